@@ -1,0 +1,55 @@
+# Two commands matter: `make run` and `make test`. Both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export DO_NOT_TRACK = 1
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export BENTOML_DO_NOT_TRACK = True
+export GX_ANALYTICS_ENABLED = false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-unit test-slow check format serve clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## make .venv and install everything
+
+# torch goes first: a later resolver would bring a build for a GPU, gigabytes of it.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+run: $(STAMP)  ## data -> models -> tested Bento
+	$(BIN)/tierrec run
+
+test: $(STAMP)  ## all tests but the slow ones
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
+
+test-unit: $(STAMP)  ## the tests that take seconds
+	$(BIN)/python -m pytest -n 2 tests/unit
+
+test-slow: $(STAMP)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP)  ## lint, format, types, layers, stage dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+format: $(STAMP)  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+serve: $(STAMP)  ## serve the packaged recommender on port 3000
+	$(BIN)/tierrec serve
+
+clean:  ## remove what the pipeline made (not .venv)
+	rm -rf data/raw data/validation data/quarantine data/prepared data/split data/tiers data/models \
+	  data/candidates data/blend data/evaluation/lists data/evaluation/truth data/report data/package .bentoml .prefect

@@ -1,0 +1,40 @@
+"""The kinds of models: one line a kind, imported only when it is asked for."""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+from tierrec_core.errors import SettingsError
+from tierrec_core.protocol import Recommender
+from tierrec_core.settings import Params, parse
+
+KINDS: Mapping[str, str] = {
+    "popularity": "tierrec_core.models.popularity:Popularity",
+    "tier_prior": "tierrec_core.models.tier_prior:TierPrior",
+    "repeat": "tierrec_core.models.repeat:Repeat",
+    "tier_knn": "tierrec_core.models.tier_knn:TierKnn",
+    "ease": "tierrec_core.models.ease:Ease",
+    "als": "tierrec_core.models.als:Als",
+    "seed_mf": "tierrec_core.models.seed_mf:SeedMf",
+    "sasrec": "tierrec_core.models.sasrec:SasRec",
+    "multitask": "tierrec_core.models.multitask:Multitask",
+    "cold_start": "tierrec_core.models.cold_start:ColdStart",
+}
+
+
+def kind(name: str) -> type[Recommender]:
+    """The class of a kind. Raises SettingsError naming the nearest kind that exists."""
+    if name not in KINDS:
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KINDS)}"
+        raise SettingsError(f"params.yaml: models: kind {name!r} is unknown; {hint}")
+    module, _, attribute = KINDS[name].partition(":")
+    return cast("type[Recommender]", getattr(importlib.import_module(module), attribute))
+
+
+def configure(name: str, block: Mapping[str, Any]) -> tuple[type[Recommender], Params]:
+    """The class and the checked Config of one block of params.yaml's models; `kind` defaults to the block's name."""
+    options = dict(block)
+    model = kind(str(options.pop("kind", name)))
+    return model, parse(model.Config, options, f"params.yaml: models.{name}")

@@ -1,0 +1,269 @@
+"""params.yaml as frozen, closed models: every knob has a type, a range and a meaning, and an unknown key is named."""
+
+import difflib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from tierrec_core.errors import SettingsError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+P = TypeVar("P", bound="Params")
+
+
+class Params(BaseModel):
+    """A block of params.yaml: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CompleteJourneySource(Params):
+    """The Complete Journey grocery data that the `demo` extra installs."""
+
+    kind: Literal["complete_journey"] = "complete_journey"
+
+
+class ColumnMap(Params):
+    """Names of our columns in the user's files; None = the file has no such column."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    event: str | None = None
+    timestamp: str = "timestamp"
+    value: str | None = None
+    quantity: str | None = None
+    session: str | None = None
+    channel: str | None = None
+    domain: str | None = None
+    split: str | None = None
+
+
+class ItemColumnMap(Params):
+    """Names of our columns in the user's catalogue; all further columns are kept as attributes."""
+
+    item: str = "item_id"
+    title: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    price: str | None = None
+
+
+class FilesSource(Params):
+    """One or more CSV or Parquet files with any column and event names.
+
+    events maps the names in the files to ours; default_event is used where the files have no event column.
+    timestamp_unit is for numbers: s, ms, us or ns since 1970. timezone is for texts without an offset.
+    """
+
+    kind: Literal["files"] = "files"
+    paths: tuple[str, ...]
+    separator: str = ","
+    columns: ColumnMap = ColumnMap()
+    events: dict[str, str] = {}
+    default_event: str = "purchase"
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    timezone: str = "UTC"
+    items_path: str | None = None
+    item_columns: ItemColumnMap = ItemColumnMap()
+    users_path: str | None = None
+    user_column: str = "user_id"
+
+
+class SyntheticSource(Params):
+    """A made world whose tiers, interests and drift are known, for tests and demonstrations."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    num_users: PositiveInt = 600
+    num_items: PositiveInt = 300
+    num_categories: PositiveInt = 10
+    days: PositiveInt = 180
+    start: datetime = datetime(2024, 1, 1)
+    drift_day: PositiveInt | None = None
+    drift_share: Share = 0.4
+
+
+Source = Annotated[CompleteJourneySource | FilesSource | SyntheticSource, Field(discriminator="kind")]
+
+
+class Validate(Params):
+    """When the gate refuses. Shares are of rows."""
+
+    max_bad_share: Share = 0.05
+    max_duplicate_share: Share = 0.05
+    max_age_days: PositiveInt | None = None
+    min_day_share_of_median: Share = 0.1
+    max_quiet_days_share: Share = 0.1
+    max_categories: PositiveInt = 5000
+    max_id_length: PositiveInt = 256
+    earliest: datetime = datetime(2000, 1, 1)
+    latest: datetime | None = None
+
+
+class Prepare(Params):
+    """How a clean log is made from a valid one."""
+
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    session_gap_minutes: PositiveFloat = 30.0
+    max_events_per_day: PositiveInt = 1000
+    min_events_per_user: PositiveInt = 1
+
+
+class TimeSplit(Params):
+    """Everything before the cut is known; cut is a date, or the share of events that lie before it."""
+
+    kind: Literal["time"] = "time"
+    cut: datetime | Annotated[float, Field(gt=0, lt=1)] = 0.8
+
+
+class GivenSplit(Params):
+    """The log says itself what is test: events whose `split` column reads `test`."""
+
+    kind: Literal["given"] = "given"
+
+
+class LeaveLastOut(Params):
+    """Each user's last event is the test."""
+
+    kind: Literal["leave_last_out"] = "leave_last_out"
+
+
+class Split(Params):
+    """What is known, what is judged, and which items take part (decided on the known part alone)."""
+
+    by: Annotated[TimeSplit | GivenSplit | LeaveLastOut, Field(discriminator="kind")] = TimeSplit()
+    min_users_per_item: PositiveInt = 10
+    target: tuple[str, ...] = ("purchase",)
+
+
+class Task(Params):
+    """What is to be foretold: the target events of the next horizon_days, with or without items already met.
+
+    windows earlier windows, step_days apart, teach the blend; the newest of them is the validation window.
+    """
+
+    horizon_days: PositiveFloat = 14.0
+    repeats: bool = True
+    windows: PositiveInt = 4
+    step_days: PositiveFloat = 14.0
+
+
+class Tiers(Params):
+    """Activity tiers light < medium < heavy, and interest layers."""
+
+    method: Literal["quantile", "kmeans", "gaussian_mixture", "agglomerative"] = "quantile"
+    window_days: PositiveFloat = 90.0
+    quantiles: tuple[Share, Share] = (0.4, 0.8)
+    hysteresis: Annotated[float, Field(ge=0)] = 0.15
+    num_layers: PositiveInt = 8
+    bootstraps: PositiveInt = 15
+
+
+class Retrieve(Params):
+    """How many candidates a user gets: all items met, and the first of each retriever's list."""
+
+    own_items: PositiveInt = 300
+    per_model: dict[str, PositiveInt] = {}
+
+
+class Blend(Params):
+    """The learned ranker over model scores and behaviour features (LightGBM)."""
+
+    objective: Literal["binary", "lambdarank"] = "lambdarank"
+    num_trees: PositiveInt = 300
+    learning_rate: PositiveFloat = 0.05
+    num_leaves: PositiveInt = 31
+    min_data_in_leaf: PositiveInt = 50
+    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    l2: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Policy(Params):
+    """What is done to a ranked list before a person sees it."""
+
+    max_per_category: PositiveInt | None = None
+    blocked_items: tuple[str, ...] = ()
+
+
+class Evaluate(Params):
+    """How lists are judged."""
+
+    cutoffs: tuple[PositiveInt, ...] = (10, 20)
+    list_length: PositiveInt = 20
+    bootstraps: PositiveInt = 1000
+    baseline: dict[str, str] = {}
+
+
+class Package(Params):
+    """The Bento and its smoke test."""
+
+    name: str = "tierrec"
+    task: str = "next"
+    smoke_users: PositiveInt = 50
+
+
+class Settings(Params):
+    """All of params.yaml. The blocks of `models` are checked by the registry, which knows the kinds."""
+
+    seed: int = 7
+    source: Source = CompleteJourneySource()
+    validate_: Validate = Field(default=Validate(), alias="validate")
+    prepare: Prepare = Prepare()
+    split: Split = Split()
+    tasks: dict[Literal["next", "discovery"], Task]
+    tiers: Tiers = Tiers()
+    models: dict[str, dict[str, Any]]
+    retrieve: Retrieve = Retrieve()
+    blend: dict[str, Blend] = {}
+    policy: Policy = Policy()
+    evaluate: Evaluate = Evaluate()
+    package: Package = Package()
+
+
+def read_settings(path: Path) -> Settings:
+    """Read params.yaml. Raises SettingsError naming the key, what it holds and what it may hold."""
+    try:
+        raw = YAML(typ="safe").load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to make one") from error
+    except YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, Mapping):
+        raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of sections")
+    return parse(Settings, raw, str(path))
+
+
+def parse(kind: type[P], raw: Mapping[str, Any], where: str) -> P:
+    """Validate one block; `where` begins the message of the SettingsError that a bad one raises."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(kind, problem) for problem in error.errors()[:3]]
+        raise SettingsError("\n".join(f"{where}: {line}" for line in lines)) from error
+
+
+def _explain(kind: type[BaseModel], problem: Any) -> str:
+    """One line for one problem that pydantic found."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(problem["loc"][-1]), sorted(_keys(kind)), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{place}: unknown key{hint}"
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {problem['input']!r:.80}"
+
+
+def _keys(kind: type[BaseModel]) -> set[str]:
+    """The keys of a settings model and of all models inside it."""
+    found: set[str] = set()
+    for name, field in kind.model_fields.items():
+        found.add(field.alias or name)
+        stack = [field.annotation]
+        while stack:
+            inner = stack.pop()
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                found |= _keys(inner)
+            stack.extend(getattr(inner, "__args__", ()))
+    return found
