@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tierrec_core.errors import TierRecError
@@ -12,17 +13,25 @@ STAGES = ("ingest", "prepare", "split", "tier", "train", "retrieve", "blend", "e
 
 
 def main(arguments: list[str]) -> int:
-    """Run a stage; 0 when it ended well, 2 with a message of one to three lines when the user can mend it."""
-    if not arguments or arguments[0] not in STAGES:
-        print(f"usage: python -m tierrec_core {{{'|'.join(STAGES)}}} [NAME]", file=sys.stderr)  # noqa: T201
+    """Run a stage of the core."""
+    return run_stage("tierrec_core", {stage: f"tierrec_core.stages.{stage}" for stage in STAGES}, arguments)
+
+
+def run_stage(package: str, modules: Mapping[str, str], arguments: list[str]) -> int:
+    """Call `run` of the stage's module; 0 when it ended well, 2 with a message when the user can mend it.
+
+    modules: where each stage of the package lives
+    """
+    if not arguments or arguments[0] not in modules:
+        print(f"usage: python -m {package} {{{'|'.join(modules)}}} [NAME]", file=sys.stderr)
         return 2
     stage, *names = arguments
     layout = Layout(Path.cwd())
     try:
         settings = read_settings(layout.params)
-        importlib.import_module(f"tierrec_core.stages.{stage}").run(layout, settings, *names)
+        importlib.import_module(modules[stage]).run(layout, settings, *names)
     except TierRecError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

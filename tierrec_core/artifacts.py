@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
+from tierrec_core.contracts import Contract
 from tierrec_core.errors import ArtifactError
 
 T = TypeVar("T")
@@ -47,12 +48,18 @@ def load(kind: type[T], folder: Path) -> T:
     try:
         meta = json.loads((folder / _META).read_text())
         if meta["type"] != kind.__qualname__:
-            raise ArtifactError(f"{folder}: holds a {meta['type']}, wanted a {kind.__qualname__}; run its stage again")
+            raise ArtifactError(
+                f"{folder}: holds a {meta['type']}, wanted a {kind.__qualname__}; run its stage again"
+            )
         if sha256(folder / _ARRAYS) != meta["sha256"]:
-            raise ArtifactError(f"{folder}: {_ARRAYS} does not match its hash; it is damaged, run its stage again")
+            raise ArtifactError(
+                f"{folder}: {_ARRAYS} does not match its hash; it is damaged, run its stage again"
+            )
         arrays = load_file(folder / _ARRAYS)
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise ArtifactError(f"{folder}: no readable {kind.__qualname__} ({error}); run its stage again") from error
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise ArtifactError(
+            f"{folder}: no readable {kind.__qualname__} ({error}); run its stage again"
+        ) from error
     return typing.cast("T", _unpack(kind, meta["fields"], "", arrays))
 
 
@@ -97,10 +104,26 @@ def write_json(value: Any, path: Path) -> None:
         fresh.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """What an earlier stage wrote as JSON. Raises ArtifactError when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
+
+
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Write Parquet (zstd), atomically. The same frame gives the same bytes."""
     with replacing_file(path) as fresh:
         frame.to_parquet(fresh, compression="zstd", index=False)
+
+
+def read_frame(path: Path, contract: Contract) -> pd.DataFrame:
+    """A frame that an earlier stage wrote, in its contract's types. Raises ArtifactError when it is missing."""
+    try:
+        return contract.conform(pd.read_parquet(path), str(path))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
 
 
 def _pack(value: Any, name: str, arrays: Arrays) -> Any:
@@ -118,14 +141,18 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
         return [str(label) for label in value]
     if dataclasses.is_dataclass(value):
         fields = [field.name for field in dataclasses.fields(value)]
-        return {field: _pack(getattr(value, field), f"{name}.{field}".lstrip("."), arrays) for field in fields}
+        return {
+            field: _pack(getattr(value, field), f"{name}.{field}".lstrip("."), arrays) for field in fields
+        }
     if isinstance(value, dict):
         return {key: _pack(inner, f"{name}.{key}", arrays) for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [_pack(inner, f"{name}.{index}", arrays) for index, inner in enumerate(value)]
     if isinstance(value, str | int | float | bool | None):
         return value
-    raise ArtifactError(f"artifacts: {name} is a {type(value).__name__}; only arrays, ids, settings and scalars go to disk")
+    raise ArtifactError(
+        f"artifacts: {name} is a {type(value).__name__}; only arrays, ids, settings and scalars go to disk"
+    )
 
 
 def _unpack(kind: Any, meta: Any, name: str, arrays: Arrays) -> Any:
@@ -145,7 +172,12 @@ def _unpack(kind: Any, meta: Any, name: str, arrays: Arrays) -> Any:
         return pd.Index(meta, dtype=object)
     if dataclasses.is_dataclass(origin):
         hints = typing.get_type_hints(origin)
-        return origin(**{key: _unpack(hints[key], value, f"{name}.{key}".lstrip("."), arrays) for key, value in meta.items()})
+        return typing.cast("type[Any]", origin)(
+            **{
+                key: _unpack(hints[key], value, f"{name}.{key}".lstrip("."), arrays)
+                for key, value in meta.items()
+            }
+        )
     if origin is dict:
         inner = typing.get_args(kind)[1]
         return {key: _unpack(inner, value, f"{name}.{key}", arrays) for key, value in meta.items()}

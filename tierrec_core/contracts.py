@@ -64,11 +64,12 @@ class Contract:
         missing = [name for name in self.required if name not in frame.columns]
         if missing:
             raise MissingColumnError(
-                f"{where}: column {missing[0]!r} is missing from {self.name}; found {', '.join(map(str, frame.columns))}"
+                f"{where}: column {missing[0]!r} is missing from {self.name}; "
+                f"found {', '.join(map(str, frame.columns))}"
             )
         extra = [] if self.closed else [name for name in frame.columns if name not in self.columns]
         cast = {
-            name: frame[name].astype(column.dtype)
+            name: frame[name].astype(pd.api.types.pandas_dtype(column.dtype))
             if name in frame
             else pd.Series(pd.NA, index=frame.index, dtype=column.dtype)
             for name, column in self.columns.items()
@@ -108,7 +109,13 @@ ITEMS = Contract(
 
 USERS = Contract(
     "USERS",
-    {"user_id": Column("string[pyarrow]", "who; every further column is for audits only, never a model's input", required=True)},
+    {
+        "user_id": Column(
+            "string[pyarrow]",
+            "who; every further column is for audits only, never a model's input",
+            required=True,
+        )
+    },
     closed=False,
 )
 

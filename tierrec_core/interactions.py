@@ -81,12 +81,14 @@ class Interactions:
             value=events["value"].fillna(0.0).to_numpy(dtype=np.float32)[order],
             quantity=events["quantity"].fillna(1.0).to_numpy(dtype=np.float32)[order],
             session=session.astype(np.int64),
-            coupon=events["channel"].eq("coupon").fillna(False).to_numpy(dtype=bool)[order],  # noqa: FBT003
+            coupon=events["channel"].eq("coupon").fillna(False).to_numpy(dtype=bool)[order],
             now=float(np.nextafter(day[order].max(), np.inf)) if now is None else now,
         )
 
     @classmethod
-    def from_history(cls, item_ids: Iterable[str], items: pd.Index, now: float, event: str = "purchase") -> Self:
+    def from_history(
+        cls, item_ids: Iterable[str], items: pd.Index, now: float, event: str = "purchase"
+    ) -> Self:
         """One anonymous visitor who did `event` to each item in this order, one a minute up to `now`.
 
         Items that the catalogue does not have are left out; an empty history has no events.

@@ -6,8 +6,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from tierrec_core.errors import SettingsError
 
@@ -112,11 +121,18 @@ class Prepare(Params):
     min_events_per_user: PositiveInt = 1
 
 
+def _no_number(value: Any) -> Any:
+    """Refuse what pydantic would take for seconds since 1970."""
+    if isinstance(value, int | float):
+        raise ValueError("a date looks like 2024-01-31")
+    return value
+
+
 class TimeSplit(Params):
     """Everything before the cut is known; cut is a date, or the share of events that lie before it."""
 
     kind: Literal["time"] = "time"
-    cut: datetime | Annotated[float, Field(gt=0, lt=1)] = 0.8
+    cut: Annotated[datetime, BeforeValidator(_no_number)] | Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
 class GivenSplit(Params):
@@ -163,27 +179,52 @@ class Tiers(Params):
 
 
 class Retrieve(Params):
-    """How many candidates a user gets: all items met, and the first of each retriever's list."""
+    """How many candidates a user gets: items met before, and the first of each retriever's list.
 
-    own_items: PositiveInt = 300
+    own_items are chosen by counts that halve every own_half_life days. per_model overrides per_model_default.
+    """
+
+    own_items: PositiveInt = 200
+    own_half_life: PositiveFloat = 90.0
+    per_model_default: PositiveInt = 40
     per_model: dict[str, PositiveInt] = {}
 
 
 class Blend(Params):
-    """The learned ranker over model scores and behaviour features (LightGBM)."""
+    """The learned ranker of one task (LightGBM), a mean over num_seeds fits.
+
+    attributes: columns of ITEMS whose groups become affinities; those that the catalogue lacks are left out
+    truncation: how deep into a list the objective looks
+    """
 
     objective: Literal["binary", "lambdarank"] = "lambdarank"
+    attributes: tuple[str, ...] = ("category", "brand")
     num_trees: PositiveInt = 300
+    num_seeds: PositiveInt = 1
     learning_rate: PositiveFloat = 0.05
-    num_leaves: PositiveInt = 31
+    num_leaves: Annotated[int, Field(ge=2)] = 31
     min_data_in_leaf: PositiveInt = 50
     feature_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     l2: Annotated[float, Field(ge=0)] = 1.0
+    truncation: PositiveInt = 20
+    max_bin: Annotated[int, Field(ge=2, le=255)] = 127
+    num_threads: PositiveInt = 2
+
+
+class TierPolicy(Params):
+    """What a tier's lists favour: novelty > 0 lifts items that few know, < 0 lifts the popular; 0 changes nothing.
+
+    The unit is one standard deviation of a user's scores for a whole step from the most to the least popular item.
+    """
+
+    novelty: Annotated[float, Field(ge=-1, le=1)] = 0.0
 
 
 class Policy(Params):
-    """What is done to a ranked list before a person sees it."""
+    """What is done to a ranked list before a person sees it; the block list has the last word."""
 
+    tiers: dict[Literal["light", "medium", "heavy"], TierPolicy] = {}
     max_per_category: PositiveInt | None = None
     blocked_items: tuple[str, ...] = ()
 
@@ -217,10 +258,14 @@ class Settings(Params):
     tiers: Tiers = Tiers()
     models: dict[str, dict[str, Any]]
     retrieve: Retrieve = Retrieve()
-    blend: dict[str, Blend] = {}
+    blend: dict[Literal["next", "discovery"], Blend] = {}
     policy: Policy = Policy()
     evaluate: Evaluate = Evaluate()
     package: Package = Package()
+
+    def blend_of(self, task: str) -> Blend:
+        """The blend's settings for a task; the defaults where params.yaml has none."""
+        return {str(name): block for name, block in self.blend.items()}.get(task, Blend())
 
 
 def read_settings(path: Path) -> Settings:
@@ -228,7 +273,9 @@ def read_settings(path: Path) -> Settings:
     try:
         raw = YAML(typ="safe").load(path.read_text())
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to make one") from error
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to make one"
+        ) from error
     except YAMLError as error:
         raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, Mapping):

@@ -1,11 +1,12 @@
 """What is known when, and what it is judged on.
 
-Every split is a line on which each event has a position. A snapshot is the world before its bound; a window is judged
-on what lies between its snapshot's bound and its `until`. For a time cut the position is the day; for leave-last-out
-it is the distance from the user's last event; for a given split it is 0 for train and 1 for test.
+Every split is a line on which each event has a position. A snapshot is the world before its bound; a window
+is judged on what lies between its snapshot's bound and its `until`. For a time cut the position is the day;
+for leave-last-out it is the distance from the user's last event; for a given split it is 1 for test and
+random in [0, 1) for train, so that each earlier window holds out another tenth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
@@ -56,7 +57,7 @@ class SplitLog:
     target: tuple[str, ...]
 
     @classmethod
-    def cut(cls, events: pd.DataFrame, split: Split, tasks: dict[str, Task]) -> Self:
+    def cut(cls, events: pd.DataFrame, split: Split, tasks: Mapping[str, Task]) -> Self:
         """Cut prepared EVENTS. Items and users are those of the known part alone.
 
         Raises EmptyDataError when nothing is left to learn from or to be judged on.
@@ -65,12 +66,15 @@ class SplitLog:
         known = position < bound
         items = _catalogue(events[known], split.min_users_per_item)
         users = _users(events[known], items)
-        row, column = users.get_indexer(events["user_id"]), items.get_indexer(events["item_id"])
+        row = users.get_indexer(pd.Index(events["user_id"].astype(object)))
+        column = items.get_indexer(pd.Index(events["item_id"].astype(object)))
         keep = np.flatnonzero((row >= 0) & (column >= 0))
         keep = keep[np.lexsort((to_days(events["timestamp"])[keep], row[keep]))]
         log = Interactions.from_events(events.iloc[keep], users=users, items=items)
         result = cls(log, position[keep], (), (), split.target)
-        windows = [window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)]
+        windows = [
+            window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)
+        ]
         bounds = sorted({bound for _, bound in windows})
         snapshots = tuple(Snapshot(_label(bound, split), bound) for bound in bounds)
         names = {snapshot.bound: snapshot.name for snapshot in snapshots}
@@ -123,14 +127,17 @@ class SplitLog:
         found = []
         for back, role in enumerate(roles[: task.windows + 1]):
             start = bound - back * step
-            window = Window(f"{name}-{back}" if back else f"{name}-test", name, role, "", start + horizon, task.repeats)
+            window = Window(
+                f"{name}-{back}" if back else f"{name}-test", name, role, "", start + horizon, task.repeats
+            )
             probe = replace(self, snapshots=(Snapshot("", start),))
             if len(probe.truth(window)[0]):
                 found.append((window, start))
             elif role == "test":
                 raise EmptyDataError(
-                    f"split: task {name!r} has no {'/'.join(self.target)} event of a known user and item after the cut; "
-                    f"move split.by.cut back, raise tasks.{name}.horizon_days or set split.target"
+                    f"split: task {name!r} has no {'/'.join(self.target)} event of a known user and item "
+                    f"after the cut; move split.by.cut back, raise tasks.{name}.horizon_days "
+                    "or set split.target"
                 )
         if len(found) == 1:
             raise EmptyDataError(
@@ -150,7 +157,9 @@ def _positions(events: pd.DataFrame, split: Split) -> tuple[FloatArray, float, f
             day = to_days(events["timestamp"])
             return day, float(np.floor(np.quantile(day, share))), 0  # type: ignore[arg-type]
         case LeaveLastOut():
-            from_end = events.sort_values("timestamp", kind="stable").groupby("user_id").cumcount(ascending=False)
+            from_end = (
+                events.sort_values("timestamp", kind="stable").groupby("user_id").cumcount(ascending=False)
+            )
             return -1.0 - from_end.reindex(events.index).to_numpy(dtype=float), -1.0, 1
         case GivenSplit():
             held = np.random.default_rng(0).random(len(events))
@@ -162,18 +171,20 @@ def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:
     met = known[~known["event"].isin(_NOT_CATALOGUE)]
     users = met.groupby("item_id", observed=True)["user_id"].nunique()
     items = pd.Index(sorted(users.index[users >= min_users].astype(str)), dtype=object)
-    if len(items) < 2:  # noqa: PLR2004
+    if len(items) < 2:
         raise EmptyDataError(
-            f"split: {len(items)} of {len(users)} items have {min_users} users before the cut, wanted at least 2; "
-            "lower split.min_users_per_item or bring more events"
+            f"split: {len(items)} of {len(users)} items have {min_users} users before the cut, "
+            "wanted at least 2; lower split.min_users_per_item or bring more events"
         )
     return items
 
 
 def _users(known: pd.DataFrame, items: pd.Index) -> pd.Index:
     """Users with a known event on the catalogue."""
-    users = pd.Index(sorted(known.loc[known["item_id"].isin(items), "user_id"].astype(str).unique()), dtype=object)
-    if len(users) < 2:  # noqa: PLR2004
+    users = pd.Index(
+        sorted(known.loc[known["item_id"].isin(items), "user_id"].astype(str).unique()), dtype=object
+    )
+    if len(users) < 2:
         raise EmptyDataError(
             f"split: {len(users)} user has events on the catalogue before the cut, wanted at least 2; "
             "lower split.min_users_per_item or move split.by.cut"

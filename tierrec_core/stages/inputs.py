@@ -1,25 +1,16 @@
 """What several stages read: the split log, and a Training as of a snapshot."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from tierrec_core import artifacts
-from tierrec_core.contracts import Contract
-from tierrec_core.errors import ArtifactError
+from tierrec_core.artifacts import read_frame
 from tierrec_core.layout import Layout
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Settings
 from tierrec_core.splits import SplitLog
 from tierrec_core.tiers import Tiering
 
-
-def read_frame(path: Path, contract: Contract) -> pd.DataFrame:
-    """A frame that an earlier stage wrote, in its contract's types. Raises ArtifactError when it is not there."""
-    try:
-        return contract.conform(pd.read_parquet(path), str(path))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
+__all__ = ["read_frame", "read_split", "read_training"]
 
 
 def read_split(layout: Layout) -> SplitLog:

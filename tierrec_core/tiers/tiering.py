@@ -1,37 +1,64 @@
 """One Tiering: which tier each user is in, which layers interest them, which layer each item belongs to."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.settings import Tiers
+from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
+from tierrec_core.tiers.layers import InterestLayers
 
-TIER_NAMES = ("light", "medium", "heavy")
+__all__ = ["TIER_NAMES", "Tiering"]
 
 
 @dataclass(frozen=True)
 class Tiering:
-    """(to be filled in)
+    """Activity tiers and interest layers, fitted on one history and applied to any.
 
     tier: tier of each training user, index into TIER_NAMES, [U]
     interests: P_u of each training user, rows sum to 1, [U, J]
-    item_lift: Q_i: lift of the item among users interested in each layer, [I, J]
-    item_layer: argmax of item_lift, [I]
-    layer_names: readable names of layers, [J]
+    activity: the rule that made the tiers
+    layers: the groups of items behind the interests
     """
 
     tier: IntArray
     interests: FloatArray
-    item_lift: FloatArray
-    item_layer: IntArray
-    layer_names: tuple[str, ...]
+    activity: ActivityTiers
+    layers: InterestLayers
 
     @classmethod
-    def fit(cls, history: Interactions, items: pd.DataFrame, settings: Tiers, seed: int) -> Self: ...
+    def fit(cls, history: Interactions, items: pd.DataFrame, settings: Tiers, seed: int) -> Self:
+        """Fit both on the events before `history.now`; ITEMS row i describes column i."""
+        rng = np.random.default_rng(seed)
+        activity = ActivityTiers.fit(history, settings, rng)
+        layers = InterestLayers.fit(history, items, settings.num_layers, rng)
+        return cls(activity.assign(history), layers.interests(history), activity, layers)
 
-    def assign(self, history: Interactions) -> IntArray: ...
+    @property
+    def item_lift(self) -> FloatArray:
+        """Q_i: how much more the buyers of an item are interested in a layer than everybody, [I, J]."""
+        return self.layers.lift
 
-    def interests_of(self, history: Interactions) -> FloatArray: ...
+    @cached_property
+    def item_layer(self) -> IntArray:
+        """The layer of highest lift of each item, [I]."""
+        layer: IntArray = self.layers.lift.argmax(axis=1).astype(np.int32)
+        return layer
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """What a person reads for each layer, [J]."""
+        return self.layers.names
+
+    def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
+        """Tier of each history as of its `now`, index into TIER_NAMES, [U]."""
+        return self.activity.assign(history, previous)
+
+    def interests_of(self, history: Interactions) -> FloatArray:
+        """P_u of each history, seen before or not, [U, J]; rows sum to 1."""
+        return self.layers.interests(history)

@@ -1,0 +1,161 @@
+"""Any JSON report as blocks that a page can lay out: lists of pairs, tables, and headings over both.
+
+Stages write what they know; a key that the page was not told about is still shown, in the shape that it has.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeGuard
+
+from tierrec_core.tiers import TIER_NAMES
+
+Scalar: TypeAlias = str | int | float | bool | None
+_BARS_FROM = 3
+_WIDE_FROM = 5
+_SEPARATOR = " · "
+_PHRASES = {
+    "ari_mean": "Adjusted Rand index, mean",
+    "ari_min": "Adjusted Rand index, least",
+    "change_share": "Users who change tier in a month",
+    "change_share_without_hysteresis": "The same without hysteresis",
+    "cuts": "Cut points of the activity score",
+    "eta_squared_next_28_days": "Share of the next 28 days' spend that tiers explain (η²)",
+    "flip_share": "Users who leave a tier and are back a month later",
+    "flip_share_without_hysteresis": "The same without hysteresis",
+    "layers": "Interest layers",
+    "monthly": "From month to month",
+    "stability": "Stability under the bootstrap",
+    "tiers": "Activity tiers",
+    "transitions": "Share of a tier's users (row) in each tier a month later",
+}
+_ACRONYMS = {"ndcg": "NDCG", "mrr": "MRR", "ari": "ARI", "auc": "AUC", "ci": "CI", "id": "id"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under column names.
+
+    heat: colour each number by its size within the table
+    bars: draw the last column beside its numbers
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+    heat: bool = False
+    bars: bool = False
+
+    @property
+    def largest(self) -> float:
+        """The largest number in the table, 0 without one; full heat or a full bar."""
+        return max((abs(cell) for row in self.rows for cell in row if is_number(cell)), default=0.0)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it wants the page's full width."""
+        return len(self.columns) >= _WIDE_FROM
+
+    def share(self, cell: Scalar) -> float:
+        """The cell's part of the largest, 0 to 1."""
+        return round(abs(cell) / self.largest, 3) if is_number(cell) and self.largest else 0.0
+
+
+def read_blocks(report: Mapping[str, Any], title: str = "") -> Iterator[Table]:
+    """Tables of a JSON object: its scalars first, then its parts in order, each under its own key."""
+    scalars = {key: value for key, value in report.items() if not _nested(value)}
+    if scalars:
+        bars = bool(title) and _alike(list(scalars.values()))
+        rows = tuple((readable(key), _flat(scalars[key])) for key in _tiers_first(scalars))
+        yield Table(readable(title), ("", ""), rows, bars=bars)
+    for key, value in report.items():
+        if _nested(value):
+            yield from _part(value, f"{title}{_SEPARATOR}{key}" if title else key)
+
+
+def readable(name: str) -> str:
+    """A key as a person reads it; a path of keys is read part by part."""
+    return _SEPARATOR.join(_PHRASES.get(part) or _words(part) for part in name.split(_SEPARATOR))
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """True for a number that is not a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _words(name: str) -> str:
+    words = re.sub(r"[a-z]+", lambda word: _ACRONYMS.get(word[0], word[0]), name.replace("_", " "))
+    return words[:1].upper() + words[1:]
+
+
+def _part(value: Any, title: str) -> Iterator[Table]:
+    """The tables of one nested value."""
+    if isinstance(value, Mapping):
+        if value and all(
+            isinstance(row, Mapping) and not any(map(_nested, row.values())) for row in value.values()
+        ):
+            yield _matrix(value, title)
+        else:
+            yield from read_blocks(value, title)
+    elif all(isinstance(row, Mapping) for row in value):
+        yield _records(value, title)
+    else:
+        rows = [tuple(map(_flat, row if isinstance(row, list) else [row])) for row in value]
+        yield _grid(title, ["" for _ in rows[0]], rows)
+
+
+def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> Table:
+    """A mapping of mappings: one row a key, one column an inner key."""
+    columns = _tiers_first({name: None for row in value.values() for name in row})
+    cells = [
+        (readable(key), *(_flat(value[key].get(name)) for name in columns)) for key in _tiers_first(value)
+    ]
+    return _grid(title, ["", *map(readable, columns)], cells)
+
+
+def _records(value: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """A list of mappings: one row each, words before numbers."""
+    names = {name: None for row in value for name in row}
+    columns = sorted(names, key=lambda name: any(is_number(row.get(name)) for row in value))
+    return _grid(
+        title,
+        [readable(name) for name in columns],
+        [tuple(_flat(row.get(name)) for name in columns) for row in value],
+    )
+
+
+def _grid(title: str, columns: Sequence[str], rows: Sequence[tuple[Scalar, ...]]) -> Table:
+    """A table, with heat where its cells are shares of one whole."""
+    cells = [cell for row in rows for cell in row[1:]]
+    heat = len(columns) > 2 and bool(cells) and all(is_number(cell) and 0 <= cell <= 1 for cell in cells)
+    return Table(readable(title), tuple(columns), tuple(rows), heat=heat)
+
+
+def _nested(value: Any) -> bool:
+    """Whether the value needs a table of its own; a list of scalars does not."""
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and any(isinstance(part, Mapping | list) for part in value)
+    )
+
+
+def _flat(value: Any) -> Scalar:
+    """A value as one cell."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_flat(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"{part:.4g}" if isinstance(part, float) else str(_flat(part)) for part in value)
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _alike(values: Sequence[Any]) -> bool:
+    """Whether these are counts, or else fractions, that can be drawn beside one another."""
+    counts, fractions = (
+        [isinstance(value, kind) and value >= 0 for value in values] for kind in (int, float)
+    )
+    return len(values) >= _BARS_FROM and (all(counts) or all(fractions))
+
+
+def _tiers_first(keys: Mapping[str, Any]) -> list[str]:
+    """The keys as they are, except that tiers go from light to heavy."""
+    tiers = [tier for tier in TIER_NAMES if tier in keys]
+    return [*tiers, *(key for key in keys if key not in tiers)]

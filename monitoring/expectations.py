@@ -1,0 +1,204 @@
+"""What a log must fulfil, as Great Expectations suites: contracts.EVENTS, and params.yaml's validate.
+
+A row rule sends the rows that break it to quarantine. A table rule looks at the log as a whole and closes the
+gate. The rules are data; monitoring.inspection lets Great Expectations evaluate them.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from tierrec_core.contracts import EVENT_NAMES, EVENTS
+from tierrec_core.settings import Validate
+
+LARGEST = sys.float_info.max
+"""Between -LARGEST and LARGEST lie exactly the finite numbers: neither infinity nor NaN does."""
+
+
+class Kind(StrEnum):
+    """What a rule speaks of."""
+
+    ROW = "row"
+    TABLE = "table"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation of a suite.
+
+    name: what the report and the quarantine's `reason` call it
+    expectation, kwargs: the Great Expectations class, and what it is made with
+    wanted: the rule in words; it names no moment of the clock, so that a report is the same at each run
+    remedy: what a person can do about it
+    """
+
+    name: str
+    kind: Kind
+    expectation: str
+    wanted: str
+    remedy: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def row_rules(settings: Validate, now: datetime) -> list[Rule]:
+    """Rules for each row of EVENTS; `now` is the moment that nothing may lie more than a day after."""
+    required = [_filled(name) for name in EVENTS.required]
+    lengths = [_length(name, settings.max_id_length) for name in ("user_id", "item_id")]
+    return [*required, *lengths, _known_event(), _in_range(settings, now), *_numbers()]
+
+
+def table_rules(settings: Validate, now: datetime) -> list[Rule]:
+    """Rules for the measures of the whole log (monitoring.measures)."""
+    shares = [
+        _at_most(
+            "bad_share",
+            settings.max_bad_share,
+            "max_bad_share",
+            "share of rows in quarantine",
+            "mend these rows at their source",
+        ),
+        _at_most(
+            "duplicate_share",
+            settings.max_duplicate_share,
+            "max_duplicate_share",
+            "share of rows that repeat an earlier one in every column",
+            "export the log once, without overlaps",
+        ),
+        _at_most(
+            "quiet_days_share",
+            settings.max_quiet_days_share,
+            "max_quiet_days_share",
+            f"share of days with under {settings.min_day_share_of_median:g} of their weekday's median volume",
+            "bring the events of the missing days",
+        ),
+    ]
+    return [*shares, *_freshness(settings, now)]
+
+
+def item_rules(settings: Validate) -> list[Rule]:
+    """Rules for ITEMS as a whole."""
+    categories = Rule(
+        "num_categories",
+        Kind.TABLE,
+        "ExpectColumnUniqueValueCountToBeBetween",
+        f"at most {settings.max_categories:,} categories in ITEMS",
+        "map item_columns.category to a coarser column or raise validate.max_categories",
+        {"column": "category", "max_value": settings.max_categories},
+    )
+    return [
+        Rule(
+            "item_id_in_items_not_null",
+            Kind.TABLE,
+            "ExpectColumnValuesToNotBeNull",
+            "every row of ITEMS has an item_id",
+            "fill or drop these rows of the catalogue",
+            {"column": "item_id"},
+        ),
+        Rule(
+            "item_id_in_items_unique",
+            Kind.TABLE,
+            "ExpectColumnValuesToBeUnique",
+            "one row of ITEMS for each item_id",
+            "keep one row an item in the catalogue",
+            {"column": "item_id"},
+        ),
+        categories,
+    ]
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The moment with a time zone; without one it is taken as UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _filled(column: str) -> Rule:
+    return Rule(
+        f"{column}_not_null",
+        Kind.ROW,
+        "ExpectColumnValuesToNotBeNull",
+        f"{column} is filled: {EVENTS.columns[column].meaning}",
+        f"fill {column} at the source",
+        {"column": column},
+    )
+
+
+def _length(column: str, longest: int) -> Rule:
+    return Rule(
+        f"{column}_length",
+        Kind.ROW,
+        "ExpectColumnValueLengthsToBeBetween",
+        f"{column} has 1 to {longest} characters",
+        "shorten the ids or raise validate.max_id_length",
+        {"column": column, "min_value": 1, "max_value": longest},
+    )
+
+
+def _known_event() -> Rule:
+    return Rule(
+        "event_known",
+        Kind.ROW,
+        "ExpectColumnValuesToBeInSet",
+        f"event is one of {', '.join(EVENT_NAMES)}",
+        "map the name in source.events",
+        {"column": "event", "value_set": list(EVENT_NAMES)},
+    )
+
+
+def _in_range(settings: Validate, now: datetime) -> Rule:
+    latest = as_utc(settings.latest) if settings.latest else as_utc(now) + timedelta(days=1)
+    limit = f"{latest:%Y-%m-%d %H:%M} (validate.latest)" if settings.latest else "now"
+    return Rule(
+        "timestamp_in_range",
+        Kind.ROW,
+        "ExpectColumnValuesToBeBetween",
+        f"timestamp is not before {settings.earliest:%Y-%m-%d} (validate.earliest) and not after {limit}",
+        "check source.timestamp_unit and source.timezone",
+        {"column": "timestamp", "min_value": as_utc(settings.earliest), "max_value": latest},
+    )
+
+
+def _numbers() -> Iterator[Rule]:
+    yield Rule(
+        "value_not_negative",
+        Kind.ROW,
+        "ExpectColumnValuesToBeBetween",
+        "value is a finite number, 0 or more",
+        "give returns a negative quantity, not a negative value",
+        {"column": "value", "min_value": 0.0, "max_value": LARGEST},
+    )
+    yield Rule(
+        "quantity_finite",
+        Kind.ROW,
+        "ExpectColumnValuesToBeBetween",
+        "quantity is a finite number; negative for a return",
+        "leave an unknown quantity empty",
+        {"column": "quantity", "min_value": -LARGEST, "max_value": LARGEST},
+    )
+
+
+def _at_most(measure: str, limit: float, knob: str, meaning: str, remedy: str) -> Rule:
+    return Rule(
+        measure,
+        Kind.TABLE,
+        "ExpectColumnMaxToBeBetween",
+        f"at most {limit:g}: {meaning}",
+        f"{remedy} or raise validate.{knob}",
+        {"column": measure, "max_value": limit},
+    )
+
+
+def _freshness(settings: Validate, now: datetime) -> Iterator[Rule]:
+    if settings.max_age_days is None:
+        return
+    moment = as_utc(settings.latest or now)
+    yield Rule(
+        "newest_event",
+        Kind.TABLE,
+        "ExpectColumnMaxToBeBetween",
+        f"not older than {settings.max_age_days} days",
+        "bring newer events or raise validate.max_age_days",
+        {"column": "newest_event", "min_value": moment - timedelta(days=settings.max_age_days)},
+    )

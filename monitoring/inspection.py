@@ -1,0 +1,165 @@
+"""Great Expectations at work: suites are evaluated on frames, and Data Docs show them to a person.
+
+Great Expectations takes seconds to import, so it is imported where an Inspection begins and nowhere else.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from monitoring.expectations import Kind, Rule
+from tierrec_core.contracts import IntArray
+
+_RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+_SEVERITY = {Kind.ROW: "warning", Kind.TABLE: "critical"}
+_NUM_EXAMPLES = 3
+_EXAMPLE_LENGTH = 60
+
+
+class Status(StrEnum):
+    """How an expectation ended. ERROR: it crashed, so nothing is known about the data."""
+
+    PASS = "PASS"  # noqa: S105 - not a password
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one rule.
+
+    rows: positions of the rows that break it, ascending, [K]; empty for a measure
+    found: the measure that was observed, or K
+    examples: some of the broken values, each with its row
+    error: what the expectation raised, when status is ERROR
+    """
+
+    rule: Rule
+    status: Status
+    rows: IntArray
+    found: float | str
+    examples: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A session with Great Expectations in memory, on pandas."""
+
+    context: Any
+
+    @classmethod
+    def begin(cls) -> Self:
+        """Open a context that writes nothing and tells nobody."""
+        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+        memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+        context = gx.get_context(
+            mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=memory)
+        )
+        context.variables.progress_bars = {"globally": False}
+        return cls(context)
+
+    def evaluate(self, name: str, frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Outcome]:
+        """Judge the frame by a suite of this name, one outcome a rule, in the order of the rules."""
+        import great_expectations as gx
+
+        source = self.context.data_sources.add_pandas(name)
+        definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        batch = definition.get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
+        suite = self.context.suites.add(
+            gx.ExpectationSuite(name=name, expectations=[_make(rule) for rule in rules])
+        )
+        result = batch.validate(suite, result_format=_RESULT_FORMAT)
+        by_name = {one.expectation_config.meta["rule"]: one for one in result.results}
+        outcomes = [_outcome(rule, by_name[rule.name]) for rule in rules]
+        self._keep_for_docs(name, result)
+        return outcomes
+
+    def write_docs(self, folder: Path) -> None:
+        """Write Data Docs of all that was evaluated so far; index.html is the door."""
+        site = {
+            "class_name": "SiteBuilder",
+            "store_backend": {
+                "class_name": "TupleFilesystemStoreBackend",
+                "base_directory": str(folder.absolute()),
+            },
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        }
+        self.context.add_data_docs_site(site_name="data_docs", site_config=site)
+        self.context.build_data_docs(site_names=["data_docs"])
+
+    def _keep_for_docs(self, name: str, result: Any) -> None:
+        """Store the result without its lists of all unexpected rows: copying millions of them takes minutes."""
+        from great_expectations.core import RunIdentifier
+        from great_expectations.data_context.types.resource_identifiers import (
+            ExpectationSuiteIdentifier,
+            ValidationResultIdentifier,
+        )
+
+        for one in result.results:
+            for lists in ("unexpected_list", "unexpected_index_list"):
+                one.result.pop(lists, None)
+        run = RunIdentifier(run_name=name)
+        result.meta["run_id"] = run
+        key = ValidationResultIdentifier(ExpectationSuiteIdentifier(name), run, batch_identifier=name)
+        self.context.validation_results_store.store_validation_results(result, key)
+
+
+def _make(rule: Rule) -> Any:
+    import great_expectations.expectations as gxe
+
+    kind = getattr(gxe, rule.expectation)
+    return kind(**rule.kwargs, severity=_SEVERITY[rule.kind], meta={"rule": rule.name, "wanted": rule.wanted})
+
+
+def _outcome(rule: Rule, result: Any) -> Outcome:
+    crash = next(_crashes(result.exception_info), None)
+    if crash is not None:
+        return Outcome(rule, Status.ERROR, np.empty(0, np.int64), "", error=crash)
+    details = result.result
+    rows = np.asarray(details.get("unexpected_index_list") or [], dtype=np.int64)
+    values = details.get("unexpected_list") or []
+    examples = [
+        f"row {row}: {_show(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)
+    ]
+    found = _scalar(details["observed_value"]) if "observed_value" in details else len(rows)
+    return Outcome(rule, Status.PASS if result.success else Status.FAIL, rows, found, tuple(examples))
+
+
+def _crashes(info: Mapping[str, Any]) -> Iterator[str]:
+    """Messages of what was raised; the vendor gives either one such mapping or one for each metric."""
+    if info.get("raised_exception"):
+        yield str(info["exception_message"])
+    for part in info.values():
+        if isinstance(part, Mapping):
+            yield from _crashes(part)
+
+
+def _scalar(value: Any) -> float | str:
+    return (
+        value.item()
+        if isinstance(value, np.number)
+        else value
+        if isinstance(value, int | float)
+        else str(value)
+    )
+
+
+def _show(value: Any) -> str:
+    text = (
+        "null"
+        if value is pd.NA or value is None
+        else str(value)
+        if not isinstance(value, str)
+        else repr(value)
+    )
+    return text if len(text) <= _EXAMPLE_LENGTH else text[: _EXAMPLE_LENGTH - 1] + "…"

@@ -1,0 +1,161 @@
+"""metrics.json as the page shows it: one leaderboard a task, with intervals, deltas and tiers."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tierrec_core.tiers import TIER_NAMES
+
+_METRIC = re.compile(r"(?!delta_)[a-z_]+@\d+")
+_ORDER = ("ndcg", "recall", "mrr", "hit", "coverage")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95% interval, which may be unknown (None)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def read(cls, block: Mapping[str, Any], name: str) -> Self | None:
+        """The figure `name` and its `name`_ci of a block of metrics.json; None where the block has none."""
+        value = block.get(name)
+        if not isinstance(value, int | float):
+            return None
+        low, high = block.get(f"{name}_ci") or (None, None)
+        return cls(value, low, high)
+
+    @property
+    def sign(self) -> str:
+        """better or worse when the interval lies on one side of zero, else even."""
+        if self.low is not None and self.low > 0:
+            return "better"
+        return "worse" if self.high is not None and self.high < 0 else "even"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model's line.
+
+    figures: by metric name; a metric that the model lacks is absent
+    delta: paired difference to the model `against`
+    tiers: the main metric by tier
+    """
+
+    model: str
+    main: Estimate
+    figures: Mapping[str, float]
+    delta: Estimate | None
+    against: str
+    tiers: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One task's leaderboard, best first.
+
+    metric: the main metric, by which models are ranked
+    columns, further: the other metrics at its cutoff, and those at other cutoffs
+    top: right end of the axis that starts at zero
+    users: users judged, overall and by tier; absent where metrics.json does not say
+    """
+
+    task: str
+    metric: str
+    columns: tuple[str, ...]
+    further: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    tiers: tuple[str, ...]
+    users: Mapping[str, int]
+    top: float
+
+    @classmethod
+    def of(cls, task: str, models: Mapping[str, Mapping[str, Any]]) -> Self | None:
+        """The board of one task's block of metrics.json, or None when no model in it has figures."""
+        columns = sorted(
+            {key for block in models.values() for key in block if _METRIC.fullmatch(key)}, key=_place
+        )
+        if not columns:
+            return None
+        main, *others = columns
+        found = [entry for name, block in models.items() if (entry := _entry(name, block, main, others))]
+        entries = tuple(sorted(found, key=lambda entry: (-entry.main.value, entry.model)))
+        tiers = {tier: None for entry in entries for tier in entry.tiers}
+        near = tuple(name for name in others if name.partition("@")[2] == main.partition("@")[2])
+        far = tuple(name for name in others if name not in near)
+        top = max((value for entry in entries for value in _ends(entry)), default=0.0) or 1.0
+        return cls(task, main, near, far, entries, tuple(sorted(tiers, key=_tier)), _users(models), top)
+
+    @property
+    def baseline(self) -> Entry | None:
+        """The model that the others are held against."""
+        names = {entry.against for entry in self.entries if entry.against}
+        return next((entry for entry in self.entries if entry.model in names), None)
+
+    def percent(self, value: float) -> float:
+        """Where the value lies on the axis, in percent of its length."""
+        return round(100 * value / self.top, 2)
+
+    def heat(self, value: float) -> float:
+        """How the value compares within the tier table, from 0 (the least) to 1 (the most)."""
+        values = [estimate.value for entry in self.entries for estimate in entry.tiers.values()]
+        low, high = min(values), max(values)
+        return round((value - low) / (high - low), 3) if high > low else 0.0
+
+
+def read_boards(metrics: Mapping[str, Any]) -> list[Board]:
+    """Boards of all tasks in metrics.json, `next` first as it is the main one."""
+    blocks = {
+        task: {name: block for name, block in models.items() if isinstance(block, Mapping)}
+        for task, models in metrics.items()
+        if isinstance(models, Mapping)
+    }
+    boards = [board for task, models in blocks.items() if (board := Board.of(task, models))]
+    return sorted(boards, key=lambda board: task_order(board.task))
+
+
+def task_order(task: str) -> tuple[bool, str]:
+    """Sorts tasks; `next` is the main one."""
+    return task != "next", task
+
+
+def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) -> Entry | None:
+    main = Estimate.read(block, metric)
+    if main is None:
+        return None
+    delta = block.get(f"delta_{metric}") or {}
+    tiers = {tier: Estimate.read(part, metric) for tier, part in (block.get("by_tier") or {}).items()}
+    return Entry(
+        model=name,
+        main=main,
+        figures={other: block[other] for other in others if isinstance(block.get(other), int | float)},
+        delta=Estimate(delta["value"], *delta.get("ci", (None, None))) if "value" in delta else None,
+        against=delta.get("against", ""),
+        tiers={tier: estimate for tier, estimate in tiers.items() if estimate},
+    )
+
+
+def _users(models: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Users judged; every model is judged on the same."""
+    block = next(iter(models.values()))
+    parts = {"": block, **(block.get("by_tier") or {})}
+    return {tier: part["users"] for tier, part in parts.items() if "users" in part}
+
+
+def _ends(entry: Entry) -> Iterator[float]:
+    yield entry.main.value
+    if entry.main.high is not None:
+        yield entry.main.high
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    """Metrics by cutoff, then in the order in which people ask for them."""
+    stem, _, cutoff = name.partition("@")
+    return int(cutoff), _ORDER.index(stem) if stem in _ORDER else len(_ORDER), stem
+
+
+def _tier(name: str) -> tuple[int, str]:
+    return TIER_NAMES.index(name) if name in TIER_NAMES else len(TIER_NAMES), name

@@ -1,0 +1,174 @@
+"""Stage `validate`: the gate that raw events pass, or that stops the pipeline.
+
+Rows that break a row rule go to quarantine with the reason; the others go on. The gate closes when too many
+rows are bad or the log as a whole is wrong. The report, the quarantine and Data Docs are written either way.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from monitoring.expectations import Kind, as_utc, item_rules, row_rules, table_rules
+from monitoring.inspection import Inspection, Outcome, Status
+from monitoring.measures import Measures
+from tierrec_core.artifacts import read_frame, replacing_folder, write_frame, write_json
+from tierrec_core.contracts import EVENTS, ITEMS, BoolArray
+from tierrec_core.errors import EmptyDataError, GateCrash, GateError
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Settings, Validate
+
+_LINES = 2
+_REASONS = 3
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Read raw EVENTS and ITEMS; write the report, the valid events, the quarantine and Data Docs.
+
+    Raises EmptyDataError without rows, GateError when the gate refuses, GateCrash when it could not look.
+    """
+    events = read_frame(layout.raw_events, EVENTS)
+    if events.empty:
+        raise EmptyDataError(f"{layout.raw_events}: holds no row, wanted events; check source in params.yaml")
+    inspection = Inspection.begin()
+    now = datetime.now(UTC)
+    verdict = Verdict.of(inspection, events, read_frame(layout.raw_items, ITEMS), settings.validate_, now)
+    write_json(verdict.report(), layout.validation)
+    write_frame(verdict.quarantine(events), layout.quarantine)
+    with replacing_folder(layout.data_docs) as fresh:
+        inspection.write_docs(fresh)
+    if not verdict.passed:
+        layout.valid_events.unlink(missing_ok=True)
+        raise verdict.refusal(layout)
+    write_frame(events[~verdict.bad], layout.valid_events)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that the gate found.
+
+    outcomes: one a rule
+    broken: for each row rule, the rows that break it, [N]
+    measures: figures of the log as a whole
+    """
+
+    outcomes: tuple[Outcome, ...]
+    broken: Mapping[str, BoolArray]
+    measures: Measures
+
+    @classmethod
+    def of(
+        cls,
+        inspection: Inspection,
+        events: pd.DataFrame,
+        items: pd.DataFrame,
+        settings: Validate,
+        now: datetime,
+    ) -> Self:
+        """Judge EVENTS [N], N at least 1, and ITEMS as of `now`."""
+        rows = inspection.evaluate("events", events, row_rules(settings, now))
+        broken = {outcome.rule.name: _mask(outcome, len(events)) for outcome in rows}
+        measures = Measures.of(events, _any(broken, len(events)), settings)
+        table = inspection.evaluate("log", measures.frame(), table_rules(settings, as_utc(now)))
+        catalogue = inspection.evaluate("items", items, item_rules(settings))
+        return cls((*rows, *table, *catalogue), broken, measures)
+
+    @property
+    def bad(self) -> BoolArray:
+        """Rows that break at least one row rule, [N]."""
+        return _any(self.broken, len(next(iter(self.broken.values()))))
+
+    @property
+    def passed(self) -> bool:
+        """No rule crashed, and every table rule passed."""
+        return not self._ended(Status.ERROR) and not self._refusing()
+
+    def quarantine(self, events: pd.DataFrame) -> pd.DataFrame:
+        """The bad rows of the EVENTS that were judged, with a column `reason`: the rules that each breaks."""
+        return events[self.bad].assign(reason=self._reasons.array)
+
+    def report(self) -> dict[str, Any]:
+        """The verdict as JSON; it holds no clock and no machine, so the same log gives the same bytes."""
+        size = len(self.bad)
+        return {
+            "passed": self.passed,
+            "rows": {"raw": size, "valid": int((~self.bad).sum()), "quarantined": int(self.bad.sum())},
+            "measures": {name: _plain(value) for name, value in vars(self.measures).items()},
+            "quarantine": {str(reason): int(rows) for reason, rows in self._reasons.value_counts().items()},
+            "rules": [_describe(outcome, size) for outcome in self.outcomes],
+        }
+
+    def refusal(self, layout: Layout) -> GateError:
+        """The error to raise: which rule, what was found and wanted, what to do, and where to look."""
+        look = f"see {layout.validation} and {layout.quarantine}"
+        if crashed := self._ended(Status.ERROR):
+            names = ", ".join(outcome.rule.name for outcome in crashed)
+            return GateCrash(
+                f"validate: {names} could not be checked: {crashed[0].error.strip():.200}\n"
+                f"wanted: {crashed[0].rule.wanted}; the data may be fine, check its columns; {look}"
+            )
+        lines = [self._complain(outcome) for outcome in self._refusing()]
+        more = f"{len(lines) - _LINES} more rules failed; " if len(lines) > _LINES else ""
+        return GateError("\n".join([*lines[:_LINES], more + look]))
+
+    def _complain(self, outcome: Outcome) -> str:
+        rule = outcome.rule
+        found = f"{outcome.found:.4g}" if isinstance(outcome.found, float) else outcome.found
+        worst = [f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_REASONS).items()]
+        reasons = f" ({', '.join(worst)} rows)" if rule.name == "bad_share" else ""
+        return f"validate: {rule.name} is {found}{reasons}, wanted {rule.wanted}; {rule.remedy}"
+
+    def _ended(self, status: Status) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.status is status]
+
+    def _refusing(self) -> list[Outcome]:
+        return [outcome for outcome in self._ended(Status.FAIL) if outcome.rule.kind is Kind.TABLE]
+
+    @cached_property
+    def _reasons(self) -> pd.Series:
+        """Rules that each bad row breaks, joined."""
+        names = np.array(list(self.broken), dtype=object)
+        bits = 1 << np.arange(len(names))
+        codes, inverse = np.unique(
+            bits @ np.stack(list(self.broken.values()))[:, self.bad], return_inverse=True
+        )
+        texts = pd.array(["; ".join(names[(code & bits) > 0]) for code in codes], dtype="string[pyarrow]")
+        return pd.Series(texts.take(inverse), name="reason")
+
+
+def _mask(outcome: Outcome, size: int) -> BoolArray:
+    mask = np.zeros(size, dtype=bool)
+    mask[outcome.rows] = True
+    return mask
+
+
+def _any(broken: Mapping[str, BoolArray], size: int) -> BoolArray:
+    masks: Sequence[BoolArray] = list(broken.values())
+    return np.logical_or.reduce(masks) if masks else np.zeros(size, dtype=bool)
+
+
+def _describe(outcome: Outcome, size: int) -> dict[str, Any]:
+    """One rule of the report."""
+    rule = outcome.rule
+    return {
+        "rule": rule.name,
+        "kind": rule.kind,
+        "status": outcome.status,
+        "wanted": rule.wanted,
+        "found": outcome.found,
+        "unexpected": len(outcome.rows),
+        "share": len(outcome.rows) / size if rule.kind is Kind.ROW else None,
+        "examples": list(outcome.examples),
+        "error": outcome.error,
+    }
+
+
+def _plain(value: Any) -> float | int | str | None:
+    """A measure as JSON has it; a moment that no row has is null."""
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return None if value is pd.NaT else value

@@ -1,0 +1,70 @@
+"""metrics.json as leaderboards: order, axis, signs, and figures that are not there."""
+
+import pytest
+
+from monitoring.leaderboard import Board, Estimate, read_boards
+
+NEXT = {
+    "popularity": {"ndcg@10": 0.16, "ndcg@10_ci": [0.15, 0.17], "users": 100},
+    "blend": {
+        "ndcg@10": 0.38,
+        "ndcg@10_ci": [0.36, 0.40],
+        "recall@10": 0.16,
+        "ndcg@20": 0.37,
+        "by_tier": {
+            "heavy": {"ndcg@10": 0.5, "users": 20},
+            "light": {"ndcg@10": 0.3, "users": 40},
+            "medium": {"ndcg@10": 0.4, "users": 40},
+        },
+        "delta_ndcg@10": {"against": "popularity", "value": 0.22, "ci": [0.20, 0.24]},
+        "users": 100,
+    },
+}
+
+
+def test_the_best_is_first_and_the_axis_ends_at_the_furthest_interval():
+    board = Board.of("next", NEXT)
+    assert [entry.model for entry in board.entries] == ["blend", "popularity"]
+    assert board.metric == "ndcg@10"
+    assert board.top == 0.40
+    assert board.percent(0.20) == 50.0
+
+
+def test_columns_are_metrics_and_nothing_else():
+    board = Board.of("next", NEXT)
+    assert board.columns == ("recall@10",)
+    assert board.further == ("ndcg@20",)
+
+
+def test_the_baseline_is_the_model_that_others_name():
+    assert Board.of("next", NEXT).baseline.model == "popularity"
+
+
+def test_tiers_go_from_light_to_heavy_and_heat_spans_them():
+    board = Board.of("next", NEXT)
+    assert board.tiers == ("light", "medium", "heavy")
+    assert [board.heat(board.entries[0].tiers[tier].value) for tier in board.tiers] == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign"),
+    [
+        (0.01, 0.02, "better"),
+        (-0.02, -0.01, "worse"),
+        (-0.01, 0.01, "even"),
+        (0.0, 0.1, "even"),
+        (None, None, "even"),
+    ],
+)
+def test_a_difference_is_one_only_when_its_interval_leaves_zero_out(low, high, sign):
+    assert Estimate(0.0, low, high).sign == sign
+
+
+def test_parts_of_metrics_that_hold_no_model_make_no_board():
+    boards = read_boards({"tiers": {"sizes": {"light": 3}}, "discovery": NEXT, "next": NEXT, "version": 1})
+    assert [board.task for board in boards] == ["next", "discovery"]
+
+
+def test_a_model_without_the_main_figure_is_left_out():
+    board = Board.of("next", NEXT | {"broken": {"recall@10": 0.1}})
+    assert [entry.model for entry in board.entries] == ["blend", "popularity"]

@@ -1,0 +1,103 @@
+"""Both tasks against what really came next in the made world: order, probabilities, and their product."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tests.conftest import NUM_ITEMS
+from tierrec_core import artifacts
+from tierrec_core.interactions import Interactions
+from tierrec_core.models.multitask import Multitask
+from tierrec_core.pairs import pair_features
+from tierrec_core.settings import Tiers
+from tierrec_core.tiers import Tiering
+
+CONFIG = Multitask.Config(epochs=15, embedding_size=8, hidden_size=16, users_per_batch=8, learning_rate=0.01)
+ALL = np.tile(np.arange(NUM_ITEMS), (60, 1))
+
+
+@pytest.fixture(scope="module")
+def cut(interactions):
+    return interactions.now - 28.0
+
+
+@pytest.fixture(scope="module")
+def past(interactions, cut):
+    return interactions.before(cut)
+
+
+@pytest.fixture(scope="module")
+def model(training, past, items):
+    """Knows nothing of the last 28 days."""
+    tiering = Tiering.fit(past, items, Tiers(num_layers=4), seed=0)
+    return Multitask.fit(dataclasses.replace(training, history=past, tiering=tiering), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def future(interactions, cut):
+    return interactions.where(interactions.day >= cut)
+
+
+def test_order_of_purchases_to_come(model, past, future):
+    bought = future.binary().toarray().ravel()
+    assert roc_auc_score(bought, model.score_candidates(past, ALL).ravel()) > 0.7
+
+
+def test_probabilities_are_calibrated(model, past, future):
+    """Most pairs are not bought, and most of those are never sampled; the mean must agree all the same."""
+    rate = future.binary().toarray().mean()
+    assert model.score_candidates(past, ALL).mean() == pytest.approx(rate, rel=0.2)
+
+
+def test_coupon_is_never_likelier_than_purchase(model, past):
+    purchase, coupon = np.moveaxis(model.probabilities(past, ALL), -1, 0)
+    assert (coupon <= purchase).all()
+    assert (coupon > 0).all()
+
+
+def test_share_of_coupons_is_found(model, past):
+    """One purchase in ten of the made world is with a coupon, whoever buys whatever."""
+    purchase, coupon = np.moveaxis(model.probabilities(past, ALL), -1, 0)
+    assert 0.05 < coupon.sum() / purchase.sum() < 0.2
+
+
+def test_padding_and_order_of_candidates(model, past):
+    candidates = np.array([[3, -1, 17], [17, 3, -1]])
+    two = past.rows(np.array([8, 8]))
+    scores = model.score_candidates(two, candidates)
+    assert np.isneginf(scores[[0, 1], [1, 2]]).all()
+    np.testing.assert_allclose(scores[0, [0, 2]], scores[1, [1, 0]], rtol=1e-5)
+    np.testing.assert_allclose(scores[0, [0, 2]], model.score_candidates(past, ALL)[8, [3, 17]], rtol=1e-4)
+
+
+def test_empty_and_unseen_histories(model, past):
+    candidates = np.arange(NUM_ITEMS)[None]
+    empty = model.score_candidates(Interactions.from_history([], past.items, past.now), candidates)
+    fan = model.score_candidates(
+        Interactions.from_history(["i20", "i21", "i20"], past.items, past.now), candidates
+    )
+    assert np.isfinite(empty).all()
+    assert fan[0, 20:30].mean() > 2 * fan[0, :20].mean()
+    assert model.probabilities(past, np.full((60, 2), -1)).sum() == 0
+
+
+def test_pair_features_against_a_loop(interactions):
+    user, item = np.array([0, 7, 59, 59]), np.array([3, 30, 31, 0])
+    features = pair_features(interactions, user, item)
+    for row, u, i in zip(features, user, item, strict=True):
+        age = interactions.age[(interactions.user == u) & (interactions.item == i)]
+        np.testing.assert_allclose(row[1], np.log1p(sum(0.5 ** (age / 30.0))), rtol=1e-5)
+        np.testing.assert_allclose(row[3], np.log1p(len(age)), rtol=1e-6)
+        np.testing.assert_allclose(row[4], 1 / (1 + min(age)) if len(age) else 0, rtol=1e-4)
+
+
+def test_two_fits_give_the_same_bytes(training, tmp_path):
+    config = CONFIG.model_copy(update={"epochs": 2})
+    first, again = Multitask.fit(training, config), Multitask.fit(training, config)
+    assert all(first.weights[name].tobytes() == again.weights[name].tobytes() for name in first.weights)
+    artifacts.save(again, tmp_path / "model")
+    loaded = artifacts.load(Multitask, tmp_path / "model")
+    scores = [one.score_candidates(training.history, ALL) for one in (first, loaded)]
+    np.testing.assert_array_equal(*scores)

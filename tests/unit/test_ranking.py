@@ -1,0 +1,86 @@
+"""Ranking against sorting by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import sparse
+
+from tierrec_core.interactions import Interactions
+from tierrec_core.ranking import rank_candidates, rank_catalogue, rank_views, top_k
+
+TIED = st.sampled_from([-np.inf, np.nan, -1.0, 0.0, 0.5, 1.0, np.inf])
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
+
+
+def sorted_by_hand(scores, columns, k):
+    pairs = [(-s, c) for s, c in zip(scores, columns, strict=True) if c >= 0 and s > -np.inf]
+    best = [c for _, c in sorted(pairs)][:k]
+    return best + [-1] * (k - len(best))
+
+
+class Counted:
+    """Scores by history and counts how many users it scored."""
+
+    def __init__(self) -> None:
+        self.scored = 0
+
+    def score_catalogue(self, history: Interactions):
+        self.scored += history.num_users
+        return history.decayed(30.0).toarray()
+
+
+@given(hnp.arrays(np.float32, SHAPES, elements=TIED), st.integers(1, 12), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_top_k_equals_sorting(scores, k, random):
+    blocked = np.array([[random.random() < 0.3 for _ in row] for row in scores])
+    ranked = top_k(scores, k, sparse.csr_matrix(blocked))
+    hidden = np.where(blocked, np.nan, scores)
+    expected = [sorted_by_hand(row, range(len(row)), k) for row in hidden]
+    assert ranked.items.tolist() == expected
+    for row, items, values in zip(scores, ranked.items, ranked.scores, strict=True):
+        np.testing.assert_array_equal(values, [row[item] if item >= 0 else -np.inf for item in items])
+
+
+@given(hnp.arrays(np.float32, SHAPES, elements=TIED), st.integers(1, 12), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_candidates_equal_sorting(scores, k, random):
+    candidates = np.array([random.sample(range(-1, 30), scores.shape[1]) for _ in scores])
+    ranked = rank_candidates(scores, candidates, k)
+    assert ranked.items.tolist() == [
+        sorted_by_hand(row, columns, k) for row, columns in zip(scores, candidates, strict=True)
+    ]
+
+
+def test_scores_handed_in_are_left_alone():
+    scores = np.array([[1.0, np.nan, 3.0]], np.float32)
+    top_k(scores, 2, sparse.csr_matrix([[0, 0, 1]]))
+    np.testing.assert_array_equal(scores, np.array([[1.0, np.nan, 3.0]], np.float32))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_batches_change_nothing(interactions, batch):
+    whole = top_k(interactions.decayed(30.0).toarray(), 5)
+    ranked = rank_catalogue(Counted(), interactions, 5, exclude_met=False, batch=batch)
+    np.testing.assert_array_equal(ranked.items, whole.items)
+    np.testing.assert_array_equal(ranked.scores, whole.scores)
+
+
+def test_met_items_are_left_out_only_where_asked(interactions):
+    model = Counted()
+    everything, unmet = rank_views(model, interactions, 40, exclude_met=(False, True))
+    met = interactions.binary().toarray().astype(bool)
+    assert model.scored == interactions.num_users
+    assert (np.sort(everything.items, axis=1) == np.arange(40)).all()
+    for row, items in enumerate(unmet.items):
+        assert set(items[items >= 0]) == set(np.flatnonzero(~met[row]))
+
+
+def test_one_user_and_none(interactions):
+    one = rank_catalogue(Counted(), interactions.rows(np.array([3])), 4, exclude_met=False)
+    all_users = rank_catalogue(Counted(), interactions, 4, exclude_met=False)
+    np.testing.assert_array_equal(one.items[0], all_users.items[3])
+    assert rank_catalogue(
+        Counted(), interactions.rows(np.array([], int)), 4, exclude_met=False
+    ).items.shape == (0, 4)

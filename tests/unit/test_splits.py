@@ -1,0 +1,138 @@
+"""Splits never leak: the known lies before the bound, the judged inside the window, items come from train."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import make_events
+from tierrec_core.errors import EmptyDataError
+from tierrec_core.interactions import to_days
+from tierrec_core.settings import GivenSplit, LeaveLastOut, Split, Task, TimeSplit
+from tierrec_core.splits import SplitLog
+
+CUT = pd.Timestamp("2024-04-01", tz="UTC")
+BY_DATE = Split(by=TimeSplit(cut=CUT.to_pydatetime()), min_users_per_item=2)
+TASKS = {"next": Task(windows=3), "discovery": Task(horizon_days=28, step_days=28, repeats=False, windows=2)}
+
+
+@pytest.fixture(scope="module")
+def log(events) -> SplitLog:
+    return SplitLog.cut(events, BY_DATE, TASKS)
+
+
+def pairs(frame: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(frame["user_id"], frame["item_id"], strict=True))
+
+
+def named(log: SplitLog, truth) -> set[tuple[str, str]]:
+    user, item = truth
+    return set(zip(log.log.users[user], log.log.items[item], strict=True))
+
+
+def test_windows_and_snapshots_are_in_order(log) -> None:
+    assert [window.name for window in log.of("next", "train", "valid", "test")] == [
+        "next-3", "next-2", "next-1", "next-test",
+    ]  # fmt: skip
+    assert [window.role for window in log.of("discovery", "train", "valid", "test")] == [
+        "train",
+        "valid",
+        "test",
+    ]
+    bounds = [snapshot.bound for snapshot in log.snapshots]
+    assert bounds == sorted(bounds)
+    assert log.final.name == "2024-04-01"
+
+
+def test_no_event_of_a_snapshot_lies_at_or_after_its_bound(log, events) -> None:
+    for snapshot in log.snapshots:
+        history = log.history(snapshot.name)
+        assert history.day.max() < snapshot.bound == history.now
+        known = events[
+            (to_days(events["timestamp"]) < snapshot.bound) & events["item_id"].isin(log.log.items)
+        ]
+        assert len(history) == len(known)
+
+
+def test_truth_equals_a_plain_filter(log, events) -> None:
+    day = to_days(events["timestamp"])
+    starts = {snapshot.name: snapshot.bound for snapshot in log.snapshots}
+    for window in log.windows:
+        start = starts[window.snapshot]
+        known = events[events["item_id"].isin(log.log.items) & events["user_id"].isin(log.log.users)]
+        before, inside = (
+            day[known.index] < start,
+            (day[known.index] >= start) & (day[known.index] < window.until),
+        )
+        wanted = {pair for pair in pairs(known[inside]) if pair[0] in set(known[before]["user_id"])}
+        wanted -= set() if window.repeats else pairs(known[before])
+        assert named(log, log.truth(window)) == wanted
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), keep=st.floats(0.1, 1.0))
+def test_the_future_changes_nothing_that_is_known(log, events, seed: int, keep: float) -> None:
+    """Later events may move to other items, be repriced or dropped: every snapshot stays as it was."""
+    rng = np.random.default_rng(seed)
+    later = events["timestamp"] >= CUT
+    changed = events.copy()
+    changed.loc[later, "item_id"] = rng.permutation(events.loc[later, "item_id"].to_numpy())
+    changed.loc[later, "value"] = rng.uniform(0, 100, later.sum())
+    changed = changed[~later | (rng.random(len(events)) < keep)]
+    again = SplitLog.cut(changed, BY_DATE, TASKS)
+    assert again.log.items.equals(log.log.items)
+    assert again.log.users.equals(log.log.users)
+    for snapshot in log.snapshots:
+        one, two = log.history(snapshot.name), again.history(snapshot.name)
+        for field in ("user", "item", "day", "value"):
+            np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
+
+
+def test_items_have_enough_users_before_the_cut(events) -> None:
+    found = SplitLog.cut(events, Split(by=BY_DATE.by, min_users_per_item=15), TASKS).log.items
+    known = events[events["timestamp"] < CUT]
+    users = known.groupby("item_id")["user_id"].nunique()
+    assert set(found) == set(users.index[users >= 15])
+
+
+def test_a_share_cuts_at_the_start_of_a_day(events) -> None:
+    log = SplitLog.cut(events, Split(by=TimeSplit(cut=0.8), min_users_per_item=2), {"next": Task(windows=2)})
+    assert log.final.bound == np.floor(log.final.bound)
+    assert (to_days(events["timestamp"]) < log.final.bound).mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_leave_last_out_holds_each_users_last_event(events) -> None:
+    log = SplitLog.cut(events, Split(by=LeaveLastOut(), min_users_per_item=1), {"next": Task(windows=2)})
+    last = events.sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
+    catalogue = last[last["item_id"].isin(log.log.items)]
+    assert named(log, log.truth(log.of("next", "test")[0])) == pairs(catalogue)
+    second = events.drop(last.index).sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
+    assert named(log, log.truth(log.of("next", "valid")[0])) == pairs(
+        second[second["item_id"].isin(log.log.items)]
+    )
+
+
+def test_a_given_split_is_obeyed(events) -> None:
+    marked = events.assign(split=np.where(np.arange(len(events)) % 5 == 0, "test", "train"))
+    log = SplitLog.cut(marked, Split(by=GivenSplit(), min_users_per_item=1), {"next": Task(windows=2)})
+    test = marked[(marked["split"] == "test") & marked["item_id"].isin(log.log.items)]
+    assert named(log, log.truth(log.of("next", "test")[0])) == pairs(test)
+    assert len(log.history(log.final.name)) == (marked["split"] == "train").sum()
+
+
+def test_errors_name_what_to_change(events) -> None:
+    day = Split(by=TimeSplit(cut=pd.Timestamp("2025-01-01").to_pydatetime()), min_users_per_item=2)
+    with pytest.raises(EmptyDataError, match=r"task 'next' has no purchase event.*split\.by\.cut"):
+        SplitLog.cut(events, day, TASKS)
+    with pytest.raises(EmptyDataError, match="1 user has events"):
+        SplitLog.cut(events.assign(user_id="u00"), Split(by=BY_DATE.by, min_users_per_item=1), TASKS)
+    with pytest.raises(EmptyDataError, match=r"1 of 1 items.*min_users_per_item"):
+        SplitLog.cut(events.assign(item_id="i00"), BY_DATE, TASKS)
+    with pytest.raises(EmptyDataError, match="no earlier window"):
+        SplitLog.cut(events, BY_DATE, {"next": Task(step_days=300)})
+
+
+def test_another_world_has_other_windows_but_the_same_rules() -> None:
+    log = SplitLog.cut(make_events(seed=5), BY_DATE, TASKS)
+    assert all(len(log.truth(window)[0]) for window in log.windows)

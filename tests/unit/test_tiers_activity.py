@@ -1,0 +1,132 @@
+"""Activity tiers: known tiers are found again, cuts stay frozen, hysteresis holds as worked out by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tierrec_core import artifacts
+from tierrec_core.contracts import EVENTS
+from tierrec_core.interactions import Interactions
+from tierrec_core.settings import Tiers
+from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers.activity import ActivityTiers
+from tierrec_core.tiers.features import FEATURES, MONEY, ActivityFeatures
+
+METHODS = ("quantile", "kmeans", "gaussian_mixture", "agglomerative")
+
+
+def known_world(users_per_tier=(40, 40, 20), seed: int = 0) -> tuple[Interactions, np.ndarray]:
+    """Users who visit 2, 8 or 32 times in 60 days and pay about 5, 10 or 20 a visit: clear tiers."""
+    rng = np.random.default_rng(seed)
+    tier = np.repeat([0, 1, 2], users_per_tier)
+    rows = [
+        (f"u{user:03d}", f"i{rng.integers(50):02d}", day, 5.0 * 2**level * rng.uniform(0.9, 1.1))
+        for user, level in enumerate(tier)
+        for day in rng.uniform(0, 60, 2 * 4**level)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day", "value"])
+    frame["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame["day"], unit="D")
+    frame["event"] = "purchase"
+    return Interactions.from_events(EVENTS.conform(frame, "tests")), tier
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_known_tiers_are_found(method: str) -> None:
+    history, tier = known_world()
+    rule = ActivityTiers.fit(history, Tiers(method=method), np.random.default_rng(0))
+    np.testing.assert_array_equal(rule.assign(history), tier)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_survives_disk(method: str, tmp_path) -> None:
+    history, _ = known_world()
+    rule = ActivityTiers.fit(history, Tiers(method=method), np.random.default_rng(0))
+    artifacts.save(rule, tmp_path / "rule")
+    again = artifacts.load(ActivityTiers, tmp_path / "rule")
+    np.testing.assert_array_equal(again.assign(history), rule.assign(history))
+
+
+def test_default_cuts_are_the_quantiles_asked_for(interactions) -> None:
+    tiers = Tiering.fit(interactions, pd.DataFrame({"category": ["a", "b"] * 20}), Tiers(), seed=0).tier
+    np.testing.assert_array_equal(np.bincount(tiers), [24, 24, 12])
+
+
+def test_features_equal_a_plain_loop(interactions) -> None:
+    found = ActivityFeatures.fit(interactions, 90.0).of(interactions)
+    for user in range(interactions.num_users):
+        mine = (interactions.user == user) & (interactions.age < 90)
+        age, value = interactions.age[mine], interactions.value[mine]
+        wanted = [
+            -np.log1p(age.min()),
+            np.log1p(len(set(interactions.session[mine]))),
+            np.log1p(sum(paid * 0.5 ** (days / 45) for days, paid in zip(age, value, strict=True))),
+            np.log1p(len(set(interactions.item[mine]))),
+        ]
+        np.testing.assert_allclose(found[user], wanted, rtol=1e-6)
+
+
+def test_unknown_values_are_the_usual_price_of_the_item(interactions) -> None:
+    recipe = ActivityFeatures.fit(interactions, 90.0)
+    unpriced = replace(interactions, value=np.zeros_like(interactions.value))
+    np.testing.assert_allclose(recipe.of(unpriced), recipe.of(interactions), rtol=1e-5)
+
+
+def test_a_log_of_views_has_tiers_too(interactions) -> None:
+    views = replace(
+        interactions, event=np.ones_like(interactions.event), value=np.zeros_like(interactions.value)
+    )
+    rule = ActivityTiers.fit(views, Tiers(), np.random.default_rng(0))
+    np.testing.assert_array_equal(np.bincount(rule.assign(views)), [24, 24, 12])
+
+
+def test_nobody_active_is_light() -> None:
+    history, _ = known_world()
+    rule = ActivityTiers.fit(history, Tiers(), np.random.default_rng(0))
+    np.testing.assert_array_equal(rule.assign(replace(history, now=history.now + 400)), 0)
+
+
+@given(first=st.floats(0.01, 1e6), extra=st.floats(0, 1e6), user=st.integers(0, 99))
+def test_more_spend_never_lowers_the_tier(first: float, extra: float, user: int) -> None:
+    history, _ = WORLD
+    row = history.rows(np.array([user]))
+    less = replace(row, value=np.full(len(row), first, np.float32))
+    more = replace(row, value=np.full(len(row), first + extra, np.float32))
+    assert RULE.assign(more)[0] >= RULE.assign(less)[0]
+
+
+@given(chosen=st.lists(st.integers(0, 99), min_size=1, max_size=30))
+def test_whoever_else_is_there_a_tier_is_the_same(chosen: list[int]) -> None:
+    history, _ = WORLD
+    np.testing.assert_array_equal(RULE.assign(history.rows(np.array(chosen))), RULE.assign(history)[chosen])
+
+
+def test_hysteresis_as_worked_by_hand() -> None:
+    """Cuts 10 and 20, sd 10, hysteresis .15: bands 8.5 to 11.5 and 18.5 to 21.5."""
+    recipe = ActivityFeatures(90.0, ("purchase",), np.ones(1))
+    rule = ActivityTiers(recipe, np.array([10.0, 20.0]), 10.0, 0.15, None)
+    features = np.zeros((9, len(FEATURES)))
+    features[:, MONEY] = [11, 12, 9, 8, 21, 22, 19, 18, 11]
+    previous = np.array([0, 0, 1, 1, 1, 1, 2, 2, -1])
+    np.testing.assert_array_equal(rule.assign_features(features, previous), [0, 1, 1, 0, 1, 2, 2, 1, 1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hysteresis_of_zero_forgets(method: str, interactions) -> None:
+    rule = ActivityTiers.fit(interactions, Tiers(method=method, hysteresis=0), np.random.default_rng(0))
+    fresh = rule.assign(interactions)
+    np.testing.assert_array_equal(rule.assign(interactions, np.roll(fresh, 7)), fresh)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_endless_hysteresis_never_lets_go(method: str, interactions) -> None:
+    rule = ActivityTiers.fit(interactions, Tiers(method=method, hysteresis=1e9), np.random.default_rng(0))
+    previous = np.arange(60) % len(TIER_NAMES)
+    np.testing.assert_array_equal(rule.assign(interactions, previous), previous)
+
+
+WORLD = known_world()
+RULE = ActivityTiers.fit(WORLD[0], Tiers(), np.random.default_rng(0))

@@ -1,0 +1,153 @@
+"""The learned ranker over model scores, behaviour and context (LambdaMART, Burges 2010; LightGBM, Ke 2017).
+
+It learns from earlier windows: what the models, fitted before a window, said of the candidates, and what the
+users then did. It is stacking (Wolpert 1992) whose weights depend on the user, since tier, history and
+recency are features.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+from tierrec_core.blend.candidates import Candidates
+from tierrec_core.blend.features import Features
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Blend as BlendSettings
+from tierrec_core.tiers import Tiering
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known as of a snapshot, whoever asks: facts about items, and the tiers."""
+
+    features: Features
+    tiering: Tiering
+
+    @classmethod
+    def fit(cls, training: Training, attributes: Sequence[str]) -> Self:
+        """Measure the items and take over the tiering."""
+        return cls(Features.fit(training.history, training.items, attributes), training.tiering)
+
+    def table(self, history: Interactions, candidates: Candidates) -> dict[str, FloatArray]:
+        """Every feature of every pair by name, [P] each: scores, ranks, behaviour, tier and interest."""
+        user, item = candidates.user, candidates.item
+        found = self.features.compute(history, user, item)
+        found["tier"] = self.tiering.assign(history)[user].astype(np.float32)
+        interests = self.tiering.interests_of(history)
+        found["interest_in_layer"] = interests[user, self.tiering.item_layer[item]].astype(np.float32)
+        found |= {f"score_{name}": score for name, score in candidates.scores.items()}
+        return found | {f"rank_{name}": rank for name, rank in candidates.ranks().items()}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One window's candidates as a table, with what happened. Pairs are in order of user.
+
+    user: row of each pair, [P]; label: whether the user took the item, [P]
+    """
+
+    table: dict[str, FloatArray]
+    user: IntArray
+    label: BoolArray
+
+    @classmethod
+    def of(
+        cls, context: Context, history: Interactions, candidates: Candidates, truth: tuple[IntArray, IntArray]
+    ) -> Self:
+        """Only users with a truth teach anything: the others have no order to learn."""
+        candidates = candidates.of_users(truth[0])
+        wanted = truth[0].astype(np.int64) * history.num_items + truth[1]
+        code = candidates.user.astype(np.int64) * history.num_items + candidates.item
+        return cls(context.table(history, candidates), candidates.user, np.isin(code, wanted))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Gradient boosted trees that order candidates, as of the final snapshot.
+
+    columns: names of the features, in the trees' order, [F]
+    trees: LightGBM's own text form, one a seed
+    """
+
+    context: Context
+    columns: tuple[str, ...]
+    trees: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, context: Context, examples: Sequence[Examples], settings: BlendSettings, seed: int) -> Self:
+        """Learn the order of all examples' candidates; `context` is what the blend will be asked with."""
+        columns = tuple(examples[0].table)
+        data = lightgbm.Dataset(
+            np.concatenate([_stack(one.table, columns) for one in examples]),
+            label=np.concatenate([one.label for one in examples]),
+            group=np.concatenate([np.unique(one.user, return_counts=True)[1] for one in examples]),
+            params={"max_bin": settings.max_bin, "verbose": -1},
+            free_raw_data=False,
+        )
+        seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
+        boosters = [
+            lightgbm.train(_parameters(settings, int(one)), data, settings.num_trees) for one in seeds
+        ]
+        return cls(context, columns, tuple(booster.model_to_string() for booster in boosters))
+
+    @cached_property
+    def _boosters(self) -> list[lightgbm.Booster]:
+        return [lightgbm.Booster(model_str=trees) for trees in self.trees]
+
+    def score(self, history: Interactions, candidates: Candidates) -> FloatArray:
+        """The mean of the trees' scores of each pair, [P]; only the order within a user means something."""
+        return self.score_table(self.context.table(history, candidates))
+
+    def score_table(self, table: Mapping[str, FloatArray]) -> FloatArray:
+        """As `score`, for features that are computed already."""
+        values = _stack(table, self.columns)
+        if not len(values):
+            return np.zeros(0)
+        scores: FloatArray = np.mean([booster.predict(values) for booster in self._boosters], axis=0)
+        return scores
+
+    def contributions(self, history: Interactions, candidates: Candidates) -> pd.DataFrame:
+        """What each feature, and `base`, adds to each score, [P, F + 1] (Shapley values, Lundberg 2020)."""
+        values = _stack(self.context.table(history, candidates), self.columns)
+        shares = np.mean([booster.predict(values, pred_contrib=True) for booster in self._boosters], axis=0)
+        return pd.DataFrame(shares, columns=[*self.columns, "base"])
+
+    @property
+    def importance(self) -> dict[str, float]:
+        """Share of the whole gain that each feature brought, highest first."""
+        gain = np.sum([booster.feature_importance("gain") for booster in self._boosters], axis=0)
+        order = np.argsort(-gain, kind="stable")
+        return {self.columns[place]: float(gain[place] / max(gain.sum(), 1e-12)) for place in order}
+
+
+def _stack(table: Mapping[str, FloatArray], columns: Sequence[str]) -> FloatArray:
+    """The table as one array in the given order of columns, [P, F] float32."""
+    return np.stack([np.asarray(table[name], np.float32) for name in columns], axis=1)
+
+
+def _parameters(settings: BlendSettings, seed: int) -> dict[str, object]:
+    """LightGBM's parameters, fixed so that the same examples give the same trees."""
+    return {
+        "objective": settings.objective,
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.num_leaves,
+        "min_data_in_leaf": settings.min_data_in_leaf,
+        "feature_fraction": settings.feature_share,
+        "bagging_fraction": settings.row_share,
+        "bagging_freq": 1,
+        "lambda_l2": settings.l2,
+        "lambdarank_truncation_level": settings.truncation,
+        "max_bin": settings.max_bin,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": settings.num_threads,
+        "verbose": -1,
+    }

@@ -1,0 +1,135 @@
+"""Candidates: what any retriever would show a user, with every model's score and rank of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Ranker, Recommender, Retriever
+from tierrec_core.ranking import top_k
+from tierrec_core.settings import Retrieve
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of users and items to be ordered, in order of (user, item).
+
+    user, item: row and column of each pair, [P]
+    scores: each model's score of each pair, by the model's name, [P]
+    """
+
+    user: IntArray
+    item: IntArray
+    scores: dict[str, FloatArray]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def of_users(self, users: IntArray) -> Self:
+        """Only the pairs of these rows."""
+        keep = np.isin(self.user, users)
+        scores = {name: score[keep] for name, score in self.scores.items()}
+        return type(self)(self.user[keep], self.item[keep], scores)
+
+    def contains(self, user: IntArray, item: IntArray, num_items: int) -> BoolArray:
+        """Whether each pair (user [Q], item [Q]) is among the candidates, [Q]."""
+        return np.isin(
+            user.astype(np.int64) * num_items + item, self.user.astype(np.int64) * num_items + self.item
+        )
+
+    def padded(self, num_users: int) -> IntArray:
+        """The same candidates as a table of item columns, -1 as padding, [U, C]."""
+        return _pad(self.user, self.item, num_users)
+
+    def ranks(self) -> dict[str, FloatArray]:
+        """Where each model puts a pair among its user's candidates, 0 = first, [P]."""
+        return {name: _rank(self.user, score) for name, score in self.scores.items()}
+
+
+def retrieve(
+    models: Mapping[str, Recommender], history: Interactions, settings: Retrieve, *, repeats: bool
+) -> Candidates:
+    """The union of the user's own items and the first of each retriever's list, scored by every model.
+
+    Without repeats, items of the user's own history are no candidates. Users are taken in batches, so that
+    memory does not grow with their number.
+    """
+    parts = [
+        _retrieve_batch(models, history.rows(rows), settings, repeats=repeats)
+        for rows in _batches(history.num_users)
+    ]
+    starts = np.arange(0, max(history.num_users, 1), _BATCH)
+    return Candidates(
+        np.concatenate([part.user + start for part, start in zip(parts, starts, strict=True)]),
+        np.concatenate([part.item for part in parts]),
+        {name: np.concatenate([part.scores[name] for part in parts]) for name in models},
+    )
+
+
+def _retrieve_batch(
+    models: Mapping[str, Recommender], history: Interactions, settings: Retrieve, *, repeats: bool
+) -> Candidates:
+    chosen = np.zeros((history.num_users, history.num_items), bool)
+    met = history.decayed(settings.own_half_life)
+    if repeats:
+        _choose(chosen, met.toarray(), settings.own_items, positive=True)
+    scores: dict[str, FloatArray] = {}
+    retrievers = {name: model for name, model in models.items() if isinstance(model, Retriever)}
+    for name, retriever in retrievers.items():
+        scores[name] = retriever.score_catalogue(history)
+        count = settings.per_model.get(name, settings.per_model_default)
+        _choose(chosen, scores[name], count, without=None if repeats else met.nonzero())
+    user, item = (index.astype(np.int32) for index in np.nonzero(chosen))
+    found = {name: score[user, item] for name, score in scores.items()}
+    table = _pad(user, item, history.num_users)
+    rankers = {
+        name: model for name, model in models.items() if name not in found and isinstance(model, Ranker)
+    }
+    for name, ranker in rankers.items():
+        found[name] = ranker.score_candidates(history, table)[table >= 0]
+    return Candidates(user, item, {name: found[name].astype(np.float32) for name in models})
+
+
+def _choose(
+    chosen: BoolArray,
+    scores: FloatArray,
+    count: int,
+    *,
+    positive: bool = False,
+    without: tuple[IntArray, IntArray] | None = None,
+) -> None:
+    """Mark the first `count` of each row of scores in `chosen`, both [U, I]."""
+    if without is not None:
+        scores = scores.copy()
+        scores[without] = -np.inf
+    ranked = top_k(scores, count)
+    row, place = np.nonzero((ranked.items >= 0) & (ranked.scores > 0 if positive else True))
+    chosen[row, ranked.items[row, place]] = True
+
+
+def _batches(num_users: int) -> Iterator[IntArray]:
+    for start in range(0, max(num_users, 1), _BATCH):
+        yield np.arange(start, min(start + _BATCH, num_users))
+
+
+def _pad(user: IntArray, item: IntArray, num_users: int) -> IntArray:
+    """Pairs in order of user as a table [U, C] with -1 behind."""
+    count = np.bincount(user, minlength=num_users)
+    table = np.full((num_users, count.max(initial=0)), -1, np.int32)
+    table[np.arange(table.shape[1]) < count[:, None]] = item
+    return table
+
+
+def _rank(user: IntArray, score: FloatArray) -> FloatArray:
+    """Rank within each user, 0 = highest score; pairs are in order of user, ties keep their order."""
+    order = np.lexsort((-score, user))
+    count = np.bincount(user)
+    first = np.repeat(np.cumsum(count) - count, count)
+    rank = np.empty(len(user), np.float32)
+    rank[order] = np.arange(len(user)) - first
+    return rank

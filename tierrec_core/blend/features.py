@@ -1,0 +1,191 @@
+"""Behaviour features of (user, item) pairs: how often, how lately, how regularly, and how due.
+
+They are computed from a history as of its `now`, plus facts about items that are frozen with the blend. So a
+live visitor, a known user and a training window run the same code.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+
+HALF_LIVES = (7.0, 30.0, 90.0, 180.0)
+WINDOWS = (14.0, 28.0, 91.0, 364.0)
+NEVER = 1000.0  # days; stands for "not once", far beyond any interval that is observed
+
+
+@dataclass(frozen=True)
+class Features:
+    """Facts about items as of a snapshot, and the recipe for the features of pairs.
+
+    facts: what is known of each item, by name, [I]
+    groups: the code of each item's category, brand, ..., by attribute, [I]
+    """
+
+    facts: dict[str, FloatArray]
+    groups: dict[str, IntArray]
+
+    @classmethod
+    def fit(cls, history: Interactions, items: pd.DataFrame, attributes: Sequence[str]) -> Self:
+        """Measure the items in the history; group them by those of the attributes that the catalogue has."""
+        groups = {
+            name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1
+        }
+        facts = _item_facts(history) | {"item_price": _floats(items["price"])}
+        for name, code in groups.items():
+            sold = np.bincount(code, facts["item_events_91d"])[code]
+            facts[f"{name}_events_91d"] = sold.astype(np.float32)
+            facts[f"{name}_trend"] = (
+                np.bincount(code, facts["item_events_28d"])[code] / (sold + 1.0)
+            ).astype(np.float32)
+            facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (sold + 1.0)).astype(np.float32)
+        return cls(facts, groups)
+
+    def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
+        """Features of the pairs (user [P], item [P]) by name, each [P] float32."""
+        own = _pair_features(history, user, item, history.item, history.num_items, "item")
+        found = own | _regularity(own)
+        for name, code in self.groups.items():
+            grouped = _pair_features(history, user, code[item], code[history.item], int(code.max()) + 1, name)
+            found |= grouped | {
+                f"item_in_{name}": own["item_decayed_90d"] / (grouped[f"{name}_decayed_90d"] + 0.01)
+            }
+        people = _user_facts(history)
+        for name in self.groups:
+            total = people["user_decayed_90d"][user] + 0.01
+            found[f"{name}_share"] = found[f"{name}_decayed_90d"] / total
+        found["item_per_visit"] = own["item_count"] / (people["user_visits"][user] + 1.0)
+        found |= {name: column[user] for name, column in people.items()}
+        found |= {name: column[item] for name, column in self.facts.items()}
+        return {name: np.asarray(column, np.float32) for name, column in found.items()}
+
+
+def _pair_features(
+    history: Interactions,
+    user: IntArray,
+    thing: IntArray,
+    thing_of_event: IntArray,
+    num_things: int,
+    name: str,
+) -> dict[str, FloatArray]:
+    """Counts, decayed counts and ages of what each user did to each thing (an item or a group of items)."""
+    code = history.user.astype(np.int64) * num_things + thing_of_event
+    order = np.argsort(code, kind="stable")
+    code, age = code[order], history.age[order]
+    start = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else np.zeros(0, np.int64)
+    wanted = user.astype(np.int64) * num_things + thing
+    place = np.searchsorted(code[start], wanted)
+    place[place == len(start)] = 0
+    met = code[start][place] == wanted if len(start) else np.zeros(len(wanted), bool)
+
+    def look_up(total: FloatArray, default: float = 0.0) -> FloatArray:
+        return np.where(met, total[place], default) if len(total) else np.full(len(wanted), default)
+
+    first_age = age[start]
+    end = np.r_[start[1:], len(code)]
+    last_age = age[end - 1] if len(start) else age
+    gap = (
+        np.where(np.r_[False, code[1:] == code[:-1]], np.r_[0.0, age[:-1] - age[1:]], 0.0)
+        if len(code)
+        else age
+    )
+    visits = gap > 0.5  # a purchase on the same day is the same visit
+    visits[start] = True
+    found = {
+        f"{name}_count": look_up(_sum(visits, start)),
+        f"{name}_quantity": look_up(_sum(history.quantity[order], start)),
+        f"{name}_first_age": look_up(first_age, NEVER),
+        f"{name}_last_age": look_up(last_age, NEVER),
+        f"{name}_gap_square": look_up(_sum(gap**2, start)),
+    }
+    for half_life in HALF_LIVES:
+        found[f"{name}_decayed_{half_life:.0f}d"] = look_up(_sum(np.exp2(-age / half_life), start))
+    return found
+
+
+def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """How regular the user's purchases of the item are, and how due the next one is."""
+    gaps = np.maximum(own["item_count"] - 1.0, 0.0)
+    interval = np.where(
+        gaps > 0, (own["item_first_age"] - own["item_last_age"]) / np.maximum(gaps, 1.0), NEVER
+    )
+    variance = np.maximum(own["item_gap_square"] / np.maximum(gaps, 1.0) - interval**2, 0.0)
+    return {
+        "interval": interval,
+        "interval_spread": np.where(gaps > 1, np.sqrt(variance), NEVER),
+        "overdue": np.where(gaps > 0, own["item_last_age"] / np.maximum(interval, 0.5), -1.0),
+        "rate": own["item_count"] / (own["item_first_age"] + 7.0),
+        "rate_from_last": gaps / (own["item_first_age"] - own["item_last_age"] + 14.0),
+    }
+
+
+def _user_facts(history: Interactions) -> dict[str, FloatArray]:
+    """What is known of each user, [U] each."""
+    num = history.num_users
+    user, age = history.user, history.age
+    first_of_visit = (
+        np.r_[True, (np.diff(user) != 0) | (np.diff(history.session) != 0)]
+        if len(user)
+        else np.zeros(0, bool)
+    )
+    last = np.full(num, NEVER)
+    np.minimum.at(last, user, age)
+    oldest = np.zeros(num)
+    np.maximum.at(oldest, user, age)
+    visits = np.bincount(user, first_of_visit, num)
+    events = np.bincount(user, minlength=num).astype(float)
+    items = np.bincount(history.pairs()[0], minlength=num)
+    return {
+        "user_last_age": last,
+        "user_tenure": oldest,
+        "user_visits": visits,
+        "user_visits_28d": np.bincount(user, first_of_visit & (age <= 28.0), num),
+        "user_basket": events / np.maximum(visits, 1.0),
+        "user_items": items.astype(float),
+        "user_repeat_share": 1.0 - items / np.maximum(events, 1.0),
+        "user_decayed_30d": np.bincount(user, np.exp2(-age / 30.0), num),
+        "user_decayed_90d": np.bincount(user, np.exp2(-age / 90.0), num),
+    }
+
+
+def _item_facts(history: Interactions) -> dict[str, FloatArray]:
+    """What is known of each item, [I] each."""
+    num, item, age = history.num_items, history.item, history.age
+    facts: dict[str, FloatArray | IntArray] = {
+        f"item_events_{days:.0f}d": np.bincount(item, age <= days, num) for days in WINDOWS
+    }
+    buyers = np.bincount(history.pairs()[1], minlength=num)
+    recent = history.where(history.age <= 28.0)
+    events = np.bincount(item, minlength=num)
+    oldest = np.zeros(num)
+    np.maximum.at(oldest, item, age)
+    facts |= {
+        "item_buyers": buyers,
+        "item_buyers_28d": np.bincount(recent.pairs()[1], minlength=num),
+        "item_trend": (facts["item_events_14d"] + 1.0) / (facts["item_events_91d"] * 14.0 / 91.0 + 1.0),
+        "item_trend_28d": (facts["item_events_28d"] + 1.0) / (facts["item_events_91d"] * 28.0 / 91.0 + 1.0),
+        "item_repeats": events / np.maximum(buyers, 1),
+        "item_age": oldest,
+        "item_quantity": np.bincount(item, history.quantity, num) / np.maximum(events, 1),
+    }
+    return {name: column.astype(np.float32) for name, column in facts.items()}
+
+
+def _sum(values: FloatArray | BoolArray, start: IntArray) -> FloatArray:
+    """Sums over runs that begin at `start`."""
+    return np.add.reduceat(values.astype(float), start) if len(start) else np.zeros(0)
+
+
+def _codes(column: pd.Series) -> IntArray:
+    """A code for each distinct value; a missing one is a value of its own."""
+    return pd.factorize(column.fillna("unknown").astype(str), sort=True)[0].astype(np.int64)
+
+
+def _floats(column: pd.Series) -> FloatArray:
+    """A number column with NaN where it is missing."""
+    return column.astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan)

@@ -1,0 +1,1 @@
+"""How lists are judged: metrics a user, intervals over users, audits, and the leaderboard."""

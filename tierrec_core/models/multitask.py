@@ -1,0 +1,261 @@
+"""MMoE over two tasks (Ma et al., KDD 2018): a purchase within the horizon, and a purchase with a coupon.
+
+The second is P(purchase) * P(coupon | purchase), as in ESMM (Ma et al., SIGIR 2018): it never exceeds the
+first, and both are learned on all pairs. The labels come from the training history itself: what users did up
+to a cut, `horizon_days` before its end, foretells what they bought from then on. Negatives are sampled at a
+known rate, and the logit is corrected by the rate's log (King and Zeng, 2001), so that what comes out is a
+probability.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import nn
+from torch.nn import functional
+
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.pairs import item_features, pair_features, user_features
+from tierrec_core.protocol import Training
+from tierrec_core.sequences import ItemSampler, decay_weights, ranges, windows
+from tierrec_core.settings import Params
+from tierrec_core.tiers import Tiering
+from tierrec_core.torching import (
+    Weights,
+    best_device,
+    minimise,
+    reproducible,
+    shuffled_batches,
+    tensor,
+    weights_of,
+    with_weights,
+)
+
+TASKS = ("purchase", "coupon")
+_PAIRS_AT_ONCE = 65_536
+
+
+class Batch(NamedTuple):
+    """N pairs: dense features [N, F], item and row of the user [N]; B users' items and weights [B, L]."""
+
+    features: torch.Tensor
+    item: torch.Tensor
+    row: torch.Tensor
+    history: torch.Tensor
+    weight: torch.Tensor
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """Experts that both tasks share, and for each task a gate to mix them and a tower to give a logit."""
+
+    def __init__(self, num_items: int, num_features: int, config: "Multitask.Config") -> None:
+        super().__init__()
+        size, hidden = config.embedding_size, config.hidden_size
+        self.item = nn.Embedding(num_items, size)
+        nn.init.normal_(self.item.weight, std=0.01)
+        self.register_buffer("centre", torch.zeros(num_features))
+        self.register_buffer("spread", torch.ones(num_features))
+        width = num_features + 3 * size
+        self.experts = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(width, hidden),
+                nn.ReLU(),
+                nn.Dropout(config.dropout),
+                nn.Linear(hidden, hidden),
+                nn.ReLU(),
+            )
+            for _ in range(config.experts)
+        )
+        self.gates = nn.ModuleList(nn.Linear(width, config.experts) for _ in TASKS)
+        self.towers = nn.ModuleList(nn.Linear(hidden, 1) for _ in TASKS)
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of P(purchase) and of P(coupon | purchase), [N] and [N]."""
+        taste = functional.embedding_bag(
+            batch.history, self.item.weight, per_sample_weights=batch.weight, mode="sum"
+        )
+        user, item = taste[batch.row], self.item(batch.item)
+        dense = (batch.features - self.centre) / self.spread
+        x = torch.cat([dense, user, item, user * item], dim=-1)
+        experts = torch.stack([expert(x) for expert in self.experts], dim=1)
+        mixed = [(gate(x).softmax(-1).unsqueeze(-1) * experts).sum(1) for gate in self.gates]
+        purchase, coupon = (tower(part).squeeze(-1) for tower, part in zip(self.towers, mixed, strict=True))
+        return purchase, coupon
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to learn from, sorted by user: what came of them, and the log rate of sampling their like."""
+
+    user: IntArray
+    item: IntArray
+    purchased: BoolArray
+    coupon: BoolArray
+    log_rate: FloatArray
+
+
+@dataclass(frozen=True)
+class Multitask:
+    """A fitted network, with what it must know beside a user's history.
+
+    item_features: see pairs.item_features, as of the training's end, [I, F]
+    tiering: tells the tier and the interests of any history
+    """
+
+    weights: Weights
+    config: "Multitask.Config"
+    item_features: FloatArray
+    tiering: Tiering
+
+    class Config(Params):
+        """Labels are the last horizon_days of the log (at most its newer half).
+
+        What was bought is compared with own_share of the items that a user met before, and with
+        other_negatives items drawn by popularity ** popularity_power. A history is the last max_length
+        events, halved every half_life days.
+        """
+
+        horizon_days: PositiveFloat = 28.0
+        embedding_size: PositiveInt = 16
+        experts: PositiveInt = 4
+        hidden_size: PositiveInt = 32
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        epochs: PositiveInt = 4
+        learning_rate: PositiveFloat = 0.003
+        weight_decay: NonNegativeFloat = 0.01
+        users_per_batch: PositiveInt = 16
+        own_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+        other_negatives: PositiveInt = 64
+        popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+        max_length: PositiveInt = 64
+        half_life: PositiveFloat = 60.0
+        refit: bool = False
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Learn what came of pairs after the cut from what was known at the cut."""
+        cut = max(training.history.now - config.horizon_days, float(np.median(training.history.day)))
+        past = training.history.before(cut)
+        pairs = _sample(past, training, config)
+        sides = user_features(past, training.tiering), item_features(past)
+        dense = _dense(past, pairs.user, pairs.item, *sides, training.tiering)
+        with reproducible(training.seed):
+            network = Network(training.history.num_items, dense.shape[1], config)
+            network.centre = torch.from_numpy(dense.mean(0))
+            network.spread = torch.from_numpy(dense.std(0) + 1e-3)
+            network.to(best_device())
+            rng = training.rng
+            minimise(
+                network,
+                lambda batch: _loss(network, *batch),
+                lambda: _batches(past, pairs, dense, config, rng),
+                epochs=config.epochs,
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+                name="multitask",
+            )
+        return cls(weights_of(network), config, item_features(training.history), training.tiering)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network that the weights belong to."""
+        network = Network(len(self.item_features), len(self.weights["centre"]), self.config)
+        return with_weights(network, self.weights)
+
+    def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
+        """Probability of a purchase within the horizon, [U, C] -> [U, C] float32; -inf where padded."""
+        probability = self.probabilities(history, candidates)[..., TASKS.index("purchase")]
+        return np.where(candidates >= 0, probability, np.float32(-np.inf))
+
+    def probabilities(self, history: Interactions, candidates: IntArray) -> FloatArray:
+        """P(purchase) and P(purchase with a coupon) in the horizon, [U, C] -> [U, C, 2]; 0 where padded."""
+        result = np.zeros((*candidates.shape, len(TASKS)), np.float32)
+        place = np.flatnonzero(candidates >= 0)
+        user, item = place // max(candidates.shape[1], 1), candidates.ravel()[place]
+        sides = user_features(history, self.tiering), self.item_features
+        for start in range(0, len(place), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            dense = _dense(history, user[part], item[part], *sides, self.tiering)
+            with torch.inference_mode():
+                purchase, coupon = self.network(_read(history, user[part], item[part], dense, self.config))
+                both = torch.stack([purchase.sigmoid(), purchase.sigmoid() * coupon.sigmoid()], dim=-1)
+            result.reshape(-1, len(TASKS))[place[part]] = both.cpu().numpy()
+        return result
+
+
+def _sample(past: Interactions, training: Training, config: Multitask.Config) -> Pairs:
+    """All pairs bought after the cut, and a known share of those that were not."""
+    rng, size = training.rng, np.int64(past.num_items)
+    bought = training.history.where(training.history.day >= past.now).only(*training.target)
+    positive = np.unique(bought.user * size + bought.item)
+    with_coupon = np.unique((bought.user * size + bought.item)[bought.coupon])
+    own = np.unique(past.user * size + past.item)
+    kept = own[rng.random(len(own)) < config.own_share]
+    sampler = ItemSampler.by_popularity(past, config.popularity_power)
+    drawn = sampler.draw((past.num_users, config.other_negatives), rng)
+    other = (np.arange(past.num_users)[:, None] * size + drawn).ravel()
+    other = other[~np.isin(other, own)]
+    negative = np.concatenate([kept, other])
+    code = np.concatenate([positive, negative[~np.isin(negative, positive)]])
+    code.sort()
+    user, item = code // size, code % size
+    rate = np.where(np.isin(code, own), config.own_share, config.other_negatives * sampler.share[item])
+    return Pairs(user, item, np.isin(code, positive), np.isin(code, with_coupon), np.log(rate))
+
+
+def _dense(
+    history: Interactions,
+    user: IntArray,
+    item: IntArray,
+    users: FloatArray,
+    items: FloatArray,
+    tiering: Tiering,
+) -> FloatArray:
+    """Features of pairs, users and items, and the user's interest in the item's layer, [N, F]."""
+    layer = tiering.item_layer[item]
+    num_layers = len(tiering.layer_names)
+    interest = users[user, users.shape[1] - num_layers + layer]
+    one_hot = np.eye(num_layers, dtype=np.float32)[layer]
+    pairs = pair_features(history, user, item)
+    return np.hstack([pairs, users[user], items[item], interest[:, None], one_hot])
+
+
+def _read(
+    history: Interactions, user: IntArray, item: IntArray, dense: FloatArray, config: Multitask.Config
+) -> Batch:
+    """One batch of pairs; each user's history is read once."""
+    present, row = np.unique(user, return_inverse=True)
+    window = windows(history.offsets[:-1][present], history.offsets[1:][present], config.max_length)
+    weight = decay_weights(history, window, np.full(len(present), history.now), config.half_life)
+    met = history.item[window] if len(history) else np.zeros_like(window)
+    return Batch(tensor(dense), tensor(item), tensor(row), tensor(met), tensor(weight))
+
+
+def _batches(
+    past: Interactions, pairs: Pairs, dense: FloatArray, config: Multitask.Config, rng: np.random.Generator
+) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+    """Batches of whole users with the labels [N, 2] and the log rates [N]."""
+    offsets = np.searchsorted(pairs.user, np.arange(past.num_users + 1))
+    present = np.flatnonzero(np.diff(offsets))
+    for batch_users in shuffled_batches(len(present), config.users_per_batch, rng):
+        users = present[batch_users]
+        at = ranges(offsets[users], offsets[users + 1])
+        labels = np.stack([pairs.purchased[at], pairs.coupon[at]], axis=1).astype(float)
+        batch = _read(past, pairs.user[at], pairs.item[at], dense[at], config)
+        yield batch, tensor(labels), tensor(pairs.log_rate[at])
+
+
+def _loss(network: Network, batch: Batch, labels: torch.Tensor, log_rate: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of both tasks over the sample, where the odds of a purchase are 1 / rate times higher."""
+    purchase, coupon = network(batch)
+    log_purchase = functional.logsigmoid(purchase - log_rate)
+    log_both = log_purchase + functional.logsigmoid(coupon)
+    log_neither = torch.log(-torch.expm1(log_both.clamp(max=-1e-6)))
+    first = functional.binary_cross_entropy_with_logits(purchase - log_rate, labels[:, 0])
+    second = -(labels[:, 1] * log_both + (1 - labels[:, 1]) * log_neither).mean()
+    return first + second

@@ -1,0 +1,265 @@
+"""SASRec: self-attention over what a user did before (Kang and McAuley, ICDM 2018), one position a session.
+
+The items of one basket have no order, so a position is a whole session (the mean of its items) and is asked
+for the items of the next session; where each session holds one item, or with `step: event`, it is the paper's
+model. The loss is a sampled softmax with the logQ correction (Bengio and Senecal, 2008; Yi et al., RecSys
+2019).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from torch import nn
+from torch.nn import functional
+
+from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+from tierrec_core.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
+from tierrec_core.settings import Params
+from tierrec_core.torching import (
+    Weights,
+    best_device,
+    minimise,
+    reproducible,
+    shuffled_batches,
+    tensor,
+    weights_of,
+    with_weights,
+)
+
+_USERS_AT_ONCE = 256
+
+
+class Sequences(NamedTuple):
+    """B users' steps as one bag of items a step.
+
+    items: the items of all S steps in a row, [E]
+    offsets: where each step's items begin, [S]
+    real: which places hold a step, S of them, left-aligned, [B, L]
+    """
+
+    items: torch.Tensor
+    offsets: torch.Tensor
+    real: torch.Tensor
+
+
+class Block(nn.Module):  # type: ignore[misc]
+    """Causal self-attention and a point-wise feed-forward layer, each behind a layer norm and a shortcut."""
+
+    def __init__(self, size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.attention_norm, self.forward_norm = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.query_key_value, self.mix = nn.Linear(size, 3 * size), nn.Linear(size, size)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, size)
+        )
+        self._begin_as_a_mean(size)
+
+    def _begin_as_a_mean(self, size: int) -> None:
+        """Values pass unchanged, places weigh almost alike: training starts from the mean of the history."""
+        with torch.no_grad():
+            self.query_key_value.weight[: 2 * size] *= 0.1
+            nn.init.eye_(self.query_key_value.weight[2 * size :])
+            nn.init.eye_(self.mix.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, L, D] -> [B, L, D]; place l sees places 0..l, and so never the padding after it."""
+        parts = self.query_key_value(self.attention_norm(x)).chunk(3, dim=-1)
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        dropout = self.dropout if self.training else 0.0
+        seen = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        x = x + functional.dropout(self.mix(seen.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        return x + functional.dropout(self.feed_forward(self.forward_norm(x)), self.dropout, self.training)
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """Item and position embeddings, blocks, and one state a place; an item scores state . item + bias."""
+
+    def __init__(self, num_items: int, config: "SasRec.Config") -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.item = nn.Embedding(num_items, size)
+        self.bias = nn.Parameter(torch.zeros(num_items))
+        self.position = nn.Parameter(torch.zeros(config.max_length + 1, size))
+        self.blocks = nn.ModuleList(Block(size, config.heads, config.dropout) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(size)
+        self.dropout = config.dropout
+        nn.init.normal_(self.item.weight, std=size**-0.5)
+
+    def states(self, sequences: Sequences) -> torch.Tensor:
+        """State l foretells step l from those before it; state 0 is a newcomer's: [B, L] -> [B, L + 1, D]."""
+        users, length = sequences.real.shape
+        steps = functional.embedding_bag(sequences.items, self.item.weight, sequences.offsets, mode="mean")
+        placed = steps.new_zeros(users, length + 1, steps.shape[-1])
+        placed[:, 1:][sequences.real] = steps
+        x = functional.dropout(placed + self.position[: length + 1], self.dropout, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+def sampled_softmax(
+    positive: torch.Tensor, negative: torch.Tensor, same: torch.Tensor, log_expected: torch.Tensor
+) -> torch.Tensor:
+    """Mean cross-entropy of each positive [T] against N shared negatives [S, N], T a multiple of S.
+
+    log_expected [N]: log of how often a negative is expected among the N draws; subtracting it makes the
+    sample agree with the softmax over the catalogue. same [T, N] marks the draws that are the positive
+    itself.
+    """
+    corrected = (negative - log_expected).repeat_interleave(len(positive) // len(negative), dim=0)
+    rest = corrected.masked_fill(same, -torch.inf).logsumexp(-1)
+    return (torch.logaddexp(positive, rest) - positive).mean()
+
+
+class Batch(NamedTuple):
+    """B users' steps, what is asked of each, and what it is compared with.
+
+    sequences: the steps without the last, L places
+    foretold: which of the L + 1 states have a step to foretell, S of them, [B, L + 1]
+    targets: T items drawn from each of those steps, [S, T]
+    negatives: items that all are compared with, [N]
+    log_expected: log of how often each is expected among the negatives, [N]
+    """
+
+    sequences: Sequences
+    foretold: torch.Tensor
+    targets: torch.Tensor
+    negatives: torch.Tensor
+    log_expected: torch.Tensor
+
+
+@dataclass(frozen=True)
+class SasRec:
+    """A fitted network: its weights by name, and the configuration that gives their shapes."""
+
+    weights: Weights
+    config: "SasRec.Config"
+
+    class Config(Params):
+        """The history is the last max_length steps; an epoch sees one random window of that length a user.
+
+        `targets` items are drawn from each step, and `negatives` items, one set a batch, from the catalogue
+        by popularity ** popularity_power. embedding_size must be a multiple of heads.
+        """
+
+        step: StepKind = "session"
+        max_length: PositiveInt = 40
+        embedding_size: PositiveInt = 64
+        blocks: PositiveInt = 1
+        heads: PositiveInt = 2
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        epochs: PositiveInt = 7
+        learning_rate: PositiveFloat = 0.004
+        weight_decay: NonNegativeFloat = 0.01
+        batch_size: PositiveInt = 16
+        targets: PositiveInt = 3
+        negatives: PositiveInt = 512
+        popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+        refit: bool = False
+
+        @model_validator(mode="after")
+        def _heads_divide_the_embedding(self) -> Self:
+            if self.embedding_size % self.heads:
+                raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+            return self
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Foretell each step's items from the steps before it."""
+        with reproducible(training.seed):
+            network = Network(training.history.num_items, config).to(best_device())
+
+            def loss(batch: Batch) -> torch.Tensor:
+                states = network.states(batch.sequences)[batch.foretold]
+                targets = batch.targets
+                positive = (states.unsqueeze(1) * network.item(targets)).sum(-1) + network.bias[targets]
+                negative = states @ network.item(batch.negatives).T + network.bias[batch.negatives]
+                same = targets.flatten().unsqueeze(1) == batch.negatives
+                return sampled_softmax(positive.flatten(), negative, same, batch.log_expected)
+
+            sampler = _Sampler(training.history, config, training.rng)
+            minimise(
+                network,
+                loss,
+                sampler.epoch,
+                epochs=config.epochs,
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+                name="sasrec",
+            )
+        return cls(weights_of(network), config)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network that the weights belong to."""
+        return with_weights(Network(len(self.weights["bias"]), self.config), self.weights)
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """Logits of what the next step holds, [U, I] float32."""
+        history = chosen(history)
+        steps = Steps.of(history, self.config.step)
+        scores = np.empty((history.num_users, history.num_items), np.float32)
+        for start in range(0, history.num_users, _USERS_AT_ONCE):
+            rows = slice(start, start + _USERS_AT_ONCE)
+            window = windows(
+                steps.user_offsets[:-1][rows], steps.user_offsets[1:][rows], self.config.max_length
+            )
+            window = window[:, : max(1, int((window >= 0).sum(1).max()))]
+            with torch.inference_mode():
+                states = self.network.states(_read(history, steps, window))
+                last = states[torch.arange(len(window)), torch.from_numpy((window >= 0).sum(1))]
+                scores[rows] = (last @ self.network.item.weight.T + self.network.bias).cpu().numpy()
+        return scores
+
+
+class _Sampler:
+    """Draws a window of steps from each user, targets from its steps, and negatives for each batch."""
+
+    def __init__(self, history: Interactions, config: SasRec.Config, rng: np.random.Generator) -> None:
+        self.history, self.config, self.rng = chosen(history), config, rng
+        self.steps = Steps.of(self.history, config.step)
+        self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Every user with a step once, in a random order."""
+        offsets, config = self.steps.user_offsets, self.config
+        active = np.flatnonzero(np.diff(offsets))
+        for batch in shuffled_batches(len(active), config.batch_size, self.rng):
+            first, last = offsets[active[batch]], offsets[active[batch] + 1]
+            size = np.minimum(last - first, config.max_length + 1)
+            end = first + size + (self.rng.random(len(first)) * (last - first - size + 1)).astype(np.int64)
+            yield self._batch(windows(first, end, config.max_length + 1))
+
+    def _batch(self, window: IntArray) -> Batch:
+        """The batch of these windows of steps, [B, L + 1]."""
+        config = self.config
+        real = window >= 0
+        begin = self.steps.event_offsets[window[real]]
+        drawn = draw_within(begin, self.steps.event_offsets[window[real] + 1], config.targets, self.rng)
+        negatives = self.items.draw(config.negatives, self.rng)
+        return Batch(
+            sequences=_read(self.history, self.steps, window[:, :-1]),
+            foretold=tensor(real),
+            targets=tensor(self.history.item[drawn]),
+            negatives=tensor(negatives),
+            log_expected=tensor(np.log(self.items.share[negatives] * config.negatives)),
+        )
+
+
+def _read(history: Interactions, steps: Steps, window: IntArray) -> Sequences:
+    """The items of the steps in each window [B, L], -1 where padded."""
+    real = window >= 0
+    first, last = steps.event_offsets[window[real]], steps.event_offsets[window[real] + 1]
+    return Sequences(
+        items=tensor(history.item[ranges(first, last)]),
+        offsets=tensor(np.cumsum(last - first) - (last - first)),
+        real=tensor(real),
+    )

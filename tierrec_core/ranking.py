@@ -1,0 +1,120 @@
+"""From scores to ranked lists: score, mask, first k. The only place that ranks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Retriever
+
+_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Lists of k items, best first.
+
+    items: item columns, -1 where a list is shorter than k, [U, k] int32
+    scores: the score of each, -inf where there is none, [U, k] float32
+    """
+
+    items: IntArray
+    scores: FloatArray
+
+
+def top_k(scores: FloatArray, k: int, mask: sparse.csr_matrix | None = None) -> Ranked:
+    """The k best items of each row of scores [U, I]; equal scores are ordered by item column.
+
+    -inf and NaN are never ranked, nor are the entries that `mask` [U, I] stores.
+    """
+    usable = _usable(scores)
+    if mask is not None:
+        usable[np.repeat(np.arange(len(usable)), np.diff(mask.indptr)), mask.indices] = -np.inf
+    row, column = np.nonzero(_chosen(usable, min(k, usable.shape[1])))
+    order = np.lexsort((-usable[row, column], row))
+    row, column = row[order], column[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    ranked = _empty(len(usable), k)
+    ranked.items[row, place] = column
+    ranked.scores[row, place] = usable[row, column]
+    return ranked
+
+
+def rank_candidates(scores: FloatArray, candidates: IntArray, k: int) -> Ranked:
+    """The k best of each row's candidates [U, C], which are distinct item columns or -1 for padding.
+
+    Equal scores [U, C] are ordered by item column; -inf and NaN are never ranked.
+    """
+    usable = _usable(scores)
+    usable[candidates < 0] = -np.inf
+    order = np.lexsort((candidates, -usable), axis=1)[:, :k]
+    best = np.take_along_axis(usable, order, axis=1)
+    ranked = _empty(len(usable), k)
+    width = order.shape[1]
+    ranked.items[:, :width] = np.where(best > -np.inf, np.take_along_axis(candidates, order, axis=1), -1)
+    ranked.scores[:, :width] = best
+    return ranked
+
+
+def rank_catalogue(
+    model: Retriever, history: Interactions, k: int, *, exclude_met: bool, batch: int = _BATCH
+) -> Ranked:
+    """The model's first k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
+
+    exclude_met leaves out the items of the user's own history.
+    """
+    return rank_views(model, history, k, exclude_met=(exclude_met,), batch=batch)[0]
+
+
+def rank_views(
+    model: Retriever, history: Interactions, k: int, *, exclude_met: Sequence[bool], batch: int = _BATCH
+) -> list[Ranked]:
+    """As rank_catalogue, once for each value of exclude_met, while every user is scored only once."""
+    views: list[list[Ranked]] = [[] for _ in exclude_met]
+    for part in _batches(history, batch):
+        scores, met = model.score_catalogue(part), part.binary()
+        for view, excluded in zip(views, exclude_met, strict=True):
+            view.append(top_k(scores, k, met if excluded else None))
+    return [_stack(view, k) for view in views]
+
+
+def _batches(history: Interactions, batch: int) -> Iterator[Interactions]:
+    for start in range(0, history.num_users, batch):
+        yield history.rows(np.arange(start, min(start + batch, history.num_users)))
+
+
+def _stack(parts: Sequence[Ranked], k: int) -> Ranked:
+    if not parts:
+        return _empty(0, k)
+    return Ranked(
+        np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts])
+    )
+
+
+def _usable(scores: FloatArray) -> FloatArray:
+    """A float32 copy in which NaN has become -inf."""
+    usable: FloatArray = np.fmax(scores, -np.inf, dtype=np.float32)
+    return usable
+
+
+def _chosen(usable: FloatArray, k: int) -> BoolArray:
+    """Where the k best of each row are, [U, I]; of those that tie for the last places, the first columns."""
+    if k == 0:
+        return np.zeros(usable.shape, dtype=bool)
+    edge = np.partition(usable, usable.shape[1] - k, axis=1)[:, -k, None]
+    chosen: BoolArray = usable >= np.maximum(edge, np.finfo(np.float32).min)
+    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > k)
+    above = usable[crowded] > edge[crowded]
+    tied = chosen[crowded] & ~above
+    room = k - np.count_nonzero(above, axis=1)
+    chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room[:, None]))
+    return chosen
+
+
+def _empty(num_users: int, k: int) -> Ranked:
+    return Ranked(
+        np.full((num_users, k), -1, dtype=np.int32), np.full((num_users, k), -np.inf, dtype=np.float32)
+    )

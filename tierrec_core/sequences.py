@@ -1,0 +1,103 @@
+"""Histories as sequences: steps, windows over them as padded indices, and what is drawn from them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Self
+
+import numpy as np
+
+from tierrec_core.contracts import EVENT_CODES, Event, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+
+StepKind = Literal["session", "event"]
+
+
+def chosen(history: Interactions) -> Interactions:
+    """Only what users did of their own will: all but impressions."""
+    return history.where(history.event != EVENT_CODES[Event.IMPRESSION])
+
+
+@dataclass(frozen=True)
+class ItemSampler:
+    """Draws items in proportion to popularity ** power; share is each item's probability, [I]."""
+
+    share: FloatArray
+
+    @classmethod
+    def by_popularity(cls, history: Interactions, power: float) -> Self:
+        """An item without events counts as if it had one."""
+        weight = np.maximum(np.bincount(history.item, minlength=history.num_items), 1) ** power
+        return cls(weight / weight.sum())
+
+    @cached_property
+    def _cumulative(self) -> FloatArray:
+        return np.cumsum(self.share)
+
+    def draw(self, shape: int | tuple[int, ...], rng: np.random.Generator) -> IntArray:
+        """Independent draws, with replacement."""
+        drawn = np.searchsorted(self._cumulative, rng.random(shape))
+        return np.minimum(drawn, len(self.share) - 1)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Each user's events cut into S consecutive steps; the events of one step have no order among themselves.
+
+    event_offsets: step s holds the events event_offsets[s]:event_offsets[s + 1], [S + 1]
+    user_offsets: user u owns the steps user_offsets[u]:user_offsets[u + 1], [U + 1]
+    """
+
+    event_offsets: IntArray
+    user_offsets: IntArray
+
+    @classmethod
+    def of(cls, history: Interactions, kind: StepKind) -> Self:
+        """A step is one session (a basket: its items are unordered) or one event."""
+        count = len(history)
+        begins = np.ones(count, bool)
+        if kind == "session" and count:
+            begins[1:] = (np.diff(history.user) != 0) | (np.diff(history.session) != 0)
+        starts = np.flatnonzero(begins)
+        owner = np.searchsorted(starts, history.offsets)
+        return cls(np.append(starts, count), owner)
+
+    @property
+    def of_event(self) -> IntArray:
+        """The step that each event belongs to, [N]."""
+        return np.repeat(np.arange(len(self.event_offsets) - 1), np.diff(self.event_offsets))
+
+
+def windows(first: IntArray, last: IntArray, length: int) -> IntArray:
+    """The newest `length` indices of each range first:last, oldest first, then -1 as padding, [B, length]."""
+    start = np.maximum(first, last - length)
+    index = start[:, None] + np.arange(length)
+    window: IntArray = np.where(index < last[:, None], index, -1)
+    return window
+
+
+def ranges(first: IntArray, last: IntArray) -> IntArray:
+    """All indices of all ranges first:last, one range after the other, [sum of lengths]."""
+    length = last - first
+    shift = np.repeat(first - np.r_[0, np.cumsum(length)[:-1]], length)
+    index: IntArray = np.arange(length.sum()) + shift
+    return index
+
+
+def draw_within(first: IntArray, last: IntArray, count: int, rng: np.random.Generator) -> IntArray:
+    """`count` uniform draws from each non-empty range first:last, with replacement, [..., count]."""
+    share = rng.random((*first.shape, count))
+    drawn: IntArray = first[..., None] + (share * (last - first)[..., None]).astype(np.int64)
+    return drawn
+
+
+def decay_weights(history: Interactions, window: IntArray, now: FloatArray, half_life: float) -> FloatArray:
+    """Weights of each window's events: halved every `half_life` days before `now` [B], sum 1, [B, L].
+
+    A padded place weighs 0, and so does all of an empty window.
+    """
+    age = now[:, None] - history.day[window] if len(history) else np.zeros(window.shape)
+    recency = -age / half_life
+    recency -= recency.max(axis=1, initial=-np.inf, where=window >= 0, keepdims=True).clip(min=-1e9)
+    weight = np.where(window >= 0, np.exp2(np.minimum(recency, 0.0)), 0.0)
+    share: FloatArray = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+    return share.astype(np.float32)

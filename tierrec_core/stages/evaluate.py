@@ -1,0 +1,153 @@
+"""evaluate: every model's lists at the test's snapshot, judged on what happened afterwards."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.blend.candidates import Candidates
+from tierrec_core.bundle import Bundle
+from tierrec_core.contracts import ITEMS, USERS, IntArray
+from tierrec_core.errors import ArtifactError
+from tierrec_core.evaluation import audit
+from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
+from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.interactions import Interactions
+from tierrec_core.layout import Layout
+from tierrec_core.protocol import Ranker, Retriever
+from tierrec_core.ranking import rank_candidates, rank_views
+from tierrec_core.settings import Settings
+from tierrec_core.splits import SplitLog, Window
+from tierrec_core.stages.inputs import read_frame, read_model, read_split
+from tierrec_core.tiers import TIER_NAMES, Tiering
+
+Lists = dict[str, IntArray]
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Rank, judge and audit; write lists, truths, plots and metrics.json."""
+    log = read_split(layout)
+    history = log.history(log.final.name)
+    windows = {task: log.of(task, "test")[0] for task in log.tasks}
+    lists = _rank_models(layout, settings, history, log.final.name, windows)
+    for task, items in _rank_blend(layout, settings, history, windows).items():
+        lists[task][BLEND] = items
+    truths = {task: Truth.of(*log.truth(window), log.log.num_items) for task, window in windows.items()}
+    tier = artifacts.load(Tiering, layout.tiering(log.final.name)).tier
+    boards = {
+        task: judge(
+            lists[task],
+            truths[task],
+            (tier, TIER_NAMES),
+            settings.evaluate,
+            np.random.default_rng(settings.seed),
+            settings.evaluate.baseline.get(task),
+        )
+        for task in log.tasks
+    }
+    audits = {task: _audit(layout, settings, history, lists[task][BLEND], truths[task]) for task in log.tasks}
+    _write(layout, log, lists, truths)
+    _plot(layout, boards)
+    artifacts.write_json(boards | {"tiers": {"sizes": _tier_sizes(layout)}, "audit": audits}, layout.metrics)
+
+
+def _rank_models(
+    layout: Layout, settings: Settings, history: Interactions, snapshot: str, windows: Mapping[str, Window]
+) -> dict[str, Lists]:
+    """Every model's lists [U, k] for each task; a retriever scores each user once for all tasks."""
+    k, lists = settings.evaluate.list_length, {task: Lists() for task in windows}
+    exclude = [not window.repeats for window in windows.values()]
+    for name in settings.models:
+        model = read_model(layout, settings, name, snapshot)
+        if isinstance(model, Retriever):
+            views = rank_views(model, history, k, exclude_met=exclude)
+            for task, ranked in zip(windows, views, strict=True):
+                lists[task][name] = ranked.items
+        elif isinstance(model, Ranker):
+            for task, window in windows.items():
+                table = _candidates(layout, window).padded(history.num_users)
+                lists[task][name] = rank_candidates(model.score_candidates(history, table), table, k).items
+    return lists
+
+
+def _rank_blend(
+    layout: Layout, settings: Settings, history: Interactions, windows: Mapping[str, Window]
+) -> Lists:
+    """The blend's lists [U, k] by task; after the models, so that no model is in memory twice."""
+    bundle, k = Bundle.load(layout.bundle), settings.evaluate.list_length
+    return {
+        task: bundle.rank(task, history, _candidates(layout, window), k).items
+        for task, window in windows.items()
+    }
+
+
+def _candidates(layout: Layout, window: Window) -> Candidates:
+    return artifacts.load(Candidates, layout.candidates(window.name))
+
+
+def _audit(
+    layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth
+) -> dict[str, Any]:
+    """What accuracy does not show of the blend's first k, k being the first cutoff."""
+    cutoff, main = settings.evaluate.cutoffs[0], main_metric(settings.evaluate)
+    shown = items[:, :cutoff]
+    catalogue = read_frame(layout.items, ITEMS)
+    category = pd.factorize(catalogue["category"], use_na_sentinel=False)[0]
+    groups = audit.demographic_groups(
+        per_user(items, truth, cutoff)["ndcg"],
+        history.users[truth.users],
+        read_frame(layout.raw_users, USERS),
+        settings.evaluate.bootstraps,
+        np.random.default_rng(settings.seed),
+    )
+    return {
+        "exposure_gini": round(audit.exposure_gini(shown, history.num_items), 6),
+        "popularity": {name: round(one, 6) for name, one in audit.popularity_bias(shown, history).items()},
+        "diversity": round(audit.diversity(shown, category), 6),
+        "by_demographic": {
+            attribute: {
+                name: {"users": users, main: round(one.value, 6), f"{main}_ci": bounds(one)}
+                for name, (users, one) in found.items()
+            }
+            for attribute, found in groups.items()
+        },
+    }
+
+
+def _write(layout: Layout, log: SplitLog, lists: Mapping[str, Lists], truths: Mapping[str, Truth]) -> None:
+    """Lists and truths with the log's own ids; lists of models that are gone do not stay behind."""
+    users, items = log.log.users.to_numpy(), log.log.items.to_numpy()
+    for task, truth in truths.items():
+        pairs = pd.DataFrame({"user_id": users[truth.user], "item_id": items[truth.item]})
+        artifacts.write_frame(pairs, layout.truth(task))
+        shutil.rmtree(layout.lists(task, "").parent, ignore_errors=True)
+        for model, ranked in lists[task].items():
+            row, place = np.nonzero(ranked >= 0)
+            frame = pd.DataFrame(
+                {
+                    "user_id": users[row],
+                    "item_id": items[ranked[row, place]],
+                    "rank": (place + 1).astype("int32"),
+                }
+            )
+            artifacts.write_frame(frame, layout.lists(task, model))
+
+
+def _plot(layout: Layout, boards: Mapping[str, Mapping[str, Block]]) -> None:
+    for name, table in zip(("leaderboard", "by_tier"), tabulate(boards), strict=True):
+        with artifacts.replacing_file(layout.plots / f"{name}.csv") as fresh:
+            table.to_csv(fresh, index=False)
+
+
+def _tier_sizes(layout: Layout) -> dict[str, int]:
+    try:
+        tiers = json.loads(layout.tiers_report.read_text())["tiers"]
+        return {name: tier["users"] for name, tier in tiers.items()}
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(
+            f"{layout.tiers_report}: no tier sizes ({error!r}); run the tier stage again"
+        ) from error

@@ -1,0 +1,38 @@
+"""Stage split: cut the prepared log into snapshots and windows, and line up the catalogue."""
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Settings, Task
+from tierrec_core.splits import SplitLog
+from tierrec_core.stages.inputs import read_frame
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Write the SplitLog and the ITEMS of its catalogue; print one line a window."""
+    events = read_frame(layout.prepared_events, EVENTS)
+    log = SplitLog.cut(events, settings.split, dict[str, Task](settings.tasks.items()))
+    catalogue = align(read_frame(layout.raw_items, ITEMS), log.log.items)
+    artifacts.save(log, layout.split)
+    artifacts.write_frame(catalogue, layout.items)
+    print(f"{log.log.num_users} users, {log.log.num_items} items, {len(log.log)} events")
+    for window in log.windows:
+        user, _ = log.truth(window)
+        print(
+            f"{window.name:16} {window.role:6} after {window.snapshot:10} "
+            f"{len(user)} pairs of {len(np.unique(user))} users"
+        )
+
+
+def align(items: pd.DataFrame, catalogue: pd.Index) -> pd.DataFrame:
+    """ITEMS with row i describing catalogue[i]; an item that nobody described has its id as title."""
+    described = (
+        items.drop_duplicates("item_id").set_index("item_id").reindex(catalogue.astype("string[pyarrow]"))
+    )
+    aligned = ITEMS.conform(described.rename_axis("item_id").reset_index(), "split")
+    aligned["category"] = aligned["category"].fillna("unknown")
+    aligned["title"] = aligned["title"].fillna(aligned["item_id"])
+    return aligned

@@ -1,0 +1,129 @@
+"""Stage tier: fit a Tiering as of each snapshot, and report the tiers' size, stability and worth."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.contracts import ITEMS
+from tierrec_core.interactions import Interactions
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Settings
+from tierrec_core.splits import Snapshot, SplitLog
+from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers.transitions import (
+    bootstrap_agreement,
+    change_share,
+    explained_variance,
+    flip_share,
+    follow,
+    spend_between,
+    transition_table,
+)
+
+_MONTH = 28.0
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Write one Tiering a snapshot and report.json; print the size of each tier."""
+    log = read_split(layout)
+    items = read_frame(layout.items, ITEMS)
+    tierings = {
+        snapshot.name: Tiering.fit(log.history(snapshot.name), items, settings.tiers, settings.seed)
+        for snapshot in log.snapshots
+    }
+    report = describe(log, tierings, settings)
+    for name, tiering in tierings.items():
+        artifacts.save(tiering, layout.tiering(name))
+    artifacts.write_json(report, layout.tiers_report)
+    for name, tier in report["tiers"].items():
+        print(f"{name:8} {tier['users']:6} users  {tier['share_of_spend']:.1%} of spend")
+
+
+def describe(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) -> dict[str, Any]:
+    """The report of the newest snapshot's tiers, from what lies before its bound alone."""
+    history, tiering = log.history(log.final.name), tierings[log.final.name]
+    rng = np.random.default_rng(settings.seed)
+    agreement = bootstrap_agreement(tiering.activity, history, settings.tiers, rng)
+    return {
+        "snapshot": log.final.name,
+        "method": settings.tiers.method,
+        "window_days": settings.tiers.window_days,
+        "cuts": tiering.activity.cuts.tolist(),
+        "tiers": _sizes(history, tiering, settings.tiers.window_days),
+        "stability": {"ari_mean": float(agreement.mean()), "ari_min": float(agreement.min())},
+        "eta_squared_next_28_days": _worth(log, tierings, history),
+        "monthly": _monthly(tierings, log.snapshots, history),
+        "layers": _layers(tiering),
+        "layers_from": tiering.layers.basis,
+    }
+
+
+def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
+    """Users and spend of each tier in the window."""
+    spend = spend_between(history, history.now - window_days, history.now)
+    count = np.bincount(tiering.tier, minlength=len(TIER_NAMES))
+    paid = np.bincount(tiering.tier, spend, minlength=len(TIER_NAMES))
+    return {
+        name: {
+            "users": int(count[tier]),
+            "share_of_users": float(count[tier] / count.sum()),
+            "share_of_spend": float(paid[tier] / max(paid.sum(), 1e-12)),
+        }
+        for tier, name in enumerate(TIER_NAMES)
+    }
+
+
+def _worth(log: SplitLog, tierings: dict[str, Tiering], history: Interactions) -> dict[str, float]:
+    """Eta squared of spend in the 28 days after each snapshot whose 28 days were over before the test."""
+    days = {name: log.history(name).now for name in tierings}
+    return {
+        name: explained_variance(tiering.tier, spend_between(history, days[name], days[name] + _MONTH))
+        for name, tiering in tierings.items()
+        if days[name] + _MONTH <= history.now
+    }
+
+
+def _monthly(
+    tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], history: Interactions
+) -> dict[str, Any]:
+    """Changes from month to month under the oldest frozen rule, with and without hysteresis."""
+    rule = tierings[snapshots[0].name].activity
+    first = float(history.day.min(initial=history.now)) + rule.features.window_days
+    moments = np.arange(history.now, first, -_MONTH)[::-1]
+    if len(moments) < 2:
+        return {"months": len(moments)}
+    held = follow(rule, history, moments.tolist(), hysteresis=True)
+    free = follow(rule, history, moments.tolist(), hysteresis=False)
+    table = transition_table(held[:-1].ravel(), held[1:].ravel())
+    return {
+        "months": len(moments),
+        "change_share": change_share(held),
+        "flip_share": flip_share(held),
+        "change_share_without_hysteresis": change_share(free),
+        "flip_share_without_hysteresis": flip_share(free),
+        "transitions": {
+            name: dict(zip(TIER_NAMES, map(float, row), strict=True))
+            for name, row in zip(TIER_NAMES, table, strict=True)
+        },
+    }
+
+
+def _layers(tiering: Tiering) -> list[dict[str, Any]]:
+    """Each layer's name, its items and its share of events."""
+    num_layers = len(tiering.layer_names)
+    size = np.bincount(tiering.item_layer, minlength=num_layers)
+    users = np.bincount(tiering.interests.argmax(axis=1), minlength=num_layers)
+    own = pd.Series(tiering.layers.content).value_counts().reindex(range(num_layers), fill_value=0)
+    return [
+        {
+            "name": name,
+            "share_of_events": float(tiering.layers.share[layer]),
+            "items_by_lift": int(size[layer]),
+            "items_by_content": int(own[layer]),
+            "users_with_top_interest": int(users[layer]),
+        }
+        for layer, name in enumerate(tiering.layer_names)
+    ]

@@ -1,0 +1,157 @@
+"""Interest layers: groups of categories that the same users buy, each user's share in them, each item's lift.
+
+An item's layer by raw purchase rate is nearly always the biggest layer; lift divides that size out (Brin
+et al., SIGMOD 1997).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import normalize
+
+from tierrec_core.contracts import EVENT_CODES, Event, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+
+UNKNOWN = "unknown"
+_USER_SMOOTHING = 5.0
+_ITEM_SMOOTHING = 100.0
+_RANK = 32
+_NAME_PARTS = 3
+
+
+@dataclass(frozen=True)
+class InterestLayers:
+    """J groups of items; an item belongs by what it is (content) and by who buys it (lift).
+
+    basis: what the layers are made of: category, brand or co-occurrence
+    names: what a person reads, [J]
+    content: layer of each item's category, brand or cluster, [I]
+    share: share of all events in each layer, sums to 1, [J]
+    lift: how much more the buyers of an item are interested in a layer than everybody, [I, J]
+    """
+
+    basis: str
+    names: tuple[str, ...]
+    content: IntArray
+    share: FloatArray
+    lift: FloatArray
+
+    @classmethod
+    def fit(
+        cls, history: Interactions, items: pd.DataFrame, num_layers: int, rng: np.random.Generator
+    ) -> Self:
+        """Group the categories of ITEMS (row i = column i), or the brands, or else the items themselves."""
+        history = _interested(history)
+        basis, label = _labels(history, items, num_layers, rng)
+        code, names = pd.factorize(label, sort=True)
+        group = _group(history, code, len(names), num_layers, rng)
+        content = group[code].astype(np.int32)
+        count = np.bincount(content[history.item], minlength=group.max() + 1) + 1.0
+        share = count / count.sum()
+        readable = _readable(names, code, group, history)
+        interests = _shares(history, content, share)
+        return cls(basis, readable, content, share, _lift(history, interests, code, share))
+
+    def interests(self, history: Interactions) -> FloatArray:
+        """P_u: share of a user's events in each layer, [U, J], drawn to everybody's where a history is short.
+
+        Rows sum to 1; an empty history has exactly everybody's shares.
+        """
+        return _shares(_interested(history), self.content, self.share)
+
+
+def _interested(history: Interactions) -> Interactions:
+    passive = [EVENT_CODES[Event.IMPRESSION], EVENT_CODES[Event.REDEEM]]
+    return history.where(~np.isin(history.event, passive))
+
+
+def _labels(
+    history: Interactions, items: pd.DataFrame, num_layers: int, rng: np.random.Generator
+) -> tuple[str, pd.Series]:
+    """What each item is, [I], from the first attribute that tells items apart."""
+    for basis in ("category", "brand"):
+        label = items[basis].fillna(UNKNOWN).astype(str).reset_index(drop=True)
+        if label.nunique() > 1:
+            return basis, label
+    return "co-occurrence", _cooccurrence(history, num_layers, rng)
+
+
+def _cooccurrence(history: Interactions, num_layers: int, rng: np.random.Generator) -> pd.Series:
+    """Clusters of items that the same users buy, each named by its most bought item."""
+    seed = int(rng.integers(2**31))
+    met = history.binary()
+    size = max(1, min(_RANK, *met.shape) - 1)
+    vectors = TruncatedSVD(size, random_state=seed).fit_transform(met.T)
+    vectors = normalize(vectors)
+    count = min(num_layers, len(np.unique(vectors.round(6), axis=0)))
+    cluster = _consecutive(KMeans(count, n_init=4, random_state=seed).fit_predict(vectors))
+    popular = np.bincount(history.item, minlength=history.num_items)
+    first = [
+        np.flatnonzero(cluster == one)[popular[cluster == one].argmax()] for one in range(cluster.max() + 1)
+    ]
+    return pd.Series(history.items[first].to_numpy()[cluster])
+
+
+def _group(
+    history: Interactions, code: IntArray, num_labels: int, num_layers: int, rng: np.random.Generator
+) -> IntArray:
+    """The layer of each label, [L]: labels among which the same users share their events lie together.
+
+    Spherical k-means in Hellinger space, where the square root keeps a few large baskets from deciding.
+    """
+    if num_labels <= num_layers:
+        return np.arange(num_labels)
+    counts = history.matrix() @ _onto(code, num_labels)
+    size = np.asarray(counts.sum(axis=0)).ravel()
+    shares = normalize(counts, norm="l1").sqrt().toarray()
+    profiles = normalize((shares - shares.mean(axis=0)).T)
+    seed = int(rng.integers(2**31))
+    rank = max(1, min(_RANK, *profiles.shape) - 1)
+    vectors = TruncatedSVD(rank, random_state=seed).fit_transform(profiles)
+    weight = np.sqrt(size + 1.0)
+    return _consecutive(
+        KMeans(num_layers, n_init=10, random_state=seed).fit(vectors, sample_weight=weight).labels_
+    )
+
+
+def _consecutive(label: IntArray) -> IntArray:
+    """Labels 0 to n - 1 in order of first appearance, so that none is empty."""
+    return pd.factorize(label)[0]
+
+
+def _onto(code: IntArray, num_labels: int) -> sparse.csr_matrix:
+    """1 where item i has label l, [I, L]."""
+    rows = np.arange(len(code))
+    return sparse.csr_matrix((np.ones(len(code), np.float32), (rows, code)), shape=(len(code), num_labels))
+
+
+def _readable(names: pd.Index, code: IntArray, group: IntArray, history: Interactions) -> tuple[str, ...]:
+    """Each layer's most bought labels."""
+    count = np.bincount(code[history.item], minlength=len(names))
+    order = np.argsort(-count, kind="stable")
+    members = [order[group[order] == layer] for layer in range(group.max() + 1)]
+    return tuple(" + ".join(names[one] for one in labels[:_NAME_PARTS]) for labels in members)
+
+
+def _shares(history: Interactions, layer: IntArray, share: FloatArray) -> FloatArray:
+    """Share of each user's events in each layer, drawn to the overall share, [U, J]."""
+    cell = history.user.astype(np.int64) * len(share) + layer[history.item]
+    count = np.bincount(cell, minlength=history.num_users * len(share)).reshape(-1, len(share))
+    mixed = count + _USER_SMOOTHING * share
+    shares: FloatArray = mixed / mixed.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _lift(history: Interactions, interests: FloatArray, code: IntArray, share: FloatArray) -> FloatArray:
+    """Q_ij / share_j, with Q_i the mean interest of the item's buyers, drawn to that of its label, [I, J]."""
+    buyers = history.binary()
+    total, count = buyers.T @ interests, np.asarray(buyers.sum(axis=0)).ravel()
+    onto = _onto(code, int(code.max()) + 1)
+    label = (onto.T @ total + share) / (onto.T @ count + 1)[:, None]
+    rate: FloatArray = (total + _ITEM_SMOOTHING * label[code]) / (count + _ITEM_SMOOTHING)[:, None]
+    return rate / share

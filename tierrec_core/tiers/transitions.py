@@ -1,0 +1,72 @@
+"""How steady the tiers are: bootstrap agreement, changes from month to month, and what they foretell."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from tierrec_core.contracts import Event, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.settings import Tiers
+from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
+
+
+def bootstrap_agreement(
+    rule: ActivityTiers, history: Interactions, settings: Tiers, rng: np.random.Generator
+) -> FloatArray:
+    """Adjusted Rand index between the tiers and those refitted on users drawn with replacement, [B].
+
+    1 = the same tiers whoever happens to be in the sample, 0 = chance (Hubert and Arabie, 1985).
+    """
+    features = rule.features.of(history)
+    tiers = rule.assign_features(features)
+    agreement = []
+    for _ in range(settings.bootstraps):
+        drawn = features[rng.integers(len(features), size=len(features))]
+        again = ActivityTiers.from_features(rule.features, drawn, settings, rng)
+        agreement.append(adjusted_rand_score(tiers, again.assign_features(features)))
+    return np.array(agreement)
+
+
+def explained_variance(tiers: IntArray, outcome: FloatArray) -> float:
+    """Eta squared: share of the variance of an outcome [U] between the tiers [U]; 0 without variance."""
+    mean, total = outcome.mean(), float(((outcome - outcome.mean()) ** 2).sum())
+    groups = [outcome[tiers == tier] for tier in np.unique(tiers)]
+    between = sum(len(group) * float(group.mean() - mean) ** 2 for group in groups)
+    return between / total if total > 0 else 0.0
+
+
+def spend_between(log: Interactions, start: float, end: float) -> FloatArray:
+    """Money paid from day `start` to before day `end`, [U]; number of purchases where none has a value."""
+    bought = log.where((log.day >= start) & (log.day < end)).only(Event.PURCHASE)
+    paid = np.maximum(bought.value, 0.0) if (bought.value > 0).any() else np.ones(len(bought))
+    return np.bincount(bought.user, paid, minlength=log.num_users).astype(float)
+
+
+def follow(rule: ActivityTiers, log: Interactions, moments: Sequence[float], *, hysteresis: bool) -> IntArray:
+    """Tiers of every user at each moment under the frozen rule, [M, U]."""
+    tiers: list[IntArray] = []
+    for moment in moments:
+        previous = tiers[-1] if hysteresis and tiers else None
+        tiers.append(rule.assign(log.before(moment), previous))
+    return np.stack(tiers)
+
+
+def transition_table(before: IntArray, after: IntArray) -> FloatArray:
+    """Of the users in a tier before (row), the share in each tier after, [T, T]; empty rows are 0."""
+    size = len(TIER_NAMES)
+    count = np.bincount(before.astype(np.int64) * size + after, minlength=size**2).reshape(size, size)
+    table: FloatArray = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+    return table
+
+
+def change_share(tiers: IntArray) -> float:
+    """Share of users whose tier differs from one moment to the next, over all steps of tiers [M, U]."""
+    return float((tiers[1:] != tiers[:-1]).mean()) if len(tiers) > 1 else 0.0
+
+
+def flip_share(tiers: IntArray) -> float:
+    """Share of users who leave a tier and are back a moment later (A-B-A), over all steps of tiers [M, U]."""
+    if len(tiers) < 3:
+        return 0.0
+    return float(((tiers[2:] == tiers[:-2]) & (tiers[1:-1] != tiers[:-2])).mean())
