@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-slow check format serve clean
+.PHONY: help setup browser run test test-unit test-slow check format serve clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,7 +27,14 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP)  ## data -> models -> tested Bento
 	$(BIN)/tierrec run
 
-test: $(STAMP)  ## all tests but the slow ones
+# Browser tests need a chromium; as root on Debian it is fetched once, elsewhere the distribution's is used.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null 2>&1; } || \
+	  echo "chromium is missing and could not be installed: browser tests will fail; install chromium" >&2
+
+test: $(STAMP) browser  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
 
 test-unit: $(STAMP)  ## the tests that take seconds
@@ -41,6 +48,7 @@ check: $(STAMP)  ## lint, format, types, layers, stage dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m flows.deps
 	$(BIN)/python -m pytest -q tests/architecture
 
 format: $(STAMP)  ## let ruff rewrite what it can

@@ -98,7 +98,7 @@ class Inspection:
         self.context.build_data_docs(site_names=["data_docs"])
 
     def _keep_for_docs(self, name: str, result: Any) -> None:
-        """Store the result without its lists of all unexpected rows: copying millions of them takes minutes."""
+        """Store the result without its lists of all unexpected rows: the store would copy them for a minute."""
         from great_expectations.core import RunIdentifier
         from great_expectations.data_context.types.resource_identifiers import (
             ExpectationSuiteIdentifier,

@@ -3,12 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
+
+# The same examples each time, and no deadline: a busy machine is not a failure.
+settings.register_profile("tierrec", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("tierrec")
 
 NUM_USERS, NUM_ITEMS, NUM_GROUPS = 60, 40, 4
 

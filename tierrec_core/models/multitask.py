@@ -57,7 +57,7 @@ class Network(nn.Module):  # type: ignore[misc]
         super().__init__()
         size, hidden = config.embedding_size, config.hidden_size
         self.item = nn.Embedding(num_items, size)
-        nn.init.normal_(self.item.weight, std=0.01)
+        nn.init.normal_(self.item.weight, std=0.1)
         self.register_buffer("centre", torch.zeros(num_features))
         self.register_buffer("spread", torch.ones(num_features))
         width = num_features + 3 * size

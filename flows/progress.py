@@ -1,0 +1,78 @@
+"""What a person sees while stages run: a live table on a terminal, plain lines elsewhere."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+
+@dataclass
+class _Row:
+    state: str = "waiting"
+    began: float = 0.0
+    seconds: float = 0.0
+    line: str = ""
+
+
+@dataclass
+class Progress:
+    """Stages with their state, seconds and last line. States: waiting, running, done, unchanged, failed."""
+
+    console: Console
+    stages: list[str]
+    _rows: dict[str, _Row] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._rows = {stage: _Row() for stage in self.stages}
+        self._live = Live(get_renderable=self._table, console=self.console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage that was done."""
+        return {stage: round(row.seconds, 2) for stage, row in self._rows.items() if row.state == "done"}
+
+    def begin(self, stage: str) -> None:
+        """The stage runs from now on."""
+        with self._lock:
+            self._rows[stage].state, self._rows[stage].began = "running", time.monotonic()
+        self._say(stage, "running")
+
+    def line(self, stage: str, text: str) -> None:
+        """The stage printed a line."""
+        with self._lock:
+            self._rows[stage].line = text or self._rows[stage].line
+        if text:
+            self._say(stage, text)
+
+    def end(self, stage: str, state: str) -> None:
+        """The stage is over."""
+        with self._lock:
+            row = self._rows[stage]
+            row.state, row.seconds = state, time.monotonic() - row.began if row.began else 0.0
+        self._say(stage, f"{state} ({row.seconds:.1f} s)")
+
+    def _say(self, stage: str, text: str) -> None:
+        if not self.console.is_terminal:
+            self.console.print(f"{stage}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def _table(self) -> Table:
+        table = Table("stage", "state", "seconds", "last line", box=None, pad_edge=False)
+        with self._lock:
+            for stage, row in self._rows.items():
+                spent = time.monotonic() - row.began if row.state == "running" else row.seconds
+                table.add_row(stage, row.state, f"{spent:.1f}" if row.began else "", row.line[:80])
+        return table

@@ -1,0 +1,150 @@
+"""The bridge to DVC: what the graph is, what in it is stale, and one stage as a process that can be stopped."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+
+from tierrec_core.errors import SettingsError, StageError
+
+Listener = Callable[[str, str], None]
+_BUSY = ("is busy, it is being blocked by", "Unable to acquire lock", "another DVC process")
+_NOISE = ("ERROR: failed to reproduce", "Running stage '", "> ", "Updating lock file", "Use `dvc push`")
+_KEPT_LINES = 30
+
+
+class TransientStageError(StageError):
+    """A stage ended badly for a reason that may be gone at once: DVC's lock, or a signal."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The stages of dvc.yaml: upstream[stage] are the stages whose outputs it reads, in order of execution."""
+
+    upstream: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def read(cls, root: Path) -> "Graph":
+        """Read dvc.yaml of the project. Raises SettingsError when DVC cannot."""
+        with _open(root) as repo:
+            graph = nx.relabel_nodes(repo.index.graph, lambda stage: str(stage.addressing))
+        order = reversed(list(nx.lexicographical_topological_sort(graph)))
+        return cls({stage: frozenset(graph.successors(stage)) for stage in order})
+
+    def ancestors(self, stage: str) -> set[str]:
+        """All stages that a stage hangs on, directly or not."""
+        direct = self.upstream[stage]
+        return set(direct).union(*(self.ancestors(one) for one in direct))
+
+    def affected(self, changed: set[str]) -> list[str]:
+        """The changed stages and all that hang on them, in order of execution."""
+        return [stage for stage in self.upstream if stage in changed or changed & self.ancestors(stage)]
+
+
+def stale(root: Path, stages: list[str] | None = None) -> set[str]:
+    """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock."""
+    with _open(root) as repo, repo.lock:
+        wanted = [one for one in repo.index.stages if stages is None or one.addressing in stages]
+        return {str(one.addressing) for one in wanted if one.status()}
+
+
+@contextlib.contextmanager
+def _open(root: Path) -> Iterator[Repo]:
+    try:
+        with Repo(str(root), _wait_for_lock=True) as repo:
+            yield repo
+    except LockError as error:
+        raise TransientStageError(f"{root}: DVC is busy: {error}") from error
+    except DvcException as error:
+        hint = "; every block of models wants its `kind`" if "item.kind" in str(error) else ""
+        raise SettingsError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}{hint}") from error
+
+
+class Runner:
+    """Runs stages of one project; `stop` ends all that are running and lets none begin."""
+
+    def __init__(self, root: Path, listen: Listener) -> None:
+        self.root, self._listen = root, listen
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock, self._stopped = threading.Lock(), False
+
+    def run(self, stage: str) -> None:
+        """Bring one stage up to date. Raises StageError with the stage's own last lines when it ends badly."""
+        process = self._start(stage)
+        lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        try:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                self._listen(stage, line.rstrip())
+            code = process.wait()
+        except BaseException:
+            _kill(process)
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if code:
+            raise _explain(stage, code, list(lines), self._stopped)
+
+    def stop(self) -> None:
+        """Kill every running stage with all that it started."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            _kill(process)
+
+    def _start(self, stage: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
+        dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+        with self._lock:
+            if self._stopped:
+                raise StageError(f"{stage}: not started, the run was stopped; `tierrec run` continues")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flows.guard", *dvc],
+                cwd=self.root,
+                env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._running.add(process)
+        return process
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _explain(stage: str, code: int, lines: list[str], stopped: bool) -> StageError:
+    """The error that tells most: the stage's own `error:` lines, else its last ones."""
+    if stopped:
+        return StageError(f"{stage}: stopped; `tierrec run` continues here")
+    if any(sign in line for line in lines for sign in _BUSY):
+        return TransientStageError(
+            f"{stage}: DVC's lock is held by another process; try again when it is done"
+        )
+    own = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
+    starts = [place for place, line in enumerate(own) if line.startswith("error: ")]
+    if starts:
+        return StageError(f"{stage}: {' '.join(own[starts[-1] :][:3]).removeprefix('error: ')}")
+    said = "\n".join(own[-3:]) or "it said nothing"
+    if code > 128 or any("exited with -" in line for line in lines):
+        return TransientStageError(f"{stage}: killed by a signal (out of memory?); last lines:\n{said}")
+    return StageError(f"{stage}: ended with code {code}; last lines:\n{said}")

@@ -1,0 +1,120 @@
+"""What a run came to: leaderboard, tier sizes, time and memory against the budget."""
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tierrec_core import artifacts
+from tierrec_core.errors import ArtifactError
+from tierrec_core.layout import Layout
+
+BUDGET_SECONDS, BUDGET_IDLE_SECONDS, BUDGET_GIB = 480.0, 20.0, 6.0
+_COLUMNS = ("ndcg@10", "recall@10", "coverage@10")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """metrics.json in short: by task the models' figures, best NDCG@10 first, and the users of each tier."""
+
+    tasks: dict[str, list[dict[str, Any]]]
+    tiers: dict[str, int]
+
+    @classmethod
+    def read(cls, layout: Layout) -> Self:
+        """Raises ArtifactError when metrics.json is not there or is not of evaluate's making."""
+        metrics = artifacts.read_json(layout.metrics)
+        try:
+            tiers = metrics["tiers"]["sizes"]
+            boards = {task: block for task, block in metrics.items() if task not in ("tiers", "audit")}
+            tasks = {task: [_row(name, one) for name, one in block.items()] for task, block in boards.items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{layout.metrics}: lacks {error}; run the evaluate stage again") from error
+        return cls({task: sorted(rows, key=_worth, reverse=True) for task, rows in tasks.items()}, tiers)
+
+
+def _row(name: str, block: dict[str, Any]) -> dict[str, Any]:
+    return {"model": name, "ci": block.get("ndcg@10_ci")} | {column: block.get(column) for column in _COLUMNS}
+
+
+def _worth(row: dict[str, Any]) -> float:
+    return float(row["ndcg@10"] or 0.0)
+
+
+class PeakMemory:
+    """Samples the resident memory of this process and all below it; peak in GiB."""
+
+    def __init__(self, period: float = 0.5) -> None:
+        self.peak = 0.0
+        self._period, self._done = period, threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        me = psutil.Process()
+        while True:
+            self.peak = max(self.peak, sum(map(_resident, [me, *me.children(recursive=True)])) / 2**30)
+            if self._done.wait(self._period):
+                return
+
+
+def _resident(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_info().rss)
+    except psutil.Error:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run: seconds by stage that ran, wall seconds, peak GiB, and the leaderboard where there is one."""
+
+    stages: dict[str, float]
+    seconds: float
+    peak_gib: float
+    leaderboard: Leaderboard | None = None
+    ended: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def save(self, layout: Layout) -> Path:
+        """Write it as JSON among the runs; the name is the moment in UTC."""
+        path = layout.runs / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.json"
+        artifacts.write_json(asdict(self), path)
+        return path
+
+    def show(self, console: Console, layout: Layout) -> None:
+        """Print it for a person."""
+        if self.leaderboard:
+            for task, rows in self.leaderboard.tasks.items():
+                console.print(_table(task, rows))
+            sizes = ", ".join(f"{name} {users}" for name, users in self.leaderboard.tiers.items())
+            console.print(f"Tiers (users): {sizes}")
+        budget = BUDGET_SECONDS if self.stages else BUDGET_IDLE_SECONDS
+        console.print(
+            f"{len(self.stages)} stages ran in {self.seconds:.1f} s (budget {budget:.0f} s), "
+            f"peak memory {self.peak_gib:.1f} GiB (budget {BUDGET_GIB:.0f} GB)"
+        )
+        if layout.report.exists():
+            console.print(f"Report: {layout.report}", soft_wrap=True)
+        console.print("Next: tierrec serve")
+
+
+def _table(task: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table("model", "ndcg@10", "95% interval", *_COLUMNS[1:], title=f"Task {task}")
+    for row in rows:
+        low_high = " – ".join(f"{bound:.4f}" for bound in row["ci"] or ())
+        figures = ["" if row[column] is None else f"{row[column]:.4f}" for column in _COLUMNS]
+        table.add_row(row["model"], figures[0], low_high, *figures[1:])
+    return table

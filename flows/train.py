@@ -1,0 +1,72 @@
+"""The train flow: every stale stage of dvc.yaml as one Prefect task, independent stages side by side."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.progress import Progress
+from flows.stages import Graph, Runner, stale
+from flows.summary import Leaderboard, PeakMemory, Summary
+from tierrec_core.errors import SettingsError
+from tierrec_core.layout import Layout
+
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+    "PREFECT_CLI_PROMPT": "false",
+}
+
+
+def run(root: Path, console: Console, only: str | None = None) -> Summary:
+    """Bring the project up to date and tell how it went; Prefect is loaded only when something is stale.
+
+    Raises StageError with the words of the first stage that failed, SettingsError for an unknown `only`.
+    """
+    began, layout = time.monotonic(), Layout(root)
+    with PeakMemory() as memory:
+        graph = Graph.read(root)
+        todo = graph.affected(stale(root))
+        if only is not None:
+            todo = [stage for stage in todo if stage in _chosen(graph, only)]
+        progress = Progress(console, todo)
+        if todo:
+            _embed(root)
+            from flows.orchestration import run_stages
+
+            with progress:
+                run_stages(graph, todo, Runner(root, progress.line), progress)
+    board = Leaderboard.read(layout) if layout.metrics.exists() else None
+    summary = Summary(progress.seconds, time.monotonic() - began, memory.peak, board)
+    summary.save(layout)
+    return summary
+
+
+def _chosen(graph: Graph, only: str) -> set[str]:
+    """The stages that `only` names: one, or all of a foreach."""
+    chosen = {stage for stage in graph.upstream if only in (stage, stage.partition("@")[0])}
+    if not chosen:
+        raise SettingsError(f"dvc.yaml: no stage {only!r}; known are {', '.join(graph.upstream)}")
+    return chosen
+
+
+def _embed(root: Path) -> None:
+    """With no server named, Prefect lives in the project and says nothing."""
+    if "PREFECT_API_URL" not in os.environ:
+        for name, value in (_QUIET | {"PREFECT_HOME": str(root / ".prefect")}).items():
+            os.environ.setdefault(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    """`flows.train:train`, the entry point of the deployment, without loading Prefect for everybody."""
+    if name != "train":
+        raise AttributeError(name)
+    from flows.orchestration import train
+
+    return train
