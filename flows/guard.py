@@ -1,25 +1,47 @@
-"""python -m flows.guard COMMAND...: run a command that does not outlive whoever started it.
+"""Processes that do not outlive whoever started them, however that ends: kill -9 included.
 
-The starter holds the other end of our standard input. However it ends, even by kill -9, the pipe closes, and the
-whole process group goes: dvc, the stage and what the stage started.
+`python -m flows.guard COMMAND...` runs the command in a process group of its own. The starter holds the other end
+of our standard input; when that closes, the whole group goes: dvc, the stage and what the stage started.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+
+_WATCH = "--watch"
 
 
-def main(command: list[str]) -> int:
+@contextlib.contextmanager
+def outlived_by_none(pids: list[int]) -> Iterator[None]:
+    """While inside, processes that somebody else started for us are killed if we are."""
+    watch = [sys.executable, "-m", "flows.guard", _WATCH, *map(str, pids)]
+    watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+def main(arguments: list[str]) -> int:
     """Run the command in our process group; its exit code, or 128 + the signal that ended it."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_watch, daemon=True).start()
+    if arguments[0] == _WATCH:
+        os.read(0, 1)
+        for pid in map(int, arguments[1:]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return 0
+    child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
+    threading.Thread(target=_end_with_starter, daemon=True).start()
     code = child.wait()
     return 128 - code if code < 0 else code
 
 
-def _watch() -> None:
+def _end_with_starter() -> None:
     os.read(0, 1)
     os.killpg(0, signal.SIGKILL)
 

@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from rich.console import Console
 
+from flows.guard import outlived_by_none
 from flows.progress import Progress
 from flows.stages import Graph, Runner, TransientStageError, stale
 from flows.summary import Leaderboard
@@ -43,7 +45,9 @@ def run_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progress
 
     @flow(name="train", task_runner=_side_by_side(), validate_parameters=False)
     def train_shown() -> None:
-        submit_stages(graph, todo, runner, progress)
+        embedded_server = [child.pid for child in psutil.Process().children()]
+        with outlived_by_none(embedded_server):
+            submit_stages(graph, todo, runner, progress)
 
     train_shown()
 

@@ -20,7 +20,18 @@ from tierrec_core.errors import SettingsError, StageError
 
 Listener = Callable[[str, str], None]
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock", "another DVC process")
-_NOISE = ("ERROR: failed to reproduce", "Running stage '", "> ", "Updating lock file", "Use `dvc push`")
+_NOISE = (
+    "ERROR: failed to reproduce",
+    "Running stage '",
+    "> ",
+    "Updating lock file",
+    "Generating lock file",
+    "Use `dvc push`",
+    "To track the changes with git",
+    "\tgit add",
+    "To enable auto staging",
+    "\tdvc config",
+)
 _KEPT_LINES = 30
 
 
@@ -66,6 +77,8 @@ def _open(root: Path) -> Iterator[Repo]:
             yield repo
     except LockError as error:
         raise TransientStageError(f"{root}: DVC is busy: {error}") from error
+    except TypeError as error:
+        raise SettingsError(f"{root}: DVC cannot read params.yaml: {error}; put a date in quotes") from error
     except DvcException as error:
         hint = "; every block of models wants its `kind`" if "item.kind" in str(error) else ""
         raise SettingsError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}{hint}") from error
@@ -86,7 +99,8 @@ class Runner:
         try:
             for line in process.stdout or ():
                 lines.append(line.rstrip())
-                self._listen(stage, line.rstrip())
+                if line.strip() and not line.startswith(_NOISE):
+                    self._listen(stage, line.rstrip())
             code = process.wait()
         except BaseException:
             _kill(process)

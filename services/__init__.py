@@ -1,1 +1,1 @@
-"""x"""
+"""The service room: what answers requests, and how it becomes a tested Bento."""

@@ -22,7 +22,8 @@ from tierrec_core.protocol import Ranker, Retriever
 from tierrec_core.ranking import rank_candidates, rank_views
 from tierrec_core.settings import Settings
 from tierrec_core.splits import SplitLog, Window
-from tierrec_core.stages.inputs import read_frame, read_model, read_split
+from tierrec_core.stages.assembly import assemble
+from tierrec_core.stages.inputs import read_frame, read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Lists = dict[str, IntArray]
@@ -31,11 +32,12 @@ Lists = dict[str, IntArray]
 def run(layout: Layout, settings: Settings) -> None:
     """Rank, judge and audit; write lists, truths, plots and metrics.json."""
     log = read_split(layout)
-    history = log.history(log.final.name)
+    bundle, k = assemble(layout, settings), settings.evaluate.list_length
+    history = bundle.history
     windows = {task: log.of(task, "test")[0] for task in log.tasks}
-    lists = _rank_models(layout, settings, history, log.final.name, windows)
-    for task, items in _rank_blend(layout, settings, history, windows).items():
-        lists[task][BLEND] = items
+    lists = _rank_models(layout, bundle, k, windows)
+    for task, window in windows.items():
+        lists[task][BLEND] = bundle.rank(task, history, _candidates(layout, window), k).items
     truths = {task: Truth.of(*log.truth(window), log.log.num_items) for task, window in windows.items()}
     tier = artifacts.load(Tiering, layout.tiering(log.final.name)).tier
     boards = {
@@ -55,14 +57,11 @@ def run(layout: Layout, settings: Settings) -> None:
     artifacts.write_json(boards | {"tiers": {"sizes": _tier_sizes(layout)}, "audit": audits}, layout.metrics)
 
 
-def _rank_models(
-    layout: Layout, settings: Settings, history: Interactions, snapshot: str, windows: Mapping[str, Window]
-) -> dict[str, Lists]:
+def _rank_models(layout: Layout, bundle: Bundle, k: int, windows: Mapping[str, Window]) -> dict[str, Lists]:
     """Every model's lists [U, k] for each task; a retriever scores each user once for all tasks."""
-    k, lists = settings.evaluate.list_length, {task: Lists() for task in windows}
+    history, lists = bundle.history, {task: Lists() for task in windows}
     exclude = [not window.repeats for window in windows.values()]
-    for name in settings.models:
-        model = read_model(layout, settings, name, snapshot)
+    for name, model in bundle.models.items():
         if isinstance(model, Retriever):
             views = rank_views(model, history, k, exclude_met=exclude)
             for task, ranked in zip(windows, views, strict=True):
@@ -72,17 +71,6 @@ def _rank_models(
                 table = _candidates(layout, window).padded(history.num_users)
                 lists[task][name] = rank_candidates(model.score_candidates(history, table), table, k).items
     return lists
-
-
-def _rank_blend(
-    layout: Layout, settings: Settings, history: Interactions, windows: Mapping[str, Window]
-) -> Lists:
-    """The blend's lists [U, k] by task; after the models, so that no model is in memory twice."""
-    bundle, k = Bundle.load(layout.bundle), settings.evaluate.list_length
-    return {
-        task: bundle.rank(task, history, _candidates(layout, window), k).items
-        for task, window in windows.items()
-    }
 
 
 def _candidates(layout: Layout, window: Window) -> Candidates:

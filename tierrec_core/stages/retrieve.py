@@ -4,14 +4,15 @@ from tierrec_core import artifacts
 from tierrec_core.blend import retrieve
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs import read_models, read_split
+from tierrec_core.stages.fits import read_models
+from tierrec_core.stages.inputs import read_split
 
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write the candidates of all windows; of earlier ones only for users who have something to teach."""
     log = read_split(layout)
     for snapshot in log.snapshots:
-        models = read_models(layout, settings, snapshot.name)
+        models = read_models(layout, settings, log, snapshot.name)
         history = log.history(snapshot.name)
         for window in (one for one in log.windows if one.snapshot == snapshot.name):
             candidates = retrieve(models, history, settings.retrieve, repeats=window.repeats)

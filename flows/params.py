@@ -1,0 +1,101 @@
+"""Editing params.yaml as a person would: comments stay, nothing invalid is ever written."""
+
+import io
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from tierrec_core import artifacts, registry
+from tierrec_core.errors import SettingsError
+from tierrec_core.settings import Settings, parse, read_settings
+
+
+def set_values(path: Path, assignments: list[str]) -> None:
+    """Write `dotted.key=value` assignments; values are YAML. Raises SettingsError before anything is written."""
+    if not assignments:
+        read_settings(path)
+        return
+    document, old = _load(path), _load(path)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not key or not equals:
+            raise SettingsError(f"--set {assignment}: wanted key=value, such as models.ease.l2=300")
+        _put(document, key.split("."), _value(assignment, text))
+    _save(path, document, old)
+
+
+def replace_sections(path: Path, sections: Mapping[str, Any]) -> None:
+    """Put whole sections in the place of those of the same name. Raises SettingsError before it writes."""
+    document = _load(path)
+    document.update({name: _plain(section) for name, section in sections.items()})
+    _save(path, document, _load(path))
+
+
+def check(document: Mapping[str, Any], old: Mapping[str, Any], where: str) -> None:
+    """Raises SettingsError naming the nearest valid key. Of the models only blocks that differ from old are asked:
+    that imports their modules."""
+    settings, before = parse(Settings, document, where), old.get("models") or {}
+    for name, block in settings.models.items():
+        if block != before.get(name):
+            registry.configure(name, block)
+
+
+def _value(assignment: str, text: str) -> Any:
+    try:
+        return _plain(YAML(typ="safe").load(text))
+    except YAMLError as error:
+        raise SettingsError(f"--set {assignment}: the value is not YAML; quote it") from error
+
+
+def _plain(value: Any) -> Any:
+    """Dates as text, since DVC's templates refuse YAML's dates; tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _put(document: CommentedMap, keys: list[str], value: Any) -> None:
+    inner: Any = document
+    for place, key in enumerate(keys[:-1]):
+        if inner.get(key) is None:
+            inner[key] = CommentedMap()
+        inner = inner[key]
+        if not isinstance(inner, dict):
+            found = ".".join(keys[: place + 1])
+            raise SettingsError(f"params.yaml: {found} holds {inner!r}, not a section; set {found} itself")
+    inner[keys[-1]] = value
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 110
+    return yaml
+
+
+def _load(path: Path) -> CommentedMap:
+    try:
+        document = _yaml().load(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror}); run this in a project folder"
+        ) from error
+    except YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, CommentedMap):
+        raise SettingsError(f"{path}: holds {type(document).__name__}, wanted a mapping of sections")
+    return document
+
+
+def _save(path: Path, document: CommentedMap, old: CommentedMap) -> None:
+    check(document, old, str(path))
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    with artifacts.replacing_file(path) as fresh:
+        fresh.write_text(stream.getvalue())

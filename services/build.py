@@ -1,0 +1,98 @@
+"""python -m services.build RECIPE.json: put a model and a Bento into the store that BENTOML_HOME names.
+
+It runs in a process of its own, in a folder that holds nothing but what the Bento shall hold: BentoML reads its
+home once a process, and a file that was forgotten shows here and not in production.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import bentoml
+from bentoml.exceptions import NotFound
+
+from services.release import BUNDLE, Release, fingerprint
+from tierrec_core.settings import Params
+
+# The index has builds for CPUs alone; a CUDA build would add gigabytes that this service never uses.
+_CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+
+
+class Recipe(Params):
+    """What to build. bundle: the folder to pack; keep: how many Bentos of this name stay in the store."""
+
+    service: str
+    release: Release
+    bundle: Path
+    requirements: tuple[str, ...]
+    labels: dict[str, str]
+    include: tuple[str, ...]
+    keep: int
+
+
+def main(path: Path) -> None:
+    """Build what is not there yet, and drop what is too old."""
+    recipe = Recipe.model_validate_json(path.read_text())
+    _add_model(recipe)
+    if not _has_bento(recipe.release.bento):
+        _add_bento(recipe)
+    _prune(recipe)
+
+
+def _add_model(recipe: Recipe) -> None:
+    """A tag that is there already is kept, unless its files are damaged."""
+    tag = recipe.release.model
+    try:
+        model = bentoml.models.get(tag)
+        if fingerprint(Path(model.path_of(BUNDLE))) == recipe.release.model_version:
+            return
+        bentoml.models.delete(tag)
+    except NotFound:
+        pass
+    with bentoml.models.create(tag, labels=recipe.release.labels) as model:
+        shutil.copytree(recipe.bundle, model.path_of(BUNDLE))
+
+
+def _has_bento(tag: str) -> bool:
+    try:
+        bentoml.get(tag)
+    except NotFound:
+        return False
+    return True
+
+
+def _add_bento(recipe: Recipe) -> None:
+    name, _, version = recipe.release.bento.partition(":")
+    bentoml.build(
+        recipe.service,
+        name=name,
+        version=version,
+        labels=recipe.labels,
+        include=list(recipe.include),
+        models=[recipe.release.model],
+        python={
+            "packages": list(recipe.requirements),
+            "lock_packages": False,
+            "extra_index_url": [_CPU_TORCH],
+        },
+        build_ctx=".",
+    )
+
+
+def _prune(recipe: Recipe) -> None:
+    """Keep the newest Bentos, the one just asked for among them, and the models that they use."""
+    name, model = (tag.partition(":")[0] for tag in (recipe.release.bento, recipe.release.model))
+    bentos = sorted(bentoml.list(name), key=lambda bento: bento.info.creation_time, reverse=True)
+    wanted = [bento for bento in bentos if str(bento.tag) == recipe.release.bento]
+    others = [bento for bento in bentos if str(bento.tag) != recipe.release.bento]
+    kept = wanted + others[: recipe.keep - 1]
+    for bento in others[recipe.keep - 1 :]:
+        bentoml.delete(str(bento.tag))
+    used = {str(info.tag) for bento in kept for info in bento.info.all_models}
+    for stored in bentoml.models.list(model):
+        if str(stored.tag) not in used:
+            bentoml.models.delete(str(stored.tag))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

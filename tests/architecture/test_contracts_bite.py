@@ -1,0 +1,37 @@
+"""Each import contract of pyproject.toml fails when it is broken."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.project import BIN, ROOT
+
+BREACHES = [
+    ("rooms", "tierrec_core/errors.py", "import flows.guard"),
+    ("core", "tierrec_core/contracts.py", "import tierrec_core.splits"),
+    ("models", "tierrec_core/models/ease.py", "import tierrec_core.models.als"),
+    ("door-flows", "tierrec_core/layout.py", "import prefect"),
+    ("door-services", "flows/guard.py", "import bentoml"),
+    ("door-monitoring", "services/__init__.py", "import evidently"),
+]
+
+
+def lint(project: Path, contract: str) -> subprocess.CompletedProcess[str]:
+    arguments = [BIN / "lint-imports", "--no-cache", "--contract", contract]
+    env = {"PYTHONPATH": str(project), "PATH": str(BIN)}
+    return subprocess.run(arguments, cwd=project, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("contract", "file", "breach"), BREACHES)
+def test_contract_can_fail(tmp_path: Path, contract: str, file: str, breach: str) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for room in ("tierrec_core", "monitoring", "services", "flows"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    assert lint(tmp_path, contract).returncode == 0
+    with (tmp_path / file).open("a") as stream:
+        stream.write(f"\n{breach}\n")
+    broken = lint(tmp_path, contract)
+    assert broken.returncode == 1
+    assert "0 kept, 1 broken" in broken.stdout

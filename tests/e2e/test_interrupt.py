@@ -1,0 +1,61 @@
+"""An interrupted run leaves no process that writes, and the next run continues."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.project import BIN, ENV, command, toy_project
+
+SLOW = """
+stages:
+  quick: {cmd: "echo ran >> quick.log; echo 1 > quick.txt", outs: [quick.txt]}
+  slow:
+    cmd: "if [ -e go ]; then echo 2 > slow.txt; else while true; do date >> ticks; sleep 0.1; done; fi"
+    deps: [quick.txt]
+    outs: [slow.txt]
+"""
+
+
+def wait_for(path: Path, run: subprocess.Popen[str], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert run.poll() is None, run.communicate()
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.1)
+
+
+def living_in(folder: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cwd", "status"])
+        if process.info["cwd"] == str(folder) and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_orphan_writes_and_the_next_run_continues(tmp_path: Path, sign: signal.Signals) -> None:
+    project = toy_project(tmp_path / "project", SLOW)
+    run = subprocess.Popen(
+        [BIN / "tierrec", "run"],
+        cwd=project,
+        env=ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(project / "ticks", run)
+    run.send_signal(sign)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(living_in(project), timeout=10)
+    assert alive == []
+    (project / "go").touch()
+    again = command(project, "tierrec", "run")
+    assert again.returncode == 0, again.stderr
+    assert (project / "slow.txt").read_text() == "2\n"
+    assert (project / "quick.log").read_text() == "ran\n"

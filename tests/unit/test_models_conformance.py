@@ -1,0 +1,133 @@
+"""What every model owes, whatever its kind. A new line in registry.KINDS is tested by being there."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import NUM_GROUPS, NUM_ITEMS
+from tierrec_core import artifacts, registry
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Ranker, Retriever
+
+# Networks learn 60 users in a second or two when they are small; the other kinds are taken as they come.
+SMALL = {
+    "seed_mf": {
+        "embedding_size": 8,
+        "epochs": 30,
+        "learning_rate": 0.03,
+        "batch_size": 16,
+        "negatives": 64,
+        "negative_weight": 2.0,
+    },
+    "sasrec": {"embedding_size": 16, "epochs": 15, "learning_rate": 0.01, "negatives": 32, "max_length": 20},
+    "multitask": {"embedding_size": 8, "epochs": 15, "hidden_size": 16, "learning_rate": 0.01},
+}
+NOT_PERSONAL = {"popularity", "tier_prior"}
+
+
+def fit(kind, training):
+    model, config = registry.configure(kind, SMALL.get(kind, {}))
+    return model.fit(training, config)
+
+
+def scores_of(model, history):
+    """Scores of the whole catalogue, from a retriever and a ranker alike."""
+    if isinstance(model, Retriever):
+        return model.score_catalogue(history)
+    return model.score_candidates(history, np.tile(np.arange(NUM_ITEMS), (history.num_users, 1)))
+
+
+def renamed(history, *users):
+    return dataclasses.replace(history, users=pd.Index(users, dtype=object))
+
+
+@pytest.fixture(scope="module", params=registry.KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(kind, training):
+    return fit(kind, training)
+
+
+@pytest.fixture(scope="module")
+def scores(model, interactions):
+    return scores_of(model, interactions)
+
+
+def test_is_a_retriever_or_a_ranker(model):
+    assert isinstance(model, Retriever | Ranker)
+    assert dataclasses.is_dataclass(model)
+
+
+def test_scores_are_finite_float32_one_a_user_and_item(scores, interactions):
+    assert scores.shape == (interactions.num_users, interactions.num_items)
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+
+
+def test_a_second_fit_is_the_same(kind, training, scores):
+    np.testing.assert_array_equal(scores_of(fit(kind, training), training.history), scores)
+
+
+def test_survives_disk_exactly(model, interactions, scores, tmp_path):
+    artifacts.save(model, tmp_path / "model")
+    again = artifacts.load(type(model), tmp_path / "model")
+    np.testing.assert_array_equal(scores_of(again, interactions), scores)
+
+
+def test_scoring_leaves_the_history_as_it_was(model, interactions):
+    before = interactions.day.copy(), interactions.item.copy(), interactions.matrix().toarray()
+    scores_of(model, interactions)
+    after = interactions.day, interactions.item, interactions.matrix().toarray()
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_stranger_with_the_history_of_a_user_gets_that_users_scores(model, interactions, scores):
+    stranger = renamed(interactions.rows(np.array([33])), "never seen")
+    np.testing.assert_allclose(scores_of(model, stranger)[0], scores[33], rtol=1e-4, atol=1e-5)
+
+
+def test_an_empty_history_has_finite_scores(model, interactions):
+    nobody = Interactions.from_history([], interactions.items, interactions.now)
+    assert np.isfinite(scores_of(model, nobody)).all()
+
+
+def test_an_empty_history_among_others_changes_nothing(model, interactions, scores):
+    mixed = interactions.where(interactions.user != 7)
+    others = np.arange(interactions.num_users) != 7
+    np.testing.assert_allclose(scores_of(model, mixed)[others], scores[others], rtol=1e-4, atol=1e-5)
+
+
+def test_order_of_rows_does_not_matter(model, interactions, scores):
+    order = np.random.default_rng(1).permutation(interactions.num_users)
+    shuffled = scores_of(model, interactions.rows(order))
+    np.testing.assert_allclose(shuffled, scores[order], rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_is_its_rows_one_by_one(model, interactions, scores):
+    alone = [scores_of(model, interactions.rows(np.array([row])))[0] for row in range(0, 60, 9)]
+    np.testing.assert_allclose(np.stack(alone), scores[::9], rtol=1e-4, atol=1e-5)
+
+
+def test_taste_groups_are_recovered(kind, scores, interactions):
+    """A quarter of the top 10 is of the own group by chance; those who know the user find far more."""
+    own = np.argsort(-scores, axis=1)[:, :10] // 10 == (np.arange(60) % NUM_GROUPS)[:, None]
+    if kind in NOT_PERSONAL:
+        assert own.mean() == pytest.approx(1 / NUM_GROUPS, abs=0.02)
+    else:
+        assert own.mean() >= 0.6
+
+
+def test_padding_is_never_chosen_and_moves_no_other_score(model, interactions, scores):
+    candidates = np.tile(np.array([4, -1, 17, -1, 30]), (interactions.num_users, 1))
+    if isinstance(model, Ranker):
+        scored = model.score_candidates(interactions, candidates)
+        assert (scored[:, [1, 3]] == -np.inf).all()
+        np.testing.assert_allclose(scored[:, ::2], scores[:, [4, 17, 30]], rtol=1e-4, atol=1e-5)
+    else:
+        assert not hasattr(model, "score_candidates")

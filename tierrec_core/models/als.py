@@ -1,0 +1,80 @@
+"""Implicit-feedback matrix factorisation by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
+
+The library `implicit` fits it; a history is folded in by the same least squares with the item side held fixed.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from pydantic import PositiveFloat, PositiveInt
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from tierrec_core.contracts import FloatArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
+
+
+@dataclass(frozen=True)
+class Als:
+    """Item factors; a user's factors come from their history.
+
+    item_factors: [I, F]
+    """
+
+    item_factors: FloatArray
+    config: "Als.Config"
+
+    class Config(Params):
+        """confidence is the weight of the logarithm of a count, l2 the pull of all factors to zero."""
+
+        factors: PositiveInt = 64
+        iterations: PositiveInt = 10
+        l2: PositiveFloat = 5.0
+        confidence: PositiveFloat = 2.0
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Alternate a fixed number of times, on one thread so that sums keep their order."""
+        model = _library(config, int(training.rng.integers(2**31)))
+        with threadpool_limits(1, "blas"):
+            model.fit(_confidence(training.history, config), show_progress=False)
+        return cls(np.asarray(model.item_factors), config)
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """Products of folded-in user factors and item factors, [U, I]."""
+        with threadpool_limits(1, "blas"):
+            users = self._solver.recalculate_user(
+                np.arange(history.num_users), _confidence(history, self.config)
+            )
+        scores: FloatArray = (users @ self.item_factors.T).astype(np.float32)
+        return scores
+
+    @cached_property
+    def _solver(self) -> Any:
+        model = _library(self.config, seed=0)
+        model.item_factors = self.item_factors
+        return model
+
+
+def _library(config: Als.Config, seed: int) -> Any:
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    with threadpool_limits(1, "blas"):
+        return AlternatingLeastSquares(
+            factors=config.factors,
+            iterations=config.iterations,
+            regularization=config.l2,
+            use_cg=True,
+            num_threads=1,
+            random_state=seed,
+        )
+
+
+def _confidence(history: Interactions, config: Als.Config) -> sparse.csr_matrix:
+    matrix = history.matrix()
+    matrix.data = config.confidence * np.log1p(matrix.data)
+    return matrix

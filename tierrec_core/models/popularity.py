@@ -1,0 +1,39 @@
+"""Popularity of the last weeks: what most users took. The floor that every other model has to beat."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from pydantic import PositiveFloat
+
+from tierrec_core.contracts import FloatArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """The same list for everybody.
+
+    share: of all events in the window, [I]
+    """
+
+    share: FloatArray
+
+    class Config(Params):
+        """Only the newest window_days count; raise it for a small shop."""
+
+        window_days: PositiveFloat = 14.0
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Count the target events of the window."""
+        history = training.history.only(*training.target)
+        recent = history.item[history.age <= config.window_days]
+        count = np.bincount(recent, minlength=history.num_items)
+        return cls((count / max(count.sum(), 1)).astype(np.float32))
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """Each item's share of all events, whoever asks, [U, I]."""
+        return np.tile(self.share, (history.num_users, 1))

@@ -1,0 +1,51 @@
+"""Tier prior: popularity within the user's tier, the sound reading of the article's final formula.
+
+That formula, R_u = sum over v of alpha_v P_v, has no user on its right side: it weights everybody's behaviour by
+tier and is the same for all users of a tier. So it is a prior for those of whom little is known, and no more. Counts
+of a tier are smoothed towards those of all users by a Dirichlet prior (Zhai & Lafferty, TOIS 2004).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from pydantic import PositiveFloat
+
+from tierrec_core.contracts import FloatArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
+from tierrec_core.tiers import TIER_NAMES, Tiering
+
+
+@dataclass(frozen=True)
+class TierPrior:
+    """One list a tier.
+
+    probability: of each item among the next events of a tier's users, [3, I]
+    """
+
+    probability: FloatArray
+    tiering: Tiering
+
+    class Config(Params):
+        """strength is how many events the prior of all users counts for within a tier."""
+
+        window_days: PositiveFloat = 28.0
+        strength: PositiveFloat = 2000.0
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Count each tier's target events of the window, and smooth."""
+        history = training.history.only(*training.target)
+        recent = history.where(history.age <= config.window_days)
+        tier = training.tiering.tier[recent.user]
+        count = np.zeros((len(TIER_NAMES), history.num_items))
+        np.add.at(count, (tier, recent.item), 1.0)
+        overall = (count.sum(axis=0) + 1e-3) / (count.sum() + 1e-3 * history.num_items)
+        smoothed = (count + config.strength * overall) / (count.sum(axis=1, keepdims=True) + config.strength)
+        return cls(smoothed.astype(np.float32), training.tiering)
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """The item's probability in the tier that the history belongs to, [U, I]."""
+        return self.probability[self.tiering.assign(history)]

@@ -1,0 +1,17 @@
+"""Where a log comes from: one module a kind, each returning the same four frames."""
+
+from pathlib import Path
+
+from tierrec_core.settings import CompleteJourneySource, Source
+from tierrec_core.sources.log import Log
+
+__all__ = ["Log", "read"]
+
+
+def read(source: Source, root: Path) -> Log:  # noqa: ARG001 - the kinds that read files resolve them here
+    """Read the source that params.yaml names. Raises DataError when it cannot be read."""
+    if isinstance(source, CompleteJourneySource):
+        from tierrec_core.sources import complete_journey
+
+        return complete_journey.read()
+    raise NotImplementedError(f"source.kind {source.kind!r}")

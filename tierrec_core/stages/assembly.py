@@ -1,0 +1,29 @@
+"""The bundle, put together from what the stages wrote."""
+
+from tierrec_core import artifacts
+from tierrec_core.blend import Blend
+from tierrec_core.bundle import Bundle, Known, Surface
+from tierrec_core.contracts import ITEMS
+from tierrec_core.layout import Layout
+from tierrec_core.policy import Policy
+from tierrec_core.settings import Settings
+from tierrec_core.stages.fits import read_models
+from tierrec_core.stages.inputs import read_split
+
+
+def assemble(layout: Layout, settings: Settings) -> Bundle:
+    """Everything that answers a request, as of the final snapshot, from what the stages wrote."""
+    log = read_split(layout)
+    history = log.history(log.final.name)
+    items = artifacts.read_frame(layout.items, ITEMS)
+    return Bundle(
+        kinds={name: str(block.get("kind", name)) for name, block in settings.models.items()},
+        models=read_models(layout, settings, log, log.final.name),
+        blends={task: artifacts.load(Blend, layout.blend(task)) for task in log.tasks},
+        surfaces={
+            task: Surface(repeats=log.of(task, "test")[0].repeats, retrieve=settings.retrieve)
+            for task in log.tasks
+        },
+        known=Known(history, Policy.fit(history, items, settings.policy)),
+        items=items,
+    )

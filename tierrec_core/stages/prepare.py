@@ -1,0 +1,18 @@
+"""Stage prepare: clean the valid log, and report what went and why."""
+
+from dataclasses import asdict
+
+from tierrec_core import artifacts
+from tierrec_core.contracts import EVENTS
+from tierrec_core.layout import Layout
+from tierrec_core.prepare import prepare
+from tierrec_core.settings import Settings
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Write the prepared EVENTS and the report of counts; print what is left."""
+    events = artifacts.read_frame(layout.valid_events, EVENTS)
+    clean, report = prepare(events, settings.prepare)
+    artifacts.write_frame(clean, layout.prepared_events)
+    artifacts.write_json(asdict(report), layout.preparation)
+    print(f"{report.events} of {report.events_in} events of {report.users} users are left")

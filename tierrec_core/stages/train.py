@@ -1,0 +1,30 @@
+"""train NAME: fit one model as of every snapshot that asks for a fit of its own."""
+
+import logging
+import sys
+import time
+
+from tierrec_core import artifacts, registry
+from tierrec_core.errors import SettingsError
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Settings
+from tierrec_core.stages.fits import fitted_snapshots
+from tierrec_core.stages.inputs import read_split, read_training
+
+
+def run(layout: Layout, settings: Settings, name: str = "") -> None:
+    """Fit and save. Raises SettingsError for a model that params.yaml does not have."""
+    if name not in settings.models:
+        raise SettingsError(
+            f"train: no model {name!r} in params.yaml; known are {', '.join(settings.models)}"
+        )
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s", force=True)
+    kind, config = registry.configure(name, settings.models[name])
+    log = read_split(layout)
+    snapshots = fitted_snapshots(config, log)
+    for place, snapshot in enumerate(snapshots, start=1):
+        began = time.perf_counter()
+        model = kind.fit(read_training(layout, settings, log, snapshot), config)
+        artifacts.save(model, layout.model(name, snapshot))
+        seconds = time.perf_counter() - began
+        print(f"train {name} {place}/{len(snapshots)} as of {snapshot}: {seconds:.1f} s", flush=True)
