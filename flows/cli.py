@@ -1,6 +1,5 @@
 """tierrec: the command line. What a command needs is imported inside it, so that --help is instant."""
 
-import os
 import signal
 import sys
 import webbrowser
@@ -138,14 +137,9 @@ def serve(port: Annotated[int, typer.Option(help="Where to listen.")] = 3000) ->
 
     Example: tierrec serve --port 3000
     """
-    from tierrec_core import artifacts
+    from services.serve import run_server
 
-    layout = _layout()
-    if not layout.bento.exists():
-        raise ArtifactError(f"{layout.bento}: is missing, wanted a packaged Bento; run `tierrec run`")
-    tag = artifacts.read_json(layout.bento)["tag"]
-    os.environ.update({"BENTOML_HOME": str(layout.bento_home), "BENTOML_DO_NOT_TRACK": "True"})
-    os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", tag, "--port", str(port)])  # noqa: S606
+    run_server(_layout(), port)
 
 
 @app.command()

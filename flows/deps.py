@@ -16,6 +16,7 @@ import grimp
 from ruamel.yaml import YAML
 
 from monitoring.__main__ import STAGES as MONITORING_STAGES
+from services.__main__ import STAGES as SERVICE_STAGES
 from tierrec_core import artifacts
 from tierrec_core.__main__ import STAGES as CORE_STAGES
 from tierrec_core.errors import SettingsError, TierRecError
@@ -26,7 +27,7 @@ MODELS = "tierrec_core.models"
 ENTRIES: Mapping[str, str] = {
     **{f"tierrec_core {stage}": f"tierrec_core.stages.{stage}" for stage in CORE_STAGES},
     **{f"monitoring {stage}": module for stage, module in MONITORING_STAGES.items()},
-    "services package": "services.package",
+    **{f"services {stage}": module for stage, module in SERVICE_STAGES.items()},
 }
 KIND_FILE = "tierrec_core/models/${item.kind}.py"
 

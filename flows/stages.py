@@ -49,7 +49,7 @@ class Graph:
     def read(cls, root: Path) -> "Graph":
         """Read dvc.yaml of the project. Raises SettingsError when DVC cannot."""
         with _open(root) as repo:
-            graph = nx.relabel_nodes(repo.index.graph, lambda stage: str(stage.addressing))
+            graph = nx.relabel_nodes(repo.index.graph, lambda stage: str(stage.name))
         order = reversed(list(nx.lexicographical_topological_sort(graph)))
         return cls({stage: frozenset(graph.successors(stage)) for stage in order})
 
@@ -66,8 +66,8 @@ class Graph:
 def stale(root: Path, stages: list[str] | None = None) -> set[str]:
     """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock."""
     with _open(root) as repo, repo.lock:
-        wanted = [one for one in repo.index.stages if stages is None or one.addressing in stages]
-        return {str(one.addressing) for one in wanted if one.status()}
+        wanted = [one for one in repo.index.stages if stages is None or one.name in stages]
+        return {str(one.name) for one in wanted if one.status()}
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from services import build, recommender
@@ -15,11 +14,11 @@ from services.release import FILE
 from tierrec_core.errors import StageError
 from tierrec_core.layout import Layout
 
-_KEEP = 5
+KEEP = 5
 _LAST_LINES = 5
 
 
-def environment(home: Path) -> Mapping[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """What a BentoML process gets: the project's store, and no telemetry."""
     return os.environ | {
         "BENTOML_HOME": str(home.resolve()),
@@ -28,8 +27,8 @@ def environment(home: Path) -> Mapping[str, str]:
     }
 
 
-def make(layout: Layout, contents: Contents) -> str:
-    """Put model and Bento into the store unless they are there, drop old ones, and return the Bento's tag.
+def make(layout: Layout, contents: Contents, keep: int = KEEP) -> str:
+    """Put model and Bento into the store unless they are there, leave the newest `keep`, and return the Bento's tag.
 
     Raises StageError with BentoML's own last lines when it cannot.
     """
@@ -40,7 +39,7 @@ def make(layout: Layout, contents: Contents) -> str:
             (staging / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(contents.root / path, staging / path)
         contents.release.write(staging)
-        recipe.write_text(_recipe(layout, contents).model_dump_json())
+        recipe.write_text(_recipe(layout, contents, keep).model_dump_json())
         done = subprocess.run(
             [sys.executable, "-m", build.__name__, str(recipe)],
             cwd=staging,
@@ -54,7 +53,7 @@ def make(layout: Layout, contents: Contents) -> str:
     return contents.release.bento
 
 
-def _recipe(layout: Layout, contents: Contents) -> Recipe:
+def _recipe(layout: Layout, contents: Contents, keep: int) -> Recipe:
     return Recipe(
         service=f"{recommender.__name__}:Recommender",
         release=contents.release,
@@ -62,5 +61,5 @@ def _recipe(layout: Layout, contents: Contents) -> Recipe:
         requirements=contents.requirements,
         labels=dict(contents.labels) | provenance(layout),
         include=(*contents.code, FILE),
-        keep=_KEEP,
+        keep=keep,
     )

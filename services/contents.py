@@ -19,8 +19,7 @@ from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
 
 STAGE = "package"
-RUNTIME = (
-    "bentoml",
+RUNTIME = (  # BentoML adds itself
     "implicit",
     "lightgbm",
     "numpy",
@@ -162,7 +161,9 @@ def _deps(layout: Layout) -> list[str]:
 def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:
     """Of the blocks that the stage hangs on: others reach it through its inputs."""
     values = settings.model_dump(mode="json", by_alias=True)
-    return version_of(json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True))
+    return version_of(
+        json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True)
+    )
 
 
 def _headline(layout: Layout, settings: Settings) -> dict[str, str]:

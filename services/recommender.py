@@ -4,32 +4,25 @@ import asyncio
 from pathlib import Path
 
 import bentoml
-import torch
-from pydantic import BaseModel, PositiveInt
 from starlette.responses import JSONResponse
 
-from services.engine import Engine
+from services.middleware import JsonOnly
 from services.release import BUNDLE, Release
 from services.schemas import Answer, Info, Problem, RecommendRequest
 from tierrec_core.errors import DataError, TierRecError
 
+SERVICE = "tierrec"
 _ROOT = Path(__file__).parents[1]
-# Read by OpenBLAS and OpenMP when they are loaded, so they must be there before the worker starts.
+# OpenMP and BLAS read these when they are loaded, so the worker's process must start with them.
 _ONE_THREAD = [
     {"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ]
 _TIMEOUT = 30  # seconds
 
 
-class Arguments(BaseModel):
-    """What `bentoml serve --arg` may set."""
-
-    workers: PositiveInt = 1
-
-
 @bentoml.service(
-    name="tierrec",
-    workers=bentoml.use_arguments(Arguments).workers,
+    name=SERVICE,
+    workers=1,
     traffic={"timeout": _TIMEOUT},
     logging={"access": {"enabled": False}},
     envs=_ONE_THREAD,
@@ -38,7 +31,8 @@ class Recommender:
     """Lists of products for known users, unknown users and visitors, with reasons."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)
+        from services.engine import Engine  # heavy; building and starting a Bento need none of it
+
         release = Release.read(_ROOT)
         self.engine = Engine.load(release, _bundle(release))
         self.engine.answer(RecommendRequest(explain=True))
@@ -65,6 +59,9 @@ class Recommender:
     async def info(self) -> Info:
         """What is being served: version, tasks and labels."""
         return self.engine.info()
+
+
+Recommender.add_asgi_middleware(JsonOnly)  # type: ignore[attr-defined]
 
 
 def _bundle(release: Release) -> Path:

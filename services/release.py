@@ -45,7 +45,7 @@ class Release(Params):
         if found != self.model_version:
             raise ArtifactError(
                 f"{bundle}: is damaged: its hash is {found}, wanted {self.model_version}; "
-                "run `tierrec run` to package it again"
+                "`tierrec serve` and `tierrec run` build it again from data/package"
             )
 
 

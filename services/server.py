@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from services.bentos import environment
+from services.recommender import SERVICE
 from tierrec_core.errors import StageError
 
 HOST = "127.0.0.1"
@@ -24,97 +26,102 @@ _LAST_LINES = 3
 
 @dataclass(frozen=True)
 class Server:
-    """Where it answers, and the process that does."""
+    """A Bento's process, where it answers, and what it says (None: that goes to our own output)."""
 
+    tag: str
     url: str
     process: psutil.Popen
+    log: Path | None
+
+    def wait_ready(self) -> None:
+        """Return once it can answer. Raises StageError when it ends or is not ready in time."""
+        end = time.monotonic() + _READY_SECONDS
+        while not self._is_ready():
+            code = self.process.poll()
+            if code is not None:
+                raise StageError(f"serve: {self.tag} ended with exit code {code}{self.last_words()}")
+            if time.monotonic() > end:
+                raise StageError(
+                    f"serve: {self.tag} is not ready after {_READY_SECONDS:.0f} s{self.last_words()}"
+                )
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Ask it to end, then end whatever of it is left."""
+        if self.process.poll() is None:
+            family = [self.process, *self.process.children(recursive=True)]
+            self.process.terminate()
+            for one in psutil.wait_procs(family, timeout=_STOP_SECONDS)[1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+        self.process.wait()
+
+    def last_words(self) -> str:
+        """Its own `error:` line, or else its last lines; empty without a log."""
+        if self.log is None:
+            return ""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        own = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return ": " + "\n".join(own[-1:] or lines[-_LAST_LINES:])
+
+    def _is_ready(self) -> bool:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer,  # noqa: S310
+        ):
+            return bool(answer.status == 200)
+        return False
 
 
 @contextlib.contextmanager
 def serving(
-    home: Path, tag: str, *, port: int = 0, workers: int = 1, log: Path | None = None
+    home: Path, tag: str, *, port: int = 0, workers: int = 1, quiet: bool = False
 ) -> Iterator[Server]:
-    """The Bento, ready to answer; port 0 takes a free one. What it says goes to the log, or to our own output.
+    """The Bento, ready to answer; port 0 takes a free one. quiet keeps what it says for an error message.
 
     The server stays in our process group, so that whoever kills the group leaves none behind.
     Raises StageError when it ends or is not ready in time.
     """
-    server = _start(home, tag, port or free_port(), workers, log)
-    try:
-        _wait(server, tag, log)
-        yield server
-    finally:
-        _stop(server.process)
+    with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
+        server = _start(_own_home(home, Path(scratch)), tag, port or _free_port(), workers, quiet)
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.stop()
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+def _own_home(home: Path, scratch: Path) -> Path:
+    """A BentoML home with the project's stores; a server that starts clears the metrics of others in its home."""
+    for store in ("bentos", "models"):
+        (scratch / store).symlink_to((home / store).resolve(), target_is_directory=True)
+    return scratch
 
 
-def _start(home: Path, tag: str, port: int, workers: int, log: Path | None) -> Server:
-    command = ["serve", tag, "--host", HOST, "--port", str(port), "--arg", f"workers={json.dumps(workers)}"]
+def _start(home: Path, tag: str, port: int, workers: int, quiet: bool) -> Server:
+    log = home / "server.log" if quiet else None
+    address = ["--host", HOST, "--port", str(port)]
+    overrides = json.dumps({"services": {SERVICE: {"workers": workers}}})
     with contextlib.ExitStack() as files:
-        sink = None if log is None else files.enter_context(log.open("w"))
+        sink = files.enter_context(log.open("w")) if log else None
         process = psutil.Popen(
-            [sys.executable, "-m", "bentoml", *command],
+            [sys.executable, "-m", "bentoml", "serve", tag, *address],
             cwd=home,  # not the project: its code would be imported before the Bento's own
-            env=environment(home),
+            env=environment(home) | {"BENTOML_CONFIG_OVERRIDES": overrides},
             stdout=sink,
             stderr=subprocess.STDOUT if sink else None,
         )
-    return Server(f"http://{HOST}:{port}", process)
-
-
-def _wait(server: Server, tag: str, log: Path | None) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while not _is_ready(server.url):
-        code = server.process.poll()
-        if code is not None or time.monotonic() > end:
-            how = (
-                f"is not ready after {_READY_SECONDS:.0f} s"
-                if code is None
-                else f"ended with exit code {code}"
-            )
-            raise StageError(f"serve: {tag} {how}{_last_words(log)}")
-        time.sleep(0.1)
-
-
-def _is_ready(url: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310
-        return bool(answer.status == 200)
-    return False
-
-
-def _last_words(log: Path | None) -> str:
-    """The server's own `error:` line, or its last lines."""
-    if log is None:
-        return ""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    own = [line for line in lines if line.startswith("error: ")]
-    return ":\n" + "\n".join(own[-1:] or lines[-_LAST_LINES:])
-
-
-def _stop(process: psutil.Popen) -> None:
-    """Ask the server to end, then end whatever of it is left."""
-    if process.poll() is None:
-        family = process.children(recursive=True)
-        process.terminate()
-        _, alive = psutil.wait_procs([process, *family], timeout=_STOP_SECONDS)
-        for one in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-    process.wait()
+    return Server(tag, f"http://{HOST}:{port}", process, log)

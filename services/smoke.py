@@ -25,8 +25,7 @@ def check(layout: Layout, settings: Settings, tag: str) -> dict[str, dict[str, i
     expected = {
         task: read_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks
     }
-    log = layout.bento_home / "smoke.log"
-    with serving(layout.bento_home, tag, log=log) as server, bentoml.SyncHTTPClient(server.url) as client:
+    with serving(layout.bento_home, tag, quiet=True) as server, bentoml.SyncHTTPClient(server.url) as client:
         answers = {
             task: {user: _ask(client, task, user, k) for user in lists} for task, lists in expected.items()
         }

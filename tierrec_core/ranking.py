@@ -11,6 +11,8 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Retriever
 
 _BATCH = 512
+_BLOCKS = 4  # blocks of a row for each place of a list
+_CROWD = 4  # candidates for each place beyond which the exact way is the cheaper one
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def top_k(scores: FloatArray, k: int, mask: sparse.csr_matrix | None = None) -> 
     order = np.lexsort((-usable[row, column], row))
     row, column = row[order], column[order]
     place = np.arange(len(row)) - np.searchsorted(row, row)
+    row, column, place = (index[place < k] for index in (row, column, place))
     ranked = _empty(len(usable), k)
     ranked.items[row, place] = column
     ranked.scores[row, place] = usable[row, column]
@@ -101,16 +104,37 @@ def _usable(scores: FloatArray) -> FloatArray:
 
 
 def _chosen(usable: FloatArray, k: int) -> BoolArray:
-    """Where the k best of each row are, [U, I]; of those that tie for the last places, the first columns."""
+    """Where the k best of each row are, and perhaps a few more, [U, I]; -inf is nowhere."""
     if k == 0:
         return np.zeros(usable.shape, dtype=bool)
+    reached: BoolArray = (usable >= _low_bar(usable, k)) & (usable > -np.inf)
+    crowded = np.flatnonzero(reached.sum(axis=1) > _CROWD * k)
+    if len(crowded):
+        reached[crowded] = _exactly(usable[crowded], k)
+    return reached
+
+
+def _low_bar(usable: FloatArray, k: int) -> FloatArray:
+    """A score that at least k entries of each row reach, close below the k-th best, [U, 1].
+
+    Cut into blocks, a row has k blocks whose best entries are at least the k-th best of all blocks' best. To
+    find that one among a few hundred is far less work than to find the k-th best of a whole catalogue.
+    """
+    width = usable.shape[1] // (_BLOCKS * k)
+    if width > 1:
+        count = usable.shape[1] // width
+        usable = usable[:, : count * width].reshape(len(usable), count, width).max(axis=2)
+    return np.partition(usable, usable.shape[1] - k, axis=1)[:, -k, None]
+
+
+def _exactly(usable: FloatArray, k: int) -> BoolArray:
+    """Where exactly the k best of each row are, [U, I]; of those that tie for the last places, the first columns."""
     edge = np.partition(usable, usable.shape[1] - k, axis=1)[:, -k, None]
-    chosen: BoolArray = usable >= np.maximum(edge, np.finfo(np.float32).min)
-    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > k)
-    above = usable[crowded] > edge[crowded]
-    tied = chosen[crowded] & ~above
-    room = k - np.count_nonzero(above, axis=1)
-    chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room[:, None]))
+    above = usable > edge
+    tied = (usable == edge) & (edge > -np.inf)
+    room = k - above.sum(axis=1, keepdims=True)
+    tied &= np.cumsum(tied, axis=1, dtype=np.int32) <= room
+    chosen: BoolArray = above | tied
     return chosen
 
 

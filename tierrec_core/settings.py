@@ -158,7 +158,8 @@ class Split(Params):
 class Task(Params):
     """What is to be foretold: the target events of the next horizon_days, with or without items already met.
 
-    windows earlier windows, step_days apart, teach the blend; the newest of them is the validation window.
+    windows earlier windows teach the blend. The newest, which ends where the test begins, is the validation window;
+    the others begin step_days apart and may overlap.
     """
 
     horizon_days: PositiveFloat = 14.0
@@ -195,16 +196,18 @@ class Blend(Params):
 
     attributes: columns of ITEMS whose groups become affinities; those that the catalogue lacks are left out
     truncation: how deep into a list the objective looks
+    negative_share: how many of the candidates that a user did not take are learned from
     """
 
     objective: Literal["binary", "lambdarank"] = "lambdarank"
     attributes: tuple[str, ...] = ("category", "brand")
-    num_trees: PositiveInt = 300
+    num_trees: PositiveInt = 200
     num_seeds: PositiveInt = 1
     learning_rate: PositiveFloat = 0.05
     num_leaves: Annotated[int, Field(ge=2)] = 31
     min_data_in_leaf: PositiveInt = 50
     feature_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    negative_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     l2: Annotated[float, Field(ge=0)] = 1.0
     truncation: PositiveInt = 20

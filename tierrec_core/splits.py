@@ -19,7 +19,6 @@ from tierrec_core.errors import EmptyDataError
 from tierrec_core.interactions import Interactions, from_days, to_days
 from tierrec_core.settings import GivenSplit, LeaveLastOut, Split, Task, TimeSplit
 
-_NOT_CATALOGUE = (Event.REDEEM, Event.IMPRESSION)
 _GIVEN_HOLDOUT = 0.1
 
 
@@ -58,10 +57,11 @@ class SplitLog:
 
     @classmethod
     def cut(cls, events: pd.DataFrame, split: Split, tasks: Mapping[str, Task]) -> Self:
-        """Cut prepared EVENTS. Items and users are those of the known part alone.
+        """Cut prepared EVENTS. Items and users are those of the known part alone; impressions are no behaviour.
 
         Raises EmptyDataError when nothing is left to learn from or to be judged on.
         """
+        events = events[events["event"] != Event.IMPRESSION]
         position, bound, scale = _positions(events, split)
         known = position < bound
         items = _catalogue(events[known], split.min_users_per_item)
@@ -112,6 +112,10 @@ class SplitLog:
         """The task's windows of these roles, oldest first."""
         return [window for window in self.windows if window.task == task and window.role in roles]
 
+    def is_over(self, window: Window, other: Window) -> bool:
+        """Whether all that the window is judged on lies before the other's snapshot."""
+        return window.until <= self._bound(other.snapshot)
+
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks, in the order of params.yaml."""
@@ -126,7 +130,7 @@ class SplitLog:
         roles = ["test", "valid"] + ["train"] * (task.windows - 1)
         found = []
         for back, role in enumerate(roles[: task.windows + 1]):
-            start = bound - back * step
+            start = bound - horizon - (back - 1) * step if back else bound
             window = Window(
                 f"{name}-{back}" if back else f"{name}-test", name, role, "", start + horizon, task.repeats
             )
@@ -141,8 +145,8 @@ class SplitLog:
                 )
         if len(found) == 1:
             raise EmptyDataError(
-                f"split: task {name!r} has no earlier window to learn from; lower tasks.{name}.step_days "
-                f"(now {task.step_days:g}) or move split.by.cut forward"
+                f"split: task {name!r} has no earlier window to learn from; lower tasks.{name}.horizon_days "
+                f"(now {task.horizon_days:g}) or move split.by.cut forward"
             )
         return iter(found[::-1])
 
@@ -168,7 +172,7 @@ def _positions(events: pd.DataFrame, split: Split) -> tuple[FloatArray, float, f
 
 def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:
     """Items that enough users met in the known part."""
-    met = known[~known["event"].isin(_NOT_CATALOGUE)]
+    met = known[known["event"] != Event.REDEEM]
     users = met.groupby("item_id", observed=True)["user_id"].nunique()
     items = pd.Index(sorted(users.index[users >= min_users].astype(str)), dtype=object)
     if len(items) < 2:

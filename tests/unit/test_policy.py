@@ -25,7 +25,9 @@ def test_a_neutral_policy_changes_nothing(interactions: Interactions, items: pd.
 
 
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=39, unique=True), st.integers(0, 2**32 - 1))
-def test_a_blocked_item_is_never_listed(interactions: Interactions, items: pd.DataFrame, blocked: list[int], seed: int):
+def test_a_blocked_item_is_never_listed(
+    interactions: Interactions, items: pd.DataFrame, blocked: list[int], seed: int
+):
     policy = fitted(interactions, items, blocked_items=tuple(f"i{item:02d}" for item in blocked))
     item = np.arange(40)
     scores = np.random.default_rng(seed).normal(size=40) + 100.0 * np.isin(item, blocked)

@@ -130,9 +130,18 @@ def test_errors_name_what_to_change(events) -> None:
     with pytest.raises(EmptyDataError, match=r"1 of 1 items.*min_users_per_item"):
         SplitLog.cut(events.assign(item_id="i00"), BY_DATE, TASKS)
     with pytest.raises(EmptyDataError, match="no earlier window"):
-        SplitLog.cut(events, BY_DATE, {"next": Task(step_days=300)})
+        SplitLog.cut(events, BY_DATE, {"next": Task(horizon_days=300)})
 
 
 def test_another_world_has_other_windows_but_the_same_rules() -> None:
     log = SplitLog.cut(make_events(seed=5), BY_DATE, TASKS)
     assert all(len(log.truth(window)[0]) for window in log.windows)
+
+
+def test_no_earlier_window_reaches_into_the_test(events) -> None:
+    tasks = {"next": Task(horizon_days=28, step_days=7, windows=4)}
+    log = SplitLog.cut(events, BY_DATE, tasks)
+    valid, train = log.of("next", "valid")[0], log.of("next", "train")
+    assert len(train) == 3
+    assert all(window.until <= log.final.bound for window in [valid, *train])
+    assert [log.is_over(window, valid) for window in train] == [False, False, False]

@@ -33,7 +33,8 @@ class Context:
     @classmethod
     def fit(cls, training: Training, attributes: Sequence[str]) -> Self:
         """Measure the items and take over the tiering."""
-        return cls(Features.fit(training.history, training.items, attributes), training.tiering)
+        features = Features.fit(training.history, training.items, attributes, training.target)
+        return cls(features, training.tiering)
 
     def table(self, history: Interactions, candidates: Candidates) -> dict[str, FloatArray]:
         """Every feature of every pair by name, [P] each: scores, ranks, behaviour, tier and interest."""
@@ -67,6 +68,12 @@ class Examples:
         code = candidates.user.astype(np.int64) * history.num_items + candidates.item
         return cls(context.table(history, candidates), candidates.user, np.isin(code, wanted))
 
+    def sampled(self, negative_share: float, rng: np.random.Generator) -> Self:
+        """All that the users took, and a share of what they did not: nearly as much to learn in far less time."""
+        keep = self.label | (rng.random(len(self.label)) < negative_share)
+        table = {name: column[keep] for name, column in self.table.items()}
+        return type(self)(table, self.user[keep], self.label[keep])
+
 
 @dataclass(frozen=True)
 class Blend:
@@ -83,7 +90,8 @@ class Blend:
     @classmethod
     def fit(cls, context: Context, examples: Sequence[Examples], settings: BlendSettings, seed: int) -> Self:
         """Learn the order of all examples' candidates; `context` is what the blend will be asked with."""
-        columns = tuple(examples[0].table)
+        columns, rng = tuple(examples[0].table), np.random.default_rng(seed)
+        examples = [one.sampled(settings.negative_share, rng) for one in examples]
         data = lightgbm.Dataset(
             np.concatenate([_stack(one.table, columns) for one in examples]),
             label=np.concatenate([one.label for one in examples]),
@@ -91,7 +99,7 @@ class Blend:
             params={"max_bin": settings.max_bin, "verbose": -1},
             free_raw_data=False,
         )
-        seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
+        seeds = rng.integers(2**31 - 1, size=settings.num_seeds)
         boosters = [
             lightgbm.train(_parameters(settings, int(one)), data, settings.num_trees) for one in seeds
         ]

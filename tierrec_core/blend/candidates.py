@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import Interactions
@@ -35,6 +36,10 @@ class Candidates:
         keep = np.isin(self.user, users)
         scores = {name: score[keep] for name, score in self.scores.items()}
         return type(self)(self.user[keep], self.item[keep], scores)
+
+    def renumbered(self, rows: IntArray) -> Self:
+        """The same pairs where row r of these is row rows[r] of a larger table."""
+        return type(self)(rows[self.user].astype(np.int32), self.item, self.scores)
 
     def contains(self, user: IntArray, item: IntArray, num_items: int) -> BoolArray:
         """Whether each pair (user [Q], item [Q]) is among the candidates, [Q]."""
@@ -77,13 +82,13 @@ def _retrieve_batch(
     chosen = np.zeros((history.num_users, history.num_items), bool)
     met = history.decayed(settings.own_half_life)
     if repeats:
-        _choose(chosen, met.toarray(), settings.own_items, positive=True)
+        _choose_own(chosen, met, settings.own_items)
     scores: dict[str, FloatArray] = {}
     retrievers = {name: model for name, model in models.items() if isinstance(model, Retriever)}
     for name, retriever in retrievers.items():
         scores[name] = retriever.score_catalogue(history)
         count = settings.per_model.get(name, settings.per_model_default)
-        _choose(chosen, scores[name], count, without=None if repeats else met.nonzero())
+        _choose(chosen, scores[name], count, None if repeats else met.nonzero())
     user, item = (index.astype(np.int32) for index in np.nonzero(chosen))
     found = {name: score[user, item] for name, score in scores.items()}
     table = _pad(user, item, history.num_users)
@@ -96,20 +101,22 @@ def _retrieve_batch(
 
 
 def _choose(
-    chosen: BoolArray,
-    scores: FloatArray,
-    count: int,
-    *,
-    positive: bool = False,
-    without: tuple[IntArray, IntArray] | None = None,
+    chosen: BoolArray, scores: FloatArray, count: int, without: tuple[IntArray, IntArray] | None
 ) -> None:
-    """Mark the first `count` of each row of scores in `chosen`, both [U, I]."""
+    """Mark the first `count` of each row of scores in `chosen`, both [U, I]; `without` are pairs to pass over."""
     if without is not None:
         scores = scores.copy()
         scores[without] = -np.inf
-    ranked = top_k(scores, count)
-    row, place = np.nonzero((ranked.items >= 0) & (ranked.scores > 0 if positive else True))
-    chosen[row, ranked.items[row, place]] = True
+    items = top_k(scores, count).items
+    row, place = np.nonzero(items >= 0)
+    chosen[row, items[row, place]] = True
+
+
+def _choose_own(chosen: BoolArray, met: sparse.csr_matrix, count: int) -> None:
+    """Mark the `count` items of each row of `met` with the highest values in `chosen`, both [U, I]."""
+    row = np.repeat(np.arange(met.shape[0]), np.diff(met.indptr))
+    first = _rank(row, met.data) < count
+    chosen[row[first], met.indices[first]] = True
 
 
 def _batches(num_users: int) -> Iterator[IntArray]:

@@ -25,13 +25,17 @@ class Features:
 
     facts: what is known of each item, by name, [I]
     groups: the code of each item's category, brand, ..., by attribute, [I]
+    target: names of the events that count as success where the log has others too, else empty
     """
 
     facts: dict[str, FloatArray]
     groups: dict[str, IntArray]
+    target: tuple[str, ...]
 
     @classmethod
-    def fit(cls, history: Interactions, items: pd.DataFrame, attributes: Sequence[str]) -> Self:
+    def fit(
+        cls, history: Interactions, items: pd.DataFrame, attributes: Sequence[str], target: tuple[str, ...]
+    ) -> Self:
         """Measure the items in the history; group them by those of the attributes that the catalogue has."""
         groups = {
             name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1
@@ -44,12 +48,16 @@ class Features:
                 np.bincount(code, facts["item_events_28d"])[code] / (sold + 1.0)
             ).astype(np.float32)
             facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (sold + 1.0)).astype(np.float32)
-        return cls(facts, groups)
+        mixed = len(history.only(*target)) < len(history)
+        return cls(facts, groups, target if mixed else ())
 
     def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
         """Features of the pairs (user [P], item [P]) by name, each [P] float32."""
         own = _pair_features(history, user, item, history.item, history.num_items, "item")
         found = own | _regularity(own)
+        if self.target:
+            taken = history.only(*self.target)
+            found |= _pair_features(taken, user, item, taken.item, history.num_items, "taken")
         for name, code in self.groups.items():
             grouped = _pair_features(history, user, code[item], code[history.item], int(code.max()) + 1, name)
             found |= grouped | {

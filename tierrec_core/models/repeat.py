@@ -22,9 +22,11 @@ class Repeat:
     """A user's decayed frequencies, mixed with those of their nearest neighbours.
 
     frequency: decayed counts of the training users, [V, I]
+    target: names of the events that are counted; a view is no purchase
     """
 
     frequency: sparse.csr_matrix
+    target: tuple[str, ...]
     config: "Repeat.Config"
 
     class Config(Params):
@@ -38,11 +40,11 @@ class Repeat:
     def fit(cls, training: Training, config: Config) -> Self:
         """Keep every training user's decayed counts."""
         history = training.history.only(*training.target)
-        return cls(history.decayed(config.half_life), config)
+        return cls(history.decayed(config.half_life), training.target, config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Expected frequency of each item, [U, I]."""
-        own = history.decayed(self.config.half_life)
+        own = history.only(*self.target).decayed(self.config.half_life)
         weight = nearest(own, self.frequency, self.config.neighbours)
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
         share = self.config.own_share

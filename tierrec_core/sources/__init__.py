@@ -2,16 +2,23 @@
 
 from pathlib import Path
 
-from tierrec_core.settings import CompleteJourneySource, Source
+from tierrec_core.settings import CompleteJourneySource, Source, SyntheticSource
 from tierrec_core.sources.log import Log
 
 __all__ = ["Log", "read"]
 
 
-def read(source: Source, root: Path) -> Log:  # noqa: ARG001 - the kinds that read files resolve them here
-    """Read the source that params.yaml names. Raises DataError when it cannot be read."""
+def read(source: Source, root: Path, seed: int) -> Log:  # noqa: ARG001 - the kinds that read files resolve them here
+    """Read the source that params.yaml names; only a made world needs the seed.
+
+    Raises DataError when it cannot be read.
+    """
     if isinstance(source, CompleteJourneySource):
         from tierrec_core.sources import complete_journey
 
         return complete_journey.read()
+    if isinstance(source, SyntheticSource):
+        from tierrec_core.sources import synthetic
+
+        return synthetic.read(source, seed)
     raise NotImplementedError(f"source.kind {source.kind!r}")

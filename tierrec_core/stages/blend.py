@@ -20,7 +20,7 @@ _CUTOFF = 10
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Fit on all but the newest earlier window, judge on that one, then fit on all and save."""
+    """Fit on the windows that end before the newest begins, judge on that one, then fit on all and save."""
     log = read_split(layout)
     report: dict[str, dict[str, Any]] = {}
     for task in log.tasks:
@@ -29,8 +29,11 @@ def run(layout: Layout, settings: Settings) -> None:
         examples = [_examples(layout, settings, log, window, options) for window in windows]
         context = Context.fit(read_training(layout, settings, log, log.final.name), options.attributes)
         report[task] = {"windows": len(windows), "examples": sum(len(one.label) for one in examples)}
-        if len(windows) > 1:
-            trial = Blend.fit(context, examples[:-1], options, settings.seed)
+        earlier = [
+            one for one, window in zip(examples, windows, strict=True) if log.is_over(window, windows[-1])
+        ]
+        if earlier:
+            trial = Blend.fit(context, earlier, options, settings.seed)
             report[task]["valid"] = _judge(layout, log, windows[-1], trial, examples[-1])
         blend = Blend.fit(context, examples, options, settings.seed)
         artifacts.save(blend, layout.blend(task))

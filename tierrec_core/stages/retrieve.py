@@ -1,24 +1,37 @@
 """retrieve: for each window, every retriever's candidates with every model's score as of its snapshot."""
 
+import os
+
+import numpy as np
+from joblib import Parallel, delayed
+
 from tierrec_core import artifacts
 from tierrec_core.blend import retrieve
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
+from tierrec_core.splits import Snapshot, SplitLog
 from tierrec_core.stages.fits import read_models
 from tierrec_core.stages.inputs import read_split
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the candidates of all windows; of earlier ones only for users who have something to teach."""
+    """Write the candidates of all windows, two or more snapshots at a time in processes of their own."""
     log = read_split(layout)
-    for snapshot in log.snapshots:
-        models = read_models(layout, settings, log, snapshot.name)
-        history = log.history(snapshot.name)
-        for window in (one for one in log.windows if one.snapshot == snapshot.name):
-            candidates = retrieve(models, history, settings.retrieve, repeats=window.repeats)
-            user, item = log.truth(window)
-            if window.role != "test":
-                candidates = candidates.of_users(user)
-            artifacts.save(candidates, layout.candidates(window.name))
-            found = candidates.contains(user, item, history.num_items).mean()
-            print(f"retrieve {window.name}: {len(candidates)} candidates hold {found:.1%} of the truth")
+    jobs = [delayed(_retrieve)(layout, settings, log, snapshot) for snapshot in reversed(log.snapshots)]
+    for lines in Parallel(n_jobs=min(os.cpu_count() or 1, 4), return_as="generator")(jobs):
+        print("\n".join(lines), flush=True)
+
+
+def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snapshot) -> list[str]:
+    """The windows of one snapshot; of earlier ones only the users who have something to teach."""
+    models = read_models(layout, settings, log, snapshot.name)
+    history, lines = log.history(snapshot.name), []
+    for window in (one for one in log.windows if one.snapshot == snapshot.name):
+        user, item = log.truth(window)
+        rows = np.arange(history.num_users) if window.role == "test" else np.unique(user)
+        found = retrieve(models, history.rows(rows), settings.retrieve, repeats=window.repeats)
+        candidates = found.renumbered(rows)
+        artifacts.save(candidates, layout.candidates(window.name))
+        share = candidates.contains(user, item, history.num_items).mean()
+        lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
+    return lines

@@ -1,0 +1,61 @@
+"""A release's version stands for every byte of its bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from services.release import Release, fingerprint, version_of
+from tierrec_core.errors import ArtifactError, SettingsError
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "bundle" / "models").mkdir(parents=True)
+    (tmp_path / "bundle" / "models" / "weights").write_bytes(b"0123456789")
+    (tmp_path / "bundle" / "about.json").write_text("{}")
+    return tmp_path / "bundle"
+
+
+def release_of(bundle: Path) -> Release:
+    return Release(bento="shop:1", model=f"shop-bundle:{fingerprint(bundle)}", default_task="next", labels={})
+
+
+def test_same_files_have_the_same_fingerprint_wherever_they_lie(bundle: Path, tmp_path: Path) -> None:
+    before = fingerprint(bundle)
+    assert fingerprint(bundle.rename(tmp_path / "elsewhere")) == before
+
+
+@pytest.mark.parametrize("damage", ["byte", "name", "missing", "extra"])
+def test_every_damage_is_found(bundle: Path, damage: str) -> None:
+    release, weights = release_of(bundle), bundle / "models" / "weights"
+    release.verify(bundle)
+    match damage:
+        case "byte":
+            weights.write_bytes(b"0123456780")
+        case "name":
+            weights.rename(bundle / "models" / "weight")
+        case "missing":
+            weights.unlink()
+        case "extra":
+            (bundle / "more").touch()
+    with pytest.raises(ArtifactError, match="damaged"):
+        release.verify(bundle)
+
+
+def test_survives_disk(bundle: Path, tmp_path: Path) -> None:
+    release = release_of(bundle)
+    release.write(tmp_path)
+    assert Release.read(tmp_path) == release
+    assert release.model_version == fingerprint(bundle)
+
+
+def test_missing_or_foreign_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"release\.json"):
+        Release.read(tmp_path)
+    (tmp_path / "release.json").write_text('{"bento": "a:1"}')
+    with pytest.raises(SettingsError, match="model"):
+        Release.read(tmp_path)
+
+
+def test_parts_of_a_version_do_not_run_together() -> None:
+    assert version_of("ab", "c") != version_of("a", "bc")

@@ -1,0 +1,160 @@
+"""A first look at a file: its separator, its columns, its first rows, and how its times are written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from tierrec_core.errors import UnreadableFileError
+
+MAX_ROWS = 200_000
+_MIN_PARSED = 0.95
+_PARQUET = (".parquet", ".pq")
+_EARLIEST, _LATEST = "timestamptz '1990-01-01 00:00:00+00'", "timestamptz '2100-01-01 00:00:00+00'"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """One way to write a time: how a person calls it, and the SQL that reads column {c}."""
+
+    name: str
+    sql: str
+    unit: str | None = None
+    has_zone: bool = True
+
+
+_NUMBER = "try_cast({c} as double)"
+_TEXT = "cast({c} as varchar)"
+CLOCKS = (
+    Clock("seconds since 1970", f"to_timestamp({_NUMBER})", unit="s"),
+    Clock("milliseconds since 1970", f"to_timestamp({_NUMBER} / 1e3)", unit="ms"),
+    Clock("microseconds since 1970", f"to_timestamp({_NUMBER} / 1e6)", unit="us"),
+    Clock("nanoseconds since 1970", f"to_timestamp({_NUMBER} / 1e9)", unit="ns"),
+    Clock("ISO 8601 dates", f"try_cast({_TEXT} as timestamptz)"),
+    *(
+        Clock(f"dates like {shown}", f"try_strptime({_TEXT}, {formats})::timestamptz", has_zone=False)
+        for shown, formats in (
+            ("31.12.2024", "['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y']"),
+            ("31/12/2024", "['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y']"),
+            ("12/31/2024", "['%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M', '%m/%d/%Y']"),
+            ("20241231", "['%Y%m%d%H%M%S', '%Y%m%d']"),
+        )
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """When a log begins and ends, the moment before which `share` of its rows lie, and its number of rows."""
+
+    first: pd.Timestamp
+    cut: pd.Timestamp
+    last: pd.Timestamp
+    rows: int
+
+
+@dataclass(frozen=True)
+class Peek:
+    """The first rows of a file; those of a CSV file are texts. separator is None for Parquet."""
+
+    path: Path
+    separator: str | None
+    sample: pd.DataFrame
+
+    @classmethod
+    def at(cls, path: Path, separator: str | None = None) -> Self:
+        """Read the first MAX_ROWS rows. Raises UnreadableFileError when there is nothing to read."""
+        if not path.is_file() or path.stat().st_size == 0:
+            found = "is empty" if path.is_file() else "is not a file"
+            raise UnreadableFileError(
+                f"{path}: {found}; wanted a CSV or Parquet file with a row of column names"
+            )
+        with _reading(path) as connection:
+            if path.suffix.lower() in _PARQUET:
+                separator = None
+            elif separator is None:
+                query = f"select Delimiter from sniff_csv({_quoted(path)})"
+                separator = str(connection.execute(query).fetchall()[0][0])
+            sample = connection.execute(f"select * from {_relation(path, separator)} limit {MAX_ROWS}").df()
+        peek = cls(path, separator, sample)
+        peek._check()
+        return peek
+
+    def _check(self) -> None:
+        headless = [name for name in self.sample.columns if name.replace(".", "").isdigit()]
+        if headless:
+            raise UnreadableFileError(
+                f"{self.path}: the first line holds {headless[0]!r}, which is data; "
+                "wanted a line of column names, write one above it"
+            )
+        if self.sample.empty:
+            raise UnreadableFileError(f"{self.path}: has column names but no row; wanted at least one row")
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in the order of the file."""
+        return [str(name) for name in self.sample.columns]
+
+    def clock(self, column: str) -> Clock | None:
+        """How the times of a column are written; None when they are no times."""
+        values = self.sample[[column]].dropna().drop_duplicates().head(2000)
+        if values.empty or values[column].dtype.kind == "b":
+            return None
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'").register("seen", values)
+            for clock in CLOCKS:
+                time = clock.sql.format(c=_name(column))
+                query = (
+                    f"select avg(coalesce(({time}) between {_EARLIEST} and {_LATEST}, false)::int) from seen"
+                )
+                share = connection.execute(query).fetchall()[0][0]
+                if share >= _MIN_PARSED:
+                    return clock
+        return None
+
+    def extent(self, column: str, clock: Clock, share: float) -> Extent:
+        """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""
+        time = clock.sql.format(c=_name(column))
+        query = f"""
+            select date_trunc('minute', moment) moment, count(*) num
+            from (select {time} moment from {_relation(self.path, self.separator)})
+            where moment between {_EARLIEST} and {_LATEST} group by all order by all
+        """
+        with _reading(self.path) as connection:
+            minutes = connection.execute(query).df()
+        moments, reached = minutes["moment"], minutes["num"].cumsum()
+        cut = int(np.searchsorted(reached, share * reached.iloc[-1]))
+        return Extent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], int(reached.iloc[-1]))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set memory_limit = '2GB'").execute("set TimeZone = 'UTC'")
+            yield connection
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UnreadableFileError(
+            f"{path}: cannot be read as {'Parquet' if path.suffix.lower() in _PARQUET else 'CSV'} ({reason}); "
+            "wanted UTF-8 text with one row a line, or Parquet; --separator sets what lies between columns"
+        ) from error
+
+
+def _relation(path: Path, separator: str | None) -> str:
+    if separator is None:
+        return f"read_parquet({_quoted(path)})"
+    return f"read_csv({_quoted(path)}, delim = {_quoted(separator)}, header = true, all_varchar = true)"
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
