@@ -14,7 +14,15 @@ from tierrec_core.errors import UnreadableFileError
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
+_CLOCK_ROWS = 1000
 _PARQUET = (".parquet", ".pq")
+_SEPARATOR = "select Delimiter from sniff_csv({path})"
+_SAMPLE = "select * from {relation} limit {rows}"
+_PARSED = "avg(coalesce(({time}) between {earliest} and {latest}, false)::int)"
+_MINUTES = """
+select date_trunc('minute', moment) moment, count(*) num from (select {time} moment from {relation})
+where moment between {earliest} and {latest} group by all order by all
+"""
 _EARLIEST, _LATEST = "timestamptz '1990-01-01 00:00:00+00'", "timestamptz '2100-01-01 00:00:00+00'"
 
 
@@ -25,7 +33,6 @@ class Clock:
     name: str
     sql: str
     unit: str | None = None
-    has_zone: bool = True
 
 
 _NUMBER = "try_cast({c} as double)"
@@ -37,7 +44,7 @@ CLOCKS = (
     Clock("nanoseconds since 1970", f"to_timestamp({_NUMBER} / 1e9)", unit="ns"),
     Clock("ISO 8601 dates", f"try_cast({_TEXT} as timestamptz)"),
     *(
-        Clock(f"dates like {shown}", f"try_strptime({_TEXT}, {formats})::timestamptz", has_zone=False)
+        Clock(f"dates like {shown}", f"try_strptime({_TEXT}, {formats})::timestamptz")
         for shown, formats in (
             ("31.12.2024", "['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y']"),
             ("31/12/2024", "['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y']"),
@@ -78,9 +85,9 @@ class Peek:
             if path.suffix.lower() in _PARQUET:
                 separator = None
             elif separator is None:
-                query = f"select Delimiter from sniff_csv({_quoted(path)})"
-                separator = str(connection.execute(query).fetchall()[0][0])
-            sample = connection.execute(f"select * from {_relation(path, separator)} limit {MAX_ROWS}").df()
+                separator = str(connection.execute(_SEPARATOR.format(path=_quoted(path))).fetchall()[0][0])
+            query = _SAMPLE.format(relation=_relation(path, separator), rows=MAX_ROWS)
+            sample = connection.execute(query).df()
         peek = cls(path, separator, sample)
         peek._check()
         return peek
@@ -102,29 +109,23 @@ class Peek:
 
     def clock(self, column: str) -> Clock | None:
         """How the times of a column are written; None when they are no times."""
-        values = self.sample[[column]].dropna().drop_duplicates().head(2000)
+        values = self.sample[[column]].dropna().drop_duplicates().head(_CLOCK_ROWS)
         if values.empty or values[column].dtype.kind == "b":
             return None
+        times = [clock.sql.format(c=_name(column)) for clock in CLOCKS]
+        shares = ", ".join(_PARSED.format(time=time, earliest=_EARLIEST, latest=_LATEST) for time in times)
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'").register("seen", values)
-            for clock in CLOCKS:
-                time = clock.sql.format(c=_name(column))
-                query = (
-                    f"select avg(coalesce(({time}) between {_EARLIEST} and {_LATEST}, false)::int) from seen"
-                )
-                share = connection.execute(query).fetchall()[0][0]
-                if share >= _MIN_PARSED:
-                    return clock
-        return None
+            parsed = connection.execute("select " + shares + " from seen").fetchall()[0]
+        return next(
+            (clock for clock, share in zip(CLOCKS, parsed, strict=True) if share >= _MIN_PARSED), None
+        )
 
     def extent(self, column: str, clock: Clock, share: float) -> Extent:
         """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""
         time = clock.sql.format(c=_name(column))
-        query = f"""
-            select date_trunc('minute', moment) moment, count(*) num
-            from (select {time} moment from {_relation(self.path, self.separator)})
-            where moment between {_EARLIEST} and {_LATEST} group by all order by all
-        """
+        relation = _relation(self.path, self.separator)
+        query = _MINUTES.format(time=time, relation=relation, earliest=_EARLIEST, latest=_LATEST)
         with _reading(self.path) as connection:
             minutes = connection.execute(query).df()
         moments, reached = minutes["moment"], minutes["num"].cumsum()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tierrec_core.contracts import EVENT_NAMES
-from tierrec_core.sources.peek import Clock, Peek
+from tierrec_core.sources.sniff.peek import Clock, Peek
 
 IGNORE = "ignore"
 
@@ -52,7 +52,7 @@ RATING_NAMES = frozenset({"rating", "stars", "overall", "score", "bewertung"})
 _MAX_EVENT_KINDS = 30
 _MIN_NUMBERS = 0.95
 _MIN_CONSTANT = 0.9
-_LOOKS_LIKE = {"exact": 1.0, "part": 0.6}
+_WHOLE, _PART, _PER_RANK = 1.0, 0.6, 0.005
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def name_score(role: str, column: str) -> float:
     """1 for the likeliest name of the role, a little less for others, about a half for a part of the name, else 0."""
     names, found = _ROLE_NAMES[role], plain(column)
     if found in names:
-        return _LOOKS_LIKE["exact"] - 0.005 * names.index(found)
+        return _WHOLE - _PER_RANK * names.index(found)
     words = {plain(word) for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", column)}
     places = [place for place, name in enumerate(names) if name in words]
-    return _LOOKS_LIKE["part"] - 0.005 * places[0] if places else 0.0
+    return _PART - _PER_RANK * places[0] if places else 0.0
 
 
 def by_name(role: str, peek: Peek, taken: set[str]) -> Guess | None:
@@ -142,10 +142,11 @@ def event_column(peek: Peek, taken: set[str]) -> Guess | None:
         values = peek.sample[column].dropna()
         if column in taken or not 0 < values.nunique() <= _MAX_EVENT_KINDS:
             continue
-        known = values[values.astype(str).map(our_event).isin(EVENT_NAMES)].astype(str)
-        score = len(known) / len(values) + name_score("event", column)
+        shares = values.astype(str).value_counts(normalize=True)
+        known = shares[[our_event(name) in EVENT_NAMES for name in shares.index]]
+        score = known.sum() + name_score("event", column)
         if len(known) and (best is None or score > best[0]):
-            shown = ", ".join(sorted(known.unique())[:4])
+            shown = ", ".join(sorted(known.index)[:4])
             best = score, Guess("event", column, f"{values.nunique()} kinds, such as {shown}")
     return None if best is None else best[1]
 

@@ -1,0 +1,112 @@
+"""The whole graph on a made world, by the command that a user types; what comes out is checked from outside."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from tests.project import command, synthetic_project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = synthetic_project(tmp_path_factory.mktemp("synthetic") / "shop")
+    ran = command(folder, "tierrec", "run", timeout=600)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    (folder / "said.txt").write_text(ran.stdout)
+    return folder
+
+
+def metrics(project: Path) -> dict[str, Any]:
+    return json.loads((project / "data/evaluation/metrics.json").read_text())
+
+
+def lock(project: Path) -> dict[str, Any]:
+    return YAML(typ="safe").load((project / "dvc.lock").read_text())
+
+
+def ndcg(lists: pd.DataFrame, truth: pd.DataFrame, k: int) -> float:
+    """The mean over users with a truth, by counting."""
+    scores = []
+    for user, wanted in truth.groupby("user_id")["item_id"]:
+        mine = lists[(lists["user_id"] == user) & (lists["rank"] <= k)]
+        gain = sum(
+            1 / np.log2(rank + 1)
+            for rank, item in zip(mine["rank"], mine["item_id"], strict=True)
+            if item in set(wanted)
+        )
+        scores.append(gain / sum(1 / np.log2(place + 2) for place in range(min(k, len(wanted)))))
+    return float(np.mean(scores))
+
+
+def test_the_run_ends_with_a_leaderboard_and_what_to_do_next(project: Path) -> None:
+    said = (project / "said.txt").read_text()
+    for word in ("blend", "repeat", "heavy", "data/report/index.html", "tierrec serve"):
+        assert word in said, said[-3000:]
+
+
+def test_nothing_is_stale_afterwards_and_a_second_run_does_nothing(project: Path) -> None:
+    status = command(project, "dvc", "status")
+    assert "up to date" in status.stdout, status.stdout
+    before = (project / "dvc.lock").read_bytes()
+    again = command(project, "tierrec", "run")
+    assert again.returncode == 0
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+@pytest.mark.parametrize("task", ["next", "discovery"])
+def test_metrics_are_those_of_the_written_lists(project: Path, task: str) -> None:
+    truth = pd.read_parquet(project / f"data/evaluation/truth/{task}.parquet")
+    for model, found in metrics(project)[task].items():
+        lists = pd.read_parquet(project / f"data/evaluation/lists/{task}/{model}.parquet")
+        assert not lists.duplicated(["user_id", "item_id"]).any()
+        assert not lists.duplicated(["user_id", "rank"]).any()
+        assert ndcg(lists, truth, 10) == pytest.approx(found["ndcg@10"], abs=1e-6)
+
+
+def test_the_truth_lies_after_the_cut_and_discovery_is_new(project: Path) -> None:
+    events = pd.read_parquet(project / "data/prepared/events.parquet")
+    cut = events["timestamp"].quantile(0.8).floor("D")
+    known = events[events["timestamp"] < cut]
+    later = events[(events["timestamp"] >= cut) & (events["event"] == "purchase")]
+    for task, column in (("next", later), ("discovery", later)):
+        truth = pd.read_parquet(project / f"data/evaluation/truth/{task}.parquet")
+        pairs = set(map(tuple, truth[["user_id", "item_id"]].to_numpy()))
+        assert pairs <= set(map(tuple, column[["user_id", "item_id"]].to_numpy()))
+        if task == "discovery":
+            assert not pairs & set(map(tuple, known[["user_id", "item_id"]].to_numpy()))
+
+
+def test_models_that_know_the_user_beat_popularity(project: Path) -> None:
+    board = metrics(project)["next"]
+    assert board["blend"]["ndcg@10"] > 1.2 * board["popularity"]["ndcg@10"]
+    assert board["repeat"]["ndcg@10"] > 1.2 * board["popularity"]["ndcg@10"]
+
+
+def test_the_bento_served_the_judged_lists(project: Path) -> None:
+    smoke = json.loads((project / "data/package/bento.json").read_text())["smoke"]
+    for task in ("next", "discovery"):
+        assert smoke[task]["identical"] == smoke[task]["users"] > 0
+
+
+def test_one_models_params_make_only_its_fit_and_what_hangs_on_it_stale(project: Path) -> None:
+    before = lock(project)["stages"]
+    ran = command(project, "tierrec", "run", "--set", "models.ease.l2=50", timeout=600)
+    assert ran.returncode == 0, ran.stderr
+    after = lock(project)["stages"]
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed <= {"train@ease", "retrieve", "blend", "evaluate", "report", "package"}
+    assert {"train@ease", "retrieve"} <= changed
+
+
+def test_plain_dvc_gives_the_same_lock(project: Path, tmp_path: Path) -> None:
+    plain = synthetic_project(tmp_path / "plain")
+    (plain / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
+    ran = command(plain, "dvc", "repro", timeout=900)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert lock(plain) == lock(project)

@@ -1,0 +1,240 @@
+"""Logs of many shapes, each as a shop would hand it over: the proposal reads them right, and overrides win."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.errors import MissingColumnError, SettingsError, UnreadableFileError
+from tierrec_core.settings import FilesSource, Split, Task, parse
+from tierrec_core.sources.sniff import propose
+
+NUM_ROWS = 2000
+
+
+def frame(days=180, **columns):
+    """Users, items and moments of a log, ordered by time."""
+    rng = np.random.default_rng(1)
+    moments = pd.Timestamp("2023-03-01") + pd.to_timedelta(np.sort(rng.uniform(0, days, NUM_ROWS)), unit="D")
+    base = {"user": rng.integers(1000, 1100, NUM_ROWS), "item": rng.integers(5000, 5080, NUM_ROWS)}
+    return pd.DataFrame(base | {"moment": moments.floor("s")} | columns)
+
+
+def events(*names_and_shares):
+    names, shares = zip(*names_and_shares, strict=True)
+    return np.random.default_rng(2).choice(names, NUM_ROWS, p=shares)
+
+
+def german(folder):
+    log = frame(Vorgang=events(("Ansicht", 0.7), ("Warenkorb", 0.2), ("Kauf", 0.1)), Menge=1)
+    log = log.rename(columns={"user": "Kundennummer", "item": "Artikel-Nr", "moment": "Datum"})
+    log["Datum"] = log["Datum"].dt.strftime("%d.%m.%Y %H:%M")
+    log.to_csv(folder / "log.csv", sep=";", index=False)
+    return {
+        "separator": ";",
+        "columns": {
+            "user": "Kundennummer",
+            "item": "Artikel-Nr",
+            "timestamp": "Datum",
+            "event": "Vorgang",
+            "quantity": "Menge",
+        },
+        "events": {"Ansicht": "view", "Warenkorb": "cart", "Kauf": "purchase"},
+    }
+
+
+def retailrocket(folder):
+    kinds = events(("view", 0.9), ("addtocart", 0.07), ("transaction", 0.03))
+    log = frame(event=kinds, transactionid=pd.array(np.where(kinds == "transaction", 7, None), dtype="Int64"))
+    log = log.rename(columns={"user": "visitorid", "item": "itemid"})
+    log.insert(0, "timestamp", log.pop("moment").astype("datetime64[ms]").astype("int64"))
+    log.to_csv(folder / "log.csv", index=False)
+    return {
+        "columns": {"user": "visitorid", "item": "itemid", "event": "event", "session": "transactionid"},
+        "events": {"view": "view", "addtocart": "cart", "transaction": "purchase"},
+        "timestamp_unit": "ms",
+    }
+
+
+def amazon(folder):
+    log = frame(days=3000, rating=np.random.default_rng(3).integers(1, 6, NUM_ROWS).astype(float))
+    log["item"] = "B00" + log["item"].astype(str)
+    log["timestamp"] = log.pop("moment").astype("datetime64[s]").astype("int64")
+    log["title"] = [f"review number {row}" for row in range(NUM_ROWS)]
+    log.rename(columns={"user": "user_id", "item": "asin"}).to_csv(folder / "log.csv", index=False)
+    return {
+        "columns": {"item": "asin", "value": "rating"},
+        "default_event": "rating",
+        "timestamp_unit": "s",
+    }
+
+
+def pipes(folder):
+    log = frame(action=events(("pv", 0.6), ("fav", 0.2), ("buy", 0.1), ("refund", 0.1)))
+    log["moment"] = log["moment"].dt.strftime("%Y-%m-%dT%H:%M:%S+02:00")
+    log = log.rename(columns={"user": "cust_no", "item": "sku", "moment": "event_time"})
+    log.to_csv(folder / "log.csv", sep="|", index=False)
+    return {
+        "separator": "|",
+        "columns": {"user": "cust_no", "item": "sku", "timestamp": "event_time", "event": "action"},
+        "events": {"pv": "view", "fav": "favourite", "buy": "purchase", "refund": "ignore"},
+    }
+
+
+def parquet(folder):
+    log = frame(event_type=events(("view", 0.8), ("cart", 0.2)))
+    log["category_code"] = "group " + (log["item"] % 5).astype(str)
+    log["price"] = np.round(np.random.default_rng(4).uniform(1, 9, NUM_ROWS), 2)
+    log = log.rename(columns={"user": "user_id", "item": "product_id", "moment": "event_time"})
+    log.to_parquet(folder / "log.parquet")
+    return {
+        "columns": {"item": "product_id", "timestamp": "event_time", "event": "event_type", "value": "price"},
+        "events": {"view": "view", "cart": "cart"},
+        "items_path": str(folder / "log.parquet"),
+        "item_columns": {"item": "product_id", "category": "category_code"},
+    }
+
+
+def no_event(folder):
+    log = frame(qty=2, amount=3.5).rename(columns={"user": "household_id", "item": "ArticleId"})
+    log.rename(columns={"moment": "t_dat"}).to_csv(folder / "log.csv", sep="\t", index=False)
+    return {
+        "separator": "\t",
+        "columns": {
+            "user": "household_id",
+            "item": "ArticleId",
+            "timestamp": "t_dat",
+            "quantity": "qty",
+            "value": "amount",
+        },
+    }
+
+
+def with_tables(folder):
+    log = frame(basket=np.arange(NUM_ROWS) // 2)
+    log.rename(columns={"user": "customer", "item": "product", "moment": "ts"}).to_csv(
+        folder / "log.csv", index=False
+    )
+    item = np.arange(5000, 5080)
+    products = pd.DataFrame({"id": item, "name": [f"Thing, number {i}" for i in item], "price": 0.5 + item})
+    products.assign(department=item % 4, maker=item % 7).to_csv(folder / "a_products.csv", index=False)
+    people = pd.DataFrame({"id": np.arange(1000, 1100), "age": 33})
+    people.to_csv(folder / "people.csv", index=False)
+    return {
+        "columns": {"user": "customer", "item": "product", "timestamp": "ts", "session": "basket"},
+        "items_path": str(folder / "a_products.csv"),
+        "item_columns": {
+            "item": "id",
+            "title": "name",
+            "category": "department",
+            "brand": "maker",
+            "price": "price",
+        },
+        "users_path": str(folder / "people.csv"),
+        "user_column": "id",
+    }
+
+
+TARGETS = {
+    german: "purchase",
+    retailrocket: "purchase",
+    amazon: "rating",
+    pipes: "purchase",
+    parquet: "cart",
+    no_event: "purchase",
+    with_tables: "purchase",
+}
+
+
+@pytest.mark.parametrize("shape", TARGETS, ids=lambda shape: shape.__name__)
+def test_each_shape_is_read_right(shape, tmp_path):
+    wanted = shape(tmp_path)
+    files = sorted(tmp_path.iterdir())
+    proposal = propose(files, {})
+    log = str(next(path for path in files if path.stem == "log"))
+    assert proposal.patch["source"] == {"kind": "files", "paths": [log]} | wanted
+    assert parse(FilesSource, proposal.patch["source"], "tests").paths == (log,)
+    assert parse(Split, proposal.patch["split"], "tests").target == (TARGETS[shape],)
+    shown = {guess.value for guess in proposal.guesses}
+    assert set(wanted["columns"].values()) <= shown
+    assert all(guess.evidence for guess in proposal.guesses)
+
+
+@pytest.mark.parametrize("days", [20, 90, 365, 3000])
+def test_windows_fit_into_the_log(days, tmp_path):
+    frame(days=days).rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
+    tasks = propose([tmp_path / "log.csv"], {}).patch["tasks"]
+    for name, raw in tasks.items():
+        task = parse(Task, raw, name)
+        assert task.horizon_days <= 0.21 * days
+        assert task.windows >= 2
+        assert task.windows * task.step_days <= 0.45 * days
+        assert task.repeats == (name == "next")
+
+
+def test_groupings_of_the_catalogue_are_attributes(tmp_path):
+    with_tables(tmp_path)
+    patch = propose(sorted(tmp_path.iterdir()), {}).patch
+    assert patch["blend"]["next"] == patch["blend"]["discovery"] == {"attributes": ["category", "brand"]}
+
+
+def test_every_override_wins(tmp_path):
+    log = frame(
+        kind=events(("buy", 0.5), ("zap", 0.5)), user_id=1, item_id=2, event="view", time="2024-01-01"
+    )
+    log.to_csv(tmp_path / "log.csv", sep=";", index=False)
+    pd.DataFrame({"key": np.arange(5000, 5080)}).to_csv(tmp_path / "goods.csv", sep=";", index=False)
+    overrides = {
+        "user_column": "user",
+        "item_column": "item",
+        "event_column": "kind",
+        "time_column": "moment",
+        "events": {"zap": "click", "buy": "cart"},
+        "separator": ";",
+        "timezone": "Europe/Berlin",
+        "items_path": str(tmp_path / "goods.csv"),
+    }
+    source = propose([tmp_path / "log.csv"], overrides).patch["source"]
+    assert source["columns"] == {"user": "user", "item": "item", "timestamp": "moment", "event": "kind"}
+    assert source["events"] == {"zap": "click", "buy": "cart"}
+    assert (source["separator"], source["timezone"]) == (";", "Europe/Berlin")
+    assert source["items_path"] == overrides["items_path"]
+    assert source["item_columns"] == {"item": "key"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "flag"), [("user", "--user-column"), ("item", "--item-column"), ("moment", "--time-column")]
+)
+def test_a_missing_column_names_the_flag_that_sets_it(lost, flag, tmp_path):
+    names = {"user": "user", "item": "item", "moment": "time"} | {lost: "xyzzy"}
+    log = frame().rename(columns=names)
+    log.assign(xyzzy="a" if lost == "moment" else log[names[lost]]).to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(MissingColumnError, match=flag):
+        propose([tmp_path / "log.csv"], {})
+
+
+def test_an_override_that_is_no_column_is_named(tmp_path):
+    frame().to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(MissingColumnError, match="--user-column nobody is not a column"):
+        propose([tmp_path / "log.csv"], {"user_column": "nobody"})
+    with pytest.raises(SettingsError, match="user_colum: unknown key; did you mean 'user_column'"):
+        propose([tmp_path / "log.csv"], {"user_colum": "user"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.csv", b"", "is empty"),
+        ("log.parquet", b"no parquet", "cannot be read as Parquet"),
+        ("headless.csv", b"17,4,881250949\n18,5,881250950\n", "wanted a line of column names"),
+        ("rowless.csv", b"user,item,time\n", "no row"),
+    ],
+)
+def test_unreadable_files_say_what_to_do(name, content, said, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=said):
+        propose([tmp_path / name], {})
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UnreadableFileError, match="is not a file"):
+        propose([tmp_path / "nowhere.csv"], {})
