@@ -3,13 +3,17 @@
 import signal
 import sys
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tierrec_core.errors import ArtifactError, TierRecError
 from tierrec_core.layout import Layout
+
+if TYPE_CHECKING:
+    from tierrec_core.sources.sniff import Guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _INTERRUPTED = 130
@@ -40,6 +44,7 @@ def init(
     separator: Annotated[str | None, typer.Option(help="Between the columns of a CSV file.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Of times without an offset.")] = None,
     items: Annotated[Path | None, typer.Option(help="The catalogue.")] = None,
+    users: Annotated[Path | None, typer.Option(help="The users' attributes, for audits.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
 ) -> None:
     """Look at event logs (CSV, Parquet), propose how to read them, and write that into params.yaml.
@@ -59,9 +64,11 @@ def init(
         "separator": separator,
         "timezone": timezone,
         "items_path": None if items is None else str(items),
+        "users_path": None if users is None else str(users),
     }
     overrides = {name: value for name, value in guesses.items() if value is not None}
     proposal = propose(files, overrides)
+    _show_guesses(proposal.guesses)
     _show_patch(proposal.patch)
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):
         raise typer.Exit(1)
@@ -132,14 +139,17 @@ def recommend(
 
 
 @app.command()
-def serve(port: Annotated[int, typer.Option(help="Where to listen.")] = 3000) -> None:
+def serve(
+    port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+) -> None:
     """Serve the packaged Bento until Ctrl-C.
 
     Example: tierrec serve --port 3000
     """
     from services.serve import run_server
 
-    run_server(_layout(), port)
+    run_server(_layout(), port, workers)
 
 
 @app.command()
@@ -185,6 +195,17 @@ def _pairs(texts: list[str]) -> dict[str, str]:
     return dict(text.partition("=")[::2] for text in texts)
 
 
+def _show_guesses(guesses: Sequence["Guess"]) -> None:
+    """A table of what was found, and why that was thought."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "found", "because", box=None)
+    for guess in guesses:
+        table.add_row(guess.place, str(guess.value), guess.evidence)
+    Console().print(table)
+
+
 def _show_patch(patch: dict[str, Any], prefix: str = "") -> None:
     """One line a setting, nested keys dotted."""
     for key, value in patch.items():
@@ -200,6 +221,7 @@ def _answer(
     """Item id, title and the heaviest reasons of each recommendation; the one place that asks the bundle."""
     from tierrec_core.bundle import Bundle
     from tierrec_core.errors import DataError
+    from tierrec_core.explain import reasons
 
     if (user is None) == (items is None):
         raise DataError("recommend: wanted either USER or --history a,b,c")
@@ -211,9 +233,13 @@ def _answer(
         raise DataError(f"recommend: user {user!r} is not in the log; give their items with --history a,b,c")
     ranked = bundle.recommend(task, history, k).items[0]
     columns = ranked[ranked >= 0]
-    reasons = bundle.explain(task, history, columns) if explain else [{} for _ in columns]
+    why = (
+        [reasons(shares) for shares in bundle.explain(task, history, columns)]
+        if explain
+        else [{}] * len(columns)
+    )
     shown = bundle.items.iloc[columns][["item_id", "title"]].itertuples(index=False)
     return [
-        (str(item), str(title), sorted(why.items(), key=lambda one: -abs(one[1]))[:3])
-        for (item, title), why in zip(shown, reasons, strict=True)
+        (str(item), str(title), list(shares.items())[:3])
+        for (item, title), shares in zip(shown, why, strict=True)
     ]

@@ -33,6 +33,7 @@ _NOISE = (
     "\tdvc config",
 )
 _KEPT_LINES = 30
+_SIGNALLED, _DVC_FAILED = 128, 255  # a code between them is 128 + the signal; 255 is how dvc itself fails
 
 
 class TransientStageError(StageError):
@@ -158,7 +159,7 @@ def _explain(stage: str, code: int, lines: list[str], stopped: bool) -> StageErr
     starts = [place for place, line in enumerate(own) if line.startswith("error: ")]
     if starts:
         return StageError(f"{stage}: {' '.join(own[starts[-1] :][:3]).removeprefix('error: ')}")
-    said = "\n".join(own[-3:]) or "it said nothing"
-    if code > 128 or any("exited with -" in line for line in lines):
+    said = "\n".join(own[-3:] or lines[-3:]) or "it said nothing"
+    if _SIGNALLED < code < _DVC_FAILED or any("exited with -" in line for line in lines):
         return TransientStageError(f"{stage}: killed by a signal (out of memory?); last lines:\n{said}")
     return StageError(f"{stage}: ended with code {code}; last lines:\n{said}")

@@ -14,9 +14,6 @@ from bentoml.exceptions import NotFound
 from services.release import BUNDLE, Release, fingerprint
 from tierrec_core.settings import Params
 
-# The index has builds for CPUs alone; a CUDA build would add gigabytes that this service never uses.
-_CPU_TORCH = "https://download.pytorch.org/whl/cpu"
-
 
 class Recipe(Params):
     """What to build. bundle: the folder to pack; keep: how many Bentos of this name stay in the store."""
@@ -70,11 +67,7 @@ def _add_bento(recipe: Recipe) -> None:
         labels=recipe.labels,
         include=list(recipe.include),
         models=[recipe.release.model],
-        python={
-            "packages": list(recipe.requirements),
-            "lock_packages": False,
-            "extra_index_url": [_CPU_TORCH],
-        },
+        python={"packages": list(recipe.requirements), "lock_packages": False},
         build_ctx=".",
     )
 

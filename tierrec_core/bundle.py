@@ -101,14 +101,10 @@ class Bundle:
         Items that are no candidates of this user get an empty explanation.
         """
         candidates = self.candidates(task, history)
-        shares = self.blends[task].contributions(history, candidates)
-        place = {int(item): row for row, item in enumerate(candidates.item)}
-        return [
-            {str(name): float(share) for name, share in shares.iloc[place[int(column)]].items()}
-            if int(column) in place
-            else {}
-            for column in columns
-        ]
+        asked = np.isin(candidates.item, columns)
+        shares = self.blends[task].contributions(history, candidates, asked).to_dict("records")
+        found = dict(zip(candidates.item[asked].tolist(), shares, strict=True))
+        return [found.get(int(column), {}) for column in columns]
 
     def save(self, folder: Path) -> None:
         """Write everything to the folder in one step; the same bundle gives the same bytes."""

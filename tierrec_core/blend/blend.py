@@ -121,9 +121,15 @@ class Blend:
         scores: FloatArray = np.mean([booster.predict(values) for booster in self._boosters], axis=0)
         return scores
 
-    def contributions(self, history: Interactions, candidates: Candidates) -> pd.DataFrame:
-        """What each feature, and `base`, adds to each score, [P, F + 1] (Shapley values, Lundberg 2020)."""
+    def contributions(
+        self, history: Interactions, candidates: Candidates, asked: BoolArray | None = None
+    ) -> pd.DataFrame:
+        """What each feature, and `base`, adds to each score, [P, F + 1] (Shapley values, Lundberg 2020).
+
+        asked: the pairs to explain, all without it, [P]; the others still count for the ranks of these.
+        """
         values = _stack(self.context.table(history, candidates), self.columns)
+        values = values if asked is None else values[asked]
         shares = np.mean([booster.predict(values, pred_contrib=True) for booster in self._boosters], axis=0)
         return pd.DataFrame(shares, columns=[*self.columns, "base"])
 

@@ -8,7 +8,7 @@ from tierrec_core.sources.log import Log
 __all__ = ["Log", "read"]
 
 
-def read(source: Source, root: Path, seed: int) -> Log:  # noqa: ARG001 - the kinds that read files resolve them here
+def read(source: Source, root: Path, seed: int) -> Log:
     """Read the source that params.yaml names; only a made world needs the seed.
 
     Raises DataError when it cannot be read.
@@ -21,4 +21,6 @@ def read(source: Source, root: Path, seed: int) -> Log:  # noqa: ARG001 - the ki
         from tierrec_core.sources import synthetic
 
         return synthetic.read(source, seed)
-    raise NotImplementedError(f"source.kind {source.kind!r}")
+    from tierrec_core.sources import files
+
+    return files.read(source, root)

@@ -155,17 +155,26 @@ def _looks(
     late = session_start[session] >= drift_second
     category = _draw_categories(np.where(late[:, None], after[user], before[user]), rng)
 
-    every_category = np.broadcast_to(
-        np.arange(before.shape[1])[None, :, None], (*before.shape, _FAVOURITES_PER_CATEGORY)
-    )
-    favourites = catalogue.draw(every_category, rng)
-    favourite = rng.random(len(user)) < _FAVOURITE_SHARE
-    own = favourites[user, category, rng.integers(_FAVOURITES_PER_CATEGORY, size=len(user))]
-    slot = np.where(favourite, own, catalogue.draw(category, rng))
+    slot, favourite = _choose(user, category, before.shape, catalogue, rng)
     second = session_start[session] + 60 * step + rng.integers(20, size=len(user))
     return pd.DataFrame(
         {"user": user, "session": session, "second": second, "slot": slot, "favourite": favourite}
     )
+
+
+def _choose(
+    user: IntArray,
+    category: IntArray,
+    shape: tuple[int, ...],
+    catalogue: _Catalogue,
+    rng: np.random.Generator,
+) -> tuple[IntArray, BoolArray]:
+    """The slot that each look falls on, and whether it was drawn among the user's favourites there."""
+    every = np.broadcast_to(np.arange(shape[1])[None, :, None], (*shape, _FAVOURITES_PER_CATEGORY))
+    favourites = catalogue.draw(every, rng)
+    favourite = rng.random(len(user)) < _FAVOURITE_SHARE
+    own = favourites[user, category, rng.integers(_FAVOURITES_PER_CATEGORY, size=len(user))]
+    return np.where(favourite, own, catalogue.draw(category, rng)), favourite
 
 
 def _draw_categories(shares: FloatArray, rng: np.random.Generator) -> IntArray:
@@ -186,8 +195,24 @@ def _events(
 
     Looks of a session are at least 40 seconds apart, and what follows a look has times of its own: no rows are equal.
     """
+    views = _views(looks, catalogue, user_ids)
+    chance = np.where(looks["favourite"], _CART_SHARE["favourite"], _CART_SHARE["other"])
+    carts = _later(views[rng.random(len(views)) < chance], Event.CART, 5)
+    bought = _purchases(carts[rng.random(len(carts)) < _BOUGHT_SHARE], rng)
+    coupons = bought[bought["channel"] == "coupon"]
+    redeemed = _later(coupons[rng.random(len(coupons)) < _REDEEM_SHARE], Event.REDEEM, 5)
+    redeemed = redeemed.assign(
+        item_id="campaign-" + redeemed["campaign"].astype(str), value=np.nan, quantity=np.nan
+    )
+    events = pd.concat([views, carts, bought, redeemed], ignore_index=True)
+    events["timestamp"] = _instant(source) + pd.to_timedelta(events["second"], unit="s")
+    return events.drop(columns=["second", "price", "campaign"])
+
+
+def _views(looks: pd.DataFrame, catalogue: _Catalogue, user_ids: np.ndarray) -> pd.DataFrame:
+    """The looks as view events, with the price of the item and the campaign that covers its category."""
     items = catalogue.items[looks["slot"]]
-    views = pd.DataFrame(
+    return pd.DataFrame(
         {
             "user_id": user_ids[looks["user"]],
             "item_id": catalogue.frame["item_id"].to_numpy()[items],
@@ -199,20 +224,14 @@ def _events(
             "campaign": looks["slot"] % len(catalogue.categories) % _NUM_CAMPAIGNS,
         }
     )
-    chance = np.where(looks["favourite"], _CART_SHARE["favourite"], _CART_SHARE["other"])
-    carts = _later(views[rng.random(len(views)) < chance], Event.CART, 5)
-    bought = _later(carts[rng.random(len(carts)) < _BOUGHT_SHARE], Event.PURCHASE, 5)
-    coupon = rng.random(len(bought)) < _COUPON_SHARE
-    quantity = 1.0 + rng.binomial(2, 0.15, len(bought))
-    paid = bought["price"] * quantity * np.where(coupon, _COUPON_PRICE, 1.0)
-    bought = bought.assign(value=paid.round(2), quantity=quantity, channel=np.where(coupon, "coupon", "web"))
-    redeemed = _later(bought[coupon & (rng.random(len(bought)) < _REDEEM_SHARE)], Event.REDEEM, 5)
-    redeemed = redeemed.assign(
-        item_id="campaign-" + redeemed["campaign"].astype(str), value=np.nan, quantity=np.nan
-    )
-    events = pd.concat([views, carts, bought, redeemed], ignore_index=True)
-    events["timestamp"] = _instant(source) + pd.to_timedelta(events["second"], unit="s")
-    return events.drop(columns=["second", "price", "campaign"])
+
+
+def _purchases(carts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    coupon = rng.random(len(carts)) < _COUPON_SHARE
+    quantity = 1.0 + rng.binomial(2, 0.15, len(carts))
+    paid = carts["price"] * quantity * np.where(coupon, _COUPON_PRICE, 1.0)
+    channel = np.where(coupon, "coupon", "web")
+    return _later(carts, Event.PURCHASE, 5).assign(value=paid.round(2), quantity=quantity, channel=channel)
 
 
 def _later(rows: pd.DataFrame, event: Event, seconds: int) -> pd.DataFrame:

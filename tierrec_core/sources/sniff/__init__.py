@@ -102,7 +102,12 @@ def _source(
     if users is not None:
         block["users_path"] = users.peek.path.as_posix()
         block["user_column"] = users.columns["user"].value
-    defaults = {name: field.default for name, field in FilesSource.model_fields.items() if name != "kind"}
+    return _beyond_defaults(FilesSource, block)
+
+
+def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that say something: neither empty nor the default; `kind` always does."""
+    defaults = {name: field.default for name, field in kind.model_fields.items() if name != "kind"}
     return {
         name: value
         for name, value in block.items()
@@ -110,12 +115,9 @@ def _source(
     }
 
 
-def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, str]:
-    return {
-        role: guess.value
-        for role, guess in roles.items()
-        if role in kind.model_fields and guess.value != kind.model_fields[role].default
-    }
+def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, Any]:
+    names = {role: guess.value for role, guess in roles.items() if role in kind.model_fields}
+    return _beyond_defaults(kind, names)
 
 
 def _table_guesses(*tables: Table | None) -> list[Guess]:

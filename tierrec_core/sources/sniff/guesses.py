@@ -112,7 +112,7 @@ def _fits(role: str, values: pd.Series) -> bool:
     """Whether content allows the role: numbers are numbers, identities recur and are no fractions."""
     filled = values.dropna()
     if filled.empty:
-        return role in ("title", "category", "brand")
+        return False
     if role in ("value", "quantity", "price"):
         return bool(pd.to_numeric(filled, errors="coerce").notna().mean() >= _MIN_NUMBERS)
     if role == "split":
@@ -123,12 +123,11 @@ def _fits(role: str, values: pd.Series) -> bool:
 
 
 def time_column(peek: Peek, taken: set[str]) -> tuple[Guess, Clock] | None:
-    """The column of times: of those that can be read as times, the one with the best name, then typed ones."""
+    """The column of times with the best name; numbers need such a name, dates do not."""
     best: tuple[float, Guess, Clock] | None = None
-    for column in peek.columns:
-        score = name_score("timestamp", column)
-        clock = peek.clock(column) if column not in taken else None
-        if clock is None or (score == 0 and clock.unit is not None):
+    for column in [column for column in peek.columns if column in peek.clocks and column not in taken]:
+        score, clock = name_score("timestamp", column), peek.clocks[column]
+        if score == 0 and clock.unit is not None:
             continue
         if best is None or score > best[0]:
             best = score, Guess("timestamp", column, f"{clock.name}; {content(peek, column)}"), clock

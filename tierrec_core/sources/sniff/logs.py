@@ -106,7 +106,7 @@ def _log(peek: Peek, given: Overrides) -> LogFile | str:
 def _read_time(peek: Peek, roles: dict[str, Guess], taken: set[str]) -> Clock | None:
     """Find the column of times, unless it is given, and how it is written."""
     if "timestamp" in roles:
-        return peek.clock(roles["timestamp"].value)
+        return peek.clocks.get(roles["timestamp"].value)
     found = time_column(peek, taken)
     if found is None:
         return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -18,12 +19,13 @@ _CLOCK_ROWS = 1000
 _PARQUET = (".parquet", ".pq")
 _SEPARATOR = "select Delimiter from sniff_csv({path})"
 _SAMPLE = "select * from {relation} limit {rows}"
-_PARSED = "avg(coalesce(({time}) between {earliest} and {latest}, false)::int)"
+_SHARES = "select {shares} from seen"
+_PARSED = "coalesce(avg(coalesce(({time}) {during}, false)::int) filter ({c} is not null), 0)"
 _MINUTES = """
 select date_trunc('minute', moment) moment, count(*) num from (select {time} moment from {relation})
-where moment between {earliest} and {latest} group by all order by all
+where moment {during} group by all order by all
 """
-_EARLIEST, _LATEST = "timestamptz '1990-01-01 00:00:00+00'", "timestamptz '2100-01-01 00:00:00+00'"
+_PLAUSIBLE = "between timestamptz '1990-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00'"
 
 
 @dataclass(frozen=True)
@@ -107,25 +109,25 @@ class Peek:
         """Names of the columns, in the order of the file."""
         return [str(name) for name in self.sample.columns]
 
-    def clock(self, column: str) -> Clock | None:
-        """How the times of a column are written; None when they are no times."""
-        values = self.sample[[column]].dropna().drop_duplicates().head(_CLOCK_ROWS)
-        if values.empty or values[column].dtype.kind == "b":
-            return None
-        times = [clock.sql.format(c=_name(column)) for clock in CLOCKS]
-        shares = ", ".join(_PARSED.format(time=time, earliest=_EARLIEST, latest=_LATEST) for time in times)
-        with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'").register("seen", values)
-            parsed = connection.execute("select " + shares + " from seen").fetchall()[0]
-        return next(
-            (clock for clock, share in zip(CLOCKS, parsed, strict=True) if share >= _MIN_PARSED), None
+    @cached_property
+    def clocks(self) -> dict[str, Clock]:
+        """How the times of each column that holds times are written."""
+        pairs = [(column, clock) for column in self.columns for clock in CLOCKS]
+        shares = ", ".join(
+            _PARSED.format(c=_name(column), time=clock.sql.format(c=_name(column)), during=_PLAUSIBLE)
+            for column, clock in pairs
         )
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'").register("seen", self.sample.head(_CLOCK_ROWS))
+            parsed = connection.execute(_SHARES.format(shares=shares)).fetchall()[0]
+        found = [pair for pair, share in zip(pairs, parsed, strict=True) if share >= _MIN_PARSED]
+        return dict(reversed(found))
 
     def extent(self, column: str, clock: Clock, share: float) -> Extent:
         """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""
         time = clock.sql.format(c=_name(column))
         relation = _relation(self.path, self.separator)
-        query = _MINUTES.format(time=time, relation=relation, earliest=_EARLIEST, latest=_LATEST)
+        query = _MINUTES.format(time=time, relation=relation, during=_PLAUSIBLE)
         with _reading(self.path) as connection:
             minutes = connection.execute(query).df()
         moments, reached = minutes["moment"], minutes["num"].cumsum()
@@ -150,7 +152,8 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def _relation(path: Path, separator: str | None) -> str:
     if separator is None:
         return f"read_parquet({_quoted(path)})"
-    return f"read_csv({_quoted(path)}, delim = {_quoted(separator)}, header = true, all_varchar = true)"
+    options = "header = true, all_varchar = true, quote = '\"', escape = '\"'"
+    return f"read_csv({_quoted(path)}, delim = {_quoted(separator)}, {options})"
 
 
 def _quoted(text: object) -> str:

@@ -9,7 +9,7 @@ from tierrec_core.sources.sniff.logs import LogFile, Overrides
 from tierrec_core.sources.sniff.peek import Peek
 
 _ATTRIBUTES = ("title", "category", "brand", "price")
-_MIN_MATCH = 0.5
+_PER_ATTRIBUTE = 0.1
 
 
 @dataclass(frozen=True)
@@ -21,43 +21,53 @@ class Table:
 
 
 def find_tables(log: LogFile, others: list[Peek], given: Overrides) -> tuple[Table | None, Table | None]:
-    """The catalogue and the table of users among the other files; else the log, if it describes its items."""
+    """The catalogue and the table of users among the other files; else the log, if it describes its items.
+
+    Of two files that share as many ids, the one that has more of our attributes is the catalogue.
+    """
+    forced = {
+        Path(path): role
+        for path, role in ((given.items_path, "item"), (given.users_path, "user"))
+        if path is not None
+    }
     best: dict[str, tuple[float, Table]] = {}
     for peek in others:
-        for role, path in (("item", given.items_path), ("user", given.users_path)):
-            column, score = _key(peek, log, role)
-            score = score + 2 if path is not None and Path(path) == peek.path else score
-            if score >= _MIN_MATCH and score > best.get(role, (0.0,))[0] and _prefers(peek, log, role, given):
-                share = overlap(peek.sample[column], log.values(role))
-                key = Guess(
-                    f"{role} of {peek.path.name}",
-                    column,
-                    f"holds {share:.0%} of the ids in {log.peek.path.name}",
-                )
-                best[role] = score, Table(peek, {role: key})
+        keys = {role: _key(peek, log, role) for role in ("item", "user")}
+        role = forced.get(peek.path) or max(keys, key=lambda role: keys[role].score)
+        shared = keys[role].shared
+        if role in set(forced.values()) - {forced.get(peek.path)} or not (shared or peek.path in forced):
+            continue
+        table = _table(peek, role, keys[role], log)
+        score = shared + _PER_ATTRIBUTE * len(table.columns)
+        if score > best.get(role, (-1.0, table))[0]:
+            best[role] = score, table
     catalogue = best["item"][1] if "item" in best else _described_in(log)
-    users = best["user"][1] if "user" in best else None
-    if catalogue is not None and catalogue.peek is not log.peek:
-        catalogue = Table(catalogue.peek, catalogue.columns | _attributes(catalogue))
-    return catalogue, users
+    return catalogue, best["user"][1] if "user" in best else None
 
 
-def _prefers(peek: Peek, log: LogFile, role: str, given: Overrides) -> bool:
-    """Whether a file describes this role rather than the other one."""
-    forced = {given.items_path: "item", given.users_path: "user"}.get(str(peek.path))
-    other = "user" if role == "item" else "item"
-    return forced == role if forced else _key(peek, log, role)[1] >= _key(peek, log, other)[1]
+@dataclass(frozen=True)
+class _Key:
+    """A column that may identify the rows of a table; shared is the share of the log's ids that it holds."""
+
+    column: str
+    shared: float
+    score: float
 
 
-def _key(peek: Peek, log: LogFile, role: str) -> tuple[str, float]:
-    """The column that identifies the role's rows, and how well: by its name and by the ids that it shares."""
-    scores = {
-        column: (name_score(role, column) + (column == log.roles[role].value)) / 2
-        + overlap(peek.sample[column], log.values(role))
-        for column in peek.columns
-    }
-    best = max(scores, key=lambda column: scores[column])
-    return best, scores[best]
+def _key(peek: Peek, log: LogFile, role: str) -> _Key:
+    """The likeliest one, by its name and by the ids that it shares."""
+    keys = []
+    for column in peek.columns:
+        shared = overlap(peek.sample[column], log.values(role))
+        named = (name_score(role, column) + (column == log.roles[role].value)) / 2
+        keys.append(_Key(column, shared, named + shared))
+    return max(keys, key=lambda key: key.score)
+
+
+def _table(peek: Peek, role: str, key: _Key, log: LogFile) -> Table:
+    why = f"holds {key.shared:.0%} of the ids in {log.peek.path.name}"
+    table = Table(peek, {role: Guess(f"{role} of {peek.path.name}", key.column, why)})
+    return Table(peek, table.columns | _attributes(table)) if role == "item" else table
 
 
 def _attributes(table: Table) -> dict[str, Guess]:

@@ -1,0 +1,242 @@
+"""CSV and Parquet files with any column and event names, read as the four frames of a log."""
+
+import glob
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from tierrec_core.contracts import EVENT_NAMES, ITEMS
+from tierrec_core.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
+from tierrec_core.settings import ColumnMap, FilesSource
+from tierrec_core.sources.log import Log
+
+_OURS = {
+    "user": "user_id",
+    "item": "item_id",
+    "session": "session_id",
+}
+_IDS = ("user_id", "item_id", "session_id")
+_OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
+_UNIT_LIMITS = {"s": 1e11, "ms": 1e14, "us": 1e17}
+
+
+def read(source: FilesSource, root: Path) -> Log:
+    """Read the files that source names, relative to root.
+
+    Raises UnreadableFileError, MissingColumnError, EmptyDataError, or DataError for a value in a file.
+    """
+    parts = [_events(path, source) for path in _paths(source.paths, root)]
+    events = pd.concat(parts, ignore_index=True)
+    if events.empty:
+        raise EmptyDataError(
+            f"{', '.join(source.paths)}: no event is left; map at least one name to ours in source.events"
+        )
+    items = _derived_items(events) if source.items_path is None else _items(source, root)
+    return Log.of(events, items, _users(source, root), where=", ".join(source.paths))
+
+
+def _paths(patterns: tuple[str, ...], root: Path) -> list[Path]:
+    found: list[Path] = []
+    for pattern in patterns:
+        plain = root / pattern
+        matches = (
+            [plain] if plain.is_file() else [Path(p) for p in sorted(glob.glob(str(plain), recursive=True))]
+        )
+        if not matches:
+            raise UnreadableFileError(f"{plain}: no such file; correct source.paths in params.yaml")
+        found.extend(path for path in matches if path not in found)
+    return found
+
+
+def _table(path: Path, separator: str, key: str) -> pd.DataFrame:
+    """Read one file; every CSV column is text, so that an id 007 stays 007."""
+    if not path.is_file():
+        raise UnreadableFileError(f"{path}: no such file; correct {key} in params.yaml")
+    if path.stat().st_size == 0:
+        raise EmptyDataError(f"{path}: the file is empty; name another in {key}")
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            frame = parquet.read_table(path).to_pandas(integer_object_nulls=True)
+        else:
+            frame = pd.read_csv(path, sep=separator, dtype="string", keep_default_na=False, na_values=[""])
+    except (pa.ArrowException, pd.errors.ParserError, UnicodeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnreadableFileError(
+            f"{path}: cannot be read: {reason}; write it anew, or correct {key} or source.separator"
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise EmptyDataError(f"{path}: holds no column; name another file in {key}") from error
+    if frame.empty:
+        raise EmptyDataError(f"{path}: has a header but no rows; name another file in {key}")
+    return frame
+
+
+def _need(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
+    if column in frame:
+        return
+    hint = " (one column only: is source.separator right?)" if len(frame.columns) == 1 else ""
+    raise MissingColumnError(
+        f"{path}: column {column!r} is missing; found {', '.join(map(str, frame.columns))}{hint}\n"
+        f"name the column in {key} of params.yaml"
+    )
+
+
+def _events(path: Path, source: FilesSource) -> pd.DataFrame:
+    frame = _table(path, source.separator, "source.paths")
+    out = {}
+    for field in ColumnMap.model_fields:
+        column = getattr(source.columns, field)
+        if column is not None:
+            _need(frame, column, path, f"source.columns.{field}")
+            out[_OURS.get(field, field)] = frame[column]
+    events = pd.DataFrame(out)
+    for name in _IDS:
+        if name in events:
+            events[name] = _text_ids(events[name])
+    for name in ("value", "quantity"):
+        if name in events:
+            events[name] = _numbers(
+                events[name], path, getattr(source.columns, name), f"source.columns.{name}"
+            )
+    if "event" not in events:
+        events["event"] = source.default_event
+    events["event"] = _named(events["event"], source.events, path)
+    events = events[(events["event"] != "ignore").fillna(True)]
+    return events.assign(timestamp=_times(events["timestamp"], source, path))
+
+
+def _text_ids(ids: pd.Series) -> pd.Series:
+    """Ids as text; a whole float loses its point, so that 12.0 is 12."""
+    if pd.api.types.is_float_dtype(ids):
+        whole = ids.map(
+            lambda value: pd.NA if pd.isna(value) else f"{value:.0f}" if value % 1 == 0 else str(value)
+        )
+        return whole.astype("string")
+    return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+
+
+def _numbers(values: pd.Series, path: Path, column: str, key: str) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    spelled = values.astype("string").str.lower().isin(["nan", "na", "null", "none"])
+    _refuse(
+        values, values.notna() & numbers.isna() & ~spelled, path, column, f"is no number; correct it or {key}"
+    )
+    return numbers
+
+
+def _refuse(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: str) -> None:
+    rows = np.flatnonzero(bad.fillna(False).to_numpy(dtype=bool))
+    if rows.size:
+        first = values.iloc[rows[0]]
+        row = values.index[rows[0]] + 1
+        raise DataError(
+            f"{path}: column {column!r}, row {row}: {str(first)[:80]!r} {wanted} ({rows.size} such rows)"
+        )
+
+
+def _named(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:
+    ours = {name: name for name in (*EVENT_NAMES, "ignore")} | dict(events)
+    texts = names.astype("string")
+    mapped = texts.map(ours).astype("string")
+    strange = texts[texts.notna() & ~mapped.isin([*EVENT_NAMES, "ignore"])]
+    if len(strange):
+        value = strange.iloc[0]
+        raise DataError(
+            f"{path}: event {value!r} ({int((strange == value).sum())} rows) is not one of {', '.join(EVENT_NAMES)}\n"
+            f"map it in source.events, e.g. {{{value}: view}}, or to ignore to drop its rows"
+        )
+    return mapped
+
+
+def _times(values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
+    column = source.columns.timestamp
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert("UTC")
+    if pd.api.types.is_datetime64_dtype(values):
+        return _localized(values, source, path)
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    if numbers.notna().any() and (values.isna() | numbers.notna()).all():
+        return _epoch(numbers, values, source, path)
+    texts = values.astype("string")
+    offset = texts.str.contains(_OFFSET, regex=True)
+    aware, naive = texts[offset.fillna(False)], texts[~offset.fillna(True)]
+    if len(aware) and len(naive):
+        raise DataError(
+            f"{path}: column {column!r} mixes times with an offset ({aware.iloc[0]!r}) and without "
+            f"({naive.iloc[0]!r})\nwrite all of them one way; source.timezone is for a column without offsets"
+        )
+    times = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=bool(len(aware)))
+    _refuse(
+        texts,
+        texts.notna() & times.isna(),
+        path,
+        column,
+        "is no time; correct it or source.columns.timestamp",
+    )
+    return times if len(aware) else _localized(times, source, path)
+
+
+def _localized(times: pd.Series, source: FilesSource, path: Path) -> pd.Series:
+    """Naive times in source.timezone; the hour that a clock change skips moves on, its twice-told hour is winter's."""
+    try:
+        zoned = times.dt.tz_localize(
+            source.timezone, ambiguous=np.zeros(len(times), bool), nonexistent="shift_forward"
+        )
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: source.timezone {source.timezone!r} is unknown; e.g. Europe/Berlin"
+        ) from error
+    return zoned.dt.tz_convert("UTC")
+
+
+def _epoch(numbers: pd.Series, values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
+    unit = source.timestamp_unit
+    if unit == "auto":
+        size = numbers.abs().median()
+        unit = next((name for name, limit in _UNIT_LIMITS.items() if size < limit), "ns")
+    scale = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}[unit]
+    micros = (numbers * scale).round()
+    wanted = f"is no time in {unit}; correct it or source.timestamp_unit"
+    _refuse(values, values.notna() & ~(micros.abs() < 9e18), path, source.columns.timestamp, wanted)
+    return pd.to_datetime(micros.astype("Int64"), unit="us", utc=True)
+
+
+def _items(source: FilesSource, root: Path) -> pd.DataFrame:
+    path = root / str(source.items_path)
+    frame = _table(path, source.separator, "source.items_path")
+    names = {}
+    for field, column in source.item_columns.model_dump().items():
+        if column is not None:
+            _need(frame, column, path, f"source.item_columns.{field}")
+            names[column] = _OURS.get(field, field)
+    taken = [name for name in frame if name not in names and name in ITEMS.columns]
+    items = frame.drop(columns=taken).rename(columns=names)
+    items["item_id"] = _text_ids(items["item_id"])
+    if "price" in items:
+        column = str(source.item_columns.price)
+        items["price"] = _numbers(items["price"], path, column, "source.item_columns.price")
+    items = items.dropna(subset=["item_id"]).drop_duplicates("item_id")
+    category = (
+        items["category"].astype("string") if "category" in items else pd.Series(pd.NA, items.index, "string")
+    )
+    return items.assign(category=category.fillna("unknown"))
+
+
+def _derived_items(events: pd.DataFrame) -> pd.DataFrame:
+    ids = events["item_id"].dropna().drop_duplicates()
+    return pd.DataFrame({"item_id": ids, "title": ids, "category": "unknown"})
+
+
+def _users(source: FilesSource, root: Path) -> pd.DataFrame | None:
+    if source.users_path is None:
+        return None
+    path = root / source.users_path
+    frame = _table(path, source.separator, "source.users_path")
+    _need(frame, source.user_column, path, "source.user_column")
+    users = frame.rename(columns={source.user_column: "user_id"})
+    users["user_id"] = _text_ids(users["user_id"])
+    return users.dropna(subset=["user_id"]).drop_duplicates("user_id")
