@@ -51,9 +51,8 @@ def init(
 
     Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
     """
-    from tierrec_core.sources.sniff import propose
-
     from flows.params import replace_sections
+    from tierrec_core.sources.sniff import propose
 
     guesses = {
         "user_column": user_column,

@@ -36,12 +36,10 @@ def prepare(events: pd.DataFrame, settings: Prepare) -> tuple[pd.DataFrame, Repo
     """
     backend = _connect(settings.engine)
     naive = events.assign(timestamp=events["timestamp"].dt.tz_convert(None))
-    unique = backend.create_table("unique_events", ibis.memtable(naive[_ORDER]).distinct())
-    human = backend.create_table("human_events", _without(unique, _bots(unique, settings.max_events_per_day)))
-    kept = backend.create_table("kept_events", _without_returns(human))
-    active = backend.create_table(
-        "active_events", _without(kept, _inactive(kept, settings.min_events_per_user))
-    )
+    unique = _keep(backend, "unique_events", ibis.memtable(naive[_ORDER]).distinct())
+    human = _keep(backend, "human_events", _without(unique, _bots(unique, settings.max_events_per_day)))
+    kept = _keep(backend, "kept_events", _without_returns(human))
+    active = _keep(backend, "active_events", _without(kept, _inactive(kept, settings.min_events_per_user)))
     clean = _with_sessions(active, settings.session_gap_minutes).order_by(_ORDER).to_pandas()
     report = _report(len(events), unique, human, kept, active)
     if not report.events:
@@ -61,6 +59,15 @@ def _connect(engine: str) -> Any:
 
     session = SparkSession.builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
     return ibis.pyspark.connect(session)
+
+
+def _keep(backend: Any, name: str, table: Any) -> Any:
+    """Carry out what leads to the table, once.
+
+    Spark's tables outlive the run and are overwritten. DuckDB's are new with each connection, and Ibis 12
+    cannot overwrite there: DuckDB 2 refuses its DROP TABLE IF EXISTS.
+    """
+    return backend.create_table(name, table, overwrite=backend.name != "duckdb")
 
 
 def _bots(events: Any, max_events_per_day: int) -> Any:

@@ -1,13 +1,10 @@
 """CSV and Parquet files with any column and event names, read as the four frames of a log."""
 
-import glob
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from pyarrow import parquet
 
 from tierrec_core.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
@@ -43,9 +40,7 @@ def _paths(patterns: tuple[str, ...], root: Path) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         plain = root / pattern
-        matches = (
-            [plain] if plain.is_file() else [Path(p) for p in sorted(glob.glob(str(plain), recursive=True))]
-        )
+        matches = [plain] if plain.is_file() or Path(pattern).is_absolute() else sorted(root.glob(pattern))
         if not matches:
             raise UnreadableFileError(f"{plain}: no such file; correct source.paths in params.yaml")
         found.extend(path for path in matches if path not in found)
@@ -60,19 +55,19 @@ def _table(path: Path, separator: str, key: str) -> pd.DataFrame:
         raise EmptyDataError(f"{path}: the file is empty; name another in {key}")
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
-            frame = parquet.read_table(path).to_pandas(integer_object_nulls=True)
+            frame = pd.read_parquet(path)
         else:
             frame = pd.read_csv(path, sep=separator, dtype="string", keep_default_na=False, na_values=[""])
-    except (pa.ArrowException, pd.errors.ParserError, UnicodeError, OSError) as error:
+    except pd.errors.EmptyDataError as error:
+        raise EmptyDataError(f"{path}: holds no column; name another file in {key}") from error
+    except (ValueError, NotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UnreadableFileError(
             f"{path}: cannot be read: {reason}; write it anew, or correct {key} or source.separator"
         ) from error
-    except pd.errors.EmptyDataError as error:
-        raise EmptyDataError(f"{path}: holds no column; name another file in {key}") from error
     if frame.empty:
         raise EmptyDataError(f"{path}: has a header but no rows; name another file in {key}")
-    return frame
+    return pd.DataFrame(frame)
 
 
 def _need(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
@@ -149,17 +144,17 @@ def _named(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series
             f"{path}: event {value!r} ({int((strange == value).sum())} rows) is not one of {', '.join(EVENT_NAMES)}\n"
             f"map it in source.events, e.g. {{{value}: view}}, or to ignore to drop its rows"
         )
-    return mapped
+    return pd.Series(mapped)
 
 
 def _times(values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
     column = source.columns.timestamp
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_convert("UTC")
+        return pd.Series(values.dt.tz_convert("UTC"))
     if pd.api.types.is_datetime64_dtype(values):
         return _localized(values, source, path)
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    if numbers.notna().any() and (values.isna() | numbers.notna()).all():
+    if numbers.count() > values.count() / 2:
         return _epoch(numbers, values, source, path)
     texts = values.astype("string")
     offset = texts.str.contains(_OFFSET, regex=True)
@@ -190,11 +185,11 @@ def _localized(times: pd.Series, source: FilesSource, path: Path) -> pd.Series:
         raise DataError(
             f"{path}: source.timezone {source.timezone!r} is unknown; e.g. Europe/Berlin"
         ) from error
-    return zoned.dt.tz_convert("UTC")
+    return pd.Series(zoned.dt.tz_convert("UTC"))
 
 
 def _epoch(numbers: pd.Series, values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
-    unit = source.timestamp_unit
+    unit: str = source.timestamp_unit
     if unit == "auto":
         size = numbers.abs().median()
         unit = next((name for name, limit in _UNIT_LIMITS.items() if size < limit), "ns")
