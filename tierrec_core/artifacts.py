@@ -6,6 +6,7 @@ nothing else. Writing is atomic: a folder appears whole or the old one stays.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -31,10 +32,14 @@ T = TypeVar("T")
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 _ARRAYS, _META = "arrays.safetensors", "meta.json"
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def save(thing: Any, folder: Path) -> None:
-    """Write a dataclass instance to the folder, replacing what was there in one step."""
+    """Write a dataclass instance to the folder, replacing what was there in one step.
+
+    Raises ArtifactError when the disk is full or refuses.
+    """
     arrays: Arrays = {}
     meta = {"type": type(thing).__qualname__, "fields": _pack(thing, "", arrays)}
     with replacing_folder(folder) as fresh:
@@ -71,31 +76,59 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; put it in the place of `folder` only if the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    old = fresh.with_name(fresh.name + ".old")
-    try:
-        yield fresh
-        fresh.chmod(0o755)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    """Give an empty folder to fill; put it in the place of `folder` only if the block ends well.
+
+    Raises ArtifactError when the disk is full or refuses.
+    """
+    with _writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        old = fresh.with_name(fresh.name + ".old")
+        try:
+            yield fresh
+            fresh.chmod(0o755)
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Give a path to write; put it in the place of `path` only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    """Give a path to write; put it in the place of `path` only if the block ends well.
+
+    Raises ArtifactError when the disk is full or refuses.
+    """
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            yield fresh
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Turn a full disk, a limit or missing rights into an ArtifactError; safetensors wraps what the system says."""
     try:
-        yield fresh
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise _unwritten(place, os.strerror(error.errno)) from error
+    except SafetensorError as error:
+        raise _unwritten(place, str(error)) from error
+
+
+def _unwritten(place: Path, reason: str) -> ArtifactError:
+    return ArtifactError(
+        f"{place}: cannot be written ({reason}); what was there before stays\n"
+        "free disk space or mend the folder's rights, then run the stage again"
+    )
 
 
 def write_json(value: Any, path: Path) -> None:

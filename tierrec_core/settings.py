@@ -1,7 +1,7 @@
 """params.yaml as frozen, closed models: every knob has a type, a range and a meaning, and an unknown key is named."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -296,24 +296,45 @@ def parse(kind: type[P], raw: Mapping[str, Any], where: str) -> P:
 
 
 def _explain(kind: type[BaseModel], problem: Any) -> str:
-    """One line for one problem that pydantic found."""
+    """One line for one problem that pydantic found; an unknown key gets the nearest of its block, or else of all."""
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(problem["loc"][-1]), sorted(_keys(kind)), n=1)
+        *outer, name = problem["loc"]
+        near = _nearest(name, _block(kind, outer)) or _nearest(name, _all_models(kind))
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{place}: unknown key{hint}"
     return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {problem['input']!r:.80}"
 
 
-def _keys(kind: type[BaseModel]) -> set[str]:
-    """The keys of a settings model and of all models inside it."""
-    found: set[str] = set()
-    for name, field in kind.model_fields.items():
-        found.add(field.alias or name)
-        stack = [field.annotation]
-        while stack:
-            inner = stack.pop()
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                found |= _keys(inner)
-            stack.extend(getattr(inner, "__args__", ()))
-    return found
+def _nearest(name: object, kinds: Sequence[type[BaseModel]]) -> list[str]:
+    """The key of these models that looks most like `name`, if any does."""
+    keys = {field.alias or key for kind in kinds for key, field in kind.model_fields.items()}
+    return difflib.get_close_matches(str(name), sorted(keys), n=1)
+
+
+def _block(kind: type[BaseModel], path: Sequence[object]) -> list[type[BaseModel]]:
+    """The models that may stand at a place; names of a mapping's entries and of a union's kinds lead no deeper."""
+    kinds = [kind]
+    for part in path:
+        inner = [
+            model
+            for one in kinds
+            for name, field in one.model_fields.items()
+            if part == (field.alias or name)
+            for model in _models(field.annotation)
+        ]
+        kinds = inner or kinds
+    return kinds
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, however deep in unions and mappings."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+
+
+def _all_models(kind: type[BaseModel]) -> list[type[BaseModel]]:
+    """A settings model and all models inside it."""
+    inner = [model for field in kind.model_fields.values() for model in _models(field.annotation)]
+    return [kind, *(one for model in inner for one in _all_models(model))]

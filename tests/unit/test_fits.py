@@ -1,7 +1,5 @@
 """Which fit a snapshot may use: never one that is younger than itself."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,5 +54,5 @@ def test_each_snapshot_has_the_model_of_what_was_known_then(layout: Layout, even
 
 
 def test_an_unknown_model_is_named(layout: Layout):
-    with pytest.raises(SettingsError, match="no model 'popularty' in params.yaml; known are popularity"):
+    with pytest.raises(SettingsError, match=r"no model 'popularty' in params\.yaml; known are popularity"):
         train.run(layout, SETTINGS, "popularty")

@@ -23,6 +23,11 @@ def test_the_projects_own_file_is_good() -> None:
     [
         ({"sead": 3}, r"sead: unknown key; did you mean 'seed'\?"),
         ({"tiers": {"windw_days": 3}}, r"tiers\.windw_days: unknown key; did you mean 'window_days'\?"),
+        ({"prepare": {"session_gap": 3}}, r"session_gap: unknown key; did you mean 'session_gap_minutes'\?"),
+        ({"tasks": {"next": {"window": 3}}}, r"tasks\.next\.window: .* did you mean 'windows'\?"),
+        ({"source": {"kind": "files", "paths": ["a"], "column": 1}}, r"did you mean 'columns'\?"),
+        ({"split": {"by": {"kind": "time", "cuts": 0.5}}}, r"did you mean 'cut'\?"),
+        ({"tiers": {"min_events_per_users": 3}}, r"did you mean 'min_events_per_user'\?"),
         ({"tiers": {"zzz": 3}}, r"tiers\.zzz: unknown key$"),
         ({"tiers": {"window_days": -1}}, r"tiers\.window_days: .*greater than 0; found -1"),
         ({"tiers": {"method": "dbscan"}}, r"tiers\.method: .*'quantile'.*found 'dbscan'"),

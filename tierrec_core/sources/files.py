@@ -9,6 +9,7 @@ import pandas as pd
 from tierrec_core.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
 from tierrec_core.settings import ColumnMap, FilesSource
+from tierrec_core.sources import clocks
 from tierrec_core.sources.log import Log
 
 _OURS = {
@@ -18,21 +19,23 @@ _OURS = {
 }
 _IDS = ("user_id", "item_id", "session_id")
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
-_UNIT_LIMITS = {"s": 1e11, "ms": 1e14, "us": 1e17}
+_MISSING = {"na", "n/a", "null", "none"}
 
 
 def read(source: FilesSource, root: Path) -> Log:
     """Read the files that source names, relative to root.
 
-    Raises UnreadableFileError, MissingColumnError, EmptyDataError, or DataError for a value in a file.
+    Raises UnreadableFileError, MissingColumnError, EmptyDataError, DataError for a value in a file, or SettingsError
+    for an unknown timezone.
     """
-    parts = [_events(path, source) for path in _paths(source.paths, root)]
+    paths = _paths(source.paths, root)
+    parts = [_events(path, source) for path in paths]
     events = pd.concat(parts, ignore_index=True)
     if events.empty:
         raise EmptyDataError(
             f"{', '.join(source.paths)}: no event is left; map at least one name to ours in source.events"
         )
-    items = _derived_items(events) if source.items_path is None else _items(source, root)
+    items = _derived_items(events) if source.items_path is None else _items(source, root, paths)
     return Log.of(events, items, _users(source, root), where=", ".join(source.paths))
 
 
@@ -48,14 +51,15 @@ def _paths(patterns: tuple[str, ...], root: Path) -> list[Path]:
 
 
 def _table(path: Path, separator: str, key: str) -> pd.DataFrame:
-    """Read one file; every CSV column is text, so that an id 007 stays 007."""
+    """Read one file; a CSV column is text, so that 007 stays 007, and whole numbers of Parquet never become floats."""
     if not path.is_file():
         raise UnreadableFileError(f"{path}: no such file; correct {key} in params.yaml")
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path}: the file is empty; name another in {key}")
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
-            frame = pd.read_parquet(path)
+            frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
+            frame = frame.reset_index(drop=frame.index.names == [None])
         else:
             frame = pd.read_csv(path, sep=separator, dtype="string", keep_default_na=False, na_values=[""])
     except pd.errors.EmptyDataError as error:
@@ -107,20 +111,19 @@ def _events(path: Path, source: FilesSource) -> pd.DataFrame:
 def _text_ids(ids: pd.Series) -> pd.Series:
     """Ids as text; a whole float loses its point, so that 12.0 is 12."""
     if pd.api.types.is_float_dtype(ids):
-        whole = ids.map(
-            lambda value: pd.NA if pd.isna(value) else f"{value:.0f}" if value % 1 == 0 else str(value)
-        )
-        return whole.astype("string")
+        whole = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in ids.dropna()]
+        return pd.Series(whole, ids.index[ids.notna()], "string").reindex(ids.index)
     return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
 
 
 def _numbers(values: pd.Series, path: Path, column: str, key: str) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    spelled = values.astype("string").str.lower().isin(["nan", "na", "null", "none"])
-    _refuse(
-        values, values.notna() & numbers.isna() & ~spelled, path, column, f"is no number; correct it or {key}"
-    )
-    return numbers
+    """Numbers, [N]; what is spelled NaN stays NaN, for the gate to judge, and differs from an empty cell."""
+    spelled = values.astype("string").str.strip().str.lower()
+    empty = values.isna() | spelled.isin(_MISSING)
+    numbers = pd.to_numeric(values, errors="coerce").astype("Float64").to_numpy("float64", na_value=np.nan)
+    bad = ~empty & np.isnan(numbers) & (spelled != "nan")
+    _refuse(values, bad, path, column, f"is no number; correct it or {key}")
+    return pd.Series(pd.arrays.FloatingArray(numbers, empty.to_numpy(dtype=bool)), values.index)
 
 
 def _refuse(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: str) -> None:
@@ -148,77 +151,55 @@ def _named(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series
 
 
 def _times(values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
-    column = source.columns.timestamp
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return pd.Series(values.dt.tz_convert("UTC"))
-    if pd.api.types.is_datetime64_dtype(values):
-        return _localized(values, source, path)
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    if numbers.count() > values.count() / 2:
-        return _epoch(numbers, values, source, path)
-    texts = values.astype("string")
+    column, clock = source.columns.timestamp, clocks.best(values, source.timestamp_unit)
+    if clock.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
+        _refuse_mixed(values.astype("string").dropna(), path, column)
+    times = clocks.read(values, clock, source.timezone)
+    remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if clock.unit else "")
+    wanted = f"is no time (most rows: {clock.name}); {remedy}"
+    _refuse(values, values.notna() & times.isna(), path, column, wanted)
+    return times
+
+
+def _refuse_mixed(texts: pd.Series, path: Path, column: str) -> None:
     offset = texts.str.contains(_OFFSET, regex=True)
-    aware, naive = texts[offset.fillna(False)], texts[~offset.fillna(True)]
-    if len(aware) and len(naive):
+    if offset.any() and not offset.all():
         raise DataError(
-            f"{path}: column {column!r} mixes times with an offset ({aware.iloc[0]!r}) and without "
-            f"({naive.iloc[0]!r})\nwrite all of them one way; source.timezone is for a column without offsets"
+            f"{path}: column {column!r} mixes times with an offset ({texts[offset].iloc[0]!r}) and without "
+            f"({texts[~offset].iloc[0]!r})\nwrite all of them one way; source.timezone is for a column without offsets"
         )
-    times = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=bool(len(aware)))
-    _refuse(
-        texts,
-        texts.notna() & times.isna(),
-        path,
-        column,
-        "is no time; correct it or source.columns.timestamp",
-    )
-    return times if len(aware) else _localized(times, source, path)
 
 
-def _localized(times: pd.Series, source: FilesSource, path: Path) -> pd.Series:
-    """Naive times in source.timezone; the hour that a clock change skips moves on, its twice-told hour is winter's."""
-    try:
-        zoned = times.dt.tz_localize(
-            source.timezone, ambiguous=np.zeros(len(times), bool), nonexistent="shift_forward"
-        )
-    except (KeyError, ValueError) as error:
-        raise DataError(
-            f"{path}: source.timezone {source.timezone!r} is unknown; e.g. Europe/Berlin"
-        ) from error
-    return pd.Series(zoned.dt.tz_convert("UTC"))
-
-
-def _epoch(numbers: pd.Series, values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
-    unit: str = source.timestamp_unit
-    if unit == "auto":
-        size = numbers.abs().median()
-        unit = next((name for name, limit in _UNIT_LIMITS.items() if size < limit), "ns")
-    scale = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}[unit]
-    micros = (numbers * scale).round()
-    wanted = f"is no time in {unit}; correct it or source.timestamp_unit"
-    _refuse(values, values.notna() & ~(micros.abs() < 9e18), path, source.columns.timestamp, wanted)
-    return pd.to_datetime(micros.astype("Int64"), unit="us", utc=True)
-
-
-def _items(source: FilesSource, root: Path) -> pd.DataFrame:
+def _items(source: FilesSource, root: Path, logs: list[Path]) -> pd.DataFrame:
+    """ITEMS by the first filled cell of each column; a log that describes its items gives only the named columns."""
     path = root / str(source.items_path)
+    names = {name: column for name, column in source.item_columns.model_dump().items() if column is not None}
+    if path in logs:
+        columns = list(dict.fromkeys(names.values()))
+        parts = [_catalogue(log, source, names)[columns] for log in logs]
+        return _one_row_an_item(pd.concat(parts, ignore_index=True), names, path)
+    return _one_row_an_item(_catalogue(path, source, names), names, path)
+
+
+def _catalogue(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.DataFrame:
     frame = _table(path, source.separator, "source.items_path")
-    names = {}
-    for field, column in source.item_columns.model_dump().items():
-        if column is not None:
-            _need(frame, column, path, f"source.item_columns.{field}")
-            names[column] = _OURS.get(field, field)
-    taken = [name for name in frame if name not in names and name in ITEMS.columns]
-    items = frame.drop(columns=taken).rename(columns=names)
+    for name, column in names.items():
+        _need(frame, column, path, f"source.item_columns.{name}")
+    return frame
+
+
+def _one_row_an_item(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> pd.DataFrame:
+    ours = {_OURS.get(name, name): frame[column] for name, column in names.items()}
+    attributes = frame.drop(
+        columns=[name for name in frame if name in ITEMS.columns or name in names.values()]
+    )
+    items = attributes.assign(**ours)
     items["item_id"] = _text_ids(items["item_id"])
     if "price" in items:
-        column = str(source.item_columns.price)
-        items["price"] = _numbers(items["price"], path, column, "source.item_columns.price")
-    items = items.dropna(subset=["item_id"]).drop_duplicates("item_id")
-    category = (
-        items["category"].astype("string") if "category" in items else pd.Series(pd.NA, items.index, "string")
-    )
-    return items.assign(category=category.fillna("unknown"))
+        items["price"] = _numbers(items["price"], path, names["price"], "source.item_columns.price")
+    items = items.groupby("item_id", sort=False, as_index=False).first()
+    category = items["category"].astype("string") if "category" in items else pd.NA
+    return items.assign(category=pd.Series(category, items.index, "string").fillna("unknown"))
 
 
 def _derived_items(events: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 
 from tierrec_core import artifacts
 from tierrec_core.blend import retrieve
@@ -18,8 +18,9 @@ def run(layout: Layout, settings: Settings) -> None:
     """Write the candidates of all windows, two or more snapshots at a time in processes of their own."""
     log = read_split(layout)
     jobs = [delayed(_retrieve)(layout, settings, log, snapshot) for snapshot in reversed(log.snapshots)]
-    for lines in Parallel(n_jobs=min(os.cpu_count() or 1, 4), return_as="generator")(jobs):
-        print("\n".join(lines), flush=True)
+    with parallel_config("loky", n_jobs=min(os.cpu_count() or 1, 4), inner_max_num_threads=1):
+        for lines in Parallel(return_as="generator")(jobs):
+            print("\n".join(lines), flush=True)
 
 
 def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snapshot) -> list[str]:

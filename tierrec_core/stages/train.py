@@ -4,6 +4,8 @@ import logging
 import sys
 import time
 
+from threadpoolctl import threadpool_limits
+
 from tierrec_core import artifacts, registry
 from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
@@ -24,7 +26,9 @@ def run(layout: Layout, settings: Settings, name: str = "") -> None:
     snapshots = fitted_snapshots(config, log)
     for place, snapshot in enumerate(snapshots, start=1):
         began = time.perf_counter()
-        model = kind.fit(read_training(layout, settings, log, snapshot), config)
+        training = read_training(layout, settings, log, snapshot)
+        with threadpool_limits(1):  # siblings share the cores, and sums keep their order
+            model = kind.fit(training, config)
         artifacts.save(model, layout.model(name, snapshot))
         seconds = time.perf_counter() - began
         print(f"train {name} {place}/{len(snapshots)} as of {snapshot}: {seconds:.1f} s", flush=True)

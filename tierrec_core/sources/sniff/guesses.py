@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tierrec_core.contracts import EVENT_NAMES
-from tierrec_core.sources.sniff.peek import Clock, Peek
+from tierrec_core.sources.clocks import Clock
+from tierrec_core.sources.sniff.peek import Peek
 
 IGNORE = "ignore"
 

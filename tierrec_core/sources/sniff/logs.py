@@ -8,8 +8,9 @@ from pydantic import Field
 
 from tierrec_core.errors import MissingColumnError
 from tierrec_core.settings import Params
+from tierrec_core.sources.clocks import Clock
 from tierrec_core.sources.sniff.guesses import Guess, by_name, content, event_column, time_column
-from tierrec_core.sources.sniff.peek import Clock, Peek
+from tierrec_core.sources.sniff.peek import Peek
 
 _FLAGS = {
     "user": "--user-column",
