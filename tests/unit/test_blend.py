@@ -49,6 +49,7 @@ class ById:
 
 
 MODELS = {"often": Often(), "by_id": ById()}
+ALL = {"negative_share": 1.0, "rng": np.random.default_rng(0)}
 FEW = Retrieve(own_items=5, per_model_default=3)
 
 
@@ -101,7 +102,7 @@ def test_padded_and_pairs_hold_the_same(interactions: Interactions):
 
 def test_the_blend_orders_better_than_chance_and_than_its_worst_model(world):
     context, past, candidates, truth = world
-    examples = Examples.of(context, past, candidates, truth)
+    examples = Examples.of(context, past, candidates, truth, **ALL)
     blend = Blend.fit(context, [examples], SMALL, seed=1)
     score = blend.score_table(examples.table)
     hit, miss = score[examples.label], score[~examples.label]
@@ -110,7 +111,7 @@ def test_the_blend_orders_better_than_chance_and_than_its_worst_model(world):
 
 def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
     context, past, candidates, truth = world
-    examples = Examples.of(context, past, candidates, truth)
+    examples = Examples.of(context, past, candidates, truth, **ALL)
     first, second = (Blend.fit(context, [examples], SMALL, seed=1) for _ in range(2))
     assert first.trees == second.trees
     artifacts.save(first, tmp_path / "blend")
@@ -120,7 +121,7 @@ def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
 
 def test_contributions_and_their_reasons_add_up_to_the_score(world):
     context, past, candidates, truth = world
-    blend = Blend.fit(context, [Examples.of(context, past, candidates, truth)], SMALL, seed=1)
+    blend = Blend.fit(context, [Examples.of(context, past, candidates, truth, **ALL)], SMALL, seed=1)
     few = candidates.of_users(np.arange(3))
     shares = blend.contributions(past, few)
     np.testing.assert_allclose(shares.sum(axis=1), blend.score(past, few), atol=1e-6)
@@ -132,6 +133,16 @@ def test_users_without_a_truth_teach_nothing(world):
     context, past, candidates, truth = world
     one = truth[0][-1]
     only = truth[0] == one
-    examples = Examples.of(context, past, candidates, (truth[0][only], truth[1][only]))
+    examples = Examples.of(context, past, candidates, (truth[0][only], truth[1][only]), **ALL)
     assert set(examples.user) == {one}
     assert examples.label.sum() == np.isin(candidates.item[candidates.user == one], truth[1][only]).sum() > 0
+
+
+def test_sampling_keeps_all_that_was_taken_and_a_share_of_the_rest_as_it_was(world):
+    context, past, candidates, truth = world
+    whole = Examples.of(context, past, candidates, truth, **ALL)
+    part = Examples.of(context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0))
+    assert part.label.sum() == whole.label.sum()
+    assert (~part.label).sum() == pytest.approx(0.2 * (~whole.label).sum(), rel=0.2)
+    rows = {tuple(row) for row in np.stack(list(whole.table.values()), axis=1).tolist()}
+    assert all(tuple(row) in rows for row in np.stack(list(part.table.values()), axis=1).tolist())

@@ -32,7 +32,10 @@ def bundle(training: Training) -> Bundle:
         models[name] = model.fit(training, config)
     settings = Retrieve(own_items=20, per_model_default=10)
     context = Context.fit(training, ("category",))
-    examples = Examples.of(context, past, retrieve(models, past, settings, repeats=True), later.pairs())
+    candidates = retrieve(models, past, settings, repeats=True)
+    examples = Examples.of(
+        context, past, candidates, later.pairs(), negative_share=1.0, rng=np.random.default_rng(0)
+    )
     blend = Blend.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)
     policy = Policy.fit(training.history, training.items, PolicySettings(blocked_items=(BLOCKED,)))
     return Bundle(

@@ -173,6 +173,27 @@ def test_windows_fit_into_the_log(days, tmp_path):
         assert task.repeats == (name == "next")
 
 
+@pytest.mark.parametrize(
+    ("written", "name"), [("%d/%m/%Y", "31/12/2024"), ("%m/%d/%Y", "12/31/2024"), ("%Y%m%d", "20241231")]
+)
+def test_a_year_of_days_shows_how_they_are_written(written, name, tmp_path):
+    log = frame(days=360).rename(columns={"moment": "time"})
+    log.assign(time=log["time"].dt.strftime(written)).to_csv(tmp_path / "log.csv", index=False)
+    guesses = {guess.place: guess for guess in propose([tmp_path / "log.csv"], {}).guesses}
+    assert guesses["timestamp"].value == "time"
+    assert guesses["timestamp"].evidence.startswith(f"dates like {name};")
+
+
+def test_ids_of_64_bits_are_no_times(tmp_path):
+    log = frame().rename(columns={"moment": "time"})
+    log["user"] = log["user"].astype("uint64") + np.uint64(18_000_000_000_000_000_000)
+    log.to_csv(tmp_path / "log.csv", index=False)
+    log.to_parquet(tmp_path / "log.parquet")
+    for path in tmp_path.iterdir():
+        columns = propose([path], {}).patch["source"]["columns"]
+        assert columns == {"user": "user", "item": "item", "timestamp": "time"}
+
+
 def test_groupings_of_the_catalogue_are_attributes(tmp_path):
     with_tables(tmp_path)
     patch = propose(sorted(tmp_path.iterdir()), {}).patch
@@ -189,6 +210,17 @@ def test_files_of_one_shape_are_one_log(tmp_path):
     assert patch["source"]["paths"] == [str(path) for path in files]
     assert patch["source"]["columns"]["split"] == "subset"
     assert patch["split"]["by"] == {"kind": "given"}
+
+
+def test_files_of_single_days_are_read_alike(tmp_path):
+    log = frame(days=1).rename(columns={"moment": "time"})
+    for name, day in (("a", "03/04/2024"), ("b", "03/31/2024")):
+        log.assign(time=day + log["time"].dt.strftime(" %H:%M")).to_csv(tmp_path / f"{name}.csv", index=False)
+    proposal = propose(sorted(tmp_path.iterdir()), {})
+    (time,) = [guess for guess in proposal.guesses if guess.place == "timestamp"]
+    assert time.evidence.startswith("dates like 12/31/2024;")
+    days = parse(Task, proposal.patch["tasks"]["discovery"], "tests").horizon_days
+    assert 1 <= days <= 0.21 * 28
 
 
 def test_every_override_wins(tmp_path):

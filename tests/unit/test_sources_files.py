@@ -86,6 +86,13 @@ def test_one_late_day_shows_that_months_come_first(tmp_path):
     assert stamps.dt.strftime("%d %B").unique().tolist() == ["04 March", "31 March"]
 
 
+def test_the_files_of_other_days_show_it_too(tmp_path):
+    for name, day in (("a", "03/04/2024"), ("b", "03/31/2024")):
+        (tmp_path / f"{name}.csv").write_text(f"user_id,item_id,timestamp\nu,i,{day}\n")
+    stamps = files.read(FilesSource(paths=("*.csv",)), tmp_path).events["timestamp"]
+    assert stamps.dt.strftime("%d %B").tolist() == ["04 March", "31 March"]
+
+
 def test_a_clock_change_keeps_the_log_whole(tmp_path):
     rows = ["u,i,2024-03-31 02:30:00,view", "u,i,2024-10-27 02:30:00,view"]
     stamps = read(tmp_path, *rows, timezone="Europe/Berlin").events["timestamp"]
@@ -106,6 +113,11 @@ def test_event_names_are_mapped_and_ignored(tmp_path):
     log = read(tmp_path, "u,i,1,buy", "u,j,2,junk", events={"buy": "purchase", "junk": "ignore"})
     assert log.events["event"].tolist() == ["purchase"]
     assert log.items["item_id"].tolist() == ["i"]
+
+
+def test_a_log_of_ignored_events_is_empty(tmp_path):
+    with pytest.raises(EmptyDataError, match=r"source\.events"):
+        read(tmp_path, "u,i,1,junk", events={"junk": "ignore"})
 
 
 @pytest.mark.parametrize(
@@ -226,7 +238,7 @@ def test_a_catalogue_keeps_first_cells_and_further_columns(tmp_path):
 
 def test_a_log_may_describe_its_items(tmp_path):
     header = HEADER + ",genre,cost"
-    rows = ["u,i,1,view,,3", "v,i,2,view,b,4", "v,j,3,view,c,"]
+    rows = ["u,i,1,view,,inf", "u,i,1,view,,3", "v,i,2,view,b,4", "v,j,3,view,c,NaN"]
     log = read(
         tmp_path,
         *rows,
@@ -236,14 +248,26 @@ def test_a_log_may_describe_its_items(tmp_path):
     )
     assert log.items["item_id"].tolist() == ["i", "j"]
     assert log.items["category"].tolist() == ["b", "c"]
-    assert log.items["price"][0] == 3
+    assert log.items["price"].tolist() == [3, pd.NA]
     assert "user_id" not in log.items
+
+
+def test_attributes_of_parquet_are_groups_fractions_or_lists(tmp_path):
+    columns = {"shelf": [7, None], "fresh": [True, None], "weight": [1.5, None], "vector": [[0.1, 0.2], None]}
+    pq.write_table(pa.table({"item_id": [2**53 + 1, 2]} | columns), tmp_path / "items.parquet")
+    items = read(tmp_path, "u,2,1,view", items_path="items.parquet").items.set_index("item_id")
+    first = items.loc[str(2**53 + 1), list(columns)]
+    assert [*first[:3], first["vector"].tolist()] == ["7", "True", 1.5, [0.1, 0.2]]
+    assert items.loc["2", list(columns)].isna().all()
 
 
 def test_users_are_described_once(tmp_path):
     (tmp_path / "people.csv").write_text("nr,age\n7.0,30\n7,31\n,32\n")
     users = read(tmp_path, "7,i,1,view", users_path="people.csv", user_column="nr").users
     assert users.to_numpy().tolist() == [["7", "30"]]
+    (tmp_path / "people.csv").write_text("nr\n7\n8\n")
+    users = read(tmp_path, "7,i,1,view", users_path="people.csv", user_column="nr").users
+    assert users["user_id"].tolist() == ["7", "8"]
 
 
 def test_a_users_file_without_its_column(tmp_path):

@@ -36,15 +36,23 @@ class Context:
         features = Features.fit(training.history, training.items, attributes, training.target)
         return cls(features, training.tiering)
 
-    def table(self, history: Interactions, candidates: Candidates) -> dict[str, FloatArray]:
-        """Every feature of every pair by name, [P] each: scores, ranks, behaviour, tier and interest."""
+    def table(
+        self, history: Interactions, candidates: Candidates, asked: BoolArray | None = None
+    ) -> dict[str, FloatArray]:
+        """Every feature by name: scores, ranks, behaviour, tier and interest, [P] or, of those asked, [A] each.
+
+        asked: which pairs to look at, all without it, [P]; the others still count for the ranks of these.
+        """
+        ranks = candidates.ranks()
+        if asked is not None:
+            candidates, ranks = candidates.where(asked), {name: rank[asked] for name, rank in ranks.items()}
         user, item = candidates.user, candidates.item
         found = self.features.compute(history, user, item)
         found["tier"] = self.tiering.assign(history)[user].astype(np.float32)
         interests = self.tiering.interests_of(history)
         found["interest_in_layer"] = interests[user, self.tiering.item_layer[item]].astype(np.float32)
         found |= {f"score_{name}": score for name, score in candidates.scores.items()}
-        return found | {f"rank_{name}": rank for name, rank in candidates.ranks().items()}
+        return found | {f"rank_{name}": rank for name, rank in ranks.items()}
 
 
 @dataclass(frozen=True)
@@ -60,19 +68,23 @@ class Examples:
 
     @classmethod
     def of(
-        cls, context: Context, history: Interactions, candidates: Candidates, truth: tuple[IntArray, IntArray]
+        cls,
+        context: Context,
+        history: Interactions,
+        candidates: Candidates,
+        truth: tuple[IntArray, IntArray],
+        *,
+        negative_share: float,
+        rng: np.random.Generator,
     ) -> Self:
-        """Only users with a truth teach anything: the others have no order to learn."""
-        candidates = candidates.of_users(truth[0])
-        wanted = truth[0].astype(np.int64) * history.num_items + truth[1]
-        code = candidates.user.astype(np.int64) * history.num_items + candidates.item
-        return cls(context.table(history, candidates), candidates.user, np.isin(code, wanted))
+        """All that the users took, and a share of what they did not: nearly as much to learn in far less time.
 
-    def sampled(self, negative_share: float, rng: np.random.Generator) -> Self:
-        """All that the users took, and a share of what they did not: nearly as much to learn in far less time."""
-        keep = self.label | (rng.random(len(self.label)) < negative_share)
-        table = {name: column[keep] for name, column in self.table.items()}
-        return type(self)(table, self.user[keep], self.label[keep])
+        Only users with a truth teach anything: the others have no order to learn.
+        """
+        candidates = candidates.of_users(truth[0])
+        label = candidates.among(*truth, history.num_items)
+        keep = label | (rng.random(len(label)) < negative_share)
+        return cls(context.table(history, candidates, keep), candidates.user[keep], label[keep])
 
 
 @dataclass(frozen=True)
@@ -90,8 +102,7 @@ class Blend:
     @classmethod
     def fit(cls, context: Context, examples: Sequence[Examples], settings: BlendSettings, seed: int) -> Self:
         """Learn the order of all examples' candidates; `context` is what the blend will be asked with."""
-        columns, rng = tuple(examples[0].table), np.random.default_rng(seed)
-        examples = [one.sampled(settings.negative_share, rng) for one in examples]
+        columns = tuple(examples[0].table)
         data = lightgbm.Dataset(
             np.concatenate([_stack(one.table, columns) for one in examples]),
             label=np.concatenate([one.label for one in examples]),
@@ -99,7 +110,7 @@ class Blend:
             params={"max_bin": settings.max_bin, "verbose": -1},
             free_raw_data=False,
         )
-        seeds = rng.integers(2**31 - 1, size=settings.num_seeds)
+        seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
         boosters = [
             lightgbm.train(_parameters(settings, int(one)), data, settings.num_trees) for one in seeds
         ]
@@ -126,10 +137,9 @@ class Blend:
     ) -> pd.DataFrame:
         """What each feature, and `base`, adds to each score, [P, F + 1] (Shapley values, Lundberg 2020).
 
-        asked: the pairs to explain, all without it, [P]; the others still count for the ranks of these.
+        asked: which pairs to explain, all without it, [P]; then [A, F + 1].
         """
-        values = _stack(self.context.table(history, candidates), self.columns)
-        values = values if asked is None else values[asked]
+        values = _stack(self.context.table(history, candidates, asked), self.columns)
         shares = np.mean([booster.predict(values, pred_contrib=True) for booster in self._boosters], axis=0)
         return pd.DataFrame(shares, columns=[*self.columns, "base"])
 

@@ -31,21 +31,23 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.user)
 
-    def of_users(self, users: IntArray) -> Self:
-        """Only the pairs of these rows."""
-        keep = np.isin(self.user, users)
+    def where(self, keep: BoolArray) -> Self:
+        """Only the pairs where keep [P] is true."""
         scores = {name: score[keep] for name, score in self.scores.items()}
         return type(self)(self.user[keep], self.item[keep], scores)
+
+    def of_users(self, users: IntArray) -> Self:
+        """Only the pairs of these rows."""
+        return self.where(np.isin(self.user, users))
 
     def renumbered(self, rows: IntArray) -> Self:
         """The same pairs where row r of these is row rows[r] of a larger table."""
         return type(self)(rows[self.user].astype(np.int32), self.item, self.scores)
 
-    def contains(self, user: IntArray, item: IntArray, num_items: int) -> BoolArray:
-        """Whether each pair (user [Q], item [Q]) is among the candidates, [Q]."""
-        return np.isin(
-            user.astype(np.int64) * num_items + item, self.user.astype(np.int64) * num_items + self.item
-        )
+    def among(self, user: IntArray, item: IntArray, num_items: int) -> BoolArray:
+        """Whether each candidate is one of the given pairs (user [Q], item [Q]), [P]."""
+        mine = self.user.astype(np.int64) * num_items + self.item
+        return np.isin(mine, user.astype(np.int64) * num_items + item)
 
     def padded(self, num_users: int) -> IntArray:
         """The same candidates as a table of item columns, -1 as padding, [U, C]."""

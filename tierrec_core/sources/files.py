@@ -1,6 +1,6 @@
 """CSV and Parquet files with any column and event names, read as the four frames of a log."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from tierrec_core.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
 from tierrec_core.settings import ColumnMap, FilesSource
 from tierrec_core.sources import clocks
+from tierrec_core.sources.clocks import Clock
 from tierrec_core.sources.log import Log
 
 _OURS = {
@@ -29,8 +30,8 @@ def read(source: FilesSource, root: Path) -> Log:
     for an unknown timezone.
     """
     paths = _paths(source.paths, root)
-    parts = [_events(path, source) for path in paths]
-    events = pd.concat(parts, ignore_index=True)
+    parts = {path: _events(path, source) for path in paths}
+    events = pd.concat(_dated(parts, source), ignore_index=True)
     if events.empty:
         raise EmptyDataError(
             f"{', '.join(source.paths)}: no event is left; map at least one name to ours in source.events"
@@ -104,8 +105,7 @@ def _events(path: Path, source: FilesSource) -> pd.DataFrame:
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _named(events["event"], source.events, path)
-    events = events[(events["event"] != "ignore").fillna(True)]
-    return events.assign(timestamp=_times(events["timestamp"], source, path))
+    return events[(events["event"] != "ignore").fillna(True)]
 
 
 def _text_ids(ids: pd.Series) -> pd.Series:
@@ -150,8 +150,25 @@ def _named(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series
     return pd.Series(mapped)
 
 
-def _times(values: pd.Series, source: FilesSource, path: Path) -> pd.Series:
-    column, clock = source.columns.timestamp, clocks.best(values, source.timestamp_unit)
+def _dated(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
+    """The events of each file with moments in UTC; columns of one type are written one way in all files.
+
+    So the other days of a month settle what a file of a single day leaves open.
+    """
+    columns = {path: part["timestamp"] for path, part in parts.items()}
+    ways = {
+        dtype: clocks.best(
+            pd.concat([column for column in columns.values() if column.dtype == dtype], ignore_index=True),
+            source.timestamp_unit,
+        )
+        for dtype in {column.dtype for column in columns.values()}
+    }
+    for path, part in parts.items():
+        yield part.assign(timestamp=_times(columns[path], ways[columns[path].dtype], source, path))
+
+
+def _times(values: pd.Series, clock: Clock, source: FilesSource, path: Path) -> pd.Series:
+    column = source.columns.timestamp
     if clock.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _refuse_mixed(values.astype("string").dropna(), path, column)
     times = clocks.read(values, clock, source.timezone)
@@ -193,13 +210,22 @@ def _one_row_an_item(frame: pd.DataFrame, names: Mapping[str, str], path: Path) 
     attributes = frame.drop(
         columns=[name for name in frame if name in ITEMS.columns or name in names.values()]
     )
-    items = attributes.assign(**ours)
+    items = attributes.apply(_attribute).assign(**ours)
     items["item_id"] = _text_ids(items["item_id"])
     if "price" in items:
-        items["price"] = _numbers(items["price"], path, names["price"], "source.item_columns.price")
+        price = _numbers(items["price"], path, names["price"], "source.item_columns.price")
+        items["price"] = price.where(np.isfinite(price.to_numpy("float64", na_value=np.nan)))
     items = items.groupby("item_id", sort=False, as_index=False).first()
     category = items["category"].astype("string") if "category" in items else pd.NA
     return items.assign(category=pd.Series(category, items.index, "string").fillna("unknown"))
+
+
+def _attribute(column: pd.Series) -> pd.Series:
+    """Whole numbers and truth values as text, as they are in CSV, since they name groups; fractions as float64."""
+    if pd.api.types.is_float_dtype(column):
+        return column.astype("float64")
+    names_groups = pd.api.types.is_integer_dtype(column) or pd.api.types.is_bool_dtype(column)
+    return column.astype("string") if names_groups else column
 
 
 def _derived_items(events: pd.DataFrame) -> pd.DataFrame:
@@ -213,6 +239,6 @@ def _users(source: FilesSource, root: Path) -> pd.DataFrame | None:
     path = root / source.users_path
     frame = _table(path, source.separator, "source.users_path")
     _need(frame, source.user_column, path, "source.user_column")
-    users = frame.rename(columns={source.user_column: "user_id"})
-    users["user_id"] = _text_ids(users["user_id"])
+    ids = _text_ids(frame[source.user_column])
+    users = frame.drop(columns=source.user_column).apply(_attribute).assign(user_id=ids)
     return users.dropna(subset=["user_id"]).drop_duplicates("user_id")

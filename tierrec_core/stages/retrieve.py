@@ -33,6 +33,6 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
         found = retrieve(models, history.rows(rows), settings.retrieve, repeats=window.repeats)
         candidates = found.renumbered(rows)
         artifacts.save(candidates, layout.candidates(window.name))
-        share = candidates.contains(user, item, history.num_items).mean()
+        share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)
         lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
     return lines

@@ -1,14 +1,15 @@
 """The files that are logs: those with who, what and when."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import pandas as pd
 from pydantic import Field
 
 from tierrec_core.errors import MissingColumnError
 from tierrec_core.settings import Params
-from tierrec_core.sources.clocks import Clock
+from tierrec_core.sources.clocks import Clock, best
 from tierrec_core.sources.sniff.guesses import Guess, by_name, content, event_column, time_column
 from tierrec_core.sources.sniff.peek import Peek
 
@@ -58,6 +59,12 @@ class LogFile:
         """The sampled values of the column that has this role."""
         return self.peek.sample[self.roles[role].value]
 
+    def told_by(self, clock: Clock) -> Self:
+        """The same file, its times read by this clock."""
+        time = self.roles["timestamp"]
+        evidence = time.evidence.replace(self.clock.name, clock.name)
+        return replace(self, clock=clock, roles=self.roles | {"timestamp": replace(time, evidence=evidence)})
+
 
 def find_logs(peeks: list[Peek], given: Overrides) -> list[LogFile]:
     """The files with who, what and when that have the columns of the first such file.
@@ -69,7 +76,16 @@ def find_logs(peeks: list[Peek], given: Overrides) -> list[LogFile]:
     if not logs:
         raise MissingColumnError("\n".join(str(one) for one in tried))
     wanted = {guess.value for guess in logs[0].roles.values()}
-    return [log for log in logs if wanted <= set(log.peek.columns)]
+    return _read_alike([log for log in logs if wanted <= set(log.peek.columns)])
+
+
+def _read_alike(logs: list[LogFile]) -> list[LogFile]:
+    """With one clock for times of one type, as ingest reads them: other days settle what one day leaves open."""
+    columns = [log.values("timestamp") for log in logs]
+    if len(logs) == 1 or len({column.dtype for column in columns}) > 1:
+        return logs
+    clock = best(pd.concat(columns, ignore_index=True))
+    return [log.told_by(clock) for log in logs]
 
 
 def _log(peek: Peek, given: Overrides) -> LogFile | str:
