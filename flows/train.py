@@ -12,6 +12,8 @@ from flows.stages import Graph, Runner, stale
 from flows.summary import Leaderboard, PeakMemory, Summary
 from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
+from tierrec_core.registry import check_kinds
+from tierrec_core.settings import read_settings
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -32,6 +34,7 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
     """
     began, layout = time.monotonic(), Layout(root)
     with PeakMemory() as memory:
+        check_kinds(read_settings(layout.params).models)
         graph = Graph.read(root)
         todo = graph.affected(stale(root))
         if only is not None:

@@ -23,6 +23,7 @@ def command(folder: Path, *arguments: str, timeout: float = 300) -> subprocess.C
 def _init(folder: Path) -> Path:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     command(folder, "dvc", "init", "-q").check_returncode()
+    shutil.copy(ROOT / ".dvcignore", folder)
     return folder
 
 

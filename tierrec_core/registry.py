@@ -23,12 +23,19 @@ KINDS: Mapping[str, str] = {
 }
 
 
+def check_kinds(models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise SettingsError, naming the nearest kind that exists, unless all blocks are of known kinds."""
+    for block, options in models.items():
+        name = str(options.get("kind", block))
+        if name not in KINDS:
+            near = difflib.get_close_matches(name, KINDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KINDS)}"
+            raise SettingsError(f"params.yaml: models.{block}: kind {name!r} is unknown; {hint}")
+
+
 def kind(name: str) -> type[Recommender]:
     """The class of a kind. Raises SettingsError naming the nearest kind that exists."""
-    if name not in KINDS:
-        near = difflib.get_close_matches(name, KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KINDS)}"
-        raise SettingsError(f"params.yaml: models: kind {name!r} is unknown; {hint}")
+    check_kinds({name: {}})
     module, _, attribute = KINDS[name].partition(":")
     return cast("type[Recommender]", getattr(importlib.import_module(module), attribute))
 

@@ -201,17 +201,17 @@ class Blend(Params):
 
     objective: Literal["binary", "lambdarank"] = "lambdarank"
     attributes: tuple[str, ...] = ("category", "brand")
-    num_trees: PositiveInt = 200
+    num_trees: PositiveInt = 300
     num_seeds: PositiveInt = 1
-    learning_rate: PositiveFloat = 0.05
-    num_leaves: Annotated[int, Field(ge=2)] = 31
+    learning_rate: PositiveFloat = 0.04
+    num_leaves: Annotated[int, Field(ge=2)] = 15
     min_data_in_leaf: PositiveInt = 50
-    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.3
     negative_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     l2: Annotated[float, Field(ge=0)] = 1.0
     truncation: PositiveInt = 20
-    max_bin: Annotated[int, Field(ge=2, le=255)] = 127
+    max_bin: Annotated[int, Field(ge=2, le=255)] = 63
     num_threads: PositiveInt = 2
 
 

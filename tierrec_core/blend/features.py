@@ -191,7 +191,7 @@ def _sum(values: FloatArray | BoolArray, start: IntArray) -> FloatArray:
 
 def _codes(column: pd.Series) -> IntArray:
     """A code for each distinct value; a missing one is a value of its own."""
-    return pd.factorize(column.fillna("unknown").astype(str), sort=True)[0].astype(np.int64)
+    return pd.factorize(column.astype("string").fillna("unknown").astype(str), sort=True)[0].astype(np.int64)
 
 
 def _floats(column: pd.Series) -> FloatArray:
