@@ -185,8 +185,10 @@ class Interactions:
 
     def pairs(self) -> tuple[IntArray, IntArray]:
         """The distinct (user, item) pairs, in order of (user, item): two arrays [P]."""
-        code = np.unique(self.user.astype(np.int64) * self.num_items + self.item)
-        return code // self.num_items, code % self.num_items
+        met = self.matrix()
+        met.sort_indices()
+        user = np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(met.indptr))
+        return user, met.indices.astype(np.int64)
 
 
 def to_days(timestamps: pd.Series) -> FloatArray:

@@ -207,7 +207,7 @@ class Blend(Params):
     num_leaves: Annotated[int, Field(ge=2)] = 15
     min_data_in_leaf: PositiveInt = 50
     feature_share: Annotated[float, Field(gt=0, le=1)] = 0.3
-    negative_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    negative_share: Annotated[float, Field(gt=0, le=1)] = 0.15
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     l2: Annotated[float, Field(ge=0)] = 1.0
     truncation: PositiveInt = 20

@@ -36,7 +36,7 @@ class ColdStart:
         """prior_weight scales the learned precision; shrinkage counts as that many users of the whole population."""
 
         factors: PositiveInt = 32
-        iterations: PositiveInt = 6
+        iterations: PositiveInt = 4
         l2: PositiveFloat = 5.0
         confidence: PositiveFloat = 2.0
         prior_weight: PositiveFloat = 0.1
