@@ -81,6 +81,22 @@ def receipts(truth, folder):
     return told, ["sales.tsv", "products.csv", "people.csv"]
 
 
+def nameless(truth, folder):
+    """Columns whose names say nothing: who acts is told by bursts, what is acted on by its variety."""
+    visits = truth.assign(visit=np.arange(ROWS) // 3)
+    first = visits.groupby("visit")[["user_id", "timestamp"]].transform("first")
+    told = truth.assign(
+        user_id="p" + (first["user_id"] % 12).astype(str),
+        item_id="x" + truth["item_id"].astype(str),
+        timestamp=first["timestamp"] + pd.to_timedelta(np.arange(ROWS) % 3, unit="min"),
+    )
+    kinds = {"view": "look", "cart": "to_cart", "purchase": "paid"}
+    log = pd.DataFrame({"a": told["timestamp"], "b": told["item_id"], "c": told["user_id"]})
+    log["d"], log["e"] = told["event"].map(kinds), 0.5 + truth["item_id"]
+    log.to_csv(folder / "log.csv", index=False)
+    return told, ["log.csv"]
+
+
 def ingested(folder, arguments):
     """The project after `tierrec init` and the stage ingest."""
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
@@ -104,7 +120,7 @@ def ordered(frame):
     return told.sort_values(["timestamp", *names], ignore_index=True)
 
 
-@pytest.mark.parametrize("shape", [german, american, warehouse, receipts])
+@pytest.mark.parametrize("shape", [german, american, warehouse, receipts, nameless])
 def test_the_true_events_are_found(shape, truth, tmp_path):
     told, arguments = shape(truth, tmp_path)
     layout = ingested(tmp_path, arguments)

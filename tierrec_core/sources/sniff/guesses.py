@@ -40,12 +40,15 @@ _SYNONYMS = {
 
 _EVENT_SYNONYMS = {
     "impression": "impression impressions show shown display exposure",
-    "view": "view views pageview page_view pv product_view view_item detail detail_view item_view visit ansicht",
+    "view": """view views viewed look looked see seen browse pageview page_view pv product_view view_item
+        detail detail_view item_view visit ansicht""",
     "click": "click clicks clk tap klick",
     "favourite": "favourite favorite fav like liked wishlist add_to_wishlist bookmark save merkliste",
-    "cart": "cart add_to_cart addtocart basket add_to_basket atc add warenkorb in_den_warenkorb",
+    "cart": """cart add_to_cart addtocart to_cart in_cart put_in_cart basket to_basket add_to_basket atc add
+        warenkorb in_den_warenkorb""",
     "rating": "rating rate review stars bewertung",
-    "purchase": "purchase purchased buy bought order ordered transaction checkout sale conversion kauf bestellung",
+    "purchase": """purchase purchased buy bought paid pay order ordered transaction checkout sale conversion kauf
+        bestellung""",
     "redeem": "redeem redeemed redemption coupon_redemption eingeloest",
 }
 

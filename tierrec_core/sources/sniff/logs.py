@@ -10,6 +10,7 @@ from pydantic import Field
 from tierrec_core.errors import MissingColumnError
 from tierrec_core.settings import Params
 from tierrec_core.sources.clocks import Clock, best
+from tierrec_core.sources.sniff import usage
 from tierrec_core.sources.sniff.guesses import Guess, by_name, content, event_column, time_column
 from tierrec_core.sources.sniff.peek import Peek
 
@@ -114,10 +115,21 @@ def _log(peek: Peek, given: Overrides) -> LogFile | str:
         if role not in roles and (guess := by_name(role, peek, taken)):
             roles[role] = guess
             taken.add(guess.value)
+    _tell_by_usage(peek, roles, clock, taken)
     for role, meaning in (("user", "who acted"), ("item", "what it was done to")):
         if role not in roles:
             return _missing(peek, role, f"a column that says {meaning}")
     return LogFile(peek, roles, clock)
+
+
+def _tell_by_usage(peek: Peek, roles: dict[str, Guess], clock: Clock, taken: set[str]) -> None:
+    """Find user and item by how values recur where no name told them."""
+    if "user" not in roles and (user := usage.user_column(peek, roles["timestamp"].value, clock, taken)):
+        roles["user"] = user
+        taken.add(user.value)
+    if "item" not in roles and (item := usage.item_column(peek, taken)):
+        roles["item"] = item
+        taken.add(item.value)
 
 
 def _read_time(peek: Peek, roles: dict[str, Guess], taken: set[str]) -> Clock | None:
