@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser run test test-unit test-slow check format serve clean
+.PHONY: help setup browser postgres run test test-unit test-slow bench-serving check format serve clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ setup: $(STAMP)  ## make .venv and install everything
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==$$(sed -n 's/^torch==//p' constraints.txt)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,postgres,dev]'
 	touch $@
 
 run: $(STAMP)  ## data -> models -> tested Bento
@@ -34,7 +34,14 @@ browser:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null 2>&1; } || \
 	  echo "chromium is missing and could not be installed: browser tests will fail; install chromium" >&2
 
-test: $(STAMP) browser  ## all tests but the slow ones
+# Tests of the feedback store want a PostgreSQL server's programs.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { [ "$$(id -u)" = 0 ] && \
+	  command -v apt-get >/dev/null && apt-get update -qq >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null 2>&1; } || \
+	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
+
+test: $(STAMP) browser postgres  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
 
 test-unit: $(STAMP)  ## the tests that take seconds
@@ -42,6 +49,9 @@ test-unit: $(STAMP)  ## the tests that take seconds
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+bench-serving: $(STAMP) postgres  ## measure the service beside a bare one: tests/benchmarks/serving.json
+	$(BIN)/python -m tests.benchmarks.serving
 
 check: $(STAMP)  ## lint, format, types, layers, stage dependencies
 	$(BIN)/ruff check .

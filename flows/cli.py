@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.experiment_cli import experiments
+from flows.release_cli import app as releases
+from flows.review_cli import app as review
+from flows.transfer_cli import export, import_
 from tierrec_core.errors import ArtifactError, TierRecError
 from tierrec_core.layout import Layout
 
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
     from tierrec_core.sources.sniff import Guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(releases)
+app.add_typer(review, name="review")
+app.command()(experiments)
+app.command()(export)
+app.command("import")(import_)
 _INTERRUPTED = 130
 
 
@@ -141,6 +150,9 @@ def recommend(
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond this machine only with API keys.")
+    ] = "127.0.0.1",
 ) -> None:
     """Serve the packaged Bento until Ctrl-C.
 
@@ -148,7 +160,25 @@ def serve(
     """
     from services.serve import run_server
 
-    run_server(_layout(), port, workers)
+    run_server(_layout(), port, workers, host)
+
+
+@app.command()
+def batch(
+    folder: Annotated[Path, typer.Argument(help="Where the Parquet parts go.")],
+    task: Annotated[str, typer.Option(help="next or discovery.")] = "next",
+    k: Annotated[int, typer.Option("-k", min=1, help="Items a user.")] = 20,
+) -> None:
+    """Write the lists of all users to Parquet, part by part; started again, it continues.
+
+    Example: tierrec batch lists --task discovery -k 20
+    """
+    from services.release import fingerprint
+    from tierrec_core.batch import write_lists
+    from tierrec_core.bundle import Bundle
+
+    bundle = _layout().bundle
+    write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, tell=print)
 
 
 @app.command()

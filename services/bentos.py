@@ -11,6 +11,8 @@ from services import build, recommender
 from services.build import Recipe
 from services.contents import Contents, provenance
 from services.release import FILE
+from services.releases import FILE as POINTER
+from services.releases import Pointer
 from tierrec_core.errors import StageError
 from tierrec_core.layout import Layout
 
@@ -62,4 +64,10 @@ def _recipe(layout: Layout, contents: Contents, keep: int) -> Recipe:
         labels=dict(contents.labels) | provenance(layout),
         include=(*contents.code, FILE),
         keep=keep,
+        spared=_in_use(layout.serving / POINTER),
     )
+
+
+def _in_use(pointer: Path) -> frozenset[str]:
+    """Tags that a pointer names, if there is one."""
+    return Pointer.read(pointer).in_use if pointer.exists() else frozenset()

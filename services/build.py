@@ -16,7 +16,10 @@ from tierrec_core.settings import Params
 
 
 class Recipe(Params):
-    """What to build. bundle: the folder to pack; keep: how many Bentos of this name stay in the store."""
+    """What to build. bundle: the folder to pack.
+
+    keep: how many Bentos of this name stay in the store; spared: tags that stay however old they are
+    """
 
     service: str
     release: Release
@@ -25,6 +28,7 @@ class Recipe(Params):
     labels: dict[str, str]
     include: tuple[str, ...]
     keep: int
+    spared: frozenset[str] = frozenset()
 
 
 def main(path: Path) -> None:
@@ -73,14 +77,15 @@ def _add_bento(recipe: Recipe) -> None:
 
 
 def _prune(recipe: Recipe) -> None:
-    """Keep the newest Bentos, the one just asked for among them, and the models that they use."""
+    """Keep the newest Bentos, the one just asked for and those in use among them, and the models that they use."""
     name, model = (tag.partition(":")[0] for tag in (recipe.release.bento, recipe.release.model))
     bentos = sorted(bentoml.list(name), key=lambda bento: bento.info.creation_time, reverse=True)
-    wanted = [bento for bento in bentos if str(bento.tag) == recipe.release.bento]
-    others = [bento for bento in bentos if str(bento.tag) != recipe.release.bento]
-    kept = wanted + others[: recipe.keep - 1]
-    for bento in others[recipe.keep - 1 :]:
+    wanted = {recipe.release.bento, *recipe.spared}
+    others = [bento for bento in bentos if str(bento.tag) not in wanted]
+    room = max(recipe.keep - (len(bentos) - len(others)), 0)
+    for bento in others[room:]:
         bentoml.delete(str(bento.tag))
+    kept = [bento for bento in bentos if str(bento.tag) in wanted] + others[:room]
     used = {str(info.tag) for bento in kept for info in bento.info.all_models}
     for stored in bentoml.models.list(model):
         if str(stored.tag) not in used:

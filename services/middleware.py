@@ -6,11 +6,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.schemas import Problem
 
-_JSON = "application/json"
+_JSON, _NDJSON = "application/json", "application/x-ndjson"
 
 
 class JsonOnly:
-    """Answers 415 to a POST whose content type is given and not JSON; BentoML would end some of these in 500."""
+    """Answers 415 to a POST whose content type is given and not JSON; BentoML would end some of these in 500.
+
+    An import is JSON line by line.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -19,8 +22,9 @@ class JsonOnly:
         """Pass the request on, or refuse it."""
         answer: ASGIApp = self.app
         if scope["type"] == "http" and scope["method"] == "POST":
-            kind = Headers(scope=scope).get("content-type", _JSON).partition(";")[0].strip().lower()
-            if kind != _JSON:
-                problem = Problem(error=f"content-type: {kind!r} is not understood; send {_JSON}")
+            wanted = _NDJSON if scope["path"].startswith("/import/") else _JSON
+            kind = Headers(scope=scope).get("content-type", wanted).partition(";")[0].strip().lower()
+            if kind != wanted:
+                problem = Problem(error=f"content-type: {kind!r} is not understood; send {wanted}")
                 answer = JSONResponse(problem.model_dump(), status_code=415)
         await answer(scope, receive, send)

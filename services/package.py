@@ -2,16 +2,22 @@
 
 from services import bentos, smoke
 from services.contents import Contents
-from tierrec_core import artifacts
+from tierrec_core import artifacts, pack
+from tierrec_core.blend import Candidates
+from tierrec_core.campaigns import Campaigns
+from tierrec_core.churn import Churn
+from tierrec_core.contracts import EXPOSURES, ITEMS
 from tierrec_core.errors import ArtifactError
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.assembly import assemble
+from tierrec_core.stages.inputs import read_split
 
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write the bundle and bento.json, which is there only if the served lists are the judged ones."""
-    assemble(layout, settings).save(layout.bundle)
+    write_bundle(layout, settings)
+    print("package: lists, factors and tables of all users are precomputed", flush=True)
     contents = Contents.gather(layout, settings)
     tag = bentos.make(layout, contents)
     print(f"package: built {tag}")
@@ -27,6 +33,29 @@ def run(layout: Layout, settings: Settings) -> None:
     )
     for task, count in report.items():
         print(f"package {task}: {count['identical']} of {count['users']} served lists are the judged ones")
+
+
+def write_bundle(layout: Layout, settings: Settings) -> None:
+    """All models, and beside them what is precomputed of every known user."""
+    bundle = assemble(layout, settings)
+    bundle.save(layout.bundle)
+    pack.write(bundle, _beside(layout), settings.serving, layout.bundle / pack.FOLDER)
+
+
+def _beside(layout: Layout) -> pack.Beside:
+    """What the stages churn and campaigns made, and the frames that describe items and promotions."""
+    judged, log = artifacts.read_json(layout.churn_report), read_split(layout)
+    return pack.Beside(
+        churn=artifacts.load(Churn, layout.churn),
+        calibration_error=judged.get("test", {}).get("all", {}).get("model", {}).get("ece"),
+        campaigns=artifacts.load(Campaigns, layout.campaigns),
+        items=artifacts.read_frame(layout.raw_items, ITEMS),
+        exposures=artifacts.read_frame(layout.raw_exposures, EXPOSURES),
+        candidates={
+            task: artifacts.load(Candidates, layout.candidates(log.of(task, "test")[0].name))
+            for task in log.tasks
+        },
+    )
 
 
 def ensure(layout: Layout, settings: Settings) -> str:

@@ -1,15 +1,17 @@
-"""The BentoML service: one process kind, async handlers, the heavy work in threads."""
+"""The BentoML service: one process kind that mounts the application and opens the shops."""
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bentoml
-from starlette.responses import JSONResponse
+from fastapi import FastAPI
 
-from services.middleware import JsonOnly
 from services.release import BUNDLE, Release
-from services.schemas import Answer, Info, Problem, RecommendRequest
-from tierrec_core.errors import DataError, TierRecError
+from tierrec_core.errors import TierRecError
+
+if TYPE_CHECKING:
+    from services.model import Model
 
 SERVICE = "tierrec"
 _ROOT = Path(__file__).parents[1]
@@ -19,23 +21,29 @@ _ONE_THREAD = [
 ]
 _TIMEOUT = 30  # seconds
 
+application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # furnished when a worker starts
+
 
 @bentoml.service(
     name=SERVICE,
     workers=1,
     traffic={"timeout": _TIMEOUT},
     logging={"access": {"enabled": False}},
+    metrics={"enabled": False},  # BentoML's would have a series for each path, and so for each user id
     envs=_ONE_THREAD,
 )
+@bentoml.asgi_app(application, path="/")
 class Recommender:
-    """Lists of products for known users, unknown users and visitors, with reasons."""
+    """Lists for every surface of every shop, with reasons; and whatever happens in the shops."""
 
     def __init__(self) -> None:
-        from services.engine import Engine  # heavy; building and starting a Bento need none of it
+        from services.app import furnish  # heavy; building and starting a Bento need none of it
+        from services.shops import Shops, ShopsSettings
 
-        release = Release.read(_ROOT)
-        self.engine = Engine.load(release, _bundle(release))
-        self.engine.answer(RecommendRequest(explain=True))
+        own = Release.read(_ROOT)
+        settings = ShopsSettings.from_environment()
+        self.shops = Shops.open(settings, _load, own.bento)
+        furnish(application, self.shops, settings.limits)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -47,21 +55,23 @@ class Recommender:
         except TierRecError as error:
             raise SystemExit(f"error: {error}") from error
 
-    @bentoml.api(output_spec=Answer)  # type: ignore[untyped-decorator]
-    async def recommend(self, request: RecommendRequest, /) -> Answer | JSONResponse:
-        """The first k items for a user or a visitor."""
-        try:
-            return await asyncio.to_thread(self.engine.answer, request)
-        except DataError as error:
-            return JSONResponse(Problem(error=str(error)).model_dump(), status_code=400)
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Write what is waiting."""
+        self.shops.close()
 
-    @bentoml.api  # type: ignore[untyped-decorator]
-    async def info(self) -> Info:
-        """What is being served: version, tasks and labels."""
-        return self.engine.info()
+    async def __is_ready__(self) -> bool:
+        """Whether every shop has a model, and its store answers."""
+        return await asyncio.to_thread(self.shops.is_ready)
 
 
-Recommender.add_asgi_middleware(JsonOnly)  # type: ignore[attr-defined]
+def _load(tag: str) -> "Model":
+    """The model of any Bento in the store; our own lies beside this code."""
+    from services.model import Model
+
+    own = Release.read(_ROOT)
+    release = own if tag == own.bento else Release.read(Path(bentoml.get(tag).path_of("src")))
+    return Model(release, _bundle(release))
 
 
 def _bundle(release: Release) -> Path:

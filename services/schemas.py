@@ -1,54 +1,83 @@
-"""What goes over the wire: typed requests and answers with their limits; the OpenAPI page shows them."""
+"""What goes in and out of the service: names, examples and limits of its OpenAPI page."""
 
-from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
+from services.surfaces import Ladder
+
+ID_LENGTH, NO_NUL = 256, "^[^\\x00]+$"
+Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
 Ids = Annotated[tuple[Id, ...], Field(max_length=1000)]
+Attribute = str | float | bool | None
+Filter = Annotated[
+    str,
+    Field(
+        max_length=2000,
+        description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').",
+    ),
+]
+Cursor = Annotated[
+    str,
+    Field(max_length=32_768, description="From the answer before: the next page, with nothing twice."),
+]
 
 
-class AnswerPath(StrEnum):
-    """Who ranked an answer: the blend, or a prior that needs no history."""
+class Body(BaseModel):
+    """Frozen, closed, and silent about values: they may be a person's id, and messages are logged."""
 
-    BLEND = "blend"
-    COLD = "cold"
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class RecommendRequest(BaseModel):
-    """Somebody who wants a list: a user of the log by id, or a visitor by what they took, oldest first.
+class Context(Body):
+    """What is known of the moment. basket: what lies in the cart now; attributes: segments that rules ask for."""
 
-    Neither is an empty history; a user_id that the log does not know counts as one.
-    """
-
-    # Messages and logs must not repeat what was sent: it may be a person's id.
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        json_schema_extra={"example": {"user_id": "1053", "k": 5, "explain": True}},
+    basket: Ids = Field((), description="Item ids in the cart; they are folded in and not shown.")
+    attributes: dict[Id, Attribute] = Field(
+        default_factory=dict, max_length=50, description="Facts of this visit, such as {'device': 'app'}."
     )
 
-    user_id: Id | None = Field(None, description="A user of the log.")
+
+class RecommendRequest(Body):
+    """Somebody who wants a list: a user by id, or a visitor by what they took, oldest first.
+
+    Neither is an empty history; a user_id that nobody knows counts as one.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"example": {"user_id": "1053", "k": 5, "explain": True}})
+
+    user_id: Id | None = Field(None, description="A user of the log, or one who was posted.")
     history: Ids | None = Field(None, description="Item ids of a visitor, oldest first.")
-    surface: Literal["products"] = Field("products", description="Where the list is shown.")
+    surface: Literal["products", "ads", "campaigns", "onboarding", "rank"] = Field(
+        "products", description="Where the list is shown."
+    )
     task: Literal["next", "discovery"] | None = Field(
         None, description="next: with items met before; discovery: without. None = the package's default."
     )
-    k: int = Field(10, ge=1, le=100, description="How many items.")
+    k: int | None = Field(None, ge=1, le=100, description="How many items; 10, or all for the surface rank.")
+    items: Ids | None = Field(None, description="What to sort; for the surface rank, and only there.")
+    context: Context = Field(default_factory=Context, description="What is known of the moment.")
     exclude: Ids = Field((), description="Item ids that must not be in the answer.")
+    filter: Filter | None = Field(None)
+    cursor: Cursor | None = Field(None)
     explain: bool = Field(False, description="Give the reasons for each item.")
 
+    @property
+    def wanted(self) -> int:
+        """How many items to answer with."""
+        return self.k or (10 if self.items is None else len(self.items))
+
     @model_validator(mode="after")
-    def _one_history(self) -> Self:
+    def _consistent(self) -> Self:
         if self.user_id is not None and self.history is not None:
             raise ValueError("user_id and history are both given; give one")
+        if (self.items is not None) != (self.surface == "rank"):
+            raise ValueError("items are for the surface rank, which needs them")
         return self
 
 
 class Item(BaseModel):
-    """One item of a list. reasons add up to the score, before the policy, strongest first; only with explain."""
+    """One item of a list. reasons add up to the blend's score, strongest first; only with explain."""
 
     item_id: str
     title: str
@@ -56,16 +85,169 @@ class Item(BaseModel):
     reasons: dict[str, float] | None = None
 
 
+class Fallback(BaseModel):
+    """Which rung of the ladder should have answered, and why it did not."""
+
+    wanted: Ladder
+    reason: str
+
+
 class Answer(BaseModel):
-    """A list, best first, shorter than k when the catalogue has no more; and how it came to be."""
+    """A list, best first, shorter than k when there is nothing more; and how it came to be."""
 
     items: list[Item]
-    path: AnswerPath
+    path: Ladder
+    fallback: Fallback | None = None
+    surface: str
+    task: str
     tier: str
     known_user: bool
-    task: str
     model_version: str
+    experiment: str | None = None
+    variant: str | None = None
     request_id: str
+    cursor: str | None = None
+
+
+class SearchRequest(Body):
+    """Words that somebody typed; with a user_id the hits are ordered by their interests too."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"query": "choclate cookies", "user_id": "1053"}})
+
+    query: str = Field(min_length=1, max_length=200, description="What was typed; small typos do no harm.")
+    user_id: Id | None = Field(None, description="Whose interests count.")
+    k: int = Field(10, ge=1, le=100, description="How many items.")
+    exclude: Ids = Field((), description="Item ids that must not be in the answer.")
+    filter: Filter | None = Field(None)
+    cursor: Cursor | None = Field(None)
+    context: Context = Field(default_factory=Context)
+
+
+class SimilarRequest(Body):
+    """An item whose like is wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"item_id": "1082185", "k": 5}})
+
+    item_id: Id
+    user_id: Id | None = Field(None, description="Whose interests count among equals.")
+    k: int = Field(10, ge=1, le=100)
+    exclude: Ids = Field(())
+    filter: Filter | None = Field(None)
+    cursor: Cursor | None = Field(None)
+    context: Context = Field(default_factory=Context)
+
+
+class EventIn(Body):
+    """Something that a user did. key makes a retried post harmless: the same key counts once."""
+
+    key: Id = Field(description="Unique for the event, made by the sender.")
+    user_id: Id
+    item_id: Id
+    event: Literal["impression", "view", "click", "favourite", "cart", "rating", "purchase", "redeem"]
+    timestamp: AwareDatetime | None = Field(None, description="When; now where it is left out.")
+    value: float | None = Field(None, ge=0, allow_inf_nan=False, description="Money paid, or stars.")
+    quantity: float | None = Field(None, allow_inf_nan=False, description="Pieces; negative for a return.")
+    session_id: Id | None = None
+    channel: Id | None = None
+    request_id: Id | None = Field(None, description="The answer that showed the item.")
+
+
+class EventBatch(Body):
+    """Events in any order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"events": [{"key": "e-1", "user_id": "1053", "item_id": "1082185", "event": "view"}]}
+        }
+    )
+
+    events: Annotated[tuple[EventIn, ...], Field(min_length=1, max_length=1000)]
+
+
+class Acknowledged(BaseModel):
+    """What is safely stored now. duplicates had a key that was stored before."""
+
+    accepted: int
+    duplicates: int
+
+
+class ItemIn(Body):
+    """An item to be served from now on, or new facts of one; filters and rules may ask for its attributes."""
+
+    item_id: Id
+    title: str | None = Field(None, max_length=500)
+    category: str | None = Field(None, max_length=200)
+    brand: str | None = Field(None, max_length=200)
+    price: float | None = Field(None, ge=0, allow_inf_nan=False)
+    stock: float | None = Field(None, allow_inf_nan=False, description="0 or less hides the item.")
+    available_from: AwareDatetime | None = None
+    available_until: AwareDatetime | None = None
+    on_promotion: bool | None = Field(None, description="Whether the surface ads may show it.")
+    attributes: dict[Id, Attribute] = Field(default_factory=dict, max_length=100)
+
+
+class ItemBatch(Body):
+    """Items to add or to change."""
+
+    items: Annotated[tuple[ItemIn, ...], Field(min_length=1, max_length=1000)]
+
+
+class UserIn(Body):
+    """A user to be known from now on; attributes are segments for rules and audits, never a model's input."""
+
+    user_id: Id
+    attributes: dict[Id, Attribute] = Field(default_factory=dict, max_length=100)
+
+
+class UserBatch(Body):
+    """Users to add or to change."""
+
+    users: Annotated[tuple[UserIn, ...], Field(min_length=1, max_length=1000)]
+
+
+class TierAnswer(BaseModel):
+    """What is known of a user: tier, share of interest by layer, and the risk that they do not come back."""
+
+    tier: str
+    known_user: bool
+    interests: dict[str, float]
+    churn_risk: float | None = Field(
+        description="Probability of no purchase in the next churn_days, calibrated."
+    )
+    churn_days: float | None
+    churn_calibration_error: float | None = Field(
+        description="Expected calibration error on the test window."
+    )
+    model_version: str
+
+
+class Erasure(BaseModel):
+    """Rows that were deleted; from now on the user is unknown, also to the model."""
+
+    events: int
+    impressions: int
+    users: int
+
+
+class Explained(BaseModel):
+    """One item that was shown, and what speaks for it now, strongest first."""
+
+    item_id: str
+    title: str
+    reasons: dict[str, float]
+
+
+class Explanation(BaseModel):
+    """How an answer came to be: its rung, why it was not a better one, and the reasons for each item."""
+
+    request_id: str
+    surface: str
+    path: Ladder
+    fallback: str | None = Field(description="Why a better rung did not answer; null where the best one did.")
+    model_version: str
+    experiment: str | None = None
+    variant: str | None = None
+    items: list[Explained]
 
 
 class Info(BaseModel):
@@ -84,4 +266,4 @@ class Problem(BaseModel):
     """Why a request was refused, in the shape that a refused field has too."""
 
     error: str
-    detail: list[dict[str, str]] = []
+    detail: list[dict[str, Any]] = []

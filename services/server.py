@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from services.bentos import environment
+from services.files import FOLDER_VARIABLE
 from services.recommender import SERVICE
 from tierrec_core.errors import StageError
 
@@ -75,15 +76,26 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, tag: str, *, port: int = 0, workers: int = 1, quiet: bool = False
+    home: Path,
+    tag: str,
+    *,
+    folder: Path | None = None,
+    host: str = HOST,
+    port: int = 0,
+    workers: int = 1,
+    quiet: bool = False,
 ) -> Iterator[Server]:
     """The Bento, ready to answer; port 0 takes a free one. quiet keeps what it says for an error message.
+
+    folder: the shop's state; without one it is thrown away when the server stops
 
     The server stays in our process group, so that whoever kills the group leaves none behind.
     Raises StageError when it ends or is not ready in time.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
-        server = _start(_own_home(home, Path(scratch)), tag, port or _free_port(), workers, quiet)
+        own_home = _own_home(home, Path(scratch))
+        state = folder.resolve() if folder else Path(scratch) / "serving"
+        server = _start(own_home, tag, (host, port or _free_port()), workers, state, quiet)
         try:
             server.wait_ready()
             yield server
@@ -111,16 +123,17 @@ def _own_home(home: Path, scratch: Path) -> Path:
     return scratch
 
 
-def _start(home: Path, tag: str, port: int, workers: int, quiet: bool) -> Server:
+def _start(home: Path, tag: str, address: tuple[str, int], workers: int, folder: Path, quiet: bool) -> Server:
     log = home / "server.log" if quiet else None
-    address = ["--host", HOST, "--port", str(port)]
+    host, port = address
     overrides = json.dumps({"services": {SERVICE: {"workers": workers}}})
+    told = {"BENTOML_CONFIG_OVERRIDES": overrides, FOLDER_VARIABLE: str(folder)}
     with contextlib.ExitStack() as files:
         sink = files.enter_context(log.open("w")) if log else None
         process = psutil.Popen(
-            [sys.executable, "-m", "bentoml", "serve", tag, *address],
+            [sys.executable, "-m", "bentoml", "serve", tag, "--host", host, "--port", str(port)],
             cwd=home,  # not the project: its code would be imported before the Bento's own
-            env=environment(home) | {"BENTOML_CONFIG_OVERRIDES": overrides},
+            env=environment(home) | told,
             stdout=sink,
             stderr=subprocess.STDOUT if sink else None,
         )

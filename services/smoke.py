@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import bentoml
+import httpx
 import numpy as np
 import pandas as pd
 
@@ -14,6 +14,7 @@ from tierrec_core.settings import Settings
 
 _EXAMPLES = 3
 _MAX_K = 100
+_SECONDS = 30
 
 
 def check(layout: Layout, settings: Settings, tag: str) -> dict[str, dict[str, int]]:
@@ -25,7 +26,7 @@ def check(layout: Layout, settings: Settings, tag: str) -> dict[str, dict[str, i
     expected = {
         task: read_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks
     }
-    with serving(layout.bento_home, tag, quiet=True) as server, bentoml.SyncHTTPClient(server.url) as client:
+    with serving(layout.bento_home, tag, quiet=True) as server, httpx.Client(base_url=server.url) as client:
         answers = {
             task: {user: _ask(client, task, user, k) for user in lists} for task, lists in expected.items()
         }
@@ -72,6 +73,8 @@ def explain(
     )
 
 
-def _ask(client: bentoml.SyncHTTPClient, task: str, user: str, k: int) -> list[str]:
-    answer = client.call("recommend", {"user_id": user, "task": task, "k": k})
-    return [item["item_id"] for item in answer["items"]]
+def _ask(client: httpx.Client, task: str, user: str, k: int) -> list[str]:
+    answer = client.post("/recommend", json={"user_id": user, "task": task, "k": k}, timeout=_SECONDS)
+    if answer.status_code != httpx.codes.OK:
+        raise GateError(f"package: user {user!r} got {answer.status_code}: {answer.text[:200]}")
+    return [item["item_id"] for item in answer.json()["items"]]

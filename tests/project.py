@@ -42,6 +42,8 @@ def synthetic_project(folder: Path) -> Path:
         shutil.copy(ROOT / name, folder)
     for room in ("tierrec_core", "monitoring", "services", "flows"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data" / "feedback").mkdir(parents=True)
+    (folder / "data" / "feedback" / ".gitkeep").touch()
     yaml = YAML()
     params = yaml.load((folder / "params.yaml").read_text())
     params["source"] = {"kind": "synthetic", "num_users": 150, "num_items": 80}

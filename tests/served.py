@@ -9,14 +9,18 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from flows.deps import rewrite
+from services.package import write_bundle
 from tests.conftest import make_events
 from tests.project import ROOT
 from tierrec_core import artifacts
-from tierrec_core.contracts import USERS
+from tierrec_core.contracts import EXPOSURES, USERS
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, read_settings
 
-MODELS = ("popularity", "repeat", "ease")
+MODELS = ("popularity", "repeat", "ease", "als")
+PROMOTED = ("i03", "i13", "i23")
+BEFORE = ("split", "tier", "churn", "campaigns")
+AFTER = ("retrieve", "blend", "evaluate")
 _WINDOWS = {"horizon_days": 14, "windows": 2, "step_days": 14}
 PARAMS: dict[str, Any] = {
     "split": {"by": {"kind": "time", "cut": 0.8}, "min_users_per_item": 2},
@@ -41,10 +45,34 @@ def judged_project(folder: Path, items: pd.DataFrame, **params: Any) -> tuple[La
     artifacts.write_frame(events, layout.prepared_events)
     artifacts.write_frame(items, layout.raw_items)
     artifacts.write_frame(USERS.conform(users, "tests"), layout.raw_users)
-    for stage in ("split", "tier", *(f"train {name}" for name in MODELS), "retrieve", "blend", "evaluate"):
+    artifacts.write_frame(_promotions(events), layout.raw_exposures)
+    for stage in (
+        "split",
+        "tier",
+        "churn",
+        "campaigns",
+        *(f"train {name}" for name in MODELS),
+        "retrieve",
+        "blend",
+        "evaluate",
+    ):
         module, *names = stage.split()
         importlib.import_module(f"tierrec_core.stages.{module}").run(layout, settings, *names)
     return layout, settings
+
+
+def _promotions(events: pd.DataFrame) -> pd.DataFrame:
+    """Three items are on display every week."""
+    weeks = pd.date_range(events["timestamp"].min().floor("D"), events["timestamp"].max(), freq="7D")
+    rows = [(item, week, 0.5, 0.0) for item in PROMOTED for week in weeks]
+    return EXPOSURES.conform(pd.DataFrame(rows, columns=["item_id", "week", "display", "mailer"]), "tests")
+
+
+def packed_bundle(folder: Path, items: pd.DataFrame, **params: Any) -> Path:
+    """The bundle of a judged project, with its pack: what a Bento carries as its model."""
+    layout, settings = judged_project(folder, items, **params)
+    write_bundle(layout, settings)
+    return layout.bundle
 
 
 def add_code(folder: Path) -> None:

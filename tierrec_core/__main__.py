@@ -9,7 +9,18 @@ from tierrec_core.errors import TierRecError
 from tierrec_core.layout import Layout
 from tierrec_core.settings import read_settings
 
-STAGES = ("ingest", "prepare", "split", "tier", "train", "retrieve", "blend", "evaluate")
+STAGES = (
+    "ingest",
+    "prepare",
+    "split",
+    "tier",
+    "churn",
+    "campaigns",
+    "train",
+    "retrieve",
+    "blend",
+    "evaluate",
+)
 
 
 def main(arguments: list[str]) -> int:

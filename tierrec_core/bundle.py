@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core import artifacts, registry
-from tierrec_core.blend import Blend, Candidates, retrieve
-from tierrec_core.contracts import ITEMS, IntArray
+from tierrec_core.blend import Blend, Candidates, retrieve, score_given
+from tierrec_core.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.errors import ArtifactError
 from tierrec_core.interactions import Interactions
 from tierrec_core.policy import Policy
@@ -32,10 +32,11 @@ class Surface(Params):
 
 @dataclass(frozen=True)
 class Known:
-    """What the bundle knows of everybody: histories as of the final snapshot, and the policy."""
+    """What the bundle knows of everybody: histories as of the final snapshot, policy, and what counts as success."""
 
     history: Interactions
     policy: Policy
+    target: tuple[str, ...] = ("purchase",)
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,19 @@ class Bundle:
         """All known users' histories, [U]."""
         return self.known.history
 
+    @property
+    def target(self) -> tuple[str, ...]:
+        """Names of the events that the models foretell."""
+        return self.known.target
+
     def history_of(self, user_id: str) -> Interactions | None:
         """One known user's history; None for a user whom the log does not know."""
         row = self._rows.get(user_id)
         return None if row is None else self.history.rows(np.array([row]))
 
-    def visitor(self, item_ids: Sequence[str]) -> Interactions:
-        """A history of somebody unknown, who took these items in this order; unknown items are left out."""
-        return Interactions.from_history(item_ids, self.history.items, self.history.now)
+    def visitor(self, item_ids: Sequence[str], events: str | Sequence[str] = "purchase") -> Interactions:
+        """A history of somebody unknown, who did this to these items in this order; unknown items are left out."""
+        return Interactions.from_history(item_ids, self.history.items, self.history.now, events)
 
     def tier_of(self, history: Interactions) -> str:
         """The tier of a history of one user."""
@@ -94,6 +100,30 @@ class Bundle:
         padded = np.full(table.shape, -np.inf)
         padded[table >= 0] = scores
         return policy.cap(rank_candidates(padded, table, k * _SPARE), k)
+
+    def rerank(
+        self,
+        task: str,
+        history: Interactions,
+        columns: IntArray,
+        states: Mapping[str, FloatArray] | None = None,
+    ) -> FloatArray:
+        """The blend's score, after the policy, of each given item column [C] for a history of one user, [C].
+
+        Columns are distinct, in any order; -1 is padding and scores -inf, as does what nobody may see. Ranks, which
+        the blend looks at, count among these items. states: States.row of this history, where it is kept.
+        """
+        order = np.argsort(columns, kind="stable")
+        order = order[columns[order] >= 0]
+        item, user = columns[order].astype(np.int32), np.zeros(len(order), np.int32)
+        given = score_given(self.models, history, item[None], states)
+        candidates = Candidates(user, item, {name: score[0] for name, score in given.items()})
+        blend = self.blends[task]
+        table = blend.context.table(history, candidates)
+        tier = table["tier"][:1].astype(np.int64)
+        scores = np.full(len(columns), -np.inf)
+        scores[order] = self.known.policy.adjust(blend.score_table(table, threads=1), user, item, tier)
+        return scores
 
     def explain(self, task: str, history: Interactions, columns: IntArray) -> list[dict[str, float]]:
         """For each item column [C] what each feature adds to its score, for a history of one user.

@@ -1,6 +1,6 @@
 """Users' histories as id-indexed arrays and sparse matrices: the only mapping between ids and rows or columns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -87,21 +87,25 @@ class Interactions:
 
     @classmethod
     def from_history(
-        cls, item_ids: Iterable[str], items: pd.Index, now: float, event: str = "purchase"
+        cls, item_ids: Iterable[str], items: pd.Index, now: float, events: str | Sequence[str] = "purchase"
     ) -> Self:
-        """One anonymous visitor who did `event` to each item in this order, one a minute up to `now`.
+        """One anonymous visitor who did this to each item in this order, one a minute up to `now`.
 
-        Items that the catalogue does not have are left out; an empty history has no events.
+        events: the name of all events, or of each. Items that the catalogue does not have are left out; an empty
+        history has no events.
         """
-        item = items.get_indexer(pd.Index(list(item_ids), dtype=object))
-        item = item[item >= 0].astype(np.int32)
+        ids = list(item_ids)
+        names = [events] * len(ids) if isinstance(events, str) else events
+        code = np.array([EVENT_CODES[name] for name in names], np.int8)
+        item = items.get_indexer(pd.Index(ids, dtype=object))
+        code, item = code[item >= 0], item[item >= 0].astype(np.int32)
         count = len(item)
         return cls(
             users=pd.Index([""], dtype=object),
             items=items,
             user=np.zeros(count, np.int32),
             item=item,
-            event=np.full(count, EVENT_CODES[event], np.int8),
+            event=code,
             day=now - np.arange(count, 0, -1) / 1440.0,
             value=np.zeros(count, np.float32),
             quantity=np.ones(count, np.float32),

@@ -94,6 +94,27 @@ class Layout:
         """Sizes, stability and transitions of the tiers."""
         return self.data / "tiers" / "report.json"
 
+    # churn and campaigns
+    @property
+    def churn(self) -> Path:
+        """Artefact: churn.Churn."""
+        return self.data / "churn" / "model"
+
+    @property
+    def churn_report(self) -> Path:
+        """How the churn risk did on the test's days, beside its baselines."""
+        return self.data / "churn" / "report.json"
+
+    @property
+    def campaigns(self) -> Path:
+        """Artefact: campaigns.Campaigns."""
+        return self.data / "campaigns" / "model"
+
+    @property
+    def campaigns_report(self) -> Path:
+        """How the campaign model did on the test's days, beside its baselines."""
+        return self.data / "campaigns" / "report.json"
+
     # train
     def models(self, name: str) -> Path:
         """Folder of one model's fits, one a snapshot."""
@@ -156,6 +177,11 @@ class Layout:
     def bento_home(self) -> Path:
         """BENTOML_HOME, outside of what a Bento packs."""
         return self.root / ".bentoml"
+
+    @property
+    def serving(self) -> Path:
+        """A shop's state: pointer, keys, rules, review, experiments, and the feedback store."""
+        return self.data / "serving"
 
     @property
     def runs(self) -> Path:

@@ -62,3 +62,23 @@ class Ranker(Recommender, Protocol):
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Scores of the candidate columns, [U, C] -> [U, C] float32; a candidate of -1 is padding."""
         ...
+
+
+@runtime_checkable
+class TwoStep(Recommender, Protocol):
+    """Scores given candidates of a history that is encoded already, without the rest of the catalogue.
+
+    What `encode` makes of a history can be kept, so that a known user costs only the second step.
+    """
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """All that scoring needs of each history beyond the history itself, [U, S]; S may be 0."""
+        ...
+
+    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray, /) -> FloatArray:
+        """Scores of the candidate columns [U, C] given the histories' states [U, S], [U, C] float32.
+
+        They are those of score_catalogue or score_candidates up to rounding; a candidate of -1 is padding and
+        scores -inf.
+        """
+        ...

@@ -30,7 +30,13 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class CompleteJourneySource(Params):
+class AnySource(Params):
+    """feedback: read also the events, items and users of the service's store that lie in data/feedback."""
+
+    feedback: bool = False
+
+
+class CompleteJourneySource(AnySource):
     """The Complete Journey grocery data that the `demo` extra installs."""
 
     kind: Literal["complete_journey"] = "complete_journey"
@@ -61,7 +67,7 @@ class ItemColumnMap(Params):
     price: str | None = None
 
 
-class FilesSource(Params):
+class FilesSource(AnySource):
     """One or more CSV or Parquet files with any column and event names.
 
     events maps the names in the files to ours; default_event is used where the files have no event column.
@@ -82,7 +88,7 @@ class FilesSource(Params):
     user_column: str = "user_id"
 
 
-class SyntheticSource(Params):
+class SyntheticSource(AnySource):
     """A made world whose tiers, interests and drift are known, for tests and demonstrations."""
 
     kind: Literal["synthetic"] = "synthetic"
@@ -232,6 +238,51 @@ class Policy(Params):
     blocked_items: tuple[str, ...] = ()
 
 
+class Boosting(Params):
+    """Boosted trees for a yes or a no (LightGBM)."""
+
+    num_trees: PositiveInt = 150
+    learning_rate: PositiveFloat = 0.05
+    num_leaves: Annotated[int, Field(ge=2)] = 7
+    min_data_in_leaf: PositiveInt = 100
+    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    l2: Annotated[float, Field(ge=0)] = 5.0
+    max_bin: Annotated[int, Field(ge=2, le=255)] = 63
+
+
+class Churn(Params):
+    """The chance of no target event in the next horizon_days, learned from moments step_days apart.
+
+    min_history_days: how much of the log lies before the oldest of them
+    l2: pulls the weights of the logistic regression to zero, against which the trees are tried
+    """
+
+    horizon_days: PositiveFloat = 28.0
+    step_days: PositiveFloat = 14.0
+    min_history_days: PositiveFloat = 56.0
+    l2: PositiveFloat = 1.0
+    trees: Boosting = Boosting()
+    bootstraps: PositiveInt = 1000
+
+
+class Campaigns(Params):
+    """The chance that a user redeems a coupon campaign in the next horizon_days, learned step_days apart.
+
+    category: what ITEMS calls a campaign; type_attribute: the column that says of which type it is
+    l2: pulls the weights of the logistic regression to zero; redemptions are few
+    cutoff: how many campaigns of a list are judged
+    """
+
+    category: str = "campaign"
+    type_attribute: str = "product_type"
+    horizon_days: PositiveFloat = 28.0
+    step_days: PositiveFloat = 14.0
+    l2: PositiveFloat = 10.0
+    cutoff: PositiveInt = 3
+    bootstraps: PositiveInt = 1000
+
+
 class Evaluate(Params):
     """How lists are judged."""
 
@@ -249,6 +300,23 @@ class Package(Params):
     smoke_users: PositiveInt = 50
 
 
+class Serving(Params):
+    """How the service answers from what the pipeline made.
+
+    shelf_depth: how many items of each known user's list are kept for rules and paging to choose from
+    behaviour: what an event is worth as a sign of interest, a purchase being 1; learned from the log where unset
+    fold_strength: how far fresh events move an item; 1 is the way from a list's end to its top
+    fold_of_target: how much of its weight a target event keeps then: who has bought wants it less, not more
+    fold_half_life_hours: after that time a fresh event counts half
+    """
+
+    shelf_depth: Annotated[int, Field(ge=20, le=1000)] = 200
+    behaviour: dict[Literal["view", "click", "favourite", "cart", "rating", "purchase", "redeem"], Share] = {}
+    fold_strength: PositiveFloat = 2.0
+    fold_of_target: Share = 0.05
+    fold_half_life_hours: PositiveFloat = 24.0
+
+
 class Settings(Params):
     """All of params.yaml. The blocks of `models` are checked by the registry, which knows the kinds."""
 
@@ -263,8 +331,11 @@ class Settings(Params):
     retrieve: Retrieve = Retrieve()
     blend: dict[Literal["next", "discovery"], Blend] = {}
     policy: Policy = Policy()
+    churn: Churn = Churn()
+    campaigns: Campaigns = Campaigns()
     evaluate: Evaluate = Evaluate()
     package: Package = Package()
+    serving: Serving = Serving()
 
     def blend_of(self, task: str) -> Blend:
         """The blend's settings for a task; the defaults where params.yaml has none."""

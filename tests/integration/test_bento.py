@@ -148,13 +148,14 @@ def test_unknown_user_and_empty_history_are_answered_alike(url: str) -> None:
         ({"k": 101}, "less than or equal to 100"),
         ({"kk": 1}, "Extra inputs are not permitted"),
         ({"user_id": "a", "history": []}, "both given; give one"),
-        ({"surface": "ads"}, "'products'"),
+        ({"surface": "walls"}, "'products'"),
         ([], "object"),
     ],
 )
 def test_bad_field_is_refused_and_told(url: str, body: object, said: str) -> None:
     answer = httpx.post(f"{url}/recommend", json=body)
     assert answer.status_code == 400
+    assert said in answer.json()["error"]
     assert said in answer.json()["detail"][0]["msg"]
 
 
@@ -168,11 +169,27 @@ def test_bad_body_is_refused_and_told(url: str) -> None:
 
 def test_probes_metrics_and_info(made: Layout, url: str) -> None:
     assert {httpx.get(f"{url}/{probe}").status_code for probe in ("livez", "readyz")} == {200}
-    assert "bentoml_service" in httpx.get(f"{url}/metrics").text
-    info, told = httpx.post(f"{url}/info").json(), artifacts.read_json(made.bento)
+    ask(url, {"user_id": "u59"})
+    metrics = httpx.get(f"{url}/metrics").text
+    assert 'tierrec_requests_total{path="blend",shop="default",status="200",surface="products"}' in metrics
+    assert "u59" not in metrics
+    info, told = httpx.get(f"{url}/info").json(), artifacts.read_json(made.bento)
     assert (info["bento"], info["model"], info["labels"]) == (told["tag"], told["model"], told["labels"])
     page = httpx.get(f"{url}/docs.json").json()
-    assert "/recommend" in page["paths"]
+    assert {"/recommend", "/search", "/events", "/users/{user_id}"} <= set(page["paths"])
+
+
+def test_what_one_worker_is_told_all_know(url: str) -> None:
+    assert ask(url, {"user_id": "newcomer"})["path"] == "cold"
+    for number in range(20):  # each on a connection of its own, and so on either worker
+        item = f"i1{number % 10}"
+        body = {"key": f"k{number}", "user_id": "newcomer", "item_id": item, "event": "cart"}
+        assert httpx.post(f"{url}/events", json={"events": [body]}).json() == {"accepted": 1, "duplicates": 0}
+        answer = ask(url, {"user_id": "newcomer", "k": 40})
+        assert (answer["path"], answer["known_user"]) == ("blend", True)
+        assert listed(answer)[0].startswith("i1")
+    assert httpx.delete(f"{url}/users/newcomer").json()["events"] == 20
+    assert {ask(url, {"user_id": "newcomer"})["path"] for _ in range(10)} == {"cold"}
 
 
 def test_many_at_once_get_what_each_gets_alone(made: Layout, url: str) -> None:

@@ -6,49 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core import registry
+from tests.bundles import BLOCKED, make_bundle
 from tierrec_core.artifacts import sha256
-from tierrec_core.blend import Blend, retrieve
-from tierrec_core.blend.blend import Context, Examples
-from tierrec_core.bundle import Bundle, Known, Surface
+from tierrec_core.bundle import Bundle
 from tierrec_core.errors import ArtifactError
-from tierrec_core.policy import Policy
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Blend as BlendSettings
-from tierrec_core.settings import Policy as PolicySettings
-from tierrec_core.settings import Retrieve
-
-KINDS = {"popularity": "popularity", "habit": "repeat", "ease": "ease"}
-BLOCKED = "i03"
+from tierrec_core.states import States
 
 
 @pytest.fixture(scope="module")
 def bundle(training: Training) -> Bundle:
-    cut = training.history.now - 30
-    past, later = training.history.before(cut), training.history.where(training.history.day >= cut)
-    models = {}
-    for name, kind in KINDS.items():
-        model, config = registry.configure(name, {"kind": kind})
-        models[name] = model.fit(training, config)
-    settings = Retrieve(own_items=20, per_model_default=10)
-    context = Context.fit(training, ("category",))
-    candidates = retrieve(models, past, settings, repeats=True)
-    examples = Examples.of(
-        context, past, candidates, later.pairs(), negative_share=1.0, rng=np.random.default_rng(0)
-    )
-    blend = Blend.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)
-    policy = Policy.fit(training.history, training.items, PolicySettings(blocked_items=(BLOCKED,)))
-    return Bundle(
-        kinds=KINDS,
-        models=models,
-        blends={"next": blend, "discovery": blend},
-        surfaces={
-            "next": Surface(repeats=True, retrieve=settings),
-            "discovery": Surface(repeats=False, retrieve=settings),
-        },
-        known=Known(training.history, policy),
-        items=training.items,
-    )
+    return make_bundle(training)
 
 
 def test_a_known_user_gets_the_list_of_the_batch(bundle: Bundle):
@@ -88,6 +56,30 @@ def test_explanations_add_up_to_the_score(bundle: Bundle):
     ranked = bundle.recommend("next", history, 5)
     why = bundle.explain("next", history, ranked.items[0])
     np.testing.assert_allclose([sum(one.values()) for one in why], ranked.scores[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_reranked_candidates_have_the_scores_of_the_list(bundle: Bundle, kept: bool):
+    states = States.of(bundle.models, bundle.history)
+    for row in (0, 17, 59):
+        history = bundle.history.rows(np.array([row]))
+        candidates = bundle.candidates("next", history)
+        columns = np.random.default_rng(row).permutation(candidates.item)
+        scores = bundle.rerank("next", history, columns, states.row(row) if kept else None)
+        ranked = bundle.recommend("next", history, 8)
+        np.testing.assert_array_equal(columns[np.lexsort((columns, -scores))][:8], ranked.items[0])
+        np.testing.assert_allclose(np.sort(scores)[::-1][:8], ranked.scores[0], rtol=1e-5)
+
+
+def test_reranking_looks_at_nothing_but_the_given_items(bundle: Bundle):
+    history, columns = bundle.history.rows(np.array([23])), np.array([31, -1, 8, 3, -1, 14])
+    scores = bundle.rerank("next", history, columns)
+    assert np.isneginf(scores[[1, 4]]).all()
+    assert scores[3] == -np.inf  # i03 is blocked
+    assert np.isfinite(scores[[0, 2, 5]]).all()
+    np.testing.assert_array_equal(bundle.rerank("next", history, columns[::-1]), scores[::-1])
+    assert bundle.rerank("next", history, columns[:0]).shape == (0,)
+    assert np.isfinite(bundle.rerank("next", bundle.visitor([]), columns)[[0, 2, 5]]).all()
 
 
 def test_an_empty_history_is_answered(bundle: Bundle):

@@ -8,8 +8,10 @@ import pytest
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core import artifacts, registry
+from tierrec_core.blend import score_given
 from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Ranker, Retriever
+from tierrec_core.states import States
 
 # Networks learn 60 users in a second or two when they are small; the other kinds are taken as they come.
 SMALL = {
@@ -131,3 +133,26 @@ def test_padding_is_never_chosen_and_moves_no_other_score(model, interactions, s
         np.testing.assert_allclose(scored[:, ::2], scores[:, [4, 17, 30]], rtol=1e-4, atol=1e-5)
     else:
         assert not hasattr(model, "score_candidates")
+
+
+def test_given_candidates_have_the_scores_of_the_catalogue(model, interactions, scores):
+    backwards = np.tile(np.arange(NUM_ITEMS)[::-1], (interactions.num_users, 1))
+    found = score_given({"it": model}, interactions, backwards)["it"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[:, ::-1], scores, rtol=1e-4, atol=1e-5)
+
+
+def test_one_users_kept_state_is_enough_for_that_user(model, interactions, scores):
+    states = States.of({"it": model}, interactions)
+    for user in range(0, interactions.num_users, 13):
+        one, candidates = interactions.rows(np.array([user])), np.array([[9, -1, 0, 33, -1]])
+        found = score_given({"it": model}, one, candidates, states.row(user))["it"][0]
+        np.testing.assert_allclose(found[[0, 2, 3]], scores[user, [9, 0, 33]], rtol=1e-4, atol=1e-5)
+        assert (found[[1, 4]] == -np.inf).all()
+
+
+def test_an_empty_history_has_the_scores_of_the_catalogue_for_given_candidates_too(model, interactions):
+    nobody, some = Interactions.from_history([], interactions.items, interactions.now), np.array([[3, 11]])
+    found = score_given({"it": model}, nobody, some)["it"]
+    np.testing.assert_allclose(found, scores_of(model, nobody)[:, [3, 11]], rtol=1e-4, atol=1e-5)
+    assert score_given({"it": model}, nobody, some[:, :0])["it"].shape == (1, 0)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from services.schemas import RecommendRequest
+from services.schemas import EventBatch, ItemIn, RecommendRequest, SearchRequest, SimilarRequest, UserIn
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,15 @@ from services.schemas import RecommendRequest
         ({"user_id": "x" * 257}, ("user_id",)),
         ({"history": ["x"] * 1001}, ("history",)),
         ({"exclude": ["x"] * 1001}, ("exclude",)),
-        ({"surface": "ads"}, ("surface",)),
+        ({"user_id": "a\0b"}, ("user_id",)),
+        ({"user_id": "\ud800"}, ("user_id",)),
+        ({"surface": "walls"}, ("surface",)),
+        ({"filter": "x" * 2001}, ("filter",)),
+        ({"cursor": "x" * 32_769}, ("cursor",)),
+        ({"context": {"basket": ["x"] * 1001}}, ("context", "basket")),
+        ({"context": {"attributes": {str(one): one for one in range(51)}}}, ("context", "attributes")),
+        ({"surface": "rank"}, ()),
+        ({"items": ["x"]}, ()),
         ({"task": "never"}, ("task",)),
         ({"user_id": "a", "history": []}, ()),
     ],
@@ -32,6 +40,43 @@ def test_refuses_and_names_the_field(body: dict[str, Any], place: tuple[str, ...
 def test_edges_are_inside() -> None:
     RecommendRequest.model_validate({"k": 1, "history": ["x" * 256] * 1000, "exclude": ["x"] * 1000})
     RecommendRequest.model_validate({"k": 100, "user_id": "x" * 256, "surface": "products", "task": "next"})
+
+
+def test_a_list_is_as_long_as_asked_and_rank_as_long_as_given() -> None:
+    assert RecommendRequest(k=7).wanted == 7
+    assert RecommendRequest().wanted == 10
+    assert RecommendRequest(surface="rank", items=("a",) * 500).wanted == 500
+    assert RecommendRequest(surface="rank", items=("a", "b"), k=1).wanted == 1
+
+
+EVENT = {"key": "k", "user_id": "u", "item_id": "i", "event": "view"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "place"),
+    [
+        (EventBatch, {"events": []}, ("events",)),
+        (EventBatch, {"events": [EVENT] * 1001}, ("events",)),
+        (EventBatch, {"events": [EVENT | {"event": "wink"}]}, ("events", 0, "event")),
+        (EventBatch, {"events": [EVENT | {"timestamp": "2024-01-01T00:00:00"}]}, ("events", 0, "timestamp")),
+        (EventBatch, {"events": [EVENT | {"value": -1}]}, ("events", 0, "value")),
+        (EventBatch, {"events": [EVENT | {"quantity": "nan"}]}, ("events", 0, "quantity")),
+        (ItemIn, {"item_id": "i", "price": -0.01}, ("price",)),
+        (ItemIn, {"item_id": "i", "price": "inf"}, ("price",)),
+        (ItemIn, {"item_id": "i", "colour": "red"}, ("colour",)),
+        (ItemIn, {"item_id": "i", "title": "x" * 501}, ("title",)),
+        (UserIn, {"user_id": "u", "attributes": {str(one): 1 for one in range(101)}}, ("attributes",)),
+        (SearchRequest, {"query": ""}, ("query",)),
+        (SearchRequest, {"query": "x" * 201}, ("query",)),
+        (SimilarRequest, {"item_id": "i", "k": 101}, ("k",)),
+    ],
+)
+def test_each_body_has_limits(
+    kind: type[BaseModel], body: dict[str, Any], place: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        kind.model_validate(body)
+    assert place in [problem["loc"] for problem in refused.value.errors()]
 
 
 def test_refusal_does_not_repeat_a_persons_id() -> None:

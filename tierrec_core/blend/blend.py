@@ -124,12 +124,14 @@ class Blend:
         """The mean of the trees' scores of each pair, [P]; only the order within a user means something."""
         return self.score_table(self.context.table(history, candidates))
 
-    def score_table(self, table: Mapping[str, FloatArray]) -> FloatArray:
-        """As `score`, for features that are computed already."""
+    def score_table(self, table: Mapping[str, FloatArray], threads: int = 0) -> FloatArray:
+        """As `score`, for features that are computed already; 0 threads are as many as OpenMP gives."""
         values = _stack(table, self.columns)
         if not len(values):
             return np.zeros(0)
-        scores: FloatArray = np.mean([booster.predict(values) for booster in self._boosters], axis=0)
+        scores: FloatArray = np.mean(
+            [booster.predict(values, num_threads=threads) for booster in self._boosters], axis=0
+        )
         return scores
 
     def contributions(
@@ -153,7 +155,10 @@ class Blend:
 
 def _stack(table: Mapping[str, FloatArray], columns: Sequence[str]) -> FloatArray:
     """The table as one array in the given order of columns, [P, F] float32."""
-    return np.stack([np.asarray(table[name], np.float32) for name in columns], axis=1)
+    stacked = np.empty((len(table[columns[0]]), len(columns)), np.float32)
+    for place, name in enumerate(columns):
+        stacked[:, place] = table[name]
+    return stacked
 
 
 def _parameters(settings: BlendSettings, seed: int) -> dict[str, object]:

@@ -1,15 +1,16 @@
 """Candidates: what any retriever would show a user, with every model's score and rank of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import Interactions
-from tierrec_core.protocol import Ranker, Recommender, Retriever
+from tierrec_core.products import or_never
+from tierrec_core.protocol import Ranker, Recommender, Retriever, TwoStep
 from tierrec_core.ranking import top_k
 from tierrec_core.settings import Retrieve
 
@@ -55,6 +56,8 @@ class Candidates:
 
     def ranks(self) -> dict[str, FloatArray]:
         """Where each model puts a pair among its user's candidates, 0 = first, [P]."""
+        if len(self) and self.user[0] == self.user[-1]:
+            return dict(zip(self.scores, _ranks_of_one(list(self.scores.values())), strict=True))
         return {name: _rank(self.user, score) for name, score in self.scores.items()}
 
 
@@ -76,6 +79,33 @@ def retrieve(
         np.concatenate([part.item for part in parts]),
         {name: np.concatenate([part.scores[name] for part in parts]) for name in models},
     )
+
+
+def score_given(
+    models: Mapping[str, Recommender],
+    history: Interactions,
+    candidates: IntArray,
+    states: Mapping[str, FloatArray] | None = None,
+) -> dict[str, FloatArray]:
+    """Every model's scores of given item columns [U, C], -1 as padding, by the model's name, [U, C] float32.
+
+    states: what two-step models made of these histories before, by the model's name, [U, S] each
+    """
+    kept = states or {}
+    return {name: _given(model, history, candidates, kept.get(name)) for name, model in models.items()}
+
+
+def _given(
+    model: Recommender, history: Interactions, candidates: IntArray, state: FloatArray | None
+) -> FloatArray:
+    if hasattr(model, "score_encoded"):  # isinstance of a protocol takes as long as the scores of some models
+        two_step = cast("TwoStep", model)
+        known = two_step.encode(history) if state is None else state
+        return two_step.score_encoded(history, known, candidates)
+    if isinstance(model, Ranker):
+        return model.score_candidates(history, candidates)
+    scores = cast("Retriever", model).score_catalogue(history)
+    return or_never(np.take_along_axis(scores, candidates.astype(np.int64), axis=1), candidates)
 
 
 def _retrieve_batch(
@@ -132,6 +162,14 @@ def _pad(user: IntArray, item: IntArray, num_users: int) -> IntArray:
     table = np.full((num_users, count.max(initial=0)), -1, np.int32)
     table[np.arange(table.shape[1]) < count[:, None]] = item
     return table
+
+
+def _ranks_of_one(scores: Sequence[FloatArray]) -> FloatArray:
+    """As `_rank`, for all models' scores [P] of the candidates of one user, [M, P]."""
+    order = np.argsort(-np.stack(scores), axis=1, kind="stable")
+    ranks = np.empty(order.shape, np.float32)
+    np.put_along_axis(ranks, order, np.arange(order.shape[1], dtype=np.float32)[None], axis=1)
+    return ranks
 
 
 def _rank(user: IntArray, score: FloatArray) -> FloatArray:

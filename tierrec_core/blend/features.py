@@ -6,17 +6,17 @@ live visitor, a known user and a training window run the same code.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.blend.met import MEASURES, NEVER, Past
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 
-HALF_LIVES = (7.0, 30.0, 90.0, 180.0)
 WINDOWS = (14.0, 28.0, 91.0, 364.0)
-NEVER = 1000.0  # days; stands for "not once", far beyond any interval that is observed
 
 
 @dataclass(frozen=True)
@@ -53,67 +53,40 @@ class Features:
 
     def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
         """Features of the pairs (user [P], item [P]) by name, each [P] float32."""
-        own = _pair_features(history, user, item, history.item, history.num_items, "item")
+        past = Past(history)
+        items = past.met(history.item, history.num_items)
+        own = _named(items.of_pairs(user, item), "item")
         found = own | _regularity(own)
         if self.target:
             taken = history.only(*self.target)
-            found |= _pair_features(taken, user, item, taken.item, history.num_items, "taken")
+            found |= _named(Past(taken).met(taken.item, history.num_items).of_pairs(user, item), "taken")
+        people = _user_facts(history, np.bincount(items.user, minlength=history.num_users))
+        total = people["user_decayed_90d"][user] + 0.01
         for name, code in self.groups.items():
-            grouped = _pair_features(history, user, code[item], code[history.item], int(code.max()) + 1, name)
-            found |= grouped | {
-                f"item_in_{name}": own["item_decayed_90d"] / (grouped[f"{name}_decayed_90d"] + 0.01)
-            }
-        people = _user_facts(history)
+            met = past.met(code[history.item], self._sizes[name])
+            found |= _named(met.of_pairs(user, code[item]), name)
+            found[f"item_in_{name}"] = own["item_decayed_90d"] / (found[f"{name}_decayed_90d"] + 0.01)
         for name in self.groups:
-            total = people["user_decayed_90d"][user] + 0.01
             found[f"{name}_share"] = found[f"{name}_decayed_90d"] / total
         found["item_per_visit"] = own["item_count"] / (people["user_visits"][user] + 1.0)
         found |= {name: column[user] for name, column in people.items()}
-        found |= {name: column[item] for name, column in self.facts.items()}
-        return {name: np.asarray(column, np.float32) for name, column in found.items()}
+        known = dict(zip(self.facts, self._facts[:, item], strict=True))
+        return {name: column.astype(np.float32) for name, column in found.items()} | known
+
+    @cached_property
+    def _facts(self) -> FloatArray:
+        """All facts, in their order, [K, I] float32."""
+        return np.stack([np.asarray(column, np.float32) for column in self.facts.values()])
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """The number of codes of each group."""
+        return {name: int(code.max()) + 1 for name, code in self.groups.items()}
 
 
-def _pair_features(
-    history: Interactions,
-    user: IntArray,
-    thing: IntArray,
-    thing_of_event: IntArray,
-    num_things: int,
-    name: str,
-) -> dict[str, FloatArray]:
-    """Counts, decayed counts and ages of what each user did to each thing (an item or a group of items)."""
-    code = history.user.astype(np.int64) * num_things + thing_of_event
-    order = np.argsort(code, kind="stable")
-    code, age = code[order], history.age[order]
-    start = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else np.zeros(0, np.int64)
-    wanted = user.astype(np.int64) * num_things + thing
-    place = np.searchsorted(code[start], wanted)
-    place[place == len(start)] = 0
-    met = code[start][place] == wanted if len(start) else np.zeros(len(wanted), bool)
-
-    def look_up(total: FloatArray, default: float = 0.0) -> FloatArray:
-        return np.where(met, total[place], default) if len(total) else np.full(len(wanted), default)
-
-    first_age = age[start]
-    end = np.r_[start[1:], len(code)]
-    last_age = age[end - 1] if len(start) else age
-    gap = (
-        np.where(np.r_[False, code[1:] == code[:-1]], np.r_[0.0, age[:-1] - age[1:]], 0.0)
-        if len(code)
-        else age
-    )
-    visits = gap > 0.5  # a purchase on the same day is the same visit
-    visits[start] = True
-    found = {
-        f"{name}_count": look_up(_sum(visits, start)),
-        f"{name}_quantity": look_up(_sum(history.quantity[order], start)),
-        f"{name}_first_age": look_up(first_age, NEVER),
-        f"{name}_last_age": look_up(last_age, NEVER),
-        f"{name}_gap_square": look_up(_sum(gap**2, start)),
-    }
-    for half_life in HALF_LIVES:
-        found[f"{name}_decayed_{half_life:.0f}d"] = look_up(_sum(np.exp2(-age / half_life), start))
-    return found
+def _named(measures: FloatArray, thing: str) -> dict[str, FloatArray]:
+    """Rows of met.MEASURES under the names of the features, [P] each."""
+    return {f"{thing}_{name}": row for name, row in zip(MEASURES, measures, strict=True)}
 
 
 def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -132,8 +105,8 @@ def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     }
 
 
-def _user_facts(history: Interactions) -> dict[str, FloatArray]:
-    """What is known of each user, [U] each."""
+def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]:
+    """What is known of each user, given the number of items that each met [U], [U] each."""
     num = history.num_users
     user, age = history.user, history.age
     first_of_visit = (
@@ -147,7 +120,6 @@ def _user_facts(history: Interactions) -> dict[str, FloatArray]:
     np.maximum.at(oldest, user, age)
     visits = np.bincount(user, first_of_visit, num)
     events = np.bincount(user, minlength=num).astype(float)
-    items = np.bincount(history.pairs()[0], minlength=num)
     return {
         "user_last_age": last,
         "user_tenure": oldest,
@@ -182,11 +154,6 @@ def _item_facts(history: Interactions) -> dict[str, FloatArray]:
         "item_quantity": np.bincount(item, history.quantity, num) / np.maximum(events, 1),
     }
     return {name: column.astype(np.float32) for name, column in facts.items()}
-
-
-def _sum(values: FloatArray | BoolArray, start: IntArray) -> FloatArray:
-    """Sums over runs that begin at `start`."""
-    return np.add.reduceat(values.astype(float), start) if len(start) else np.zeros(0)
 
 
 def _codes(column: pd.Series) -> IntArray:

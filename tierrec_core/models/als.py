@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 
@@ -46,18 +47,28 @@ class Als:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Products of folded-in user factors and item factors, [U, I]."""
-        with threadpool_limits(1, "blas"):
-            users = self._solver.recalculate_user(
-                np.arange(history.num_users), _confidence(history, self.config)
-            )
-        scores: FloatArray = (users @ self.item_factors.T).astype(np.float32)
+        scores: FloatArray = (self.encode(history) @ self.item_factors.T).astype(np.float32)
         return scores
 
+    def encode(self, history: Interactions) -> FloatArray:
+        """User factors folded in from the history, [U, F]."""
+        solver, threads = self._solver
+        with threads.limit(limits=1, user_api="blas"):
+            users: FloatArray = solver.recalculate_user(
+                np.arange(history.num_users), _confidence(history, self.config)
+            )
+        return users
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Products of user factors and the candidates' factors, [U, C]."""
+        return or_never(factor_products(state, self.item_factors, candidates), candidates)
+
     @cached_property
-    def _solver(self) -> Any:
+    def _solver(self) -> tuple[Any, ThreadpoolController]:
+        """The library with these item factors, and the threads of the libraries that it has loaded."""
         model = _library(self.config, seed=0)
         model.item_factors = self.item_factors
-        return model
+        return model, ThreadpoolController()
 
 
 def _library(config: Als.Config, seed: int) -> Any:

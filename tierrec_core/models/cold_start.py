@@ -6,6 +6,7 @@ form): with no events the answer is the tier's mean, and each event moves it as 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 from tierrec_core.tiers import TIER_NAMES, Tiering
@@ -60,14 +62,30 @@ class ColdStart:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Posterior mean of the user's factors times the items', [U, I]."""
-        weight = _weights(history, self.config.confidence)
-        items, tier = self.item_factors.astype(np.float64), self.tiering.assign(history)
-        users = np.zeros((history.num_users, items.shape[1]))
+        return (self.encode(history) @ self._items.T).astype(np.float32)
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """Posterior mean of the user's factors, [U, F] float64."""
+        weight, tier = _weights(history, self.config.confidence), self.tiering.assign(history)
+        users = np.zeros((history.num_users, self._items.shape[1]))
         for code in np.unique(tier):
             rows = np.flatnonzero(tier == code)
             precision = self.config.prior_weight * self.precision[code].astype(np.float64)
-            users[rows] = _solve(weight[rows], items, self.mean[code].astype(np.float64), precision)
-        return (users @ items.T).astype(np.float32)
+            prior = self.mean[code].astype(np.float64), precision
+            users[rows] = _solve(weight[rows], self._items, *prior, gram=self._gram)
+        return users
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """The posterior mean times the candidates' factors, [U, C]."""
+        return or_never(factor_products(state, self.item_factors, candidates), candidates)
+
+    @cached_property
+    def _items(self) -> FloatArray:
+        return self.item_factors.astype(np.float64)
+
+    @cached_property
+    def _gram(self) -> FloatArray:
+        return self._items.T @ self._items
 
 
 def _weights(history: Interactions, confidence: float) -> sparse.csr_matrix:
@@ -78,10 +96,17 @@ def _weights(history: Interactions, confidence: float) -> sparse.csr_matrix:
 
 
 def _solve(
-    weight: sparse.csr_matrix, other: FloatArray, mean: FloatArray, precision: FloatArray
+    weight: sparse.csr_matrix,
+    other: FloatArray,
+    mean: FloatArray,
+    precision: FloatArray,
+    gram: FloatArray | None = None,
 ) -> FloatArray:
-    """Posterior means of the rows of `weight` [R, C] given the other side's factors [C, F], [R, F]."""
-    base, pull = other.T @ other + precision, precision @ mean
+    """Posterior means of the rows of `weight` [R, C] given the other side's factors [C, F], [R, F].
+
+    gram: the other side's factors times themselves, [F, F], where it is known already
+    """
+    base, pull = (other.T @ other if gram is None else gram) + precision, precision @ mean
     solved = np.empty((weight.shape[0], other.shape[1]))
     for row in range(weight.shape[0]):
         span = slice(weight.indptr[row], weight.indptr[row + 1])

@@ -5,14 +5,16 @@ K = (X X' + l2)^-1, so that neither P nor the weights, which are items by items,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
 from pydantic import PositiveFloat
 from scipy import linalg, sparse
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import met_sums, or_never, sparse_products
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 
@@ -57,10 +59,52 @@ class Ease:
         if self.behaviour is None:
             projected = seen @ self.inverse
         else:
-            hidden = (seen @ self.behaviour.T).toarray() @ self.inverse
+            hidden = self._hidden(seen)
             projected = (seen.toarray() - (self.behaviour.T @ hidden.T).T) / self.config.l2
         scores: FloatArray = (seen.toarray() - projected / self.diagonal).astype(np.float32)
         return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """In the dual form the history's likeness to the training users times K, [U, V]; else nothing, [U, 0]."""
+        if self.behaviour is None:
+            return np.zeros((history.num_users, 0), np.float32)
+        return self._hidden(_behaviour(history, self.config))
+
+    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """What the rest of the history says of each candidate, [U, C]."""
+        own = _entries(history, candidates, self.config)
+        if self._by_item is None:
+            projected = self._projected(_behaviour(history, self.config), candidates)
+        else:
+            projected = (own - sparse_products(state, self._by_item, candidates)) / self.config.l2
+        return or_never(own - projected / self.diagonal[candidates], candidates)
+
+    def _hidden(self, seen: sparse.csr_matrix) -> FloatArray:
+        hidden: FloatArray = (seen @ self._by_item).toarray() @ self.inverse
+        return hidden
+
+    def _projected(self, seen: sparse.csr_matrix, candidates: IntArray) -> FloatArray:
+        """Entries of X P at the candidates, [U, C]; P is its own transpose."""
+        projected = np.empty(candidates.shape, np.float32)
+        for row, columns in enumerate(candidates):
+            span = slice(seen.indptr[row], seen.indptr[row + 1])
+            projected[row] = self.inverse[np.ix_(columns, seen.indices[span])] @ seen.data[span]
+        return projected
+
+    @cached_property
+    def _by_item(self) -> sparse.csr_matrix | None:
+        """The training users' behaviour by item, [I, V]."""
+        return None if self.behaviour is None else self.behaviour.T.tocsr()
+
+
+def _entries(history: Interactions, candidates: IntArray, config: Ease.Config) -> FloatArray:
+    """X as the config wants it, at the candidates, [U, C]."""
+    if config.values == "binary":
+        return (met_sums(history, candidates) > 0).astype(np.float32)
+    decayed = config.values == "log_decayed"
+    return np.log1p(
+        met_sums(history, candidates, np.exp2(-history.age / config.half_life) if decayed else None)
+    )
 
 
 def _behaviour(history: Interactions, config: Ease.Config) -> sparse.csr_matrix:

@@ -21,6 +21,7 @@ from torch.nn import functional
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.pairs import item_features, pair_features, user_features
+from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, decay_weights, ranges, windows
 from tierrec_core.settings import Params
@@ -76,11 +77,18 @@ class Network(nn.Module):  # type: ignore[misc]
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of P(purchase) and of P(coupon | purchase), [N] and [N]."""
-        taste = functional.embedding_bag(
-            batch.history, self.item.weight, per_sample_weights=batch.weight, mode="sum"
-        )
-        user, item = taste[batch.row], self.item(batch.item)
-        dense = (batch.features - self.centre) / self.spread
+        return self.judge(batch.features, batch.item, self.taste(batch.history, batch.weight)[batch.row])
+
+    def taste(self, history: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The weighted sum of what each user met: [B, L], [B, L] -> [B, D]."""
+        return functional.embedding_bag(history, self.item.weight, per_sample_weights=weight, mode="sum")
+
+    def judge(
+        self, features: torch.Tensor, item: torch.Tensor, user: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of both tasks for pairs: their features [N, F], items [N] and users' tastes [N, D]."""
+        item = self.item(item)
+        dense = (features - self.centre) / self.spread
         x = torch.cat([dense, user, item, user * item], dim=-1)
         experts = torch.stack([expert(x) for expert in self.experts], dim=1)
         mixed = [(gate(x).softmax(-1).unsqueeze(-1) * experts).sum(1) for gate in self.gates]
@@ -169,21 +177,37 @@ class Multitask:
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Probability of a purchase within the horizon, [U, C] -> [U, C] float32; -inf where padded."""
-        probability = self.probabilities(history, candidates)[..., TASKS.index("purchase")]
-        return np.where(candidates >= 0, probability, np.float32(-np.inf))
+        return self.score_encoded(history, self.encode(history), candidates)
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """Features of the user and their taste, [U, 7 + J + D]."""
+        meetings, weight = _recent(history, np.arange(history.num_users), self.config)
+        with torch.inference_mode():
+            taste = self.network.taste(meetings, weight).cpu().numpy()
+        return np.hstack([user_features(history, self.tiering), taste])
+
+    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """As score_candidates, for histories that are encoded already."""
+        probability = self._judge(history, state, candidates)[..., TASKS.index("purchase")]
+        return or_never(probability, candidates)
 
     def probabilities(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """P(purchase) and P(purchase with a coupon) in the horizon, [U, C] -> [U, C, 2]; 0 where padded."""
+        return self._judge(history, self.encode(history), candidates)
+
+    def _judge(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         result = np.zeros((*candidates.shape, len(TASKS)), np.float32)
         place = np.flatnonzero(candidates >= 0)
         user, item = place // max(candidates.shape[1], 1), candidates.ravel()[place]
-        sides = user_features(history, self.tiering), self.item_features
+        features, taste = np.split(state, [state.shape[1] - self.config.embedding_size], axis=1)
         for start in range(0, len(place), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
-            dense = _dense(history, user[part], item[part], *sides, self.tiering)
+            users, items = user[part], item[part]
+            dense = _dense(history, users, items, features, self.item_features, self.tiering)
             with torch.inference_mode():
-                purchase, coupon = self.network(_read(history, user[part], item[part], dense, self.config))
-                both = torch.stack([purchase.sigmoid(), purchase.sigmoid() * coupon.sigmoid()], dim=-1)
+                logits = self.network.judge(tensor(dense), tensor(items), tensor(taste)[users])
+                purchase, coupon = (logit.sigmoid() for logit in logits)
+                both = torch.stack([purchase, purchase * coupon], dim=-1)
             result.reshape(-1, len(TASKS))[place[part]] = both.cpu().numpy()
         return result
 
@@ -230,10 +254,17 @@ def _read(
 ) -> Batch:
     """One batch of pairs; each user's history is read once."""
     present, row = np.unique(user, return_inverse=True)
-    window = windows(history.offsets[:-1][present], history.offsets[1:][present], config.max_length)
-    weight = decay_weights(history, window, np.full(len(present), history.now), config.half_life)
+    return Batch(tensor(dense), tensor(item), tensor(row), *_recent(history, present, config))
+
+
+def _recent(
+    history: Interactions, users: IntArray, config: Multitask.Config
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The newest items of these users and their weights, [B, L] and [B, L]."""
+    window = windows(history.offsets[:-1][users], history.offsets[1:][users], config.max_length)
+    weight = decay_weights(history, window, np.full(len(users), history.now), config.half_life)
     met = history.item[window] if len(history) else np.zeros_like(window)
-    return Batch(tensor(dense), tensor(item), tensor(row), tensor(met), tensor(weight))
+    return tensor(met), tensor(weight)
 
 
 def _batches(

@@ -6,8 +6,9 @@ from typing import Self
 import numpy as np
 from pydantic import PositiveFloat
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 
@@ -37,3 +38,11 @@ class Popularity:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Each item's share of all events, whoever asks, [U, I]."""
         return np.tile(self.share, (history.num_users, 1))
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """Nothing: the same for everybody, [U, 0]."""
+        return np.zeros((history.num_users, 0), np.float32)
+
+    def score_encoded(self, _history: Interactions, _state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Each candidate's share of all events, [U, C]."""
+        return or_never(self.share[candidates], candidates)

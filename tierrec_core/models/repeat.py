@@ -4,15 +4,17 @@ The paper groups baskets and decays within and across groups; decay in continuou
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
-from tierrec_core.neighbours import nearest
+from tierrec_core.neighbours import by_item, nearest
+from tierrec_core.products import met_sums, or_never, sparse_products
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 
@@ -45,11 +47,33 @@ class Repeat:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Expected frequency of each item, [U, I]."""
         own = history.only(*self.target).decayed(self.config.half_life)
-        weight = nearest(own, self.frequency, self.config.neighbours)
-        weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-        share = self.config.own_share
+        weight, share = self._neighbours(own), self.config.own_share
         peers = (self.frequency.T @ weight.T).T
         scores: FloatArray = (1.0 - share) * peers
         user = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
         scores[user, own.indices] += share * own.data
         return scores.astype(np.float32)
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """What each training user counts for as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
+        return self._neighbours(history.only(*self.target).decayed(self.config.half_life))
+
+    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Expected frequency of each candidate, [U, C]."""
+        taken, share = history.only(*self.target), self.config.own_share
+        own = met_sums(taken, candidates, np.exp2(-taken.age / self.config.half_life))
+        peers = sparse_products(state, self._frequency_by_item, candidates)
+        return or_never(share * own + (1.0 - share) * peers, candidates)
+
+    def _neighbours(self, own: sparse.csr_matrix) -> FloatArray:
+        weight = nearest(own, self._corpus, self.config.neighbours)
+        weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+        return weight
+
+    @cached_property
+    def _corpus(self) -> sparse.csr_matrix:
+        return by_item(self.frequency)
+
+    @cached_property
+    def _frequency_by_item(self) -> sparse.csr_matrix:
+        return self.frequency.T.tocsr()

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
 from tierrec_core.settings import Params
@@ -204,9 +205,28 @@ class SasRec:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of what the next step holds, [U, I] float32."""
+        scores = np.empty((history.num_users, history.num_items), np.float32)
+        for rows, last in self._states(history):
+            with torch.inference_mode():
+                scores[rows] = (last @ self.network.item.weight.T + self.network.bias).cpu().numpy()
+        return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """The state after the last step, [U, D]."""
+        states = np.empty((history.num_users, self.config.embedding_size), np.float32)
+        for rows, last in self._states(history):
+            states[rows] = last.cpu().numpy()
+        return states
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Logits of the candidates, [U, C]."""
+        products = factor_products(state, self.weights["item.weight"], candidates)
+        return or_never(products + self.weights["bias"][candidates], candidates)
+
+    def _states(self, history: Interactions) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows and states after the last step [B, D] of some users at a time."""
         history = chosen(history)
         steps = Steps.of(history, self.config.step)
-        scores = np.empty((history.num_users, history.num_items), np.float32)
         for start in range(0, history.num_users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
             window = windows(
@@ -216,8 +236,7 @@ class SasRec:
             with torch.inference_mode():
                 states = self.network.states(_read(history, steps, window))
                 last = states[torch.arange(len(window)), torch.from_numpy((window >= 0).sum(1))]
-                scores[rows] = (last @ self.network.item.weight.T + self.network.bias).cpu().numpy()
-        return scores
+            yield rows, last
 
 
 class _Sampler:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, Steps, chosen, decay_weights, draw_within, windows
 from tierrec_core.settings import Params
@@ -128,16 +129,40 @@ class SeedMf:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2), near 1 for what the user will take next, [U, I] float32."""
-        history = chosen(history)
         scores = np.empty((history.num_users, history.num_items), np.float32)
+        for rows, users in self._users(history):
+            with torch.inference_mode():
+                scores[rows] = similarity(users, self.network.item.weight).cpu().numpy()
+        return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """The user's taste, [U, D]."""
+        taste = np.empty((history.num_users, self.config.embedding_size), np.float32)
+        for rows, users in self._users(history):
+            taste[rows] = users.cpu().numpy()
+        return taste
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """2 u.i / (|u|^2 + |i|^2) for the candidates, [U, C]."""
+        dot = factor_products(state, self.weights["item.weight"], candidates)
+        squares = np.square(state).sum(axis=1, keepdims=True) + self._item_squares[candidates]
+        return or_never(2 * dot / np.maximum(squares, 1e-9), candidates)
+
+    @cached_property
+    def _item_squares(self) -> FloatArray:
+        squares: FloatArray = np.square(self.weights["item.weight"]).sum(axis=1)
+        return squares
+
+    def _users(self, history: Interactions) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows and tastes [B, D] of some users at a time."""
+        history = chosen(history)
         for start in range(0, history.num_users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
             first, last = history.offsets[:-1][rows], history.offsets[1:][rows]
+            now = np.full(len(first), history.now)
             with torch.inference_mode():
-                now = np.full(len(first), history.now)
                 users = self.network.users(*_read(history, first, last, now, self.config))
-                scores[rows] = similarity(users, self.network.item.weight).cpu().numpy()
-        return scores
+            yield rows, users
 
 
 class _Sampler:

@@ -7,15 +7,17 @@ neighbour more where the neighbour knows their way.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
-from tierrec_core.neighbours import nearest
+from tierrec_core.neighbours import by_item, nearest
+from tierrec_core.products import or_never, sparse_products
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 
@@ -52,10 +54,26 @@ class TierKnn:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """The neighbours' weighted mean, [U, I]."""
-        alpha = nearest(_behaviour(history, self.config.half_life), self.behaviour, self.config.neighbours)
-        alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
-        scores: FloatArray = (self.trusted.T @ alpha.T).T.astype(np.float32)
+        scores: FloatArray = (self.trusted.T @ self.encode(history).T).T.astype(np.float32)
         return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """Alpha of each training user, [U, V]; rows sum to 1, or to 0 without neighbours."""
+        alpha = nearest(_behaviour(history, self.config.half_life), self._corpus, self.config.neighbours)
+        alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
+        return alpha
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """The neighbours' weighted mean for each candidate, [U, C]."""
+        return or_never(sparse_products(state, self._trusted_by_item, candidates), candidates)
+
+    @cached_property
+    def _corpus(self) -> sparse.csr_matrix:
+        return by_item(self.behaviour)
+
+    @cached_property
+    def _trusted_by_item(self) -> sparse.csr_matrix:
+        return self.trusted.T.tocsr()
 
 
 def _behaviour(history: Interactions, half_life: float) -> sparse.csr_matrix:

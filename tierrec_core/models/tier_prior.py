@@ -11,8 +11,9 @@ from typing import Self
 import numpy as np
 from pydantic import PositiveFloat
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
 from tierrec_core.tiers import TIER_NAMES, Tiering
@@ -49,3 +50,11 @@ class TierPrior:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """The item's probability in the tier that the history belongs to, [U, I]."""
         return self.probability[self.tiering.assign(history)]
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """The tier's code, [U, 1]."""
+        return self.tiering.assign(history).astype(np.float32)[:, None]
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Each candidate's probability in the tier, [U, C]."""
+        return or_never(self.probability[state.astype(np.int64), candidates], candidates)

@@ -2,17 +2,24 @@
 
 from pathlib import Path
 
+from tierrec_core.layout import Layout
 from tierrec_core.settings import CompleteJourneySource, Source, SyntheticSource
+from tierrec_core.sources import feedback
 from tierrec_core.sources.log import Log
 
 __all__ = ["Log", "read"]
 
 
 def read(source: Source, root: Path, seed: int) -> Log:
-    """Read the source that params.yaml names; only a made world needs the seed.
+    """Read the source that params.yaml names, and beside it what the feedback store has exported, if asked to.
 
-    Raises DataError when it cannot be read.
+    Only a made world needs the seed. Raises DataError when something cannot be read.
     """
+    log = _read(source, root, seed)
+    return feedback.append(log, Layout(root).data / feedback.FOLDER) if source.feedback else log
+
+
+def _read(source: Source, root: Path, seed: int) -> Log:
     if isinstance(source, CompleteJourneySource):
         from tierrec_core.sources import complete_journey
 

@@ -24,6 +24,6 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
             task: Surface(repeats=log.of(task, "test")[0].repeats, retrieve=settings.retrieve)
             for task in log.tasks
         },
-        known=Known(history, Policy.fit(history, items, settings.policy)),
+        known=Known(history, Policy.fit(history, items, settings.policy), log.target),
         items=items,
     )

@@ -1,0 +1,17 @@
+"""Experiments on the service's lists: who sees which variant, and what came of it."""
+
+from services.experiments.assignment import NOBODY, Assignment, Experiments
+from services.experiments.results import VariantResult, results, tally
+from services.experiments.settings import Experiment, Overrides, Variant
+
+__all__ = [
+    "NOBODY",
+    "Assignment",
+    "Experiment",
+    "Experiments",
+    "Overrides",
+    "Variant",
+    "VariantResult",
+    "results",
+    "tally",
+]

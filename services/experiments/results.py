@@ -1,0 +1,146 @@
+"""What came of an experiment: each variant's conversion and its difference to the first, valid at every look."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from services.experiments.assignment import Experiments, variant_of
+from services.experiments.settings import Experiment
+from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.errors import MissingColumnError
+from tierrec_core.evaluation.compare import Interval
+from tierrec_core.evaluation.sequential import Bounds, ConfidenceSequence, Moments, proportion, split_p_value
+
+ALPHA = 0.05
+MISMATCH = 0.01  # a p-value below it: users did not come in the planned shares, so nothing can be concluded
+_COLUMNS = ("user_id", "variant", "impressions", "conversions")
+
+Verdict: TypeAlias = Literal["baseline", "better", "worse", "undecided"]
+
+
+class Outcomes(Protocol):
+    """Who remembers what was shown and what followed: the feedback store."""
+
+    def outcomes(self, experiment: str, *, goal: str, horizon_hours: float) -> pd.DataFrame:
+        """One row a user: user_id, variant, impressions, conversions within the horizon of being shown."""
+        ...
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant so far; becomes JSON by dataclasses.asdict.
+
+    share: the planned one; users: those who were shown something
+    rate: users who converted over users; mean_conversions: conversions a user
+    difference: of the rate to the first variant's; None for the first itself. All differences hold the truth at once
+    and at every look with 95%.
+    split_p_value, mismatch: whether users came in the planned shares (of the whole experiment); if not, all verdicts
+    but the baseline's are `undecided`. Shares that were changed while it ran are a mismatch too.
+    """
+
+    variant: str
+    share: float
+    users: int
+    impressions: int
+    conversions: int
+    rate: Interval
+    mean_conversions: float
+    difference: Interval | None
+    verdict: Verdict
+    split_p_value: float
+    mismatch: bool
+
+
+def results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResult]:
+    """Judge the variants in the order of the settings; rows of variants that these do not have are left out.
+
+    outcomes: user_id, variant, impressions, conversions, one row a user. Raises MissingColumnError.
+    """
+    totals = _totals(outcomes, list(experiment.variants))
+    users, converted = totals["users"].to_numpy(), totals["converted"].to_numpy()
+    shares = np.array([variant.share for variant in experiment.variants.values()])
+    chance = split_p_value(users[shares > 0], shares[shares > 0] / shares.sum())
+    rates = proportion(converted, users, ALPHA)
+    differences = _differences(users, converted, experiment.expected_users)
+    found = []
+    for row, (name, variant) in enumerate(experiment.variants.items()):
+        difference = _clipped(differences, row - 1) if row else None
+        found.append(
+            VariantResult(
+                variant=name,
+                share=variant.share,
+                users=int(users[row]),
+                impressions=int(totals["impressions"].iloc[row]),
+                conversions=int(totals["conversions"].iloc[row]),
+                rate=_clipped(rates, row),
+                mean_conversions=float(totals["conversions"].iloc[row] / max(users[row], 1)),
+                difference=difference,
+                verdict=_verdict(difference, chance < MISMATCH),
+                split_p_value=chance,
+                mismatch=chance < MISMATCH,
+            )
+        )
+    return found
+
+
+def tally(experiments: Experiments, store: Outcomes) -> Mapping[str, list[VariantResult]]:
+    """The results of every experiment by its name.
+
+    Where several experiments held at once, a conversion that follows lists of two such combinations counts for each
+    of them; rates and verdicts do not hang on that.
+    """
+    return {
+        name: results(_gather(experiments, store, name), one) for name, one in experiments.by_name.items()
+    }
+
+
+def _gather(experiments: Experiments, store: Outcomes, name: str) -> pd.DataFrame:
+    """Outcomes of one experiment, whatever others held for its users at the same time; one row a user."""
+    one = experiments.by_name[name]
+    frames = []
+    for label in experiments.labels(name):
+        found = store.outcomes(label, goal=one.goal, horizon_hours=one.horizon_hours)
+        variants = [variant_of(name, label, text) for text in found["variant"]]
+        frames.append(found.assign(variant=pd.Series(variants, found.index, dtype=object)))
+    return (
+        pd.concat(frames)
+        .groupby("user_id", as_index=False)
+        .agg({"variant": "first", "impressions": "sum", "conversions": "sum"})
+    )
+
+
+def _totals(outcomes: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
+    """users, converted, impressions and conversions a variant, in the given order."""
+    missing = [name for name in _COLUMNS if name not in outcomes.columns]
+    if missing:
+        raise MissingColumnError(
+            f"outcomes: column {missing[0]!r} is missing; found {', '.join(map(str, outcomes.columns)) or 'none'}"
+        )
+    frame = outcomes.assign(users=1, converted=outcomes["conversions"] > 0)
+    sums = frame.groupby("variant")[["users", "converted", "impressions", "conversions"]].sum()
+    return sums.reindex(variants, fill_value=0).astype(np.int64)
+
+
+def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
+    """Of each variant but the first to the first, [V - 1], at a level that allows for there being several."""
+    sequence = ConfidenceSequence.tuned(expected, ALPHA / (len(users) - 1))
+    return sequence.difference(
+        Moments.of_successes(users[1:], converted[1:]), Moments.of_successes(users[:1], converted[:1])
+    )
+
+
+def _clipped(bounds: Bounds, row: int) -> Interval:
+    """One of the bounds; shares and their differences lie between -1 and 1 whatever is known of them."""
+    values: FloatArray = np.clip([bounds.estimate[row], bounds.low[row], bounds.high[row]], -1, 1)
+    return Interval(*map(float, values))
+
+
+def _verdict(difference: Interval | None, mismatch: bool) -> Verdict:
+    if difference is None:
+        return "baseline"
+    if mismatch or difference.low <= 0 <= difference.high:
+        return "undecided"
+    return "better" if difference.low > 0 else "worse"

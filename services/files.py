@@ -1,0 +1,59 @@
+"""State files that several processes share: changed by one at a time, watched by all."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tierrec_core.errors import ArtifactError
+
+FOLDER_VARIABLE = "TIERREC_STATE"  # names the state folder of the only shop to a server that starts
+
+_LOCK_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """While inside, nobody else who asks may change the file; the lock ends with its process, kill -9 included.
+
+    Raises ArtifactError when another process does not let go.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, poll_interval=0.01)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ArtifactError(
+            f"{path}: another process has been changing it for {_LOCK_SECONDS:.0f} s; end that one, or try again"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Watch:
+    """Tells a worker that a file was replaced; between looks, 50 ms apart, it costs one reading of the clock."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._next_look = float("-inf")
+        self._seen: tuple[int, ...] | None = None
+
+    def changed(self) -> bool:
+        """Whether the file is another than when this was last true; at first, whether there is one."""
+        now = self._clock()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK_SECONDS
+        try:
+            found = self._path.stat()
+        except OSError:
+            signature = None
+        else:
+            signature = (found.st_mtime_ns, found.st_ino, found.st_size)
+        before, self._seen = self._seen, signature
+        return signature != before

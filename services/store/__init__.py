@@ -1,0 +1,27 @@
+"""The feedback store (SQLAlchemy): events that are acknowledged after commit, impressions, posted items and users."""
+
+from services.store.errors import StoreError
+from services.store.records import (
+    Acknowledgement,
+    Erased,
+    Erasure,
+    Impression,
+    NewEvent,
+    PostedItem,
+    PostedUser,
+    StoredEvent,
+)
+from services.store.store import Store
+
+__all__ = [
+    "Acknowledgement",
+    "Erased",
+    "Erasure",
+    "Impression",
+    "NewEvent",
+    "PostedItem",
+    "PostedUser",
+    "Store",
+    "StoreError",
+    "StoredEvent",
+]

@@ -1,0 +1,116 @@
+"""The store's rows page by page, for export, and as the Parquet files that ingest reads beside the log."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from sqlalchemy import BigInteger, Table, select, type_coerce
+
+from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, Moment
+from services.store.store import Store
+from tierrec_core import artifacts, contracts
+
+Kind = Literal["events", "impressions", "items", "users"]
+
+_TABLES: dict[Kind, Table] = {"events": EVENTS, "impressions": IMPRESSIONS, "items": ITEMS, "users": USERS}
+_PAGE_ROWS = 10_000
+_GROUP_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """Consecutive rows of a table; pages(..., after=cursor) goes on behind them."""
+
+    frame: pd.DataFrame
+    cursor: int
+
+
+def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -> Iterator[Page]:
+    """The rows behind a cursor, oldest first, at most `size` a page; rows that come meanwhile are among them.
+
+    Columns are the table's, moments in UTC; attributes of items and users are columns of their own. Nothing is held
+    open between pages. Raises StoreError.
+    """
+    table = _TABLES[kind]
+    key = next(iter(table.primary_key))
+    columns = [type_coerce(one, BigInteger) if isinstance(one.type, Moment) else one for one in table.c]
+    query = select(*columns).order_by(key).limit(size)
+    num_rows = size
+    while num_rows == size:
+        with store.database.reading() as connection:
+            rows = [tuple(row) for row in connection.execute(query.where(key > after))]
+        num_rows = len(rows)
+        if rows:
+            after = int(rows[-1][0])
+            yield Page(_frame(table, rows), after)
+
+
+def export_for_ingest(store: Store, folder: Path) -> int:
+    """Write events.parquet, items.parquet and users.parquet anew, each in one step; how many events there are.
+
+    The same rows give the same bytes. Raises StoreError, or ArtifactError when the disk refuses.
+    """
+    num_events = _write_events(store, folder / "events.parquet")
+    artifacts.write_frame(_described(store, "items", "item_id"), folder / "items.parquet")
+    artifacts.write_frame(_described(store, "users", "user_id"), folder / "users.parquet")
+    return num_events
+
+
+def _frame(table: Table, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Rows of a table, [N]; the first column is its cursor."""
+    frame = pd.DataFrame(rows, columns=[column.name for column in table.c])
+    for column in table.c:
+        if isinstance(column.type, Moment):
+            moments = pd.Series(frame[column.name].to_numpy("datetime64[us]"), frame.index)
+            frame[column.name] = moments.dt.tz_localize("UTC")
+    if "attributes" not in frame:
+        return frame
+    posted: list[Mapping[str, Any]] = list(frame.pop("attributes"))
+    attributes = pd.DataFrame(posted, index=frame.index)
+    return frame.join(attributes.drop(columns=frame.columns, errors="ignore"))
+
+
+def _write_events(store: Store, path: Path) -> int:
+    """Write EVENTS in order of id; one page is in memory at a time."""
+    nothing = contracts.EVENTS.conform(pd.DataFrame(columns=list(contracts.EVENTS.columns)), "store")
+    schema = pa.Schema.from_pandas(nothing, preserve_index=False)
+    num_events = 0
+    with artifacts.replacing_file(path) as fresh, pq.ParquetWriter(fresh, schema, compression="zstd") as out:
+        for page in pages(store, "events", size=_GROUP_ROWS):
+            events = contracts.EVENTS.conform(page.frame, "store")
+            out.write_table(pa.Table.from_pandas(events, schema=schema, preserve_index=False))
+            num_events += len(events)
+    return num_events
+
+
+def _described(store: Store, kind: Kind, key: str) -> pd.DataFrame:
+    """Posted items or users by id, each attribute in the type that its values share."""
+    found = [page.frame for page in pages(store, kind, size=_GROUP_ROWS)]
+    if not found:
+        return pd.DataFrame({key: pd.array([], dtype="string")})
+    frame = pd.concat(found).drop(columns="revision").sort_values(key, ignore_index=True)
+    attributes = sorted(str(name) for name in frame if name != key and frame[name].notna().any())
+    columns = {name: _typed(frame[name].astype(object)) for name in attributes}
+    return pd.DataFrame({key: frame[key].astype("string")} | columns)
+
+
+def _typed(values: pd.Series) -> pd.Series:
+    """A column of truth values, numbers or lists of numbers, if all are that; else of texts, of JSON where need be."""
+    kept = values.dropna()
+    kinds = {type(value) for value in kept}
+    if kinds == {bool}:
+        return values.astype("boolean")
+    with contextlib.suppress(OverflowError):
+        if kinds <= {int, float}:
+            return values.astype("Float64")
+        if kinds == {list} and all(type(part) in {int, float} for value in kept for part in value):
+            return values.map(lambda value: np.array(value, float), na_action="ignore")
+    texts = [value if isinstance(value, str) else json.dumps(value, sort_keys=True) for value in kept]
+    return pd.Series(texts, kept.index, "string").reindex(values.index)

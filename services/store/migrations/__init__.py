@@ -1,0 +1,42 @@
+"""Bring a database to the tables of schema.py, by Alembic, within the transaction of the caller."""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationStep
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from sqlalchemy import Connection
+
+from services.store.errors import StoreError
+
+# Alembic finds them by their folder; who reads imports to learn which files the service needs finds them here.
+from services.store.migrations.versions import v0001_feedback
+
+NEWEST: str = v0001_feedback.revision
+_ONE_AT_A_TIME = Lock()  # alembic.op, which the migrations call, is one for all threads
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that the database lacks; none when it is up to date.
+
+    Raises StoreError when a newer release has migrated it beyond what this one knows.
+    """
+    scripts = ScriptDirectory(str(Path(__file__).parent))
+
+    def steps(current: Any, _: Any) -> list[MigrationStep]:
+        newer = list(scripts.iterate_revisions(NEWEST, current or "base"))
+        return [MigrationStep.upgrade_from_script(scripts.revision_map, script) for script in reversed(newer)]
+
+    try:
+        with _ONE_AT_A_TIME, EnvironmentContext(Config(), scripts, fn=steps) as environment:
+            environment.configure(connection=connection)
+            environment.run_migrations()
+    except RevisionError as error:
+        raise StoreError(
+            f"store: its tables are of another release ({error}), wanted {NEWEST} or older; "
+            "start the release that migrated them"
+        ) from error

@@ -1,0 +1,1 @@
+"""One module a migration, named in the order in which they run."""

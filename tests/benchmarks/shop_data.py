@@ -1,0 +1,41 @@
+"""What a finished run left of the demo shop: its items, its log, and the vectors of its items."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.contracts import ITEMS, FloatArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.layout import Layout
+from tierrec_core.models.als import Als
+from tierrec_core.splits import SplitLog
+
+
+@dataclass(frozen=True)
+class ShopData:
+    """items: ITEMS [I]; past: all before the test; future: purchases of the test; als: fitted on the past."""
+
+    items: pd.DataFrame
+    past: Interactions
+    future: Interactions
+    als: Als
+
+    @property
+    def vectors(self) -> FloatArray:
+        """Item factors, [I, F]."""
+        return self.als.item_factors
+
+    @classmethod
+    def read(cls, root: Path = Path()) -> "ShopData":
+        """Read the project in `root`. Raises ArtifactError where nothing was run yet."""
+        layout = Layout(root)
+        log = artifacts.load(SplitLog, layout.split)
+        bound = log.final.bound
+        return cls(
+            items=artifacts.read_frame(layout.items, ITEMS),
+            past=log.history(log.final.name),
+            future=log.log.where(log.position >= bound).only(*log.target),
+            als=artifacts.load(Als, layout.model("als", log.final.name)),
+        )

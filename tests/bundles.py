@@ -1,0 +1,45 @@
+"""A small bundle of the tiny world, for whatever asks one."""
+
+import numpy as np
+
+from tierrec_core import registry
+from tierrec_core.blend import Blend, retrieve
+from tierrec_core.blend.blend import Context, Examples
+from tierrec_core.bundle import Bundle, Known, Surface
+from tierrec_core.policy import Policy
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Blend as BlendSettings
+from tierrec_core.settings import Policy as PolicySettings
+from tierrec_core.settings import Retrieve
+
+KINDS = {"popularity": "popularity", "habit": "repeat", "ease": "ease"}
+BLOCKED = "i03"
+
+
+def make_bundle(training: Training) -> Bundle:
+    """Answers two tasks, with and without repeats; one item is blocked."""
+    cut = training.history.now - 30
+    past, later = training.history.before(cut), training.history.where(training.history.day >= cut)
+    models = {}
+    for name, kind in KINDS.items():
+        model, config = registry.configure(name, {"kind": kind})
+        models[name] = model.fit(training, config)
+    settings = Retrieve(own_items=20, per_model_default=10)
+    context = Context.fit(training, ("category",))
+    candidates = retrieve(models, past, settings, repeats=True)
+    examples = Examples.of(
+        context, past, candidates, later.pairs(), negative_share=1.0, rng=np.random.default_rng(0)
+    )
+    blend = Blend.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)
+    policy = Policy.fit(training.history, training.items, PolicySettings(blocked_items=(BLOCKED,)))
+    return Bundle(
+        kinds=KINDS,
+        models=models,
+        blends={"next": blend, "discovery": blend},
+        surfaces={
+            "next": Surface(repeats=True, retrieve=settings),
+            "discovery": Surface(repeats=False, retrieve=settings),
+        },
+        known=Known(training.history, policy),
+        items=training.items,
+    )

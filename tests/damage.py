@@ -1,0 +1,84 @@
+"""Ways in which a bundle's models may really fail, each written to disk with hashes that agree."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tests.shops import Caller, Opener
+from tierrec_core import artifacts, mapped, pack
+from tierrec_core.campaigns import Campaigns
+from tierrec_core.fold import Fold
+from tierrec_core.packed import Shelf
+from tierrec_core.search import SearchIndex
+
+Damage = Callable[[Path], None]
+
+
+def shelf_outside(bundle: Path) -> None:
+    """Every known user's list names columns that no catalogue has."""
+    for folder in (bundle / pack.FOLDER / "shelves").iterdir():
+        shelf = Shelf.load(folder)
+        blocks = [(np.array(shelf.items) + 1000, np.array(shelf.scores))]
+        Shelf.write(folder, blocks)
+
+
+def shelf_nan(bundle: Path) -> None:
+    for folder in (bundle / pack.FOLDER / "shelves").iterdir():
+        shelf = Shelf.load(folder)
+        Shelf.write(folder, [(np.array(shelf.items), np.full_like(shelf.scores, np.nan))])
+
+
+def facts_nan(field: str) -> Damage:
+    def damage(bundle: Path) -> None:
+        folder = bundle / pack.FOLDER / "facts"
+        facts = artifacts.load(pack.Facts, folder)
+        artifacts.save(replace(facts, **{field: np.full_like(getattr(facts, field), np.nan)}), folder)
+
+    return damage
+
+
+def people_nan(bundle: Path) -> None:
+    folder = bundle / pack.FOLDER / "people"
+    people = mapped.load(pack.People, folder)
+    arrays = {"tier": np.array(people.tier), "interests": np.array(people.interests)}
+    mapped.save(pack.People(factors=np.full_like(people.factors, np.nan), **arrays), folder)
+
+
+def fold_outside(bundle: Path) -> None:
+    folder = bundle / pack.FOLDER / "fold"
+    fold = artifacts.load(Fold, folder)
+    artifacts.save(replace(fold, neighbours=fold.neighbours + 1000), folder)
+
+
+def search_without_vectors(bundle: Path) -> None:
+    folder = bundle / pack.FOLDER / "search"
+    artifacts.save(replace(artifacts.load(SearchIndex, folder), tastes=np.zeros((1, 1), np.float32)), folder)
+
+
+def campaigns_nan(bundle: Path) -> None:
+    folder = bundle / pack.FOLDER / "campaigns"
+    campaigns = artifacts.load(Campaigns, folder)
+    weights = np.full_like(campaigns.classifier.weights, np.nan)
+    artifacts.save(replace(campaigns, classifier=replace(campaigns.classifier, weights=weights)), folder)
+
+
+def model_lost(bundle: Path) -> None:
+    """No bundle can be loaded; the pack is whole."""
+    shutil.rmtree(bundle / "models" / "als")
+
+
+FACTORS = (facts_nan("item_factors"), people_nan)
+PRIOR, POPULARITY = facts_nan("prior"), facts_nan("popularity")
+
+
+def broken(start: Opener, *damage: Damage) -> Caller:
+    """A worker whose model is damaged."""
+
+    def all_of_it(bundle: Path) -> None:
+        for one in damage:
+            one(bundle)
+
+    return start(default=start.add("tierrec:broken", all_of_it))

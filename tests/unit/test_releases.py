@@ -1,0 +1,234 @@
+"""The pointer is held against a plain list of champions; routing against the binomial law."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from services.releases import Deployed, Pointer, Watch, deploy, promote, rollback
+from services.smoke_report import SmokeReport
+from tierrec_core import artifacts
+from tierrec_core.errors import ArtifactError, GateError, SettingsError
+
+FORK = multiprocessing.get_context("fork")
+SHARES = st.floats(0, 1)
+
+
+def report(version: int | str, identical: int = 20) -> SmokeReport:
+    count = {"users": 20, "identical": identical}
+    return SmokeReport.model_validate(
+        {"tag": f"shop:{version}", "model": f"shop-bundle:{version}", "smoke": {"next": count}}
+    )
+
+
+def deployed(version: int | str) -> Deployed:
+    return Deployed(bento=f"shop:{version}", model=f"shop-bundle:{version}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "serving" / "pointer.json"
+
+
+def split(share: float) -> Pointer:
+    moment = "2024-01-01T00:00:00Z"
+    return Pointer.model_validate(
+        {"champion": deployed(1), "challenger": deployed(2), "share": share, "changed": moment}
+    )
+
+
+def test_first_is_the_champion_and_the_next_a_challenger_until_it_is_promoted(path: Path) -> None:
+    assert deploy(path, report(1), 0.1).champion == deployed(1)
+    assert Pointer.read(path).challenger is None
+    deploy(path, report(2), 0.1)
+    assert (Pointer.read(path).champion, Pointer.read(path).challenger) == (deployed(1), deployed(2))
+    assert deploy(path, report(2), 0.5).share == 0.5
+    promote(path)
+    assert (Pointer.read(path).champion, Pointer.read(path).challenger) == (deployed(2), None)
+    assert [change.act for change in Pointer.read(path).history] == ["deploy", "deploy", "deploy", "promote"]
+    assert Pointer.read(path).in_use == {"shop:1", "shop:2"}
+
+
+def test_a_bento_without_a_passed_smoke_test_changes_nothing(path: Path) -> None:
+    deploy(path, report(1), 0.1)
+    before = path.read_bytes()
+    untested = report(2).model_copy(update={"smoke": {}})
+    for bad, said in ((report(2, identical=19), "next 19 of 20"), (untested, "no list was compared")):
+        with pytest.raises(GateError, match=f"shop:2 has not passed its smoke test: {said}"):
+            deploy(path, bad, 0.1)
+    assert path.read_bytes() == before
+
+
+def test_refusals_say_what_to_do(path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"pointer\.json: is missing.*run `tierrec deploy`"):
+        Pointer.read(path)
+    for act in (promote, rollback):
+        with pytest.raises(SettingsError, match=r"no challenger|no earlier champion"):
+            act(path)
+    deploy(path, report(1), 0.1)
+    with pytest.raises(SettingsError, match="shop:1 is the champion already"):
+        deploy(path, report(1), 0.1)
+    with pytest.raises(SettingsError, match=r"share: input should be less than or equal to 1; found 1\.5"):
+        deploy(path, report(2), 1.5)
+    deploy(path, report(2), 0.1)
+    promote(path)
+    with pytest.raises(ArtifactError, match=r"shop:1 .* the store has lost it; wanted one of shop:2"):
+        rollback(path, {"shop:2"})
+    assert rollback(path, {"shop:1"}).champion == deployed(1)
+    path.write_text(path.read_text().replace('"share"', '"shares"', 1))
+    with pytest.raises(SettingsError, match=r"pointer\.json: .*shares: unknown key; did you mean 'share'"):
+        Pointer.read(path)
+
+
+@given(st.lists(st.sampled_from(["promote", "rollback", 1, 2, 3, 4]), max_size=30))
+def test_any_history_leads_where_a_list_of_champions_does(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[str | int]
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "pointer.json"
+    line: list[int] = []
+    challenger: int | None = None
+    for act in acts:
+        match act:
+            case "promote" if challenger is not None:
+                promote(path)
+                line, challenger = [*line, challenger], None
+            case "rollback" if challenger is not None:
+                rollback(path)
+                challenger = None
+            case "rollback" if len(line) > 1:
+                rollback(path)
+                line = line[:-1]
+            case int(version) if not line:
+                deploy(path, report(version), 0.1)
+                line = [version]
+            case int(version) if version != line[-1]:
+                deploy(path, report(version), 0.1)
+                challenger = version
+            case _:
+                continue
+        now = Pointer.read(path)
+        assert now.champion == deployed(line[-1])
+        assert now.challenger == (None if challenger is None else deployed(challenger))
+        assert now.previous == (deployed(line[-2]) if len(line) > 1 else None)
+        assert now.revision == now.history[-1].revision == len(now.history)
+
+
+def test_history_is_bounded_and_an_old_champion_stays_known(path: Path) -> None:
+    deploy(path, report(1), 0.1)
+    deploy(path, report(2), 0.1)
+    promote(path)
+    for share in range(120):
+        deploy(path, report(3), share / 200)
+    now = Pointer.read(path)
+    assert (now.revision, len(now.history)) == (123, 100)
+    assert now.previous == deployed(1)
+    assert rollback(path).champion == deployed(2)
+    assert rollback(path).champion == deployed(1)
+
+
+@given(st.text(max_size=20), st.text(max_size=20), SHARES, SHARES)
+def test_a_user_stays_where_they_are_and_growing_takes_nobody_away(
+    user: str, salt: str, one: float, other: float
+) -> None:
+    small, large = sorted((one, other))
+    assert split(small).route(user, salt) == split(small).route(user, salt)
+    if split(small).route(user, salt) == "challenger":
+        assert split(large).route(user, salt) == "challenger"
+    assert split(0).route(user, salt) == "champion"
+    assert split(1).route(user, salt) == "challenger"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
+def test_the_share_of_users_is_the_one_that_was_asked_for(share: float) -> None:
+    num_users = 20_000
+    pointer = split(share)
+    sides = [pointer.route(str(user), "release") for user in range(num_users)]
+    low, high = binom.ppf([1e-6, 1 - 1e-6], num_users, share)
+    assert low <= sides.count("challenger") <= high
+    other = [pointer.route(str(user), "other") for user in range(num_users)]
+    both = sum(one == two == "challenger" for one, two in zip(sides, other, strict=True))
+    low, high = binom.ppf([1e-6, 1 - 1e-6], num_users, share**2)
+    assert low <= both <= high
+
+
+def change_often(path: Path, versions: Iterator[int], done: int) -> None:
+    for version in versions:
+        deploy(path, report(version), 0.1)
+        if done:
+            (path.parent / f"done-{os.getpid()}").write_text(str(Pointer.read(path).revision))
+
+
+def test_two_writers_lose_no_update(path: Path) -> None:
+    deploy(path, report("first"), 0.1)
+    writers = [
+        FORK.Process(target=change_often, args=(path, range(base, base + 20), 0)) for base in (100, 200)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    now = Pointer.read(path)
+    assert now.revision == 41
+    seen = {change.challenger.bento for change in now.history if change.challenger}
+    assert seen == {f"shop:{base + step}" for base in (100, 200) for step in range(20)}
+
+
+def test_a_killed_writer_leaves_a_whole_pointer_and_no_lock(path: Path) -> None:
+    deploy(path, report("first"), 0.1)
+    for seed in range(8):
+        before = Pointer.read(path).revision
+        writer = FORK.Process(target=change_often, args=(path, range(10**6), 1))
+        writer.start()
+        told = path.parent / f"done-{writer.pid}"
+        while not told.exists():
+            time.sleep(0.001)
+        time.sleep(0.003 + 0.0007 * seed)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        after = Pointer.read(path)
+        assert after.revision >= max(int(told.read_text() or 0), before + 1)
+        assert after.history[-1].challenger == after.challenger
+    assert deploy(path, report("last"), 0.2).challenger == deployed("last")
+
+
+def test_watch_sees_every_replacement_but_looks_only_now_and_then(path: Path) -> None:
+    now = [100.0]
+    watch = Watch(path, clock=lambda: now[0])
+    assert not watch.changed()
+    deploy(path, report(1), 0.1)
+    assert not watch.changed(), "it looked again at once"
+    now[0] += 0.06
+    assert watch.changed()
+    now[0] += 0.06
+    assert not watch.changed()
+    for version in range(2, 12):
+        deploy(path, report(version), 0.1)
+        now[0] += 0.06
+        assert watch.changed()
+    path.unlink()
+    now[0] += 0.06
+    assert watch.changed()
+
+
+def test_smoke_report_is_read_from_bento_json_whatever_else_it_says(tmp_path: Path) -> None:
+    raw = {
+        "tag": "a:1",
+        "model": "a-bundle:2",
+        "more": [1],
+        "smoke": {"next": {"users": 3, "identical": 3, "p50": 1}},
+    }
+    artifacts.write_json(raw, tmp_path / "bento.json")
+    SmokeReport.read(tmp_path / "bento.json").require_passed()
+    with pytest.raises(ArtifactError, match="run `tierrec run`"):
+        SmokeReport.read(tmp_path / "none.json")
+    artifacts.write_json(raw | {"smoke": {"next": {"users": 0, "identical": 0}}}, tmp_path / "bento.json")
+    with pytest.raises(SettingsError, match=r"smoke\.next\.users"):
+        SmokeReport.read(tmp_path / "bento.json")

@@ -1,0 +1,123 @@
+"""A worker's view of the store, against the store itself: what one worker commits, another sees at its next look."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from services.impressions import ImpressionWriter
+from services.live import Live
+from services.store import Impression, NewEvent, PostedItem, PostedUser, Store
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+SINCE = NOW - timedelta(days=30)
+
+
+def hash_of(user_id: str) -> str:
+    return sha256(user_id.encode()).hexdigest()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path / 'feedback.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def other(store: Store, tmp_path: Path) -> Iterator[Store]:
+    """The same store as another worker has it open."""
+    opened = Store.open(f"sqlite:///{tmp_path / 'feedback.db'}")
+    yield opened
+    opened.close()
+
+
+def event(number: int, user: str = "u1", item: str = "i1", name: str = "view") -> NewEvent:
+    at = NOW + timedelta(seconds=number)
+    return NewEvent(key=f"{user}-{number}", user_id=user, item_id=item, event=name, timestamp=at)
+
+
+def test_what_another_worker_commits_is_seen_at_the_next_look(store: Store, other: Store) -> None:
+    live = Live(store, SINCE, hash_of)
+    other.add_events([event(1), event(2, item="i2", name="cart")])
+    other.put_items([PostedItem("new", {"title": "New"})])
+    other.put_users([PostedUser("u9", {"plan": "gold"})])
+    assert live.events_of("u1") == ()
+    live.refresh()
+    assert [(one.item_id, one.event) for one in live.events_of("u1")] == [("i1", "view"), ("i2", "cart")]
+    assert live.items_since(0) == [{"title": "New", "item_id": "new"}]
+    assert live.attributes_of("u9") == {"plan": "gold"}
+    assert live.attributes_of("u1") is None
+
+
+def test_a_worker_that_starts_knows_what_was_committed_before(store: Store, other: Store) -> None:
+    other.add_events([event(1)])
+    other.put_items([PostedItem("new", {"title": "New"})])
+    live = Live(store, SINCE, hash_of)
+    assert len(live.events_of("u1")) == 1
+    assert live.items_since(0) == [{"title": "New", "item_id": "new"}]
+
+
+def test_old_events_and_impressions_are_passed_over(store: Store) -> None:
+    old = NewEvent(key="old", user_id="u1", item_id="i1", event="view", timestamp=SINCE - timedelta(days=1))
+    store.add_events([old, event(1, name="impression"), event(2)])
+    assert len(Live(store, SINCE, hash_of).events_of("u1")) == 1
+
+
+def test_memory_is_bounded_and_the_forgotten_are_looked_up(store: Store) -> None:
+    store.add_events([event(number, user=f"u{number % 5}") for number in range(50)])
+    live = Live(store, SINCE, hash_of, max_users=3, max_events=4)
+    assert len(live._events) == 3
+    assert all(len(live.events_of(f"u{number}")) == 4 for number in range(5))
+    assert live.events_of("u0")[-1].at == NOW + timedelta(seconds=45)
+
+
+def test_erased_users_are_forgotten_but_may_begin_anew(store: Store, other: Store) -> None:
+    store.add_events([event(1), event(2, user="u2")])
+    live = Live(store, SINCE, hash_of)
+    other.erase_user("u1", hash_of("u1"))
+    other.add_events([event(3, item="i7")])
+    live.refresh()
+    assert live.is_erased("u1")
+    assert not live.is_erased("u2")
+    assert [one.item_id for one in live.events_of("u1")] == ["i7"]
+    assert len(live.events_of("u2")) == 1
+    started_later = Live(store, SINCE, hash_of)
+    assert started_later.is_erased("u1")
+    assert [one.item_id for one in started_later.events_of("u1")] == ["i7"]
+
+
+def impression(number: int) -> Impression:
+    return Impression(
+        request_id=f"r{number}",
+        user_id="u1",
+        surface="products",
+        items=("i1", "i2"),
+        path="blend",
+        model_version="v1",
+        at=NOW,
+    )
+
+
+def test_impressions_reach_the_store_and_none_is_lost_at_the_end(store: Store) -> None:
+    dropped: list[int] = []
+    writer = ImpressionWriter(store, dropped.append)
+    for number in range(1200):
+        writer.put(impression(number))
+    writer.close()
+    assert writer.waiting == 0
+    assert dropped == []
+    assert all(store.impression(f"r{number}") is not None for number in (0, 600, 1199))
+
+
+def test_a_full_queue_drops_and_counts(store: Store) -> None:
+    dropped: list[int] = []
+    writer = ImpressionWriter(store, dropped.append, capacity=10)
+    for number in range(2000):
+        writer.put(impression(number))
+    writer.close()
+    kept = sum(store.impression(f"r{number}") is not None for number in range(2000))
+    assert dropped
+    assert kept + sum(dropped) == 2000

@@ -1,0 +1,83 @@
+"""The bell counts every ring of every process, and a ringer that is killed leaves it usable."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from services.store.bell import Bell
+
+FORK = multiprocessing.get_context("fork")
+RINGS, THREADS, PROCESSES = 2000, 2, 3
+
+
+@pytest.fixture
+def bell(tmp_path: Path) -> Iterator[Bell]:
+    with contextlib.closing(Bell.open(tmp_path / "state" / "feedback.bell")) as opened:
+        yield opened
+
+
+def ring_in_threads(path: Path) -> None:
+    own = Bell.open(path)
+    threads = [Thread(target=lambda: [own.ring() for _ in range(RINGS)]) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def ring_for_ever(path: Path) -> None:
+    own = Bell.open(path)
+    while True:
+        own.ring()
+
+
+def test_no_ring_of_any_thread_or_process_is_lost(bell: Bell, tmp_path: Path) -> None:
+    ringers = [FORK.Process(target=ring_in_threads, args=(path_of(tmp_path),)) for _ in range(PROCESSES)]
+    for ringer in ringers:
+        ringer.start()
+    for ringer in ringers:
+        ringer.join()
+    assert bell.count == RINGS * THREADS * PROCESSES
+
+
+def test_a_ringer_that_is_killed_holds_no_lock(bell: Bell, tmp_path: Path) -> None:
+    for _ in range(5):
+        heard = bell.count
+        ringer = FORK.Process(target=ring_for_ever, args=(path_of(tmp_path),))
+        ringer.start()
+        while bell.count < heard + 100:
+            os.sched_yield()
+        os.kill(int(ringer.pid or 0), signal.SIGKILL)
+        ringer.join()
+        last = bell.count
+        bell.ring()
+        assert bell.count == last + 1
+
+
+def test_the_count_stays_in_the_file(tmp_path: Path) -> None:
+    for rung in range(3):
+        with contextlib.closing(Bell.open(path_of(tmp_path))) as opened:
+            assert opened.count == rung
+            opened.ring()
+
+
+def test_two_bells_of_one_process_are_one(bell: Bell, tmp_path: Path) -> None:
+    with contextlib.closing(Bell.open(path_of(tmp_path))) as other:
+        other.ring()
+        assert bell.count == 1
+
+
+def test_a_bell_without_a_file_is_heard_by_its_own_process_alone() -> None:
+    with contextlib.closing(Bell.open(None)) as one, contextlib.closing(Bell.open(None)) as other:
+        one.ring()
+        assert (one.count, other.count) == (1, 0)
+
+
+def path_of(folder: Path) -> Path:
+    return folder / "state" / "feedback.bell"

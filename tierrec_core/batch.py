@@ -1,0 +1,120 @@
+"""Lists for all known users as Parquet, in parts: memory stays bounded, and a restart writes only what is missing."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.bundle import Bundle
+from tierrec_core.errors import SettingsError
+from tierrec_core.ranking import Ranked
+
+MANIFEST = "manifest.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Lists of the users from row `first` to before row `last`, and all that they hang on."""
+
+    bundle: str
+    task: str
+    k: int
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """The file's name; names sort as rows do."""
+        return f"part-{self.first:09d}.parquet"
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether the folder has exactly this part, by what the file says of itself; it is whole if it is there."""
+        try:
+            return bool(pd.read_parquet(folder / self.name, columns=[]).attrs == asdict(self))
+        except (OSError, ValueError):
+            return False
+
+
+def write_lists(
+    bundle: Bundle,
+    task: str,
+    folder: Path,
+    *,
+    fingerprint: str,
+    k: int = 20,
+    batch: int = 1024,
+    tell: Callable[[str], None] = log.info,
+) -> dict[str, object]:
+    """Write every known user's first k items of the task to the folder and return the manifest.
+
+    Files are part-*.parquet with user_id, item_id, rank from 1 and score, in order of the bundle's users, and
+    manifest.json, which is there only when all parts are. Parts of the same bundle, k and batch are kept;
+    others are replaced. fingerprint: tells bundles apart; batch: users a part; tell: is given a line a part.
+    Raises SettingsError for a task that the bundle lacks, ArtifactError when the disk is full or refuses.
+    """
+    if task not in bundle.tasks:
+        raise SettingsError(f"batch: task {task!r} is unknown; wanted one of {', '.join(bundle.tasks)}")
+    count = bundle.history.num_users
+    parts = [Part(fingerprint, task, k, first, min(first + batch, count)) for first in range(0, count, batch)]
+    missing = [part for part in parts if not part.is_in(folder)]
+    if missing:
+        (folder / MANIFEST).unlink(missing_ok=True)
+    if len(missing) < len(parts):
+        tell(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts are there already")
+    for line in _write_parts(bundle, missing, folder):
+        tell(line)
+    about = {"bundle": fingerprint, "task": task, "k": k, "users": count}
+    return _write_manifest(folder, about, parts)
+
+
+def _write_parts(bundle: Bundle, parts: list[Part], folder: Path) -> Iterator[str]:
+    """Write the parts one after the other, with a line on each."""
+    begun, done = time.perf_counter(), 0
+    for place, part in enumerate(parts, start=1):
+        rows = np.arange(part.first, part.last)
+        ranked = bundle.recommend(part.task, bundle.history.rows(rows), part.k)
+        artifacts.write_frame(_frame(bundle, part, ranked), folder / part.name)
+        done += len(rows)
+        rate = done / (time.perf_counter() - begun)
+        yield f"batch {part.task}: part {place} of {len(parts)}, {done} users, {rate:.0f} a second"
+
+
+def _frame(bundle: Bundle, part: Part, ranked: Ranked) -> pd.DataFrame:
+    """One row a place of a list; the part goes into the file as attributes of the frame."""
+    row, place = np.nonzero(ranked.items >= 0)
+    frame = pd.DataFrame(
+        {
+            "user_id": bundle.history.users[part.first + row],
+            "item_id": bundle.history.items[ranked.items[row, place]],
+            "rank": (place + 1).astype(np.int32),
+            "score": ranked.scores[row, place].astype(np.float32),
+        }
+    )
+    frame.attrs |= asdict(part)
+    return frame
+
+
+def _write_manifest(folder: Path, about: Mapping[str, object], parts: list[Part]) -> dict[str, object]:
+    """Drop what other runs left, then tell what is there."""
+    names = {part.name for part in parts}
+    for path in [*folder.glob("part-*.parquet"), *folder.glob(".part-*")]:
+        if path.name not in names:
+            path.unlink()
+    held = {
+        part.name: {
+            "users": part.last - part.first,
+            "rows": len(pd.read_parquet(folder / part.name, columns=["rank"])),
+            "sha256": artifacts.sha256(folder / part.name),
+        }
+        for part in parts
+    }
+    manifest = {**about, "parts": held}
+    artifacts.write_json(manifest, folder / MANIFEST)
+    return manifest

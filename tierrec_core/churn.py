@@ -1,0 +1,197 @@
+"""Churn risk: the chance that a user does nothing that counts in the next days, from their habits so far.
+
+The features are those of the counting models of repeat buying: recency, frequency and the user's own
+interval (Fader, Hardie and Lee, Marketing Science 2005).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics import log_loss
+
+from tierrec_core.classifiers import Classifier, log_odds
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.settings import Churn as ChurnSettings
+from tierrec_core.tiers import TIER_NAMES, Tiering
+
+KINDS = ("logistic", "boosted")
+RECENCY = "log_days_since_last"
+
+_NEVER = 364.0  # days since the last act of somebody who did nothing
+_ONCE = 91.0  # days that stand for the interval of somebody who came once
+_WINDOWS = (14.0, 28.0, 91.0)
+_HALF_LIVES = (14.0, 28.0, 91.0)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Recipe of the features, frozen when made: the same history has the same numbers for ever.
+
+    target: names of the events that count as coming back
+    tiering: the rules behind a user's tier and interests
+    """
+
+    target: tuple[str, ...]
+    tiering: Tiering
+
+    def of(self, history: Interactions) -> dict[str, FloatArray]:
+        """Every feature by name as of `history.now`, [U] each."""
+        found = _rhythm(history.only(*self.target))
+        found["log_days_since_any_event"] = np.log1p(_last(history))
+        tier = self.tiering.assign(history)
+        found |= {f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(TIER_NAMES) if code}
+        interests = self.tiering.interests_of(history).T
+        return found | dict(
+            zip((f"interest_{layer}" for layer in range(len(interests))), interests, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Users as of one or more moments, and who then stayed away.
+
+    columns: names of the features, [F]
+    values: the features of each user who was known at the moment, [N, F] float32
+    label: whether no target event came in the next days, [N]
+    user: row of each in the log, [N]
+    """
+
+    columns: tuple[str, ...]
+    values: FloatArray
+    label: BoolArray
+    user: IntArray
+
+    @classmethod
+    def of(cls, log: Interactions, moment: float, horizon_days: float, habits: Habits) -> Self:
+        """Everybody with an event before the moment; the log must reach to horizon_days after it."""
+        past = log.before(moment)
+        user = np.flatnonzero(np.diff(past.offsets))
+        coming = log.where((log.day >= moment) & (log.day < moment + horizon_days)).only(*habits.target)
+        returned = np.bincount(coming.user, minlength=log.num_users) > 0
+        table = habits.of(past)
+        return cls(tuple(table), _stack(table, tuple(table))[user], ~returned[user], user)
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The examples of several moments as one."""
+        return cls(
+            parts[0].columns,
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.label for part in parts]),
+            np.concatenate([part.user for part in parts]),
+        )
+
+    def only(self, *columns: str) -> FloatArray:
+        """The values of these features, [N, len(columns)]."""
+        return self.values[:, [self.columns.index(name) for name in columns]]
+
+
+@dataclass(frozen=True)
+class Churn:
+    """The chance of no target event in the next horizon_days, for any history.
+
+    base_rate: the chance that is given to a history without any event
+    """
+
+    horizon_days: float
+    base_rate: float
+    habits: Habits
+    classifier: Classifier
+
+    @classmethod
+    def fit(
+        cls, kind: str, habits: Habits, train: Examples, later: Examples, settings: ChurnSettings, seed: int
+    ) -> Self:
+        """Learn from `train`, which must hold both answers, and calibrate on `later`, which it must not hold."""
+        fitted = fit_kind(kind, train, settings, seed).calibrated(later.values, later.label)
+        return cls(settings.horizon_days, float(expit(log_odds(later.label))), habits, fitted)
+
+    @classmethod
+    def constant(cls, habits: Habits, label: BoolArray, settings: ChurnSettings) -> Self:
+        """The share of true labels for everybody, where there is nothing to learn from."""
+        odds = log_odds(label)
+        return cls(settings.horizon_days, float(expit(odds)), habits, Classifier.prior((), odds))
+
+    def probability(self, history: Interactions) -> FloatArray:
+        """The chance of each history as of its `now`, in 0..1, [U]."""
+        table = self.habits.of(history)
+        chance = self.classifier.probability(_stack(table, self.classifier.columns))
+        return np.where(np.diff(history.offsets) > 0, chance, self.base_rate)
+
+
+def fit_kind(kind: str, train: Examples, settings: ChurnSettings, seed: int) -> Classifier:
+    """One of KINDS, fitted and not yet calibrated."""
+    if kind == "logistic":
+        return Classifier.logistic(train.columns, train.values, train.label, settings.l2)
+    return Classifier.boosted(train.columns, train.values, train.label, settings.trees, seed)
+
+
+def trial(train: Examples, later: Examples, settings: ChurnSettings, seed: int) -> dict[str, float]:
+    """Log loss on `later` of each kind fitted on `train`; lower is better."""
+    fits = {kind: fit_kind(kind, train, settings, seed) for kind in KINDS}
+    return {
+        kind: float(log_loss(later.label, fitted.probability(later.values), labels=[False, True]))
+        for kind, fitted in fits.items()
+    }
+
+
+def _stack(table: dict[str, FloatArray], columns: Sequence[str]) -> FloatArray:
+    """The named features as one array, [U, F] float32; [U, 0] where none is named."""
+    rows = len(next(iter(table.values())))
+    return np.array([table[name] for name in columns], np.float32).reshape(len(columns), rows).T
+
+
+def _last(history: Interactions) -> FloatArray:
+    """Days since each user's last event, at most a year, [U]."""
+    last = np.full(history.num_users, _NEVER)
+    np.minimum.at(last, history.user, history.age)
+    return last
+
+
+def _rhythm(taken: Interactions) -> dict[str, FloatArray]:
+    """How often, how lately, how regularly and how much each user took, [U] each. A visit is a session."""
+    num, user, age = taken.num_users, taken.user, taken.age
+    opens = np.ones(len(user), bool)
+    opens[1:] = (np.diff(user) != 0) | (np.diff(taken.session) != 0)
+    visitor, visited = user[opens], age[opens]
+    visits = np.bincount(visitor, minlength=num).astype(float)
+    recent = {days: np.bincount(visitor, visited <= days, num) for days in _WINDOWS}
+    events = np.maximum(np.bincount(user, minlength=num), 1)
+    paid = np.bincount(user, np.maximum(taken.value, 0.0), num)
+    earlier = (recent[91.0] - recent[28.0]) * 28.0 / 63.0
+    found = {RECENCY: np.log1p(_last(taken))} | _intervals(visitor, visited, visits)
+    found["overdue"] = found[RECENCY] - found["log_interval"]
+    found |= {f"log_visits_{days:.0f}d": np.log1p(count) for days, count in recent.items()}
+    for days in _HALF_LIVES:
+        found[f"log_decayed_{days:.0f}d"] = np.log1p(np.bincount(visitor, np.exp2(-visited / days), num))
+    return found | {
+        "trend": np.log((recent[28.0] + 0.5) / (earlier + 0.5)),
+        "log_basket": np.log1p(events / np.maximum(visits, 1.0)),
+        "log_spend_per_visit": np.log1p(paid / np.maximum(visits, 1.0)),
+        "coupon_share": np.bincount(user, taken.coupon, num) / (events + 10.0),
+    }
+
+
+def _intervals(visitor: IntArray, visited: FloatArray, visits: FloatArray) -> dict[str, FloatArray]:
+    """The user's own interval between visits, its spread and its longest, in log days, and their tenure, [U] each.
+
+    visitor, visited: who and how many days ago, in order of (user, time), [V]
+    """
+    gap = np.zeros(len(visitor))
+    gap[1:] = np.where(visitor[1:] == visitor[:-1], visited[:-1] - visited[1:], 0.0)
+    num, gaps = len(visits), np.maximum(visits - 1.0, 1.0)
+    total, square = np.bincount(visitor, gap, num), np.bincount(visitor, gap**2, num)
+    longest, first = np.zeros(num), np.zeros(num)
+    np.maximum.at(longest, visitor, gap)
+    np.maximum.at(first, visitor, visited)
+    interval = total / gaps
+    return {
+        "log_interval": np.log1p(np.where(visits > 1, interval, _ONCE)),
+        "log_interval_spread": np.log1p(np.sqrt(np.maximum(square / gaps - interval**2, 0.0))),
+        "log_longest_interval": np.log1p(longest),
+        "tenure": np.minimum(first, _WINDOWS[-1]) / _WINDOWS[-1],
+    }

@@ -1,0 +1,102 @@
+"""Stage campaigns: fit which coupon campaign suits whom, and judge it on the redemptions after the cut."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.campaigns import Campaigns, redeemed
+from tierrec_core.contracts import EVENTS, ITEMS, Event
+from tierrec_core.evaluation.probabilities import reliability
+from tierrec_core.interactions import Interactions, from_days
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Campaigns as CampaignSettings
+from tierrec_core.settings import Settings
+from tierrec_core.stages.campaign_report import LISTS, MODEL, Window, judge_lists, judge_targeting
+from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.stages.moments import judged_from
+from tierrec_core.tiers import Tiering
+
+Report = dict[str, Any]
+
+_UNKNOWN = "unknown"
+_DIGITS = 6
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Write the model and report.json; print how it did. A log without redemptions gets a model of no campaign."""
+    split, options = read_split(layout), settings.campaigns
+    log, cut = split.log, judged_from(split, settings.split, options.horizon_days)
+    known = log.before(cut) if cut > log.day.min() else log
+    events = read_frame(layout.prepared_events, EVENTS)
+    ids, types = catalogue(events, read_frame(layout.raw_items, ITEMS), options)
+    redemptions = redeemed(events, log.users, ids, log.now)
+    tiering = Tiering.fit(known, read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
+    model = Campaigns.fit(known, redemptions.before(known.now), types, tiering, options)
+    report = describe(model, log, redemptions, settings)
+    artifacts.save(model, layout.campaigns)
+    artifacts.write_json(report, layout.campaigns_report)
+    print(f"campaigns: {model.num_campaigns} known; {_summary(report, options)}")
+
+
+def catalogue(
+    events: pd.DataFrame, items: pd.DataFrame, options: CampaignSettings
+) -> tuple[pd.Index, pd.Index]:
+    """Ids and types of the campaigns that ITEMS describes or that somebody redeemed, [C] each.
+
+    None at all where nobody redeemed anything.
+    """
+    found = events.loc[events["event"] == Event.REDEEM, "item_id"].astype(str).unique()
+    described = items[items["category"].eq(options.category).fillna(value=False)].drop_duplicates("item_id")
+    ids = sorted({*described["item_id"].astype(str), *found}) if len(found) else []
+    told = described.set_index(described["item_id"].astype(str)).get(options.type_attribute)
+    if told is None:
+        return pd.Index(ids, dtype=object), pd.Index([_UNKNOWN] * len(ids), dtype=object)
+    types = told.reindex(ids).astype("string").fillna(_UNKNOWN)
+    return pd.Index(ids, dtype=object), pd.Index(types.to_numpy(), dtype=object)
+
+
+def describe(model: Campaigns, log: Interactions, redemptions: Interactions, settings: Settings) -> Report:
+    """What the model is, and how it did in the windows after what it learned from."""
+    options = settings.campaigns
+    report = _about(model, redemptions)
+    starts = np.arange(model.past.now, log.now - options.horizon_days + 1e-9, options.horizon_days)
+    windows = [Window.of(model, log, redemptions, float(start)) for start in starts]
+    with_choice = [window for window in windows if len(window.live) > 1]
+    if not with_choice:
+        lacking = (
+            "no two campaigns are live after the cut"
+            if model.num_campaigns
+            else "the log has no redeem event"
+        )
+        return report | {"judged": False, "reason": lacking}
+    rng, draws = np.random.default_rng(settings.seed), options.bootstraps
+    answer = np.concatenate([window.answer.ravel() for window in windows])
+    said = np.concatenate([window.scores[MODEL].ravel() for window in windows])
+    return report | {
+        "judged": True,
+        "lists": judge_lists(with_choice, options.cutoff, draws, rng),
+        "targeting": judge_targeting(windows, log.num_users, draws, rng),
+        "reliability": reliability(answer, said),
+        "windows": [window.describe(model.campaigns) for window in windows],
+    }
+
+
+def _about(model: Campaigns, redemptions: Interactions) -> Report:
+    weights = zip(model.classifier.columns, model.classifier.weights.tolist(), strict=True)
+    return {
+        "campaigns": model.num_campaigns,
+        "redemptions": {"known": len(model.past), "later": len(redemptions) - len(model.past)},
+        "horizon_days": model.horizon_days,
+        "learned_until": f"{from_days(model.past.now):%Y-%m-%dT%H:%M}",
+        "weights": {name: round(weight, _DIGITS) for name, weight in weights},
+    }
+
+
+def _summary(report: Report, options: CampaignSettings) -> str:
+    if not report["judged"]:
+        return f"not judged, since {report['reason']}"
+    main = f"ndcg@{options.cutoff}"
+    told = ", ".join(f"{name} {report['lists'][name][main]}" for name in LISTS)
+    return f"{main}: {told}"

@@ -1,0 +1,113 @@
+"""What two-step models make of every known user's history, kept on disk, so that a known user is not encoded again."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from scipy import sparse
+
+from tierrec_core import artifacts, mapped
+from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.errors import ArtifactError
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Recommender, TwoStep
+
+_BATCH = 256
+_SPARSE_SHARE = 0.4  # a number that is kept with its place takes twice the room
+_ABOUT = "states.json"
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One model's states, [U, S] float32."""
+
+    values: FloatArray
+
+    def row(self, user: int) -> FloatArray:
+        """One user's state, [1, S]."""
+        return self.values[user : user + 1]
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """One model's states without their zeros.
+
+    values, places: of all users' numbers, [N] float32 and int32
+    offsets: user u's are at offsets[u]:offsets[u + 1], [U + 1] int64; size: S, [1]
+    """
+
+    values: FloatArray
+    places: IntArray
+    offsets: IntArray
+    size: IntArray
+
+    @classmethod
+    def of(cls, states: sparse.csr_matrix) -> Self:
+        """Take over a matrix [U, S]."""
+        size = np.array([states.shape[1]])
+        return cls(states.data, states.indices.astype(np.int32), states.indptr.astype(np.int64), size)
+
+    def row(self, user: int) -> FloatArray:
+        """One user's state, [1, S]."""
+        span = slice(self.offsets[user], self.offsets[user + 1])
+        state = np.zeros((1, self.size[0]), np.float32)
+        state[0, self.places[span]] = self.values[span]
+        return state
+
+
+@dataclass(frozen=True)
+class States:
+    """The states of all known users, by the model's name."""
+
+    by_model: Mapping[str, Dense | Sparse]
+
+    @classmethod
+    def of(cls, models: Mapping[str, Recommender], history: Interactions) -> Self:
+        """Encode every history [U] by each model that scores in two steps."""
+        return cls(
+            {name: _encoded(model, history) for name, model in models.items() if isinstance(model, TwoStep)}
+        )
+
+    def row(self, user: int) -> dict[str, FloatArray]:
+        """One known user's states, by the model's name, [1, S] float32 each."""
+        return {name: states.row(user) for name, states in self.by_model.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write to the folder in one step. Raises ArtifactError when the disk is full or refuses."""
+        with artifacts.replacing_folder(folder) as fresh:
+            for name, states in self.by_model.items():
+                mapped.save(states, fresh / name)
+            kinds = {name: type(states).__qualname__ for name, states in self.by_model.items()}
+            artifacts.write_json(kinds, fresh / _ABOUT)
+
+    @classmethod
+    def load(cls, folder: Path, *, verify: bool = True) -> Self:
+        """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
+        kinds = artifacts.read_json(folder / _ABOUT)
+        known: dict[str, type[Dense] | type[Sparse]] = {"Dense": Dense, "Sparse": Sparse}
+        try:
+            return cls(
+                {name: mapped.load(known[kind], folder / name, verify=verify) for name, kind in kinds.items()}
+            )
+        except (KeyError, AttributeError) as error:
+            raise ArtifactError(
+                f"{folder / _ABOUT}: names no kind of states ({error}); write the states again"
+            ) from error
+
+
+def _encoded(model: TwoStep, history: Interactions) -> Dense | Sparse:
+    """One model's states of all users; sparse where most of the first batch is zero."""
+    batches = _batches(model, history)
+    first = next(batches)
+    if np.count_nonzero(first) < _SPARSE_SHARE * first.size:
+        return Sparse.of(sparse.vstack([sparse.csr_matrix(part) for part in chain([first], batches)], "csr"))
+    return Dense(np.concatenate([first, *batches]))
+
+
+def _batches(model: TwoStep, history: Interactions) -> Iterator[FloatArray]:
+    for start in range(0, max(history.num_users, 1), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, history.num_users))
+        yield model.encode(history.rows(rows)).astype(np.float32)

@@ -1,0 +1,39 @@
+"""What is written of items, and its words: without case and accents."""
+
+import re
+
+import pandas as pd
+from sklearn.feature_extraction.text import strip_accents_unicode
+
+_WORD = re.compile(r"[^\W_]+")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def words(text: str) -> list[str]:
+    """Words and numbers of a text, in order."""
+    found: list[str] = _WORD.findall(strip_accents_unicode(text.casefold()))
+    return found
+
+
+def attributes(items: pd.DataFrame) -> list[str]:
+    """Names of the columns of ITEMS that may hold text and are neither the id nor the title."""
+    kinds = pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype
+    return [
+        name
+        for name in map(str, items)
+        if name not in ("item_id", "title") and not any(kind(items[name]) for kind in kinds)
+    ]
+
+
+def texts(items: pd.DataFrame) -> list[str]:
+    """Title and attributes of each item of ITEMS in one text, [N].
+
+    An item without a title has its id instead. An attribute without a letter is a code and no text.
+    """
+    columns = [items["title"].fillna(items["item_id"]).astype(str)]
+    columns += [items[name].astype(object).map(_readable) for name in attributes(items)]
+    return [" ".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def _readable(value: object) -> str:
+    return value if isinstance(value, str) and _LETTER.search(value) else ""
