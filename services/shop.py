@@ -19,7 +19,7 @@ from services.model import Model
 from services.releases import FILE as POINTER
 from services.releases import Pointer, Side
 from services.security import JsonLog, log_secret, pseudonym
-from services.store import Store
+from services.store import Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +85,17 @@ class Shop:
         self._tell()
 
     def refresh(self) -> None:
-        """Take over what has changed since the last request: pointer, rules, events, items, users."""
+        """Take over what has changed since the last request: pointer, rules, events, items, users.
+
+        While the store does not answer, what is in memory serves on.
+        """
         self.configuration.refresh()
         if self._pointer_watch.changed():
             threading.Thread(target=self._swap, name=f"swap-{self.name}", daemon=True).start()
-        self.live.refresh()
+        try:
+            self.live.refresh()
+        except StoreError:
+            self.journal.failure(None, None, part="store", shop=self.name)
         self._grow()
 
     def model_for(self, user_id: str | None, side: Side | None) -> tuple[Model, Side]:

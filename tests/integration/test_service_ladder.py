@@ -1,6 +1,8 @@
 """Models that really fail: the next rung answers, it is counted and told, and nobody sees an error."""
 
+import contextlib
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -154,3 +156,24 @@ def test_no_surface_answers_with_an_error(start: Opener, surface: str, who: dict
     answer = broken(start, *everything).ask(surface, **who)
     assert answer["surface"] == surface
     assert all(isinstance(item["score"], float) for item in answer["items"])
+
+
+def test_while_the_store_is_away_lists_are_served_and_events_refused(start: Opener) -> None:
+    worker = start()
+    worker.post_events(event(1, "u01", "i11", "cart"))
+    before = worker.listed(user_id="u01")
+    database = worker.shop.folder / "feedback.db"
+
+    def rename(old: str, new: str) -> None:
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(f"alter table {old} rename to {new}")
+
+    rename("events", "elsewhere")
+    worker.shop.store.bell.ring()
+    assert worker.listed(user_id="u01") == before
+    refused = worker.send("POST", "/events", json={"events": [event(2, "u01", "i12", "cart")]})
+    assert refused.status_code == 503
+    assert "send the request again" in refused.json()["error"]
+    rename("elsewhere", "events")
+    worker.post_events(event(2, "u01", "i12", "cart"))
+    assert [one.item_id for one in worker.shop.live.events_of("u01")] == ["i11", "i12"]
