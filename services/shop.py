@@ -1,5 +1,6 @@
 """One tenant: its folder, its store, its models, and what people have configured. Nothing is shared between shops."""
 
+import gc
 import logging
 import sys
 import threading
@@ -156,6 +157,7 @@ class Shop:
                 except Exception:  # lists that need it will tell, and come from the rungs below
                     version = model.release.model_version
                     self.journal.failure(None, None, part="warm-up", model=version)
+        _set_aside()
 
     def _swap(self) -> None:
         """Load what the pointer names now; requests go on with the old models until it is there."""
@@ -173,6 +175,8 @@ class Shop:
             with self._growing:
                 self.serving = serving.with_posted(self.live)
             self._tell()
+            del serving
+            _set_aside()
             self.metrics.swapped("done")
             log.info("shop %s swapped in %.2f s", self.name, (datetime.now(UTC) - began).total_seconds())
 
@@ -182,3 +186,10 @@ class Shop:
                 self.metrics.serve(role, None)
             else:
                 self.metrics.serve(role, model.release.bento, model.release.model_version)
+
+
+def _set_aside() -> None:
+    """Spare the collector what stays: to look through all models takes it longer than to answer a request."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

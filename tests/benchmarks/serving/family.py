@@ -28,6 +28,10 @@ class Family:
         """Resident size; pages that two of them share count twice."""
         return sum(one.memory_info().rss for one in self.members) / MIB
 
+    def private_mib(self) -> float:
+        """Resident size without the pages of files and of shared memory, which the system may take back."""
+        return sum(one.memory_info().rss - one.memory_info().shared for one in self.members) / MIB
+
     def settle(self) -> None:
         """Wait until the processes rest: what a server still does after it is ready is no cost of a request."""
         end, busy = time.monotonic() + _PATIENCE_SECONDS, True
