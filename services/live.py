@@ -5,9 +5,10 @@ acknowledged is in the next answer of every other. Memory is bounded: of users w
 and they are looked up in the store when they come back.
 """
 
+import sys
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import takewhile
@@ -46,7 +47,7 @@ class Live:
         """
         self.store, self.since, self._hash_of = store, since, hash_of
         self._max_users, self._max_events = max_users, max_events
-        self._events: OrderedDict[str, deque[Fresh]] = OrderedDict()
+        self._events: OrderedDict[str, tuple[Fresh, ...]] = OrderedDict()
         self._forgot = False
         self._partial: set[str] = set()  # came back after somebody was forgotten, perhaps they themselves
         self._users: dict[str, Mapping[str, Any]] = {}
@@ -80,7 +81,7 @@ class Live:
         found = self._events.get(user_id)
         if user_id in self._partial or (found is None and self._forgot):
             return self._look_up(user_id)
-        return tuple(found or ())
+        return found or ()
 
     def attributes_of(self, user_id: str) -> Mapping[str, Any] | None:
         """What was posted about the user; None for somebody who never was."""
@@ -110,7 +111,7 @@ class Live:
         with self._lock:
             if user_id in self._partial:
                 self._partial.discard(user_id)
-                self._events[user_id] = deque(events, maxlen=self._max_events)
+                self._events[user_id] = events
         return events
 
     def _read_events(self) -> None:
@@ -124,14 +125,15 @@ class Live:
             return
         kept = self._events.get(event.user_id)
         if kept is None:
-            kept = self._events[event.user_id] = deque(maxlen=self._max_events)
+            kept = self._events[event.user_id] = ()
             if self._forgot:
                 self._partial.add(event.user_id)
             if len(self._events) > self._max_users:
                 forgotten, _ = self._events.popitem(last=False)
                 self._partial.discard(forgotten)
                 self._forgot = True
-        kept.append(_fresh(event))
+        # A tuple, since most users have few events, and half a kilobyte for each would be the most of it.
+        self._events[event.user_id] = (*kept, _fresh(event))[-self._max_events :]
         self._events.move_to_end(event.user_id)
 
     def _read_items(self) -> None:
@@ -166,6 +168,5 @@ class Live:
 
 
 def _fresh(event: StoredEvent) -> Fresh:
-    return Fresh(
-        event.item_id, event.event, event.timestamp, 1.0 if event.quantity is None else event.quantity
-    )
+    quantity = 1.0 if event.quantity is None else event.quantity
+    return Fresh(sys.intern(event.item_id), sys.intern(event.event), event.timestamp, quantity)

@@ -15,7 +15,6 @@ from tierrec_core.errors import TierRecError
 from tierrec_core.layout import Layout
 
 ROOT = Path(__file__).parents[3]
-RESULT = ROOT / "tests" / "benchmarks" / "serving.json"
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "ratios": ratios.run,
     "rerank": rerank.run,
@@ -41,7 +40,7 @@ def main(names: Sequence[str]) -> None:
         began = time.perf_counter()
         found = PARTS[name](bench)
         found |= report.circumstances(ROOT, bench.report.tag, name, time.perf_counter() - began)
-        figures = report.merge(RESULT, found)
+        figures = report.merge(ROOT / report.FIGURES, found)
     report.show(figures, console)
 
 
