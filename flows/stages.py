@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _NOISE = (
     "\tdvc config",
 )
 _KEPT_LINES = 30
+_PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds
 _SIGNALLED, _DVC_FAILED = 128, 255  # a code between them is 128 + the signal; 255 is how dvc itself fails
 
 
@@ -65,7 +67,19 @@ class Graph:
 
 
 def stale(root: Path, stages: list[str] | None = None) -> set[str]:
-    """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock."""
+    """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock.
+
+    A process that was killed holds DVC's lock until the system has buried it, so a busy DVC is asked a few times.
+    """
+    for pause in _PAUSES:
+        try:
+            return _stale(root, stages)
+        except TransientStageError:
+            time.sleep(pause)
+    return _stale(root, stages)
+
+
+def _stale(root: Path, stages: list[str] | None) -> set[str]:
     with _open(root) as repo, repo.lock:
         wanted = [one for one in repo.index.stages if stages is None or one.name in stages]
         return {str(one.name) for one in wanted if one.status()}
