@@ -183,6 +183,17 @@ class Layout:
         """A shop's state: pointer, keys, rules, review, experiments, and the feedback store."""
         return self.data / "serving"
 
+    # the loop
+    @property
+    def reference(self) -> Path:
+        """Artefact: monitoring.drift.Reference, what the newest windows are held against."""
+        return self.data / "reference"
+
+    @property
+    def loop(self) -> Path:
+        """What the loop remembers: decisions, releases, gate reports, pages. Not an artefact of DVC."""
+        return self.data / "loop"
+
     @property
     def runs(self) -> Path:
         """Summaries of runs: times, peaks, leaderboard. Not an artefact of DVC, since no two are the same."""

@@ -1,0 +1,70 @@
+"""params.yaml as a whole."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tierrec_core.errors import SettingsError
+from tierrec_core.settings.base import Params, parse
+from tierrec_core.settings.data import Prepare, Split, Validate
+from tierrec_core.settings.learning import (
+    Blend,
+    Campaigns,
+    Churn,
+    Evaluate,
+    Package,
+    Policy,
+    Retrieve,
+    Task,
+    Tiers,
+)
+from tierrec_core.settings.loop import Gate, Monitor, Rollout
+from tierrec_core.settings.serving import Serving
+from tierrec_core.settings.sources import CompleteJourneySource, Source
+
+
+class Settings(Params):
+    """All of params.yaml. The blocks of `models` are checked by the registry, which knows the kinds."""
+
+    seed: int = 7
+    source: Source = CompleteJourneySource()
+    validate_: Validate = Field(default=Validate(), alias="validate")
+    prepare: Prepare = Prepare()
+    split: Split = Split()
+    tasks: dict[Literal["next", "discovery"], Task]
+    tiers: Tiers = Tiers()
+    models: dict[str, dict[str, Any]]
+    retrieve: Retrieve = Retrieve()
+    blend: dict[Literal["next", "discovery"], Blend] = Field(default={})
+    policy: Policy = Policy()
+    churn: Churn = Churn()
+    campaigns: Campaigns = Campaigns()
+    evaluate: Evaluate = Evaluate()
+    package: Package = Package()
+    serving: Serving = Serving()
+    monitor: Monitor = Monitor()
+    gate: Gate = Gate()
+    rollout: Rollout = Rollout()
+
+    def blend_of(self, task: str) -> Blend:
+        """The blend's settings for a task; the defaults where params.yaml has none."""
+        return {str(name): block for name, block in self.blend.items()}.get(task, Blend())
+
+
+def read_settings(path: Path) -> Settings:
+    """Read params.yaml. Raises SettingsError naming the key, what it holds and what it may hold."""
+    try:
+        raw = YAML(typ="safe").load(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to make one"
+        ) from error
+    except YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, Mapping):
+        raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of sections")
+    return parse(Settings, raw, str(path))
