@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.experiment_cli import experiments
+from flows.loop_cli import app as loop
 from flows.release_cli import app as releases
 from flows.review_cli import app as review
+from flows.simulate_cli import simulate
+from flows.stack_cli import app as stack
 from flows.transfer_cli import export, import_
+from flows.watch_cli import app as watch
 from tierrec_core.errors import ArtifactError, TierRecError
 from tierrec_core.layout import Layout
 
@@ -21,7 +25,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(releases)
+app.add_typer(watch)
+app.add_typer(loop)
 app.add_typer(review, name="review")
+app.add_typer(stack, name="stack")
+app.command()(simulate)
 app.command()(experiments)
 app.command()(export)
 app.command("import")(import_)

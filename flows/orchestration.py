@@ -1,6 +1,9 @@
-"""The Prefect side of the train flow: tasks, their order, retries for transient failures, artifacts."""
+"""The Prefect side of the train flow: tasks, their order and place, retries for transient failures, artifacts."""
 
 import os
+import threading
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +15,21 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.guard import outlived_by_none
+from flows.loop.claims import claim
+from flows.loop.lock import project_lock
 from flows.progress import Progress
+from flows.remote.pool import Unready
+from flows.remote.sending import Sender
 from flows.stages import Graph, Runner, TransientStageError, stale
 from flows.summary import Leaderboard
 from tierrec_core.layout import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)
+_THREADS = 32  # most of them wait: for stages before theirs, for a place, for other machines
 
 
 def _side_by_side() -> TaskRunner[PrefectFuture[Any]]:
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=WORKERS)
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=_THREADS)
     return runner
 
 
@@ -29,36 +37,42 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), TransientStageError)
 
 
-@flow(name="train", task_runner=_side_by_side())
+@flow(name="train", task_runner=_side_by_side(), on_running=[claim])
 def train() -> Leaderboard:
     """Bring every stage of dvc.yaml in this folder up to date, siblings side by side."""
     root = Path.cwd()
-    graph = Graph.read(root)
-    todo = graph.affected(stale(root))
-    progress = Progress(Console(force_terminal=False), todo)
-    submit_stages(graph, todo, Runner(root, progress.line), progress)
-    return Leaderboard.read(Layout(root))
+    with project_lock(root, "train"):
+        graph = Graph.read(root)
+        todo = graph.affected(stale(root))
+        progress = Progress(Console(force_terminal=False), todo)
+        submit_stages(graph, todo, Runner(root, progress.line), progress)
+        return Leaderboard.read(Layout(root))
 
 
 def run_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progress) -> None:
     """As `train`, for stages that are known to be stale, shown by `progress`; raises the first failure."""
 
-    @flow(name="train", task_runner=_side_by_side(), validate_parameters=False)
+    @flow(name="train", task_runner=_side_by_side(), validate_parameters=False, on_running=[claim])
     def train_shown() -> None:
         embedded_server = [child.pid for child in psutil.Process().children()]
         with outlived_by_none(embedded_server):
             submit_stages(graph, todo, runner, progress)
 
-    train_shown()
+    with project_lock(runner.root, "tierrec run", partial(_tell, progress)):
+        train_shown()
 
 
 def submit_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progress) -> None:
-    """One task a stage, begun when the stages before it are done; all are stopped when one is interrupted."""
+    """One task a stage, begun when the stages before it are done; all are stopped when one is interrupted.
+
+    A stage that asks for a queue goes there, where somebody is at that queue's end; the others run here, few at a time.
+    """
     futures: dict[str, PrefectFuture[None]] = {}
+    senders, seats = _senders(graph, todo, runner, progress), threading.Semaphore(WORKERS)
 
     @task(retries=2, retry_delay_seconds=2, retry_condition_fn=_is_transient)
     def bring_up_to_date(stage: str) -> None:
-        _run(stage, runner, progress)
+        _run(stage, runner, progress, seats, senders.get(graph.queues.get(stage, "")))
 
     try:
         for stage in todo:
@@ -69,6 +83,8 @@ def submit_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progr
         wait(list(futures.values()))
     except BaseException:
         runner.stop()
+        for sender in senders.values():
+            sender.stop()
         raise
     for future in futures.values():
         if future.state.is_failed() or future.state.is_crashed():
@@ -76,14 +92,37 @@ def submit_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progr
     _publish(Layout(runner.root))
 
 
-def _run(stage: str, runner: Runner, progress: Progress) -> None:
-    """Run the stage if it is still stale now that the stages before it are done."""
+def _senders(graph: Graph, todo: list[str], runner: Runner, progress: Progress) -> Mapping[str, Sender]:
+    """A sender for each queue that a stage asks for, if somebody is there; one line says why nobody is."""
+    found = {}
+    for queue in sorted({graph.queues[stage] for stage in todo if stage in graph.queues}):
+        try:
+            found[queue] = Sender.find(queue, graph, runner, progress.line)
+        except Unready as why:
+            stages = ", ".join(stage for stage in todo if graph.queues.get(stage) == queue)
+            _tell(progress, f"queue {queue}: {stages} run here: {why}")
+    return found
+
+
+def _tell(progress: Progress, text: str) -> None:
+    progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _run(
+    stage: str, runner: Runner, progress: Progress, seats: threading.Semaphore, sender: Sender | None
+) -> None:
+    """Run the stage, here or elsewhere, if it is still stale now that the stages before it are done."""
     if not stale(runner.root, [stage]):
         progress.end(stage, "unchanged")
         return
-    progress.begin(stage)
     try:
-        runner.run(stage)
+        if sender is not None:
+            progress.begin(stage)
+        is_sent = sender is not None and sender.send(stage)
+        with seats:
+            if sender is None:
+                progress.begin(stage)
+            runner.run(stage, pull=is_sent)
     except BaseException:
         progress.end(stage, "failed")
         raise

@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 from dvc.exceptions import DvcException
@@ -27,6 +28,9 @@ _NOISE = (
     "> ",
     "Updating lock file",
     "Generating lock file",
+    "Pulling data for stage",
+    "Unable to pull data for stage",
+    "WARNING: No file hash info found for",
     "Use `dvc push`",
     "To track the changes with git",
     "\tgit add",
@@ -44,17 +48,23 @@ class TransientStageError(StageError):
 
 @dataclass(frozen=True)
 class Graph:
-    """The stages of dvc.yaml: upstream[stage] are the stages whose outputs it reads, in order of execution."""
+    """The stages of dvc.yaml: upstream[stage] are the stages whose outputs it reads, in order of execution.
+
+    queues[stage] is the work pool that the stage's `meta` asks for; most ask for none.
+    """
 
     upstream: Mapping[str, frozenset[str]]
+    queues: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path) -> "Graph":
         """Read dvc.yaml of the project. Raises SettingsError when DVC cannot."""
         with _open(root) as repo:
             graph = nx.relabel_nodes(repo.index.graph, lambda stage: str(stage.name))
+            metas = {str(stage.name): getattr(stage, "meta", None) for stage in repo.index.stages}
         order = reversed(list(nx.lexicographical_topological_sort(graph)))
-        return cls({stage: frozenset(graph.successors(stage)) for stage in order})
+        queues = {stage: queue for stage, meta in metas.items() if (queue := _queue(meta))}
+        return cls({stage: frozenset(graph.successors(stage)) for stage in order}, queues)
 
     def ancestors(self, stage: str) -> set[str]:
         """All stages that a stage hangs on, directly or not."""
@@ -64,6 +74,20 @@ class Graph:
     def affected(self, changed: set[str]) -> list[str]:
         """The changed stages and all that hang on them, in order of execution."""
         return [stage for stage in self.upstream if stage in changed or changed & self.ancestors(stage)]
+
+
+def _queue(meta: Any) -> str:
+    """The queue of a stage's `meta`: {queue: gpu}, where a foreach adds {kind: sasrec, kinds: [sasrec, multitask]}."""
+    if not isinstance(meta, Mapping) or not meta.get("queue"):
+        return ""
+    return str(meta["queue"]) if "kinds" not in meta or meta.get("kind") in meta["kinds"] else ""
+
+
+@contextlib.contextmanager
+def held(root: Path) -> Iterator[Repo]:
+    """The project as DVC sees it; inside, nobody else writes dvc.lock. Raises TransientStageError when it is busy."""
+    with _open(root) as repo, repo.lock:
+        yield repo
 
 
 def stale(root: Path, stages: list[str] | None = None) -> set[str]:
@@ -80,7 +104,7 @@ def stale(root: Path, stages: list[str] | None = None) -> set[str]:
 
 
 def _stale(root: Path, stages: list[str] | None) -> set[str]:
-    with _open(root) as repo, repo.lock:
+    with held(root) as repo:
         wanted = [one for one in repo.index.stages if stages is None or one.name in stages]
         return {str(one.name) for one in wanted if one.status()}
 
@@ -100,16 +124,31 @@ def _open(root: Path) -> Iterator[Repo]:
 
 
 class Runner:
-    """Runs stages of one project; `stop` ends all that are running and lets none begin."""
+    """Runs stages of one project; `stop` ends all that are running and lets none begin.
 
-    def __init__(self, root: Path, listen: Listener) -> None:
-        self.root, self._listen = root, listen
+    environment: variables that stages get beside ours
+    """
+
+    def __init__(self, root: Path, listen: Listener, environment: Mapping[str, str] | None = None) -> None:
+        self.root, self._listen, self._environment = root, listen, dict(environment or {})
         self._running: set[subprocess.Popen[str]] = set()
         self._lock, self._stopped = threading.Lock(), False
 
-    def run(self, stage: str) -> None:
-        """Bring one stage up to date. Raises StageError with the stage's own last lines when it ends badly."""
-        process = self._start(stage)
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing may begin any more."""
+        return self._stopped
+
+    def run(self, stage: str, *, pull: bool = False) -> None:
+        """Bring one stage up to date; with `pull`, by what the DVC remote has of it, where it has that.
+
+        Raises StageError with the stage's own last lines when it ends badly.
+        """
+        self.dvc(stage, "repro", *(["--pull"] if pull else []), "--single-item", stage)
+
+    def dvc(self, stage: str, *arguments: str) -> None:
+        """Run DVC for a stage, and tell of it as of the stage. Raises StageError when it ends badly."""
+        process = self._start(stage, arguments)
         lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
             for line in process.stdout or ():
@@ -134,16 +173,17 @@ class Runner:
         for process in running:
             _kill(process)
 
-    def _start(self, stage: str) -> subprocess.Popen[str]:
+    def _start(self, stage: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
         path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
-        dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+        dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+        ours = {"PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
         with self._lock:
             if self._stopped:
                 raise StageError(f"{stage}: not started, the run was stopped; `tierrec run` continues")
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.guard", *dvc],
                 cwd=self.root,
-                env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"},
+                env=os.environ | ours | self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.progress import Progress
+from flows.stack.address import api_url
 from flows.stages import Graph, Runner, stale
 from flows.summary import Leaderboard, PeakMemory, Summary
 from tierrec_core.errors import SettingsError
@@ -41,7 +42,7 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
             todo = [stage for stage in todo if stage in _chosen(graph, only)]
         progress = Progress(console, todo)
         if todo:
-            _embed(root)
+            embed(root)
             from flows.orchestration import run_stages
 
             with progress:
@@ -60,9 +61,13 @@ def _chosen(graph: Graph, only: str) -> set[str]:
     return chosen
 
 
-def _embed(root: Path) -> None:
-    """With no server named, Prefect lives in the project and says nothing."""
-    if "PREFECT_API_URL" not in os.environ:
+def embed(root: Path) -> None:
+    """Runs go to the server that is named or that this project's stack has; else Prefect lives here, quietly."""
+    url = api_url(root)
+    if url is not None:
+        os.environ["PREFECT_API_URL"] = url
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    else:
         for name, value in (_QUIET | {"PREFECT_HOME": str(root / ".prefect")}).items():
             os.environ.setdefault(name, value)
 

@@ -4,7 +4,11 @@ import sys
 
 from tierrec_core.__main__ import run_stage
 
-STAGES = {"validate": "monitoring.validate", "report": "monitoring.reports"}
+STAGES = {
+    "validate": "monitoring.validate",
+    "reference": "monitoring.drift.stage",
+    "report": "monitoring.reports",
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from services.release import BUNDLE
 from services.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
 from tierrec_core.layout import Layout
@@ -74,3 +75,14 @@ def _read(path: Path) -> Stored:
         raise ArtifactError(
             f"{path}: is no readable Bento ({error!r:.200}); delete its folder and run `tierrec run`"
         ) from error
+
+
+def bundle_of(layout: Layout, model: str) -> Path:
+    """Folder of a stored model's bundle, by its exact tag. Raises ArtifactError when the store has lost it."""
+    name, _, version = model.partition(":")
+    folder = layout.bento_home / "models" / name / version / BUNDLE
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"{folder}: is missing, wanted the model of a release; run `tierrec run` and deploy again"
+        )
+    return folder

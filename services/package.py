@@ -1,5 +1,7 @@
 """package: the bundle, a Bento of it, and a smoke test of that Bento."""
 
+import shutil
+
 from services import bentos, smoke
 from services.contents import Contents
 from tierrec_core import artifacts, pack
@@ -40,6 +42,8 @@ def write_bundle(layout: Layout, settings: Settings) -> None:
     bundle = assemble(layout, settings)
     bundle.save(layout.bundle)
     pack.write(bundle, _beside(layout), settings.serving, layout.bundle / pack.FOLDER)
+    if layout.reference.exists():  # what the monitor holds newer windows against travels with the model
+        shutil.copytree(layout.reference, layout.bundle / layout.reference.name)
 
 
 def _beside(layout: Layout) -> pack.Beside:

@@ -95,7 +95,7 @@ def serving(
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
         own_home = _own_home(home, Path(scratch))
         state = folder.resolve() if folder else Path(scratch) / "serving"
-        server = _start(own_home, tag, (host, port or _free_port()), workers, state, quiet)
+        server = _start(own_home, tag, (host, port or free_port()), workers, state, quiet)
         try:
             server.wait_ready()
             yield server
@@ -110,7 +110,8 @@ def is_free(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

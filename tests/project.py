@@ -38,7 +38,7 @@ def toy_project(folder: Path, dvc_yaml: str) -> Path:
 def synthetic_project(folder: Path) -> Path:
     """Our own graph on 150 made users and three fast models."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("dvc.yaml", "params.yaml", "constraints.txt"):
+    for name in ("dvc.yaml", "params.yaml", "constraints.txt", "prefect.yaml"):
         shutil.copy(ROOT / name, folder)
     for room in ("tierrec_core", "monitoring", "services", "flows"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))

@@ -175,6 +175,32 @@ class Store:
         with self.database.reading() as connection:
             return outcomes.read(connection, experiment, goal, horizon_hours)
 
+    def outcomes_by_version(
+        self,
+        since: datetime,
+        goal: str = "purchase",
+        horizon_hours: float = 72.0,
+        until: datetime | None = None,
+    ) -> pd.DataFrame:
+        """What came of the models that answered: user_id, model_version, impressions, conversions, as outcomes does.
+
+        A user counts for the version that they saw first from `since` on, with the answers and the conversions of
+        that version from then on, to before `until` where it is given. Visitors without an id are left out.
+        """
+        with self.database.reading() as connection:
+            return outcomes.read_versions(connection, since, until, goal, horizon_hours)
+
+    def rates_by_day(
+        self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0
+    ) -> pd.DataFrame:
+        """How often each model's answers were used: day (UTC), model_version, impressions, clicks, conversions.
+
+        A click or goal event counts once: for the newest answer that showed its item, at most horizon_hours before,
+        on the day of that answer. Visitors without an id, and days before any answer, are left out.
+        """
+        with self.database.reading() as connection:
+            return outcomes.read_rates(connection, since, goal, horizon_hours)
+
     def prune(self, impressions_before: datetime) -> int:
         """Delete answers that were given before a moment, in small transactions; how many."""
         old = select(IMPRESSIONS.c.id).where(IMPRESSIONS.c.at < impressions_before).limit(_PRUNE_ROWS)

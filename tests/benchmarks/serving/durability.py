@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
+from services.server import free_port
 from services.store import Store
 from tests.benchmarks.serving import questions
 from tests.benchmarks.serving.application import serve
-from tests.benchmarks.serving.servers import Bench, free_port
+from tests.benchmarks.serving.servers import Bench
 from tests.benchmarks.serving.storm import Event, Posters, Victim, compare
 from tests.postgres import new_schema, running
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import pandas as pd
 import psutil
 
 from services.bentos import environment
-from services.server import Server, serving
+from services.server import Server, free_port, serving
 from services.smoke_report import SmokeReport
 from tests.benchmarks.serving.family import Family
 from tests.benchmarks.serving.load import HOST
@@ -87,10 +86,3 @@ def bare() -> Iterator[Server]:
 def port_of(server: Server) -> int:
     """Where it listens."""
     return urlsplit(server.url).port or 80
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,100 @@
+"""The flow `monitor`: hold the newest complete window against the champion's reference, decide, and tell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.events import emit_event
+
+from flows.loop import hold
+from flows.loop.champion import Champion
+from flows.loop.claims import claim
+from flows.loop.feeding import clean, newest
+from flows.loop.memory import Memory
+from flows.loop.online import online
+from flows.loop.pages import write_charts, write_history
+from monitoring.drift import Decision, Feed, Reference, Verdict, decide, judge, newest_complete_end, observe
+from tierrec_core import artifacts
+from tierrec_core.interactions import from_days
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Settings, read_settings
+
+DRIFT_EVENT = "tierrec.drift.detected"
+FOLDER = "reference"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the newest window: what was found, what follows, and the record of both."""
+
+    verdict: Verdict
+    decision: Decision
+    record: Mapping[str, Any]
+
+
+@flow(name="monitor", log_prints=True, on_running=[claim], retries=3, retry_delay_seconds=20)
+def monitor() -> str:
+    """Judge the newest complete window; a decision to retrain is emitted as an event. What was decided, in words."""
+    layout = Layout(Path.cwd())
+    settings, memory = read_settings(layout.params), Memory(layout)
+    look = examine(layout, settings, memory, datetime.now(UTC))
+    if look is not None:
+        publish(look)
+    asked = memory.unanswered()
+    if asked is not None and hold.held(layout) is None:
+        announce(layout, asked)
+    return "nothing new" if look is None else f"{look.decision.act}: {'; '.join(look.decision.reasons)}"
+
+
+def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -> Look | None:
+    """Look at the newest complete window, decide and write that down; None when that window was decided on before.
+
+    Raises ArtifactError without a champion, and what reading the log raises.
+    """
+    champion = Champion.require(layout)
+    reference = artifacts.load(Reference, champion.bundle / FOLDER)
+    log, past = newest(layout, settings), memory.past()
+    end = newest_complete_end(log.events, settings.monitor, now)
+    if any(one.window_end == end and one.model == champion.model for one in past):
+        print(f"the window that ends {from_days(end):%Y-%m-%d} was judged before")
+        return None
+    feed = Feed.measure(log.events, log.items, reference, end, settings.monitor, now)
+    current = observe(reference, clean(log.events, settings), log.items, end)
+    shown = online(layout, champion, settings, now)
+    verdict = judge(reference, current, feed, settings.monitor, settings.seed, shown)
+    decision = decide(
+        verdict, past, settings.monitor, model=champion.model, at=now, held=hold.held(layout) is not None
+    )
+    page = write_charts(layout, settings, log, reference, verdict)
+    record = memory.keep(decision, verdict, page)
+    write_history(memory)
+    return Look(verdict, decision, record)
+
+
+def publish(look: Look) -> None:
+    """The decision as Prefect artifacts, and in the log of the run."""
+    lines = [
+        f"# {look.verdict.state}: {look.decision.act}",
+        "",
+        *(f"- {one}" for one in look.decision.reasons),
+    ]
+    create_markdown_artifact(key="drift-decision", markdown="\n".join(lines))
+    page = look.record.get("page")
+    if page:
+        create_link_artifact(key="drift-page", link=(Layout(Path.cwd()).loop / page).resolve().as_uri())
+    print("\n".join(lines))
+
+
+def announce(layout: Layout, record: Mapping[str, Any]) -> None:
+    """Tell the server; its automation starts `retrain`, which knows the key of a decision that it has met before."""
+    keys = ("key", "model", "window_end", "reasons", "tiers", "layers", "effects", "window")
+    emit_event(
+        event=DRIFT_EVENT,
+        resource={"prefect.resource.id": f"tierrec.project.{layout.root.name}"},
+        payload={name: record.get(name) for name in keys},
+    )
+    print(f"{DRIFT_EVENT} {record['key']}")

@@ -1,0 +1,79 @@
+"""A worker's own clones of a project: nothing is shared with it but a git remote and a DVC remote.
+
+Each stage that runs has a clone to itself, so that several on one machine do not meet; the clones of a repository share
+one DVC cache, which is made for that.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows import revisions
+from flows.remote import store
+from flows.remote.git import git
+from tierrec_core.errors import StageError
+
+VARIABLE = "TIERREC_CLONE"
+_KEPT = (".dvc/cache", ".dvc/config.local", ".dvc/tmp", ".venv")
+_MOST = 64
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A git repository in a folder that nobody else uses for now."""
+
+    folder: Path
+    cache: Path
+
+    def check_out(self, repository: str, ref: str, revision: str) -> None:
+        """Bring exactly the files of a revision into the folder; DVC's caches and a .venv stay.
+
+        Outputs of earlier revisions go: a single stage takes what lies there for its input, whatever dvc.lock says.
+        Raises RevisionError when git cannot fetch, StageError when the ref has moved on.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / ".git").exists():
+            git(self.folder, "init", "--quiet")
+        found = revisions.fetch(self.folder, repository, ref)
+        if found != revision:
+            raise StageError(
+                f"{repository}: {ref} is {found[:12]}, wanted {revision[:12]}; the stage is sent again"
+            )
+        git(self.folder, "checkout", "--quiet", "--force", "--detach", revision)
+        git(self.folder, "clean", "-ffdxq", *(f"--exclude=**/{name}" for name in _KEPT))
+
+    def project(self, below: str, remote: Mapping[str, str]) -> Path:
+        """The project in the clone, where results go to the remote. Raises StageError when DVC does not know it."""
+        root = self.folder / below
+        if not (root / ".dvc").is_dir():
+            raise StageError(f"{root}: has no .dvc folder, wanted a project; commit what `dvc init` made")
+        store.use(root, remote, self.cache)
+        return root
+
+
+@contextlib.contextmanager
+def borrowed(repository: str) -> Iterator[Clone]:
+    """The first clone of the repository on this machine that is free; a new one where none is.
+
+    They lie in the folder that TIERREC_CLONE names, or else in one of the repository below ~/.tierrec/clones.
+    """
+    home = Path(os.environ.get(VARIABLE) or Path.home() / ".tierrec" / "clones")
+    folder = home / hashlib.sha256(repository.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in range(_MOST):
+        lock = FileLock(folder / f"{place}.lock", fallback_to_soft=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        try:
+            yield Clone(folder / str(place), folder / "cache")
+        finally:
+            lock.release()
+        return
+    raise StageError(f"{folder}: {_MOST} clones are in use; give the pool a lower limit")

@@ -1,0 +1,73 @@
+"""What the Prefect server knows of a work pool: whether somebody there would run a stage for us."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlparse
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import WorkerStatus
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.settings import get_current_settings
+
+DEPLOYMENT = "run-stage/stage"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Unready(Exception):  # noqa: N818 - no error: the stage runs in place, and a person is told why
+    """Nobody would run a stage, and why."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A work pool with workers online. is_here: whether all of them are on this machine."""
+
+    name: str
+    workers: tuple[str, ...]
+    is_here: bool
+
+    @classmethod
+    def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> "Pool":
+        """Ask the server. Raises Unready, which says what is missing and how to get it."""
+        if not get_current_settings().api.url:
+            raise Unready("no Prefect server is named; `tierrec stack up` starts one")
+        try:
+            with connect() as client:
+                return cls._ask(name, client)
+        except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+            raise Unready(
+                f"the Prefect server does not answer ({type(error).__name__}: {error!s:.120})"
+            ) from error
+
+    @classmethod
+    def _ask(cls, name: str, client: SyncPrefectClient) -> "Pool":
+        try:
+            pool = client.read_work_pool(name)
+        except ObjectNotFound as error:
+            raise Unready(f"the server has no work pool {name}; `tierrec stack up` makes it") from error
+        if pool.is_paused:
+            raise Unready(f"work pool {name} is paused; `prefect work-pool resume {name}`")
+        workers = online(client, name)
+        if not workers:
+            raise Unready(f"work pool {name} has no worker online; `prefect worker start --pool {name}`")
+        try:
+            client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound as error:
+            raise Unready(
+                f"the server has no deployment {DEPLOYMENT}; `prefect deploy --name stage`"
+            ) from error
+        return cls(name, workers, all(_is_here(one) for one in workers))
+
+
+def online(client: SyncPrefectClient, pool: str) -> tuple[str, ...]:
+    """Names of the pool's workers whose heart was heard lately."""
+    known = client.read_workers_for_work_pool(pool)
+    return tuple(sorted(one.name for one in known if one.status == WorkerStatus.ONLINE))
+
+
+def _is_here(worker: str) -> bool:
+    """By the name's end, NAME@HOST; or since a server that listens to its own machine alone has no others."""
+    if "@" in worker:
+        return worker.rpartition("@")[2] == platform.node()
+    return urlparse(get_current_settings().api.url or "").hostname in _LOOPBACK

@@ -1,0 +1,82 @@
+"""The way between a project and the workers of a pool: where git has the revisions, and DVC the results."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+from flows.remote import store
+from flows.remote.git import git
+from flows.remote.pool import Pool, Unready
+from tierrec_core.errors import StageError, TierRecError
+
+VARIABLE = "TIERREC_REPOSITORY"
+_ORIGIN = "origin"
+_NO_RUN_CACHE = ("http://", "https://")
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a worker gets at a revision and gives back what it made of it.
+
+    repository: where it fetches; push_to: where we send revisions for that, None when it fetches from the project
+    folder: of the project inside the repository; remote: of DVC, as flows.remote.store tells it
+    """
+
+    repository: str
+    push_to: str | None
+    folder: str
+    remote: Mapping[str, str]
+
+    @classmethod
+    def find(cls, root: Path, pool: Pool) -> Self:
+        """The route to a pool. Raises Unready where there is none, and says what would make one."""
+        try:
+            top, folder = git(root, "rev-parse", "--show-toplevel"), git(root, "rev-parse", "--show-prefix")
+        except StageError as error:
+            raise Unready(
+                f"the project is in no git repository, so no revision can be sent ({error})"
+            ) from error
+        repository, push_to = _repository(Path(top), pool)
+        return cls(repository, push_to, folder.rstrip("/"), _remote(root, pool))
+
+
+def _repository(top: Path, pool: Pool) -> tuple[str, str | None]:
+    """Workers on this machine fetch from the project itself: nothing is published that need not be."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return named, named
+    if pool.is_here:
+        return str(top), None
+    try:
+        return _without_password(git(top, "remote", "get-url", _ORIGIN)), _ORIGIN
+    except StageError as error:
+        raise Unready(
+            f"workers of pool {pool.name} are on other machines, and the project has no git remote {_ORIGIN}; "
+            f"`git remote add {_ORIGIN} URL`"
+        ) from error
+
+
+def _remote(root: Path, pool: Pool) -> Mapping[str, str]:
+    try:
+        remote = store.known(root) or (store.provide(root) if pool.is_here else None)
+    except TierRecError as error:
+        raise Unready(str(error)) from error
+    if remote is None:
+        raise Unready(
+            f"workers of pool {pool.name} are on other machines, and the project has no DVC remote; "
+            "`dvc remote add --default NAME URL`"
+        )
+    if remote["url"].startswith(_NO_RUN_CACHE):
+        raise Unready(f"DVC keeps no run-cache in {remote['url']}; take a remote of another kind")
+    return remote
+
+
+def _without_password(url: str) -> str:
+    """A URL as others may see it: the worker has its own credentials."""
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https") and "@" in parts.netloc:
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return url

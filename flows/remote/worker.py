@@ -1,0 +1,65 @@
+"""The flow `run-stage`: one stage of a revision, run by a worker in a clone of its own, its results pushed."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+
+from flows.loop.claims import claim
+from flows.remote.clone import borrowed
+from flows.stages import Graph, Runner
+
+_BY_PREFECT = "PREFECT__FLOW_RUN_ID"
+_POLL_SECONDS = 0.5
+
+
+@flow(name="run-stage", flow_run_name="{stage}", on_running=[claim], validate_parameters=False)
+def run_stage(
+    stage: str, revision: str, ref: str, repository: str, remote: dict[str, str], folder: str = ""
+) -> None:
+    """Run one stage as it is in a revision, unless the remote has its results already, and push these.
+
+    repository, ref: where git finds the revision; remote: of DVC, as flows.remote.store tells it; folder: of the
+    project inside the repository. Raises StageError with the stage's own words, RevisionError when git cannot fetch.
+    """
+    log = get_run_logger()
+    with _ended_with_worker(), borrowed(repository) as clone:
+        log.info("%s of %s, in %s", stage, revision[:12], clone.folder)
+        clone.check_out(repository, ref, revision)
+        root = clone.project(folder, remote)
+        runner = Runner(root, lambda _, line: log.info("%s", line), _environment(root))
+        before = sorted(Graph.read(root).upstream[stage])
+        if before:  # a dep may be the folder around outputs, which DVC takes as it finds it
+            runner.dvc(stage, "pull", *before)
+        runner.run(stage, pull=True)
+        runner.dvc(stage, "push", "--run-cache", stage)
+
+
+def _environment(root: Path) -> Mapping[str, str]:
+    """The stage's code is the clone's, though this process may have come with a path to another."""
+    return {"PYTHONPATH": str(root)}
+
+
+@contextlib.contextmanager
+def _ended_with_worker() -> Iterator[None]:
+    """While inside, the death of the worker that started us is ours: without it nobody could cancel this run.
+
+    The stage goes with us, by flows.guard, and another worker takes over.
+    """
+    done, worker = threading.Event(), os.getppid()
+
+    def watch() -> None:
+        while not done.wait(_POLL_SECONDS):
+            if os.getppid() != worker:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if _BY_PREFECT in os.environ:
+        threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()

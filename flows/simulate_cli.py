@@ -1,0 +1,181 @@
+"""`tierrec simulate`: a replay with a clock, for a person: what happened, who noticed, what it cost."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tierrec_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from monitoring.simulation.replay import Course, Replay, Step
+    from monitoring.simulation.world import World
+
+_MONTH = 28.0
+_FIRST = 5  # months that the first model learns from
+_REASON = 70
+
+
+class WorldName(StrEnum):
+    """What can be replayed."""
+
+    COMPLETE_JOURNEY = "complete_journey"
+    SYNTHETIC = "synthetic"
+
+
+def simulate(
+    world: Annotated[
+        WorldName, typer.Option(help="The real year, or a made shop.")
+    ] = WorldName.COMPLETE_JOURNEY,
+    shift: Annotated[
+        str,
+        typer.Option(
+            help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots..."
+        ),
+    ] = "interests",
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the users, to whom it happens.")] = 0.2,
+    month: Annotated[int, typer.Option(min=1, help="After so many months of 28 days it happens.")] = 7,
+    policy: Annotated[
+        str, typer.Option(help="Who decides: ours, psi_10, psi_20, evidently, monthly, never, always.")
+    ] = "ours",
+    every: Annotated[float, typer.Option(min=1, help="Days between two looks.")] = _MONTH,
+    served: Annotated[bool, typer.Option(help="Lists are made at the retrain, not at the visit.")] = False,
+    seed: int = 7,
+    json: Annotated[Path | None, typer.Option(help="Write what is shown there, too.")] = None,
+) -> None:
+    """Replay a year: something happens, the policy looks month by month, and users show what its model was worth.
+
+    Example: tierrec simulate --world synthetic --shift diffuse --share 0.4
+    """
+    from rich.console import Console
+
+    from monitoring.simulation.policies import POLICIES
+    from monitoring.simulation.replay import Clock, Replay
+    from monitoring.simulation.scenarios import happen
+    from tierrec_core import artifacts
+    from tierrec_core.settings import Monitor
+
+    if policy not in POLICIES:
+        raise SettingsError(f"--policy: {policy!r} is unknown; known are {', '.join(POLICIES)}")
+    before = _world(world, seed)
+    first = before.start + _FIRST * _MONTH
+    ticks = int((before.end - first) // every) - 1
+    if ticks < 1:
+        raise SettingsError(
+            f"--every: the log has {before.end - first:g} days after its first {_FIRST} months, which is no room for "
+            f"two steps of {every:g} days; look more often"
+        )
+    after = happen(before, shift, before.start + month * _MONTH, share, seed)
+    replay = Replay(after, Clock(first, every, ticks), Monitor(), seed, fresh=not served)
+    course, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
+    console = Console()
+    console.print(_told(after), highlight=False)
+    console.print(_table(replay, course, frozen, policy))
+    report = _report(replay, course, frozen, policy)
+    console.print(_summary(report), highlight=False)
+    if json is not None:
+        artifacts.write_json(report, json)
+
+
+def _world(name: WorldName, seed: int) -> "World":
+    from monitoring.simulation import world
+
+    return world.synthetic(seed) if name is WorldName.SYNTHETIC else world.complete_journey()
+
+
+def _told(world: "World") -> str:
+    from tierrec_core.interactions import from_days
+
+    if world.change is None:
+        return f"{world.name}: nothing happens to it"
+    return f"{world.name}: from {from_days(world.change.start):%Y-%m-%d} on, {world.change.what}"
+
+
+def _table(replay: "Replay", course: "Course", frozen: "Course", policy: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(
+        "window",
+        "verdict",
+        "act",
+        "why",
+        "NDCG@10 frozen",
+        f"NDCG@10 {policy}",
+        "conversion",
+        "retrains",
+        title="What was seen, and what the lists were worth until the next look",
+    )
+    for number, (step, still) in enumerate(zip(course.steps, frozen.steps, strict=True)):
+        done = sum(one.look.retrain for one in course.steps[: number + 1])
+        table.add_row(
+            _window(replay, step),
+            step.look.state,
+            "retrain" if step.look.retrain else "",
+            _short(step),
+            f"{still.quality.ndcg.mean():.4f}",
+            f"{step.quality.ndcg.mean():.4f}",
+            f"{step.quality.outcomes.rate:.1%}",
+            str(done),
+        )
+    return table
+
+
+def _window(replay: "Replay", step: "Step") -> str:
+    from tierrec_core.interactions import from_days
+
+    start = from_days(step.look.end - replay.settings.window_days)
+    return f"{start:%Y-%m-%d} .. {from_days(step.look.end):%m-%d}"
+
+
+def _short(step: "Step") -> str:
+    reasons = step.look.reasons
+    more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
+    return (reasons[0][:_REASON] + ("…" if len(reasons[0]) > _REASON else "") + more) if reasons else ""
+
+
+def _report(replay: "Replay", course: "Course", frozen: "Course", policy: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from monitoring.simulation.replay import delay, lost
+    from tierrec_core.interactions import from_days
+
+    change = replay.world.change
+    since = change.start if change else replay.clock.start
+    return {
+        "world": replay.world.name,
+        "change": change.what if change else "",
+        "change_start": f"{from_days(change.start):%Y-%m-%d}" if change else "",
+        "policy": policy,
+        "seed": replay.seed,
+        "retrains": course.retrains,
+        "retrain_cpu_seconds": round(course.retrain_seconds, 2),
+        "watch_cpu_seconds": round(course.watch_seconds, 2),
+        "delay_days": delay(course.steps, since) if change else None,
+        "retrained_minus_frozen": asdict(lost(frozen, course, replay.seed, since)),
+        "steps": [
+            {
+                "window": _window(replay, step),
+                "state": step.look.state,
+                "retrain": step.look.retrain,
+                "reasons": list(step.look.reasons),
+                "model": replay.model(step.cut).version,
+                "ndcg": float(step.quality.ndcg.mean()),
+                "ndcg_frozen": float(still.quality.ndcg.mean()),
+                "conversion": step.quality.outcomes.rate,
+                "users": len(step.quality.users),
+            }
+            for step, still in zip(course.steps, frozen.steps, strict=True)
+        ],
+    }
+
+
+def _summary(report: dict[str, Any]) -> str:
+    gain, seen = report["retrained_minus_frozen"], report["delay_days"]
+    noticed = "" if seen is None else f", noticed after {seen:g} days"
+    return (
+        f"{report['policy']}: {report['retrains']} retrains ({report['retrain_cpu_seconds']:.0f} CPU s){noticed}; "
+        f"NDCG@10 over the frozen model {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+    )

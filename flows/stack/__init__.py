@@ -1,0 +1,1 @@
+"""Everything on one machine: Prefect's server, a worker a pool, the deployments and the Bento, kept up by supervisor."""

@@ -1,0 +1,29 @@
+"""python -m flows.stack.launch PART: what supervisor starts. It ends what a killed PART left, then becomes PART.
+
+A Bento's workers, for one, outlive a `kill -9` of their parent and would keep its port.
+"""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.stack.folder import Folder
+from flows.stack.plan import PART_VARIABLE
+from flows.stack.processes import end, of_stack
+
+
+def main(name: str) -> None:
+    """Become the part. The working folder is the stack's, whose parts.json says how."""
+    folder = Folder(Path.cwd())
+    end([one.process for one in of_stack(folder) if one.part == name and not one.is_run], patience=3.0)
+    part = json.loads(folder.parts.read_text())[name]
+    with folder.starts(name).open("a") as starts:
+        starts.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")
+    os.chdir(part["folder"])
+    os.execvpe(part["command"][0], part["command"], part["environment"] | {PART_VARIABLE: name})  # noqa: S606
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,161 @@
+"""What a stack consists of: pure descriptions of its parts, their commands and their environment."""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from flows.stack.folder import Folder, StackError
+
+HOST = "127.0.0.1"
+SERVER, SERVICE, POOLS = "server", "service", ("cpu", "gpu")
+NAMES = (SERVER, *POOLS, SERVICE)
+STACK_VARIABLE, PART_VARIABLE, RUN_VARIABLE = "TIERREC_STACK", "TIERREC_PART", "PREFECT__FLOW_RUN_ID"
+_INHERITED_BY_NONE = (
+    "PREFECT__",
+    "TIERREC_PART",
+    "TIERREC_STACK",
+    "PREFECT_API_DATABASE",
+    "PREFECT_SERVER_DATABASE",
+)
+_TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "1",
+}
+_PREFECT = {
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+    "PREFECT_LOGGING_TO_API_ENABLED": "true",
+    # Leases in memory die with a killed server, and the slots of its concurrency limits stay taken for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_WORKER_QUERY_SECONDS": "3",
+    "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may choose. host, workers: of the service; database: of Prefect, None for SQLite in the project;
+    schedules: whether flows run by the clock."""
+
+    server_port: int = 4200
+    service_port: int = 3000
+    host: str = HOST
+    workers: int = 1
+    database: str | None = None
+    schedules: bool = True
+
+    @property
+    def api_url(self) -> str:
+        """Where Prefect's server answers."""
+        return f"http://{HOST}:{self.server_port}/api"
+
+    @property
+    def service_url(self) -> str:
+        """Where the Bento answers on this machine."""
+        return f"http://{HOST}:{self.service_port}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One supervised process: its command, the folder it works in, what its environment has beyond the common one, and
+    the seconds that it may take to end."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+    seconds_to_end: int = 20
+
+
+def parts(root: Path, options: Options) -> tuple[Part, ...]:
+    """All parts of the project's stack, in order of their start."""
+    return (
+        _server(root, options),
+        *(_worker(root, pool) for pool in POOLS),
+        _service(root, options),
+    )
+
+
+def environment(root: Path, options: Options, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What all parts get: no telemetry, this server, this project, and a mark by which they are known as ours."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith(_INHERITED_BY_NONE)}
+    path = os.pathsep.join((str(Path(sys.prefix) / "bin"), kept.get("PATH", os.defpath)))
+    own = {
+        "PATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "PREFECT_API_URL": options.api_url,
+        "PREFECT_HOME": str(root / ".prefect"),
+        "TIERREC_ROOT": str(root),
+        STACK_VARIABLE: str(Folder.of(root).path),
+    }
+    return kept | _TELEMETRY_OFF | _PREFECT | own
+
+
+def worker_name(pool: str) -> str:
+    """How a pool's worker is known to the server; the host in it says where its processes can be looked at."""
+    return f"{pool}@{platform.node()}"
+
+
+def asyncpg_url(url: str) -> str:
+    """A PostgreSQL URL in the form that Prefect wants. Raises StackError for anything else."""
+    split = urlsplit(url)
+    if split.scheme.partition("+")[0] not in ("postgresql", "postgres") or not split.hostname:
+        raise StackError(
+            f"--database {hidden(url)}: wanted postgresql://USER:PASSWORD@HOST:PORT/NAME; without it SQLite is used"
+        )
+    return urlunsplit(split._replace(scheme="postgresql+asyncpg"))
+
+
+def hidden(url: str) -> str:
+    """A URL without its password."""
+    split = urlsplit(url)
+    if split.password is None:
+        return url
+    user, _, host = split.netloc.rpartition("@")
+    return urlunsplit(split._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+def _server(root: Path, options: Options) -> Part:
+    command = ("-m", "prefect", "server", "start", "--host", HOST, "--port", str(options.server_port))
+    stored = (
+        {"PREFECT_SERVER_DATABASE_CONNECTION_URL": asyncpg_url(options.database)} if options.database else {}
+    )
+    return Part(SERVER, (sys.executable, *command), root, stored)
+
+
+def _worker(root: Path, pool: str) -> Part:
+    """The gpu pool's worker runs stages in clones, so it does not work in the project, as on another machine."""
+    command = (
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        pool,
+        "--name",
+        worker_name(pool),
+        "--type",
+        "process",
+    )
+    folder = Folder.of(root).path / "gpu" if pool == "gpu" else root
+    return Part(pool, (sys.executable, *command), folder, {"TIERREC_QUEUE": pool})
+
+
+def _service(root: Path, options: Options) -> Part:
+    tierrec = str(Path(sys.prefix) / "bin" / "tierrec")
+    listening = (
+        "--port",
+        str(options.service_port),
+        "--workers",
+        str(options.workers),
+        "--host",
+        options.host,
+    )
+    return Part(SERVICE, (tierrec, "serve", *listening), root, {}, seconds_to_end=30)

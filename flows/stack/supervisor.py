@@ -1,0 +1,157 @@
+"""The one door to supervisor: its configuration, its daemon, and its answers over a socket of the project's own."""
+
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flows.stack.folder import Folder, StackError
+from flows.stack.plan import PART_VARIABLE, Part
+
+NAME = "supervisor"
+_TIMEOUT = 10.0
+_RETRIES = 20
+_GONE = (OSError, http.client.HTTPException)
+
+
+@dataclass(frozen=True)
+class Process:
+    """What supervisor says of a part. state: its own word; start: seconds since 1970, 0 if never started."""
+
+    name: str
+    state: str
+    pid: int
+    start: float
+
+
+def configuration(folder: Folder, parts: Iterable[Part]) -> str:
+    """supervisor.ini. It names no path below the project, since its syntax forbids some characters in them."""
+    own_socket = folder.socket.parent != folder.path
+    lines = [
+        "[supervisord]",
+        "logfile=logs/supervisor.log",
+        "logfile_maxbytes=5MB",
+        "logfile_backups=2",
+        "pidfile=supervisor.pid",
+        "[unix_http_server]",
+        f"file={folder.socket if own_socket else folder.socket.name}",
+        "chmod=0700",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for priority, part in enumerate(parts, 1):
+        lines += [
+            f"[program:{part.name}]",
+            f'command="%(ENV_TIERREC_PYTHON)s" -m flows.stack.launch {part.name}',
+            f"priority={priority}",
+            "autostart=false",
+            "autorestart=true",
+            "startsecs=2",
+            f"startretries={_RETRIES}",
+            f"stopwaitsecs={part.seconds_to_end}",
+            "stopasgroup=true",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            f"stdout_logfile=logs/{part.name}.log",
+            "stdout_logfile_maxbytes=10MB",
+            "stdout_logfile_backups=3",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+class Supervisor:
+    """The daemon that keeps the parts of one stack running."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def start(self, parts: Iterable[Part], environment: Mapping[str, str]) -> None:
+        """Start the daemon, with no part yet. Raises StackError with its own words when it refuses."""
+        self._folder.ini.write_text(configuration(self._folder, parts))
+        for leftover in (self._folder.socket, self._folder.path / "supervisor.pid"):
+            leftover.unlink(missing_ok=True)
+        shutil.rmtree(self._folder.path / "starts", ignore_errors=True)
+        self._folder.make()
+        done = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "--configuration", self._folder.ini.name],
+            cwd=self._folder.path,
+            env=environment | {PART_VARIABLE: NAME, "TIERREC_PYTHON": sys.executable},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            raise StackError(f"{self._folder.ini}: supervisor refuses: {done.stdout.strip()[-500:]}")
+
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process id; None when it does not answer."""
+        try:
+            return int(self._call("getPID"))
+        except _GONE:
+            return None
+
+    def processes(self) -> dict[str, Process]:
+        """All parts as supervisor sees them; none when the daemon is gone."""
+        try:
+            told = self._call("getAllProcessInfo")
+        except _GONE:
+            return {}
+        return {
+            one["name"]: Process(one["name"], one["statename"], one["pid"], float(one["start"]))
+            for one in told
+        }
+
+    def begin(self, name: str) -> None:
+        """Start a part and do not wait for it. Raises StackError when supervisor cannot."""
+        try:
+            self._call("startProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            raise StackError(f"{name}: supervisor cannot start it: {fault.faultString}") from fault
+
+    def finish(self, name: str) -> None:
+        """Ask a part to end and do not wait for it; one that is not running is fine."""
+        try:
+            self._call("stopProcess", name, False)
+        except xmlrpc.client.Fault:
+            return
+
+    def shut_down(self) -> None:
+        """Ask the daemon to end all parts, and then itself; it is still at it when this returns."""
+        try:
+            self._call("shutdown")
+        except _GONE:
+            return
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        with xmlrpc.client.ServerProxy(
+            "http://localhost", transport=_Transport(str(self._folder.socket))
+        ) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, _host: Any) -> http.client.HTTPConnection:
+        return _Connection(self._path)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(os.fspath(self._path))

@@ -1,0 +1,177 @@
+"""Bring up what is missing of a stack, one part after the other, and return when all of it does its work."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from flows.stack import health, state
+from flows.stack.deployments import FILE, deploy
+from flows.stack.folder import Folder, StackError
+from flows.stack.plan import POOLS, SERVER, SERVICE, Options, environment, parts
+from flows.stack.ports import Wanted, require_free
+from flows.stack.processes import end, of_stack
+from flows.stack.state import State
+from flows.stack.supervisor import Process, Supervisor
+from tierrec_core import artifacts
+from tierrec_core.layout import Layout
+from tierrec_core.torching import best_device
+
+Say = Callable[[str], None]
+NO_GPU = "no CUDA device, its stages run on the CPU"
+NOTHING_PACKAGED = "nothing is packaged yet; `tierrec run`, then `tierrec stack up`"
+_PATIENCE, _POLL = 300.0, 0.25  # seconds; a service may build its Bento first
+_ENOUGH_STARTS = 3
+_RUNS = ("STARTING", "RUNNING", "BACKOFF")
+
+
+def up(root: Path, asked: Mapping[str, Any], say: Say) -> State:
+    """Start every part that is wanted and not running; `asked` are Options by name, None where nothing was said.
+
+    Raises StackError for a port that is taken, before anything is started; for options that a running part does not
+    have; and for a part that does not come up, with its last words.
+    """
+    root = root.resolve()
+    folder = Folder.of(root)
+    if not (root / FILE).exists():
+        raise StackError(
+            f"{root / FILE}: is missing, wanted the deployments; run this in the project's folder"
+        )
+    folder.make()
+    with only_one(folder, say):
+        return _Ascent(root, folder, Supervisor(folder), say).run(asked)
+
+
+class _Ascent:
+    """One `up`."""
+
+    def __init__(self, root: Path, folder: Folder, supervisor: Supervisor, say: Say) -> None:
+        self._root, self._folder, self._supervisor, self._say = root, folder, supervisor, say
+
+    def run(self, asked: Mapping[str, Any]) -> State:
+        running = state.read(self._folder) if self._supervisor.pid else None
+        options = state.choose(asked, running)
+        told = environment(self._root, options, os.environ)
+        if running is None:
+            self._end_leftovers()
+        wanted = self._wanted()
+        missing = [name for name in wanted if name not in self._running()]
+        _require_ports(options, missing)
+        if running is None:
+            self._begin(options, told)
+        device = running.cuda if running else best_device().type == "cuda"
+        started = running.started if running else datetime.now(UTC).isoformat(timespec="seconds")
+        now = state.make(options, wanted, started=started, cuda=device)
+        state.write(self._folder, now)
+        self._start(missing, now)
+        made = deploy(self._root, now.api_url, told, schedules=options.schedules)
+        self._say(f"deployments: {', '.join(made)}" if made else "deployments: as they were")
+        if SERVICE in wanted:
+            self._wait(SERVICE, now)
+        return now
+
+    def _end_leftovers(self) -> None:
+        """Processes of a stack whose supervisor was killed."""
+        count = end(one.process for one in of_stack(self._folder))
+        if count:
+            self._say(f"ended {count} processes that a killed supervisor had left")
+
+    def _wanted(self) -> tuple[str, ...]:
+        if Layout(self._root).bento.exists():
+            return (SERVER, *POOLS, SERVICE)
+        self._say(f"service: left out: {NOTHING_PACKAGED}")
+        return (SERVER, *POOLS)
+
+    def _running(self) -> set[str]:
+        return {one.name for one in self._supervisor.processes().values() if one.state in _RUNS}
+
+    def _begin(self, options: Options, told: Mapping[str, str]) -> None:
+        plan = parts(self._root, options)
+        described = {one.name: asdict(one) | {"environment": told | one.environment} for one in plan}
+        artifacts.write_json(
+            {name: one | {"folder": str(one["folder"])} for name, one in described.items()},
+            self._folder.parts,
+        )
+        self._supervisor.start(plan, told)
+        self._patiently(lambda: self._supervisor.pid is not None, "supervisor")
+
+    def _start(self, missing: list[str], now: State) -> None:
+        """The service takes longest and needs nobody; the workers need the server."""
+        if SERVICE in missing:
+            self._supervisor.begin(SERVICE)
+        for names in ((SERVER,), POOLS):
+            for name in names:
+                if name in missing:
+                    self._supervisor.begin(name)
+            for name in names:
+                self._wait(name, now)
+        if not now.cuda:
+            self._say(f"warning: gpu pool: {NO_GPU}")
+
+    def _wait(self, name: str, now: State) -> None:
+        began = time.monotonic()
+        self._patiently(lambda: self._is_ready(name, now), name)
+        waited = time.monotonic() - began
+        self._say(f"{name}: ready" + (f" after {waited:.0f} s" if waited >= 1 else "") + _where(name, now))
+
+    def _is_ready(self, name: str, now: State) -> bool:
+        process = self._supervisor.processes().get(name)
+        if process is None:
+            raise StackError(
+                f"{name}: supervisor is gone; its last lines:\n{self._folder.last_words('supervisor')}"
+            )
+        if _is_hopeless(process, self._folder.num_starts(name)):
+            raise StackError(
+                f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_words(name)}\n"
+                "`tierrec stack up` tries again, `tierrec stack down` ends the rest"
+            )
+        return process.state in ("STARTING", "RUNNING") and health.is_ready(name, now, process.start)
+
+    def _patiently(self, is_done: Callable[[], bool], name: str) -> None:
+        end_of_patience = time.monotonic() + _PATIENCE
+        while not is_done():
+            if time.monotonic() > end_of_patience:
+                raise StackError(
+                    f"{name}: is not ready after {_PATIENCE:.0f} s; last lines of {self._folder.log(name)}:\n"
+                    f"{self._folder.last_words(name)}"
+                )
+            time.sleep(_POLL)
+
+
+class only_one:  # noqa: N801 - read as a phrase: with only_one(...)
+    """Inside, nobody else brings this stack up or down."""
+
+    def __init__(self, folder: Folder, say: Say) -> None:
+        self._lock, self._say = FileLock(folder.lock), say
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            self._say("waiting for another `tierrec stack up` or `down`")
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _is_hopeless(process: Process, num_starts: int) -> bool:
+    return process.state == "FATAL" or (process.state == "BACKOFF" and num_starts >= _ENOUGH_STARTS)
+
+
+def _require_ports(options: Options, missing: list[str]) -> None:
+    wanted = {
+        SERVER: Wanted(options.server_port, "Prefect server", "--server-port"),
+        SERVICE: Wanted(options.service_port, "service", "--service-port", options.host),
+    }
+    require_free([one for name, one in wanted.items() if name in missing])
+
+
+def _where(name: str, now: State) -> str:
+    places = {SERVER: now.api_url.removesuffix("/api"), SERVICE: str(now.service_url)}
+    return f" at {places[name]}" if name in places else ""

@@ -1,0 +1,51 @@
+"""What the champion's lists were worth when it was new, and what they are worth now, over users."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitoring.drift.contrasts import cohens_h
+from monitoring.drift.permutation import Block
+from tierrec_core.contracts import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Online:
+    """Lists shown and conversions of the same V users in both windows, one row a model version and side.
+
+    versions: what a person reads, such as "tierrec:abc champion", [S]
+    shown_before, converted_before, shown_after, converted_after: [S, V]
+    """
+
+    versions: tuple[str, ...]
+    shown_before: IntArray
+    converted_before: IntArray
+    shown_after: IntArray
+    converted_after: IntArray
+
+    def rates(self) -> tuple[FloatArray, FloatArray]:
+        """Conversions a list, before and after, [S] each; 0 where nothing was shown."""
+        return tuple(  # type: ignore[return-value]
+            converted.sum(axis=1) / np.maximum(shown.sum(axis=1), 1)
+            for shown, converted in (
+                (self.shown_before, self.converted_before),
+                (self.shown_after, self.converted_after),
+            )
+        )
+
+    def effects(self) -> FloatArray:
+        """Cohen's h of the change of the rate, [S]."""
+        return cohens_h(*self.rates())
+
+    def block(self) -> Block:
+        """Each user's conversions beyond the rate of both windows together, after minus before; only a fall counts."""
+        shown = (self.shown_before + self.shown_after).sum(axis=1, keepdims=True)
+        converted = (self.converted_before + self.converted_after).sum(axis=1, keepdims=True)
+        rate = converted / np.maximum(shown, 1)
+        before = (self.converted_before - rate * self.shown_before) / np.maximum(
+            self.shown_before.sum(axis=1, keepdims=True), 1
+        )
+        after = (self.converted_after - rate * self.shown_after) / np.maximum(
+            self.shown_after.sum(axis=1, keepdims=True), 1
+        )
+        return Block((after - before).T, side=-1)

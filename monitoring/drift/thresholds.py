@@ -1,0 +1,52 @@
+"""How large an effect must be to matter: the effects between past windows of the same log, which nobody calls drift."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tierrec_core.contracts import FloatArray
+
+MIN_PAIRS = 4
+_PRIOR_PAIRS = 2.0
+
+# Never below the first; the second where the log is too short for MIN_PAIRS pairs of past windows. Cohen's h for shares
+# (.2 is small by his words), nats for moves, standard deviations for the embedding, log of events a user for volume.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "shares": (0.02, 0.15),
+    "interests": (0.02, 0.15),
+    "moves": (0.02, 0.30),
+    "embedding": (0.02, 0.20),
+    "transitions": (0.05, 0.25),
+    "volume": (0.05, 0.30),
+    "new_items": (0.02, 0.20),
+    "unseen_categories": (0.05, 0.15),
+    "online": (0.03, 0.05),
+}
+
+
+def threshold(
+    family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int
+) -> FloatArray:
+    """What each of M effects must exceed, from the same M effects between each of P pairs of past windows, [M].
+
+    One limit serves the whole family: the quantile over pairs of the largest effect in units of its own usual size.
+    Categories with seasons of their own so do not raise the limit for steady ones. A family of one effect has
+    simply the quantile of its past. Effects against `side` count as none.
+    """
+    floor, default = BOUNDS[family]
+    known = [np.abs(one) if not side else np.maximum(one * side, 0.0) for one in past if np.isfinite(one).all()]
+    if len(known) < MIN_PAIRS:
+        return np.full(size, default)
+    effects = np.stack(known)
+    usual = usual_size(effects)
+    limit = np.quantile((effects / usual).max(axis=1), quantile)
+    found: FloatArray = np.maximum(limit * usual, floor)
+    return found
+
+
+def usual_size(effects: FloatArray) -> FloatArray:
+    """Root mean square of each column of effects [P, M] over past pairs, drawn to that of all columns, [M]."""
+    square = (effects**2).sum(axis=0)
+    everywhere = float((effects**2).mean())
+    size: FloatArray = np.sqrt((square + _PRIOR_PAIRS * everywhere) / (len(effects) + _PRIOR_PAIRS))
+    return np.maximum(size, 1e-12)

@@ -1,0 +1,168 @@
+"""Trials of detection rules: pairs of windows of which it is known what changed, and what each rule says of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitoring.drift import Reference
+from monitoring.simulation import faults, shifts
+from monitoring.simulation.policies import POLICIES, Scene
+from monitoring.simulation.recommender import Light
+from monitoring.simulation.world import World
+from tierrec_core.settings import Monitor
+from tierrec_core.tiers import TIER_NAMES
+
+KINDS: tuple[shifts.Kind, ...] = ("concentrated", "diffuse")
+_PAST_DAYS = 120.0  # of the log that is handed on beside the windows: favourites are learned from it
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one pair of windows.
+
+    world, cut: which; cut is the day between the windows, counted from the world's first
+    what: placebo, real, or the change that was made; part: its kind or strength, "" where there is one only
+    state, reasons: our verdict; families: "family/tier" of each alarm
+    alarms: which of the named policies would retrain; significance: ours, if effects did not have to be large
+    seed: of the draw; days: from the cut to the end of the window
+    """
+
+    world: str
+    cut: float
+    what: str
+    part: str
+    state: str
+    reasons: tuple[str, ...]
+    families: tuple[str, ...]
+    alarms: Mapping[str, bool]
+    seed: int
+    days: float
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Two neighbouring windows that meet at the reference's cut, in a log that reaches a little further back."""
+
+    world: World
+    reference: Reference
+    settings: Monitor
+    seed: int
+
+    @classmethod
+    def between(cls, world: World, cut: float, settings: Monitor, seed: int) -> "Windows":
+        """As they come."""
+        model = Light.fit(world, cut, seed)
+        past = world.between(-np.inf, cut)
+        reference = Reference.build(past, world.items, cut, model.tiering, model.history, settings, seed)
+        return cls(world, reference, settings, seed)
+
+    @classmethod
+    def placebo(cls, world: World, cut: float, settings: Monitor, seed: int) -> "Windows":
+        """With each user's baskets dealt at random to the two; all that hangs on the log is made anew."""
+        rng, width = np.random.default_rng(seed), settings.window_days
+        near = world.between(-np.inf, cut + width)
+        dealt = shifts.placebo(near, start=cut - width, width=width, rng=rng)
+        return cls.between(World(world.name, dealt, world.items, world.target), cut, settings, seed)
+
+    @property
+    def cut(self) -> float:
+        """The day between them."""
+        return self.reference.cut
+
+    @property
+    def end(self) -> float:
+        """The day after the second."""
+        return self.cut + self.settings.window_days
+
+    def span(self) -> faults.Span:
+        """The part of the log that changes are put into: its second window changes."""
+        near = self.world.between(self.cut - _PAST_DAYS, self.end)
+        return faults.Span(near, self.world.items, self.cut, self.end)
+
+    def shifted(self, share: float, kind: shifts.Kind) -> shifts.Shifted:
+        """The interests of a share of the users move at the cut."""
+        span, rng = self.span(), np.random.default_rng([self.seed, round(100 * share), KINDS.index(kind)])
+        return shifts.interests(span.events, span.items, share=share, start=self.cut, rng=rng, kind=kind)
+
+    def broken(self, fault: faults.Fault) -> shifts.Shifted:
+        """The second window comes with a fault of the data."""
+        return fault(self.span(), np.random.default_rng(self.seed))
+
+    def collapsed(self, tier: int) -> shifts.Shifted:
+        """The users of a tier do far less."""
+        span, rng = self.span(), np.random.default_rng(self.seed)
+        users = self.reference.users[self.reference.tier == tier]
+        return shifts.collapse(
+            span.events, span.items, users=users, start=self.cut, rng=rng, name=f"tier {TIER_NAMES[tier]}"
+        )
+
+    def trial(
+        self,
+        what: str,
+        part: str = "",
+        change: shifts.Shifted | None = None,
+        rivals: tuple[str, ...] = (),
+        days: float | None = None,
+    ) -> Trial:
+        """Judge the window that ends so many days after the cut (its whole length), and ask the rivals."""
+        days = self.settings.window_days if days is None else days
+        events, items = (change.events, change.items) if change else (self.span().events, self.world.items)
+        scene = Scene(events, items, self.reference, self.cut + days, self.settings, self.seed)
+        verdict = scene.verdict()
+        sure = any(one.adjusted <= self.settings.level for one in verdict.findings)
+        alarms = {"ours": verdict.state == "drift", "significance": sure and not verdict.faults}
+        alarms |= {name: POLICIES[name].look(scene, ()).retrain for name in rivals}
+        return Trial(
+            self.world.name,
+            self.cut - self.world.start,
+            what,
+            part,
+            verdict.state,
+            tuple(verdict.reasons()),
+            tuple(dict.fromkeys(f"{one.family}/{one.tier}" for one in verdict.alarms)),
+            alarms,
+            self.seed,
+            days,
+        )
+
+
+def power(windows: Windows, shares: tuple[float, ...], rivals: tuple[str, ...]) -> Iterator[Trial]:
+    """Both kinds of shift at each share, on the same windows."""
+    for share in shares:
+        for kind in KINDS:
+            yield windows.trial(f"interests {share:.0%}", kind, windows.shifted(share, kind), rivals)
+
+
+def delays(windows: Windows, share: float, rivals: tuple[str, ...], steps: int = 4) -> Iterator[Trial]:
+    """Looks at a quarter of a window, at two quarters, ... after a shift; the last is a whole window later."""
+    for kind in KINDS:
+        change = windows.shifted(share, kind)
+        for step in range(1, steps + 1):
+            days = windows.settings.window_days * step / steps
+            yield windows.trial(f"delay {share:.0%}", kind, change, rivals, days)
+
+
+def broken(windows: Windows, rivals: tuple[str, ...]) -> Iterator[Trial]:
+    """Every fault of the data."""
+    for name, fault in faults.FAULTS.items():
+        if name != "missing_kind" or windows.world.events["event"].nunique() > 2:
+            yield windows.trial("fault", name, windows.broken(fault), rivals)
+
+
+def seasonal(world: World, start: float, settings: Monitor, seed: int) -> Iterator[Trial]:
+    """A category doubles for six weeks, and again a year later: the first window of each season is judged."""
+    rng, year = np.random.default_rng(seed), 364.0
+    change = shifts.season(world.events, world.items, starts=(start, start + year), rng=rng)
+    grown = world.after(change)
+    for part, day in (("first", start), ("return", start + year)):
+        yield Windows.between(grown, day, settings, seed).trial("season", part)
+
+
+def changed(windows: Windows, share: float = 0.2) -> Iterator[Trial]:
+    """Changes of the users that are no shift of interests: a new category, and each tier's collapse."""
+    span, rng = windows.span(), np.random.default_rng(windows.seed)
+    new = shifts.new_category(span.events, span.items, share=share, start=windows.cut, rng=rng)
+    yield windows.trial("new category", f"{share:.0%}", new)
+    for tier, name in enumerate(TIER_NAMES):
+        yield windows.trial("collapse", name, windows.collapsed(tier))

@@ -1,0 +1,147 @@
+"""Clones of workers and the remote between them and the project, with real git and DVC."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from flows import revisions
+from flows.remote import store
+from flows.remote.clone import VARIABLE, borrowed
+from flows.remote.pool import Pool, Unready
+from flows.remote.route import Route
+from tests.project import command, toy_project
+from tests.remotes import commit
+from tierrec_core.errors import StageError
+
+GRAPH = 'stages: {{data: {{cmd: "echo {word} > rows", outs: [rows]}}}}'
+REF = "refs/tierrec/stages/test/data"
+FAR, NEAR = Pool("gpu", ("gpu@far",), is_here=False), Pool("gpu", ("gpu@here",), is_here=True)
+
+
+@pytest.fixture(autouse=True)
+def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "clones"))
+    return tmp_path / "clones"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    made = toy_project(tmp_path / "project", GRAPH.format(word="one"))
+    commit(made)
+    return made
+
+
+def test_a_clone_has_exactly_the_revision_and_keeps_its_caches(project: Path) -> None:
+    first = revisions.record(project, "one", REF)
+    with borrowed(str(project)) as clone:
+        clone.check_out(str(project), REF, first)
+        root = clone.project("", {"name": "far", "url": "/far"})
+        for left in ("rows", "deps/stale", ".dvc/tmp/kept"):
+            (root / left).parent.mkdir(exist_ok=True)
+            (root / left).write_text("from before")
+    (project / "dvc.yaml").write_text(GRAPH.format(word="two"))
+    (project / "params.yaml").unlink()
+    second = revisions.record(project, "two", REF)
+    with borrowed(str(project)) as again:
+        assert again == clone
+        again.check_out(str(project), REF, second)
+        tracked = {".dvc", ".dvcignore", ".git", "dvc.yaml"}
+        assert {one.name for one in again.folder.iterdir()} == tracked
+        assert "two" in (again.folder / "dvc.yaml").read_text()
+        assert (again.folder / ".dvc" / "tmp" / "kept").read_text() == "from before"
+        assert store.known(again.folder) == {"name": "far", "url": "/far"}
+
+
+def test_a_ref_that_moved_on_is_no_other_revision(project: Path) -> None:
+    first = revisions.record(project, "one", REF)
+    (project / "dvc.yaml").write_text(GRAPH.format(word="two"))
+    revisions.record(project, "two", REF)
+    with borrowed(str(project)) as clone, pytest.raises(StageError, match=f"wanted {first[:12]}"):
+        clone.check_out(str(project), REF, first)
+
+
+def test_two_at_once_have_a_clone_each_and_one_cache(project: Path) -> None:
+    with borrowed(str(project)) as one, borrowed(str(project)) as two:
+        assert one.folder != two.folder
+        assert one.cache == two.cache
+    with borrowed(str(project)) as again:
+        assert again == one
+
+
+def test_a_project_in_a_subfolder_is_found_in_the_clone(tmp_path: Path) -> None:
+    top = tmp_path / "shops"
+    top.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=top, check=True)
+    root = top / "books"
+    root.mkdir()
+    (root / "dvc.yaml").write_text(GRAPH.format(word="one"))
+    command(root, "dvc", "init", "-q", "--subdir").check_returncode()
+    route = Route.find(root, NEAR)
+    assert (route.repository, route.push_to, route.folder) == (str(top), None, "books")
+    revision = revisions.record(root, "one", REF)
+    with borrowed(route.repository) as clone:
+        clone.check_out(route.repository, REF, revision)
+        assert (clone.project(route.folder, route.remote) / "dvc.yaml").read_text() == GRAPH.format(
+            word="one"
+        )
+
+
+def test_a_remote_is_told_in_full_but_without_its_keys(project: Path) -> None:
+    command(project, "dvc", "remote", "add", "--default", "shared", "s3://bucket/dvc").check_returncode()
+    for key, value in (("endpointurl", "http://far:9000"), ("secret_access_key", "secret")):
+        command(project, "dvc", "remote", "modify", "--local", "shared", key, value).check_returncode()
+    assert store.known(project) == {
+        "name": "shared",
+        "url": "s3://bucket/dvc",
+        "endpointurl": "http://far:9000",
+    }
+
+
+def test_a_relative_remote_is_told_as_a_place_that_a_clone_can_find(project: Path) -> None:
+    command(project, "dvc", "remote", "add", "--default", "shared", "../remote").check_returncode()
+    assert store.known(project) == {"name": "shared", "url": str(project.parent / "remote")}
+
+
+def test_a_project_without_a_remote_gets_a_folder_and_tracked_files_stay(project: Path) -> None:
+    before = (project / ".dvc" / "config").read_text()
+    assert store.known(project) is None
+    given = store.provide(project)
+    assert given == {"name": "tierrec", "url": str(project / "data" / "loop" / "remote")}
+    assert store.provide(project) == given
+    assert (project / ".dvc" / "config").read_text() == before
+    with Repo(str(project)) as repo:
+        assert repo.cloud.get_remote().path == given["url"]
+
+
+def test_what_a_person_configured_locally_stays_when_a_remote_is_added(project: Path) -> None:
+    command(project, "dvc", "config", "--local", "cache.type", "copy").check_returncode()
+    store.provide(project)
+    assert command(project, "dvc", "config", "cache.type").stdout.strip() == "copy"
+
+
+def test_far_workers_fetch_from_origin_and_near_ones_from_the_project(project: Path) -> None:
+    command(project, "dvc", "remote", "add", "--default", "shared", "s3://bucket/dvc").check_returncode()
+    with pytest.raises(Unready, match="no git remote origin"):
+        Route.find(project, FAR)
+    subprocess.run(
+        ["git", "remote", "add", "origin", "https://me:pw@git.example/s.git"], cwd=project, check=True
+    )
+    far, near = Route.find(project, FAR), Route.find(project, NEAR)
+    assert (far.repository, far.push_to) == ("https://git.example/s.git", "origin")
+    assert (near.repository, near.push_to) == (str(project), None)
+
+
+def test_far_workers_want_a_dvc_remote_that_keeps_a_run_cache(project: Path) -> None:
+    subprocess.run(["git", "remote", "add", "origin", "/srv/s.git"], cwd=project, check=True)
+    with pytest.raises(Unready, match="no DVC remote"):
+        Route.find(project, FAR)
+    command(project, "dvc", "remote", "add", "--default", "web", "https://files.example").check_returncode()
+    with pytest.raises(Unready, match="no run-cache in https"):
+        Route.find(project, FAR)
+
+
+def test_a_folder_in_no_repository_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Unready, match="in no git repository"):
+        Route.find(tmp_path, NEAR)

@@ -1,0 +1,89 @@
+"""On a small made shop the platform notices a shift in the first whole window after it, and never before."""
+
+import numpy as np
+import pytest
+
+from monitoring.simulation import faults, shifts
+from monitoring.simulation.policies import POLICIES
+from monitoring.simulation.replay import Clock, Replay, delay
+from monitoring.simulation.scenarios import CHANGES, happen
+from monitoring.simulation.trials import Windows
+from monitoring.simulation.world import World, synthetic
+from tierrec_core.errors import SettingsError
+from tierrec_core.settings import Monitor
+
+_SETTINGS = Monitor(permutations=999)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return synthetic(3)
+
+
+@pytest.mark.parametrize("name", ["interests", "diffuse", "new_category"])
+def test_a_shift_is_seen_at_the_first_tick_after_it_and_not_before(world, name):
+    clock = Clock(world.start + 140, 28, 4)
+    start = clock.ticks[1]
+    course = Replay(happen(world, name, start, 0.4, 1), clock, _SETTINGS, 1).run(POLICIES["ours"])
+    states = [step.look.state for step in course.steps]
+    assert states[:3] == ["steady", "steady", "drift"]
+    assert course.steps[2].look.retrain
+    assert course.steps[2].cut == clock.ticks[2]
+    assert delay(course.steps, start) == 28
+
+
+@pytest.mark.parametrize(
+    "name", ["missing_days", "stale", "foreign_items", "duplicates", "missing_kind", "few_bots"]
+)
+def test_a_fault_of_the_data_is_named_and_starts_no_retrain(world, name):
+    clock = Clock(world.start + 140, 28, 2)
+    start = clock.ticks[0]
+    span = faults.Span(world.between(-np.inf, start + 28), world.items, start, start + 28)
+    broken = world.after(faults.FAULTS[name](span, np.random.default_rng(1)))
+    replay = Replay(broken, clock, _SETTINGS, 1)
+    look = POLICIES["ours"].look(replay.scene(clock.start, clock.ticks[1]), ())
+    assert look.state == "fault"
+    assert not look.retrain
+
+
+def test_a_placebo_is_steady_and_the_same_windows_after_a_shift_are_not(world):
+    quiet = Windows.placebo(world, world.start + 196, _SETTINGS, 5)
+    assert quiet.trial("placebo").state == "steady"
+    moved = quiet.trial("interests", change=quiet.shifted(0.4, "diffuse"))
+    assert moved.state == "drift"
+    assert moved.alarms["ours"]
+    assert moved.alarms["significance"]
+
+
+def test_the_same_trial_comes_out_the_same(world):
+    made = [Windows.placebo(world, world.start + 196, _SETTINGS, 6) for _ in range(2)]
+    left, right = (one.trial("interests", change=one.shifted(0.2, "concentrated")) for one in made)
+    assert (left.state, left.reasons, left.families) == (right.state, right.reasons, right.families)
+
+
+def test_every_change_that_a_person_can_name_happens(world):
+    start = world.start + 196
+    for name in CHANGES:
+        changed = happen(world, name, start, 0.2, 1)
+        assert changed.change is not None
+        assert changed.change.what
+        assert not (changed.events.equals(world.events) and changed.items.equals(world.items)), name
+    assert happen(world, "none", start, 0.2, 1) is world
+    with pytest.raises(SettingsError, match="known are none, interests"):
+        happen(world, "tea", start, 0.2, 1)
+
+
+def test_a_season_that_returns_is_the_same_category_a_year_later():
+    world = synthetic(4, num_users=60, num_items=40, days=500)
+    change = shifts.season(
+        world.events, world.items, starts=(world.start + 60, world.start + 424), rng=np.random.default_rng(0)
+    )
+    extra = change.events.merge(world.events, how="left", indicator=True)
+    extra = extra[extra["_merge"] == "left_only"]
+    kind = world.items.set_index("item_id")["category"]
+    assert extra["item_id"].map(kind).nunique() == 1
+    day = (extra["timestamp"] - world.events["timestamp"].min()).dt.total_seconds() / 86_400
+    assert day[day < 200].between(59, 103).all()
+    assert day[day > 200].between(423, 467).all()
+    assert (day < 200).any()
+    assert (day > 200).any()

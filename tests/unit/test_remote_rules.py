@@ -1,0 +1,142 @@
+"""What decides about stages elsewhere, without a server: queues, signs of death, words of failures, what is told."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
+
+from flows.loop.claims import CLAIM, Claim
+from flows.loop.reaping import SILENCE_SECONDS, Sight, Watch
+from flows.remote.route import _without_password
+from flows.remote.sending import _explain
+from flows.stages import TransientStageError, _queue
+from tierrec_core.errors import StageError
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LONG, SHORT = 2 * SILENCE_SECONDS, SILENCE_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    ("meta", "queue"),
+    [
+        (None, ""),
+        ({}, ""),
+        ({"owner": "somebody"}, ""),
+        ({"queue": "gpu"}, "gpu"),
+        ({"queue": "gpu", "kind": "sasrec", "kinds": ["seed_mf", "sasrec"]}, "gpu"),
+        ({"queue": "gpu", "kind": "ease", "kinds": ["seed_mf", "sasrec"]}, ""),
+        ({"queue": "gpu", "kinds": []}, ""),
+    ],
+)
+def test_a_stage_asks_for_a_queue_when_its_kind_is_named_or_no_kinds_are(meta: object, queue: str) -> None:
+    assert _queue(meta) == queue
+
+
+@pytest.mark.parametrize(
+    ("sight", "is_dead"),
+    [
+        (Sight("lives"), False),
+        (Sight("lives", LONG, worker_online=False), False),
+        (Sight("gone"), True),
+        (Sight("gone", worker_online=True), True),
+        (Sight("unknown", SHORT), False),
+        (Sight("unknown", SHORT, worker_online=False), False),
+        (Sight("unknown", LONG), True),
+        (Sight("unknown", LONG, worker_online=True), True),
+        (Sight("unknown", LONG, is_claimed=False), False),
+        (Sight("unknown", LONG, is_claimed=False, worker_online=True), False),
+        (Sight("unknown", LONG, is_claimed=False, worker_online=False), True),
+    ],
+)
+def test_a_run_is_dead_only_when_its_process_is_gone_or_was_long_not_heard_of(
+    sight: Sight, is_dead: bool
+) -> None:
+    assert (sight.cause_of_death() is not None) is is_dead
+
+
+def test_silence_is_counted_from_the_last_new_word_by_the_watchers_own_clock() -> None:
+    moments = iter([0.0, 50.0, 60.0, 100.0, 110.0, 150.0])
+    watch, state = Watch(lambda: next(moments)), Running(timestamp=NOW)
+    first = FlowRun(flow_id=uuid4(), state=state, labels={CLAIM: "far 1 2 then"})
+    assert not watch.is_waiting
+    assert [watch.silence(first), watch.silence(first), watch.is_waiting] == [0, 50, True]
+    later = first.model_copy(update={"labels": {CLAIM: "far 1 2 a-year-before-then"}})
+    assert [watch.silence(later), watch.silence(later), watch.is_waiting] == [0, 40, False]
+    watch.forget(but={later.id})
+    assert watch.silence(later) == 50
+    watch.forget()
+    assert watch.silence(later) == 0
+
+
+def run_with(state: object, claim: Claim | str) -> FlowRun:
+    return FlowRun(flow_id=uuid4(), state=state, labels={CLAIM: str(claim)})
+
+
+def test_a_claim_reads_as_it_was_written() -> None:
+    claim = Claim.make(NOW)
+    assert (claim.host, claim.pid, claim.at) == (platform.node(), os.getpid(), NOW)
+    assert Claim.read(run_with(Running(timestamp=NOW - timedelta(seconds=1)), claim)) == claim
+
+
+@pytest.mark.parametrize("text", ["", "somewhere", "host 12", "host a b c", "host 1 2 not-a-time"])
+def test_foreign_words_are_no_claim(text: str) -> None:
+    assert Claim.read(run_with(Running(timestamp=NOW), text)) is None
+
+
+def test_a_claim_from_before_a_pause_counts_no_more_unless_the_run_is_to_be_cancelled() -> None:
+    claim, later = Claim.make(NOW), NOW + timedelta(minutes=1)
+    assert Claim.read(run_with(Pending(timestamp=later), claim)) is None
+    assert Claim.read(run_with(Running(timestamp=later), claim)) is None
+    assert Claim.read(run_with(Cancelling(timestamp=later), claim)) == claim
+
+
+def test_a_process_is_known_by_what_it_was_started_with() -> None:
+    mine = Claim.make(NOW)
+    assert mine.sign() == "lives"
+    assert Claim(mine.host, mine.pid, mine.started_with + 1, NOW).sign() == "gone"
+    assert Claim("elsewhere", mine.pid, mine.started_with, NOW).sign() == "unknown"
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert Claim(mine.host, process.pid, mine.started_with, NOW).sign() == "gone"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("Flow run encountered an exception: StageError: deep: rows: bad", StageError, "deep: rows: bad"),
+        (
+            "Flow run encountered an exception: TransientStageError: deep: killed",
+            TransientStageError,
+            "deep: killed",
+        ),
+        ("it is over", StageError, "deep: it is over"),
+    ],
+)
+def test_the_words_of_a_failure_elsewhere_are_kept(said: str, kind: type[StageError], words: str) -> None:
+    error = _explain("deep", FlowRun(flow_id=uuid4(), state=Failed(message=said)), stopped=False)
+    assert type(error) is kind
+    assert str(error) == words
+
+
+def test_a_run_that_a_person_cancelled_is_not_told_as_a_failure_of_the_stage() -> None:
+    error = _explain("deep", FlowRun(flow_id=uuid4(), state=Cancelled(message="by hand")), stopped=False)
+    assert str(error) == "deep: somebody cancelled it on the server (by hand)"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://somebody:secret@git.example/shop.git", "https://git.example/shop.git"),
+        ("https://git.example/shop.git", "https://git.example/shop.git"),
+        ("git@git.example:shop.git", "git@git.example:shop.git"),
+        ("/srv/shop.git", "/srv/shop.git"),
+    ],
+)
+def test_a_worker_is_told_no_password(url: str, told: str) -> None:
+    assert _without_password(url) == told

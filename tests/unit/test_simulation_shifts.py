@@ -1,0 +1,168 @@
+"""Changes of a log do what they say: who moves is known, and what does not move stays as it was."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.simulation import shifts
+from monitoring.simulation.world import World, synthetic
+from tierrec_core.errors import DataError
+from tierrec_core.interactions import to_days
+
+_KEPT = ["user_id", "event", "timestamp", "value", "quantity", "session_id", "channel"]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return synthetic(5, num_users=200, num_items=100, days=168)
+
+
+@pytest.fixture(scope="module")
+def start(world: World) -> float:
+    return world.start + 84
+
+
+def _rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def _table(world: World) -> pd.DataFrame:
+    """The log with category and day, redemptions left out: they are of campaigns, not of items."""
+    kind = world.items.set_index("item_id")["category"]
+    table = world.events.assign(
+        category=world.events["item_id"].map(kind), day=to_days(world.events["timestamp"])
+    )
+    return table[table["event"] != "redeem"]
+
+
+def _favourites(table: pd.DataFrame, start: float) -> pd.Series:
+    past = table[table["day"] < start]
+    counts = past.groupby(["user_id", "category"]).size().reset_index(name="n")
+    return (
+        counts.sort_values(["n", "category"], ascending=[False, True]).groupby("user_id")["category"].first()
+    )
+
+
+@pytest.mark.parametrize("kind", ["concentrated", "diffuse"])
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_exactly_the_share_of_users_moves_half_of_the_favourite_and_nothing_else(world, start, kind, share):
+    shifted = shifts.interests(
+        world.events, world.items, share=share, start=start, rng=_rng(), kind=kind, target=None
+    )
+    before, after = _table(world), _table(world.after(shifted))
+    pd.testing.assert_frame_equal(before[_KEPT], after[_KEPT])
+    changed = (before["category"] != after["category"]) | (before["item_id"] != after["item_id"])
+    favourite = _favourites(before, start)
+    assert len(shifted.users) == round(share * len(favourite))
+    assert set(before.loc[changed, "user_id"]) <= set(shifted.users)
+    assert (before.loc[changed, "category"] == before.loc[changed, "user_id"].map(favourite)).all()
+    assert (before.loc[changed, "day"] >= start).all()
+    exposed = before["user_id"].isin(shifted.users) & (before["day"] >= start)
+    exposed &= before["category"] == before["user_id"].map(favourite)
+    assert abs(changed.sum() - exposed.sum() / 2) < 4 * np.sqrt(exposed.sum()) / 2
+
+
+def test_concentrated_movers_all_turn_to_the_one_target(world, start):
+    target = sorted(world.items["category"].unique())[3]
+    shifted = shifts.interests(world.events, world.items, share=0.2, start=start, rng=_rng(), target=target)
+    before, after = _table(world), _table(world.after(shifted))
+    changed = before["item_id"] != after["item_id"]
+    assert set(after.loc[changed, "category"]) == {target}
+
+
+def test_diffuse_movers_turn_each_to_what_they_liked_least(world, start):
+    shifted = shifts.interests(world.events, world.items, share=0.4, start=start, rng=_rng(), kind="diffuse")
+    before, after = _table(world), _table(world.after(shifted))
+    past = before[before["day"] < start]
+    liked = past.pivot_table(
+        index="user_id", columns="category", values="item_id", aggfunc="count", fill_value=0
+    )
+    changed = after[before["item_id"] != after["item_id"]]
+    goals = changed.groupby("user_id")["category"].nunique()
+    assert (goals == 1).all()
+    assert changed["category"].nunique() > 3
+    for user, category in changed.drop_duplicates("user_id")[["user_id", "category"]].itertuples(index=False):
+        assert liked.loc[user, category] == liked.loc[user].min()
+
+
+def test_more_movers_than_can_move_is_an_error_that_says_what_to_do(world, start):
+    with pytest.raises(DataError, match="lower the share"):
+        shifts.interests(world.events, world.items, share=1.0, start=start, rng=_rng())
+    with pytest.raises(DataError, match="no category is called"):
+        shifts.interests(world.events, world.items, share=0.1, start=start, rng=_rng(), target="tea")
+
+
+def test_a_new_category_is_met_only_from_its_day_on_and_only_by_those_who_take_it_up(world, start):
+    shifted = shifts.new_category(
+        world.events, world.items, share=0.3, start=start, rng=_rng(), take_up=0.25, num_items=7
+    )
+    after = _table(world.after(shifted))
+    new = after["category"] == shifts.NEW_CATEGORY
+    assert (after.loc[new, "day"] >= start).all()
+    assert set(after.loc[new, "user_id"]) <= set(shifted.users)
+    assert len(shifted.users) == round(0.3 * _table(world).query("day < @start")["user_id"].nunique())
+    exposed = after["user_id"].isin(shifted.users) & (after["day"] >= start)
+    assert abs(new.sum() - 0.25 * exposed.sum()) < 4 * np.sqrt(exposed.sum() * 0.25 * 0.75)
+    assert (shifted.items["category"] == shifts.NEW_CATEGORY).sum() == 7
+
+
+def test_a_season_doubles_its_category_while_it_lasts_and_leaves_the_rest(world, start):
+    starts = (world.start + 28, start + 14)
+    category = sorted(world.items["category"].unique())[2]
+    shifted = shifts.season(
+        world.events, world.items, starts=starts, rng=_rng(), category=category, weeks=4, growth=1.0
+    )
+    before, after = _table(world), _table(world.after(shifted))
+    during = [after["day"].between(one, one + 28, inclusive="left") for one in starts]
+    held = [before["day"].between(one, one + 28, inclusive="left") for one in starts]
+    own, theirs = after["category"] == category, before["category"] == category
+    grown = sum(int((own & one).sum()) for one in during)
+    assert (
+        abs(grown - 2 * sum(int((theirs & one).sum()) for one in held)) <= 2
+    )  # a few minutes reach over midnight
+    assert (after["category"] != category).sum() == (before["category"] != category).sum()
+    assert not after.duplicated(["user_id", "item_id", "event", "timestamp"]).any()
+    assert after["timestamp"].is_monotonic_increasing
+
+
+def test_a_tier_that_collapses_loses_the_share_of_each_users_baskets_and_of_nobody_elses(world, start):
+    users = pd.Index(sorted(world.events["user_id"].unique())[:40])
+    shifted = shifts.collapse(world.events, world.items, users=users, start=start, rng=_rng(), loss=0.7)
+    before, after = _table(world), _table(world.after(shifted))
+    late = [
+        table[table["day"] >= start].groupby("user_id")["session_id"].nunique() for table in (before, after)
+    ]
+    for user, baskets in late[0].items():
+        left = baskets - round(0.7 * baskets) if user in users else baskets
+        assert late[1].get(user, 0) == left
+    pd.testing.assert_frame_equal(before[before["day"] < start], after[after["day"] < start])
+
+
+def _baskets(events: pd.DataFrame) -> dict[str, list[tuple[str, ...]]]:
+    """The multiset of baskets of each user, a basket being its sorted items."""
+    content = events.groupby(["user_id", "session_id"])["item_id"].agg(lambda ids: tuple(sorted(ids)))
+    return {user: sorted(part) for user, part in content.groupby(level=0)}
+
+
+def test_a_placebo_keeps_each_users_baskets_and_all_that_lies_outside(world, start):
+    events = world.events
+    dealt = shifts.placebo(events, start=start - 28, width=28, rng=_rng())
+    assert _baskets(dealt) == _baskets(events)
+    day = to_days(events["timestamp"])
+    outside = (day < start - 28) | (day >= start + 28)
+    moved = to_days(dealt["timestamp"])
+    left = dealt[(moved < start - 28) | (moved >= start + 28)]
+    pd.testing.assert_frame_equal(left.reset_index(drop=True), events[outside].reset_index(drop=True))
+    assert sorted((to_days(dealt["timestamp"]) % 7).round(5)) == sorted((day % 7).round(5))
+
+
+def test_a_placebo_deals_half_of_the_baskets_to_the_other_window(world, start):
+    events = world.events[world.events["event"] == "view"]
+    dealt = shifts.placebo(events, start=start - 28, width=28, rng=_rng())
+    first = events.groupby("session_id")["timestamp"].min()
+    second = dealt.groupby("session_id")["timestamp"].min()
+    inside = to_days(first).astype(float)
+    inside = (inside >= start - 28) & (inside < start + 28)
+    moved = (first != second)[inside]
+    assert abs(moved.sum() - len(moved) / 2) < 4 * np.sqrt(len(moved)) / 2
+    assert not shifts.placebo(events, start=start - 28, width=28, rng=_rng(1)).equals(dealt)
