@@ -102,13 +102,17 @@ class Memory:
         artifacts.write_json(after.model_dump(), self._retrain(after.key))
         return after
 
-    def unanswered(self) -> Mapping[str, Any] | None:
-        """The newest decision to retrain that no retrain has brought to an end, if there is one."""
+    def unanswered(self, *, person_asked: bool = False) -> Mapping[str, Any] | None:
+        """The newest decision to retrain that no retrain has brought to an end, if there is one.
+
+        person_asked: a challenger that is packaged waits for a person's word, and is not to be asked about again
+        """
         asked = [one for one in self.decisions if one["act"] == "retrain"]
         if not asked:
             return None
         done = self.retrain(asked[-1]["key"])
-        return None if done is not None and done.is_over else asked[-1]
+        waits = person_asked and done is not None and done.state == "packaged"
+        return None if waits or (done is not None and done.is_over) else asked[-1]
 
     def _retrain(self, key: str) -> Path:
         return self.layout.loop / "retrains" / f"{key}.json"

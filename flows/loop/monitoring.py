@@ -44,7 +44,7 @@ def monitor() -> str:
     look = examine(layout, settings, memory, datetime.now(UTC))
     if look is not None:
         publish(look)
-    asked = memory.unanswered()
+    asked = memory.unanswered(person_asked=settings.rollout.approval == "required")
     if asked is not None and hold.held(layout) is None:
         announce(layout, asked)
     return "nothing new" if look is None else f"{look.decision.act}: {'; '.join(look.decision.reasons)}"

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows.loop.memory import Memory
+from flows.releases import releases
 from monitoring.charts.evidently_page import frames, write
 from monitoring.charts.history import render
 from monitoring.charts.workspace import push
-
-from flows.loop.memory import Memory
-from flows.releases import releases
 from monitoring.drift import Reference, Verdict
 from tierrec_core import artifacts
 from tierrec_core.interactions import from_days
@@ -34,8 +33,8 @@ def write_charts(
         frames(log.events, log.items, tier_of, start, end, settings.monitor.report_rows, settings.seed)
         for start, end in ((own.start, own.end), (verdict.start, verdict.end))
     )
-    page, snapshot = write(before, after, layout.loop / "windows" / day)
-    push(snapshot, layout.loop / "evidently", verdict.end)
+    page, snapshot = write(before, after, layout.loop / "windows" / day, verdict.end)
+    push(snapshot, layout.loop / "evidently")
     return page
 
 

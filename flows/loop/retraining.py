@@ -91,6 +91,7 @@ class Retraining:
         """
         before = self._before(record)
         tree.keep(self.layout, before)
+        self._name_champion()
         try:
             settings = self._refresh()
             self._bring_up_to_date(_AFTER_THE_GATE)
@@ -134,6 +135,12 @@ class Retraining:
             if after.challenger is not None and settings.rollout.max_hours == 0:
                 releases.promote(pointer)
         return self._end(record, state="deployed")
+
+    def _name_champion(self) -> None:
+        """A packaged Bento that answers without a pointer is the champion; the pointer says so before another comes."""
+        pointer = pointer_path(self.layout)
+        if not pointer.exists() and self.layout.bento.exists():
+            releases.deploy(pointer, SmokeReport.read(self.layout.bento), 0.0)
 
     def _refresh(self) -> Settings:
         """Bring in the feedback, and move a cut in time so that the test is the newest window that nobody has seen."""

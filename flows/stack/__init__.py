@@ -1,1 +1,1 @@
-"""Everything on one machine: Prefect's server, a worker a pool, the deployments and the Bento, kept up by supervisor."""
+"""Everything on one machine: Prefect's server, a worker a pool, deployments and the Bento, kept up by supervisor."""

@@ -45,7 +45,7 @@ def deploy(root: Path, api_url: str, environment: Mapping[str, str], *, schedule
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=root,
-            env=environment | {SCHEDULES_VARIABLE: str(schedules).lower()},
+            env={**environment, SCHEDULES_VARIABLE: str(schedules).lower()},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -19,8 +19,8 @@ _PATIENCE = 90.0  # seconds that a part may take from its start to its first ans
 
 @dataclass(frozen=True)
 class Row:
-    """A part. state: running, starting, silent (it runs and does not answer), orphaned (its supervisor is gone), down or
-    left out; since: UTC; memory: bytes, with all that it started; log: below the project
+    """A part. state: running, starting, silent (it runs and does not answer), orphaned (its supervisor is gone), down
+    or left out; since: UTC; memory: bytes, with all that it started; log: below the project
     """
 
     part: str

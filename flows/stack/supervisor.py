@@ -81,7 +81,7 @@ class Supervisor:
         done = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "--configuration", self._folder.ini.name],
             cwd=self._folder.path,
-            env=environment | {PART_VARIABLE: NAME, "TIERREC_PYTHON": sys.executable},
+            env={**environment, PART_VARIABLE: NAME, "TIERREC_PYTHON": sys.executable},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

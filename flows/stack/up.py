@@ -92,7 +92,7 @@ class _Ascent:
 
     def _begin(self, options: Options, told: Mapping[str, str]) -> None:
         plan = parts(self._root, options)
-        described = {one.name: asdict(one) | {"environment": told | one.environment} for one in plan}
+        described = {one.name: asdict(one) | {"environment": {**told, **one.environment}} for one in plan}
         artifacts.write_json(
             {name: one | {"folder": str(one["folder"])} for name, one in described.items()},
             self._folder.parts,

@@ -1,4 +1,4 @@
-"""What is compared between two windows: per family, each user's value before and after, and how much the user weighs."""
+"""What is compared between two windows: per family, each user's value before and after, and how much it weighs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -159,9 +159,7 @@ def _embedding(before: Observation, after: Observation) -> Contrast:
 
 def _transitions(before: Observation, after: Observation, tier: IntArray) -> Contrast:
     """Who lives up to their tier, and who lives beyond it, by the spend of the window alone."""
-    values = [
-        np.stack([one.tier >= tier, one.tier > tier], axis=1).astype(float) for one in (before, after)
-    ]
+    values = [np.stack([one.tier >= tier, one.tier > tier], axis=1).astype(float) for one in (before, after)]
     names = ("users who live up to their tier", "users who live beyond their tier")
     return Contrast("transitions", names, values[0], values[1], np.ones(len(tier)), "share")
 

@@ -1,4 +1,4 @@
-"""Whether the log of a window can be believed: faults of the feed and of its users, each with what was found and wanted.
+"""Whether the log of a window can be believed: faults of the feed and its users, each with what was found and wanted.
 
 A fault is no drift: a model that is trained on a broken feed or on bots is worse than an old one.
 """
@@ -15,7 +15,7 @@ from monitoring.drift.observation import Observation
 from monitoring.drift.pulse import Pulse
 from monitoring.drift.reference import ALL, Reference
 from monitoring.drift.rows import within
-from tierrec_core.contracts import BoolArray, FloatArray
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import from_days
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES
@@ -86,7 +86,9 @@ def find_faults(
 ) -> tuple[Fault, ...]:
     """Every fault of the current window; limits come from the reference window's own days and users."""
     if not feed.after.num_events:
-        return (Fault("the window is empty", f"no event from {_date(feed.start)} to {_date(feed.end)}", "events"),)
+        return (
+            Fault("the window is empty", f"no event from {_date(feed.start)} to {_date(feed.end)}", "events"),
+        )
     found = [
         *_stale(feed, settings),
         *_quiet_days(feed),
@@ -134,7 +136,7 @@ def _quiet_days(feed: Feed) -> Iterator[Fault]:
         )
 
 
-def _usual(daily: FloatArray) -> FloatArray:
+def _usual(daily: FloatArray | IntArray) -> FloatArray:
     """Median rows of each day of the week, counted from the window's first day, [7]."""
     days = np.arange(len(daily)) % _WEEK
     return np.array([np.median(daily[days == day]) if (days == day).any() else 0.0 for day in range(_WEEK)])
@@ -151,7 +153,9 @@ def _collapse(reference: Reference, current: Observation) -> Iterator[Fault]:
     limit = _volume_limit(reference)
     if len(ratios) == len(TIER_NAMES) and all(ratio < limit for _, ratio in ratios):
         found = ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios)
-        yield Fault("all tiers collapsed at once", f"events beside the reference: {found}", f"over {limit:.0%}")
+        yield Fault(
+            "all tiers collapsed at once", f"events beside the reference: {found}", f"over {limit:.0%}"
+        )
 
 
 def _volume_limit(reference: Reference) -> float:
@@ -185,7 +189,11 @@ def _bots(feed: Feed, settings: Monitor) -> Iterator[Fault]:
     top = settings.max_user_share
     limit = max(top, _TOP_RATIO * before.top_share) if before else top
     if after.top_share > limit and after.num_users > 1 / top:
-        yield Fault("one user is no person", f"{after.top_user!r} made {after.top_share:.1%} of the events", f"under {limit:.1%}")
+        yield Fault(
+            "one user is no person",
+            f"{after.top_user!r} made {after.top_share:.1%} of the events",
+            f"under {limit:.1%}",
+        )
     usual = before.fast_share if before else 0.0
     if after.fast_share > usual + top / 2:
         yield Fault(

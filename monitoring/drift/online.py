@@ -25,13 +25,8 @@ class Online:
 
     def rates(self) -> tuple[FloatArray, FloatArray]:
         """Conversions a list, before and after, [S] each; 0 where nothing was shown."""
-        return tuple(  # type: ignore[return-value]
-            converted.sum(axis=1) / np.maximum(shown.sum(axis=1), 1)
-            for shown, converted in (
-                (self.shown_before, self.converted_before),
-                (self.shown_after, self.converted_after),
-            )
-        )
+        before = self.converted_before.sum(axis=1) / np.maximum(self.shown_before.sum(axis=1), 1)
+        return before, self.converted_after.sum(axis=1) / np.maximum(self.shown_after.sum(axis=1), 1)
 
     def effects(self) -> FloatArray:
         """Cohen's h of the change of the rate, [S]."""

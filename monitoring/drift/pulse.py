@@ -65,7 +65,9 @@ class Pulse:
         again = events.duplicated().to_numpy(dtype=bool)
         by_user = np.bincount(who, minlength=len(people))
         known = (users.get_indexer(pd.Index(people.astype(object))) >= 0)[who]
-        a_day = np.bincount(who.astype(np.int64) * days + np.clip(day, 0, days - 1), minlength=len(people) * days)
+        a_day = np.bincount(
+            who.astype(np.int64) * days + np.clip(day, 0, days - 1), minlength=len(people) * days
+        )
         limit = _pace(a_day) if pace is None else pace
         fast = a_day.reshape(len(people), days).max(axis=1, initial=0) > limit
         size = max(len(events), 1)
@@ -74,7 +76,7 @@ class Pulse:
             unknown=np.bincount(day[no_category], minlength=days),
             duplicates=np.bincount(day[again], minlength=days),
             kinds={str(kind): int(rows) for kind, rows in sorted(events["event"].value_counts().items())},
-            top_user=str(people[by_user.argmax()]) if len(people) else "",
+            top_user=str(people[int(by_user.argmax())]) if len(people) else "",
             top_share=float(by_user.max(initial=0) / size),
             num_users=len(people),
             num_events=len(events),

@@ -67,7 +67,9 @@ class Reference:
         """
         past = _Past.of(events, items, cut, tiering, history, settings)
         lens, tier = past.lens(cut), tiering.tier.astype(np.int8)
-        observation = lens.measure(past.window(cut - settings.window_days, cut), cut - settings.window_days, cut)
+        observation = lens.measure(
+            past.window(cut - settings.window_days, cut), cut - settings.window_days, cut
+        )
         if not observation.events.any():
             raise EmptyDataError(
                 f"reference: no event of the {len(history.users)} users in the {settings.window_days:g} days before "
@@ -97,9 +99,7 @@ class Reference:
     def lens(self) -> Lens:
         """What a window after the cut is measured with."""
         items, labels = len(self.catalogue.items), len(self.catalogue.labels)
-        return Lens(
-            self.catalogue, self.habits, np.ones(items, bool), np.ones(labels, bool), self.tier_cuts
-        )
+        return Lens(self.catalogue, self.habits, np.ones(items, bool), np.ones(labels, bool), self.tier_cuts)
 
 
 def observe(reference: Reference, events: pd.DataFrame, items: pd.DataFrame, end: float) -> Observation:
@@ -119,7 +119,9 @@ def newest_complete_end(events: pd.DataFrame, settings: Monitor, now: datetime |
     stamps = events["timestamp"]
     stamps = stamps if now is None else stamps[stamps <= now]
     if stamps.empty:
-        raise EmptyDataError("monitor: the log has no event up to now; check the source and the machine's clock")
+        raise EmptyDataError(
+            "monitor: the log has no event up to now; check the source and the machine's clock"
+        )
     day = np.sort(np.floor(stamps.astype("int64").to_numpy() / 1e6 / _DAY_SECONDS))
     starts = np.flatnonzero(np.diff(day, prepend=-np.inf) > settings.window_days)
     while now is None and len(starts) > 1 and len(day) - starts[-1] < 0.01 * len(day):
@@ -231,7 +233,9 @@ def _thresholds(
         for name in groups_of(tier):
             key = f"{contrast.family}/{name}"
             size = 1 if contrast.kind == "vector" else len(contrast.what)
-            found[key] = threshold(contrast.family, [one[key] for one in pairs], size, quantile, contrast.side)
+            found[key] = threshold(
+                contrast.family, [one[key] for one in pairs], size, quantile, contrast.side
+            )
     return found
 
 

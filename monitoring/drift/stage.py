@@ -33,6 +33,10 @@ def run(layout: Layout, settings: Settings) -> None:
         f"{int((own.events > 0).sum())} of {len(reference.users)} users, {int(own.events.sum()):,} events, "
         f"{len(reference.catalogue.names)} categories"
     )
-    limits = {name.removesuffix(f"/{ALL}"): limit for name, limit in reference.thresholds.items() if name.endswith(ALL)}
+    limits = {
+        name.removesuffix(f"/{ALL}"): limit
+        for name, limit in reference.thresholds.items()
+        if name.endswith(ALL)
+    }
     words = ", ".join(f"{name} {float(limit.max()):.3f}" for name, limit in limits.items())
     print(f"an alarm wants an effect over (from {reference.num_past} pairs of past windows): {words}")

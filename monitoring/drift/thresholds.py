@@ -24,9 +24,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 
 
-def threshold(
-    family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int
-) -> FloatArray:
+def threshold(family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int) -> FloatArray:
     """What each of M effects must exceed, from the same M effects between each of P pairs of past windows, [M].
 
     One limit serves the whole family: the quantile over pairs of the largest effect in units of its own usual size.
@@ -34,7 +32,9 @@ def threshold(
     simply the quantile of its past. Effects against `side` count as none.
     """
     floor, default = BOUNDS[family]
-    known = [np.abs(one) if not side else np.maximum(one * side, 0.0) for one in past if np.isfinite(one).all()]
+    known = [
+        np.abs(one) if not side else np.maximum(one * side, 0.0) for one in past if np.isfinite(one).all()
+    ]
     if len(known) < MIN_PAIRS:
         return np.full(size, default)
     effects = np.stack(known)

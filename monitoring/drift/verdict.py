@@ -59,7 +59,9 @@ class Finding:
             case "transitions":
                 return f"{self.what} {share}"
             case "volume":
-                return f"{self.what} {self.before:.2f} -> {self.after:.2f} (log, {np.expm1(self.effect):+.0%})"
+                return (
+                    f"{self.what} {self.before:.2f} -> {self.after:.2f} (log, {np.expm1(self.effect):+.0%})"
+                )
             case "embedding":
                 return f"the mean of the items' vectors moved by {self.effect:.2f} standard deviations"
         return f"{self.what} {self.before:+.3f} -> {self.after:+.3f} nats a user"
@@ -174,12 +176,12 @@ def _tests(made: Sequence[Contrast], reference: Reference) -> Iterator[_Test]:
                 yield _test(contrast, part, name, members, limit)
 
 
-def _test(
-    contrast: Contrast, part: Contrast, tier: str, members: BoolArray, threshold: FloatArray
-) -> _Test:
+def _test(contrast: Contrast, part: Contrast, tier: str, members: BoolArray, threshold: FloatArray) -> _Test:
     effect, block = part.effects(), contrast.block(members)
     if contrast.kind == "vector":
-        return _Test(contrast.family, tier, ("mean item vector",), np.zeros(1), effect, effect, threshold, block)
+        return _Test(
+            contrast.family, tier, ("mean item vector",), np.zeros(1), effect, effect, threshold, block
+        )
     return _Test(contrast.family, tier, contrast.what, *part.means(), effect, threshold, block)
 
 

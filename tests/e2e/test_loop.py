@@ -1,0 +1,136 @@
+"""Interests move, the loop notices, retrains once, and what passes the gate takes over: real flows, a real project."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from services.releases import Pointer
+from services.store import NewEvent, Store
+from tests.loops import drifting_shop
+from tests.project import ENV, command
+
+ASK = "import json, sys; from pathlib import Path; from flows.train import embed; embed(Path.cwd()); \
+from flows.loop.retraining import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A champion that answers, and a store with the four weeks after its training."""
+    folder = tmp_path_factory.mktemp("loop") / "shop"
+    later = drifting_shop(folder, rollout={"share": 0.5, "max_hours": 0}, gate={"margin": 0.01})
+    ran = command(folder, "tierrec", "run", timeout=600)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    command(folder, "tierrec", "deploy").check_returncode()
+    tell(folder, later)
+    return folder
+
+
+def tell(folder: Path, events: pd.DataFrame) -> None:
+    """Put EVENTS into the shop's store, as the service does."""
+    store = Store.open(f"sqlite:///{folder / 'data/serving/feedback.db'}")
+    rows = events[["user_id", "item_id", "event", "timestamp", "session_id", "value"]].itertuples(index=False)
+    store.add_events(
+        [
+            NewEvent(
+                key=f"posted-{place}",
+                user_id=row.user_id,
+                item_id=row.item_id,
+                event=row.event,
+                timestamp=row.timestamp.to_pydatetime().astimezone(UTC),
+                session_id=row.session_id,
+                value=None if pd.isna(row.value) else float(row.value),
+            )
+            for place, row in enumerate(rows)
+        ]
+    )
+    store.close()
+
+
+def ask(folder: Path, decision: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """The flow as the automation starts it."""
+    return subprocess.run(
+        [sys.executable, "-c", ASK, json.dumps(decision)],
+        cwd=folder,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def pointer(folder: Path) -> Pointer:
+    return Pointer.read(folder / "data/serving/pointer.json")
+
+
+def decisions(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted((folder / "data/loop/decisions").glob("*.json"))]
+
+
+@pytest.fixture(scope="module")
+def judged(shop: Path) -> dict[str, Any]:
+    looked = command(shop, "tierrec", "monitor", timeout=300)
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    (one,) = decisions(shop)
+    return one
+
+
+def test_moved_interests_are_noticed_with_reasons_and_a_page(shop: Path, judged: dict[str, Any]) -> None:
+    assert (judged["state"], judged["act"]) == ("drift", "retrain")
+    assert any(one["alarm"] for one in judged["findings"])
+    assert judged["faults"] == []
+    page = shop / "data/loop" / judged["page"]
+    assert "<html" in page.read_text().lower()
+    history = (shop / "data/loop/index.html").read_text()
+    assert judged["window"]["end"] in history
+    assert judged["page"] in history
+
+
+def test_a_window_is_judged_once(shop: Path, judged: dict[str, Any]) -> None:
+    again = command(shop, "tierrec", "monitor", timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert [one["key"] for one in decisions(shop)] == [judged["key"]]
+
+
+def test_nothing_is_retrained_while_a_person_holds_the_loop(shop: Path, judged: dict[str, Any]) -> None:
+    before = pointer(shop)
+    command(shop, "tierrec", "hold", "--reason", "stocktaking").check_returncode()
+    refused = ask(shop, judged)
+    command(shop, "tierrec", "hold", "--off").check_returncode()
+    assert refused.returncode != 0
+    assert "stocktaking" in refused.stderr + refused.stdout
+    assert pointer(shop) == before
+
+
+def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(
+    shop: Path, judged: dict[str, Any]
+) -> None:
+    before = pointer(shop)
+    first = ask(shop, judged)
+    assert first.returncode == 0, first.stdout + first.stderr
+    after = pointer(shop)
+    assert after.champion.bento != before.champion.bento
+    report = json.loads((shop / "data/loop/gates" / f"{judged['key']}.json").read_text())
+    assert report["passed"]
+    release = json.loads(next((shop / "data/loop/releases").glob("*.json")).read_text())
+    assert release["tag"] == after.champion.bento
+    assert release["revision"]
+    second = ask(shop, judged)
+    assert second.returncode == 0, second.stderr
+    assert "deployed" in second.stdout
+    assert pointer(shop) == after
+    assert len(list((shop / "data/runs").glob("*.json"))) == 1  # `tierrec run` alone has run
+
+
+def test_the_new_champion_finds_nothing_new_in_the_window_it_was_trained_for(shop: Path) -> None:
+    looked = command(shop, "tierrec", "monitor", timeout=300)
+    assert looked.returncode == 0, looked.stderr
+    newest = max(decisions(shop), key=lambda one: one["at"])
+    assert newest["model"] == pointer(shop).champion.model
+    assert newest["act"] in ("none", "wait")
