@@ -16,6 +16,7 @@ from tierrec_core.sources import synthetic
 
 MODELS = ("popularity", "repeat", "ease", "seed_mf")
 KNOWN_DAYS, DAYS = 150, 180
+LAUNCHED = 3  # every third item comes to the shop after its champion was trained
 WORLD = SyntheticSource(
     num_users=300, num_items=120, num_categories=8, days=DAYS, drift_day=KNOWN_DAYS, drift_share=0.7
 )
@@ -39,7 +40,9 @@ def drifting_shop(folder: Path, seed: int = 3, **sections: Mapping[str, Any]) ->
     known = log.events["timestamp"] < log.events["timestamp"].min().normalize() + pd.Timedelta(
         days=KNOWN_DAYS
     )
-    log.events[known].to_parquet(folder / LOG)
+    launched = log.events["item_id"].isin(log.items["item_id"][::LAUNCHED])
+    known_log = log.events[known & ~launched]
+    known_log.to_parquet(folder / LOG)
     log.items.to_parquet(folder / ITEMS)
     _configure(folder / "params.yaml", sections)
     (folder / ".gitignore").write_text(

@@ -42,9 +42,9 @@ def _down(folder: Folder, say: Say) -> int:
 
 def _await_end(folder: Folder, supervisor: Supervisor) -> None:
     end_of_patience = time.monotonic() + _PATIENCE
-    while supervisor.pid is not None and time.monotonic() < end_of_patience:
+    while supervisor.is_there and time.monotonic() < end_of_patience:
         time.sleep(_POLL)
-    if supervisor.pid is None:
+    if not supervisor.is_there:
         return
     for one in of_stack(folder):
         if one.part == "supervisor":

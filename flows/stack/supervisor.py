@@ -92,17 +92,28 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The daemon's process id; None when it does not answer."""
+        """The daemon's process id; None when it does not answer, or is about to end."""
         try:
             return int(self._call("getPID"))
-        except _GONE:
+        except (*_GONE, xmlrpc.client.Fault):
             return None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the daemon answers, if only that it is shutting down."""
+        try:
+            self._call("getPID")
+        except xmlrpc.client.Fault:
+            return True
+        except _GONE:
+            return False
+        return True
+
     def processes(self) -> dict[str, Process]:
-        """All parts as supervisor sees them; none when the daemon is gone."""
+        """All parts as supervisor sees them; none when the daemon is gone or about to end."""
         try:
             told = self._call("getAllProcessInfo")
-        except _GONE:
+        except (*_GONE, xmlrpc.client.Fault):
             return {}
         return {
             one["name"]: Process(one["name"], one["statename"], one["pid"], float(one["start"]))
@@ -127,7 +138,7 @@ class Supervisor:
         """Ask the daemon to end all parts, and then itself; it is still at it when this returns."""
         try:
             self._call("shutdown")
-        except _GONE:
+        except (*_GONE, xmlrpc.client.Fault):
             return
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -58,6 +58,12 @@ class Catalogue:
         group, names = _told_apart(labels, count, num_categories)
         return cls(history.items, labels, group, names, basis, layer, _vectors(history))
 
+    @property
+    def named(self) -> IntArray:
+        """The label of each of the names but the last, [C - 1]."""
+        order = np.argsort(self.group, kind="stable")
+        return order[: len(self.names) - 1]
+
     def item_labels(self, item_ids: Sequence[str] | pd.Index, items: pd.DataFrame) -> IntArray:
         """Label of each item, UNKNOWN where ITEMS does not say, UNSEEN where it names one that nobody had met, [M]."""
         wanted = pd.Index(item_ids)

@@ -12,6 +12,7 @@ from monitoring.drift.permutation import Block
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
+ANYWHERE = "evidence that users left their favourite category"
 _MAX_RIDGE = 1e-6
 
 
@@ -94,7 +95,8 @@ def contrasts(
         "shares", catalogue.names, before.counts, after.counts, before.counts.sum(1), after.counts.sum(1)
     )
     yield _one("interests", "own favourite category", before, after, "favourite", -1)
-    yield _moves(before, after)
+    yield _level("moves", (ANYWHERE,), before, after, before.moves[:, None], after.moves[:, None], 1)
+    yield _level("arrivals", catalogue.names[:-1], before, after, before.arrivals, after.arrivals, 1)
     yield _embedding(before, after)
     yield _transitions(before, after, tier)
     yield _volume(before, after)
@@ -135,16 +137,18 @@ def _one(family: str, what: str, before: Observation, after: Observation, name: 
     return _share(family, (what,), *counts, before.events, after.events, side)
 
 
-def _moves(before: Observation, after: Observation) -> Contrast:
-    both = ((before.events > 0) & (after.events > 0)).astype(float)
-    return _level("moves", "evidence that users left their favourite", before.moves, after.moves, both, 1)
-
-
 def _level(
-    family: str, what: str, before: FloatArray, after: FloatArray, weight: FloatArray, side: int = 0
+    family: str,
+    what: tuple[str, ...],
+    before: Observation,
+    after: Observation,
+    value_before: FloatArray,
+    value_after: FloatArray,
+    side: int,
 ) -> Contrast:
-    values = before[:, None].astype(float), after[:, None].astype(float)
-    return Contrast(family, (what,), *values, weight, "level", side)
+    """Means over the users who did anything in both windows."""
+    both = ((before.events > 0) & (after.events > 0)).astype(float)
+    return Contrast(family, what, value_before.astype(float), value_after.astype(float), both, "level", side)
 
 
 def _embedding(before: Observation, after: Observation) -> Contrast:
@@ -167,4 +171,5 @@ def _transitions(before: Observation, after: Observation, tier: IntArray) -> Con
 def _volume(before: Observation, after: Observation) -> Contrast:
     """Log of 1 + events, so that a few heavy users do not decide; a user who stays away counts."""
     weight = ((before.events > 0) | (after.events > 0)).astype(float)
-    return _level("volume", "events a user", np.log1p(before.events), np.log1p(after.events), weight)
+    values = np.log1p(before.events)[:, None], np.log1p(after.events)[:, None]
+    return Contrast("volume", ("events a user",), *values, weight, "level")

@@ -11,8 +11,9 @@ from tierrec_core.contracts import FloatArray, IntArray
 
 _PRIOR_EVENTS = 50.0
 _MOVED_SHARE = 0.5  # of the favourite's events, in the move that is looked for
-_MOVED_USERS = 0.1
-_TEMPER = 0.5
+_MOVED_USERS = 0.3  # of all users, likewise; it only sets how soon evidence counts
+_TEMPER_ANYWHERE = 0.4  # a move to anywhere is told by the few largest cells, where baskets weigh heaviest
+_TEMPER_ONE = 1.0
 _MOST = 30.0
 
 
@@ -48,22 +49,43 @@ class Habits:
         """Log likelihood ratio, nats, that half of the user's favourite moved to some other category, [U].
 
         Near to the most powerful test where every mover goes somewhere else, which leaves all shares as they were.
-        A user's own categories are drawn to everybody's. The ratio is tempered, since baskets are not independent
-        events. A user without habits has 0.
+        A user's own categories are drawn to everybody's. The ratio is tempered, since events of a basket hang
+        together. A user without habits has 0.
         """
         used = window.tocoo()
-        user, label, count = used.row, used.col, used.data.astype(float)
-        total = np.asarray(self.counts.sum(axis=1)).ravel()
-        chance = self._chance(user, label, total)
-        everyone = np.arange(len(self.favourite))
-        lost = self._chance(everyone, np.maximum(self.favourite, 0), total) * _MOVED_SHARE
-        gain = np.exp(np.minimum(_TEMPER * count * np.log1p(lost[user] / chance), _MOST)) - 1.0
+        user, label = used.row, used.col
+        gain = self._log_gain(user, label) * used.data.astype(float)
+        gain = np.exp(np.minimum(_TEMPER_ANYWHERE * gain, _MOST)) - 1.0
         elsewhere = label != self.favourite[user]
-        gained = np.bincount(user, gain * elsewhere, minlength=len(everyone))
+        gained = np.bincount(user, gain * elsewhere, minlength=len(self.favourite))
         mean = 1.0 + gained / max(self.counts.shape[1] - 1, 1)
-        stayed = np.exp(_TEMPER * self.favourite_events(window) * np.log1p(-_MOVED_SHARE))
-        ratio: FloatArray = np.log1p(_MOVED_USERS * (mean * stayed - 1.0))
-        return np.where(self.favourite >= 0, ratio, 0.0)
+        left = np.exp(_TEMPER_ANYWHERE * self._log_loss(window))
+        return np.where(self.favourite >= 0, np.log1p(_MOVED_USERS * (mean * left - 1.0)), 0.0)
+
+    def arrivals(self, window: sparse.csr_matrix, labels: IntArray) -> FloatArray:
+        """Log likelihood ratio, nats, that half of the user's favourite moved to each of these M labels, [U, M].
+
+        It tells what a category won from what those who came to it gave up, which a share alone does not.
+        """
+        num_users = len(self.favourite)
+        user = np.repeat(np.arange(num_users), len(labels))
+        gain = self._log_gain(user, np.tile(labels, num_users)).reshape(num_users, len(labels))
+        evidence = gain * window[:, labels].toarray() + self._log_loss(window)[:, None]
+        ratio = np.log1p(_MOVED_USERS * (np.exp(np.minimum(_TEMPER_ONE * evidence, _MOST)) - 1.0))
+        may_come = (self.favourite[:, None] >= 0) & (self.favourite[:, None] != labels)
+        return np.where(may_come, ratio, 0.0)
+
+    def _log_gain(self, user: IntArray, label: IntArray) -> FloatArray:
+        """Log of how much likelier an event in the label is, once half of the favourite moved there, [K]."""
+        total = np.asarray(self.counts.sum(axis=1)).ravel()
+        favourite = np.maximum(self.favourite, 0)
+        lost = _MOVED_SHARE * self._chance(np.arange(len(favourite)), favourite, total)
+        gain: FloatArray = np.log1p(lost[user] / self._chance(user, label, total))
+        return gain
+
+    def _log_loss(self, window: sparse.csr_matrix) -> FloatArray:
+        """Log of how much less likely the user's events in the favourite are, once half of it moved away, [U]."""
+        return self.favourite_events(window) * np.log1p(-_MOVED_SHARE)
 
     def _chance(self, user: IntArray, label: IntArray, total: FloatArray) -> FloatArray:
         """Expected share of each label in the user's events, drawn to everybody's, [K]."""

@@ -20,7 +20,8 @@ class Observation:
     new_items: events on items that the catalogue does not have, [U]
     unseen: events on items of a category that nobody had met, [U]
     favourite: events in the category that the user liked best before the reference window, [U]
-    moves: log likelihood ratio that the user moved on from it, nats, [U]
+    moves, arrivals: log likelihood ratio that the user moved on from it to anywhere, [U], and to each of the
+        catalogue's names but the last, [U, C - 1]; nats
     vector: mean vector of the items, 0 without any, [U, D]; vectored: events behind it, [U]
     tier: the tier that the window's spend alone would give, -1 without an event, [U]
     new_users, new_user_events: people whom the reference does not have, and what they did
@@ -35,6 +36,7 @@ class Observation:
     unseen: IntArray
     favourite: IntArray
     moves: FloatArray
+    arrivals: FloatArray
     vector: FloatArray
     vectored: IntArray
     tier: IntArray
@@ -73,6 +75,7 @@ class Lens:
             unseen=np.bincount(own.user[~self._has_met(own)], minlength=num_users).astype(np.int32),
             favourite=self.habits.favourite_events(labels).astype(np.int32),
             moves=self.habits.moves(labels).astype(np.float32),
+            arrivals=self.habits.arrivals(labels, self.catalogue.named).astype(np.float32),
             vector=vector,
             vectored=vectored,
             tier=tiers_by_spend(spend(own, num_users), self.cuts),

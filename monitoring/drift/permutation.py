@@ -14,6 +14,7 @@ from scipy.stats import chi2
 from tierrec_core.contracts import FloatArray
 
 MAX_USERS = 20_000
+_GAUSSIAN_BOUND = 3.178
 _CELLS_A_CHUNK = 8_000_000
 _TIE = 1e-5  # of the observed value: what float32 may add
 
@@ -38,6 +39,13 @@ class Block:
             return total
         return sums * self.side if self.side else np.abs(sums)
 
+    def bound(self) -> FloatArray:
+        """What no p-value can exceed, however the values lie: 3.178 of the normal tail, [M] or joint [1].
+
+        Sums of random signs never have a heavier tail (Bentkus & Dzindzalieta, Bernoulli 2015).
+        """
+        return np.ones(1) if self.joint else _GAUSSIAN_BOUND * self.limit()
+
     def limit(self) -> FloatArray:
         """p-values where users are so many that sums of random signs are normal, [M] or joint [1]."""
         total = self.differences.sum(axis=0)
@@ -55,7 +63,8 @@ def p_values(blocks: Sequence[Block], permutations: int, seed: int) -> list[Floa
     """p-values of each block, [M] or joint [1]; all blocks share the random signs, as they share the users.
 
     Flipping signs leaves sums of squares as they are, so that the sum and its studentised form give the same p. With
-    more than MAX_USERS users the signs are not drawn: the normal limit of their distribution is taken.
+    more than MAX_USERS users the signs are not drawn: the normal limit of their distribution is taken. A p-value finer
+    than `permutations` can tell is its bound.
     """
     if len(blocks[0].differences) > MAX_USERS:
         return [block.limit() for block in blocks]
@@ -71,7 +80,11 @@ def p_values(blocks: Sequence[Block], permutations: int, seed: int) -> list[Floa
         drawn = _statistics(blocks, signs @ stacked)
         for count, chance, found in zip(reached, drawn, observed, strict=True):
             count += (chance >= found - _TIE * np.abs(found)).sum(axis=0)
-    return [(1 + count) / (1 + permutations) for count in reached]
+    finest = 1 / (1 + permutations)
+    return [
+        np.where(block.bound() < finest, block.bound(), (1 + count) * finest)
+        for block, count in zip(blocks, reached, strict=True)
+    ]
 
 
 def benjamini_hochberg(p_value: FloatArray, weight: FloatArray | None = None) -> FloatArray:

@@ -10,11 +10,12 @@ MIN_PAIRS = 4
 _PRIOR_PAIRS = 2.0
 
 # Never below the first; the second where the log is too short for MIN_PAIRS pairs of past windows. Cohen's h for shares
-# (.2 is small by his words), nats for moves, standard deviations for the embedding, log of events a user for volume.
+# (.2 is small by his words), nats for moves and arrivals, standard deviations for the embedding, log of events a user for volume.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "shares": (0.02, 0.15),
     "interests": (0.02, 0.15),
     "moves": (0.02, 0.30),
+    "arrivals": (0.01, 0.15),
     "embedding": (0.02, 0.20),
     "transitions": (0.05, 0.25),
     "volume": (0.05, 0.30),

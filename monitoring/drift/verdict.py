@@ -54,6 +54,8 @@ class Finding:
                 return f"category {self.what!r} {share} of their events"
             case "interests" | "new_items" | "unseen_categories":
                 return f"{self.what} {share} of their events"
+            case "arrivals":
+                return f"users leave their favourite for {self.what!r}, evidence {self._nats()}"
             case "online":
                 return f"conversion of {self.what} {share} of the lists"
             case "transitions":
@@ -64,7 +66,10 @@ class Finding:
                 )
             case "embedding":
                 return f"the mean of the items' vectors moved by {self.effect:.2f} standard deviations"
-        return f"{self.what} {self.before:+.3f} -> {self.after:+.3f} nats a user"
+        return f"{self.what} {self._nats()}"
+
+    def _nats(self) -> str:
+        return f"{self.before:+.3f} -> {self.after:+.3f} nats a user"
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Verdict:
         """What the event says, ready for JSON."""
         return {
             "tiers": sorted({one.tier for one in self.alarms}),
-            "layers": sorted({one.what for one in self.alarms if one.family == "shares"}),
+            "layers": sorted({one.what for one in self.alarms if one.family in ("shares", "arrivals")}),
             "effects": {
                 f"{one.family}/{one.tier}/{one.what}": round(one.effect, 6) for one in self.alarms[:_REASONS]
             },

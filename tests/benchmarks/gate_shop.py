@@ -102,7 +102,9 @@ def _by_score(score: FloatArray, candidates: Candidates, num_users: int) -> IntA
 
 def _refits(context: Context, lessons: list[Lesson], settings: Settings, task: str) -> dict[str, Blend]:
     """The same blend again: with other seeds, and from other subsets of the users."""
-    options = settings.blend_of(task)
+    options = settings.blend_of(task).model_copy(
+        update={"num_threads": 1}
+    )  # the same trees; two wait for each other
     examples = [
         one.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
         for place, one in enumerate(lessons)

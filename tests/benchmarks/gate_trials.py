@@ -88,7 +88,7 @@ _WORSEN: dict[str, Worsen] = {
 
 def gate_trials(seed: int, root: Path = Path(), tell: Callable[[str], None] = print) -> dict[str, Any]:
     """Flat figures: gate_trials, gate_worse_rejected, gate_aa_kept, ..., and tables by kind, strength and users."""
-    with threadpool_limits(2):
+    with threadpool_limits(1):
         shop = Shop.read(root, tell)
     worse = [_worse(shop, kind, DELIBERATE[kind], seed, place) for kind, place in _rounds(TRIALS)]
     tell("gate: 50 deliberately worse challengers judged")

@@ -1,0 +1,285 @@
+"""A whole stack on this machine: it comes up, runs flows, answers events, survives kills, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+
+from flows.stack.address import api_url
+from tests.project import command
+
+FLOWS = """
+import json
+from pathlib import Path
+from prefect import flow
+
+
+@flow
+def hello(name: str = "nobody") -> None:
+    Path(f"hello-{name}").write_text(str(Path.cwd()))
+
+
+@flow
+def answer(decision: dict) -> None:
+    with Path("answers").open("a") as answers:
+        answers.write(json.dumps(decision) + "\\n")
+"""
+DEPLOYMENTS = """
+name: toys
+definitions:
+  project: &project
+    - prefect.deployments.steps.set_working_directory:
+        directory: "{{ $TIERREC_ROOT }}"
+deployments:
+  - name: hello
+    entrypoint: toys.py:hello
+    work_pool: {name: cpu}
+    pull: *project
+    schedules:
+      - interval: 3600
+        active: "{{ $TIERREC_SCHEDULES }}"
+  - name: answer
+    entrypoint: toys.py:answer
+    work_pool: {name: cpu}
+    pull: *project
+    concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
+    triggers:
+      - type: event
+        expect: [tierrec.drift.detected]
+        parameters:
+          decision:
+            __prefect_kind: json
+            value:
+              __prefect_kind: jinja
+              template: "{{ event.payload | tojson }}"
+"""
+T = TypeVar("T")
+WORKING = ("supervisor", "server", "cpu", "gpu")
+
+
+def wait_for(look: Callable[[], T | None], what: str, seconds: float = 120) -> T:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (seen := look()) is not None:
+            return seen
+        time.sleep(0.3)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def toys(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "toys.py").write_text(FLOWS)
+    (folder / "prefect.yaml").write_text(DEPLOYMENTS)
+    return folder
+
+
+@dataclass(frozen=True)
+class Stack:
+    root: Path
+    server_port: int
+    service_port: int
+
+    def up(self) -> subprocess.CompletedProcess[str]:
+        ports = ("--server-port", str(self.server_port), "--service-port", str(self.service_port))
+        return command(self.root, "tierrec", "stack", "up", "--no-schedules", *ports)
+
+    def down(self) -> subprocess.CompletedProcess[str]:
+        return command(self.root, "tierrec", "stack", "down")
+
+    def status(self) -> tuple[int, dict[str, dict[str, Any]]]:
+        said = command(self.root, "tierrec", "stack", "status", "--json")
+        return said.returncode, {row["part"]: row for row in json.loads(said.stdout)["parts"]}
+
+    def processes(self) -> list[psutil.Process]:
+        """Found by what each process says of itself, whoever its parent is."""
+        found, mark = [], str(self.root / "data" / "loop" / "stack")
+        for process in psutil.process_iter():
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and mark in process.environ().values():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def ask(self, path: str, body: object = None, method: str = "POST") -> Any:
+        url = f"http://127.0.0.1:{self.server_port}/api/{path}"
+        answer = httpx.request(method, url, json=body, timeout=30).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        return self.ask(f"deployments/name/{name}/{name}", method="GET")
+
+    def runs(self, name: str) -> list[dict[str, Any]]:
+        return self.ask("flow_runs/filter", {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}})
+
+    def say_hello(self, name: str) -> str:
+        asked = {"parameters": {"name": name}}
+        run = self.ask(f"deployments/{self.deployment('hello')['id']}/create_flow_run", asked)
+        return str(run["id"])
+
+    def end_of(self, run: str) -> str:
+        """The state that a run ended in."""
+
+        def look() -> str | None:
+            state = self.ask(f"flow_runs/{run}", method="GET")["state"]["type"]
+            return state if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+        return wait_for(look, "end of the flow run")
+
+    def tell_of_drift(self, payload: dict[str, Any]) -> None:
+        event = {
+            "id": str(uuid4()),
+            "event": "tierrec.drift.detected",
+            "occurred": datetime.now(UTC).isoformat(),
+            "resource": {"prefect.resource.id": "tierrec.model.next"},
+            "payload": payload,
+        }
+        self.ask("events", [event])
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    it = Stack(toys(tmp_path_factory.mktemp("stack") / "shop"), *free_ports(2))
+    try:
+        said = it.up()
+        assert said.returncode == 0, said.stdout + said.stderr
+        yield it
+    finally:
+        it.down()
+
+
+def test_all_parts_run_and_a_missing_bento_is_left_out(stack: Stack):
+    code, parts = stack.status()
+    assert code == 0
+    assert {name: parts[name]["state"] for name in WORKING} == dict.fromkeys(WORKING, "running")
+    assert parts["service"]["state"] == "left out"
+    assert "tierrec run" in parts["service"]["note"]
+    assert all(psutil.pid_exists(parts[name]["pid"]) for name in WORKING)
+    assert api_url(stack.root) == f"http://127.0.0.1:{stack.server_port}/api"
+
+
+def test_nothing_listens_beyond_this_machine(stack: Stack):
+    listening = {
+        connection.laddr.ip
+        for process in stack.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_a_deployed_flow_runs_in_the_project_and_no_clock_starts_it(stack: Stack):
+    assert [one["active"] for one in stack.deployment("hello")["schedules"]] == [False]
+    assert stack.end_of(stack.say_hello("cpu")) == "COMPLETED"
+    assert (stack.root / "hello-cpu").read_text() == str(stack.root)
+
+
+def test_an_event_starts_exactly_one_run_with_its_payload(stack: Stack):
+    payload = {"score": 0.3, "columns": ["price", 'a "quoted" one'], "refit": None}
+    stack.tell_of_drift(payload)
+    run = wait_for(lambda: next(iter(stack.runs("answer")), None), "a triggered run")
+    assert stack.end_of(run["id"]) == "COMPLETED"
+    # An event after it was handled: a second run for the first one would have come before this one's.
+    stack.tell_of_drift(payload | {"score": 0.4})
+    wait_for(lambda: True if len(stack.runs("answer")) > 1 else None, "the second event's run")
+    assert {stack.end_of(one["id"]) for one in stack.runs("answer")} == {"COMPLETED"}
+    answers = [json.loads(line) for line in (stack.root / "answers").read_text().splitlines()]
+    assert answers == [payload, payload | {"score": 0.4}]
+
+
+def test_up_again_changes_nothing(stack: Stack):
+    def everything() -> tuple[object, ...]:
+        automations = stack.ask("automations/filter", {})
+        deployments = stack.ask("deployments/filter", {})
+        pids = {name: part["pid"] for name, part in stack.status()[1].items()}
+        return sorted(one["id"] for one in automations), sorted(one["id"] for one in deployments), pids
+
+    before = everything()
+    said = stack.up()
+    assert said.returncode == 0, said.stderr
+    assert everything() == before
+    assert len(before[0]) == 1
+
+
+def test_a_changed_flow_is_deployed_again_without_a_second_automation(stack: Stack):
+    before = stack.deployment("answer")["id"]
+    with (stack.root / "toys.py").open("a") as flows:
+        flows.write("# changed\n")
+    assert "deployments: answer, hello" in stack.up().stdout
+    assert stack.deployment("answer")["id"] == before
+    assert len(stack.ask("automations/filter", {})) == 1
+
+
+def test_killed_parts_come_back_and_what_was_asked_meanwhile_is_done(stack: Stack):
+    _, before = stack.status()
+    os.kill(before["cpu"]["pid"], signal.SIGKILL)
+    run = stack.say_hello("after-kill")
+    os.kill(before["server"]["pid"], signal.SIGKILL)
+
+    def recovered() -> dict[str, Any] | None:
+        code, parts = stack.status()
+        again = all(parts[name]["restarts"] > before[name]["restarts"] for name in ("server", "cpu"))
+        return parts if code == 0 and again else None
+
+    after = wait_for(recovered, "server and worker again")
+    assert stack.end_of(run) == "COMPLETED"
+    assert (stack.root / "hello-after-kill").exists()
+    assert after["gpu"]["pid"] == before["gpu"]["pid"]
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
+    project = toys(tmp_path / "other")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = Stack(project, port, free_ports(1)[0])
+        said = other.up()
+    assert said.returncode == 2
+    assert f"port {port}: taken by pid {os.getpid()}" in said.stderr
+    assert "--server-port" in said.stderr
+    assert other.processes() == []
+    assert command(project, "tierrec", "stack", "status").returncode == 1
+
+
+def test_a_killed_supervisor_is_noticed_replaced_and_all_of_it_ends(stack: Stack):
+    _, before = stack.status()
+    os.kill(before["supervisor"]["pid"], signal.SIGKILL)
+    code, orphaned = stack.status()
+    assert code == 1
+    assert orphaned["supervisor"]["state"] == "down"
+    assert orphaned["server"]["state"] == "orphaned"
+    left = {orphaned[name]["pid"] for name in ("server", "cpu", "gpu")}
+    assert left == {before[name]["pid"] for name in ("server", "cpu", "gpu")}
+
+    assert stack.up().returncode == 0
+    assert stack.status()[0] == 0
+    assert not {process.pid for process in stack.processes()} & left
+
+    said = stack.down()
+    assert said.returncode == 0, said.stderr
+    assert stack.processes() == []
+    assert "no stack" in command(stack.root, "tierrec", "stack", "status").stdout
+    assert api_url(stack.root) is None

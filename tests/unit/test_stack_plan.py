@@ -1,0 +1,108 @@
+"""What a stack is made of: environments, databases, ports, and what may change while it runs."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from flows.stack import state
+from flows.stack.address import api_url
+from flows.stack.folder import Folder, StackError
+from flows.stack.plan import Options, asyncpg_url, environment, hidden, parts
+from flows.stack.ports import Wanted, require_free
+from flows.stack.processes import end, of_stack
+
+
+def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(tmp_path: Path):
+    inherited = {
+        "PREFECT__FLOW_RUN_ID": "x",
+        "PREFECT_API_DATABASE_CONNECTION_URL": "y",
+        "HOME": "/home/shop",
+    }
+    told = environment(tmp_path, Options(server_port=4210), inherited)
+    assert not {"PREFECT__FLOW_RUN_ID", "PREFECT_API_DATABASE_CONNECTION_URL"} & set(told)
+    assert told["HOME"] == "/home/shop"
+    assert told["PREFECT_API_URL"] == "http://127.0.0.1:4210/api"
+    assert told["TIERREC_ROOT"] == str(tmp_path)
+    assert told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert told["DO_NOT_TRACK"] == "1"
+
+
+def test_only_the_service_may_listen_beyond_this_machine(tmp_path: Path):
+    hosts = {
+        part.name: part.command[part.command.index("--host") + 1]
+        for part in parts(tmp_path, Options(host="0.0.0.0"))
+        if "--host" in part.command
+    }
+    assert hosts == {"server": "127.0.0.1", "service": "0.0.0.0"}
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_a_database_url_becomes_what_prefect_wants(scheme: str):
+    url = make_url(asyncpg_url(f"{scheme}://shop:p%40ss@db:5433/prefect?ssl=true"))
+    assert url.drivername == "postgresql+asyncpg"
+    assert (url.username, url.password, url.host, url.port) == ("shop", "p@ss", "db", 5433)
+    assert (url.database, dict(url.query)) == ("prefect", {"ssl": "true"})
+
+
+def test_a_wrong_database_is_told_without_its_password():
+    with pytest.raises(StackError, match="mysql://shop:") as caught:
+        asyncpg_url("mysql://shop:secret@db/prefect")
+    assert "secret" not in str(caught.value)
+    assert hidden("postgresql://db/prefect") == "postgresql://db/prefect"
+
+
+def test_a_running_stack_keeps_its_options_and_refuses_others():
+    running = state.make(Options(server_port=4210), ("server",), started="now", cuda=False)
+    assert state.choose({"server_port": None}, running).server_port == 4210
+    assert state.choose({"schedules": False}, running).schedules is False
+    with pytest.raises(StackError, match=r"server_port 4210 \(asked: 4300\)"):
+        state.choose({"server_port": 4300}, running)
+
+
+def test_all_ports_that_are_taken_are_told_with_their_holder():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError) as caught:
+            require_free([Wanted(port, "server", "--server-port"), Wanted(port, "service", "--service-port")])
+    assert str(caught.value).count(f"port {port}: taken by pid {os.getpid()}") == 2
+    assert f"port {port}: wanted by the server and the service" in str(caught.value)
+
+
+def test_the_environment_names_the_server_before_the_stack_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    assert api_url(tmp_path) == "http://elsewhere/api"
+    monkeypatch.delenv("PREFECT_API_URL")
+    folder = Folder.of(tmp_path)
+    folder.make()
+    state.write(folder, state.make(Options(), ("server",), started="now", cuda=False))
+    assert api_url(tmp_path) is None, "the file is there, its server is not"
+
+
+def test_only_processes_with_the_stacks_mark_are_ended(tmp_path: Path):
+    folder, other = Folder.of(tmp_path / "ours"), Folder.of(tmp_path / "theirs")
+    sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    ours, theirs = (
+        subprocess.Popen(sleep, env=os.environ | {"TIERREC_STACK": str(one.path)}, stdout=subprocess.PIPE)
+        for one in (folder, other)
+    )
+    try:
+        for process in (ours, theirs):
+            assert process.stdout is not None
+            process.stdout.readline()
+        assert [one.process.pid for one in of_stack(folder)] == [ours.pid]
+        assert end(one.process for one in of_stack(folder)) == 1
+        assert ours.wait(timeout=10) != 0
+        assert theirs.poll() is None
+    finally:
+        for process in (ours, theirs):
+            process.kill()
+            process.communicate()
