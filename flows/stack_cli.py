@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Prefect's server, a worker a pool, deployments and the service, kept running."
 )
-_INTERRUPTED = 130
+_INTERRUPTED, _WIDE = 130, 140
 
 
 @app.command()
@@ -93,20 +93,24 @@ def status(
 def _show(rows: list["Row"]) -> None:
     """A table, and the notes below it."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
-    table = Table("part", "state", "pid", "since (UTC)", "restarts", "MiB", "where", "log", box=None)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDE)
+    table = Table("part", "state", "pid", Column("since (UTC)", no_wrap=True), "restarts", "MiB", box=None)
+    for name in ("where", "log"):
+        table.add_column(name, overflow="fold")
     for row in rows:
         color = "green" if row.state == "running" else "dim" if row.is_well else "red"
         table.add_row(
             row.part,
             f"[{color}]{row.state}[/{color}]",
             str(row.pid or ""),
-            (row.since or "").removesuffix("+00:00").replace("T", " "),
+            (row.since or "")[:16].replace("T", " "),
             str(row.restarts),
             f"{row.memory / 2**20:.0f}" if row.memory else "",
-            row.where,
+            row.where.removesuffix("/api"),
             row.log,
         )
     console.print(table)

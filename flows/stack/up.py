@@ -20,7 +20,6 @@ from flows.stack.state import State
 from flows.stack.supervisor import Process, Supervisor
 from tierrec_core import artifacts
 from tierrec_core.layout import Layout
-from tierrec_core.torching import best_device
 
 Say = Callable[[str], None]
 NO_GPU = "no CUDA device, its stages run on the CPU"
@@ -64,7 +63,7 @@ class _Ascent:
         _require_ports(options, missing)
         if running is None:
             self._begin(options, told)
-        device = running.cuda if running else best_device().type == "cuda"
+        device = running.cuda if running else _sees_cuda()
         started = running.started if running else datetime.now(UTC).isoformat(timespec="seconds")
         now = state.make(options, wanted, started=started, cuda=device)
         state.write(self._folder, now)
@@ -158,6 +157,14 @@ class only_one:  # noqa: N801 - read as a phrase: with only_one(...)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+def _sees_cuda() -> bool:
+    from tierrec_core.torching import (
+        best_device,
+    )  # seconds of import, which a second `up` and `status` do not need
+
+    return bool(best_device().type == "cuda")
 
 
 def _is_hopeless(process: Process, num_starts: int) -> bool:

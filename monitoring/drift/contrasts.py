@@ -12,7 +12,10 @@ from monitoring.drift.permutation import Block
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
-ANYWHERE = "evidence that users left their favourite category"
+MOVES = (
+    "evidence that users left their favourite for others of the large categories",
+    "evidence that users left their favourite for other categories",
+)
 _MAX_RIDGE = 1e-6
 
 
@@ -95,7 +98,7 @@ def contrasts(
         "shares", catalogue.names, before.counts, after.counts, before.counts.sum(1), after.counts.sum(1)
     )
     yield _one("interests", "own favourite category", before, after, "favourite", -1)
-    yield _level("moves", (ANYWHERE,), before, after, before.moves[:, None], after.moves[:, None], 1)
+    yield _level("moves", MOVES, before, after, before.moves, after.moves, 1)
     yield _level("arrivals", catalogue.names[:-1], before, after, before.arrivals, after.arrivals, 1)
     yield _embedding(before, after)
     yield _transitions(before, after, tier)

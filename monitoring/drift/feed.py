@@ -13,7 +13,8 @@ import pandas as pd
 
 from monitoring.drift.observation import Observation
 from monitoring.drift.pulse import Pulse
-from monitoring.drift.reference import ALL, Reference
+from monitoring.drift.past import ALL
+from monitoring.drift.reference import Reference
 from monitoring.drift.rows import within
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import from_days
@@ -145,7 +146,7 @@ def _usual(daily: FloatArray | IntArray) -> FloatArray:
 def _collapse(reference: Reference, current: Observation) -> Iterator[Fault]:
     """Every tier does far less at once: a season takes some, a broken feed takes all."""
     ratios = []
-    for name, members in reference.groups.items():
+    for name, members in reference.standing.groups.items():
         before = int(reference.observation.events[members].sum())
         if name == ALL or before < _KIND_ROWS:
             continue

@@ -1,6 +1,7 @@
 """What users did before the reference window, and how strongly a window says that one of them moved on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -45,20 +46,25 @@ class Habits:
         found: FloatArray = np.asarray(window[row, np.maximum(self.favourite, 0)]).ravel().astype(float)
         return np.where(self.favourite >= 0, found, 0.0)
 
-    def moves(self, window: sparse.csr_matrix) -> FloatArray:
-        """Log likelihood ratio, nats, that half of the user's favourite moved to some other category, [U].
+    def moves(self, window: sparse.csr_matrix, labels: IntArray) -> FloatArray:
+        """Log likelihood ratio, nats, that half of the user's favourite moved to some other of these M labels, [U].
 
-        Near to the most powerful test where every mover goes somewhere else, which leaves all shares as they were.
-        A user's own categories are drawn to everybody's. The ratio is tempered, since events of a basket hang
-        together. A user without habits has 0.
+        Near to the most powerful test where every mover goes somewhere else, which leaves all shares as they were. The
+        less a label is expected of a user, the likelier it is as the goal. The ratio is tempered, since events of a
+        basket hang together. A user without habits has 0.
         """
-        used = window.tocoo()
-        user, label = used.row, used.col
-        gain = self._log_gain(user, label) * used.data.astype(float)
-        gain = np.exp(np.minimum(_TEMPER_ANYWHERE * gain, _MOST)) - 1.0
-        elsewhere = label != self.favourite[user]
-        gained = np.bincount(user, gain * elsewhere, minlength=len(self.favourite))
-        mean = 1.0 + gained / max(self.counts.shape[1] - 1, 1)
+        expected = _PRIOR_EVENTS * self.share[labels]
+        used = window[:, labels].tocoo()
+        user, place = used.row, used.col
+        rarity = 1.0 / self._expected(user, labels[place])
+        evidence = np.log1p(self._lost[user] * rarity) * used.data
+        gain = np.exp(np.minimum(_TEMPER_ANYWHERE * evidence, _MOST)) - 1.0
+        elsewhere = labels[place] != self.favourite[user]
+        gained = np.bincount(user, gain * rarity * elsewhere, minlength=len(self.favourite))
+        own = self.counts[:, labels].tocoo()
+        change = 1.0 / (own.data + expected[own.col]) - 1.0 / expected[own.col]
+        rarities = (1.0 / expected).sum() + np.bincount(own.row, change, minlength=len(self.favourite))
+        mean = 1.0 + gained / rarities
         left = np.exp(_TEMPER_ANYWHERE * self._log_loss(window))
         return np.where(self.favourite >= 0, np.log1p(_MOVED_USERS * (mean * left - 1.0)), 0.0)
 
@@ -69,29 +75,27 @@ class Habits:
         """
         num_users = len(self.favourite)
         user = np.repeat(np.arange(num_users), len(labels))
-        gain = self._log_gain(user, np.tile(labels, num_users)).reshape(num_users, len(labels))
-        evidence = gain * window[:, labels].toarray() + self._log_loss(window)[:, None]
-        ratio = np.log1p(_MOVED_USERS * (np.exp(np.minimum(_TEMPER_ONE * evidence, _MOST)) - 1.0))
+        expected = self._expected(user, np.tile(labels, num_users)).reshape(num_users, len(labels))
+        gain = np.log1p(self._lost[:, None] / expected) * window[:, labels].toarray()
+        evidence = np.minimum(_TEMPER_ONE * (gain + self._log_loss(window)[:, None]), _MOST)
         may_come = (self.favourite[:, None] >= 0) & (self.favourite[:, None] != labels)
-        return np.where(may_come, ratio, 0.0)
+        return np.where(may_come, np.log1p(_MOVED_USERS * (np.exp(evidence) - 1.0)), 0.0)
 
-    def _log_gain(self, user: IntArray, label: IntArray) -> FloatArray:
-        """Log of how much likelier an event in the label is, once half of the favourite moved there, [K]."""
-        total = np.asarray(self.counts.sum(axis=1)).ravel()
-        favourite = np.maximum(self.favourite, 0)
-        lost = _MOVED_SHARE * self._chance(np.arange(len(favourite)), favourite, total)
-        gain: FloatArray = np.log1p(lost[user] / self._chance(user, label, total))
-        return gain
+    def _expected(self, user: IntArray, label: IntArray) -> FloatArray:
+        """The user's own events of a label, drawn to everybody's, [K]; a share, but for a factor of the user's."""
+        own = np.asarray(self.counts[user, label]).ravel() if len(user) else np.empty(0)
+        expected: FloatArray = own + _PRIOR_EVENTS * self.share[label]
+        return expected
+
+    @cached_property
+    def _lost(self) -> FloatArray:
+        """What half of the favourite is, in the unit of what is expected, [U]."""
+        everyone = np.arange(len(self.favourite))
+        return _MOVED_SHARE * self._expected(everyone, np.maximum(self.favourite, 0))
 
     def _log_loss(self, window: sparse.csr_matrix) -> FloatArray:
         """Log of how much less likely the user's events in the favourite are, once half of it moved away, [U]."""
         return self.favourite_events(window) * np.log1p(-_MOVED_SHARE)
-
-    def _chance(self, user: IntArray, label: IntArray, total: FloatArray) -> FloatArray:
-        """Expected share of each label in the user's events, drawn to everybody's, [K]."""
-        own = np.asarray(self.counts[user, label]).ravel() if len(user) else np.empty(0)
-        chance: FloatArray = (own + _PRIOR_EVENTS * self.share[label]) / (total[user] + _PRIOR_EVENTS)
-        return chance
 
 
 def count_labels(rows: Rows, num_users: int, num_labels: int) -> sparse.csr_matrix:

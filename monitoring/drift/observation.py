@@ -20,8 +20,8 @@ class Observation:
     new_items: events on items that the catalogue does not have, [U]
     unseen: events on items of a category that nobody had met, [U]
     favourite: events in the category that the user liked best before the reference window, [U]
-    moves, arrivals: log likelihood ratio that the user moved on from it to anywhere, [U], and to each of the
-        catalogue's names but the last, [U, C - 1]; nats
+    moves, arrivals: log likelihood ratio, nats, that the user moved on from it: to any of the catalogue's names and
+        to any category at all, [U, 2]; to each of the names but the last, [U, C - 1]
     vector: mean vector of the items, 0 without any, [U, D]; vectored: events behind it, [U]
     tier: the tier that the window's spend alone would give, -1 without an event, [U]
     new_users, new_user_events: people whom the reference does not have, and what they did
@@ -64,6 +64,8 @@ class Lens:
         num_users, num_labels = self.habits.counts.shape
         strange = rows.who[rows.user < 0]
         labels = count_labels(own, num_users, num_labels)
+        named, every = self.catalogue.named, np.arange(num_labels)
+        moves = np.stack([self.habits.moves(labels, goals) for goals in (named, every)], axis=1)
         vector, vectored = _mean_vector(own, self.catalogue.vectors, num_users)
         return Observation(
             start,
@@ -74,8 +76,8 @@ class Lens:
             new_items=np.bincount(own.user[~self._knows(own)], minlength=num_users).astype(np.int32),
             unseen=np.bincount(own.user[~self._has_met(own)], minlength=num_users).astype(np.int32),
             favourite=self.habits.favourite_events(labels).astype(np.int32),
-            moves=self.habits.moves(labels).astype(np.float32),
-            arrivals=self.habits.arrivals(labels, self.catalogue.named).astype(np.float32),
+            moves=moves.astype(np.float32),
+            arrivals=self.habits.arrivals(labels, named).astype(np.float32),
             vector=vector,
             vectored=vectored,
             tier=tiers_by_spend(spend(own, num_users), self.cuts),

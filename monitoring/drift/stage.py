@@ -1,6 +1,7 @@
 """Stage `reference`: measure the champion's last window once, with the thresholds that newer windows must exceed."""
 
-from monitoring.drift.reference import ALL, Reference
+from monitoring.drift.past import ALL
+from monitoring.drift.reference import Reference
 from tierrec_core import artifacts
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.interactions import from_days

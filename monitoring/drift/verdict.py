@@ -11,7 +11,8 @@ from monitoring.drift.feed import Fault, Feed, find_faults
 from monitoring.drift.observation import Observation
 from monitoring.drift.online import Online
 from monitoring.drift.permutation import Block, benjamini_hochberg, family_weights, p_values
-from monitoring.drift.reference import ALL, Reference
+from monitoring.drift.past import ALL
+from monitoring.drift.reference import Reference
 from monitoring.drift.thresholds import BOUNDS
 from tierrec_core.contracts import BoolArray, FloatArray
 from tierrec_core.interactions import from_days
@@ -174,7 +175,7 @@ class _Test:
 
 def _tests(made: Sequence[Contrast], reference: Reference) -> Iterator[_Test]:
     for contrast in made:
-        for name, members in reference.groups.items():
+        for name, members in reference.standing.groups.items():
             part = contrast.of(members)
             if (part.weight > 0).sum() >= _MIN_USERS:
                 limit = reference.thresholds[f"{contrast.family}/{name}"]

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from flows.stack.address import api_url
+from flows.stack.status import Row, status
 from tests.project import command
 
 FLOWS = """
@@ -66,6 +67,7 @@ deployments:
               template: "{{ event.payload | tojson }}"
 """
 T = TypeVar("T")
+LONG = "a-rather-long-name-of-a-folder/" * 4  # no socket can be bound below it
 WORKING = ("supervisor", "server", "cpu", "gpu")
 
 
@@ -108,9 +110,8 @@ class Stack:
     def down(self) -> subprocess.CompletedProcess[str]:
         return command(self.root, "tierrec", "stack", "down")
 
-    def status(self) -> tuple[int, dict[str, dict[str, Any]]]:
-        said = command(self.root, "tierrec", "stack", "status", "--json")
-        return said.returncode, {row["part"]: row for row in json.loads(said.stdout)["parts"]}
+    def status(self) -> dict[str, Row]:
+        return {row.part: row for row in status(self.root)}
 
     def processes(self) -> list[psutil.Process]:
         """Found by what each process says of itself, whoever its parent is."""
@@ -161,7 +162,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    it = Stack(toys(tmp_path_factory.mktemp("stack") / "shop"), *free_ports(2))
+    it = Stack(toys(tmp_path_factory.mktemp("stack") / LONG / "shop"), *free_ports(2))
     try:
         said = it.up()
         assert said.returncode == 0, said.stdout + said.stderr
@@ -171,8 +172,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_all_parts_run_and_a_missing_bento_is_left_out(stack: Stack):
-    code, parts = stack.status()
-    assert code == 0
+    said = command(stack.root, "tierrec", "stack", "status", "--json")
+    parts = {row["part"]: row for row in json.loads(said.stdout)["parts"]}
+    assert said.returncode == 0
     assert {name: parts[name]["state"] for name in WORKING} == dict.fromkeys(WORKING, "running")
     assert parts["service"]["state"] == "left out"
     assert "tierrec run" in parts["service"]["note"]
@@ -209,44 +211,41 @@ def test_an_event_starts_exactly_one_run_with_its_payload(stack: Stack):
     assert answers == [payload, payload | {"score": 0.4}]
 
 
-def test_up_again_changes_nothing(stack: Stack):
-    def everything() -> tuple[object, ...]:
-        automations = stack.ask("automations/filter", {})
-        deployments = stack.ask("deployments/filter", {})
-        pids = {name: part["pid"] for name, part in stack.status()[1].items()}
-        return sorted(one["id"] for one in automations), sorted(one["id"] for one in deployments), pids
+def test_up_again_changes_nothing_until_a_flow_changes(stack: Stack):
+    def everything() -> tuple[list[str], list[str], dict[str, int | None]]:
+        automations, deployments = (
+            stack.ask(f"{kind}/filter", {}) for kind in ("automations", "deployments")
+        )
+        pids = {name: part.pid for name, part in stack.status().items()}
+        return [one["id"] for one in automations], sorted(one["id"] for one in deployments), pids
 
     before = everything()
     said = stack.up()
     assert said.returncode == 0, said.stderr
     assert everything() == before
-    assert len(before[0]) == 1
-
-
-def test_a_changed_flow_is_deployed_again_without_a_second_automation(stack: Stack):
-    before = stack.deployment("answer")["id"]
     with (stack.root / "toys.py").open("a") as flows:
         flows.write("# changed\n")
     assert "deployments: answer, hello" in stack.up().stdout
-    assert stack.deployment("answer")["id"] == before
-    assert len(stack.ask("automations/filter", {})) == 1
+    automations, *others = everything()
+    assert others == list(before[1:])
+    assert len(automations) == len(before[0]) == 1
 
 
 def test_killed_parts_come_back_and_what_was_asked_meanwhile_is_done(stack: Stack):
-    _, before = stack.status()
-    os.kill(before["cpu"]["pid"], signal.SIGKILL)
+    before = stack.status()
+    os.kill(before["cpu"].pid or 0, signal.SIGKILL)
     run = stack.say_hello("after-kill")
-    os.kill(before["server"]["pid"], signal.SIGKILL)
+    os.kill(before["server"].pid or 0, signal.SIGKILL)
 
-    def recovered() -> dict[str, Any] | None:
-        code, parts = stack.status()
-        again = all(parts[name]["restarts"] > before[name]["restarts"] for name in ("server", "cpu"))
-        return parts if code == 0 and again else None
+    def recovered() -> dict[str, Row] | None:
+        parts = stack.status()
+        again = all(parts[name].restarts > before[name].restarts for name in ("server", "cpu"))
+        return parts if again and all(part.is_well for part in parts.values()) else None
 
     after = wait_for(recovered, "server and worker again")
     assert stack.end_of(run) == "COMPLETED"
     assert (stack.root / "hello-after-kill").exists()
-    assert after["gpu"]["pid"] == before["gpu"]["pid"]
+    assert after["gpu"].pid == before["gpu"].pid
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
@@ -265,21 +264,22 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
 
 
 def test_a_killed_supervisor_is_noticed_replaced_and_all_of_it_ends(stack: Stack):
-    _, before = stack.status()
-    os.kill(before["supervisor"]["pid"], signal.SIGKILL)
-    code, orphaned = stack.status()
-    assert code == 1
-    assert orphaned["supervisor"]["state"] == "down"
-    assert orphaned["server"]["state"] == "orphaned"
-    left = {orphaned[name]["pid"] for name in ("server", "cpu", "gpu")}
-    assert left == {before[name]["pid"] for name in ("server", "cpu", "gpu")}
+    before = stack.status()
+    os.kill(before["supervisor"].pid or 0, signal.SIGKILL)
+    assert command(stack.root, "tierrec", "stack", "status").returncode == 1
+    orphaned = stack.status()
+    assert orphaned["supervisor"].state == "down"
+    assert orphaned["server"].state == "orphaned"
+    left = {orphaned[name].pid for name in ("server", "cpu", "gpu")}
+    assert left == {before[name].pid for name in ("server", "cpu", "gpu")}
 
     assert stack.up().returncode == 0
-    assert stack.status()[0] == 0
+    assert all(part.is_well for part in stack.status().values())
     assert not {process.pid for process in stack.processes()} & left
 
     said = stack.down()
     assert said.returncode == 0, said.stderr
+    assert "the stack is down" in said.stdout
     assert stack.processes() == []
-    assert "no stack" in command(stack.root, "tierrec", "stack", "status").stdout
+    assert stack.status() == {}
     assert api_url(stack.root) is None

@@ -1,0 +1,174 @@
+"""The log before the cut, encoded once, and pairs of its windows measured as the reference and its successors are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from monitoring.drift.catalogue import Catalogue
+from monitoring.drift.contrasts import contrasts
+from monitoring.drift.habits import Habits
+from monitoring.drift.observation import Lens, Observation, cuts_like, spend
+from monitoring.drift.rows import Rows, within
+from monitoring.drift.thresholds import threshold
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.settings import Monitor
+from tierrec_core.tiers import TIER_NAMES, Tiering
+
+ALL = "all"
+_YEAR = 364.0  # whole weeks, so that weekdays meet weekdays
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Which users are compared, and in which tier, before the first of two windows: tier [U], established [U]."""
+
+    tier: IntArray
+    established: BoolArray
+
+    @property
+    def groups(self) -> dict[str, BoolArray]:
+        """The users that are judged together: everybody, and each tier, [U] each."""
+        tiers = {name: self.established & (self.tier == code) for code, name in enumerate(TIER_NAMES)}
+        return {ALL: self.established, **tiers}
+
+
+@dataclass(frozen=True)
+class Past:
+    """All that is known before the cut.
+
+    first_item: for each item of the catalogue, the day since when enough users had met it, [I]
+    first_label: the day on which each category was first met, [L]
+    cuts: log of 1 + spend of a window that parts the tiers, [T - 1]
+    """
+
+    rows: Rows
+    catalogue: Catalogue
+    history: Interactions
+    tiering: Tiering
+    first_item: FloatArray
+    first_label: FloatArray
+    cuts: FloatArray
+    cut: float
+    settings: Monitor
+
+    @classmethod
+    def of(
+        cls,
+        events: pd.DataFrame,
+        items: pd.DataFrame,
+        cut: float,
+        tiering: Tiering,
+        history: Interactions,
+        settings: Monitor,
+    ) -> Self:
+        """Encode EVENTS and ITEMS as they were known at the cut."""
+        known, width = within(events, None, cut), settings.window_days
+        earlier = history.before(cut - width)
+        catalogue = Catalogue.fit(
+            known["item_id"], items, tiering, earlier if len(earlier) else history, settings.num_categories
+        )
+        rows = Rows.of(known, items, history.users, catalogue)
+        first_label = np.full(len(catalogue.labels), np.inf)
+        named = rows.label >= 0
+        np.minimum.at(first_label, rows.label[named], rows.day[named])
+        since = _known_since(rows, len(catalogue.items))
+        bare = cls(rows, catalogue, history, tiering, since, first_label, np.zeros(0), cut, settings)
+        return cls(rows, catalogue, history, tiering, since, first_label, bare._cuts(), cut, settings)
+
+    def standing(self, moment: float) -> Standing:
+        """Who is compared across the moment; where the log does not reach back, everybody, in the tiers of the cut.
+
+        Tiers as of the moment would be drawn from the window before it: the busy would be those for whom it was a busy
+        one, and the next would always be a fall.
+        """
+        before = self.history.before(moment - self.settings.window_days)
+        if not len(before):
+            return Standing(self.tiering.tier.astype(np.int8), np.ones(self.history.num_users, bool))
+        return Standing(self.tiering.assign(before).astype(np.int8), np.diff(before.offsets) > 0)
+
+    def lens(self, moment: float) -> Lens:
+        """What the windows on both sides of the moment are measured with: what was known before the first of them."""
+        start = moment - self.settings.window_days
+        habits = Habits.of(
+            self.rows.where(self.rows.day < start), self.history.num_users, len(self.catalogue.labels)
+        )
+        return Lens(
+            self.catalogue, habits, self.first_item < start, self.first_label < start, self.cuts
+        )
+
+    def moments(self) -> Iterator[float]:
+        """The days that part pairs of past windows, newest first: neighbours, and the pair a year before the cut."""
+        first, width = float(self.rows.day.min(initial=self.cut)), self.settings.window_days
+        steps = self.cut - width - np.arange(self.settings.past_windows) * self.settings.past_step_days
+        for moment in (*steps, self.cut - _YEAR):
+            if moment - 2 * width >= first:
+                yield float(moment)
+
+    def effects(self) -> Iterator[dict[str, FloatArray]]:
+        """Effects between the windows on both sides of each moment, by "family/tier"."""
+        width = self.settings.window_days
+        for moment in self.moments():
+            lens, standing = self.lens(moment), self.standing(moment)
+            before = lens.measure(self.rows.between(moment - width, moment), moment - width, moment)
+            after = lens.measure(self.rows.between(moment, moment + width), moment, moment + width)
+            if before.events.any() and after.events.any():
+                yield effects_between(before, after, standing, self.catalogue)
+
+    def _cuts(self) -> FloatArray:
+        """From the window before the reference's, or from that one itself where the log begins with it."""
+        start, width = self.cut - self.settings.window_days, self.settings.window_days
+        own = self.rows.where(self.rows.user >= 0)
+        earlier = own.between(start - width, start)
+        window = earlier if len(earlier.user) else own.between(start, self.cut)
+        money = spend(window, self.history.num_users)
+        return cuts_like(money, self.standing(self.cut).tier, len(TIER_NAMES))
+
+
+def effects_between(
+    before: Observation, after: Observation, standing: Standing, catalogue: Catalogue
+) -> dict[str, FloatArray]:
+    """Effects of each contrast in each group, by "family/tier"."""
+    return {
+        f"{contrast.family}/{name}": contrast.of(members).effects()
+        for contrast in contrasts(before, after, standing.tier, catalogue)
+        for name, members in standing.groups.items()
+    }
+
+
+def thresholds(
+    pairs: Sequence[Mapping[str, FloatArray]],
+    own: Observation,
+    standing: Standing,
+    catalogue: Catalogue,
+    quantile: float,
+) -> dict[str, FloatArray]:
+    """What each effect must exceed, by "family/tier", from the effects of past pairs."""
+    found = {}
+    for contrast in contrasts(own, own, standing.tier, catalogue):
+        for name in standing.groups:
+            key = f"{contrast.family}/{name}"
+            size = 1 if contrast.kind == "vector" else len(contrast.what)
+            past = [one[key] for one in pairs]
+            found[key] = threshold(contrast.family, past, size, quantile, contrast.side)
+    return found
+
+
+def _known_since(rows: Rows, num_items: int) -> FloatArray:
+    """The day since when each item of the catalogue had as many users as its least met item has in the end, [I]."""
+    met = rows.where(rows.item >= 0)
+    if not len(met.item):
+        return np.full(num_items, np.inf)
+    order = np.lexsort((met.day, met.who, met.item))
+    item, who, day = met.item[order], met.who[order], met.day[order]
+    fresh = np.r_[True, (np.diff(item) != 0) | (np.diff(who) != 0)]
+    item, day = item[fresh], day[fresh]
+    order = np.lexsort((day, item))
+    item, day = item[order], day[order]
+    users = np.bincount(item, minlength=num_items)
+    enough = int(users[users > 0].min())
+    last = np.searchsorted(item, np.arange(num_items)) + enough - 1
+    return np.where(users > 0, day[np.minimum(last, len(day) - 1)], np.inf)
