@@ -160,9 +160,8 @@ class only_one:  # noqa: N801 - read as a phrase: with only_one(...)
 
 
 def _sees_cuda() -> bool:
-    from tierrec_core.torching import (
-        best_device,
-    )  # seconds of import, which a second `up` and `status` do not need
+    # Seconds of import, which a second `up` and `status` do not need.
+    from tierrec_core.torching import best_device
 
     return bool(best_device().type == "cuda")
 

@@ -45,7 +45,7 @@ class Catalogue:
         cls, met: pd.Series, items: pd.DataFrame, tiering: Tiering, history: Interactions, num_categories: int
     ) -> Self:
         """Learn from the item of each event before the cut, [N], and from ITEMS."""
-        basis = _basis(items)
+        basis = _basis(items[items["item_id"].isin(met.unique())])
         if basis == "layer":
             labels, layer = tiering.layers.names, tiering.layers.content.astype(np.int32)
             count = np.bincount(layer[history.item], minlength=len(labels))
@@ -77,7 +77,7 @@ class Catalogue:
 
 
 def _basis(items: pd.DataFrame) -> str:
-    """The first attribute that tells items apart."""
+    """The first attribute that tells these items apart."""
     for basis in ("category", "brand"):
         if basis in items and items[basis].nunique() > 1:
             return basis

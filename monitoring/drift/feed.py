@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.observation import Observation
-from monitoring.drift.pulse import Pulse
 from monitoring.drift.past import ALL
+from monitoring.drift.pulse import Pulse
 from monitoring.drift.reference import Reference
 from monitoring.drift.rows import within
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.contracts import IntArray
 from tierrec_core.interactions import from_days
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES
@@ -92,12 +92,13 @@ def find_faults(
         )
     found = [
         *_stale(feed, settings),
-        *_quiet_days(feed),
+        *_quiet_days(feed, reference),
+        *_no_category(feed, reference),
         *_collapse(reference, current),
         *_bots(feed, settings),
     ]
     if feed.before is not None:
-        found += [*_lost_kinds(feed.before, feed.after), *_jumps(feed.before, feed.after)]
+        found += [*_lost_kinds(feed.before, feed.after), *_duplicates(feed.before, feed.after)]
     return tuple(found)
 
 
@@ -118,17 +119,18 @@ def _stale(feed: Feed, settings: Monitor) -> Iterator[Fault]:
         )
 
 
-def _quiet_days(feed: Feed) -> Iterator[Fault]:
-    """Days with nearly nothing, beside the usual volume of their weekday."""
-    basis = feed.before or feed.after
-    first = feed.start if feed.before is None else feed.end - len(feed.after.daily)
-    usual = _usual(basis.daily)
-    # both windows are whole days; weekdays meet when the windows lie whole weeks apart, else everything is shifted
-    expected = np.resize(usual, len(feed.after.daily))
-    quiet = (feed.after.daily < _QUIET * expected) & (expected >= _USUAL_ROWS)
-    allowed = max(_QUIET_DAYS, 1 + int((basis.daily < _QUIET * np.resize(usual, len(basis.daily))).sum()))
+def _quiet_days(feed: Feed, reference: Reference) -> Iterator[Fault]:
+    """Days with nearly nothing, beside the usual volume of their weekday; shops that close on Sundays may."""
+    before, after = feed.before or feed.after, feed.after
+    weekday = _weekdays(reference.observation.start if feed.before else feed.start, len(before.daily))
+    usual = np.array(
+        [np.median(before.daily[weekday == day]) if day in weekday else 0.0 for day in range(_WEEK)]
+    )
+    expected = usual[_weekdays(feed.start, len(after.daily))]
+    quiet = (after.daily < _QUIET * expected) & (expected >= _USUAL_ROWS)
+    allowed = max(_QUIET_DAYS, 1 + int((before.daily < _QUIET * usual[weekday]).sum()))
     if quiet.sum() >= allowed:
-        days = ", ".join(_date(first + day) for day in np.flatnonzero(quiet)[:3])
+        days = ", ".join(_date(feed.start + day) for day in np.flatnonzero(quiet)[:3])
         more = " and more" if quiet.sum() > 3 else ""
         yield Fault(
             "days are missing",
@@ -137,10 +139,8 @@ def _quiet_days(feed: Feed) -> Iterator[Fault]:
         )
 
 
-def _usual(daily: FloatArray | IntArray) -> FloatArray:
-    """Median rows of each day of the week, counted from the window's first day, [7]."""
-    days = np.arange(len(daily)) % _WEEK
-    return np.array([np.median(daily[days == day]) if (days == day).any() else 0.0 for day in range(_WEEK)])
+def _weekdays(start: float, days: int) -> IntArray:
+    return (int(np.floor(start)) + np.arange(days)) % _WEEK
 
 
 def _collapse(reference: Reference, current: Observation) -> Iterator[Fault]:
@@ -176,13 +176,23 @@ def _lost_kinds(before: Pulse, after: Pulse) -> Iterator[Fault]:
             )
 
 
-def _jumps(before: Pulse, after: Pulse) -> Iterator[Fault]:
-    names = {"unknown": "events without a category jumped", "duplicates": "duplicate rows jumped"}
-    for name, what in names.items():
-        was, now = before.share(getattr(before, name)), after.share(getattr(after, name))
-        limit = was + max(_JUMP, _SIGMAS * before.spread(getattr(before, name)))
-        if now > limit:
-            yield Fault(what, f"{now:.1%} of the rows, {was:.1%} in the reference", f"under {limit:.1%}")
+def _duplicates(before: Pulse, after: Pulse) -> Iterator[Fault]:
+    was, now = before.share(before.duplicates), after.share(after.duplicates)
+    yield from _jump("duplicate rows jumped", was, before.spread(before.duplicates), now)
+
+
+def _no_category(feed: Feed, reference: Reference) -> Iterator[Fault]:
+    """Beside the share that was measured at the cut: a catalogue that broke makes both windows look alike."""
+    now = feed.after.share(feed.after.unknown)
+    yield from _jump(
+        "events without a category jumped", reference.unknown_share, reference.unknown_spread, now
+    )
+
+
+def _jump(what: str, was: float, spread: float, now: float) -> Iterator[Fault]:
+    limit = was + max(_JUMP, _SIGMAS * spread)
+    if now > limit:
+        yield Fault(what, f"{now:.1%} of the rows, {was:.1%} in the reference", f"under {limit:.1%}")
 
 
 def _bots(feed: Feed, settings: Monitor) -> Iterator[Fault]:
@@ -213,8 +223,3 @@ def _bots(feed: Feed, settings: Monitor) -> Iterator[Fault]:
 
 def _date(day: float) -> str:
     return f"{from_days(day):%Y-%m-%d}"
-
-
-def busy(mask: BoolArray) -> int:
-    """How many are true."""
-    return int(mask.sum())

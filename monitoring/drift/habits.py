@@ -91,11 +91,13 @@ class Habits:
     def _lost(self) -> FloatArray:
         """What half of the favourite is, in the unit of what is expected, [U]."""
         everyone = np.arange(len(self.favourite))
-        return _MOVED_SHARE * self._expected(everyone, np.maximum(self.favourite, 0))
+        lost: FloatArray = _MOVED_SHARE * self._expected(everyone, np.maximum(self.favourite, 0))
+        return lost
 
     def _log_loss(self, window: sparse.csr_matrix) -> FloatArray:
         """Log of how much less likely the user's events in the favourite are, once half of it moved away, [U]."""
-        return self.favourite_events(window) * np.log1p(-_MOVED_SHARE)
+        loss: FloatArray = self.favourite_events(window) * np.log1p(-_MOVED_SHARE)
+        return loss
 
 
 def count_labels(rows: Rows, num_users: int, num_labels: int) -> sparse.csr_matrix:

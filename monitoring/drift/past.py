@@ -96,9 +96,7 @@ class Past:
         habits = Habits.of(
             self.rows.where(self.rows.day < start), self.history.num_users, len(self.catalogue.labels)
         )
-        return Lens(
-            self.catalogue, habits, self.first_item < start, self.first_label < start, self.cuts
-        )
+        return Lens(self.catalogue, habits, self.first_item < start, self.first_label < start, self.cuts)
 
     def moments(self) -> Iterator[float]:
         """The days that part pairs of past windows, newest first: neighbours, and the pair a year before the cut."""

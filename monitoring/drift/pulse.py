@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.catalogue import UNKNOWN, Catalogue
+from monitoring.drift.rows import interested
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 _FOCUS_ITEMS = 10
@@ -19,7 +20,8 @@ _PACE_LEAST = 30.0
 class Pulse:
     """The raw EVENTS of one window.
 
-    daily: rows of each day, [D]; unknown, duplicates: of these, without a category and met before, [D]
+    daily: rows of each day, [D]; unknown, duplicates: of these, acts on items without a category, and rows that were
+        met before, [D]
     kinds: rows by kind of event
     top_user, top_share: who did most, and their share of the rows
     num_users, num_events: people and rows
@@ -61,7 +63,9 @@ class Pulse:
         day = np.floor(events["timestamp"].astype("int64").to_numpy() / 1e6 / 86_400 - start).astype(np.int64)
         who, people = pd.factorize(events["user_id"], sort=True)
         what, things = pd.factorize(events["item_id"], sort=True)
-        no_category = catalogue.item_labels(things.astype(object), items)[what] == UNKNOWN
+        no_category = (catalogue.item_labels(things.astype(object), items)[what] == UNKNOWN) & interested(
+            events
+        )
         again = events.duplicated().to_numpy(dtype=bool)
         by_user = np.bincount(who, minlength=len(people))
         known = (users.get_indexer(pd.Index(people.astype(object))) >= 0)[who]

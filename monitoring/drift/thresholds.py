@@ -9,8 +9,8 @@ from tierrec_core.contracts import FloatArray
 MIN_PAIRS = 4
 _PRIOR_PAIRS = 2.0
 
-# Never below the first; the second where the log is too short for MIN_PAIRS pairs of past windows. Cohen's h for shares
-# (.2 is small by his words), nats for moves and arrivals, standard deviations for the embedding, log of events a user for volume.
+# Never below the first; the second where the log is too short for MIN_PAIRS pairs of past windows. Shares in Cohen's h
+# (.2 is small by his words), moves and arrivals in nats, embedding in standard deviations, volume in log of events.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "shares": (0.02, 0.15),
     "interests": (0.02, 0.15),

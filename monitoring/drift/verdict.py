@@ -10,8 +10,8 @@ from monitoring.drift.contrasts import Contrast, contrasts
 from monitoring.drift.feed import Fault, Feed, find_faults
 from monitoring.drift.observation import Observation
 from monitoring.drift.online import Online
-from monitoring.drift.permutation import Block, benjamini_hochberg, family_weights, p_values
 from monitoring.drift.past import ALL
+from monitoring.drift.permutation import Block, benjamini_hochberg, family_weights, p_values
 from monitoring.drift.reference import Reference
 from monitoring.drift.thresholds import BOUNDS
 from tierrec_core.contracts import BoolArray, FloatArray
