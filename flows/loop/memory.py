@@ -69,15 +69,19 @@ class Memory:
     def keep(self, decision: Decision, verdict: Verdict, page: Path | None) -> dict[str, Any]:
         """Write a decision with all that led to it; the text that a person reads later."""
         day = f"{from_days(decision.window_end):%Y-%m-%d}"
-        record = verdict.report() | {
-            "at": decision.at,
-            "window_end": decision.window_end,
-            "act": decision.act,
-            "reasons": list(decision.reasons),
-            "model": decision.model,
-            "key": decision.key,
-            "page": str(page.relative_to(self.layout.loop)) if page else None,
-        }
+        record = (
+            verdict.report()
+            | verdict.payload()
+            | {
+                "at": decision.at,
+                "window_end": decision.window_end,
+                "act": decision.act,
+                "reasons": list(decision.reasons),
+                "model": decision.model,
+                "key": decision.key,
+                "page": str(page.relative_to(self.layout.loop)) if page else None,
+            }
+        )
         artifacts.write_json(record, self.layout.loop / "decisions" / f"{day}-{decision.key}.json")
         return record
 

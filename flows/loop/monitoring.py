@@ -69,7 +69,7 @@ def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -
     decision = decide(
         verdict, past, settings.monitor, model=champion.model, at=now, held=hold.held(layout) is not None
     )
-    page = write_charts(layout, settings, log, reference, verdict)
+    page = write_charts(layout, settings, log, reference, verdict, decision.key)
     record = memory.keep(decision, verdict, page)
     write_history(memory)
     return Look(verdict, decision, record)

@@ -27,7 +27,7 @@ from flows.loop.pages import write_history
 from flows.orchestration import submit_stages
 from flows.params import set_values
 from flows.progress import Progress
-from flows.releases import write_release
+from flows.releases import note_release, write_release
 from flows.stages import Graph, Runner, stale
 from monitoring.drift import newest_complete_end
 from services import releases
@@ -134,6 +134,9 @@ class Retraining:
             after = releases.deploy(pointer, report, settings.rollout.share)
             if after.challenger is not None and settings.rollout.max_hours == 0:
                 releases.promote(pointer)
+                note_release(
+                    self.layout, record.challenger, state="promoted", reason="rollout.max_hours is 0"
+                )
         return self._end(record, state="deployed")
 
     def _name_champion(self) -> None:

@@ -1,4 +1,4 @@
-"""Take a stack down: flow runs first, while the server can still write down how they ended; then all the rest."""
+"""Take a stack down: runs and workers first, while the server can write down how they ended; then all the rest."""
 
 import time
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 from flows.stack.folder import Folder
 from flows.stack.plan import POOLS
 from flows.stack.processes import end, of_stack
+from flows.stack.runs import write_off
+from flows.stack.state import read
+from flows.stack.supervisor import NAME as SUPERVISOR
 from flows.stack.supervisor import Supervisor
 from flows.stack.up import Say, only_one
 
@@ -25,13 +28,10 @@ def down(root: Path, say: Say) -> int:
 def _down(folder: Folder, say: Say) -> int:
     supervisor = Supervisor(folder)
     known = {one.process.pid for one in of_stack(folder)}
-    for pool in POOLS if supervisor.pid else ():
-        supervisor.finish(pool)
-    runs = end(one.process for one in of_stack(folder) if one.is_run)
-    if runs:
-        say(f"ended {runs} processes of flow runs; their runs are crashed, and can be run again")
+    if supervisor.pid:
+        _end_runs(folder, supervisor, say)
     supervisor.shut_down()
-    _await_end(folder, supervisor)
+    _await_end(folder)
     left = end(one.process for one in of_stack(folder))
     if left:
         say(f"ended {left} processes that had outlived their supervisor")
@@ -40,12 +40,22 @@ def _down(folder: Folder, say: Say) -> int:
     return len(known)
 
 
-def _await_end(folder: Folder, supervisor: Supervisor) -> None:
+def _end_runs(folder: Folder, supervisor: Supervisor, say: Say) -> None:
+    """A run that is asked to end while its worker lives ends by itself; a worker that ends kills its runs."""
+    end(one.process for one in of_stack(folder) if one.is_run)
+    for pool in POOLS:
+        supervisor.finish(pool)
     end_of_patience = time.monotonic() + _PATIENCE
-    while supervisor.is_there and time.monotonic() < end_of_patience:
+    while any(one.part in POOLS for one in of_stack(folder)) and time.monotonic() < end_of_patience:
+        end(one.process for one in of_stack(folder) if one.is_run)
         time.sleep(_POLL)
-    if not supervisor.is_there:
-        return
-    for one in of_stack(folder):
-        if one.part == "supervisor":
-            end([one.process])
+    known = read(folder)
+    ended = write_off(known.api_url) if known else []
+    if ended:
+        say(f"runs that were cut off: {', '.join(ended)}")
+
+
+def _await_end(folder: Folder) -> None:
+    end_of_patience = time.monotonic() + _PATIENCE
+    while any(one.part == SUPERVISOR for one in of_stack(folder)) and time.monotonic() < end_of_patience:
+        time.sleep(_POLL)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flows.stack.folder import Folder, StackError
 
@@ -32,8 +32,10 @@ _PREFECT = {
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "PREFECT_LOGGING_TO_API_ENABLED": "true",
-    # Leases in memory die with a killed server, and the slots of its concurrency limits stay taken for ever.
+    # Leases in memory die with a killed server: a run that goes on loses its place, and another may start beside it.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # How late a run that waits for a deployment's place notices that it is free.
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "10",
     "PREFECT_WORKER_QUERY_SECONDS": "3",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
 }
@@ -64,8 +66,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """One supervised process: its command, the folder it works in, what its environment has beyond the common one, and
-    the seconds that it may take to end."""
+    """One supervised process.
+
+    environment: what it has beyond the common one; seconds_to_end: before it is killed
+    """
 
     name: str
     command: tuple[str, ...]
@@ -104,13 +108,21 @@ def worker_name(pool: str) -> str:
 
 
 def asyncpg_url(url: str) -> str:
-    """A PostgreSQL URL in the form that Prefect wants. Raises StackError for anything else."""
+    """A PostgreSQL URL in the form that Prefect wants; a socket's folder may be its host, as `?host=/run/postgresql`.
+
+    Raises StackError for anything else.
+    """
     split = urlsplit(url)
-    if split.scheme.partition("+")[0] not in ("postgresql", "postgres") or not split.hostname:
+    options = dict(parse_qsl(split.query))
+    if split.scheme.partition("+")[0] not in ("postgresql", "postgres") or not (
+        split.hostname or "host" in options
+    ):
         raise StackError(
             f"--database {hidden(url)}: wanted postgresql://USER:PASSWORD@HOST:PORT/NAME; without it SQLite is used"
         )
-    return urlunsplit(split._replace(scheme="postgresql+asyncpg"))
+    if "sslmode" in options:  # libpq's word; asyncpg has another and refuses this one
+        options["ssl"] = options.pop("sslmode")
+    return urlunsplit(split._replace(scheme="postgresql+asyncpg", query=urlencode(options)))
 
 
 def hidden(url: str) -> str:

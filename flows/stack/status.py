@@ -75,7 +75,8 @@ class _Look:
         if process is None:
             return self._orphan(name)
         since = _iso(process.start) if process.pid else None
-        return self._row(name, self._state(process), process.pid or None, since, self._note(name, process))
+        said = self._state(process)
+        return self._row(name, said, process.pid or None, since, self._note(name, said))
 
     def _orphan(self, name: str) -> Row:
         found = [one.process for one in of_stack(self.folder) if one.part == name and not one.is_run]
@@ -91,8 +92,8 @@ class _Look:
             return "starting" if self.now.timestamp() - process.start < _PATIENCE else "silent"
         return "starting" if process.state == "BACKOFF" else "down"
 
-    def _note(self, name: str, process: Process) -> str:
-        if process.state not in ("RUNNING", "STARTING"):
+    def _note(self, name: str, said: str) -> str:
+        if said == "down" or (said == "starting" and self.folder.num_starts(name) > 1):
             return self.folder.last_words(name).splitlines()[-1]
         return NO_GPU if name == "gpu" and not self.known.cuda else ""
 

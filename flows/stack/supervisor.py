@@ -17,6 +17,7 @@ from flows.stack.plan import PART_VARIABLE, Part
 NAME = "supervisor"
 _TIMEOUT = 10.0
 _RETRIES = 20
+_SECONDS_TO_START = 20  # one that ends sooner did not come up: it is tried again after ever longer pauses
 _GONE = (OSError, http.client.HTTPException)
 
 
@@ -52,7 +53,7 @@ def configuration(folder: Folder, parts: Iterable[Part]) -> str:
             f"priority={priority}",
             "autostart=false",
             "autorestart=true",
-            "startsecs=2",
+            f"startsecs={_SECONDS_TO_START}",
             f"startretries={_RETRIES}",
             f"stopwaitsecs={part.seconds_to_end}",
             "stopasgroup=true",
@@ -97,17 +98,6 @@ class Supervisor:
             return int(self._call("getPID"))
         except (*_GONE, xmlrpc.client.Fault):
             return None
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the daemon answers, if only that it is shutting down."""
-        try:
-            self._call("getPID")
-        except xmlrpc.client.Fault:
-            return True
-        except _GONE:
-            return False
-        return True
 
     def processes(self) -> dict[str, Process]:
         """All parts as supervisor sees them; none when the daemon is gone or about to end."""

@@ -16,8 +16,9 @@ from flows.stack.folder import Folder, StackError
 from flows.stack.plan import POOLS, SERVER, SERVICE, Options, environment, parts
 from flows.stack.ports import Wanted, require_free
 from flows.stack.processes import end, of_stack
+from flows.stack.runs import write_off
 from flows.stack.state import State
-from flows.stack.supervisor import Process, Supervisor
+from flows.stack.supervisor import Supervisor
 from tierrec_core import artifacts
 from tierrec_core.layout import Layout
 
@@ -25,7 +26,7 @@ Say = Callable[[str], None]
 NO_GPU = "no CUDA device, its stages run on the CPU"
 NOTHING_PACKAGED = "nothing is packaged yet; `tierrec run`, then `tierrec stack up`"
 _PATIENCE, _POLL = 300.0, 0.25  # seconds; a service may build its Bento first
-_ENOUGH_STARTS = 3
+_MORE_STARTS = 2  # while we wait; then it is no accident
 _RUNS = ("STARTING", "RUNNING", "BACKOFF")
 
 
@@ -59,7 +60,8 @@ class _Ascent:
         if running is None:
             self._end_leftovers()
         wanted = self._wanted()
-        missing = [name for name in wanted if name not in self._running()]
+        running_parts = self._running()
+        missing = [name for name in wanted if name not in running_parts]
         _require_ports(options, missing)
         if running is None:
             self._begin(options, told)
@@ -67,7 +69,9 @@ class _Ascent:
         started = running.started if running else datetime.now(UTC).isoformat(timespec="seconds")
         now = state.make(options, wanted, started=started, cuda=device)
         state.write(self._folder, now)
-        self._start(missing, now)
+        for name in running_parts.difference(wanted):
+            self._supervisor.finish(name)
+        self._start(missing, now, is_new=running is None)
         made = deploy(self._root, now.api_url, told, schedules=options.schedules)
         self._say(f"deployments: {', '.join(made)}" if made else "deployments: as they were")
         if SERVICE in wanted:
@@ -99,32 +103,43 @@ class _Ascent:
         self._supervisor.start(plan, told)
         self._patiently(lambda: self._supervisor.pid is not None, "supervisor")
 
-    def _start(self, missing: list[str], now: State) -> None:
+    def _start(self, missing: list[str], now: State, *, is_new: bool) -> None:
         """The service takes longest and needs nobody; the workers need the server."""
         if SERVICE in missing:
             self._supervisor.begin(SERVICE)
-        for names in ((SERVER,), POOLS):
-            for name in names:
-                if name in missing:
-                    self._supervisor.begin(name)
-            for name in names:
-                self._wait(name, now)
+        self._start_and_wait((SERVER,), missing, now)
+        if is_new:
+            self._write_off(now)
+        self._start_and_wait(POOLS, missing, now)
         if not now.cuda:
             self._say(f"warning: gpu pool: {NO_GPU}")
 
+    def _start_and_wait(self, names: tuple[str, ...], missing: list[str], now: State) -> None:
+        for name in names:
+            if name in missing:
+                self._supervisor.begin(name)
+        for name in names:
+            self._wait(name, now)
+
+    def _write_off(self, now: State) -> None:
+        """Runs of a stack that was not taken down: nothing of it lives, and no worker was started yet."""
+        ended = write_off(now.api_url)
+        if ended:
+            self._say(f"runs that an earlier stack had left: {', '.join(ended)}")
+
     def _wait(self, name: str, now: State) -> None:
-        began = time.monotonic()
-        self._patiently(lambda: self._is_ready(name, now), name)
+        began, num_starts = time.monotonic(), self._folder.num_starts(name)
+        self._patiently(lambda: self._is_ready(name, now, num_starts + _MORE_STARTS), name)
         waited = time.monotonic() - began
         self._say(f"{name}: ready" + (f" after {waited:.0f} s" if waited >= 1 else "") + _where(name, now))
 
-    def _is_ready(self, name: str, now: State) -> bool:
+    def _is_ready(self, name: str, now: State, max_starts: int) -> bool:
         process = self._supervisor.processes().get(name)
         if process is None:
             raise StackError(
                 f"{name}: supervisor is gone; its last lines:\n{self._folder.last_words('supervisor')}"
             )
-        if _is_hopeless(process, self._folder.num_starts(name)):
+        if process.state == "FATAL" or self._folder.num_starts(name) > max_starts:
             raise StackError(
                 f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_words(name)}\n"
                 "`tierrec stack up` tries again, `tierrec stack down` ends the rest"
@@ -164,10 +179,6 @@ def _sees_cuda() -> bool:
     from tierrec_core.torching import best_device
 
     return bool(best_device().type == "cuda")
-
-
-def _is_hopeless(process: Process, num_starts: int) -> bool:
-    return process.state == "FATAL" or (process.state == "BACKOFF" and num_starts >= _ENOUGH_STARTS)
 
 
 def _require_ports(options: Options, missing: list[str]) -> None:

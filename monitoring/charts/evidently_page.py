@@ -1,106 +1,176 @@
-"""Evidently's page of a window beside the reference's: category shares by tier, kinds of event, prices and money."""
+"""Evidently's page of a window beside the reference's: categories by tier, events, users' habits, served lists."""
 
+import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from monitoring.charts import ranked as recsys
+from monitoring.charts.ranked import Ranked
+from monitoring.charts.samples import PER_USER
+from monitoring.charts.samples import frames as frames
 from tierrec_core import artifacts
-from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import from_days, to_days
+from tierrec_core.errors import ArtifactError
+from tierrec_core.interactions import from_days
 from tierrec_core.tiers import TIER_NAMES
 
 HTML, JSON = "drift.html", "drift.json"
-_NOBODY, _UNKNOWN, _OTHER = "no tier", "unknown", "other"
+_OTHER = "other"
 _CATEGORIES = 20  # told apart on the page; more make a bar chart that nobody can read
-_NUMBERS = ("price", "value")
+_NUMBERS = ("price", "value", *PER_USER)
+_ROWS = 20_000
+_EVIDENTLYS_LIMIT = 0.1
+_BODY = "</head>\n    <body>"
 
 
-def frames(
-    events: pd.DataFrame,
-    items: pd.DataFrame,
-    tier_of: Mapping[str, str],
-    start: float,
-    end: float,
-    rows: int,
-    seed: int,
-) -> pd.DataFrame:
-    """EVENTS from day start to before day end with the item's category and price and the user's tier.
+class Charts(NamedTuple):
+    """The page, and Evidently's snapshot for the workspace; None where there is nothing to draw."""
 
-    Whole users are drawn until about `rows` rows are reached, so that nobody's habits are cut in two.
-    """
-    day = to_days(events["timestamp"])
-    window = events[(day >= start) & (day < end)]
-    described = items.drop_duplicates("item_id").set_index("item_id")[["category", "price"]]
-    found = _drawn(window, rows, seed).join(described, on="item_id")
-    return pd.DataFrame(
-        {
-            "tier": found["user_id"].map(tier_of).fillna(_NOBODY).astype(str).to_numpy(),
-            "category": found["category"].fillna(_UNKNOWN).astype(str).to_numpy(),
-            "event": found["event"].astype(str).to_numpy(),
-            "price": _numbers(found["price"]),
-            "value": _numbers(found["value"]),
-        }
-    )
+    page: Path
+    snapshot: Any
 
 
-def write(reference: pd.DataFrame, current: pd.DataFrame, folder: Path, day: float) -> tuple[Path, Any]:
-    """Write drift.html and drift.json into the folder; the page's path, and Evidently's snapshot for the workspace.
+def write(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    folder: Path,
+    day: float,
+    *,
+    name: str = "",
+    ranked: Ranked | None = None,
+    ranked_before: Ranked | None = None,
+    rows: int = _ROWS,
+    seed: int = 0,
+) -> Charts:
+    """Write drift.html and drift.json into the folder; the page needs no network.
 
     reference, current: what `frames` made; day: of the snapshot, since 1970 UTC
+    name: by which the workspace tells two snapshots of one day apart
+    ranked, ranked_before: lists that were served in the two windows, of which whole users with at most `rows` rows are
+    looked at. Raises ArtifactError when the files cannot be written.
     """
-    _silence()
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    before, after = _columns(reference, current)
+    shown = [one for one in before if before[one].notna().any() and after[one].notna().any()]
+    missing = [one for one in before if one not in shown]
+    about = {"timestamp": from_days(day).to_pydatetime(), "name": name or f"{from_days(day):%Y-%m-%d}"}
+    parts = []
+    if shown:
+        parts.append(_drift(before[shown], after[shown], about))
+    lists, past = (None if one is None else recsys.judged(one, rows, seed) for one in (ranked, ranked_before))
+    if lists is not None and len(lists):
+        parts.append(recsys.report(lists, past if past is not None and len(past) else None, **about))
+    snapshot = _together(parts) if parts else None
+    facts = {"day": f"{from_days(day):%Y-%m-%d}", "sides": _sides(reference, current), "missing": missing}
+    _write(folder / HTML, _page(snapshot, facts))
+    artifacts.write_json(_json(snapshot), folder / JSON)
+    return Charts(folder / HTML, snapshot)
+
+
+def _drift(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any]) -> Any:
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    before, after = _columns(reference, current)
-    numbers = [name for name in _NUMBERS if before[name].notna().any() and after[name].notna().any()]
-    kinds = [
-        name
-        for name in before
-        if name not in _NUMBERS and before[name].notna().any() and after[name].notna().any()
-    ]
-    shape = DataDefinition(categorical_columns=kinds, numerical_columns=numbers)
-    old, new = (
-        Dataset.from_pandas(frame[[*kinds, *numbers]], data_definition=shape) for frame in (before, after)
+    numbers = [one for one in _NUMBERS if one in before]
+    shape = DataDefinition(
+        categorical_columns=[one for one in before if one not in numbers], numerical_columns=numbers
     )
-    snapshot = Report([DataDriftPreset()]).run(new, old, timestamp=from_days(day).to_pydatetime())
-    folder.mkdir(parents=True, exist_ok=True)
-    with artifacts.replacing_file(folder / HTML) as fresh:
-        snapshot.save_html(str(fresh))
-    with artifacts.replacing_file(folder / JSON) as fresh:
-        snapshot.save_json(str(fresh))
-    return folder / HTML, snapshot
+    old, new = (Dataset.from_pandas(frame, data_definition=shape) for frame in (before, after))
+    # by default Evidently turns to p-values below 1,000 rows, which no line over time can be drawn through
+    preset = DataDriftPreset(
+        cat_method="jensenshannon",
+        num_method="wasserstein",
+        per_column_threshold={one: _limit(before[one], after[one]) for one in PER_USER if one in before},
+    )
+    return Report([preset]).run(new, old, **about)
+
+
+def _limit(before: pd.Series, after: pd.Series) -> float:
+    """What two samples of so few users differ by chance, in standard deviations; never below Evidently's own limit."""
+    fewest = min(before.notna().sum(), after.notna().sum())
+    return max(_EVIDENTLYS_LIMIT, 3 * math.sqrt(2 / fewest))
 
 
 def _columns(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One column of categories a tier, empty for rows of other tiers; rare categories are one."""
+    """One column of categories a tier, empty for rows of other tiers; those rare in the reference are one."""
     told = reference["category"].value_counts().index[:_CATEGORIES]
     made = []
     for frame in (reference, current):
-        category = frame["category"].where(frame["category"].isin(told), _OTHER)
-        tiers = {f"category of {name} users": category.where(frame["tier"] == name) for name in TIER_NAMES}
-        made.append(
-            pd.DataFrame({"event": frame["event"], **tiers} | {name: frame[name] for name in _NUMBERS})
-        )
+        category = frame["category"]
+        category = category.where(category.isin(told) | category.isna(), _OTHER)
+        tiers = {f"category of {tier} users": category.where(frame["tier"] == tier) for tier in TIER_NAMES}
+        plain = {one: frame[one] for one in ("event", "tier")}
+        made.append(pd.DataFrame(tiers | plain | {one: frame[one] for one in _NUMBERS}))
     return made[0], made[1]
 
 
-def _drawn(window: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    if len(window) <= rows:
-        return window
-    counts = window["user_id"].value_counts().sort_index()
-    order = np.random.default_rng(seed).permutation(len(counts))
-    chosen = order[np.cumsum(counts.to_numpy()[order]) <= rows]
-    return window[window["user_id"].isin(counts.index[chosen])]
+def _together(parts: list[Any]) -> Any:
+    """Snapshots of different data as one: a page, a file, and a line in the workspace."""
+    from evidently.core.report import Snapshot
+    from evidently.core.serialization import SnapshotModel
+
+    models = [one.to_snapshot_model() for one in parts]
+    first = models[0]
+    return Snapshot.load_model(
+        SnapshotModel(
+            report=first.report,
+            name=first.name,
+            timestamp=first.timestamp,
+            metadata=first.metadata,
+            tags=first.tags,
+            metric_results={key: found for one in models for key, found in one.metric_results.items()},
+            top_level_metrics=[key for one in models for key in one.top_level_metrics],
+            widgets=[widget for one in models for widget in one.widgets],
+            tests_widgets=[widget for one in models for widget in one.tests_widgets],
+        )
+    )
 
 
-def _numbers(values: pd.Series) -> FloatArray:
-    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+def _page(snapshot: Any, facts: Mapping[str, Any]) -> str:
+    """Evidently's page under a line that says what was drawn; without a snapshot, a page that says so."""
+    environment = Environment(loader=PackageLoader("monitoring"), autoescape=True, undefined=StrictUndefined)
+    if snapshot is None:
+        return environment.get_template("loop_empty.html.j2").render(facts)
+    head, body, rest = snapshot.get_html_str(as_iframe=False).partition(_BODY)
+    if not body:
+        raise ArtifactError(
+            f"{HTML}: Evidently's page does not begin as version 0.7.23 writes it, wanted {_BODY!r}; "
+            "install the version of constraints.txt"
+        )
+    title = environment.from_string("<title>tierrec · window up to {{ day }}</title>").render(facts)
+    banner = environment.get_template("loop_banner.html.j2").render(facts)
+    return f"{head}{title}{body}{banner}{rest}".lstrip()
 
 
-def _silence() -> None:
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+def _sides(reference: pd.DataFrame, current: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "rows": len(frame), "users": int(frame["user_id"].nunique())}
+        for name, frame in (("reference", reference), ("current window", current))
+    ]
+
+
+def _json(snapshot: Any) -> dict[str, Any]:
+    """Evidently's figures; what is no number is null."""
+    if snapshot is None:
+        return {"metrics": [], "tests": []}
+    found: dict[str, Any] = json.loads(snapshot.json(), parse_constant=lambda _: None)
+    return {**found, "metrics": [_counted_from_one(one) for one in found["metrics"]]}
+
+
+def _counted_from_one(metric: dict[str, Any]) -> dict[str, Any]:
+    """Figures by rank as a mapping; Evidently's own ranks of NDCG and MRR begin at 2."""
+    value = metric.get("value")
+    if not isinstance(value, dict) or "rank" not in value:
+        return metric
+    places = sorted(value["value"], key=int)
+    return metric | {"value": {str(rank): value["value"][one] for rank, one in enumerate(places, start=1)}}
+
+
+def _write(path: Path, page: str) -> None:
+    with artifacts.replacing_file(path) as fresh:
+        fresh.write_text(page, encoding="utf-8")

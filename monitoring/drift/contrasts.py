@@ -8,7 +8,7 @@ import numpy as np
 
 from monitoring.drift.catalogue import Catalogue
 from monitoring.drift.observation import Observation
-from monitoring.drift.permutation import Block
+from monitoring.drift.permutation import MAX_USERS, Block
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
@@ -45,11 +45,16 @@ class Contrast:
         )
 
     def block(self, members: BoolArray) -> Block:
-        """The weighted changes of these users, whose signs flip when windows change places; all others have 0."""
+        """The weighted changes of these users, whose signs flip when windows change places; all others have 0.
+
+        Where users are so many that no signs are drawn, the others are left out.
+        """
         part = self.of(members)
         difference = (part.after - part.before) * part.weight[:, None]
         if self.kind == "vector":
             difference = difference @ whitening((part.before + part.after) / 2, part.weight)
+        if len(members) > MAX_USERS:
+            return Block(difference, self.side, joint=self.kind == "vector")
         spread = np.zeros(self.before.shape)
         spread[members] = difference
         return Block(spread, self.side, joint=self.kind == "vector")
@@ -98,8 +103,8 @@ def contrasts(
         "shares", catalogue.names, before.counts, after.counts, before.counts.sum(1), after.counts.sum(1)
     )
     yield _one("interests", "own favourite category", before, after, "favourite", -1)
-    yield _level("moves", MOVES, before, after, before.moves, after.moves, 1)
-    yield _level("arrivals", catalogue.names[:-1], before, after, before.arrivals, after.arrivals, 1)
+    yield _evidence("moves", MOVES, before, after, tier)
+    yield _evidence("arrivals", catalogue.names[:-1], before, after, tier)
     yield _embedding(before, after)
     yield _transitions(before, after, tier)
     yield _volume(before, after)
@@ -140,18 +145,25 @@ def _one(family: str, what: str, before: Observation, after: Observation, name: 
     return _share(family, (what,), *counts, before.events, after.events, side)
 
 
-def _level(
-    family: str,
-    what: tuple[str, ...],
-    before: Observation,
-    after: Observation,
-    value_before: FloatArray,
-    value_after: FloatArray,
-    side: int,
+def _evidence(
+    family: str, what: tuple[str, ...], before: Observation, after: Observation, tier: IntArray
 ) -> Contrast:
-    """Means over the users who did anything in both windows."""
-    both = ((before.events > 0) & (after.events > 0)).astype(float)
-    return Contrast(family, what, value_before.astype(float), value_after.astype(float), both, "level", side)
+    """Evidence of the users who did anything in both windows, as if each had done as much in one as in the other.
+
+    Who does less has less evidence against a move. The slope of the change of evidence on the change of log events,
+    through the origin and a tier, takes that away; it stays as it is when windows change places, so that a sign flip
+    is still exact.
+    """
+    both = (before.events > 0) & (after.events > 0)
+    old, new = getattr(before, family).astype(float), getattr(after, family).astype(float)
+    more = np.where(both, np.log(np.maximum(after.events, 1)) - np.log(np.maximum(before.events, 1)), 0.0)
+    for one in np.unique(tier):
+        members = tier == one
+        size = float(more[members] @ more[members])
+        if size > 0:
+            slope = more[members] @ (new - old)[members] / size
+            new[members] -= more[members, None] * slope
+    return Contrast(family, what, old, new, both.astype(float), "level", 1)
 
 
 def _embedding(before: Observation, after: Observation) -> Contrast:

@@ -128,7 +128,8 @@ def _quiet_days(feed: Feed, reference: Reference) -> Iterator[Fault]:
     )
     expected = usual[_weekdays(feed.start, len(after.daily))]
     quiet = (after.daily < _QUIET * expected) & (expected >= _USUAL_ROWS)
-    allowed = max(_QUIET_DAYS, 1 + int((before.daily < _QUIET * usual[weekday]).sum()))
+    usually = int((before.daily < _QUIET * usual[weekday]).sum()) if feed.before else 0
+    allowed = max(_QUIET_DAYS, 1 + usually)
     if quiet.sum() >= allowed:
         days = ", ".join(_date(feed.start + day) for day in np.flatnonzero(quiet)[:3])
         more = " and more" if quiet.sum() > 3 else ""

@@ -100,12 +100,14 @@ def benjamini_hochberg(p_value: FloatArray, weight: FloatArray | None = None) ->
     return np.minimum(adjusted, 1.0)
 
 
-def family_weights(sizes: Sequence[int]) -> FloatArray:
-    """Weight of each test when tests come in families of these sizes: 1 / root of the size, scaled to mean 1.
+def family_weights(sizes: Sequence[int], importance: Sequence[float]) -> FloatArray:
+    """Weight of each test when tests come in families of these sizes: importance / root of the size, scaled to mean 1.
 
     With equal weights a family of thirty categories would decide how little a family of one test may find.
     """
-    raw = np.concatenate([np.full(size, 1 / np.sqrt(size)) for size in sizes])
+    raw = np.concatenate(
+        [np.full(size, more / np.sqrt(size)) for size, more in zip(sizes, importance, strict=True)]
+    )
     weight: FloatArray = raw / raw.mean()
     return weight
 

@@ -20,7 +20,9 @@ from tierrec_core.settings import Monitor
 
 State = Literal["steady", "drift", "fault"]
 _MIN_USERS = 5
+_EVERYBODY = 3.0  # a test of everybody weighs as much as those of the three tiers together
 _REASONS = 12
+_NEED_PAST = ("volume", "transitions")  # users known from the window alone are those who were active in it
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class Verdict:
             return [fault.sentence() for fault in self.faults]
         if self.alarms:
             return [finding.sentence() for finding in self.alarms[:_REASONS]]
-        sure = [one for one in self.findings if one.threshold > 0]
+        # beyond .5 lies what moved against the side that counts
+        sure = [one for one in self.findings if one.threshold > 0 and one.p_value <= 0.5]
         nearest = max(sure, key=lambda one: abs(one.effect) / one.threshold, default=None)
         return ["nothing moved" + (f"; nearest to an alarm is {nearest.sentence()}" if nearest else "")]
 
@@ -174,7 +177,10 @@ class _Test:
 
 
 def _tests(made: Sequence[Contrast], reference: Reference) -> Iterator[_Test]:
+    reaches_back = bool((reference.habits.favourite >= 0).any())
     for contrast in made:
+        if contrast.family in _NEED_PAST and not reaches_back:
+            continue
         for name, members in reference.standing.groups.items():
             part = contrast.of(members)
             if (part.weight > 0).sum() >= _MIN_USERS:
@@ -209,7 +215,8 @@ def _findings(tests: Sequence[_Test], settings: Monitor, seed: int) -> Iterator[
         found = p_values([tests[one].block for one in chosen], settings.permutations, seed)
         p.update(zip(chosen, found, strict=True))
     raw = np.concatenate([p[index] for index in range(len(tests))])
-    adjusted = benjamini_hochberg(raw, family_weights([len(test.what) for test in tests]))
+    importance = [_EVERYBODY if test.tier == ALL else 1.0 for test in tests]
+    adjusted = benjamini_hochberg(raw, family_weights([len(test.what) for test in tests], importance))
     place = 0
     for test in tests:
         for column, what in enumerate(test.what):

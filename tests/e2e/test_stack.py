@@ -16,13 +16,17 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
 from flows.stack.address import api_url
 from flows.stack.status import Row, status
-from tests.project import command
+from tests.project import ROOT, command
+from tierrec_core.layout import Layout
 
 FLOWS = """
 import json
+import os
+import time
 from pathlib import Path
 from prefect import flow
 
@@ -36,6 +40,23 @@ def hello(name: str = "nobody") -> None:
 def answer(decision: dict) -> None:
     with Path("answers").open("a") as answers:
         answers.write(json.dumps(decision) + "\\n")
+
+
+@flow
+def slow(name: str, seconds: float) -> None:
+    for word in ("began", "ended"):
+        with Path("slow").open("a") as said:
+            said.write(f"{name} {word}\\n")
+        if word == "began":
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                time.sleep(0.1)
+
+
+@flow
+def elsewhere() -> None:
+    seen = {"folder": str(Path.cwd()), "queue": os.environ["TIERREC_QUEUE"]}
+    Path(os.environ["TIERREC_ROOT"], "elsewhere").write_text(json.dumps(seen))
 """
 DEPLOYMENTS = """
 name: toys
@@ -65,6 +86,15 @@ deployments:
             value:
               __prefect_kind: jinja
               template: "{{ event.payload | tojson }}"
+  - name: slow
+    entrypoint: toys.py:slow
+    work_pool: {name: cpu}
+    pull: *project
+    concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
+  - name: elsewhere
+    entrypoint: "{{ $TIERREC_ROOT }}/toys.py:elsewhere"
+    work_pool: {name: gpu}
+    pull: STAGE_PULL
 """
 T = TypeVar("T")
 LONG = "a-rather-long-name-of-a-folder/" * 4  # no socket can be bound below it
@@ -93,7 +123,9 @@ def free_ports(count: int) -> list[int]:
 def toys(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "toys.py").write_text(FLOWS)
-    (folder / "prefect.yaml").write_text(DEPLOYMENTS)
+    real = YAML(typ="safe").load((ROOT / "prefect.yaml").read_text())["deployments"]
+    (pull,) = [one["pull"] for one in real if one["name"] == "stage"]
+    (folder / "prefect.yaml").write_text(DEPLOYMENTS.replace("STAGE_PULL", json.dumps(pull)))
     return folder
 
 
@@ -103,9 +135,9 @@ class Stack:
     server_port: int
     service_port: int
 
-    def up(self) -> subprocess.CompletedProcess[str]:
+    def up(self, *options: str) -> subprocess.CompletedProcess[str]:
         ports = ("--server-port", str(self.server_port), "--service-port", str(self.service_port))
-        return command(self.root, "tierrec", "stack", "up", "--no-schedules", *ports)
+        return command(self.root, "tierrec", "stack", "up", "--no-schedules", *ports, *options)
 
     def down(self) -> subprocess.CompletedProcess[str]:
         return command(self.root, "tierrec", "stack", "down")
@@ -135,19 +167,28 @@ class Stack:
     def runs(self, name: str) -> list[dict[str, Any]]:
         return self.ask("flow_runs/filter", {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}})
 
-    def say_hello(self, name: str) -> str:
-        asked = {"parameters": {"name": name}}
-        run = self.ask(f"deployments/{self.deployment('hello')['id']}/create_flow_run", asked)
-        return str(run["id"])
+    def run(self, deployment: str, **parameters: Any) -> str:
+        """Ask for a run; its id."""
+        key = self.deployment(deployment)["id"]
+        return str(self.ask(f"deployments/{key}/create_flow_run", {"parameters": parameters})["id"])
+
+    def state_of(self, run: str) -> str:
+        return str(self.ask(f"flow_runs/{run}", method="GET")["state"]["type"])
 
     def end_of(self, run: str) -> str:
         """The state that a run ended in."""
+        ends = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+        return wait_for(
+            lambda: state if (state := self.state_of(run)) in ends else None, "end of the flow run"
+        )
 
-        def look() -> str | None:
-            state = self.ask(f"flow_runs/{run}", method="GET")["state"]["type"]
-            return state if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
-
-        return wait_for(look, "end of the flow run")
+    def run_slowly(self, name: str, seconds: float) -> str:
+        """Ask for a slow run and wait until it is at it."""
+        run, journal = self.run("slow", name=name, seconds=seconds), self.root / "slow"
+        wait_for(
+            lambda: (journal.exists() and f"{name} began" in journal.read_text()) or None, "the slow run"
+        )
+        return run
 
     def tell_of_drift(self, payload: dict[str, Any]) -> None:
         event = {
@@ -194,7 +235,7 @@ def test_nothing_listens_beyond_this_machine(stack: Stack):
 
 def test_a_deployed_flow_runs_in_the_project_and_no_clock_starts_it(stack: Stack):
     assert [one["active"] for one in stack.deployment("hello")["schedules"]] == [False]
-    assert stack.end_of(stack.say_hello("cpu")) == "COMPLETED"
+    assert stack.end_of(stack.run("hello", name="cpu")) == "COMPLETED"
     assert (stack.root / "hello-cpu").read_text() == str(stack.root)
 
 
@@ -225,16 +266,24 @@ def test_up_again_changes_nothing_until_a_flow_changes(stack: Stack):
     assert everything() == before
     with (stack.root / "toys.py").open("a") as flows:
         flows.write("# changed\n")
-    assert "deployments: answer, hello" in stack.up().stdout
+    assert "deployments: answer, elsewhere, hello, slow" in stack.up().stdout
     automations, *others = everything()
     assert others == list(before[1:])
     assert len(automations) == len(before[0]) == 1
 
 
-def test_killed_parts_come_back_and_what_was_asked_meanwhile_is_done(stack: Stack):
+def test_a_run_of_the_gpu_pool_is_not_in_the_project(stack: Stack):
+    assert stack.end_of(stack.run("elsewhere")) == "COMPLETED"
+    seen = json.loads((stack.root / "elsewhere").read_text())
+    assert seen["queue"] == "gpu"
+    assert not Path(seen["folder"]).is_relative_to(stack.root)
+
+
+def test_killed_parts_come_back_and_no_run_is_lost_or_loses_its_place(stack: Stack):
     before = stack.status()
+    first = stack.run_slowly("first", seconds=8)
     os.kill(before["cpu"].pid or 0, signal.SIGKILL)
-    run = stack.say_hello("after-kill")
+    second = stack.run("slow", name="second", seconds=0)
     os.kill(before["server"].pid or 0, signal.SIGKILL)
 
     def recovered() -> dict[str, Row] | None:
@@ -243,9 +292,24 @@ def test_killed_parts_come_back_and_what_was_asked_meanwhile_is_done(stack: Stac
         return parts if again and all(part.is_well for part in parts.values()) else None
 
     after = wait_for(recovered, "server and worker again")
-    assert stack.end_of(run) == "COMPLETED"
-    assert (stack.root / "hello-after-kill").exists()
     assert after["gpu"].pid == before["gpu"].pid
+    assert [stack.end_of(run) for run in (first, second)] == ["COMPLETED", "COMPLETED"]
+    journal = (stack.root / "slow").read_text().splitlines()
+    assert journal == ["first began", "first ended", "second began", "second ended"]
+
+
+def test_a_part_that_cannot_come_up_is_told_with_its_own_words(stack: Stack):
+    layout = Layout(stack.root)
+    layout.bento.parent.mkdir(parents=True)
+    layout.bento.write_text("{}")
+    said = stack.up()
+    assert said.returncode == 2
+    assert "service: does not come up" in said.stderr
+    assert str(layout.params) in said.stderr.partition("last lines")[2], "what the toy lacks"
+    assert command(stack.root, "tierrec", "stack", "status").returncode == 1
+    layout.bento.unlink()
+    assert "service: left out" in stack.up().stdout
+    assert all(part.is_well for part in stack.status().values())
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
@@ -263,23 +327,32 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
     assert command(project, "tierrec", "stack", "status").returncode == 1
 
 
-def test_a_killed_supervisor_is_noticed_replaced_and_all_of_it_ends(stack: Stack):
+def test_a_killed_supervisor_is_noticed_and_replaced(stack: Stack):
     before = stack.status()
+    run = stack.run_slowly("left behind", seconds=600)
     os.kill(before["supervisor"].pid or 0, signal.SIGKILL)
     assert command(stack.root, "tierrec", "stack", "status").returncode == 1
     orphaned = stack.status()
     assert orphaned["supervisor"].state == "down"
-    assert orphaned["server"].state == "orphaned"
-    left = {orphaned[name].pid for name in ("server", "cpu", "gpu")}
-    assert left == {before[name].pid for name in ("server", "cpu", "gpu")}
+    assert {orphaned[name].state for name in ("server", "cpu", "gpu")} == {"orphaned"}
+    left = {process.pid for process in stack.processes()}
+    assert {before[name].pid for name in ("server", "cpu", "gpu")} <= left
 
     assert stack.up().returncode == 0
     assert all(part.is_well for part in stack.status().values())
     assert not {process.pid for process in stack.processes()} & left
+    assert stack.state_of(run) == "CRASHED"
 
+
+def test_down_ends_runs_and_all_processes_and_frees_their_places(stack: Stack):
+    run = stack.run_slowly("cut off", seconds=600)
     said = stack.down()
     assert said.returncode == 0, said.stderr
     assert "the stack is down" in said.stdout
     assert stack.processes() == []
     assert stack.status() == {}
     assert api_url(stack.root) is None
+
+    assert stack.up().returncode == 0
+    assert stack.state_of(run) == "CRASHED"
+    assert stack.end_of(stack.run("slow", name="next", seconds=0)) == "COMPLETED"

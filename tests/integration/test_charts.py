@@ -1,49 +1,43 @@
-"""The pages of a window: what Evidently finds on a planted shift, and what a person finds on the page of the loop."""
+"""Evidently's page of a window and its workspace, held against scipy, our own metrics and a real `evidently ui`."""
 
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import wasserstein_distance
 
-from monitoring.charts.evidently_page import frames, write
+from monitoring.charts.evidently_page import Charts, frames, write
 from monitoring.charts.history import render
-from monitoring.charts.workspace import push
+from monitoring.charts.ranked import Ranked
+from monitoring.charts.samples import BREADTH, FREQUENCY, PER_USER
+from monitoring.charts.workspace import PROJECT_ID, push, snapshot_id
+from services.server import free_port
 from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.errors import ArtifactError
+from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.interactions import from_days
+from tierrec_core.tiers import TIER_NAMES
 
 START = 19_800.0
-TIERS = ("light", "medium", "heavy")
+USERS = 120
+TIER_OF = {f"u{number}": TIER_NAMES[number % 3] for number in range(USERS)}
 ITEM_FRAME = ITEMS.conform(
     pd.DataFrame({"item_id": list("abcd"), "category": ["x", "x", "y", "z"], "price": [1.0, 2.0, 3.0, 4.0]}),
     "test",
 )
-DECISION = {
-    "at": "2024-03-01T00:00:00+00:00",
-    "window": {"start": "2024-02-01", "end": "2024-02-29"},
-    "state": "drift",
-    "act": "retrain",
-    "reasons": ["heavy: category 'x' 50.0% -> 10.0% <of their events>"],
-    "model": "m",
-    "key": "k1",
-    "page": "windows/2024-02-29/drift.html",
-}
-GATE = {
-    "champion": "shop:1",
-    "challenger": "k1",
-    "verdict": "better",
-    "passed": True,
-    "window": DECISION["window"],
-    "checks": [{"name": "next: NDCG@10", "found": ".01 [.005, .02]", "wanted": ">= -.004", "passed": True}],
-}
-RELEASE = {
-    "tag": "shop:2",
-    "at": "2024-03-01T01:00",
-    "revision": None,
-    "reason": "drift",
-    "state": "promoted",
-}
+FLAT, MOVED = [0.4, 0.2, 0.2, 0.2], [0.1, 0.1, 0.4, 0.4]
+UI = Path(sys.prefix) / "bin" / "evidently"
+PATIENCE = 120
 
 
 def events(seed: int, shares: list[float]) -> pd.DataFrame:
@@ -52,9 +46,9 @@ def events(seed: int, shares: list[float]) -> pd.DataFrame:
     day = START + rng.uniform(0, 28, size)
     frame = pd.DataFrame(
         {
-            "user_id": [f"u{one}" for one in rng.integers(60, size=size)],
+            "user_id": [f"u{one}" for one in rng.integers(USERS, size=size)],
             "item_id": rng.choice(list("abcd"), size, p=shares),
-            "event": "purchase",
+            "event": rng.choice(["view", "purchase"], size),
             "timestamp": pd.to_datetime((day * 86_400e6).astype("int64"), unit="us", utc=True),
             "value": rng.gamma(2.0, 2.0, size),
         }
@@ -63,56 +57,242 @@ def events(seed: int, shares: list[float]) -> pd.DataFrame:
 
 
 def window(seed: int, shares: list[float], rows: int = 10_000) -> pd.DataFrame:
-    tier_of = {f"u{number}": TIERS[number % 3] for number in range(60)}
-    return frames(events(seed, shares), ITEM_FRAME, tier_of, START, START + 28, rows, 0)
+    return frames(events(seed, shares), ITEM_FRAME, TIER_OF, START, START + 28, rows, 0)
 
 
-def drifts(folder: Path) -> dict[str, float]:
+def figures(folder: Path) -> dict[str, Any]:
+    """Value by column, or by the metric's name where it is of no column."""
     found = json.loads((folder / "drift.json").read_text())["metrics"]
-    return {one["config"]["column"]: one["value"] for one in found if "column" in one["config"]}
+    return {one["config"].get("column", one["metric_name"].partition("(")[0]): one["value"] for one in found}
 
 
-def test_a_planted_shift_shows_in_the_json_and_the_page_needs_no_network(tmp_path: Path) -> None:
-    before = window(0, [0.4, 0.2, 0.2, 0.2])
-    page, _ = write(before, window(1, [0.1, 0.1, 0.4, 0.4]), tmp_path / "moved", START + 28)
-    write(before, window(2, [0.4, 0.2, 0.2, 0.2]), tmp_path / "same", START + 28)
-    moved, same = drifts(tmp_path / "moved"), drifts(tmp_path / "same")
-    for tier in TIERS:
-        assert moved[f"category of {tier} users"] > 0.1 > same[f"category of {tier} users"]
-    assert "<script src=" not in page.read_text()
+@pytest.fixture(scope="module")
+def before() -> pd.DataFrame:
+    return window(0, FLAT)
 
 
-def test_a_sample_holds_whole_users(tmp_path: Path) -> None:
-    all_events = events(0, [0.25] * 4)
-    some = frames(all_events, ITEM_FRAME, {}, START, START + 28, 1000, 0)
-    assert 900 < len(some) <= 1000
-    whole = all_events.merge(ITEM_FRAME[["item_id", "category"]], on="item_id")
-    per_user = {round(one, 6) for one in whole.groupby("user_id")["value"].sum()}
-    assert round(float(some["value"].sum()), 3) <= round(sum(per_user), 3)
-    again = frames(all_events, ITEM_FRAME, {}, START, START + 28, 1000, 0)
-    pd.testing.assert_frame_equal(some, again)
+@pytest.fixture(scope="module")
+def after() -> pd.DataFrame:
+    return window(1, MOVED)
 
 
-def test_the_workspace_has_one_project_with_every_window(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def moved(before, after, tmp_path_factory) -> Charts:
+    return write(before, after, tmp_path_factory.mktemp("moved"), START + 28)
+
+
+def test_each_tiers_categories_are_as_far_apart_as_scipy_says(before, after, moved):
+    found = figures(moved.page.parent)
+    for tier in TIER_NAMES:
+        shares = [
+            frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).reindex(["x", "y", "z"])
+            for frame in (before, after)
+        ]
+        assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*shares))
+        assert found[f"category of {tier} users"] > 0.1
+
+
+@pytest.mark.parametrize("column", [BREADTH, FREQUENCY])
+def test_a_users_habit_counts_once_a_user(before, after, moved, column):
+    once = [frame.groupby("user_id")[column].first() for frame in (before, after)]
+    assert len(once[0]) == USERS
+    wanted = wasserstein_distance(*once) / max(once[0].std(ddof=0), 0.001)
+    assert figures(moved.page.parent)[column] == pytest.approx(wanted)
+
+
+def test_nothing_drifts_where_nothing_moved(before, tmp_path):
+    write(before, window(2, FLAT), tmp_path, START + 28)
+    found = figures(tmp_path)
+    assert found["DriftedColumnsCount"]["share"] == 0
+    assert {"event", "tier", "price", "value", *PER_USER} < set(found)
+
+
+def test_served_lists_are_judged_as_on_the_leaderboard(before, after, tmp_path):
+    rng = np.random.default_rng(5)
+    users, items = [f"u{number}" for number in range(80)], [f"i{number}" for number in range(40)]
+    shown = np.stack([rng.permutation(len(items))[:10] for _ in users])
+    did = [rng.choice(len(items), rng.integers(1, 15), replace=False) for _ in users]
+    lists = pd.DataFrame(
+        [
+            (user, items[item], place)
+            for user, row in zip(users, shown, strict=True)
+            for place, item in enumerate(row, 1)
+        ],
+        columns=["user_id", "item_id", "rank"],
+    )
+    truth = pd.DataFrame(
+        [(user, items[item]) for user, row in zip(users, did, strict=True) for item in row],
+        columns=["user_id", "item_id"],
+    )
+    write(
+        before, after, tmp_path, START + 28, ranked=Ranked(lists, truth), ranked_before=Ranked(lists, truth)
+    )
+    pairs = [(row, item) for row, own in enumerate(did) for item in own]
+    wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
+    found = figures(tmp_path)
+    for name, ours in (("NDCG", "ndcg"), ("RecallTopK", "recall"), ("HitRate", "hit"), ("MRR", "mrr")):
+        assert sorted(found[name], key=int) == [str(rank) for rank in range(1, 11)]
+        assert found[name]["10"] == pytest.approx(wanted[ours].mean())
+    hits = np.mean([len(set(row) & set(own)) / 10 for row, own in zip(shown, did, strict=True)])
+    assert found["PrecisionTopK"]["10"] == pytest.approx(hits)
+    assert found["category of light users"] > 0.1
+
+
+def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, after, tmp_path):
+    one = Ranked(
+        pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "rank": [1]}),
+        pd.DataFrame({"user_id": ["u1"], "item_id": ["a"]}),
+    )
+    write(before, after, tmp_path / "short", START + 28, ranked=one)
+    assert figures(tmp_path / "short")["NDCG"] == {"1": 1.0}
+    none = Ranked(one.lists.head(0), one.truth)
+    write(before, after, tmp_path / "none", START + 28, ranked=none, ranked_before=one)
+    assert "NDCG" not in figures(tmp_path / "none")
+
+
+def test_an_empty_window_has_a_page_that_says_so_and_no_snapshot(before, tmp_path):
+    page, snapshot = write(before, before.head(0), tmp_path / "window", START + 28)
+    assert snapshot is None
+    assert "Nothing to draw" in page.read_text()
+    assert figures(page.parent) == {}
+    push(snapshot, tmp_path / "ui")
+    assert not (tmp_path / "ui").exists()
+
+
+def test_a_tier_that_is_gone_is_named_on_the_page(before, after, tmp_path):
+    page, _ = write(before, after[after["tier"] != "light"], tmp_path, START + 28)
+    assert "category of light users" not in figures(tmp_path)
+    assert "nothing there: category of light users." in page.read_text()
+
+
+def test_a_window_pushed_twice_is_there_once(before, moved, tmp_path):
+    push(moved.snapshot, tmp_path)
+    first = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    again = write(before, window(3, FLAT), tmp_path / "page", START + 28)
+    push(again.snapshot, tmp_path)
+    assert sorted(p.name for p in (tmp_path / str(PROJECT_ID)).rglob("*.json")) == first
+    named = write(before, window(3, FLAT), tmp_path / "page", START + 28, name="new champion")
+    assert snapshot_id(named.snapshot) != snapshot_id(again.snapshot)
+
+
+def test_a_project_that_a_person_made_under_the_name_is_used(moved, tmp_path):
     from evidently.ui.workspace import Workspace
 
-    for number in (1, 2):
-        _, snapshot = write(window(0, [0.25] * 4), window(number, [0.25] * 4), tmp_path / str(number), START)
-        push(snapshot, tmp_path / "ui")
-    workspace = Workspace.create(str(tmp_path / "ui"))
-    (project,) = workspace.list_projects()
-    assert len(workspace.list_runs(project.id)) == 2
+    theirs = Workspace.create(str(tmp_path)).create_project("tierrec")
+    push(moved.snapshot, tmp_path)
+    (only,) = Workspace.create(str(tmp_path)).list_projects()
+    assert only.id == theirs.id
+    assert len(Workspace.create(str(tmp_path)).list_runs(only.id)) == 1
 
 
-@pytest.mark.parametrize("empty", [True, False])
-def test_the_history_says_what_was_decided_and_why(tmp_path: Path, empty: bool) -> None:
-    records: tuple[list[Any], ...] = ([], [], []) if empty else ([DECISION], [GATE], [RELEASE])
-    render(*records, tmp_path / "index.html")
+def test_a_damaged_workspace_is_named(moved, tmp_path):
+    push(moved.snapshot, tmp_path)
+    (tmp_path / str(PROJECT_ID) / "metadata.json").write_text("{")
+    with pytest.raises(ArtifactError, match="is no Evidently workspace"):
+        push(moved.snapshot, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def ui(before, moved, tmp_path_factory) -> Iterator[httpx.Client]:
+    """`evidently ui` on a workspace of two windows, its API."""
+    folder = tmp_path_factory.mktemp("ui")
+    push(moved.snapshot, folder)
+    push(write(before, window(2, FLAT), folder / "page", START + 35).snapshot, folder)
+    port = free_port()
+    process = subprocess.Popen(
+        [UI, "ui", "--workspace", folder, "--port", str(port)],
+        env=os.environ | {"DO_NOT_TRACK": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+            wait_for(client, process)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def wait_for(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            client.get("/api/version").raise_for_status()
+            return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"evidently ui does not answer; it ended with {process.poll()}")
+
+
+def test_evidently_ui_shows_the_project_with_both_windows(ui):
+    (project,) = ui.get("/api/projects").json()
+    assert (project["id"], project["name"]) == (str(PROJECT_ID), "tierrec")
+    runs = ui.get(f"/api/projects/{PROJECT_ID}/snapshots").json()
+    wanted = [f"{from_days(day):%Y-%m-%d}" for day in (START + 28, START + 35)]
+    assert sorted(one["name"] for one in runs) == wanted
+    assert sorted(one["timestamp"][:10] for one in runs) == wanted
+    for run in runs:
+        data = ui.get(f"/api/projects/{PROJECT_ID}/{run['id']}/data").json()
+        assert "category of heavy users" in json.dumps(data)
+
+
+def test_evidently_ui_draws_each_tiers_distance_over_the_windows(ui, moved):
+    panels = ui.get(f"/api/v2/dashboards/{PROJECT_ID}").json()["panels"]
+    wanted = panels[0]["values"][0]
+    assert wanted["metric_labels"] == {"column": "category of light users"}
+    series = ui.post(
+        f"/api/v2/snapshots/{PROJECT_ID}/data_series_batch",
+        json={"series_filter": [{**wanted, "metadata": {}}]},
+    )
+    series.raise_for_status()
+    (line,) = series.json()["series"]
+    first = figures(moved.page.parent)["category of light users"]
+    assert line["values"][0] == pytest.approx(first)
+    assert line["values"][1] < 0.1 < first
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_page_of_the_loop_has_the_same_bytes_whatever_the_order_of_its_records(tmp_path, reverse):
+    finding = {"family": "shares", "tier": "all", "what": "<x>", "before": 0.1, "after": 0.2, "effect": 0.3}
+    finding |= {"threshold": 0.1, "p_value": 0.001, "adjusted": 0.01, "alarm": True}
+    looks = [
+        {
+            "at": f"2024-03-{day:02d}T00:00:00+00:00",
+            "window": {"start": "2024-01-01", "end": f"2024-02-{day:02d}"},
+            "state": "drift",
+            "act": "wait",
+            "reasons": [f"category '<x>' of day {day}"],
+            "model": "m",
+            "key": f"k{day}",
+            "findings": [finding],
+            "faults": [],
+        }
+        for day in range(1, 29)
+    ]
+    releases = [
+        {
+            "tag": f"shop:{day}",
+            "at": f"2024-03-{day:02d}",
+            "revision": None,
+            "reason": "r",
+            "state": "released",
+        }
+        for day in (1, 2)
+    ]
+    render(looks, [], releases, tmp_path / "index.html")
     first = (tmp_path / "index.html").read_bytes()
-    render(*records, tmp_path / "index.html")
+    if reverse:
+        looks, releases = looks[::-1], releases[::-1]
+    render(looks, [], releases, tmp_path / "index.html")
     assert (tmp_path / "index.html").read_bytes() == first
-    said = first.decode()
-    assert ("&lt;of their events&gt;" in said) is not empty
-    assert ('href="windows/2024-02-29/drift.html"' in said) is not empty
-    assert ("shop:2" in said) is not empty
-    assert ("None yet" in said) is empty
+    assert b"<x>" not in first
+    assert b"&lt;x&gt;" in first
+    assert b"8 older" in first
+
+
+def test_a_loop_that_has_not_begun_has_a_page(tmp_path):
+    render([], [], [], tmp_path / "index.html")
+    said = (tmp_path / "index.html").read_text()
+    assert "tierrec monitor" in said
+    assert 'id="timeline"' not in said

@@ -50,6 +50,12 @@ def test_a_database_url_becomes_what_prefect_wants(scheme: str):
     assert (url.database, dict(url.query)) == ("prefect", {"ssl": "true"})
 
 
+def test_a_database_behind_a_socket_and_libpqs_words_are_understood():
+    url = make_url(asyncpg_url("postgresql://shop@/prefect?host=/run/postgresql&sslmode=require"))
+    assert dict(url.query) == {"host": "/run/postgresql", "ssl": "require"}
+    assert url.database == "prefect"
+
+
 def test_a_wrong_database_is_told_without_its_password():
     with pytest.raises(StackError, match="mysql://shop:") as caught:
         asyncpg_url("mysql://shop:secret@db/prefect")

@@ -68,5 +68,4 @@ def test_a_supervisor_that_is_not_there_has_no_parts(tmp_path: Path):
     folder.make()
     supervisor = Supervisor(folder)
     assert supervisor.pid is None
-    assert not supervisor.is_there
     assert supervisor.processes() == {}

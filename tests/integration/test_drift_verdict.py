@@ -1,0 +1,305 @@
+"""The verdict finds what was planted in a made world, names whose and what it is, and is quiet where none is."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.drift import Feed, Online, Reference, Verdict, judge, newest_complete_end, observe
+from monitoring.drift.contrasts import contrasts
+from monitoring.drift.thresholds import BOUNDS
+from tierrec_core import artifacts
+from tierrec_core.contracts import EVENTS
+from tierrec_core.errors import EmptyDataError
+from tierrec_core.interactions import Interactions, from_days
+from tierrec_core.settings import Monitor, SyntheticSource, Tiers
+from tierrec_core.sources import synthetic
+from tierrec_core.tiers import TIER_NAMES, Tiering
+
+START, CUT_DAY, WIDTH = 19723, 168, 28  # 2024-01-01
+CUT = float(START + CUT_DAY)
+SETTINGS = Monitor(permutations=1_999, past_windows=6, num_categories=6)
+ENOUGH = Tiers(num_layers=4)
+
+
+@dataclass(frozen=True)
+class World:
+    """A log, and the champion's reference as of CUT."""
+
+    events: pd.DataFrame
+    items: pd.DataFrame
+    reference: Reference
+
+    def verdict(self, events: pd.DataFrame | None = None, *, seed: int = 3, **others: Online) -> Verdict:
+        """On the window after the cut."""
+        events = self.events if events is None else events
+        observation = observe(self.reference, events, self.items, CUT + WIDTH)
+        feed = Feed.measure(events, self.items, self.reference, CUT + WIDTH, SETTINGS, None)
+        return judge(self.reference, observation, feed, SETTINGS, seed, **others)
+
+    @property
+    def current(self) -> pd.Series:
+        """Rows of the window after the cut."""
+        return self.events["timestamp"] >= from_days(CUT)
+
+
+def known(events: pd.DataFrame, items: pd.DataFrame, settings: Monitor = SETTINGS) -> Reference:
+    """Everything anew from the log before the cut."""
+    past = events[(events["timestamp"] < from_days(CUT)) & (events["event"] != "redeem")]
+    history = Interactions.from_events(past, now=CUT)
+    described = items.set_index("item_id").loc[history.items].reset_index()
+    tiering = Tiering.fit(history, described, ENOUGH, seed=1)
+    return Reference.build(events, items, CUT, tiering, history, settings, seed=2)
+
+
+def made(seed: int, **options: float) -> World:
+    source = SyntheticSource(
+        num_users=400,
+        num_items=120,
+        num_categories=8,
+        days=CUT_DAY + WIDTH,
+        **options,  # type: ignore[arg-type]
+    )
+    log = synthetic.make(source, seed).log
+    return World(log.events, log.items, known(log.events, log.items))
+
+
+@pytest.fixture(scope="module")
+def steady() -> World:
+    return made(seed=5)
+
+
+def moved_to(
+    world: World, users: pd.Index, goal: str, share: float, rng: np.random.Generator
+) -> pd.DataFrame:
+    """From the cut on, a share of what these users do falls on items of the goal's category."""
+    hit = (world.current & world.events["user_id"].isin(users)).to_numpy() & (
+        rng.random(len(world.events)) < share
+    )
+    goals = world.items.loc[world.items["category"] == goal, "item_id"].to_numpy(dtype=object)
+    ids = world.events["item_id"].to_numpy(dtype=object).copy()
+    ids[hit] = rng.choice(goals, hit.sum())
+    return world.events.assign(item_id=pd.array(ids, dtype="string[pyarrow]"))
+
+
+def dealt(events: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Each visit of the two windows around the cut is dealt to one of them at random."""
+    day = (events["timestamp"] - from_days(CUT - WIDTH)) / pd.Timedelta(days=1)
+    near = day.to_numpy() >= 0
+    visit, _ = pd.factorize(events["session_id"])
+    later = day.groupby(visit).transform("min").to_numpy() >= WIDTH
+    wanted = (rng.random(visit.max() + 1) < 0.5)[visit]
+    shift = np.where(near, (wanted.astype(int) - later.astype(int)) * WIDTH, 0)
+    stamps = events["timestamp"] + pd.to_timedelta(shift, unit="D")
+    return EVENTS.conform(events.assign(timestamp=stamps).sort_values("timestamp"), "test")
+
+
+def test_a_steady_world_is_steady(steady: World) -> None:
+    verdict = steady.verdict()
+    assert (verdict.state, verdict.faults) == ("steady", ())
+    assert verdict.num_users > 300
+
+
+@pytest.mark.parametrize("tier", TIER_NAMES)
+def test_a_tier_that_moves_is_named_with_its_category(steady: World, tier: str) -> None:
+    members = steady.reference.users[steady.reference.tier == TIER_NAMES.index(tier)]
+    events = moved_to(steady, members, "category 3", 0.5, np.random.default_rng(1))
+    verdict = steady.verdict(events)
+    assert verdict.state == "drift"
+    shares = {(one.tier, one.what) for one in verdict.alarms if one.family == "shares" and one.effect > 0}
+    assert (tier, "category 3") in shares
+    assert {other for other, _ in shares} <= {tier, "all"}
+    assert tier in verdict.payload()["tiers"]
+    assert "category 3" in verdict.payload()["layers"]
+    assert any(tier in reason and "'category 3'" in reason for reason in verdict.reasons())
+
+
+def test_movers_who_all_go_elsewhere_are_seen_though_shares_hardly_move() -> None:
+    world = made(seed=6, drift_day=CUT_DAY, drift_share=0.4)
+    verdict = world.verdict()
+    assert verdict.state == "drift"
+    assert "moves" in {one.family for one in verdict.alarms}
+    shares = [one for one in verdict.findings if one.family == "shares" and one.tier == "all"]
+    assert max(abs(one.after - one.before) for one in shares) < 0.05
+
+
+def test_dealing_visits_at_random_alarms_rarely(steady: World) -> None:
+    states = []
+    for seed in range(12):
+        events = dealt(steady.events, np.random.default_rng(seed))
+        again = World(events, steady.items, known(events, steady.items))
+        states.append(again.verdict(seed=seed).state)
+    assert states.count("drift") <= 2
+    assert "fault" not in states
+
+
+def test_a_tier_that_collapses_is_drift_and_no_fault(steady: World) -> None:
+    heavy = steady.reference.users[steady.reference.tier == TIER_NAMES.index("heavy")]
+    gone = steady.current & steady.events["user_id"].isin(heavy)
+    gone &= np.random.default_rng(2).random(len(gone)) < 0.7
+    verdict = steady.verdict(steady.events[~gone])
+    assert verdict.state == "drift"
+    named = {(one.family, one.tier) for one in verdict.alarms}
+    assert {("volume", "heavy"), ("transitions", "heavy")} <= named
+    assert not {tier for family, tier in named if family == "volume"} & {"light", "medium"}
+    assert not {family for family, _ in named} & {"moves", "shares", "interests", "embedding"}
+
+
+def test_every_difference_flips_its_sign_when_windows_change_places(steady: World) -> None:
+    reference, current = steady.reference, observe(steady.reference, steady.events, steady.items, CUT + WIDTH)
+    windows = reference.observation, current
+    forth, back = (
+        list(contrasts(*order, reference.tier, reference.catalogue)) for order in (windows, windows[::-1])
+    )
+    for one, other in zip(forth, back, strict=True):
+        for members in reference.standing.groups.values():
+            np.testing.assert_allclose(
+                one.block(members).differences,
+                -other.block(members).differences,
+                atol=1e-9,
+                err_msg=one.family,
+            )
+
+
+def test_a_new_category_is_named() -> None:
+    world = made(seed=7)
+    rng = np.random.default_rng(3)
+    hit = world.current.to_numpy() & (rng.random(len(world.events)) < 0.1)
+    ids = world.events["item_id"].mask(hit, "brand-new")
+    items = pd.concat([world.items, world.items.head(1).assign(item_id="brand-new", category="novelty")])
+    again = World(world.events.assign(item_id=ids), items, world.reference)
+    verdict = again.verdict()
+    assert verdict.state == "drift"
+    assert {"unseen_categories", "new_items"} <= {one.family for one in verdict.alarms}
+    found = next(one for one in verdict.alarms if one.family == "unseen_categories" and one.tier == "all")
+    assert found.before == 0.0
+    assert 0.05 < found.after < 0.15
+
+
+def test_lists_that_convert_less_are_named(steady: World) -> None:
+    rng = np.random.default_rng(4)
+    shown = rng.integers(1, 12, (2, 500))
+    rates = np.array([[0.2], [0.2]]), np.array([[0.1], [0.2]])
+    before, after = (rng.binomial(shown, rate) for rate in rates)
+    online = Online(("old champion", "new challenger"), shown, before, shown, after)
+    alarms = [one for one in steady.verdict(online=online).alarms if one.family == "online"]
+    assert [one.what for one in alarms] == ["old champion"]
+    assert alarms[0].after == pytest.approx(after[0].sum() / shown[0].sum())
+
+
+def test_lists_that_convert_more_alarm_nobody(steady: World) -> None:
+    rng = np.random.default_rng(5)
+    shown = rng.integers(1, 12, (1, 500))
+    online = Online(("champion",), shown, rng.binomial(shown, 0.1), shown, rng.binomial(shown, 0.2))
+    assert steady.verdict(online=online).state == "steady"
+
+
+def test_the_verdict_survives_disk(steady: World, tmp_path: Path) -> None:
+    artifacts.save(steady.reference, tmp_path / "reference")
+    loaded = artifacts.load(Reference, tmp_path / "reference")
+    assert replace(steady, reference=loaded).verdict() == steady.verdict()
+
+
+def test_the_order_of_rows_changes_nothing(steady: World) -> None:
+    shuffled = steady.events.sample(frac=1.0, random_state=1).reset_index(drop=True)
+    one, other = (
+        observe(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, shuffled)
+    )
+    for field in fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+    reference = known(shuffled, steady.items)
+    assert World(shuffled, steady.items, reference).verdict() == steady.verdict()
+
+
+def test_the_same_seed_gives_the_same_verdict_and_another_nearly(steady: World) -> None:
+    one, again, other = (steady.verdict(seed=seed) for seed in (3, 3, 4))
+    assert one == again
+    p = np.array([[found.p_value for found in verdict.findings] for verdict in (one, other)])
+    assert (p[0] != p[1]).any()
+    assert np.abs(p[0] - p[1]).max() < 0.08
+
+
+def test_only_the_window_is_looked_at(steady: World) -> None:
+    inside = steady.events[steady.current]
+    one, other = (
+        observe(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, inside)
+    )
+    for field in fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_counts_are_those_of_a_plain_count(steady: World) -> None:
+    observation, reference = steady.reference.observation, steady.reference
+    rows = steady.events[
+        (steady.events["timestamp"] >= from_days(CUT - WIDTH))
+        & (steady.events["timestamp"] < from_days(CUT))
+        & (steady.events["event"] != "redeem")
+    ].merge(steady.items[["item_id", "category"]], on="item_id")
+    names = reference.catalogue.names
+    rows["name"] = rows["category"].where(rows["category"].isin(names), names[-1])
+    wanted = pd.crosstab(rows["user_id"], rows["name"]).reindex(
+        index=reference.users, columns=names, fill_value=0
+    )
+    np.testing.assert_array_equal(observation.counts, wanted.to_numpy())
+    days = rows.groupby("user_id")["timestamp"].agg(lambda stamps: stamps.dt.floor("D").nunique())
+    np.testing.assert_array_equal(observation.days, days.reindex(reference.users, fill_value=0))
+
+
+def test_a_log_that_begins_with_the_window_has_the_default_limits(steady: World) -> None:
+    young = steady.events[steady.events["timestamp"] >= from_days(CUT - WIDTH)]
+    world = World(young, steady.items, known(young, steady.items))
+    limits = world.reference.thresholds
+    assert world.reference.num_past == 0
+    assert {float(limits[f"{family}/all"].max()) for family in ("shares", "moves")} == {
+        BOUNDS["shares"][1],
+        BOUNDS["moves"][1],
+    }
+    assert world.verdict().state == "steady"
+
+
+def test_a_log_without_categories_is_told_apart_by_layers(steady: World) -> None:
+    bare = steady.items.assign(category=pd.NA, brand=pd.NA)
+    world = World(steady.events, bare, known(steady.events, bare))
+    assert world.reference.catalogue.basis == "layer"
+    assert world.verdict().state == "steady"
+    members = steady.reference.users[steady.reference.tier == 2]
+    assert (
+        world.verdict(moved_to(steady, members, "category 3", 0.6, np.random.default_rng(1))).state == "drift"
+    )
+
+
+def test_a_window_without_anybody_is_refused_by_name(steady: World) -> None:
+    early = steady.events[steady.events["timestamp"] < from_days(CUT - WIDTH)]
+    with pytest.raises(EmptyDataError, match=r"no event of the \d+ users in the 28 days before 2024-06-17"):
+        known(early, steady.items)
+
+
+def stamped(*days: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"timestamp": pd.to_datetime([day * 86_400 for day in days], unit="s", utc=True).as_unit("us")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "now", "wanted"),
+    [
+        ((100.0, 129.5), None, 128.0),
+        ((100.0, 130.0), None, 129.0),
+        ((100.0, 129.5, 400.0), 130.0, 128.0),
+        ((*np.linspace(100, 129.5, 500), 9999.0), None, 128.0),
+        ((*np.linspace(100, 129.5, 500), *np.linspace(190, 199.5, 500)), None, 198.0),
+        ((100.0, 129.5), 125.0, 99.0),
+    ],
+)
+def test_the_newest_window_is_complete_and_clocks_that_are_wrong_do_not_move_it(
+    days: tuple[float, ...], now: float | None, wanted: float
+) -> None:
+    clock = None if now is None else from_days(now).to_pydatetime()
+    assert newest_complete_end(stamped(*days), SETTINGS, clock) == wanted
+
+
+def test_a_log_of_the_future_alone_is_refused() -> None:
+    with pytest.raises(EmptyDataError, match="no event up to now"):
+        newest_complete_end(stamped(100.0), SETTINGS, from_days(50.0).to_pydatetime())

@@ -1,0 +1,87 @@
+"""A verdict becomes at most one retrain an alarm, a cool-down and a budget apart, whatever the order of the past."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from monitoring.drift import Decision, Fault, Finding, Verdict, decide
+from tierrec_core.settings import Monitor
+
+AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
+SETTINGS = Monitor(cooldown_days=3, retrains_a_week=2)
+ALARM = Finding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
+CALM = Finding("volume", "all", "events a user", 2.0, 2.1, 0.1, 0.2, 0.4, 0.9, False)
+
+
+def verdict(end: float, *, drift: bool = True, fault: bool = False) -> Verdict:
+    faults = (Fault("days are missing", "5 of 28", "fewer than 2"),) if fault else ()
+    return Verdict(end - 28, end, 100, (ALARM if drift else CALM, CALM), faults)
+
+
+def acts(ends: list[float], model: str = "m:1", settings: Monitor = SETTINGS) -> list[str]:
+    past: list[Decision] = []
+    for end in ends:
+        past.append(decide(verdict(end), past[::-1], settings, model=model, at=AT))
+    return [one.act for one in past]
+
+
+def test_drift_starts_a_retrain_and_says_why() -> None:
+    made = decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)
+    assert (made.act, made.window_end, made.model) == ("retrain", 100.0, "m:1")
+    assert made.reasons == (
+        "medium: category 'BEEF' 4.1% -> 6.9% of their events (p .0002, effect .12 > .05)",
+    )
+
+
+def test_nothing_moved_starts_nothing() -> None:
+    made = decide(verdict(100.0, drift=False), (), SETTINGS, model="m:1", at=AT)
+    assert made.act == "none"
+    assert "nothing moved" in made.reasons[0]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_fault_wins_over_drift_and_over_a_hold(held: bool) -> None:
+    made = decide(verdict(100.0, fault=True), (), SETTINGS, model="m:1", at=AT, held=held)
+    assert made.act == "fault"
+    assert made.reasons == ("data fault: days are missing: 5 of 28, wanted fewer than 2",)
+
+
+def test_held_drift_is_seen_and_starts_nothing_and_counts_for_nothing() -> None:
+    held = decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT, held=True)
+    assert held.act == "held"
+    assert decide(verdict(100.0), (held,), SETTINGS, model="m:1", at=AT).act == "retrain"
+
+
+def test_the_same_alarm_fires_once() -> None:
+    settings = Monitor(cooldown_days=0, retrains_a_week=9)
+    assert acts([100.0, 100.0], settings=settings) == ["retrain", "wait"]
+    first, again = (decide(verdict(100.0), (), settings, model="m:1", at=AT) for _ in range(2))
+    assert first.key == again.key
+
+
+@pytest.mark.parametrize(("end", "model"), [(101.0, "m:1"), (100.0, "m:2")])
+def test_another_window_or_model_is_another_alarm(end: float, model: str) -> None:
+    first = decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)
+    assert decide(verdict(end), (), SETTINGS, model=model, at=AT).key != first.key
+
+
+def test_cool_down_counts_days_of_the_log_not_of_the_clock() -> None:
+    past = [decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)]
+    later = AT + timedelta(days=300)
+    early = decide(verdict(102.0), past, SETTINGS, model="m:2", at=later)
+    assert early.act == "wait"
+    assert "2 of 3 days" in early.reasons[0]
+    assert decide(verdict(103.0), past, SETTINGS, model="m:2", at=AT).act == "retrain"
+
+
+def test_a_week_has_no_more_retrains_than_its_budget() -> None:
+    assert acts([100.0, 103.0, 106.0, 106.9, 107.0]) == ["retrain", "retrain", "wait", "wait", "retrain"]
+
+
+def test_a_window_older_than_one_acted_on_waits() -> None:
+    assert acts([100.0, 90.0]) == ["retrain", "wait"]
+
+
+def test_the_moment_is_written_in_utc() -> None:
+    tokyo = AT.astimezone(timezone(timedelta(hours=9)))
+    assert decide(verdict(100.0), (), SETTINGS, model="m:1", at=tokyo).at == "2024-03-01T12:00:00+00:00"

@@ -1,0 +1,102 @@
+"""The pulse of raw rows is what one counts by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.drift.catalogue import UNKNOWN, UNSEEN, Catalogue
+from monitoring.drift.pulse import Pulse
+from tierrec_core.contracts import EVENTS
+from tierrec_core.interactions import from_days
+
+START = 19800.0
+KNOWN = Catalogue(
+    pd.Index(["a", "b"]),
+    ("FRUIT", "MEAT"),
+    np.array([0, 1]),
+    ("FRUIT", "MEAT", "other"),
+    "category",
+    np.empty(0, np.int32),
+    np.zeros((2, 1), np.float32),
+)
+ITEMS = pd.DataFrame({"item_id": ["a", "b", "c", "d"], "category": ["FRUIT", "MEAT", "TOYS", None]})
+
+
+def log(*rows: tuple[float, str, str, str]) -> pd.DataFrame:
+    """Rows of day since START, user, item, event."""
+    day, user, item, event = zip(*rows, strict=True)
+    frame = pd.DataFrame({"user_id": user, "item_id": item, "event": event})
+    stamps = [from_days(START) + pd.Timedelta(days=one) for one in day]
+    return EVENTS.conform(frame.assign(timestamp=stamps), "test")
+
+
+def pulse(events: pd.DataFrame, pace: float | None = None, users: tuple[str, ...] = ("u", "v")) -> Pulse:
+    return Pulse.of(events, ITEMS, KNOWN, pd.Index(users), START, START + 3, pace)
+
+
+SMALL = log(
+    (0.2, "u", "a", "view"),
+    (0.2, "u", "a", "view"),
+    (0.5, "v", "d", "purchase"),
+    (2.0, "w", "c", "view"),
+    (2.9, "u", "nowhere", "view"),
+    (2.9, "u", "campaign-1", "redeem"),
+)
+
+
+def test_rows_are_counted_by_day() -> None:
+    found = pulse(SMALL)
+    assert found.daily.tolist() == [3, 0, 3]
+    assert found.duplicates.tolist() == [1, 0, 0]
+    assert found.num_events == 6
+    assert found.num_users == 3
+
+
+def test_items_without_a_category_count_and_new_categories_and_redemptions_do_not() -> None:
+    assert KNOWN.item_labels(["a", "b", "c", "d", "nowhere"], ITEMS).tolist() == [
+        0,
+        1,
+        UNSEEN,
+        UNKNOWN,
+        UNKNOWN,
+    ]
+    assert pulse(SMALL).unknown.tolist() == [1, 0, 1]
+
+
+def test_kinds_people_and_shares_are_plain_counts() -> None:
+    found = pulse(SMALL)
+    assert found.kinds == {"purchase": 1, "redeem": 1, "view": 4}
+    assert (found.top_user, found.top_share) == ("u", pytest.approx(4 / 6))
+    assert (found.new_users, found.new_share) == (1, pytest.approx(1 / 6))
+    assert found.share(found.duplicates) == pytest.approx(1 / 6)
+    assert found.spread(found.duplicates) == pytest.approx(np.std([1 / 3, 0.0]))
+
+
+def test_nobody_is_fast_by_the_pace_of_their_own_window_and_a_robot_is_by_that_of_people() -> None:
+    people = log(*((day + 0.01 * act, "u", "a", "view") for day in range(3) for act in range(20)))
+    robot = log(*((1 + act / 200, "v", "b", "view") for act in range(100)))
+    usual = pulse(people)
+    assert usual.pace == pytest.approx(40.0)
+    assert (usual.fast_users, usual.fast_share) == (0, 0.0)
+    both = pulse(pd.concat([people, robot]), usual.pace)
+    assert (both.fast_users, both.fast_share) == (1, pytest.approx(100 / 160))
+
+
+def test_a_crowd_on_one_item_has_more_focus_than_people_on_many() -> None:
+    crowd = [(0.5, f"bot-{number}", "a", "view") for number in range(30)]
+    people = [(1.5, "u", f"item-{number}", "view") for number in range(40)]
+    found = pulse(log(*crowd, *people))
+    assert (found.new_focus, found.known_focus) == (1.0, pytest.approx(10 / 40))
+
+
+def test_the_order_of_rows_changes_no_pulse() -> None:
+    one, other = pulse(SMALL), pulse(SMALL.iloc[::-1])
+    for name, value in vars(one).items():
+        np.testing.assert_array_equal(value, getattr(other, name))
+
+
+def test_an_empty_window_has_an_empty_pulse() -> None:
+    found = pulse(SMALL.iloc[:0])
+    assert (found.num_events, found.num_users, found.top_user, found.top_share) == (0, 0, "", 0.0)
+    assert found.daily.tolist() == [0, 0, 0]
+    assert found.spread(found.daily) == 0.0
