@@ -19,6 +19,7 @@ from flows.loop.online import online
 from flows.loop.pages import write_charts, write_history
 from monitoring.drift import Decision, Feed, Reference, Verdict, decide, judge, newest_complete_end, observe
 from tierrec_core import artifacts
+from tierrec_core.errors import ArtifactError
 from tierrec_core.interactions import from_days
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, read_settings
@@ -56,7 +57,7 @@ def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -
     Raises ArtifactError without a champion, and what reading the log raises.
     """
     champion = Champion.require(layout)
-    reference = artifacts.load(Reference, champion.bundle / FOLDER)
+    reference = read_reference(champion)
     log, past = newest(layout, settings), memory.past()
     end = newest_complete_end(log.events, settings.monitor, now)
     if any(one.window_end == end and one.model == champion.model for one in past):
@@ -73,6 +74,17 @@ def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -
     record = memory.keep(decision, verdict, page)
     write_history(memory)
     return Look(verdict, decision, record)
+
+
+def read_reference(champion: Champion) -> Reference:
+    """What the champion's window was. Raises ArtifactError when the bundle has none, or one of another version."""
+    try:
+        return artifacts.load(Reference, champion.bundle / FOLDER)
+    except TypeError as error:  # a field that came later
+        raise ArtifactError(
+            f"{champion.bundle / FOLDER}: was made by another version ({error}); "
+            "wanted one of this one: `tierrec retrain` makes a new champion"
+        ) from error
 
 
 def publish(look: Look) -> None:
