@@ -15,7 +15,7 @@ def monitor() -> None:
     Example: tierrec monitor
     """
     _join()
-    from flows.loop.monitoring import monitor as flow
+    from flows.loop.monitor import monitor as flow
 
     typer.echo(flow())
 

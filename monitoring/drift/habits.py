@@ -10,22 +10,21 @@ from scipy import sparse
 from monitoring.drift.rows import Rows
 from tierrec_core.contracts import FloatArray, IntArray
 
+_HALF_LIFE = 90.0  # days, before the reference window
 _PRIOR_EVENTS = 30.0
 _MOVED_SHARE = 0.5  # of the favourite's events, in the move that is looked for
-_MOVED_USERS = (
-    0.8  # of all users, likewise; it only sets how soon evidence counts, and this had the best power
-)
-_TEMPER_ANYWHERE = 0.4  # a move to anywhere is told by the few largest cells, where baskets weigh heaviest
+_MOVED_USERS = 0.6  # of all users, likewise; it only sets how soon evidence counts: what has the best power
+_TEMPER_ANYWHERE = 0.3  # a move to anywhere is told by the few largest cells, where baskets weigh heaviest
 _TEMPER_ONE = 1.0
 _MOST = 30.0
 
 
 @dataclass(frozen=True)
 class Habits:
-    """Events of each reference user by category, before a day.
+    """Events of each reference user by category, before a day; an event counts half after each 90 days.
 
     counts: [U, L]
-    favourite: label with most events, -1 for a user without any, [U]
+    favourite: label with most of them, -1 for a user without any, [U]
     share: share of everybody's events by category, [L]
     """
 
@@ -34,9 +33,11 @@ class Habits:
     share: FloatArray
 
     @classmethod
-    def of(cls, rows: Rows, num_users: int, num_labels: int) -> Self:
-        """Learn from the rows before the reference window: then both windows are strange to it alike."""
-        counts = count_labels(rows, num_users, num_labels)
+    def of(cls, rows: Rows, start: float, num_users: int, num_labels: int) -> Self:
+        """Learn from what lies before the reference window's `start`: then both windows are strange to it alike."""
+        past = rows.where(rows.day < start)
+        weight = np.exp2((past.day - start) / _HALF_LIFE)
+        counts = count_labels(past, num_users, num_labels, weight)
         favourite = np.asarray(counts.argmax(axis=1)).ravel().astype(np.int32)
         favourite[np.asarray(counts.sum(axis=1)).ravel() == 0] = -1
         share = np.asarray(counts.sum(axis=0)).ravel() + 1.0
@@ -100,8 +101,11 @@ class Habits:
         return loss
 
 
-def count_labels(rows: Rows, num_users: int, num_labels: int) -> sparse.csr_matrix:
-    """Events of reference users by label, [U, L] float32; unknown and unseen categories are left out."""
+def count_labels(
+    rows: Rows, num_users: int, num_labels: int, weight: FloatArray | None = None
+) -> sparse.csr_matrix:
+    """Events of reference users by label, or their weights [N], [U, L] float32; events without a label are left out."""
     keep = (rows.user >= 0) & (rows.label >= 0)
-    ones = np.ones(int(keep.sum()), np.float32)
-    return sparse.coo_matrix((ones, (rows.user[keep], rows.label[keep])), (num_users, num_labels)).tocsr()
+    data = np.ones(len(keep)) if weight is None else weight
+    cells = data[keep].astype(np.float32), (rows.user[keep], rows.label[keep])
+    return sparse.coo_matrix(cells, (num_users, num_labels)).tocsr()

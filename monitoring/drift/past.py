@@ -93,9 +93,7 @@ class Past:
     def lens(self, moment: float) -> Lens:
         """What the windows on both sides of the moment are measured with: what was known before the first of them."""
         start = moment - self.settings.window_days
-        habits = Habits.of(
-            self.rows.where(self.rows.day < start), self.history.num_users, len(self.catalogue.labels)
-        )
+        habits = Habits.of(self.rows, start, self.history.num_users, len(self.catalogue.labels))
         return Lens(self.catalogue, habits, self.first_item < start, self.first_label < start, self.cuts)
 
     def moments(self) -> Iterator[float]:

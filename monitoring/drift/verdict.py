@@ -20,7 +20,9 @@ from tierrec_core.settings import Monitor
 
 State = Literal["steady", "drift", "fault"]
 _MIN_USERS = 5
-_EVERYBODY = 3.0  # a test of everybody weighs as much as those of the three tiers together
+# a test of everybody weighs as much as those of the three tiers together, and a test of moves to any category as much
+# as those of arrivals at each
+_IMPORTANCE = {ALL: 3.0, "moves": 4.0}
 _REASONS = 12
 _NEED_PAST = ("volume", "transitions")  # users known from the window alone are those who were active in it
 
@@ -215,7 +217,7 @@ def _findings(tests: Sequence[_Test], settings: Monitor, seed: int) -> Iterator[
         found = p_values([tests[one].block for one in chosen], settings.permutations, seed)
         p.update(zip(chosen, found, strict=True))
     raw = np.concatenate([p[index] for index in range(len(tests))])
-    importance = [_EVERYBODY if test.tier == ALL else 1.0 for test in tests]
+    importance = [_IMPORTANCE.get(test.family, 1.0) * _IMPORTANCE.get(test.tier, 1.0) for test in tests]
     adjusted = benjamini_hochberg(raw, family_weights([len(test.what) for test in tests], importance))
     place = 0
     for test in tests:
