@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +14,13 @@ from monitoring.charts import ranked as recsys
 from monitoring.charts.ranked import Ranked
 from monitoring.charts.samples import PER_USER
 from monitoring.charts.samples import frames as frames
+from monitoring.charts.shares import shares, told_apart
 from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError
 from tierrec_core.interactions import from_days
 from tierrec_core.tiers import TIER_NAMES
 
 HTML, JSON = "drift.html", "drift.json"
-_OTHER = "other"
-_CATEGORIES = 20  # told apart on the page; more make a bar chart that nobody can read
 _NUMBERS = ("price", "value", *PER_USER)
 _ROWS = 20_000
 _EVIDENTLYS_LIMIT = 0.1
@@ -55,7 +54,8 @@ def write(
     looked at. Raises ArtifactError when the files cannot be written.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    before, after = _columns(reference, current)
+    told = told_apart(reference)
+    before, after = (_columns(one, told) for one in (reference, current))
     shown = [one for one in before if before[one].notna().any() and after[one].notna().any()]
     missing = [one for one in before if one not in shown]
     about = {"timestamp": from_days(day).to_pydatetime(), "name": name or f"{from_days(day):%Y-%m-%d}"}
@@ -65,8 +65,16 @@ def write(
     lists, past = (None if one is None else recsys.judged(one, rows, seed) for one in (ranked, ranked_before))
     if lists is not None and len(lists):
         parts.append(recsys.report(lists, past if past is not None and len(past) else None, **about))
+    if ranked is not None:
+        parts += recsys.shown(ranked, rows, seed, **about)
     snapshot = _together(parts) if parts else None
-    facts = {"day": f"{from_days(day):%Y-%m-%d}", "sides": _sides(reference, current), "missing": missing}
+    facts = {
+        "day": f"{from_days(day):%Y-%m-%d}",
+        "sides": _sides(reference, current),
+        "missing": missing,
+        "categories": shares(reference, current, told),
+        "lists": recsys.counts(ranked, lists),
+    }
     _write(folder / HTML, _page(snapshot, facts))
     artifacts.write_json(_json(snapshot), folder / JSON)
     return Charts(folder / HTML, snapshot)
@@ -85,7 +93,11 @@ def _drift(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any]) 
     preset = DataDriftPreset(
         cat_method="jensenshannon",
         num_method="wasserstein",
-        per_column_threshold={one: _limit(before[one], after[one]) for one in PER_USER if one in before},
+        per_column_threshold={
+            one: (_limit if one in PER_USER else _limit_of_shares)(before[one], after[one])
+            for one in before
+            if one in PER_USER or one not in numbers
+        },
     )
     return Report([preset]).run(new, old, **about)
 
@@ -96,17 +108,25 @@ def _limit(before: pd.Series, after: pd.Series) -> float:
     return max(_EVIDENTLYS_LIMIT, 3 * math.sqrt(2 / fewest))
 
 
-def _columns(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One column of categories a tier, empty for rows of other tiers; those rare in the reference are one."""
-    told = reference["category"].value_counts().index[:_CATEGORIES]
-    made = []
-    for frame in (reference, current):
-        category = frame["category"]
-        category = category.where(category.isin(told) | category.isna(), _OTHER)
-        tiers = {f"category of {tier} users": category.where(frame["tier"] == tier) for tier in TIER_NAMES}
-        plain = {one: frame[one] for one in ("event", "tier")}
-        made.append(pd.DataFrame(tiers | plain | {one: frame[one] for one in _NUMBERS}))
-    return made[0], made[1]
+def _limit_of_shares(before: pd.Series, after: pd.Series) -> float:
+    """Twice the Jensen-Shannon distance that two samples of so few rows have by chance; never below Evidently's own.
+
+    For small differences the divergence is an eighth of chi-squared's sum, whose mean is the degrees of freedom.
+    """
+    sizes = [int(one.notna().sum()) for one in (before, after)]
+    free = pd.concat([before, after]).nunique() - 1
+    return max(_EVIDENTLYS_LIMIT, 2 * math.sqrt(free / 8 * sum(1 / size for size in sizes)))
+
+
+def _columns(frame: pd.DataFrame, told: Sequence[str]) -> pd.DataFrame:
+    """One column of categories a tier, empty for rows of other tiers, and for categories that are not told apart.
+
+    As one bar these would dwarf the others; the page says their share.
+    """
+    category = frame["category"].where(frame["category"].isin(told))
+    tiers = {f"category of {tier} users": category.where(frame["tier"] == tier) for tier in TIER_NAMES}
+    plain = {one: frame[one] for one in ("event", "tier")}
+    return pd.DataFrame(tiers | plain | {one: frame[one] for one in _NUMBERS})
 
 
 def _together(parts: list[Any]) -> Any:

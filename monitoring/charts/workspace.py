@@ -1,6 +1,7 @@
 """A local Evidently workspace that keeps every window, for `evidently ui --workspace data/loop/evidently`."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -14,10 +15,11 @@ PROJECT_ID = uuid5(NAMESPACE_URL, "tierrec:evidently")
 _DRIFT = "Distance of each tier's categories from the reference's"
 
 
-def push(snapshot: Any, folder: Path) -> None:
+def push(snapshot: Any, folder: Path, keep: int | None = None) -> None:
     """Add a snapshot to the one project of the workspace in the folder; both are made when they are missing.
 
-    A snapshot of the same name takes the place of the one before; None adds nothing. Raises ArtifactError when the
+    A snapshot of the same name takes the place of the one before; None adds nothing.
+    keep: how many of the newest stay, this one among them; all where nothing is said. Raises ArtifactError when the
     workspace is damaged.
     """
     if snapshot is None:
@@ -33,6 +35,8 @@ def push(snapshot: Any, folder: Path) -> None:
         if not project.dashboard.model().panels:
             _draw(project)
         workspace.state.write_snapshot(project.id, snapshot_id(snapshot), snapshot.to_snapshot_model())
+        if keep is not None:
+            _prune(workspace, project.id, keep, snapshot_id(snapshot))
     except ValueError as error:
         raise ArtifactError(
             f"{folder}: is no Evidently workspace ({type(error).__name__}), wanted one that an earlier window wrote; "
@@ -44,6 +48,23 @@ def snapshot_id(snapshot: Any) -> UUID:
     """By which the workspace knows a snapshot."""
     model = snapshot.to_snapshot_model()
     return uuid5(PROJECT_ID, f"{model.timestamp.isoformat()} {model.name or ''}")
+
+
+def _prune(workspace: Any, project: UUID, keep: int, newest: UUID) -> None:
+    """Delete the snapshots of the oldest windows beyond so many; to know which, all must be read."""
+    others = [one for one in workspace.list_runs(project) if one != newest]
+    excess = len(others) + 1 - keep
+    if excess > 0:
+        for one in sorted(others, key=lambda run: (_moment(workspace, project, run), str(run)))[:excess]:
+            workspace.delete_run(project, one)
+
+
+def _moment(workspace: Any, project: UUID, run: UUID) -> datetime:
+    try:
+        moment: datetime = workspace.get_run(project, run).timestamp
+    except ValueError:  # half of one, which a kill left
+        return datetime.min.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _make(workspace: Any) -> Any:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from monitoring.drift.catalogue import UNSEEN, Catalogue
-from monitoring.drift.habits import Habits, count_labels
+from monitoring.drift.habits import count_labels, once_a_day
 from monitoring.drift.rows import Rows
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
@@ -19,9 +20,7 @@ class Observation:
     events, days: events and days with an event, [U]
     new_items: events on items that the catalogue does not have, [U]
     unseen: events on items of a category that nobody had met, [U]
-    favourite: events in the category that the user liked best before the reference window, [U]
-    moves, arrivals: log likelihood ratio, nats, that the user moved on from it: to any of the catalogue's names and
-        to any category at all, [U, 2]; to each of the names but the last, [U, C - 1]
+    labels, label_days: events by each of the catalogue's labels, and days with one, [U, L]
     vector: mean vector of the items, 0 without any, [U, D]; vectored: events behind it, [U]
     tier: the tier that the window's spend alone would give, -1 without an event, [U]
     new_users, new_user_events: people whom the reference does not have, and what they did
@@ -34,9 +33,8 @@ class Observation:
     days: IntArray
     new_items: IntArray
     unseen: IntArray
-    favourite: IntArray
-    moves: FloatArray
-    arrivals: FloatArray
+    labels: sparse.csr_matrix
+    label_days: sparse.csr_matrix
     vector: FloatArray
     vectored: IntArray
     tier: IntArray
@@ -46,14 +44,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class Lens:
-    """What a window is measured against.
+    """What a window is measured against, for U users.
 
     known_items: which items of the catalogue count as known, [I]; known_labels: which labels, [L]
     cuts: log of 1 + spend of a window that parts the tiers, [T - 1]
     """
 
     catalogue: Catalogue
-    habits: Habits
+    num_users: int
     known_items: BoolArray
     known_labels: BoolArray
     cuts: FloatArray
@@ -61,11 +59,8 @@ class Lens:
     def measure(self, rows: Rows, start: float, end: float) -> Observation:
         """Measure the rows of one window."""
         own = rows.where(rows.user >= 0)
-        num_users, num_labels = self.habits.counts.shape
+        num_users, num_labels = self.num_users, len(self.catalogue.labels)
         strange = rows.who[rows.user < 0]
-        labels = count_labels(own, num_users, num_labels)
-        named, every = self.catalogue.named, np.arange(num_labels)
-        moves = np.stack([self.habits.moves(labels, goals) for goals in (named, every)], axis=1)
         vector, vectored = _mean_vector(own, self.catalogue.vectors, num_users)
         return Observation(
             start,
@@ -75,9 +70,8 @@ class Lens:
             days=_active_days(own, num_users),
             new_items=np.bincount(own.user[~self._knows(own)], minlength=num_users).astype(np.int32),
             unseen=np.bincount(own.user[~self._has_met(own)], minlength=num_users).astype(np.int32),
-            favourite=self.habits.favourite_events(labels).astype(np.int32),
-            moves=moves.astype(np.float32),
-            arrivals=self.habits.arrivals(labels, named).astype(np.float32),
+            labels=count_labels(own, num_users, num_labels),
+            label_days=count_labels(once_a_day(own, num_labels), num_users, num_labels),
             vector=vector,
             vectored=vectored,
             tier=tiers_by_spend(spend(own, num_users), self.cuts),

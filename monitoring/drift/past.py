@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.catalogue import Catalogue
-from monitoring.drift.contrasts import contrasts
+from monitoring.drift.contrasts import Pair, contrasts
 from monitoring.drift.habits import Habits
-from monitoring.drift.observation import Lens, Observation, cuts_like, spend
+from monitoring.drift.observation import Lens, cuts_like, spend
 from monitoring.drift.rows import Rows, within
-from monitoring.drift.thresholds import threshold
+from monitoring.drift.thresholds import raised, threshold
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 ALL = "all"
+GROUPS = (ALL, *TIER_NAMES)
 _YEAR = 364.0  # whole weeks, so that weekdays meet weekdays
 
 
@@ -93,8 +94,13 @@ class Past:
     def lens(self, moment: float) -> Lens:
         """What the windows on both sides of the moment are measured with: what was known before the first of them."""
         start = moment - self.settings.window_days
-        habits = Habits.of(self.rows, start, self.history.num_users, len(self.catalogue.labels))
-        return Lens(self.catalogue, habits, self.first_item < start, self.first_label < start, self.cuts)
+        known = self.first_item < start, self.first_label < start
+        return Lens(self.catalogue, self.history.num_users, *known, self.cuts)
+
+    def habits(self, moment: float) -> Habits:
+        """What users did before the first of the windows on both sides of the moment."""
+        start = moment - self.settings.window_days
+        return Habits.of(self.rows, start, self.history.num_users, len(self.catalogue.labels))
 
     def moments(self) -> Iterator[float]:
         """The days that part pairs of past windows, newest first: neighbours, and the pair a year before the cut."""
@@ -112,7 +118,8 @@ class Past:
             before = lens.measure(self.rows.between(moment - width, moment), moment - width, moment)
             after = lens.measure(self.rows.between(moment, moment + width), moment, moment + width)
             if before.events.any() and after.events.any():
-                yield effects_between(before, after, standing, self.catalogue)
+                pair = Pair(before, after, standing.tier, self.catalogue, self.habits(moment))
+                yield effects_of(pair, standing)
 
     def _cuts(self) -> FloatArray:
         """From the window before the reference's, or from that one itself where the log begins with it."""
@@ -124,33 +131,28 @@ class Past:
         return cuts_like(money, self.standing(self.cut).tier, len(TIER_NAMES))
 
 
-def effects_between(
-    before: Observation, after: Observation, standing: Standing, catalogue: Catalogue
-) -> dict[str, FloatArray]:
+def effects_of(pair: Pair, standing: Standing) -> dict[str, FloatArray]:
     """Effects of each contrast in each group, by "family/tier"."""
     return {
         f"{contrast.family}/{name}": contrast.of(members).effects()
-        for contrast in contrasts(before, after, standing.tier, catalogue)
+        for contrast in contrasts(pair)
         for name, members in standing.groups.items()
     }
 
 
 def thresholds(
-    pairs: Sequence[Mapping[str, FloatArray]],
-    own: Observation,
-    standing: Standing,
-    catalogue: Catalogue,
-    quantile: float,
+    pairs: Sequence[Mapping[str, FloatArray]], own: Pair, quantile: float
 ) -> dict[str, FloatArray]:
-    """What each effect must exceed, by "family/tier", from the effects of past pairs."""
-    found = {}
-    for contrast in contrasts(own, own, standing.tier, catalogue):
-        for name in standing.groups:
+    """What each effect must exceed, by "family/tier", from the effects of past pairs; own says which there are."""
+    found, sides = {}, {}
+    for contrast in contrasts(own):
+        size = 1 if contrast.kind == "vector" else len(contrast.what)
+        for name in GROUPS:
             key = f"{contrast.family}/{name}"
-            size = 1 if contrast.kind == "vector" else len(contrast.what)
             past = [one[key] for one in pairs]
             found[key] = threshold(contrast.family, past, size, quantile, contrast.side)
-    return found
+            sides[key] = contrast.side
+    return raised(found, pairs, sides, quantile)
 
 
 def _known_since(rows: Rows, num_items: int) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.catalogue import UNKNOWN, Catalogue
+from monitoring.drift.contrasts import Pair
 from monitoring.drift.habits import Habits
 from monitoring.drift.observation import Lens, Observation
 from monitoring.drift.past import Past, Standing, thresholds
@@ -69,7 +70,7 @@ class Reference:
         Raises EmptyDataError when the window holds no event of these users.
         """
         past, width = Past.of(events, items, cut, tiering, history, settings), settings.window_days
-        lens, standing = past.lens(cut), past.standing(cut)
+        lens, standing, habits = past.lens(cut), past.standing(cut), past.habits(cut)
         rows = past.rows.between(cut - width, cut)
         observation = lens.measure(rows, cut - width, cut)
         if not observation.events.any():
@@ -78,6 +79,7 @@ class Reference:
                 f"{from_days(cut):%Y-%m-%d}; raise monitor.window_days or look for a gap in the log"
             )
         pairs = list(past.effects())
+        own = Pair(observation, observation, standing.tier, past.catalogue, habits)
         unknown = pd.Series(rows.label == UNKNOWN).groupby(np.floor(rows.day)).mean()
         return cls(
             cut=cut,
@@ -85,12 +87,12 @@ class Reference:
             users=history.users,
             established=standing.established,
             tier=standing.tier,
-            habits=lens.habits,
+            habits=habits,
             known_items=lens.known_items,
             known_labels=lens.known_labels,
             tier_cuts=lens.cuts,
             observation=observation,
-            thresholds=thresholds(pairs, observation, standing, past.catalogue, settings.quantile),
+            thresholds=thresholds(pairs, own, settings.quantile),
             num_past=len(pairs),
             unknown_share=float((rows.label == UNKNOWN).mean()),
             unknown_spread=float(unknown.std(ddof=0)),
@@ -103,10 +105,14 @@ class Reference:
         """Who is judged, in which tier."""
         return Standing(self.tier, self.established)
 
+    def beside(self, current: Observation) -> Pair:
+        """A window of its users, to be held against its own."""
+        return Pair(self.observation, current, self.tier, self.catalogue, self.habits)
+
     @property
     def lens(self) -> Lens:
         """What a window after the cut is measured with."""
-        return Lens(self.catalogue, self.habits, self.known_items, self.known_labels, self.tier_cuts)
+        return Lens(self.catalogue, len(self.users), self.known_items, self.known_labels, self.tier_cuts)
 
 
 def observe(reference: Reference, events: pd.DataFrame, items: pd.DataFrame, end: float) -> Observation:

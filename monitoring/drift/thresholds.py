@@ -33,15 +33,41 @@ def threshold(family: str, past: Sequence[FloatArray], size: int, quantile: floa
     simply the quantile of its past. Effects against `side` count as none.
     """
     floor, default = BOUNDS[family]
-    known = [
-        np.abs(one) if not side else np.maximum(one * side, 0.0) for one in past if np.isfinite(one).all()
-    ]
+    known = [counted(one, side) for one in past if np.isfinite(one).all()]
     if len(known) < MIN_PAIRS:
         return np.full(size, default)
     effects = np.stack(known)
     usual = usual_size(effects)
     limit = np.quantile((effects / usual).max(axis=1), quantile)
     found: FloatArray = np.maximum(limit * usual, floor)
+    return found
+
+
+def raised(
+    limits: Mapping[str, FloatArray],
+    pairs: Sequence[Mapping[str, FloatArray]],
+    sides: Mapping[str, int],
+    quantile: float,
+) -> dict[str, FloatArray]:
+    """The limits of all families, raised by one factor so that at most 1 - quantile of past pairs go beyond any.
+
+    With forty limits, each beyond a quantile of its own, nearly every pair of calm windows goes beyond one of them.
+    """
+    if len(pairs) < MIN_PAIRS:
+        return dict(limits)
+    worst = [
+        max(
+            float(np.nan_to_num(counted(one[key], sides[key]) / limit).max()) for key, limit in limits.items()
+        )
+        for one in pairs
+    ]
+    factor = max(1.0, float(np.quantile(worst, quantile)))
+    return {key: limit * factor for key, limit in limits.items()}
+
+
+def counted(effects: FloatArray, side: int) -> FloatArray:
+    """Size of effects on the side that counts; 0 counts both."""
+    found: FloatArray = np.maximum(effects * side, 0.0) if side else np.abs(effects)
     return found
 
 

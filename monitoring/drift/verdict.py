@@ -152,7 +152,7 @@ def judge(
     """
     own = reference.observation
     tests = [
-        *_tests(list(contrasts(own, current, reference.tier, reference.catalogue)), reference),
+        *_tests(list(contrasts(reference.beside(current))), reference),
         *_online_tests(online),
     ]
     return Verdict(
@@ -179,9 +179,8 @@ class _Test:
 
 
 def _tests(made: Sequence[Contrast], reference: Reference) -> Iterator[_Test]:
-    reaches_back = bool((reference.habits.favourite >= 0).any())
     for contrast in made:
-        if contrast.family in _NEED_PAST and not reaches_back:
+        if contrast.family in _NEED_PAST and not reference.habits.exist:
             continue
         for name, members in reference.standing.groups.items():
             part = contrast.of(members)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 
 from monitoring.drift.contrasts import Contrast, cohens_h, whitening
-from monitoring.drift.thresholds import BOUNDS, threshold, usual_size
+from monitoring.drift.thresholds import BOUNDS, counted, raised, threshold, usual_size
 
 RNG = np.random.default_rng(1)
 
@@ -96,3 +96,20 @@ def test_a_log_without_a_past_has_the_default_and_a_quiet_one_the_least(family: 
     least, default = BOUNDS[family]
     assert threshold(family, [np.zeros(3)] * 2, 3, 0.95, side=0).tolist() == [default] * 3
     assert threshold(family, [np.zeros(3)] * 20, 3, 0.95, side=0).tolist() == [least] * 3
+
+
+def test_all_limits_together_are_passed_by_no_more_of_the_past_than_wanted() -> None:
+    pairs = [{f"family {number}": RNG.normal(0, 1.0 + number, 3) for number in range(40)} for _ in range(200)]
+    sides = {key: (0, 1, -1)[number % 3] for number, key in enumerate(pairs[0])}
+    alone = {
+        key: threshold("volume", [one[key] for one in pairs], 3, 0.95, side) for key, side in sides.items()
+    }
+
+    def passed(limits: dict[str, np.ndarray]) -> float:
+        beyond = [any((counted(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs]
+        return float(np.mean(beyond))
+
+    together = raised(alone, pairs, sides, 0.95)
+    assert passed(alone) > 0.5
+    assert passed(together) == pytest.approx(0.05)
+    assert all(np.ptp(together[key] / alone[key]) < 1e-12 for key in alone)

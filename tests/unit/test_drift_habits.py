@@ -1,85 +1,58 @@
-"""The evidence that a user moved on is what a plain loop over the likelihoods says."""
+"""Habits are what a plain loop over rows counts."""
 
 import numpy as np
-import pytest
 from scipy import sparse
 
-from monitoring.drift.habits import (
-    _MOVED_SHARE,
-    _MOVED_USERS,
-    _PRIOR_EVENTS,
-    _TEMPER_ANYWHERE,
-    _TEMPER_ONE,
-    Habits,
-)
-from tierrec_core.contracts import FloatArray, IntArray
+from monitoring.drift.habits import Habits, count_labels, events_at, once_a_day
+from monitoring.drift.rows import Rows
 
-PAST = np.array([[9, 1, 0, 0], [0, 0, 0, 0], [2, 6, 2, 0], [0, 0, 1, 7]], np.float32)
-NOW = np.array([[2, 1, 3, 0], [1, 0, 0, 2], [1, 6, 0, 0], [4, 0, 0, 0]], np.float32)
-LABELS = np.array([0, 1, 3])
+USERS, LABELS = 5, 4
+RNG = np.random.default_rng(4)
 
 
-def habits() -> Habits:
-    share = PAST.sum(axis=0) + 1.0
-    favourite = np.where(PAST.any(axis=1), PAST.argmax(axis=1), -1)
-    return Habits(sparse.csr_matrix(PAST), favourite, share / share.sum())
+def rows(size: int = 400) -> Rows:
+    """Random rows; some of strangers, some without a category."""
+    user, label = RNG.integers(-1, USERS, size), RNG.integers(-2, LABELS, size)
+    day = np.sort(RNG.uniform(100.0, 130.0, size))
+    return Rows(user, user, label, label, day, np.ones(size))
 
 
-def log_ratios(user: int, temper: float, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Log likelihood ratio of a move of half of the favourite to each label, and how rare each label is."""
-    known = habits()
-    expected = PAST[user] + _PRIOR_EVENTS * known.share
-    chance = expected / expected.sum()
-    favourite = known.favourite[user]
-    ratio = []
-    for label in labels:
-        moved = chance.copy()
-        moved[favourite] -= _MOVED_SHARE * chance[favourite]
-        moved[label] += _MOVED_SHARE * chance[favourite]
-        with np.errstate(divide="ignore"):
-            ratio.append(temper * float((NOW[user] * np.log(moved / chance)).sum()))
-    return np.array(ratio), 1.0 / expected[labels]
+def test_a_day_counts_once_however_much_was_done() -> None:
+    made = rows()
+    found = count_labels(once_a_day(made, LABELS), USERS, LABELS).toarray()
+    wanted = np.zeros((USERS, LABELS))
+    met = {
+        (user, label, int(day))
+        for user, label, day in zip(made.user, made.label, made.day, strict=True)
+        if user >= 0 and label >= 0
+    }
+    for user, label, _ in met:
+        wanted[user, label] += 1
+    np.testing.assert_array_equal(found, wanted)
 
 
-def test_arrivals_are_the_likelihood_ratio_of_one_goal() -> None:
-    found = habits().arrivals(sparse.csr_matrix(NOW), LABELS)
-    for user in (0, 2, 3):
-        ratio, _ = log_ratios(user, _TEMPER_ONE, LABELS)
-        wanted = np.log1p(_MOVED_USERS * (np.exp(ratio) - 1.0))
-        wanted[habits().favourite[user] == LABELS] = 0.0
-        np.testing.assert_allclose(found[user], wanted, rtol=1e-6)
+def test_what_lies_ninety_days_back_counts_half() -> None:
+    made = rows()
+    habits = Habits.of(made, 131.0, USERS, LABELS)
+    later = Habits.of(made, 131.0 + 90.0, USERS, LABELS)
+    np.testing.assert_allclose(later.events.toarray(), habits.events.toarray() / 2, rtol=1e-5)
+    np.testing.assert_allclose(later.days.toarray(), habits.days.toarray() / 2, rtol=1e-5)
 
 
-def test_moves_average_over_goals_the_rarer_the_more() -> None:
-    found = habits().moves(sparse.csr_matrix(NOW), LABELS)
-    for user in (0, 2, 3):
-        ratio, rarity = log_ratios(user, _TEMPER_ANYWHERE, LABELS)
-        loss = _TEMPER_ANYWHERE * NOW[user, habits().favourite[user]] * np.log(1 - _MOVED_SHARE)
-        # a user who stays is what the favourite itself stands for among the goals
-        ratio[habits().favourite[user] == LABELS] = loss
-        mean = (rarity / rarity.sum()) @ np.exp(ratio)
-        assert found[user] == pytest.approx(np.log1p(_MOVED_USERS * (mean - 1.0)))
+def test_nothing_from_the_windows_is_a_habit() -> None:
+    made = rows()
+    assert not Habits.of(made, 100.0, USERS, LABELS).exist
+    early = made.where(made.day < 110.0)
+    found, wanted = Habits.of(made, 110.0, USERS, LABELS), Habits.of(early, 110.0, USERS, LABELS)
+    assert (found.events != wanted.events).nnz == 0
 
 
-def test_a_user_without_habits_says_nothing() -> None:
-    window = sparse.csr_matrix(NOW)
-    assert habits().moves(window, LABELS)[1] == 0.0
-    assert not habits().arrivals(window, LABELS)[1].any()
-    assert habits().favourite_events(window).tolist() == [2.0, 0.0, 6.0, 0.0]
-
-
-def test_a_user_who_left_for_a_strange_category_stands_out() -> None:
-    rng = np.random.default_rng(2)
-    chance = rng.dirichlet(np.full(20, 0.3), 200)
-    past = sparse.csr_matrix(np.stack([rng.multinomial(200, row) for row in chance]).astype(np.float32))
-    known = Habits(past, past.toarray().argmax(axis=1), np.full(20, 0.05))
-    movers = np.arange(200) < 50
-    goal = chance.argmin(axis=1)
-    after = chance.copy()
-    top = chance.argmax(axis=1)
-    half = chance[np.arange(200), top] / 2
-    after[movers, top[movers]] -= half[movers]
-    after[movers, goal[movers]] += half[movers]
-    window = np.stack([rng.multinomial(40, row) for row in after]).astype(np.float32)
-    evidence = known.moves(sparse.csr_matrix(window), np.arange(20))
-    assert np.median(evidence[movers]) > np.quantile(evidence[~movers], 0.9)
+def test_the_favourite_is_that_of_habits_and_both_windows() -> None:
+    past = np.array([[5, 1, 0, 0], [0, 0, 0, 0], [2, 3, 0, 0]], np.float32)
+    before = np.array([[0, 2, 0, 0], [0, 4, 0, 0], [0, 0, 1, 0]], np.float32)
+    after = np.array([[0, 3, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]], np.float32)
+    habits = Habits(sparse.csr_matrix(past), sparse.csr_matrix(past))
+    windows = sparse.csr_matrix(before), sparse.csr_matrix(after)
+    assert habits.favourites(*windows).tolist() == [1, -1, 1]
+    assert habits.favourites(*windows[::-1]).tolist() == [1, -1, 1]
+    assert events_at(windows[0], np.array([1, -1, 2])).tolist() == [2.0, 0.0, 1.0]
