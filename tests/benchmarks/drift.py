@@ -1,11 +1,10 @@
 """python -m tests.benchmarks.drift: false alarms, power, delay, faults and cost of our verdict and of its rivals.
 
 On windows of the real year and of made shops of which it is known what changed; printed and merged into drift.json
-and drift.md beside this file. About fifteen minutes on two quiet cores; --quick is a trial run that keeps nothing.
+and drift.md beside this file. About half an hour on two quiet cores; --quick is a trial run that keeps nothing.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -25,6 +24,7 @@ from monitoring.simulation.policies import POLICIES
 from monitoring.simulation.replay import Clock, Course, Replay, lost
 from monitoring.simulation.trials import Trial, Windows
 from monitoring.simulation.world import World, complete_journey, synthetic
+from tests.benchmarks.drift_figures import keep, known
 from tests.benchmarks.drift_page import page
 from tests.benchmarks.serving.report import revision
 from tierrec_core.settings import Monitor
@@ -36,7 +36,7 @@ CUTS = (140, 168, 196, 224, 252, 280, 308)  # days of the real year, each with p
 REAL_CUTS = tuple(range(140, 337, 14))
 CHANGE_DAY = 196.0
 RIVALS = tuple(name for name in POLICIES if name != "ours")
-KEPT = ("end_to_end_", "gate_")  # figures that other commands or --gate bring
+KEPT = ("end_to_end_", "gate_")  # figures that other commands bring
 _STEP = 14.0
 
 
@@ -179,31 +179,18 @@ def _progress(done: int, total: int, name: str, result: Any, seconds: float) -> 
     print(f"{done}/{total} {seconds:.0f} s: {name}{alarm}", flush=True)
 
 
-def gate_trials() -> dict[str, Any]:
-    """How often the gate rejects worse challengers and keeps equal ones; its tables are printed by its own command."""
-    from tests.benchmarks.gate_trials import gate_trials as run
-
-    return {
-        name: value for name, value in run(SEED, HERE.parent.parent).items() if isinstance(value, float | int)
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few of everything; nothing is kept")
-    parser.add_argument(
-        "--gate", action="store_true", help="the gate's trials, too: they refit the demo's blends"
-    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args(arguments)
     plan, begun = QUICK if asked.quick else Plan(), time.monotonic()
     made, figures = measure(plan, asked.workers)
     figures |= tally.detection(made)
     figures |= tally.named(made, faults.BROKEN_FEEDS, faults.BOT_WAVES)
-    figures |= gate_trials() if asked.gate else {}
     figures |= {
         "command": "python -m tests.benchmarks.drift" + (" --quick" if asked.quick else ""),
         "git_revision": revision(HERE.parent.parent),
@@ -211,13 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "workers": asked.workers,
         "wall_seconds": round(time.monotonic() - begun),
     }
-    results = HERE / "drift.json"
-    known = json.loads(results.read_text()) if results.exists() else {}
-    figures = {key: value for key, value in known.items() if key.startswith(KEPT)} | figures
+    figures = {key: value for key, value in known().items() if key.startswith(KEPT)} | figures
     text = page(figures, made)
     print(text)
     if not asked.quick:
-        results.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
+        keep(figures)
         (HERE / "drift.md").write_text(text)
     return 0
 
