@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser postgres run test test-unit test-slow bench-serving bench-drift bench-gpu stack check format serve clean
+.PHONY: help setup browser postgres run test test-unit test-slow bench bench-serving bench-drift bench-gpu stack check format serve clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,12 +50,16 @@ test-unit: $(STAMP)  ## the tests that take seconds
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+bench: $(STAMP)  ## models on public data sets beside their peers: tests/benchmarks/results.md; ONLY=gowalla for one
+	$(BIN)/python -m tests.benchmarks.models $(if $(ONLY),--only $(ONLY))
+
 bench-serving: $(STAMP) postgres  ## measure the service beside a bare one: tests/benchmarks/serving.json
 	$(BIN)/python -m tests.benchmarks.serving
 
 bench-drift: $(STAMP)  ## false alarms, power and cost of the drift verdict: tests/benchmarks/drift.json
-	$(BIN)/python -m tests.benchmarks.drift
+	$(BIN)/python -m tests.benchmarks.gate_trials
 	$(BIN)/python -m tests.benchmarks.end_to_end
+	$(BIN)/python -m tests.benchmarks.drift
 
 bench-gpu: $(STAMP)  ## samples a second of the deep models on whatever device there is
 	$(BIN)/python -m tests.benchmarks.gpu

@@ -89,6 +89,8 @@ def submit_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progr
     for future in futures.values():
         if future.state.is_failed() or future.state.is_crashed():
             future.result()
+    for sender in senders.values():
+        sender.tidy()
     _publish(Layout(runner.root))
 
 

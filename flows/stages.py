@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -121,6 +122,10 @@ def _open(root: Path) -> Iterator[Repo]:
     except DvcException as error:
         hint = "; every block of models wants its `kind`" if "item.kind" in str(error) else ""
         raise SettingsError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}{hint}") from error
+    except (sqlite3.Error, OSError) as error:
+        raise StageError(
+            f"{root}: DVC could not write or read what it keeps: {error}; look for room on the disk, then run again"
+        ) from error
 
 
 class Runner:

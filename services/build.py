@@ -4,11 +4,15 @@ It runs in a process of its own, in a folder that holds nothing but what the Ben
 home once a process, and a file that was forgotten shows here and not in production.
 """
 
+import contextlib
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import bentoml
+import psutil
 from bentoml.exceptions import NotFound
 
 from services.release import BUNDLE, Release, fingerprint
@@ -33,14 +37,37 @@ class Recipe(Params):
 
 def main(path: Path) -> None:
     """Build what is not there yet, and drop what is too old."""
-    recipe = Recipe.model_validate_json(path.read_text())
-    _add_model(recipe)
+    recipe, home = Recipe.model_validate_json(path.read_text()), Path(os.environ["BENTOML_HOME"])
+    _drop_half_made(home)
+    _add_model(recipe, home)
     if not _has_bento(recipe.release.bento):
-        _add_bento(recipe)
+        with _half_made(home, "bentos", recipe.release.bento):
+            _add_bento(recipe)
     _prune(recipe)
 
 
-def _add_model(recipe: Recipe) -> None:
+@contextlib.contextmanager
+def _half_made(home: Path, store: str, tag: str) -> Iterator[None]:
+    """While inside, a note says that it is not whole: BentoML fills the folder in place, and a kill leaves half."""
+    name, _, version = tag.partition(":")
+    note = home / "half_made" / str(os.getpid()) / store / name / version
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    yield
+    shutil.rmtree(home / "half_made" / str(os.getpid()))
+
+
+def _drop_half_made(home: Path) -> None:
+    """Remove what builds that were killed have left; BentoML would take it for whole, or refuse the store for it."""
+    for notes in (home / "half_made").glob("*"):
+        if psutil.pid_exists(int(notes.name)):
+            continue
+        for note in notes.glob("*/*/*"):
+            shutil.rmtree(home / note.relative_to(notes), ignore_errors=True)
+        shutil.rmtree(notes)
+
+
+def _add_model(recipe: Recipe, home: Path) -> None:
     """A tag that is there already is kept, unless its files are damaged."""
     tag = recipe.release.model
     try:
@@ -50,7 +77,8 @@ def _add_model(recipe: Recipe) -> None:
         bentoml.models.delete(tag)
     except NotFound:
         pass
-    with bentoml.models.create(tag, labels=recipe.release.labels) as model:
+    labels = recipe.release.labels
+    with _half_made(home, "models", tag), bentoml.models.create(tag, labels=labels) as model:
         shutil.copytree(recipe.bundle, model.path_of(BUNDLE))
 
 

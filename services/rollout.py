@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
+from services.experiments import Experiments
 from services.releases import Deployed, Pointer
 from services.store import Store
 from tierrec_core.contracts import BoolArray, IntArray
@@ -20,6 +21,7 @@ MISMATCH = 0.001  # a p-value below it: users did not come in the planned shares
 SETTLING = timedelta(
     seconds=60
 )  # until every worker has loaded the challenger, the champion answers its users too
+NO_EXPERIMENTS = Experiments({})
 
 Act = Literal["promote", "rollback", "wait"]
 
@@ -103,17 +105,22 @@ def observe(
     *,
     settling: timedelta = SETTLING,
     shop: str = "default",
+    experiments: Experiments = NO_EXPERIMENTS,
 ) -> tuple[Arm, Arm, float]:
     """Champion, challenger, and the hours since champion, challenger and share have been what they are.
 
-    What users were shown while workers still loaded the challenger does not count. Where both sides have the same
+    What users were shown while workers still loaded the challenger does not count, nor do users of an experiment that
+    says itself which model answers: these did not come in the pointer's shares. Where both sides have the same
     model, so that answers do not tell them apart, users are told apart by the pointer's route in the shop.
+    experiments: of the shop as experiments.yaml has them now; what it names no more may have picked a model
     Raises SettingsError when there is no challenger, StoreError when the store does not answer.
     """
     if pointer.challenger is None:
         raise SettingsError("rollout: the pointer names no challenger; run `tierrec deploy TAG` first")
     since = deployed_at(pointer)
-    rows = store.outcomes_by_version(since + settling, settings.goal, settings.horizon_hours)
+    began = since + settling
+    rows = store.outcomes_by_version(began, settings.goal, settings.horizon_hours)
+    rows = rows[~rows["user_id"].isin(_sent_elsewhere(store.experiments_by_user(began), experiments))]
     champion, challenger = _version(pointer.champion), _version(pointer.challenger)
     side = rows["model_version"].map({champion: "champion", challenger: "challenger"})
     if champion == challenger:
@@ -177,6 +184,14 @@ def _arrays(champion: Arm, challenger: Arm) -> tuple[IntArray, IntArray]:
 def _arm(rows: pd.DataFrame) -> Arm:
     """Outcomes of one side's users, summed."""
     return Arm(len(rows), int((rows["conversions"] > 0).sum()), int(rows["impressions"].sum()))
+
+
+def _sent_elsewhere(taken_part: pd.DataFrame, experiments: Experiments) -> pd.Series:
+    """Users whose model an experiment may have picked."""
+    picks = taken_part["experiment"].map(
+        {one: experiments.may_pick_a_release(one) for one in taken_part["experiment"].unique()}
+    )
+    return taken_part.loc[picks.astype(bool), "user_id"]
 
 
 def _version(deployed: Deployed) -> str:

@@ -17,10 +17,12 @@ from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tierrec_core.errors import SettingsError, TierRecError
+from tierrec_core.settings import Settings
 
 _KEY = "approval"  # by which runs that wait for this are told from runs that are paused for another reason
 _POLL_SECONDS = 2
 _SHOWN = 200
+_HOURS = 24.0  # for an answer, where a rollout itself takes none
 
 
 class Approval(RunInput):
@@ -45,13 +47,24 @@ class Waiting:
     until: datetime | None
 
 
+def hours_to_answer(settings: Settings) -> float:
+    """How long a person's word is waited for."""
+    return settings.rollout.max_hours or _HOURS
+
+
+def nobody_answered(hours: float) -> str:
+    """Why a challenger is vetoed that nobody said a word of."""
+    return f"nobody answered within {hours:g} h"
+
+
 def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
     """Called by a flow: wait until a person approves or vetoes; nobody within the time is a veto.
 
     A run of a deployment is suspended: its process ends here, nothing is held meanwhile, and when the answer is there
     the flow begins again from its first line and gets the answer from this call at once. Such a run fails when nobody
-    answers. Any other run waits in its process. Prefect ends the flow by raising its `Pause`, a BaseException that
-    must be let through. Raises SettingsError where no server runs that a person could reach.
+    answers; flows.loop.unanswered then brings its retrain to an end. Any other run waits in its process. Prefect ends
+    the flow by raising its `Pause`, a BaseException that must be let through. Raises SettingsError where no server
+    runs that a person could reach.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or not PREFECT_API_URL.value():
@@ -69,7 +82,7 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
     try:
         return pause_flow_run(wait_for_input=question, timeout=seconds, poll_interval=_POLL_SECONDS, key=_KEY)
     except FlowPauseTimeout:
-        return Approval(approved=False, reason=f"nobody answered within {timeout_hours:g} h")
+        return Approval(approved=False, reason=nobody_answered(timeout_hours))
 
 
 @contextlib.contextmanager

@@ -18,6 +18,10 @@ from tierrec_core.settings import Params, parse
 _POLL_SECONDS = 0.5
 
 
+class BusyError(TierRecError):
+    """Somebody else changes the project."""
+
+
 class Holder(Params):
     """Who changes the project: what it is, its process, and since when (UTC)."""
 
@@ -31,9 +35,12 @@ class Holder(Params):
 
 
 @contextlib.contextmanager
-def project_lock(root: Path, who: str, say: Callable[[str], None] = print) -> Iterator[None]:
+def project_lock(
+    root: Path, who: str, say: Callable[[str], None] = print, *, patient: bool = True
+) -> Iterator[None]:
     """Inside, nobody else changes the project; waits for whoever does, and says so once for each of them.
 
+    Who is not patient does not wait: raises BusyError, which names the holder.
     The lock is the system's, so it is gone with its holder, however that ends. Not to be taken twice in one process.
     """
     lock = FileLock(_path(root, "lock"), is_singleton=False, thread_local=False, fallback_to_soft=False)
@@ -45,6 +52,10 @@ def project_lock(root: Path, who: str, say: Callable[[str], None] = print) -> It
             break
         except Timeout:
             before = str(holder(root) or "another process")
+            if not patient:
+                raise BusyError(
+                    f"{who}: the project is changed by {before}; try again when it is done"
+                ) from None
             if before != told:
                 say(f"{who}: waits for {before}")
                 told = before

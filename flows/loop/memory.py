@@ -21,6 +21,7 @@ class Retrain(Params):
     """How one retrain went. key: of the decision that asked for it, or of the request of a person.
 
     champion, challenger: tags of Bentos; gate: path of the gate's report below the project
+    asked: since when a person's word is waited for; empty where nobody was asked
     """
 
     key: str
@@ -28,6 +29,7 @@ class Retrain(Params):
     state: State = "training"
     attempts: int = 0
     began: str = ""
+    asked: str = ""
     ended: str = ""
     champion: str = ""
     challenger: str = ""
@@ -49,8 +51,8 @@ class Memory:
     @property
     def decisions(self) -> list[dict[str, Any]]:
         """All decisions as they were written, oldest first."""
-        paths = sorted((self.layout.loop / "decisions").glob("*.json"))
-        return [artifacts.read_json(path) for path in paths]
+        found = [artifacts.read_json(path) for path in (self.layout.loop / "decisions").glob("*.json")]
+        return sorted(found, key=lambda one: (one["window_end"], one["at"], one["key"]))
 
     def past(self) -> list[Decision]:
         """All decisions, oldest first, as the next one wants them."""

@@ -19,7 +19,7 @@ from flows.loop.online import online
 from flows.loop.pages import write_charts, write_history
 from monitoring.drift import Decision, Feed, Reference, Verdict, decide, judge, newest_complete_end, observe
 from tierrec_core import artifacts
-from tierrec_core.errors import ArtifactError
+from tierrec_core.errors import ArtifactError, EmptyDataError
 from tierrec_core.interactions import from_days
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, read_settings
@@ -54,7 +54,8 @@ def monitor() -> str:
 def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -> Look | None:
     """Look at the newest complete window, decide and write that down; None when that window was decided on before.
 
-    Raises ArtifactError without a champion, and what reading the log raises.
+    Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and what reading the log
+    raises.
     """
     champion = Champion.require(layout)
     reference = read_reference(champion)
@@ -63,6 +64,11 @@ def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -
     if any(one.window_end == end and one.model == champion.model for one in past):
         print(f"the window that ends {from_days(end):%Y-%m-%d} was judged before")
         return None
+    if end <= reference.cut:
+        raise EmptyDataError(
+            f"monitor: the newest complete window ends {from_days(end):%Y-%m-%d}, and {champion.bento} has learned up "
+            f"to {from_days(reference.cut):%Y-%m-%d}; wanted a later one: check the source and the machine's clock"
+        )
     feed = Feed.measure(log.events, log.items, reference, end, settings.monitor, now)
     current = observe(reference, clean(log.events, settings), log.items, end)
     shown = online(layout, champion, settings, now)

@@ -1,4 +1,4 @@
-"""What the champion's lists were worth lately: users' conversions in the newest window and in the one before it."""
+"""What the champion's lists were worth lately: users' conversions in two windows, and the lists of one for a page."""
 
 from datetime import datetime, timedelta
 
@@ -6,9 +6,13 @@ import pandas as pd
 
 from flows.loop.champion import Champion
 from flows.loop.feeding import opened_store
+from monitoring.charts.ranked import CUTOFF, Ranked
 from monitoring.drift import Online
+from tierrec_core.interactions import from_days
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
+
+SURFACE = "products"  # whose lists foretell what users do; the others answer what they ask for
 
 
 def online(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> Online | None:
@@ -28,6 +32,43 @@ def online(layout: Layout, champion: Champion, settings: Settings, now: datetime
         return None
     columns = ("impressions_before", "conversions_before", "impressions_after", "conversions_after")
     return Online((f"{champion.bento} champion",), *(both[name].to_numpy()[None] for name in columns))
+
+
+def served(
+    layout: Layout, champion: Champion, settings: Settings, events: pd.DataFrame, start: float, end: float
+) -> Ranked | None:
+    """Each user's first list of the champion from day start to before day end, and what they took of the goal after it.
+
+    events: EVENTS until now; what counts lies within rollout.horizon_hours after the list. At most monitor.report_rows
+    places of lists. None where no feedback was ever kept. Raises StoreError when the store does not answer.
+    """
+    window = (from_days(start).to_pydatetime(), from_days(end).to_pydatetime())
+    num_users = max(settings.monitor.report_rows // CUTOFF, 1)
+    with opened_store(layout) as store:
+        if store is None:
+            return None
+        shown = store.first_lists(champion.model.partition(":")[2], SURFACE, *window, num_users)
+    return Ranked(_places(shown), _taken(shown, events, settings))
+
+
+def _places(shown: pd.DataFrame) -> pd.DataFrame:
+    """user_id, item_id, rank from 1, as far as lists are judged."""
+    rows = [
+        (user, item, rank)
+        for user, items in zip(shown["user_id"], shown["items"], strict=True)
+        for rank, item in enumerate(items[:CUTOFF], start=1)
+    ]
+    return pd.DataFrame(rows, columns=["user_id", "item_id", "rank"]).astype({"rank": "int64"})
+
+
+def _taken(shown: pd.DataFrame, events: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """user_id, item_id: what users did after their list and within the horizon."""
+    done = events.loc[events["event"] == settings.rollout.goal, ["user_id", "item_id", "timestamp"]]
+    done = done.astype({"user_id": object, "item_id": object})
+    both = done.merge(shown[["user_id", "at"]], on="user_id")
+    later = pd.to_datetime(both["timestamp"], utc=True) - pd.to_datetime(both["at"], utc=True)
+    horizon = pd.Timedelta(hours=settings.rollout.horizon_hours)
+    return both.loc[(later >= pd.Timedelta(0)) & (later <= horizon), ["user_id", "item_id"]]
 
 
 def _of(frame: pd.DataFrame, version: str) -> pd.DataFrame:

@@ -1,16 +1,21 @@
 """The pages that a person opens: charts of a window, and the history of the loop."""
 
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flows.loop.champion import pointer_path
+from flows.loop.champion import Champion, pointer_path
 from flows.loop.memory import Memory
+from flows.loop.online import served
 from flows.releases import releases
 from monitoring.charts.evidently_page import frames, write
 from monitoring.charts.history import render
+from monitoring.charts.ranked import Ranked
 from monitoring.charts.workspace import push
 from monitoring.drift import Reference, Verdict
+from monitoring.drift.rows import interested, within
 from services.releases import Pointer
 from tierrec_core import artifacts
 from tierrec_core.interactions import from_days
@@ -19,7 +24,8 @@ from tierrec_core.settings import Settings
 from tierrec_core.sources import Log
 from tierrec_core.tiers import TIER_NAMES
 
-INDEX = "index.html"
+INDEX, WINDOWS = "index.html", "windows"
+KEPT = 60  # pages of windows, of 4 MB each; as many windows are points in the history's charts
 
 
 def write_charts(
@@ -27,6 +33,7 @@ def write_charts(
 ) -> Path:
     """Evidently's page of a window beside the reference's, sampled, and the same in the local workspace; its path.
 
+    The newest KEPT pages stay; what was decided stays in any case. Raises StoreError when the store does not answer.
     key: of the decision, since two champions may be held against one window
     """
     day = f"{from_days(verdict.end):%Y-%m-%d}"
@@ -39,9 +46,17 @@ def write_charts(
         for start, end in ((own.start, own.end), (verdict.start, verdict.end))
     )
     page, snapshot = write(
-        before, after, layout.loop / "windows" / f"{day}-{key}", verdict.end, name=f"{day} {key}"
+        before,
+        after,
+        layout.loop / WINDOWS / f"{day}-{key}",
+        verdict.end,
+        name=f"{day} {key}",
+        ranked=_ranked(layout, settings, log, reference, verdict),
+        rows=settings.monitor.report_rows,
+        seed=settings.seed,
     )
-    push(snapshot, layout.loop / "evidently")
+    push(snapshot, layout.loop / "evidently", KEPT)
+    _prune(layout.loop / WINDOWS, page.parent)
     return page
 
 
@@ -54,8 +69,35 @@ def write_history(memory: Memory) -> Path:
     ]
     made = [one.model_dump(mode="json") for one in releases(layout)]
     retrains = [one.model_dump() for one in memory.retrains()]
-    render(memory.decisions, gates, made, page, retrains=retrains, serving=_serving(layout))
+    decisions = [_without_lost_page(one, layout) for one in memory.decisions]
+    render(decisions, gates, made, page, retrains=retrains, serving=_serving(layout))
     return page
+
+
+def _ranked(
+    layout: Layout, settings: Settings, log: Log, reference: Reference, verdict: Verdict
+) -> Ranked | None:
+    """What the champion showed in the window; items count as known that were met in the reference's."""
+    champion = Champion.find(layout)
+    if champion is None:
+        return None
+    lists = served(layout, champion, settings, log.events, verdict.start, verdict.end)
+    if lists is None:
+        return None
+    known = within(log.events, reference.observation.start, reference.observation.end)
+    return replace(lists, known=known[interested(known)], items=log.items)
+
+
+def _prune(folder: Path, fresh: Path) -> None:
+    """Throw away the pages of the oldest windows beyond KEPT; a folder's name begins with its window's last day."""
+    others = sorted(one for one in folder.iterdir() if one.is_dir() and one != fresh)
+    for one in others[: max(len(others) + 1 - KEPT, 0)]:
+        shutil.rmtree(one, ignore_errors=True)
+
+
+def _without_lost_page(decision: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    page = decision.get("page")
+    return decision | {"page": None} if page and not (layout.loop / page).exists() else decision
 
 
 def _serving(layout: Layout) -> Mapping[str, Any] | None:

@@ -4,11 +4,13 @@ Each step is written down under the key of the decision that asked for it: whoev
 that was killed goes on where it was.
 """
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -16,34 +18,36 @@ from prefect.runtime import flow_run
 from rich.console import Console
 
 from flows.loop import hold, tree
-from flows.loop.approval import wait_for_approval
+from flows.loop.approval import Approval, hours_to_answer, wait_for_approval
 from flows.loop.champion import Champion, pointer_path
 from flows.loop.claims import claim
 from flows.loop.feeding import export, newest
 from flows.loop.gating import gate
 from flows.loop.lock import project_lock
-from flows.loop.memory import Memory, Retrain, now
+from flows.loop.memory import Memory, Retrain, State, now
 from flows.loop.pages import write_history
 from flows.orchestration import submit_stages
 from flows.params import set_values
 from flows.progress import Progress
-from flows.releases import note_release, write_release
+from flows.releases import Release, note_release, path_of, write_release
 from flows.stages import Graph, Runner, stale
 from monitoring.drift import newest_complete_end
 from services import releases
 from services.admission import admit
 from services.releases import Pointer
 from services.smoke_report import SmokeReport
-from tierrec_core.errors import EmptyDataError, GateError, TierRecError
+from tierrec_core.errors import EmptyDataError, GateError, StageError, TierRecError
 from tierrec_core.interactions import from_days, to_days
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
+FLOW = "retrain"
+_PUT_BACK: tuple[State, ...] = ("rejected", "vetoed", "failed")  # they left the project as it was before them
 _AFTER_THE_GATE = frozenset({"package", "report"})
 _NO_STAGE: frozenset[str] = frozenset()
 
 
-@flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[claim])
+@flow(name=FLOW, log_prints=True, validate_parameters=False, on_running=[claim])
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     """Train on the newest data and put what passes the gate on a share of users; how it ended, in words.
 
@@ -57,7 +61,9 @@ def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
         if record.state == "training":
             record = work.train(record)
     if record.state == "packaged":
-        record = work.release(record)
+        word = work.ask(record)
+        with project_lock(layout.root, f"release of {asked.key}"):
+            record = work.release(record, word)
     write_history(work.memory)
     said = f"{record.key}: {record.state}" + (f" ({record.error})" if record.error else "")
     create_markdown_artifact(key="retrain", markdown=f"# Retrain {said}\n\n{record.reason}")
@@ -67,7 +73,7 @@ def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
 
 @dataclass(frozen=True)
 class Retraining:
-    """The steps of one retrain; the caller holds the project's lock while it begins and trains."""
+    """The steps of one retrain; the caller holds the project's lock in all but `ask`, which may take days."""
 
     layout: Layout
     memory: Memory
@@ -80,6 +86,8 @@ class Retraining:
         known = self.memory.retrain(asked.key) or asked
         if known.is_over or known.state == "packaged":
             return known
+        tree.mend(self.layout)
+        self._end_killed(known)
         return self.memory.note(
             known, state="training", attempts=known.attempts + 1, began=known.began or now(), error=""
         )
@@ -87,7 +95,7 @@ class Retraining:
     def train(self, record: Retrain) -> Retrain:
         """Newest data, stages, gate and Bento; a challenger that is refused leaves the project as it was before.
 
-        Raises what a stage raises, after it was written down.
+        Raises what a stage raises, after it was written down, and ArtifactError when the disk is too full to begin.
         """
         before = self._before(record)
         tree.keep(self.layout, before)
@@ -101,9 +109,8 @@ class Retraining:
                 tree.restore(self.layout, before)
                 return self._end(record, state="rejected", gate=report.path, error=report.complaint)
             self._bring_up_to_date(_NO_STAGE)
-        except TierRecError as error:
-            tree.restore(self.layout, before)
-            self.memory.note(record, state="failed", error=str(error))
+        except Exception as error:
+            self._fail(record, error)
             raise
         tag, old = SmokeReport.read(self.layout.bento).tag, "" if champion is None else champion.bento
         if tag == old:
@@ -111,33 +118,74 @@ class Retraining:
         path = "" if report is None else report.path
         return self.memory.note(record, state="packaged", champion=old, challenger=tag, gate=path)
 
-    def release(self, record: Retrain) -> Retrain:
-        """Ask a person where that is wanted, then let the challenger answer its share of the users."""
+    def ask(self, record: Retrain) -> Approval:
+        """A person's word on the challenger where that is wanted, else yes."""
         settings = read_settings(self.layout.params)
-        pointer = pointer_path(self.layout)
-        if settings.rollout.approval == "required" and record.champion:
-            answer = wait_for_approval(
-                f"{record.challenger} passed the gate against {record.champion}; {record.reason}",
-                timeout_hours=settings.rollout.max_hours or 24.0,
-            )
-            if not answer.approved:
-                tree.restore(self.layout, self._before(record))
-                return self._end(record, state="vetoed", error=answer.reason)
+        if settings.rollout.approval != "required" or not record.champion:
+            return Approval(approved=True)
+        self.memory.note(record, asked=record.asked or now())
+        return wait_for_approval(
+            f"{record.challenger} passed the gate against {record.champion}; {record.reason}",
+            timeout_hours=hours_to_answer(settings),
+        )
+
+    def release(self, record: Retrain, word: Approval) -> Retrain:
+        """Let the challenger answer its share of the users, or take it back; who comes second finds that done."""
+        record = self.memory.retrain(record.key) or record
+        if record.is_over:
+            return record
+        self._end_killed(record)
+        if not word.approved:
+            return self.veto(record, word.reason)
         write_release(
             self.layout,
             record.challenger,
             reason=record.reason,
             gate=Path(record.gate) if record.gate else None,
         )
-        if not pointer.exists() or Pointer.read(pointer).champion.bento != record.challenger:
-            report = admit(self.layout, settings, record.challenger)
-            after = releases.deploy(pointer, report, settings.rollout.share)
-            if after.challenger is not None and settings.rollout.max_hours == 0:
-                releases.promote(pointer)
-                note_release(
-                    self.layout, record.challenger, state="promoted", reason="rollout.max_hours is 0"
-                )
+        self._deploy(record.challenger)
         return self._end(record, state="deployed")
+
+    def veto(self, record: Retrain, reason: str) -> Retrain:
+        """Take a challenger back; what a later retrain has made of the project since then stays."""
+        later = [one for one in self.memory.retrains() if one.began > record.began]
+        if all(one.state in _PUT_BACK for one in later):
+            tree.restore(self.layout, self._before(record))
+        return self._end(record, state="vetoed", error=reason)
+
+    def _deploy(self, tag: str) -> None:
+        """Go on where a retrain that was killed had come to: what was done is not done again."""
+        settings, pointer = read_settings(self.layout.params), pointer_path(self.layout)
+        now = Pointer.read(pointer) if pointer.exists() else None
+        if now is None or now.champion.bento != tag:
+            now = releases.deploy(pointer, admit(self.layout, settings, tag), settings.rollout.share)
+        if settings.rollout.max_hours > 0 or (now.previous is None and now.challenger is None):
+            return
+        if now.champion.bento != tag:
+            releases.promote(pointer)
+        if Release.read(path_of(self.layout, tag)).state == "released":
+            note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
+
+    def _end_killed(self, ours: Retrain) -> None:
+        """Undo what retrains of other keys left when they were killed: nobody else runs while the lock is ours."""
+        for one in self.memory.retrains():
+            before = self._before(one)
+            if one.key == ours.key or one.state not in ("training", "failed") or not before.exists():
+                continue
+            tree.restore(self.layout, before)
+            if one.state == "training":
+                self.memory.note(one, state="failed", error=f"it was killed, and {ours.key} came after it")
+            tree.forget(before)
+
+    def _fail(self, record: Retrain, error: Exception) -> None:
+        """Write down why, and bring the project back; a copy that could not be brought back is kept for the next."""
+        before, said = self._before(record), str(error)
+        try:
+            tree.restore(self.layout, before)
+            tree.forget(before)
+        except TierRecError as another:
+            said = f"{said}; the project could not be brought back: {another}"
+        self.memory.note(record, state="failed", error=said)
 
     def _name_champion(self) -> None:
         """A packaged Bento that answers without a pointer is the champion; the pointer says so before another comes."""
@@ -164,8 +212,13 @@ class Retraining:
         return read_settings(self.layout.params)
 
     def _bring_up_to_date(self, left_out: frozenset[str]) -> None:
-        graph = Graph.read(self.layout.root)
-        todo = [stage for stage in graph.affected(stale(self.layout.root)) if stage not in left_out]
+        try:
+            graph = Graph.read(self.layout.root)
+            todo = [stage for stage in graph.affected(stale(self.layout.root)) if stage not in left_out]
+        except (OSError, sqlite3.Error) as error:
+            raise StageError(
+                f"{self.layout.root}: DVC cannot work here: {error}; free disk space, and let it retrain again"
+            ) from error
         progress = Progress(Console(force_terminal=False), todo)
         submit_stages(graph, todo, Runner(self.layout.root, progress.line), progress)
 
@@ -178,10 +231,14 @@ class Retraining:
         return self.layout.loop / "retrains" / f"{record.key}-before"
 
 
+def key_of(run: UUID | str, decision: Mapping[str, Any] | None) -> str:
+    """By which the retrain of a run is known: that of the decision or, where a person asked, of the run itself."""
+    return str(decision["key"]) if decision else f"asked-{str(run)[:18]}"
+
+
 def _asked(decision: Mapping[str, Any] | None, reason: str) -> Retrain:
+    # a suspended run begins again, and is the same
+    key = key_of(flow_run.id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}", decision)
     if decision:
-        return Retrain(key=str(decision["key"]), reason="; ".join(decision.get("reasons") or ()) or "drift")
-    run = str(
-        flow_run.id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    )  # a suspended run begins again, and is the same
-    return Retrain(key=f"asked-{run[:18]}", reason=reason or "asked by a person")
+        return Retrain(key=key, reason="; ".join(decision.get("reasons") or ()) or "drift")
+    return Retrain(key=key, reason=reason or "asked by a person")

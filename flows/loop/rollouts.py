@@ -5,28 +5,44 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
-from flows.loop.champion import pointer_path
+from flows.loop.champion import pointer_path, state_folder
 from flows.loop.claims import claim
 from flows.loop.feeding import opened_store
-from flows.loop.memory import Memory
+from flows.loop.memory import Memory, Retrain
 from flows.loop.pages import write_history
 from flows.releases import State, note_release, write_release
 from services import releases
 from services import rollout as rollouts
 from services.admission import admit, stored
+from services.configuration import EXPERIMENTS
+from services.experiments import Experiments
 from services.releases import Pointer
 from services.rollout import RolloutVerdict
+from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, read_settings
 
 
 @flow(name="rollout", log_prints=True, on_running=[claim], retries=3, retry_delay_seconds=20)
 def rollout() -> str:
-    """Promote the challenger, take it away, or wait for more feedback; what was done and why, in words."""
+    """Promote the challenger, take it away, or wait for more feedback; what was done and why, in words.
+
+    A packaged one that no person answered for in time is vetoed.
+    """
     layout = Layout(Path.cwd())
-    settings, path = read_settings(layout.params), pointer_path(layout)
+    settings = read_settings(layout.params)
+    said = _roll_out(layout, settings)
+    for one in _vetoed(layout, settings):
+        said += f"; {one.challenger}: vetoed: {one.error}"
+        print(said)
+    return said
+
+
+def _roll_out(layout: Layout, settings: Settings) -> str:
+    path = pointer_path(layout)
     if not path.exists() or (pointer := Pointer.read(path)).challenger is None:
         return "no challenger"
     verdict = weigh(layout, settings, pointer)
@@ -38,6 +54,18 @@ def rollout() -> str:
     return said
 
 
+def _vetoed(layout: Layout, settings: Settings) -> list[Retrain]:
+    if settings.rollout.approval != "required":
+        return []
+    from flows.loop.unanswered import veto_unanswered  # brings DVC along
+
+    with get_client(sync_client=True) as client:
+        ended = veto_unanswered(layout, settings, datetime.now(UTC), client)
+    if ended:
+        write_history(Memory(layout))
+    return ended
+
+
 def weigh(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdict:
     """What the feedback so far says of the challenger. Raises StoreError when the store does not answer."""
     now, nobody = datetime.now(UTC), rollouts.Arm(0, 0, 0)
@@ -45,8 +73,19 @@ def weigh(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdic
         if store is None:
             hours = (now - rollouts.deployed_at(pointer)).total_seconds() / 3600
             return rollouts.judge(nobody, nobody, pointer.share, hours, settings.rollout)
-        champion, challenger, age_hours = rollouts.observe(store, pointer, now, settings.rollout)
+        champion, challenger, age_hours = rollouts.observe(
+            store, pointer, now, settings.rollout, experiments=_experiments(layout)
+        )
     return rollouts.judge(champion, challenger, pointer.share, age_hours, settings.rollout)
+
+
+def _experiments(layout: Layout) -> Experiments:
+    """The shop's; of a file that is wrong none is known, and who took part in any does not count."""
+    try:
+        return Experiments.read(state_folder(layout) / EXPERIMENTS)
+    except SettingsError as error:
+        print(error)
+        return rollouts.NO_EXPERIMENTS
 
 
 def act(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> None:

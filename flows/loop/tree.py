@@ -1,39 +1,48 @@
-"""The project folder around a retrain: kept before, brought back when the challenger was refused."""
+"""The project folder around a retrain: kept before, brought back when the challenger was refused.
 
+Every file is put in its place in one step, so that a kill or a full disk leaves none half-written; both may be done
+again by whoever comes next.
+"""
+
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from tierrec_core import artifacts
 from tierrec_core.errors import StageError
 from tierrec_core.layout import Layout
 
 _FILES = ("params.yaml", "dvc.lock", "data/evaluation/metrics.json")
 _FEEDBACK = "data/feedback"
-_DONE = "whole"
+_IN_USE = ".dvc/tmp/rwlock"  # by which DVC's processes tell each other what they read and write
 
 
 def keep(layout: Layout, folder: Path) -> None:
-    """Copy what a retrain changes and DVC does not keep. A copy that is whole is left as it is: a retrain that goes on
-    after a kill must not take its own changes for what was before."""
-    if (folder / _DONE).exists():
+    """Copy what a retrain changes and DVC does not keep. A copy that is there is whole, and is left as it is: a retrain
+    that goes on after a kill must not take its own changes for what was before. Raises ArtifactError on a full disk."""
+    if folder.exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in _FILES:
-        if (layout.root / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(layout.root / name, folder / name)
-    shutil.copytree(layout.root / _FEEDBACK, folder / _FEEDBACK, dirs_exist_ok=True)
-    (folder / _DONE).touch()
+    with artifacts.replacing_folder(folder) as fresh:
+        for name in (*_FILES, *_names(layout.root)):
+            if (layout.root / name).exists():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(layout.root / name, fresh / name)
 
 
 def restore(layout: Layout, folder: Path) -> None:
-    """Put everything back, and every stage's outputs from DVC's cache. Raises StageError when DVC refuses."""
-    for name in _FILES:
+    """Put everything back, and every stage's outputs from DVC's cache; what was not there before goes.
+
+    Raises ArtifactError on a full disk, StageError when DVC refuses.
+    """
+    mend(layout)
+    for name in {*_FILES, *_names(folder), *_names(layout.root)}:
         if (folder / name).exists():
-            shutil.copy2(folder / name, layout.root / name)
-    shutil.rmtree(layout.root / _FEEDBACK)
-    shutil.copytree(folder / _FEEDBACK, layout.root / _FEEDBACK)
+            with artifacts.replacing_file(layout.root / name) as fresh:
+                shutil.copy2(folder / name, fresh)
+        else:
+            (layout.root / name).unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "checkout", "--force", "--allow-missing"],
         cwd=layout.root,
@@ -47,6 +56,26 @@ def restore(layout: Layout, folder: Path) -> None:
         )
 
 
+def mend(layout: Layout) -> None:
+    """Remove what DVC's processes tell each other where a kill or a full disk has torn it: DVC would never work again.
+
+    Only for who holds the project's lock: then nobody has anything to tell.
+    """
+    path = layout.root / _IN_USE
+    try:
+        json.loads(path.read_text())
+    except ValueError:
+        path.unlink()
+    except FileNotFoundError:
+        return
+
+
 def forget(folder: Path) -> None:
-    """Throw the copy away."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Throw the copy away, with what kills left of its making."""
+    for one in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(one, ignore_errors=True)
+
+
+def _names(root: Path) -> list[str]:
+    """The feedback's files below a folder."""
+    return [str(path.relative_to(root)) for path in (root / _FEEDBACK).rglob("*") if path.is_file()]

@@ -1,7 +1,7 @@
 """A worker's own clones of a project: nothing is shared with it but a git remote and a DVC remote.
 
 Each stage that runs has a clone to itself, so that several on one machine do not meet; the clones of a repository share
-one DVC cache, which is made for that.
+one DVC cache, which is made for that. Who is done looks after the whole: see flows.remote.upkeep.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows import revisions
-from flows.remote import store
+from flows.remote import store, upkeep
 from flows.remote.git import git
 from tierrec_core.errors import StageError
 
@@ -65,15 +65,22 @@ def borrowed(repository: str) -> Iterator[Clone]:
     home = Path(os.environ.get(VARIABLE) or Path.home() / ".tierrec" / "clones")
     folder = home / hashlib.sha256(repository.encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
-    for place in range(_MOST):
-        lock = FileLock(folder / f"{place}.lock", fallback_to_soft=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        try:
-            yield Clone(folder / str(place), folder / "cache")
-        finally:
-            lock.release()
-        return
+    place, lock = _first_free(home, folder)
+    try:
+        yield Clone(folder / str(place), folder / upkeep.CACHE)
+    finally:
+        lock.release()
+        upkeep.tidy(home, folder)
+
+
+def _first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
+    """A place that is now ours, and its lock."""
+    with upkeep.alone(home):
+        for place in range(_MOST):
+            lock = FileLock(folder / f"{place}.lock", fallback_to_soft=False)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            return place, lock
     raise StageError(f"{folder}: {_MOST} clones are in use; give the pool a lower limit")

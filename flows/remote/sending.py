@@ -87,6 +87,13 @@ class Sender:
             for run in out:
                 client.set_flow_run_state(run, Cancelling())
 
+    def tidy(self) -> None:
+        """Keep a remote that is the project's own from growing without end; after all stages are done."""
+        try:
+            store.tidy(self._runner.root)
+        except (TierRecError, OSError) as error:
+            self._listen(self.pool.name, f"{error!s:.300}")
+
     def _send(self, stage: str, client: SyncPrefectClient) -> bool:
         revision, ref = self._hand_over(stage)
         for _ in range(ATTEMPTS):

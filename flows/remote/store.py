@@ -1,17 +1,23 @@
 """The DVC remote that carries results between a project and the clones of its workers."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from dvc.config import Config, ConfigError
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc_data.hashfile.db import get_index
+from dvc_data.hashfile.gc import gc
+from dvc_data.hashfile.hash_info import HashInfo
 
+from flows.remote import upkeep
 from flows.stages import held
 from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
 
 NAME = "tierrec"
+MOST_BYTES = 5 * 2**30  # in a project's own remote, before what is no result of now goes
 # What a clone may be told of a remote. Keys and passwords stay where they are: a worker has its own.
 _TOLD = (
     "url",
@@ -48,7 +54,7 @@ def provide(root: Path) -> Mapping[str, str]:
     found = known(root)
     if found is None:
         with held(root):
-            use(root, {"name": NAME, "url": str((Layout(root).loop / "remote").resolve())})
+            use(root, {"name": NAME, "url": str(_own(root))})
         found = known(root)
     if found is None:
         raise SettingsError(f"{root / '.dvc' / 'config.local'}: the remote that was added is not there")
@@ -64,6 +70,30 @@ def use(root: Path, remote: Mapping[str, str], cache: Path | None = None) -> Non
         local["remote"][remote["name"]] = local["remote"].get(remote["name"], {}) | section
         if cache is not None:
             local["cache"]["dir"] = str(cache)
+
+
+def tidy(root: Path, most_bytes: int = MOST_BYTES) -> int:
+    """Where the remote is the folder that `provide` gave and is larger: leave the results that dvc.lock names now.
+
+    How many files went; the project's cache has them still. Only to be called while no stage is out: a worker's result
+    that was not fetched yet is in no dvc.lock. Raises SettingsError when DVC cannot tell what is used.
+    """
+    found = known(root)
+    if found is None or found["url"] != str(_own(root)) or upkeep.size(_own(root)) <= most_bytes:
+        return 0
+    try:
+        with held(root) as repo:
+            used = set[HashInfo]().union(*repo.used_objs().values())
+            remote = repo.cloud.get_remote_odb(found["name"], "gc", hash_name="md5")
+            shutil.rmtree(_own(root) / "runs", ignore_errors=True)  # what they tell of may go
+            get_index(remote).clear()
+            return int(gc(remote, used))
+    except DvcException as error:
+        raise SettingsError(f"{_own(root)}: cannot be tidied: {' '.join(str(error).split())}") from error
+
+
+def _own(root: Path) -> Path:
+    return (Layout(root).loop / "remote").resolve()
 
 
 def hide_results(repo: Repo) -> None:

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from flows.stack.folder import Folder, StackError
 
 HOST = "127.0.0.1"
-SERVER, SERVICE, POOLS = "server", "service", ("cpu", "gpu")
+SERVER, SERVICE, GPU = "server", "service", "gpu"
+POOLS = ("cpu", GPU)
 NAMES = (SERVER, *POOLS, SERVICE)
 STACK_VARIABLE, PART_VARIABLE, RUN_VARIABLE = "TIERREC_STACK", "TIERREC_PART", "PREFECT__FLOW_RUN_ID"
 _INHERITED_BY_NONE = (
@@ -143,7 +144,11 @@ def _server(root: Path, options: Options) -> Part:
 
 
 def _worker(root: Path, pool: str) -> Part:
-    """The gpu pool's worker runs stages in clones, so it does not work in the project, as on another machine."""
+    """The gpu pool's worker runs stages in clones, so it does not work in the project, as on another machine.
+
+    It takes one run at a time, since there is one GPU; the limit is the worker's and not the pool's, so that a second
+    machine with a GPU may take another, and that a run whose worker was killed holds nobody's place.
+    """
     command = (
         "-m",
         "prefect",
@@ -156,8 +161,9 @@ def _worker(root: Path, pool: str) -> Part:
         "--type",
         "process",
     )
-    folder = Folder.of(root).path / "gpu" if pool == "gpu" else root
-    return Part(pool, (sys.executable, *command), folder, {"TIERREC_QUEUE": pool})
+    if pool != GPU:
+        return Part(pool, (sys.executable, *command), root, {})
+    return Part(pool, (sys.executable, *command, "--limit", "1"), Folder.of(root).path / GPU, {})
 
 
 def _service(root: Path, options: Options) -> Part:

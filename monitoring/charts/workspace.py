@@ -1,6 +1,7 @@
 """A local Evidently workspace that keeps every window, for `evidently ui --workspace data/loop/evidently`."""
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tierrec_core.tiers import TIER_NAMES
 PROJECT = "tierrec"
 # fixed ids instead of random ones: what is pushed twice, or again after a kill, is there once
 PROJECT_ID = uuid5(NAMESPACE_URL, "tierrec:evidently")
+_ASIDE = ".aside"  # in the workspace, whose projects have ids for names
 _DRIFT = "Distance of each tier's categories from the reference's"
 
 
@@ -34,7 +36,7 @@ def push(snapshot: Any, folder: Path, keep: int | None = None) -> None:
         project = workspace.get_project(PROJECT_ID) or (named[0] if named else _make(workspace))
         if not project.dashboard.model().panels:
             _draw(project)
-        workspace.state.write_snapshot(project.id, snapshot_id(snapshot), snapshot.to_snapshot_model())
+        _write(workspace, project.id, snapshot, folder)
         if keep is not None:
             _prune(workspace, project.id, keep, snapshot_id(snapshot))
     except ValueError as error:
@@ -60,11 +62,20 @@ def _prune(workspace: Any, project: UUID, keep: int, newest: UUID) -> None:
 
 
 def _moment(workspace: Any, project: UUID, run: UUID) -> datetime:
-    try:
-        moment: datetime = workspace.get_run(project, run).timestamp
-    except ValueError:  # half of one, which a kill left
-        return datetime.min.replace(tzinfo=UTC)
+    moment: datetime = workspace.get_run(project, run).timestamp
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _write(workspace: Any, project: UUID, snapshot: Any, folder: Path) -> None:
+    """In one step: half a snapshot, as a kill would leave it, and Evidently opens the workspace no more."""
+    aside, name = folder / _ASIDE, snapshot_id(snapshot)
+    shutil.rmtree(aside, ignore_errors=True)
+    type(workspace.state)(str(aside)).write_snapshot(project, name, snapshot.to_snapshot_model())
+    (whole,) = aside.rglob(f"{name}.json")
+    target = folder / whole.relative_to(aside)
+    target.parent.mkdir(exist_ok=True)
+    whole.replace(target)
+    shutil.rmtree(aside)
 
 
 def _make(workspace: Any) -> Any:

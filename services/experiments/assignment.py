@@ -121,6 +121,11 @@ class Experiments:
             found.update(groups)
         return [JOINT.join(sorted(group, key=order.index)) for group in sorted(found, key=len)]
 
+    def may_pick_a_release(self, label: str) -> bool:
+        """Whether what an `Assignment.experiment` names may pick the model; what the file names no more may."""
+        known = [self.by_name.get(name) for name in label.split(JOINT)]
+        return any(one is None or "release" in one.knobs for one in known)
+
     def _meet(self, other: str, group: Iterable[str]) -> bool:
         return all(self.by_name[other].meets(self.by_name[one]) for one in group)
 

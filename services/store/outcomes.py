@@ -23,24 +23,55 @@ _MICROSECONDS_AN_HOUR = 3_600_000_000
 _MICROSECONDS_A_DAY = 24 * _MICROSECONDS_AN_HOUR
 _MEMBERS = {"sqlite": "json_each", "postgresql": "json_array_elements_text"}
 _CLICK = "click"
+_PAGE = 500
 
 
 def read(connection: Connection, experiment: str, goal: str, horizon_hours: float) -> pd.DataFrame:
     """One row a user: see Store.outcomes."""
-    taken = and_(
+    wanted = and_(
         IMPRESSIONS.c.experiment == experiment,
         IMPRESSIONS.c.user_id.is_not(None),
         IMPRESSIONS.c.variant.is_not(None),
     )
-    return _by_user(connection, taken, IMPRESSIONS.c.variant, goal, horizon_hours)
+    return _by_user(connection, wanted, IMPRESSIONS.c.variant, goal, horizon_hours)
 
 
 def read_versions(
     connection: Connection, since: datetime, until: datetime | None, goal: str, horizon_hours: float
 ) -> pd.DataFrame:
     """One row a user: see Store.outcomes_by_version."""
-    taken = _known(since) if until is None else and_(_known(since), IMPRESSIONS.c.at < until)
-    return _by_user(connection, taken, IMPRESSIONS.c.model_version, goal, horizon_hours)
+    wanted = _known(since) if until is None else and_(_known(since), IMPRESSIONS.c.at < until)
+    return _by_user(connection, wanted, IMPRESSIONS.c.model_version, goal, horizon_hours)
+
+
+def read_experiments(connection: Connection, since: datetime) -> pd.DataFrame:
+    """One row a user and experiment: see Store.experiments_by_user."""
+    columns = (IMPRESSIONS.c.user_id, IMPRESSIONS.c.experiment)
+    taken = and_(_known(since), IMPRESSIONS.c.experiment.is_not(None))
+    return _frame(connection, select(*columns).where(taken).distinct().order_by(*columns))
+
+
+def read_lists(
+    connection: Connection, model_version: str, surface: str, since: datetime, until: datetime, num_users: int
+) -> pd.DataFrame:
+    """One row a user: see Store.first_lists."""
+    wanted = and_(
+        _known(since),
+        IMPRESSIONS.c.at < until,
+        IMPRESSIONS.c.model_version == model_version,
+        IMPRESSIONS.c.surface == surface,
+    )
+    first = _first(_taken(wanted, IMPRESSIONS.c.model_version), "id")
+    found = _frame(connection, select(first.c.user_id, first.c.id))
+    # by a hash of the id and not the first who came, so that two windows share their users
+    place = pd.util.hash_array(found["user_id"].to_numpy(dtype=object))
+    ids = [int(one) for one in found["id"].iloc[place.argsort(kind="stable")[:num_users]]]
+    columns = (IMPRESSIONS.c.user_id, IMPRESSIONS.c.at, IMPRESSIONS.c["items"])
+    parts = [
+        _frame(connection, select(*columns).where(IMPRESSIONS.c.id.in_(ids[start : start + _PAGE])))
+        for start in range(0, max(len(ids), 1), _PAGE)
+    ]
+    return pd.concat(parts).sort_values("user_id", ignore_index=True)
 
 
 def read_rates(connection: Connection, since: datetime, goal: str, horizon_hours: float) -> pd.DataFrame:
@@ -58,17 +89,19 @@ def read_rates(connection: Connection, since: datetime, goal: str, horizon_hours
 
 
 def _by_user(
-    connection: Connection, taken: ColumnElement[bool], label: Column[str], goal: str, horizon_hours: float
+    connection: Connection, wanted: ColumnElement[bool], label: Column[str], goal: str, horizon_hours: float
 ) -> pd.DataFrame:
-    """Answers and conversions of each user under the label that they saw first among the answers taken."""
-    first = _first(taken, label)
-    own = and_(IMPRESSIONS.c.user_id == first.c.user_id, label == first.c[label.name], taken)
+    """Answers and conversions of each user under the label that they saw first among the answers wanted."""
+    taken = _taken(wanted, label)
+    first = _first(taken, label.name)
+    own = and_(taken.c.user_id == first.c.user_id, taken.c[label.name] == first.c[label.name])
     converted = and_(
         EVENTS.c.user_id == first.c.user_id,
         EVENTS.c.event == goal,
         _follows(horizon_hours),
         _was_shown(connection.dialect.name),
     )
+    answers = taken.join(first, own).join(IMPRESSIONS, IMPRESSIONS.c.id == taken.c.id)
     query = (
         select(
             first.c.user_id,
@@ -76,7 +109,7 @@ def _by_user(
             func.count(IMPRESSIONS.c.id.distinct()).label("impressions"),
             func.count(EVENTS.c.id.distinct()).label("conversions"),
         )
-        .select_from(IMPRESSIONS.join(first, own).outerjoin(EVENTS, converted))
+        .select_from(answers.outerjoin(EVENTS, converted))
         .group_by(first.c.user_id, first.c[label.name])
         .order_by(first.c.user_id)
     )
@@ -110,12 +143,21 @@ def _known(since: datetime) -> ColumnElement[bool]:
     return and_(IMPRESSIONS.c.user_id.is_not(None), IMPRESSIONS.c.at >= since)
 
 
-def _first(taken: ColumnElement[bool], label: Column[str]) -> CTE:
-    """The label that each user saw first: user_id, label."""
-    order = (IMPRESSIONS.c.at, IMPRESSIONS.c.id)
-    nth = func.row_number().over(partition_by=IMPRESSIONS.c.user_id, order_by=order).label("nth")
-    ranked = select(IMPRESSIONS.c.user_id, label, nth).where(taken).subquery()
-    return select(ranked.c.user_id, ranked.c[label.name]).where(ranked.c.nth == 1).cte("first")
+def _taken(wanted: ColumnElement[bool], label: Column[str]) -> CTE:
+    """The answers that count: id, user_id, at, label.
+
+    Looked up once, by moment or experiment: to find each user's first, SQLite would else walk all answers ever given.
+    """
+    columns = (IMPRESSIONS.c.id, IMPRESSIONS.c.user_id, IMPRESSIONS.c.at, label)
+    return select(*columns).where(wanted).cte("taken").prefix_with("materialized")
+
+
+def _first(taken: CTE, label: str) -> CTE:
+    """What each user saw first: user_id and the label, or another column of taken."""
+    order = (taken.c.at, taken.c.id)
+    nth = func.row_number().over(partition_by=taken.c.user_id, order_by=order).label("nth")
+    ranked = select(taken.c.user_id, taken.c[label], nth).subquery()
+    return select(ranked.c.user_id, ranked.c[label]).where(ranked.c.nth == 1).cte("first")
 
 
 def _follows(horizon_hours: float) -> ColumnElement[bool]:

@@ -84,6 +84,7 @@ IMPRESSIONS = Table(
     Column("at", Moment, nullable=False),
     UniqueConstraint("request_id", name="impressions_request"),
     Index("impressions_user", "user_id"),
+    Index("impressions_at", "at"),
     Index("impressions_experiment", "experiment", "user_id"),
     sqlite_autoincrement=True,
 )

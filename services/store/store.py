@@ -190,6 +190,21 @@ class Store:
         with self.database.reading() as connection:
             return outcomes.read_versions(connection, since, until, goal, horizon_hours)
 
+    def first_lists(
+        self, model_version: str, surface: str, since: datetime, until: datetime, num_users: int
+    ) -> pd.DataFrame:
+        """What a model showed: user_id, at, items (best first); each user's first list on a surface in [since, until).
+
+        Where there are more than num_users these are drawn by a hash of their ids. Visitors without an id are left out.
+        """
+        with self.database.reading() as connection:
+            return outcomes.read_lists(connection, model_version, surface, since, until, num_users)
+
+    def experiments_by_user(self, since: datetime) -> pd.DataFrame:
+        """Who took part in what: user_id, experiment, as the answers from `since` on say; by user_id."""
+        with self.database.reading() as connection:
+            return outcomes.read_experiments(connection, since)
+
     def rates_by_day(
         self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0
     ) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tests.benchmarks.drift_figures import keep
 from tests.benchmarks.gate_shop import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.gate import GateReport, Scores, Side, judge
@@ -214,7 +215,9 @@ def _share(flags: Any) -> float:
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    print(json.dumps(gate_trials(seed, tell=lambda line: print(line, file=sys.stderr, flush=True)), indent=2))
+    found = gate_trials(seed, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2))
+    keep({name: value for name, value in found.items() if isinstance(value, float | int)})
 
 
 if __name__ == "__main__":

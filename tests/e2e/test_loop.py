@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from services.releases import Pointer
-from services.store import NewEvent, Store
+from services.store import Impression, NewEvent, Store
 from tests.loops import drifting_shop
 from tests.project import ENV, command
 
@@ -24,12 +24,36 @@ from flows.loop.retraining import retrain; print(retrain(decision=json.loads(sys
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A champion that answers, and a store with the four weeks after its training."""
     folder = tmp_path_factory.mktemp("loop") / "shop"
-    later = drifting_shop(folder, rollout={"share": 0.5, "max_hours": 0}, gate={"margin": 0.01})
+    later = drifting_shop(folder, rollout={"share": 0.5, "max_hours": 0}, gate={"margin": 0.03})
     ran = command(folder, "tierrec", "run", timeout=600)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     command(folder, "tierrec", "deploy").check_returncode()
     tell(folder, later)
+    show(folder, later)
     return folder
+
+
+def show(folder: Path, later: pd.DataFrame) -> None:
+    """Each user was shown the champion's list a week after its training, as the service notes it down."""
+    version = pointer(folder).champion.model.partition(":")[2]
+    at = later["timestamp"].min().to_pydatetime().astimezone(UTC) + timedelta(days=7)
+    items = tuple(later["item_id"].value_counts().index[:10])
+    store = Store.open(f"sqlite:///{folder / 'data/serving/feedback.db'}")
+    store.add_impressions(
+        [
+            Impression(
+                request_id=f"shown-{user}",
+                user_id=user,
+                surface="products",
+                items=items,
+                path="blend",
+                model_version=version,
+                at=at,
+            )
+            for user in later["user_id"].unique()
+        ]
+    )
+    store.close()
 
 
 def tell(folder: Path, events: pd.DataFrame) -> None:
@@ -87,6 +111,10 @@ def test_moved_interests_are_noticed_with_reasons_and_a_page(shop: Path, judged:
     assert judged["faults"] == []
     page = shop / "data/loop" / judged["page"]
     assert "<html" in page.read_text().lower()
+    assert "Lists of the champion" in page.read_text()
+    figures = json.loads((page.parent / "drift.json").read_text())["metrics"]
+    drawn = {one["metric_name"].partition("(")[0] for one in figures}
+    assert {"NDCG", "RecallTopK", "HitRate", "PopularityBiasMetric", "Diversity"} <= drawn
     history = (shop / "data/loop/index.html").read_text()
     assert judged["window"]["end"] in history
     assert judged["page"] in history

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from monitoring.charts.evidently_page import Charts, frames, write
 from monitoring.charts.history import render
 from monitoring.charts.ranked import Ranked
 from monitoring.charts.samples import BREADTH, FREQUENCY, PER_USER
+from monitoring.charts.shares import CATEGORIES, shares
 from monitoring.charts.workspace import PROJECT_ID, push, snapshot_id
 from services.server import free_port
 from tierrec_core.contracts import EVENTS, ITEMS
@@ -138,6 +141,45 @@ def test_served_lists_are_judged_as_on_the_leaderboard(before, after, tmp_path):
     assert found["category of light users"] > 0.1
 
 
+def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, after, tmp_path):
+    rng = np.random.default_rng(6)
+    items = [str(100 + number) for number in range(30)]  # ids that look like numbers
+    category = {item: "xyz"[number % 3] for number, item in enumerate(items)}
+    lists = {f"u{number}": list(rng.permutation(items)[: rng.integers(2, 12)]) for number in range(40)}
+    known = [(f"u{user}", items[item]) for user in range(40) for item in rng.integers(0, 25, 9)]
+    pairs = ["user_id", "item_id"]
+    places = [(user, item, rank) for user, own in lists.items() for rank, item in enumerate(own, 1)]
+    ranked = Ranked(
+        pd.DataFrame(places, columns=[*pairs, "rank"]),
+        pd.DataFrame(columns=pairs),
+        pd.DataFrame(known, columns=pairs),
+        pd.DataFrame({"item_id": items, "category": [category[item] for item in items]}),
+    )
+    page, _ = write(before, after, tmp_path, START + 28, ranked=ranked)
+    users = {item: len({user for user, other in known if other == item}) for item in items}
+    popular = {item: count / max(users.values()) for item, count in users.items() if count}
+    seen = [[popular[item] for item in own[:10] if item in popular] for own in lists.values()]
+    apart = [
+        sum(category[a] != category[b] for a, b in combinations(own[:10], 2)) / len(own[:10])
+        for own in lists.values()
+    ]
+    found = figures(tmp_path)
+    assert found["PopularityBiasMetric"] == pytest.approx(np.mean([np.mean(one) for one in seen if one]))
+    assert found["Diversity"] == pytest.approx(np.mean(apart))
+    assert "NDCG" not in found
+    assert "40 users&#39; first ones" in page.read_text() or "40 users' first ones" in page.read_text()
+    assert "so there is no ranking to judge" in page.read_text()
+
+
+def test_items_that_nobody_knows_have_no_popularity(before, after, tmp_path):
+    lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
+    known = pd.DataFrame({"user_id": ["u2"], "item_id": ["z"]})
+    write(before, after, tmp_path, START + 28, ranked=Ranked(lists, lists.head(0), known, ITEM_FRAME))
+    found = figures(tmp_path)
+    assert "PopularityBiasMetric" not in found
+    assert found["Diversity"] == 0  # a and b are both of category x
+
+
 def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, after, tmp_path):
     one = Ranked(
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "rank": [1]}),
@@ -148,6 +190,56 @@ def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, aft
     none = Ranked(one.lists.head(0), one.truth)
     write(before, after, tmp_path / "none", START + 28, ranked=none, ranked_before=one)
     assert "NDCG" not in figures(tmp_path / "none")
+
+
+def many_categories(seed: int, rows: int = 9000) -> pd.DataFrame:
+    """A window with 60 categories, of which the first are the most frequent."""
+    rng = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, 61)
+    frame = events(seed, FLAT).head(rows)
+    ids = [f"i{one}" for one in rng.choice(60, len(frame), p=shares / shares.sum())]
+    items = ITEMS.conform(
+        pd.DataFrame(
+            {"item_id": [f"i{one}" for one in range(60)], "category": [f"c{one:02d}" for one in range(60)]}
+        ),
+        "test",
+    )
+    frame = EVENTS.conform(frame.assign(item_id=ids), "test")
+    return frames(frame, items, TIER_OF, START, START + 28, rows, 0)
+
+
+def test_categories_without_a_bar_are_told_as_a_share_and_take_no_part_in_the_distance(tmp_path):
+    before, after = many_categories(0), many_categories(1)
+    page, _ = write(before, after, tmp_path, START + 28)
+    told = before["category"].value_counts().index[:CATEGORIES]
+    found = figures(tmp_path)
+    rows = [re.findall(r"[\d.]+%(?= →)|(?<=→ )[\d.]+%", row) for row in page.read_text().split("<tr>")]
+    for place, tier in enumerate(TIER_NAMES):
+        own = [frame.loc[frame["tier"] == tier, "category"] for frame in (before, after)]
+        bars = [one[one.isin(told)].value_counts(normalize=True).reindex(told, fill_value=0) for one in own]
+        assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*bars))
+        others = [f"{1 - one.isin(told).mean():.1%}" for one in own]
+        first = [f"{(one == told[0]).mean():.1%}" for one in own]
+        assert rows[2][2 * place : 2 * place + 2] == first
+        assert rows[-1][2 * place : 2 * place + 2] == others
+    table = shares(before, after, list(told))
+    for place in range(3):
+        cells = [row.cells[place] for row in (*table.rows, *table.sums)]
+        assert sum(cell.before for cell in cells) == pytest.approx(1)
+        assert sum(cell.now for cell in cells) == pytest.approx(1)
+
+
+def test_two_samples_of_the_same_categories_are_hardly_ever_called_drifted(tmp_path):
+    """Evidently's own limit would: most of 10 pairs of small samples lie beyond it."""
+    flagged, beyond = 0, 0
+    for seed in range(5):
+        before, after = many_categories(10 + seed, 900), many_categories(30 + seed, 900)
+        write(before, after, tmp_path / str(seed), START + 28)
+        for tier in TIER_NAMES:
+            beyond += figures(tmp_path / str(seed))[f"category of {tier} users"] > 0.1
+        flagged += figures(tmp_path / str(seed))["DriftedColumnsCount"]["count"]
+    assert beyond > 5
+    assert flagged <= 1
 
 
 def test_an_empty_window_has_a_page_that_says_so_and_no_snapshot(before, tmp_path):
@@ -190,6 +282,23 @@ def test_a_damaged_workspace_is_named(moved, tmp_path):
     (tmp_path / str(PROJECT_ID) / "metadata.json").write_text("{")
     with pytest.raises(ArtifactError, match="is no Evidently workspace"):
         push(moved.snapshot, tmp_path)
+
+
+def test_a_workspace_keeps_the_newest_windows(before, after, tmp_path):
+    for day in (70, 28, 56, 42):
+        push(write(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3)
+    assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (42, 56, 70)]
+    half = tmp_path / "ui" / ".aside" / str(PROJECT_ID) / "snapshots" / "half.json"  # as a kill leaves it
+    half.parent.mkdir(parents=True)
+    half.write_text("{")
+    push(write(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3)
+    assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (28, 56, 70)]
+    assert not half.exists()
+
+
+def windows(folder: Path) -> list[str]:
+    """Names of the snapshots of a workspace."""
+    return sorted(json.loads(path.read_text())["name"] for path in folder.rglob("snapshots/*.json"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Clones of workers and the remote between them and the project, with real git and DVC."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from flows import revisions
-from flows.remote import store
+from flows.remote import store, upkeep
 from flows.remote.clone import VARIABLE, borrowed
 from flows.remote.pool import Pool, Unready
 from flows.remote.route import Route
@@ -145,3 +146,92 @@ def test_far_workers_want_a_dvc_remote_that_keeps_a_run_cache(project: Path) -> 
 def test_a_folder_in_no_repository_says_so(tmp_path: Path) -> None:
     with pytest.raises(Unready, match="in no git repository"):
         Route.find(tmp_path, NEAR)
+
+
+def fill(folder: Path, size: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "object").write_bytes(bytes(size))
+
+
+def test_a_cache_that_is_too_large_begins_anew_when_nobody_uses_it(project: Path, clones: Path) -> None:
+    with borrowed(str(project)) as one:
+        fill(one.cache / "files", 2000)
+        with borrowed(str(project)):
+            pass
+        upkeep.tidy(clones, one.cache.parent, most_bytes=1000)
+        assert one.cache.exists(), "somebody works with it"
+    upkeep.tidy(clones, one.cache.parent, most_bytes=3000)
+    assert one.cache.exists(), "it is not too large"
+    upkeep.tidy(clones, one.cache.parent, most_bytes=1000)
+    assert not one.cache.exists()
+    with borrowed(str(project)) as again:
+        assert again == one
+
+
+def test_repositories_that_were_used_longest_ago_go(clones: Path) -> None:
+    folders = []
+    for number in range(5):
+        with borrowed(f"/shop{number}") as clone:
+            fill(clone.folder, 10)
+        folders.append(clone.folder.parent)
+        os.utime(folders[-1] / "used", (number, number))
+    with borrowed("/shop0"):
+        upkeep.tidy(clones, folders[4], most_repositories=3)
+        assert [one.exists() for one in folders] == [True, False, True, True, True], "shop0 is in use"
+    os.utime(folders[0] / "used", (0, 0))
+    upkeep.tidy(clones, folders[4], most_repositories=3)
+    assert [one.exists() for one in folders] == [False, False, True, True, True]
+    with borrowed("/shop0") as clone:
+        assert clone.folder.parent == folders[0]
+
+
+def test_every_stage_leaves_the_clones_within_their_bounds(clones: Path) -> None:
+    for number in range(upkeep.MOST_REPOSITORIES + 3):
+        with borrowed(f"/shop{number}"):
+            pass
+    assert sum(one.is_dir() for one in clones.iterdir()) == upkeep.MOST_REPOSITORIES
+
+
+def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(tmp_path: Path) -> None:
+    """Outputs are folders that share files, which DVC takes for there as soon as the folder's own object is."""
+    graph = """
+    stages: {{data: {{cmd: "mkdir -p rows; echo {word} > rows/new; echo same > rows/same; seq {word} > rows/b",
+                     outs: [rows]}}}}"""
+    project = toy_project(tmp_path / "folders", graph.format(word=1))
+    remote = Path(store.provide(project)["url"])
+    made = {}
+    for word in (1, 2, 3):
+        (project / "dvc.yaml").write_text(graph.format(word=word))
+        command(project, "dvc", "repro").check_returncode()
+        made[word] = (project / "dvc.lock").read_bytes()
+        command(project, "dvc", "push", "--run-cache").check_returncode()
+    before = objects(remote)
+    assert store.tidy(project) == 0, "it is small"
+    assert objects(remote) == before
+    assert store.tidy(project, most_bytes=0) == len(before) - 4
+    assert not (remote / "runs").exists()
+    assert pulled(project, tmp_path / "now") == {"new": "3\n", "same": "same\n", "b": "1\n2\n3\n"}
+    (project / "dvc.yaml").write_text(graph.format(word=1))
+    (project / "dvc.lock").write_bytes(made[1])
+    command(project, "dvc", "push").check_returncode()
+    assert pulled(project, tmp_path / "then") == {"new": "1\n", "same": "same\n", "b": "1\n"}
+    command(
+        project, "dvc", "remote", "add", "--local", "--default", "--force", "mine", "/srv"
+    ).check_returncode()
+    assert store.tidy(project, most_bytes=0) == 0, "a person's remote is theirs"
+
+
+def objects(remote: Path) -> set[Path]:
+    return {one for one in (remote / "files").rglob("*") if one.is_file()}
+
+
+def pulled(project: Path, folder: Path) -> dict[str, str]:
+    """What somebody without a cache gets from the remote."""
+    toy_project(folder, (project / "dvc.yaml").read_text())
+    (folder / "dvc.lock").write_bytes((project / "dvc.lock").read_bytes())
+    known = store.known(project)
+    assert known is not None
+    store.use(folder, known)
+    done = command(folder, "dvc", "pull")
+    assert done.returncode == 0, done.stderr
+    return {one.name: one.read_text() for one in (folder / "rows").iterdir()}

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.experiments import Experiment, Experiments, Variant
+from services.experiments.settings import VariantPolicy
 from services.releases import Act, Change, Deployed, Pointer
-from services.rollout import Arm, observe
+from services.rollout import MISMATCH, Arm, judge, observe
 from services.store import Impression, NewEvent, Store
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import Rollout
@@ -132,6 +134,28 @@ def test_rates_by_day_are_what_a_plain_loop_counts(store: Store) -> None:
     holds()
 
 
+def test_first_lists_are_what_a_plain_loop_finds(store: Store) -> None:
+    runs = iter(range(1_000_000))
+
+    @settings(max_examples=30)
+    @given(WORLD[0], st.integers(0, 5), st.integers(1, 6))
+    def holds(shown: list, since: int, width: int) -> None:
+        run = next(runs)
+        fill(store, run, shown, [])
+        window = (START + timedelta(hours=since), START + timedelta(hours=since + width))
+        found = store.first_lists(f"{run}-v1", "products", *window, 100)
+        wanted = {}
+        for user, version, hour, items in sorted(shown, key=lambda one: one[2]):
+            if user and version == "v1" and since <= hour < since + width:
+                wanted.setdefault(f"{run}-{user}", (START + timedelta(hours=hour), items))
+        assert {row.user_id: (row.at, row.items) for row in found.itertuples()} == wanted
+        assert len(found) == len(wanted)
+        assert store.first_lists(f"{run}-v1", "search", *window, 100).empty
+        assert len(store.first_lists(f"{run}-v1", "products", *window, 1)) == min(len(wanted), 1)
+
+    holds()
+
+
 def test_an_empty_store_has_the_columns_and_no_row(store: Store) -> None:
     users, days = store.outcomes_by_version(START), store.rates_by_day(START)
     assert users.to_dict("list") == {
@@ -209,6 +233,90 @@ def test_two_bentos_of_one_model_are_told_apart_by_the_route(store: Store) -> No
     routed = sum(now.route(user, "default") == "challenger" for user in users)
     assert (champion.users, challenger.users) == (40 - routed, routed)
     assert 0 < routed < 40
+
+
+PICKS = Experiment(
+    surfaces=("search",),
+    variants={"as_it_is": Variant(share=0.5), "new": Variant(share=0.5, release="challenger")},
+)
+HARMLESS = Experiment(
+    surfaces=("search", "products"),
+    variants={"off": Variant(share=0.5), "on": Variant(share=0.5, policy=VariantPolicy(novelty=0.1))},
+)
+BOTH = Experiments({"picks": PICKS, "harmless": HARMLESS})
+
+
+def serve(store: Store, now: Pointer, experiments: Experiments, users: int = 400) -> dict[str, str]:
+    """Half of the users search, all look at products; what answers them is as in the service. Their last side."""
+    shown, sides = [], {}
+    for number in range(users):
+        user = f"u{number}"
+        for hour, surface in ((3, "search"), (4, "products")):
+            if surface == "search" and number % 2:
+                continue
+            taken = experiments.assign(user, surface, START)
+            sides[user] = taken.overrides.release or now.route(user, "default")
+            deployed = now.champion if sides[user] == "champion" else now.challenger
+            assert deployed is not None
+            shown.append(
+                Impression(
+                    request_id=f"{user}-{surface}",
+                    user_id=user,
+                    surface=surface,
+                    items=("a",),
+                    path="blend",
+                    model_version=deployed.model.partition(":")[2],
+                    at=START + timedelta(hours=hour),
+                    experiment=taken.experiment,
+                    variant=taken.variant,
+                    propensity=taken.propensity,
+                )
+            )
+    store.add_impressions(shown)
+    return sides
+
+
+def test_users_whose_model_an_experiment_picks_do_not_count(store: Store) -> None:
+    now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
+    sides = serve(store, now, BOTH)
+    free = [user for user in sides if int(user[1:]) % 2]  # who never searched
+    assert all(sides[user] == now.route(user, "default") for user in free)
+    champion, challenger, age = observed(store, now, experiments=BOTH)
+    assert champion.users == sum(sides[user] == "champion" for user in free)
+    assert challenger.users == len(free) - champion.users
+    verdict = judge(champion, challenger, now.share, age, Rollout())
+    assert verdict.split_p_value > MISMATCH
+    assert (verdict.act, "planned shares" in verdict.reason) == ("wait", False)
+
+
+def test_with_them_the_rollout_would_have_been_rolled_back(store: Store) -> None:
+    """So the test above would notice if they counted."""
+    now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
+    serve(store, now, BOTH)
+    rows = store.outcomes_by_version(START)
+    users = rows["model_version"].value_counts()
+    verdict = judge(Arm(users["v1"], 0, users["v1"]), Arm(users["v2"], 0, users["v2"]), 0.3, 8, Rollout())
+    assert verdict.act == "rollback"
+    assert "planned shares" in verdict.reason
+
+
+def test_an_experiment_that_changes_something_else_costs_no_user(store: Store) -> None:
+    now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
+    only = Experiments({"harmless": HARMLESS})
+    sides = serve(store, now, only)
+    champion, challenger, _ = observed(store, now, experiments=only)
+    assert (champion.users, challenger.users) == (
+        sum(side == "champion" for side in sides.values()),
+        sum(side == "challenger" for side in sides.values()),
+    )
+
+
+def test_who_took_part_in_an_experiment_that_the_file_names_no_more_does_not_count(store: Store) -> None:
+    now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
+    serve(store, now, Experiments({"picks": PICKS}))
+    gone, kept = observed(store, now), observed(store, now, experiments=BOTH)
+    assert gone == kept
+    assert gone[0].users + gone[1].users == 200
 
 
 def test_no_challenger_is_an_error_that_says_what_to_do(store: Store) -> None:

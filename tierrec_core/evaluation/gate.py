@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import norm
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.errors import GateError
 from tierrec_core.evaluation.compare import Interval, interval
 from tierrec_core.settings import Gate
@@ -162,7 +162,10 @@ def judge(
 
 @dataclass(frozen=True)
 class _Group:
-    """Users who are compared: all of a task, or one tier of it (tier ""); delta: challenger - champion, [E]."""
+    """Users who are compared: all of a task, or one tier of it (tier "").
+
+    delta: challenger - champion, [E]; margin: of the metric
+    """
 
     task: str
     tier: str
@@ -180,7 +183,7 @@ class _Group:
         one = self.interval
         name = f"{self.task}, {self.tier} users: {metric}" if self.tier else f"{self.task}: {metric}"
         found = f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
-        wanted = f">= {-self.margin:g} at the lower end"
+        wanted = f">= {-self.margin:.4f} at the lower end"
         if not self.may_lose:
             return Check(name, found, wanted, passed=True)
         chance = loss_p_value(self.delta)
@@ -193,14 +196,29 @@ def _groups(
 ) -> Iterator[_Group]:
     """All users of each task, each followed by its tiers; the first is the one that decides overall."""
     for place, (task, scores) in enumerate(tasks.items()):
-        delta = scores.challenger - scores.champion
-        margin = settings.task_margin if place else settings.margin
-        yield _Group(task, "", delta, margin, interval(delta, settings.bootstraps, rng))
+        everybody = np.ones(len(scores.tier), bool)
+        yield _group(
+            task, "", scores, everybody, settings.task_margin if place else settings.margin, settings, rng
+        )
         for code, tier in enumerate(tiers):
-            part = delta[scores.tier == code]
-            if len(part):
-                found = interval(part, settings.bootstraps, rng)
-                yield _Group(task, tier, part, settings.tier_margin, found)
+            members = scores.tier == code
+            if members.any():
+                yield _group(task, tier, scores, members, settings.tier_margin, settings, rng)
+
+
+def _group(
+    task: str,
+    tier: str,
+    scores: Scores,
+    members: BoolArray,
+    margin: float,
+    settings: Gate,
+    rng: np.random.Generator,
+) -> _Group:
+    """The members' differences; the margin becomes one of the metric."""
+    delta = (scores.challenger - scores.champion)[members]
+    found = interval(delta, settings.bootstraps, rng)
+    return _Group(task, tier, delta, margin * float(scores.champion[members].mean()), found)
 
 
 def loss_p_value(delta: FloatArray) -> float:

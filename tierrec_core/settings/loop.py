@@ -38,16 +38,16 @@ class Monitor(Params):
 
 
 class Gate(Params):
-    """When a challenger may replace the champion; margins are of NDCG at the first cutoff, as differences.
+    """When a challenger may replace the champion; margins are shares of the champion's NDCG at the first cutoff.
 
     margin, tier_margin, task_margin: how much worse the lower end of the paired interval may be: overall on the first
     task, in each tier, and on each further task
     max_coverage_loss: relative; max_calibration_error: of the churn risk; max_latency_ratio: p95 of answering
     """
 
-    margin: Annotated[float, Field(ge=0)] = 0.004
-    tier_margin: Annotated[float, Field(ge=0)] = 0.02
-    task_margin: Annotated[float, Field(ge=0)] = 0.01
+    margin: Share = 0.01
+    tier_margin: Share = 0.05
+    task_margin: Share = 0.05
     max_coverage_loss: Share = 0.25
     max_calibration_error: Share = 0.1
     max_latency_ratio: PositiveFloat = 2.0

@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 from services.store.errors import StoreError
 
 # Alembic finds them by their folder; who reads imports to learn which files the service needs finds them here.
-from services.store.migrations.versions import v0001_feedback
+from services.store.migrations.versions import v0001_feedback, v0002_impressions_at
 
-NEWEST: str = v0001_feedback.revision
+_VERSIONS = (v0001_feedback, v0002_impressions_at)
+NEWEST: str = _VERSIONS[-1].revision
 _ONE_AT_A_TIME = Lock()  # alembic.op, which the migrations call, is one for all threads
 
 

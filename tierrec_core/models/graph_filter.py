@@ -1,0 +1,157 @@
+"""Graph filter: what the neighbours of neighbours met, and a smooth low pass beside it, with nothing to train.
+
+GF-CF (Shen et al., CIKM 2021): the linear filter P = N'N of the normalised graph N plus a low pass over its strongest
+frequencies. Degrees are taken to exponents of their own for users and items, as in LinkProp (Fu et al., WSDM 2022).
+The low pass may be soft, s / (s + softness), which is the ridge solution of a linear autoencoder at low rank, and
+the linear filter may be sharpened by the heat equation run backwards, as in BSPM (Choi et al., SIGIR 2023).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from scipy import sparse
+
+from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.products import factor_products, or_never, sparse_products
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
+from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
+
+_ITERATIONS = 3
+_OVERSAMPLED = 1.1
+_CROWDED = 0.1  # of likenesses that are not 0: from there on dense products are the faster ones
+Exponent = Annotated[float, Field(ge=-1, le=1)]
+
+
+@dataclass(frozen=True)
+class GraphFilter:
+    """Scores X D^-t (P + V s(e^-Ts - 1) V') D^t + w X D^-q V s / (s + softness) V' D^q.
+
+    P's eigenvalues s are scaled to at most 1; t is the tilt, q the low pass's own, T the sharpening, w its weight.
+
+    graph: N, training users by items, degrees divided out, [V, I]
+    basis: eigenvectors of the strongest frequencies of P, [I, K]
+    sharpened, passed: what the sharpening and the low pass make of each, [K]
+    degree: D, how well each item is known, [I]
+    """
+
+    graph: sparse.csr_matrix
+    basis: FloatArray
+    sharpened: FloatArray
+    passed: FloatArray
+    degree: FloatArray
+    config: "GraphFilter.Config"
+
+    class Config(Params):
+        """rank frequencies pass; memory grows with items times rank, time with events times rank.
+
+        user_exponent, item_exponent: how far degrees are divided out of N; .5 and .5 are symmetric normalisation
+        tilt, low_pass_tilt: how far known items are preferred; items are divided out and multiplied in by it
+        low_pass: the weight of the low pass, 0 leaves it out; softness 0 is an ideal one
+        sharpening: how long the heat equation runs backwards, 0 leaves it out
+        """
+
+        values: Values = "log_count"
+        half_life: PositiveFloat = 60.0
+        user_exponent: Exponent = 0.3
+        item_exponent: Exponent = 0.5
+        tilt: Exponent = 0.2
+        rank: NonNegativeInt = 128
+        low_pass: NonNegativeFloat = 0.1
+        low_pass_tilt: Exponent = 0.3
+        softness: NonNegativeFloat = 0.1
+        sharpening: NonNegativeFloat = 0.0
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Normalise the graph and find its strongest frequencies (Halko et al., SIAM Review 2011)."""
+        met = behaviour(training.history, config.values, config.half_life)
+        users, items = degrees(met)
+        graph = scaled(met, power(users, -config.user_exponent), power(items, -config.item_exponent))
+        rank = min(config.rank, min(graph.shape))
+        strength, basis = _frequencies(graph, max(rank, 1), training.rng)
+        graph.data /= np.float32(np.sqrt(max(strength[0], 1e-12)))
+        strength = strength[:rank] / max(strength[0], 1e-12)
+        sharpened = strength * np.expm1(-config.sharpening * strength)
+        passed = config.low_pass * strength / np.maximum(strength + config.softness, 1e-12)
+        gains = sharpened.astype(np.float32), passed.astype(np.float32)
+        return cls(graph, basis[:, :rank], *gains, items.astype(np.float32), config)
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """The filtered history, [U, I]."""
+        sharp, low = self._split(self.encode(history))
+        scores = self._linear(self._likeness(history))
+        if self.config.sharpening:
+            scores += sharp @ self.basis.T
+        scores *= self._tilt
+        if self.config.low_pass:
+            scores += low @ (self.basis * self._low_tilt[:, None]).T
+        return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """How strong each frequency is when sharpened, and when passed, [U, 2 K]."""
+        sharp = self._tilted(history, self.config.tilt) @ self.basis * self.sharpened
+        low = self._tilted(history, self.config.low_pass_tilt) @ self.basis * self.passed
+        return np.concatenate([sharp, low], axis=1)
+
+    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """The filtered history at the candidates, [U, C]."""
+        sharp, low = self._split(state)
+        linear = sparse_products(self._likeness(history).toarray(), self._by_item, candidates)
+        linear += factor_products(sharp, self.basis, candidates)
+        passed = factor_products(low, self.basis, candidates)
+        scores = linear * self._tilt[candidates] + passed * self._low_tilt[candidates]
+        return or_never(scores, candidates)
+
+    def _linear(self, likeness: sparse.csr_matrix) -> FloatArray:
+        """Likeness to the training users, spread over what they met, [U, I]."""
+        if likeness.nnz < _CROWDED * np.prod(likeness.shape, dtype=np.int64):
+            spread: FloatArray = (likeness @ self.graph).toarray()
+        else:
+            spread = np.ascontiguousarray((self._by_item @ likeness.toarray().T).T)
+        return spread
+
+    def _tilted(self, history: Interactions, tilt: float) -> sparse.csr_matrix:
+        met = behaviour(history, self.config.values, self.config.half_life)
+        return scaled(met, columns=power(self.degree, -tilt))
+
+    def _likeness(self, history: Interactions) -> sparse.csr_matrix:
+        """To each training user, [U, V]."""
+        return (self._tilted(history, self.config.tilt) @ self._by_item).tocsr()
+
+    def _split(self, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        rank = self.basis.shape[1]
+        return state[:, :rank], state[:, rank:]
+
+    @cached_property
+    def _by_item(self) -> sparse.csr_matrix:
+        """The graph seen from the items, [I, V]."""
+        return self.graph.T.tocsr()
+
+    @cached_property
+    def _tilt(self) -> FloatArray:
+        return power(self.degree, self.config.tilt)
+
+    @cached_property
+    def _low_tilt(self) -> FloatArray:
+        return power(self.degree, self.config.low_pass_tilt)
+
+
+def _frequencies(
+    graph: sparse.csr_matrix, rank: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """The largest eigenvalues of N'N [K], falling, and their vectors [I, K], by subspace iteration."""
+    width = min(int(rank * _OVERSAMPLED) + 32, graph.shape[1])
+    back = graph.T.tocsr()
+    basis = np.linalg.qr(rng.standard_normal((graph.shape[1], width), dtype=np.float32))[0]
+    for _ in range(_ITERATIONS):
+        basis = np.linalg.qr(back @ (graph @ basis))[0]
+    image = graph @ basis
+    strength, turn = np.linalg.eigh((image.T @ image).astype(np.float64))
+    order = np.argsort(-strength)[:rank]
+    vectors: FloatArray = basis @ turn[:, order].astype(np.float32)
+    return np.maximum(strength[order], 0.0), vectors

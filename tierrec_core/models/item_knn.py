@@ -1,0 +1,99 @@
+"""Item neighbourhoods: the k nearest items of each, by asymmetric cosine with shrinkage.
+
+Item-based top-N recommendation (Deshpande & Karypis, TOIS 2004) with the asymmetric cosine of Aiolli (RecSys 2013):
+s_ij = sum over users of x_ui x_uj / d_u^user_exponent, over (n_i^alpha n_j^(1 - alpha) + shrinkage).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt
+from scipy import sparse
+
+from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.products import or_never
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
+from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
+
+_CHUNK = 1024  # items whose neighbours are sought at once
+
+
+@dataclass(frozen=True)
+class ItemKnn:
+    """similarity: row i holds what having met item i says of its neighbours, 0 on the diagonal, [I, I]"""
+
+    similarity: sparse.csr_matrix
+    config: "ItemKnn.Config"
+
+    class Config(Params):
+        """alpha is how much the met item's popularity counts against it, the candidate's counting the rest.
+
+        shrinkage, in users, makes neighbours doubtful that few users vouch for; user_exponent makes users doubtful
+        that meet everything. neighbours bounds the memory: the items times it.
+        """
+
+        values: Values = "log_count"
+        half_life: PositiveFloat = 60.0
+        neighbours: PositiveInt = 200
+        alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+        shrinkage: Annotated[float, Field(ge=0)] = 10.0
+        user_exponent: Annotated[float, Field(ge=0, le=2)] = 0.5
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Keep each item's nearest. Time grows with the pairs met together, memory with items times neighbours."""
+        parts = [_nearest(part, config.neighbours) for part in _similarities(training.history, config)]
+        return cls(sparse.vstack(parts, format="csr", dtype=np.float32), config)
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """Sums of the similarities of the met items to each item, [U, I]."""
+        scores: FloatArray = (self._seen(history) @ self.similarity).toarray().astype(np.float32)
+        return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """Nothing: the history itself is all that scoring needs, [U, 0]."""
+        return np.zeros((history.num_users, 0), np.float32)
+
+    def score_encoded(self, history: Interactions, _state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Sums of the similarities of the met items to each candidate, [U, C]."""
+        scored = (self._seen(history) @ self.similarity).tocsr()
+        scored.sort_indices()
+        size = np.int64(history.num_items)
+        known = np.repeat(np.arange(len(candidates)), np.diff(scored.indptr)) * size + scored.indices
+        wanted = np.arange(len(candidates))[:, None] * size + candidates
+        place = np.searchsorted(known, wanted)
+        found = np.append(known, -1)[place] == wanted
+        return or_never(np.where(found, np.append(scored.data, 0.0)[place], 0.0), candidates)
+
+    def _seen(self, history: Interactions) -> sparse.csr_matrix:
+        return behaviour(history, self.config.values, self.config.half_life)
+
+
+def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[sparse.csr_matrix]:
+    """Rows of the whole similarity, a chunk of items at a time, [N, I]."""
+    met = behaviour(history, config.values, config.half_life)
+    activity, _ = degrees(met)
+    damped = scaled(met, rows=power(activity, -config.user_exponent))
+    _, size = degrees(met.multiply(met).tocsr())
+    by_item = met.T.tocsr()
+    source, target = power(size, config.alpha), power(size, 1.0 - config.alpha)
+    for start in range(0, met.shape[1], _CHUNK):
+        together = (by_item[start : start + _CHUNK] @ damped).tocsr()
+        row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+        together.data /= source[start + row] * target[together.indices] + config.shrinkage
+        together.data[together.indices == start + row] = 0.0
+        yield together
+
+
+def _nearest(similarity: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
+    """Only the k largest entries of each row [N, I]; of equal ones the first columns."""
+    row = np.repeat(np.arange(similarity.shape[0]), np.diff(similarity.indptr))
+    order = np.lexsort((similarity.indices, -similarity.data, row))
+    place = np.arange(len(order)) - similarity.indptr[row]
+    kept = order[(place < k) & (similarity.data[order] > 0)]
+    shape = similarity.shape
+    return sparse.coo_matrix((similarity.data[kept], (row[kept], similarity.indices[kept])), shape).tocsr()

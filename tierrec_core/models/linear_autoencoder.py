@@ -1,0 +1,151 @@
+"""A linear item-item autoencoder that knows degrees: EASE on a normalised graph, in closed form.
+
+Users and items have their degrees divided out to exponents of their own before the fit, and preference for known
+items is put back after it (Park et al., SIGIR 2025); an item's own weight is also held back by how often it is met,
+as if entries were dropped at random (EDLAE, Steck, NeurIPS 2020). With exponents and dropout of 0 it is EASE (Steck,
+WWW 2019). The smaller of users and items is inverted, as in `ease`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from scipy import linalg, sparse
+
+from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.products import met_sums, or_never, sparse_products
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
+from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
+
+Exponent = Annotated[float, Field(ge=-1, le=1)]
+
+
+@dataclass(frozen=True)
+class LinearAutoencoder:
+    """Scores X D^-t B D^t, where B = I - P diag(1 / diag P), P = (N'N + L)^-1 and L is diagonal; t is the tilt.
+
+    inverse: P [I, I] where there are more users than items, else (W W' + 1)^-1 with W = N L^-1/2, [V, V]
+    diagonal: of P, [I]
+    graph: W, what the dual form needs of the training users, [V, I]; None in the primal form
+    pull: L^-1/2, [I]
+    degree: D, how well each item is known, [I]
+    """
+
+    inverse: FloatArray
+    diagonal: FloatArray
+    graph: sparse.csr_matrix | None
+    pull: FloatArray
+    degree: FloatArray
+    config: "LinearAutoencoder.Config"
+
+    class Config(Params):
+        """l2 pulls weights to zero, in units of the mean diagonal of N'N; dropout pulls by the item's own diagonal.
+
+        user_exponent, item_exponent: how far degrees are divided out of N
+        tilt: how far known items are preferred; items are divided out of a history and multiplied into its scores
+        """
+
+        values: Values = "log_count"
+        half_life: PositiveFloat = 60.0
+        l2: PositiveFloat = 2.0
+        dropout: NonNegativeFloat = 0.5
+        user_exponent: Exponent = 0.3
+        item_exponent: Exponent = 0.15
+        tilt: Exponent = 0.0
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Solve for the weights. Time grows with the cube of the smaller side, memory with its square."""
+        met = behaviour(training.history, config.values, config.half_life)
+        users, items = degrees(met)
+        graph = scaled(met, power(users, -config.user_exponent), power(items, -config.item_exponent))
+        own = degrees(graph.multiply(graph).tocsr())[1]
+        pull = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
+        graph = scaled(graph, columns=pull)
+        num_users, num_items = graph.shape
+        if num_items <= num_users:
+            inverse = _inverted((graph.T @ graph).toarray()) * np.outer(pull, pull)
+            diagonal, kept = inverse.diagonal(), None
+        else:
+            inverse = _inverted((graph @ graph.T).toarray())
+            projected = np.asarray(graph.multiply(inverse @ graph).sum(axis=0)).ravel()
+            diagonal, kept = (1.0 - projected) * pull**2, graph
+        inverse, diagonal, pull, items = (
+            array.astype(np.float32) for array in (inverse, diagonal, pull, items)
+        )
+        return cls(inverse, diagonal, kept, pull, items, config)
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """What the rest of the history says of each item, [U, I]."""
+        seen = self._seen(history)
+        if self.graph is None:
+            projected = seen @ self.inverse
+        else:
+            hidden = self.encode(history)
+            projected = (seen.toarray() * self.pull - (self._by_item @ hidden.T).T) * self.pull
+        scores: FloatArray = (seen.toarray() - projected / self.diagonal) * self._tilt
+        return scores.astype(np.float32)
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """In the dual form the history's likeness to the training users times the inverse, [U, V]; else [U, 0]."""
+        if self.graph is None:
+            return np.zeros((history.num_users, 0), np.float32)
+        likeness = scaled(self._seen(history), columns=self.pull) @ self._by_item
+        hidden: FloatArray = (likeness @ self.inverse).astype(np.float32)
+        return hidden
+
+    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """What the rest of the history says of each candidate, [U, C]."""
+        own = self._own(history, candidates)
+        if self.graph is None:
+            projected = self._projected(self._seen(history), candidates)
+        else:
+            pull = self.pull[candidates]
+            projected = (own * pull - sparse_products(state, self._by_item, candidates)) * pull
+        scores = (own - projected / self.diagonal[candidates]) * self._tilt[candidates]
+        return or_never(scores, candidates)
+
+    def _seen(self, history: Interactions) -> sparse.csr_matrix:
+        met = behaviour(history, self.config.values, self.config.half_life)
+        return scaled(met, columns=power(self.degree, -self.config.tilt))
+
+    def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
+        """Entries of the tilted history at the candidates, [U, C]."""
+        decayed = self.config.values == "log_decayed"
+        weight = np.exp2(-history.age / self.config.half_life) if decayed else None
+        sums = met_sums(history, candidates, weight)
+        entries = (sums > 0).astype(np.float32) if self.config.values == "binary" else np.log1p(sums)
+        tilted: FloatArray = entries * power(self.degree, -self.config.tilt)[candidates]
+        return tilted
+
+    def _projected(self, seen: sparse.csr_matrix, candidates: IntArray) -> FloatArray:
+        """Entries of X P at the candidates, [U, C]; P is its own transpose."""
+        projected = np.empty(candidates.shape, np.float32)
+        for row, columns in enumerate(candidates):
+            span = slice(seen.indptr[row], seen.indptr[row + 1])
+            projected[row] = self.inverse[np.ix_(columns, seen.indices[span])] @ seen.data[span]
+        return projected
+
+    @cached_property
+    def _by_item(self) -> sparse.csr_matrix:
+        """W seen from the items, [I, V]; [I, 0] in the primal form."""
+        nobody = sparse.csr_matrix((len(self.pull), 0), dtype=np.float32)
+        return nobody if self.graph is None else self.graph.T.tocsr()
+
+    @cached_property
+    def _tilt(self) -> FloatArray:
+        return power(self.degree, self.config.tilt)
+
+
+def _inverted(gram: FloatArray) -> FloatArray:
+    """(gram + 1)^-1 by Cholesky, in double precision."""
+    gram = gram.astype(np.float64)
+    gram[np.diag_indices_from(gram)] += 1.0
+    factor, _ = linalg.lapack.dpotrf(gram, lower=True, clean=True, overwrite_a=True)
+    inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
+    lower: FloatArray = np.tril(inverse)
+    return lower + np.tril(lower, -1).T
