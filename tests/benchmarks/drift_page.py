@@ -19,6 +19,9 @@ WANTED = (
     ("faults_retrained", "0", lambda value: value <= 0.0),
     ("retrained_minus_frozen", "interval above 0", lambda value: value > 0.0),
     ("gate_worse_rejected", "1", lambda value: value >= 1.0),
+    ("gate_aa_kept_identical", "1", lambda value: value >= 1.0),
+    ("gate_aa_kept_other_seed", "1", lambda value: value >= 1.0),
+    ("gate_aa_kept_other_users", "near 1", lambda value: value >= 0.95),
     ("gate_aa_kept", "1", lambda value: value >= 1.0),
     ("end_to_end_failed_requests", "0", lambda value: value <= 0),
 )

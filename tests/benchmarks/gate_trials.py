@@ -95,7 +95,7 @@ def gate_trials(seed: int, root: Path = Path(), tell: Callable[[str], None] = pr
     tell("gate: 50 deliberately worse challengers judged")
     equal = list(_equal(shop, seed))
     tell("gate: 50 equal challengers judged")
-    return {
+    return _kept_by_kind(equal) | {
         "gate_trials": TRIALS,
         "gate_worse_rejected": _share(not one.passed for one in worse),
         "gate_aa_kept": _share(one.passed and one.verdict == "no change" for _, one in equal),
@@ -207,6 +207,16 @@ def _by_kind(found: list[tuple[str, GateReport]]) -> dict[str, dict[str, int]]:
     for kind, one in found:
         counts[kind][one.verdict] += 1
     return {kind: dict(verdicts) for kind, verdicts in counts.items()}
+
+
+def _kept_by_kind(found: list[tuple[str, GateReport]]) -> dict[str, Any]:
+    """Share of each kind of equal challengers that were kept as no change; models of other users are nearly equal."""
+    return {
+        f"gate_aa_kept_{kind.replace(' ', '_')}": _share(
+            one.passed and one.verdict == "no change" for other, one in found if other == kind
+        )
+        for kind in dict.fromkeys(kind for kind, _ in found)
+    }
 
 
 def _share(flags: Any) -> float:
