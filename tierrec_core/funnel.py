@@ -58,8 +58,10 @@ class Behaviours:
 
     def state(self, user: IntArray, item: IntArray) -> IntArray:
         """Which steps each pair has gone, one bit a step, [P]."""
-        bits = [entries(self.of[step], user, item) > 0 for step in self.steps]
-        return sum((bit.astype(np.int64) << place for place, bit in enumerate(bits)), np.int64(0))
+        found = np.zeros(len(user), np.int64)
+        for place, step in enumerate(self.steps):
+            found |= (entries(self.of[step], user, item) > 0).astype(np.int64) << place
+        return found
 
 
 @dataclass(frozen=True)

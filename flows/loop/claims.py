@@ -118,7 +118,7 @@ def _keep_saying(run: UUID) -> None:
         time.sleep(BEAT_SECONDS)
         try:
             goes_on = _say(run)
-        except ObjectNotFound:
-            return
+        except (ObjectNotFound, RuntimeError):
+            return  # the run is gone, or its own client is closed, since it is over
         except (httpx.HTTPError, PrefectException):
             continue  # a server that is away comes back

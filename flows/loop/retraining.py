@@ -41,13 +41,12 @@ from tierrec_core.interactions import from_days, to_days
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
-FLOW = "retrain"
 _PUT_BACK: tuple[State, ...] = ("rejected", "vetoed", "failed")  # they left the project as it was before them
 _AFTER_THE_GATE = frozenset({"package", "report"})
 _NO_STAGE: frozenset[str] = frozenset()
 
 
-@flow(name=FLOW, log_prints=True, validate_parameters=False, on_running=[claim])
+@flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[claim])
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     """Train on the newest data and put what passes the gate on a share of users; how it ended, in words.
 

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from flows.loop.approval import hours_to_answer, nobody_answered
 from flows.loop.lock import BusyError, project_lock
 from flows.loop.memory import Memory, Retrain
-from flows.loop.retraining import FLOW, Retraining, key_of
+from flows.loop.retraining import Retraining, key_of, retrain
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
 
@@ -61,6 +61,6 @@ def _late(retrains: Iterable[Retrain], before: datetime) -> set[str]:
 def _keys_of_runs(client: SyncPrefectClient) -> set[str]:
     """Of the retrains whose runs are not over."""
     states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ALIVE)))
-    named = FlowFilter(name=FlowFilterName(any_=[FLOW]))
+    named = FlowFilter(name=FlowFilterName(any_=[retrain.name]))
     runs: list[FlowRun] = client.read_flow_runs(flow_filter=named, flow_run_filter=states)
     return {key_of(run.id, run.parameters.get("decision")) for run in runs}

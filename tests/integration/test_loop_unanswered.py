@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from flows.loop import tree
 from flows.loop.lock import project_lock
 from flows.loop.memory import Memory, Retrain
-from flows.loop.retraining import FLOW, key_of, retrain
+from flows.loop.retraining import key_of, retrain
 from flows.loop.unanswered import veto_unanswered
 from tests.project import command, toy_project
 from tests.remotes import Server, prefect_server
@@ -165,6 +165,6 @@ def test_the_rollout_looks_for_them(server: Server, layout: Layout) -> None:
 
 
 def test_a_retrain_is_found_by_the_key_that_its_flow_gives_it() -> None:
-    assert retrain.name == FLOW
+    assert retrain.name == "retrain"
     assert key_of("0123456789abcdef01234567", {"key": "k"}) == "k"
     assert key_of("0123456789abcdef01234567", None) == "asked-0123456789abcdef01"

@@ -40,8 +40,7 @@ def test_every_family_has_a_name_and_counts_the_changes_that_the_verdict_counts(
     reference = Reference.build(
         events, items, training.history.now, training.tiering, training.history, Monitor(window_days=20), 0
     )
-    own = reference.observation
-    sides = {one.family: one.side for one in contrasts(own, own, reference.tier, reference.catalogue)}
+    sides = {one.family: one.side for one in contrasts(reference.beside(reference.observation))}
     assert set(FAMILIES) == set(BOUNDS) == {*sides, "online"}
     assert {name: FAMILIES[name][1] for name in sides} == sides
 
