@@ -55,6 +55,8 @@ class FunnelLog:
 class Rule:
     """What was put into the cart but not bought, then what was viewed, each by popularity, then what is popular.
 
+    What was viewed before it was put into the cart comes before what was not: so the published figure is reached.
+
     share: of all purchases, below 1, [I]
     """
 
@@ -65,7 +67,7 @@ class Rule:
         place = np.zeros((history.num_users, history.num_items), np.float32)
         for event, worth in (("view", 1.0), ("cart", 2.0)):
             met = history.only(event)
-            place[met.user, met.item] = worth
+            place[met.user, met.item] += worth
         return place + self.share
 
 
