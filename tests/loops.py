@@ -4,12 +4,14 @@ the events to be posted."""
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
 
+from services.store import NewEvent, Store
 from tests.project import synthetic_project
 from tierrec_core.settings import SyntheticSource
 from tierrec_core.sources import synthetic
@@ -85,3 +87,25 @@ def _configure(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
         params[name] = dict(params.get(name) or {}) | dict(section)
     with path.open("w") as stream:
         yaml.dump(params, stream)
+
+
+def tell(folder: Path, events: pd.DataFrame) -> None:
+    """Put EVENTS into the shop's store, as the service does; what EVENTS lack is unknown."""
+    (folder / "data/serving").mkdir(parents=True, exist_ok=True)
+    store = Store.open(f"sqlite:///{folder / 'data/serving/feedback.db'}")
+    rows = events.reindex(columns=[*events, *{"session_id", "value"}.difference(events)]).astype(object)
+    store.add_events(
+        [
+            NewEvent(
+                key=f"{row.user_id} {row.item_id} {row.timestamp} {place}",
+                user_id=row.user_id,
+                item_id=row.item_id,
+                event=row.event,
+                timestamp=row.timestamp.to_pydatetime().astimezone(UTC),
+                session_id=None if pd.isna(row.session_id) else row.session_id,
+                value=None if pd.isna(row.value) else float(row.value),
+            )
+            for place, row in enumerate(rows.itertuples(index=False))
+        ]
+    )
+    store.close()

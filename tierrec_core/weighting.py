@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
+from tierrec_core.products import met_sums
 
 Values = Literal["binary", "log_count", "log_decayed"]
 
@@ -18,6 +19,13 @@ def behaviour(history: Interactions, values: Values, half_life: float) -> sparse
     matrix = history.matrix() if values == "log_count" else history.decayed(half_life)
     matrix.data = np.log1p(matrix.data)
     return matrix
+
+
+def entries(history: Interactions, candidates: IntArray, values: Values, half_life: float) -> FloatArray:
+    """The same at the candidates, [U, C]."""
+    weight = np.exp2(-history.age / half_life) if values == "log_decayed" else None
+    sums = met_sums(history, candidates, weight)
+    return (sums > 0).astype(np.float32) if values == "binary" else np.log1p(sums)
 
 
 def degrees(matrix: sparse.csr_matrix) -> tuple[FloatArray, FloatArray]:

@@ -4,7 +4,6 @@ Each step is written down under the key of the decision that asked for it: whoev
 that was killed goes on where it was.
 """
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ from services import releases
 from services.admission import admit
 from services.releases import Pointer
 from services.smoke_report import SmokeReport
-from tierrec_core.errors import EmptyDataError, GateError, StageError, TierRecError
+from tierrec_core.errors import EmptyDataError, GateError, TierRecError
 from tierrec_core.interactions import from_days, to_days
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings, TimeSplit, read_settings
@@ -211,13 +210,8 @@ class Retraining:
         return read_settings(self.layout.params)
 
     def _bring_up_to_date(self, left_out: frozenset[str]) -> None:
-        try:
-            graph = Graph.read(self.layout.root)
-            todo = [stage for stage in graph.affected(stale(self.layout.root)) if stage not in left_out]
-        except (OSError, sqlite3.Error) as error:
-            raise StageError(
-                f"{self.layout.root}: DVC cannot work here: {error}; free disk space, and let it retrain again"
-            ) from error
+        graph = Graph.read(self.layout.root)
+        todo = [stage for stage in graph.affected(stale(self.layout.root)) if stage not in left_out]
         progress = Progress(Console(force_terminal=False), todo)
         submit_stages(graph, todo, Runner(self.layout.root, progress.line), progress)
 

@@ -20,8 +20,11 @@ _IN_USE = ".dvc/tmp/rwlock"  # by which DVC's processes tell each other what the
 
 
 def keep(layout: Layout, folder: Path) -> None:
-    """Copy what a retrain changes and DVC does not keep. A copy that is there is whole, and is left as it is: a retrain
-    that goes on after a kill must not take its own changes for what was before. Raises ArtifactError on a full disk."""
+    """Copy what a retrain changes and DVC does not keep. Raises ArtifactError on a full disk.
+
+    A copy that is there is whole, and is left as it is: a retrain that goes on after a kill must not take its own
+    changes for what was before.
+    """
     if folder.exists():
         return
     with artifacts.replacing_folder(folder) as fresh:

@@ -25,10 +25,10 @@ def size(folder: Path) -> int:
 def tidy(
     home: Path, folder: Path, *, most_bytes: int = MOST_BYTES, most_repositories: int = MOST_REPOSITORIES
 ) -> None:
-    """After a stage of the folder's repository: its cache begins anew if it is too large, and the repositories that
-    were used longest ago go.
+    """After a stage of the folder's repository: bound its cache, and the number of repositories.
 
-    What somebody works with stays. All that is lost is fetched from the remotes again.
+    A cache that is too large begins anew, and the repositories that were used longest ago go. What somebody works with
+    stays. All that is lost is fetched from the remotes again.
     """
     with suppress(OSError), alone(home):
         (folder / _USED).touch()

@@ -29,8 +29,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Shares:
-    """rows: the largest categories of the reference, largest first; sums: of all that follow, with and without a bar
-    in Evidently's charts. widest: the largest share of the rows, to which bars are drawn."""
+    """The whole table.
+
+    rows: the largest categories of the reference, largest first
+    sums: of all that follow, with and without a bar in Evidently's charts
+    widest: the largest share of the rows, to which bars are drawn
+    """
 
     tiers: tuple[str, ...]
     rows: tuple[Row, ...]

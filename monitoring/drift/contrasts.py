@@ -19,7 +19,7 @@ Kind = Literal["share", "level", "vector"]
 MOVES = "evidence that users left their favourite for others of the large categories"
 _MAX_RIDGE = 1e-6
 # events that an expectation is drawn to everybody's by, and the share of users who move; of several, these told moves
-# from chance best on dealt windows of days that the benchmark does not use
+# from chance best on windows of the real year that were dealt at other days than the benchmark's, which overlap them
 _DAYS, _EVENTS = (30.0, 0.2), (60.0, 0.6)
 
 

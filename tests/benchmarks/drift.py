@@ -1,7 +1,7 @@
 """python -m tests.benchmarks.drift: false alarms, power, delay, faults and cost of our verdict and of its rivals.
 
 On windows of the real year and of made shops of which it is known what changed; printed and merged into drift.json
-and drift.md beside this file. About half an hour on two quiet cores; --quick is a trial run that keeps nothing.
+and drift.md beside this file. drift.json says how long it took; --quick is a trial run that keeps nothing.
 """
 
 import argparse

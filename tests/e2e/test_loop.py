@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from services.releases import Pointer
-from services.store import Impression, NewEvent, Store
-from tests.loops import drifting_shop
+from services.store import Impression, Store
+from tests.loops import drifting_shop, tell
 from tests.project import ENV, command
 
 ASK = "import json, sys; from pathlib import Path; from flows.train import embed; embed(Path.cwd()); \
@@ -51,27 +51,6 @@ def show(folder: Path, later: pd.DataFrame) -> None:
                 at=at,
             )
             for user in later["user_id"].unique()
-        ]
-    )
-    store.close()
-
-
-def tell(folder: Path, events: pd.DataFrame) -> None:
-    """Put EVENTS into the shop's store, as the service does."""
-    store = Store.open(f"sqlite:///{folder / 'data/serving/feedback.db'}")
-    rows = events[["user_id", "item_id", "event", "timestamp", "session_id", "value"]].itertuples(index=False)
-    store.add_events(
-        [
-            NewEvent(
-                key=f"posted-{place}",
-                user_id=row.user_id,
-                item_id=row.item_id,
-                event=row.event,
-                timestamp=row.timestamp.to_pydatetime().astimezone(UTC),
-                session_id=row.session_id,
-                value=None if pd.isna(row.value) else float(row.value),
-            )
-            for place, row in enumerate(rows)
         ]
     )
     store.close()

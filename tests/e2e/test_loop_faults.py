@@ -12,9 +12,9 @@ from flows.loop.lock import project_lock
 from flows.params import set_values
 from services.files import exclusive
 from services.releases import Pointer
-from tests.e2e.test_loop import decisions, pointer, tell
+from tests.e2e.test_loop import decisions, pointer
 from tests.faults import MONITOR, Flow, Stages, opened, retrain
-from tests.loops import drifting_shop
+from tests.loops import drifting_shop, tell
 from tests.project import command
 from tests.remotes import Server, prefect_server, wait_until
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests.e2e.test_stack import Stack, free_ports, toys
 from tests.postgres import running
 from tests.project import command
+from tests.stacks import Stack, free_ports, toys
 
 
 def test_runs_are_kept_in_postgresql_and_its_password_is_not_shown(tmp_path: Path):

@@ -2,14 +2,12 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -18,55 +16,19 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from monitoring.charts.evidently_page import Charts, frames, write
-from monitoring.charts.history import render
+from monitoring.charts.evidently_page import Charts, write
 from monitoring.charts.ranked import Ranked
 from monitoring.charts.samples import BREADTH, FREQUENCY, PER_USER
-from monitoring.charts.shares import CATEGORIES, shares
 from monitoring.charts.workspace import PROJECT_ID, push, snapshot_id
 from services.server import free_port
-from tierrec_core.contracts import EVENTS, ITEMS
+from tests.charted import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
 from tierrec_core.errors import ArtifactError
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.interactions import from_days
 from tierrec_core.tiers import TIER_NAMES
 
-START = 19_800.0
-USERS = 120
-TIER_OF = {f"u{number}": TIER_NAMES[number % 3] for number in range(USERS)}
-ITEM_FRAME = ITEMS.conform(
-    pd.DataFrame({"item_id": list("abcd"), "category": ["x", "x", "y", "z"], "price": [1.0, 2.0, 3.0, 4.0]}),
-    "test",
-)
-FLAT, MOVED = [0.4, 0.2, 0.2, 0.2], [0.1, 0.1, 0.4, 0.4]
 UI = Path(sys.prefix) / "bin" / "evidently"
 PATIENCE = 120
-
-
-def events(seed: int, shares: list[float]) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    size = 9000
-    day = START + rng.uniform(0, 28, size)
-    frame = pd.DataFrame(
-        {
-            "user_id": [f"u{one}" for one in rng.integers(USERS, size=size)],
-            "item_id": rng.choice(list("abcd"), size, p=shares),
-            "event": rng.choice(["view", "purchase"], size),
-            "timestamp": pd.to_datetime((day * 86_400e6).astype("int64"), unit="us", utc=True),
-            "value": rng.gamma(2.0, 2.0, size),
-        }
-    )
-    return EVENTS.conform(frame, "test")
-
-
-def window(seed: int, shares: list[float], rows: int = 10_000) -> pd.DataFrame:
-    return frames(events(seed, shares), ITEM_FRAME, TIER_OF, START, START + 28, rows, 0)
-
-
-def figures(folder: Path) -> dict[str, Any]:
-    """Value by column, or by the metric's name where it is of no column."""
-    found = json.loads((folder / "drift.json").read_text())["metrics"]
-    return {one["config"].get("column", one["metric_name"].partition("(")[0]): one["value"] for one in found}
 
 
 @pytest.fixture(scope="module")
@@ -192,56 +154,6 @@ def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, aft
     assert "NDCG" not in figures(tmp_path / "none")
 
 
-def many_categories(seed: int, rows: int = 9000) -> pd.DataFrame:
-    """A window with 60 categories, of which the first are the most frequent."""
-    rng = np.random.default_rng(seed)
-    shares = 1 / np.arange(1, 61)
-    frame = events(seed, FLAT).head(rows)
-    ids = [f"i{one}" for one in rng.choice(60, len(frame), p=shares / shares.sum())]
-    items = ITEMS.conform(
-        pd.DataFrame(
-            {"item_id": [f"i{one}" for one in range(60)], "category": [f"c{one:02d}" for one in range(60)]}
-        ),
-        "test",
-    )
-    frame = EVENTS.conform(frame.assign(item_id=ids), "test")
-    return frames(frame, items, TIER_OF, START, START + 28, rows, 0)
-
-
-def test_categories_without_a_bar_are_told_as_a_share_and_take_no_part_in_the_distance(tmp_path):
-    before, after = many_categories(0), many_categories(1)
-    page, _ = write(before, after, tmp_path, START + 28)
-    told = before["category"].value_counts().index[:CATEGORIES]
-    found = figures(tmp_path)
-    rows = [re.findall(r"[\d.]+%(?= →)|(?<=→ )[\d.]+%", row) for row in page.read_text().split("<tr>")]
-    for place, tier in enumerate(TIER_NAMES):
-        own = [frame.loc[frame["tier"] == tier, "category"] for frame in (before, after)]
-        bars = [one[one.isin(told)].value_counts(normalize=True).reindex(told, fill_value=0) for one in own]
-        assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*bars))
-        others = [f"{1 - one.isin(told).mean():.1%}" for one in own]
-        first = [f"{(one == told[0]).mean():.1%}" for one in own]
-        assert rows[2][2 * place : 2 * place + 2] == first
-        assert rows[-1][2 * place : 2 * place + 2] == others
-    table = shares(before, after, list(told))
-    for place in range(3):
-        cells = [row.cells[place] for row in (*table.rows, *table.sums)]
-        assert sum(cell.before for cell in cells) == pytest.approx(1)
-        assert sum(cell.now for cell in cells) == pytest.approx(1)
-
-
-def test_two_samples_of_the_same_categories_are_hardly_ever_called_drifted(tmp_path):
-    """Evidently's own limit would: most of 10 pairs of small samples lie beyond it."""
-    flagged, beyond = 0, 0
-    for seed in range(5):
-        before, after = many_categories(10 + seed, 900), many_categories(30 + seed, 900)
-        write(before, after, tmp_path / str(seed), START + 28)
-        for tier in TIER_NAMES:
-            beyond += figures(tmp_path / str(seed))[f"category of {tier} users"] > 0.1
-        flagged += figures(tmp_path / str(seed))["DriftedColumnsCount"]["count"]
-    assert beyond > 5
-    assert flagged <= 1
-
-
 def test_an_empty_window_has_a_page_that_says_so_and_no_snapshot(before, tmp_path):
     page, snapshot = write(before, before.head(0), tmp_path / "window", START + 28)
     assert snapshot is None
@@ -359,49 +271,3 @@ def test_evidently_ui_draws_each_tiers_distance_over_the_windows(ui, moved):
     first = figures(moved.page.parent)["category of light users"]
     assert line["values"][0] == pytest.approx(first)
     assert line["values"][1] < 0.1 < first
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_the_page_of_the_loop_has_the_same_bytes_whatever_the_order_of_its_records(tmp_path, reverse):
-    finding = {"family": "shares", "tier": "all", "what": "<x>", "before": 0.1, "after": 0.2, "effect": 0.3}
-    finding |= {"threshold": 0.1, "p_value": 0.001, "adjusted": 0.01, "alarm": True}
-    looks = [
-        {
-            "at": f"2024-03-{day:02d}T00:00:00+00:00",
-            "window": {"start": "2024-01-01", "end": f"2024-02-{day:02d}"},
-            "state": "drift",
-            "act": "wait",
-            "reasons": [f"category '<x>' of day {day}"],
-            "model": "m",
-            "key": f"k{day}",
-            "findings": [finding],
-            "faults": [],
-        }
-        for day in range(1, 29)
-    ]
-    releases = [
-        {
-            "tag": f"shop:{day}",
-            "at": f"2024-03-{day:02d}",
-            "revision": None,
-            "reason": "r",
-            "state": "released",
-        }
-        for day in (1, 2)
-    ]
-    render(looks, [], releases, tmp_path / "index.html")
-    first = (tmp_path / "index.html").read_bytes()
-    if reverse:
-        looks, releases = looks[::-1], releases[::-1]
-    render(looks, [], releases, tmp_path / "index.html")
-    assert (tmp_path / "index.html").read_bytes() == first
-    assert b"<x>" not in first
-    assert b"&lt;x&gt;" in first
-    assert b"8 older" in first
-
-
-def test_a_loop_that_has_not_begun_has_a_page(tmp_path):
-    render([], [], [], tmp_path / "index.html")
-    said = (tmp_path / "index.html").read_text()
-    assert "tierrec monitor" in said
-    assert 'id="timeline"' not in said

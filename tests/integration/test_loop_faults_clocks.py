@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 
 from flows.loop.memory import Memory
 from flows.loop.monitor import examine
-from services.store import NewEvent, Store
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
+from tests.loops import tell
 from tests.project import ENV, ROOT
 from tierrec_core import artifacts
 from tierrec_core.errors import EmptyDataError
@@ -97,26 +97,6 @@ def findings(record: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != "at"}
 
 
-def post(shop: Path, events: pd.DataFrame) -> None:
-    """As the service keeps what it is told."""
-    (shop / "data/serving").mkdir(parents=True, exist_ok=True)
-    store = Store.open(f"sqlite:///{shop / 'data/serving/feedback.db'}")
-    rows = events[["user_id", "item_id", "event", "timestamp"]].itertuples(index=False)
-    store.add_events(
-        [
-            NewEvent(
-                key=f"{row.user_id} {row.item_id} {row.timestamp} {place}",
-                user_id=row.user_id,
-                item_id=row.item_id,
-                event=row.event,
-                timestamp=row.timestamp.to_pydatetime().astimezone(UTC),
-            )
-            for place, row in enumerate(rows)
-        ]
-    )
-    store.close()
-
-
 def views(world: World, day: float, num: int = 3_000) -> pd.DataFrame:
     """All users view one category, in the days before `day`."""
     users = world.events["user_id"].drop_duplicates().to_numpy(dtype=object)
@@ -132,7 +112,7 @@ def views(world: World, day: float, num: int = 3_000) -> pd.DataFrame:
 
 
 def test_events_of_next_year_change_nothing(shop: Path, judged: Path, world: World) -> None:
-    post(shop, views(world, NEWEST + 365))
+    tell(shop, views(world, NEWEST + 365))
     (plain,) = kept(judged)
     assert findings(look(shop, NOW)) == findings(json.loads(plain))
 
@@ -142,11 +122,11 @@ def test_what_comes_after_its_window_was_judged_counts_in_the_next_alone(
 ) -> None:
     shop = shutil.copytree(judged, tmp_path / "shop")
     before = kept(shop)
-    post(shop, views(world, NEWEST))
+    tell(shop, views(world, NEWEST))
     assert look(shop, NOW) is None
     assert look(shop, NOW + timedelta(hours=5)) is None
     assert kept(shop) == before
-    post(shop, views(world, NEWEST + 2.2, num=30))
+    tell(shop, views(world, NEWEST + 2.2, num=30))
     later = look(shop, NOW + timedelta(days=1))
     assert later is not None
     assert (later["window_end"], later["state"]) == (NEWEST + 1, "drift")

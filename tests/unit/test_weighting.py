@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tierrec_core.weighting import behaviour, degrees, power, scaled
+from tierrec_core.weighting import behaviour, degrees, entries, power, scaled
 
 
 def test_entries_are_met_or_counted_or_fading(interactions):
@@ -12,8 +12,12 @@ def test_entries_are_met_or_counted_or_fading(interactions):
     np.add.at(count, (interactions.user, interactions.item), 1.0)
     np.add.at(faded, (interactions.user, interactions.item), 0.5 ** (interactions.age / 30.0))
     expected = {"binary": count > 0, "log_count": np.log1p(count), "log_decayed": np.log1p(faded)}
+    rng = np.random.default_rng(0)
+    candidates = rng.integers(interactions.num_items, size=(interactions.num_users, 6))
     for values, wanted in expected.items():
         np.testing.assert_allclose(behaviour(interactions, values, 30.0).toarray(), wanted, rtol=1e-5)
+        found = entries(interactions, candidates, values, 30.0)
+        np.testing.assert_allclose(found, np.take_along_axis(wanted, candidates, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("exponent", [-0.5, 0.0, 0.5])

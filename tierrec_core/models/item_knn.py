@@ -17,6 +17,7 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
+from tierrec_core.strongest import strongest
 from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
 
 _CHUNK = 1024  # items whose neighbours are sought at once
@@ -46,7 +47,7 @@ class ItemKnn:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Keep each item's nearest. Time grows with the pairs met together, memory with items times neighbours."""
-        parts = [_nearest(part, config.neighbours) for part in _similarities(training.history, config)]
+        parts = [strongest(part, config.neighbours) for part in _similarities(training.history, config)]
         return cls(sparse.vstack(parts, format="csr", dtype=np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
@@ -87,13 +88,3 @@ def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[spa
         together.data /= source[start + row] * target[together.indices] + config.shrinkage
         together.data[together.indices == start + row] = 0.0
         yield together
-
-
-def _nearest(similarity: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
-    """Only the k largest entries of each row [N, I]; of equal ones the first columns."""
-    row = np.repeat(np.arange(similarity.shape[0]), np.diff(similarity.indptr))
-    order = np.lexsort((similarity.indices, -similarity.data, row))
-    place = np.arange(len(order)) - similarity.indptr[row]
-    kept = order[(place < k) & (similarity.data[order] > 0)]
-    shape = similarity.shape
-    return sparse.coo_matrix((similarity.data[kept], (row[kept], similarity.indices[kept])), shape).tocsr()

@@ -12,14 +12,15 @@ from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat
-from scipy import linalg, sparse
+from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.gram import inverted, projected_at
 from tierrec_core.interactions import Interactions
-from tierrec_core.products import met_sums, or_never, sparse_products
+from tierrec_core.products import or_never, sparse_products
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params
-from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
+from tierrec_core.weighting import Values, behaviour, degrees, entries, power, scaled
 
 Exponent = Annotated[float, Field(ge=-1, le=1)]
 
@@ -68,10 +69,10 @@ class LinearAutoencoder:
         graph = scaled(graph, columns=pull)
         num_users, num_items = graph.shape
         if num_items <= num_users:
-            inverse = _inverted((graph.T @ graph).toarray()) * np.outer(pull, pull)
+            inverse = inverted((graph.T @ graph).toarray(), 1.0) * np.outer(pull, pull)
             diagonal, kept = inverse.diagonal(), None
         else:
-            inverse = _inverted((graph @ graph.T).toarray())
+            inverse = inverted((graph @ graph.T).toarray(), 1.0)
             projected = np.asarray(graph.multiply(inverse @ graph).sum(axis=0)).ravel()
             diagonal, kept = (1.0 - projected) * pull**2, graph
         inverse, diagonal, pull, items = (
@@ -102,7 +103,7 @@ class LinearAutoencoder:
         """What the rest of the history says of each candidate, [U, C]."""
         own = self._own(history, candidates)
         if self.graph is None:
-            projected = self._projected(self._seen(history), candidates)
+            projected = projected_at(self._seen(history), self.inverse, candidates)
         else:
             pull = self.pull[candidates]
             projected = (own * pull - sparse_products(state, self._by_item, candidates)) * pull
@@ -115,20 +116,9 @@ class LinearAutoencoder:
 
     def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
-        decayed = self.config.values == "log_decayed"
-        weight = np.exp2(-history.age / self.config.half_life) if decayed else None
-        sums = met_sums(history, candidates, weight)
-        entries = (sums > 0).astype(np.float32) if self.config.values == "binary" else np.log1p(sums)
-        tilted: FloatArray = entries * power(self.degree, -self.config.tilt)[candidates]
+        met = entries(history, candidates, self.config.values, self.config.half_life)
+        tilted: FloatArray = met * power(self.degree, -self.config.tilt)[candidates]
         return tilted
-
-    def _projected(self, seen: sparse.csr_matrix, candidates: IntArray) -> FloatArray:
-        """Entries of X P at the candidates, [U, C]; P is its own transpose."""
-        projected = np.empty(candidates.shape, np.float32)
-        for row, columns in enumerate(candidates):
-            span = slice(seen.indptr[row], seen.indptr[row + 1])
-            projected[row] = self.inverse[np.ix_(columns, seen.indices[span])] @ seen.data[span]
-        return projected
 
     @cached_property
     def _by_item(self) -> sparse.csr_matrix:
@@ -139,13 +129,3 @@ class LinearAutoencoder:
     @cached_property
     def _tilt(self) -> FloatArray:
         return power(self.degree, self.config.tilt)
-
-
-def _inverted(gram: FloatArray) -> FloatArray:
-    """(gram + 1)^-1 by Cholesky, in double precision."""
-    gram = gram.astype(np.float64)
-    gram[np.diag_indices_from(gram)] += 1.0
-    factor, _ = linalg.lapack.dpotrf(gram, lower=True, clean=True, overwrite_a=True)
-    inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-    lower: FloatArray = np.tril(inverse)
-    return lower + np.tril(lower, -1).T

@@ -1,0 +1,51 @@
+"""The page of the loop: the same records give the same bytes, and there is one before the first."""
+
+import pytest
+
+from monitoring.charts.history import render
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_page_of_the_loop_has_the_same_bytes_whatever_the_order_of_its_records(tmp_path, reverse):
+    finding = {"family": "shares", "tier": "all", "what": "<x>", "before": 0.1, "after": 0.2, "effect": 0.3}
+    finding |= {"threshold": 0.1, "p_value": 0.001, "adjusted": 0.01, "alarm": True}
+    looks = [
+        {
+            "at": f"2024-03-{day:02d}T00:00:00+00:00",
+            "window": {"start": "2024-01-01", "end": f"2024-02-{day:02d}"},
+            "state": "drift",
+            "act": "wait",
+            "reasons": [f"category '<x>' of day {day}"],
+            "model": "m",
+            "key": f"k{day}",
+            "findings": [finding],
+            "faults": [],
+        }
+        for day in range(1, 29)
+    ]
+    releases = [
+        {
+            "tag": f"shop:{day}",
+            "at": f"2024-03-{day:02d}",
+            "revision": None,
+            "reason": "r",
+            "state": "released",
+        }
+        for day in (1, 2)
+    ]
+    render(looks, [], releases, tmp_path / "index.html")
+    first = (tmp_path / "index.html").read_bytes()
+    if reverse:
+        looks, releases = looks[::-1], releases[::-1]
+    render(looks, [], releases, tmp_path / "index.html")
+    assert (tmp_path / "index.html").read_bytes() == first
+    assert b"<x>" not in first
+    assert b"&lt;x&gt;" in first
+    assert b"8 older" in first
+
+
+def test_a_loop_that_has_not_begun_has_a_page(tmp_path):
+    render([], [], [], tmp_path / "index.html")
+    said = (tmp_path / "index.html").read_text()
+    assert "tierrec monitor" in said
+    assert 'id="timeline"' not in said
