@@ -16,6 +16,7 @@ from flows.review_cli import app as review
 from flows.simulate_cli import simulate
 from flows.stack_cli import app as stack
 from flows.transfer_cli import export, import_
+from flows.tune_cli import tune
 from flows.watch_cli import app as watch
 from tierrec_core.errors import ArtifactError, TierRecError
 from tierrec_core.layout import Layout
@@ -30,6 +31,7 @@ app.add_typer(loop)
 app.add_typer(review, name="review")
 app.add_typer(stack, name="stack")
 app.command()(simulate)
+app.command()(tune)
 app.command()(experiments)
 app.command()(export)
 app.command("import")(import_)

@@ -36,6 +36,12 @@ def replace_sections(path: Path, sections: Mapping[str, Any]) -> None:
     _save(path, document, _load(path))
 
 
+def write_patch(path: Path, patch: Mapping[str, Any]) -> None:
+    """Write a part of params.yaml into a file of its own, for a person to look at."""
+    with artifacts.replacing_file(path) as fresh, fresh.open("w") as stream:
+        _yaml().dump(_plain(patch), stream)
+
+
 def check(document: Mapping[str, Any], old: Mapping[str, Any], where: str) -> None:
     """Raises SettingsError naming the nearest valid key. Of the models only blocks that differ from old are asked:
     that imports their modules."""

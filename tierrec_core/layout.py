@@ -195,6 +195,11 @@ class Layout:
         return self.data / "loop"
 
     @property
+    def tuning(self) -> Path:
+        """Trials and patches of searches for options. Not an artefact of DVC: a person asks for them."""
+        return self.data / "tuning"
+
+    @property
     def runs(self) -> Path:
         """Summaries of runs: times, peaks, leaderboard. Not an artefact of DVC, since no two are the same."""
         return self.data / "runs"

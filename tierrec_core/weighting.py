@@ -1,6 +1,6 @@
 """Histories as weighted matrices, and their scaling by how much a user does and how well an item is known."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy import sparse
@@ -8,8 +8,11 @@ from scipy import sparse
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import met_sums
+from tierrec_core.settings import Span
 
-Values = Literal["binary", "log_count", "log_decayed"]
+Values = Annotated[
+    Literal["binary", "log_count", "log_decayed"], Span(choices=("binary", "log_count", "log_decayed"))
+]
 
 
 def behaviour(history: Interactions, values: Values, half_life: float) -> sparse.csr_matrix:

@@ -8,8 +8,8 @@ import pandas as pd
 from tests.benchmarks.models import record
 from tests.benchmarks.models.bench import Bench
 from tests.benchmarks.models.pairs import GivenSplit
-from tests.benchmarks.models.space import Span
 from tests.benchmarks.models.task import Entry
+from tierrec_core.settings import Span
 
 
 def test_models_are_tuned_judged_compared_and_merged(tmp_path):

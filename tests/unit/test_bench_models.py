@@ -10,7 +10,6 @@ import pytest
 from tests.benchmarks.models import bench, page, record
 from tests.benchmarks.models.datasets import DATASETS
 from tests.benchmarks.models.pairs import VALID_SHARE, GivenSplit
-from tests.benchmarks.models.space import Span, search
 from tests.benchmarks.models.task import Entry, Target, held_out
 from tests.benchmarks.models.trial import fitted, judged, lists, num_bytes
 from tierrec_core import registry
@@ -109,44 +108,6 @@ def test_lists_leave_out_what_is_hidden_and_who_is_not_asked_for(rounds, tiny):
         met = set(given.history.item[given.history.user == user])
         assert len(set(items[user])) == 20
         assert met & set(items[user]) == set()
-
-
-def test_search_nears_the_top_of_a_hill_and_repeats_itself():
-    space = {"x": Span(-1.0, 1.0), "n": Span(1, 9), "way": Span(choices=("up", "down"))}
-
-    def hill(options):
-        return -((options["x"] - 0.3) ** 2) - abs(options["n"] - 4) - (options["way"] == "down")
-
-    found, again = (search(space, hill, 60, seed=5, first=[{"x": -1.0, "n": 1, "way": "up"}]) for _ in "ab")
-    assert found.trials == again.trials
-    assert len(found.trials) == 60
-    assert found.trials[0][0] == {"x": -1.0, "n": 1, "way": "up"}
-    assert found.options["n"] == 4
-    assert found.options["way"] == "up"
-    assert found.options["x"] == pytest.approx(0.3, abs=0.2)
-    assert found.value == max(value for _, value in found.trials)
-
-
-def test_a_search_that_was_cut_goes_on_where_it_ended(tmp_path):
-    space, seen, first = {"x": Span(0.0, 1.0)}, [], [{"x": 0.25}, {"x": 0.75}]
-
-    def cut(options):
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        seen.append(options["x"])
-        return -abs(options["x"] - 0.7)
-
-    journal = tmp_path / "trials"
-    with pytest.raises(KeyboardInterrupt):
-        search(space, cut, 6, seed=1, first=first, journal=journal)
-    before, seen[:] = list(seen), []
-    found = search(
-        space, lambda options: seen.append(options["x"]) or -1.0, 6, seed=1, first=first, journal=journal
-    )
-    assert before[:2] == [0.25, 0.75]
-    assert len(seen) == 3
-    assert [options["x"] for options, _ in found.trials] == before + seen
-    assert found.options == {"x": 0.75}
 
 
 def test_the_paired_interval_is_narrower_than_that_of_two_models_apart():

@@ -5,7 +5,7 @@ The library `implicit` fits it; a history is folded in by the same least squares
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
@@ -16,7 +16,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Als:
     class Config(Params):
         """confidence is the weight of the logarithm of a count, l2 the pull of all factors to zero."""
 
-        factors: PositiveInt = 64
+        factors: Annotated[PositiveInt, Span(16, 256, log=True)] = 64
         iterations: PositiveInt = 10
-        l2: PositiveFloat = 5.0
-        confidence: PositiveFloat = 2.0
+        l2: Annotated[PositiveFloat, Span(0.1, 100.0, log=True)] = 5.0
+        confidence: Annotated[PositiveFloat, Span(0.3, 30.0, log=True)] = 2.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

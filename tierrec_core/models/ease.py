@@ -6,7 +6,7 @@ K = (X X' + l2)^-1, so that neither P nor the weights, which are items by items,
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -18,7 +18,7 @@ from tierrec_core.gram import inverted, projected_at
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never, sparse_products
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.weighting import Values
 
 
@@ -39,9 +39,9 @@ class Ease:
     class Config(Params):
         """l2 pulls weights to zero; raise it for sparse catalogues. values says what an entry of X is."""
 
-        l2: PositiveFloat = 300.0
+        l2: Annotated[PositiveFloat, Span(10.0, 1e4, log=True)] = 300.0
         values: Values = "log_count"
-        half_life: PositiveFloat = 60.0
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -16,7 +16,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.strongest import strongest
 from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
 
@@ -38,11 +38,11 @@ class ItemKnn:
         """
 
         values: Values = "log_count"
-        half_life: PositiveFloat = 60.0
-        neighbours: PositiveInt = 200
-        alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
-        shrinkage: Annotated[float, Field(ge=0)] = 10.0
-        user_exponent: Annotated[float, Field(ge=0, le=2)] = 0.5
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        neighbours: Annotated[PositiveInt, Span(30, 1000, log=True)] = 200
+        alpha: Annotated[float, Field(ge=0, le=1), Span()] = 0.5
+        shrinkage: Annotated[float, Field(ge=0), Span(0.0, 100.0)] = 10.0
+        user_exponent: Annotated[float, Field(ge=0, le=2), Span()] = 0.5
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -19,7 +19,7 @@ from tierrec_core.gram import inverted, projected_at
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never, sparse_products
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.weighting import Values, behaviour, degrees, entries, power, scaled
 
 Exponent = Annotated[float, Field(ge=-1, le=1)]
@@ -51,12 +51,12 @@ class LinearAutoencoder:
         """
 
         values: Values = "log_count"
-        half_life: PositiveFloat = 60.0
-        l2: PositiveFloat = 2.0
-        dropout: NonNegativeFloat = 0.5
-        user_exponent: Exponent = 0.3
-        item_exponent: Exponent = 0.15
-        tilt: Exponent = 0.0
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        l2: Annotated[PositiveFloat, Span(0.1, 100.0, log=True)] = 2.0
+        dropout: Annotated[NonNegativeFloat, Span()] = 0.5
+        user_exponent: Annotated[Exponent, Span(0.0, 0.6)] = 0.3
+        item_exponent: Annotated[Exponent, Span(0.0, 0.5)] = 0.15
+        tilt: Annotated[Exponent, Span(-0.3, 0.5)] = 0.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

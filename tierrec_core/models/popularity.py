@@ -1,7 +1,7 @@
 """Popularity of the last weeks: what most users took. The floor that every other model has to beat."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -10,7 +10,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Popularity:
     class Config(Params):
         """Only the newest window_days count; raise it for a small shop."""
 
-        window_days: PositiveFloat = 14.0
+        window_days: Annotated[PositiveFloat, Span(1.0, 200.0, log=True)] = 14.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -16,7 +16,7 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.neighbours import by_item, nearest
 from tierrec_core.products import met_sums, or_never, sparse_products
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Repeat:
     class Config(Params):
         """own_share is the weight of the user's own frequencies; the rest is the neighbours' mean."""
 
-        half_life: PositiveFloat = 90.0
-        neighbours: PositiveInt = 300
-        own_share: Annotated[float, Field(ge=0, le=1)] = 0.7
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 90.0
+        neighbours: Annotated[PositiveInt, Span(30, 1000, log=True)] = 300
+        own_share: Annotated[float, Field(ge=0, le=1), Span()] = 0.7
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -6,7 +6,7 @@ of a tier are smoothed towards those of all users by a Dirichlet prior (Zhai & L
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -15,7 +15,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 
@@ -32,8 +32,8 @@ class TierPrior:
     class Config(Params):
         """strength is how many events the prior of all users counts for within a tier."""
 
-        window_days: PositiveFloat = 28.0
-        strength: PositiveFloat = 2000.0
+        window_days: Annotated[PositiveFloat, Span(1.0, 200.0, log=True)] = 28.0
+        strength: Annotated[PositiveFloat, Span(10.0, 1e5, log=True)] = 2000.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -16,7 +16,7 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import StepKind, Steps, chosen
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.strongest import strongest
 from tierrec_core.weighting import degrees, power, scaled
 
@@ -37,13 +37,13 @@ class Transitions:
         """
 
         step: StepKind = "session"
-        reach: PositiveInt = 20
-        gap_exponent: NonNegativeFloat = 0.5
-        backward: Annotated[float, Field(ge=0, le=1)] = 0.6
-        user_exponent: NonNegativeFloat = 0.0
-        source_exponent: Annotated[float, Field(ge=0, le=1)] = 0.4
-        target_exponent: Annotated[float, Field(ge=0, le=1)] = 0.4
-        half_life_steps: PositiveFloat = 2.0
+        reach: Annotated[PositiveInt, Span(5, 60, log=True)] = 20
+        gap_exponent: Annotated[NonNegativeFloat, Span(0.0, 1.5)] = 0.5
+        backward: Annotated[float, Field(ge=0, le=1), Span()] = 0.6
+        user_exponent: Annotated[NonNegativeFloat, Span(0.0, 0.6)] = 0.0
+        source_exponent: Annotated[float, Field(ge=0, le=1), Span(0.0, 0.7)] = 0.4
+        target_exponent: Annotated[float, Field(ge=0, le=1), Span(0.0, 0.6)] = 0.4
+        half_life_steps: Annotated[PositiveFloat, Span(0.5, 6.0, log=True)] = 2.0
         neighbours: PositiveInt = 500
 
     @classmethod

@@ -27,6 +27,7 @@ from tierrec_core.settings.sources import (
     Source,
     SyntheticSource,
 )
+from tierrec_core.settings.span import Span, space_of
 
 __all__ = [
     "AnySource",
@@ -53,6 +54,7 @@ __all__ = [
     "Settings",
     "Share",
     "Source",
+    "Span",
     "Split",
     "SyntheticSource",
     "Task",
@@ -62,4 +64,5 @@ __all__ = [
     "Validate",
     "parse",
     "read_settings",
+    "space_of",
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from tierrec_core.settings.base import Params, Share
+from tierrec_core.settings.span import Span
 
 
 class Task(Params):
@@ -53,16 +54,16 @@ class Blend(Params):
 
     objective: Literal["binary", "lambdarank"] = "lambdarank"
     attributes: tuple[str, ...] = ("category", "brand")
-    num_trees: PositiveInt = 300
+    num_trees: Annotated[PositiveInt, Span(100, 800, log=True)] = 300
     num_seeds: PositiveInt = 1
-    learning_rate: PositiveFloat = 0.04
-    num_leaves: Annotated[int, Field(ge=2)] = 15
-    min_data_in_leaf: PositiveInt = 50
-    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    learning_rate: Annotated[PositiveFloat, Span(0.01, 0.15, log=True)] = 0.04
+    num_leaves: Annotated[int, Field(ge=2), Span(7, 63, log=True)] = 15
+    min_data_in_leaf: Annotated[PositiveInt, Span(20, 400, log=True)] = 50
+    feature_share: Annotated[float, Field(gt=0, le=1), Span(0.1, 0.8)] = 0.3
     negative_share: Annotated[float, Field(gt=0, le=1)] = 0.15
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
-    l2: Annotated[float, Field(ge=0)] = 1.0
-    truncation: PositiveInt = 20
+    l2: Annotated[float, Field(ge=0), Span(0.0, 20.0)] = 1.0
+    truncation: Annotated[PositiveInt, Span(10, 60)] = 20
     max_bin: Annotated[int, Field(ge=2, le=255)] = 63
     num_threads: PositiveInt = 2
 

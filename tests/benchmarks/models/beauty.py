@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from tests.benchmarks.models.peers import bm25, cosine
-from tests.benchmarks.models.space import Span
 from tests.benchmarks.models.stacked import stacked, without_last
 from tests.benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
 from tierrec_core.contracts import ITEMS
 from tierrec_core.interactions import Interactions
+from tierrec_core.settings import Span
 
 END = pd.Timestamp("2020-01-01", tz="UTC")
 _IDS = ("user_id", "item_id")

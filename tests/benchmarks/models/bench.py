@@ -14,11 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from tests.benchmarks.models import record
-from tests.benchmarks.models.space import Found, search
 from tests.benchmarks.models.task import Dataset, Entry
 from tests.benchmarks.models.trial import Outcome, measured, tried
 from tierrec_core import artifacts
 from tierrec_core.contracts import FloatArray
+from tierrec_core.tuning import Found, search
 
 P, R = ParamSpec("P"), TypeVar("R")
 

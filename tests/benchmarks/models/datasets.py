@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tests.benchmarks.models.added import added
 from tests.benchmarks.models.beauty import BEAUTY
 from tests.benchmarks.models.pairs import GivenSplit
 from tests.benchmarks.models.peers import bm25, cosine
-from tests.benchmarks.models.space import Span
 from tests.benchmarks.models.taobao import TAOBAO
 from tests.benchmarks.models.task import Dataset, Entry, Target
+from tierrec_core.settings import Span
 
 _BINARY: Mapping[str, object] = {"values": "binary"}
 _R, _N = "recall@20", "ndcg@20"
@@ -73,6 +74,32 @@ _GRAPH_FILTER = Entry(
         | {"low_pass_tilt": 0.45, "softness": 0.02, "sharpening": 0.2},
     ],
 )
+_FILTER_AND_FACTORS = Entry(
+    "graph_filter_and_als",
+    "added",
+    fixed={"first.kind": "graph_filter", "first.rank": 1024, "first.values": "binary"}
+    | {"first.user_exponent": 0.4, "first.item_exponent": 0.45, "first.low_pass": 0.2}
+    | {"first.low_pass_tilt": 0.45, "first.softness": 0.02, "first.sharpening": 0.2}
+    | {"second.kind": "als", "second.iterations": 12},
+    space={
+        "weight": Span(0.1, 0.7),
+        "first.tilt": Span(-0.05, 0.15),
+        "second.factors": Span(192, 384, log=True),
+        "second.l2": Span(1.0, 30.0, log=True),
+        "second.confidence": Span(4.0, 30.0, log=True),
+    },
+    trials=14,
+    first=[
+        {
+            "weight": 0.3,
+            "first.tilt": 0.05,
+            "second.factors": 256,
+            "second.l2": 5.0,
+            "second.confidence": 10.0,
+        }
+    ],
+    build=added,
+)
 _AUTOENCODER = Entry(
     "linear_autoencoder",
     "linear_autoencoder",
@@ -104,7 +131,16 @@ GOWALLA = GivenSplit(
         SimpleX=(0.1872, 0.1557),
         a_linear_graph_filter_on_this_copy=(0.1862, 0.1563),
     ),
-    entries=(_POPULARITY, _BM25, _COSINE, _GF_CF, _ITEM_KNN, replace(_GRAPH_FILTER, trials=24), _ALS),
+    entries=(
+        _POPULARITY,
+        _BM25,
+        _COSINE,
+        _GF_CF,
+        _ITEM_KNN,
+        replace(_GRAPH_FILTER, trials=24),
+        _ALS,
+        _FILTER_AND_FACTORS,
+    ),
     is_test_later=True,
     tuning_users=4000,
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.families.family import sections
 from tests.benchmarks.models.bench import brief
 from tests.benchmarks.models.datasets import DATASETS
 from tests.benchmarks.models.task import Dataset
@@ -24,6 +25,7 @@ def write(path: Path, results: Mapping[str, Mapping[str, Mapping[str, Any]]]) ->
     parts = [_HEAD]
     for name, lines in results.items():
         parts += section(DATASETS[name], lines) if name in DATASETS else []
+    parts += sections()
     with artifacts.replacing_file(path) as fresh:
         fresh.write_text("\n".join(parts))
 

@@ -1,4 +1,7 @@
-"""What is tuned: spans of options, and a search of a fixed number of trials by Optuna (Akiba et al., KDD 2019)."""
+"""The search for options: a fixed number of trials by a tree-structured Parzen estimator.
+
+Bergstra et al., NeurIPS 2011, by Optuna (Akiba et al., KDD 2019), which is imported here only.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,46 +14,33 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tierrec_core.settings import Span
 
-@dataclass(frozen=True)
-class Span:
-    """An option's range, a whole number where both ends are, on a log scale if so wished; or the given choices."""
-
-    low: float = 0.0
-    high: float = 1.0
-    log: bool = False
-    choices: tuple[Any, ...] = ()
-
-    def suggest(self, trial: optuna.Trial, name: str) -> Any:
-        """Where the search looks next."""
-        if self.choices:
-            return trial.suggest_categorical(name, self.choices)
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(name, self.low, self.high, log=self.log)
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Found:
     """The best options of a search, the figure that they reached, and every trial: options and figure."""
 
-    options: Mapping[str, Any]
+    options: Options
     value: float
-    trials: Sequence[tuple[Mapping[str, Any], float]]
+    trials: Sequence[tuple[Options, float]]
 
 
 def search(
     space: Mapping[str, Span],
-    judge: Callable[[Mapping[str, Any]], float],
+    judge: Callable[[Options], float],
     trials: int,
     seed: int,
-    first: Sequence[Mapping[str, Any]] = (),
+    first: Sequence[Options] = (),
     journal: Path | None = None,
 ) -> Found:
     """Maximise over a fixed number of trials; same seed, same trials as long as `judge` answers the same.
 
-    A search that was cut goes on where its journal ends, if it looks in the same space and begins with the same
-    options; what it guesses from there on is not what it would have guessed uncut.
+    first: options to try before the search begins to guess
+    journal: a file in which every trial is kept. A search that was cut goes on where it ends, if it looks in the same
+    space and begins with the same options; what it guesses from there on is not what it would have guessed uncut.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -65,10 +55,17 @@ def search(
     for options in first[done:]:
         study.enqueue_trial(dict(options))
     study.optimize(
-        lambda trial: judge({name: span.suggest(trial, name) for name, span in space.items()}),
+        lambda trial: judge({name: _suggested(trial, name, span) for name, span in space.items()}),
         max(trials - done, 0),
     )
     ended = study.get_trials(states=[TrialState.COMPLETE])
-    return Found(
-        study.best_params, float(study.best_value), [(one.params, float(one.value)) for one in ended]
-    )
+    told = [(one.params, float(one.values[0])) for one in ended]
+    return Found(study.best_params, float(study.best_value), told)
+
+
+def _suggested(trial: optuna.Trial, name: str, span: Span) -> Any:
+    if span.choices:
+        return trial.suggest_categorical(name, span.choices)
+    if isinstance(span.low, int) and isinstance(span.high, int):
+        return trial.suggest_int(name, span.low, span.high, log=span.log)
+    return trial.suggest_float(name, span.low, span.high, log=span.log)

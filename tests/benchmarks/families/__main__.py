@@ -1,0 +1,30 @@
+"""python -m tests.benchmarks.families [NAME ...]
+
+Measures the families of models (all without a name) on the finished run in the working directory, writes each one's
+record beside its module, and results.md anew.
+"""
+
+import argparse
+
+from tests.benchmarks.families.family import NAMES, family, place
+from tests.benchmarks.models import page, record
+from tests.benchmarks.models.__main__ import FIGURES, PAGE, ROOT, SEED
+from tests.benchmarks.serving.report import revision
+from tierrec_core import artifacts
+
+
+def main() -> None:
+    """Measure what is asked for; a record is written as soon as it is measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    for name in parser.parse_args().names or NAMES:
+        found = family(name).measure(SEED)
+        artifacts.write_json({"revision": revision(ROOT), "seed": SEED} | found, place(name))
+        print("\n".join(family(name).lines(found)), flush=True)
+        page.write(PAGE, record.read(FIGURES))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""One trial of options, on the validation window alone: a model's lists, or a blend's order of given candidates."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from tierrec_core import artifacts, registry
+from tierrec_core.blend import Blend, Candidates
+from tierrec_core.contracts import FloatArray
+from tierrec_core.errors import SettingsError
+from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.layout import Layout
+from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
+from tierrec_core.ranking import rank_candidates, rank_catalogue
+from tierrec_core.settings import Blend as BlendSettings
+from tierrec_core.settings import Params, Settings, Span, parse, space_of
+from tierrec_core.splits import SplitLog, Window
+from tierrec_core.stages.blend import Lesson
+from tierrec_core.stages.inputs import read_split, read_training
+
+CUTOFF = 10
+_BLEND = "blend"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is tuned: one block of params.yaml.
+
+    block: the keys that lead to it, such as models and ease; window: on which options are judged
+    space: the options that are searched; usual: their defaults; fixed: the other options, as params.yaml has them
+    judge: NDCG@10 of each user of the window with a truth, given options in place of params.yaml's, [E]
+    """
+
+    block: tuple[str, ...]
+    window: Window
+    space: Mapping[str, Span]
+    usual: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+    judge: Callable[[Mapping[str, Any]], FloatArray]
+
+
+def subject(layout: Layout, settings: Settings, name: str, task: str) -> Subject:
+    """A model of params.yaml by its name, or the task's blend as `blend`.
+
+    Raises SettingsError for a name or a task that params.yaml lacks, and for a model without anything to search.
+    """
+    log = read_split(layout)
+    if task not in log.tasks:
+        raise SettingsError(f"tune: task {task!r} is unknown; known are {', '.join(log.tasks)}")
+    if name == _BLEND:
+        return _blend(layout, settings, log, task)
+    if name not in settings.models:
+        known = ", ".join([*settings.models, _BLEND])
+        raise SettingsError(f"tune: no model {name!r} in params.yaml; known are {known}")
+    return _model(layout, settings, log, name, task)
+
+
+def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: str) -> Subject:
+    block = settings.models[name]
+    kind, config = registry.configure(name, block)
+    space = space_of(type(config))
+    if not space:
+        raise SettingsError(f"tune: models.{name}: its kind has no option that is worth a search")
+    window = log.of(task, "valid")[0]
+    training = read_training(layout, settings, log, window.snapshot)
+    truth = Truth.of(*log.truth(window), log.log.num_items)
+
+    def judge(options: Mapping[str, Any]) -> FloatArray:
+        _, tried = registry.configure(name, dict(block) | dict(options))
+        with threadpool_limits(1):
+            return _ndcg(layout, kind.fit(training, tried), training, window, truth)
+
+    return Subject(("models", name), window, space, *_parted(config, space), judge)
+
+
+def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window, truth: Truth) -> FloatArray:
+    """Of the whole catalogue's order by a retriever, of the window's candidates' order by a ranker."""
+    history = training.history
+    if isinstance(model, Retriever):
+        ranked = rank_catalogue(model, history.rows(truth.users), CUTOFF, exclude_met=not window.repeats)
+    elif isinstance(model, Ranker):
+        table = artifacts.load(Candidates, layout.candidates(window.name)).padded(history.num_users)
+        table = table[truth.users]
+        scores = model.score_candidates(history.rows(truth.users), table)
+        ranked = rank_candidates(scores, table, CUTOFF)
+    items = np.full((history.num_users, CUTOFF), -1, np.int32)
+    items[truth.users] = ranked.items
+    return per_user(items, truth, CUTOFF)["ndcg"]
+
+
+def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Subject:
+    """Taught by the windows that are over when the newest begins, judged on the newest, as stage blend does it."""
+    options, windows = settings.blend_of(task), log.of(task, "train", "valid")
+    lessons = [Lesson.read(layout, settings, log, window) for window in windows]
+    newest = lessons[-1]
+    examples = [
+        lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
+        for place, lesson in enumerate(lessons)
+        if log.is_over(lesson.window, newest.window)
+    ]
+    if not examples:
+        raise SettingsError(
+            f"tune: blend.{task}: no window is over when the newest begins; raise tasks.{task}.windows"
+        )
+    table = newest.context.table(newest.history, newest.candidates)
+    padded = newest.candidates.padded(newest.history.num_users)
+    truth = Truth.of(*newest.truth, newest.history.num_items)
+
+    def judge(tried: Mapping[str, Any]) -> FloatArray:
+        chosen = parse(BlendSettings, options.model_dump() | dict(tried), f"tune: blend.{task}")
+        scores = np.full(padded.shape, -np.inf)
+        scores[padded >= 0] = Blend.fit(newest.context, examples, chosen, settings.seed).score_table(table)
+        return per_user(rank_candidates(scores, padded, CUTOFF).items, truth, CUTOFF)["ndcg"]
+
+    space = space_of(BlendSettings)
+    return Subject((_BLEND, task), newest.window, space, *_parted(options, space), judge)
+
+
+def _parted(config: Params, space: Mapping[str, Span]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The defaults of what is searched, and the present values of what is not."""
+    usual = {name: type(config).model_fields[name].default for name in space}
+    return usual, {name: value for name, value in config.model_dump().items() if name not in space}
