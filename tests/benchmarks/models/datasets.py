@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tests.benchmarks.models import lenskit_peers
 from tests.benchmarks.models.added import added
 from tests.benchmarks.models.beauty import BEAUTY
 from tests.benchmarks.models.pairs import GivenSplit
@@ -116,6 +117,27 @@ _AUTOENCODER = Entry(
 )
 _BM25 = Entry("implicit_bm25", "implicit", fixed={"neighbours": 500}, is_peer=True, build=bm25)
 _COSINE = Entry("implicit_cosine", "implicit", fixed={"neighbours": 500}, is_peer=True, build=cosine)
+_LENSKIT_KNN = Entry(
+    "lenskit_item_knn",
+    "lenskit",
+    fixed={"save_nbrs": 500},
+    space={"max_nbrs": Span(20, 400, log=True)},
+    trials=4,
+    is_peer=True,
+    build=lenskit_peers.item_knn,
+)
+_LENSKIT_ALS = Entry(
+    "lenskit_als",
+    "lenskit",
+    space={
+        "embedding_size": Span(32, 128, log=True),
+        "regularization": Span(0.01, 10.0, log=True),
+        "weight": Span(2.0, 80.0, log=True),
+    },
+    trials=6,
+    is_peer=True,
+    build=lenskit_peers.implicit_mf,
+)
 _POPULARITY = Entry("popularity", "popularity")
 
 GOWALLA = GivenSplit(
@@ -138,6 +160,8 @@ GOWALLA = GivenSplit(
         _GF_CF,
         _ITEM_KNN,
         replace(_GRAPH_FILTER, trials=24),
+        _LENSKIT_KNN,
+        _LENSKIT_ALS,
         _ALS,
         _FILTER_AND_FACTORS,
     ),
@@ -160,6 +184,8 @@ ML1M = GivenSplit(
         Entry("ease", "ease", fixed=_BINARY | {"l2": 500.0}, is_peer=True),
         _GF_CF,
         _ITEM_KNN,
+        _LENSKIT_KNN,
+        _LENSKIT_ALS,
         _GRAPH_FILTER,
         _ALS,
         _AUTOENCODER,
