@@ -10,10 +10,10 @@ export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser postgres run test test-unit test-slow bench bench-serving bench-drift bench-gpu stack check format serve clean
+.PHONY: help setup browser postgres run test test-unit test-slow bench bench-families bench-serving bench-drift bench-gpu stack check format serve clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## make .venv and install everything
 
@@ -52,6 +52,9 @@ test-slow: $(STAMP)  ## the tests that take minutes
 
 bench: $(STAMP)  ## models on public data sets beside their peers: tests/benchmarks/results.md; ONLY=gowalla for one
 	$(BIN)/python -m tests.benchmarks.models $(if $(ONLY),--only $(ONLY))
+
+bench-families: $(STAMP)  ## tiers, multi-task, cold users, cold items, policy on the finished run: results.md; ONLY=tiers for one
+	$(BIN)/python -m tests.benchmarks.families $(ONLY)
 
 bench-serving: $(STAMP) postgres  ## measure the service beside a bare one: tests/benchmarks/serving.json
 	$(BIN)/python -m tests.benchmarks.serving

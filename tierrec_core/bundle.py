@@ -14,13 +14,11 @@ from tierrec_core.blend import Blend, Candidates, retrieve, score_given
 from tierrec_core.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.errors import ArtifactError
 from tierrec_core.interactions import Interactions
-from tierrec_core.policy import Policy
+from tierrec_core.policy import Audience, Policy
 from tierrec_core.protocol import Recommender
 from tierrec_core.ranking import Ranked, rank_candidates
 from tierrec_core.settings import Params, Retrieve
 from tierrec_core.tiers import TIER_NAMES
-
-_SPARE = 5  # a capped list is cut from one that is this many times as long
 
 
 class Surface(Params):
@@ -94,12 +92,14 @@ class Bundle:
     def rank(self, task: str, history: Interactions, candidates: Candidates, k: int) -> Ranked:
         """As `recommend`, for candidates that are there already."""
         blend, policy = self.blends[task], self.known.policy
-        tier = blend.context.tiering.assign(history)
+        tiering = blend.context.tiering
+        tier = tiering.assign(history)
         scores = policy.adjust(blend.score(history, candidates), candidates.user, candidates.item, tier)
         table = candidates.padded(history.num_users)
         padded = np.full(table.shape, -np.inf)
         padded[table >= 0] = scores
-        return policy.cap(rank_candidates(padded, table, k * _SPARE), k)
+        ranked = rank_candidates(padded, table, policy.depth(k))
+        return policy.cap(ranked, k, Audience(history, tier, tiering))
 
     def rerank(
         self,

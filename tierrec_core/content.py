@@ -3,7 +3,9 @@
 Ridge regression from attributes to the item vectors of collaborative filtering (Gantner et al., ICDM 2010).
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Self
 
 import numpy as np
@@ -17,14 +19,17 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.lexicon import Lexicon
 from tierrec_core.texts import attributes, words
 
-_L2 = 1.0  # of an item of mean weight
+_L2 = (1.0, 5.0, 30.0)  # of an item of mean weight; the last where there are too few items to choose
+_CHOSEN_BY = 5  # on one item in so many
 _TOLERANCE = 1e-3
 _STEPS_AN_OCTAVE = 2.0
+_LEAST_ITEMS = 2  # what a single item has tells of no other
+_PAIRED = 8  # of so many attributes at most, since their pairs grow with the square
 
 
 @dataclass(frozen=True)
 class ContentModel:
-    """Linear in D features: values of attributes, words of the title, levels of the price.
+    """Linear in D features: words of the title, levels of the price, values of attributes and pairs of them.
 
     features: their names, [D]
     weights: what a feature adds to each entry of the vector and, last, to the logarithm of 1 + events, [D, F + 1]
@@ -43,17 +48,12 @@ class ContentModel:
 
         An item weighs as the logarithm of its events: the vector of one that few have met is mostly noise.
         """
-        described = _features(items)
-        features = Lexicon.of(described)
+        described = features_of(items)
+        features = lexicon_of(described)
+        present = _present(features, described)
         popularity = np.log1p(np.bincount(history.item, minlength=len(items)))
-        weight = popularity + 1e-3
-        ridge = Ridge(_L2 * float(weight.mean()), solver="lsqr", tol=_TOLERANCE)
-        with threadpool_limits(1, "blas"):
-            ridge.fit(
-                _present(features, described),
-                np.column_stack([item_vectors, popularity]),
-                sample_weight=weight,
-            )
+        told, weight = np.column_stack([item_vectors, popularity]), popularity + 1e-3
+        ridge = _ridge(present, told, weight, _chosen_l2(present, told, weight))
         return cls(
             features, ridge.coef_.T.astype(np.float32), ridge.intercept_.astype(np.float32), len(history)
         )
@@ -68,8 +68,27 @@ class ContentModel:
         return share.clip(0.0, 1.0)
 
     def _predicted(self, items: pd.DataFrame) -> FloatArray:
-        predicted: FloatArray = _present(self.features, _features(items)) @ self.weights + self.base
+        predicted: FloatArray = _present(self.features, features_of(items)) @ self.weights + self.base
         return predicted
+
+
+def _ridge(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray, l2: float) -> Ridge:
+    with threadpool_limits(1, "blas"):
+        return Ridge(l2 * float(weight.mean()), solver="lsqr", tol=_TOLERANCE).fit(present, told, weight)
+
+
+def _chosen_l2(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray) -> float:
+    """The one of _L2 that tells best what items [N, D] held back for it have, all of told [N, F + 1] alike."""
+    held = np.random.default_rng(0).permutation(len(told)) < len(told) // _CHOSEN_BY
+    if not held.any():
+        return _L2[-1]
+    spread = told.var(axis=0) + 1e-9
+
+    def error(l2: float) -> float:
+        found = _ridge(present[~held], told[~held], weight[~held], l2).predict(present[held])
+        return float(np.average(((found - told[held]) ** 2 / spread).mean(axis=1), weights=weight[held]))
+
+    return min(_L2, key=error)
 
 
 def _present(features: Lexicon, described: list[list[str]]) -> sparse.csr_matrix:
@@ -77,11 +96,23 @@ def _present(features: Lexicon, described: list[list[str]]) -> sparse.csr_matrix
     return (features.count(described) > 0).astype(np.float32)
 
 
-def _features(items: pd.DataFrame) -> list[list[str]]:
-    """Names of each item's features, [N]."""
-    columns = [_title(items["title"]), _level(items["price"])]
-    columns += [_value(items[name], name) for name in attributes(items)]
-    return [[feature for part in parts for feature in part] for parts in zip(*columns, strict=True)]
+def features_of(items: pd.DataFrame) -> list[list[str]]:
+    """Names of each item's features, [N]: words of the title, the price's level, attributes, pairs of the last two.
+
+    A pair tells what neither part does: a brand is not liked, or known, alike in each category.
+    """
+    columns = [_level(items["price"]), *(_value(items[name], name) for name in attributes(items))]
+    single = [[feature for part in parts for feature in part] for parts in zip(*columns, strict=True)]
+    return [
+        [*title, *values, *map("&".join, combinations(values[:_PAIRED], 2))]
+        for title, values in zip(_title(items["title"]), single, strict=True)
+    ]
+
+
+def lexicon_of(described: list[list[str]]) -> Lexicon:
+    """The features that more than one item has."""
+    count = Counter(feature for features in described for feature in set(features))
+    return Lexicon.of([[feature for feature, items in count.items() if items >= _LEAST_ITEMS]])
 
 
 def _title(titles: pd.Series) -> list[list[str]]:

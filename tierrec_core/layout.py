@@ -129,6 +129,10 @@ class Layout:
         """Candidates of a window with their scores and features."""
         return self.data / "candidates" / window
 
+    def newcomers(self, window: str) -> Path:
+        """Candidates of a window for users of whom only a few events are shown."""
+        return self.data / "candidates" / f"{window}-newcomers"
+
     def blend(self, task: str) -> Path:
         """Artefact: the fitted blend of a task."""
         return self.data / "blend" / task
@@ -193,6 +197,11 @@ class Layout:
     def loop(self) -> Path:
         """What the loop remembers: decisions, releases, gate reports, pages. Not an artefact of DVC."""
         return self.data / "loop"
+
+    @property
+    def training(self) -> Path:
+        """Curves of deep models, MODEL/SNAPSHOT. Not an artefact of DVC, since no two are the same."""
+        return self.data / "training"
 
     @property
     def tuning(self) -> Path:

@@ -22,9 +22,11 @@ KINDS: Mapping[str, str] = {
     "funnel_ranker": "tierrec_core.models.funnel_ranker:FunnelRanker",
     "als": "tierrec_core.models.als:Als",
     "seed_mf": "tierrec_core.models.seed_mf:SeedMf",
+    "two_tower": "tierrec_core.models.two_tower:TwoTower",
     "sasrec": "tierrec_core.models.sasrec:SasRec",
     "multitask": "tierrec_core.models.multitask:Multitask",
     "cold_start": "tierrec_core.models.cold_start:ColdStart",
+    "set_encoder": "tierrec_core.models.set_encoder:SetEncoder",
 }
 
 

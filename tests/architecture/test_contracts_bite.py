@@ -15,6 +15,7 @@ BREACHES = [
     ("door-flows", "tierrec_core/layout.py", "import prefect"),
     ("door-services", "flows/guard.py", "import bentoml"),
     ("door-monitoring", "services/__init__.py", "import evidently"),
+    ("door-tuning", "tierrec_core/stages/train.py", "import wandb"),
 ]
 
 

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.evaluation.audit import demographic_groups, diversity, exposure_gini, popularity_bias
+from tierrec_core.evaluation.audit import (
+    beside_tier,
+    demographic_groups,
+    diversity,
+    diversity_of_lists,
+    exposure_by_group,
+    exposure_gini,
+    known_by_group,
+    popularity_bias,
+    popularity_of_users,
+)
+
+TIERS = ("light", "medium", "heavy")
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=20))
@@ -66,3 +78,48 @@ def test_groups_big_enough_are_told_apart():
 def test_users_without_demographics_give_no_groups():
     users = pd.DataFrame({"user_id": pd.Series([], dtype="string")})
     assert demographic_groups(np.ones(2), pd.Index(["a", "b"]), users, 10, np.random.default_rng(0)) == {}
+
+
+def test_each_user_has_a_popularity_that_averages_to_the_bias(interactions):
+    lists = np.argsort(np.random.default_rng(0).random((interactions.num_users, 40)), axis=1)[:, :5]
+    recommended, own = popularity_of_users(lists, interactions)
+    assert (recommended - own).mean() == pytest.approx(popularity_bias(lists, interactions)["bias"])
+    buyers = np.asarray(interactions.binary().sum(axis=0)).ravel()
+    below = [
+        ((buyers < buyers[item]).sum() + (buyers <= buyers[item]).sum() + 1) / 2 / 40 for item in lists[7]
+    ]
+    assert recommended[7] == pytest.approx(np.mean(below))
+
+
+def test_a_list_too_short_for_a_pair_has_no_diversity():
+    found = diversity_of_lists(np.array([[0, 2, 3], [3, -1, -1]]), np.array([0, 0, 1, 2]))
+    assert found[0] == 1.0
+    assert np.isnan(found[1])
+
+
+def test_tiers_of_any_size_are_compared_at_the_same_number_of_lists():
+    rng = np.random.default_rng(0)
+    lists = rng.integers(1000, size=(520, 5))
+    tier = np.repeat([0, 2], [480, 40])
+    found = exposure_by_group(lists, 1000, (tier, TIERS), 300, rng)
+    assert list(found) == ["light", "heavy"]
+    for name in ("coverage", "exposure_gini"):
+        light, heavy = found["light"][name], found["heavy"][name]
+        assert light.low < light.value < light.high
+        assert light.value == pytest.approx(heavy.value, abs=0.01)
+    same = np.where(tier[:, None] == 0, lists, 3)
+    assert exposure_by_group(same, 1000, (tier, TIERS), 50, rng)["heavy"][
+        "exposure_gini"
+    ].value == pytest.approx(0.999)
+
+
+def test_means_of_tiers_leave_out_whom_nothing_is_known_of():
+    values, tier = np.array([0.0, 1.0, np.nan, 4.0]), np.array([0, 0, 0, 2])
+    found = known_by_group(values, (tier, TIERS), 50, np.random.default_rng(0))
+    assert {name: one.value for name, one in found.items()} == {"light": 0.5, "heavy": 4.0}
+
+
+def test_a_group_that_is_only_more_active_stands_even_with_its_tiers():
+    tier = np.array([0, 0, 2, 2, 2])
+    values = np.array([0.1, 0.3, 0.7, 0.8, 0.9])
+    np.testing.assert_allclose(beside_tier(values, tier), [-0.1, 0.1, -0.1, 0.0, 0.1], atol=1e-12)

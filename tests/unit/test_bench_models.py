@@ -2,18 +2,25 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.benchmarks.families import demo_shop
 from tests.benchmarks.models import bench, page, record
+from tests.benchmarks.models.complete_journey import MODELS, OfCandidates
+from tests.benchmarks.models.complete_journey_peers import tifu_knn, user_vectors
 from tests.benchmarks.models.datasets import DATASETS
 from tests.benchmarks.models.pairs import VALID_SHARE, GivenSplit
 from tests.benchmarks.models.task import Entry, Target, held_out
 from tests.benchmarks.models.trial import fitted, judged, lists, num_bytes
 from tierrec_core import registry
+from tierrec_core.blend import Candidates
 from tierrec_core.evaluation.metrics import Truth
+from tierrec_core.layout import Layout
+from tierrec_core.settings import read_settings
 
 METRICS = ("recall@20", "ndcg@20")
 
@@ -139,6 +146,84 @@ def test_every_entry_of_every_data_set_can_be_configured_at_both_ends_of_its_spa
             assert all(set(options) == set(entry.space) for options in entry.first)
             for options in () if entry.build else [*ends, *entry.first]:
                 registry.configure(entry.kind, dict(entry.fixed) | dict(options))
+
+
+def test_a_users_vector_is_that_of_the_paper_basket_by_basket(interactions):
+    options = {"groups": 3, "within": 0.9, "across": 0.6, "neighbours": 4, "own_share": 0.7}
+    vectors = user_vectors(interactions, options).toarray()
+    for user in range(0, interactions.num_users, 7):
+        np.testing.assert_allclose(vectors[user], tifu_vector(interactions, user, options), atol=1e-6)
+
+
+def test_tifu_knn_mixes_a_user_with_the_nearest_others(training):
+    options = {"groups": 3, "within": 0.9, "across": 0.6, "neighbours": 4, "own_share": 0.7}
+    history = training.history
+    scores = tifu_knn(training, options).score_catalogue(history)
+    vectors = user_vectors(history, options).toarray()
+    for user in range(0, history.num_users, 7):
+        distance = ((vectors - vectors[user]) ** 2).sum(axis=1)
+        distance[user] = np.inf
+        peers = vectors[np.argsort(distance, kind="stable")[:4]].mean(axis=0)
+        np.testing.assert_allclose(scores[user], 0.7 * vectors[user] + 0.3 * peers, atol=1e-5)
+
+
+def tifu_vector(history, user, options):
+    """One user's vector as the paper's formulas have it, group after group."""
+    mine = history.user == user
+    sessions = list(dict.fromkeys(history.session[mine]))
+    baskets = np.zeros((len(sessions), history.num_items))
+    for session, item in zip(history.session[mine], history.item[mine], strict=True):
+        baskets[sessions.index(session), item] = 1.0
+    size = -(-len(baskets) // options["groups"])
+    groups = [baskets[max(end - size, 0) : end] for end in range(len(baskets), 0, -size)]
+    total = np.zeros(history.num_items)
+    for back, group in enumerate(groups):
+        decay = options["within"] ** np.arange(len(group))[::-1]
+        total += options["across"] ** back * (decay[:, None] * group).mean(axis=0)
+    return total / len(groups)
+
+
+def test_a_ranker_of_candidates_shows_nothing_else(training):
+    class ById:
+        def score_candidates(self, history, candidates):
+            return np.where(candidates < 0, -np.inf, -candidates).astype(np.float32)
+
+    chosen = Candidates(np.array([0, 0, 2]), np.array([3, 5, 1]), {})
+    model = OfCandidates(ById(), chosen, training)
+    scores = model.score_catalogue(training.history.rows(np.array([2, 0])))
+    assert {tuple(pair) for pair in np.argwhere(scores > -np.inf)} == {(0, 1), (1, 3), (1, 5)}
+    assert scores[1, 3] > scores[1, 5]
+
+
+def test_the_shops_entries_are_the_models_of_the_run():
+    settings = read_settings(Layout(Path(__file__).parents[2]).params)
+    assert set(MODELS) <= set(settings.models)
+
+
+def test_a_file_of_lists_is_read_back_as_a_table(interactions):
+    ranked = np.array([[4, 2, -1], [-1, -1, -1], [7, 0, 1]])
+    row, place = np.nonzero(ranked >= 0)
+    frame = pd.DataFrame(
+        {
+            "user_id": interactions.users.to_numpy()[row],
+            "item_id": interactions.items.to_numpy()[ranked[row, place]],
+            "rank": place + 1,
+        }
+    )
+    table = demo_shop.list_table(frame, interactions.users[:3], interactions.items, 2)
+    np.testing.assert_array_equal(table, ranked[:, :2])
+
+
+def test_the_shops_section_names_targets_that_are_missed_and_tiers_that_are_worse_off():
+    def figure(value):
+        return {"value": value, "ci": [value - 0.01, value + 0.01]}
+
+    gain = {"all": figure(0.02), "light": figure(-0.02), "heavy": figure(-0.005)}
+    found = {"users": 9, "blend": {"ndcg@10": figure(0.38)}, "gains": {"ease": {"ndcg@10": gain}}}
+    text = "\n".join(demo_shop.lines({"tasks": {"next": found}}))
+    assert "ndcg@10 0.3800 [0.3700, 0.3900], wanted 0.392: missed" in text
+    assert "worse beyond the interval: light (ndcg@10, ease)." in text
+    assert "| ease | ndcg@10 | +0.0200 [+0.0100, +0.0300] | -0.0200 [-0.0300, -0.0100] |  |" in text
 
 
 def test_a_name_that_no_entry_has_is_refused(tiny):

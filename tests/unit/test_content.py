@@ -1,6 +1,7 @@
 """A world in which vectors follow from attributes, and the ridge's optimum by its normal equations."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +83,16 @@ def test_guesses_popularity_as_a_share_of_all_events(world, model: ContentModel)
 
 
 def test_weights_are_the_ridge_optimum(world, model: ContentModel) -> None:
-    """The solution of the normal equations, with a base that is not drawn to 0."""
+    """The solution of the normal equations with the least pull, which so little noise asks for; the base is free."""
     items, vectors, count, history = world
     known = items.iloc[:-HELD]
     features = list(model.features.words)
     design = np.ones((len(known), len(features) + 1))
     for row, item in enumerate(known.itertuples()):
-        own = {f"category={item.category}", f"brand={item.brand}", f"maker={item.maker}"}
-        own |= {"title:thing", f"title:{item.title[-1].lower()}", f"price~{2 * np.log2(item.price):.0f}"}
+        values = [f"price~{2 * np.log2(item.price):.0f}"]
+        values += [f"category={item.category}", f"brand={item.brand}", f"maker={item.maker}"]
+        own = {"title:thing", f"title:{item.title[-1].lower()}", *values}
+        own |= {f"{one}&{other}" for one, other in combinations(values, 2)}
         design[row, :-1] = [feature in own for feature in features]
     noise = 0.1 * np.random.default_rng(1).normal(size=(len(known), SIZE))
     popularity = np.log1p(count[:-HELD])
@@ -101,6 +104,25 @@ def test_weights_are_the_ridge_optimum(world, model: ContentModel) -> None:
     np.testing.assert_allclose(model.vectors(known), wanted[:, :-1], atol=0.05)
     share = np.expm1(wanted[:, -1]) / len(history)
     np.testing.assert_allclose(model.popularity(known), share, rtol=0.05)
+
+
+def test_a_pair_of_attributes_tells_what_neither_does(interactions: Interactions) -> None:
+    """Vectors are the product of two signs: each sign alone tells nothing of it."""
+    rng = np.random.default_rng(3)
+    items, sign = described(rng), rng.integers(2, size=(NUM_ITEMS, 2))
+    items["category"], items["brand"] = (pd.array(sign[:, one].astype(str), "string") for one in range(2))
+    vectors = np.where(sign[:, [0]] == sign[:, [1]], 1.0, -1.0) * np.ones(SIZE)
+    history = bought(np.full(NUM_ITEMS - HELD, 5), interactions, items["item_id"].iloc[:-HELD])
+    told = ContentModel.fit(items.iloc[:-HELD], vectors[:-HELD], history).vectors(items.iloc[-HELD:])
+    assert (np.sign(told) == vectors[-HELD:]).mean() > 0.95
+
+
+def test_noise_asks_for_a_stronger_pull(world) -> None:
+    """Where attributes tell nothing, what they seem to tell is drawn to the mean."""
+    items, _, _, history = world
+    noise = np.random.default_rng(4).normal(size=(NUM_ITEMS - HELD, SIZE))
+    told = ContentModel.fit(items.iloc[:-HELD], noise, history).vectors(items.iloc[-HELD:])
+    assert told.std(axis=0).mean() < 0.3
 
 
 @given(st.text("xyz 12!?", max_size=20), st.sampled_from([-1.0, 0.0, 999.0, None]))

@@ -28,7 +28,7 @@ def weights(model, items):
 @pytest.mark.parametrize(("rows", "dual"), [(60, False), (25, True)])
 def test_weights_are_the_ridge_optimum(training, rows, dual):
     model = fit(training, rows, values="binary")
-    assert (model.behaviour is not None) == dual
+    assert (model.precision.rows is not None) == dual
     found = weights(model, training.history.items).astype(float)
     x = training.history.rows(np.arange(rows)).binary().toarray().astype(float)
     gradient = x.T @ (x @ found - x) + L2 * found
@@ -63,3 +63,38 @@ def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(trainin
 def test_a_strong_pull_leaves_little(training):
     strong = Ease.fit(training, Ease.Config(l2=1e9)).score_catalogue(training.history)
     assert np.abs(strong).max() < 1e-3
+
+
+@pytest.mark.parametrize("rows", [60, 25])
+def test_low_rank_form_of_every_direction_is_ease(training, rows):
+    exact = fit(training, rows)
+    every = fit(training, rows, max_side=10, rank=40)
+    assert every.precision.directions is not None
+    found = every.score_catalogue(training.history)
+    np.testing.assert_allclose(found, exact.score_catalogue(training.history), rtol=1e-3, atol=1e-4)
+
+
+def test_low_rank_form_is_ease_of_the_nearest_matrix_of_that_rank(training):
+    """Against the closed form on what the first 7 singular values give."""
+    model = fit(training, 60, values="binary", max_side=10, rank=7)
+    x = training.history.binary().toarray().astype(float)
+    left, values, right = np.linalg.svd(x, full_matrices=False)
+    near = (left[:, :7] * values[:7]) @ right[:7]
+    inverse = np.linalg.inv(near.T @ near + L2 * np.eye(40))
+    expected = x - x @ inverse / np.diag(inverse)
+    np.testing.assert_allclose(model.score_catalogue(training.history), expected, rtol=1e-2, atol=1e-3)
+    state = model.encode(training.history)
+    assert state.shape == (60, 7)
+    candidates = np.tile(np.arange(40), (60, 1))
+    again = model.score_encoded(training.history, state, candidates)
+    np.testing.assert_allclose(again, model.score_catalogue(training.history), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "form"),
+    [(60, {}, "primal"), (25, {}, "dual"), (25, {"max_side": 24}, "low rank, 256 directions")],
+)
+def test_the_log_says_which_form_the_catalogue_takes(training, rows, options, form, caplog):
+    with caplog.at_level("INFO"):
+        fit(training, rows, **options)
+    assert f"autoencoder of {rows} users and 40 items: {form}" in caplog.text

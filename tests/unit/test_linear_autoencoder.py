@@ -23,7 +23,7 @@ def fit(training, **options):
 def test_weights_are_the_optimum_of_the_normalised_problem(training, rows, dual):
     """B read off by least squares from the scores; its gradient is zero off the diagonal, and B zero on it."""
     model = fit(few(training, rows), **OPTIONS)
-    assert (model.graph is not None) == dual
+    assert (model.precision.rows is not None) == dual
     met = training.history.rows(np.arange(rows)).binary().toarray().astype(float)
     users, items = met.sum(axis=1), met.sum(axis=0)
     tilted = np.where(items > 0, np.maximum(items, 1) ** -0.15, 0)
@@ -78,3 +78,15 @@ def test_dropout_holds_back_the_weight_of_what_is_met_most(training):
 
     ratio = [strength(dropped, item) / strength(plain, item) for item in (size.argmax(), size.argmin())]
     assert ratio[0] < ratio[1]
+
+
+@pytest.mark.parametrize("rows", [60, 25])
+def test_low_rank_form_of_every_direction_is_the_exact_one(training, rows):
+    exact, every = (
+        fit(few(training, rows), **OPTIONS, **more) for more in ({}, {"max_side": 10, "rank": 40})
+    )
+    found, expected = (model.score_catalogue(training.history) for model in (every, exact))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    candidates = np.tile(np.arange(40), (60, 1))
+    again = every.score_encoded(training.history, every.encode(training.history), candidates)
+    np.testing.assert_allclose(again, found, rtol=1e-3, atol=1e-4)

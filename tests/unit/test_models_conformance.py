@@ -24,7 +24,22 @@ SMALL = {
         "negative_weight": 2.0,
     },
     "sasrec": {"embedding_size": 16, "epochs": 15, "learning_rate": 0.01, "negatives": 32, "max_length": 20},
+    "two_tower": {
+        "embedding_size": 8,
+        "epochs": 20,
+        "patience": 0,
+        "learning_rate": 0.02,
+        "batch_size": 32,
+        "negatives": 32,
+    },
     "multitask": {"embedding_size": 8, "epochs": 15, "hidden_size": 16, "learning_rate": 0.01},
+    "set_encoder": {
+        "embedding_size": 16,
+        "epochs": 20,
+        "dropout": 0.0,
+        "learning_rate": 0.01,
+        "batch_size": 16,
+    },
 }
 NOT_PERSONAL = {"popularity", "tier_prior"}
 

@@ -3,6 +3,7 @@
 import pytest
 
 from monitoring.leaderboard import Board, Estimate, read_boards
+from monitoring.reports import render
 
 NEXT = {
     "popularity": {"ndcg@10": 0.16, "ndcg@10_ci": [0.15, 0.17], "users": 100},
@@ -68,3 +69,24 @@ def test_parts_of_metrics_that_hold_no_model_make_no_board():
 def test_a_model_without_the_main_figure_is_left_out():
     board = Board.of("next", NEXT | {"broken": {"recall@10": 0.1}})
     assert [entry.model for entry in board.entries] == ["blend", "popularity"]
+
+
+def test_the_page_shows_what_each_tier_and_group_is_shown_with_its_interval():
+    audit = {
+        "exposure_gini": 0.91,
+        "by_tier": {
+            tier: {"users": 20, "exposure_gini": gini, "exposure_gini_ci": [gini - 0.01, gini + 0.01]}
+            for tier, gini in (("heavy", 0.93), ("light", 0.97))
+        },
+        "by_demographic": {
+            "age": {
+                "65+": {"users": 30, "ndcg@10_beside_tier": -0.0123, "ndcg@10_beside_tier_ci": [-0.02, 0.01]}
+            }
+        },
+    }
+    page = render(
+        validation={}, preparation={}, windows=None, tiers={}, blend={}, metrics={"audit": {"next": audit}}
+    )
+    assert page.index("Light") < page.index("Heavy"), "tiers go from light to heavy"
+    for said in ("0.9700", "0.96, 0.98", "-0.0123", "-0.02, 0.01", "beside tier"):
+        assert said in page

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import NUM_ITEMS
@@ -11,7 +12,10 @@ from tierrec_core import artifacts
 from tierrec_core.interactions import Interactions
 from tierrec_core.models.multitask import Multitask
 from tierrec_core.pairs import pair_features
-from tierrec_core.settings import Tiers
+from tierrec_core.protocol import Training
+from tierrec_core.settings import SyntheticSource, Tiers
+from tierrec_core.sources import synthetic
+from tierrec_core.steps import pairs_taking
 from tierrec_core.tiers import Tiering
 
 CONFIG = Multitask.Config(epochs=15, embedding_size=8, hidden_size=16, users_per_batch=8, learning_rate=0.01)
@@ -101,3 +105,68 @@ def test_two_fits_give_the_same_bytes(training, tmp_path):
     loaded = artifacts.load(Multitask, tmp_path / "model")
     scores = [one.score_candidates(training.history, ALL) for one in (first, loaded)]
     np.testing.assert_array_equal(*scores)
+
+
+@pytest.fixture(scope="module")
+def browsed():
+    """The made shop, where most of what is looked at is put aside, and most of that bought."""
+    log = synthetic.read(
+        SyntheticSource(num_users=80, num_items=60, num_categories=4, days=168, drift_day=None), 0
+    )
+    history = Interactions.from_events(log.events[log.events["event"] != "redeem"])
+    items = log.items.set_index("item_id", drop=False).loc[history.items].reset_index(drop=True)
+    tiering = Tiering.fit(history, items, Tiers(num_layers=4), seed=0)
+    return Training(history=history, items=items, tiering=tiering, target=("purchase",), seed=0)
+
+
+def test_a_funnel_of_views_carts_and_purchases(browsed):
+    """Each step is rarer than the one before, as often as in the log, and purchases are in the order to come."""
+    history = browsed.history
+    past = history.before(history.now - 28.0)
+    config = CONFIG.model_copy(update={"funnel": ("view", "cart", "purchase"), "structure": "ple"})
+    model = Multitask.fit(dataclasses.replace(browsed, history=past), config)
+    everything = np.tile(np.arange(history.num_items), (history.num_users, 1))
+    chances = model.probabilities(past, everything)
+    assert (np.diff(chances, axis=-1) <= 0).all()
+    came = history.where(history.day >= past.now)
+    rates = [came.only(step).binary().mean() for step in config.funnel]
+    np.testing.assert_allclose(chances.mean(axis=(0, 1)), rates, rtol=0.25)
+    scores = model.score_candidates(past, everything)
+    np.testing.assert_array_equal(scores, chances[..., 2])
+    assert roc_auc_score(came.only("purchase").binary().toarray().ravel(), scores.ravel()) > 0.8
+
+
+@pytest.mark.parametrize("composition", ["conditional", "independent"])
+@pytest.mark.parametrize("structure", ["shared_bottom", "single"])
+def test_other_structures_find_the_order_and_the_rate(training, past, future, structure, composition):
+    update = {"structure": structure, "composition": composition, "weighting": "uncertainty"}
+    model = Multitask.fit(dataclasses.replace(training, history=past), CONFIG.model_copy(update=update))
+    chances = model.probabilities(past, ALL)
+    bought, coupon = future.binary().toarray(), future.where(future.coupon).binary().toarray()
+    assert roc_auc_score(bought.ravel(), chances[..., 0].ravel()) > 0.7
+    np.testing.assert_allclose(chances.mean(axis=(0, 1)), [bought.mean(), coupon.mean()], rtol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"funnel": ["view", "kart"]}, "step 'kart' is unknown"),
+        ({"funnel": ["view", "view"]}, "each step once"),
+        ({"funnel": ["coupon"]}, "after the step that it belongs to"),
+        ({"structure": "single"}, "composition to conditional or independent"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(options, told):
+    with pytest.raises(ValidationError, match=told):
+        Multitask.Config(**options)
+
+
+def test_a_later_step_counts_for_those_before(interactions):
+    """Nobody of the tiny world viewed anything, but who bought something must have."""
+    viewed, bought = pairs_taking(interactions, ("view", "purchase"), ("purchase",))
+    np.testing.assert_array_equal(viewed, bought)
+    user, item = interactions.pairs()
+    np.testing.assert_array_equal(bought, user * NUM_ITEMS + item)
+    with_coupon = interactions.where(interactions.coupon)
+    _, used = pairs_taking(interactions, ("target", "coupon"), ("purchase",))
+    np.testing.assert_array_equal(used, np.flatnonzero(with_coupon.binary().toarray()))

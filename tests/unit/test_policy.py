@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core import artifacts
 from tierrec_core.interactions import Interactions
-from tierrec_core.policy import Policy
+from tierrec_core.policy import Audience, Policy
+from tierrec_core.protocol import Training
 from tierrec_core.ranking import Ranked, rank_candidates
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import TierPolicy
@@ -67,3 +69,115 @@ def test_novelty_breaks_ties_towards_unknown_or_popular_items(
     assert adjusted.argmax() == (1 if first == "least" else 0)
     heavy = policy.adjust(scores, user, np.r_[item, [3, 4]], np.array([2]))
     np.testing.assert_array_equal(heavy, scores)
+
+
+def listed(training: Training, k: int = 10, rows: np.ndarray | None = None, **settings: object) -> Ranked:
+    """What the policy makes of the order 0, 1, 2 ... for the tiny world's users."""
+    rows = np.arange(training.history.num_users) if rows is None else rows
+    policy = fitted(training.history, training.items, **settings)
+    audience = Audience(training.history.rows(rows), training.tiering.tier[rows], training.tiering)
+    order = np.tile(np.arange(40, dtype=np.int32), (len(rows), 1))
+    return policy.cap(Ranked(order, -order.astype(np.float32)), k, audience)
+
+
+def test_settings_that_ask_for_nothing_leave_the_list_alone(training: Training):
+    plain = listed(training)
+    np.testing.assert_array_equal(plain.items, np.tile(np.arange(10), (60, 1)))
+    for settings in (
+        {"tiers": {"light": TierPolicy()}},
+        {"rerank": {"kind": "mmr", "weight": 0.0}},
+        {"rerank": {"kind": "calibrated", "weight": 0.0}},
+    ):
+        np.testing.assert_array_equal(listed(training, **settings).items, plain.items)
+
+
+def test_only_the_tier_that_asks_is_limited(training: Training):
+    light = training.tiering.tier == 0
+    found = listed(training, tiers={"light": TierPolicy(repeat_slots=0.2)})
+    met = training.history.binary().toarray()[np.arange(60)[:, None], found.items] > 0
+    assert met[light].sum(axis=1).max() <= 2
+    np.testing.assert_array_equal(found.items[~light], np.tile(np.arange(10), ((~light).sum(), 1)))
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+def test_new_items_below_the_floor_are_left_out(training: Training):
+    history = training.history
+    policy = fitted(history, training.items, tiers={"light": TierPolicy(quality_floor=0.5)})
+    found = listed(training, k=40, tiers={"light": TierPolicy(quality_floor=0.5)})
+    met = history.binary().toarray() > 0
+    for user in np.flatnonzero(training.tiering.tier == 0):
+        good = np.flatnonzero(met[user] | (policy.quality >= 0.5))
+        np.testing.assert_array_equal(found.items[user][found.items[user] >= 0], good)
+
+
+def test_quality_is_how_many_buyers_came_back(training: Training):
+    history = training.history
+    policy = fitted(history, training.items, tiers={"heavy": TierPolicy(quality_floor=0.1)})
+    days = [
+        [set(np.floor(history.day[(history.user == u) & (history.item == i)])) for u in range(60)]
+        for i in range(40)
+    ]
+    buyers = np.array([sum(bool(one) for one in item) for item in days])
+    again = np.array([sum(len(one) > 1 for one in item) for item in days])
+    value = (again + 10 * again.sum() / buyers.sum()) / (buyers + 10)
+    np.testing.assert_array_equal(np.argsort(policy.quality, kind="stable"), np.argsort(value, kind="stable"))
+
+
+def test_trials_are_new_rare_and_the_same_whoever_else_asks(training: Training):
+    settings = {"tiers": {name: TierPolicy(exploration=0.2) for name in ("light", "medium", "heavy")}}
+    found = listed(training, **settings)
+    alone = listed(training, rows=np.array([17]), **settings)
+    np.testing.assert_array_equal(found.items[17], alone.items[0])
+    policy = fitted(training.history, training.items, **settings)
+    met = training.history.binary().toarray() > 0
+    trials = found.items[:, [4, 9]]
+    assert not met[np.arange(60)[:, None], trials].any()
+    middle = np.array([np.median(policy.obscurity[~row]) for row in met])
+    assert (policy.obscurity[trials] > middle[:, None]).all()
+    other = listed(training, **settings, seed=1).items[:, [4, 9]]
+    assert (other != trials).any(axis=1).mean() > 0.5
+
+
+def test_each_trial_is_drawn_as_often_as_any_other(training: Training):
+    """The highest of equal lots: over seeds, every new and rare item of a user has the same chance."""
+    audience = Audience(training.history, training.tiering.tier, training.tiering)
+    lots = np.stack([audience.lots(np.tile(np.arange(8), (60, 1)), seed) for seed in range(50)])
+    share = np.bincount(lots.argmax(axis=2).ravel(), minlength=8) / 3000
+    assert np.abs(share - 1 / 8).max() < 4 * np.sqrt(1 / 8 * 7 / 8 / 3000)
+    assert ((lots >= 0) & (lots < 1)).all()
+
+
+def test_an_item_fills_no_more_than_its_share_of_a_tiers_lists(training: Training):
+    found = listed(training, tiers={"light": TierPolicy(exposure_cap=0.5)})
+    light = training.tiering.tier == 0
+    assert np.bincount(found.items[light].ravel()).max() <= 12
+    assert (found.items >= 0).all()
+    alone = listed(training, rows=np.flatnonzero(light)[:1], tiers={"light": TierPolicy(exposure_cap=0.5)})
+    np.testing.assert_array_equal(alone.items[0], np.arange(10))
+
+
+@pytest.mark.parametrize("kind", ["mmr", "calibrated"])
+def test_variety_brings_more_groups_into_a_list(training: Training, kind: str):
+    found = listed(training, rerank={"kind": kind, "weight": 0.9})
+    assert np.mean([len(set(row // 10)) for row in found.items]) > 2
+    assert len(set(found.items[0])) == 10
+    np.testing.assert_array_equal(
+        listed(training, k=5, rerank={"kind": kind, "weight": 0.9}).items, found.items[:, :5]
+    )
+
+
+def test_survives_disk_and_reads_what_was_written_without_the_new_parts(training: Training, tmp_path):
+    policy = fitted(
+        training.history,
+        training.items,
+        rerank={"kind": "mmr", "weight": 0.5},
+        tiers={"light": TierPolicy(quality_floor=0.5)},
+    )
+    artifacts.save(policy, tmp_path / "policy")
+    again = artifacts.load(Policy, tmp_path / "policy")
+    assert again.settings == policy.settings
+    np.testing.assert_array_equal(again.quality, policy.quality)
+    meta = artifacts.read_json(tmp_path / "policy" / "meta.json")
+    del meta["fields"]["settings"]
+    artifacts.write_json(meta, tmp_path / "policy" / "meta.json")
+    assert artifacts.load(Policy, tmp_path / "policy").settings == PolicySettings()

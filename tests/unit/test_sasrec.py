@@ -179,3 +179,11 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
     np.testing.assert_array_equal(
         loaded.score_catalogue(training.history), model.score_catalogue(training.history)
     )
+
+
+def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
+    patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
+    with caplog.at_level("INFO", "tierrec_core.torching"):
+        model = SasRec.fit(training, patient)
+    assert 1 < len(caplog.records) < 100
+    assert np.isfinite(model.score_catalogue(training.history)).all()

@@ -99,3 +99,19 @@ def test_the_same_seed_gives_the_same_tiering(interactions, items) -> None:
     one, two = (Tiering.fit(interactions, finer, Tiers(), seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.item_lift, two.item_lift)
     assert one.layer_names == two.layer_names
+
+
+def test_capitals_are_not_shouted_and_other_names_are_left_alone(interactions, items) -> None:
+    loud = items["category"].where(items["category"] != "group 1", "FRZN MEAT/DINNERS")
+    layers = fit(interactions, items.assign(category=loud))
+    assert layers.names == ("Frzn meat/dinners", "group 0", "group 2", "group 3")
+
+
+def test_interests_and_lifts_in_words(interactions, items) -> None:
+    layers = fit(interactions, items)
+    interests = layers.interests(interactions)
+    biggest = interests[5].argmax()
+    said = layers.describe(interests, count=2)[5]
+    assert said.startswith(f"{interests[5].max():.0%} group {biggest}, ")
+    assert said.count("group") == 2
+    assert layers.describe_items(np.array([25]), count=1) == (f"{layers.lift[25].max():.1f}x group 2",)

@@ -1,10 +1,19 @@
 """The training loop: same seed, same bytes; nothing outside is touched; the loss falls to a known optimum."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from tierrec_core.torching import minimise, reproducible, shuffled_batches, weights_of, with_weights
+from tierrec_core.torching import (
+    Held,
+    kept_back,
+    minimise,
+    reproducible,
+    shuffled_batches,
+    weights_of,
+    with_weights,
+)
 
 
 def fitted_line(seed: int) -> nn.Linear:
@@ -41,6 +50,53 @@ def test_leaves_torchs_own_generator_and_threads_alone():
     fitted_line(0)
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
+
+
+def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear, list[float]]:
+    """Weights that training draws from 0 to 1, and a held loss that is least where they equal the target."""
+    weight = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(weight.weight)
+
+    def loss(wanted: float) -> torch.Tensor:
+        if not weight.training:
+            seen.append(weight.weight.item())
+        return (weight.weight - wanted).square().sum()
+
+    with reproducible(0):
+        curve = minimise(
+            weight,
+            loss,
+            lambda: [1.0] * 5,
+            epochs=40,
+            learning_rate=0.02,
+            name="weight",
+            held=Held([target], patience),
+        )
+    return weight, curve
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_stops_when_the_held_loss_rises_and_keeps_the_best_weights(patience: int):
+    seen: list[float] = []
+    weight, curve = towards(0.5, seen, patience)
+    best = int(np.argmin(np.abs(np.array(seen) - 0.5)))
+    assert len(curve) == len(seen) == best + 1 + patience < 40
+    assert weight.weight.item() == seen[best]
+    assert not weight.training
+
+
+def test_a_held_loss_that_always_falls_stops_nothing():
+    seen: list[float] = []
+    weight, curve = towards(1.0, seen, patience=1)
+    assert len(curve) == 40
+    assert weight.weight.item() == seen[-1]
+
+
+def test_a_share_of_the_users_is_kept_back_where_there_is_patience():
+    rng = np.random.default_rng(0)
+    assert kept_back(1000, 0.05, 2, rng).sum() == 50
+    assert not kept_back(1000, 0.05, 0, rng).any()
+    assert not kept_back(3, 0.3, 1, rng).all()
 
 
 def test_batches_are_a_partition():

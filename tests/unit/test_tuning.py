@@ -10,6 +10,7 @@ from tierrec_core.layout import Layout
 from tierrec_core.settings import Blend, Settings, Span, Split, Task, TimeSplit, space_of
 from tierrec_core.splits import SplitLog
 from tierrec_core.stages import retrieve, split, tier, train, tune
+from tierrec_core.stages.blend import read_lessons
 from tierrec_core.tuning import search
 
 SETTINGS = Settings(
@@ -87,7 +88,8 @@ def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
     layout: Layout, log: SplitLog
 ) -> None:
     what = tune.subject(layout, SETTINGS, "blend", "next")
-    lessons = [tune.Lesson.read(layout, SETTINGS, log, one) for one in log.of("next", "train", "valid")]
+    lessons, strangers = read_lessons(layout, SETTINGS, log, "next")
+    assert not strangers
     examples = [
         one.examples(SETTINGS.blend["next"].negative_share, np.random.default_rng([SETTINGS.seed, place]))
         for place, one in enumerate(lessons)

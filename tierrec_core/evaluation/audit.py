@@ -1,6 +1,6 @@
 """What accuracy does not show: concentration, popularity bias, variety, and who is served worse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from scipy.stats import rankdata
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.compare import Interval, by_group
+from tierrec_core.evaluation.metrics import coverage
 from tierrec_core.interactions import Interactions
 
 _MOST_GROUPS = 12
@@ -32,12 +33,7 @@ def popularity_bias(items: IntArray, history: Interactions) -> dict[str, float]:
     Popularity of an item is the percentile of its number of users, in 0..1. recommended: mean over lists
     [U, k]; own: mean over the events of the histories [U]; bias: the difference. Over users who have both.
     """
-    buyers = np.bincount(history.pairs()[1], minlength=history.num_items)
-    percentile = rankdata(buyers) / history.num_items
-    recommended = _row_means(np.where(items >= 0, percentile[items], np.nan))
-    count = np.bincount(history.user, minlength=history.num_users)
-    total = np.bincount(history.user, percentile[history.item], minlength=history.num_users)
-    own = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    recommended, own = popularity_of_users(items, history)
     both = ~np.isnan(recommended + own)
     if not both.any():
         return {"recommended": 0.0, "own": 0.0, "bias": 0.0}
@@ -45,18 +41,84 @@ def popularity_bias(items: IntArray, history: Interactions) -> dict[str, float]:
     return {"recommended": shown, "own": bought, "bias": shown - bought}
 
 
+def popularity_of_users(items: IntArray, history: Interactions) -> tuple[FloatArray, FloatArray]:
+    """The mean popularity, as in `popularity_bias`, of each list and of each history; NaN where empty, [U] and [U]."""
+    buyers = np.bincount(history.pairs()[1], minlength=history.num_items)
+    percentile = rankdata(buyers) / history.num_items
+    recommended = _row_means(np.where(items >= 0, percentile[items], np.nan))
+    count = np.bincount(history.user, minlength=history.num_users)
+    total = np.bincount(history.user, percentile[history.item], minlength=history.num_users)
+    return recommended, np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+
+
 def diversity(items: IntArray, category: IntArray) -> float:
     """Mean over lists [U, k] of the share of item pairs of two categories [I] (Smyth & McClave, 2001).
 
     Lists of fewer than two items are left out; 0 when none is longer.
     """
+    found = diversity_of_lists(items, category)
+    several = ~np.isnan(found)
+    return float(found[several].mean()) if several.any() else 0.0
+
+
+def diversity_of_lists(items: IntArray, category: IntArray) -> FloatArray:
+    """The share of item pairs of two categories [I] in each list [U, k]; NaN below two items, [U]."""
     label = np.where(items >= 0, category[items], -1)
     shown = items >= 0
     pair = np.triu(shown[:, :, None] & shown[:, None, :], k=1)
     differ = pair & (label[:, :, None] != label[:, None, :])
-    pairs = pair.sum(axis=(1, 2))
-    several = pairs > 0
-    return float((differ.sum(axis=(1, 2))[several] / pairs[several]).mean()) if several.any() else 0.0
+    pairs, different = pair.sum(axis=(1, 2)), differ.sum(axis=(1, 2))
+    shares: FloatArray = np.divide(different, pairs, out=np.full(len(items), np.nan), where=pairs > 0)
+    return shares
+
+
+def exposure_by_group(
+    items: IntArray,
+    num_items: int,
+    groups: tuple[IntArray, Sequence[str]],
+    draws: int,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, Interval]]:
+    """How evenly each group is shown the catalogue in lists [U, k]: coverage and exposure_gini by the group's name.
+
+    groups: of each user, [U], as an index into the names that come with it; groups without users are left out. Few
+    lists show few items, whoever sees them. So that groups can be compared, both figures are means over samples of
+    half as many users as the smallest group has, no user twice; the intervals hold 95% of the samples.
+    """
+    group, names = groups
+    members = {name: np.flatnonzero(group == code) for code, name in enumerate(names)}
+    members = {name: users for name, users in members.items() if len(users)}
+    size = (min(map(len, members.values()), default=0) + 1) // 2
+    found = {}
+    for name, users in members.items():
+        drawn = [items[rng.choice(users, size, replace=False)] for _ in range(draws)]
+        found[name] = {
+            "coverage": _spread([coverage(lists, num_items, lists.shape[1]) for lists in drawn]),
+            "exposure_gini": _spread([exposure_gini(lists, num_items) for lists in drawn]),
+        }
+    return found
+
+
+def _spread(values: Sequence[float]) -> Interval:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return Interval(float(np.mean(values)), float(low), float(high))
+
+
+def known_by_group(
+    values: FloatArray, groups: tuple[IntArray, Sequence[str]], draws: int, rng: np.random.Generator
+) -> Mapping[str, Interval]:
+    """The mean of values [U] in each group, over users for whom there is one; groups as in `exposure_by_group`."""
+    known = ~np.isnan(values)
+    return by_group(values[known], groups[0][known], groups[1], draws, rng)
+
+
+def beside_tier(values: FloatArray, tier: IntArray) -> FloatArray:
+    """Values [E] less the mean of all users of the same tier [E]: what a group gains or loses that its activity does
+    not explain."""
+    code = tier.astype(np.int64)
+    count = np.maximum(np.bincount(code), 1)
+    gap: FloatArray = values - (np.bincount(code, values) / count)[code]
+    return gap
 
 
 def demographic_groups(

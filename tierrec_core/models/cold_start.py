@@ -7,7 +7,7 @@ form): with no events the answer is the tier's mean, and each event moves it as 
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
@@ -17,7 +17,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 
@@ -37,11 +37,11 @@ class ColdStart:
     class Config(Params):
         """prior_weight scales the learned precision; shrinkage counts as that many users of the whole population."""
 
-        factors: PositiveInt = 32
+        factors: Annotated[PositiveInt, Span(16, 128, log=True)] = 32
         iterations: PositiveInt = 4
-        l2: PositiveFloat = 5.0
-        confidence: PositiveFloat = 2.0
-        prior_weight: PositiveFloat = 0.1
+        l2: Annotated[PositiveFloat, Span(0.1, 100.0, log=True)] = 5.0
+        confidence: Annotated[PositiveFloat, Span(0.3, 30.0, log=True)] = 2.0
+        prior_weight: Annotated[PositiveFloat, Span(0.01, 10.0, log=True)] = 0.1
         shrinkage: PositiveFloat = 50.0
 
     @classmethod

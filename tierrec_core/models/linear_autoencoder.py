@@ -3,7 +3,7 @@
 Users and items have their degrees divided out to exponents of their own before the fit, and preference for known
 items is put back after it (Park et al., SIGIR 2025); an item's own weight is also held back by how often it is met,
 as if entries were dropped at random (EDLAE, Steck, NeurIPS 2020). With exponents and dropout of 0 it is EASE (Steck,
-WWW 2019). The smaller of users and items is inverted, as in `ease`.
+WWW 2019). What is inverted, and what stands for it in large catalogues, `gram.Precision` tells.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import Annotated, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.gram import inverted, projected_at
+from tierrec_core.gram import Precision
 from tierrec_core.interactions import Interactions
-from tierrec_core.products import or_never, sparse_products
+from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
 from tierrec_core.weighting import Values, behaviour, degrees, entries, power, scaled
@@ -29,16 +29,12 @@ Exponent = Annotated[float, Field(ge=-1, le=1)]
 class LinearAutoencoder:
     """Scores X D^-t B D^t, where B = I - P diag(1 / diag P), P = (N'N + L)^-1 and L is diagonal; t is the tilt.
 
-    inverse: P [I, I] where there are more users than items, else (W W' + 1)^-1 with W = N L^-1/2, [V, V]
-    diagonal: of P, [I]
-    graph: W, what the dual form needs of the training users, [V, I]; None in the primal form
+    precision: (W'W + 1)^-1 with W = N L^-1/2, so that P = L^-1/2 (W'W + 1)^-1 L^-1/2
     pull: L^-1/2, [I]
     degree: D, how well each item is known, [I]
     """
 
-    inverse: FloatArray
-    diagonal: FloatArray
-    graph: sparse.csr_matrix | None
+    precision: Precision
     pull: FloatArray
     degree: FloatArray
     config: "LinearAutoencoder.Config"
@@ -48,6 +44,7 @@ class LinearAutoencoder:
 
         user_exponent, item_exponent: how far degrees are divided out of N
         tilt: how far known items are preferred; items are divided out of a history and multiplied into its scores
+        max_side, rank: with more than max_side users and items only rank directions of N are kept
         """
 
         values: Values = "log_count"
@@ -57,6 +54,8 @@ class LinearAutoencoder:
         user_exponent: Annotated[Exponent, Span(0.0, 0.6)] = 0.3
         item_exponent: Annotated[Exponent, Span(0.0, 0.5)] = 0.15
         tilt: Annotated[Exponent, Span(-0.3, 0.5)] = 0.0
+        max_side: PositiveInt = 20_000
+        rank: PositiveInt = 256
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
@@ -66,53 +65,36 @@ class LinearAutoencoder:
         graph = scaled(met, power(users, -config.user_exponent), power(items, -config.item_exponent))
         own = degrees(graph.multiply(graph).tocsr())[1]
         pull = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
-        graph = scaled(graph, columns=pull)
-        num_users, num_items = graph.shape
-        if num_items <= num_users:
-            inverse = inverted((graph.T @ graph).toarray(), 1.0) * np.outer(pull, pull)
-            diagonal, kept = inverse.diagonal(), None
-        else:
-            inverse = inverted((graph @ graph.T).toarray(), 1.0)
-            projected = np.asarray(graph.multiply(inverse @ graph).sum(axis=0)).ravel()
-            diagonal, kept = (1.0 - projected) * pull**2, graph
-        inverse, diagonal, pull, items = (
-            array.astype(np.float32) for array in (inverse, diagonal, pull, items)
+        precision = Precision.fit(
+            scaled(graph, columns=pull), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
-        return cls(inverse, diagonal, kept, pull, items, config)
+        return cls(precision, pull.astype(np.float32), items.astype(np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """What the rest of the history says of each item, [U, I]."""
         seen = self._seen(history)
-        if self.graph is None:
-            projected = seen @ self.inverse
-        else:
-            hidden = self.encode(history)
-            projected = (seen.toarray() * self.pull - (self._by_item @ hidden.T).T) * self.pull
-        scores: FloatArray = (seen.toarray() - projected / self.diagonal) * self._tilt
+        projected = self.precision.times(self._pulled(seen)) * self.pull
+        scores: FloatArray = (seen.toarray() - projected / self._diagonal) * self._tilt
         return scores.astype(np.float32)
 
     def encode(self, history: Interactions) -> FloatArray:
-        """In the dual form the history's likeness to the training users times the inverse, [U, V]; else [U, 0]."""
-        if self.graph is None:
-            return np.zeros((history.num_users, 0), np.float32)
-        likeness = scaled(self._seen(history), columns=self.pull) @ self._by_item
-        hidden: FloatArray = (likeness @ self.inverse).astype(np.float32)
-        return hidden
+        """What the dual form, [U, V], or the low-rank form, [U, R], needs of a history; [U, 0] in the primal form."""
+        return self.precision.encode(self._pulled(self._seen(history))).astype(np.float32)
 
     def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """What the rest of the history says of each candidate, [U, C]."""
-        own = self._own(history, candidates)
-        if self.graph is None:
-            projected = projected_at(self._seen(history), self.inverse, candidates)
-        else:
-            pull = self.pull[candidates]
-            projected = (own * pull - sparse_products(state, self._by_item, candidates)) * pull
-        scores = (own - projected / self.diagonal[candidates]) * self._tilt[candidates]
+        own, pull = self._own(history, candidates), self.pull[candidates]
+        seen = self._pulled(self._seen(history))
+        projected = self.precision.at(seen, own * pull, state, candidates) * pull
+        scores = (own - projected / self._diagonal[candidates]) * self._tilt[candidates]
         return or_never(scores, candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
         met = behaviour(history, self.config.values, self.config.half_life)
         return scaled(met, columns=power(self.degree, -self.config.tilt))
+
+    def _pulled(self, seen: sparse.csr_matrix) -> sparse.csr_matrix:
+        return scaled(seen, columns=self.pull)
 
     def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
@@ -121,10 +103,9 @@ class LinearAutoencoder:
         return tilted
 
     @cached_property
-    def _by_item(self) -> sparse.csr_matrix:
-        """W seen from the items, [I, V]; [I, 0] in the primal form."""
-        nobody = sparse.csr_matrix((len(self.pull), 0), dtype=np.float32)
-        return nobody if self.graph is None else self.graph.T.tocsr()
+    def _diagonal(self) -> FloatArray:
+        """Of P, [I]."""
+        return self.precision.diagonal * self.pull**2
 
     @cached_property
     def _tilt(self) -> FloatArray:

@@ -1,10 +1,10 @@
-"""MMoE over two tasks (Ma et al., KDD 2018): a purchase within the horizon, and a purchase with a coupon.
+"""Several tasks in one network: the steps of a funnel that a pair takes within the horizon.
 
-The second is P(purchase) * P(coupon | purchase), as in ESMM (Ma et al., SIGIR 2018): it never exceeds the
-first, and both are learned on all pairs. The labels come from the training history itself: what users did up
-to a cut, `horizon_days` before its end, foretells what they bought from then on. Negatives are sampled at a
-known rate, and the logit is corrected by the rate's log (King and Zeng, 2001), so that what comes out is a
-probability.
+As it comes, a purchase and a purchase with a coupon by MMoE (Ma et al., KDD 2018). A step's probability is the product
+of the conditionals up to it, as in ESMM (Ma et al., SIGIR 2018): it never exceeds the step before, and all are learned
+on all pairs. The labels come from the training history itself: what users did up to a cut, `horizon_days` before its
+end, foretells what they did from then on. Negatives are sampled at a known rate, and the logit is corrected by the
+rate's log (King and Zeng, 2001), so that what comes out is a probability.
 """
 
 from collections.abc import Iterator
@@ -14,17 +14,20 @@ from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 from torch.nn import functional
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.conversion import Composition, Uncertainty, Weighting, probabilities, step_losses
+from tierrec_core.experts import Shape, Structure, TaskNetwork
 from tierrec_core.interactions import Interactions
 from tierrec_core.pairs import item_features, pair_features, user_features
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, decay_weights, ranges, windows
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
+from tierrec_core.steps import COUPON, TARGET, check_steps, pairs_taking
 from tierrec_core.tiers import Tiering
 from tierrec_core.torching import (
     Weights,
@@ -37,7 +40,6 @@ from tierrec_core.torching import (
     with_weights,
 )
 
-TASKS = ("purchase", "coupon")
 _PAIRS_AT_ONCE = 65_536
 
 
@@ -51,59 +53,46 @@ class Batch(NamedTuple):
     weight: torch.Tensor
 
 
-class Network(nn.Module):  # type: ignore[misc]
-    """Experts that both tasks share, and for each task a gate to mix them and a tower to give a logit."""
+class Network(TaskNetwork):
+    """A task network that reads dense features, the item's embedding, and the user's taste in the same space.
+
+    Where tasks share nothing, the embedding has a part for each.
+    """
 
     def __init__(self, num_items: int, num_features: int, config: "Multitask.Config") -> None:
-        super().__init__()
-        size, hidden = config.embedding_size, config.hidden_size
-        self.item = nn.Embedding(num_items, size)
-        nn.init.normal_(self.item.weight, std=0.1)
+        size, tasks = config.embedding_size, len(config.funnel)
+        spaces = tasks if config.structure == "single" else 1
+        item = nn.Embedding(num_items, size * spaces)
+        nn.init.normal_(item.weight, std=0.1)
+        super().__init__(num_features + 3 * size, tasks, config.shape)
+        self.item, self.size = item, size
+        self.noise = Uncertainty(tasks) if config.weighting == "uncertainty" else None
         self.register_buffer("centre", torch.zeros(num_features))
         self.register_buffer("spread", torch.ones(num_features))
-        width = num_features + 3 * size
-        self.experts = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(width, hidden),
-                nn.ReLU(),
-                nn.Dropout(config.dropout),
-                nn.Linear(hidden, hidden),
-                nn.ReLU(),
-            )
-            for _ in range(config.experts)
-        )
-        self.gates = nn.ModuleList(nn.Linear(width, config.experts) for _ in TASKS)
-        self.towers = nn.ModuleList(nn.Linear(hidden, 1) for _ in TASKS)
 
-    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of P(purchase) and of P(coupon | purchase), [N] and [N]."""
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """A logit for each step, [N, T]."""
         return self.judge(batch.features, batch.item, self.taste(batch.history, batch.weight)[batch.row])
 
     def taste(self, history: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """The weighted sum of what each user met: [B, L], [B, L] -> [B, D]."""
         return functional.embedding_bag(history, self.item.weight, per_sample_weights=weight, mode="sum")
 
-    def judge(
-        self, features: torch.Tensor, item: torch.Tensor, user: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of both tasks for pairs: their features [N, F], items [N] and users' tastes [N, D]."""
-        item = self.item(item)
+    def judge(self, features: torch.Tensor, item: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
+        """A logit for each step [N, T] of pairs: their features [N, F], items [N] and users' tastes [N, D]."""
         dense = (features - self.centre) / self.spread
-        x = torch.cat([dense, user, item, user * item], dim=-1)
-        experts = torch.stack([expert(x) for expert in self.experts], dim=1)
-        mixed = [(gate(x).softmax(-1).unsqueeze(-1) * experts).sum(1) for gate in self.gates]
-        purchase, coupon = (tower(part).squeeze(-1) for tower, part in zip(self.towers, mixed, strict=True))
-        return purchase, coupon
+        spaces = zip(self.item(item).split(self.size, dim=1), user.split(self.size, dim=1), strict=True)
+        inputs = [torch.cat([dense, theirs, its, theirs * its], dim=-1) for its, theirs in spaces]
+        return self.logits(inputs if len(inputs) > 1 else inputs * (self.tasks + 1))
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs to learn from, sorted by user: what came of them, and the log rate of sampling their like."""
+    """P pairs to learn from, sorted by user: the steps taken [P, T], and the log rate of sampling their like."""
 
     user: IntArray
     item: IntArray
-    purchased: BoolArray
-    coupon: BoolArray
+    taken: BoolArray
     log_rate: FloatArray
 
 
@@ -123,26 +112,58 @@ class Multitask:
     class Config(Params):
         """Labels are the last horizon_days of the log (at most its newer half).
 
-        What was bought is compared with own_share of the items that a user met before, and with
+        funnel: the steps in order: "target" is what counts as success, "coupon" that with a coupon, and every other is
+        an event's name; whoever took a step counts as having taken those before it. Candidates are scored by the last
+        step that is no coupon. structure, experts, own_experts, levels: see experts.Shape; composition: see conversion;
+        weighting: losses simply added, or weighted by uncertainty.
+        What came of pairs is compared with own_share of the items that a user met before, and with
         other_negatives items drawn by popularity ** popularity_power. A history is the last max_length
         events, halved every half_life days.
         """
 
         horizon_days: PositiveFloat = 28.0
+        funnel: Annotated[tuple[str, ...], Field(min_length=1)] = (TARGET, COUPON)
+        structure: Structure = "mmoe"
+        composition: Composition = "entire_space"
+        weighting: Weighting = "equal"
         embedding_size: PositiveInt = 16
         experts: PositiveInt = 4
+        own_experts: PositiveInt = 1
+        levels: PositiveInt = 3
         hidden_size: PositiveInt = 32
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-        epochs: PositiveInt = 4
-        learning_rate: PositiveFloat = 0.003
+        dropout: Annotated[float, Field(ge=0, lt=1), Span(0.0, 0.5)] = 0.1
+        epochs: Annotated[PositiveInt, Span(2, 12)] = 4
+        learning_rate: Annotated[PositiveFloat, Span(5e-4, 0.02, log=True)] = 0.003
         weight_decay: NonNegativeFloat = 0.01
         users_per_batch: PositiveInt = 16
         own_share: Annotated[float, Field(gt=0, le=1)] = 0.5
         other_negatives: PositiveInt = 64
         popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.5
         max_length: PositiveInt = 64
-        half_life: PositiveFloat = 60.0
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
         refit: bool = False
+
+        @property
+        def shape(self) -> Shape:
+            """The task network's size."""
+            return Shape(
+                self.structure, self.hidden_size, self.experts, self.own_experts, self.levels, self.dropout
+            )
+
+        @property
+        def scored(self) -> int:
+            """Place of the step by which candidates are scored."""
+            return max(place for place, step in enumerate(self.funnel) if step != COUPON)
+
+        @model_validator(mode="after")
+        def _possible(self) -> Self:
+            check_steps(self.funnel)
+            if self.structure == "single" and self.composition == "entire_space" and len(self.funnel) > 1:
+                raise ValueError(
+                    "structure single shares nothing, but composition entire_space learns a step by the one before; "
+                    "set composition to conditional or independent"
+                )
+            return self
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
@@ -160,7 +181,7 @@ class Multitask:
             rng = training.rng
             minimise(
                 network,
-                lambda batch: _loss(network, *batch),
+                lambda batch: _loss(network, config.composition, *batch),
                 lambda: _batches(past, pairs, dense, config, rng),
                 epochs=config.epochs,
                 learning_rate=config.learning_rate,
@@ -176,7 +197,7 @@ class Multitask:
         return with_weights(network, self.weights)
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
-        """Probability of a purchase within the horizon, [U, C] -> [U, C] float32; -inf where padded."""
+        """Probability of the scored step within the horizon, [U, C] -> [U, C] float32; -inf where padded."""
         return self.score_encoded(history, self.encode(history), candidates)
 
     def encode(self, history: Interactions) -> FloatArray:
@@ -188,36 +209,35 @@ class Multitask:
 
     def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """As score_candidates, for histories that are encoded already."""
-        probability = self._judge(history, state, candidates)[..., TASKS.index("purchase")]
+        probability = self._judge(history, state, candidates)[..., self.config.scored]
         return or_never(probability, candidates)
 
     def probabilities(self, history: Interactions, candidates: IntArray) -> FloatArray:
-        """P(purchase) and P(purchase with a coupon) in the horizon, [U, C] -> [U, C, 2]; 0 where padded."""
+        """Probability of each step within the horizon, [U, C] -> [U, C, T]; 0 where padded."""
         return self._judge(history, self.encode(history), candidates)
 
     def _judge(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
-        result = np.zeros((*candidates.shape, len(TASKS)), np.float32)
+        result = np.zeros((*candidates.shape, len(self.config.funnel)), np.float32)
         place = np.flatnonzero(candidates >= 0)
         user, item = place // max(candidates.shape[1], 1), candidates.ravel()[place]
-        features, taste = np.split(state, [state.shape[1] - self.config.embedding_size], axis=1)
+        features, taste = np.split(state, [state.shape[1] - self.network.item.embedding_dim], axis=1)
         for start in range(0, len(place), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             users, items = user[part], item[part]
             dense = _dense(history, users, items, features, self.item_features, self.tiering)
             with torch.inference_mode():
                 logits = self.network.judge(tensor(dense), tensor(items), tensor(taste)[users])
-                purchase, coupon = (logit.sigmoid() for logit in logits)
-                both = torch.stack([purchase, purchase * coupon], dim=-1)
-            result.reshape(-1, len(TASKS))[place[part]] = both.cpu().numpy()
+                chances = probabilities(logits, self.config.composition)
+            result.reshape(-1, result.shape[-1])[place[part]] = chances.cpu().numpy()
         return result
 
 
 def _sample(past: Interactions, training: Training, config: Multitask.Config) -> Pairs:
-    """All pairs bought after the cut, and a known share of those that were not."""
+    """All pairs that took a step after the cut, and a known share of those that took none."""
     rng, size = training.rng, np.int64(past.num_items)
-    bought = training.history.where(training.history.day >= past.now).only(*training.target)
-    positive = np.unique(bought.user * size + bought.item)
-    with_coupon = np.unique((bought.user * size + bought.item)[bought.coupon])
+    came = training.history.where(training.history.day >= past.now)
+    steps = pairs_taking(came, config.funnel, training.target)
+    positive = steps[0]
     own = np.unique(past.user * size + past.item)
     kept = own[rng.random(len(own)) < config.own_share]
     sampler = ItemSampler.by_popularity(past, config.popularity_power)
@@ -229,7 +249,8 @@ def _sample(past: Interactions, training: Training, config: Multitask.Config) ->
     code.sort()
     user, item = code // size, code % size
     rate = np.where(np.isin(code, own), config.own_share, config.other_negatives * sampler.share[item])
-    return Pairs(user, item, np.isin(code, positive), np.isin(code, with_coupon), np.log(rate))
+    taken = np.stack([np.isin(code, step) for step in steps], axis=1)
+    return Pairs(user, item, taken, np.log(rate))
 
 
 def _dense(
@@ -270,23 +291,20 @@ def _recent(
 def _batches(
     past: Interactions, pairs: Pairs, dense: FloatArray, config: Multitask.Config, rng: np.random.Generator
 ) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
-    """Batches of whole users with the labels [N, 2] and the log rates [N]."""
+    """Batches of whole users with the labels [N, T] and the log rates [N]."""
     offsets = np.searchsorted(pairs.user, np.arange(past.num_users + 1))
     present = np.flatnonzero(np.diff(offsets))
     for batch_users in shuffled_batches(len(present), config.users_per_batch, rng):
         users = present[batch_users]
         at = ranges(offsets[users], offsets[users + 1])
-        labels = np.stack([pairs.purchased[at], pairs.coupon[at]], axis=1).astype(float)
+        labels = pairs.taken[at].astype(float)
         batch = _read(past, pairs.user[at], pairs.item[at], dense[at], config)
         yield batch, tensor(labels), tensor(pairs.log_rate[at])
 
 
-def _loss(network: Network, batch: Batch, labels: torch.Tensor, log_rate: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of both tasks over the sample, where the odds of a purchase are 1 / rate times higher."""
-    purchase, coupon = network(batch)
-    log_purchase = functional.logsigmoid(purchase - log_rate)
-    log_both = log_purchase + functional.logsigmoid(coupon)
-    log_neither = torch.log(-torch.expm1(log_both.clamp(max=-1e-6)))
-    first = functional.binary_cross_entropy_with_logits(purchase - log_rate, labels[:, 0])
-    second = -(labels[:, 1] * log_both + (1 - labels[:, 1]) * log_neither).mean()
-    return first + second
+def _loss(
+    network: Network, composition: Composition, batch: Batch, labels: torch.Tensor, log_rate: torch.Tensor
+) -> torch.Tensor:
+    """The sum of all steps' cross-entropies over the sample, weighted where the network has learned how."""
+    losses = torch.stack(step_losses(network(batch), labels, log_rate, composition))
+    return losses.sum() if network.noise is None else network.noise(losses)

@@ -13,19 +13,21 @@ from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.torching import (
+    Held,
     Weights,
     best_device,
+    kept_back,
     minimise,
     reproducible,
     shuffled_batches,
@@ -148,17 +150,20 @@ class SasRec:
         """The history is the last max_length steps; an epoch sees one random window of that length a user.
 
         `targets` items are drawn from each step, and `negatives` items, one set a batch, from the catalogue
-        by popularity ** popularity_power. embedding_size must be a multiple of heads.
+        by popularity ** popularity_power. embedding_size must be a multiple of heads. With a patience above 0,
+        validation_share of the users teach nothing but tell when to stop: so many epochs after the best.
         """
 
         step: StepKind = "session"
-        max_length: PositiveInt = 40
+        max_length: Annotated[PositiveInt, Span(10, 120, log=True)] = 40
         embedding_size: PositiveInt = 64
         blocks: PositiveInt = 1
         heads: PositiveInt = 2
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-        epochs: PositiveInt = 7
-        learning_rate: PositiveFloat = 0.004
+        dropout: Annotated[float, Field(ge=0, lt=1), Span(0.0, 0.5)] = 0.1
+        epochs: Annotated[PositiveInt, Span(3, 20)] = 7
+        patience: NonNegativeInt = 0
+        validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+        learning_rate: Annotated[PositiveFloat, Span(5e-4, 0.02, log=True)] = 0.004
         weight_decay: NonNegativeFloat = 0.01
         batch_size: PositiveInt = 16
         targets: PositiveInt = 3
@@ -187,14 +192,18 @@ class SasRec:
                 return sampled_softmax(positive.flatten(), negative, same, batch.log_expected)
 
             sampler = _Sampler(training.history, config, training.rng)
+            kept = kept_back(
+                training.history.num_users, config.validation_share, config.patience, training.rng
+            )
             minimise(
                 network,
                 loss,
-                sampler.epoch,
+                lambda: sampler.epoch(~kept),
                 epochs=config.epochs,
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="sasrec",
+                held=Held(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(weights_of(network), config)
 
@@ -247,10 +256,10 @@ class _Sampler:
         self.steps = Steps.of(self.history, config.step)
         self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
 
-    def epoch(self) -> Iterator[Batch]:
-        """Every user with a step once, in a random order."""
+    def epoch(self, users: BoolArray) -> Iterator[Batch]:
+        """Each of these users [U] who has a step once, in a random order."""
         offsets, config = self.steps.user_offsets, self.config
-        active = np.flatnonzero(np.diff(offsets))
+        active = np.flatnonzero((np.diff(offsets) > 0) & users)
         for batch in shuffled_batches(len(active), config.batch_size, self.rng):
             first, last = offsets[active[batch]], offsets[active[batch] + 1]
             size = np.minimum(last - first, config.max_length + 1)

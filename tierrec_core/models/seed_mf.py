@@ -13,19 +13,21 @@ from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.interactions import Interactions
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, Steps, chosen, decay_weights, draw_within, windows
-from tierrec_core.settings import Params
+from tierrec_core.settings import Params, Span
 from tierrec_core.torching import (
+    Held,
     Weights,
     best_device,
+    kept_back,
     minimise,
     reproducible,
     shuffled_batches,
@@ -81,20 +83,23 @@ class SeedMf:
         """The history is the last max_length events, halved every half_life days.
 
         positives are drawn from the next `lookahead` events; negatives, one set a batch, from the catalogue
-        by popularity ** popularity_power, and negative_weight weighs their squared error.
+        by popularity ** popularity_power, and negative_weight weighs their squared error. With a patience above
+        0, validation_share of the users teach nothing but tell when to stop: so many epochs after the best.
         """
 
         embedding_size: PositiveInt = 64
-        epochs: PositiveInt = 4
-        learning_rate: PositiveFloat = 0.01
+        epochs: Annotated[PositiveInt, Span(2, 12)] = 4
+        patience: NonNegativeInt = 0
+        validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+        learning_rate: Annotated[PositiveFloat, Span(1e-3, 0.05, log=True)] = 0.01
         weight_decay: NonNegativeFloat = 0.0
         batch_size: PositiveInt = 256
         positives: PositiveInt = 16
         negatives: PositiveInt = 1024
-        negative_weight: PositiveFloat = 32.0
+        negative_weight: Annotated[PositiveFloat, Span(1.0, 100.0, log=True)] = 32.0
         popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.25
         max_length: PositiveInt = 128
-        half_life: PositiveFloat = 60.0
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
         lookahead: PositiveInt = 32
         refit: bool = False
 
@@ -111,14 +116,18 @@ class SeedMf:
                 return (1 - taken).square().mean() + config.negative_weight * sampled.square().mean()
 
             sampler = _Sampler(training.history, config, training.rng)
+            kept = kept_back(
+                training.history.num_users, config.validation_share, config.patience, training.rng
+            )
             minimise(
                 network,
                 loss,
-                sampler.epoch,
+                lambda: sampler.epoch(~kept),
                 epochs=config.epochs,
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="seed_mf",
+                held=Held(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(weights_of(network), config)
 
@@ -174,10 +183,11 @@ class _Sampler:
         self.step_start = steps.event_offsets[:-1][steps.of_event]
         self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
 
-    def epoch(self) -> Iterator[Batch]:
-        """As many positives as the log has events, each batch with fresh negatives."""
+    def epoch(self, users: BoolArray) -> Iterator[Batch]:
+        """As many positives as these users [U] have events, each batch with fresh negatives."""
         config, history = self.config, self.history
-        moments = self.step_start[self.rng.permutation(len(history))[:: config.positives]]
+        events = np.flatnonzero(users[history.user])
+        moments = self.step_start[events[self.rng.permutation(len(events))[:: config.positives]]]
         for batch in shuffled_batches(len(moments), config.batch_size, self.rng):
             moment = moments[batch]
             owner = history.user[moment]

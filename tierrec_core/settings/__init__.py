@@ -28,6 +28,7 @@ from tierrec_core.settings.sources import (
     SyntheticSource,
 )
 from tierrec_core.settings.span import Span, space_of
+from tierrec_core.settings.tracking import Tracking, Wandb
 
 __all__ = [
     "AnySource",
@@ -61,7 +62,9 @@ __all__ = [
     "TierPolicy",
     "Tiers",
     "TimeSplit",
+    "Tracking",
     "Validate",
+    "Wandb",
     "parse",
     "read_settings",
     "space_of",

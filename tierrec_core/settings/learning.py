@@ -13,12 +13,16 @@ class Task(Params):
 
     windows earlier windows teach the blend. The newest, which ends where the test begins, is the validation window;
     the others begin step_days apart and may overlap.
+
+    newcomers: the share of users whom the models of this task's earlier windows do not know, and whom its blend sees by
+    a few of their events, so that it learns what strangers are like
     """
 
     horizon_days: PositiveFloat = 14.0
     repeats: bool = True
     windows: PositiveInt = 4
     step_days: PositiveFloat = 14.0
+    newcomers: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Tiers(Params):
@@ -69,20 +73,47 @@ class Blend(Params):
 
 
 class TierPolicy(Params):
-    """What a tier's lists favour: novelty > 0 lifts items that few know, < 0 lifts the popular; 0 changes nothing.
+    """What a tier's lists favour; the defaults change nothing.
 
-    The unit is one standard deviation of a user's scores for a whole step from the most to the least popular item.
+    novelty: > 0 lifts items that few know, < 0 lifts the popular. The unit is one standard deviation of a user's
+    scores for a whole step from the most to the least popular item
+    repeat_slots: the share of places that items met before may fill
+    exploration: the share of places that are drawn among the user's rarer candidates
+    quality_floor: the percentile of quality that an item not met before needs: by mean rating or, in a log without
+    ratings, by the share of buyers who came back to it
+    exposure_cap: the share of the tier's lists made at once that may show one item among the first ten
     """
 
     novelty: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    repeat_slots: Share = 1.0
+    exploration: Share = 0.0
+    quality_floor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    exposure_cap: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Rerank(Params):
+    """How the first `depth` candidates are put in another order.
+
+    kind: mmr for variety of categories and layers, calibrated to follow the user's own mixture of layers
+    weight: 0 is relevance alone, 1 variety alone
+    """
+
+    kind: Literal["mmr", "calibrated"]
+    weight: Share
+    depth: PositiveInt = 100
 
 
 class Policy(Params):
-    """What is done to a ranked list before a person sees it; the block list has the last word."""
+    """What is done to a ranked list before a person sees it; the block list has the last word.
+
+    seed: of the draws that fill places of exploration
+    """
 
     tiers: dict[Literal["light", "medium", "heavy"], TierPolicy] = Field(default={})
+    rerank: Rerank | None = None
     max_per_category: PositiveInt | None = None
     blocked_items: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Boosting(Params):

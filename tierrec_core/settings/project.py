@@ -1,6 +1,6 @@
 """params.yaml as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from tierrec_core.settings.learning import (
 from tierrec_core.settings.loop import Gate, Monitor, Rollout
 from tierrec_core.settings.serving import Serving
 from tierrec_core.settings.sources import CompleteJourneySource, Source
+from tierrec_core.settings.tracking import Tracking
 
 
 class Settings(Params):
@@ -38,6 +39,7 @@ class Settings(Params):
     tasks: dict[Literal["next", "discovery"], Task]
     tiers: Tiers = Tiers()
     models: dict[str, dict[str, Any]]
+    tracking: Tracking = Tracking()
     retrieve: Retrieve = Retrieve()
     blend: dict[Literal["next", "discovery"], Blend] = Field(default={})
     policy: Policy = Policy()
@@ -49,6 +51,11 @@ class Settings(Params):
     monitor: Monitor = Monitor()
     gate: Gate = Gate()
     rollout: Rollout = Rollout()
+
+    def newcomers_of(self, tasks: Iterable[str]) -> float:
+        """The share of users whom models that serve the windows of these tasks may not know."""
+        shares = {str(name): task.newcomers for name, task in self.tasks.items()}
+        return max((shares[task] for task in tasks), default=0.0)
 
     def blend_of(self, task: str) -> Blend:
         """The blend's settings for a task; the defaults where params.yaml has none."""

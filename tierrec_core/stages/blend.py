@@ -1,6 +1,6 @@
 """blend: learn from earlier windows how to order candidates, one blend a task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.interactions import Interactions
 from tierrec_core.layout import Layout
+from tierrec_core.newcomers import Newcomers
 from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Settings
 from tierrec_core.splits import SplitLog, Window
@@ -29,21 +30,21 @@ def run(layout: Layout, settings: Settings) -> None:
 
 def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[str, Any]:
     """Save the task's blend and tell how its trial did and what it looks at."""
-    options, windows = settings.blend_of(task), log.of(task, "train", "valid")
-    lessons = [Lesson.read(layout, settings, log, window) for window in windows]
+    options = settings.blend_of(task)
+    known, strangers = read_lessons(layout, settings, log, task)
+    newest, lessons = known[-1], known + strangers
     examples = [
         lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
         for place, lesson in enumerate(lessons)
     ]
-    newest = lessons[-1]
     report: dict[str, Any] = {
-        "windows": len(windows),
+        "windows": len(known),
         "examples": sum(len(one.label) for one in examples),
     }
     earlier = [
         example
-        for example, window in zip(examples, windows, strict=True)
-        if log.is_over(window, newest.window)
+        for example, lesson in zip(examples, lessons, strict=True)
+        if log.is_over(lesson.window, newest.window)
     ]
     if earlier:
         report["valid"] = newest.judge(Blend.fit(newest.context, earlier, options, settings.seed))
@@ -52,6 +53,15 @@ def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[s
     blend = Blend.fit(context, examples, options, settings.seed)
     artifacts.save(blend, layout.blend(task))
     return report | {"importance": {name: round(share, 6) for name, share in blend.importance.items()}}
+
+
+def read_lessons(
+    layout: Layout, settings: Settings, log: SplitLog, task: str
+) -> tuple[list["Lesson"], list["Lesson"]]:
+    """Of each earlier window, oldest first, what whole histories teach, and what newcomers do where there are some."""
+    known = [Lesson.read(layout, settings, log, window) for window in log.of(task, "train", "valid")]
+    found = [one.of_newcomers(layout, settings, log) for one in known]
+    return known, [one for one in found if one is not None]
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,14 @@ class Lesson:
         context = Context.fit(training, settings.blend_of(window.task).attributes)
         candidates = artifacts.load(Candidates, layout.candidates(window.name))
         return cls(window, context, training.history, candidates, log.truth(window))
+
+    def of_newcomers(self, layout: Layout, settings: Settings, log: SplitLog) -> Self | None:
+        """The same window for strangers, of whom only a few events are known; None where it has none."""
+        found = Newcomers.of(log, self.window, settings.newcomers_of([self.window.task]), settings.seed)
+        if not found.history.num_users:
+            return None
+        candidates = artifacts.load(Candidates, layout.newcomers(self.window.name))
+        return replace(self, history=found.history, candidates=candidates, truth=found.truth)
 
     def examples(self, negative_share: float, rng: np.random.Generator) -> Examples:
         """What a blend may learn from it."""

@@ -11,9 +11,10 @@ import pandas as pd
 from tierrec_core import artifacts
 from tierrec_core.blend.candidates import Candidates
 from tierrec_core.bundle import Bundle
-from tierrec_core.contracts import ITEMS, USERS, IntArray
+from tierrec_core.contracts import ITEMS, USERS, FloatArray, IntArray
 from tierrec_core.errors import ArtifactError
 from tierrec_core.evaluation import audit
+from tierrec_core.evaluation.compare import Interval
 from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.interactions import Interactions
@@ -27,6 +28,7 @@ from tierrec_core.stages.inputs import read_frame, read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Lists = dict[str, IntArray]
+_EXPOSURE_DRAWS = 200
 
 
 def run(layout: Layout, settings: Settings) -> None:
@@ -51,7 +53,9 @@ def run(layout: Layout, settings: Settings) -> None:
         )
         for task in log.tasks
     }
-    audits = {task: _audit(layout, settings, history, lists[task][BLEND], truths[task]) for task in log.tasks}
+    audits = {
+        task: _audit(layout, settings, history, lists[task][BLEND], truths[task], tier) for task in log.tasks
+    }
     _write(layout, log, lists, truths)
     _plot(layout, boards)
     artifacts.write_json(boards | {"tiers": {"sizes": _tier_sizes(layout)}, "audit": audits}, layout.metrics)
@@ -78,32 +82,70 @@ def _candidates(layout: Layout, window: Window) -> Candidates:
 
 
 def _audit(
-    layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth
+    layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth, tier: IntArray
 ) -> dict[str, Any]:
     """What accuracy does not show of the blend's first k, k being the first cutoff."""
-    cutoff, main = settings.evaluate.cutoffs[0], main_metric(settings.evaluate)
+    cutoff = settings.evaluate.cutoffs[0]
     shown = items[:, :cutoff]
-    catalogue = read_frame(layout.items, ITEMS)
-    category = pd.factorize(catalogue["category"], use_na_sentinel=False)[0]
-    groups = audit.demographic_groups(
-        per_user(items, truth, cutoff)["ndcg"],
-        history.users[truth.users],
-        read_frame(layout.raw_users, USERS),
-        settings.evaluate.bootstraps,
-        np.random.default_rng(settings.seed),
-    )
+    category = pd.factorize(read_frame(layout.items, ITEMS)["category"], use_na_sentinel=False)[0]
+    ndcg = per_user(items, truth, cutoff)["ndcg"]
     return {
         "exposure_gini": round(audit.exposure_gini(shown, history.num_items), 6),
         "popularity": {name: round(one, 6) for name, one in audit.popularity_bias(shown, history).items()},
         "diversity": round(audit.diversity(shown, category), 6),
-        "by_demographic": {
-            attribute: {
-                name: {"users": users, main: round(one.value, 6), f"{main}_ci": bounds(one)}
-                for name, (users, one) in found.items()
-            }
-            for attribute, found in groups.items()
-        },
+        "by_tier": _audit_tiers(settings, history, shown, category, tier),
+        "by_demographic": _audit_groups(
+            layout, settings, history.users[truth.users], ndcg, tier[truth.users]
+        ),
     }
+
+
+def _audit_tiers(
+    settings: Settings, history: Interactions, shown: IntArray, category: IntArray, tier: IntArray
+) -> dict[str, Any]:
+    """What each tier is shown, as `figure` and `figure_ci`."""
+    draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
+    recommended, own = audit.popularity_of_users(shown, history)
+    values = {
+        "popularity_bias": recommended - own,
+        "diversity": audit.diversity_of_lists(shown, category),
+    }
+    tiers = tier, TIER_NAMES
+    found = {name: audit.known_by_group(one, tiers, draws, rng) for name, one in values.items()}
+    exposure = audit.exposure_by_group(shown, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)
+    size = np.bincount(tier, minlength=len(TIER_NAMES))
+    return {
+        name: {"users": int(size[TIER_NAMES.index(name)])}
+        | _figures(one | {what: means[name] for what, means in found.items() if name in means})
+        for name, one in exposure.items()
+    }
+
+
+def _audit_groups(
+    layout: Layout, settings: Settings, user_ids: pd.Index, ndcg: FloatArray, tier: IntArray
+) -> dict[str, Any]:
+    """The main metric of each demographic group, and how far it lies from what its users' tiers have."""
+    main, users = main_metric(settings.evaluate), read_frame(layout.raw_users, USERS)
+    values = {main: ndcg, f"{main}_beside_tier": audit.beside_tier(ndcg, tier)}
+    groups = {
+        name: audit.demographic_groups(
+            one, user_ids, users, settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
+        )
+        for name, one in values.items()
+    }
+    return {
+        attribute: {
+            group: {"users": count} | _figures({name: groups[name][attribute][group][1] for name in values})
+            for group, (count, _) in found.items()
+        }
+        for attribute, found in groups[main].items()
+    }
+
+
+def _figures(found: Mapping[str, Interval]) -> dict[str, Any]:
+    """Each figure with its interval, as metrics.json has them."""
+    named = ({name: round(one.value, 6), f"{name}_ci": bounds(one)} for name, one in found.items())
+    return {key: value for pair in named for key, value in pair.items()}
 
 
 def _write(layout: Layout, log: SplitLog, lists: Mapping[str, Lists], truths: Mapping[str, Truth]) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 from tierrec_core import artifacts
 from tierrec_core.artifacts import read_frame
 from tierrec_core.layout import Layout
+from tierrec_core.newcomers import known_only
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Settings
 from tierrec_core.splits import SplitLog
@@ -18,10 +19,14 @@ def read_split(layout: Layout) -> SplitLog:
     return artifacts.load(SplitLog, layout.split)
 
 
-def read_training(layout: Layout, settings: Settings, log: SplitLog, snapshot: str) -> Training:
-    """All that a model may learn from as of the snapshot."""
+def read_training(
+    layout: Layout, settings: Settings, log: SplitLog, snapshot: str, *, newcomers: bool = True
+) -> Training:
+    """All that is known as of the snapshot; without newcomers, what a model may learn from."""
+    served = (window.task for window in log.windows if window.snapshot == snapshot)
+    hidden = 0.0 if newcomers else settings.newcomers_of(served)
     return Training(
-        history=log.history(snapshot),
+        history=known_only(log, snapshot, hidden, settings.seed),
         items=pd.read_parquet(layout.items),
         tiering=artifacts.load(Tiering, layout.tiering(snapshot)),
         target=log.target,

@@ -8,6 +8,7 @@ from joblib import Parallel, delayed, parallel_config
 from tierrec_core import artifacts
 from tierrec_core.blend import retrieve
 from tierrec_core.layout import Layout
+from tierrec_core.newcomers import Newcomers
 from tierrec_core.settings import Settings
 from tierrec_core.splits import Snapshot, SplitLog
 from tierrec_core.stages.fits import read_models
@@ -24,7 +25,7 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snapshot) -> list[str]:
-    """The windows of one snapshot; of earlier ones only the users who have something to teach."""
+    """The windows of one snapshot; of earlier ones only the users who have something to teach, and newcomers."""
     models = read_models(layout, settings, log, snapshot.name)
     history, lines = log.history(snapshot.name), []
     for window in (one for one in log.windows if one.snapshot == snapshot.name):
@@ -35,4 +36,8 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
         artifacts.save(candidates, layout.candidates(window.name))
         share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)
         lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
+        newcomers = Newcomers.of(log, window, settings.newcomers_of([window.task]), settings.seed)
+        if window.role != "test" and newcomers.history.num_users:
+            few = retrieve(models, newcomers.history, settings.retrieve, repeats=window.repeats)
+            artifacts.save(few, layout.newcomers(window.name))
     return lines

@@ -12,6 +12,7 @@ from tierrec_core.layout import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.fits import fitted_snapshots
 from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.tracking import Run, recording
 
 
 def run(layout: Layout, settings: Settings, name: str = "") -> None:
@@ -26,8 +27,10 @@ def run(layout: Layout, settings: Settings, name: str = "") -> None:
     snapshots = fitted_snapshots(config, log)
     for place, snapshot in enumerate(snapshots, start=1):
         began = time.perf_counter()
-        training = read_training(layout, settings, log, snapshot)
-        with threadpool_limits(1):  # siblings share the cores, and sums keep their order
+        training = read_training(layout, settings, log, snapshot, newcomers=False)
+        curves = Run(name, snapshot, config, layout.training / name / snapshot)
+        # one thread: siblings share the cores, and sums keep their order
+        with recording(curves, settings.tracking), threadpool_limits(1):
             model = kind.fit(training, config)
         artifacts.save(model, layout.model(name, snapshot))
         seconds = time.perf_counter() - began

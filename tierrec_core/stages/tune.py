@@ -18,7 +18,7 @@ from tierrec_core.ranking import rank_candidates, rank_catalogue
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Params, Settings, Span, parse, space_of
 from tierrec_core.splits import SplitLog, Window
-from tierrec_core.stages.blend import Lesson
+from tierrec_core.stages.blend import read_lessons
 from tierrec_core.stages.inputs import read_split, read_training
 
 CUTOFF = 10
@@ -93,12 +93,12 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
 
 def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Subject:
     """Taught by the windows that are over when the newest begins, judged on the newest, as stage blend does it."""
-    options, windows = settings.blend_of(task), log.of(task, "train", "valid")
-    lessons = [Lesson.read(layout, settings, log, window) for window in windows]
-    newest = lessons[-1]
+    options = settings.blend_of(task)
+    known, strangers = read_lessons(layout, settings, log, task)
+    newest = known[-1]
     examples = [
         lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
-        for place, lesson in enumerate(lessons)
+        for place, lesson in enumerate(known + strangers)
         if log.is_over(lesson.window, newest.window)
     ]
     if not examples:

@@ -64,6 +64,21 @@ class InterestLayers:
         """
         return _shares(_interested(history), self.content, self.share)
 
+    def describe(self, interests: FloatArray, count: int = 3) -> tuple[str, ...]:
+        """P_u [U, J] in words: each user's `count` biggest layers, as `42% Frozen pizza + ..., 17% ...`."""
+        return self._in_words(interests, count, "{:.0%} {}")
+
+    def describe_items(self, columns: IntArray, count: int = 2) -> tuple[str, ...]:
+        """Q_i in words for item columns [C]: the `count` layers of highest lift, as `1.8x Baby foods + ..., ...`."""
+        return self._in_words(self.lift[columns], count, "{:.1f}x {}")
+
+    def _in_words(self, values: FloatArray, count: int, form: str) -> tuple[str, ...]:
+        order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+        return tuple(
+            ", ".join(form.format(row[layer], self.names[layer]) for layer in chosen)
+            for row, chosen in zip(values, order, strict=True)
+        )
+
 
 def _interested(history: Interactions) -> Interactions:
     passive = [EVENT_CODES[Event.IMPRESSION], EVENT_CODES[Event.REDEEM]]
@@ -131,11 +146,12 @@ def _onto(code: IntArray, num_labels: int) -> sparse.csr_matrix:
 
 
 def _readable(names: pd.Index, code: IntArray, group: IntArray, history: Interactions) -> tuple[str, ...]:
-    """Each layer's most bought labels."""
+    """Each layer's most bought labels; those all in capitals are brought to a sentence's letters."""
     count = np.bincount(code[history.item], minlength=len(names))
     order = np.argsort(-count, kind="stable")
     members = [order[group[order] == layer] for layer in range(group.max() + 1)]
-    return tuple(" + ".join(names[one] for one in labels[:_NAME_PARTS]) for labels in members)
+    words = [name.capitalize() if name.isupper() else name for name in map(str, names)]
+    return tuple(" + ".join(words[one] for one in labels[:_NAME_PARTS]) for labels in members)
 
 
 def _shares(history: Interactions, layer: IntArray, share: FloatArray) -> FloatArray:

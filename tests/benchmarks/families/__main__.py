@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks.families [NAME ...]
+"""python -m tests.benchmarks.families [NAME ...] [--seed N]
 
 Measures the families of models (all without a name) on the finished run in the working directory, writes each one's
 record beside its module, and results.md anew.
@@ -19,9 +19,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
-    for name in parser.parse_args().names or NAMES:
-        found = family(name).measure(SEED)
-        artifacts.write_json({"revision": revision(ROOT), "seed": SEED} | found, place(name))
+    parser.add_argument("--seed", type=int, default=SEED)
+    asked = parser.parse_args()
+    for name in asked.names or NAMES:
+        found = family(name).measure(asked.seed)
+        artifacts.write_json({"revision": revision(ROOT), "seed": asked.seed} | found, place(name))
         print("\n".join(family(name).lines(found)), flush=True)
         page.write(PAGE, record.read(FIGURES))
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 from tierrec_core import artifacts
 
-NAMES = ("tiers", "multitask", "cold_users", "cold_items", "policy")
+NAMES = ("demo_shop", "tiers", "multitask", "cold_users", "cold_items", "policy")
 _FOLDER = Path(__file__).parent
 
 
@@ -43,8 +43,8 @@ def sections() -> Iterator[str]:
         if place(name).exists():
             record, attempts = artifacts.read_json(place(name)), _FOLDER / f"{name}.md"
             yield f"\n## {family(name).TITLE}\n"
-            made_by = f"`python -m tests.benchmarks.families {name}`"
-            yield f"{made_by}, revision {record['revision'][:9]}, seed {record['seed']}.\n"
+            made_by = f"`python -m tests.benchmarks.families {name} --seed {record['seed']}`"
+            yield f"{made_by}, revision {record['revision'][:9]}.\n"
             yield from family(name).lines(record)
             if attempts.exists():
                 yield "\n" + attempts.read_text()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from tests.benchmarks.models import lenskit_peers
 from tests.benchmarks.models.added import added
 from tests.benchmarks.models.beauty import BEAUTY
+from tests.benchmarks.models.complete_journey import DISCOVERY, NEXT
 from tests.benchmarks.models.pairs import GivenSplit
 from tests.benchmarks.models.peers import bm25, cosine
 from tests.benchmarks.models.taobao import TAOBAO
@@ -192,4 +193,4 @@ ML1M = GivenSplit(
     ),
     tuning_users=10_000,
 )
-DATASETS: Mapping[str, Dataset] = {one.name: one for one in (GOWALLA, ML1M, BEAUTY, TAOBAO)}
+DATASETS: Mapping[str, Dataset] = {one.name: one for one in (GOWALLA, ML1M, BEAUTY, TAOBAO, NEXT, DISCOVERY)}

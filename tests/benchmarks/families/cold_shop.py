@@ -1,0 +1,152 @@
+"""The demo shop as if a fifth of its users had never been there: what it ships is fitted on the others alone."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from tierrec_core import artifacts, registry
+from tierrec_core.blend import Blend, retrieve
+from tierrec_core.blend.blend import Context, Examples
+from tierrec_core.bundle import Bundle, Known, Surface
+from tierrec_core.contracts import ITEMS, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.layout import Layout
+from tierrec_core.newcomers import Newcomers, known_only
+from tierrec_core.policy import Policy
+from tierrec_core.protocol import Recommender, Training
+from tierrec_core.settings import Settings, read_settings
+from tierrec_core.splits import SplitLog, Window
+from tierrec_core.stages.blend import Lesson
+from tierrec_core.stages.inputs import read_split
+from tierrec_core.support import newest_items
+from tierrec_core.tiers import Tiering
+
+TASK, FOLDS, NEWCOMERS, WINDOWS = "next", 5, 0.1, 3
+Models = dict[str, Recommender]
+
+
+@dataclass(frozen=True)
+class ColdShop:
+    """known: the log of the users that are left; held: that of those held out, over the same catalogue."""
+
+    settings: Settings
+    items: pd.DataFrame
+    known: SplitLog
+    held: SplitLog
+
+    @classmethod
+    def read(cls, fold: int, root: Path = Path()) -> Self:
+        """The finished run in `root` without one fifth of its users, always the same one."""
+        layout = Layout(root)
+        log = read_split(layout)
+        order = np.random.default_rng(0).permutation(log.log.num_users)
+        size = len(order) // FOLDS
+        held = np.sort(order[fold * size : (fold + 1) * size])
+        known = np.setdiff1d(order, held)
+        items = artifacts.read_frame(layout.items, ITEMS)
+        return cls(read_settings(layout.params), items, of_users(log, known), of_users(log, held))
+
+    def training(self, snapshot: str, hidden: float = 0.0) -> Training:
+        """All that is known as of the snapshot, or all but the events of newcomers."""
+        whole, seed = self.known.history(snapshot), self.settings.seed
+        tiering = Tiering.fit(whole, self.items, self.settings.tiers, seed)
+        history = known_only(self.known, snapshot, hidden, seed)
+        return Training(history, self.items, tiering, self.known.target, seed)
+
+    @property
+    def windows(self) -> list[Window]:
+        """The newest windows before the test, oldest first."""
+        return self.known.of(TASK, "train", "valid")[-WINDOWS:]
+
+    @cached_property
+    def taught(self) -> tuple[list[Lesson], list[Lesson]]:
+        """Lessons of known users, and of newcomers; slow models are those of the oldest window, as in a run."""
+        warm, new, models = [], [], Models()
+        for window in self.windows:
+            models = self.fitted(self.training(window.snapshot, NEWCOMERS), models)
+            warm.append(self._lesson(window, models))
+            new.append(self._newcomers(warm[-1], models))
+        return warm, new
+
+    @cached_property
+    def final(self) -> Models:
+        """All models as of the test."""
+        return self.fitted(self.training(self.known.final.name), {})
+
+    def bundle(self, lessons: list[Lesson]) -> Bundle:
+        """What answers requests, with a blend taught by these lessons."""
+        options = self.settings.blend_of(TASK).model_copy(update={"num_threads": 1})
+        training = self.training(self.known.final.name)
+        context = Context.fit(training, options.attributes)
+        blend = Blend.fit(context, _examples(lessons, options.negative_share), options, self.settings.seed)
+        policy = Policy.fit(training.history, self.items, self.settings.policy)
+        return Bundle(
+            kinds={name: str(block.get("kind", name)) for name, block in self.settings.models.items()},
+            models=self.final,
+            blends={TASK: blend},
+            surfaces={TASK: Surface(repeats=True, retrieve=self.settings.retrieve)},
+            known=Known(training.history, policy, training.target),
+            items=self.items,
+        )
+
+    def fitted(self, training: Training, older: Models) -> Models:
+        """Every model of params.yaml; those that are refitted seldom are taken from the older ones."""
+        models = {}
+        for name, block in self.settings.models.items():
+            kind, config = registry.configure(name, block)
+            if name in older and not getattr(config, "refit", True):
+                models[name] = older[name]
+                continue
+            with threadpool_limits(1):
+                models[name] = kind.fit(training, config)
+        return models
+
+    def _lesson(self, window: Window, models: Models) -> Lesson:
+        training, truth = self.training(window.snapshot), self.known.truth(window)
+        rows = np.unique(truth[0])  # newcomers too, each with their whole history
+        found = retrieve(models, training.history.rows(rows), self.settings.retrieve, repeats=True)
+        context = Context.fit(training, self.settings.blend_of(TASK).attributes)
+        return Lesson(window, context, training.history, found.renumbered(rows), truth)
+
+    def _newcomers(self, lesson: Lesson, models: Models) -> Lesson:
+        new = Newcomers.of(self.known, lesson.window, NEWCOMERS, self.settings.seed)
+        found = retrieve(models, new.history, self.settings.retrieve, repeats=True)
+        return replace(lesson, history=new.history, candidates=found, truth=new.truth)
+
+
+def of_users(log: SplitLog, rows: IntArray) -> SplitLog:
+    """The same log of these users alone, rows ascending."""
+    return replace(log, log=log.log.rows(rows), position=log.position[np.isin(log.log.user, rows)])
+
+
+def shown(held: SplitLog, window: Window, count: int) -> tuple[Interactions, tuple[IntArray, IntArray]]:
+    """Those held out who took something in the window by their last `count` items, [U], and what they took."""
+    user, item = held.truth(window)
+    rows = np.unique(user)
+    whole = held.history(window.snapshot).rows(rows)
+    return newest_items(whole, count, np.random.default_rng(count)), (np.searchsorted(rows, user), item)
+
+
+def as_visits(history: Interactions) -> Interactions:
+    """The same items as the service knows them of a visitor: see Interactions.from_history."""
+    count = len(history)
+    back = history.offsets[1:][history.user] - np.arange(count)
+    return replace(
+        history,
+        day=history.now - back / 1440.0,
+        value=np.zeros(count, np.float32),
+        quantity=np.ones(count, np.float32),
+        session=history.user.astype(np.int64),
+        coupon=np.zeros(count, bool),
+    )
+
+
+def _examples(lessons: list[Lesson], negative_share: float) -> list[Examples]:
+    return [
+        lesson.examples(negative_share, np.random.default_rng(place)) for place, lesson in enumerate(lessons)
+    ]

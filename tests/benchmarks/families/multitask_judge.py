@@ -1,0 +1,113 @@
+"""AUC and calibration error of probabilities of pairs, with intervals over households drawn whole."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.evaluation.compare import Interval
+from tierrec_core.evaluation.probabilities import area, interval_of
+
+_RANKS = 1000
+_TENTHS = 10
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One model on one task: AUC and expected calibration error, and both in each resample [D].
+
+    by_seed: AUC of each seed, [S]
+    """
+
+    auc: float
+    ece: float
+    by_seed: tuple[float, ...]
+    drawn_auc: FloatArray
+    drawn_ece: FloatArray
+
+    def report(self) -> dict[str, Any]:
+        """As the record holds it."""
+        return {
+            "auc": round(self.auc, _DIGITS),
+            "auc_ci": _bounds(interval_of(self.auc, self.drawn_auc)),
+            "auc_by_seed": [round(one, _DIGITS) for one in self.by_seed],
+            "ece": round(self.ece, _DIGITS + 1),
+            "ece_ci": _bounds(interval_of(self.ece, self.drawn_ece)),
+        }
+
+    def ahead_of(self, other: "Judged") -> dict[str, Any]:
+        """The paired difference of both AUCs."""
+        found = interval_of(self.auc - other.auc, self.drawn_auc - other.drawn_auc)
+        return {"value": round(found.value, _DIGITS), "ci": _bounds(found)}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The truth of one task, and the resamples that all models share.
+
+    label, user: of each pair, [N]; counts: how often a resample holds each user, [D, U]
+    """
+
+    label: BoolArray
+    user: IntArray
+    counts: FloatArray
+
+    @classmethod
+    def of(cls, label: BoolArray, user: IntArray, draws: int, seed: int) -> "Judge":
+        """Draw the users."""
+        size = int(user.max()) + 1
+        drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), draws)
+        return cls(label, user, drawn.astype(np.float32))
+
+    def __call__(self, seeds: Sequence[FloatArray]) -> Judged:
+        """Means over the seeds' probabilities, S times [N].
+
+        Resampling adds noise, which a sum of absolute gaps takes for miscalibration: drawn errors are moved back by it.
+        """
+        found = [self._areas(one) for one in seeds]
+        errors = [self._errors(one) for one in seeds]
+        points = [float(area(self.label, one, np.ones((1, len(one))))[0]) for one in seeds]
+        ece = float(np.mean([point for point, _ in errors]))
+        drawn = np.mean([one for _, one in errors], axis=0)
+        auc = float(np.mean(points))
+        return Judged(
+            auc, ece, tuple(points), np.mean(found, axis=0), np.maximum(drawn - drawn.mean() + ece, 0)
+        )
+
+    def _areas(self, probability: FloatArray) -> FloatArray:
+        """AUC in each resample, [D]; probabilities of one thousandth count as equal."""
+        rank = np.empty(len(probability), np.int64)
+        rank[np.argsort(probability, kind="stable")] = (
+            np.arange(len(probability)) * _RANKS // len(probability)
+        )
+        true = self.counts @ self._table(rank, _RANKS, self.label)
+        false = self.counts @ self._table(rank, _RANKS, ~self.label)
+        below = np.cumsum(false, axis=1) - false / 2
+        return np.asarray((true * below).sum(axis=1) / (true.sum(axis=1) * false.sum(axis=1)))
+
+    def _errors(self, probability: FloatArray) -> tuple[float, FloatArray]:
+        """Expected calibration error over tenths of the pairs, and in each resample [D]."""
+        edges = np.quantile(probability, np.arange(1, _TENTHS) / _TENTHS)
+        tenth = np.searchsorted(np.unique(edges), probability, side="left")
+        gaps = self._table(tenth, _TENTHS, probability - self.label)
+        size = self._table(np.zeros_like(tenth), 1, np.ones(len(tenth)))
+        point = np.abs(gaps.sum(axis=0)).sum() / size.sum()
+        return float(point), np.abs(self.counts @ gaps).sum(axis=1) / (self.counts @ size)[:, 0]
+
+    def _table(self, column: IntArray, columns: int, weight: FloatArray | BoolArray) -> FloatArray:
+        """Sums of the weight by user and column, [U, columns]."""
+        size = self.counts.shape[1]
+        sums = np.bincount(self.user * columns + column, weight, size * columns)
+        return sums.reshape(size, columns).astype(np.float32)
+
+
+def differences(of: Mapping[str, Judged], model: str, others: Sequence[str]) -> dict[str, Any]:
+    """How far the model is ahead of each of the others."""
+    return {other: of[model].ahead_of(of[other]) for other in others}
+
+
+def _bounds(found: Interval) -> list[float]:
+    return [round(found.low, _DIGITS + 1), round(found.high, _DIGITS + 1)]

@@ -1,0 +1,118 @@
+"""One window's ranked candidates, on which any policy is tried without ranking anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core import artifacts
+from tierrec_core.blend import Blend, Candidates
+from tierrec_core.blend.blend import Context
+from tierrec_core.contracts import ITEMS, FloatArray, IntArray
+from tierrec_core.evaluation import audit
+from tierrec_core.evaluation.compare import Interval, paired
+from tierrec_core.evaluation.metrics import Truth, coverage, per_user
+from tierrec_core.interactions import Interactions
+from tierrec_core.layout import Layout
+from tierrec_core.policy import Audience, Policy
+from tierrec_core.policy.rerank import divergence
+from tierrec_core.ranking import rank_candidates
+from tierrec_core.settings import Policy as PolicySettings
+from tierrec_core.settings import Settings
+from tierrec_core.splits import SplitLog, Window
+from tierrec_core.stages.blend import Lesson
+
+LENGTH, DRAWS = 10, 1000
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Candidates of the users with a truth, [P], with the blend's scores of them, [P]; items row i is column i."""
+
+    context: Context
+    history: Interactions
+    candidates: Candidates
+    scores: FloatArray
+    truth: Truth
+    items: pd.DataFrame
+
+    @classmethod
+    def validation(cls, layout: Layout, settings: Settings, log: SplitLog, task: str) -> Self:
+        """The newest window before the test, with a blend of the windows that were over when it began."""
+        windows, options = log.of(task, "train", "valid"), settings.blend_of(task)
+        newest = Lesson.read(layout, settings, log, windows[-1])
+        examples = [
+            Lesson.read(layout, settings, log, window).examples(
+                options.negative_share, np.random.default_rng([settings.seed, place])
+            )
+            for place, window in enumerate(windows)
+            if log.is_over(window, newest.window)
+        ]
+        options = options.model_copy(update={"num_threads": 1})
+        blend = Blend.fit(newest.context, examples, options, settings.seed)
+        return cls._of(layout, log, windows[-1], blend, newest.history)
+
+    @classmethod
+    def test(cls, layout: Layout, log: SplitLog, task: str) -> Self:
+        """The test window with the blend as it is delivered."""
+        blend = artifacts.load(Blend, layout.blend(task))
+        return cls._of(layout, log, log.of(task, "test")[0], blend, log.history(log.final.name))
+
+    @classmethod
+    def _of(cls, layout: Layout, log: SplitLog, window: Window, blend: Blend, history: Interactions) -> Self:
+        truth = Truth.of(*log.truth(window), log.log.num_items)
+        found = artifacts.load(Candidates, layout.candidates(window.name)).of_users(truth.users)
+        items = artifacts.read_frame(layout.items, ITEMS)
+        return cls(blend.context, history, found, blend.score(history, found), truth, items)
+
+    @cached_property
+    def plain(self) -> FloatArray:
+        """NDCG of each judged user's list when the policy asks for nothing, [E]."""
+        return per_user(self.lists({}), self.truth, LENGTH)["ndcg"]
+
+    @cached_property
+    def _audience(self) -> Audience:
+        rows = self.truth.users
+        history = self.history.rows(rows)
+        return Audience(history, self.context.tiering.assign(history), self.context.tiering)
+
+    def lists(self, asked: Mapping[str, Any]) -> IntArray:
+        """The first ten of each user [U, 10] under the policy that is asked for."""
+        policy = Policy.fit(self.history, self.items, PolicySettings.model_validate(asked))
+        found, users = self.candidates, self.history.num_users
+        tier = np.zeros(users, np.int64)
+        tier[self.truth.users] = self._audience.tier
+        table = found.padded(users)
+        padded = np.full(table.shape, -np.inf)
+        padded[table >= 0] = policy.adjust(self.scores, found.user, found.item, tier)
+        judged = self.truth.users
+        ranked = rank_candidates(padded[judged], table[judged], policy.depth(LENGTH))
+        lists = np.full((users, LENGTH), -1)
+        lists[judged] = policy.cap(ranked, LENGTH, self._audience).items
+        return lists
+
+    def judge(self, asked: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """What the lists are worth and whom and what they show; the cost is a share of the plain lists' NDCG."""
+        lists, rng = self.lists(asked), np.random.default_rng(seed)
+        ndcg = per_user(lists, self.truth, LENGTH)["ndcg"]
+        gap = paired(self.plain, ndcg, DRAWS, rng)
+        usual, num_items = float(self.plain.mean()), self.history.num_items
+        category = pd.factorize(self.items["category"], use_na_sentinel=False)[0]
+        return {
+            "ndcg": float(ndcg.mean()),
+            "cost": vars(Interval(gap.value / usual, gap.low / usual, gap.high / usual)),
+            "diversity": audit.diversity(lists, category),
+            "coverage": coverage(lists, num_items, LENGTH),
+            "gini": audit.exposure_gini(lists, num_items),
+            "divergence": self._divergence(lists),
+            "bias": audit.popularity_bias(lists, self.history)["bias"],
+        }
+
+    def _divergence(self, lists: IntArray) -> float:
+        wanted = self._audience.interests()
+        layer = self._audience.layer(lists[self.truth.users])
+        count = np.stack([(layer == one).sum(axis=1) for one in range(wanted.shape[1])], axis=1)
+        return float(divergence(wanted, count.astype(float)).mean())

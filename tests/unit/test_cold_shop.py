@@ -1,0 +1,51 @@
+"""The benchmark's users held out: gone from one log, whole in the other, and asked for as the service is asked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.benchmarks.families.cold_shop import as_visits, of_users, shown
+from tierrec_core.interactions import Interactions
+from tierrec_core.settings import Split, Task, TimeSplit
+from tierrec_core.splits import SplitLog
+from tierrec_core.support import newest_items
+
+HELD = np.array([3, 17, 40])
+
+
+@pytest.fixture(scope="module")
+def log(events: pd.DataFrame) -> SplitLog:
+    tasks = {"next": Task(horizon_days=20, windows=1)}
+    return SplitLog.cut(events, Split(by=TimeSplit(cut=0.8), min_users_per_item=2), tasks)
+
+
+def test_a_log_of_some_users_is_theirs_at_every_moment(log: SplitLog):
+    part = of_users(log, HELD)
+    for snapshot in log.snapshots:
+        whole, mine = log.history(snapshot.name).rows(HELD), part.history(snapshot.name)
+        np.testing.assert_array_equal(mine.item, whole.item)
+        np.testing.assert_array_equal(mine.user, whole.user)
+    window = log.of("next", "test")[0]
+    user, item = log.truth(window)
+    keep = np.isin(user, HELD)
+    np.testing.assert_array_equal(part.truth(window), (np.searchsorted(HELD, user[keep]), item[keep]))
+
+
+def test_those_who_are_judged_show_little_and_all_that_they_took_is_asked_for(log: SplitLog):
+    held, window = of_users(log, HELD), log.of("next", "test")[0]
+    support, (user, item) = shown(held, window, 2)
+    assert (np.bincount(support.user) == 2).all()
+    assert len(np.unique(user)) == support.num_users
+    np.testing.assert_array_equal(item, held.truth(window)[1])
+
+
+def test_a_visit_is_what_the_service_makes_of_the_same_items(interactions: Interactions):
+    support = newest_items(interactions, 4, np.random.default_rng(0))
+    visits = as_visits(support)
+    for user in (0, 30):
+        one = visits.rows(np.array([user]))
+        ids = support.items[support.item[support.user == user]]
+        expected = Interactions.from_history(ids, support.items, support.now)
+        for name in ("item", "day", "value", "quantity", "coupon", "event"):
+            np.testing.assert_allclose(getattr(one, name), getattr(expected, name))
+        assert len(np.unique(one.session)) == 1

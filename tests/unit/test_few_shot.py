@@ -1,0 +1,35 @@
+"""Few-shot learners of the benchmark in the tiny world: a few items of a group tell the group."""
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.families import few_shot
+from tests.conftest import NUM_GROUPS
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+from tierrec_core.support import episodes, newest_items, popularity
+
+OPTIONS = {"joint": {"epochs": 40}, "anil": {"epochs": 40}, "reptiled": {"batches": 100}}
+
+
+@pytest.fixture(scope="module", params=OPTIONS)
+def learner(request: pytest.FixtureRequest, training: Training) -> few_shot.FewShot:
+    parts = episodes(training.history, training.target, 3, 20.0, 20.0)
+    start = popularity(training.history, training.target, 20.0)
+    learn = getattr(few_shot, request.param)
+    found: few_shot.FewShot = learn(parts, start, 0, **OPTIONS[request.param])
+    return found
+
+
+def test_three_items_tell_the_group(learner: few_shot.FewShot, interactions: Interactions):
+    support = newest_items(interactions, 3, np.random.default_rng(0))
+    top = np.argsort(-learner.score_catalogue(support), axis=1)[:, :10]
+    own = top // 10 == (np.arange(interactions.num_users) % NUM_GROUPS)[:, None]
+    assert own.mean() > 0.4  # a quarter by chance
+
+
+def test_nobody_is_where_the_learning_began(learner: few_shot.FewShot, interactions: Interactions):
+    nobody = Interactions.from_history([], interactions.items, interactions.now)
+    start = learner.start
+    expected = (start["items"] @ start["user"] + start["bias"]).numpy() + learner.popularity
+    np.testing.assert_allclose(learner.score_catalogue(nobody)[0], expected, rtol=1e-4, atol=1e-5)

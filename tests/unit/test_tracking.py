@@ -1,0 +1,162 @@
+"""Curves read back with TensorBoard's and Weights & Biases' own readers; a fit is the same with and without them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from tierrec_core import registry
+from tierrec_core.errors import SettingsError
+from tierrec_core.layout import Layout
+from tierrec_core.models.seed_mf import SeedMf
+from tierrec_core.settings import Settings, Split, Task, TimeSplit, Tracking, Wandb, parse
+from tierrec_core.stages import split, tier, train
+from tierrec_core.torching import minimise, reproducible, shuffled_batches, tensor
+from tierrec_core.tracking import Run, record, recording
+
+CONFIG = SeedMf.Config(embedding_size=4, epochs=3)
+EPOCHS = 5
+
+
+def run_in(folder: Path) -> Run:
+    return Run("seed_mf", "2017-11-01", CONFIG, folder)
+
+
+def loss_curve() -> list[float]:
+    """Of a line through noise."""
+    rng = np.random.default_rng(0)
+    x, noise = tensor(rng.normal(size=(64, 1))), tensor(rng.normal(size=(64, 1)))
+    with reproducible(0):
+        line = nn.Linear(1, 1).to(x.device)
+        return minimise(
+            line,
+            lambda rows: (line(x[rows]) - 3 * x[rows] - noise[rows]).square().mean(),
+            lambda: shuffled_batches(64, 16, np.random.default_rng(0)),
+            epochs=EPOCHS,
+            learning_rate=0.1,
+            name="line",
+        )
+
+
+def events_of(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder)).Reload()
+
+
+def test_tensorboard_reads_the_curve_that_minimise_returned(tmp_path: Path) -> None:
+    with recording(run_in(tmp_path / "curves"), Tracking()):
+        curve = loss_curve()
+    read = events_of(tmp_path / "curves")
+    points = read.Scalars("loss/train")
+    assert [point.step for point in points] == list(range(1, EPOCHS + 1))
+    np.testing.assert_allclose([point.value for point in points], curve, rtol=1e-6)
+    assert read.Scalars("learning_rate")[0].value == pytest.approx(0.1)
+    assert all(point.value > 0 for point in read.Scalars("seconds"))
+
+
+def test_tensorboard_reads_the_options_beside_the_last_figures(tmp_path: Path) -> None:
+    with recording(run_in(tmp_path), Tracking()):
+        curve = loss_curve()
+    read = events_of(tmp_path)
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(read.summary_metadata)
+    stored = read.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"embedding_size" in stored
+    assert read.Scalars("last/loss/train")[0].value == pytest.approx(curve[-1])
+
+
+def test_a_second_fit_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    for _ in range(2):
+        with recording(run_in(tmp_path / "curves"), Tracking()):
+            loss_curve()
+    assert len(events_of(tmp_path / "curves").Scalars("loss/train")) == EPOCHS
+
+
+def test_a_fit_that_is_broken_off_keeps_what_it_had(tmp_path: Path) -> None:
+    def broken_off() -> None:
+        with recording(run_in(tmp_path), Tracking()):
+            record(1, {"loss/train": 0.5})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert [point.value for point in events_of(tmp_path).Scalars("loss/train")] == [0.5]
+    record(2, {"loss/train": 0.4})  # nobody is recording any more
+    assert len(events_of(tmp_path).Scalars("loss/train")) == 1
+
+
+def test_a_model_without_a_curve_leaves_nothing(training, tmp_path: Path) -> None:
+    kind, config = registry.configure("popularity", {})
+    with recording(Run("popularity", "now", config, tmp_path / "curves"), Tracking()):
+        kind.fit(training, config)
+    assert not (tmp_path / "curves").exists()
+
+
+def test_watching_changes_no_byte(training, tmp_path: Path) -> None:
+    alone = SeedMf.fit(training, CONFIG)
+    with recording(run_in(tmp_path), Tracking()):
+        watched = SeedMf.fit(training, CONFIG)
+    assert all(alone.weights[name].tobytes() == watched.weights[name].tobytes() for name in alone.weights)
+
+
+def test_the_stage_writes_the_curves_of_each_fit_beside_the_models(events, items, tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    settings = Settings(
+        split=Split(by=TimeSplit(cut=0.8), min_users_per_item=2),
+        tasks={"next": Task(windows=1)},
+        models={"popularity": {}, "small": {"kind": "seed_mf", "embedding_size": 4, "epochs": 2}},
+    )
+    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
+        path.parent.mkdir(parents=True)
+        frame.to_parquet(path)
+    split.run(layout, settings)
+    tier.run(layout, settings)
+    for name in settings.models:
+        train.run(layout, settings, name)
+    fitted = {path.name for path in (layout.data / "models" / "small").iterdir()}
+    assert {path.name for path in layout.training.iterdir()} == {"small"}
+    assert {path.name for path in (layout.training / "small").iterdir()} == fitted
+    for snapshot in fitted:
+        assert len(events_of(layout.training / "small" / snapshot).Scalars("loss/train")) == 2
+
+
+def test_weights_and_biases_reads_the_curve_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real package, offline: its own reader finds the figures in the run folder."""
+    wandb = pytest.importorskip("wandb")
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with recording(run_in(tmp_path), Tracking(wandb=Wandb(project="shop"))):
+        curve = loss_curve()
+    wandb.teardown()  # its service writes the last of the file as it ends
+    (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    store, losses, projects = DataStore(), [], set()
+    store.open_for_scan(str(log))
+    while (data := store.scan_data()) is not None:
+        said = wandb_internal_pb2.Record()
+        said.ParseFromString(data)
+        if said.HasField("run"):
+            projects.add(said.run.project)
+        losses += [
+            float(one.value_json) for one in said.history.item if "loss/train" in (one.key, *one.nested_key)
+        ]
+    np.testing.assert_allclose(losses, curve, rtol=1e-6)
+    assert projects == {"shop"}
+
+
+def test_the_vendors_are_not_imported_before_there_is_a_figure() -> None:
+    code = "import sys, tierrec_core.torching; assert not {'tensorboard', 'wandb'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wandb_is_a_closed_block_of_params() -> None:
+    block = {"tasks": {"next": {}}, "models": {}, "tracking": {"wandb": {"project": "tierrec"}}}
+    assert parse(Settings, block, "params.yaml").tracking.wandb == Wandb(project="tierrec", mode="offline")
+    block["tracking"] = {"wandb": {"mode": "on"}}
+    with pytest.raises(SettingsError, match=r"tracking\.wandb\.mode"):
+        parse(Settings, block, "params.yaml")

@@ -1,0 +1,62 @@
+"""Probabilities along a funnel of steps, each of which presupposes the one before, and what they cost to learn.
+
+entire_space: a step's probability is the product of the conditionals up to it, and every product is learned on all
+pairs (ESMM, Ma et al., SIGIR 2018); conditional: the same product, but each conditional is learned where the step
+before was taken; independent: each step's probability is learned by itself.
+"""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+Composition = Literal["entire_space", "conditional", "independent"]
+Weighting = Literal["equal", "uncertainty"]
+
+
+def probabilities(logits: torch.Tensor, composition: Composition) -> torch.Tensor:
+    """The probability of each step, [N, T] -> [N, T]; it never rises along the steps but where independent."""
+    chance = logits.sigmoid()
+    return chance if composition == "independent" else chance.cumprod(dim=1)
+
+
+def step_losses(
+    logits: torch.Tensor, labels: torch.Tensor, log_rate: torch.Tensor, composition: Composition
+) -> list[torch.Tensor]:
+    """Mean cross-entropy of each step over the sample, T scalars.
+
+    labels: 1 where the step was taken, which implies all before it, [N, T]
+    log_rate: log of the share of such pairs that were sampled where the first step was not taken, [N]; pairs that
+    took it are all there, so that their odds in the sample are 1 / rate times higher
+    """
+    first = logits[:, 0] - log_rate
+    losses = [functional.binary_cross_entropy_with_logits(first, labels[:, 0])]
+    log_taken = functional.logsigmoid(first)
+    for step in range(1, logits.shape[1]):
+        logit, label = logits[:, step], labels[:, step]
+        if composition == "entire_space":
+            log_taken = log_taken + functional.logsigmoid(logit)
+            log_not = torch.log(-torch.expm1(log_taken.clamp(max=-1e-6)))
+            losses.append(-(label * log_taken + (1 - label) * log_not).mean())
+        else:
+            each = functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
+            for_all = torch.where(labels[:, 0] > 0, 1.0, torch.exp(-log_rate))
+            counted = for_all if composition == "independent" else labels[:, step - 1]
+            losses.append((counted * each).mean())
+    return losses
+
+
+class Uncertainty(nn.Module):  # type: ignore[misc]
+    """Weights of losses that are learned beside them, as if each task had a noise of its own (Kendall, CVPR 2018).
+
+    log_variance: of each task's noise, [T]
+    """
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(tasks))
+
+    def forward(self, losses: torch.Tensor) -> torch.Tensor:
+        """The sum of loss / variance + log(variance) / 2, [T] -> scalar; least where variance = 2 * loss."""
+        return (losses * torch.exp(-self.log_variance) + self.log_variance / 2).sum()

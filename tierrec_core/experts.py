@@ -1,0 +1,123 @@
+"""Networks that learn several tasks at once: what the tasks share, and what each has of its own.
+
+Shared bottom (Caruana, Machine Learning 1997), a mixture of experts with a gate for each task (MMoE, Ma et al., KDD
+2018), progressive layers of shared and own experts (PLE, Tang et al., RecSys 2020), and one network for each task.
+All are layers of experts and gates that differ in how many experts are shared and how many are a task's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+Structure = Literal["shared_bottom", "mmoe", "ple", "single"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large a task network is.
+
+    hidden: width of both layers of every expert; experts: how many the tasks of mmoe and ple share, where shared_bottom
+    has one and single none; own_experts, levels: how many experts each task has of its own in ple, and in how many
+    layers the experts lie on one another there
+    """
+
+    structure: Structure
+    hidden: int
+    experts: int = 4
+    own_experts: int = 1
+    levels: int = 1
+    dropout: float = 0.0
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Experts that are shared, experts of each task, and layers."""
+        return {
+            "shared_bottom": (1, 0, 1),
+            "mmoe": (self.experts, 0, 1),
+            "ple": (self.experts, self.own_experts, self.levels),
+            "single": (0, 1, 1),
+        }[self.structure]
+
+
+class Extraction(nn.Module):  # type: ignore[misc]
+    """One layer: experts that all tasks share, experts of each task, and each task's gate over both kinds.
+
+    A layer that another follows also has a gate over all experts, for what the next layer's shared experts read.
+    Where a task sees a single expert there is nothing to mix, and no gate.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        tasks: int,
+        *,
+        shared: int,
+        own: int = 0,
+        dropout: float = 0.0,
+        followed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(_expert(width, hidden, dropout) for _ in range(shared))
+        self.own = nn.ModuleList(
+            nn.ModuleList(_expert(width, hidden, dropout) for _ in range(own))
+            for _ in range(tasks if own else 0)
+        )
+        mixing = tasks if shared + own > 1 else 0
+        self.gates = nn.ModuleList(nn.Linear(width, shared + own) for _ in range(mixing))
+        self.shared_gate = nn.Linear(width, shared + own * tasks) if followed else None
+        self.tasks = tasks
+
+    def extract(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """What each task gets, and what is shared where a layer follows: T (+ 1) times [N, W] -> [N, H].
+
+        inputs: one for each task, and the last for the shared experts
+        """
+        shared = [expert(inputs[-1]) for expert in self.experts]
+        own = [[expert(x) for expert in group] for x, group in zip(inputs, self.own, strict=False)]
+        seen = [shared + part for part in own] if own else [shared] * self.tasks
+        if not len(self.gates):
+            parts = [part[0] for part in seen]
+        else:
+            parts = [mix(gate, x, part) for gate, x, part in zip(self.gates, inputs, seen, strict=False)]
+        if self.shared_gate is not None:
+            everyone = shared + [one for part in own for one in part]
+            parts.append(mix(self.shared_gate, inputs[-1], everyone))
+        return parts
+
+
+class TaskNetwork(Extraction):
+    """Layers of experts, and for each task a tower that gives a logit."""
+
+    def __init__(self, width: int, tasks: int, shape: Shape) -> None:
+        shared, own, levels = shape.counts
+        hidden, dropout = shape.hidden, shape.dropout
+        super().__init__(width, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=levels > 1)
+        self.deeper = nn.ModuleList(
+            Extraction(
+                hidden, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=level < levels
+            )
+            for level in range(2, levels + 1)
+        )
+        self.towers = nn.ModuleList(nn.Linear(shape.hidden, 1) for _ in range(tasks))
+
+    def logits(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A logit for each task, [N, T]; inputs as in Extraction.extract."""
+        parts = self.extract(inputs)
+        for layer in self.deeper:
+            parts = layer.extract(parts)
+        return torch.cat([tower(part) for tower, part in zip(self.towers, parts, strict=True)], dim=1)
+
+
+def mix(gate: nn.Linear, x: torch.Tensor, experts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The experts' outputs in the shares that the gate gives to x, E times [N, H] -> [N, H]."""
+    return (gate(x).softmax(-1).unsqueeze(-1) * torch.stack(list(experts), dim=1)).sum(1)
+
+
+def _expert(width: int, hidden: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()
+    )

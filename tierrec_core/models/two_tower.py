@@ -1,0 +1,252 @@
+"""Two towers (Covington et al., RecSys 2016; Yi et al., RecSys 2019): what a user did and is, what an item is and says.
+
+The item tower adds the vectors of an item's features (words of the title, level of the price, attributes) to one of its
+own, which training leaves out at random (Volkovs et al., NeurIPS 2017): features alone then rank what nobody has met.
+The loss is a softmax over the batch's own and sampled items with the logQ correction.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from scipy import sparse
+from sklearn.preprocessing import normalize
+
+from tierrec_core.content import features_of, lexicon_of
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.lessons import Lessons
+from tierrec_core.lexicon import Lexicon
+from tierrec_core.pairs import user_features
+from tierrec_core.products import factor_products, or_never
+from tierrec_core.protocol import Training
+from tierrec_core.sequences import ItemSampler, chosen, decay_weights, draw_within, windows
+from tierrec_core.settings import Params, Span
+from tierrec_core.tiers import Tiering
+from tierrec_core.torching import (
+    Held,
+    Weights,
+    best_device,
+    kept_back,
+    minimise,
+    reproducible,
+    shuffled_batches,
+    tensor,
+    weights_of,
+    with_weights,
+)
+from tierrec_core.towers import Batch, Described, Dropout, Network, Users, loss
+
+_USERS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class TwoTower:
+    """A fitted network, and what it must know beside a user's history.
+
+    lexicon: names of the features, [D]; content: what each feature counts for each item, [I, D]
+    tiering: tells the tier and the interests of any history
+    """
+
+    weights: Weights
+    lexicon: Lexicon
+    content: sparse.csr_matrix
+    tiering: Tiering
+    config: "TwoTower.Config"
+
+    class Config(Params):
+        """A lesson is a user as of one of `cuts` moments, step_days apart, and what they took in the next horizon_days.
+
+        The history is the last max_length events, halved every half_life days, each left out with the chance
+        history_dropout. Each of `targets` draws is compared with one target of every user of the batch and with
+        `negatives` items drawn by popularity ** popularity_power. An item's own vector is left out with the chance
+        id_dropout. validation_share of the users teach nothing but tell when to stop: `patience` epochs after the best.
+        """
+
+        embedding_size: PositiveInt = 64
+        id_dropout: Annotated[float, Field(ge=0, lt=1), Span(0.0, 0.6)] = 0.3
+        history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        epochs: Annotated[PositiveInt, Span(2, 12)] = 6
+        patience: NonNegativeInt = 2
+        validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+        learning_rate: Annotated[PositiveFloat, Span(1e-3, 0.02, log=True)] = 0.006
+        weight_decay: NonNegativeFloat = 0.01
+        batch_size: PositiveInt = 256
+        targets: PositiveInt = 16
+        negatives: PositiveInt = 1024
+        popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+        cuts: PositiveInt = 14
+        step_days: PositiveFloat = 14.0
+        horizon_days: PositiveFloat = 14.0
+        max_length: PositiveInt = 128
+        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        refit: bool = False
+
+    @classmethod
+    def fit(cls, training: Training, config: Config) -> Self:
+        """Foretell what users took after each cut from what was known at it.
+
+        An item without any event is left with its features alone.
+        """
+        described = features_of(training.items)
+        lexicon = lexicon_of(described)
+        content = _content(lexicon, described)
+        sampler = _Sampler.of(training, content, config)
+        with reproducible(training.seed):
+            network = _network(len(described), len(lexicon), sampler.lessons.dense.shape[1], config)
+            network.standardise(sampler.lessons.dense)
+            network.to(best_device())
+            minimise(
+                network,
+                lambda batch: loss(network, batch),
+                sampler.epoch,
+                epochs=config.epochs,
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+                name="two_tower",
+                held=sampler.held(),
+            )
+        weights = weights_of(network)
+        weights["item.weight"][np.bincount(training.history.item, minlength=len(described)) == 0] = 0.0
+        return cls(weights, lexicon, content, training.tiering, config)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network that the weights belong to."""
+        num_items, num_features = (len(self.weights[name]) for name in ("item.weight", "feature.weight"))
+        network = _network(num_items, num_features, len(self.weights["centre"]), self.config)
+        return with_weights(network, self.weights)
+
+    @cached_property
+    def item_factors(self) -> FloatArray:
+        """The catalogue's vectors, the last entry a bias, [I, F + 1] float32."""
+        return self._said(self.content) + self.weights["item.weight"]
+
+    def item_vectors(self, items: pd.DataFrame) -> FloatArray:
+        """Vectors like item_factors of ITEMS that nobody has met, by their features alone, [N, F + 1] float32."""
+        return self._said(_content(self.lexicon, features_of(items)))
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """Logits of what the user will take, [U, I] float32."""
+        scores: FloatArray = self.encode(history) @ self.item_factors.T
+        return scores
+
+    def encode(self, history: Interactions) -> FloatArray:
+        """The user tower's end, [U, F + 1]; its product with an item's vector is the score."""
+        dense, history = user_features(history, self.tiering), chosen(history)
+        states = np.empty((history.num_users, self.config.embedding_size + 1), np.float32)
+        for start in range(0, history.num_users, _USERS_AT_ONCE):
+            rows = slice(start, start + _USERS_AT_ONCE)
+            first, last = history.offsets[:-1][rows], history.offsets[1:][rows]
+            read = _read(history, first, last, np.full(len(first), history.now), self.config)
+            with torch.inference_mode():
+                users = Users(tensor(read[0]), tensor(read[1]), tensor(dense[rows]))
+                states[rows] = self.network.users(self._items, users).cpu().numpy()
+        return states
+
+    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+        """Logits of the candidates, [U, C]."""
+        return or_never(factor_products(state, self.item_factors, candidates), candidates)
+
+    @cached_property
+    def _items(self) -> torch.Tensor:
+        return tensor(self.item_factors)
+
+    def _said(self, content: sparse.csr_matrix) -> FloatArray:
+        """The part of the vectors that features [N, D] tell, [N, F + 1]."""
+        vectors: FloatArray = content @ self.weights["feature.weight"]
+        return vectors
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """Draws what each lesson asks for, and what that is compared with.
+
+    share: of each item among what is taken, [I]; kept: which lessons teach nothing but tell when to stop, [L]
+    """
+
+    lessons: Lessons
+    content: sparse.csr_matrix
+    items: ItemSampler
+    share: FloatArray
+    kept: BoolArray
+    config: TwoTower.Config
+    rng: np.random.Generator
+
+    @classmethod
+    def of(cls, training: Training, content: sparse.csr_matrix, config: TwoTower.Config) -> Self:
+        """Negatives by popularity in the history: what nobody has met is not said to be disliked."""
+        lessons, rng = Lessons.of(training, config.cuts, config.step_days, config.horizon_days), training.rng
+        count = np.bincount(lessons.history.item, minlength=lessons.history.num_items).astype(float)
+        weight = np.where(count > 0, count**config.popularity_power, 0.0)
+        items = ItemSampler(weight / weight.sum())
+        users = kept_back(lessons.history.num_users, config.validation_share, config.patience, rng)
+        return cls(lessons, content, items, count / count.sum(), users[lessons.user], config, rng)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Each lesson that teaches once, in a random order."""
+        return self._batches(np.flatnonzero(~self.kept))
+
+    def held(self) -> Held[Batch] | None:
+        """Each lesson that is kept back, if any is."""
+        return (
+            Held(list(self._batches(np.flatnonzero(self.kept))), self.config.patience)
+            if self.kept.any()
+            else None
+        )
+
+    def _batches(self, lessons: IntArray) -> Iterator[Batch]:
+        for rows in shuffled_batches(len(lessons), self.config.batch_size, self.rng):
+            yield self._batch(lessons[rows])
+
+    def _batch(self, rows: IntArray) -> Batch:
+        lessons, config = self.lessons, self.config
+        history, until = lessons.history, lessons.until[rows]
+        first = history.offsets[lessons.user[rows]]
+        past, weight = _read(history, first, until, lessons.now[rows], config)
+        targets = history.item[draw_within(until, lessons.last[rows], config.targets, self.rng)]
+        candidates = np.concatenate([targets[:, 0], self.items.draw(config.negatives, self.rng)])
+        expected = len(rows) * self.share + config.negatives * self.items.share
+        concerned, place = np.unique(
+            np.concatenate([past.ravel(), targets.ravel(), candidates]), return_inverse=True
+        )
+        places = np.split(place, np.cumsum([past.size, targets.size]))
+        return Batch(
+            described=_described(self.content, concerned),
+            users=Users(tensor(places[0].reshape(past.shape)), tensor(weight), tensor(lessons.dense[rows])),
+            targets=tensor(places[1].reshape(targets.shape)),
+            candidates=tensor(places[2]),
+            log_expected=tensor(np.log(expected[candidates])),
+        )
+
+
+def _network(num_items: int, num_features: int, num_dense: int, config: TwoTower.Config) -> Network:
+    drop = Dropout(config.id_dropout, config.history_dropout, config.dropout)
+    return Network(num_items, num_features, num_dense, config.embedding_size, drop)
+
+
+def _content(lexicon: Lexicon, described: list[list[str]]) -> sparse.csr_matrix:
+    """What each feature counts for each item, in length 1, [N, D] float32."""
+    counts = lexicon.count(described)
+    return normalize(counts) if counts.nnz else counts
+
+
+def _described(content: sparse.csr_matrix, items: IntArray) -> Described:
+    part = content[items]
+    return Described(tensor(items), tensor(part.indices), tensor(part.data), tensor(part.indptr[:-1]))
+
+
+def _read(
+    history: Interactions, first: IntArray, last: IntArray, now: FloatArray, config: TwoTower.Config
+) -> tuple[IntArray, FloatArray]:
+    """The newest items of each range of events and their weights as of `now` [B]: [B, L] and [B, L]."""
+    window = windows(first, last, config.max_length)
+    weight = decay_weights(history, window, now, config.half_life)
+    weight /= np.maximum(np.linalg.norm(weight, axis=1, keepdims=True), 1e-9)
+    return (history.item[window] if len(history) else np.zeros_like(window)), weight
