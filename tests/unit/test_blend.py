@@ -1,6 +1,6 @@
 """Candidates and the learned ranker, with two small honest models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +9,7 @@ import pytest
 
 from tierrec_core import artifacts
 from tierrec_core.blend import Blend, Candidates, retrieve
-from tierrec_core.blend.blend import Context, Examples
+from tierrec_core.blend.blend import FEW_ITEMS, Context, Examples
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.explain import reasons
 from tierrec_core.interactions import Interactions
@@ -117,6 +117,29 @@ def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
     artifacts.save(first, tmp_path / "blend")
     again = artifacts.load(Blend, tmp_path / "blend")
     np.testing.assert_array_equal(again.score(past, candidates), first.score(past, candidates))
+
+
+def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_without_them(
+    world, tmp_path: Path
+):
+    """Newcomers took exactly what known users did not."""
+    context, past, candidates, truth = world
+    known = Examples.of(context, past, candidates, truth, **ALL)
+    contrary = replace(known, label=~known.label)
+    alone = Blend.fit(context, [known], SMALL, seed=1)
+    blend = Blend.fit(context, [known], SMALL, seed=1, newcomers=[contrary] * 9)
+    artifacts.save(blend, tmp_path / "blend")
+    blend = artifacts.load(Blend, tmp_path / "blend")
+    num_items = np.diff(past.binary().indptr)[candidates.user]
+    short = num_items <= FEW_ITEMS
+    assert 0 < short.sum() < len(short)
+    scores, expected = blend.score(past, candidates), alone.score(past, candidates)
+    np.testing.assert_array_equal(scores[~short], expected[~short])
+    assert np.corrcoef(scores[short], expected[short])[0, 1] < -0.5
+    one = candidates.of_users(candidates.user[short][:1])
+    np.testing.assert_array_equal(blend.score(past, one), scores[candidates.user == one.user[0]])
+    shares = blend.contributions(past, candidates)
+    np.testing.assert_allclose(shares.sum(axis=1), scores, atol=1e-6)
 
 
 def test_contributions_and_their_reasons_add_up_to_the_score(world):

@@ -2,13 +2,14 @@
 
 It learns from earlier windows: what the models, fitted before a window, said of the candidates, and what the
 users then did. It is stacking (Wolpert 1992) whose weights depend on the user, since tier, history and
-recency are features.
+recency are features. Short histories have trees of their own, which learned from newcomers too: what these teach of
+strangers would cost those who are known well.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import lightgbm
 import numpy as np
@@ -21,6 +22,9 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.tiers import Tiering
+
+FEW_ITEMS = 8
+_NUM_ITEMS = "user_items"
 
 
 @dataclass(frozen=True)
@@ -93,32 +97,36 @@ class Blend:
 
     columns: names of the features, in the trees' order, [F]
     trees: LightGBM's own text form, one a seed
+    short: the same for histories of at most FEW_ITEMS items; none where nothing was learned from newcomers
     """
 
     context: Context
     columns: tuple[str, ...]
     trees: tuple[str, ...]
+    short: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, context: Context, examples: Sequence[Examples], settings: BlendSettings, seed: int) -> Self:
+    def fit(
+        cls,
+        context: Context,
+        examples: Sequence[Examples],
+        settings: BlendSettings,
+        seed: int,
+        newcomers: Sequence[Examples] = (),
+    ) -> Self:
         """Learn the order of all examples' candidates; `context` is what the blend will be asked with."""
         columns = tuple(examples[0].table)
-        data = lightgbm.Dataset(
-            np.concatenate([_stack(one.table, columns) for one in examples]),
-            label=np.concatenate([one.label for one in examples]),
-            group=np.concatenate([np.unique(one.user, return_counts=True)[1] for one in examples]),
-            params={"max_bin": settings.max_bin, "verbose": -1},
-            free_raw_data=False,
-        )
-        seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
-        boosters = [
-            lightgbm.train(_parameters(settings, int(one)), data, settings.num_trees) for one in seeds
-        ]
-        return cls(context, columns, tuple(booster.model_to_string() for booster in boosters))
+        trees = _learned(examples, columns, settings, seed)
+        short = _learned([*examples, *newcomers], columns, settings, seed) if newcomers else ()
+        return cls(context, columns, trees, short)
 
     @cached_property
-    def _boosters(self) -> list[lightgbm.Booster]:
-        return [lightgbm.Booster(model_str=trees) for trees in self.trees]
+    def _boosters(self) -> tuple[list[lightgbm.Booster], list[lightgbm.Booster]]:
+        """Those of long histories and those of short ones, read together so that no later request waits for it."""
+        long, short = (
+            [lightgbm.Booster(model_str=one) for one in trees] for trees in (self.trees, self.short)
+        )
+        return long, short
 
     def score(self, history: Interactions, candidates: Candidates) -> FloatArray:
         """The mean of the trees' scores of each pair, [P]; only the order within a user means something."""
@@ -126,13 +134,7 @@ class Blend:
 
     def score_table(self, table: Mapping[str, FloatArray], threads: int = 0) -> FloatArray:
         """As `score`, for features that are computed already; 0 threads are as many as OpenMP gives."""
-        values = _stack(table, self.columns)
-        if not len(values):
-            return np.zeros(0)
-        scores: FloatArray = np.mean(
-            [booster.predict(values, num_threads=threads) for booster in self._boosters], axis=0
-        )
-        return scores
+        return self._predicted(_stack(table, self.columns), num_threads=threads)
 
     def contributions(
         self, history: Interactions, candidates: Candidates, asked: BoolArray | None = None
@@ -142,15 +144,49 @@ class Blend:
         asked: which pairs to explain, all without it, [P]; then [A, F + 1].
         """
         values = _stack(self.context.table(history, candidates, asked), self.columns)
-        shares = np.mean([booster.predict(values, pred_contrib=True) for booster in self._boosters], axis=0)
-        return pd.DataFrame(shares, columns=[*self.columns, "base"])
+        shares = self._predicted(values, pred_contrib=True)
+        return pd.DataFrame(shares.reshape(len(values), -1), columns=[*self.columns, "base"])
+
+    def _predicted(self, values: FloatArray, **asked: Any) -> FloatArray:
+        """What each pair's trees say, [P] or [P, F + 1]; values [P, F]."""
+        if not len(values):
+            return np.zeros((0, len(self.columns) + 1) if asked.get("pred_contrib") else 0)
+        long, short = self._boosters
+        is_short = values[:, self.columns.index(_NUM_ITEMS)] <= FEW_ITEMS if short else np.zeros(1, bool)
+        if is_short.all() or not is_short.any():
+            return _mean(short if is_short.all() else long, values, **asked)
+        parts = _mean(long, values[~is_short], **asked), _mean(short, values[is_short], **asked)
+        result = np.empty((len(values), *parts[0].shape[1:]))
+        result[~is_short], result[is_short] = parts
+        return result
 
     @property
     def importance(self) -> dict[str, float]:
         """Share of the whole gain that each feature brought, highest first."""
-        gain = np.sum([booster.feature_importance("gain") for booster in self._boosters], axis=0)
+        gain = np.sum([booster.feature_importance("gain") for booster in self._boosters[0]], axis=0)
         order = np.argsort(-gain, kind="stable")
         return {self.columns[place]: float(gain[place] / max(gain.sum(), 1e-12)) for place in order}
+
+
+def _learned(
+    examples: Sequence[Examples], columns: tuple[str, ...], settings: BlendSettings, seed: int
+) -> tuple[str, ...]:
+    """Trees that order all examples' candidates, one text a seed."""
+    data = lightgbm.Dataset(
+        np.concatenate([_stack(one.table, columns) for one in examples]),
+        label=np.concatenate([one.label for one in examples]),
+        group=np.concatenate([np.unique(one.user, return_counts=True)[1] for one in examples]),
+        params={"max_bin": settings.max_bin, "verbose": -1},
+        free_raw_data=False,
+    )
+    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
+    boosters = [lightgbm.train(_parameters(settings, int(one)), data, settings.num_trees) for one in seeds]
+    return tuple(booster.model_to_string() for booster in boosters)
+
+
+def _mean(boosters: Sequence[lightgbm.Booster], values: FloatArray, **asked: Any) -> FloatArray:
+    mean: FloatArray = np.mean([booster.predict(values, **asked) for booster in boosters], axis=0)
+    return mean
 
 
 def _stack(table: Mapping[str, FloatArray], columns: Sequence[str]) -> FloatArray:

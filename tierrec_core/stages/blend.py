@@ -1,5 +1,6 @@
 """blend: learn from earlier windows how to order candidates, one blend a task."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from tierrec_core.interactions import Interactions
 from tierrec_core.layout import Layout
 from tierrec_core.newcomers import Newcomers
 from tierrec_core.ranking import rank_candidates
+from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Settings
 from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.inputs import read_split, read_training
@@ -32,27 +34,31 @@ def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[s
     """Save the task's blend and tell how its trial did and what it looks at."""
     options = settings.blend_of(task)
     known, strangers = read_lessons(layout, settings, log, task)
-    newest, lessons = known[-1], known + strangers
-    examples = [
-        lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
-        for place, lesson in enumerate(lessons)
-    ]
+    newest = known[-1]
+    examples, newcomers = (_examples(lessons, options, settings.seed) for lessons in (known, strangers))
     report: dict[str, Any] = {
         "windows": len(known),
-        "examples": sum(len(one.label) for one in examples),
+        "examples": sum(len(one.label) for one in examples + newcomers),
     }
     earlier = [
         example
-        for example, lesson in zip(examples, lessons, strict=True)
+        for example, lesson in zip(examples, known, strict=True)
         if log.is_over(lesson.window, newest.window)
     ]
     if earlier:
         report["valid"] = newest.judge(Blend.fit(newest.context, earlier, options, settings.seed))
         print(f"blend {task}: {report['valid']}", flush=True)
     context = Context.fit(read_training(layout, settings, log, log.final.name), options.attributes)
-    blend = Blend.fit(context, examples, options, settings.seed)
+    blend = Blend.fit(context, examples, options, settings.seed, newcomers)
     artifacts.save(blend, layout.blend(task))
     return report | {"importance": {name: round(share, 6) for name, share in blend.importance.items()}}
+
+
+def _examples(lessons: Sequence["Lesson"], options: BlendSettings, seed: int) -> list[Examples]:
+    return [
+        lesson.examples(options.negative_share, np.random.default_rng([seed, place]))
+        for place, lesson in enumerate(lessons)
+    ]
 
 
 def read_lessons(

@@ -94,11 +94,11 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
 def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Subject:
     """Taught by the windows that are over when the newest begins, judged on the newest, as stage blend does it."""
     options = settings.blend_of(task)
-    known, strangers = read_lessons(layout, settings, log, task)
+    known, _ = read_lessons(layout, settings, log, task)
     newest = known[-1]
     examples = [
         lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
-        for place, lesson in enumerate(known + strangers)
+        for place, lesson in enumerate(known)
         if log.is_over(lesson.window, newest.window)
     ]
     if not examples:
