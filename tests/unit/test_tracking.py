@@ -10,13 +10,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from tierrec_core import registry
+from tierrec_core.curves import Run, recording
 from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
 from tierrec_core.models.seed_mf import SeedMf
 from tierrec_core.settings import Settings, Split, Task, TimeSplit, Tracking, Wandb, parse
 from tierrec_core.stages import split, tier, train
 from tierrec_core.torching import minimise, reproducible, shuffled_batches, tensor
-from tierrec_core.tracking import Run, record, recording
+from tierrec_core.tracking import record
 
 CONFIG = SeedMf.Config(embedding_size=4, epochs=3)
 EPOCHS = 5
