@@ -3,7 +3,10 @@
 Bergstra et al., NeurIPS 2011, by Optuna (Akiba et al., KDD 2019), which is imported here only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -54,13 +57,37 @@ def search(
     study.sampler = optuna.samplers.TPESampler(seed=seed + done, n_startup_trials=startup)
     for options in first[done:]:
         study.enqueue_trial(dict(options))
-    study.optimize(
-        lambda trial: judge({name: _suggested(trial, name, span) for name, span in space.items()}),
-        max(trials - done, 0),
-    )
+    for _ in range(max(trials - done, 0)):
+        with _uninterrupted():
+            trial = study.ask()
+            options = {name: _suggested(trial, name, span) for name, span in space.items()}
+        value = judge(options)
+        with _uninterrupted():
+            study.tell(trial, value)
     ended = study.get_trials(states=[TrialState.COMPLETE])
     told = [(one.params, float(one.values[0])) for one in ended]
     return Found(study.best_params, float(study.best_value), told)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the journal is written: half a line, or its lock left behind, would stop the next search."""
+    usual, came = signal.getsignal(signal.SIGINT), False
+
+    def remember(*_: object) -> None:
+        nonlocal came
+        came = True
+
+    if not callable(usual) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _suggested(trial: optuna.Trial, name: str, span: Span) -> Any:

@@ -1,6 +1,9 @@
 """The search for options: spans beside the options, trials that repeat themselves, and figures by another count."""
 
+import signal
+
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 
@@ -150,3 +153,19 @@ def test_a_search_that_was_cut_goes_on_where_it_ended(tmp_path):
     assert len(seen) == 3
     assert [options["x"] for options, _ in found.trials] == before + seen
     assert found.options == {"x": 0.75}
+
+
+def test_an_interrupt_while_a_trial_is_kept_waits_until_it_is(tmp_path):
+    """Ctrl-C comes while the journal is written: the trial is there, and so is the interrupt."""
+    journal, keep = tmp_path / "trials", optuna.Study.tell
+
+    def interrupted(study, *arguments, **named):
+        signal.raise_signal(signal.SIGINT)
+        return keep(study, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optuna.Study, "tell", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            search({"x": Span(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
+    found = search({"x": Span(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
+    assert len(found.trials) == 3
