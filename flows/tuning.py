@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from tierrec_core import artifacts
 from tierrec_core.evaluation.compare import Interval, interval, paired
 from tierrec_core.layout import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.tune import Subject, subject
-from tierrec_core.tuning import search
+from tierrec_core.tuning import brief, search
 
 _DRAWS = 1000
 Tell = Callable[[str], None]
@@ -79,16 +80,10 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tuned
     )
 
 
-def brief(options: Mapping[str, Any]) -> str:
-    """Options as a person reads them."""
-    short = {name: f"{one:.4g}" if isinstance(one, float) else one for name, one in options.items()}
-    return ", ".join(f"{name} {one}" for name, one in short.items())
-
-
 def _journal(layout: Layout, what: Subject) -> Path:
     """The file of this block's trials on this data: figures of other data, or of another block, are no guide."""
     digest = hashlib.sha256(repr((what.block, what.window, what.fixed)).encode())
     for file in sorted(path for path in layout.split.rglob("*") if path.is_file()):
-        digest.update(file.read_bytes())
+        digest.update(artifacts.sha256(file).encode())
     layout.tuning.mkdir(parents=True, exist_ok=True)
     return layout.tuning / f"{'.'.join(what.block)}-{what.window.task}-{digest.hexdigest()[:12]}.trials"

@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 from ruamel.yaml import YAML
+
+from tierrec_core.layout import Layout
+from tierrec_core.settings import Settings
+from tierrec_core.stages import split, tier
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.prefix) / "bin"
@@ -58,3 +63,14 @@ def synthetic_project(folder: Path) -> Path:
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
     return _init(folder)
+
+
+def tiered_project(folder: Path, events: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> Layout:
+    """Only data: prepared EVENTS and ITEMS, split and tiered as the settings say."""
+    layout = Layout(folder)
+    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
+        path.parent.mkdir(parents=True)
+        frame.to_parquet(path)
+    split.run(layout, settings)
+    tier.run(layout, settings)
+    return layout

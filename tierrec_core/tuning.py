@@ -69,6 +69,12 @@ def search(
     return Found(study.best_params, float(study.best_value), told)
 
 
+def brief(options: Options) -> str:
+    """Options as a person reads them."""
+    short = {name: f"{one:.4g}" if isinstance(one, float) else one for name, one in options.items()}
+    return ", ".join(f"{name} {one}" for name, one in short.items())
+
+
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until the journal is written: half a line, or its lock left behind, would stop the next search."""

@@ -8,10 +8,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.project import BIN, ENV, command
-from tierrec_core.layout import Layout
+from tests.project import BIN, ENV, command, tiered_project
 from tierrec_core.settings import read_settings
-from tierrec_core.stages import split, tier
 
 PARAMS = """# ours
 split:
@@ -26,14 +24,9 @@ models:
 
 @pytest.fixture
 def project(events: pd.DataFrame, items: pd.DataFrame, tmp_path: Path) -> Path:
-    layout = Layout(tmp_path)
-    layout.params.write_text(PARAMS)
-    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
-        path.parent.mkdir(parents=True)
-        frame.to_parquet(path)
-    settings = read_settings(layout.params)
-    split.run(layout, settings)
-    tier.run(layout, settings)
+    params = tmp_path / "params.yaml"
+    params.write_text(PARAMS)
+    tiered_project(tmp_path, events, items, read_settings(params))
     return tmp_path
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.project import tiered_project
 from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.settings import Params, Settings, Split, Task, TimeSplit
 from tierrec_core.splits import SplitLog
-from tierrec_core.stages import split, tier, train
+from tierrec_core.stages import train
 from tierrec_core.stages.fits import fitted_snapshots, read_model
 
 
@@ -26,12 +27,7 @@ SETTINGS = Settings(
 
 @pytest.fixture(scope="module")
 def layout(events: pd.DataFrame, items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    layout = Layout(tmp_path_factory.mktemp("project"))
-    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
-        path.parent.mkdir(parents=True)
-        frame.to_parquet(path)
-    split.run(layout, SETTINGS)
-    tier.run(layout, SETTINGS)
+    layout = tiered_project(tmp_path_factory.mktemp("project"), events, items, SETTINGS)
     train.run(layout, SETTINGS, "popularity")
     return layout
 

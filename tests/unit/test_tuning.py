@@ -7,12 +7,13 @@ import optuna
 import pandas as pd
 import pytest
 
+from tests.project import tiered_project
 from tierrec_core import registry
 from tierrec_core.errors import SettingsError
 from tierrec_core.layout import Layout
 from tierrec_core.settings import Blend, Settings, Span, Split, Task, TimeSplit, space_of
 from tierrec_core.splits import SplitLog
-from tierrec_core.stages import retrieve, split, tier, train, tune
+from tierrec_core.stages import retrieve, train, tune
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.tuning import search
 
@@ -29,12 +30,7 @@ SETTINGS = Settings(
 
 @pytest.fixture(scope="module")
 def layout(events: pd.DataFrame, items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    layout = Layout(tmp_path_factory.mktemp("project"))
-    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
-        path.parent.mkdir(parents=True)
-        frame.to_parquet(path)
-    split.run(layout, SETTINGS)
-    tier.run(layout, SETTINGS)
+    layout = tiered_project(tmp_path_factory.mktemp("project"), events, items, SETTINGS)
     for name in SETTINGS.models:
         train.run(layout, SETTINGS, name)
     retrieve.run(layout, SETTINGS)

@@ -18,7 +18,7 @@ from tests.benchmarks.models.task import Dataset, Entry
 from tests.benchmarks.models.trial import Outcome, measured, tried
 from tierrec_core import artifacts
 from tierrec_core.contracts import FloatArray
-from tierrec_core.tuning import Found, search
+from tierrec_core.tuning import Found, brief, search
 
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -106,12 +106,6 @@ def judge(
     _, given = dataset.rounds(folder, seed)
     outcome = measured(entry, given, options, dataset.metrics)
     return outcome, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def brief(options: Mapping[str, Any]) -> str:
-    """Options as a person reads them."""
-    short = {name: f"{one:.3g}" if isinstance(one, float) else one for name, one in options.items()}
-    return ", ".join(f"{name} {one}" for name, one in short.items())
 
 
 def chosen(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.families.family import sections
-from tests.benchmarks.models.bench import brief
 from tests.benchmarks.models.datasets import DATASETS
 from tests.benchmarks.models.task import Dataset
 from tierrec_core import artifacts
+from tierrec_core.tuning import brief
 
 _ATTEMPTS = Path(__file__).parent / "attempts"
 _HEAD = """# Models on public data sets
