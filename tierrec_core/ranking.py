@@ -1,16 +1,12 @@
-"""From scores to ranked lists: score, mask, first k. The only place that ranks."""
+"""The k best of rows of scores, with a fixed order of ties."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
-from tierrec_core.protocol import Retriever
 
-_BATCH = 512
 _BLOCKS = 4  # blocks of a row for each place of a list
 _CROWD = 4  # candidates for each place beyond which the exact way is the cheaper one
 
@@ -40,7 +36,7 @@ def top_k(scores: FloatArray, k: int, mask: sparse.csr_matrix | None = None) -> 
     row, column = row[order], column[order]
     place = np.arange(len(row)) - np.searchsorted(row, row)
     row, column, place = (index[place < k] for index in (row, column, place))
-    ranked = _empty(len(usable), k)
+    ranked = empty(len(usable), k)
     ranked.items[row, place] = column
     ranked.scores[row, place] = usable[row, column]
     return ranked
@@ -55,46 +51,11 @@ def rank_candidates(scores: FloatArray, candidates: IntArray, k: int) -> Ranked:
     usable[candidates < 0] = -np.inf
     order = np.lexsort((candidates, -usable), axis=1)[:, :k]
     best = np.take_along_axis(usable, order, axis=1)
-    ranked = _empty(len(usable), k)
+    ranked = empty(len(usable), k)
     width = order.shape[1]
     ranked.items[:, :width] = np.where(best > -np.inf, np.take_along_axis(candidates, order, axis=1), -1)
     ranked.scores[:, :width] = best
     return ranked
-
-
-def rank_catalogue(
-    model: Retriever, history: Interactions, k: int, *, exclude_met: bool, batch: int = _BATCH
-) -> Ranked:
-    """The model's first k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
-
-    exclude_met leaves out the items of the user's own history.
-    """
-    return rank_views(model, history, k, exclude_met=(exclude_met,), batch=batch)[0]
-
-
-def rank_views(
-    model: Retriever, history: Interactions, k: int, *, exclude_met: Sequence[bool], batch: int = _BATCH
-) -> list[Ranked]:
-    """As rank_catalogue, once for each value of exclude_met, while every user is scored only once."""
-    views: list[list[Ranked]] = [[] for _ in exclude_met]
-    for part in _batches(history, batch):
-        scores, met = model.score_catalogue(part), part.binary()
-        for view, excluded in zip(views, exclude_met, strict=True):
-            view.append(top_k(scores, k, met if excluded else None))
-    return [_stack(view, k) for view in views]
-
-
-def _batches(history: Interactions, batch: int) -> Iterator[Interactions]:
-    for start in range(0, history.num_users, batch):
-        yield history.rows(np.arange(start, min(start + batch, history.num_users)))
-
-
-def _stack(parts: Sequence[Ranked], k: int) -> Ranked:
-    if not parts:
-        return _empty(0, k)
-    return Ranked(
-        np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts])
-    )
 
 
 def _usable(scores: FloatArray) -> FloatArray:
@@ -138,7 +99,8 @@ def _exactly(usable: FloatArray, k: int) -> BoolArray:
     return chosen
 
 
-def _empty(num_users: int, k: int) -> Ranked:
+def empty(num_users: int, k: int) -> Ranked:
+    """Lists without items, [U, k]."""
     return Ranked(
         np.full((num_users, k), -1, dtype=np.int32), np.full((num_users, k), -np.inf, dtype=np.float32)
     )

@@ -20,7 +20,8 @@ from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.interactions import Interactions
 from tierrec_core.layout import Layout
 from tierrec_core.protocol import Ranker, Retriever
-from tierrec_core.ranking import rank_candidates, rank_views
+from tierrec_core.rank_catalogue import rank_views
+from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Settings
 from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.assembly import assemble

@@ -1,0 +1,46 @@
+"""Rankings of the whole catalogue by one model, a batch of users at a time."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Retriever
+from tierrec_core.ranking import Ranked, empty, top_k
+
+_BATCH = 512
+
+
+def rank_catalogue(
+    model: Retriever, history: Interactions, k: int, *, exclude_met: bool, batch: int = _BATCH
+) -> Ranked:
+    """The model's first k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
+
+    exclude_met leaves out the items of the user's own history.
+    """
+    return rank_views(model, history, k, exclude_met=(exclude_met,), batch=batch)[0]
+
+
+def rank_views(
+    model: Retriever, history: Interactions, k: int, *, exclude_met: Sequence[bool], batch: int = _BATCH
+) -> list[Ranked]:
+    """As rank_catalogue, once for each value of exclude_met, while every user is scored only once."""
+    views: list[list[Ranked]] = [[] for _ in exclude_met]
+    for part in _batches(history, batch):
+        scores, met = model.score_catalogue(part), part.binary()
+        for view, excluded in zip(views, exclude_met, strict=True):
+            view.append(top_k(scores, k, met if excluded else None))
+    return [_stack(view, k) for view in views]
+
+
+def _batches(history: Interactions, batch: int) -> Iterator[Interactions]:
+    for start in range(0, history.num_users, batch):
+        yield history.rows(np.arange(start, min(start + batch, history.num_users)))
+
+
+def _stack(parts: Sequence[Ranked], k: int) -> Ranked:
+    if not parts:
+        return empty(0, k)
+    return Ranked(
+        np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts])
+    )
