@@ -50,22 +50,22 @@ test-unit: $(STAMP)  ## the tests that take seconds
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-bench: $(STAMP)  ## models on public data sets beside their peers: tests/benchmarks/results.md; ONLY=gowalla for one
-	$(BIN)/python -m tests.benchmarks.models $(if $(ONLY),--only $(ONLY))
+bench: $(STAMP)  ## models on public data sets beside their peers: benchmarks/results.md; ONLY=gowalla for one
+	$(BIN)/python -m benchmarks.models $(if $(ONLY),--only $(ONLY))
 
 bench-families: $(STAMP)  ## tiers, multi-task, cold users, cold items, policy on the finished run: results.md; ONLY=tiers for one
-	$(BIN)/python -m tests.benchmarks.families $(ONLY)
+	$(BIN)/python -m benchmarks.families $(ONLY)
 
-bench-serving: $(STAMP) postgres  ## measure the service beside a bare one: tests/benchmarks/serving.json
-	$(BIN)/python -m tests.benchmarks.serving
+bench-serving: $(STAMP) postgres  ## measure the service beside a bare one: benchmarks/serving.json
+	$(BIN)/python -m benchmarks.serving
 
-bench-drift: $(STAMP)  ## false alarms, power and cost of the drift verdict: tests/benchmarks/drift.json
-	$(BIN)/python -m tests.benchmarks.gate_trials
-	$(BIN)/python -m tests.benchmarks.end_to_end
-	$(BIN)/python -m tests.benchmarks.drift
+bench-drift: $(STAMP)  ## false alarms, power and cost of the drift verdict: benchmarks/drift/drift.json
+	$(BIN)/python -m benchmarks.drift.gate_trials
+	$(BIN)/python -m benchmarks.drift.end_to_end
+	$(BIN)/python -m benchmarks.drift.benchmark
 
 bench-gpu: $(STAMP)  ## samples a second of the deep models on whatever device there is
-	$(BIN)/python -m tests.benchmarks.gpu
+	$(BIN)/python -m benchmarks.scale.gpu
 
 stack: $(STAMP)  ## Prefect, workers, deployments and the service on this machine
 	$(BIN)/tierrec stack up

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks.models import record
-from tests.benchmarks.models.bench import Bench
-from tests.benchmarks.models.pairs import GivenSplit
-from tests.benchmarks.models.task import Entry
+from benchmarks.models import record
+from benchmarks.models.bench import Bench
+from benchmarks.models.pairs import GivenSplit
+from benchmarks.models.task import Entry
 from tierrec_core.settings import Span
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.benchmarks.families.adaptation import Steps, adapted, maml, reptile
+from benchmarks.families.adaptation import Steps, adapted, maml, reptile
 
 SLOPE, SPREAD, SHARED = 2.0, 0.3, 5.0
 BOTH = Steps(("slope", "level"), count=3, rate=0.1)

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmarks.serving.family import Family, slope
-from tests.benchmarks.serving.load import HOST, Load, drive, post
-from tests.benchmarks.serving.report import Target, merge, paired
-from tests.benchmarks.serving.storm import Posters, compare
+from benchmarks.serving.family import Family, slope
+from benchmarks.serving.harness.load import HOST, Load, drive, post
+from benchmarks.serving.report import Target, merge, paired
+from benchmarks.serving.storm import Posters, compare
 from tierrec_core import artifacts
 
 GOOD, BUSY, GONE, ENDLESS, LAST = "good", "busy", "gone", "endless", "last"

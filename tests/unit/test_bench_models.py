@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.benchmarks.families import demo_shop
-from tests.benchmarks.models import bench, page, record
-from tests.benchmarks.models.complete_journey import MODELS, OfCandidates
-from tests.benchmarks.models.complete_journey_peers import tifu_knn, user_vectors
-from tests.benchmarks.models.datasets import DATASETS
-from tests.benchmarks.models.pairs import VALID_SHARE, GivenSplit
-from tests.benchmarks.models.task import Entry, Target, held_out
-from tests.benchmarks.models.trial import fitted, judged, lists, num_bytes
+from benchmarks.families import demo_shop
+from benchmarks.models import bench, page, record
+from benchmarks.models.datasets.complete_journey import MODELS, OfCandidates
+from benchmarks.models.datasets.public import DATASETS
+from benchmarks.models.pairs import VALID_SHARE, GivenSplit
+from benchmarks.models.peers.complete_journey import tifu_knn, user_vectors
+from benchmarks.models.task import Entry, Target, held_out
+from benchmarks.models.trial import fitted, judged, lists, num_bytes
 from tierrec_core import registry
 from tierrec_core.blend import Candidates
 from tierrec_core.evaluation.metrics import Truth

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.benchmarks.families.multitask_judge import Judge
+from benchmarks.families.multitask.judge import Judge
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.benchmarks.families.cold_shop import as_visits, of_users, shown
+from benchmarks.families.cold_shop import as_visits, of_users, shown
 from tierrec_core.interactions import Interactions
 from tierrec_core.settings import Split, Task, TimeSplit
 from tierrec_core.splits import SplitLog

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.families import few_shot
+from benchmarks.families import few_shot
 from tests.conftest import NUM_GROUPS
 from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Training

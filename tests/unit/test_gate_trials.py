@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from tests.benchmarks.gate_shop import Shop, ShopTask
-from tests.benchmarks.gate_trials import (
+from benchmarks.drift.gate_shop import Shop, ShopTask
+from benchmarks.drift.gate_trials import (
     _WORSEN,
     DELIBERATE,
     gate,

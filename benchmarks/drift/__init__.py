@@ -1,0 +1,1 @@
+"""Benchmarks of the drift verdict, the promotion gate and the loop."""

@@ -1,0 +1,103 @@
+"""Taobao as CRGCN and MuLe split it: views and carts without time, one purchase of each user to be foretold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.models.peers.implicit import bm25
+from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
+from tierrec_core.contracts import FloatArray
+from tierrec_core.interactions import Interactions
+from tierrec_core.protocol import Training
+
+
+@dataclass(frozen=True)
+class FunnelLog:
+    """Rank all items that the user has not bought for the one bought next; mean over users.
+
+    The validation round hides the purchases marked `is_valid`, one a user; the test round knows them. Views and
+    carts are the same in both rounds: nothing tells whether they came before.
+    """
+
+    name: str
+    targets: Sequence[Target]
+    published: Mapping[str, Mapping[str, float]]
+    entries: Sequence[Entry]
+    tuning_users: int = 6000
+    metrics: Sequence[str] = ("hit@10", "ndcg@10")
+
+    def rounds(self, folder: Path, seed: int) -> tuple[Round, Round]:
+        """Read `NAME.parquet`: user_id, item_id, event, split, is_valid."""
+        frame = pd.read_parquet(folder / f"{self.name}.parquet")
+        users, items = (
+            pd.Index(sorted(frame[one].astype(str).unique()), dtype=object) for one in ("user_id", "item_id")
+        )
+
+        def taken(part: pd.DataFrame) -> Interactions:
+            events = events_frame(part["user_id"], part["item_id"], event=part["event"])
+            return Interactions.from_events(events, users=users, items=items)
+
+        def round_of(past: pd.DataFrame, future: pd.DataFrame) -> Round:
+            history = taken(past)
+            training = training_of(history, None, seed)
+            return Round(training, history, pairs_of(taken(future)), history.only("purchase"))
+
+        train = frame["split"] == "train"
+        known = train & ~frame["is_valid"]
+        return round_of(frame[known], frame[train & ~known]), round_of(frame[train], frame[~train])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What was put into the cart but not bought, then what was viewed, each by popularity, then what is popular.
+
+    What was viewed before it was put into the cart comes before what was not: so the published figure is reached.
+
+    share: of all purchases, below 1, [I]
+    """
+
+    share: FloatArray
+
+    def score_catalogue(self, history: Interactions) -> FloatArray:
+        """The place in the funnel before the point, the item's share of purchases behind it, [U, I]."""
+        place = np.zeros((history.num_users, history.num_items), np.float32)
+        for event, worth in (("view", 1.0), ("cart", 2.0)):
+            met = history.only(event)
+            place[met.user, met.item] += worth
+        return place + self.share
+
+
+def rule(training: Training, _options: Mapping[str, Any]) -> Rule:
+    """Counts purchases; learns nothing."""
+    bought = np.bincount(training.history.only("purchase").item, minlength=training.history.num_items)
+    return Rule((bought / (bought.sum() + 1.0)).astype(np.float32))
+
+
+_RULE = {"hit@10": 0.2717, "ndcg@10": 0.1367}
+
+TAOBAO = FunnelLog(
+    name="taobao",
+    targets=(Target("hit@10", 0.31), Target("ndcg@10", 0.165)),
+    published={"rule, carts first": _RULE}
+    | {
+        name: {"hit@10": hit, "ndcg@10": ndcg}
+        for name, hit, ndcg in (
+            ("LightGCN", 0.0411, 0.0240),
+            ("CRGCN", 0.0855, 0.0439),
+            ("MB-CGCN", 0.1233, 0.0677),
+            ("PKEF", 0.1385, 0.0785),
+            ("MuLe", 0.1918, 0.1103),
+        )
+    },
+    entries=(
+        Entry("popularity", "popularity"),
+        Entry("rule", "rule", is_peer=True, build=rule),
+        Entry("implicit_bm25", "implicit", fixed={"neighbours": 500}, is_peer=True, build=bm25),
+        Entry("conversion", "funnel_ranker", fixed={"num_trees": 0}),
+        Entry("funnel_ranker", "funnel_ranker"),
+    ),
+)

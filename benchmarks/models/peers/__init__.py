@@ -1,0 +1,1 @@
+"""Peer libraries and published baselines."""

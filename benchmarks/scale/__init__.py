@@ -1,0 +1,1 @@
+"""Benchmarks of size: throughput on a GPU, large catalogues, a million users."""

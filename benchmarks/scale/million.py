@@ -1,0 +1,101 @@
+"""A million users and a hundred thousand items: time to ready, resident memory, and the time of a list.
+
+python -m benchmarks.scale.million
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import psutil
+
+from tierrec_core.packed import PackedHistory, Shelf, UserIndex
+from tierrec_core.vector_search import Vectors
+
+_USERS, _ITEMS, _FACTORS, _MET, _LISTED = 1_000_000, 100_000, 64, 50, 50
+_BLOCK = 50_000
+_REQUESTS, _K = 2_000, 10
+
+
+def user_id(row: int) -> str:
+    return f"customer-{row * 7919 % _USERS:07d}"
+
+
+def build(folder: Path) -> None:
+    """Made-up artefacts of the full size; what is in them does not matter for time and memory."""
+    rng = np.random.default_rng(0)
+    sides = [rng.standard_normal((size, _FACTORS), np.float32) for size in (_USERS, _ITEMS)]
+    Vectors.of(*sides).quantised().save(folder / "vectors")
+    UserIndex.of(user_id(row) for row in range(_USERS)).save(folder / "users")
+    steps = rng.integers(1, 2 * _ITEMS // _MET, (_USERS, _MET), dtype=np.int32)
+    met = np.minimum(np.cumsum(steps, axis=1, dtype=np.int32), _ITEMS - 1)
+    PackedHistory(met.ravel(), np.arange(0, met.size + 1, _MET)).save(folder / "met")
+    Shelf.write(folder / "shelf", _lists(rng), half=True)
+
+
+def _lists(rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for _ in range(0, _USERS, _BLOCK):
+        items = rng.integers(_ITEMS, size=(_BLOCK, _LISTED), dtype=np.int32)
+        yield items, -np.sort(-rng.random(items.shape, np.float32), axis=1)
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Open the artefacts, every byte checked, and ask for random users' lists in one thread.
+
+    Ready is the first answer, counted from the start of the process; pages of the files count as resident, but not as
+    private: workers share them.
+    """
+    vectors, index = Vectors.load(folder / "vectors"), UserIndex.load(folder / "users")
+    met, shelf = PackedHistory.load(folder / "met"), Shelf.load(folder / "shelf")
+
+    def exact(asked: str) -> None:
+        row = index.find(asked)
+        vectors.top_k(np.array([row]), _K, met.matrix(row, row + 1, vectors.num_items))
+
+    exact(user_id(0))
+    process = psutil.Process()
+    ready = time.time() - process.create_time()
+    asked = [user_id(row) for row in np.random.default_rng(1).integers(_USERS, size=_REQUESTS).tolist()]
+    searched = [milliseconds(exact, one) for one in asked]
+    listed = [milliseconds(lambda one: shelf.row(index.find(one)), one) for one in asked]
+    held = process.memory_info()
+    return {
+        "million_user_ready_s": round(ready, 2),
+        "million_user_rss_gib": round(held.rss / 2**30, 3),
+        "million_user_private_gib": round((held.rss - held.shared) / 2**30, 3),
+        "million_user_p50_ms": round(float(np.median(searched)), 3),
+        "million_user_p99_ms": round(float(np.quantile(searched, 0.99)), 3),
+        "million_user_shelf_p50_ms": round(float(np.median(listed)), 4),
+    }
+
+
+def milliseconds(call: Callable[[str], object], asked: str) -> float:
+    begun = time.perf_counter()
+    call(asked)
+    return 1e3 * (time.perf_counter() - begun)
+
+
+def main() -> None:
+    with TemporaryDirectory() as name:
+        folder, begun = Path(name), time.perf_counter()
+        build(folder)
+        built = time.perf_counter() - begun
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "benchmarks.scale.million", name]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    about = {"build_s": round(built, 1), "disk_gib": round(size / 2**30, 2)}
+    print(json.dumps(json.loads(done.stdout) | about, indent=2))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(Path(sys.argv[1]))))
+    else:
+        main()

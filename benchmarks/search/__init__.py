@@ -1,0 +1,1 @@
+"""Benchmarks of search and of similar items."""

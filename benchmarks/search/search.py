@@ -1,0 +1,195 @@
+"""How well and how fast words find items of the demo shop, beside what scikit-learn offers for the same.
+
+python -m benchmarks.search.search. Precision is the share of relevant items among the first 20, or among as many as
+there are. Types: the words of a product type should find its items; typos: the same with one random edit in one word.
+Categories: words of a category that no title has should find its items, where the category of half of the items
+is hidden, and only these count.
+"""
+
+import string
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from benchmarks.shop_data import ShopData
+from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.search import SearchIndex
+from tierrec_core.texts import texts, words
+
+_TYPES, _FEWEST, _FIRST, _DEEP = 300, 5, 20, 5_000
+_LARGE, _NEW_WORDS = 100_000, 20_000
+Search = Callable[[str, int], IntArray]
+Make = Callable[[pd.DataFrame], Search]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is typed, and which items should be found, [I]."""
+
+    text: str
+    relevant: BoolArray
+
+
+def type_queries(items: pd.DataFrame, rng: np.random.Generator) -> list[Query]:
+    """Words of random product types of which there are a few items."""
+    kinds = items["product_type"].fillna("")
+    count = kinds[kinds != ""].value_counts()
+    chosen = rng.choice(sorted(count.index[count >= _FEWEST]), _TYPES, replace=False)
+    return [Query(" ".join(words(one)), (kinds == one).to_numpy()) for one in chosen]
+
+
+def with_typos(queries: Sequence[Query], rng: np.random.Generator) -> list[Query]:
+    """The queries that have a word of at least 4 letters, with one edit in one such word."""
+    changed = []
+    for query in queries:
+        typed = query.text.split()
+        long = [place for place, word in enumerate(typed) if len(word) >= 4 and word.isalpha()]
+        if long:
+            place = rng.choice(long)
+            typed[place] = edited(typed[place], rng)
+            changed.append(Query(" ".join(typed), query.relevant))
+    return changed
+
+
+def edited(word: str, rng: np.random.Generator) -> str:
+    """The word with a letter more, less or different, or with two letters swapped."""
+    at, letter = int(rng.integers(len(word) - 1)), str(rng.choice(list(string.ascii_lowercase)))
+    edits = (
+        word[:at] + letter + word[at:],
+        word[:at] + word[at + 1 :],
+        word[:at] + letter + word[at + 1 :],
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+    )
+    return edits[rng.integers(4)]
+
+
+def category_queries(items: pd.DataFrame, hidden: BoolArray) -> list[Query]:
+    """Words of categories that no title has; the hidden items of the category should be found."""
+    titled = {word for title in items["title"].fillna("") for word in words(title)}
+    category, found = items["category"].fillna(""), []
+    for one in sorted(set(category) - {"", "unknown"}):
+        untitled = [word for word in words(one) if len(word) > 2 and word not in titled]
+        relevant = (category == one).to_numpy() & hidden
+        if untitled and relevant.sum() >= _FEWEST:
+            found.append(Query(" ".join(untitled), relevant))
+    return found
+
+
+def precision(search: Search, queries: Sequence[Query], counted: BoolArray | None = None) -> float:
+    """Mean share of relevant items among the first, of the items that count."""
+    shares = []
+    for query in queries:
+        columns = search(query.text, _FIRST if counted is None else _DEEP)
+        columns = columns if counted is None else columns[counted[columns]]
+        size = min(_FIRST, int(query.relevant.sum()))
+        shares.append(query.relevant[columns[:size]].sum() / size)
+    return float(np.mean(shares))
+
+
+def p50_ms(search: Search, queries: Sequence[Query]) -> float:
+    """Median time of a query for 100 items, in milliseconds."""
+    taken = []
+    for query in queries:
+        begun = time.perf_counter()
+        search(query.text, 100)
+        taken.append(time.perf_counter() - begun)
+    return 1e3 * float(np.median(taken))
+
+
+def tfidf(**options: object) -> Make:
+    """Cosine of TF-IDF by scikit-learn."""
+
+    def make(items: pd.DataFrame) -> Search:
+        vectoriser = TfidfVectorizer(dtype=np.float32, **options)
+        table = vectoriser.fit_transform(texts(items))
+        return lambda text, k: _first((vectoriser.transform([text]) @ table.T).toarray()[0], k)
+
+    return make
+
+
+def lsa(items: pd.DataFrame) -> Search:
+    """Latent semantic analysis in 256 dimensions by scikit-learn."""
+    vectoriser, svd = TfidfVectorizer(dtype=np.float32), TruncatedSVD(256, random_state=0)
+    table = normalize(svd.fit_transform(vectoriser.fit_transform(texts(items))))
+    return lambda text, k: _first(table @ svd.transform(vectoriser.transform([text]))[0], k)
+
+
+def shipped(vectors: FloatArray | None) -> Make:
+    """The index that is served."""
+
+    def make(items: pd.DataFrame) -> Search:
+        index = SearchIndex.fit(items, vectors)
+        return lambda text, k: index.query(text, k)[0]
+
+    return make
+
+
+def _first(scores: FloatArray, k: int) -> IntArray:
+    order = np.argsort(-scores, kind="stable")[:k]
+    return order[scores[order] > 0]
+
+
+def quality(data: ShopData) -> Table:
+    """Precision and time of each method."""
+    rng = np.random.default_rng(42)
+    hidden = rng.random(len(data.items)) < 0.5
+    partly = data.items.assign(category=data.items["category"].where(~hidden))
+    types, categories = type_queries(data.items, rng), category_queries(data.items, hidden)
+    typos = with_typos(types, rng)
+    methods: dict[str, Make] = {
+        "TF-IDF of words": tfidf(),
+        "TF-IDF of character 3-grams": tfidf(analyzer="char_wb", ngram_range=(3, 3)),
+        "LSA, 256 dimensions": lsa,
+        "SearchIndex without vectors": shipped(None),
+        "SearchIndex": shipped(data.vectors),
+    }
+    table = Table(title=f"{len(types)} types, {len(typos)} typos, {len(categories)} categories")
+    for name in ("method", "types", "typos", "categories", "p50 ms", "p50 ms of typos"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for name, make in methods.items():
+        whole, half = make(data.items), make(partly)
+        shares = precision(whole, types), precision(whole, typos), precision(half, categories, hidden)
+        times = p50_ms(whole, types), p50_ms(whole, typos)
+        table.add_row(name, *(f"{share:.3f}" for share in shares), *(f"{ms:.2f}" for ms in times))
+    return table
+
+
+def large(data: ShopData) -> str:
+    """Times for 100,000 items: copies of the shop's, each with one of 20,000 further words in its title."""
+    rng = np.random.default_rng(0)
+    copied = rng.integers(len(data.items), size=_LARGE)
+    letters = rng.choice(list(string.ascii_lowercase), (_NEW_WORDS, 7))
+    extra = np.array(["".join(row) for row in letters], dtype=object)[rng.integers(_NEW_WORDS, size=_LARGE)]
+    items = data.items.iloc[copied].reset_index(drop=True)
+    items["title"] = items["title"].fillna("").astype(object) + " " + extra
+    index = SearchIndex.fit(items, data.vectors[copied])
+    types = type_queries(data.items, rng)
+    times = [p50_ms(lambda text, k: index.query(text, k)[0], one) for one in (types, with_typos(types, rng))]
+    begun = time.perf_counter()
+    grown = index.with_items(items.iloc[[0]].assign(title="zebra biscuits"), np.array([_LARGE]))
+    found = grown.query("zebra", 1)[0].tolist() == [_LARGE]
+    return (
+        f"{_LARGE} items, {len(index.lexicon)} words: p50 {times[0]:.2f} ms, of typos {times[1]:.2f} ms; "
+        f"a posted item is found: {found}, after {1e3 * (time.perf_counter() - begun):.1f} ms"
+    )
+
+
+def main() -> None:
+    """Print the table and the times."""
+    with threadpool_limits(1):
+        data, console = ShopData.read(), Console(width=120)
+        console.print(quality(data))
+        console.print(large(data))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Load generator and the servers that it is pointed at."""

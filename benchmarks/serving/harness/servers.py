@@ -1,0 +1,88 @@
+"""What is under load: the packaged Bento, and the bare service beside it, under the same settings."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import pandas as pd
+import psutil
+
+from benchmarks.serving.family import Family
+from benchmarks.serving.harness.load import HOST
+from services.bentos import environment
+from services.server import Server, free_port, serving
+from services.smoke_report import SmokeReport
+from tierrec_core import pack
+from tierrec_core.contracts import ITEMS
+from tierrec_core.errors import ArtifactError
+from tierrec_core.layout import Layout
+from tierrec_core.packed import UserIndex
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts of the benchmark measure: a project with a packaged Bento, and whom and what it knows."""
+
+    layout: Layout
+    report: SmokeReport
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+
+    @classmethod
+    def read(cls, layout: Layout) -> Self:
+        """Raises ArtifactError when nothing is packaged."""
+        report = SmokeReport.read(layout.bento)
+        folder = layout.bundle / pack.FOLDER
+        if not folder.exists():
+            raise ArtifactError(f"{folder}: is missing, wanted a packaged bundle; run `tierrec run`")
+        users = UserIndex.load(folder / "users")
+        items = ITEMS.conform(pd.read_parquet(layout.bundle / "items.parquet"), "items.parquet")
+        return cls(layout, report, tuple(users.ids(0, len(users))), tuple(items["item_id"].astype(str)))
+
+    @contextlib.contextmanager
+    def serving(
+        self, workers: int = 1, folder: Path | None = None, home: Path | None = None
+    ) -> Iterator[Server]:
+        """The Bento, ready and at rest; home: another BentoML home that has it."""
+        where = home or self.layout.bento_home
+        with serving(where, self.report.tag, folder=folder, workers=workers, quiet=True) as server:
+            Family(server.process).settle()
+            yield server
+
+
+@contextlib.contextmanager
+def bare() -> Iterator[Server]:
+    """The baseline, ready and at rest."""
+    with tempfile.TemporaryDirectory(prefix="tierrec-bare-") as name:
+        folder, port = Path(name), free_port()
+        shutil.copy(Path(__file__).with_name("bare.py"), folder)
+        log = folder / "server.log"
+        with log.open("w") as sink:
+            process = psutil.Popen(
+                [sys.executable, "-m", "bentoml", "serve", "bare:Bare", "--host", HOST, "--port", str(port)],
+                cwd=folder,
+                env=environment(folder / "home") | ONE_THREAD,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+        server = Server("bare", f"http://{HOST}:{port}", process, log)
+        try:
+            server.wait_ready()
+            Family(server.process).settle()
+            yield server
+        finally:
+            server.stop()
+
+
+def port_of(server: Server) -> int:
+    """Where it listens."""
+    return urlsplit(server.url).port or 80
