@@ -19,10 +19,10 @@ from flows.transfer_cli import export, import_
 from flows.tune_cli import tune
 from flows.watch_cli import app as watch
 from tierrec_core.errors import ArtifactError, TierRecError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 if TYPE_CHECKING:
-    from tierrec_core.sources.sniff import Guess
+    from tierrec_core.data.sources.schema_inference import Guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(releases)
@@ -71,7 +71,7 @@ def init(
     Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
     """
     from flows.params import replace_sections
-    from tierrec_core.sources.sniff import propose
+    from tierrec_core.data.sources.schema_inference import propose
 
     guesses = {
         "user_column": user_column,
@@ -126,7 +126,7 @@ def status() -> None:
     Example: tierrec status
     """
     from flows.stages import Graph, stale
-    from tierrec_core import artifacts
+    from tierrec_core.storage import artifacts
 
     layout = _layout()
     waiting = Graph.read(layout.root).affected(stale(layout.root))

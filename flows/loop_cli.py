@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tierrec_core.errors import SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -147,7 +147,7 @@ def _show_decisions(kept: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tierrec_core.interactions import from_days
+    from tierrec_core.data.interactions import from_days
 
     table = Table("window's end", "found", "done", "reasons", "model")
     for one in kept:

@@ -22,7 +22,7 @@ from flows.remote.pool import Unready
 from flows.remote.sending import Sender
 from flows.stages import Graph, Runner, TransientStageError, stale
 from flows.summary import Leaderboard
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)
 _THREADS = 32  # most of them wait: for stages before theirs, for a place, for other machines

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 if TYPE_CHECKING:
     from services.manifests import Manifests
@@ -105,8 +105,8 @@ def manifests(
     """
     from services.manifests import Manifests, dockerfile, render
     from services.releases import Pointer
-    from tierrec_core import artifacts
     from tierrec_core.settings import parse
+    from tierrec_core.storage import artifacts
 
     pointer = Pointer.read(_pointer(folder))
     given = {"image": image, "namespace": namespace, "name": name, "secret": secret}

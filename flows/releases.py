@@ -9,10 +9,10 @@ from pydantic import Field
 from flows import revisions
 from flows.revisions import RevisionError
 from services.smoke_report import SmokeReport
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Params, parse, read_settings
+from tierrec_core.storage import artifacts
 
 _DVC = ("dvc.yaml", "dvc.lock")
 

@@ -18,10 +18,10 @@ from flows import revisions
 from flows.progress import Progress
 from flows.releases import Release
 from flows.stages import Graph, Runner
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, StageError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
+from tierrec_core.storage import artifacts
 
 FIRST, JUDGED, PACKAGED = "ingest", "evaluate", "package"
 _SELF_CONTAINED = ("complete_journey", "synthetic")  # sources that a revision and its environment hold whole

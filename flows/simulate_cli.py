@@ -55,8 +55,8 @@ def simulate(
     from monitoring.simulation.policies import POLICIES
     from monitoring.simulation.replay import Clock, Replay
     from monitoring.simulation.scenarios import happen
-    from tierrec_core import artifacts
     from tierrec_core.settings import Monitor
+    from tierrec_core.storage import artifacts
 
     if policy not in POLICIES:
         raise SettingsError(f"--policy: {policy!r} is unknown; known are {', '.join(POLICIES)}")
@@ -87,7 +87,7 @@ def _world(name: WorldName, seed: int) -> "World":
 
 
 def _told(world: "World") -> str:
-    from tierrec_core.interactions import from_days
+    from tierrec_core.data.interactions import from_days
 
     if world.change is None:
         return f"{world.name}: nothing happens to it"
@@ -124,7 +124,7 @@ def _table(replay: "Replay", course: "Course", frozen: "Course", policy: str) ->
 
 
 def _window(replay: "Replay", step: "Step") -> str:
-    from tierrec_core.interactions import from_days
+    from tierrec_core.data.interactions import from_days
 
     start = from_days(step.look.end - replay.settings.window_days)
     return f"{start:%Y-%m-%d} .. {from_days(step.look.end):%m-%d}"
@@ -140,7 +140,7 @@ def _report(replay: "Replay", course: "Course", frozen: "Course", policy: str) -
     from dataclasses import asdict
 
     from monitoring.simulation.replay import delay, lost
-    from tierrec_core.interactions import from_days
+    from tierrec_core.data.interactions import from_days
 
     change = replay.world.change
     since = change.start if change else replay.clock.start

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core import artifacts
 from tierrec_core.evaluation.compare import Interval, interval, paired
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.tune import Subject, subject
+from tierrec_core.storage import artifacts
 from tierrec_core.tuning import brief, search
 
 _DRAWS = 1000

@@ -16,11 +16,11 @@ import pandas as pd
 from monitoring.expectations import Kind, as_utc, item_rules, row_rules, table_rules
 from monitoring.inspection import Inspection, Outcome, Status
 from monitoring.measures import Measures
-from tierrec_core.artifacts import read_frame, replacing_folder, write_frame, write_json
 from tierrec_core.contracts import EVENTS, ITEMS, BoolArray
 from tierrec_core.errors import EmptyDataError, GateCrash, GateError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Validate
+from tierrec_core.storage.artifacts import read_frame, replacing_folder, write_frame, write_json
 
 _LINES = 2
 _REASONS = 3

@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 from services.release import BUNDLE
 from services.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, parse
 
 

@@ -14,7 +14,7 @@ from services.release import FILE
 from services.releases import FILE as POINTER
 from services.releases import Pointer
 from tierrec_core.errors import StageError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 KEEP = 5
 _LAST_LINES = 5

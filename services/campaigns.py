@@ -7,7 +7,7 @@ from services.ladder import Rung, best
 from services.person import split
 from services.rules import Order
 from tierrec_core.contracts import BoolArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 _ALIVE = 2.0  # horizons without a redemption after which a campaign counts as over
 _MOMENT = 1e-3  # days; a redemption of just now lies before the now of the model

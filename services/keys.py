@@ -17,9 +17,9 @@ from pydantic import AwareDatetime, Field
 from starlette.types import Scope
 
 from services.files import Watch, exclusive
-from tierrec_core import artifacts
 from tierrec_core.errors import SettingsError, TierRecError
 from tierrec_core.settings import Params, parse
+from tierrec_core.storage import artifacts
 
 FILE = "keys.json"
 _PREFIX = "trk"

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 from services.releases import FILE as POINTER_FILE
 from services.releases import Pointer
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Params
 
 STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"

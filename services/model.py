@@ -16,14 +16,14 @@ from services.catalogue import Catalogue
 from services.live import Live
 from services.release import Release
 from tierrec_core import pack as packs
-from tierrec_core.artifacts import read_frame
 from tierrec_core.bundle import Bundle
 from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.errors import DataError
 from tierrec_core.fold import Fold
-from tierrec_core.interactions import Interactions, from_days
 from tierrec_core.renewal import Override
 from tierrec_core.similar import SimilarItems
+from tierrec_core.storage.artifacts import read_frame
 from tierrec_core.tiers import TIER_NAMES
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 from services.files import Watch as Watch
 from services.files import exclusive
 from services.smoke_report import SmokeReport
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, SettingsError
 from tierrec_core.settings import Params, Share, parse
+from tierrec_core.storage import artifacts
 
 FILE = "pointer.json"
 Side = Literal["champion", "challenger"]

@@ -14,9 +14,9 @@ from services.files import exclusive
 from services.rules.plan import Holds
 from services.rules.settings import Condition, Id
 from services.yaml_file import mapping_of, text_of
-from tierrec_core.artifacts import replacing_file
 from tierrec_core.contracts import BoolArray
 from tierrec_core.settings import Params, parse
+from tierrec_core.storage.artifacts import replacing_file
 
 
 class Approval(Params):

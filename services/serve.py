@@ -11,7 +11,7 @@ from services.keys import Keyring, check_host
 from services.package import ensure
 from services.server import HOST, is_free, serving
 from tierrec_core.errors import SettingsError, StageError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 
 _QUESTION = json.dumps({"user_id": "1", "k": 5})

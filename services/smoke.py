@@ -9,7 +9,7 @@ import pandas as pd
 from services.server import serving
 from tierrec_core.errors import ArtifactError, GateError
 from tierrec_core.evaluation.leaderboard import BLEND
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 
 _EXAMPLES = 3

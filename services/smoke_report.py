@@ -5,9 +5,9 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, GateError
 from tierrec_core.settings import Params, parse
+from tierrec_core.storage import artifacts
 
 
 class Count(Params):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from tierrec_core.contracts import EVENTS, ITEMS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering

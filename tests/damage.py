@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.shops import Caller, Opener
-from tierrec_core import artifacts, mapped, pack
+from tierrec_core import pack
 from tierrec_core.campaigns import Campaigns
 from tierrec_core.fold import Fold
 from tierrec_core.packed import Shelf
 from tierrec_core.search import SearchIndex
+from tierrec_core.storage import artifacts, memmap
 
 Damage = Callable[[Path], None]
 
@@ -42,9 +43,9 @@ def facts_nan(field: str) -> Damage:
 
 def people_nan(bundle: Path) -> None:
     folder = bundle / pack.FOLDER / "people"
-    people = mapped.load(pack.People, folder)
+    people = memmap.load(pack.People, folder)
     arrays = {"tier": np.array(people.tier), "interests": np.array(people.interests)}
-    mapped.save(pack.People(factors=np.full_like(people.factors, np.nan), **arrays), folder)
+    memmap.save(pack.People(factors=np.full_like(people.factors, np.nan), **arrays), folder)
 
 
 def fold_outside(bundle: Path) -> None:

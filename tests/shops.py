@@ -25,12 +25,12 @@ from services.release import Release
 from services.shop import Shop
 from services.shops import DEFAULT, Shops
 from tests.served import judged_project
-from tierrec_core import artifacts
 from tierrec_core.contracts import EVENTS
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages import campaigns
+from tierrec_core.storage import artifacts
 
 OWN = "tierrec:own"
 GROUPS = range(4)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tierrec_core.errors import TierRecError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 
 STAGES = (

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.bundle import Bundle
 from tierrec_core.errors import SettingsError
 from tierrec_core.ranking import Ranked
+from tierrec_core.storage import artifacts
 
 MANIFEST = "manifest.json"
 

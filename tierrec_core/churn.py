@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 
 from tierrec_core.classifiers import Classifier, log_odds
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Churn as ChurnSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

@@ -15,9 +15,9 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import Interactions
-from tierrec_core.lexicon import Lexicon
-from tierrec_core.texts import attributes, words
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.text import attributes, words
+from tierrec_core.data.vocabulary import Lexicon
 
 _L2 = (1.0, 5.0, 30.0)  # of an item of mean weight; the last where there are too few items to choose
 _CHOSEN_BY = 5  # on one item in so many

@@ -8,7 +8,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocol import Recommender, TwoStep
 
 Encode = Callable[[Interactions], FloatArray]

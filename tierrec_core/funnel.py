@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.strongest import strongest
 from tierrec_core.weighting import degrees, power, scaled
 

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.pairs import user_features
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import chosen

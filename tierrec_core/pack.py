@@ -14,7 +14,6 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts, mapped
 from tierrec_core.behaviour import learned_weights
 from tierrec_core.blend import Candidates
 from tierrec_core.bundle import Bundle
@@ -30,6 +29,7 @@ from tierrec_core.search import SearchIndex
 from tierrec_core.settings import Serving
 from tierrec_core.similar import SimilarItems
 from tierrec_core.states import States
+from tierrec_core.storage import artifacts, memmap
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 _PROMOTED_SHARE = 0.05
@@ -116,9 +116,9 @@ class Pack:
         return cls(
             users=UserIndex.load(folder / "users"),
             met=PackedHistory.load(folder / "met"),
-            bought=mapped.load(Bought, folder / "bought"),
+            bought=memmap.load(Bought, folder / "bought"),
             shelves={path.name: Shelf.load(path) for path in sorted((folder / "shelves").iterdir())},
-            people=mapped.load(People, folder / "people"),
+            people=memmap.load(People, folder / "people"),
             facts=artifacts.load(Facts, folder / "facts"),
             fold=artifacts.load(Fold, folder / "fold"),
             renewal=artifacts.load(RenewalPolicy, folder / "renewal"),
@@ -149,7 +149,7 @@ def write(bundle: Bundle, beside: Beside, settings: Serving, folder: Path) -> No
     tiering = next(iter(bundle.blends.values())).context.tiering
     UserIndex.of(map(str, history.users)).save(folder / "users")
     PackedHistory.of(history).save(folder / "met")
-    mapped.save(Bought.of(history.only(*target)), folder / "bought")
+    memmap.save(Bought.of(history.only(*target)), folder / "bought")
     for task in bundle.tasks:
         ranked = bundle.rank(task, history, beside.candidates[task], settings.shelf_depth)
         Shelf.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
@@ -158,7 +158,7 @@ def write(bundle: Bundle, beside: Beside, settings: Serving, folder: Path) -> No
         tiering.interests_of(history).astype(np.float32),
         encode(history).astype(np.float32),
     )
-    mapped.save(people, folder / "people")
+    memmap.save(people, folder / "people")
     weights = learned_weights(history, target) | {str(name): one for name, one in settings.behaviour.items()}
     artifacts.save(
         Facts(

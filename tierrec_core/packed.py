@@ -10,10 +10,10 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from tierrec_core import mapped
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.errors import DataError
-from tierrec_core.interactions import Interactions
+from tierrec_core.storage import memmap
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class UserIndex:
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
-        mapped.save(self, folder)
+        memmap.save(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return mapped.load(cls, folder, verify=verify)
+        return memmap.load(cls, folder, verify=verify)
 
     def _encoded(self, row: int | np.integer) -> bytes:
         return self.text[self.offsets[row] : self.offsets[row + 1]].tobytes()
@@ -119,12 +119,12 @@ class PackedHistory:
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
-        mapped.save(self, folder)
+        memmap.save(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return mapped.load(cls, folder, verify=verify)
+        return memmap.load(cls, folder, verify=verify)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Shelf:
         half: keep the scores in float16. Raises ArtifactError when the blocks differ in K or the disk is full.
         """
         precision = np.float16 if half else np.float32
-        mapped.stream(
+        memmap.stream(
             cls,
             folder,
             (
@@ -196,7 +196,7 @@ class Shelf:
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `write` wrote. Raises ArtifactError when it is missing or damaged."""
-        return mapped.load(cls, folder, verify=verify)
+        return memmap.load(cls, folder, verify=verify)
 
 
 def _hash(encoded: bytes) -> int:

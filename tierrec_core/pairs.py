@@ -3,7 +3,7 @@
 import numpy as np
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 _HALF_LIVES = (7.0, 30.0, 120.0)

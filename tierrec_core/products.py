@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 
 def or_never(scores: FloatArray, candidates: IntArray) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Params
 from tierrec_core.tiers import Tiering
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field, NonNegativeFloat
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Params, Share
 
 

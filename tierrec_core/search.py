@@ -16,9 +16,9 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.lexicon import Lexicon
+from tierrec_core.data.text import texts, words
+from tierrec_core.data.vocabulary import Lexicon
 from tierrec_core.ranking import top_k
-from tierrec_core.texts import texts, words
 from tierrec_core.vectors import unit
 
 _RELATED, _BEHAVIOUR = 0.3, 0.1  # how much of the rest the second and the third score fill at most

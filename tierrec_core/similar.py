@@ -15,9 +15,9 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
-from tierrec_core.lexicon import Lexicon
-from tierrec_core.texts import texts, words
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.text import texts, words
+from tierrec_core.data.vocabulary import Lexicon
 from tierrec_core.vectors import nearest
 
 _PEOPLE, _WORDS = 0.5, 0.02  # what these weigh beside baskets

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.tiers import Tiering
 
 _PRIOR_REDEEMERS = 10.0  # of the wider group, whose interests a campaign or type is taken to share

@@ -9,11 +9,11 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from tierrec_core import artifacts, mapped
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.errors import ArtifactError
-from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Recommender, TwoStep
+from tierrec_core.storage import artifacts, memmap
 
 _BATCH = 256
 _SPARSE_SHARE = 0.4  # a number that is kept with its place takes twice the room
@@ -79,7 +79,7 @@ class States:
         """Write to the folder in one step. Raises ArtifactError when the disk is full or refuses."""
         with artifacts.replacing_folder(folder) as fresh:
             for name, states in self.by_model.items():
-                mapped.save(states, fresh / name)
+                memmap.save(states, fresh / name)
             kinds = {name: type(states).__qualname__ for name, states in self.by_model.items()}
             artifacts.write_json(kinds, fresh / _ABOUT)
 
@@ -90,7 +90,7 @@ class States:
         known: dict[str, type[Dense] | type[Sparse]] = {"Dense": Dense, "Sparse": Sparse}
         try:
             return cls(
-                {name: mapped.load(known[kind], folder / name, verify=verify) for name, kind in kinds.items()}
+                {name: memmap.load(known[kind], folder / name, verify=verify) for name, kind in kinds.items()}
             )
         except (KeyError, AttributeError) as error:
             raise ArtifactError(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tierrec_core.contracts import EVENT_CODES, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 TARGET, COUPON = "target", "coupon"
 

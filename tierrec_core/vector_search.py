@@ -11,9 +11,9 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
-from tierrec_core import mapped
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.ranking import Ranked, top_k
+from tierrec_core.storage import memmap
 
 _SCORES_AT_ONCE = 1 << 20  # so many float32 stay in the cache from the product to the selection
 _LEVELS = 127
@@ -86,12 +86,12 @@ class Vectors:
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
-        mapped.save(self, folder)
+        memmap.save(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return mapped.load(cls, folder, verify=verify)
+        return memmap.load(cls, folder, verify=verify)
 
     def _ranked(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None, rows: range

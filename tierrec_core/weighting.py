@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import met_sums
 from tierrec_core.settings import Span
 

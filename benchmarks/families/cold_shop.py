@@ -9,20 +9,21 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import artifacts, registry
+from tierrec_core import registry
 from tierrec_core.blend import Blend, retrieve
 from tierrec_core.blend.blend import Context, Examples
 from tierrec_core.bundle import Bundle, Known, Surface
 from tierrec_core.contracts import ITEMS, IntArray
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.newcomers import Newcomers, known_only
+from tierrec_core.paths import Layout
 from tierrec_core.policy import Policy
 from tierrec_core.protocol import Recommender, Training
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.blend import Lesson
 from tierrec_core.stages.inputs import read_split
+from tierrec_core.storage import artifacts
 from tierrec_core.support import newest_items
 from tierrec_core.tiers import Tiering
 

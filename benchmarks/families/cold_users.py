@@ -11,9 +11,9 @@ from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_visits, sho
 from tierrec_core import registry
 from tierrec_core.bundle import Bundle
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.compare import interval, paired
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.interactions import Interactions
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.models.set_encoder import SetEncoder
 from tierrec_core.protocol import Retriever, Training

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.families.adaptation import Parameters, Steps, adapted, maml, reptile
 from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.support import Episode, newest_items
 from tierrec_core.torching import reproducible, shuffled_batches
 

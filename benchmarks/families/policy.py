@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.families.policy_stand import DRAWS, LENGTH, Stand
-from tierrec_core import artifacts
 from tierrec_core.contracts import IntArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.compare import by_group
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
-from tierrec_core.splits import SplitLog
 from tierrec_core.stages.inputs import read_split
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 TITLE = "Policy: tiers, variety and their cost"

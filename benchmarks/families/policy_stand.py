@@ -8,22 +8,22 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.blend import Blend, Candidates
 from tierrec_core.blend.blend import Context
 from tierrec_core.contracts import ITEMS, FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation import audit
 from tierrec_core.evaluation.compare import Interval, paired
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.policy import Audience, Policy
 from tierrec_core.policy.rerank import divergence
 from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import Settings
-from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.blend import Lesson
+from tierrec_core.storage import artifacts
 
 LENGTH, DRAWS = 10, 1000
 

@@ -10,11 +10,11 @@ from sklearn.metrics import silhouette_score
 
 from benchmarks.families.tier_rules import Rule, rules
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.compare import by_group
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
-from tierrec_core.splits import SplitLog
 from tierrec_core.stages.inputs import read_split
 from tierrec_core.tiers import TIER_NAMES
 from tierrec_core.tiers.features import MONEY

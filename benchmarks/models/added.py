@@ -8,7 +8,7 @@ import numpy as np
 
 from tierrec_core import registry
 from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocol import Retriever, Training
 
 

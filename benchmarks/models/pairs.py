@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.models.task import Entry, Round, Target, events_frame, held_out, pairs_of, training_of
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 VALID_SHARE = 0.1
 

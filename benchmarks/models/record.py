@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models.trial import Outcome
-from tierrec_core import artifacts
 from tierrec_core.contracts import FloatArray
 from tierrec_core.evaluation.compare import Interval, intervals
+from tierrec_core.storage import artifacts
 
 DRAWS = 2000
 Results = dict[str, dict[str, dict[str, Any]]]

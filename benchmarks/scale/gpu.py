@@ -21,11 +21,12 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import artifacts, registry
-from tierrec_core.interactions import Interactions
+from tierrec_core import registry
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.sources import synthetic
 from tierrec_core.protocol import Training
 from tierrec_core.settings import SyntheticSource, Tiers
-from tierrec_core.sources import synthetic
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 from tierrec_core.torching import best_device
 

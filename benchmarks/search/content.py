@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from tierrec_core.contracts import IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 
 def without(history: Interactions, kept: IntArray) -> Interactions:

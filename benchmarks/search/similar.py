@@ -21,7 +21,7 @@ from benchmarks.search.content import without
 from benchmarks.shop_data import ShopData
 from tierrec_core.content import ContentModel
 from tierrec_core.contracts import IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.similar import SimilarItems
 from tierrec_core.vectors import nearest
 

@@ -19,7 +19,7 @@ from services.contents import Contents
 from services.release import fingerprint
 from services.releases import FILE, Pointer, deploy, promote, rollback
 from services.smoke_report import SmokeReport
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 
 WORKERS, CONCURRENCY, REQUESTS = 2, 8, 20_000

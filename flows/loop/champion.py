@@ -10,7 +10,7 @@ from services.files import FOLDER_VARIABLE
 from services.releases import FILE, Pointer
 from services.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 
 @dataclass(frozen=True)

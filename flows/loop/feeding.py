@@ -13,12 +13,12 @@ from services.shop import FEEDBACK
 from services.shops import STORE_VARIABLE
 from services.store import Store
 from services.store.export import export_for_ingest
-from tierrec_core import sources
 from tierrec_core.contracts import EVENT_NAMES, EVENTS
-from tierrec_core.layout import Layout
-from tierrec_core.prepare import prepare
+from tierrec_core.data import sources
+from tierrec_core.data.cleaning import prepare
+from tierrec_core.data.sources import Log, feedback
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.sources import Log, feedback
 
 
 @contextlib.contextmanager

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.loop.champion import Champion
-from tierrec_core import artifacts, pack
+from tierrec_core import pack
 from tierrec_core.bundle import Bundle
 from tierrec_core.contest import contest
 from tierrec_core.contracts import EVENTS
+from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.gate import GateReport
-from tierrec_core.interactions import from_days
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.assembly import assemble
+from tierrec_core.storage import artifacts
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tierrec_core import artifacts
 from tierrec_core.errors import TierRecError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Params, parse
+from tierrec_core.storage import artifacts
 
 _POLL_SECONDS = 0.5
 

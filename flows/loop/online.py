@@ -8,8 +8,8 @@ from flows.loop.champion import Champion
 from flows.loop.feeding import opened_store
 from monitoring.charts.ranked import CUTOFF, Ranked
 from monitoring.drift import Online
-from tierrec_core.interactions import from_days
-from tierrec_core.layout import Layout
+from tierrec_core.data.interactions import from_days
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 
 SURFACE = "products"  # whose lists foretell what users do; the others answer what they ask for

@@ -17,11 +17,11 @@ from monitoring.charts.workspace import push
 from monitoring.drift import Reference, Verdict
 from monitoring.drift.rows import interested, within
 from services.releases import Pointer
-from tierrec_core import artifacts
-from tierrec_core.interactions import from_days
-from tierrec_core.layout import Layout
+from tierrec_core.data.interactions import from_days
+from tierrec_core.data.sources import Log
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.sources import Log
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 INDEX, WINDOWS = "index.html", "windows"

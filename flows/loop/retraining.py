@@ -35,9 +35,9 @@ from services import releases
 from services.admission import admit
 from services.releases import Pointer
 from services.smoke_report import SmokeReport
+from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.errors import EmptyDataError, GateError, TierRecError
-from tierrec_core.interactions import from_days, to_days
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
 _PUT_BACK: tuple[State, ...] = ("rejected", "vetoed", "failed")  # they left the project as it was before them

@@ -22,7 +22,7 @@ from services.experiments import Experiments
 from services.releases import Pointer
 from services.rollout import RolloutVerdict
 from tierrec_core.errors import SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
 

@@ -17,7 +17,7 @@ from flows.loop.approval import hours_to_answer, nobody_answered
 from flows.loop.lock import BusyError, project_lock
 from flows.loop.memory import Memory, Retrain
 from flows.loop.retraining import Retraining, key_of, retrain
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 
 _ALIVE = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]

@@ -14,7 +14,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from flows.remote import upkeep
 from flows.stages import held
 from tierrec_core.errors import SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 NAME = "tierrec"
 MOST_BYTES = 5 * 2**30  # in a project's own remote, before what is no result of now goes

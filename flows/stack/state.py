@@ -6,8 +6,8 @@ from typing import Any
 
 from flows.stack.folder import Folder, StackError
 from flows.stack.plan import Options, hidden
-from tierrec_core import artifacts
 from tierrec_core.settings import Params, parse
+from tierrec_core.storage import artifacts
 
 
 class State(Params):

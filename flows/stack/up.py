@@ -19,8 +19,8 @@ from flows.stack.processes import end, of_stack
 from flows.stack.runs import write_off
 from flows.stack.state import State
 from flows.stack.supervisor import Supervisor
-from tierrec_core import artifacts
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
+from tierrec_core.storage import artifacts
 
 Say = Callable[[str], None]
 NO_GPU = "no CUDA device, its stages run on the CPU"

@@ -15,9 +15,9 @@ from monitoring.charts.ranked import Ranked
 from monitoring.charts.samples import PER_USER
 from monitoring.charts.samples import frames as frames
 from monitoring.charts.shares import shares, told_apart
-from tierrec_core import artifacts
+from tierrec_core.data.interactions import from_days
 from tierrec_core.errors import ArtifactError
-from tierrec_core.interactions import from_days
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 HTML, JSON = "drift.html", "drift.json"

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from monitoring.charts.timeline import HEIGHT, WIDTH, WINDOWS, Record, charts, loudest, ratio
 from monitoring.leaderboard import task_order
 from monitoring.reports import figure
-from tierrec_core import artifacts
+from tierrec_core.storage import artifacts
 
 _FINDINGS = 12
 _CARDS = 20  # decisions told in full; older ones are lines of a table

@@ -7,7 +7,7 @@ import pandas as pd
 
 from monitoring.drift.rows import interested, within
 from tierrec_core.contracts import Event, FloatArray
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 
 RECENCY, FREQUENCY = "recency (days since the last act)", "frequency (active days)"
 MONEY, BREADTH = "money (paid in the window)", "breadth (distinct items)"

@@ -17,7 +17,7 @@ from monitoring.drift.pulse import Pulse
 from monitoring.drift.reference import Reference
 from monitoring.drift.rows import within
 from tierrec_core.contracts import IntArray
-from tierrec_core.interactions import from_days
+from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES
 

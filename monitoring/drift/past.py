@@ -14,7 +14,7 @@ from monitoring.drift.observation import Lens, cuts_like, spend
 from monitoring.drift.rows import Rows, within
 from monitoring.drift.thresholds import raised, threshold
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

@@ -14,8 +14,8 @@ from monitoring.drift.observation import Lens, Observation
 from monitoring.drift.past import Past, Standing, thresholds
 from monitoring.drift.rows import Rows, within
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.errors import EmptyDataError
-from tierrec_core.interactions import Interactions, from_days
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import Tiering
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from monitoring.drift.catalogue import Catalogue
 from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
-from tierrec_core.interactions import from_days, to_days
+from tierrec_core.data.interactions import from_days, to_days
 
 _PASSIVE = (Event.IMPRESSION, Event.REDEEM)
 

@@ -15,7 +15,7 @@ from monitoring.drift.permutation import Block, benjamini_hochberg, family_weigh
 from monitoring.drift.reference import Reference
 from monitoring.drift.thresholds import BOUNDS
 from tierrec_core.contracts import BoolArray, FloatArray
-from tierrec_core.interactions import from_days
+from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor
 
 State = Literal["steady", "drift", "fault"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 
 _PASSIVE = (Event.IMPRESSION, Event.REDEEM)
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from monitoring.simulation.shifts import Shifted
 from tierrec_core.contracts import EVENTS, BoolArray, Event
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 
 _OPENS, _OPEN, _DAY = 8 * 3600, 12 * 3600, 86_400  # seconds
 LASTS = 28.0  # days of a fault that somebody mends

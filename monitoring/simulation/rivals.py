@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 
 _EMPTY = 1e-4  # share that stands for an empty category, as is usual for this index
 CATEGORIES = ("category", "event", "channel")

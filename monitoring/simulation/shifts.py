@@ -9,8 +9,8 @@ import pandas as pd
 
 from monitoring.simulation.coded import Coded
 from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
+from tierrec_core.data.interactions import to_days
 from tierrec_core.errors import DataError
-from tierrec_core.interactions import to_days
 
 NEW_CATEGORY = "new category"
 Kind = Literal["concentrated", "diffuse"]

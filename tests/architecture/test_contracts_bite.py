@@ -10,9 +10,9 @@ from tests.project import BIN, ROOT
 
 BREACHES = [
     ("rooms", "tierrec_core/errors.py", "import flows.guard"),
-    ("core", "tierrec_core/contracts.py", "import tierrec_core.splits"),
+    ("core", "tierrec_core/contracts.py", "import tierrec_core.data.splits"),
     ("models", "tierrec_core/models/ease.py", "import tierrec_core.models.als"),
-    ("door-flows", "tierrec_core/layout.py", "import prefect"),
+    ("door-flows", "tierrec_core/paths.py", "import prefect"),
     ("door-services", "flows/guard.py", "import bentoml"),
     ("door-monitoring", "services/__init__.py", "import evidently"),
     ("door-tuning", "tierrec_core/stages/train.py", "import wandb"),

@@ -19,7 +19,7 @@ def test_dvc_yaml_names_what_the_stages_import() -> None:
 
 def test_a_forgotten_file_is_put_back() -> None:
     text = (ROOT / "dvc.yaml").read_text()
-    assert rewrite(text.replace("      - tierrec_core/splits.py\n", "", 1)) == rewrite(text)
+    assert rewrite(text.replace("      - tierrec_core/data/splits.py\n", "", 1)) == rewrite(text)
 
 
 def test_train_hangs_on_its_own_kind_alone() -> None:

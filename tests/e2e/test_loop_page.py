@@ -13,9 +13,9 @@ from monitoring.charts.evidently_page import frames, write
 from monitoring.charts.history import render
 from monitoring.charts.ranked import Ranked
 from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
-from tierrec_core import artifacts
 from tierrec_core.contracts import EVENTS, ITEMS
-from tierrec_core.interactions import from_days
+from tierrec_core.data.interactions import from_days
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 HOSTILE = "</script><script>window.broken = 1</script>"

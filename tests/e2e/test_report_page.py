@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring.reports import run
-from tierrec_core import artifacts
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Task
-from tierrec_core.splits import SplitLog
+from tierrec_core.storage import artifacts
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

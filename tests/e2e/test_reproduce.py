@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from flows.releases import Metrics, Release, path_of, ref_of, write_release
 from flows.revisions import record
 from tests.project import ENV, command, synthetic_project, toy_project
-from tierrec_core import artifacts
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
+from tierrec_core.storage import artifacts
 
 CLI = """
 import sys

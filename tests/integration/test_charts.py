@@ -22,9 +22,9 @@ from monitoring.charts.samples import BREADTH, FREQUENCY, PER_USER
 from monitoring.charts.workspace import PROJECT_ID, push, snapshot_id
 from services.server import free_port
 from tests.charted import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
+from tierrec_core.data.interactions import from_days
 from tierrec_core.errors import ArtifactError
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.interactions import from_days
 from tierrec_core.tiers import TIER_NAMES
 
 UI = Path(sys.prefix) / "bin" / "evidently"

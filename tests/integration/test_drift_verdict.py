@@ -20,12 +20,12 @@ from monitoring.drift import (
 )
 from monitoring.drift.contrasts import contrasts
 from monitoring.drift.thresholds import BOUNDS
-from tierrec_core import artifacts
 from tierrec_core.contracts import EVENTS
+from tierrec_core.data.interactions import Interactions, from_days
+from tierrec_core.data.sources import synthetic
 from tierrec_core.errors import EmptyDataError
-from tierrec_core.interactions import Interactions, from_days
 from tierrec_core.settings import Monitor, SyntheticSource, Tiers
-from tierrec_core.sources import synthetic
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 START, CUT_DAY, WIDTH = 19723, 168, 28  # 2024-01-01

@@ -13,11 +13,11 @@ import pytest
 from monitoring.expectations import Kind, item_rules, row_rules, table_rules
 from monitoring.inspection import Inspection, Outcome, Status
 from monitoring.validate import Verdict, run
-from tierrec_core.artifacts import read_frame, write_frame
 from tierrec_core.contracts import EVENT_NAMES, EVENTS, ITEMS
 from tierrec_core.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Validate
+from tierrec_core.storage.artifacts import read_frame, write_frame
 
 ROWS, DAYS, NUM_ITEMS = 1000, 56, 50
 NOW = datetime(2024, 3, 1, tzinfo=UTC)

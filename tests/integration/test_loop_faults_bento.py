@@ -13,8 +13,8 @@ import pytest
 from tests.faults import opened
 from tests.project import ENV
 from tests.served import add_code, judged_project
-from tierrec_core import artifacts
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
+from tierrec_core.storage import artifacts
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from flows.loop.monitor import examine
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
 from tests.loops import tell
 from tests.project import ENV, ROOT
-from tierrec_core import artifacts
+from tierrec_core.data.interactions import from_days
 from tierrec_core.errors import EmptyDataError
-from tierrec_core.interactions import from_days
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
+from tierrec_core.storage import artifacts
 
 TASK = {"horizon_days": 14, "repeats": True, "windows": 1, "step_days": 14}
 COLUMNS = {name: name for name in ("event", "value", "quantity", "channel")} | {"session": "session_id"}

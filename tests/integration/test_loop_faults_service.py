@@ -20,7 +20,7 @@ from flows.stack.supervisor import Supervisor
 from services.package import run as package
 from tests.remotes import answers, free_port, wait_until
 from tests.served import add_code, judged_project
-from tierrec_core import artifacts
+from tierrec_core.storage import artifacts
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from flows.loop import tree
 from flows.loop.memory import MAX_ATTEMPTS, Memory, Retrain
 from monitoring.drift import Decision, Verdict
 from tests.project import command, toy_project
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 
 STEADY = Verdict(start=19_700.0, end=19_728.0, num_users=3, findings=(), faults=())
 

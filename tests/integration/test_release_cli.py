@@ -21,9 +21,9 @@ from services.keys import Keyring
 from services.releases import Pointer
 from tests.project import ENV
 from tests.served import add_code, judged_project
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, GateError, SettingsError, TierRecError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
+from tierrec_core.storage import artifacts
 
 
 @pytest.fixture(scope="module")

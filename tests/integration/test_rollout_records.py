@@ -14,9 +14,9 @@ from flows.loop import hold as holding
 from flows.loop_cli import app
 from flows.releases import Release, find, note_release, path_of, ref_of, releases, write_release
 from tests.project import command, toy_project
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, SettingsError, TierRecError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
+from tierrec_core.storage import artifacts
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 TAG, MODEL = "shop:1f2e3d", "shop-bundle:aa11"

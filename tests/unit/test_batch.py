@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from tests.bundles import make_bundle
-from tierrec_core import artifacts
 from tierrec_core.batch import write_lists
 from tierrec_core.errors import SettingsError
+from tierrec_core.storage import artifacts
 
 K = 7
 

@@ -6,7 +6,7 @@ import pytest
 
 from tierrec_core.behaviour import USUAL, learned_weights
 from tierrec_core.contracts import EVENTS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2024-01-01", tz="UTC")

@@ -19,7 +19,7 @@ from benchmarks.models.trial import fitted, judged, lists, num_bytes
 from tierrec_core import registry
 from tierrec_core.blend import Candidates
 from tierrec_core.evaluation.metrics import Truth
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 
 METRICS = ("recall@20", "ndcg@20")

@@ -7,15 +7,15 @@ from typing import Self
 import numpy as np
 import pytest
 
-from tierrec_core import artifacts
 from tierrec_core.blend import Blend, Candidates, retrieve
 from tierrec_core.blend.blend import FEW_ITEMS, Context, Examples
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.explain import reasons
-from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Params, Retrieve
+from tierrec_core.storage import artifacts
 
 SMALL = BlendSettings(num_trees=20, min_data_in_leaf=5, attributes=("category",))
 

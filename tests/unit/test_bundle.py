@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.bundles import BLOCKED, make_bundle
-from tierrec_core.artifacts import sha256
 from tierrec_core.bundle import Bundle
 from tierrec_core.errors import ArtifactError
 from tierrec_core.protocol import Training
 from tierrec_core.states import States
+from tierrec_core.storage.artifacts import sha256
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from monitoring.charts.ranked import CUTOFF, Ranked, cutoff, judged
 from monitoring.charts.samples import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, drawn, frames
 from tierrec_core.contracts import EVENTS, ITEMS
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 
 START, END = 19_730.0, 19_758.0  # January 2024
 TIER_OF = {f"u{user:02d}": ("light", "medium", "heavy")[user // 20] for user in range(60)}

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from tierrec_core import artifacts
 from tierrec_core.churn import RECENCY, Churn, Examples, Habits, trial
 from tierrec_core.contracts import EVENTS
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Boosting, LeaveLastOut, Settings, Split, Task, TimeSplit
 from tierrec_core.settings import Churn as ChurnSettings
-from tierrec_core.splits import SplitLog
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
 from tierrec_core.stages.moments import moments
+from tierrec_core.storage import artifacts
 
 SMALL = ChurnSettings(trees=Boosting(num_trees=40, min_data_in_leaf=20), bootstraps=50)
 NUM_USERS, DAYS, CUT = 500, 320, 280

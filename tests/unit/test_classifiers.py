@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tierrec_core import artifacts
 from tierrec_core.classifiers import Classifier, log_odds
 from tierrec_core.settings import Boosting
+from tierrec_core.storage import artifacts
 
 COLUMNS = ("first", "second", "still")
 SMALL = Boosting(num_trees=30, min_data_in_leaf=20)

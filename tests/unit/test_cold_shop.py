@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.families.cold_shop import as_visits, of_users, shown
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Split, Task, TimeSplit
-from tierrec_core.splits import SplitLog
 from tierrec_core.support import newest_items
 
 HELD = np.array([3, 17, 40])

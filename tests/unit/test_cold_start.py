@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 from tierrec_core.contracts import EVENT_CODES, ITEMS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.cold_start import ColdStart
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Tiers

@@ -9,8 +9,8 @@ import pytest
 from tests.bundles import make_bundle
 from tierrec_core.bundle import Bundle
 from tierrec_core.contest import contest, frozen_lists
+from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.errors import EmptyDataError, GateError
-from tierrec_core.interactions import Interactions, to_days
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Gate, Tiers
 from tierrec_core.tiers import TIER_NAMES, Tiering

@@ -7,7 +7,7 @@ import pytest
 from monitoring.drift.catalogue import UNKNOWN, UNSEEN, Catalogue
 from monitoring.drift.pulse import Pulse
 from tierrec_core.contracts import EVENTS
-from tierrec_core.interactions import from_days
+from tierrec_core.data.interactions import from_days
 
 START = 19800.0
 KNOWN = Catalogue(

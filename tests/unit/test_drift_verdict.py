@@ -8,7 +8,7 @@ import pytest
 
 from monitoring.drift import Fault, Feed, Finding, Verdict, judge, observe
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made, moved_to
-from tierrec_core.interactions import from_days
+from tierrec_core.data.interactions import from_days
 
 LARGE = Finding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
 FALL = Finding("volume", "heavy", "events a user", 3.0, 2.0, -1.0, 0.2, 0.0001, 0.002, True)

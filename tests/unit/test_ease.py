@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.ease import Ease
 
 L2 = 20.0

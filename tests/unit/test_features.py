@@ -8,7 +8,7 @@ import pytest
 
 from tierrec_core.blend.features import NEVER, Features
 from tierrec_core.contracts import EVENT_CODES
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 
 @pytest.fixture(scope="module")

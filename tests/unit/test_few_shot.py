@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.families import few_shot
 from tests.conftest import NUM_GROUPS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocol import Training
 from tierrec_core.support import episodes, newest_items, popularity
 

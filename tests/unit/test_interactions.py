@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.contracts import EVENTS
+from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.errors import EmptyDataError
-from tierrec_core.interactions import Interactions, from_days, to_days
 
 
 def test_matrix_is_the_crosstab(events, interactions) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.item_knn import ItemKnn
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.lexicon import Lexicon
-from tierrec_core.texts import texts, words
+from tierrec_core.data.text import texts, words
+from tierrec_core.data.vocabulary import Lexicon
 
 KNOWN = [
     "strawberry",

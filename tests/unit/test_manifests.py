@@ -14,7 +14,7 @@ from services.manifests import STATE_VARIABLE, Manifests, dockerfile, render
 from services.releases import Pointer, deploy
 from services.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError, SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import parse
 
 OLDEST, NEWEST = "1.27", "1.37"

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.newcomers import SUPPORTS, Newcomers, are_hidden, known_only
 from tierrec_core.settings import Split, Task, TimeSplit
-from tierrec_core.splits import SplitLog
 
 SHARE, SEED = 0.2, 3
 TASKS = {

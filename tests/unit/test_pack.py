@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from tierrec_core.contracts import EXPOSURES
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.factors import factors_of
-from tierrec_core.interactions import Interactions
 from tierrec_core.models.als import Als
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.pack import _promoted

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core import mapped
-from tierrec_core.artifacts import sha256
 from tierrec_core.errors import ArtifactError, DataError
 from tierrec_core.packed import PackedHistory, Shelf, UserIndex
+from tierrec_core.storage import memmap
+from tierrec_core.storage.artifacts import sha256
 
 ITEMS = np.array([[4, 2, 9], [7, -1, -1], [-1, -1, -1], [0, 1, 2]], np.int32)
 SCORES = np.array(
@@ -157,7 +157,7 @@ def test_a_dataclass_of_arrays_of_any_rank_survives_disk(tmp_path):
         deep: np.ndarray
 
     two = Two(np.arange(5.0), np.arange(24).reshape(2, 3, 4))
-    mapped.save(two, tmp_path / "two")
-    again = mapped.load(Two, tmp_path / "two")
+    memmap.save(two, tmp_path / "two")
+    again = memmap.load(Two, tmp_path / "two")
     np.testing.assert_array_equal(again.flat, two.flat)
     np.testing.assert_array_equal(again.deep, two.deep)

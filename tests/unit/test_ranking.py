@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.rank_catalogue import rank_catalogue, rank_views
 from tierrec_core.ranking import rank_candidates, top_k
 

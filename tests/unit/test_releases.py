@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from services.releases import Deployed, Pointer, Watch, deploy, promote, rollback
 from services.smoke_report import SmokeReport
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, GateError, SettingsError
+from tierrec_core.storage import artifacts
 
 FORK = multiprocessing.get_context("fork")
 SHARES = st.floats(0, 1)

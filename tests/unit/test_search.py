@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core import artifacts
 from tierrec_core.contracts import ITEMS
+from tierrec_core.data.text import texts, words
 from tierrec_core.search import SearchIndex
-from tierrec_core.texts import texts, words
+from tierrec_core.storage import artifacts
 
 SHOP = [
     ("Corn flakes", "breakfast cereal", "Kelly"),

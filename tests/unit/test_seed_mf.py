@@ -6,9 +6,9 @@ import torch
 from scipy.optimize import approx_fprime
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
-from tierrec_core import artifacts
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.seed_mf import SeedMf, similarity
+from tierrec_core.storage import artifacts
 
 CONFIG = SeedMf.Config(
     embedding_size=8, epochs=30, learning_rate=0.03, batch_size=16, negatives=64, negative_weight=2.0

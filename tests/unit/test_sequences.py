@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.contracts import EVENT_CODES
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.sequences import ItemSampler, Steps, chosen, decay_weights, draw_within, ranges, windows
 
 BOUNDS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=6)

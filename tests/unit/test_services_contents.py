@@ -13,17 +13,17 @@ from packaging.utils import canonicalize_name
 from flows.deps import rewrite
 from services.contents import RUNTIME, Contents, lineage, pin, provenance
 from tests.project import ROOT
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError, SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, parse
+from tierrec_core.storage import artifacts
 
 BROUGHT_BY_BENTOML = ("bentoml", "httpx", "starlette")
 TASK = {"horizon_days": 14, "windows": 2}
 LOCK = {
     "ingest": {"outs": [{"path": "data/raw/events.parquet"}]},
     "split": {
-        "deps": [{"path": "data/raw/events.parquet"}, {"path": "tierrec_core/splits.py"}],
+        "deps": [{"path": "data/raw/events.parquet"}, {"path": "tierrec_core/data/splits.py"}],
         "outs": [{"path": "data/split/log"}],
     },
     "train@ease": {"deps": [{"path": "data/split"}], "outs": [{"path": "data/models/ease"}]},

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tierrec_core.contracts import EVENT_CODES, ITEMS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.set_encoder import Network, SetEncoder
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Tiers

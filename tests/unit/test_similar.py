@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tierrec_core.contracts import ITEMS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.text import texts, words
 from tierrec_core.similar import SimilarItems
-from tierrec_core.texts import texts, words
 from tierrec_core.vectors import nearest
 
 BLANK = np.zeros((40, 1))

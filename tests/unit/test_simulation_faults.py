@@ -7,7 +7,7 @@ import pytest
 from monitoring.simulation import faults
 from monitoring.simulation.world import synthetic
 from tierrec_core.contracts import EVENTS
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 
 
 @pytest.fixture(scope="module")

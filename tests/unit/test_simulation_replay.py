@@ -9,7 +9,7 @@ import pytest
 from monitoring.simulation.policies import POLICIES, Look, Scene
 from monitoring.simulation.replay import Clock, Replay, delay, lost
 from monitoring.simulation.world import World, synthetic
-from tierrec_core.interactions import to_days
+from tierrec_core.data.interactions import to_days
 from tierrec_core.settings import Monitor
 
 _SETTINGS = Monitor(permutations=199)

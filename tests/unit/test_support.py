@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.support import newest_items
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core import artifacts
 from tierrec_core.contracts import EVENTS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.activity import ActivityTiers
 from tierrec_core.tiers.features import FEATURES, MONEY, ActivityFeatures

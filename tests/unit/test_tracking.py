@@ -12,8 +12,8 @@ from torch import nn
 from tierrec_core import registry
 from tierrec_core.curves import Run, recording
 from tierrec_core.errors import SettingsError
-from tierrec_core.layout import Layout
 from tierrec_core.models.seed_mf import SeedMf
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Split, Task, TimeSplit, Tracking, Wandb, parse
 from tierrec_core.stages import split, tier, train
 from tierrec_core.torching import minimise, reproducible, shuffled_batches, tensor

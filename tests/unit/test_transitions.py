@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tierrec_core.contracts import EVENTS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.transitions import Transitions
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Tiers

@@ -9,10 +9,10 @@ import pytest
 
 from tests.project import tiered_project
 from tierrec_core import registry
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.errors import SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Blend, Settings, Span, Split, Task, TimeSplit, space_of
-from tierrec_core.splits import SplitLog
 from tierrec_core.stages import retrieve, train, tune
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.tuning import search

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
-from tierrec_core import artifacts
 from tierrec_core.content import features_of
 from tierrec_core.contracts import ITEMS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.lessons import Lessons
 from tierrec_core.models.two_tower import TwoTower
+from tierrec_core.storage import artifacts
 from tierrec_core.towers import Batch, Described, Dropout, Network, Users, loss
 
 CONFIG = TwoTower.Config(

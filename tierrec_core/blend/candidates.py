@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Ranker, Recommender, Retriever, TwoStep
 from tierrec_core.ranking import top_k

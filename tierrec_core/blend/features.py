@@ -14,7 +14,7 @@ import pandas as pd
 
 from tierrec_core.blend.met import MEASURES, NEVER, Past
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 WINDOWS = (14.0, 28.0, 91.0, 364.0)
 

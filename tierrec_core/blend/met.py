@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 HALF_LIVES = (7.0, 30.0, 90.0, 180.0)
 NEVER = 1000.0  # days; stands for "not once", far beyond any interval that is observed

@@ -7,9 +7,9 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.compare import Interval, by_group
 from tierrec_core.evaluation.metrics import coverage
-from tierrec_core.interactions import Interactions
 
 _MOST_GROUPS = 12
 _FEWEST_USERS = 20

@@ -14,7 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span

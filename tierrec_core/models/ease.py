@@ -12,8 +12,8 @@ from scipy import sparse
 
 from tierrec_core import weighting
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.gram import Precision
-from tierrec_core.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span

@@ -16,8 +16,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.special import expit
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.funnel import TAKEN, Behaviours, Funnel
-from tierrec_core.interactions import Interactions
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
 

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.conversion import Composition, Uncertainty, Weighting, probabilities, step_losses
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.experts import Shape, Structure, TaskNetwork
-from tierrec_core.interactions import Interactions
 from tierrec_core.pairs import item_features, pair_features, user_features
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training

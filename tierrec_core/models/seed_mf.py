@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import ItemSampler, Steps, chosen, decay_weights, draw_within, windows

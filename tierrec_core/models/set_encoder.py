@@ -18,7 +18,7 @@ from scipy import sparse
 from torch import nn
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import factor_products, met_sums, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import chosen

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.products import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.sequences import StepKind, Steps, chosen

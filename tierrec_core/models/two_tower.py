@@ -19,9 +19,9 @@ from sklearn.preprocessing import normalize
 
 from tierrec_core.content import features_of, lexicon_of
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.vocabulary import Lexicon
 from tierrec_core.lessons import Lessons
-from tierrec_core.lexicon import Lexicon
 from tierrec_core.pairs import user_features
 from tierrec_core.products import factor_products, or_never
 from tierrec_core.protocol import Training

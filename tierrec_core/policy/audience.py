@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.tiers import Tiering
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

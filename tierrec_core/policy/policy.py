@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.policy.audience import Audience
 from tierrec_core.policy.places import Pool, Quotas, fill
 from tierrec_core.policy.rerank import calibrated, mmr, relevance

@@ -17,6 +17,7 @@ from tierrec_core.settings.learning import (
 )
 from tierrec_core.settings.loop import Gate, Monitor, Rollout
 from tierrec_core.settings.project import Settings, read_settings
+from tierrec_core.settings.search_range import Span, space_of
 from tierrec_core.settings.serving import Serving
 from tierrec_core.settings.sources import (
     AnySource,
@@ -27,7 +28,6 @@ from tierrec_core.settings.sources import (
     Source,
     SyntheticSource,
 )
-from tierrec_core.settings.span import Span, space_of
 from tierrec_core.settings.tracking import Tracking, Wandb
 
 __all__ = [

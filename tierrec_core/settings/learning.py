@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from tierrec_core.settings.base import Params, Share
-from tierrec_core.settings.span import Span
+from tierrec_core.settings.search_range import Span
 
 
 class Task(Params):

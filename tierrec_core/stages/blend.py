@@ -6,19 +6,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from tierrec_core import artifacts
 from tierrec_core.blend import Blend, Candidates
 from tierrec_core.blend.blend import Context, Examples
 from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
 from tierrec_core.newcomers import Newcomers
+from tierrec_core.paths import Layout
 from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Settings
-from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.storage import artifacts
 
 _CUTOFF = 10
 

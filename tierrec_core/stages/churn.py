@@ -7,17 +7,17 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.churn import RECENCY, Churn, Examples, Habits, trial
 from tierrec_core.classifiers import Classifier
 from tierrec_core.contracts import ITEMS
+from tierrec_core.data.interactions import from_days
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.probabilities import judge, reliability
-from tierrec_core.interactions import from_days
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.splits import SplitLog
 from tierrec_core.stages.inputs import read_frame, read_split
 from tierrec_core.stages.moments import judged_from, moments
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Report = dict[str, Any]

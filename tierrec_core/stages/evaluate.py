@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.blend.candidates import Candidates
 from tierrec_core.bundle import Bundle
 from tierrec_core.contracts import ITEMS, USERS, FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.errors import ArtifactError
 from tierrec_core.evaluation import audit
 from tierrec_core.evaluation.compare import Interval
 from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Retriever
 from tierrec_core.rank_catalogue import rank_views
 from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Settings
-from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.assembly import assemble
 from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Lists = dict[str, IntArray]

@@ -1,8 +1,9 @@
 """Stage ingest: read the source into the four raw frames."""
 
-from tierrec_core import artifacts, sources
-from tierrec_core.layout import Layout
+from tierrec_core.data import sources
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
+from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings) -> None:

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from tierrec_core import artifacts
-from tierrec_core.artifacts import read_frame
-from tierrec_core.layout import Layout
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.newcomers import known_only
+from tierrec_core.paths import Layout
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Settings
-from tierrec_core.splits import SplitLog
+from tierrec_core.storage import artifacts
+from tierrec_core.storage.artifacts import read_frame
 from tierrec_core.tiers import Tiering
 
 __all__ = ["read_frame", "read_split", "read_training"]

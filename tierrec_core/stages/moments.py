@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Split, TimeSplit
-from tierrec_core.splits import SplitLog
 
 
 def judged_from(log: SplitLog, split: Split, horizon_days: float) -> float:

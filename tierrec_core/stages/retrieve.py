@@ -5,14 +5,14 @@ import os
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-from tierrec_core import artifacts
 from tierrec_core.blend import retrieve
-from tierrec_core.layout import Layout
+from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.newcomers import Newcomers
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.splits import Snapshot, SplitLog
 from tierrec_core.stages.fits import read_models
 from tierrec_core.stages.inputs import read_split
+from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings) -> None:

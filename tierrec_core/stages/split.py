@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.contracts import EVENTS, ITEMS
-from tierrec_core.layout import Layout
+from tierrec_core.data.splits import SplitLog
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Task
-from tierrec_core.splits import SplitLog
 from tierrec_core.stages.inputs import read_frame
+from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.contracts import ITEMS
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import Snapshot, SplitLog
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.splits import Snapshot, SplitLog
 from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.transitions import (
     bootstrap_agreement,

@@ -6,13 +6,14 @@ import time
 
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import artifacts, registry
+from tierrec_core import registry
 from tierrec_core.curves import Run, recording
 from tierrec_core.errors import SettingsError
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.fits import fitted_snapshots
 from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings, name: str = "") -> None:

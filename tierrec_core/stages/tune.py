@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import artifacts, registry
+from tierrec_core import registry
 from tierrec_core.blend import Blend, Candidates
 from tierrec_core.contracts import FloatArray
+from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.errors import SettingsError
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
 from tierrec_core.rank_catalogue import rank_catalogue
 from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Params, Settings, Span, parse, space_of
-from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.storage import artifacts
 
 CUTOFF = 10
 _BLEND = "blend"

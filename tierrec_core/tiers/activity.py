@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.clusters import Clusters
 from tierrec_core.tiers.features import MONEY, ActivityFeatures

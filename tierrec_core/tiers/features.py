@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from tierrec_core.contracts import EVENT_CODES, EVENT_NAMES, Event, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 FEATURES = ("recency", "frequency", "money", "breadth")
 MONEY = FEATURES.index("money")

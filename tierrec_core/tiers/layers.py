@@ -15,7 +15,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from tierrec_core.contracts import EVENT_CODES, Event, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 
 UNKNOWN = "unknown"
 _USER_SMOOTHING = 5.0

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
 from tierrec_core.tiers.layers import InterestLayers

@@ -8,12 +8,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core import artifacts
 from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.pairs import item_features, pair_features
-from tierrec_core.splits import SplitLog
+from tierrec_core.paths import Layout
+from tierrec_core.storage import artifacts
 
 HORIZON = 28.0
 NUM_CATEGORIES = 128

@@ -10,7 +10,7 @@ from benchmarks.models.peers.implicit import bm25, cosine
 from benchmarks.models.stacked import stacked, without_last
 from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
 from tierrec_core.contracts import ITEMS
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Span
 
 END = pd.Timestamp("2020-01-01", tz="UTC")

@@ -14,19 +14,20 @@ import numpy as np
 
 from benchmarks.models.peers.complete_journey import counted_bm25, implicit_als, tifu_knn
 from benchmarks.models.task import Entry, Round, Target
-from tierrec_core import artifacts, registry
+from tierrec_core import registry
 from tierrec_core.blend import Blend, Candidates, retrieve
 from tierrec_core.blend.blend import Context
 from tierrec_core.contracts import FloatArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth
-from tierrec_core.interactions import Interactions
-from tierrec_core.layout import Layout
+from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
 from tierrec_core.settings import Retrieve, Settings, Span, read_settings
-from tierrec_core.splits import SplitLog, Window
 from tierrec_core.stages.blend import Lesson
 from tierrec_core.stages.fits import read_models
 from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.storage import artifacts
 
 _NDCG, _RECALL = "ndcg@10", "recall@10"
 

@@ -11,7 +11,7 @@ from implicit.utils import ParameterWarning
 from scipy import sparse
 
 from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocol import Training
 
 

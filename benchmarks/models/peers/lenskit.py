@@ -13,7 +13,7 @@ from lenskit.pipeline import Component
 from lenskit.training import TrainingOptions
 
 from tierrec_core.contracts import FloatArray
-from tierrec_core.interactions import Interactions
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocol import Training
 
 

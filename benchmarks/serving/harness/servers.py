@@ -22,8 +22,8 @@ from services.smoke_report import SmokeReport
 from tierrec_core import pack
 from tierrec_core.contracts import ITEMS
 from tierrec_core.errors import ArtifactError
-from tierrec_core.layout import Layout
 from tierrec_core.packed import UserIndex
+from tierrec_core.paths import Layout
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 

@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from tierrec_core.data.sources.time_formats import CLOCKS, PLAUSIBLE, Clock, plausible_shares
 from tierrec_core.errors import UnreadableFileError
-from tierrec_core.sources.clocks import CLOCKS, PLAUSIBLE, Clock, plausible_shares
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95

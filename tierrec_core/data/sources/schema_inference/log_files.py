@@ -7,12 +7,18 @@ from typing import Self
 import pandas as pd
 from pydantic import Field
 
+from tierrec_core.data.sources.schema_inference import recurrence
+from tierrec_core.data.sources.schema_inference.column_roles import (
+    Guess,
+    by_name,
+    content,
+    event_column,
+    time_column,
+)
+from tierrec_core.data.sources.schema_inference.preview import Peek
+from tierrec_core.data.sources.time_formats import Clock, best
 from tierrec_core.errors import MissingColumnError
 from tierrec_core.settings import Params
-from tierrec_core.sources.clocks import Clock, best
-from tierrec_core.sources.sniff import usage
-from tierrec_core.sources.sniff.guesses import Guess, by_name, content, event_column, time_column
-from tierrec_core.sources.sniff.peek import Peek
 
 _FLAGS = {
     "user": "--user-column",
@@ -124,10 +130,10 @@ def _log(peek: Peek, given: Overrides) -> LogFile | str:
 
 def _tell_by_usage(peek: Peek, roles: dict[str, Guess], clock: Clock, taken: set[str]) -> None:
     """Find user and item by how values recur where no name told them."""
-    if "user" not in roles and (user := usage.user_column(peek, roles["timestamp"].value, clock, taken)):
+    if "user" not in roles and (user := recurrence.user_column(peek, roles["timestamp"].value, clock, taken)):
         roles["user"] = user
         taken.add(user.value)
-    if "item" not in roles and (item := usage.item_column(peek, taken)):
+    if "item" not in roles and (item := recurrence.item_column(peek, taken)):
         roles["item"] = item
         taken.add(item.value)
 

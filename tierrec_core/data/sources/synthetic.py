@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
+from tierrec_core.data.sources.frames import Log
 from tierrec_core.settings import SyntheticSource
-from tierrec_core.sources.log import Log
 
 _WHERE = "synthetic"
 

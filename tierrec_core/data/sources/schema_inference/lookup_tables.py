@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierrec_core.sources.sniff import plan
-from tierrec_core.sources.sniff.guesses import Guess, by_name, describes_items, name_score, overlap
-from tierrec_core.sources.sniff.logs import LogFile, Overrides
-from tierrec_core.sources.sniff.peek import Peek
+from tierrec_core.data.sources.schema_inference import default_settings
+from tierrec_core.data.sources.schema_inference.column_roles import (
+    Guess,
+    by_name,
+    describes_items,
+    name_score,
+    overlap,
+)
+from tierrec_core.data.sources.schema_inference.log_files import LogFile, Overrides
+from tierrec_core.data.sources.schema_inference.preview import Peek
 
 _ATTRIBUTES = ("title", "category", "brand", "price")
 _PER_ATTRIBUTE = 0.1
@@ -99,4 +105,4 @@ def groupings(catalogue: Table | None, log: LogFile) -> list[str]:
     ours = {role: guess.value for role, guess in catalogue.columns.items()}
     if catalogue.peek is log.peek:
         return [role for role in ("category", "brand") if role in ours]
-    return plan.attributes(catalogue.peek.sample, ours)
+    return default_settings.attributes(catalogue.peek.sample, ours)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import EVENT_NAMES, ITEMS
+from tierrec_core.data.sources import time_formats
+from tierrec_core.data.sources.frames import Log
+from tierrec_core.data.sources.time_formats import Clock
 from tierrec_core.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
 from tierrec_core.settings import ColumnMap, FilesSource
-from tierrec_core.sources import clocks
-from tierrec_core.sources.clocks import Clock
-from tierrec_core.sources.log import Log
 
 _OURS = {
     "user": "user_id",
@@ -157,7 +157,7 @@ def _dated(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[
     """
     columns = {path: part["timestamp"] for path, part in parts.items()}
     ways = {
-        dtype: clocks.best(
+        dtype: time_formats.best(
             pd.concat([column for column in columns.values() if column.dtype == dtype], ignore_index=True),
             source.timestamp_unit,
         )
@@ -171,7 +171,7 @@ def _times(values: pd.Series, clock: Clock, source: FilesSource, path: Path) -> 
     column = source.columns.timestamp
     if clock.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _refuse_mixed(values.astype("string").dropna(), path, column)
-    times = clocks.read(values, clock, source.timezone)
+    times = time_formats.read(values, clock, source.timezone)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if clock.unit else "")
     wanted = f"is no time (most rows: {clock.name}); {remedy}"
     _refuse(values, values.notna() & times.isna(), path, column, wanted)

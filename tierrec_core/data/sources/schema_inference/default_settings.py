@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from tierrec_core.contracts import Event
-from tierrec_core.sources.clocks import Clock
-from tierrec_core.sources.sniff.peek import Extent, Peek
+from tierrec_core.data.sources.schema_inference.preview import Extent, Peek
+from tierrec_core.data.sources.time_formats import Clock
 
 _CUT = 0.8
 _HORIZONS = (1 / 24, 0.25, 1, 2, 3, 7, 14, 28, 91, 182)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tierrec_core.contracts import EVENT_NAMES
-from tierrec_core.sources.clocks import Clock
-from tierrec_core.sources.sniff.peek import Peek
+from tierrec_core.data.sources.schema_inference.preview import Peek
+from tierrec_core.data.sources.time_formats import Clock
 
 IGNORE = "ignore"
 

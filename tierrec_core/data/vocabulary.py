@@ -32,7 +32,7 @@ _GAP = "\n"
 class Lexicon:
     """W distinct words.
 
-    words: as tierrec_core.texts.words gives them, [W]
+    words: as tierrec_core.data.text.words gives them, [W]
     """
 
     words: pd.Index

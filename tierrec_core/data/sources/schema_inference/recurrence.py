@@ -7,10 +7,10 @@ a visit does not. Things have the most values of all columns that recur.
 import numpy as np
 import pandas as pd
 
-from tierrec_core.sources import clocks
-from tierrec_core.sources.clocks import Clock
-from tierrec_core.sources.sniff.guesses import Guess, content
-from tierrec_core.sources.sniff.peek import Peek
+from tierrec_core.data.sources import time_formats
+from tierrec_core.data.sources.schema_inference.column_roles import Guess, content
+from tierrec_core.data.sources.schema_inference.preview import Peek
+from tierrec_core.data.sources.time_formats import Clock
 
 _BURST = pd.Timedelta(minutes=30)
 _DAY = pd.Timedelta(days=1)
@@ -21,7 +21,7 @@ _MIN_RETURNING = 0.1
 
 def user_column(peek: Peek, time: str, clock: Clock, taken: set[str]) -> Guess | None:
     """The column whose values come in bursts and come back on other days; None where none does."""
-    moments = clocks.read(peek.sample[time], clock, "UTC")
+    moments = time_formats.read(peek.sample[time], clock, "UTC")
     scores = {column: _burstiness(peek.sample[column], moments) for column in _recurring(peek, taken)}
     best = max(scores, key=lambda column: scores[column], default=None)
     if best is None or scores[best] <= 0:

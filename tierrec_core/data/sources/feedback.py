@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.contracts import EVENTS, ITEMS, USERS, Contract
+from tierrec_core.data.sources.frames import Log
 from tierrec_core.errors import MissingColumnError, UnreadableFileError
-from tierrec_core.sources.log import Log
 
 FOLDER = "feedback"
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from tierrec_core import artifacts
 from tierrec_core.errors import ArtifactError
+from tierrec_core.storage import artifacts
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]

@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from tierrec_core.data.sources.frames import Log
 from tierrec_core.errors import UnreadableFileError
-from tierrec_core.sources.log import Log
 
 _WHERE = "complete_journey"
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tierrec_core.layout import Layout
+from tierrec_core.data.sources import feedback
+from tierrec_core.data.sources.frames import Log
+from tierrec_core.paths import Layout
 from tierrec_core.settings import CompleteJourneySource, Source, SyntheticSource
-from tierrec_core.sources import feedback
-from tierrec_core.sources.log import Log
 
 __all__ = ["Log", "read"]
 
@@ -21,13 +21,13 @@ def read(source: Source, root: Path, seed: int) -> Log:
 
 def _read(source: Source, root: Path, seed: int) -> Log:
     if isinstance(source, CompleteJourneySource):
-        from tierrec_core.sources import complete_journey
+        from tierrec_core.data.sources import complete_journey
 
         return complete_journey.read()
     if isinstance(source, SyntheticSource):
-        from tierrec_core.sources import synthetic
+        from tierrec_core.data.sources import synthetic
 
         return synthetic.read(source, seed)
-    from tierrec_core.sources import files
+    from tierrec_core.data.sources import files
 
     return files.read(source, root)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from tierrec_core.data.sources.schema_inference import default_settings
+from tierrec_core.data.sources.schema_inference.column_roles import RATING_NAMES, Guess, our_event
+from tierrec_core.data.sources.schema_inference.log_files import LogFile, Overrides, find_logs
+from tierrec_core.data.sources.schema_inference.lookup_tables import Table, find_tables, groupings
+from tierrec_core.data.sources.schema_inference.preview import Peek
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, parse
-from tierrec_core.sources.sniff import plan
-from tierrec_core.sources.sniff.guesses import RATING_NAMES, Guess, our_event
-from tierrec_core.sources.sniff.logs import LogFile, Overrides, find_logs
-from tierrec_core.sources.sniff.peek import Peek
-from tierrec_core.sources.sniff.tables import Table, find_tables, groupings
 
 __all__ = ["Guess", "Overrides", "Proposal", "propose"]
 
@@ -42,7 +42,7 @@ def propose(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
     parse(FilesSource, source, "proposal")
     found = [*logs[0].roles.values(), *_table_guesses(catalogue, users), *names.values()]
     behaviours = _behaviours(logs, names, source)
-    sections = plan.sections(
+    sections = default_settings.sections(
         [(log.peek, log.roles["timestamp"].value, log.clock) for log in logs],
         behaviours,
         given_split="split" in logs[0].roles,

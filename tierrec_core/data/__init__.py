@@ -1,0 +1,1 @@
+"""Raw sources to cleaned events, interactions and splits."""

@@ -1,0 +1,1 @@
+"""Frozen objects on disk: hashed, without pickle."""
