@@ -11,7 +11,7 @@ import pandas as pd
 
 from tierrec_core.bundle import Bundle
 from tierrec_core.errors import SettingsError
-from tierrec_core.ranking import Ranked
+from tierrec_core.linalg.top_k import Ranked
 from tierrec_core.storage import artifacts
 
 MANIFEST = "manifest.json"

@@ -19,9 +19,9 @@ from tierrec_core.blend import Candidates
 from tierrec_core.bundle import Bundle
 from tierrec_core.campaigns import Campaigns
 from tierrec_core.churn import Churn
-from tierrec_core.content import ContentModel
 from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.factors import factors_of
+from tierrec_core.features.item_content import ContentModel
 from tierrec_core.fold import Fold
 from tierrec_core.packed import Bought, PackedHistory, Shelf, UserIndex
 from tierrec_core.renewal import RenewalPolicy

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.linalg.top_k import Ranked, empty, top_k
 from tierrec_core.protocol import Retriever
-from tierrec_core.ranking import Ranked, empty, top_k
 
 _BATCH = 512
 

@@ -18,8 +18,8 @@ from sklearn.preprocessing import normalize
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.text import texts, words
 from tierrec_core.data.vocabulary import Lexicon
-from tierrec_core.ranking import top_k
-from tierrec_core.vectors import unit
+from tierrec_core.linalg.cosine import unit
+from tierrec_core.linalg.top_k import top_k
 
 _RELATED, _BEHAVIOUR = 0.3, 0.1  # how much of the rest the second and the third score fill at most
 _SATURATION, _LENGTH = 1.2, 0.5  # k1 and b of BM25

@@ -18,7 +18,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
 from tierrec_core.data.vocabulary import Lexicon
-from tierrec_core.vectors import nearest
+from tierrec_core.linalg.cosine import nearest
 
 _PEOPLE, _WORDS = 0.5, 0.02  # what these weigh beside baskets
 _SHRINKAGE = 20.0

@@ -12,7 +12,7 @@ from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.ranking import Ranked, top_k
+from tierrec_core.linalg.top_k import Ranked, top_k
 from tierrec_core.storage import memmap
 
 _SCORES_AT_ONCE = 1 << 20  # so many float32 stay in the cache from the product to the selection

@@ -16,7 +16,8 @@ from tierrec_core.bundle import Bundle, Known, Surface
 from tierrec_core.contracts import ITEMS, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.newcomers import Newcomers, known_only
+from tierrec_core.features.simulated_cold_users import Newcomers, known_only
+from tierrec_core.features.support_sets import newest_items
 from tierrec_core.paths import Layout
 from tierrec_core.policy import Policy
 from tierrec_core.protocol import Recommender, Training
@@ -24,7 +25,6 @@ from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import Lesson
 from tierrec_core.stages.inputs import read_split
 from tierrec_core.storage import artifacts
-from tierrec_core.support import newest_items
 from tierrec_core.tiers import Tiering
 
 TASK, FOLDS, NEWCOMERS, WINDOWS = "next", 5, 0.1, 3

@@ -14,11 +14,11 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.compare import interval, paired
 from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.features.support_sets import episodes, popularity
+from tierrec_core.linalg.top_k import top_k
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.models.set_encoder import SetEncoder
 from tierrec_core.protocol import Retriever, Training
-from tierrec_core.ranking import top_k
-from tierrec_core.support import episodes, popularity
 
 TITLE = "Cold users"
 SUPPORTS, CUTOFF, DRAWS = (0, 1, 3, 5), 10, 2000

@@ -14,8 +14,8 @@ import torch
 from benchmarks.families.adaptation import Parameters, Steps, adapted, maml, reptile
 from tierrec_core.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.support import Episode, newest_items
-from tierrec_core.torching import reproducible, shuffled_batches
+from tierrec_core.features.support_sets import Episode, newest_items
+from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
 SIZE, MAX_SUPPORT, BATCH = 32, 8, 128
 HEAD = Steps(("user", "bias"), count=3, rate=1.0)

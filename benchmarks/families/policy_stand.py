@@ -16,10 +16,10 @@ from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation import audit
 from tierrec_core.evaluation.compare import Interval, paired
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
+from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.paths import Layout
 from tierrec_core.policy import Audience, Policy
 from tierrec_core.policy.rerank import divergence
-from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.blend import Lesson

@@ -10,8 +10,8 @@ from tierrec_core.contracts import Event, FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.activity import ActivityTiers
-from tierrec_core.tiers.features import MONEY, ActivityFeatures
-from tierrec_core.tiers.transitions import spend_between
+from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
+from tierrec_core.tiers.stability import spend_between
 
 _MONTH = 28.0
 _HALF_LIVES = (14.0, 28.0, 45.0, 90.0, 180.0)

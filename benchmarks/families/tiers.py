@@ -17,8 +17,8 @@ from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs import read_split
 from tierrec_core.tiers import TIER_NAMES
-from tierrec_core.tiers.features import MONEY
-from tierrec_core.tiers.transitions import (
+from tierrec_core.tiers.rfm import MONEY
+from tierrec_core.tiers.stability import (
     bootstrap_agreement,
     change_share,
     explained_variance,

@@ -12,9 +12,9 @@ from benchmarks.models.task import Entry, Round
 from tierrec_core import registry
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.linalg.top_k import top_k
 from tierrec_core.protocol import Retriever, Training
 from tierrec_core.rank_catalogue import rank_catalogue
-from tierrec_core.ranking import top_k
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_limits
 from tierrec_core import registry
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.sources import synthetic
+from tierrec_core.neural.trainer import best_device
 from tierrec_core.protocol import Training
 from tierrec_core.settings import SyntheticSource, Tiers
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
-from tierrec_core.torching import best_device
 
 KINDS = ("seed_mf", "two_tower", "sasrec", "multitask", "cold_start")
 SEED, NUM_ITEMS, DAYS = 7, 1_000, 180

@@ -19,11 +19,11 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.search.content import without
 from benchmarks.shop_data import ShopData
-from tierrec_core.content import ContentModel
 from tierrec_core.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.features.item_content import ContentModel
+from tierrec_core.linalg.cosine import nearest
 from tierrec_core.similar import SimilarItems
-from tierrec_core.vectors import nearest
 
 _FIRST, _HELD = 10, 0.1
 

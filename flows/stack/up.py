@@ -176,7 +176,7 @@ class only_one:  # noqa: N801 - read as a phrase: with only_one(...)
 
 def _sees_cuda() -> bool:
     # Seconds of import, which a second `up` and `status` do not need.
-    from tierrec_core.torching import best_device
+    from tierrec_core.neural.trainer import best_device
 
     return bool(best_device().type == "cuda")
 

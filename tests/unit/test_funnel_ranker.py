@@ -6,7 +6,7 @@ import pytest
 
 from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.funnel import _PRIOR, TAKEN, Behaviours, Funnel
+from tierrec_core.features.funnel import _PRIOR, TAKEN, Behaviours, Funnel
 from tierrec_core.models.funnel_ranker import FunnelRanker
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Tiers

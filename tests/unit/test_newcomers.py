@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.newcomers import SUPPORTS, Newcomers, are_hidden, known_only
+from tierrec_core.features.simulated_cold_users import SUPPORTS, Newcomers, are_hidden, known_only
 from tierrec_core.settings import Split, Task, TimeSplit
 
 SHARE, SEED = 0.2, 3

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tierrec_core.products import factor_products, met_sums, or_never, sparse_products
+from tierrec_core.linalg.candidate_scores import factor_products, met_sums, or_never, sparse_products
 
 
 @pytest.fixture

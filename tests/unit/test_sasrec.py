@@ -9,9 +9,9 @@ import torch
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.errors import SettingsError
+from tierrec_core.features.sequences import Steps
 from tierrec_core.models.sasrec import Network, SasRec, Sequences, sampled_softmax
 from tierrec_core.registry import configure
-from tierrec_core.sequences import Steps
 from tierrec_core.storage import artifacts
 
 CONFIG = SasRec.Config(
@@ -183,7 +183,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
 
 def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
-    with caplog.at_level("INFO", "tierrec_core.torching"):
+    with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = SasRec.fit(training, patient)
     assert 1 < len(caplog.records) < 100
     assert np.isfinite(model.score_catalogue(training.history)).all()

@@ -91,7 +91,7 @@ def test_batch_mates_do_not_matter(model, interactions):
 
 def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
-    with caplog.at_level("INFO", "tierrec_core.torching"):
+    with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = SeedMf.fit(training, patient)
     assert 1 < len(caplog.records) < 100
     assert np.isfinite(model.score_catalogue(training.history)).all()

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from tierrec_core.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.sequences import ItemSampler, Steps, chosen, decay_weights, draw_within, ranges, windows
+from tierrec_core.features.sequences import (
+    ItemSampler,
+    Steps,
+    chosen,
+    decay_weights,
+    draw_within,
+    ranges,
+    windows,
+)
 
 BOUNDS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=6)
 

@@ -14,7 +14,7 @@ from tierrec_core.settings import Tiers
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.activity import ActivityTiers
-from tierrec_core.tiers.features import FEATURES, MONEY, ActivityFeatures
+from tierrec_core.tiers.rfm import FEATURES, MONEY, ActivityFeatures
 
 METHODS = ("quantile", "kmeans", "gaussian_mixture", "agglomerative")
 

@@ -10,7 +10,7 @@ from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
-from tierrec_core.tiers.layers import InterestLayers
+from tierrec_core.tiers.interest_layers import InterestLayers
 
 
 def fit(history, items, num_layers: int = 4) -> InterestLayers:

@@ -14,7 +14,7 @@ from tierrec_core.stages import split, tier
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 from tierrec_core.tiers.activity import ActivityTiers
-from tierrec_core.tiers.transitions import (
+from tierrec_core.tiers.stability import (
     bootstrap_agreement,
     change_share,
     explained_variance,

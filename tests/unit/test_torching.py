@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tierrec_core.torching import (
+from tierrec_core.neural.trainer import (
     Held,
     kept_back,
     minimise,

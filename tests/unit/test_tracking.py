@@ -10,14 +10,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from tierrec_core import registry
-from tierrec_core.curves import Run, recording
 from tierrec_core.errors import SettingsError
 from tierrec_core.models.seed_mf import SeedMf
+from tierrec_core.neural.tracking import record
+from tierrec_core.neural.trainer import minimise, reproducible, shuffled_batches, tensor
+from tierrec_core.neural.training_curves import Run, recording
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Split, Task, TimeSplit, Tracking, Wandb, parse
 from tierrec_core.stages import split, tier, train
-from tierrec_core.torching import minimise, reproducible, shuffled_batches, tensor
-from tierrec_core.tracking import record
 
 CONFIG = SeedMf.Config(embedding_size=4, epochs=3)
 EPOCHS = 5
@@ -151,7 +151,7 @@ def test_weights_and_biases_reads_the_curve_without_a_network(
 
 
 def test_the_vendors_are_not_imported_before_there_is_a_figure() -> None:
-    code = "import sys, tierrec_core.torching; assert not {'tensorboard', 'wandb'} & set(sys.modules)"
+    code = "import sys, tierrec_core.neural.trainer; assert not {'tensorboard', 'wandb'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
-from tierrec_core.content import features_of
 from tierrec_core.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.lessons import Lessons
+from tierrec_core.features.item_content import features_of
+from tierrec_core.features.snapshots import Lessons
 from tierrec_core.models.two_tower import TwoTower
 from tierrec_core.storage import artifacts
 from tierrec_core.towers import Batch, Described, Dropout, Network, Users, loss
@@ -147,7 +147,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
 
 def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
-    with caplog.at_level("INFO", "tierrec_core.torching"):
+    with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = TwoTower.fit(training, patient)
     assert 1 < len(caplog.records) < 100
     assert np.isfinite(model.score_catalogue(training.history)).all()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from tierrec_core.errors import ArtifactError
-from tierrec_core.ranking import top_k
+from tierrec_core.linalg.top_k import top_k
 from tierrec_core.vector_search import Vectors
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tierrec_core.weighting import behaviour, degrees, entries, power, scaled
+from tierrec_core.linalg.weighting import behaviour, degrees, entries, power, scaled
 
 
 def test_entries_are_met_or_counted_or_fading(interactions):

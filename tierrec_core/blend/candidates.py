@@ -9,9 +9,9 @@ from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import or_never
+from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.top_k import top_k
 from tierrec_core.protocol import Ranker, Recommender, Retriever, TwoStep
-from tierrec_core.ranking import top_k
 from tierrec_core.settings import Retrieve
 
 _BATCH = 256

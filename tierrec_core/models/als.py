@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import factor_products, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
 

@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.funnel import TAKEN, Behaviours, Funnel
+from tierrec_core.features.funnel import TAKEN, Behaviours, Funnel
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
 

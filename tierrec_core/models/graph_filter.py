@@ -16,10 +16,10 @@ from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import factor_products, or_never, sparse_products
+from tierrec_core.linalg.candidate_scores import factor_products, or_never, sparse_products
+from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
-from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
 
 _ITERATIONS = 3
 _OVERSAMPLED = 1.1

@@ -14,11 +14,11 @@ from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import or_never
+from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.sparse import strongest
+from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
-from tierrec_core.strongest import strongest
-from tierrec_core.weighting import Values, behaviour, degrees, power, scaled
 
 _CHUNK = 1024  # items whose neighbours are sought at once
 

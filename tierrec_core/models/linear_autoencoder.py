@@ -16,11 +16,11 @@ from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.gram import Precision
-from tierrec_core.products import or_never
+from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.gram import Precision
+from tierrec_core.linalg.weighting import Values, behaviour, degrees, entries, power, scaled
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
-from tierrec_core.weighting import Values, behaviour, degrees, entries, power, scaled
 
 Exponent = Annotated[float, Field(ge=-1, le=1)]
 

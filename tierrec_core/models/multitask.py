@@ -22,14 +22,11 @@ from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.conversion import Composition, Uncertainty, Weighting, probabilities, step_losses
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.experts import Shape, Structure, TaskNetwork
-from tierrec_core.pairs import item_features, pair_features, user_features
-from tierrec_core.products import or_never
-from tierrec_core.protocol import Training
-from tierrec_core.sequences import ItemSampler, decay_weights, ranges, windows
-from tierrec_core.settings import Params, Span
-from tierrec_core.steps import COUPON, TARGET, check_steps, pairs_taking
-from tierrec_core.tiers import Tiering
-from tierrec_core.torching import (
+from tierrec_core.features.funnel_labels import COUPON, TARGET, check_steps, pairs_taking
+from tierrec_core.features.sequences import ItemSampler, decay_weights, ranges, windows
+from tierrec_core.features.user_item import item_features, pair_features, user_features
+from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.neural.trainer import (
     Weights,
     best_device,
     minimise,
@@ -39,6 +36,9 @@ from tierrec_core.torching import (
     weights_of,
     with_weights,
 )
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params, Span
+from tierrec_core.tiers import Tiering
 
 _PAIRS_AT_ONCE = 65_536
 

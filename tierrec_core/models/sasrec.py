@@ -19,11 +19,9 @@ from torch.nn import functional
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import factor_products, or_never
-from tierrec_core.protocol import Training
-from tierrec_core.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
-from tierrec_core.settings import Params, Span
-from tierrec_core.torching import (
+from tierrec_core.features.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
+from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.neural.trainer import (
     Held,
     Weights,
     best_device,
@@ -35,6 +33,8 @@ from tierrec_core.torching import (
     weights_of,
     with_weights,
 )
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params, Span
 
 _USERS_AT_ONCE = 256
 

@@ -19,12 +19,10 @@ from torch import nn
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import factor_products, met_sums, or_never
-from tierrec_core.protocol import Training
-from tierrec_core.sequences import chosen
-from tierrec_core.settings import Params
-from tierrec_core.support import Episode, episodes, newest_items, padded_items, popularity
-from tierrec_core.torching import (
+from tierrec_core.features.sequences import chosen
+from tierrec_core.features.support_sets import Episode, episodes, newest_items, padded_items, popularity
+from tierrec_core.linalg.candidate_scores import factor_products, met_sums, or_never
+from tierrec_core.neural.trainer import (
     Weights,
     best_device,
     minimise,
@@ -34,6 +32,8 @@ from tierrec_core.torching import (
     weights_of,
     with_weights,
 )
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params
 
 _USERS_AT_ONCE = 512
 

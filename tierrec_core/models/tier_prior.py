@@ -13,7 +13,7 @@ from pydantic import PositiveFloat
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import or_never
+from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import TIER_NAMES, Tiering

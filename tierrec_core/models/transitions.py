@@ -13,12 +13,12 @@ from scipy import sparse
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import or_never
+from tierrec_core.features.sequences import StepKind, Steps, chosen
+from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.sparse import strongest
+from tierrec_core.linalg.weighting import degrees, power, scaled
 from tierrec_core.protocol import Training
-from tierrec_core.sequences import StepKind, Steps, chosen
 from tierrec_core.settings import Params, Span
-from tierrec_core.strongest import strongest
-from tierrec_core.weighting import degrees, power, scaled
 
 
 @dataclass(frozen=True)

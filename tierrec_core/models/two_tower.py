@@ -17,18 +17,15 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from tierrec_core.content import features_of, lexicon_of
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.vocabulary import Lexicon
-from tierrec_core.lessons import Lessons
-from tierrec_core.pairs import user_features
-from tierrec_core.products import factor_products, or_never
-from tierrec_core.protocol import Training
-from tierrec_core.sequences import ItemSampler, chosen, decay_weights, draw_within, windows
-from tierrec_core.settings import Params, Span
-from tierrec_core.tiers import Tiering
-from tierrec_core.torching import (
+from tierrec_core.features.item_content import features_of, lexicon_of
+from tierrec_core.features.sequences import ItemSampler, chosen, decay_weights, draw_within, windows
+from tierrec_core.features.snapshots import Lessons
+from tierrec_core.features.user_item import user_features
+from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.neural.trainer import (
     Held,
     Weights,
     best_device,
@@ -40,6 +37,9 @@ from tierrec_core.torching import (
     weights_of,
     with_weights,
 )
+from tierrec_core.protocol import Training
+from tierrec_core.settings import Params, Span
+from tierrec_core.tiers import Tiering
 from tierrec_core.towers import Batch, Described, Dropout, Network, Users, loss
 
 _USERS_AT_ONCE = 512

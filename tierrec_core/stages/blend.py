@@ -12,9 +12,9 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.newcomers import Newcomers
+from tierrec_core.features.simulated_cold_users import Newcomers
+from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.paths import Layout
-from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs import read_split, read_training

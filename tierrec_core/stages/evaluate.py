@@ -18,10 +18,10 @@ from tierrec_core.evaluation import audit
 from tierrec_core.evaluation.compare import Interval
 from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Retriever
 from tierrec_core.rank_catalogue import rank_views
-from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Settings
 from tierrec_core.stages.assembly import assemble
 from tierrec_core.stages.inputs import read_frame, read_split

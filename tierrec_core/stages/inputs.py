@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.newcomers import known_only
+from tierrec_core.features.simulated_cold_users import known_only
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Settings

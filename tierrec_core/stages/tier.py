@@ -13,7 +13,7 @@ from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs import read_frame, read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
-from tierrec_core.tiers.transitions import (
+from tierrec_core.tiers.stability import (
     bootstrap_agreement,
     change_share,
     explained_variance,

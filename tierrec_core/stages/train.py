@@ -7,8 +7,8 @@ import time
 from threadpoolctl import threadpool_limits
 
 from tierrec_core import registry
-from tierrec_core.curves import Run, recording
 from tierrec_core.errors import SettingsError
+from tierrec_core.neural.training_curves import Run, recording
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.fits import fitted_snapshots

@@ -13,10 +13,10 @@ from tierrec_core.contracts import FloatArray
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.errors import SettingsError
 from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
 from tierrec_core.rank_catalogue import rank_catalogue
-from tierrec_core.ranking import rank_candidates
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Params, Settings, Span, parse, space_of
 from tierrec_core.stages.blend import read_lessons

@@ -8,8 +8,8 @@ import numpy as np
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
-from tierrec_core.tiers.clusters import Clusters
-from tierrec_core.tiers.features import MONEY, ActivityFeatures
+from tierrec_core.tiers.clustering import Clusters
+from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
 
 TIER_NAMES = ("light", "medium", "heavy")
 

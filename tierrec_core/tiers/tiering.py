@@ -11,7 +11,7 @@ from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
-from tierrec_core.tiers.layers import InterestLayers
+from tierrec_core.tiers.interest_layers import InterestLayers
 
 __all__ = ["TIER_NAMES", "Tiering"]
 

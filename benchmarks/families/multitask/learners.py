@@ -11,7 +11,7 @@ from benchmarks.families.multitask.pairs import NUM_CATEGORIES, Table
 from tierrec_core.contracts import BoolArray, FloatArray
 from tierrec_core.conversion import Composition, Uncertainty, Weighting, probabilities, step_losses
 from tierrec_core.experts import Shape, TaskNetwork
-from tierrec_core.torching import reproducible, shuffled_batches
+from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
 TASKS = 2
 _EMBEDDING = 8

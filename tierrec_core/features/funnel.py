@@ -14,8 +14,8 @@ from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.strongest import strongest
-from tierrec_core.weighting import degrees, power, scaled
+from tierrec_core.linalg.sparse import strongest
+from tierrec_core.linalg.weighting import degrees, power, scaled
 
 TAKEN = "taken"
 _PRIOR = 5.0  # users of the whole log that each item's rate is drawn to

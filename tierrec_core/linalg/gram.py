@@ -16,7 +16,7 @@ from scipy import linalg, sparse
 from sklearn.utils.extmath import randomized_svd
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.products import factor_products, sparse_products
+from tierrec_core.linalg.candidate_scores import factor_products, sparse_products
 
 _POWER_ITERATIONS = 7
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tierrec_core.errors import SettingsError
+from tierrec_core.neural.tracking import Figures, told_to
 from tierrec_core.settings import Params, Tracking, Wandb
-from tierrec_core.tracking import Figures, told_to
 
 _UNTOLD = {
     "console": "off",

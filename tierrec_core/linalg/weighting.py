@@ -7,7 +7,7 @@ from scipy import sparse
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.products import met_sums
+from tierrec_core.linalg.candidate_scores import met_sums
 from tierrec_core.settings import Span
 
 Values = Annotated[

@@ -7,9 +7,9 @@ import numpy as np
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.pairs import user_features
+from tierrec_core.features.sequences import chosen
+from tierrec_core.features.user_item import user_features
 from tierrec_core.protocol import Training
-from tierrec_core.sequences import chosen
 
 _LEAST_STEP = 1e-6
 

@@ -1,6 +1,6 @@
 """How deep models are trained: one loop, one local seed, one thread; two fits on a CPU give equal bytes.
 
-The loop tells tierrec_core.tracking the figures of each epoch.
+The loop tells tierrec_core.neural.tracking the figures of each epoch.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tierrec_core.contracts import BoolArray, IntArray
-from tierrec_core.tracking import record
+from tierrec_core.neural.tracking import record
 
 Weights = dict[str, np.ndarray[Any, Any]]
 Batch = TypeVar("Batch")

@@ -8,7 +8,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.mixture import GaussianMixture
 
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.tiers.features import MONEY
+from tierrec_core.tiers.rfm import MONEY
 
 _NUM_CLUSTERS = 3
 _WARD_SAMPLE = 5000

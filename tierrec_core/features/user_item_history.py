@@ -12,9 +12,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.blend.met import MEASURES, NEVER, Past
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.features.interaction_stats import MEASURES, NEVER, Past
 
 WINDOWS = (14.0, 28.0, 91.0, 364.0)
 

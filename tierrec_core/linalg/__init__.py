@@ -1,0 +1,1 @@
+"""Top-k selection, sparse weighting and closed-form solvers."""
