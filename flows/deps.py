@@ -19,7 +19,7 @@ from monitoring.__main__ import STAGES as MONITORING_STAGES
 from services.__main__ import STAGES as SERVICE_STAGES
 from tierrec_core.__main__ import STAGES as CORE_STAGES
 from tierrec_core.errors import SettingsError, TierRecError
-from tierrec_core.registry import KINDS
+from tierrec_core.models.registry import KINDS
 from tierrec_core.storage import artifacts
 
 ROOMS = ("tierrec_core", "monitoring", "services", "flows")
@@ -55,7 +55,7 @@ def code_of(graph: grimp.ImportGraph, stage: str, command: str) -> list[str]:
         )
     modules = closure(graph, [entry, f"{match[1].split()[0]}.__main__"])
     kinds = {place.partition(":")[0] for place in KINDS.values()} & graph.modules
-    if "tierrec_core.registry" in modules:
+    if "tierrec_core.models.registry" in modules:
         modules |= closure(graph, kinds)
     files = {_path(graph, module) for module in modules}
     if stage == "train":

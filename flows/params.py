@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from tierrec_core import registry
 from tierrec_core.errors import SettingsError
+from tierrec_core.models import registry
 from tierrec_core.settings import Settings, parse, read_settings
 from tierrec_core.storage import artifacts
 

@@ -12,8 +12,8 @@ from flows.stack.address import api_url
 from flows.stages import Graph, Runner, stale
 from flows.summary import Leaderboard, PeakMemory, Summary
 from tierrec_core.errors import SettingsError
+from tierrec_core.models.registry import check_kinds
 from tierrec_core.paths import Layout
-from tierrec_core.registry import check_kinds
 from tierrec_core.settings import read_settings
 
 _QUIET = {

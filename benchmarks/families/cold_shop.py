@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import registry
 from tierrec_core.blend import Blend, retrieve
 from tierrec_core.blend.blend import Context, Examples
 from tierrec_core.bundle import Bundle, Known, Surface
@@ -18,6 +17,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.features.simulated_cold_users import Newcomers, known_only
 from tierrec_core.features.support_sets import newest_items
+from tierrec_core.models import registry
 from tierrec_core.paths import Layout
 from tierrec_core.policy import Policy
 from tierrec_core.protocol import Recommender, Training

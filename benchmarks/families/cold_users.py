@@ -8,7 +8,6 @@ import numpy as np
 
 from benchmarks.families import few_shot
 from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_visits, shown
-from tierrec_core import registry
 from tierrec_core.bundle import Bundle
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
@@ -16,6 +15,7 @@ from tierrec_core.evaluation.compare import interval, paired
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.features.support_sets import episodes, popularity
 from tierrec_core.linalg.top_k import top_k
+from tierrec_core.models import registry
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.models.set_encoder import SetEncoder
 from tierrec_core.protocol import Retriever, Training

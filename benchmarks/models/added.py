@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core import registry
 from tierrec_core.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.models import registry
 from tierrec_core.protocol import Retriever, Training
 
 

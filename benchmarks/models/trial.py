@@ -9,10 +9,10 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.models.task import Entry, Round
-from tierrec_core import registry
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import top_k
+from tierrec_core.models import registry
 from tierrec_core.protocol import Retriever, Training
 from tierrec_core.rank_catalogue import rank_catalogue
 

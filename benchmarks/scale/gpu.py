@@ -21,9 +21,9 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import registry
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.sources import synthetic
+from tierrec_core.models import registry
 from tierrec_core.neural.trainer import best_device
 from tierrec_core.protocol import Training
 from tierrec_core.settings import SyntheticSource, Tiers

@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.models.task import events_frame, training_of
 from benchmarks.models.trial import num_bytes
-from tierrec_core import registry
 from tierrec_core.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.models import registry
 from tierrec_core.protocol import Retriever, Training
 from tierrec_core.rank_catalogue import rank_catalogue
 

@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from flows.deps import ROOMS, code_of, rewrite
 from tests.project import ROOT
-from tierrec_core.registry import KINDS
+from tierrec_core.models.registry import KINDS
 
 GRAPH = grimp.build_graph(*ROOMS)
 

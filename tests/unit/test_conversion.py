@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tierrec_core.conversion import Uncertainty, probabilities, step_losses
+from tierrec_core.models.multitask.esmm import Uncertainty, probabilities, step_losses
 
 COMPOSITIONS = ["entire_space", "conditional", "independent"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tierrec_core.experts import Extraction, Shape, TaskNetwork, mix
+from tierrec_core.models.multitask.experts import Extraction, Shape, TaskNetwork, mix
 
 WIDTH, HIDDEN, TASKS = 5, 7, 2
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.repeat import Repeat
+from tierrec_core.models.tifu_knn import Repeat
 
 
 def frequency(history, half_life):

@@ -7,7 +7,7 @@ from scipy.optimize import approx_fprime
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.seed_mf import SeedMf, similarity
+from tierrec_core.models.symmetric_mf import SeedMf, similarity
 from tierrec_core.storage import artifacts
 
 CONFIG = SeedMf.Config(

@@ -9,9 +9,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from tierrec_core import registry
 from tierrec_core.errors import SettingsError
-from tierrec_core.models.seed_mf import SeedMf
+from tierrec_core.models import registry
+from tierrec_core.models.symmetric_mf import SeedMf
 from tierrec_core.neural.tracking import record
 from tierrec_core.neural.trainer import minimise, reproducible, shuffled_batches, tensor
 from tierrec_core.neural.training_curves import Run, recording

@@ -13,8 +13,8 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import features_of
 from tierrec_core.features.snapshots import Lessons
 from tierrec_core.models.two_tower import TwoTower
+from tierrec_core.models.two_tower.network import Batch, Described, Dropout, Network, Users, loss
 from tierrec_core.storage import artifacts
-from tierrec_core.towers import Batch, Described, Dropout, Network, Users, loss
 
 CONFIG = TwoTower.Config(
     embedding_size=8, epochs=20, patience=0, learning_rate=0.02, batch_size=32, negatives=32

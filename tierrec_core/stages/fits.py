@@ -1,7 +1,7 @@
 """Fitted models as of a snapshot: which fits there are, and which one a snapshot may use."""
 
-from tierrec_core import registry
 from tierrec_core.data.splits import SplitLog
+from tierrec_core.models import registry
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Recommender
 from tierrec_core.settings import Params, Settings

@@ -6,8 +6,8 @@ import time
 
 from threadpoolctl import threadpool_limits
 
-from tierrec_core import registry
 from tierrec_core.errors import SettingsError
+from tierrec_core.models import registry
 from tierrec_core.neural.training_curves import Run, recording
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings

@@ -25,6 +25,7 @@ from tierrec_core.features.sequences import ItemSampler, chosen, decay_weights, 
 from tierrec_core.features.snapshots import Lessons
 from tierrec_core.features.user_item import user_features
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.models.two_tower.network import Batch, Described, Dropout, Network, Users, loss
 from tierrec_core.neural.trainer import (
     Held,
     Weights,
@@ -40,7 +41,6 @@ from tierrec_core.neural.trainer import (
 from tierrec_core.protocol import Training
 from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import Tiering
-from tierrec_core.towers import Batch, Described, Dropout, Network, Users, loss
 
 _USERS_AT_ONCE = 512
 

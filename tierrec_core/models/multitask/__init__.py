@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn import functional
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.conversion import Composition, Uncertainty, Weighting, probabilities, step_losses
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.experts import Shape, Structure, TaskNetwork
 from tierrec_core.features.funnel_labels import COUPON, TARGET, check_steps, pairs_taking
 from tierrec_core.features.sequences import ItemSampler, decay_weights, ranges, windows
 from tierrec_core.features.user_item import item_features, pair_features, user_features
 from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.models.multitask.esmm import Composition, Uncertainty, Weighting, probabilities, step_losses
+from tierrec_core.models.multitask.experts import Shape, Structure, TaskNetwork
 from tierrec_core.neural.trainer import (
     Weights,
     best_device,
