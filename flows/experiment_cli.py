@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from services.experiments import Experiment, VariantResult
-    from tierrec_core.evaluation.compare import Interval
+    from tierrec_core.evaluation.bootstrap import Interval
 
 
 def experiments(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.evaluation.compare import Interval, interval, paired
+from tierrec_core.evaluation.bootstrap import Interval, interval, paired
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.tune import Subject, subject

@@ -22,7 +22,7 @@ from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.errors import DataError
 from tierrec_core.fold import Fold
 from tierrec_core.renewal import Override
-from tierrec_core.similar import SimilarItems
+from tierrec_core.search.similar_items import SimilarItems
 from tierrec_core.storage.artifacts import read_frame
 from tierrec_core.tiers import TIER_NAMES
 

@@ -5,12 +5,12 @@ import shutil
 from services import bentos, smoke
 from services.contents import Contents
 from tierrec_core import pack
-from tierrec_core.blend import Candidates
-from tierrec_core.campaigns import Campaigns
-from tierrec_core.churn import Churn
 from tierrec_core.contracts import EXPOSURES, ITEMS
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
+from tierrec_core.propensity.campaigns import Campaigns
+from tierrec_core.propensity.churn import Churn
+from tierrec_core.ranking import Candidates
 from tierrec_core.settings import Settings
 from tierrec_core.stages.assembly import assemble
 from tierrec_core.stages.inputs import read_split

@@ -13,8 +13,8 @@ from services.releases import Deployed, Pointer
 from services.store import Store
 from tierrec_core.contracts import BoolArray, IntArray
 from tierrec_core.errors import SettingsError
-from tierrec_core.evaluation.compare import Interval
-from tierrec_core.evaluation.sequential import Bounds, ConfidenceSequence, Moments, split_p_value
+from tierrec_core.evaluation.bootstrap import Interval
+from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, split_p_value
 from tierrec_core.settings import Rollout
 
 MISMATCH = 0.001  # a p-value below it: users did not come in the planned shares, so something is broken

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tierrec_core.blend import Blend, retrieve
-from tierrec_core.blend.blend import Context, Examples
 from tierrec_core.bundle import Bundle, Known, Surface
 from tierrec_core.models import registry
-from tierrec_core.policy import Policy
 from tierrec_core.protocol import Training
+from tierrec_core.ranking import Blend, retrieve
+from tierrec_core.ranking.policy import Policy
+from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import Retrieve

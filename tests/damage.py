@@ -9,10 +9,10 @@ import numpy as np
 
 from tests.shops import Caller, Opener
 from tierrec_core import pack
-from tierrec_core.campaigns import Campaigns
 from tierrec_core.fold import Fold
 from tierrec_core.packed import Shelf
-from tierrec_core.search import SearchIndex
+from tierrec_core.propensity.campaigns import Campaigns
+from tierrec_core.search.index import SearchIndex
 from tierrec_core.storage import artifacts, memmap
 
 Damage = Callable[[Path], None]

@@ -11,8 +11,8 @@ from tierrec_core.bundle import Bundle
 from tierrec_core.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.errors import EmptyDataError, GateError
-from tierrec_core.evaluation.gate import GateReport, Scores, Side, judge
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
+from tierrec_core.evaluation.promotion_gate import GateReport, Scores, Side, judge
 from tierrec_core.settings import Gate
 from tierrec_core.tiers import TIER_NAMES
 

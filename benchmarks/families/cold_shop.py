@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.blend import Blend, retrieve
-from tierrec_core.blend.blend import Context, Examples
 from tierrec_core.bundle import Bundle, Known, Surface
 from tierrec_core.contracts import ITEMS, IntArray
 from tierrec_core.data.interactions import Interactions
@@ -19,8 +17,10 @@ from tierrec_core.features.simulated_cold_users import Newcomers, known_only
 from tierrec_core.features.support_sets import newest_items
 from tierrec_core.models import registry
 from tierrec_core.paths import Layout
-from tierrec_core.policy import Policy
 from tierrec_core.protocol import Recommender, Training
+from tierrec_core.ranking import Blend, retrieve
+from tierrec_core.ranking.policy import Policy
+from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import Lesson
 from tierrec_core.stages.inputs import read_split

@@ -12,7 +12,7 @@ from benchmarks.models.record import DRAWS, described, figures, read
 from benchmarks.models.task import Entry, Round
 from benchmarks.models.trial import fitted, judged, lists
 from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.evaluation.compare import by_group, interval
+from tierrec_core.evaluation.bootstrap import by_group, interval
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering

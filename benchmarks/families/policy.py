@@ -11,7 +11,7 @@ from benchmarks.families.policy_stand import DRAWS, LENGTH, Stand
 from tierrec_core.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.compare import by_group
+from tierrec_core.evaluation.bootstrap import by_group
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.paths import Layout

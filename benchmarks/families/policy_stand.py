@@ -8,18 +8,18 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.blend import Blend, Candidates
-from tierrec_core.blend.blend import Context
 from tierrec_core.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.evaluation import audit
-from tierrec_core.evaluation.compare import Interval, paired
+from tierrec_core.evaluation import beyond_accuracy
+from tierrec_core.evaluation.bootstrap import Interval, paired
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.paths import Layout
-from tierrec_core.policy import Audience, Policy
-from tierrec_core.policy.rerank import divergence
+from tierrec_core.ranking import Blend, Candidates
+from tierrec_core.ranking.policy import Audience, Policy
+from tierrec_core.ranking.policy.diversity import divergence
+from tierrec_core.ranking.ranker import Context
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.blend import Lesson
@@ -104,11 +104,11 @@ class Stand:
         return {
             "ndcg": float(ndcg.mean()),
             "cost": vars(Interval(gap.value / usual, gap.low / usual, gap.high / usual)),
-            "diversity": audit.diversity(lists, category),
+            "diversity": beyond_accuracy.diversity(lists, category),
             "coverage": coverage(lists, num_items, LENGTH),
-            "gini": audit.exposure_gini(lists, num_items),
+            "gini": beyond_accuracy.exposure_gini(lists, num_items),
             "divergence": self._divergence(lists),
-            "bias": audit.popularity_bias(lists, self.history)["bias"],
+            "bias": beyond_accuracy.popularity_bias(lists, self.history)["bias"],
         }
 
     def _divergence(self, lists: IntArray) -> float:

@@ -12,7 +12,7 @@ from benchmarks.families.tier_rules import Rule, rules
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.compare import by_group
+from tierrec_core.evaluation.bootstrap import by_group
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs import read_split

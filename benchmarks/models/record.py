@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.models.trial import Outcome
 from tierrec_core.contracts import FloatArray
-from tierrec_core.evaluation.compare import Interval, intervals
+from tierrec_core.evaluation.bootstrap import Interval, intervals
 from tierrec_core.storage import artifacts
 
 DRAWS = 2000

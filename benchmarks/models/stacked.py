@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.blend import Blend, retrieve
-from tierrec_core.blend.blend import Context, Examples
 from tierrec_core.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocol import Recommender, Retriever, Training
+from tierrec_core.ranking import Blend, retrieve
+from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Retrieve
 

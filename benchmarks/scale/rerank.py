@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.blend import Candidates, score_given
 from tierrec_core.bundle import Bundle
+from tierrec_core.ranking import Candidates, score_given
 from tierrec_core.states import States
 
 _BUNDLE = Path("data/package/bundle")

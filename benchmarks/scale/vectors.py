@@ -14,12 +14,12 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from benchmarks.scale.vector_search import Vectors
 from tierrec_core.bundle import Known
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.models.als import Als
 from tierrec_core.storage import artifacts
-from tierrec_core.vector_search import Vectors
 
 _DATA = Path("data")
 _USERS, _ITEMS, _FACTORS, _MET = 50_000, 20_000, 64, 30

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.shop_data import ShopData
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.text import texts, words
-from tierrec_core.search import SearchIndex
+from tierrec_core.search.index import SearchIndex
 
 _TYPES, _FEWEST, _FIRST, _DEEP = 300, 5, 20, 5_000
 _LARGE, _NEW_WORDS = 100_000, 20_000

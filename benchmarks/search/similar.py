@@ -23,7 +23,7 @@ from tierrec_core.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.linalg.cosine import nearest
-from tierrec_core.similar import SimilarItems
+from tierrec_core.search.similar_items import SimilarItems
 
 _FIRST, _HELD = 10, 0.1
 

@@ -10,7 +10,7 @@ from tierrec_core.bundle import Bundle
 from tierrec_core.contest import contest
 from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
-from tierrec_core.evaluation.gate import GateReport
+from tierrec_core.evaluation.promotion_gate import GateReport
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.assembly import assemble

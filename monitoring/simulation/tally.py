@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 
 from monitoring.simulation.replay import Course, lost
 from monitoring.simulation.trials import KINDS, Trial
-from tierrec_core.evaluation.compare import Interval
+from tierrec_core.evaluation.bootstrap import Interval
 
 PLACEBO, STATIONARY = "placebo", "stationary"
 SHARES = (10, 20, 40)

@@ -11,8 +11,14 @@ from services.experiments.assignment import Experiments, variant_of
 from services.experiments.settings import Experiment
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.errors import MissingColumnError
-from tierrec_core.evaluation.compare import Interval
-from tierrec_core.evaluation.sequential import Bounds, ConfidenceSequence, Moments, proportion, split_p_value
+from tierrec_core.evaluation.bootstrap import Interval
+from tierrec_core.evaluation.confidence_sequences import (
+    Bounds,
+    ConfidenceSequence,
+    Moments,
+    proportion,
+    split_p_value,
+)
 
 ALPHA = 0.05
 MISMATCH = 0.01  # a p-value below it: users did not come in the planned shares, so nothing can be concluded

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.evaluation.audit import (
+from tierrec_core.evaluation.beyond_accuracy import (
     beside_tier,
     demographic_groups,
     diversity,

@@ -8,17 +8,17 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import make_events
-from tierrec_core.campaigns import COLUMNS, Campaigns, answers, redeemed
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.errors import DataError
 from tierrec_core.paths import Layout
+from tierrec_core.propensity.campaign_report import Window
+from tierrec_core.propensity.campaigns import COLUMNS, Campaigns, answers, redeemed
 from tierrec_core.settings import Campaigns as CampaignSettings
 from tierrec_core.settings import Settings, Split, Task, Tiers, TimeSplit
 from tierrec_core.stages import campaigns as stage
 from tierrec_core.stages import split
-from tierrec_core.stages.campaign_report import Window
 from tierrec_core.storage import artifacts
 
 SMALL = CampaignSettings(horizon_days=14, step_days=7, bootstraps=100)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tierrec_core.classifiers import Classifier, log_odds
+from tierrec_core.propensity.classifier import Classifier, log_odds
 from tierrec_core.settings import Boosting
 from tierrec_core.storage import artifacts
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tierrec_core.errors import EmptyDataError
-from tierrec_core.evaluation.compare import by_group, interval, intervals, paired
+from tierrec_core.evaluation.bootstrap import by_group, interval, intervals, paired
 
 
 def rng(seed=0):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import Ranked, rank_candidates
-from tierrec_core.policy import Audience, Policy
 from tierrec_core.protocol import Training
+from tierrec_core.ranking.policy import Audience, Policy
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import TierPolicy
 from tierrec_core.storage import artifacts

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.policy.places import Pool, Quotas, fill
+from tierrec_core.ranking.policy.quotas import Pool, Quotas, fill
 
 seeds = st.integers(0, 2**32 - 1)
 WIDTH, USERS, CATALOGUE = 24, 6, 30

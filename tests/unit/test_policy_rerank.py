@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.policy.rerank import calibrated, divergence, mmr, relevance
+from tierrec_core.ranking.policy.diversity import calibrated, divergence, mmr, relevance
 
 ITEMS, LABELS = 7, 3
 seeds = st.integers(0, 2**32 - 1)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from tierrec_core.evaluation.compare import interval
-from tierrec_core.evaluation.probabilities import area, judge, reliability, resamples
+from tierrec_core.evaluation.bootstrap import interval
+from tierrec_core.evaluation.calibration import area, judge, reliability, resamples
 
 
 def made(seed=0, num=300):

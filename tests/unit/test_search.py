@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tierrec_core.contracts import ITEMS
 from tierrec_core.data.text import texts, words
-from tierrec_core.search import SearchIndex
+from tierrec_core.search.index import SearchIndex
 from tierrec_core.storage import artifacts
 
 SHOP = [

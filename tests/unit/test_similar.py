@@ -13,7 +13,7 @@ from tierrec_core.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
 from tierrec_core.linalg.cosine import nearest
-from tierrec_core.similar import SimilarItems
+from tierrec_core.search.similar_items import SimilarItems
 
 BLANK = np.zeros((40, 1))
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tierrec_core.blend import score_given
 from tierrec_core.errors import ArtifactError
 from tierrec_core.models import registry
+from tierrec_core.ranking import score_given
 from tierrec_core.settings import Params
 from tierrec_core.states import Dense, Sparse, States
 

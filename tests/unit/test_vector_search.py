@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from benchmarks.scale.vector_search import Vectors
 from tierrec_core.errors import ArtifactError
 from tierrec_core.linalg.top_k import top_k
-from tierrec_core.vector_search import Vectors
 
 
 def make(num_users, num_items, size=8, seed=0):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.errors import SettingsError
-from tierrec_core.evaluation.compare import Interval, intervals
+from tierrec_core.evaluation.bootstrap import Interval, intervals
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
 from tierrec_core.settings import Evaluate
 

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core.campaigns import Campaigns, redeemed
 from tierrec_core.contracts import EVENTS, ITEMS, Event
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.evaluation.probabilities import reliability
+from tierrec_core.evaluation.calibration import reliability
 from tierrec_core.paths import Layout
+from tierrec_core.propensity.campaign_report import LISTS, MODEL, Window, judge_lists, judge_targeting
+from tierrec_core.propensity.campaigns import Campaigns, redeemed
 from tierrec_core.settings import Campaigns as CampaignSettings
 from tierrec_core.settings import Settings
-from tierrec_core.stages.campaign_report import LISTS, MODEL, Window, judge_lists, judge_targeting
 from tierrec_core.stages.inputs import read_frame, read_split
 from tierrec_core.stages.moments import judged_from
 from tierrec_core.storage import artifacts

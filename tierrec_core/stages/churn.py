@@ -7,13 +7,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.churn import RECENCY, Churn, Examples, Habits, trial
-from tierrec_core.classifiers import Classifier
 from tierrec_core.contracts import ITEMS
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.probabilities import judge, reliability
+from tierrec_core.evaluation.calibration import judge, reliability
 from tierrec_core.paths import Layout
+from tierrec_core.propensity.churn import RECENCY, Churn, Examples, Habits, trial
+from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs import read_frame, read_split
 from tierrec_core.stages.moments import judged_from, moments

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core.blend.candidates import Candidates
 from tierrec_core.bundle import Bundle
 from tierrec_core.contracts import ITEMS, USERS, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.errors import ArtifactError
-from tierrec_core.evaluation import audit
-from tierrec_core.evaluation.compare import Interval
+from tierrec_core.evaluation import beyond_accuracy
+from tierrec_core.evaluation.bootstrap import Interval
 from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Retriever
-from tierrec_core.rank_catalogue import rank_views
+from tierrec_core.ranking.candidates import Candidates
+from tierrec_core.ranking.catalogue import rank_views
 from tierrec_core.settings import Settings
 from tierrec_core.stages.assembly import assemble
 from tierrec_core.stages.inputs import read_frame, read_split
@@ -91,9 +91,11 @@ def _audit(
     category = pd.factorize(read_frame(layout.items, ITEMS)["category"], use_na_sentinel=False)[0]
     ndcg = per_user(items, truth, cutoff)["ndcg"]
     return {
-        "exposure_gini": round(audit.exposure_gini(shown, history.num_items), 6),
-        "popularity": {name: round(one, 6) for name, one in audit.popularity_bias(shown, history).items()},
-        "diversity": round(audit.diversity(shown, category), 6),
+        "exposure_gini": round(beyond_accuracy.exposure_gini(shown, history.num_items), 6),
+        "popularity": {
+            name: round(one, 6) for name, one in beyond_accuracy.popularity_bias(shown, history).items()
+        },
+        "diversity": round(beyond_accuracy.diversity(shown, category), 6),
         "by_tier": _audit_tiers(settings, history, shown, category, tier),
         "by_demographic": _audit_groups(
             layout, settings, history.users[truth.users], ndcg, tier[truth.users]
@@ -106,14 +108,16 @@ def _audit_tiers(
 ) -> dict[str, Any]:
     """What each tier is shown, as `figure` and `figure_ci`."""
     draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
-    recommended, own = audit.popularity_of_users(shown, history)
+    recommended, own = beyond_accuracy.popularity_of_users(shown, history)
     values = {
         "popularity_bias": recommended - own,
-        "diversity": audit.diversity_of_lists(shown, category),
+        "diversity": beyond_accuracy.diversity_of_lists(shown, category),
     }
     tiers = tier, TIER_NAMES
-    found = {name: audit.known_by_group(one, tiers, draws, rng) for name, one in values.items()}
-    exposure = audit.exposure_by_group(shown, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)
+    found = {name: beyond_accuracy.known_by_group(one, tiers, draws, rng) for name, one in values.items()}
+    exposure = beyond_accuracy.exposure_by_group(
+        shown, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng
+    )
     size = np.bincount(tier, minlength=len(TIER_NAMES))
     return {
         name: {"users": int(size[TIER_NAMES.index(name)])}
@@ -127,9 +131,9 @@ def _audit_groups(
 ) -> dict[str, Any]:
     """The main metric of each demographic group, and how far it lies from what its users' tiers have."""
     main, users = main_metric(settings.evaluate), read_frame(layout.raw_users, USERS)
-    values = {main: ndcg, f"{main}_beside_tier": audit.beside_tier(ndcg, tier)}
+    values = {main: ndcg, f"{main}_beside_tier": beyond_accuracy.beside_tier(ndcg, tier)}
     groups = {
-        name: audit.demographic_groups(
+        name: beyond_accuracy.demographic_groups(
             one, user_ids, users, settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
         )
         for name, one in values.items()

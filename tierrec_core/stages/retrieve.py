@@ -5,10 +5,10 @@ import os
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-from tierrec_core.blend import retrieve
 from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.features.simulated_cold_users import Newcomers
 from tierrec_core.paths import Layout
+from tierrec_core.ranking import retrieve
 from tierrec_core.settings import Settings
 from tierrec_core.stages.fits import read_models
 from tierrec_core.stages.inputs import read_split

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.blend import Blend, Candidates
 from tierrec_core.contracts import FloatArray
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.errors import SettingsError
@@ -16,7 +15,8 @@ from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.models import registry
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
-from tierrec_core.rank_catalogue import rank_catalogue
+from tierrec_core.ranking import Blend, Candidates
+from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Params, Settings, Span, parse, space_of
 from tierrec_core.stages.blend import read_lessons

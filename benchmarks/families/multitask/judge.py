@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.evaluation.compare import Interval
-from tierrec_core.evaluation.probabilities import area, interval_of
+from tierrec_core.evaluation.bootstrap import Interval
+from tierrec_core.evaluation.calibration import area, interval_of
 
 _RANKS = 1000
 _TENTHS = 10

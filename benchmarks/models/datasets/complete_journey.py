@@ -14,8 +14,6 @@ import numpy as np
 
 from benchmarks.models.peers.complete_journey import counted_bm25, implicit_als, tifu_knn
 from benchmarks.models.task import Entry, Round, Target
-from tierrec_core.blend import Blend, Candidates, retrieve
-from tierrec_core.blend.blend import Context
 from tierrec_core.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
@@ -23,6 +21,8 @@ from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.models import registry
 from tierrec_core.paths import Layout
 from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
+from tierrec_core.ranking import Blend, Candidates, retrieve
+from tierrec_core.ranking.ranker import Context
 from tierrec_core.settings import Retrieve, Settings, Span, read_settings
 from tierrec_core.stages.blend import Lesson
 from tierrec_core.stages.fits import read_models

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.evaluation.compare import Interval
+from tierrec_core.evaluation.bootstrap import Interval
 
 MEASURES = ("auc", "brier", "ece")
 

@@ -9,9 +9,9 @@ import pandas as pd
 from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import Ranked
-from tierrec_core.policy.audience import Audience
-from tierrec_core.policy.places import Pool, Quotas, fill
-from tierrec_core.policy.rerank import calibrated, mmr, relevance
+from tierrec_core.ranking.policy.audience import Audience
+from tierrec_core.ranking.policy.diversity import calibrated, mmr, relevance
+from tierrec_core.ranking.policy.quotas import Pool, Quotas, fill
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import TierPolicy
 from tierrec_core.settings.learning import Rerank

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.campaigns import Campaigns, answers
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.evaluation.compare import interval, paired
+from tierrec_core.evaluation.bootstrap import interval, paired
+from tierrec_core.evaluation.calibration import area, difference, figure, interval_of, resamples
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.evaluation.probabilities import area, difference, figure, interval_of, resamples
+from tierrec_core.propensity.campaigns import Campaigns, answers
 
 Report = dict[str, Any]
 

@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.errors import GateError
-from tierrec_core.evaluation.compare import Interval, interval
+from tierrec_core.evaluation.bootstrap import Interval, interval
 from tierrec_core.settings import Gate
 
 Verdict = Literal["better", "no change", "worse", "undecided"]

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.evaluation.compare import Interval, by_group
+from tierrec_core.evaluation.bootstrap import Interval, by_group
 from tierrec_core.evaluation.metrics import coverage
 
 _MOST_GROUPS = 12

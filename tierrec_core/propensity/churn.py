@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from tierrec_core.classifiers import Classifier, log_odds
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.propensity.classifier import Classifier, log_odds
 from tierrec_core.settings import Churn as ChurnSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tierrec_core.classifiers import Classifier
 from tierrec_core.contracts import EVENT_CODES, BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.errors import DataError
+from tierrec_core.propensity.campaign_stats import Standing
+from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Campaigns as CampaignSettings
-from tierrec_core.standing import Standing
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 COLUMNS = (

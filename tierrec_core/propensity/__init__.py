@@ -1,0 +1,1 @@
+"""Probabilities of churn and of redeeming a coupon campaign."""
