@@ -184,8 +184,8 @@ def batch(
     Example: tierrec batch lists --task discovery -k 20
     """
     from services.release import fingerprint
-    from tierrec_core.batch import write_lists
-    from tierrec_core.bundle import Bundle
+    from tierrec_core.bundle.batch import write_lists
+    from tierrec_core.bundle.bundle import Bundle
 
     bundle = _layout().bundle
     write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, tell=print)
@@ -258,9 +258,9 @@ def _answer(
     user: str | None, items: str | None, k: int, task: str, explain: bool
 ) -> list[tuple[str, str, list[tuple[str, float]]]]:
     """Item id, title and the heaviest reasons of each recommendation; the one place that asks the bundle."""
-    from tierrec_core.bundle import Bundle
+    from tierrec_core.bundle.bundle import Bundle
+    from tierrec_core.bundle.explain import reasons
     from tierrec_core.errors import DataError
-    from tierrec_core.explain import reasons
 
     if (user is None) == (items is None):
         raise DataError("recommend: wanted either USER or --history a,b,c")

@@ -50,7 +50,7 @@ def tune(
 
 
 def _told(found: "Tuned") -> str:
-    from tierrec_core.tuning import brief
+    from tierrec_core.tuning.study import brief
 
     gain = found.gain
     difference = f"{gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]"

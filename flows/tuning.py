@@ -11,9 +11,9 @@ import numpy as np
 from tierrec_core.evaluation.bootstrap import Interval, interval, paired
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
-from tierrec_core.stages.tune import Subject, subject
 from tierrec_core.storage import artifacts
-from tierrec_core.tuning import brief, search
+from tierrec_core.tuning.objectives import Subject, subject
+from tierrec_core.tuning.study import brief, search
 
 _DRAWS = 1000
 Tell = Callable[[str], None]

@@ -4,7 +4,7 @@ import shutil
 
 from services import bentos, smoke
 from services.contents import Contents
-from tierrec_core import pack
+from tierrec_core.bundle import precomputed
 from tierrec_core.contracts import EXPOSURES, ITEMS
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
@@ -12,8 +12,8 @@ from tierrec_core.propensity.campaigns import Campaigns
 from tierrec_core.propensity.churn import Churn
 from tierrec_core.ranking import Candidates
 from tierrec_core.settings import Settings
-from tierrec_core.stages.assembly import assemble
-from tierrec_core.stages.inputs import read_split
+from tierrec_core.stages.inputs.bundle_assembly import assemble
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.storage import artifacts
 
 
@@ -42,15 +42,15 @@ def write_bundle(layout: Layout, settings: Settings) -> None:
     """All models, and beside them what is precomputed of every known user."""
     bundle = assemble(layout, settings)
     bundle.save(layout.bundle)
-    pack.write(bundle, _beside(layout), settings.serving, layout.bundle / pack.FOLDER)
+    precomputed.write(bundle, _beside(layout), settings.serving, layout.bundle / precomputed.FOLDER)
     if layout.reference.exists():  # what the monitor holds newer windows against travels with the model
         shutil.copytree(layout.reference, layout.bundle / layout.reference.name)
 
 
-def _beside(layout: Layout) -> pack.Beside:
+def _beside(layout: Layout) -> precomputed.Beside:
     """What the stages churn and campaigns made, and the frames that describe items and promotions."""
     judged, log = artifacts.read_json(layout.churn_report), read_split(layout)
-    return pack.Beside(
+    return precomputed.Beside(
         churn=artifacts.load(Churn, layout.churn),
         calibration_error=judged.get("test", {}).get("all", {}).get("model", {}).get("ece"),
         campaigns=artifacts.load(Campaigns, layout.campaigns),

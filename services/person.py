@@ -9,7 +9,7 @@ import numpy as np
 
 from services.live import Fresh, Live
 from services.model import Model
-from tierrec_core.fold import FreshEvents
+from tierrec_core.bundle.session_boost import FreshEvents
 from tierrec_core.tiers import TIER_NAMES
 
 NOTHING = FreshEvents(np.zeros(0, np.int64), np.zeros(0))

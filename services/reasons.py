@@ -4,8 +4,8 @@ import numpy as np
 
 from services.answering import Page, Scene
 from services.person import split
+from tierrec_core.bundle.explain import PEERS, TREND, reasons
 from tierrec_core.contracts import IntArray
-from tierrec_core.explain import PEERS, TREND, reasons
 
 JUST_NOW = "it fits what you did just now"
 FITS_WORDS = "it fits what you typed"

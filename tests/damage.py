@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.shops import Caller, Opener
-from tierrec_core import pack
-from tierrec_core.fold import Fold
-from tierrec_core.packed import Shelf
+from tierrec_core.bundle import precomputed
+from tierrec_core.bundle.session_boost import Fold
+from tierrec_core.bundle.user_tables import Shelf
 from tierrec_core.propensity.campaigns import Campaigns
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.storage import artifacts, memmap
@@ -20,47 +20,47 @@ Damage = Callable[[Path], None]
 
 def shelf_outside(bundle: Path) -> None:
     """Every known user's list names columns that no catalogue has."""
-    for folder in (bundle / pack.FOLDER / "shelves").iterdir():
+    for folder in (bundle / precomputed.FOLDER / "shelves").iterdir():
         shelf = Shelf.load(folder)
         blocks = [(np.array(shelf.items) + 1000, np.array(shelf.scores))]
         Shelf.write(folder, blocks)
 
 
 def shelf_nan(bundle: Path) -> None:
-    for folder in (bundle / pack.FOLDER / "shelves").iterdir():
+    for folder in (bundle / precomputed.FOLDER / "shelves").iterdir():
         shelf = Shelf.load(folder)
         Shelf.write(folder, [(np.array(shelf.items), np.full_like(shelf.scores, np.nan))])
 
 
 def facts_nan(field: str) -> Damage:
     def damage(bundle: Path) -> None:
-        folder = bundle / pack.FOLDER / "facts"
-        facts = artifacts.load(pack.Facts, folder)
+        folder = bundle / precomputed.FOLDER / "facts"
+        facts = artifacts.load(precomputed.Facts, folder)
         artifacts.save(replace(facts, **{field: np.full_like(getattr(facts, field), np.nan)}), folder)
 
     return damage
 
 
 def people_nan(bundle: Path) -> None:
-    folder = bundle / pack.FOLDER / "people"
-    people = memmap.load(pack.People, folder)
+    folder = bundle / precomputed.FOLDER / "people"
+    people = memmap.load(precomputed.People, folder)
     arrays = {"tier": np.array(people.tier), "interests": np.array(people.interests)}
-    memmap.save(pack.People(factors=np.full_like(people.factors, np.nan), **arrays), folder)
+    memmap.save(precomputed.People(factors=np.full_like(people.factors, np.nan), **arrays), folder)
 
 
 def fold_outside(bundle: Path) -> None:
-    folder = bundle / pack.FOLDER / "fold"
+    folder = bundle / precomputed.FOLDER / "fold"
     fold = artifacts.load(Fold, folder)
     artifacts.save(replace(fold, neighbours=fold.neighbours + 1000), folder)
 
 
 def search_without_vectors(bundle: Path) -> None:
-    folder = bundle / pack.FOLDER / "search"
+    folder = bundle / precomputed.FOLDER / "search"
     artifacts.save(replace(artifacts.load(SearchIndex, folder), tastes=np.zeros((1, 1), np.float32)), folder)
 
 
 def campaigns_nan(bundle: Path) -> None:
-    folder = bundle / pack.FOLDER / "campaigns"
+    folder = bundle / precomputed.FOLDER / "campaigns"
     campaigns = artifacts.load(Campaigns, folder)
     weights = np.full_like(campaigns.classifier.weights, np.nan)
     artifacts.save(replace(campaigns, classifier=replace(campaigns.classifier, weights=weights)), folder)

@@ -17,7 +17,7 @@ from tierrec_core.ranking import Blend, Candidates
 from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import Lesson
-from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.bundle import Bundle, Known, Surface
+from tierrec_core.bundle.bundle import Bundle, Known, Surface
 from tierrec_core.contracts import ITEMS, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
@@ -23,7 +23,7 @@ from tierrec_core.ranking.policy import Policy
 from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import Lesson
-from tierrec_core.stages.inputs import read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 

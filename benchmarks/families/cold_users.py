@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.families import few_shot
 from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_visits, shown
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.bootstrap import interval, paired

@@ -16,7 +16,7 @@ from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
-from tierrec_core.stages.inputs import read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

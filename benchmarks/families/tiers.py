@@ -15,7 +15,7 @@ from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.bootstrap import by_group
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
-from tierrec_core.stages.inputs import read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES
 from tierrec_core.tiers.rfm import MONEY
 from tierrec_core.tiers.stability import (

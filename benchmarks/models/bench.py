@@ -18,7 +18,7 @@ from benchmarks.models.task import Dataset, Entry
 from benchmarks.models.trial import Outcome, measured, tried
 from tierrec_core.contracts import FloatArray
 from tierrec_core.storage import artifacts
-from tierrec_core.tuning import Found, brief, search
+from tierrec_core.tuning.study import Found, brief, search
 
 P, R = ParamSpec("P"), TypeVar("R")
 

@@ -8,7 +8,7 @@ from benchmarks.families.family import sections
 from benchmarks.models.datasets.public import DATASETS
 from benchmarks.models.task import Dataset
 from tierrec_core.storage import artifacts
-from tierrec_core.tuning import brief
+from tierrec_core.tuning.study import brief
 
 _ATTEMPTS = Path(__file__).parent / "attempts"
 _HEAD = """# Models on public data sets

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from benchmarks.scale.vector_search import Vectors
-from tierrec_core.packed import PackedHistory, Shelf, UserIndex
+from tierrec_core.bundle.user_tables import PackedHistory, Shelf, UserIndex
 
 _USERS, _ITEMS, _FACTORS, _MET, _LISTED = 1_000_000, 100_000, 64, 50, 50
 _BLOCK = 50_000

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.user_states import States
 from tierrec_core.ranking import Candidates, score_given
-from tierrec_core.states import States
 
 _BUNDLE = Path("data/package/bundle")
 _USERS, _WARM, _CANDIDATES = 200, 20, 100

@@ -15,7 +15,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.scale.vector_search import Vectors
-from tierrec_core.bundle import Known
+from tierrec_core.bundle.bundle import Known
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.models.als import Als

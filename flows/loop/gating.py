@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.loop.champion import Champion
-from tierrec_core import pack
-from tierrec_core.bundle import Bundle
-from tierrec_core.contest import contest
+from tierrec_core.bundle import precomputed
+from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.model_comparison import contest
 from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.promotion_gate import GateReport
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.stages.assembly import assemble
+from tierrec_core.stages.inputs.bundle_assembly import assemble
 from tierrec_core.storage import artifacts
 
 
@@ -62,7 +62,9 @@ def gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> Ju
 
 
 def _champions_error(champion: Champion) -> float | None:
-    return artifacts.load(pack.Facts, champion.bundle / pack.FOLDER / "facts").churn_calibration_error
+    return artifacts.load(
+        precomputed.Facts, champion.bundle / precomputed.FOLDER / "facts"
+    ).churn_calibration_error
 
 
 def _challengers_error(layout: Layout) -> float | None:

@@ -6,7 +6,7 @@ from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_frame, read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 

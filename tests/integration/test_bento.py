@@ -25,7 +25,7 @@ from services.package import ensure
 from services.server import is_free, serving
 from tests.project import ENV
 from tests.served import add_code, judged_project
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.errors import ArtifactError, StageError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, read_settings

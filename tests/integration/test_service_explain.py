@@ -7,7 +7,7 @@ import pytest
 from services.reasons import ALIKE, COUPONS, FITS_WORDS, JUST_NOW
 from tests.damage import FACTORS, broken, campaigns_nan, shelf_outside
 from tests.shops import Caller, Opener, event, ids
-from tierrec_core.explain import PEERS, START, TREND
+from tierrec_core.bundle.explain import PEERS, START, TREND
 
 pytest_plugins = ["tests.shops"]
 

@@ -20,7 +20,7 @@ from tierrec_core.settings import Boosting, LeaveLastOut, Settings, Split, Task,
 from tierrec_core.settings import Churn as ChurnSettings
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
-from tierrec_core.stages.moments import moments
+from tierrec_core.stages.inputs.label_windows import moments
 from tierrec_core.storage import artifacts
 
 SMALL = ChurnSettings(trees=Boosting(num_trees=40, min_data_in_leaf=20), bootstraps=50)

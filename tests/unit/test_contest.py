@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from tests.bundles import make_bundle
-from tierrec_core.bundle import Bundle
-from tierrec_core.contest import contest, frozen_lists
+from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.model_comparison import contest, frozen_lists
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.errors import EmptyDataError, GateError
 from tierrec_core.protocol import Training

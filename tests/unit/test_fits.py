@@ -11,7 +11,7 @@ from tierrec_core.models.popularity import Popularity
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Params, Settings, Split, Task, TimeSplit
 from tierrec_core.stages import train
-from tierrec_core.stages.fits import fitted_snapshots, read_model
+from tierrec_core.stages.inputs.fitted_models import fitted_snapshots, read_model
 
 
 class Slow(Params):

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.bundle.cf_fallback import factors_of
+from tierrec_core.bundle.precomputed import _promoted
+from tierrec_core.bundle.user_tables import Bought
 from tierrec_core.contracts import EXPOSURES
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.factors import factors_of
 from tierrec_core.models.als import Als
 from tierrec_core.models.popularity import Popularity
-from tierrec_core.pack import _promoted
-from tierrec_core.packed import Bought
 from tierrec_core.protocol import Training
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.protocol import Training
 from tierrec_core.ranking.policy import Policy
 from tierrec_core.settings import Policy as PolicySettings

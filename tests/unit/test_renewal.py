@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.rules import Repeat
+from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed
 from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.renewal import RenewalPolicy, suppressed
 from tierrec_core.storage import artifacts
 
 CATEGORY = {"milk": "dairy", "yoghurt": "dairy", "fridge": "kitchen", "oven": "kitchen", "odd": None}

@@ -13,9 +13,10 @@ from tierrec_core.errors import SettingsError
 from tierrec_core.models import registry
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Blend, Settings, Span, Split, Task, TimeSplit, space_of
-from tierrec_core.stages import retrieve, train, tune
+from tierrec_core.stages import retrieve, train
 from tierrec_core.stages.blend import read_lessons
-from tierrec_core.tuning import search
+from tierrec_core.tuning import objectives
+from tierrec_core.tuning.study import search
 
 SETTINGS = Settings(
     split=Split(by=TimeSplit(cut=0.8), min_users_per_item=2),
@@ -79,14 +80,14 @@ def test_a_trial_is_judged_on_the_validation_window(layout: Layout, log: SplitLo
     met = [set(row.nonzero()[0]) if task == "discovery" else set() for row in counts]
     wanted = {one: set(item[user == one]) for one in np.unique(user)}
     expected = [ndcg_by_hand(scores[one], met[one], taken) for one, taken in wanted.items()]
-    found = tune.subject(layout, SETTINGS, "ease", task).judge({"l2": 40.0, "values": "log_count"})
+    found = objectives.subject(layout, SETTINGS, "ease", task).judge({"l2": 40.0, "values": "log_count"})
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
     layout: Layout, log: SplitLog
 ) -> None:
-    what = tune.subject(layout, SETTINGS, "blend", "next")
+    what = objectives.subject(layout, SETTINGS, "blend", "next")
     lessons, strangers = read_lessons(layout, SETTINGS, log, "next")
     assert not strangers
     examples = [
@@ -94,7 +95,7 @@ def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
         for place, one in enumerate(lessons)
     ]
     options = SETTINGS.blend["next"].model_copy(update={"num_trees": 5})
-    blend = tune.Blend.fit(lessons[-1].context, examples[:-1], options, SETTINGS.seed)
+    blend = objectives.Blend.fit(lessons[-1].context, examples[:-1], options, SETTINGS.seed)
     expected = lessons[-1].judge(blend)["blend"]
     assert what.judge({"num_trees": 5}).mean() == pytest.approx(expected, abs=1e-6)
     assert what.window.role == "valid"
@@ -110,7 +111,7 @@ def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
 )
 def test_what_cannot_be_tuned_is_said(layout: Layout, name: str, task: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        tune.subject(layout, SETTINGS, name, task)
+        objectives.subject(layout, SETTINGS, name, task)
 
 
 def test_search_nears_the_top_of_a_hill_and_repeats_itself():

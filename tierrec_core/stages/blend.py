@@ -17,7 +17,7 @@ from tierrec_core.ranking import Blend, Candidates
 from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
 
 _CUTOFF = 10

@@ -13,8 +13,8 @@ from tierrec_core.propensity.campaign_report import LISTS, MODEL, Window, judge_
 from tierrec_core.propensity.campaigns import Campaigns, redeemed
 from tierrec_core.settings import Campaigns as CampaignSettings
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs import read_frame, read_split
-from tierrec_core.stages.moments import judged_from
+from tierrec_core.stages.inputs.label_windows import judged_from
+from tierrec_core.stages.inputs.split_log import read_frame, read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 

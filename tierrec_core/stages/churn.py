@@ -15,8 +15,8 @@ from tierrec_core.paths import Layout
 from tierrec_core.propensity.churn import RECENCY, Churn, Examples, Habits, trial
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs import read_frame, read_split
-from tierrec_core.stages.moments import judged_from, moments
+from tierrec_core.stages.inputs.label_windows import judged_from, moments
+from tierrec_core.stages.inputs.split_log import read_frame, read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.contracts import ITEMS, USERS, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
@@ -23,8 +23,8 @@ from tierrec_core.protocol import Ranker, Retriever
 from tierrec_core.ranking.candidates import Candidates
 from tierrec_core.ranking.catalogue import rank_views
 from tierrec_core.settings import Settings
-from tierrec_core.stages.assembly import assemble
-from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.stages.inputs.bundle_assembly import assemble
+from tierrec_core.stages.inputs.split_log import read_frame, read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

@@ -10,8 +10,8 @@ from tierrec_core.features.simulated_cold_users import Newcomers
 from tierrec_core.paths import Layout
 from tierrec_core.ranking import retrieve
 from tierrec_core.settings import Settings
-from tierrec_core.stages.fits import read_models
-from tierrec_core.stages.inputs import read_split
+from tierrec_core.stages.inputs.fitted_models import read_models
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.storage import artifacts
 
 

@@ -10,7 +10,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_frame, read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.stability import (

@@ -11,8 +11,8 @@ from tierrec_core.models import registry
 from tierrec_core.neural.training_curves import Run, recording
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.stages.fits import fitted_snapshots
-from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.stages.inputs.fitted_models import fitted_snapshots
+from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
 
 

@@ -25,8 +25,8 @@ from tierrec_core.ranking import Blend, Candidates, retrieve
 from tierrec_core.ranking.ranker import Context
 from tierrec_core.settings import Retrieve, Settings, Span, read_settings
 from tierrec_core.stages.blend import Lesson
-from tierrec_core.stages.fits import read_models
-from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.stages.inputs.fitted_models import read_models
+from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
 
 _NDCG, _RECALL = "ndcg@10", "recall@10"

@@ -19,10 +19,10 @@ from benchmarks.serving.harness.load import HOST
 from services.bentos import environment
 from services.server import Server, free_port, serving
 from services.smoke_report import SmokeReport
-from tierrec_core import pack
+from tierrec_core.bundle import precomputed
+from tierrec_core.bundle.user_tables import UserIndex
 from tierrec_core.contracts import ITEMS
 from tierrec_core.errors import ArtifactError
-from tierrec_core.packed import UserIndex
 from tierrec_core.paths import Layout
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -41,7 +41,7 @@ class Bench:
     def read(cls, layout: Layout) -> Self:
         """Raises ArtifactError when nothing is packaged."""
         report = SmokeReport.read(layout.bento)
-        folder = layout.bundle / pack.FOLDER
+        folder = layout.bundle / precomputed.FOLDER
         if not folder.exists():
             raise ArtifactError(f"{folder}: is missing, wanted a packaged bundle; run `tierrec run`")
         users = UserIndex.load(folder / "users")

@@ -14,21 +14,21 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.behaviour import learned_weights
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.cf_fallback import factors_of
+from tierrec_core.bundle.event_weights import learned_weights
+from tierrec_core.bundle.repurchase import RenewalPolicy
+from tierrec_core.bundle.session_boost import Fold
+from tierrec_core.bundle.user_states import States
+from tierrec_core.bundle.user_tables import Bought, PackedHistory, Shelf, UserIndex
 from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
-from tierrec_core.factors import factors_of
 from tierrec_core.features.item_content import ContentModel
-from tierrec_core.fold import Fold
-from tierrec_core.packed import Bought, PackedHistory, Shelf, UserIndex
 from tierrec_core.propensity.campaigns import Campaigns
 from tierrec_core.propensity.churn import Churn
 from tierrec_core.ranking import Candidates
-from tierrec_core.renewal import RenewalPolicy
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.search.similar_items import SimilarItems
 from tierrec_core.settings import Serving
-from tierrec_core.states import States
 from tierrec_core.storage import artifacts, memmap
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

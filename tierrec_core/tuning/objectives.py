@@ -20,7 +20,7 @@ from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.settings import Params, Settings, Span, parse, space_of
 from tierrec_core.stages.blend import read_lessons
-from tierrec_core.stages.inputs import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
 
 CUTOFF = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.errors import SettingsError
 from tierrec_core.linalg.top_k import Ranked
 from tierrec_core.storage import artifacts

@@ -1,13 +1,13 @@
 """The bundle, put together from what the stages wrote."""
 
-from tierrec_core.bundle import Bundle, Known, Surface
+from tierrec_core.bundle.bundle import Bundle, Known, Surface
 from tierrec_core.contracts import ITEMS
 from tierrec_core.paths import Layout
 from tierrec_core.ranking import Blend
 from tierrec_core.ranking.policy import Policy
 from tierrec_core.settings import Settings
-from tierrec_core.stages.fits import read_models
-from tierrec_core.stages.inputs import read_split
+from tierrec_core.stages.inputs.fitted_models import read_models
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.storage import artifacts
 
 

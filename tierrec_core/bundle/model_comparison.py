@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tierrec_core.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.errors import EmptyDataError, GateError

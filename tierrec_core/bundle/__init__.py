@@ -1,0 +1,1 @@
+"""What the service loads: models, rankers, policy and precomputed lists."""
