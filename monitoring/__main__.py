@@ -5,9 +5,9 @@ import sys
 from tierrec_core.__main__ import run_stage
 
 STAGES = {
-    "validate": "monitoring.validate",
+    "validate": "monitoring.data_gate.validate",
     "reference": "monitoring.drift.stage",
-    "report": "monitoring.reports",
+    "report": "monitoring.report.report",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitoring.charts.evidently_page import frames
+from monitoring.report.evidently_page import frames
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.tiers import TIER_NAMES
 

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.drift import detection_trials, summary_stats
+from benchmarks.drift.detection_trials import Trial, Windows
 from benchmarks.drift.figures import keep, known
 from benchmarks.drift.page import page
 from benchmarks.serving.report import revision
-from monitoring.simulation import faults, shifts, tally, trials
+from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES
 from monitoring.simulation.replay import Clock, Course, Replay, lost
-from monitoring.simulation.trials import Trial, Windows
 from monitoring.simulation.world import World, complete_journey, synthetic
 from tierrec_core.settings import Monitor
 
@@ -66,13 +67,15 @@ def real() -> World:
 def dealt(cut: int, number: int, plan: Plan) -> list[Trial]:
     """One deal of two neighbouring windows, and what is done to it."""
     windows = Windows.placebo(real(), real().start + cut, SETTINGS, SEED + 1000 * cut + number)
-    found = [windows.trial(tally.PLACEBO, rivals=RIVALS)]
+    found = [windows.trial(summary_stats.PLACEBO, rivals=RIVALS)]
     if number < plan.powered:
-        found += trials.power(windows, tuple(percent / 100 for percent in tally.SHARES), RIVALS)
+        found += detection_trials.power(
+            windows, tuple(percent / 100 for percent in summary_stats.SHARES), RIVALS
+        )
     if number < plan.delayed:
-        found += trials.delays(windows, 0.2, RIVALS)
+        found += detection_trials.delays(windows, 0.2, RIVALS)
     if number < plan.faulty:
-        found += [*trials.broken(windows, RIVALS), *trials.changed(windows)]
+        found += [*detection_trials.broken(windows, RIVALS), *detection_trials.changed(windows)]
     return found
 
 
@@ -85,14 +88,16 @@ def stationary(number: int) -> list[Trial]:
     """Two windows of a made shop in which nothing ever changes."""
     world = synthetic(SEED + number)
     return [
-        Windows.between(world, world.start + 224, SETTINGS, number).trial(tally.STATIONARY, rivals=RIVALS)
+        Windows.between(world, world.start + 224, SETTINGS, number).trial(
+            summary_stats.STATIONARY, rivals=RIVALS
+        )
     ]
 
 
 def seasonal(number: int) -> list[Trial]:
     """A season of a made shop, and its return."""
     world = synthetic(SEED + number, num_users=300, days=660)
-    return list(trials.seasonal(world, world.start + 224, SETTINGS, number))
+    return list(detection_trials.seasonal(world, world.start + 224, SETTINGS, number))
 
 
 def missing_kind(number: int) -> list[Trial]:
@@ -108,7 +113,7 @@ def replayed(suffix: str) -> dict[str, Any]:
     ticks = int((world.end - world.start - CUTS[0]) // _STEP) - 1
     replay = Replay(world, Clock(world.start + CUTS[0], _STEP, ticks), SETTINGS, SEED)
     found = {name: replay.run(policy) for name, policy in POLICIES.items()}
-    figures = tally.courses(found, suffix, SEED)
+    figures = summary_stats.courses(found, suffix, SEED)
     since = world.start + CHANGE_DAY
     figures |= _gain(f"retrained_minus_frozen{suffix}", found, since)
     served = Replay(world, replay.clock, SETTINGS, SEED, fresh=False)
@@ -131,15 +136,15 @@ def _changed(suffix: str) -> World:
         case "_as_it_was":
             return world
         case "_new_category":
-            return world.after(shifts.new_category(world.events, world.items, **asked))
+            return world.after(synthetic_drift.new_category(world.events, world.items, **asked))
         case "_diffuse":
-            return world.after(shifts.interests(world.events, world.items, kind="diffuse", **asked))
-    return world.after(shifts.interests(world.events, world.items, **asked))
+            return world.after(synthetic_drift.interests(world.events, world.items, kind="diffuse", **asked))
+    return world.after(synthetic_drift.interests(world.events, world.items, **asked))
 
 
 def _gain(name: str, found: dict[str, Course], since: float) -> dict[str, float]:
     """NDCG@10 of our course over the model that nobody ever retrained."""
-    return tally.figures_of(name, lost(found["never"], found["ours"], SEED, since))
+    return summary_stats.figures_of(name, lost(found["never"], found["ours"], SEED, since))
 
 
 def jobs(plan: Plan) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
@@ -174,7 +179,11 @@ def measure(plan: Plan, workers: int) -> tuple[list[Trial], dict[str, Any]]:
 
 
 def _progress(done: int, total: int, name: str, result: Any, seconds: float) -> None:
-    flat = [one for one in result if isinstance(one, Trial) and one.what in (tally.PLACEBO, tally.STATIONARY)]
+    flat = [
+        one
+        for one in result
+        if isinstance(one, Trial) and one.what in (summary_stats.PLACEBO, summary_stats.STATIONARY)
+    ]
     alarm = "; FALSE ALARM " + flat[0].reasons[0] if any(one.alarms["ours"] for one in flat) else ""
     print(f"{done}/{total} {seconds:.0f} s: {name}{alarm}", flush=True)
 
@@ -189,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     plan, begun = QUICK if asked.quick else Plan(), time.monotonic()
     made, figures = measure(plan, asked.workers)
-    figures |= tally.detection(made)
-    figures |= tally.named(made, faults.BROKEN_FEEDS, faults.BOT_WAVES)
+    figures |= summary_stats.detection(made)
+    figures |= summary_stats.named(made, faults.BROKEN_FEEDS, faults.BOT_WAVES)
     figures |= {
         "command": "python -m benchmarks.drift.benchmark" + (" --quick" if asked.quick else ""),
         "git_revision": revision(HERE.parent.parent),

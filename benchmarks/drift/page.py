@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitoring.simulation import tally
+from benchmarks.drift import summary_stats
+from benchmarks.drift.detection_trials import Trial
 from monitoring.simulation.policies import POLICIES
-from monitoring.simulation.trials import Trial
 
-_CALM = (tally.PLACEBO, tally.STATIONARY)
+_CALM = (summary_stats.PLACEBO, summary_stats.STATIONARY)
 WANTED = (
     ("false_alarm_rate", "<= .05", lambda value: value <= 0.05),
     ("power_10", ">= .90", lambda value: value >= 0.9),

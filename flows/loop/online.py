@@ -6,8 +6,8 @@ import pandas as pd
 
 from flows.loop.champion import Champion
 from flows.loop.feeding import opened_store
-from monitoring.charts.ranked import CUTOFF, Ranked
 from monitoring.drift import Online
+from monitoring.report.served_lists import CUTOFF, Ranked
 from tierrec_core.data.interactions import from_days
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings

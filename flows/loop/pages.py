@@ -10,12 +10,12 @@ from flows.loop.champion import Champion, pointer_path
 from flows.loop.memory import Memory
 from flows.loop.online import served
 from flows.releases import releases
-from monitoring.charts.evidently_page import frames, write
-from monitoring.charts.history import render
-from monitoring.charts.ranked import Ranked
-from monitoring.charts.workspace import push
 from monitoring.drift import Reference, Verdict
-from monitoring.drift.rows import interested, within
+from monitoring.drift.measurement.encoded_events import interested, within
+from monitoring.report.evidently_page import frames, write
+from monitoring.report.evidently_workspace import push
+from monitoring.report.loop_history import render
+from monitoring.report.served_lists import Ranked
 from services.releases import Pointer
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.sources import Log

@@ -7,12 +7,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.catalogue import UNKNOWN, Catalogue
-from monitoring.drift.contrasts import Pair
-from monitoring.drift.habits import Habits
-from monitoring.drift.observation import Lens, Observation
-from monitoring.drift.past import Past, Standing, thresholds
-from monitoring.drift.rows import Rows, within
+from monitoring.drift.historical_windows import Past, Standing, thresholds
+from monitoring.drift.measurement.encoded_events import Rows, within
+from monitoring.drift.measurement.known_items import UNKNOWN, Catalogue
+from monitoring.drift.measurement.user_baselines import Habits
+from monitoring.drift.measurement.window_measurement import Lens, Observation
+from monitoring.drift.statistics.paired_tests import Pair
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.errors import EmptyDataError

@@ -1,6 +1,6 @@
 """Stage `reference`: measure the champion's last window once, with the thresholds that newer windows must exceed."""
 
-from monitoring.drift.past import ALL
+from monitoring.drift.historical_windows import ALL
 from monitoring.drift.reference import Reference
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days

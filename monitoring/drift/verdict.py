@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitoring.drift.contrasts import Contrast, contrasts
-from monitoring.drift.feed import Fault, Feed, find_faults
-from monitoring.drift.observation import Observation
-from monitoring.drift.online import Online
-from monitoring.drift.past import ALL
-from monitoring.drift.permutation import Block, benjamini_hochberg, family_weights, p_values
+from monitoring.drift.feed_checks import Fault, Feed, find_faults
+from monitoring.drift.historical_windows import ALL
+from monitoring.drift.measurement.window_measurement import Observation
+from monitoring.drift.online_metrics import Online
 from monitoring.drift.reference import Reference
-from monitoring.drift.thresholds import BOUNDS
+from monitoring.drift.statistics.effect_limits import BOUNDS
+from monitoring.drift.statistics.paired_tests import Contrast, contrasts
+from monitoring.drift.statistics.permutation import Block, benjamini_hochberg, family_weights, p_values
 from tierrec_core.contracts import BoolArray, FloatArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.shifts import Shifted
+from monitoring.simulation.synthetic_drift import Shifted
 from tierrec_core.contracts import EVENTS, BoolArray, Event
 from tierrec_core.data.interactions import to_days
 

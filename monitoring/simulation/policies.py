@@ -8,7 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from monitoring.drift import Decision, Feed, Observation, Online, Reference, Verdict, decide, judge, observe
-from monitoring.simulation.rivals import Preset, frame, psi
+from monitoring.simulation.baseline_detectors import Preset, frame, psi
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor
 

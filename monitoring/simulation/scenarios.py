@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from monitoring.simulation import faults, shifts
+from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.recommender import Light
 from monitoring.simulation.world import World
 from tierrec_core.errors import SettingsError
@@ -13,7 +13,7 @@ from tierrec_core.tiers import TIER_NAMES
 _SEASON_DAYS = 42.0
 _YEAR = 364.0
 
-Change = Callable[[World, float, float, int], shifts.Shifted]
+Change = Callable[[World, float, float, int], synthetic_drift.Shifted]
 
 
 def happen(world: World, name: str, start: float, share: float, seed: int) -> World:
@@ -28,38 +28,42 @@ def happen(world: World, name: str, start: float, share: float, seed: int) -> Wo
     return world.after(CHANGES[name](world, start, share, seed))
 
 
-def _interests(kind: shifts.Kind) -> Change:
-    def change(world: World, start: float, share: float, seed: int) -> shifts.Shifted:
+def _interests(kind: synthetic_drift.Kind) -> Change:
+    def change(world: World, start: float, share: float, seed: int) -> synthetic_drift.Shifted:
         rng = np.random.default_rng(seed)
-        return shifts.interests(world.events, world.items, share=share, start=start, rng=rng, kind=kind)
+        return synthetic_drift.interests(
+            world.events, world.items, share=share, start=start, rng=rng, kind=kind
+        )
 
     return change
 
 
-def _new_category(world: World, start: float, share: float, seed: int) -> shifts.Shifted:
+def _new_category(world: World, start: float, share: float, seed: int) -> synthetic_drift.Shifted:
     rng = np.random.default_rng(seed)
-    return shifts.new_category(world.events, world.items, share=share, start=start, rng=rng)
+    return synthetic_drift.new_category(world.events, world.items, share=share, start=start, rng=rng)
 
 
-def _season(world: World, start: float, _share: float, seed: int) -> shifts.Shifted:
+def _season(world: World, start: float, _share: float, seed: int) -> synthetic_drift.Shifted:
     """Also a year earlier and later, where the log is long enough."""
     starts = [day for day in (start - _YEAR, start, start + _YEAR) if world.start <= day < world.end]
     rng = np.random.default_rng(seed)
-    return shifts.season(world.events, world.items, starts=starts, rng=rng, weeks=_SEASON_DAYS / 7)
+    return synthetic_drift.season(world.events, world.items, starts=starts, rng=rng, weeks=_SEASON_DAYS / 7)
 
 
 def _collapse(tier: int) -> Change:
-    def change(world: World, start: float, _share: float, seed: int) -> shifts.Shifted:
+    def change(world: World, start: float, _share: float, seed: int) -> synthetic_drift.Shifted:
         model = Light.fit(world, start, seed)
         users = model.history.users[model.tiering.tier == tier]
         rng, name = np.random.default_rng(seed), f"tier {TIER_NAMES[tier]}"
-        return shifts.collapse(world.events, users=users, start=start, rng=rng, items=world.items, name=name)
+        return synthetic_drift.collapse(
+            world.events, users=users, start=start, rng=rng, items=world.items, name=name
+        )
 
     return change
 
 
 def _fault(fault: faults.Fault) -> Change:
-    def change(world: World, start: float, _share: float, seed: int) -> shifts.Shifted:
+    def change(world: World, start: float, _share: float, seed: int) -> synthetic_drift.Shifted:
         span = faults.Span(world.events, world.items, start, start + faults.LASTS)
         return fault(span, np.random.default_rng(seed))
 

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.shifts import Shifted
+from monitoring.simulation.synthetic_drift import Shifted
 from tierrec_core.contracts import Event
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.data.sources import complete_journey as journey

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from monitoring.charts.evidently_page import frames, write
-from monitoring.charts.history import render
-from monitoring.charts.ranked import Ranked
+from monitoring.report.evidently_page import frames, write
+from monitoring.report.loop_history import render
+from monitoring.report.served_lists import Ranked
 from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from monitoring.reports import run
+from monitoring.report.report import run
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitoring.charts.history import render
+from monitoring.report.loop_history import render
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from monitoring.charts.evidently_page import frames, write
-from monitoring.charts.shares import CATEGORIES, shares
+from monitoring.report.category_shares import CATEGORIES, shares
+from monitoring.report.evidently_page import frames, write
 from tests.charted import FLAT, START, TIER_OF, events, figures
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.tiers import TIER_NAMES

@@ -18,8 +18,8 @@ from monitoring.drift import (
     newest_complete_end,
     observe,
 )
-from monitoring.drift.contrasts import contrasts
-from monitoring.drift.thresholds import BOUNDS
+from monitoring.drift.statistics.effect_limits import BOUNDS
+from monitoring.drift.statistics.paired_tests import contrasts
 from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.sources import synthetic

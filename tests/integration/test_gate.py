@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.expectations import Kind, item_rules, row_rules, table_rules
-from monitoring.inspection import Inspection, Outcome, Status
-from monitoring.validate import Verdict, run
+from monitoring.data_gate.expectations import Kind, item_rules, row_rules, table_rules
+from monitoring.data_gate.inspection import Inspection, Outcome, Status
+from monitoring.data_gate.validate import Verdict, run
 from tierrec_core.contracts import EVENT_NAMES, EVENTS, ITEMS
 from tierrec_core.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
 from tierrec_core.paths import Layout

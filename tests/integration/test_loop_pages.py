@@ -13,8 +13,8 @@ from flows.loop import pages
 from flows.loop.champion import Champion
 from flows.loop.memory import Memory
 from flows.loop.online import SURFACE, served
-from monitoring.charts.ranked import CUTOFF
 from monitoring.drift import Decision, Verdict
+from monitoring.report.served_lists import CUTOFF
 from services.store import Impression, Store
 from tests.integration.test_drift_verdict import CUT, WIDTH, World, made
 from tests.project import ROOT

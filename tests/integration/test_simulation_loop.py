@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from monitoring.simulation import faults, shifts
+from benchmarks.drift.detection_trials import Windows
+from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES
 from monitoring.simulation.replay import Clock, Replay, delay
 from monitoring.simulation.scenarios import CHANGES, happen
-from monitoring.simulation.trials import Windows
 from monitoring.simulation.world import World, synthetic
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import Monitor
@@ -75,7 +75,7 @@ def test_every_change_that_a_person_can_name_happens(world):
 
 def test_a_season_that_returns_is_the_same_category_a_year_later():
     world = synthetic(4, num_users=60, num_items=40, days=500)
-    change = shifts.season(
+    change = synthetic_drift.season(
         world.events, world.items, starts=(world.start + 60, world.start + 424), rng=np.random.default_rng(0)
     )
     extra = change.events.merge(world.events, how="left", indicator=True)

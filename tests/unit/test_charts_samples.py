@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.charts.ranked import CUTOFF, Ranked, cutoff, judged
-from monitoring.charts.samples import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, drawn, frames
+from monitoring.report.served_lists import CUTOFF, Ranked, cutoff, judged
+from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, drawn, frames
 from tierrec_core.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import to_days
 

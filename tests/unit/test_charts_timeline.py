@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from monitoring.charts.history import differences
-from monitoring.charts.timeline import FAMILIES, HEIGHT, TOP, WIDTH, WINDOWS, charts, loudest, ratio
 from monitoring.drift import Reference
-from monitoring.drift.contrasts import contrasts
-from monitoring.drift.thresholds import BOUNDS
+from monitoring.drift.statistics.effect_limits import BOUNDS
+from monitoring.drift.statistics.paired_tests import contrasts
+from monitoring.report.effect_timeline import FAMILIES, HEIGHT, TOP, WIDTH, WINDOWS, charts, loudest, ratio
+from monitoring.report.loop_history import differences
 from tierrec_core.settings import Monitor
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 
-from monitoring.drift.contrasts import Contrast, cohens_h, whitening
-from monitoring.drift.thresholds import BOUNDS, counted, raised, threshold, usual_size
+from monitoring.drift.statistics.effect_limits import BOUNDS, counted, raised, threshold, usual_size
+from monitoring.drift.statistics.paired_tests import Contrast, cohens_h, whitening
 
 RNG = np.random.default_rng(1)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from monitoring.drift.evidence import _MOVED_SHARE, Evidence
+from monitoring.drift.statistics.log_likelihood import _MOVED_SHARE, Evidence
 from tierrec_core.contracts import FloatArray
 
 KNOWN = np.array([[9, 1, 0, 0], [0, 3, 0, 0], [2, 6, 2, 0], [0, 0, 1, 7]], np.float32)

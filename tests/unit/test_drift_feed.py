@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift.catalogue import UNKNOWN, UNSEEN, Catalogue
-from monitoring.drift.pulse import Pulse
+from monitoring.drift.measurement.known_items import UNKNOWN, UNSEEN, Catalogue
+from monitoring.drift.measurement.raw_stats import Pulse
 from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.habits import Habits, count_labels, events_at, once_a_day
-from monitoring.drift.rows import Rows
+from monitoring.drift.measurement.encoded_events import Rows
+from monitoring.drift.measurement.user_baselines import Habits, count_labels, events_at, once_a_day
 
 USERS, LABELS = 5, 4
 RNG = np.random.default_rng(4)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control, norm
 
-from monitoring.drift.permutation import (
+from monitoring.drift.statistics.permutation import (
     MAX_USERS,
     Block,
     benjamini_hochberg,

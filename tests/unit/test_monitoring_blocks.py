@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.blocks import read_blocks, readable
-from monitoring.reports import feature_importances, figure
+from monitoring.report.json_blocks import read_blocks, readable
+from monitoring.report.report import feature_importances, figure
 
 REPORT = st.recursive(
     st.integers(0, 10**6) | st.text("abc", min_size=1),

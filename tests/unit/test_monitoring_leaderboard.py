@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitoring.leaderboard import Board, Estimate, read_boards
-from monitoring.reports import render
+from monitoring.report.leaderboard_view import Board, Estimate, read_boards
+from monitoring.report.report import render
 
 NEXT = {
     "popularity": {"ndcg@10": 0.16, "ndcg@10_ci": [0.15, 0.17], "users": 100},

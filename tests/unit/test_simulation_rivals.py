@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chisquare
 
-from monitoring.simulation.rivals import Preset, frame, psi
+from monitoring.simulation.baseline_detectors import Preset, frame, psi
 from monitoring.simulation.world import synthetic
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.simulation import shifts
+from monitoring.simulation import synthetic_drift
 from monitoring.simulation.world import World, synthetic
 from tierrec_core.data.interactions import to_days
 from tierrec_core.errors import DataError
@@ -46,7 +46,7 @@ def _favourites(table: pd.DataFrame, start: float) -> pd.Series:
 @pytest.mark.parametrize("kind", ["concentrated", "diffuse"])
 @pytest.mark.parametrize("share", [0.1, 0.4])
 def test_exactly_the_share_of_users_moves_half_of_the_favourite_and_nothing_else(world, start, kind, share):
-    shifted = shifts.interests(
+    shifted = synthetic_drift.interests(
         world.events, world.items, share=share, start=start, rng=_rng(), kind=kind, target=None
     )
     before, after = _table(world), _table(world.after(shifted))
@@ -64,14 +64,18 @@ def test_exactly_the_share_of_users_moves_half_of_the_favourite_and_nothing_else
 
 def test_concentrated_movers_all_turn_to_the_one_target(world, start):
     target = sorted(world.items["category"].unique())[3]
-    shifted = shifts.interests(world.events, world.items, share=0.2, start=start, rng=_rng(), target=target)
+    shifted = synthetic_drift.interests(
+        world.events, world.items, share=0.2, start=start, rng=_rng(), target=target
+    )
     before, after = _table(world), _table(world.after(shifted))
     changed = before["item_id"] != after["item_id"]
     assert set(after.loc[changed, "category"]) == {target}
 
 
 def test_diffuse_movers_turn_each_to_what_they_liked_least(world, start):
-    shifted = shifts.interests(world.events, world.items, share=0.4, start=start, rng=_rng(), kind="diffuse")
+    shifted = synthetic_drift.interests(
+        world.events, world.items, share=0.4, start=start, rng=_rng(), kind="diffuse"
+    )
     before, after = _table(world), _table(world.after(shifted))
     past = before[before["day"] < start]
     liked = past.pivot_table(
@@ -87,29 +91,29 @@ def test_diffuse_movers_turn_each_to_what_they_liked_least(world, start):
 
 def test_more_movers_than_can_move_is_an_error_that_says_what_to_do(world, start):
     with pytest.raises(DataError, match="lower the share"):
-        shifts.interests(world.events, world.items, share=1.0, start=start, rng=_rng())
+        synthetic_drift.interests(world.events, world.items, share=1.0, start=start, rng=_rng())
     with pytest.raises(DataError, match="no category is called"):
-        shifts.interests(world.events, world.items, share=0.1, start=start, rng=_rng(), target="tea")
+        synthetic_drift.interests(world.events, world.items, share=0.1, start=start, rng=_rng(), target="tea")
 
 
 def test_a_new_category_is_met_only_from_its_day_on_and_only_by_those_who_take_it_up(world, start):
-    shifted = shifts.new_category(
+    shifted = synthetic_drift.new_category(
         world.events, world.items, share=0.3, start=start, rng=_rng(), take_up=0.25, num_items=7
     )
     after = _table(world.after(shifted))
-    new = after["category"] == shifts.NEW_CATEGORY
+    new = after["category"] == synthetic_drift.NEW_CATEGORY
     assert (after.loc[new, "day"] >= start).all()
     assert set(after.loc[new, "user_id"]) <= set(shifted.users)
     assert len(shifted.users) == round(0.3 * _table(world).query("day < @start")["user_id"].nunique())
     exposed = after["user_id"].isin(shifted.users) & (after["day"] >= start)
     assert abs(new.sum() - 0.25 * exposed.sum()) < 4 * np.sqrt(exposed.sum() * 0.25 * 0.75)
-    assert (shifted.items["category"] == shifts.NEW_CATEGORY).sum() == 7
+    assert (shifted.items["category"] == synthetic_drift.NEW_CATEGORY).sum() == 7
 
 
 def test_a_season_doubles_its_category_while_it_lasts_and_leaves_the_rest(world, start):
     starts = (world.start + 28, start + 14)
     category = sorted(world.items["category"].unique())[2]
-    shifted = shifts.season(
+    shifted = synthetic_drift.season(
         world.events, world.items, starts=starts, rng=_rng(), category=category, weeks=4, growth=1.0
     )
     before, after = _table(world), _table(world.after(shifted))
@@ -127,7 +131,9 @@ def test_a_season_doubles_its_category_while_it_lasts_and_leaves_the_rest(world,
 
 def test_a_tier_that_collapses_loses_the_share_of_each_users_baskets_and_of_nobody_elses(world, start):
     users = pd.Index(sorted(world.events["user_id"].unique())[:40])
-    shifted = shifts.collapse(world.events, world.items, users=users, start=start, rng=_rng(), loss=0.7)
+    shifted = synthetic_drift.collapse(
+        world.events, world.items, users=users, start=start, rng=_rng(), loss=0.7
+    )
     before, after = _table(world), _table(world.after(shifted))
     late = [
         table[table["day"] >= start].groupby("user_id")["session_id"].nunique() for table in (before, after)
@@ -146,7 +152,7 @@ def _baskets(events: pd.DataFrame) -> dict[str, list[tuple[str, ...]]]:
 
 def test_a_placebo_keeps_each_users_baskets_and_all_that_lies_outside(world, start):
     events = world.events
-    dealt = shifts.placebo(events, start=start - 28, width=28, rng=_rng())
+    dealt = synthetic_drift.placebo(events, start=start - 28, width=28, rng=_rng())
     assert _baskets(dealt) == _baskets(events)
     day = to_days(events["timestamp"])
     outside = (day < start - 28) | (day >= start + 28)
@@ -158,11 +164,11 @@ def test_a_placebo_keeps_each_users_baskets_and_all_that_lies_outside(world, sta
 
 def test_a_placebo_deals_half_of_the_baskets_to_the_other_window(world, start):
     events = world.events[world.events["event"] == "view"]
-    dealt = shifts.placebo(events, start=start - 28, width=28, rng=_rng())
+    dealt = synthetic_drift.placebo(events, start=start - 28, width=28, rng=_rng())
     first = events.groupby("session_id")["timestamp"].min()
     second = dealt.groupby("session_id")["timestamp"].min()
     inside = to_days(first).astype(float)
     inside = (inside >= start - 28) & (inside < start + 28)
     moved = (first != second)[inside]
     assert abs(moved.sum() - len(moved) / 2) < 4 * np.sqrt(len(moved)) / 2
-    assert not shifts.placebo(events, start=start - 28, width=28, rng=_rng(1)).equals(dealt)
+    assert not synthetic_drift.placebo(events, start=start - 28, width=28, rng=_rng(1)).equals(dealt)

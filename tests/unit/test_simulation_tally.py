@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 from scipy.stats import beta
 
-from monitoring.simulation import tally
-from monitoring.simulation.trials import Trial
+from benchmarks.drift import summary_stats
+from benchmarks.drift.detection_trials import Trial
 
 _TRIAL = Trial("w", 140.0, "placebo", "", "steady", (), (), {"ours": False, "psi_10": True}, 0, 28.0)
 
 
 @pytest.mark.parametrize(("found", "of"), [(0, 210), (3, 210), (40, 40), (37, 40)])
 def test_intervals_are_clopper_and_pearsons_quantiles_of_the_beta_distribution(found, of):
-    interval = tally.share(found, of)
+    interval = summary_stats.share(found, of)
     low = beta.ppf(0.025, found, of - found + 1) if found else 0.0
     high = beta.ppf(0.975, found + 1, of - found) if found < of else 1.0
     assert (interval.value, interval.low, interval.high) == pytest.approx((found / of, low, high), abs=1e-9)
@@ -30,7 +30,7 @@ def test_false_alarms_are_counted_over_all_windows_without_a_change_and_by_sourc
         _TRIAL,
         _TRIAL,
     ]
-    found = tally.detection(made)
+    found = summary_stats.detection(made)
     assert (found["placebo_windows"], found["false_alarm_rate"]) == (4, 0.25)
     assert (found["false_alarm_rate_real"], found["false_alarm_rate_synthetic"]) == (0.0, 0.5)
     assert found["psi_10_false_alarm_rate"] == 1.0  # of the three windows on which it was asked
@@ -43,7 +43,7 @@ def test_power_is_the_share_of_shifts_seen_with_both_kinds_beside_it():
         *(_alarm(replace(moved, part="concentrated"), True) for _ in range(4)),
         *(_alarm(replace(moved, part="diffuse"), number > 0) for number in range(4)),
     ]
-    found = tally.detection(made)
+    found = summary_stats.detection(made)
     assert found["power_10"] == pytest.approx(7 / 8)
     assert (found["power_10_concentrated"], found["power_10_diffuse"]) == (1.0, 0.75)
     assert "power_20" not in found
@@ -51,10 +51,10 @@ def test_power_is_the_share_of_shifts_seen_with_both_kinds_beside_it():
 
 def test_delay_is_the_mean_over_found_shifts_of_the_first_look_that_alarmed():
     def story(seed: int, *seen: bool) -> list[Trial]:
-        look = replace(_TRIAL, what=tally.DELAY, part="diffuse", seed=seed)
+        look = replace(_TRIAL, what=summary_stats.DELAY, part="diffuse", seed=seed)
         return [_alarm(replace(look, days=7.0 * (number + 1)), one) for number, one in enumerate(seen)]
 
-    found = tally.detection(
+    found = summary_stats.detection(
         [
             _TRIAL,
             *story(1, False, True, True, True),
@@ -74,7 +74,7 @@ def test_a_named_fault_is_one_that_the_verdict_calls_so_and_drift_would_have_ret
         replace(broken, part="few_bots", state="drift", alarms={"ours": True}),
         replace(broken, what="real", state="drift", alarms={"ours": True}),
     ]
-    found = tally.named(made, ["stale"], ["few_bots"])
+    found = summary_stats.named(made, ["stale"], ["few_bots"])
     assert (found["broken_feed_named"], found["bot_wave_named"]) == (0.5, 0.0)
     assert found["faults_retrained"] == pytest.approx(1 / 3, abs=1e-6)
     assert (found["real_windows"], found["real_windows_alarm"]) == (1, 1)

@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitoring.blocks import Table, is_number, read_blocks, readable
-from monitoring.leaderboard import read_boards, task_order
+from monitoring.report.json_blocks import Table, is_number, read_blocks, readable
+from monitoring.report.leaderboard_view import read_boards, task_order
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.errors import ArtifactError

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from monitoring.expectations import Kind, Rule
+from monitoring.data_gate.expectations import Kind, Rule
 from tierrec_core.contracts import IntArray
 
 _RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitoring.charts.timeline import HEIGHT, WIDTH, WINDOWS, Record, charts, loudest, ratio
-from monitoring.leaderboard import task_order
-from monitoring.reports import figure
+from monitoring.report.effect_timeline import HEIGHT, WIDTH, WINDOWS, Record, charts, loudest, ratio
+from monitoring.report.leaderboard_view import task_order
+from monitoring.report.report import figure
 from tierrec_core.storage import artifacts
 
 _FINDINGS = 12

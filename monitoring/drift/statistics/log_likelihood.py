@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.habits import events_at
+from monitoring.drift.measurement.user_baselines import events_at
 from tierrec_core.contracts import FloatArray, IntArray
 
 _MOVED_SHARE = 0.5  # of the favourite's events, in the move that is looked for

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.rows import interested, within
+from monitoring.drift.measurement.encoded_events import interested, within
 from tierrec_core.contracts import Event, FloatArray
 from tierrec_core.data.interactions import to_days
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from benchmarks.drift.detection_trials import KINDS, Trial
 from monitoring.simulation.replay import Course, lost
-from monitoring.simulation.trials import KINDS, Trial
 from tierrec_core.evaluation.bootstrap import Interval
 
 PLACEBO, STATIONARY = "placebo", "stationary"

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitoring.drift import Reference
-from monitoring.simulation import faults, shifts
+from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES, Scene
 from monitoring.simulation.recommender import Light
 from monitoring.simulation.world import World
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES
 
-KINDS: tuple[shifts.Kind, ...] = ("concentrated", "diffuse")
+KINDS: tuple[synthetic_drift.Kind, ...] = ("concentrated", "diffuse")
 _PAST_DAYS = 120.0  # of the log that is handed on beside the windows: favourites are learned from it
 
 
@@ -62,7 +62,7 @@ class Windows:
         """With each user's baskets dealt at random to the two; all that hangs on the log is made anew."""
         rng, width = np.random.default_rng(seed), settings.window_days
         near = world.between(-np.inf, cut + width)
-        dealt = shifts.placebo(near, start=cut - width, width=width, rng=rng)
+        dealt = synthetic_drift.placebo(near, start=cut - width, width=width, rng=rng)
         return cls.between(World(world.name, dealt, world.items, world.target), cut, settings, seed)
 
     @property
@@ -80,20 +80,22 @@ class Windows:
         near = self.world.between(self.cut - _PAST_DAYS, self.end)
         return faults.Span(near, self.world.items, self.cut, self.end)
 
-    def shifted(self, share: float, kind: shifts.Kind) -> shifts.Shifted:
+    def shifted(self, share: float, kind: synthetic_drift.Kind) -> synthetic_drift.Shifted:
         """The interests of a share of the users move at the cut."""
         span, rng = self.span(), np.random.default_rng([self.seed, round(100 * share), KINDS.index(kind)])
-        return shifts.interests(span.events, span.items, share=share, start=self.cut, rng=rng, kind=kind)
+        return synthetic_drift.interests(
+            span.events, span.items, share=share, start=self.cut, rng=rng, kind=kind
+        )
 
-    def broken(self, fault: faults.Fault) -> shifts.Shifted:
+    def broken(self, fault: faults.Fault) -> synthetic_drift.Shifted:
         """The second window comes with a fault of the data."""
         return fault(self.span(), np.random.default_rng(self.seed))
 
-    def collapsed(self, tier: int) -> shifts.Shifted:
+    def collapsed(self, tier: int) -> synthetic_drift.Shifted:
         """The users of a tier do far less."""
         span, rng = self.span(), np.random.default_rng(self.seed)
         users = self.reference.users[self.reference.tier == tier]
-        return shifts.collapse(
+        return synthetic_drift.collapse(
             span.events, span.items, users=users, start=self.cut, rng=rng, name=f"tier {TIER_NAMES[tier]}"
         )
 
@@ -101,7 +103,7 @@ class Windows:
         self,
         what: str,
         part: str = "",
-        change: shifts.Shifted | None = None,
+        change: synthetic_drift.Shifted | None = None,
         rivals: tuple[str, ...] = (),
         days: float | None = None,
     ) -> Trial:
@@ -153,7 +155,7 @@ def broken(windows: Windows, rivals: tuple[str, ...]) -> Iterator[Trial]:
 def seasonal(world: World, start: float, settings: Monitor, seed: int) -> Iterator[Trial]:
     """A category doubles for six weeks, and again a year later: the first window of each season is judged."""
     rng, year = np.random.default_rng(seed), 364.0
-    change = shifts.season(world.events, world.items, starts=(start, start + year), rng=rng)
+    change = synthetic_drift.season(world.events, world.items, starts=(start, start + year), rng=rng)
     grown = world.after(change)
     for part, day in (("first", start), ("return", start + year)):
         yield Windows.between(grown, day, settings, seed).trial("season", part)
@@ -162,7 +164,7 @@ def seasonal(world: World, start: float, settings: Monitor, seed: int) -> Iterat
 def changed(windows: Windows, share: float = 0.2) -> Iterator[Trial]:
     """Changes of the users that are no shift of interests: a new category, and each tier's collapse."""
     span, rng = windows.span(), np.random.default_rng(windows.seed)
-    new = shifts.new_category(span.events, span.items, share=share, start=windows.cut, rng=rng)
+    new = synthetic_drift.new_category(span.events, span.items, share=share, start=windows.cut, rng=rng)
     yield windows.trial("new category", f"{share:.0%}", new)
     for tier, name in enumerate(TIER_NAMES):
         yield windows.trial("collapse", name, windows.collapsed(tier))

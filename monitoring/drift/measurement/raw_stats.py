@@ -6,8 +6,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.catalogue import UNKNOWN, Catalogue
-from monitoring.drift.rows import interested
+from monitoring.drift.measurement.encoded_events import interested
+from monitoring.drift.measurement.known_items import UNKNOWN, Catalogue
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 _FOCUS_ITEMS = 10

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.coded import Coded
+from monitoring.simulation.encoded_log import Coded
 from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import to_days
 from tierrec_core.errors import DataError

@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from monitoring.expectations import Kind, as_utc, item_rules, row_rules, table_rules
-from monitoring.inspection import Inspection, Outcome, Status
-from monitoring.measures import Measures
+from monitoring.data_gate.expectations import Kind, as_utc, item_rules, row_rules, table_rules
+from monitoring.data_gate.inspection import Inspection, Outcome, Status
+from monitoring.data_gate.measures import Measures
 from tierrec_core.contracts import EVENTS, ITEMS, BoolArray
 from tierrec_core.errors import EmptyDataError, GateCrash, GateError
 from tierrec_core.paths import Layout

@@ -7,12 +7,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.catalogue import Catalogue
-from monitoring.drift.contrasts import Pair, contrasts
-from monitoring.drift.habits import Habits
-from monitoring.drift.observation import Lens, cuts_like, spend
-from monitoring.drift.rows import Rows, within
-from monitoring.drift.thresholds import raised, threshold
+from monitoring.drift.measurement.encoded_events import Rows, within
+from monitoring.drift.measurement.known_items import Catalogue
+from monitoring.drift.measurement.user_baselines import Habits
+from monitoring.drift.measurement.window_measurement import Lens, cuts_like, spend
+from monitoring.drift.statistics.effect_limits import raised, threshold
+from monitoring.drift.statistics.paired_tests import Pair, contrasts
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Monitor

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.rows import Rows
+from monitoring.drift.measurement.encoded_events import Rows
 from tierrec_core.contracts import FloatArray, IntArray
 
 _HALF_LIFE = 90.0  # days, before the reference window

@@ -11,11 +11,11 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.observation import Observation
-from monitoring.drift.past import ALL
-from monitoring.drift.pulse import Pulse
+from monitoring.drift.historical_windows import ALL
+from monitoring.drift.measurement.encoded_events import within
+from monitoring.drift.measurement.raw_stats import Pulse
+from monitoring.drift.measurement.window_measurement import Observation
 from monitoring.drift.reference import Reference
-from monitoring.drift.rows import within
 from tierrec_core.contracts import IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor

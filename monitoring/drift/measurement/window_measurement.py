@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.catalogue import UNSEEN, Catalogue
-from monitoring.drift.habits import count_labels, once_a_day
-from monitoring.drift.rows import Rows
+from monitoring.drift.measurement.encoded_events import Rows
+from monitoring.drift.measurement.known_items import UNSEEN, Catalogue
+from monitoring.drift.measurement.user_baselines import count_labels, once_a_day
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 

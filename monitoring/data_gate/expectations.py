@@ -1,7 +1,7 @@
 """What a log must fulfil, as Great Expectations suites: contracts.EVENTS, and params.yaml's validate.
 
 A row rule sends the rows that break it to quarantine. A table rule looks at the log as a whole and closes the
-gate. The rules are data; monitoring.inspection lets Great Expectations evaluate them.
+gate. The rules are data; monitoring.data_gate.inspection lets Great Expectations evaluate them.
 """
 
 import sys
@@ -51,7 +51,7 @@ def row_rules(settings: Validate, now: datetime) -> list[Rule]:
 
 
 def table_rules(settings: Validate, now: datetime) -> list[Rule]:
-    """Rules for the measures of the whole log (monitoring.measures)."""
+    """Rules for the measures of the whole log (monitoring.data_gate.measures)."""
     shares = [
         _at_most(
             "bad_share",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitoring.charts.samples import drawn
+from monitoring.report.window_sample import drawn
 
 CUTOFF = 10
 _ROWS_APART = 3_000  # places of lists whose diversity is looked at: it takes a distance between any two items

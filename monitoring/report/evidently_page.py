@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitoring.charts import ranked as recsys
-from monitoring.charts.ranked import Ranked
-from monitoring.charts.samples import PER_USER
-from monitoring.charts.samples import frames as frames
-from monitoring.charts.shares import shares, told_apart
+from monitoring.report import served_lists as recsys
+from monitoring.report.category_shares import shares, told_apart
+from monitoring.report.served_lists import Ranked
+from monitoring.report.window_sample import PER_USER
+from monitoring.report.window_sample import frames as frames
 from tierrec_core.data.interactions import from_days
 from tierrec_core.errors import ArtifactError
 from tierrec_core.storage import artifacts

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.catalogue import Catalogue
+from monitoring.drift.measurement.known_items import Catalogue
 from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import from_days, to_days
 

@@ -8,11 +8,11 @@ from typing import Literal, Self
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.catalogue import Catalogue
-from monitoring.drift.evidence import Evidence
-from monitoring.drift.habits import Habits, events_at
-from monitoring.drift.observation import Observation
-from monitoring.drift.permutation import MAX_USERS, Block
+from monitoring.drift.measurement.known_items import Catalogue
+from monitoring.drift.measurement.user_baselines import Habits, events_at
+from monitoring.drift.measurement.window_measurement import Observation
+from monitoring.drift.statistics.log_likelihood import Evidence
+from monitoring.drift.statistics.permutation import MAX_USERS, Block
 from tierrec_core.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitoring.drift.contrasts import cohens_h
-from monitoring.drift.permutation import Block
+from monitoring.drift.statistics.paired_tests import cohens_h
+from monitoring.drift.statistics.permutation import Block
 from tierrec_core.contracts import FloatArray, IntArray
 
 

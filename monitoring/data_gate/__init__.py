@@ -1,0 +1,1 @@
+"""The data gate on Great Expectations."""

@@ -1,0 +1,1 @@
+"""Tests and limits on the measurements of two windows."""

@@ -1,0 +1,1 @@
+"""Pages: the run's report, the loop's history, Evidently's charts."""
