@@ -130,7 +130,7 @@ def add(
 
     Example: tierrec keys add shop --scope read --scope write --days 90
     """
-    from services.keys import add as add_key
+    from services.auth.keys import add as add_key
 
     lifetime = timedelta(days=days) if days else None
     key, token = add_key(_keys(folder), label, tuple(scope or ["read"]), lifetime)
@@ -143,7 +143,7 @@ def show_keys(folder: Folder = None) -> None:
 
     Example: tierrec keys list
     """
-    from services.keys import Keyring
+    from services.auth.keys import Keyring
 
     path = _keys(folder)
     for key in Keyring.read(path).keys.values():
@@ -161,7 +161,7 @@ def rotate(label: Annotated[str, typer.Argument(help="Whose key.")], folder: Fol
 
     Example: tierrec keys rotate shop
     """
-    from services.keys import rotate as rotate_key
+    from services.auth.keys import rotate as rotate_key
 
     key, token, first = rotate_key(_keys(folder), label)
     _show_once(token, f"key {key.id} of {label!r}; then: tierrec keys revoke {first.id}")
@@ -175,7 +175,7 @@ def revoke(
 
     Example: tierrec keys revoke 1f2e3d4c
     """
-    from services.keys import revoke as revoke_key
+    from services.auth.keys import revoke as revoke_key
 
     path = _keys(folder)
     gone = revoke_key(path, key_id)
@@ -232,7 +232,7 @@ def _show_once(token: str, about: str) -> None:
 
 
 def _warn_if_open(path: Path) -> None:
-    from services.keys import Keyring
+    from services.auth.keys import Keyring
 
     if Keyring.read(path).open:
         typer.echo("WARNING: no key is configured; the server will answer this machine only", err=True)

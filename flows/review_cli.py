@@ -9,7 +9,7 @@ import typer
 from tierrec_core.paths import Layout
 
 if TYPE_CHECKING:
-    from services.review import Review
+    from services.rules.review import Review
 
 app = typer.Typer(no_args_is_help=True, help="Block items, and approve those that need it.")
 
@@ -23,7 +23,7 @@ def block(items: Items, folder: Folder = None) -> None:
 
     Example: tierrec review block 1082185 981760
     """
-    from services.review import block as act
+    from services.rules.review import block as act
 
     _edit(act, items, folder)
 
@@ -34,7 +34,7 @@ def unblock(items: Items, folder: Folder = None) -> None:
 
     Example: tierrec review unblock 1082185
     """
-    from services.review import unblock as act
+    from services.rules.review import unblock as act
 
     _edit(act, items, folder)
 
@@ -45,7 +45,7 @@ def approve(items: Items, folder: Folder = None) -> None:
 
     Example: tierrec review approve 1082185
     """
-    from services.review import approve as act
+    from services.rules.review import approve as act
 
     _edit(act, items, folder)
 
@@ -56,7 +56,7 @@ def withdraw(items: Items, folder: Folder = None) -> None:
 
     Example: tierrec review withdraw 1082185
     """
-    from services.review import withdraw as act
+    from services.rules.review import withdraw as act
 
     _edit(act, items, folder)
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from services import build, recommender
+from services import build, service
 from services.build import Recipe
 from services.contents import Contents, provenance
 from services.release import FILE
@@ -57,7 +57,7 @@ def make(layout: Layout, contents: Contents, keep: int = KEEP) -> str:
 
 def _recipe(layout: Layout, contents: Contents, keep: int) -> Recipe:
     return Recipe(
-        service=f"{recommender.__name__}:Recommender",
+        service=f"{service.__name__}:Recommender",
         release=contents.release,
         bundle=layout.bundle.resolve(),
         requirements=contents.requirements,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from services.surfaces import Ladder
+from services.names import Ladder
 
 ID_LENGTH, NO_NUL = 256, "^[^\\x00]+$"
 Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]

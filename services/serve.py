@@ -6,8 +6,8 @@ import signal
 import sys
 from typing import NoReturn
 
-from services.keys import FILE as KEYS
-from services.keys import Keyring, check_host
+from services.auth.keys import FILE as KEYS
+from services.auth.keys import Keyring, check_host
 from services.package import ensure
 from services.server import HOST, is_free, serving
 from tierrec_core.errors import SettingsError, StageError

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 
 from services.bentos import environment
-from services.files import FOLDER_VARIABLE
-from services.recommender import SERVICE
+from services.service import SERVICE
+from services.shared_files import FOLDER_VARIABLE
 from tierrec_core.errors import StageError
 
 HOST = "127.0.0.1"

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from services.catalogue import Catalogue
+from services.catalogue.catalogue import Catalogue
+from services.names import SURFACES
 from services.rules import Order, Rules, Situation
-from services.surfaces import SURFACES
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TYPES = {"stock": "Float64", "price": "Float64", "available_from": "datetime64[us, UTC]"}

@@ -16,14 +16,14 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.app import SHOP_HEADER, furnish
-from services.limits import Limits
-from services.metrics import Metrics
-from services.model import Model
+from services.api.app import SHOP_HEADER, furnish
+from services.auth.limits import Limits
+from services.observability.metrics import Metrics
 from services.package import write_bundle
 from services.release import Release
-from services.shop import Shop
-from services.shops import DEFAULT, Shops
+from services.tenants.served_model import Model
+from services.tenants.shop import Shop
+from services.tenants.shops import DEFAULT, Shops
 from tests.served import judged_project
 from tierrec_core.contracts import EVENTS
 from tierrec_core.errors import ArtifactError

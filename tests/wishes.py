@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from services.configuration import Configuration
 from services.experiments import Experiments
-from services.review import Review
 from services.rules import Rules
+from services.rules.review import Review
+from services.tenants.configuration import Configuration
 from tests.shops import COUPONS, SURFACES
 
 ITEMS = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from services.admission import bundle_of
-from services.files import FOLDER_VARIABLE
 from services.releases import FILE, Pointer
+from services.shared_files import FOLDER_VARIABLE
 from services.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from flows.loop.champion import state_folder
-from services.shop import FEEDBACK
-from services.shops import STORE_VARIABLE
 from services.store import Store
 from services.store.export import export_for_ingest
+from services.tenants.shop import FEEDBACK
+from services.tenants.shops import STORE_VARIABLE
 from tierrec_core.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.data import sources
 from tierrec_core.data.cleaning import prepare

@@ -17,10 +17,10 @@ from flows.releases import State, note_release, write_release
 from services import releases
 from services import rollout as rollouts
 from services.admission import admit, stored
-from services.configuration import EXPERIMENTS
 from services.experiments import Experiments
 from services.releases import Pointer
 from services.rollout import RolloutVerdict
+from services.tenants.configuration import EXPERIMENTS
 from tierrec_core.errors import SettingsError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, read_settings

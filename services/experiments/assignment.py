@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from services.experiments.settings import Experiment, Overrides, read_experiments
-from services.surfaces import SURFACES
+from services.names import SURFACES
 
 JOINT = "+"  # between the names of several experiments, and of their variants, that hold at once
 _DIGEST_BYTES = 8

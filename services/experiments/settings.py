@@ -19,7 +19,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from services.surfaces import Surface
+from services.names import Surface
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import Params, Share, parse
 

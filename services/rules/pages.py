@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from services.catalogue import Catalogue
+from services.catalogue.catalogue import Catalogue
 from services.rules.order import Order, Situation
 from services.rules.plan import Holds, Plan
 from services.rules.settings import Boost, Cap

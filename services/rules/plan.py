@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from services.expressions import Expression
+from services.catalogue.filters import Expression
 from services.rules.settings import Boost, Cap, Pin, Rule, ShareOfSlots
 from tierrec_core.contracts import BoolArray
 from tierrec_core.errors import SettingsError

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field
 
-from services.catalogue import Catalogue
-from services.expressions import Expression
+from services.catalogue.catalogue import Catalogue
+from services.catalogue.filters import Expression
 from services.rules.order import Order, Situation
 from services.rules.pages import Pages, boosted
 from services.rules.plan import Holds, Plan

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainValidator, PositiveInt, model_validator
 
-from services.expressions import Expression
-from services.surfaces import Surface
+from services.catalogue.filters import Expression
+from services.names import Surface
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import Params, Share
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy import Select, Table, delete, func, select
 
 from services.store import outcomes
-from services.store.bell import Bell
+from services.store.change_counter import Bell
 from services.store.database import Database
 from services.store.errors import StoreError
 from services.store.records import (

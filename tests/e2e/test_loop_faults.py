@@ -10,8 +10,8 @@ import yaml
 
 from flows.loop.lock import project_lock
 from flows.params import set_values
-from services.files import exclusive
 from services.releases import Pointer
+from services.shared_files import exclusive
 from tests.e2e.test_loop import decisions, pointer
 from tests.faults import MONITOR, Flow, Stages, opened, retrain
 from tests.loops import drifting_shop, tell

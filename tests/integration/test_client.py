@@ -16,8 +16,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from services import keys
-from services.app import furnish
+from services.api.app import furnish
+from services.auth import keys
+from services.auth.keys import KeyScope
+from services.auth.limits import Limits
 from services.client import (
     AsyncClient,
     Client,
@@ -28,13 +30,11 @@ from services.client import (
     ServiceError,
     UserRow,
 )
-from services.keys import KeyScope
-from services.limits import Limits
-from services.model import Model
 from services.release import Release
 from services.schemas import EventIn, ItemIn, RecommendRequest, UserIn
-from services.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
 from services.store import Store
+from services.tenants.served_model import Model
+from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
 from services.transfer.records import NDJSON
 from tests.served import packed_bundle
 from tests.transfers import event, kept

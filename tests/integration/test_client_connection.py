@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import app, schemas
+from services import schemas
+from services.api import app
 from services.client import AsyncClient, Client, EventRow, Imported, ItemRow, ServiceError
 from services.client.client import SHOP_HEADER
 from services.client.errors import Pauses

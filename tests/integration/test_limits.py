@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from services.keys import KeyScope, LiveKeyring, add, revoke
-from services.limits import BodyLimit, Guard
+from services.auth.keys import KeyScope, LiveKeyring, add, revoke
+from services.auth.limits import BodyLimit, Guard
 
 MAX_BYTES = 1000
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from flows.release_cli import app
 from services import bentos
+from services.auth.keys import Keyring
 from services.contents import Contents
-from services.keys import Keyring
 from services.releases import Pointer
 from tests.project import ENV
 from tests.served import add_code, judged_project

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.review import Review
+from services.rules.review import Review
 from tests.project import command
 
 

@@ -4,10 +4,10 @@ import gc
 from collections import Counter
 from typing import Any
 
-from services.answering import Scene
-from services.live import Live
-from services.person import Person
+from services.recommend.request import Scene
+from services.recommend.user import Person
 from services.store import Impression
+from services.store.recent_events import Live
 from tests.shops import Opener, event, until
 
 pytest_plugins = ["tests.shops"]

@@ -15,8 +15,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from services.keys import FILE as KEYS
-from services.keys import KeyScope, add
+from services.auth.keys import FILE as KEYS
+from services.auth.keys import KeyScope, add
 from tests.endpoints import ADMIN, READ, WRITE
 from tests.shops import Opener, event, ids, until
 

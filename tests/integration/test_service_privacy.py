@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from services.security import pseudonym
+from services.observability.access_log import pseudonym
 from services.store import Impression, Store
 from tests.damage import broken, fold_outside, model_lost, shelf_outside
 from tests.shops import COUPONS, SURFACES, Caller, Opener, event, ids

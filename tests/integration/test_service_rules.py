@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from services.configuration import Configuration
 from services.experiments import Experiments
-from services.review import Review
 from services.rules import Rules
+from services.rules.review import Review
+from services.tenants.configuration import Configuration
 from tests.damage import (
     FACTORS,
     POPULARITY,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.app import SHOP_HEADER
-from services.keys import FILE as KEYS
-from services.keys import KeyScope, add, revoke, rotate
-from services.limits import Limits
+from services.api.app import SHOP_HEADER
+from services.auth.keys import FILE as KEYS
+from services.auth.keys import KeyScope, add, revoke, rotate
+from services.auth.limits import Limits
 from tests.endpoints import ADMIN, OPEN, READ, WRITE
 from tests.shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, event, ids
 

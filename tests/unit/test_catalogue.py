@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.catalogue import Catalogue
-from services.expressions import Expression
+from services.catalogue.catalogue import Catalogue
+from services.catalogue.filters import Expression
 from tierrec_core.errors import DataError, MissingColumnError
 
 TRAINED = pd.DataFrame(

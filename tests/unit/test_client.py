@@ -15,14 +15,15 @@ from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
 from pydantic import TypeAdapter, ValidationError
 
-from services import app, schemas
+from services import schemas
+from services.api import app
+from services.auth.limits import Limits
 from services.client import AsyncClient, Client, EventRow, ItemRow, calls, fields
 from services.client.calls import Call
 from services.client.streams import Import
-from services.limits import Limits
-from services.metrics import Metrics
+from services.observability.metrics import Metrics
 from services.schemas import EventIn, ItemIn, UserIn
-from services.shops import Shops
+from services.tenants.shops import Shops
 from services.transfer.records import NDJSON
 from tierrec_core.errors import DataError
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects.duckdb import DuckDB
 
-from services.catalogue import Catalogue
-from services.expressions import Expression
+from services.catalogue.catalogue import Catalogue
+from services.catalogue.filters import Expression
 from tierrec_core.errors import SettingsError
 
 TEXTS = ["", "a", "A", "ab", "b_", "a%b", "a\\", "it's", "é", "a\nb"]

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.keys import Keyring, KeyScope, add
-from services.limits import BodyLimit, Guard, Limits, Rate
+from services.auth.keys import Keyring, KeyScope, add
+from services.auth.limits import BodyLimit, Guard, Limits, Rate
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import parse
 

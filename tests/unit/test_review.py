@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.catalogue import Catalogue
-from services.review import Review, approve, block, unblock, withdraw
+from services.catalogue.catalogue import Catalogue
+from services.rules.review import Review, approve, block, unblock, withdraw
 from tierrec_core.errors import SettingsError
 
 ITEMS = pd.DataFrame(

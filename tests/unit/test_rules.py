@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.review import Review
 from services.rules import Order, Situation
+from services.rules.review import Review
 from tests.shelves import (
     BOOSTS,
     CAPS,

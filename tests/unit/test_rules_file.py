@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from services.catalogue import Catalogue
+from services.catalogue.catalogue import Catalogue
 from services.rules import Order, Repeat, Rules, Situation
 from tests.shelves import NOW, rules_of
 from tierrec_core.errors import SettingsError

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.keys import Keyring, KeyScope, LiveKeyring, add, check_host, is_loopback, revoke, rotate
-from services.security import JsonLog, Pseudonyms, log_secret, pseudonym
+from services.auth.keys import Keyring, KeyScope, LiveKeyring, add, check_host, is_loopback, revoke, rotate
+from services.observability.access_log import JsonLog, Pseudonyms, log_secret, pseudonym
 from tierrec_core.errors import ArtifactError, SettingsError
 
 FORK = multiprocessing.get_context("fork")

@@ -80,7 +80,9 @@ def test_version_depends_on_each_part_and_on_nothing_else(layout: Layout) -> Non
 
 def test_carried_code_needs_only_what_is_required(layout: Layout) -> None:
     contents = Contents.gather(layout, settings_with())
-    assert {"services/app.py", "services/lists.py", "services/rules/rules.py"} <= set(contents.code)
+    assert {"services/api/app.py", "services/recommend/surfaces.py", "services/rules/rules.py"} <= set(
+        contents.code
+    )
     assert "tierrec_core/models/ease/__init__.py" in contents.code
     dists = importlib.metadata.packages_distributions()
     required = {canonicalize_name(one) for one in (*RUNTIME, *BROUGHT_BY_BENTOML)}

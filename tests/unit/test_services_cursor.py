@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cursor import decode, encode, hashes
+from services.catalogue.page_cursor import decode, encode, hashes
 from tierrec_core.errors import DataError
 
 

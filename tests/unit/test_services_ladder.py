@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.ladder import DEPTH, Rung, best, climb, filled, keep
+from services.recommend.fallback_chain import DEPTH, Rung, best, climb, filled, keep
 from services.rules import Order
 from tierrec_core.contracts import BoolArray
 

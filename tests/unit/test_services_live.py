@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.impressions import ImpressionWriter
-from services.live import Live
 from services.store import Impression, NewEvent, PostedItem, PostedUser, Store
+from services.store.impressions import ImpressionWriter
+from services.store.recent_events import Live
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)

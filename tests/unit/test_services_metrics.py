@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.metrics import OTHER, Label, Metrics
-from services.surfaces import LADDER, SURFACES
+from services.names import LADDER, SURFACES
+from services.observability.metrics import OTHER, Label, Metrics
 from tests.project import ROOT
 
 
@@ -112,7 +112,7 @@ def test_open_labels_take_a_bounded_number_of_values() -> None:
 WORKER = """
 import sys
 from prometheus_client import CollectorRegistry
-from services.metrics import Metrics
+from services.observability.metrics import Metrics
 metrics = Metrics(CollectorRegistry())
 shop = metrics.of("demo")
 for _ in range(int(sys.argv[1])):

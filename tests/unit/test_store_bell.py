@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from services.store.bell import Bell
+from services.store.change_counter import Bell
 
 FORK = multiprocessing.get_context("fork")
 RINGS, THREADS, PROCESSES = 2000, 2, 3

@@ -6,10 +6,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from benchmarks.serving.harness.load import HOST
-from services.app import furnish
-from services.model import Model
+from services.api.app import furnish
 from services.release import Release
-from services.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
+from services.tenants.served_model import Model
+from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
 
 _RELEASE = Release(bento="bench:1", model="bench-bundle:1", default_task="next", labels={})
 

@@ -16,7 +16,7 @@ LIST = [
     metrics={"enabled": False},
 )
 class Bare:
-    """As little as a service can do: the settings are those of services.recommender."""
+    """As little as a service can do: the settings are those of services.service."""
 
     @bentoml.api  # type: ignore[untyped-decorator]
     async def recommend(self, user_id: str, k: int = 10) -> list:  # type: ignore[type-arg]

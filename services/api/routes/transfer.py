@@ -1,0 +1,146 @@
+"""Users, items, events and impressions in and out, streamed: /export and /import."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from services.api.routes.common import REFUSALS, shop_of
+from services.feedback import events, users
+from services.schemas import EventBatch, ItemBatch, UserBatch
+from services.store import Store, StoreError
+from services.tenants.shop import Shop
+from services.transfer.exporting import GROUP_ROWS, Format, Span, jsonl, pages
+from services.transfer.importing import BATCH_LINES, Intake
+from services.transfer.keeping import Keep
+from services.transfer.lines import NumberedLine, Splitter
+from services.transfer.parquet import parquet
+from services.transfer.records import NDJSON, Importable, Imported, Kind
+
+CURSOR_HEADER = "X-Tierrec-Cursor"
+PARQUET = "application/vnd.apache.parquet"
+_PARQUET_ROWS = 1_000_000
+_MAX_CURSOR = (1 << 63) - 1
+_EXPORTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The rows, oldest first. A line of JSON has its own cursor in the field _cursor.",
+        "content": {
+            NDJSON: {"schema": {"type": "string"}},
+            PARQUET: {"schema": {"type": "string", "format": "binary"}},
+        },
+        "headers": {
+            CURSOR_HEADER: {
+                "description": "The cursor behind all of these rows.",
+                "schema": {"type": "integer"},
+            }
+        },
+    }
+}
+_IMPORTED = {
+    "requestBody": {
+        "required": True,
+        "description": "An EventIn, ItemIn or UserIn a line.",
+        "content": {NDJSON: {"schema": {"type": "string"}}},
+    }
+}
+
+router = APIRouter(tags=["transfer"], responses=REFUSALS)
+
+
+@router.get("/export/{kind}", response_class=StreamingResponse, responses=_EXPORTED)
+async def export(
+    request: Request,
+    kind: Kind,
+    form: Annotated[Format, Query(alias="format")] = "jsonl",
+    cursor: Annotated[int, Query(ge=0, le=_MAX_CURSOR, description="Go on behind this row.")] = 0,
+    limit: Annotated[
+        int | None, Query(ge=1, le=_MAX_CURSOR, description="Rows at most; of Parquet 1,000,000 if unset.")
+    ] = None,
+) -> Response:
+    """What the store holds, as lines that /import reads again; rows that come meanwhile are left to the next export."""
+    store = shop_of(request).store
+    if form == "parquet":
+        limit = limit or _PARQUET_ROWS
+    span = await asyncio.to_thread(Span.find, store, kind, cursor, limit)
+    return StreamingResponse(
+        _body(store, span, form),
+        media_type=PARQUET if form == "parquet" else NDJSON,
+        headers={
+            CURSOR_HEADER: str(span.last),
+            "Content-Disposition": f'attachment; filename="{kind}.{form}"',
+        },
+    )
+
+
+@router.post("/import/{kind}", name="import", response_model=Imported, openapi_extra=_IMPORTED)
+async def import_(
+    request: Request,
+    kind: Importable,
+    skip: Annotated[int, Query(ge=0, le=_MAX_CURSOR, description="Pass over this many lines.")] = 0,
+    strict: Annotated[
+        bool, Query(description="Stop at the first bad line; those before it are kept.")
+    ] = False,
+) -> Response:
+    """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
+    intake = Intake(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))
+    batches = _batches(request)
+    async for lines in batches:
+        await asyncio.to_thread(intake.take, lines)
+        break
+    return _Underway(intake, batches)
+
+
+class _Underway(Response):
+    """The answer to an import. White space comes while it lasts, so that nobody takes it for one that hangs."""
+
+    def __init__(self, intake: Intake, batches: AsyncIterator[list[NumberedLine]]) -> None:
+        super().__init__(media_type="application/json")
+        del self.headers["content-length"]
+        self._intake, self._batches = intake, batches
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive  # the batches read the body
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async for lines in self._batches:
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            try:
+                await asyncio.to_thread(self._intake.take, lines)
+            except StoreError:
+                self._intake.stop("store: does not answer")
+        answer = self._intake.answer.model_dump_json().encode()
+        await send({"type": "http.response.body", "body": answer})
+
+
+def _body(store: Store, span: Span, form: Format) -> Iterator[bytes]:
+    if form == "parquet":
+        return parquet(span.kind, pages(store, span, GROUP_ROWS))
+    return map(jsonl, pages(store, span))
+
+
+async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
+    """The lines of the body, some thousands at a time, and then the rest; a body that breaks off has no rest."""
+    splitter, waiting = Splitter(), list[NumberedLine]()
+    try:
+        async for chunk in request.stream():
+            waiting += splitter.feed(chunk)
+            whole = len(waiting) // BATCH_LINES * BATCH_LINES
+            if whole:
+                yield waiting[:whole]
+                del waiting[:whole]
+    except ClientDisconnect:
+        return
+    yield waiting + splitter.end()
+
+
+def _keep(shop: Shop, kind: Importable) -> Keep:
+    """The same as a post of these records."""
+    keeps: dict[Importable, Callable[..., Any]] = {
+        "events": lambda batch: events.post_events(shop, EventBatch(events=tuple(batch))),
+        "items": lambda batch: events.post_items(shop, ItemBatch(items=tuple(batch))),
+        "users": lambda batch: users.post(shop, UserBatch(users=tuple(batch))),
+    }
+    return keeps[kind]

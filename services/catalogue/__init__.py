@@ -1,0 +1,1 @@
+"""The catalogue that is served, and filters on it."""

@@ -1,0 +1,195 @@
+"""A condition's tree over a part of the catalogue, by Arrow's kernels: their logic has SQL's third value, unknown."""
+
+import contextlib
+import difflib
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+from sqlglot import exp
+
+from services.catalogue.columns import NAMES, NUMBER, TEXT, TIME, TRUTH, kind_of
+from tierrec_core.contracts import BoolArray
+from tierrec_core.errors import SettingsError
+
+COMPARISONS: Mapping[type[exp.Expr], Callable[..., Any]] = {
+    exp.EQ: pc.equal,
+    exp.NEQ: pc.not_equal,
+    exp.LT: pc.less,
+    exp.LTE: pc.less_equal,
+    exp.GT: pc.greater,
+    exp.GTE: pc.greater_equal,
+}
+_ARROW = {TRUTH: pa.bool_(), NUMBER: pa.float64(), TEXT: pa.large_string(), TIME: pa.timestamp("us", "UTC")}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a part of a condition amounts to: an array [N] or a scalar of a type of ours; null is of any type."""
+
+    data: Any
+    kind: str | None
+
+    def of(self, kind: str) -> "Operand":
+        """The same, as the type that it is compared with. Raises SettingsError when it is of another."""
+        if self.kind == kind:
+            return self
+        if self.kind is None:
+            return Operand(pa.scalar(None, _ARROW[kind]), kind)
+        if kind == TIME and isinstance(self.data, pa.StringScalar | pa.LargeStringScalar):
+            return Operand(pa.scalar(_moment(self.data.as_py()), _ARROW[TIME]), TIME)
+        raise SettingsError(f"compares {NAMES[kind]} with {NAMES[self.kind]}; wanted the same on both sides")
+
+
+def evaluate(tree: exp.Expr, frame: pd.DataFrame) -> BoolArray:
+    """Where the condition is true, [N]; where it is false or unknown is not told apart.
+
+    Raises SettingsError for a column that the frame lacks and for types that do not compare.
+    """
+    found = _truth(tree, frame)
+    if isinstance(found, pa.Scalar):
+        return np.full(len(frame), found.as_py() is True)
+    held: BoolArray = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+    return held
+
+
+def _truth(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    """True, false or unknown for each row, or one of them for all."""
+    operand = _operand(node, frame)
+    if operand.kind not in (TRUTH, None):
+        raise SettingsError(f"{node.sql('duckdb')} is {NAMES[str(operand.kind)]}, wanted a condition")
+    return operand.of(TRUTH).data
+
+
+def _operand(node: exp.Expr, frame: pd.DataFrame) -> Operand:
+    if isinstance(node, exp.Paren):
+        return _operand(node.this, frame)
+    if isinstance(node, exp.Column):
+        return _column(node.name, frame)
+    if isinstance(node, exp.Literal | exp.Neg | exp.Null | exp.Boolean):
+        return _literal(node)
+    return Operand(_CONDITIONS[type(node)](node, frame), TRUTH)
+
+
+def _column(name: str, frame: pd.DataFrame) -> Operand:
+    if name not in frame:
+        near = difflib.get_close_matches(name, map(str, frame), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(map(str, frame))}"
+        raise SettingsError(f"column {name!r} is unknown; {hint}")
+    kind = kind_of(frame[name])
+    if kind not in NAMES:
+        raise SettingsError(f"column {name!r} holds neither text, numbers, truth values nor moments")
+    return Operand(pa.array(frame[name], from_pandas=True), kind)
+
+
+def _literal(node: exp.Expr) -> Operand:
+    if isinstance(node, exp.Null):
+        return Operand(None, None)
+    if isinstance(node, exp.Boolean):
+        return Operand(pa.scalar(bool(node.this)), TRUTH)
+    if isinstance(node, exp.Literal) and node.is_string:
+        return Operand(pa.scalar(node.this, pa.large_string()), TEXT)
+    return Operand(pa.scalar(_number(node)), NUMBER)
+
+
+def _number(node: exp.Expr) -> float:
+    if isinstance(node, exp.Neg):
+        return -_number(node.this)
+    number = math.nan
+    if isinstance(node, exp.Literal) and not node.is_string:
+        with contextlib.suppress(ValueError):  # sqlglot takes 1e for a number
+            number = float(node.this)
+    if not math.isfinite(number):
+        raise SettingsError(f"{node.sql('duckdb')} is no number that can be compared; wanted one like -12.5")
+    return number
+
+
+def _chain(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    """Ands, or ors, however many."""
+    join = pc.and_kleene if isinstance(node, exp.And) else pc.or_kleene
+    return functools.reduce(join, (_truth(part, frame) for part in node.flatten()))
+
+
+def _not(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    return pc.invert(_truth(node.this, frame))
+
+
+def _comparison(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    return _compared(type(node), _operand(node.this, frame), _operand(node.expression, frame))
+
+
+def _between(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    inner = _operand(node.this, frame)
+    low, high = (_operand(node.args[end], frame) for end in ("low", "high"))
+    return pc.and_kleene(_compared(exp.GTE, inner, low), _compared(exp.LTE, inner, high))
+
+
+def _compared(operator: type[exp.Expr], left: Operand, right: Operand) -> Any:
+    kinds = [kind for kind in (left.kind, right.kind) if kind is not None]
+    kind = TIME if TIME in kinds else kinds[0] if kinds else TRUTH
+    left, right = left.of(kind), right.of(kind)
+    if kind == TRUTH:  # Arrow has no order of truth values; SQL has false < true
+        return COMPARISONS[operator](left.data.cast(pa.int8()), right.data.cast(pa.int8()))
+    return COMPARISONS[operator](left.data, right.data)
+
+
+def _in(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    """x in (a, b): x = a or x = b, and so unknown where neither holds and one of them is null."""
+    inner, listed = _operand(node.this, frame), [_operand(part, frame) for part in node.expressions]
+    if not listed:
+        raise SettingsError("in () lists nothing; wanted at least one value")
+    is_column = isinstance(inner.data, pa.Array | pa.ChunkedArray)
+    fixed = [one for one in listed if is_column and isinstance(one.data, pa.Scalar)]
+    parts = [_compared(exp.EQ, inner, one) for one in listed if one not in fixed]
+    return functools.reduce(pc.or_kleene, parts + ([_among(inner, fixed)] if fixed else []))
+
+
+def _among(inner: Operand, fixed: Sequence[Operand]) -> Any:
+    """Whether a column holds one of some values; a single look at each row, however many there are."""
+    kind = str(inner.kind)
+    values = pa.array([one.of(kind).data.as_py() for one in fixed], _ARROW[kind])
+    return pc.if_else(pc.is_valid(inner.data), pc.is_in(inner.data, values), pa.scalar(None, pa.bool_()))
+
+
+def _is_null(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    if not isinstance(node.expression, exp.Null):
+        raise SettingsError(f"{node.sql('duckdb')} is not offered; wanted is null or is not null")
+    inner = _operand(node.this, frame)
+    return pa.scalar(True) if inner.kind is None else pc.is_null(inner.data)
+
+
+def _like(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    pattern = node.expression
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+        raise SettingsError(f"like {pattern.sql('duckdb')}: wanted a pattern such as 'a%'")
+    escaped = pattern.this.replace("\\", "\\\\")  # Arrow escapes with a backslash, DuckDB's like with nothing
+    found = pc.match_like(_operand(node.this, frame).of(TEXT).data, escaped)
+    return pc.invert(found) if node.args.get("negate") else found
+
+
+def _moment(text: str) -> datetime:
+    """A moment in UTC; one that names no offset is in UTC already."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(f"{text!r:.80} is no moment; wanted {NAMES[TIME]}") from error
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_CONDITIONS: Mapping[type[exp.Expr], Callable[[exp.Expr, pd.DataFrame], Any]] = {
+    exp.And: _chain,
+    exp.Or: _chain,
+    exp.Not: _not,
+    exp.Between: _between,
+    exp.In: _in,
+    exp.Is: _is_null,
+    exp.Like: _like,
+    **dict.fromkeys(COMPARISONS, _comparison),
+}

@@ -1,0 +1,1 @@
+"""Events, items and users that a shop posts."""

@@ -1,0 +1,1 @@
+"""From a list request to a page."""

@@ -1,0 +1,1 @@
+"""Shops: each with its folder, store, models and configuration."""
