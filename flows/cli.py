@@ -168,7 +168,7 @@ def serve(
 
     Example: tierrec serve --port 3000
     """
-    from services.serve import run_server
+    from services.deployment.serve import run_server
 
     run_server(_layout(), port, workers, host)
 
@@ -183,7 +183,7 @@ def batch(
 
     Example: tierrec batch lists --task discovery -k 20
     """
-    from services.release import fingerprint
+    from services.releases.manifest import fingerprint
     from tierrec_core.bundle.batch import write_lists
     from tierrec_core.bundle.bundle import Bundle
 

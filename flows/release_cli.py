@@ -10,8 +10,8 @@ import typer
 from tierrec_core.paths import Layout
 
 if TYPE_CHECKING:
-    from services.manifests import Manifests
-    from services.releases import Pointer
+    from services.deployment.kubernetes import Manifests
+    from services.releases.pointer import Pointer
 
 app = typer.Typer(no_args_is_help=True)
 keys = typer.Typer(no_args_is_help=True, help="Add, list, rotate and revoke API keys.")
@@ -34,8 +34,8 @@ def deploy(
 
     Example: tierrec deploy --share 0.2
     """
-    from services import releases
-    from services.admission import admit
+    from services.deployment.admission import admit
+    from services.releases import pointer as releases
     from tierrec_core.settings import read_settings
 
     layout = Layout(Path.cwd())
@@ -49,7 +49,7 @@ def promote(folder: Folder = None) -> None:
 
     Example: tierrec promote
     """
-    from services import releases
+    from services.releases import pointer as releases
 
     _tell(releases.promote(_pointer(folder)))
 
@@ -60,8 +60,8 @@ def rollback(folder: Folder = None) -> None:
 
     Example: tierrec rollback
     """
-    from services import releases
-    from services.admission import stored
+    from services.deployment.admission import stored
+    from services.releases import pointer as releases
 
     tags = {one.tag for one in stored(Layout(Path.cwd()))}
     _tell(releases.rollback(_pointer(folder), tags))
@@ -73,8 +73,8 @@ def show_releases(folder: Folder = None) -> None:
 
     Example: tierrec releases
     """
-    from services.admission import stored
-    from services.releases import Pointer
+    from services.deployment.admission import stored
+    from services.releases.pointer import Pointer
 
     path = _pointer(folder)
     pointer = Pointer.read(path) if path.exists() else None
@@ -103,8 +103,8 @@ def manifests(
 
     Example: tierrec manifests --out deploy --image registry.example.org/shop:1
     """
-    from services.manifests import Manifests, dockerfile, render
-    from services.releases import Pointer
+    from services.deployment.kubernetes import Manifests, dockerfile, render
+    from services.releases.pointer import Pointer
     from tierrec_core.settings import parse
     from tierrec_core.storage import artifacts
 

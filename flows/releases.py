@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flows import revisions
 from flows.revisions import RevisionError
-from services.smoke_report import SmokeReport
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Params, parse, read_settings
@@ -157,7 +157,7 @@ def _metrics(layout: Layout, packaged: SmokeReport) -> Metrics | None:
 
 
 def _model_of(layout: Layout, tag: str) -> str:
-    from services.admission import stored
+    from services.deployment.admission import stored
 
     return next((one.model for one in stored(layout) if one.tag == tag), "")
 

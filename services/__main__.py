@@ -4,7 +4,7 @@ import sys
 
 from tierrec_core.__main__ import run_stage
 
-STAGES = {"package": "services.package"}
+STAGES = {"package": "services.deployment.package"}
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import bentoml
 from fastapi import FastAPI
 
-from services.release import BUNDLE, Release
+from services.releases.manifest import BUNDLE, Release
 from tierrec_core.errors import TierRecError
 
 if TYPE_CHECKING:

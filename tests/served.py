@@ -9,7 +9,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from flows.deps import rewrite
-from services.package import write_bundle
+from services.deployment.package import write_bundle
 from tests.conftest import make_events
 from tests.project import ROOT
 from tierrec_core.contracts import EXPOSURES, USERS

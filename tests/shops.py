@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.api.app import SHOP_HEADER, furnish
 from services.auth.limits import Limits
+from services.deployment.package import write_bundle
 from services.observability.metrics import Metrics
-from services.package import write_bundle
-from services.release import Release
+from services.releases.manifest import Release
 from services.tenants.served_model import Model
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops

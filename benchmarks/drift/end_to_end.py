@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from benchmarks.drift.figures import keep
-from services.server import free_port
+from services.deployment.server import free_port
 from tests.loops import batches, drifting_shop
 from tests.project import command
 

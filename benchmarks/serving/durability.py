@@ -17,7 +17,7 @@ from benchmarks.serving.harness import questions
 from benchmarks.serving.harness.application import serve
 from benchmarks.serving.harness.servers import Bench
 from benchmarks.serving.storm import Event, Posters, Victim, compare
-from services.server import free_port
+from services.deployment.server import free_port
 from services.store import Store
 from tests.postgres import new_schema, running
 

@@ -14,7 +14,7 @@ from benchmarks.serving.harness import questions
 from benchmarks.serving.harness.load import Load, drive
 from benchmarks.serving.harness.servers import Bench, bare, port_of
 from benchmarks.serving.report import paired
-from services.server import Server
+from services.deployment.server import Server
 
 ROUNDS, SLICES, SLICE, WARM_UP = 6, 4, 500, 1500
 CONCURRENCY, CROWD = 4, 16

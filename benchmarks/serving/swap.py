@@ -14,11 +14,11 @@ from benchmarks.serving.family import Family
 from benchmarks.serving.harness import questions
 from benchmarks.serving.harness.load import Load, drive
 from benchmarks.serving.harness.servers import Bench, port_of
-from services import bentos
-from services.contents import Contents
-from services.release import fingerprint
-from services.releases import FILE, Pointer, deploy, promote, rollback
-from services.smoke_report import SmokeReport
+from services.deployment import bento_store
+from services.deployment.contents import Contents
+from services.releases.manifest import fingerprint
+from services.releases.pointer import FILE, Pointer, deploy, promote, rollback
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 
@@ -94,7 +94,7 @@ def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
         (project.bento_home / place).symlink_to((layout.bento_home / place).resolve(), True)
     contents = Contents.gather(layout, read_settings(layout.params))
     contents = replace(contents, bundle=fingerprint(project.bundle))
-    tag = bentos.make(project, contents)
+    tag = bento_store.make(project, contents)
     return project.bento_home, bench.report.model_copy(update={"tag": tag, "model": contents.release.model})
 
 

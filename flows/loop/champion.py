@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from services.admission import bundle_of
-from services.releases import FILE, Pointer
+from services.deployment.admission import bundle_of
+from services.releases.pointer import FILE, Pointer
+from services.releases.smoke_report import SmokeReport
 from services.shared_files import FOLDER_VARIABLE
-from services.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
 

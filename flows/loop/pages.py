@@ -16,7 +16,7 @@ from monitoring.report.evidently_page import frames, write
 from monitoring.report.evidently_workspace import push
 from monitoring.report.loop_history import render
 from monitoring.report.served_lists import Ranked
-from services.releases import Pointer
+from services.releases.pointer import Pointer
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.sources import Log
 from tierrec_core.paths import Layout

@@ -31,10 +31,10 @@ from flows.progress import Progress
 from flows.releases import Release, note_release, path_of, write_release
 from flows.stages import Graph, Runner, stale
 from monitoring.drift import newest_complete_end
-from services import releases
-from services.admission import admit
-from services.releases import Pointer
-from services.smoke_report import SmokeReport
+from services.deployment.admission import admit
+from services.releases import pointer as releases
+from services.releases.pointer import Pointer
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.errors import EmptyDataError, GateError, TierRecError
 from tierrec_core.paths import Layout

@@ -14,12 +14,12 @@ from flows.loop.feeding import opened_store
 from flows.loop.memory import Memory, Retrain
 from flows.loop.pages import write_history
 from flows.releases import State, note_release, write_release
-from services import releases
-from services import rollout as rollouts
-from services.admission import admit, stored
+from services.deployment.admission import admit, stored
 from services.experiments import Experiments
-from services.releases import Pointer
-from services.rollout import RolloutVerdict
+from services.releases import pointer as releases
+from services.releases import rollout as rollouts
+from services.releases.pointer import Pointer
+from services.releases.rollout import RolloutVerdict
 from services.tenants.configuration import EXPERIMENTS
 from tierrec_core.errors import SettingsError
 from tierrec_core.paths import Layout

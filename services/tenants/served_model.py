@@ -13,7 +13,7 @@ import pandas as pd
 
 from services.catalogue import page_cursor
 from services.catalogue.catalogue import Catalogue
-from services.release import Release
+from services.releases.manifest import Release
 from services.store.recent_events import Live
 from tierrec_core.bundle import precomputed as packs
 from tierrec_core.bundle.bundle import Bundle

@@ -13,8 +13,8 @@ from services.auth.keys import FILE as KEYS
 from services.auth.keys import LiveKeyring
 from services.observability.access_log import JsonLog, log_secret, pseudonym
 from services.observability.metrics import ShopMetrics
-from services.releases import FILE as POINTER
-from services.releases import Pointer, Side
+from services.releases.pointer import FILE as POINTER
+from services.releases.pointer import Pointer, Side
 from services.shared_files import Watch
 from services.store import Store, StoreError
 from services.store.impressions import ImpressionWriter

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from services.releases import Pointer
+from services.releases.pointer import Pointer
 from services.store import Impression, Store
 from tests.loops import drifting_shop, tell
 from tests.project import ENV, command

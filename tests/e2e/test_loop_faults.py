@@ -10,7 +10,7 @@ import yaml
 
 from flows.loop.lock import project_lock
 from flows.params import set_values
-from services.releases import Pointer
+from services.releases.pointer import Pointer
 from services.shared_files import exclusive
 from tests.e2e.test_loop import decisions, pointer
 from tests.faults import MONITOR, Flow, Stages, opened, retrain

@@ -19,10 +19,10 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from services import bentos
-from services.contents import Contents
-from services.package import ensure
-from services.server import is_free, serving
+from services.deployment import bento_store
+from services.deployment.contents import Contents
+from services.deployment.package import ensure
+from services.deployment.server import is_free, serving
 from tests.project import ENV
 from tests.served import add_code, judged_project
 from tierrec_core.bundle.bundle import Bundle
@@ -34,7 +34,7 @@ from tierrec_core.storage import artifacts
 SERVE = """
 import sys
 from pathlib import Path
-from services.serve import run_server
+from services.deployment.serve import run_server
 from tierrec_core.errors import TierRecError
 from tierrec_core.paths import Layout
 try:
@@ -250,7 +250,7 @@ def test_only_the_newest_bentos_stay(made: Layout, settings: Settings, tmp_path:
     old = Contents.gather(clone, settings)
     new = replace(old, labels={**old.labels, "more": "1"})
     for keep, wanted in ((2, {old.version, new.version}), (1, {new.version})):
-        bentos.make(clone, new, keep=keep)
+        bento_store.make(clone, new, keep=keep)
         stored = {path.name for path in (clone.bento_home / "bentos" / "tierrec").iterdir() if path.is_dir()}
         assert stored == wanted
 

@@ -20,7 +20,7 @@ from monitoring.report.evidently_page import Charts, write
 from monitoring.report.evidently_workspace import PROJECT_ID, push, snapshot_id
 from monitoring.report.served_lists import Ranked
 from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER
-from services.server import free_port
+from services.deployment.server import free_port
 from tests.charted import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
 from tierrec_core.data.interactions import from_days
 from tierrec_core.errors import ArtifactError

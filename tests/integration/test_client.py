@@ -30,7 +30,7 @@ from services.client import (
     ServiceError,
     UserRow,
 )
-from services.release import Release
+from services.releases.manifest import Release
 from services.schemas import EventIn, ItemIn, RecommendRequest, UserIn
 from services.store import Store
 from services.tenants.served_model import Model

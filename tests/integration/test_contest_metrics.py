@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from services.package import write_bundle
+from services.deployment.package import write_bundle
 from tests.served import judged_project
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.model_comparison import contest, frozen_lists

@@ -17,7 +17,7 @@ from flows.stack.folder import Folder
 from flows.stack.plan import SERVICE, Options, environment, parts
 from flows.stack.processes import end, of_stack
 from flows.stack.supervisor import Supervisor
-from services.package import run as package
+from services.deployment.package import run as package
 from tests.remotes import answers, free_port, wait_until
 from tests.served import add_code, judged_project
 from tierrec_core.storage import artifacts

@@ -15,10 +15,10 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.release_cli import app
-from services import bentos
 from services.auth.keys import Keyring
-from services.contents import Contents
-from services.releases import Pointer
+from services.deployment import bento_store
+from services.deployment.contents import Contents
+from services.releases.pointer import Pointer
 from tests.project import ENV
 from tests.served import add_code, judged_project
 from tierrec_core.errors import ArtifactError, GateError, SettingsError, TierRecError
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layou
     done = subprocess.run(command, cwd=layout.root, env=ENV, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     contents = Contents.gather(layout, settings)
-    bentos.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
+    bento_store.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
     return layout
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from services.experiments import Experiment, Experiments, Variant
 from services.experiments.settings import VariantPolicy
-from services.releases import Act, Change, Deployed, Pointer
-from services.rollout import MISMATCH, Arm, judge, observe
+from services.releases.pointer import Act, Change, Deployed, Pointer
+from services.releases.rollout import MISMATCH, Arm, judge, observe
 from services.store import Impression, NewEvent, Store
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import Rollout

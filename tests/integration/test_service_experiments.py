@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from services.admission import SmokeReport
-from services.releases import FILE, deploy, promote, rollback
+from services.deployment.admission import SmokeReport
+from services.releases.pointer import FILE, deploy, promote, rollback
 from tests.shops import Caller, Opener, event, ids, until
 
 pytest_plugins = ["tests.shops"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.admission import SmokeReport
-from services.releases import FILE, deploy, promote
+from services.deployment.admission import SmokeReport
+from services.releases.pointer import FILE, deploy, promote
 from tests.shops import COUPONS, Caller, Opener, event, ids, until
 
 pytest_plugins = ["tests.shops"]

@@ -10,9 +10,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from services.manifests import STATE_VARIABLE, Manifests, dockerfile, render
-from services.releases import Pointer, deploy
-from services.smoke_report import SmokeReport
+from services.deployment.kubernetes import STATE_VARIABLE, Manifests, dockerfile, render
+from services.releases.pointer import Pointer, deploy
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError, SettingsError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import parse

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from services.releases import Deployed, Pointer, Watch, deploy, promote, rollback
-from services.smoke_report import SmokeReport
+from services.releases.pointer import Deployed, Pointer, Watch, deploy, promote, rollback
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError, GateError, SettingsError
 from tierrec_core.storage import artifacts
 

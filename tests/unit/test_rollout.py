@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import betaln
 
-from services.rollout import MISMATCH, Arm, bounds, is_worse_at_the_limit, judge
+from services.releases.rollout import MISMATCH, Arm, bounds, is_worse_at_the_limit, judge
 from tierrec_core.settings import Rollout
 
 SETTINGS = Rollout(min_users=50, expected_users=2_000)

@@ -11,7 +11,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from flows.deps import rewrite
-from services.contents import RUNTIME, Contents, lineage, pin, provenance
+from services.deployment.contents import RUNTIME, Contents, lineage, pin, provenance
 from tests.project import ROOT
 from tierrec_core.errors import ArtifactError, SettingsError
 from tierrec_core.paths import Layout
@@ -109,10 +109,14 @@ def test_pins_names_however_they_are_spelled(tmp_path: Path) -> None:
 
 
 def test_lineage_is_what_the_package_hangs_on_whatever_else_has_run() -> None:
-    assert set(lineage(LOCK, ["data/models", "services/package.py"])) == {"ingest", "split", "train@ease"}
+    assert set(lineage(LOCK, ["data/models", "services/deployment/package.py"])) == {
+        "ingest",
+        "split",
+        "train@ease",
+    }
     without = {name: entry for name, entry in LOCK.items() if name not in ("report", "package")}
     assert lineage(without, ["data/models"]) == lineage(LOCK, ["data/models"])
-    assert lineage(LOCK, ["services/package.py"]) == {}
+    assert lineage(LOCK, ["services/deployment/package.py"]) == {}
 
 
 def test_provenance_follows_the_lock_of_what_the_package_hangs_on(layout: Layout) -> None:

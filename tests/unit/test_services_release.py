@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.release import Release, fingerprint, version_of
+from services.releases.manifest import Release, fingerprint, version_of
 from tierrec_core.errors import ArtifactError, SettingsError
 
 

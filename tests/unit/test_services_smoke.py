@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from services.smoke import explain, read_lists
+from services.deployment.smoke import explain, read_lists
 from tierrec_core.errors import ArtifactError
 
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from benchmarks.serving.harness.load import HOST
 from services.api.app import furnish
-from services.release import Release
+from services.releases.manifest import Release
 from services.tenants.served_model import Model
 from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
 

@@ -16,9 +16,9 @@ import psutil
 
 from benchmarks.serving.family import Family
 from benchmarks.serving.harness.load import HOST
-from services.bentos import environment
-from services.server import Server, free_port, serving
-from services.smoke_report import SmokeReport
+from services.deployment.bento_store import environment
+from services.deployment.server import Server, free_port, serving
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.user_tables import UserIndex
 from tierrec_core.contracts import ITEMS

@@ -8,8 +8,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from services.release import BUNDLE
-from services.smoke_report import SmokeReport
+from services.releases.manifest import BUNDLE
+from services.releases.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, parse
@@ -42,7 +42,7 @@ def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeRe
     if packaged is not None and tag in (None, packaged.tag):
         packaged.require_passed()
         if packaged.tag not in known:
-            from services.package import ensure
+            from services.deployment.package import ensure
 
             ensure(layout, settings)
         return packaged
@@ -54,7 +54,7 @@ def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeRe
 
 
 def _test(layout: Layout, settings: Settings, bento: Stored) -> SmokeReport:
-    from services import smoke  # imports BentoML, which listing and the packaged Bento do without
+    from services.deployment import smoke
 
     counts: Mapping[str, Any] = smoke.check(layout, settings, bento.tag)
     raw = {"tag": bento.tag, "model": bento.model, "labels": dict(bento.labels), "smoke": counts}

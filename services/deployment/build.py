@@ -1,4 +1,4 @@
-"""python -m services.build RECIPE.json: put a model and a Bento into the store that BENTOML_HOME names.
+"""python -m services.deployment.build RECIPE.json: put a model and a Bento into the store that BENTOML_HOME names.
 
 It runs in a process of its own, in a folder that holds nothing but what the Bento shall hold: BentoML reads its
 home once a process, and a file that was forgotten shows here and not in production.
@@ -15,7 +15,7 @@ import bentoml
 import psutil
 from bentoml.exceptions import NotFound
 
-from services.release import BUNDLE, Release, fingerprint
+from services.releases.manifest import BUNDLE, Release, fingerprint
 from tierrec_core.settings import Params
 
 

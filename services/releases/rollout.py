@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from services.experiments import Experiments
-from services.releases import Deployed, Pointer
+from services.releases.pointer import Deployed, Pointer
 from services.store import Store
 from tierrec_core.contracts import BoolArray, IntArray
 from tierrec_core.errors import SettingsError

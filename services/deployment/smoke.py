@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from services.server import serving
+from services.deployment.server import serving
 from tierrec_core.errors import ArtifactError, GateError
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.paths import Layout

@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
-from services.package import ensure
-from services.server import HOST, is_free, serving
+from services.deployment.package import ensure
+from services.deployment.server import HOST, is_free, serving
 from tierrec_core.errors import SettingsError, StageError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings

@@ -7,12 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from services import build, service
-from services.build import Recipe
-from services.contents import Contents, provenance
-from services.release import FILE
-from services.releases import FILE as POINTER
-from services.releases import Pointer
+from services import service
+from services.deployment import build
+from services.deployment.build import Recipe
+from services.deployment.contents import Contents, provenance
+from services.releases.manifest import FILE
+from services.releases.pointer import FILE as POINTER
+from services.releases.pointer import Pointer
 from tierrec_core.errors import StageError
 from tierrec_core.paths import Layout
 

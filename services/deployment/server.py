@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from services.bentos import environment
+from services.deployment.bento_store import environment
 from services.service import SERVICE
 from services.shared_files import FOLDER_VARIABLE
 from tierrec_core.errors import StageError

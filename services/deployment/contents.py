@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ruamel.yaml import YAML
 
-from services.release import Release, fingerprint, version_of
+from services.releases.manifest import Release, fingerprint, version_of
 from tierrec_core.errors import ArtifactError, SettingsError
 from tierrec_core.evaluation.leaderboard import BLEND, main_metric
 from tierrec_core.paths import Layout

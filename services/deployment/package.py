@@ -2,8 +2,8 @@
 
 import shutil
 
-from services import bentos, smoke
-from services.contents import Contents
+from services.deployment import bento_store, smoke
+from services.deployment.contents import Contents
 from tierrec_core.bundle import precomputed
 from tierrec_core.contracts import EXPOSURES, ITEMS
 from tierrec_core.errors import ArtifactError
@@ -22,7 +22,7 @@ def run(layout: Layout, settings: Settings) -> None:
     write_bundle(layout, settings)
     print("package: lists, factors and tables of all users are precomputed", flush=True)
     contents = Contents.gather(layout, settings)
-    tag = bentos.make(layout, contents)
+    tag = bento_store.make(layout, contents)
     print(f"package: built {tag}")
     report = smoke.check(layout, settings, tag)
     artifacts.write_json(
@@ -77,4 +77,4 @@ def ensure(layout: Layout, settings: Settings) -> str:
             f"{layout.bento}: names {tag}, but code, params and bundle now make {contents.release.bento}; "
             "run `tierrec run` to package them"
         )
-    return bentos.make(layout, contents)
+    return bento_store.make(layout, contents)

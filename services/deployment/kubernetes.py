@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field, PositiveInt, model_validator
 
-from services.releases import FILE as POINTER_FILE
-from services.releases import Pointer
+from services.releases.pointer import FILE as POINTER_FILE
+from services.releases.pointer import Pointer
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Params

@@ -1,0 +1,1 @@
+"""From a bundle to a tested, running Bento."""
