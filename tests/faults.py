@@ -18,9 +18,11 @@ from watchdog.observers import Observer
 
 from tests.remotes import Server
 
-RETRAIN = "import json, sys; from pathlib import Path; from flows.train import embed; embed(Path.cwd()); \
-from flows.loop.retraining import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
-MONITOR = "from pathlib import Path; from flows.train import embed; embed(Path.cwd()); \
+RETRAIN = (
+    "import json, sys; from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \
+from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
+)
+MONITOR = "from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \
 from flows.loop.monitor import monitor; print(monitor())"
 _MARK = "TIERREC_TEST_FLOW"
 _PYTHON = """#!/bin/sh

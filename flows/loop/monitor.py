@@ -10,12 +10,12 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.events import emit_event
 
+from flows.liveness.process_heartbeat import claim
 from flows.loop import hold
 from flows.loop.champion import Champion
-from flows.loop.claims import claim
-from flows.loop.feeding import clean, newest
-from flows.loop.memory import Memory
-from flows.loop.online import online
+from flows.loop.feedback_import import clean, newest
+from flows.loop.loop_state import Memory
+from flows.loop.online_metrics import online
 from flows.loop.pages import write_charts, write_history
 from monitoring.drift import Decision, Feed, Reference, Verdict, decide, judge, newest_complete_end, observe
 from tierrec_core.data.interactions import from_days

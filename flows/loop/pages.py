@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.loop.champion import Champion, pointer_path
-from flows.loop.memory import Memory
-from flows.loop.online import served
-from flows.releases import releases
+from flows.loop.loop_state import Memory
+from flows.loop.online_metrics import served
+from flows.project.release_log import releases
 from monitoring.drift import Reference, Verdict
 from monitoring.drift.measurement.encoded_events import interested, within
 from monitoring.report.evidently_page import frames, write

@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.stack import state
 from flows.stack.folder import Folder
 from flows.stack.plan import SERVER
-from flows.stack.processes import of_stack
+from flows.stack.supervision.processes import of_stack
 
 
 def api_url(root: Path) -> str | None:

@@ -73,7 +73,7 @@ def fingerprint(root: Path, *, schedules: bool) -> str:
 
 
 def _file(entrypoint: str) -> str:
-    """Of flows/train.py:train, or of flows.train.train."""
+    """Of flows/pipeline/train.py:train, or of flows.pipeline.train.train."""
     path, _, flow = entrypoint.rpartition(":")
     return path if path else "/".join(flow.split(".")[:-1]) + ".py"
 

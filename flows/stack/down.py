@@ -5,11 +5,11 @@ from pathlib import Path
 
 from flows.stack.folder import Folder
 from flows.stack.plan import POOLS
-from flows.stack.processes import end, of_stack
 from flows.stack.runs import write_off
 from flows.stack.state import read
-from flows.stack.supervisor import NAME as SUPERVISOR
-from flows.stack.supervisor import Supervisor
+from flows.stack.supervision.processes import end, of_stack
+from flows.stack.supervision.supervisor import NAME as SUPERVISOR
+from flows.stack.supervision.supervisor import Supervisor
 from flows.stack.up import Say, only_one
 
 _PATIENCE, _POLL = 45.0, 0.1  # seconds

@@ -42,7 +42,7 @@ class Folder:
 
     @property
     def parts(self) -> Path:
-        """Command, folder and environment of each part, for flows.stack.launch."""
+        """Command, folder and environment of each part, for flows.stack.supervision.launch."""
         return self.path / "parts.json"
 
     @property

@@ -8,10 +8,10 @@ from typing import Any
 from flows.stack import health, state
 from flows.stack.folder import Folder
 from flows.stack.plan import NAMES, POOLS, SERVER, SERVICE
-from flows.stack.processes import of_stack, resident
 from flows.stack.state import State
-from flows.stack.supervisor import NAME as SUPERVISOR
-from flows.stack.supervisor import Process, Supervisor
+from flows.stack.supervision.processes import of_stack, resident
+from flows.stack.supervision.supervisor import NAME as SUPERVISOR
+from flows.stack.supervision.supervisor import Process, Supervisor
 from flows.stack.up import NO_GPU, NOTHING_PACKAGED
 
 _PATIENCE = 90.0  # seconds that a part may take from its start to its first answer

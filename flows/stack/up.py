@@ -15,10 +15,10 @@ from flows.stack.deployments import FILE, deploy
 from flows.stack.folder import Folder, StackError
 from flows.stack.plan import POOLS, SERVER, SERVICE, Options, environment, parts
 from flows.stack.ports import Wanted, require_free
-from flows.stack.processes import end, of_stack
 from flows.stack.runs import write_off
 from flows.stack.state import State
-from flows.stack.supervisor import Supervisor
+from flows.stack.supervision.processes import end, of_stack
+from flows.stack.supervision.supervisor import Supervisor
 from tierrec_core.paths import Layout
 from tierrec_core.storage import artifacts
 

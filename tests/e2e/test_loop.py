@@ -16,8 +16,10 @@ from services.store import Impression, Store
 from tests.loops import drifting_shop, tell
 from tests.project import ENV, command
 
-ASK = "import json, sys; from pathlib import Path; from flows.train import embed; embed(Path.cwd()); \
-from flows.loop.retraining import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
+ASK = (
+    "import json, sys; from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \
+from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.loop.lock import project_lock
-from flows.params import set_values
+from flows.project.lock import project_lock
+from flows.project.params import set_values
 from services.releases.pointer import Pointer
 from services.shared_files import exclusive
 from tests.e2e.test_loop import decisions, pointer

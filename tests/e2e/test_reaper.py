@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
-from flows.loop.reaping import reap_dead
-from flows.remote.worker import run_stage
+from flows.gpu.worker import run_stage
+from flows.liveness.run_liveness import reap_dead
 from tests.project import BIN, toy_project
 from tests.remotes import Server, end, free_port, prefect_server, wait_until
 

@@ -9,7 +9,7 @@ import boto3
 import psutil
 import pytest
 
-from flows.remote.worker import run_stage
+from flows.gpu.worker import run_stage
 from tests.project import BIN, command, toy_project
 from tests.remotes import Server, commit, prefect_server, s3, wait_until
 

@@ -12,15 +12,15 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from flows.releases import Metrics, Release, path_of, ref_of, write_release
-from flows.revisions import record
+from flows.project.release_log import Metrics, Release, path_of, ref_of, write_release
+from flows.project.snapshots import record
 from tests.project import ENV, command, synthetic_project, toy_project
 from tierrec_core.paths import Layout
 from tierrec_core.storage import artifacts
 
 CLI = """
 import sys
-from flows.loop_cli import app
+from flows.cli.loop import app
 from tierrec_core.errors import TierRecError
 try:
     app()

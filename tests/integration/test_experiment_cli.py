@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.experiment_cli import experiments as command
+from flows.cli.experiments import experiments as command
 from services.experiments import Experiments, VariantResult, tally
 from services.store import Impression, NewEvent, Store
 

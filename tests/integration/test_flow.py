@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from flows.stages import Graph, Runner, TransientStageError, stale
+from flows.graph.dvc_graph import Graph, Runner, TransientStageError, stale
 from tests.project import command, toy_project
 from tierrec_core.errors import StageError
 

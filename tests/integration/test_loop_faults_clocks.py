@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from flows.loop.memory import Memory
+from flows.loop.loop_state import Memory
 from flows.loop.monitor import examine
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
 from tests.loops import tell

@@ -15,8 +15,8 @@ import pytest
 
 from flows.stack.folder import Folder
 from flows.stack.plan import SERVICE, Options, environment, parts
-from flows.stack.processes import end, of_stack
-from flows.stack.supervisor import Supervisor
+from flows.stack.supervision.processes import end, of_stack
+from flows.stack.supervision.supervisor import Supervisor
 from services.deployment.package import run as package
 from tests.remotes import answers, free_port, wait_until
 from tests.served import add_code, judged_project

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from flows.loop import tree
 from flows.loop.approval import Approval
-from flows.loop.memory import Memory, Retrain
-from flows.loop.retraining import Retraining
+from flows.loop.loop_state import Memory, Retrain
+from flows.loop.retrain import Retraining
+from flows.project import backup
 from tests.project import ENV, ROOT, command, toy_project
 from tests.remotes import wait_until
 from tierrec_core.errors import ArtifactError, UnreadableFileError
@@ -55,7 +55,7 @@ def change(layout: Layout) -> None:
 def killed(layout: Layout, key: str) -> Path:
     """A retrain that was killed after its stages had run; its copy of what was before."""
     kept = layout.loop / "retrains" / f"{key}-before"
-    tree.keep(layout, kept)
+    backup.keep(layout, kept)
     Memory(layout).note(Retrain(key=key, reason="drift", attempts=1, began="2024-01-05T00:00:00+00:00"))
     change(layout)
     return kept
@@ -67,7 +67,7 @@ def test_bringing_back_may_be_killed_and_done_again(layout: Layout, tmp_path: Pa
         (feedback / str(number)).write_text("before")
     command(layout.root, "dvc", "repro").check_returncode()
     before, kept = state(layout), tmp_path / "kept"
-    tree.keep(layout, kept)
+    backup.keep(layout, kept)
     change(layout)
     for number in range(MANY):
         (feedback / str(number)).write_text("after")
@@ -81,7 +81,7 @@ def test_bringing_back_may_be_killed_and_done_again(layout: Layout, tmp_path: Pa
     assert midway != before
     own = {name: found for name, found in midway.items() if not Path(name).name.startswith(".")}
     assert all(found in (before.get(name), after.get(name)) for name, found in own.items())
-    tree.restore(layout, kept)
+    backup.restore(layout, kept)
     assert state(layout) == before
     assert "up to date" in command(layout.root, "dvc", "status").stdout
 
@@ -106,13 +106,13 @@ def test_a_full_disk_leaves_no_half_copy_and_no_half_file(layout: Layout, tmp_pa
 
     assert "cannot be written (File too large)" in run("keep")
     assert list(tmp_path.iterdir()) == [layout.root]
-    tree.keep(layout, kept)
+    backup.keep(layout, kept)
     layout.params.write_bytes(layout.params.read_bytes() + b"# after\n")
     changed = state(layout)
     assert "cannot be written (File too large)" in run("restore")
     assert state(layout) in (changed, whole)
     assert state(layout)["params.yaml"] == changed["params.yaml"]
-    tree.restore(layout, kept)
+    backup.restore(layout, kept)
     assert state(layout) == whole
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows.loop import tree
-from flows.loop.memory import MAX_ATTEMPTS, Memory, Retrain
+from flows.loop.loop_state import MAX_ATTEMPTS, Memory, Retrain
+from flows.project import backup
 from monitoring.drift import Decision, Verdict
 from tests.project import command, toy_project
 from tierrec_core.paths import Layout
@@ -72,14 +72,14 @@ def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> Non
     command(project, "dvc", "repro").check_returncode()
     layout, kept = Layout(project), tmp_path / "kept"
     before = {name: (project / name).read_bytes() for name in ("params.yaml", "dvc.lock", "out")}
-    tree.keep(layout, kept)
+    backup.keep(layout, kept)
     (feedback / "x").write_text("after")
     (feedback / "y").write_text("new")
     (project / "params.yaml").write_text((project / "params.yaml").read_text() + "# changed\n")
     command(project, "dvc", "repro").check_returncode()
     assert (project / "out").read_text() == "after"
-    tree.keep(layout, kept)  # a retrain that goes on after a kill
-    tree.restore(layout, kept)
+    backup.keep(layout, kept)  # a retrain that goes on after a kill
+    backup.restore(layout, kept)
     assert {name: (project / name).read_bytes() for name in before} == before
     assert [path.name for path in feedback.iterdir()] == ["x"]
     assert "up to date" in command(project, "dvc", "status").stdout

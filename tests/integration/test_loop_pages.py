@@ -11,8 +11,8 @@ import pytest
 
 from flows.loop import pages
 from flows.loop.champion import Champion
-from flows.loop.memory import Memory
-from flows.loop.online import SURFACE, served
+from flows.loop.loop_state import Memory
+from flows.loop.online_metrics import SURFACE, served
 from monitoring.drift import Decision, Verdict
 from monitoring.report.served_lists import CUTOFF
 from services.store import Impression, Store

@@ -11,11 +11,11 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed, State, Suspended
 from ruamel.yaml import YAML
 
-from flows.loop import tree
-from flows.loop.lock import project_lock
-from flows.loop.memory import Memory, Retrain
-from flows.loop.retraining import key_of, retrain
-from flows.loop.unanswered import veto_unanswered
+from flows.loop.approval_timeouts import veto_unanswered
+from flows.loop.loop_state import Memory, Retrain
+from flows.loop.retrain import key_of, retrain
+from flows.project import backup
+from flows.project.lock import project_lock
 from tests.project import command, toy_project
 from tests.remotes import Server, prefect_server
 from tierrec_core.paths import Layout
@@ -50,7 +50,7 @@ def layout(tmp_path: Path) -> Layout:
 def package(layout: Layout, key: str, hours_ago: float, now: datetime = NOW) -> None:
     """What a retrain leaves behind that has asked so long ago."""
     memory = Memory(layout)
-    tree.keep(layout, layout.loop / "retrains" / f"{key}-before")
+    backup.keep(layout, layout.loop / "retrains" / f"{key}-before")
     (layout.root / "data" / "feedback" / "x").write_text(key)
     command(layout.root, "dvc", "repro").check_returncode()
     asked = (now - timedelta(hours=hours_ago)).isoformat()
@@ -134,7 +134,7 @@ def test_who_changes_the_project_is_not_waited_for(server: Server, layout: Layou
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from flows.loop.lock import project_lock\n"
+            "import sys; from pathlib import Path; from flows.project.lock import project_lock\n"
             "with project_lock(Path.cwd(), 'training'): print('held', flush=True); sys.stdin.read()",
         ],
         cwd=layout.root,
@@ -154,7 +154,7 @@ def test_who_changes_the_project_is_not_waited_for(server: Server, layout: Layou
 
 def test_the_rollout_looks_for_them(server: Server, layout: Layout) -> None:
     package(layout, "late", HOURS + 1, datetime.now(UTC))
-    program = "from flows.loop.rollouts import rollout; rollout()"
+    program = "from flows.loop.rollout import rollout; rollout()"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=layout.root, env=server.env, capture_output=True, text=True
     )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.loop.lock import holder, project_lock
+from flows.project.lock import holder, project_lock
 from tests.project import ENV, ROOT
 from tests.remotes import wait_until
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from flows.loop.lock import project_lock
+from flows.project.lock import project_lock
 root, who = Path(sys.argv[1]), sys.argv[2]
 with project_lock(root, who):
     for _ in range(int(sys.argv[3])):

@@ -11,9 +11,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Completed, Pending, Running, State
 
-from flows.loop.claims import BEAT_SECONDS, CLAIM, Claim, claim
-from flows.loop.reaping import PATIENCE, Watch, reap_dead
-from flows.remote.pool import online
+from flows.gpu.work_pool import online
+from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, Claim, claim
+from flows.liveness.run_liveness import PATIENCE, Watch, reap_dead
 from tests.remotes import HERE, Server, prefect_server, wait_until
 
 

@@ -14,9 +14,9 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from typer.testing import CliRunner
 
+from flows.cli.loop import app
 from flows.loop import approval
 from flows.loop.approval import ApprovalError, Waiting
-from flows.loop_cli import app
 from tests.project import ENV, ROOT
 from tierrec_core.errors import SettingsError, TierRecError
 

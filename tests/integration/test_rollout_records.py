@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli.loop import app
 from flows.loop import hold as holding
-from flows.loop_cli import app
-from flows.releases import Release, find, note_release, path_of, ref_of, releases, write_release
+from flows.project.release_log import Release, find, note_release, path_of, ref_of, releases, write_release
 from tests.project import command, toy_project
 from tierrec_core.errors import ArtifactError, SettingsError, TierRecError
 from tierrec_core.paths import Layout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.simulate_cli import simulate
+from flows.cli.simulate import simulate
 from tests.project import ROOT
 from tierrec_core.errors import SettingsError
 
@@ -18,7 +18,7 @@ _WIDE = {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 def _run(*arguments: str) -> str:
     """In a process of its own, as the command runs."""
-    program = "import typer; from flows.simulate_cli import simulate; typer.run(simulate)"
+    program = "import typer; from flows.cli.simulate import simulate; typer.run(simulate)"
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=ROOT,

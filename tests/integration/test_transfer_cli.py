@@ -15,7 +15,7 @@ import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from flows.transfer_cli import export, import_
+from flows.cli.transfer import export, import_
 from services.store import Store
 from services.store.schema import EVENTS
 from services.transfer.files import progress_of
@@ -29,7 +29,7 @@ pytest_plugins = ["tests.stores"]
 NUM_EVENTS = 30_000
 PROGRAM = """
 import typer
-from flows.transfer_cli import export, import_
+from flows.cli.transfer import export, import_
 app = typer.Typer()
 app.command()(export)
 app.command("import")(import_)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.params import replace_sections, set_values
+from flows.project.params import replace_sections, set_values
 from tests.project import ROOT
 from tierrec_core.errors import SettingsError
 from tierrec_core.settings import read_settings

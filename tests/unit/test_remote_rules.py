@@ -11,11 +11,11 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
 
-from flows.loop.claims import CLAIM, Claim
-from flows.loop.reaping import SILENCE_SECONDS, Sight, Watch
-from flows.remote.route import _without_password
-from flows.remote.sending import _explain
-from flows.stages import TransientStageError, _queue
+from flows.gpu.remote_config import _without_password
+from flows.gpu.stage_dispatcher import _explain
+from flows.graph.dvc_graph import TransientStageError, _queue
+from flows.liveness.process_heartbeat import CLAIM, Claim
+from flows.liveness.run_liveness import SILENCE_SECONDS, Sight, Watch
 from tierrec_core.errors import StageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from flows.stack.address import api_url
 from flows.stack.folder import Folder, StackError
 from flows.stack.plan import Options, asyncpg_url, environment, hidden, parts
 from flows.stack.ports import Wanted, require_free
-from flows.stack.processes import end, of_stack
+from flows.stack.supervision.processes import end, of_stack
 
 
 def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(tmp_path: Path):

@@ -9,7 +9,7 @@ from supervisor.options import ServerOptions
 
 from flows.stack.folder import Folder
 from flows.stack.plan import NAMES, Options, parts
-from flows.stack.supervisor import Supervisor, configuration
+from flows.stack.supervision.supervisor import Supervisor, configuration
 
 ODD = "a shop; 100% %(here)s 'ours'"
 LONG = "/".join(["a-rather-long-name-of-a-folder"] * 6)
@@ -34,7 +34,7 @@ def test_supervisor_reads_its_configuration_in_any_project(
     programs = {group.name: group.process_configs[0] for group in read.process_group_configs}
     assert set(programs) == set(NAMES)
     for part, program in programs.items():
-        assert program.command == f'"{sys.executable}" -m flows.stack.launch {part}'
+        assert program.command == f'"{sys.executable}" -m flows.stack.supervision.launch {part}'
         assert not program.autostart
         assert program.stopasgroup
         assert program.killasgroup

@@ -1,7 +1,7 @@
 """A worker's own clones of a project: nothing is shared with it but a git remote and a DVC remote.
 
 Each stage that runs has a clone to itself, so that several on one machine do not meet; the clones of a repository share
-one DVC cache, which is made for that. Who is done looks after the whole: see flows.remote.upkeep.
+one DVC cache, which is made for that. Who is done looks after the whole: see flows.gpu.cache_gc.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows import revisions
-from flows.remote import store, upkeep
-from flows.remote.git import git
+from flows.gpu import cache_gc, dvc_remote
+from flows.gpu.git import git
+from flows.project import snapshots
 from tierrec_core.errors import StageError
 
 VARIABLE = "TIERREC_CLONE"
@@ -39,7 +39,7 @@ class Clone:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / ".git").exists():
             git(self.folder, "init", "--quiet")
-        found = revisions.fetch(self.folder, repository, ref)
+        found = snapshots.fetch(self.folder, repository, ref)
         if found != revision:
             raise StageError(
                 f"{repository}: {ref} is {found[:12]}, wanted {revision[:12]}; the stage is sent again"
@@ -52,7 +52,7 @@ class Clone:
         root = self.folder / below
         if not (root / ".dvc").is_dir():
             raise StageError(f"{root}: has no .dvc folder, wanted a project; commit what `dvc init` made")
-        store.use(root, remote, self.cache)
+        dvc_remote.use(root, remote, self.cache)
         return root
 
 
@@ -67,15 +67,15 @@ def borrowed(repository: str) -> Iterator[Clone]:
     folder.mkdir(parents=True, exist_ok=True)
     place, lock = _first_free(home, folder)
     try:
-        yield Clone(folder / str(place), folder / upkeep.CACHE)
+        yield Clone(folder / str(place), folder / cache_gc.CACHE)
     finally:
         lock.release()
-        upkeep.tidy(home, folder)
+        cache_gc.tidy(home, folder)
 
 
 def _first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
     """A place that is now ours, and its lock."""
-    with upkeep.alone(home):
+    with cache_gc.alone(home):
         for place in range(_MOST):
             lock = FileLock(folder / f"{place}.lock", fallback_to_soft=False)
             try:

@@ -186,7 +186,7 @@ class Runner:
             if self._stopped:
                 raise StageError(f"{stage}: not started, the run was stopped; `tierrec run` continues")
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.guard", *dvc],
+                [sys.executable, "-m", "flows.graph.process_guard", *dvc],
                 cwd=self.root,
                 env=os.environ | ours | self._environment,
                 stdin=subprocess.PIPE,

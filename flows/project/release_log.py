@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from flows import revisions
-from flows.revisions import RevisionError
+from flows.project import snapshots
+from flows.project.snapshots import RevisionError
 from services.releases.smoke_report import SmokeReport
 from tierrec_core.errors import ArtifactError
 from tierrec_core.paths import Layout
@@ -65,7 +65,7 @@ class Release(Params):
 
 def ref_of(tag: str) -> str:
     """The git ref under which a release's revision is kept."""
-    return f"{revisions.PREFIX}releases/{_slug(tag)}"
+    return f"{snapshots.PREFIX}releases/{_slug(tag)}"
 
 
 def path_of(layout: Layout, tag: str) -> Path:
@@ -144,7 +144,7 @@ def _revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, 
     try:
         wanted = [layout.params, *(layout.root / name for name in _DVC), layout.metrics]
         names = [str(path.relative_to(layout.root)) for path in wanted]
-        return revisions.record(layout.root, f"release {tag}", ref_of(tag), also=names), ""
+        return snapshots.record(layout.root, f"release {tag}", ref_of(tag), also=names), ""
     except RevisionError as error:
         return None, str(error)
 
@@ -163,7 +163,7 @@ def _model_of(layout: Layout, tag: str) -> str:
 
 
 def _stale(layout: Layout) -> tuple[str, ...]:
-    from flows.stages import stale
+    from flows.graph.dvc_graph import stale
 
     return tuple(sorted(stale(layout.root)))
 

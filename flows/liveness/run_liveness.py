@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from flows.loop.claims import BEAT_SECONDS, CLAIM, Claim, Sign, claim, processes_of
+from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, Claim, Sign, claim, processes_of
 
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 PATIENCE = timedelta(seconds=30)  # from a run's being taken to its claim

@@ -23,12 +23,12 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 
-from flows import revisions
-from flows.loop.reaping import Watch, reap_dead
-from flows.remote import store
-from flows.remote.pool import DEPLOYMENT, Pool, Unready, online
-from flows.remote.route import Route
-from flows.stages import Graph, Runner, TransientStageError, held
+from flows.gpu import dvc_remote
+from flows.gpu.remote_config import Route
+from flows.gpu.work_pool import DEPLOYMENT, Pool, Unready, online
+from flows.graph.dvc_graph import Graph, Runner, TransientStageError, held
+from flows.liveness.run_liveness import Watch, reap_dead
+from flows.project import snapshots
 from tierrec_core.errors import StageError, TierRecError
 
 ATTEMPTS = 3
@@ -70,7 +70,7 @@ class Sender:
         try:
             with connect() as client:
                 return self._send(stage, client)
-        except (Unready, Nobody, revisions.RevisionError, httpx.HTTPError, PrefectException) as error:
+        except (Unready, Nobody, snapshots.RevisionError, httpx.HTTPError, PrefectException) as error:
             if self._stopped.is_set():
                 raise StageError(f"{stage}: stopped; `tierrec run` continues here") from error
             self._listen(stage, f"cannot be sent to {self.pool.name}, runs here: {error!s:.300}")
@@ -90,7 +90,7 @@ class Sender:
     def tidy(self) -> None:
         """Keep a remote that is the project's own from growing without end; after all stages are done."""
         try:
-            store.tidy(self._runner.root)
+            dvc_remote.tidy(self._runner.root)
         except (TierRecError, OSError) as error:
             self._listen(self.pool.name, f"{error!s:.300}")
 
@@ -120,16 +120,16 @@ class Sender:
     def _hand_over(self, stage: str) -> tuple[str, str]:
         """Give the remotes what the stage needs: its revision, and the ref by which git finds that."""
         root, before = self._runner.root, sorted(self._graph.upstream[stage])
-        ref = f"{revisions.PREFIX}stages/{self._project}/{_UNSAFE.sub('-', stage)}"
+        ref = f"{snapshots.PREFIX}stages/{self._project}/{_UNSAFE.sub('-', stage)}"
         try:
             if before:
                 self._runner.dvc(stage, "push", *before)
             with held(root) as repo:
-                store.hide_results(repo)
-                revision = revisions.record(root, f"tierrec: {stage}", ref)
+                dvc_remote.hide_results(repo)
+                revision = snapshots.record(root, f"tierrec: {stage}", ref)
             if self._route.push_to is not None:
-                revisions.push(root, self._route.push_to, ref)
-        except (TransientStageError, revisions.RevisionError):
+                snapshots.push(root, self._route.push_to, ref)
+        except (TransientStageError, snapshots.RevisionError):
             raise
         except TierRecError as error:
             raise Unready(str(error)) from error

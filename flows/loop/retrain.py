@@ -16,20 +16,21 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from rich.console import Console
 
-from flows.loop import hold, tree
+from flows.graph.dvc_graph import Graph, Runner, stale
+from flows.graph.progress import Progress
+from flows.liveness.process_heartbeat import claim
+from flows.loop import hold
 from flows.loop.approval import Approval, hours_to_answer, wait_for_approval
 from flows.loop.champion import Champion, pointer_path
-from flows.loop.claims import claim
-from flows.loop.feeding import export, newest
-from flows.loop.gating import gate
-from flows.loop.lock import project_lock
-from flows.loop.memory import Memory, Retrain, State, now
+from flows.loop.feedback_import import export, newest
+from flows.loop.gate import gate
+from flows.loop.loop_state import Memory, Retrain, State, now
 from flows.loop.pages import write_history
-from flows.orchestration import submit_stages
-from flows.params import set_values
-from flows.progress import Progress
-from flows.releases import Release, note_release, path_of, write_release
-from flows.stages import Graph, Runner, stale
+from flows.pipeline.tasks import submit_stages
+from flows.project import backup
+from flows.project.lock import project_lock
+from flows.project.params import set_values
+from flows.project.release_log import Release, note_release, path_of, write_release
 from monitoring.drift import newest_complete_end
 from services.deployment.admission import admit
 from services.releases import pointer as releases
@@ -84,7 +85,7 @@ class Retraining:
         known = self.memory.retrain(asked.key) or asked
         if known.is_over or known.state == "packaged":
             return known
-        tree.mend(self.layout)
+        backup.mend(self.layout)
         self._end_killed(known)
         return self.memory.note(
             known, state="training", attempts=known.attempts + 1, began=known.began or now(), error=""
@@ -96,7 +97,7 @@ class Retraining:
         Raises what a stage raises, after it was written down, and ArtifactError when the disk is too full to begin.
         """
         before = self._before(record)
-        tree.keep(self.layout, before)
+        backup.keep(self.layout, before)
         self._name_champion()
         try:
             settings = self._refresh()
@@ -104,7 +105,7 @@ class Retraining:
             champion = Champion.find(self.layout)
             report = None if champion is None else gate(self.layout, settings, champion, record.key)
             if report is not None and not report.report.passed:
-                tree.restore(self.layout, before)
+                backup.restore(self.layout, before)
                 return self._end(record, state="rejected", gate=report.path, error=report.complaint)
             self._bring_up_to_date(_NO_STAGE)
         except Exception as error:
@@ -148,7 +149,7 @@ class Retraining:
         """Take a challenger back; what a later retrain has made of the project since then stays."""
         later = [one for one in self.memory.retrains() if one.began > record.began]
         if all(one.state in _PUT_BACK for one in later):
-            tree.restore(self.layout, self._before(record))
+            backup.restore(self.layout, self._before(record))
         return self._end(record, state="vetoed", error=reason)
 
     def _deploy(self, tag: str) -> None:
@@ -170,17 +171,17 @@ class Retraining:
             before = self._before(one)
             if one.key == ours.key or one.state not in ("training", "failed") or not before.exists():
                 continue
-            tree.restore(self.layout, before)
+            backup.restore(self.layout, before)
             if one.state == "training":
                 self.memory.note(one, state="failed", error=f"it was killed, and {ours.key} came after it")
-            tree.forget(before)
+            backup.forget(before)
 
     def _fail(self, record: Retrain, error: Exception) -> None:
         """Write down why, and bring the project back; a copy that could not be brought back is kept for the next."""
         before, said = self._before(record), str(error)
         try:
-            tree.restore(self.layout, before)
-            tree.forget(before)
+            backup.restore(self.layout, before)
+            backup.forget(before)
         except TierRecError as another:
             said = f"{said}; the project could not be brought back: {another}"
         self.memory.note(record, state="failed", error=said)
@@ -217,7 +218,7 @@ class Retraining:
 
     def _end(self, record: Retrain, **changes: Any) -> Retrain:
         after = self.memory.note(record, **changes)
-        tree.forget(self._before(record))
+        backup.forget(self._before(record))
         return after
 
     def _before(self, record: Retrain) -> Path:

@@ -14,10 +14,10 @@ from dvc.repo import Repo
 from rich.console import Console
 from rich.table import Table
 
-from flows import revisions
-from flows.progress import Progress
-from flows.releases import Release
-from flows.stages import Graph, Runner
+from flows.graph.dvc_graph import Graph, Runner
+from flows.graph.progress import Progress
+from flows.project import snapshots
+from flows.project.release_log import Release
 from tierrec_core.errors import ArtifactError, StageError
 from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
@@ -76,7 +76,7 @@ def reproduce(
         raise ArtifactError(f"{release.tag}: was released without what it takes to make it again: {why}")
     with _folder(keep) as folder:
         console.print(f"{release.tag}: checking out {release.revision[:12]}", highlight=False)
-        there = Layout(revisions.check_out(layout.root, release.revision, folder))
+        there = Layout(snapshots.check_out(layout.root, release.revision, folder))
         before = _recorded_metrics(there, release)
         skipped = _prepare(layout, there, console)
         seconds = _run(there, skipped, console, package=package)

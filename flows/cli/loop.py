@@ -82,7 +82,7 @@ def decisions(
 
     Example: tierrec decisions --limit 5
     """
-    from flows.loop.memory import Memory
+    from flows.loop.loop_state import Memory
 
     kept = Memory(Layout(Path.cwd())).decisions[-limit:]
     if as_json:
@@ -107,8 +107,8 @@ def reproduce(
     """
     from rich.console import Console
 
-    from flows.releases import find
-    from flows.reproduce import reproduce as run
+    from flows.project.release_log import find
+    from flows.project.reproduce import reproduce as run
 
     layout, console = Layout(Path.cwd()), Console()
     signal.signal(signal.SIGTERM, _interrupt)

@@ -29,7 +29,7 @@ def retrain(
     Example: tierrec retrain --reason "new catalogue"
     """
     _join()
-    from flows.loop.retraining import retrain as flow
+    from flows.loop.retrain import retrain as flow
 
     typer.echo(flow(reason=reason))
 
@@ -41,13 +41,13 @@ def rollout() -> None:
     Example: tierrec rollout
     """
     _join()
-    from flows.loop.rollouts import rollout as flow
+    from flows.loop.rollout import rollout as flow
 
     typer.echo(flow())
 
 
 def _join() -> None:
     """Runs are seen by the stack's server where one runs; else Prefect lives in the project meanwhile."""
-    from flows.train import embed
+    from flows.pipeline.train import embed
 
     embed(Path.cwd())

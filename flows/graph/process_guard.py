@@ -1,6 +1,6 @@
 """Processes that do not outlive whoever started them, however that ends: kill -9 included.
 
-`python -m flows.guard COMMAND...` runs the command in a process group of its own. The starter holds the other end
+`python -m flows.graph.process_guard COMMAND...` runs the command in a process group of its own. The starter holds the other end
 of our standard input; when that closes, the whole group goes: dvc, the stage and what the stage started.
 """
 
@@ -18,7 +18,7 @@ _WATCH = "--watch"
 @contextlib.contextmanager
 def outlived_by_none(pids: list[int]) -> Iterator[None]:
     """While inside, processes that somebody else started for us are killed if we are."""
-    watch = [sys.executable, "-m", "flows.guard", _WATCH, *map(str, pids)]
+    watch = [sys.executable, "-m", "flows.graph.process_guard", _WATCH, *map(str, pids)]
     watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield

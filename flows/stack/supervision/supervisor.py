@@ -49,7 +49,7 @@ def configuration(folder: Folder, parts: Iterable[Part]) -> str:
     for priority, part in enumerate(parts, 1):
         lines += [
             f"[program:{part.name}]",
-            f'command="%(ENV_TIERREC_PYTHON)s" -m flows.stack.launch {part.name}',
+            f'command="%(ENV_TIERREC_PYTHON)s" -m flows.stack.supervision.launch {part.name}',
             f"priority={priority}",
             "autostart=false",
             "autorestart=true",

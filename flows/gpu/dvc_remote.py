@@ -11,8 +11,8 @@ from dvc_data.hashfile.db import get_index
 from dvc_data.hashfile.gc import gc
 from dvc_data.hashfile.hash_info import HashInfo
 
-from flows.remote import upkeep
-from flows.stages import held
+from flows.gpu import cache_gc
+from flows.graph.dvc_graph import held
 from tierrec_core.errors import SettingsError
 from tierrec_core.paths import Layout
 
@@ -79,7 +79,7 @@ def tidy(root: Path, most_bytes: int = MOST_BYTES) -> int:
     that was not fetched yet is in no dvc.lock. Raises SettingsError when DVC cannot tell what is used.
     """
     found = known(root)
-    if found is None or found["url"] != str(_own(root)) or upkeep.size(_own(root)) <= most_bytes:
+    if found is None or found["url"] != str(_own(root)) or cache_gc.size(_own(root)) <= most_bytes:
         return 0
     try:
         with held(root) as repo:

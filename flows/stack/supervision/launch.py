@@ -1,4 +1,4 @@
-"""python -m flows.stack.launch PART: what supervisor starts. It ends what a killed PART left, then becomes PART.
+"""python -m flows.stack.supervision.launch PART: what supervisor starts. It ends what a killed PART left, then becomes PART.
 
 A Bento's workers, for one, outlive a `kill -9` of their parent and would keep its port.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.stack.folder import Folder
 from flows.stack.plan import PART_VARIABLE
-from flows.stack.processes import end, of_stack
+from flows.stack.supervision.processes import end, of_stack
 
 
 def main(name: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from flows.remote import store
-from flows.remote.git import git
-from flows.remote.pool import Pool, Unready
+from flows.gpu import dvc_remote
+from flows.gpu.git import git
+from flows.gpu.work_pool import Pool, Unready
 from tierrec_core.errors import StageError, TierRecError
 
 VARIABLE = "TIERREC_REPOSITORY"
@@ -22,7 +22,7 @@ class Route:
     """How a worker gets at a revision and gives back what it made of it.
 
     repository: where it fetches; push_to: where we send revisions for that, None when it fetches from the project
-    folder: of the project inside the repository; remote: of DVC, as flows.remote.store tells it
+    folder: of the project inside the repository; remote: of DVC, as flows.gpu.dvc_remote tells it
     """
 
     repository: str
@@ -61,7 +61,7 @@ def _repository(top: Path, pool: Pool) -> tuple[str, str | None]:
 
 def _remote(root: Path, pool: Pool) -> Mapping[str, str]:
     try:
-        remote = store.known(root) or (store.provide(root) if pool.is_here else None)
+        remote = dvc_remote.known(root) or (dvc_remote.provide(root) if pool.is_here else None)
     except TierRecError as error:
         raise Unready(str(error)) from error
     if remote is None:

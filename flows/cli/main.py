@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.experiment_cli import experiments
-from flows.loop_cli import app as loop
-from flows.release_cli import app as releases
-from flows.review_cli import app as review
-from flows.simulate_cli import simulate
-from flows.stack_cli import app as stack
-from flows.transfer_cli import export, import_
-from flows.tune_cli import tune
-from flows.watch_cli import app as watch
+from flows.cli.experiments import experiments
+from flows.cli.loop import app as loop
+from flows.cli.releases import app as releases
+from flows.cli.review import app as review
+from flows.cli.simulate import simulate
+from flows.cli.stack import app as stack
+from flows.cli.transfer import export, import_
+from flows.cli.tune import tune
+from flows.cli.watch import app as watch
 from tierrec_core.errors import ArtifactError, TierRecError
 from tierrec_core.paths import Layout
 
@@ -70,7 +70,7 @@ def init(
 
     Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
     """
-    from flows.params import replace_sections
+    from flows.project.params import replace_sections
     from tierrec_core.data.sources.schema_inference import propose
 
     guesses = {
@@ -105,8 +105,8 @@ def run(
     """
     from rich.console import Console
 
-    from flows.params import set_values
-    from flows.train import run as train
+    from flows.pipeline.train import run as train
+    from flows.project.params import set_values
 
     layout, console = _layout(), Console()
     set_values(layout.params, assignments or [])
@@ -125,7 +125,7 @@ def status() -> None:
 
     Example: tierrec status
     """
-    from flows.stages import Graph, stale
+    from flows.graph.dvc_graph import Graph, stale
     from tierrec_core.storage import artifacts
 
     layout = _layout()
@@ -213,7 +213,7 @@ def doctor() -> None:
 
     Example: tierrec doctor
     """
-    from flows.doctor import examine
+    from flows.cli.doctor import examine
 
     findings = list(examine(Path.cwd()))
     for one in findings:

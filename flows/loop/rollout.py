@@ -8,12 +8,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
+from flows.liveness.process_heartbeat import claim
 from flows.loop.champion import pointer_path, state_folder
-from flows.loop.claims import claim
-from flows.loop.feeding import opened_store
-from flows.loop.memory import Memory, Retrain
+from flows.loop.feedback_import import opened_store
+from flows.loop.loop_state import Memory, Retrain
 from flows.loop.pages import write_history
-from flows.releases import State, note_release, write_release
+from flows.project.release_log import State, note_release, write_release
 from services.deployment.admission import admit, stored
 from services.experiments import Experiments
 from services.releases import pointer as releases
@@ -57,7 +57,7 @@ def _roll_out(layout: Layout, settings: Settings) -> str:
 def _vetoed(layout: Layout, settings: Settings) -> list[Retrain]:
     if settings.rollout.approval != "required":
         return []
-    from flows.loop.unanswered import veto_unanswered  # brings DVC along
+    from flows.loop.approval_timeouts import veto_unanswered  # brings DVC along
 
     with get_client(sync_client=True) as client:
         ended = veto_unanswered(layout, settings, datetime.now(UTC), client)

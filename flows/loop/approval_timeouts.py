@@ -14,9 +14,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from flows.loop.approval import hours_to_answer, nobody_answered
-from flows.loop.lock import BusyError, project_lock
-from flows.loop.memory import Memory, Retrain
-from flows.loop.retraining import Retraining, key_of, retrain
+from flows.loop.loop_state import Memory, Retrain
+from flows.loop.retrain import Retraining, key_of, retrain
+from flows.project.lock import BusyError, project_lock
 from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 

@@ -9,7 +9,7 @@ import typer
 from tierrec_core.paths import Layout
 
 if TYPE_CHECKING:
-    from flows.tuning import Tuned
+    from flows.project.tuning import Tuned
 
 _INTERRUPTED = 130
 
@@ -26,8 +26,8 @@ def tune(
 
     Example: tierrec tune ease --task discovery --trials 30
     """
-    from flows.params import set_values, write_patch
-    from flows.tuning import tune as find
+    from flows.project.params import set_values, write_patch
+    from flows.project.tuning import tune as find
     from tierrec_core.settings import read_settings
 
     layout = Layout(Path.cwd())

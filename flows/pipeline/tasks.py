@@ -14,14 +14,14 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows.guard import outlived_by_none
-from flows.loop.claims import claim
-from flows.loop.lock import project_lock
-from flows.progress import Progress
-from flows.remote.pool import Unready
-from flows.remote.sending import Sender
-from flows.stages import Graph, Runner, TransientStageError, stale
-from flows.summary import Leaderboard
+from flows.gpu.stage_dispatcher import Sender
+from flows.gpu.work_pool import Unready
+from flows.graph.dvc_graph import Graph, Runner, TransientStageError, stale
+from flows.graph.process_guard import outlived_by_none
+from flows.graph.progress import Progress
+from flows.liveness.process_heartbeat import claim
+from flows.pipeline.summary import Leaderboard
+from flows.project.lock import project_lock
 from tierrec_core.paths import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)

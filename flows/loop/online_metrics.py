@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from flows.loop.champion import Champion
-from flows.loop.feeding import opened_store
+from flows.loop.feedback_import import opened_store
 from monitoring.drift import Online
 from monitoring.report.served_lists import CUTOFF, Ranked
 from tierrec_core.data.interactions import from_days

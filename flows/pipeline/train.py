@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.progress import Progress
+from flows.graph.dvc_graph import Graph, Runner, stale
+from flows.graph.progress import Progress
+from flows.pipeline.summary import Leaderboard, PeakMemory, Summary
 from flows.stack.address import api_url
-from flows.stages import Graph, Runner, stale
-from flows.summary import Leaderboard, PeakMemory, Summary
 from tierrec_core.errors import SettingsError
 from tierrec_core.models.registry import check_kinds
 from tierrec_core.paths import Layout
@@ -43,7 +43,7 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
         progress = Progress(console, todo)
         if todo:
             embed(root)
-            from flows.orchestration import run_stages
+            from flows.pipeline.tasks import run_stages
 
             with progress:
                 run_stages(graph, todo, Runner(root, progress.line), progress)
@@ -73,9 +73,9 @@ def embed(root: Path) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`flows.train:train`, the entry point of the deployment, without loading Prefect for everybody."""
+    """`flows.pipeline.train:train`, the entry point of the deployment, without loading Prefect for everybody."""
     if name != "train":
         raise AttributeError(name)
-    from flows.orchestration import train
+    from flows.pipeline.tasks import train
 
     return train

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 
-from flows.loop.claims import claim
-from flows.remote.clone import borrowed
-from flows.stages import Graph, Runner
+from flows.gpu.clone import borrowed
+from flows.graph.dvc_graph import Graph, Runner
+from flows.liveness.process_heartbeat import claim
 
 _BY_PREFECT = "PREFECT__FLOW_RUN_ID"
 _POLL_SECONDS = 0.5
@@ -23,7 +23,7 @@ def run_stage(
 ) -> None:
     """Run one stage as it is in a revision, unless the remote has its results already, and push these.
 
-    repository, ref: where git finds the revision; remote: of DVC, as flows.remote.store tells it; folder: of the
+    repository, ref: where git finds the revision; remote: of DVC, as flows.gpu.dvc_remote tells it; folder: of the
     project inside the repository. Raises StageError with the stage's own words, RevisionError when git cannot fetch.
     """
     log = get_run_logger()
@@ -48,7 +48,7 @@ def _environment(root: Path) -> Mapping[str, str]:
 def _ended_with_worker() -> Iterator[None]:
     """While inside, the death of the worker that started us is ours: without it nobody could cancel this run.
 
-    The stage goes with us, by flows.guard, and another worker takes over.
+    The stage goes with us, by flows.graph.process_guard, and another worker takes over.
     """
     done, worker = threading.Event(), os.getppid()
 

@@ -1,0 +1,1 @@
+"""The `tierrec` command line."""

@@ -1,0 +1,1 @@
+"""DVC's graph, and one stage as a process."""

@@ -1,0 +1,1 @@
+"""Runs whose process has died."""

@@ -1,0 +1,1 @@
+"""The project folder: params, lock, snapshots and releases."""
