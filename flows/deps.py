@@ -29,7 +29,7 @@ ENTRIES: Mapping[str, str] = {
     **{f"monitoring {stage}": module for stage, module in MONITORING_STAGES.items()},
     **{f"services {stage}": module for stage, module in SERVICE_STAGES.items()},
 }
-KIND_FILE = "tierrec_core/models/${item.kind}.py"
+KIND_FILE = "tierrec_core/models/${item.kind}/__init__.py"
 
 
 def closure(graph: grimp.ImportGraph, modules: Iterable[str]) -> set[str]:

@@ -1,7 +1,7 @@
-"""Processes that do not outlive whoever started them, however that ends: kill -9 included.
+"""Ends a process group when the process that started it ends, even by kill -9.
 
-`python -m flows.graph.process_guard COMMAND...` runs the command in a process group of its own. The starter holds the other end
-of our standard input; when that closes, the whole group goes: dvc, the stage and what the stage started.
+`python -m flows.graph.process_guard COMMAND...` runs the command in a process group of its own. The parent holds the
+other end of our standard input; when it closes, the whole group is killed: dvc, the stage and its children.
 """
 
 import contextlib

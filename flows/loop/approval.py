@@ -62,8 +62,8 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
 
     A run of a deployment is suspended: its process ends here, nothing is held meanwhile, and when the answer is there
     the flow begins again from its first line and gets the answer from this call at once. Such a run fails when nobody
-    answers; flows.loop.approval_timeouts then brings its retrain to an end. Any other run waits in its process. Prefect ends
-    the flow by raising its `Pause`, a BaseException that must be let through. Raises SettingsError where no server
+    answers; flows.loop.approval_timeouts then ends its retrain. Any other run waits in its process. Prefect ends the
+    flow by raising its `Pause`, a BaseException that must be let through. Raises SettingsError where no server
     runs that a person could reach.
     """
     context = FlowRunContext.get()

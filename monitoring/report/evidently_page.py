@@ -153,7 +153,9 @@ def _together(parts: list[Any]) -> Any:
 
 def _page(snapshot: Any, facts: Mapping[str, Any]) -> str:
     """Evidently's page under a line that says what was drawn; without a snapshot, a page that says so."""
-    environment = Environment(loader=PackageLoader("monitoring"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("monitoring.report"), autoescape=True, undefined=StrictUndefined
+    )
     if snapshot is None:
         return environment.get_template("loop_empty.html.j2").render(facts)
     head, body, rest = snapshot.get_html_str(as_iframe=False).partition(_BODY)

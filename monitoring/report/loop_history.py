@@ -108,7 +108,7 @@ def told(finding: Record, side: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("monitoring"),
+        loader=PackageLoader("monitoring.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -51,7 +51,10 @@ def render(
     """The page as HTML; an empty mapping leaves its section out."""
     boards = read_boards(metrics)
     environment = Environment(
-        loader=PackageLoader("monitoring"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("monitoring.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters |= {"figure": figure, "readable": readable}
     return environment.get_template("report.html.j2").render(

@@ -54,7 +54,7 @@ class Manifests(Params):
 def render(settings: Manifests, pointer: Pointer) -> Mapping[str, str]:
     """The text of each manifest by its file's name; the ConfigMap holds the pointer."""
     environment = Environment(  # noqa: S701 - YAML, not HTML: every text goes through tojson
-        loader=PackageLoader("services"),
+        loader=PackageLoader("services.deployment"),
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,

@@ -25,7 +25,7 @@ def test_a_forgotten_file_is_put_back() -> None:
 def test_train_hangs_on_its_own_kind_alone() -> None:
     files = code_of(GRAPH, "train", "python -m tierrec_core train ease")
     assert [file for file in files if "/models/" in file and "__init__" not in file] == [
-        "tierrec_core/models/${item.kind}.py"
+        "tierrec_core/models/${item.kind}/__init__.py"
     ]
 
 

@@ -1,4 +1,4 @@
-"""python -m flows.stack.supervision.launch PART: what supervisor starts. It ends what a killed PART left, then becomes PART.
+"""python -m flows.stack.supervision.launch PART: ends what a killed PART left running, then becomes PART.
 
 A Bento's workers, for one, outlive a `kill -9` of their parent and would keep its port.
 """
