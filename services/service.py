@@ -8,7 +8,7 @@ import bentoml
 from fastapi import FastAPI
 
 from services.releases.manifest import BUNDLE, Release
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 
 if TYPE_CHECKING:
     from services.tenants.served_model import Model

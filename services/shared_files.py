@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 
 FOLDER_VARIABLE = "TIERREC_STATE"  # names the state folder of the only shop to a server that starts
 

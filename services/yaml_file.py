@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 
 def mapping_of(text: str, where: str) -> Mapping[str, Any]:

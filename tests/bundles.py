@@ -4,7 +4,7 @@ import numpy as np
 
 from tierrec_core.bundle.bundle import Bundle, Known, Surface
 from tierrec_core.models import registry
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import Blend, retrieve
 from tierrec_core.ranking.policy import Policy
 from tierrec_core.ranking.ranker import Context, Examples

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.report.evidently_page import frames
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.tiers import TIER_NAMES
 
 START = 19_800.0

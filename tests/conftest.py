@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
 

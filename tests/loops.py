@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from services.store import NewEvent, Store
 from tests.project import synthetic_project
-from tierrec_core.data.sources import synthetic
 from tierrec_core.settings import SyntheticSource
+from tierrec_core.sources import synthetic
 
 MODELS = ("popularity", "repeat", "ease", "seed_mf")
 KNOWN_DAYS, DAYS = 150, 180

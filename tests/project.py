@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from ruamel.yaml import YAML
 
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages import split, tier
 

@@ -12,8 +12,8 @@ from flows.deps import rewrite
 from services.deployment.package import write_bundle
 from tests.conftest import make_events
 from tests.project import ROOT
-from tierrec_core.contracts import EXPOSURES, USERS
-from tierrec_core.paths import Layout
+from tierrec_core.base.contracts import EXPOSURES, USERS
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.storage import artifacts
 

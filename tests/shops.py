@@ -25,9 +25,9 @@ from services.tenants.served_model import Model
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops
 from tests.served import judged_project
-from tierrec_core.contracts import EVENTS
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages import campaigns
 from tierrec_core.storage import artifacts

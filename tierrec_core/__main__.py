@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tierrec_core.errors import TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
 STAGES = (

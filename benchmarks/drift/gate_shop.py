@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.paths import Layout
 from tierrec_core.ranking import Blend, Candidates
 from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Settings, read_settings

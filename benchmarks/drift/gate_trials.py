@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.drift.figures import keep
 from benchmarks.drift.gate_shop import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import coverage
 from tierrec_core.evaluation.promotion_gate import GateReport, Scores, Side, judge
 from tierrec_core.settings import Gate

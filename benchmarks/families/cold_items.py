@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.search.content import without
 from benchmarks.shop_data import ShopData
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import interval, paired
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.models.als import Als
 from tierrec_core.models.two_tower import TwoTower
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
 

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from tierrec_core.base.contracts import ITEMS, IntArray
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle, Known, Surface
-from tierrec_core.contracts import ITEMS, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.features.simulated_cold_users import Newcomers, known_only
 from tierrec_core.features.support_sets import newest_items
 from tierrec_core.models import registry
-from tierrec_core.paths import Layout
-from tierrec_core.protocol import Recommender, Training
+from tierrec_core.protocols.model import Recommender, Training
 from tierrec_core.ranking import Blend, retrieve
 from tierrec_core.ranking.policy import Policy
 from tierrec_core.ranking.ranker import Context, Examples

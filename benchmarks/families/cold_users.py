@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.families import few_shot
 from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_visits, shown
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.bootstrap import interval, paired
 from tierrec_core.evaluation.metrics import Truth, per_user
@@ -18,7 +18,7 @@ from tierrec_core.linalg.top_k import top_k
 from tierrec_core.models import registry
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.models.set_encoder import SetEncoder
-from tierrec_core.protocol import Retriever, Training
+from tierrec_core.protocols.model import Retriever, Training
 
 TITLE = "Cold users"
 SUPPORTS, CUTOFF, DRAWS = (0, 1, 3, 5), 10, 2000

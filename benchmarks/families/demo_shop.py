@@ -11,7 +11,7 @@ from benchmarks.models.datasets.complete_journey import DISCOVERY, NEXT, PEERS, 
 from benchmarks.models.record import DRAWS, described, figures, read
 from benchmarks.models.task import Entry, Round
 from benchmarks.models.trial import fitted, judged, lists
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import by_group, interval
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.storage import artifacts

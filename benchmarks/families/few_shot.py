@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.families.adaptation import Parameters, Steps, adapted, maml, reptile
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.support_sets import Episode, newest_items
 from tierrec_core.neural.trainer import reproducible, shuffled_batches

@@ -8,14 +8,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import ITEMS, FloatArray, IntArray
+from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation import beyond_accuracy
 from tierrec_core.evaluation.bootstrap import Interval, paired
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.paths import Layout
 from tierrec_core.ranking import Blend, Candidates
 from tierrec_core.ranking.policy import Audience, Policy
 from tierrec_core.ranking.policy.diversity import divergence

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tierrec_core.contracts import Event, FloatArray
+from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.activity import ActivityTiers

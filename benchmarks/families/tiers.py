@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.metrics import silhouette_score
 
 from benchmarks.families.tier_rules import Rule, rules
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.bootstrap import by_group
-from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES

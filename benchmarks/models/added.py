@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
-from tierrec_core.protocol import Retriever, Training
+from tierrec_core.protocols.model import Retriever, Training
 
 
 @dataclass(frozen=True)

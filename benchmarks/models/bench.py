@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.models import record
 from benchmarks.models.task import Dataset, Entry
 from benchmarks.models.trial import Outcome, measured, tried
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.storage import artifacts
 from tierrec_core.tuning.study import Found, brief, search
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models.trial import Outcome
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.evaluation.bootstrap import Interval, intervals
 from tierrec_core.storage import artifacts
 

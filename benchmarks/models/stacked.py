@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
-from tierrec_core.protocol import Recommender, Retriever, Training
+from tierrec_core.protocols.model import Recommender, Retriever, Training
 from tierrec_core.ranking import Blend, retrieve
 from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Blend as BlendSettings

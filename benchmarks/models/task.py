@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import EVENTS, ITEMS, BoolArray, FloatArray
+from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray, FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth
-from tierrec_core.protocol import Retriever, Training
+from tierrec_core.protocols.model import Retriever, Training
 from tierrec_core.settings import Span, Tiers
 from tierrec_core.tiers import Tiering
 

@@ -9,11 +9,11 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.models.task import Entry, Round
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import top_k
 from tierrec_core.models import registry
-from tierrec_core.protocol import Retriever, Training
+from tierrec_core.protocols.model import Retriever, Training
 from tierrec_core.ranking.catalogue import rank_catalogue
 
 

@@ -22,11 +22,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.sources import synthetic
 from tierrec_core.models import registry
 from tierrec_core.neural.trainer import best_device
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SyntheticSource, Tiers
+from tierrec_core.sources import synthetic
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 

@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.models.task import events_frame, training_of
 from benchmarks.models.trial import num_bytes
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
-from tierrec_core.protocol import Retriever, Training
+from tierrec_core.protocols.model import Retriever, Training
 from tierrec_core.ranking.catalogue import rank_catalogue
 
 _USERS, _ITEMS, _EVENTS = 100_000, 1_000_000, 3_000_000

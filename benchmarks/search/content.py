@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tierrec_core.contracts import IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 
 

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.search.content import without
 from benchmarks.shop_data import ShopData
-from tierrec_core.contracts import IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.linalg.cosine import nearest

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from benchmarks.serving import durability, ratios, report, rerank, sizes, soak, swap
 from benchmarks.serving.harness.servers import Bench
-from tierrec_core.errors import TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
 
 ROOT = Path(__file__).parents[2]
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {

@@ -19,7 +19,7 @@ from services.deployment.contents import Contents
 from services.releases.manifest import fingerprint
 from services.releases.pointer import FILE, Pointer, deploy, promote, rollback
 from services.releases.smoke_report import SmokeReport
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
 WORKERS, CONCURRENCY, REQUESTS = 2, 8, 20_000

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
     from rich.table import Table

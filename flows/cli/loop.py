@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tierrec_core.errors import SettingsError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

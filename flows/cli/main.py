@@ -18,11 +18,11 @@ from flows.cli.stack import app as stack
 from flows.cli.transfer import export, import_
 from flows.cli.tune import tune
 from flows.cli.watch import app as watch
-from tierrec_core.errors import ArtifactError, TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, TierRecError
+from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
-    from tierrec_core.data.sources.schema_inference import Guess
+    from tierrec_core.sources.schema_inference import Guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(releases)
@@ -71,7 +71,7 @@ def init(
     Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
     """
     from flows.project.params import replace_sections
-    from tierrec_core.data.sources.schema_inference import propose
+    from tierrec_core.sources.schema_inference import propose
 
     guesses = {
         "user_column": user_column,
@@ -258,9 +258,9 @@ def _answer(
     user: str | None, items: str | None, k: int, task: str, explain: bool
 ) -> list[tuple[str, str, list[tuple[str, float]]]]:
     """Item id, title and the heaviest reasons of each recommendation; the one place that asks the bundle."""
+    from tierrec_core.base.errors import DataError
     from tierrec_core.bundle.bundle import Bundle
     from tierrec_core.bundle.explain import reasons
-    from tierrec_core.errors import DataError
 
     if (user is None) == (items is None):
         raise DataError("recommend: wanted either USER or --history a,b,c")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
     from services.deployment.kubernetes import Manifests

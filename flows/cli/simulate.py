@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tierrec_core.errors import SettingsError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
     from rich.console import Console

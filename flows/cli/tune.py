@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
     from flows.project.tuning import Tuned

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from flows.gpu import cache_gc, dvc_remote
 from flows.gpu.git import git
 from flows.project import snapshots
-from tierrec_core.errors import StageError
+from tierrec_core.base.errors import StageError
 
 VARIABLE = "TIERREC_CLONE"
 _KEPT = (".dvc/cache", ".dvc/config.local", ".dvc/tmp", ".venv")

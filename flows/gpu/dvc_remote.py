@@ -13,8 +13,8 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from flows.gpu import cache_gc
 from flows.graph.dvc_graph import held
-from tierrec_core.errors import SettingsError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 
 NAME = "tierrec"
 MOST_BYTES = 5 * 2**30  # in a project's own remote, before what is no result of now goes

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tierrec_core.errors import StageError
+from tierrec_core.base.errors import StageError
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from flows.gpu import dvc_remote
 from flows.gpu.git import git
 from flows.gpu.work_pool import Pool, Unready
-from tierrec_core.errors import StageError, TierRecError
+from tierrec_core.base.errors import StageError, TierRecError
 
 VARIABLE = "TIERREC_REPOSITORY"
 _ORIGIN = "origin"

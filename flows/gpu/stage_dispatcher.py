@@ -29,7 +29,7 @@ from flows.gpu.work_pool import DEPLOYMENT, Pool, Unready, online
 from flows.graph.dvc_graph import Graph, Runner, TransientStageError, held
 from flows.liveness.run_liveness import Watch, reap_dead
 from flows.project import snapshots
-from tierrec_core.errors import StageError, TierRecError
+from tierrec_core.base.errors import StageError, TierRecError
 
 ATTEMPTS = 3
 _POLL_SECONDS, _REAP_EVERY_SECONDS, _OUTAGE_SECONDS = 1.0, 5.0, 120.0

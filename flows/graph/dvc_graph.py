@@ -19,7 +19,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from tierrec_core.errors import SettingsError, StageError
+from tierrec_core.base.errors import SettingsError, StageError
 
 Listener = Callable[[str, str], None]
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock", "another DVC process")

@@ -16,7 +16,7 @@ from prefect.flow_runs import pause_flow_run, suspend_flow_run
 from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tierrec_core.errors import SettingsError, TierRecError
+from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Settings
 
 _KEY = "approval"  # by which runs that wait for this are told from runs that are paused for another reason

@@ -17,7 +17,7 @@ from flows.loop.approval import hours_to_answer, nobody_answered
 from flows.loop.loop_state import Memory, Retrain
 from flows.loop.retrain import Retraining, key_of, retrain
 from flows.project.lock import BusyError, project_lock
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 
 _ALIVE = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]

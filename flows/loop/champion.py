@@ -9,8 +9,8 @@ from services.deployment.admission import bundle_of
 from services.releases.pointer import FILE, Pointer
 from services.releases.smoke_report import SmokeReport
 from services.shared_files import FOLDER_VARIABLE
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from services.store import Store
 from services.store.export import export_for_ingest
 from services.tenants.shop import FEEDBACK
 from services.tenants.shops import STORE_VARIABLE
-from tierrec_core.contracts import EVENT_NAMES, EVENTS
-from tierrec_core.data import sources
+from tierrec_core import sources
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.cleaning import prepare
-from tierrec_core.data.sources import Log, feedback
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
+from tierrec_core.sources import Log, feedback
 
 
 @contextlib.contextmanager

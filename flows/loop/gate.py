@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.loop.champion import Champion
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.model_comparison import contest
-from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.promotion_gate import GateReport
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
 from tierrec_core.storage import artifacts

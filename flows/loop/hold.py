@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from monitoring.drift import Decision, Verdict
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 

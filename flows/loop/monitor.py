@@ -18,9 +18,9 @@ from flows.loop.loop_state import Memory
 from flows.loop.online_metrics import online
 from flows.loop.pages import write_charts, write_history
 from monitoring.drift import Decision, Feed, Reference, Verdict, decide, judge, newest_complete_end, observe
+from tierrec_core.base.errors import ArtifactError, EmptyDataError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.errors import ArtifactError, EmptyDataError
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.storage import artifacts
 

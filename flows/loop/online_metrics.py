@@ -8,8 +8,8 @@ from flows.loop.champion import Champion
 from flows.loop.feedback_import import opened_store
 from monitoring.drift import Online
 from monitoring.report.served_lists import CUTOFF, Ranked
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 
 SURFACE = "products"  # whose lists foretell what users do; the others answer what they ask for

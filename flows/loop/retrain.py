@@ -36,9 +36,9 @@ from services.deployment.admission import admit
 from services.releases import pointer as releases
 from services.releases.pointer import Pointer
 from services.releases.smoke_report import SmokeReport
+from tierrec_core.base.errors import EmptyDataError, GateError, TierRecError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days, to_days
-from tierrec_core.errors import EmptyDataError, GateError, TierRecError
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
 _PUT_BACK: tuple[State, ...] = ("rejected", "vetoed", "failed")  # they left the project as it was before them

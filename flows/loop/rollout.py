@@ -21,8 +21,8 @@ from services.releases import rollout as rollouts
 from services.releases.pointer import Pointer
 from services.releases.rollout import RolloutVerdict
 from services.tenants.configuration import EXPERIMENTS
-from tierrec_core.errors import SettingsError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
 

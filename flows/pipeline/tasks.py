@@ -22,7 +22,7 @@ from flows.graph.progress import Progress
 from flows.liveness.process_heartbeat import claim
 from flows.pipeline.summary import Leaderboard
 from flows.project.lock import project_lock
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)
 _THREADS = 32  # most of them wait: for stages before theirs, for a place, for other machines

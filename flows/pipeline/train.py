@@ -11,9 +11,9 @@ from flows.graph.dvc_graph import Graph, Runner, stale
 from flows.graph.progress import Progress
 from flows.pipeline.summary import Leaderboard, PeakMemory, Summary
 from flows.stack.address import api_url
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.models.registry import check_kinds
-from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 
 _QUIET = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tierrec_core.errors import TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 

@@ -18,8 +18,8 @@ from flows.graph.dvc_graph import Graph, Runner
 from flows.graph.progress import Progress
 from flows.project import snapshots
 from flows.project.release_log import Release
-from tierrec_core.errors import ArtifactError, StageError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, StageError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.storage import artifacts
 

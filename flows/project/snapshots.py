@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 
 PREFIX = "refs/tierrec/"
 _NAME, _EMAIL = "tierrec", "tierrec@localhost"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.bootstrap import Interval, interval, paired
-from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.storage import artifacts
 from tierrec_core.tuning.objectives import Subject, subject

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tierrec_core.errors import TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
 
 _SOCKET_BYTES = 90  # of the 107 that the system allows: supervisor binds NAME.PID first and renames that
 _LAST_LINES, _LOOK_BACK = 6, 20_000

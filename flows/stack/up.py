@@ -19,7 +19,7 @@ from flows.stack.runs import write_off
 from flows.stack.state import State
 from flows.stack.supervision.processes import end, of_stack
 from flows.stack.supervision.supervisor import Supervisor
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
 
 Say = Callable[[str], None]

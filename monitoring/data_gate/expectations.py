@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tierrec_core.contracts import EVENT_NAMES, EVENTS
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.settings import Validate
 
 LARGEST = sys.float_info.max

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.data_gate.expectations import Kind, Rule
-from tierrec_core.contracts import IntArray
+from tierrec_core.base.contracts import IntArray
 
 _RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 _SEVERITY = {Kind.ROW: "warning", Kind.TABLE: "critical"}

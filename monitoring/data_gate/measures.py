@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray
+from tierrec_core.base.contracts import BoolArray
 from tierrec_core.settings import Validate
 
 _WEEK = 7

@@ -16,9 +16,9 @@ import pandas as pd
 from monitoring.data_gate.expectations import Kind, as_utc, item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, Outcome, Status
 from monitoring.data_gate.measures import Measures
-from tierrec_core.contracts import EVENTS, ITEMS, BoolArray
-from tierrec_core.errors import EmptyDataError, GateCrash, GateError
-from tierrec_core.paths import Layout
+from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray
+from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, Validate
 from tierrec_core.storage.artifacts import read_frame, replacing_folder, write_frame, write_json
 

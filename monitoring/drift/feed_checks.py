@@ -16,7 +16,7 @@ from monitoring.drift.measurement.encoded_events import within
 from monitoring.drift.measurement.raw_stats import Pulse
 from monitoring.drift.measurement.window_measurement import Observation
 from monitoring.drift.reference import Reference
-from tierrec_core.contracts import IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES

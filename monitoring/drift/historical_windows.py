@@ -13,7 +13,7 @@ from monitoring.drift.measurement.user_baselines import Habits
 from monitoring.drift.measurement.window_measurement import Lens, cuts_like, spend
 from monitoring.drift.statistics.effect_limits import raised, threshold
 from monitoring.drift.statistics.paired_tests import Pair, contrasts
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import TIER_NAMES, Tiering

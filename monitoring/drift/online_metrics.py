@@ -6,7 +6,7 @@ import numpy as np
 
 from monitoring.drift.statistics.paired_tests import cohens_h
 from monitoring.drift.statistics.permutation import Block
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

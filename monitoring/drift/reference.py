@@ -13,9 +13,9 @@ from monitoring.drift.measurement.known_items import UNKNOWN, Catalogue
 from monitoring.drift.measurement.user_baselines import Habits
 from monitoring.drift.measurement.window_measurement import Lens, Observation
 from monitoring.drift.statistics.paired_tests import Pair
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.errors import EmptyDataError
 from tierrec_core.settings import Monitor
 from tierrec_core.tiers import Tiering
 

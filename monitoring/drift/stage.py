@@ -2,9 +2,9 @@
 
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.reference import Reference
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.split_log import read_frame, read_split
 from tierrec_core.storage import artifacts

@@ -14,7 +14,7 @@ from monitoring.drift.reference import Reference
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import Contrast, contrasts
 from monitoring.drift.statistics.permutation import Block, benjamini_hochberg, family_weights, p_values
-from tierrec_core.contracts import BoolArray, FloatArray
+from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Monitor
 

@@ -15,8 +15,8 @@ from monitoring.report.category_shares import shares, told_apart
 from monitoring.report.served_lists import Ranked
 from monitoring.report.window_sample import PER_USER
 from monitoring.report.window_sample import frames as frames
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import from_days
-from tierrec_core.errors import ArtifactError
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.tiers import TIER_NAMES
 
 PROJECT = "tierrec"

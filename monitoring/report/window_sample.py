@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.measurement.encoded_events import interested, within
-from tierrec_core.contracts import Event, FloatArray
+from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import to_days
 
 RECENCY, FREQUENCY = "recency (days since the last act)", "frequency (active days)"

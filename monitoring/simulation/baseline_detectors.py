@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import to_days
 
 _EMPTY = 1e-4  # share that stands for an empty category, as is usual for this index

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import to_days
 
 _PASSIVE = (Event.IMPRESSION, Event.REDEEM)

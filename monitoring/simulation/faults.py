@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.simulation.synthetic_drift import Shifted
-from tierrec_core.contracts import EVENTS, BoolArray, Event
+from tierrec_core.base.contracts import EVENTS, BoolArray, Event
 from tierrec_core.data.interactions import to_days
 
 _OPENS, _OPEN, _DAY = 8 * 3600, 12 * 3600, 86_400  # seconds

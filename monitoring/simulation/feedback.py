@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitoring.drift import Online
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)

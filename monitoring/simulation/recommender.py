@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from monitoring.simulation.world import World
-from tierrec_core.contracts import IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.tifu_knn import Repeat
-from tierrec_core.protocol import Retriever, Training
+from tierrec_core.protocols.model import Retriever, Training
 from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering

@@ -12,7 +12,7 @@ from monitoring.simulation.feedback import Outcomes, compared, outcomes
 from monitoring.simulation.policies import Look, Policy, Scene
 from monitoring.simulation.recommender import Light
 from monitoring.simulation.world import World
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.evaluation.bootstrap import Interval, interval
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.settings import Monitor

@@ -7,7 +7,7 @@ import numpy as np
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.recommender import Light
 from monitoring.simulation.world import World
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.tiers import TIER_NAMES
 
 _SEASON_DAYS = 42.0

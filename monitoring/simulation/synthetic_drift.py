@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from monitoring.simulation.encoded_log import Coded
-from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
+from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import to_days
-from tierrec_core.errors import DataError
 
 NEW_CATEGORY = "new category"
 Kind = Literal["concentrated", "diffuse"]

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from monitoring.simulation.synthetic_drift import Shifted
-from tierrec_core.contracts import Event
+from tierrec_core.base.contracts import Event
 from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.data.sources import complete_journey as journey
-from tierrec_core.data.sources import synthetic as made
 from tierrec_core.settings import SyntheticSource
+from tierrec_core.sources import complete_journey as journey
+from tierrec_core.sources import synthetic as made
 
 
 @dataclass(frozen=True)

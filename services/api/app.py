@@ -16,7 +16,7 @@ from services.auth.limits import BodyLimit, Guard, Limits
 from services.schemas import Problem
 from services.store import StoreError
 from services.tenants.shops import DEFAULT, Shops
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 
 SHOP_HEADER = "X-Tierrec-Shop"
 _HEADER = SHOP_HEADER.lower().encode()

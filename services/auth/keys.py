@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field
 from starlette.types import Scope
 
 from services.shared_files import Watch, exclusive
-from tierrec_core.errors import SettingsError, TierRecError
+from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 

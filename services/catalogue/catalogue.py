@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from services.catalogue.columns import MEANINGFUL, append, change, extend, typed
-from tierrec_core.contracts import ITEMS, BoolArray, IntArray
-from tierrec_core.errors import DataError
+from tierrec_core.base.contracts import ITEMS, BoolArray, IntArray
+from tierrec_core.base.errors import DataError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_COLUMNS = 256

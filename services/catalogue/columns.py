@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from tierrec_core.contracts import IntArray
-from tierrec_core.errors import DataError
+from tierrec_core.base.contracts import IntArray
+from tierrec_core.base.errors import DataError
 
 TEXT, NUMBER, TRUTH, TIME = "string[pyarrow]", "Float64", "boolean", "datetime64[us, UTC]"
 NAMES = {TEXT: "text", NUMBER: "a number", TRUTH: "true or false", TIME: "a moment like 2024-01-31T12:00:00Z"}

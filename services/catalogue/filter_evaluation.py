@@ -16,8 +16,8 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from sqlglot import exp
 
 from services.catalogue.columns import NAMES, NUMBER, TEXT, TIME, TRUTH, kind_of
-from tierrec_core.contracts import BoolArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.errors import SettingsError
 
 COMPARISONS: Mapping[type[exp.Expr], Callable[..., Any]] = {
     exp.EQ: pc.equal,

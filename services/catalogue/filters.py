@@ -12,8 +12,8 @@ from sqlglot.errors import SqlglotError
 
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filter_evaluation import COMPARISONS, evaluate
-from tierrec_core.contracts import BoolArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.errors import SettingsError
 
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 30

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tierrec_core.contracts import IntArray
-from tierrec_core.errors import DataError
+from tierrec_core.base.contracts import IntArray
+from tierrec_core.base.errors import DataError
 
 _MAX_ITEMS = 5000
 

@@ -35,7 +35,7 @@ from services.schemas import (
     UserBatch,
 )
 from services.transfer.records import NDJSON, Importable, Imported
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 T = TypeVar("T")
 B = TypeVar("B", bound=Body)

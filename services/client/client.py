@@ -15,7 +15,7 @@ from services.client.errors import Pauses, ServiceError, check, telling
 from services.client.streams import Export, Import
 from services.schemas import EventIn, ItemIn, UserIn
 from services.transfer.records import Imported, Row
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 SHOP_HEADER = "X-Tierrec-Shop"
 _TIMEOUT_SECONDS = 10.0

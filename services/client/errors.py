@@ -8,7 +8,7 @@ import httpx
 from pydantic import ValidationError
 
 from services.schemas import Problem
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 
 _UNAVAILABLE = 503
 _FIRST_PAUSE_SECONDS = 0.1

@@ -10,8 +10,8 @@ from ruamel.yaml.error import YAMLError
 
 from services.releases.manifest import BUNDLE
 from services.releases.smoke_report import SmokeReport
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, parse
 
 

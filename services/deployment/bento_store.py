@@ -14,8 +14,8 @@ from services.deployment.contents import Contents, provenance
 from services.releases.manifest import FILE
 from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer
-from tierrec_core.errors import StageError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import StageError
+from tierrec_core.base.paths import Layout
 
 KEEP = 5
 _LAST_LINES = 5

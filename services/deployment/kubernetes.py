@@ -8,8 +8,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from services.releases.pointer import FILE as POINTER_FILE
 from services.releases.pointer import Pointer
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params
 
 STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"

@@ -4,10 +4,10 @@ import shutil
 
 from services.deployment import bento_store, smoke
 from services.deployment.contents import Contents
+from tierrec_core.base.contracts import EXPOSURES, ITEMS
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
-from tierrec_core.contracts import EXPOSURES, ITEMS
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
 from tierrec_core.propensity.campaigns import Campaigns
 from tierrec_core.propensity.churn import Churn
 from tierrec_core.ranking import Candidates

@@ -10,8 +10,8 @@ from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
 from services.deployment.package import ensure
 from services.deployment.server import HOST, is_free, serving
-from tierrec_core.errors import SettingsError, StageError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import SettingsError, StageError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
 _QUESTION = json.dumps({"user_id": "1", "k": 5})

@@ -17,7 +17,7 @@ import psutil
 from services.deployment.bento_store import environment
 from services.service import SERVICE
 from services.shared_files import FOLDER_VARIABLE
-from tierrec_core.errors import StageError
+from tierrec_core.base.errors import StageError
 
 HOST = "127.0.0.1"
 _READY_SECONDS = 180.0

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from services.deployment.server import serving
-from tierrec_core.errors import ArtifactError, GateError
+from tierrec_core.base.errors import ArtifactError, GateError
+from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.leaderboard import BLEND
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 
 _EXAMPLES = 3

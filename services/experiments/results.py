@@ -9,8 +9,8 @@ import pandas as pd
 
 from services.experiments.assignment import Experiments, variant_of
 from services.experiments.settings import Experiment
-from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.errors import MissingColumnError
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.evaluation.bootstrap import Interval
 from tierrec_core.evaluation.confidence_sequences import (
     Bounds,

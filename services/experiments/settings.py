@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from services.names import Surface
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, Share, parse
 
 _ROUNDING = 1e-9  # shares such as .1 + .2 + .7 add up to a little more than 1

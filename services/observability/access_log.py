@@ -13,7 +13,7 @@ from typing import Any, Self, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 
 SECRET_FILE = "log.secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32

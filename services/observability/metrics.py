@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from services.names import LADDER, SURFACES
-from tierrec_core.contracts import EVENT_NAMES
+from tierrec_core.base.contracts import EVENT_NAMES
 
 OTHER = "other"
 STATUSES = ("200", "202", "400", "401", "403", "404", "413", "415", "422", "429", "500", "503", "504")

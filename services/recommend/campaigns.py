@@ -6,7 +6,7 @@ from services.recommend.fallback_chain import Rung, best
 from services.recommend.request import Page, Scene, page_of
 from services.recommend.user import split
 from services.rules import Order
-from tierrec_core.contracts import BoolArray
+from tierrec_core.base.contracts import BoolArray
 from tierrec_core.data.interactions import Interactions
 
 _ALIVE = 2.0  # horizons without a redemption after which a campaign counts as over

@@ -12,7 +12,7 @@ import numpy as np
 from services.recommend.user import Person, split
 from services.rules import Order
 from services.tenants.served_model import Model
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 DEPTH = 500
 _EMPTY = Order(np.zeros(0, np.int64), np.zeros(0))

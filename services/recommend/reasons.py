@@ -4,8 +4,8 @@ import numpy as np
 
 from services.recommend.request import Page, Scene
 from services.recommend.user import split
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.bundle.explain import PEERS, TREND, reasons
-from tierrec_core.contracts import IntArray
 
 JUST_NOW = "it fits what you did just now"
 FITS_WORDS = "it fits what you typed"

@@ -20,9 +20,9 @@ from services.recommend.user import Person, person_of
 from services.rules import Order, Situation
 from services.tenants.served_model import Model
 from services.tenants.shop import Shop
+from tierrec_core.base.contracts import BoolArray, IntArray
+from tierrec_core.base.errors import DataError
 from tierrec_core.bundle.repurchase import suppressed
-from tierrec_core.contracts import BoolArray, IntArray
-from tierrec_core.errors import DataError
 
 _NO_COLUMNS = np.zeros(0, np.int64)
 _REPEATS_MATTER = ("products", "ads", "onboarding")

@@ -17,8 +17,8 @@ from services.schemas import RecommendRequest, SearchRequest, SimilarRequest
 from services.store import Impression
 from services.tenants.served_model import Model
 from services.tenants.shop import Shop
-from tierrec_core.contracts import BoolArray
-from tierrec_core.errors import DataError
+from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.errors import DataError
 
 _SEARCHED = 200
 _TASTE = 0.25  # how much of a search hit's score is the user's interest; the words have the rest

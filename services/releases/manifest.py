@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Self
 
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 from services.releases.smoke_report import SmokeReport
 from services.shared_files import Watch as Watch
 from services.shared_files import exclusive
-from tierrec_core.errors import ArtifactError, SettingsError
+from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.settings import Params, Share, parse
 from tierrec_core.storage import artifacts
 

@@ -11,8 +11,8 @@ from scipy.stats import hypergeom
 from services.experiments import Experiments
 from services.releases.pointer import Deployed, Pointer
 from services.store import Store
-from tierrec_core.contracts import BoolArray, IntArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import BoolArray, IntArray
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.bootstrap import Interval
 from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, split_p_value
 from tierrec_core.settings import Rollout

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from tierrec_core.errors import ArtifactError, GateError
+from tierrec_core.base.errors import ArtifactError, GateError
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 
 _NOTHING = np.zeros(0, np.int64)
 

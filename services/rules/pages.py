@@ -12,7 +12,7 @@ from services.rules.order import Order, Situation
 from services.rules.plan import Holds, Plan
 from services.rules.settings import Boost, Cap
 from services.rules.slots import Item, Limits, fill
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 _ROUNDING = 1e-9  # .3 of 10 slots are 3, not 2.9999999999999996
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from services.catalogue.filters import Expression
 from services.rules.settings import Boost, Cap, Pin, Rule, ShareOfSlots
-from tierrec_core.contracts import BoolArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.errors import SettingsError
 
 
 @dataclass(frozen=True)

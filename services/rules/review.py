@@ -14,7 +14,7 @@ from services.rules.plan import Holds
 from services.rules.settings import Condition, Id
 from services.shared_files import exclusive
 from services.yaml_file import mapping_of, text_of
-from tierrec_core.contracts import BoolArray
+from tierrec_core.base.contracts import BoolArray
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage.artifacts import replacing_file
 

@@ -15,8 +15,8 @@ from services.rules.pages import Pages, boosted
 from services.rules.plan import Holds, Plan
 from services.rules.settings import Repeat, Rule, Scope
 from services.yaml_file import mapping_of, text_of
-from tierrec_core.contracts import BoolArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, parse
 
 _IN_STOCK = Expression.parse("stock is null or stock > 0")

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainValidator, P
 
 from services.catalogue.filters import Expression
 from services.names import Surface
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, Share
 
 EFFECTS = ("include", "exclude", "pin", "share", "cap", "price_band", "boost")

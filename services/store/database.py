@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from services.store.errors import StoreError
 from services.store.migrations import upgrade
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 _SQLITE, _POSTGRESQL = "sqlite", "postgresql"
 _PATIENCE_SECONDS = 10

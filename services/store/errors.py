@@ -1,6 +1,6 @@
 """What can go wrong between the service and its feedback store."""
 
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 
 
 class StoreError(TierRecError):

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Table, select, type_coerce
 
 from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, Moment
 from services.store.store import Store
-from tierrec_core import contracts
+from tierrec_core.base import contracts
 from tierrec_core.storage import artifacts
 
 Kind = Literal["events", "impressions", "items", "users"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from services.store import Impression, Store, StoreError
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 _BATCH = 500
 _PAUSE = 0.05

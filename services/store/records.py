@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from services.experiments import Experiments
 from services.rules import Rules
 from services.rules.review import Review
 from services.shared_files import Watch
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from services.auth.limits import Limits
 from services.observability.metrics import Metrics
 from services.shared_files import FOLDER_VARIABLE
 from services.tenants.shop import Loader, Shop
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, parse
 
 DEFAULT = "default"

@@ -9,7 +9,7 @@ from services.schemas import Body
 from services.transfer.keeping import Keep
 from services.transfer.lines import MAX_LINE_BYTES, Content, NumberedLine
 from services.transfer.records import EventRow, Importable, Imported, ItemRow, LineError, UserRow
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 BATCH_LINES = 1000
 _NUM_ERRORS = 10

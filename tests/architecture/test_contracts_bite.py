@@ -9,10 +9,10 @@ import pytest
 from tests.project import BIN, ROOT
 
 BREACHES = [
-    ("rooms", "tierrec_core/errors.py", "import flows.graph.process_guard"),
-    ("core", "tierrec_core/contracts.py", "import tierrec_core.data.splits"),
+    ("rooms", "tierrec_core/base/errors.py", "import flows.graph.process_guard"),
+    ("core", "tierrec_core/base/contracts.py", "import tierrec_core.data.splits"),
     ("models", "tierrec_core/models/ease/__init__.py", "import tierrec_core.models.als"),
-    ("door-flows", "tierrec_core/paths.py", "import prefect"),
+    ("door-flows", "tierrec_core/base/paths.py", "import prefect"),
     ("door-services", "flows/graph/process_guard.py", "import bentoml"),
     ("door-monitoring", "services/__init__.py", "import evidently"),
     ("door-tuning", "tierrec_core/stages/train.py", "import wandb"),

@@ -13,7 +13,7 @@ from monitoring.report.evidently_page import frames, write
 from monitoring.report.loop_history import render
 from monitoring.report.served_lists import Ranked
 from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES

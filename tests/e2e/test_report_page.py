@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring.report.report import run
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Task
 from tierrec_core.storage import artifacts
 

@@ -15,13 +15,13 @@ from ruamel.yaml import YAML
 from flows.project.release_log import Metrics, Release, path_of, ref_of, write_release
 from flows.project.snapshots import record
 from tests.project import ENV, command, synthetic_project, toy_project
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
 
 CLI = """
 import sys
 from flows.cli.loop import app
-from tierrec_core.errors import TierRecError
+from tierrec_core.base.errors import TierRecError
 try:
     app()
 except TierRecError as error:

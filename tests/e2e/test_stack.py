@@ -14,7 +14,7 @@ from flows.stack.address import api_url
 from flows.stack.status import Row
 from tests.project import command
 from tests.stacks import Stack, free_ports, toys, wait_for
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 
 LONG = "a-rather-long-name-of-a-folder/" * 4  # no socket can be bound below it
 WORKING = ("supervisor", "server", "cpu", "gpu")

@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.project import ENV, ROOT
-from tierrec_core.contracts import EVENTS, ITEMS
-from tierrec_core.paths import Layout
+from tierrec_core.base.contracts import EVENTS, ITEMS
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage.artifacts import read_json, write_frame
 
 START = 1_700_000_000

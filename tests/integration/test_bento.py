@@ -25,9 +25,9 @@ from services.deployment.package import ensure
 from services.deployment.server import is_free, serving
 from tests.project import ENV
 from tests.served import add_code, judged_project
+from tierrec_core.base.errors import ArtifactError, StageError
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.errors import ArtifactError, StageError
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.storage import artifacts
 
@@ -35,8 +35,8 @@ SERVE = """
 import sys
 from pathlib import Path
 from services.deployment.serve import run_server
-from tierrec_core.errors import TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
 try:
     run_server(Layout(Path.cwd()), int(sys.argv[1]), workers=2)
 except TierRecError as error:

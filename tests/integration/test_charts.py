@@ -22,8 +22,8 @@ from monitoring.report.served_lists import Ranked
 from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER
 from services.deployment.server import free_port
 from tests.charted import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import from_days
-from tierrec_core.errors import ArtifactError
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.tiers import TIER_NAMES
 

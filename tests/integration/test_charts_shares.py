@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from monitoring.report.category_shares import CATEGORIES, shares
 from monitoring.report.evidently_page import frames, write
 from tests.charted import FLAT, START, TIER_OF, events, figures
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.tiers import TIER_NAMES
 
 

@@ -15,7 +15,7 @@ from services.client.client import SHOP_HEADER
 from services.client.errors import Pauses
 from services.schemas import EventIn, Problem
 from services.transfer.records import NDJSON, LineError
-from tierrec_core.errors import DataError, TierRecError
+from tierrec_core.base.errors import DataError, TierRecError
 
 pytest_plugins = ["tests.scripted"]
 

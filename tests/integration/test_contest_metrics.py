@@ -9,12 +9,12 @@ import pytest
 
 from services.deployment.package import write_bundle
 from tests.served import judged_project
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.model_comparison import contest, frozen_lists
 from tierrec_core.bundle.precomputed import FOLDER
 from tierrec_core.bundle.user_tables import Shelf
-from tierrec_core.contracts import EVENTS
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES

@@ -9,7 +9,7 @@ import pytest
 
 from monitoring.drift import Feed, Verdict, judge, observe
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 
 Break = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from monitoring.drift import Reference
 from tests.project import ENV, synthetic_project
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
 
 BEFORE = (("tierrec_core", "ingest"), ("monitoring", "validate"), ("tierrec_core", "prepare"))

@@ -20,11 +20,11 @@ from monitoring.drift import (
 )
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import contrasts
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.data.sources import synthetic
-from tierrec_core.errors import EmptyDataError
 from tierrec_core.settings import Monitor, SyntheticSource, Tiers
+from tierrec_core.sources import synthetic
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

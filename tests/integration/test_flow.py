@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from flows.graph.dvc_graph import Graph, Runner, TransientStageError, stale
 from tests.project import command, toy_project
-from tierrec_core.errors import StageError
+from tierrec_core.base.errors import StageError
 
 DIAMOND = """
 stages:

@@ -13,9 +13,9 @@ import pytest
 from monitoring.data_gate.expectations import Kind, item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, Outcome, Status
 from monitoring.data_gate.validate import Verdict, run
-from tierrec_core.contracts import EVENT_NAMES, EVENTS, ITEMS
-from tierrec_core.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
-from tierrec_core.paths import Layout
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, ITEMS
+from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, Validate
 from tierrec_core.storage.artifacts import read_frame, write_frame
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.project import ENV, ROOT, command
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
 ROWS = 600

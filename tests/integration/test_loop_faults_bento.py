@@ -13,7 +13,7 @@ import pytest
 from tests.faults import opened
 from tests.project import ENV
 from tests.served import add_code, judged_project
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
 
 

@@ -20,9 +20,9 @@ from flows.loop.monitor import examine
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
 from tests.loops import tell
 from tests.project import ENV, ROOT
+from tierrec_core.base.errors import EmptyDataError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.errors import EmptyDataError
-from tierrec_core.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.storage import artifacts
 

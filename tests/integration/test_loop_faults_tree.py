@@ -16,13 +16,13 @@ from flows.loop.retrain import Retraining
 from flows.project import backup
 from tests.project import ENV, ROOT, command, toy_project
 from tests.remotes import wait_until
-from tierrec_core.errors import ArtifactError, UnreadableFileError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, UnreadableFileError
+from tierrec_core.base.paths import Layout
 
 GRAPH = "stages:\n  one: {cmd: cp data/feedback/0 out, deps: [data/feedback], outs: [out]}\n"
 MANY, LIMIT = 1_000, 8_000
 RESTORE = (
-    "import sys; from pathlib import Path; from flows.loop import tree; from tierrec_core.paths import Layout; \
+    "import sys; from pathlib import Path; from flows.loop import tree; from tierrec_core.base.paths import Layout; \
 tree.restore(Layout(Path(sys.argv[1])), Path(sys.argv[2]))"
 )
 

@@ -10,7 +10,7 @@ from flows.loop.loop_state import MAX_ATTEMPTS, Memory, Retrain
 from flows.project import backup
 from monitoring.drift import Decision, Verdict
 from tests.project import command, toy_project
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 
 STEADY = Verdict(start=19_700.0, end=19_728.0, num_users=3, findings=(), faults=())
 

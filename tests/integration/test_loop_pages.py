@@ -18,11 +18,11 @@ from monitoring.report.served_lists import CUTOFF
 from services.store import Impression, Store
 from tests.integration.test_drift_verdict import CUT, WIDTH, World, made
 from tests.project import ROOT
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.data.sources import Log
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, read_settings
+from tierrec_core.sources import Log
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 28

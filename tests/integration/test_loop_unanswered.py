@@ -18,7 +18,7 @@ from flows.project import backup
 from flows.project.lock import project_lock
 from tests.project import command, toy_project
 from tests.remotes import Server, prefect_server
-from tierrec_core.paths import Layout
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
 GRAPH = "stages:\n  one: {cmd: cp data/feedback/x out, deps: [data/feedback], outs: [out]}\n"

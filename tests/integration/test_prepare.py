@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.cleaning import prepare
-from tierrec_core.errors import EmptyDataError
 from tierrec_core.settings import Prepare
 
 COLUMNS = list(EVENTS.columns)

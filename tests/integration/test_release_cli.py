@@ -21,8 +21,8 @@ from services.deployment.contents import Contents
 from services.releases.pointer import Pointer
 from tests.project import ENV
 from tests.served import add_code, judged_project
-from tierrec_core.errors import ArtifactError, GateError, SettingsError, TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, GateError, SettingsError, TierRecError
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
 
 

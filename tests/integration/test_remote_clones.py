@@ -14,7 +14,7 @@ from flows.gpu.work_pool import Pool, Unready
 from flows.project import snapshots
 from tests.project import command, toy_project
 from tests.remotes import commit
-from tierrec_core.errors import StageError
+from tierrec_core.base.errors import StageError
 
 GRAPH = 'stages: {{data: {{cmd: "echo {word} > rows", outs: [rows]}}}}'
 REF = "refs/tierrec/stages/test/data"

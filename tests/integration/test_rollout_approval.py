@@ -18,7 +18,7 @@ from flows.cli.loop import app
 from flows.loop import approval
 from flows.loop.approval import ApprovalError, Waiting
 from tests.project import ENV, ROOT
-from tierrec_core.errors import SettingsError, TierRecError
+from tierrec_core.base.errors import SettingsError, TierRecError
 
 FLOW = '''
 import sys

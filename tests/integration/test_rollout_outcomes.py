@@ -13,7 +13,7 @@ from services.experiments.settings import VariantPolicy
 from services.releases.pointer import Act, Change, Deployed, Pointer
 from services.releases.rollout import MISMATCH, Arm, judge, observe
 from services.store import Impression, NewEvent, Store
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Rollout
 
 pytest_plugins = ["tests.stores"]

@@ -14,8 +14,8 @@ from flows.cli.loop import app
 from flows.loop import hold as holding
 from flows.project.release_log import Release, find, note_release, path_of, ref_of, releases, write_release
 from tests.project import command, toy_project
-from tierrec_core.errors import ArtifactError, SettingsError, TierRecError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, SettingsError, TierRecError
+from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)

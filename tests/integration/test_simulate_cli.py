@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli.simulate import simulate
 from tests.project import ROOT
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 _WIDE = {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 

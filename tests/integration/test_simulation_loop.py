@@ -9,7 +9,7 @@ from monitoring.simulation.policies import POLICIES
 from monitoring.simulation.replay import Clock, Replay, delay
 from monitoring.simulation.scenarios import CHANGES, happen
 from monitoring.simulation.world import World, synthetic
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Monitor
 
 _SETTINGS = Monitor(permutations=999)

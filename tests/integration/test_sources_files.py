@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tierrec_core.contracts import EVENTS
-from tierrec_core.data.sources import files
-from tierrec_core.errors import (
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import (
     DataError,
     EmptyDataError,
     MissingColumnError,
@@ -18,6 +17,7 @@ from tierrec_core.errors import (
     UnreadableFileError,
 )
 from tierrec_core.settings import FilesSource
+from tierrec_core.sources import files
 from tierrec_core.storage.artifacts import read_frame, write_frame
 
 HEADER = "user_id,item_id,timestamp,kind"

@@ -22,7 +22,7 @@ from services.store import (
 )
 from services.store.schema import METADATA
 from tests.postgres import new_schema
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 pytest_plugins = ["tests.stores"]
 

@@ -10,8 +10,8 @@ import pytest
 from services.store import Impression, NewEvent, PostedItem, PostedUser, Store
 from services.store.export import export_for_ingest, pages
 from tests.postgres import new_schema
-from tierrec_core.contracts import EVENTS, ITEMS, USERS
-from tierrec_core.paths import Layout
+from tierrec_core.base.contracts import EVENTS, ITEMS, USERS
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, SyntheticSource
 from tierrec_core.stages import ingest
 

@@ -16,7 +16,7 @@ from sqlalchemy import inspect
 from services.store import Acknowledgement, NewEvent, Store, StoreError
 from services.store.schema import METADATA
 from tests.postgres import new_schema, running
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 pytest_plugins = ["tests.stores"]
 

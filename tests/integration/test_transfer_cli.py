@@ -22,7 +22,7 @@ from services.transfer.files import progress_of
 from tests.postgres import new_schema
 from tests.project import ROOT
 from tests.transfers import NOW
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 pytest_plugins = ["tests.stores"]
 

@@ -16,7 +16,7 @@ from services.transfer.keeping import StoreKeeper
 from services.transfer.parquet import SCHEMAS, parquet
 from services.transfer.records import Imported
 from tests.transfers import RECORDS, add_events, emptied, event, kept, two_stores
-from tierrec_core.errors import ArtifactError, DataError, SettingsError, UnreadableFileError
+from tierrec_core.base.errors import ArtifactError, DataError, SettingsError, UnreadableFileError
 
 GOOD = '{"key": "%d", "user_id": "u", "item_id": "i", "event": "view"}'
 UNFIT = GOOD.replace("view", "secret")

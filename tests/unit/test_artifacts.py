@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.settings import Task
 from tierrec_core.storage import artifacts
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from tests.bundles import make_bundle
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.bundle.batch import write_lists
-from tierrec_core.errors import SettingsError
 from tierrec_core.storage import artifacts
 
 K = 7

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.bundle.event_weights import USUAL, learned_weights
-from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 
 DAY = pd.Timedelta(days=1)

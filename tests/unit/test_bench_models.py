@@ -16,9 +16,9 @@ from benchmarks.models.pairs import VALID_SHARE, GivenSplit
 from benchmarks.models.peers.complete_journey import tifu_knn, user_vectors
 from benchmarks.models.task import Entry, Target, held_out
 from benchmarks.models.trial import fitted, judged, lists, num_bytes
+from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.models import registry
-from tierrec_core.paths import Layout
 from tierrec_core.ranking import Candidates
 from tierrec_core.settings import read_settings
 

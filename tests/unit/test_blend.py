@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 import pytest
 
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.explain import reasons
-from tierrec_core.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import Blend, Candidates, retrieve
 from tierrec_core.ranking.ranker import FEW_ITEMS, Context, Examples
 from tierrec_core.settings import Blend as BlendSettings

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from tests.bundles import BLOCKED, make_bundle
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.user_states import States
-from tierrec_core.errors import ArtifactError
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.storage.artifacts import sha256
 
 

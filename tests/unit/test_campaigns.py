@@ -8,11 +8,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import make_events
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
+from tierrec_core.base.errors import DataError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.errors import DataError
-from tierrec_core.paths import Layout
 from tierrec_core.propensity.campaign_report import Window
 from tierrec_core.propensity.campaigns import COLUMNS, Campaigns, answers, redeemed
 from tierrec_core.settings import Campaigns as CampaignSettings

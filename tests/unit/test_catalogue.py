@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
-from tierrec_core.errors import DataError, MissingColumnError
+from tierrec_core.base.errors import DataError, MissingColumnError
 
 TRAINED = pd.DataFrame(
     {

@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.report.served_lists import CUTOFF, Ranked, cutoff, judged
 from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, drawn, frames
-from tierrec_core.contracts import EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import to_days
 
 START, END = 19_730.0, 19_758.0  # January 2024

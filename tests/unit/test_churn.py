@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.paths import Layout
 from tierrec_core.propensity.churn import RECENCY, Churn, Examples, Habits, trial
 from tierrec_core.settings import Boosting, LeaveLastOut, Settings, Split, Task, TimeSplit
 from tierrec_core.settings import Churn as ChurnSettings

@@ -7,7 +7,7 @@ import pytest
 
 from flows.project.params import replace_sections, set_values
 from tests.project import ROOT
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import read_settings
 
 

@@ -25,7 +25,7 @@ from services.observability.metrics import Metrics
 from services.schemas import EventIn, ItemIn, UserIn
 from services.tenants.shops import Shops
 from services.transfer.records import NDJSON
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 EVENT = EventIn(key="k", user_id="u", item_id="i", event="view")
 JSON = "application/json"

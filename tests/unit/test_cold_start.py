@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from tierrec_core.contracts import EVENT_CODES, ITEMS
+from tierrec_core.base.contracts import EVENT_CODES, ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.cold_start import ColdStart
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
 

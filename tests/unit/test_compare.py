@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.evaluation.bootstrap import by_group, interval, intervals, paired
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.storage import artifacts

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.bundles import make_bundle
+from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.model_comparison import contest, frozen_lists
 from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.errors import EmptyDataError, GateError
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Gate, Tiers
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

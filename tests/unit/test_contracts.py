@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from tierrec_core.contracts import EVENT_CODES, EVENT_NAMES, EVENTS, EXPOSURES, ITEMS, USERS
-from tierrec_core.errors import MissingColumnError, TierRecError
+from tierrec_core.base.contracts import EVENT_CODES, EVENT_NAMES, EVENTS, EXPOSURES, ITEMS, USERS
+from tierrec_core.base.errors import MissingColumnError, TierRecError
 
 ROW = {"user_id": 7, "item_id": "i1", "event": "purchase", "timestamp": "2024-01-01T00:00:00+02:00"}
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from monitoring.drift.statistics.log_likelihood import _MOVED_SHARE, Evidence
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 
 KNOWN = np.array([[9, 1, 0, 0], [0, 3, 0, 0], [2, 6, 2, 0], [0, 0, 1, 7]], np.float32)
 NOW = np.array([[2, 1, 3, 0], [1, 0, 0, 2], [1, 6, 0, 0], [4, 0, 0, 0]], np.float32)

@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.drift.measurement.known_items import UNKNOWN, UNSEEN, Catalogue
 from monitoring.drift.measurement.raw_stats import Pulse
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 
 START = 19800.0

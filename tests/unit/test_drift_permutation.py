@@ -15,7 +15,7 @@ from monitoring.drift.statistics.permutation import (
     family_weights,
     p_values,
 )
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 
 USERS, DRAWS = 10, 20_000
 SIGNS = np.array(list(itertools.product([1.0, -1.0], repeat=USERS)))

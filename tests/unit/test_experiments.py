@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from services.experiments import NOBODY, Experiment, Experiments, Overrides, results
-from tierrec_core.errors import MissingColumnError, SettingsError
+from tierrec_core.base.errors import MissingColumnError, SettingsError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 USERS = [f"user {number}" for number in range(5000)]

@@ -14,7 +14,7 @@ from sqlglot.dialects.duckdb import DuckDB
 
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 TEXTS = ["", "a", "A", "ab", "b_", "a%b", "a\\", "it's", "é", "a\nb"]
 MOMENTS = [datetime(2024, 1, day, hour, tzinfo=UTC) for day in (1, 2) for hour in (0, 12)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.contracts import EVENT_CODES
+from tierrec_core.base.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item_history import NEVER, Features
 

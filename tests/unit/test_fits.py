@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from tests.project import tiered_project
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.errors import SettingsError
 from tierrec_core.models.popularity import Popularity
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Params, Settings, Split, Task, TimeSplit
 from tierrec_core.stages import train
 from tierrec_core.stages.inputs.fitted_models import fitted_snapshots, read_model

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.funnel import _PRIOR, TAKEN, Behaviours, Funnel
 from tierrec_core.models.funnel_ranker import FunnelRanker
-from tierrec_core.protocol import Training
+from tierrec_core.models.funnel_ranker.funnel import _PRIOR, TAKEN, Behaviours, Funnel
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tierrec_core.errors import EmptyDataError, GateError
+from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.evaluation.promotion_gate import _TIERS, GateReport, Scores, Side, judge, loss_p_value
 from tierrec_core.settings import Gate
 from tierrec_core.tiers import TIER_NAMES

@@ -15,7 +15,7 @@ from benchmarks.drift.gate_trials import (
     stale,
     tier_popular,
 )
-from tierrec_core.contracts import IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.settings import Settings
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days, to_days
-from tierrec_core.errors import EmptyDataError
 
 
 def test_matrix_is_the_crosstab(events, interactions) -> None:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.leaderboard import judge, tabulate
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.settings import Evaluate

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.auth.keys import Keyring, KeyScope, add
 from services.auth.limits import BodyLimit, Guard, Limits, Rate
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import parse
 
 MAX_BYTES = 100

@@ -13,8 +13,8 @@ import yaml
 from services.deployment.kubernetes import STATE_VARIABLE, Manifests, dockerfile, render
 from services.releases.pointer import Pointer, deploy
 from services.releases.smoke_report import SmokeReport
-from tierrec_core.errors import ArtifactError, SettingsError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import parse
 
 OLDEST, NEWEST = "1.27", "1.37"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
 
 NUM_ITEMS = 12

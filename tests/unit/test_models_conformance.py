@@ -10,7 +10,7 @@ from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core.bundle.user_states import States
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
-from tierrec_core.protocol import Ranker, Retriever
+from tierrec_core.protocols.model import Ranker, Retriever
 from tierrec_core.ranking import score_given
 from tierrec_core.storage import artifacts
 

@@ -9,12 +9,12 @@ from sklearn.metrics import roc_auc_score
 
 from tests.conftest import NUM_ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.sources import synthetic
-from tierrec_core.features.funnel_labels import pairs_taking
 from tierrec_core.features.user_item import pair_features
 from tierrec_core.models.multitask import Multitask
-from tierrec_core.protocol import Training
+from tierrec_core.models.multitask.funnel_labels import pairs_taking
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SyntheticSource, Tiers
+from tierrec_core.sources import synthetic
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 

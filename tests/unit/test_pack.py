@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.base.contracts import EXPOSURES
 from tierrec_core.bundle.cf_fallback import factors_of
 from tierrec_core.bundle.precomputed import _promoted
 from tierrec_core.bundle.user_tables import Bought
-from tierrec_core.contracts import EXPOSURES
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.als import Als
 from tierrec_core.models.popularity import Popularity
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 
 
 def test_bought_tells_the_last_day_of_each_pair(interactions: Interactions) -> None:

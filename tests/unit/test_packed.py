@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core.base.errors import ArtifactError, DataError
 from tierrec_core.bundle.user_tables import PackedHistory, Shelf, UserIndex
-from tierrec_core.errors import ArtifactError, DataError
 from tierrec_core.storage import memmap
 from tierrec_core.storage.artifacts import sha256
 

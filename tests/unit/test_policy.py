@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import Ranked, rank_candidates
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.policy import Audience, Policy
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.settings import TierPolicy

@@ -7,7 +7,7 @@ import pytest
 
 from tests.bundles import make_bundle
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.policy import Policy
 from tierrec_core.settings import Policy as PolicySettings
 from tierrec_core.tiers import TIER_NAMES

@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 from services.releases.pointer import Deployed, Pointer, Watch, deploy, promote, rollback
 from services.releases.smoke_report import SmokeReport
-from tierrec_core.errors import ArtifactError, GateError, SettingsError
+from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
 from tierrec_core.storage import artifacts
 
 FORK = multiprocessing.get_context("fork")

@@ -16,7 +16,7 @@ from flows.gpu.stage_dispatcher import _explain
 from flows.graph.dvc_graph import TransientStageError, _queue
 from flows.liveness.process_heartbeat import CLAIM, Claim
 from flows.liveness.run_liveness import SILENCE_SECONDS, Sight, Watch
-from tierrec_core.errors import StageError
+from tierrec_core.base.errors import StageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG, SHORT = 2 * SILENCE_SECONDS, SILENCE_SECONDS / 2

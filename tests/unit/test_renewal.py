@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.rules import Repeat
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed
-from tierrec_core.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.storage import artifacts
 

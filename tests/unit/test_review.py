@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.catalogue.catalogue import Catalogue
 from services.rules.review import Review, approve, block, unblock, withdraw
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 ITEMS = pd.DataFrame(
     {

@@ -9,7 +9,7 @@ import pytest
 from services.catalogue.catalogue import Catalogue
 from services.rules import Order, Repeat, Rules, Situation
 from tests.shelves import NOW, rules_of
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 
 
 def test_without_rules_only_the_order_counts(tmp_path: Path):

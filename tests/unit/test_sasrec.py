@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.errors import SettingsError
 from tierrec_core.features.sequences import Steps
 from tierrec_core.models.registry import configure
 from tierrec_core.models.sasrec import Network, SasRec, Sequences, sampled_softmax

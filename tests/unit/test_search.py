@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.text import texts, words
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.storage import artifacts

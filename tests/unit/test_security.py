@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from services.auth.keys import Keyring, KeyScope, LiveKeyring, add, check_host, is_loopback, revoke, rotate
 from services.observability.access_log import JsonLog, Pseudonyms, log_secret, pseudonym
-from tierrec_core.errors import ArtifactError, SettingsError
+from tierrec_core.base.errors import ArtifactError, SettingsError
 
 FORK = multiprocessing.get_context("fork")
 SECRET = bytes(range(32))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.contracts import EVENT_CODES
+from tierrec_core.base.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import (
     ItemSampler,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.confidence_sequences import (
     ConfidenceSequence,
     Moments,

@@ -13,8 +13,8 @@ from packaging.utils import canonicalize_name
 from flows.deps import rewrite
 from services.deployment.contents import RUNTIME, Contents, lineage, pin, provenance
 from tests.project import ROOT
-from tierrec_core.errors import ArtifactError, SettingsError
-from tierrec_core.paths import Layout
+from tierrec_core.base.errors import ArtifactError, SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, parse
 from tierrec_core.storage import artifacts
 

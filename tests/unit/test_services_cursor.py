@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.catalogue.page_cursor import decode, encode, hashes
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 
 @given(st.sets(st.text(min_size=1), max_size=200))

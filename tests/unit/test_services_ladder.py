@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from services.recommend.fallback_chain import DEPTH, Rung, best, climb, filled, keep
 from services.rules import Order
-from tierrec_core.contracts import BoolArray
+from tierrec_core.base.contracts import BoolArray
 
 NUM_ITEMS = 8
 

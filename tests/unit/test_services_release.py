@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.releases.manifest import Release, fingerprint, version_of
-from tierrec_core.errors import ArtifactError, SettingsError
+from tierrec_core.base.errors import ArtifactError, SettingsError
 
 
 @pytest.fixture

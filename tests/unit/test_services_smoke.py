@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from services.deployment.smoke import explain, read_lists
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 
 
 @pytest.fixture

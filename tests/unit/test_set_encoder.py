@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tierrec_core.contracts import EVENT_CODES, ITEMS
+from tierrec_core.base.contracts import EVENT_CODES, ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.set_encoder import Network, SetEncoder
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
 

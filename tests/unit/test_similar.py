@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
 from tierrec_core.linalg.cosine import nearest

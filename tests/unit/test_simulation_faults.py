@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.simulation import faults
 from monitoring.simulation.world import synthetic
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import to_days
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from monitoring.simulation import synthetic_drift
 from monitoring.simulation.world import World, synthetic
+from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import to_days
-from tierrec_core.errors import DataError
 
 _KEPT = ["user_id", "event", "timestamp", "value", "quantity", "session_id", "channel"]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.data.sources.schema_inference import propose
-from tierrec_core.errors import MissingColumnError, SettingsError, UnreadableFileError
+from tierrec_core.base.errors import MissingColumnError, SettingsError, UnreadableFileError
 from tierrec_core.settings import FilesSource, Split, Task, parse
+from tierrec_core.sources.schema_inference import propose
 
 NUM_ROWS = 2000
 

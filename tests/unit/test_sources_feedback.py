@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.contracts import EVENTS, ITEMS, USERS
-from tierrec_core.data import sources
-from tierrec_core.data.sources import feedback
-from tierrec_core.data.sources.frames import Log
-from tierrec_core.errors import MissingColumnError, UnreadableFileError
+from tierrec_core import sources
+from tierrec_core.base.contracts import EVENTS, ITEMS, USERS
+from tierrec_core.base.errors import MissingColumnError, UnreadableFileError
 from tierrec_core.settings import FilesSource, SyntheticSource
+from tierrec_core.sources import feedback
+from tierrec_core.sources.frames import Log
 
 WORLD = {"num_users": 8, "num_items": 12, "days": 20}
 NOON = pd.Timestamp("2024-03-01 12:00", tz="UTC")

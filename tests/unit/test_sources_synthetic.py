@@ -8,11 +8,11 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from tierrec_core.contracts import FloatArray
-from tierrec_core.data import sources
-from tierrec_core.data.sources import synthetic
-from tierrec_core.data.sources.synthetic import INTERESTS, World
+from tierrec_core import sources
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.settings import SyntheticSource
+from tierrec_core.sources import synthetic
+from tierrec_core.sources.synthetic import INTERESTS, World
 from tierrec_core.storage import artifacts
 
 SOURCE = SyntheticSource(

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import make_events
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import to_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.errors import EmptyDataError
 from tierrec_core.settings import GivenSplit, LeaveLastOut, Split, Task, TimeSplit
 
 CUT = pd.Timestamp("2024-04-01", tz="UTC")

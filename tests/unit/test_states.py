@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.bundle.user_states import Dense, Sparse, States
-from tierrec_core.errors import ArtifactError
 from tierrec_core.models import registry
 from tierrec_core.ranking import score_given
 from tierrec_core.settings import Params

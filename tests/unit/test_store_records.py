@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.store.records import Impression, NewEvent, PostedItem, check
-from tierrec_core.errors import DataError
+from tierrec_core.base.errors import DataError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.families.multitask.task_gate import judge_tasks
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.errors import EmptyDataError
 
 SINGLE = {"purchase": np.array([0.85, 0.852]), "coupon": np.array([0.93, 0.94])}
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering

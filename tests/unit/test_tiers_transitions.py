@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import f_oneway
 
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Split, Task, Tiers, TimeSplit
 from tierrec_core.stages import split, tier
 from tierrec_core.storage import artifacts

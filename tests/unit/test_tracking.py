@@ -9,13 +9,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
 from tierrec_core.models.symmetric_mf import SeedMf
 from tierrec_core.neural.tracking import record
 from tierrec_core.neural.trainer import minimise, reproducible, shuffled_batches, tensor
 from tierrec_core.neural.training_curves import Run, recording
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings, Split, Task, TimeSplit, Tracking, Wandb, parse
 from tierrec_core.stages import split, tier, train
 

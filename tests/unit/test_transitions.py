@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.transitions import Transitions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers import Tiering
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from tests.project import tiered_project
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.errors import SettingsError
 from tierrec_core.models import registry
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Blend, Settings, Span, Split, Task, TimeSplit, space_of
 from tierrec_core.stages import retrieve, train
 from tierrec_core.stages.blend import read_lessons

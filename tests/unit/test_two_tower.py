@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import features_of
-from tierrec_core.features.snapshots import Lessons
 from tierrec_core.models.two_tower import TwoTower
+from tierrec_core.models.two_tower.examples import Lessons
 from tierrec_core.models.two_tower.network import Batch, Described, Dropout, Network, Users, loss
 from tierrec_core.storage import artifacts
 

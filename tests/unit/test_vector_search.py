@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from benchmarks.scale.vector_search import Vectors
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.linalg.top_k import top_k
 
 

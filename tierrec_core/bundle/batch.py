@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.errors import SettingsError
 from tierrec_core.linalg.top_k import Ranked
 from tierrec_core.storage import artifacts
 

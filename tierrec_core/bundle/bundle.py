@@ -9,12 +9,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import ITEMS, FloatArray, IntArray
+from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.errors import ArtifactError
 from tierrec_core.linalg.top_k import Ranked, rank_candidates
 from tierrec_core.models import registry
-from tierrec_core.protocol import Recommender
+from tierrec_core.protocols.model import Recommender
 from tierrec_core.ranking import Blend, Candidates, retrieve, score_given
 from tierrec_core.ranking.policy import Audience, Policy
 from tierrec_core.settings import Params, Retrieve

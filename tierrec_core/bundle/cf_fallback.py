@@ -7,9 +7,9 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Recommender, TwoStep
+from tierrec_core.protocols.model import Recommender, TwoStep
 
 Encode = Callable[[Interactions], FloatArray]
 _RANK = 64

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tierrec_core.contracts import EVENT_CODES, FloatArray
+from tierrec_core.base.contracts import EVENT_CODES, FloatArray
 from tierrec_core.data.interactions import Interactions
 
 USUAL: Mapping[str, float] = {

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import Event, FloatArray, IntArray
+from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days, to_days
-from tierrec_core.errors import EmptyDataError, GateError
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
 from tierrec_core.evaluation.promotion_gate import GateReport, Scores, Side, judge
 from tierrec_core.settings import Gate

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.cf_fallback import factors_of
 from tierrec_core.bundle.event_weights import learned_weights
@@ -21,7 +22,6 @@ from tierrec_core.bundle.repurchase import RenewalPolicy
 from tierrec_core.bundle.session_boost import Fold
 from tierrec_core.bundle.user_states import States
 from tierrec_core.bundle.user_tables import Bought, PackedHistory, Shelf, UserIndex
-from tierrec_core.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.propensity.campaigns import Campaigns
 from tierrec_core.propensity.churn import Churn

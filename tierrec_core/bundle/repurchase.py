@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, NonNegativeFloat
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Params, Share
 

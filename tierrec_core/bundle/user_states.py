@@ -9,10 +9,10 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.errors import ArtifactError
-from tierrec_core.protocol import Recommender, TwoStep
+from tierrec_core.protocols.model import Recommender, TwoStep
 from tierrec_core.storage import artifacts, memmap
 
 _BATCH = 256

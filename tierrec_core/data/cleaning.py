@@ -7,8 +7,8 @@ import ibis
 import pandas as pd
 from ibis import _
 
-from tierrec_core.contracts import EVENTS, Event
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.contracts import EVENTS, Event
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.settings import Prepare
 
 _ORDER = ["timestamp", *(name for name in EVENTS.columns if name != "timestamp")]

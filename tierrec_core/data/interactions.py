@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tierrec_core.contracts import EVENT_CODES, BoolArray, FloatArray, IntArray
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.contracts import EVENT_CODES, BoolArray, FloatArray, IntArray
+from tierrec_core.base.errors import EmptyDataError
 
 _SECONDS_A_DAY = 86_400
 

@@ -14,9 +14,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import Event, FloatArray, IntArray
+from tierrec_core.base.contracts import Event, FloatArray, IntArray
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days, to_days
-from tierrec_core.errors import EmptyDataError
 from tierrec_core.settings import GivenSplit, LeaveLastOut, Split, Task, TimeSplit
 
 _GIVEN_HOLDOUT = 0.1

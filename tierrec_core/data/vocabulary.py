@@ -16,7 +16,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 from scipy import sparse
 
-from tierrec_core.contracts import BoolArray, IntArray
+from tierrec_core.base.contracts import BoolArray, IntArray
 
 _LEAST_LETTERS = 2
 _PART_LETTERS = 4  # shorter parts are sought at the beginning of words only

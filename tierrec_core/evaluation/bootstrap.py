@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.errors import EmptyDataError
 
 _PERCENTILES = (2.5, 97.5)
 _CELLS_A_CHUNK = 4_000_000

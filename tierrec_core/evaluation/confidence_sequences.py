@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 from scipy.special import betaln, gammaln, lambertw, xlog1py, xlogy
 
-from tierrec_core.contracts import FloatArray, IntArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.errors import SettingsError
 
 _PRIOR = 0.5  # of the Beta mixture: Jeffreys
 _BISECTIONS = 60  # halvings of [0, 1]: to within a float's own precision

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.bootstrap import Interval, intervals
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
 from tierrec_core.settings import Evaluate

@@ -6,8 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.errors import EmptyDataError
 
 METRICS = ("ndcg", "recall", "mrr", "hit")
 

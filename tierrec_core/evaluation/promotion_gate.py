@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import norm
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.errors import GateError
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.errors import GateError
 from tierrec_core.evaluation.bootstrap import Interval, interval
 from tierrec_core.settings import Gate
 

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 HALF_LIVES = (7.0, 30.0, 90.0, 180.0)

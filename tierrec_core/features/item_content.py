@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import attributes, words
 from tierrec_core.data.vocabulary import Lexicon

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from tierrec_core.contracts import EVENT_CODES, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import EVENT_CODES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 StepKind = Literal["session", "event"]

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from tierrec_core.contracts import BoolArray, IntArray
+from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.features.support_sets import newest_items

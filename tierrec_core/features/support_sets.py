@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 

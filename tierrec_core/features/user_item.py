@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

@@ -6,7 +6,7 @@ Candidates are columns [U, C]; one of -1 is padding, which `or_never` turns into
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.linalg.top_k import top_k
 
 _BLOCK = 256

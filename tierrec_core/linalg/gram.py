@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils.extmath import randomized_svd
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.linalg.candidate_scores import factor_products, sparse_products
 
 _POWER_ITERATIONS = 7

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 _BLOCKS = 4  # blocks of a row for each place of a list
 _CROWD = 4  # candidates for each place beyond which the exact way is the cheaper one

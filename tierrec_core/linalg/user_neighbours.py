@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 
 
 def by_item(corpus: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import met_sums
 from tierrec_core.settings import Span

@@ -5,8 +5,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from tierrec_core.errors import SettingsError
-from tierrec_core.protocol import Recommender
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.protocols.model import Recommender
 from tierrec_core.settings import Params, parse
 
 KINDS: Mapping[str, str] = {

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tierrec_core.contracts import BoolArray, IntArray
+from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.neural.tracking import record
 
 Weights = dict[str, np.ndarray[Any, Any]]

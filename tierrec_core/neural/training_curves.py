@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.neural.tracking import Figures, told_to
 from tierrec_core.settings import Params, Tracking, Wandb
 

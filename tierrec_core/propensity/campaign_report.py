@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.bootstrap import interval, paired
 from tierrec_core.evaluation.calibration import area, difference, figure, interval_of, resamples

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tierrec_core.contracts import EVENT_CODES, BoolArray, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import EVENT_CODES, BoolArray, Event, FloatArray, IntArray
+from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.errors import DataError
 from tierrec_core.propensity.campaign_stats import Standing
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Campaigns as CampaignSettings

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.propensity.classifier import Classifier, log_odds
 from tierrec_core.settings import Churn as ChurnSettings

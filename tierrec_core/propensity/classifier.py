@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from tierrec_core.contracts import BoolArray, FloatArray
+from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.settings import Boosting
 
 _SOLVER: Mapping[str, Any] = {"solver": "newton-cholesky", "tol": 1e-8}  # few features: exact in a few steps

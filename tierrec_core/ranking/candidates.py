@@ -7,11 +7,11 @@ from typing import Self, cast
 import numpy as np
 from scipy import sparse
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.linalg.top_k import top_k
-from tierrec_core.protocol import Ranker, Recommender, Retriever, TwoStep
+from tierrec_core.protocols.model import Ranker, Recommender, Retriever, TwoStep
 from tierrec_core.settings import Retrieve
 
 _BATCH = 256

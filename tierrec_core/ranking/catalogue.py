@@ -6,7 +6,7 @@ import numpy as np
 
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import Ranked, empty, top_k
-from tierrec_core.protocol import Retriever
+from tierrec_core.protocols.model import Retriever
 
 _BATCH = 512
 

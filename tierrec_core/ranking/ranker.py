@@ -15,10 +15,10 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item_history import Features
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.candidates import Candidates
 from tierrec_core.settings import Blend as BlendSettings
 from tierrec_core.tiers import Tiering

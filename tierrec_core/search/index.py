@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.text import texts, words
 from tierrec_core.data.vocabulary import Lexicon
 from tierrec_core.linalg.cosine import unit

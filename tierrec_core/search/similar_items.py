@@ -14,7 +14,7 @@ from implicit.nearest_neighbours import all_pairs_knn
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
 from tierrec_core.data.vocabulary import Lexicon

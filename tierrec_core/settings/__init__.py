@@ -1,7 +1,24 @@
 """params.yaml as frozen, closed models: every knob has a type, a range and a meaning, and an unknown key is named."""
 
-from tierrec_core.settings.base import Params, Share, parse
-from tierrec_core.settings.data import GivenSplit, LeaveLastOut, Prepare, Split, TimeSplit, Validate
+from tierrec_core.settings.base.params import Params, Share, parse
+from tierrec_core.settings.base.search_range import Span, space_of
+from tierrec_core.settings.data.processing import (
+    GivenSplit,
+    LeaveLastOut,
+    Prepare,
+    Split,
+    TimeSplit,
+    Validate,
+)
+from tierrec_core.settings.data.sources import (
+    AnySource,
+    ColumnMap,
+    CompleteJourneySource,
+    FilesSource,
+    ItemColumnMap,
+    Source,
+    SyntheticSource,
+)
 from tierrec_core.settings.learning import (
     Blend,
     Boosting,
@@ -15,20 +32,10 @@ from tierrec_core.settings.learning import (
     TierPolicy,
     Tiers,
 )
+from tierrec_core.settings.learning.tracking import Tracking, Wandb
 from tierrec_core.settings.loop import Gate, Monitor, Rollout
 from tierrec_core.settings.project import Settings, read_settings
-from tierrec_core.settings.search_range import Span, space_of
 from tierrec_core.settings.serving import Serving
-from tierrec_core.settings.sources import (
-    AnySource,
-    ColumnMap,
-    CompleteJourneySource,
-    FilesSource,
-    ItemColumnMap,
-    Source,
-    SyntheticSource,
-)
-from tierrec_core.settings.tracking import Tracking, Wandb
 
 __all__ = [
     "AnySource",

@@ -8,9 +8,10 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tierrec_core.errors import SettingsError
-from tierrec_core.settings.base import Params, parse
-from tierrec_core.settings.data import Prepare, Split, Validate
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.settings.base.params import Params, parse
+from tierrec_core.settings.data.processing import Prepare, Split, Validate
+from tierrec_core.settings.data.sources import CompleteJourneySource, Source
 from tierrec_core.settings.learning import (
     Blend,
     Campaigns,
@@ -22,10 +23,9 @@ from tierrec_core.settings.learning import (
     Task,
     Tiers,
 )
+from tierrec_core.settings.learning.tracking import Tracking
 from tierrec_core.settings.loop import Gate, Monitor, Rollout
 from tierrec_core.settings.serving import Serving
-from tierrec_core.settings.sources import CompleteJourneySource, Source
-from tierrec_core.settings.tracking import Tracking
 
 
 class Settings(Params):

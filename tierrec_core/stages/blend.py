@@ -6,13 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.features.simulated_cold_users import Newcomers
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.paths import Layout
 from tierrec_core.ranking import Blend, Candidates
 from tierrec_core.ranking.ranker import Context, Examples
 from tierrec_core.settings import Blend as BlendSettings

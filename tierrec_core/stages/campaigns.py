@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import EVENTS, ITEMS, Event
+from tierrec_core.base.contracts import EVENTS, ITEMS, Event
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.calibration import reliability
-from tierrec_core.paths import Layout
 from tierrec_core.propensity.campaign_report import LISTS, MODEL, Window, judge_lists, judge_targeting
 from tierrec_core.propensity.campaigns import Campaigns, redeemed
 from tierrec_core.settings import Campaigns as CampaignSettings

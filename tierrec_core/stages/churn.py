@@ -7,11 +7,11 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.calibration import judge, reliability
-from tierrec_core.paths import Layout
 from tierrec_core.propensity.churn import RECENCY, Churn, Examples, Habits, trial
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import ITEMS, USERS, FloatArray, IntArray
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.contracts import ITEMS, USERS, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.errors import ArtifactError
 from tierrec_core.evaluation import beyond_accuracy
 from tierrec_core.evaluation.bootstrap import Interval
 from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.paths import Layout
-from tierrec_core.protocol import Ranker, Retriever
+from tierrec_core.protocols.model import Ranker, Retriever
 from tierrec_core.ranking.candidates import Candidates
 from tierrec_core.ranking.catalogue import rank_views
 from tierrec_core.settings import Settings

@@ -1,7 +1,7 @@
 """Stage ingest: read the source into the four raw frames."""
 
-from tierrec_core.data import sources
-from tierrec_core.paths import Layout
+from tierrec_core import sources
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.storage import artifacts
 

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from tierrec_core.contracts import EVENTS
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.cleaning import prepare
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.storage import artifacts
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.features.simulated_cold_users import Newcomers
-from tierrec_core.paths import Layout
 from tierrec_core.ranking import retrieve
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import read_models

@@ -6,10 +6,10 @@ import time
 
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.errors import SettingsError
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
 from tierrec_core.neural.training_curves import Run, recording
-from tierrec_core.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import fitted_snapshots
 from tierrec_core.stages.inputs.split_log import read_split, read_training

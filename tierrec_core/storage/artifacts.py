@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
-from tierrec_core.contracts import Contract
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.contracts import Contract
+from tierrec_core.base.errors import ArtifactError
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from tierrec_core.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.storage import artifacts
 
 T = TypeVar("T")

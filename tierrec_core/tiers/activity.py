@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.clustering import Clusters

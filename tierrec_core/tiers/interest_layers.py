@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
-from tierrec_core.contracts import EVENT_CODES, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import EVENT_CODES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 UNKNOWN = "unknown"

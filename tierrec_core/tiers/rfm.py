@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from tierrec_core.contracts import EVENT_CODES, EVENT_NAMES, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import EVENT_CODES, EVENT_NAMES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 FEATURES = ("recency", "frequency", "money", "breadth")

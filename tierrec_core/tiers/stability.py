@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from tierrec_core.contracts import Event, FloatArray, IntArray
+from tierrec_core.base.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Tiers
 from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.errors import SettingsError
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.models import registry
-from tierrec_core.paths import Layout
-from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
+from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
 from tierrec_core.ranking import Blend, Candidates
 from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import Blend as BlendSettings

@@ -19,7 +19,7 @@ from benchmarks.families.multitask.learners import (
 )
 from benchmarks.families.multitask.pairs import HORIZON, Categories, Table
 from benchmarks.families.multitask.task_gate import judge_tasks
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.models.multitask.experts import Shape
 
 TITLE = "Several tasks at once: a purchase in a category, and one with a coupon"

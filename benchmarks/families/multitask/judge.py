@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import Interval
 from tierrec_core.evaluation.calibration import area, interval_of
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks.families.multitask.pairs import NUM_CATEGORIES, Table
-from tierrec_core.contracts import BoolArray, FloatArray
+from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.models.multitask.esmm import Composition, Uncertainty, Weighting, probabilities, step_losses
 from tierrec_core.models.multitask.experts import Shape, TaskNetwork
 from tierrec_core.neural.trainer import reproducible, shuffled_batches

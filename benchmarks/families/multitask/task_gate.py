@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray
-from tierrec_core.errors import EmptyDataError
+from tierrec_core.base.contracts import FloatArray
+from tierrec_core.base.errors import EmptyDataError
 
 MARGIN = 0.002
 

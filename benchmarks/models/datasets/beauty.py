@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.models.peers.implicit import bm25, cosine
 from benchmarks.models.stacked import stacked, without_last
 from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
-from tierrec_core.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import Span
 

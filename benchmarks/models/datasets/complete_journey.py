@@ -14,13 +14,13 @@ import numpy as np
 
 from benchmarks.models.peers.complete_journey import counted_bm25, implicit_als, tifu_knn
 from benchmarks.models.task import Entry, Round, Target
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.models import registry
-from tierrec_core.paths import Layout
-from tierrec_core.protocol import Ranker, Recommender, Retriever, Training
+from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
 from tierrec_core.ranking import Blend, Candidates, retrieve
 from tierrec_core.ranking.ranker import Context
 from tierrec_core.settings import Retrieve, Settings, Span, read_settings

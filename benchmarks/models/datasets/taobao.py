@@ -10,9 +10,9 @@ import pandas as pd
 
 from benchmarks.models.peers.implicit import bm25
 from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 
 
 @dataclass(frozen=True)

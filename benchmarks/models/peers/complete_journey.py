@@ -13,9 +13,9 @@ from implicit.utils import ParameterWarning
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, Item
 from implicit.utils import ParameterWarning
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 
 
 @dataclass(frozen=True)

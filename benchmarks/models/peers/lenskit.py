@@ -12,9 +12,9 @@ from lenskit.knn import ItemKNNScorer
 from lenskit.pipeline import Component
 from lenskit.training import TrainingOptions
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from benchmarks.serving.harness.load import HOST
 from services.deployment.bento_store import environment
 from services.deployment.server import Server, free_port, serving
 from services.releases.smoke_report import SmokeReport
+from tierrec_core.base.contracts import ITEMS
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.user_tables import UserIndex
-from tierrec_core.contracts import ITEMS
-from tierrec_core.errors import ArtifactError
-from tierrec_core.paths import Layout
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.measurement.known_items import Catalogue
-from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import from_days, to_days
 
 _PASSIVE = (Event.IMPRESSION, Event.REDEEM)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from monitoring.drift.measurement.encoded_events import interested
 from monitoring.drift.measurement.known_items import UNKNOWN, Catalogue
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 _FOCUS_ITEMS = 10
 _PACE_QUANTILE = 0.9999

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from monitoring.drift.measurement.encoded_events import Rows
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 
 _HALF_LIFE = 90.0  # days, before the reference window
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from monitoring.drift.measurement.encoded_events import Rows
 from monitoring.drift.measurement.known_items import UNSEEN, Catalogue
 from monitoring.drift.measurement.user_baselines import count_labels, once_a_day
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)

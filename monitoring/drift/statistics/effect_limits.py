@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 
 MIN_PAIRS = 4
 _PRIOR_PAIRS = 2.0

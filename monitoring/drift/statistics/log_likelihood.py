@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from monitoring.drift.measurement.user_baselines import events_at
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 
 _MOVED_SHARE = 0.5  # of the favourite's events, in the move that is looked for
 _MOST = 30.0  # nats a user; beyond it one user would decide for all

@@ -13,7 +13,7 @@ from monitoring.drift.measurement.user_baselines import Habits, events_at
 from monitoring.drift.measurement.window_measurement import Observation
 from monitoring.drift.statistics.log_likelihood import Evidence
 from monitoring.drift.statistics.permutation import MAX_USERS, Block
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
 MOVES = "evidence that users left their favourite for others of the large categories"

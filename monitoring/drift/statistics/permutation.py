@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import chi2
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 
 MAX_USERS = 20_000
 _GAUSSIAN_BOUND = 3.178

@@ -12,10 +12,10 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.special import expit
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.funnel import TAKEN, Behaviours, Funnel
-from tierrec_core.protocol import Training
+from tierrec_core.models.funnel_ranker.funnel import TAKEN, Behaviours, Funnel
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.linalg.sparse import strongest
 from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 
 _CHUNK = 1024  # items whose neighbours are sought at once

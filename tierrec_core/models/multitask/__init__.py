@@ -18,14 +18,14 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.funnel_labels import COUPON, TARGET, check_steps, pairs_taking
 from tierrec_core.features.sequences import ItemSampler, decay_weights, ranges, windows
 from tierrec_core.features.user_item import item_features, pair_features, user_features
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.models.multitask.esmm import Composition, Uncertainty, Weighting, probabilities, step_losses
 from tierrec_core.models.multitask.experts import Shape, Structure, TaskNetwork
+from tierrec_core.models.multitask.funnel_labels import COUPON, TARGET, check_steps, pairs_taking
 from tierrec_core.neural.trainer import (
     Weights,
     best_device,
@@ -36,7 +36,7 @@ from tierrec_core.neural.trainer import (
     weights_of,
     with_weights,
 )
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import Tiering
 

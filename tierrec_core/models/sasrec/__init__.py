@@ -17,7 +17,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
@@ -33,7 +33,7 @@ from tierrec_core.neural.trainer import (
     weights_of,
     with_weights,
 )
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 
 _USERS_AT_ONCE = 256

@@ -17,7 +17,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 from torch import nn
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import chosen
 from tierrec_core.features.support_sets import Episode, episodes, newest_items, padded_items, popularity
@@ -32,7 +32,7 @@ from tierrec_core.neural.trainer import (
     weights_of,
     with_weights,
 )
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params
 
 _USERS_AT_ONCE = 512

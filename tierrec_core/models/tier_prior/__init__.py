@@ -11,10 +11,10 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import PositiveFloat
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import TIER_NAMES, Tiering
 

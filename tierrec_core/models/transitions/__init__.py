@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import StepKind, Steps, chosen
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.linalg.sparse import strongest
 from tierrec_core.linalg.weighting import degrees, power, scaled
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 
 

@@ -17,14 +17,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.vocabulary import Lexicon
 from tierrec_core.features.item_content import features_of, lexicon_of
 from tierrec_core.features.sequences import ItemSampler, chosen, decay_weights, draw_within, windows
-from tierrec_core.features.snapshots import Lessons
 from tierrec_core.features.user_item import user_features
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.models.two_tower.examples import Lessons
 from tierrec_core.models.two_tower.network import Batch, Described, Dropout, Network, Users, loss
 from tierrec_core.neural.trainer import (
     Held,
@@ -38,7 +38,7 @@ from tierrec_core.neural.trainer import (
     weights_of,
     with_weights,
 )
-from tierrec_core.protocol import Training
+from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, Span
 from tierrec_core.tiers import Tiering
 

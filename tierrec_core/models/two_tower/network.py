@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray
 
 
 class Described(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tierrec_core.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.tiers import Tiering
 

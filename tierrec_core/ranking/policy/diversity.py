@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tierrec_core.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 
 _SMOOTHING = 0.01
 

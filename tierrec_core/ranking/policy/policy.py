@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.contracts import BoolArray, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import Ranked
 from tierrec_core.ranking.policy.audience import Audience

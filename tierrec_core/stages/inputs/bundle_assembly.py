@@ -1,8 +1,8 @@
 """The bundle, put together from what the stages wrote."""
 
+from tierrec_core.base.contracts import ITEMS
+from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle, Known, Surface
-from tierrec_core.contracts import ITEMS
-from tierrec_core.paths import Layout
 from tierrec_core.ranking import Blend
 from tierrec_core.ranking.policy import Policy
 from tierrec_core.settings import Settings

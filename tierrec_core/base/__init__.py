@@ -1,0 +1,1 @@
+"""Frames, errors and paths that everything else uses."""

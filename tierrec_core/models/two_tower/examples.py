@@ -1,0 +1,56 @@
+"""Lessons: users as of earlier moments, what was known of them, and what they took next."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import Interactions
+from tierrec_core.features.sequences import chosen
+from tierrec_core.features.user_item import user_features
+from tierrec_core.protocols.model import Training
+
+_LEAST_STEP = 1e-6
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """L users as of moments: what they had done and what they took next.
+
+    user: who; now: when; until, last: events until:last of the history are what they took, those before what they did
+    dense: features of the user at that time, [L, P]
+    """
+
+    history: Interactions
+    user: IntArray
+    now: FloatArray
+    until: IntArray
+    last: IntArray
+    dense: FloatArray
+
+    @classmethod
+    def of(cls, training: Training, cuts: int, step_days: float, horizon_days: float) -> Self:
+        """Everyone who took something in the horizon after a cut; the newest cut is a step before the last event."""
+        history = chosen(training.history)
+        oldest, newest = float(history.day.min()), float(np.nextafter(history.day.max(), np.inf))
+        step = max(min(step_days, (newest - oldest) / 2), _LEAST_STEP)
+        moments = newest - step * np.arange(1, cuts + 1)
+        moments = moments[moments > min(oldest, moments[0] - _LEAST_STEP)]
+        parts = [cls._at(training, history, cut, horizon_days) for cut in moments]
+        together = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return cls(history, *together)
+
+    @classmethod
+    def _at(
+        cls, training: Training, history: Interactions, cut: float, horizon: float
+    ) -> tuple[IntArray, FloatArray, IntArray, IntArray, FloatArray]:
+        """The lessons of one cut."""
+        dense = user_features(training.history.before(cut), training.tiering)
+        until = history.offsets[:-1] + np.bincount(
+            history.user[history.day < cut], minlength=history.num_users
+        )
+        taken = history.user[(history.day >= cut) & (history.day < cut + horizon)]
+        last = until + np.bincount(taken, minlength=history.num_users)
+        user = np.flatnonzero(last > until)
+        return user, np.full(len(user), cut), until[user], last[user], dense[user]

@@ -1,0 +1,1 @@
+"""Base class of settings and search ranges."""

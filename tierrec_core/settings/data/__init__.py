@@ -1,0 +1,1 @@
+"""Settings of sources, cleaning and splits."""

@@ -1,0 +1,33 @@
+"""Where a log comes from: one module a kind, each returning the same four frames."""
+
+from pathlib import Path
+
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import CompleteJourneySource, Source, SyntheticSource
+from tierrec_core.sources import feedback
+from tierrec_core.sources.frames import Log
+
+__all__ = ["Log", "read"]
+
+
+def read(source: Source, root: Path, seed: int) -> Log:
+    """Read the source that params.yaml names, and beside it what the feedback store has exported, if asked to.
+
+    Only a made world needs the seed. Raises DataError when something cannot be read.
+    """
+    log = _read(source, root, seed)
+    return feedback.append(log, Layout(root).data / feedback.FOLDER) if source.feedback else log
+
+
+def _read(source: Source, root: Path, seed: int) -> Log:
+    if isinstance(source, CompleteJourneySource):
+        from tierrec_core.sources import complete_journey
+
+        return complete_journey.read()
+    if isinstance(source, SyntheticSource):
+        from tierrec_core.sources import synthetic
+
+        return synthetic.read(source, seed)
+    from tierrec_core.sources import files
+
+    return files.read(source, root)

@@ -1,0 +1,45 @@
+"""The four frames that every source returns."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import pandas as pd
+
+from tierrec_core.base.contracts import EVENTS, EXPOSURES, ITEMS, USERS
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a source holds, each frame conforming to its contract; a frame that it lacks is empty.
+
+    events: EVENTS, ordered by time and then by every other column
+    items: ITEMS, one row an item
+    users: USERS, for audits only
+    exposures: EXPOSURES, one row an item and week
+    """
+
+    events: pd.DataFrame
+    items: pd.DataFrame
+    users: pd.DataFrame
+    exposures: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls,
+        events: pd.DataFrame,
+        items: pd.DataFrame,
+        users: pd.DataFrame | None = None,
+        exposures: pd.DataFrame | None = None,
+        *,
+        where: str,
+    ) -> Self:
+        """Conform and order the frames. Raises MissingColumnError, naming `where`."""
+        users = pd.DataFrame({"user_id": []}) if users is None else users
+        exposures = pd.DataFrame({name: [] for name in EXPOSURES.columns}) if exposures is None else exposures
+        order = ["timestamp", *(name for name in EVENTS.columns if name != "timestamp")]
+        return cls(
+            EVENTS.conform(events, where).sort_values(order, ignore_index=True),
+            ITEMS.conform(items, where).sort_values("item_id", ignore_index=True, kind="stable"),
+            USERS.conform(users, where).sort_values("user_id", ignore_index=True, kind="stable"),
+            EXPOSURES.conform(exposures, where).sort_values(["item_id", "week"], ignore_index=True),
+        )

@@ -1,0 +1,124 @@
+"""From files that nobody described to a proposal for params.yaml, with the evidence for each guess."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, parse
+from tierrec_core.sources.schema_inference import default_settings
+from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess, our_event
+from tierrec_core.sources.schema_inference.log_files import LogFile, Overrides, find_logs
+from tierrec_core.sources.schema_inference.lookup_tables import Table, find_tables, groupings
+from tierrec_core.sources.schema_inference.preview import Peek
+
+__all__ = ["Guess", "Overrides", "Proposal", "propose"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """patch: whole sections of params.yaml by name; guesses: why, one for each thing that was guessed."""
+
+    patch: dict[str, Any]
+    guesses: tuple[Guess, ...]
+
+
+def propose(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
+    """Look at CSV and Parquet files and propose source, split, tasks and blend.
+
+    Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has who, what and
+    when, naming the flag that sets it, and SettingsError for an unknown override.
+    """
+    given = parse(Overrides, overrides, "overrides")
+    aside = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
+    peeks = [Peek.at(path, given.separator) for path in dict.fromkeys([*paths, *aside])]
+    logs = find_logs([peek for peek in peeks if peek.path not in aside or len(peeks) == 1], given)
+    others = [peek for peek in peeks if peek.path not in [log.peek.path for log in logs]]
+    catalogue, users = find_tables(logs[0], others, given)
+    names = _event_names(logs, given)
+    source = _source(logs, catalogue, users, names, given)
+    parse(FilesSource, source, "proposal")
+    found = [*logs[0].roles.values(), *_table_guesses(catalogue, users), *names.values()]
+    behaviours = _behaviours(logs, names, source)
+    sections = default_settings.sections(
+        [(log.peek, log.roles["timestamp"].value, log.clock) for log in logs],
+        behaviours,
+        given_split="split" in logs[0].roles,
+        attributes=groupings(catalogue, logs[0]),
+    )
+    return Proposal({"source": source, **sections}, tuple(found))
+
+
+def _event_names(logs: list[LogFile], given: Overrides) -> dict[str, Guess]:
+    """For each event name in the files, most frequent first, our name of it."""
+    if "event" not in logs[0].roles:
+        return {}
+    counts = pd.concat([log.values("event").astype("string") for log in logs]).value_counts()
+    return {
+        str(name): Guess(
+            f"event {name}",
+            given.events.get(str(name), our_event(str(name))),
+            f"{'given' if name in given.events else 'its name'}; {count} rows",
+        )
+        for name, count in counts.items()
+    }
+
+
+def _behaviours(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
+    """Share of the sampled rows of each of our events."""
+    if not names:
+        return pd.Series({source.get("default_event", "purchase"): 1.0})
+    ours = pd.concat([log.values("event").astype("string") for log in logs]).map(
+        {name: guess.value for name, guess in names.items()}
+    )
+    return ours.value_counts(normalize=True)
+
+
+def _source(
+    logs: list[LogFile],
+    catalogue: Table | None,
+    users: Table | None,
+    names: Mapping[str, Guess],
+    given: Overrides,
+) -> dict[str, Any]:
+    """The source block; what equals a default is left out."""
+    log = logs[0]
+    rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
+    block: dict[str, Any] = {
+        "kind": "files",
+        "paths": [one.peek.path.as_posix() for one in logs],
+        "separator": log.peek.separator,
+        "columns": _mapped(ColumnMap, log.roles),
+        "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
+        "default_event": "rating" if rated and not names else None,
+        "timestamp_unit": log.clock.unit,
+        "timezone": given.timezone,
+    }
+    if catalogue is not None:
+        block["items_path"] = catalogue.peek.path.as_posix()
+        block["item_columns"] = _mapped(ItemColumnMap, catalogue.columns)
+    if users is not None:
+        block["users_path"] = users.peek.path.as_posix()
+        block["user_column"] = users.columns["user"].value
+    return _beyond_defaults(FilesSource, block)
+
+
+def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that say something: neither empty nor the default; `kind` always does."""
+    defaults = {name: field.default for name, field in kind.model_fields.items() if name != "kind"}
+    return {
+        name: value
+        for name, value in block.items()
+        if value not in (None, {}) and value != defaults.get(name)
+    }
+
+
+def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, Any]:
+    names = {role: guess.value for role, guess in roles.items() if role in kind.model_fields}
+    return _beyond_defaults(kind, names)
+
+
+def _table_guesses(*tables: Table | None) -> list[Guess]:
+    return [guess for table in tables if table is not None for guess in table.columns.values()]
