@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import bentoml
 from fastapi import FastAPI
 
-from services.releases.manifest import BUNDLE, Release
+from services.releases.manifest import BUNDLE, ReleaseManifest
 from tierrec_core.base.errors import TierRecError
 
 if TYPE_CHECKING:
-    from services.tenants.served_model import Model
+    from services.tenants.served_model import ServedModel
 
 SERVICE = "tierrec"
 _ROOT = Path(__file__).parents[1]
@@ -33,14 +33,14 @@ application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # furnis
     envs=_ONE_THREAD,
 )
 @bentoml.asgi_app(application, path="/")
-class Recommender:
+class RecommenderService:
     """Lists for every surface of every shop, with reasons; and whatever happens in the shops."""
 
     def __init__(self) -> None:
         from services.api.app import furnish  # heavy; building and starting a Bento need none of it
         from services.tenants.shops import Shops, ShopsSettings
 
-        own = Release.read(_ROOT)
+        own = ReleaseManifest.read(_ROOT)
         settings = ShopsSettings.from_environment()
         self.shops = Shops.open(settings, _load, own.bento)
         furnish(application, self.shops, settings.limits)
@@ -49,7 +49,7 @@ class Recommender:
     @staticmethod
     def verify() -> None:
         """Refuse to start on a damaged model: once, before any worker is there."""
-        release = Release.read(_ROOT)
+        release = ReleaseManifest.read(_ROOT)
         try:
             release.verify(_bundle(release))
         except TierRecError as error:
@@ -65,14 +65,14 @@ class Recommender:
         return await asyncio.to_thread(self.shops.is_ready)
 
 
-def _load(tag: str) -> "Model":
+def _load(tag: str) -> "ServedModel":
     """The model of any Bento in the store; our own lies beside this code."""
-    from services.tenants.served_model import Model
+    from services.tenants.served_model import ServedModel
 
-    own = Release.read(_ROOT)
-    release = own if tag == own.bento else Release.read(Path(bentoml.get(tag).path_of("src")))
-    return Model(release, _bundle(release))
+    own = ReleaseManifest.read(_ROOT)
+    release = own if tag == own.bento else ReleaseManifest.read(Path(bentoml.get(tag).path_of("src")))
+    return ServedModel(release, _bundle(release))
 
 
-def _bundle(release: Release) -> Path:
+def _bundle(release: ReleaseManifest) -> Path:
     return Path(bentoml.models.get(release.model).path_of(BUNDLE))

@@ -35,7 +35,7 @@ def exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-class Watch:
+class FileWatcher:
     """Tells a worker that a file was replaced; between looks, 50 ms apart, it costs one reading of the clock."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from tierrec_core.bundle.bundle import Bundle, Known, Surface
+from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Training
-from tierrec_core.ranking import Blend, retrieve
-from tierrec_core.ranking.policy import Policy
-from tierrec_core.ranking.ranker import Context, Examples
-from tierrec_core.settings import Blend as BlendSettings
-from tierrec_core.settings import Policy as PolicySettings
-from tierrec_core.settings import Retrieve
+from tierrec_core.ranking import BlendRanker, retrieve
+from tierrec_core.ranking.policy import ListPolicy
+from tierrec_core.ranking.ranker import RankingContext, RankingDataset
+from tierrec_core.settings import BlendSettings as BlendSettings
+from tierrec_core.settings import PolicySettings as PolicySettings
+from tierrec_core.settings import RetrieveSettings
 
 KINDS = {"popularity": "popularity", "habit": "repeat", "ease": "ease"}
 BLOCKED = "i03"
@@ -24,22 +24,22 @@ def make_bundle(training: Training) -> Bundle:
     for name, kind in KINDS.items():
         model, config = registry.configure(name, {"kind": kind})
         models[name] = model.fit(training, config)
-    settings = Retrieve(own_items=20, per_model_default=10)
-    context = Context.fit(training, ("category",))
+    settings = RetrieveSettings(own_items=20, per_model_default=10)
+    context = RankingContext.fit(training, ("category",))
     candidates = retrieve(models, past, settings, repeats=True)
-    examples = Examples.of(
+    examples = RankingDataset.of(
         context, past, candidates, later.pairs(), negative_share=1.0, rng=np.random.default_rng(0)
     )
-    blend = Blend.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)
-    policy = Policy.fit(training.history, training.items, PolicySettings(blocked_items=(BLOCKED,)))
+    blend = BlendRanker.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)
+    policy = ListPolicy.fit(training.history, training.items, PolicySettings(blocked_items=(BLOCKED,)))
     return Bundle(
         kinds=KINDS,
         models=models,
         blends={"next": blend, "discovery": blend},
         surfaces={
-            "next": Surface(repeats=True, retrieve=settings),
-            "discovery": Surface(repeats=False, retrieve=settings),
+            "next": TaskConfig(repeats=True, retrieve=settings),
+            "discovery": TaskConfig(repeats=False, retrieve=settings),
         },
-        known=Known(training.history, policy),
+        known=KnownUsers(training.history, policy),
         items=training.items,
     )

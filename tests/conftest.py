@@ -8,7 +8,7 @@ from hypothesis import settings
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 # The same examples each time, and no deadline: a busy machine is not a failure.
@@ -69,5 +69,5 @@ def interactions(events: pd.DataFrame, items: pd.DataFrame) -> Interactions:
 
 @pytest.fixture(scope="session")
 def training(interactions: Interactions, items: pd.DataFrame) -> Training:
-    tiering = Tiering.fit(interactions, items, Tiers(num_layers=4), seed=0)
+    tiering = Tiering.fit(interactions, items, TierSettings(num_layers=4), seed=0)
     return Training(history=interactions, items=items, tiering=tiering, target=("purchase",), seed=0)

@@ -9,9 +9,9 @@ import numpy as np
 
 from tests.shops import Caller, Opener
 from tierrec_core.bundle import precomputed
-from tierrec_core.bundle.session_boost import Fold
-from tierrec_core.bundle.user_tables import Shelf
-from tierrec_core.propensity.campaigns import Campaigns
+from tierrec_core.bundle.session_boost import SessionBoost
+from tierrec_core.bundle.user_tables import RankedLists
+from tierrec_core.propensity.campaigns import CampaignModel
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.storage import artifacts, memmap
 
@@ -21,21 +21,21 @@ Damage = Callable[[Path], None]
 def shelf_outside(bundle: Path) -> None:
     """Every known user's list names columns that no catalogue has."""
     for folder in (bundle / precomputed.FOLDER / "shelves").iterdir():
-        shelf = Shelf.load(folder)
+        shelf = RankedLists.load(folder)
         blocks = [(np.array(shelf.items) + 1000, np.array(shelf.scores))]
-        Shelf.write(folder, blocks)
+        RankedLists.write(folder, blocks)
 
 
 def shelf_nan(bundle: Path) -> None:
     for folder in (bundle / precomputed.FOLDER / "shelves").iterdir():
-        shelf = Shelf.load(folder)
-        Shelf.write(folder, [(np.array(shelf.items), np.full_like(shelf.scores, np.nan))])
+        shelf = RankedLists.load(folder)
+        RankedLists.write(folder, [(np.array(shelf.items), np.full_like(shelf.scores, np.nan))])
 
 
 def facts_nan(field: str) -> Damage:
     def damage(bundle: Path) -> None:
         folder = bundle / precomputed.FOLDER / "facts"
-        facts = artifacts.load(precomputed.Facts, folder)
+        facts = artifacts.load(precomputed.ItemTables, folder)
         artifacts.save(replace(facts, **{field: np.full_like(getattr(facts, field), np.nan)}), folder)
 
     return damage
@@ -43,14 +43,14 @@ def facts_nan(field: str) -> Damage:
 
 def people_nan(bundle: Path) -> None:
     folder = bundle / precomputed.FOLDER / "people"
-    people = memmap.load(precomputed.People, folder)
+    people = memmap.load(precomputed.UserTables, folder)
     arrays = {"tier": np.array(people.tier), "interests": np.array(people.interests)}
-    memmap.save(precomputed.People(factors=np.full_like(people.factors, np.nan), **arrays), folder)
+    memmap.save(precomputed.UserTables(factors=np.full_like(people.factors, np.nan), **arrays), folder)
 
 
 def fold_outside(bundle: Path) -> None:
     folder = bundle / precomputed.FOLDER / "fold"
-    fold = artifacts.load(Fold, folder)
+    fold = artifacts.load(SessionBoost, folder)
     artifacts.save(replace(fold, neighbours=fold.neighbours + 1000), folder)
 
 
@@ -61,7 +61,7 @@ def search_without_vectors(bundle: Path) -> None:
 
 def campaigns_nan(bundle: Path) -> None:
     folder = bundle / precomputed.FOLDER / "campaigns"
-    campaigns = artifacts.load(Campaigns, folder)
+    campaigns = artifacts.load(CampaignModel, folder)
     weights = np.full_like(campaigns.classifier.weights, np.nan)
     artifacts.save(replace(campaigns, classifier=replace(campaigns.classifier, weights=weights)), folder)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.catalogue.catalogue import Catalogue
 from services.names import SURFACES
-from services.rules import Order, Rules, Situation
+from services.rules import RankedOrder, Rules, Situation
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TYPES = {"stock": "Float64", "price": "Float64", "available_from": "datetime64[us, UTC]"}
@@ -125,10 +125,10 @@ def may_show(row: dict[str, Any], rules: list[dict[str, Any]], situation: Situat
 
 
 @st.composite
-def orders(draw: st.DrawFn, world: World) -> Order:
+def orders(draw: st.DrawFn, world: World) -> RankedOrder:
     columns = draw(st.permutations(range(len(world.rows))))[: draw(st.integers(0, len(world.rows)))]
     scores = sorted((draw(st.integers(0, 5)) / 2 for _ in columns), reverse=True)
-    return Order(np.array(columns, np.int64), np.array(scores, float))
+    return RankedOrder(np.array(columns, np.int64), np.array(scores, float))
 
 
 def scoped(effects: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:

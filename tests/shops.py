@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.api.app import SHOP_HEADER, furnish
-from services.auth.limits import Limits
+from services.auth.limits import RequestLimits
 from services.deployment.package import write_bundle
-from services.observability.metrics import Metrics
-from services.releases.manifest import Release
-from services.tenants.served_model import Model
+from services.observability.metrics import ServiceMetrics
+from services.releases.manifest import ReleaseManifest
+from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops
 from tests.served import judged_project
@@ -176,10 +176,10 @@ class Opener:
     opened: list[Shops] = field(default_factory=list)
 
     def __call__(
-        self, *names: str, limits: Limits | None = None, default: str = OWN, address: str = "127.0.0.1"
+        self, *names: str, limits: RequestLimits | None = None, default: str = OWN, address: str = "127.0.0.1"
     ) -> Caller:
         """A worker with shops of these names, one called `default` if none is given."""
-        metrics = Metrics(CollectorRegistry())
+        metrics = ServiceMetrics(CollectorRegistry())
         opened = {
             name: Shop(name, self.root / name, load=self._load, default=default, metrics=metrics.of(name))
             for name in names or (DEFAULT,)
@@ -187,7 +187,7 @@ class Opener:
         shops = Shops(opened, metrics)
         self.opened.append(shops)
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        furnish(app, shops, limits or Limits())
+        furnish(app, shops, limits or RequestLimits())
         headers = {SHOP_HEADER: names[0]} if names else {}
         return Caller(app, shops, (address, 1), headers)
 
@@ -204,11 +204,13 @@ class Opener:
         self.bundles[tag] = folder
         return tag
 
-    def _load(self, tag: str) -> Model:
+    def _load(self, tag: str) -> ServedModel:
         if tag not in self.bundles:
             raise ArtifactError(f"{tag}: is not in the store, wanted one of {', '.join(self.bundles)}")
         name = f"tierrec-bundle:{tag.partition(':')[2]}"
-        return Model(Release(bento=tag, model=name, default_task="next", labels={}), self.bundles[tag])
+        return ServedModel(
+            ReleaseManifest(bento=tag, model=name, default_task="next", labels={}), self.bundles[tag]
+        )
 
 
 @pytest.fixture

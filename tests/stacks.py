@@ -15,7 +15,7 @@ import httpx
 import psutil
 from ruamel.yaml import YAML
 
-from flows.stack.status import Row, status
+from flows.stack.status import PartStatus, status
 from tests.project import ROOT, command
 
 FLOWS = """
@@ -146,7 +146,7 @@ class Stack:
     def down(self) -> subprocess.CompletedProcess[str]:
         return command(self.root, "tierrec", "stack", "down")
 
-    def status(self) -> dict[str, Row]:
+    def status(self) -> dict[str, PartStatus]:
         return {row.part: row for row in status(self.root)}
 
     def processes(self) -> list[psutil.Process]:

@@ -20,19 +20,19 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.drift import detection_trials, summary_stats
-from benchmarks.drift.detection_trials import Trial, Windows
+from benchmarks.drift.detection_trials import DetectionTrial, TrialWindows
 from benchmarks.drift.figures import keep, known
 from benchmarks.drift.page import page
 from benchmarks.serving.report import revision
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES
-from monitoring.simulation.replay import Clock, Course, Replay, lost
-from monitoring.simulation.world import World, complete_journey, synthetic
-from tierrec_core.settings import Monitor
+from monitoring.simulation.replay import Replay, ReplayClock, ReplayResult, lost
+from monitoring.simulation.world import ReplayWorld, complete_journey, synthetic
+from tierrec_core.settings import MonitorSettings
 
 HERE = Path(__file__).parent
 SEED = 20_17
-SETTINGS = Monitor()
+SETTINGS = MonitorSettings()
 CUTS = (140, 168, 196, 224, 252, 280, 308)  # days of the real year, each with past pairs before it
 REAL_CUTS = tuple(range(140, 337, 14))
 CHANGE_DAY = 196.0
@@ -59,14 +59,14 @@ QUICK = Plan(1, 1, 1, 1, 4, 1, ("",), CUTS[2:4])
 
 
 @cache
-def real() -> World:
+def real() -> ReplayWorld:
     """The real year, read once a process."""
     return complete_journey()
 
 
-def dealt(cut: int, number: int, plan: Plan) -> list[Trial]:
+def dealt(cut: int, number: int, plan: Plan) -> list[DetectionTrial]:
     """One deal of two neighbouring windows, and what is done to it."""
-    windows = Windows.placebo(real(), real().start + cut, SETTINGS, SEED + 1000 * cut + number)
+    windows = TrialWindows.placebo(real(), real().start + cut, SETTINGS, SEED + 1000 * cut + number)
     found = [windows.trial(summary_stats.PLACEBO, rivals=RIVALS)]
     if number < plan.powered:
         found += detection_trials.power(
@@ -79,31 +79,31 @@ def dealt(cut: int, number: int, plan: Plan) -> list[Trial]:
     return found
 
 
-def as_it_was(cut: int) -> list[Trial]:
+def as_it_was(cut: int) -> list[DetectionTrial]:
     """Two neighbouring windows of the real year as they came."""
-    return [Windows.between(real(), real().start + cut, SETTINGS, SEED).trial("real", rivals=RIVALS)]
+    return [TrialWindows.between(real(), real().start + cut, SETTINGS, SEED).trial("real", rivals=RIVALS)]
 
 
-def stationary(number: int) -> list[Trial]:
+def stationary(number: int) -> list[DetectionTrial]:
     """Two windows of a made shop in which nothing ever changes."""
     world = synthetic(SEED + number)
     return [
-        Windows.between(world, world.start + 224, SETTINGS, number).trial(
+        TrialWindows.between(world, world.start + 224, SETTINGS, number).trial(
             summary_stats.STATIONARY, rivals=RIVALS
         )
     ]
 
 
-def seasonal(number: int) -> list[Trial]:
+def seasonal(number: int) -> list[DetectionTrial]:
     """A season of a made shop, and its return."""
     world = synthetic(SEED + number, num_users=300, days=660)
     return list(detection_trials.seasonal(world, world.start + 224, SETTINGS, number))
 
 
-def missing_kind(number: int) -> list[Trial]:
+def missing_kind(number: int) -> list[DetectionTrial]:
     """A made shop, which has several kinds of events, loses one."""
     world = synthetic(SEED + number)
-    windows = Windows.between(world, world.start + 224, SETTINGS, number)
+    windows = TrialWindows.between(world, world.start + 224, SETTINGS, number)
     return [windows.trial("fault", "missing_kind", windows.broken(faults.missing_kind))]
 
 
@@ -111,7 +111,7 @@ def replayed(suffix: str) -> dict[str, Any]:
     """The real year with a clock, with a change half-way, under every policy."""
     world = _changed(suffix)
     ticks = int((world.end - world.start - CUTS[0]) // _STEP) - 1
-    replay = Replay(world, Clock(world.start + CUTS[0], _STEP, ticks), SETTINGS, SEED)
+    replay = Replay(world, ReplayClock(world.start + CUTS[0], _STEP, ticks), SETTINGS, SEED)
     found = {name: replay.run(policy) for name, policy in POLICIES.items()}
     figures = summary_stats.courses(found, suffix, SEED)
     since = world.start + CHANGE_DAY
@@ -128,7 +128,7 @@ def replayed(suffix: str) -> dict[str, Any]:
     return figures
 
 
-def _changed(suffix: str) -> World:
+def _changed(suffix: str) -> ReplayWorld:
     world, rng = real(), np.random.default_rng(SEED)
     start = world.start + CHANGE_DAY
     asked = {"share": 0.2, "start": start, "rng": rng}
@@ -142,7 +142,7 @@ def _changed(suffix: str) -> World:
     return world.after(synthetic_drift.interests(world.events, world.items, **asked))
 
 
-def _gain(name: str, found: dict[str, Course], since: float) -> dict[str, float]:
+def _gain(name: str, found: dict[str, ReplayResult], since: float) -> dict[str, float]:
     """NDCG@10 of our course over the model that nobody ever retrained."""
     return summary_stats.figures_of(name, lost(found["never"], found["ours"], SEED, since))
 
@@ -161,10 +161,10 @@ def jobs(plan: Plan) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]
     yield from ((f"missing kind {number}", missing_kind, (number,)) for number in range(plan.seasonal))
 
 
-def measure(plan: Plan, workers: int) -> tuple[list[Trial], dict[str, Any]]:
+def measure(plan: Plan, workers: int) -> tuple[list[DetectionTrial], dict[str, Any]]:
     """Run all jobs, some at a time; the results do not hang on how many."""
     todo, begun = list(jobs(plan)), time.monotonic()
-    found: list[list[Trial]] = [[] for _ in todo]
+    found: list[list[DetectionTrial]] = [[] for _ in todo]
     figures: dict[str, Any] = {}
     with ProcessPoolExecutor(workers, get_context("spawn"), threadpool_limits, (1,)) as pool:
         waiting = {pool.submit(job, *arguments): place for place, (_, job, arguments) in enumerate(todo)}
@@ -182,7 +182,7 @@ def _progress(done: int, total: int, name: str, result: Any, seconds: float) -> 
     flat = [
         one
         for one in result
-        if isinstance(one, Trial) and one.what in (summary_stats.PLACEBO, summary_stats.STATIONARY)
+        if isinstance(one, DetectionTrial) and one.what in (summary_stats.PLACEBO, summary_stats.STATIONARY)
     ]
     alarm = "; FALSE ALARM " + flat[0].reasons[0] if any(one.alarms["ours"] for one in flat) else ""
     print(f"{done}/{total} {seconds:.0f} s: {name}{alarm}", flush=True)

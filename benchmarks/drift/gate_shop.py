@@ -13,10 +13,10 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.ranking import Blend, Candidates
-from tierrec_core.ranking.ranker import Context, Examples
+from tierrec_core.ranking import BlendRanker, Candidates
+from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.stages.blend import Lesson
+from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
@@ -70,13 +70,13 @@ class Shop:
 
 def _read(layout: Layout, settings: Settings, log: SplitLog, task: str) -> ShopTask:
     (window,) = log.of(task, "test")
-    blend, history = artifacts.load(Blend, layout.blend(task)), log.history(log.final.name)
+    blend, history = artifacts.load(BlendRanker, layout.blend(task)), log.history(log.final.name)
     candidates = artifacts.load(Candidates, layout.candidates(window.name))
-    lessons = [Lesson.read(layout, settings, log, one) for one in log.of(task, "train", "valid")]
+    lessons = [SnapshotWindow.read(layout, settings, log, one) for one in log.of(task, "train", "valid")]
     kept = {name: _kept(log, layout.lists(task, name)) for name in ("blend", _FAVOURITES[task], "popularity")}
     newest = lessons[-1]
     stale = _ranked(replace(blend, context=newest.context), newest.history, newest.candidates)
-    context = Context.fit(
+    context = RankingContext.fit(
         read_training(layout, settings, log, log.final.name), settings.blend_of(task).attributes
     )
     table = context.table(history, candidates)
@@ -88,7 +88,7 @@ def _read(layout: Layout, settings: Settings, log: SplitLog, task: str) -> ShopT
     return ShopTask(truth, kept["blend"], kept[_FAVOURITES[task]], kept["popularity"], stale, again)
 
 
-def _ranked(blend: Blend, history: Interactions, candidates: Candidates) -> IntArray:
+def _ranked(blend: BlendRanker, history: Interactions, candidates: Candidates) -> IntArray:
     """The blend's lists, [U, 20]."""
     return _by_score(blend.score(history, candidates), candidates, history.num_users)
 
@@ -100,7 +100,9 @@ def _by_score(score: FloatArray, candidates: Candidates, num_users: int) -> IntA
     return rank_candidates(padded, table, 2 * CUTOFF).items
 
 
-def _refits(context: Context, lessons: list[Lesson], settings: Settings, task: str) -> dict[str, Blend]:
+def _refits(
+    context: RankingContext, lessons: list[SnapshotWindow], settings: Settings, task: str
+) -> dict[str, BlendRanker]:
     """The same blend again: with other seeds, and from other subsets of the users."""
     options = settings.blend_of(task).model_copy(
         update={"num_threads": 1}
@@ -109,17 +111,17 @@ def _refits(context: Context, lessons: list[Lesson], settings: Settings, task: s
         one.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
         for place, one in enumerate(lessons)
     ]
-    fitted = {f"seed {seed}": Blend.fit(context, examples, options, seed) for seed in SEEDS}
+    fitted = {f"seed {seed}": BlendRanker.fit(context, examples, options, seed) for seed in SEEDS}
     for subset in SUBSETS:
         part = [_subset(one, np.random.default_rng(subset)) for one in examples]
-        fitted[f"subset {subset}"] = Blend.fit(context, part, options, settings.seed)
+        fitted[f"subset {subset}"] = BlendRanker.fit(context, part, options, settings.seed)
     return fitted
 
 
-def _subset(examples: Examples, rng: np.random.Generator) -> Examples:
+def _subset(examples: RankingDataset, rng: np.random.Generator) -> RankingDataset:
     users = np.arange(examples.user.max() + 1)
     keep = np.isin(examples.user, users[rng.random(len(users)) < _KEPT])
-    return Examples(
+    return RankingDataset(
         {name: column[keep] for name, column in examples.table.items()},
         examples.user[keep],
         examples.label[keep],

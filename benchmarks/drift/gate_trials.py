@@ -23,8 +23,8 @@ from benchmarks.drift.figures import keep
 from benchmarks.drift.gate_shop import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import coverage
-from tierrec_core.evaluation.promotion_gate import GateReport, Scores, Side, judge
-from tierrec_core.settings import Gate
+from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, judge
+from tierrec_core.settings import GateSettings
 from tierrec_core.tiers import TIER_NAMES
 
 Lists = Mapping[str, IntArray]
@@ -115,7 +115,7 @@ def gate(shop: Shop, before: Lists, after: Lists, rng: np.random.Generator) -> G
         old, new = (task.ndcg(lists[name])[inside] for lists in (before, after))
         tasks[name] = Scores(old, new, shop.tier[task.truth.users][inside])
     sides = (
-        Side({name: _shown(task, lists[name][window]) for name, task in shop.tasks.items()})
+        GateSide({name: _shown(task, lists[name][window]) for name, task in shop.tasks.items()})
         for lists in (before, after)
     )
     return judge(tasks, *sides, shop.settings.gate, rng, metric=f"NDCG@{CUTOFF}")
@@ -191,7 +191,7 @@ def _small(
     values: Mapping[str, tuple[FloatArray, FloatArray, IntArray]],
     users: int,
     loss: float,
-    settings: Gate,
+    settings: GateSettings,
     rng: np.random.Generator,
 ) -> GateReport:
     tasks = {}
@@ -199,7 +199,7 @@ def _small(
         drawn = rng.integers(len(blend), size=users)
         moved = rng.choice([-1.0, 1.0], users) * (other - blend)[drawn] - loss * blend[drawn]
         tasks[name] = Scores(blend[drawn], blend[drawn] + moved, tier[drawn])
-    return judge(tasks, Side({}), Side({}), settings, rng)
+    return judge(tasks, GateSide({}), GateSide({}), settings, rng)
 
 
 def _by_kind(found: list[tuple[str, GateReport]]) -> dict[str, dict[str, int]]:

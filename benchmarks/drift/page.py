@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.drift import summary_stats
-from benchmarks.drift.detection_trials import Trial
+from benchmarks.drift.detection_trials import DetectionTrial
 from monitoring.simulation.policies import POLICIES
 
 _CALM = (summary_stats.PLACEBO, summary_stats.STATIONARY)
@@ -27,7 +27,7 @@ WANTED = (
 )
 
 
-def page(figures: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+def page(figures: Mapping[str, Any], trials: Sequence[DetectionTrial]) -> str:
     """The whole page; figures that were not measured are left out."""
     parts = [
         "# Drift: false alarms, power, delay, faults, cost",
@@ -154,7 +154,7 @@ def _faults(figures: Mapping[str, Any]) -> str:
     return _table(("what happened", "what the verdict said"), rows)
 
 
-def _failures(figures: Mapping[str, Any], trials: Sequence[Trial]) -> str:
+def _failures(figures: Mapping[str, Any], trials: Sequence[DetectionTrial]) -> str:
     """Which tests made the false alarms, and which shifts were missed."""
     calm = [trial for trial in trials if trial.what in _CALM]
     families = Counter(family for trial in calm for family in trial.families)

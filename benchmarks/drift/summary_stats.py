@@ -5,8 +5,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from benchmarks.drift.detection_trials import KINDS, Trial
-from monitoring.simulation.replay import Course, lost
+from benchmarks.drift.detection_trials import KINDS, DetectionTrial
+from monitoring.simulation.replay import ReplayResult, lost
 from tierrec_core.evaluation.bootstrap import Interval
 
 PLACEBO, STATIONARY = "placebo", "stationary"
@@ -27,7 +27,7 @@ def figures_of(name: str, interval: Interval) -> dict[str, float]:
     return {key: round(value, 6) for key, value in ends.items()}
 
 
-def detection(trials: Sequence[Trial]) -> dict[str, Any]:
+def detection(trials: Sequence[DetectionTrial]) -> dict[str, Any]:
     """False alarms, power and delay of our verdict, and of each rival on the same windows."""
     found: dict[str, Any] = {}
     for policy in sorted({name for trial in trials for name in trial.alarms}):
@@ -43,7 +43,7 @@ def detection(trials: Sequence[Trial]) -> dict[str, Any]:
     return found
 
 
-def named(trials: Sequence[Trial], broken: Iterable[str], bots: Iterable[str]) -> dict[str, Any]:
+def named(trials: Sequence[DetectionTrial], broken: Iterable[str], bots: Iterable[str]) -> dict[str, Any]:
     """How often faults of the data were named as such, how often they would have started a retrain; other changes."""
     found: dict[str, Any] = {}
     faults = [trial for trial in trials if trial.what == "fault"]
@@ -67,7 +67,7 @@ def named(trials: Sequence[Trial], broken: Iterable[str], bots: Iterable[str]) -
     return found | {"real_windows": len(real), "real_windows_alarm": sum(real)}
 
 
-def courses(found: Mapping[str, Course], suffix: str, seed: int) -> dict[str, Any]:
+def courses(found: Mapping[str, ReplayResult], suffix: str, seed: int) -> dict[str, Any]:
     """Retrains, CPU seconds and regret of each policy, beside the one that always retrains."""
     figures: dict[str, Any] = {}
     for name, course in found.items():
@@ -80,7 +80,7 @@ def courses(found: Mapping[str, Course], suffix: str, seed: int) -> dict[str, An
     return figures
 
 
-def _of_policy(trials: Sequence[Trial], policy: str) -> dict[str, Any]:
+def _of_policy(trials: Sequence[DetectionTrial], policy: str) -> dict[str, Any]:
     asked = [trial for trial in trials if policy in trial.alarms]
     calm = [trial.alarms[policy] for trial in asked if trial.what in (PLACEBO, STATIONARY)]
     found = _rate("false_alarm_rate", calm)
@@ -93,9 +93,9 @@ def _of_policy(trials: Sequence[Trial], policy: str) -> dict[str, Any]:
     return found | _delay(asked, policy)
 
 
-def _delay(trials: Sequence[Trial], policy: str) -> dict[str, Any]:
+def _delay(trials: Sequence[DetectionTrial], policy: str) -> dict[str, Any]:
     """Mean windows from a shift to the first alarm, over the shifts that were found within one window; their share."""
-    story: dict[tuple[str, float, int, str], list[Trial]] = {}
+    story: dict[tuple[str, float, int, str], list[DetectionTrial]] = {}
     for trial in trials:
         if trial.what == DELAY:
             story.setdefault((trial.world, trial.cut, trial.seed, trial.part), []).append(trial)

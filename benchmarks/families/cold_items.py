@@ -21,7 +21,7 @@ from tierrec_core.features.item_content import ContentModel
 from tierrec_core.models.als import Als
 from tierrec_core.models.two_tower import TwoTower
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 TITLE = "Cold items: what content alone tells"
@@ -48,7 +48,7 @@ class Tenth:
         size = int(_HELD * len(data.items))
         held, kept = np.sort(shuffled[:size]), np.sort(shuffled[size:])
         past, items = without(data.past, kept), data.items.iloc[kept].reset_index(drop=True)
-        tiering = Tiering.fit(past, items, Tiers(), seed=0)
+        tiering = Tiering.fit(past, items, TierSettings(), seed=0)
         bought = without(data.future, held).binary()
         users = np.flatnonzero((np.diff(bought.indptr) > 0) & (np.diff(past.offsets) > 0))
         training = Training(past, items, tiering, ("purchase",), seed=0)

@@ -11,18 +11,18 @@ from threadpoolctl import threadpool_limits
 
 from tierrec_core.base.contracts import ITEMS, IntArray
 from tierrec_core.base.paths import Layout
-from tierrec_core.bundle.bundle import Bundle, Known, Surface
+from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.features.simulated_cold_users import Newcomers, known_only
+from tierrec_core.features.simulated_cold_users import SimulatedColdUsers, known_only
 from tierrec_core.features.support_sets import newest_items
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Training
-from tierrec_core.ranking import Blend, retrieve
-from tierrec_core.ranking.policy import Policy
-from tierrec_core.ranking.ranker import Context, Examples
+from tierrec_core.ranking import BlendRanker, retrieve
+from tierrec_core.ranking.policy import ListPolicy
+from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.stages.blend import Lesson
+from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
@@ -65,7 +65,7 @@ class ColdShop:
         return self.known.of(TASK, "train", "valid")[-WINDOWS:]
 
     @cached_property
-    def taught(self) -> tuple[list[Lesson], list[Lesson]]:
+    def taught(self) -> tuple[list[SnapshotWindow], list[SnapshotWindow]]:
         """Lessons of known users, and of newcomers; slow models are those of the oldest window, as in a run."""
         warm, new, models = [], [], Models()
         for window in self.windows:
@@ -79,19 +79,21 @@ class ColdShop:
         """All models as of the test."""
         return self.fitted(self.training(self.known.final.name), {})
 
-    def bundle(self, lessons: list[Lesson]) -> Bundle:
+    def bundle(self, lessons: list[SnapshotWindow]) -> Bundle:
         """What answers requests, with a blend taught by these lessons."""
         options = self.settings.blend_of(TASK).model_copy(update={"num_threads": 1})
         training = self.training(self.known.final.name)
-        context = Context.fit(training, options.attributes)
-        blend = Blend.fit(context, _examples(lessons, options.negative_share), options, self.settings.seed)
-        policy = Policy.fit(training.history, self.items, self.settings.policy)
+        context = RankingContext.fit(training, options.attributes)
+        blend = BlendRanker.fit(
+            context, _examples(lessons, options.negative_share), options, self.settings.seed
+        )
+        policy = ListPolicy.fit(training.history, self.items, self.settings.policy)
         return Bundle(
             kinds={name: str(block.get("kind", name)) for name, block in self.settings.models.items()},
             models=self.final,
             blends={TASK: blend},
-            surfaces={TASK: Surface(repeats=True, retrieve=self.settings.retrieve)},
-            known=Known(training.history, policy, training.target),
+            surfaces={TASK: TaskConfig(repeats=True, retrieve=self.settings.retrieve)},
+            known=KnownUsers(training.history, policy, training.target),
             items=self.items,
         )
 
@@ -107,15 +109,15 @@ class ColdShop:
                 models[name] = kind.fit(training, config)
         return models
 
-    def _lesson(self, window: Window, models: Models) -> Lesson:
+    def _lesson(self, window: Window, models: Models) -> SnapshotWindow:
         training, truth = self.training(window.snapshot), self.known.truth(window)
         rows = np.unique(truth[0])  # newcomers too, each with their whole history
         found = retrieve(models, training.history.rows(rows), self.settings.retrieve, repeats=True)
-        context = Context.fit(training, self.settings.blend_of(TASK).attributes)
-        return Lesson(window, context, training.history, found.renumbered(rows), truth)
+        context = RankingContext.fit(training, self.settings.blend_of(TASK).attributes)
+        return SnapshotWindow(window, context, training.history, found.renumbered(rows), truth)
 
-    def _newcomers(self, lesson: Lesson, models: Models) -> Lesson:
-        new = Newcomers.of(self.known, lesson.window, NEWCOMERS, self.settings.seed)
+    def _newcomers(self, lesson: SnapshotWindow, models: Models) -> SnapshotWindow:
+        new = SimulatedColdUsers.of(self.known, lesson.window, NEWCOMERS, self.settings.seed)
         found = retrieve(models, new.history, self.settings.retrieve, repeats=True)
         return replace(lesson, history=new.history, candidates=found, truth=new.truth)
 
@@ -147,7 +149,7 @@ def as_visits(history: Interactions) -> Interactions:
     )
 
 
-def _examples(lessons: list[Lesson], negative_share: float) -> list[Examples]:
+def _examples(lessons: list[SnapshotWindow], negative_share: float) -> list[RankingDataset]:
     return [
         lesson.examples(negative_share, np.random.default_rng(place)) for place, lesson in enumerate(lessons)
     ]

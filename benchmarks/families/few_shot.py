@@ -14,7 +14,7 @@ import torch
 from benchmarks.families.adaptation import Parameters, Steps, adapted, maml, reptile
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.support_sets import Episode, newest_items
+from tierrec_core.features.support_sets import SupportEpisode, newest_items
 from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
 SIZE, MAX_SUPPORT, BATCH = 32, 8, 128
@@ -54,7 +54,7 @@ class FewShot:
         return logits
 
 
-def anil(episodes: list[Episode], popularity: FloatArray, seed: int, epochs: int = 1) -> FewShot:
+def anil(episodes: list[SupportEpisode], popularity: FloatArray, seed: int, epochs: int = 1) -> FewShot:
     """Only the head moves in a task, the user and the biases; items and the start are learned through the steps."""
     rng = np.random.default_rng(seed)
     with reproducible(seed):
@@ -63,7 +63,7 @@ def anil(episodes: list[Episode], popularity: FloatArray, seed: int, epochs: int
     return FewShot(start, popularity, HEAD)
 
 
-def reptiled(episodes: list[Episode], popularity: FloatArray, seed: int, batches: int = 40) -> FewShot:
+def reptiled(episodes: list[SupportEpisode], popularity: FloatArray, seed: int, batches: int = 40) -> FewShot:
     """Everything moves in a task, and the start follows the mean of where tasks end."""
     rng = np.random.default_rng(seed)
 
@@ -78,7 +78,7 @@ def reptiled(episodes: list[Episode], popularity: FloatArray, seed: int, batches
     return FewShot(start, popularity, EVERYTHING)
 
 
-def joint(episodes: list[Episode], popularity: FloatArray, seed: int, epochs: int = 2) -> FewShot:
+def joint(episodes: list[SupportEpisode], popularity: FloatArray, seed: int, epochs: int = 2) -> FewShot:
     """All users are learned together with the items; a newcomer begins at their mean and is fine-tuned."""
     rng = np.random.default_rng(seed)
     users = {
@@ -99,7 +99,7 @@ def joint(episodes: list[Episode], popularity: FloatArray, seed: int, epochs: in
     return FewShot(start | {"user": start["user"].mean(0)}, popularity, FINE)
 
 
-def _start(episodes: list[Episode]) -> Parameters:
+def _start(episodes: list[SupportEpisode]) -> Parameters:
     num_items = len(episodes[0].popularity)
     return {
         "user": torch.zeros(SIZE),
@@ -127,14 +127,16 @@ def _taken(history: Interactions, popularity: FloatArray) -> Taken:
     return Taken(torch.from_numpy(history.binary().toarray()), torch.from_numpy(popularity))
 
 
-def _of(episode: Episode, rows: FloatArray) -> Taken:
+def _of(episode: SupportEpisode, rows: FloatArray) -> Taken:
     """What these users of the episode took, as shares."""
     weight = episode.taken[rows].toarray()
     share = weight / weight.sum(axis=1, keepdims=True)
     return Taken(torch.from_numpy(share), torch.from_numpy(episode.popularity))
 
 
-def _batches(episodes: list[Episode], rng: np.random.Generator) -> Iterator[tuple[Episode, FloatArray]]:
+def _batches(
+    episodes: list[SupportEpisode], rng: np.random.Generator
+) -> Iterator[tuple[SupportEpisode, FloatArray]]:
     """Every user of every episode once."""
     jobs = [
         (episode, rows)
@@ -145,7 +147,7 @@ def _batches(episodes: list[Episode], rng: np.random.Generator) -> Iterator[tupl
         yield jobs[place]
 
 
-def _tasks(episodes: list[Episode], rng: np.random.Generator) -> Iterator[tuple[Taken, Taken]]:
+def _tasks(episodes: list[SupportEpisode], rng: np.random.Generator) -> Iterator[tuple[Taken, Taken]]:
     """Supports of none to MAX_SUPPORT items, and what was taken next."""
     for episode, rows in _batches(episodes, rng):
         count = rng.integers(0, MAX_SUPPORT + 1, len(rows))

@@ -16,13 +16,13 @@ from tierrec_core.evaluation import beyond_accuracy
 from tierrec_core.evaluation.bootstrap import Interval, paired
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.ranking import Blend, Candidates
-from tierrec_core.ranking.policy import Audience, Policy
+from tierrec_core.ranking import BlendRanker, Candidates
+from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.ranking.policy.diversity import divergence
-from tierrec_core.ranking.ranker import Context
-from tierrec_core.settings import Policy as PolicySettings
+from tierrec_core.ranking.ranker import RankingContext
+from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import Settings
-from tierrec_core.stages.blend import Lesson
+from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.storage import artifacts
 
 LENGTH, DRAWS = 10, 1000
@@ -32,7 +32,7 @@ LENGTH, DRAWS = 10, 1000
 class Stand:
     """Candidates of the users with a truth, [P], with the blend's scores of them, [P]; items row i is column i."""
 
-    context: Context
+    context: RankingContext
     history: Interactions
     candidates: Candidates
     scores: FloatArray
@@ -43,26 +43,28 @@ class Stand:
     def validation(cls, layout: Layout, settings: Settings, log: SplitLog, task: str) -> Self:
         """The newest window before the test, with a blend of the windows that were over when it began."""
         windows, options = log.of(task, "train", "valid"), settings.blend_of(task)
-        newest = Lesson.read(layout, settings, log, windows[-1])
+        newest = SnapshotWindow.read(layout, settings, log, windows[-1])
         examples = [
-            Lesson.read(layout, settings, log, window).examples(
+            SnapshotWindow.read(layout, settings, log, window).examples(
                 options.negative_share, np.random.default_rng([settings.seed, place])
             )
             for place, window in enumerate(windows)
             if log.is_over(window, newest.window)
         ]
         options = options.model_copy(update={"num_threads": 1})
-        blend = Blend.fit(newest.context, examples, options, settings.seed)
+        blend = BlendRanker.fit(newest.context, examples, options, settings.seed)
         return cls._of(layout, log, windows[-1], blend, newest.history)
 
     @classmethod
     def test(cls, layout: Layout, log: SplitLog, task: str) -> Self:
         """The test window with the blend as it is delivered."""
-        blend = artifacts.load(Blend, layout.blend(task))
+        blend = artifacts.load(BlendRanker, layout.blend(task))
         return cls._of(layout, log, log.of(task, "test")[0], blend, log.history(log.final.name))
 
     @classmethod
-    def _of(cls, layout: Layout, log: SplitLog, window: Window, blend: Blend, history: Interactions) -> Self:
+    def _of(
+        cls, layout: Layout, log: SplitLog, window: Window, blend: BlendRanker, history: Interactions
+    ) -> Self:
         truth = Truth.of(*log.truth(window), log.log.num_items)
         found = artifacts.load(Candidates, layout.candidates(window.name)).of_users(truth.users)
         items = artifacts.read_frame(layout.items, ITEMS)
@@ -81,7 +83,7 @@ class Stand:
 
     def lists(self, asked: Mapping[str, Any]) -> IntArray:
         """The first ten of each user [U, 10] under the policy that is asked for."""
-        policy = Policy.fit(self.history, self.items, PolicySettings.model_validate(asked))
+        policy = ListPolicy.fit(self.history, self.items, PolicySettings.model_validate(asked))
         found, users = self.candidates, self.history.num_users
         tier = np.zeros(users, np.int64)
         tier[self.truth.users] = self._audience.tier

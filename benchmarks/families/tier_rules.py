@@ -8,7 +8,7 @@ import numpy as np
 
 from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers.activity import ActivityTiers
 from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
 from tierrec_core.tiers.stability import spend_between
@@ -103,7 +103,7 @@ class Rule:
     """A way to draw tiers: a recipe of features, and the settings of what divides them."""
 
     recipe: type[ActivityFeatures]
-    settings: Tiers
+    settings: TierSettings
 
     def fit(self, history: Interactions, rng: np.random.Generator) -> ActivityTiers:
         """The rule as of the history's now."""
@@ -111,7 +111,7 @@ class Rule:
         return ActivityTiers.from_features(features, features.of(history), self.settings, rng)
 
 
-def rules(settings: Tiers) -> Mapping[str, Rule]:
+def rules(settings: TierSettings) -> Mapping[str, Rule]:
     """Every rule by name; all share the settings' window and hysteresis unless the name says otherwise."""
 
     def made(recipe: type[ActivityFeatures] = ActivityFeatures, **changes: object) -> Rule:

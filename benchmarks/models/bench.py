@@ -18,7 +18,7 @@ from benchmarks.models.task import Dataset, Entry
 from benchmarks.models.trial import Outcome, measured, tried
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.storage import artifacts
-from tierrec_core.tuning.study import Found, brief, search
+from tierrec_core.tuning.study import SearchResult, brief, search
 
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -82,7 +82,7 @@ class Bench:
         return dict(zip(found.metrics, found.values.T, strict=True))
 
 
-def tune(dataset: Dataset, entry: Entry, folder: Path, seed: int, journal: Path) -> Found:
+def tune(dataset: Dataset, entry: Entry, folder: Path, seed: int, journal: Path) -> SearchResult:
     """The best options on the validation round, by the mean of the metrics; each trial is told as it ends.
 
     A run that was cut goes on where its journal ends.

@@ -10,10 +10,10 @@ from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Retriever, Training
-from tierrec_core.ranking import Blend, retrieve
-from tierrec_core.ranking.ranker import Context, Examples
-from tierrec_core.settings import Blend as BlendSettings
-from tierrec_core.settings import Retrieve
+from tierrec_core.ranking import BlendRanker, retrieve
+from tierrec_core.ranking.ranker import RankingContext, RankingDataset
+from tierrec_core.settings import BlendSettings as BlendSettings
+from tierrec_core.settings import RetrieveSettings
 
 _BEHIND = 1e4  # a rank that no candidate has
 Members = Mapping[str, Mapping[str, Any]]
@@ -24,8 +24,8 @@ class Stacked:
     """The members' candidates in the blend's order, and behind them everything in the first member's order."""
 
     members: dict[str, Recommender]
-    blend: Blend
-    settings: Retrieve
+    blend: BlendRanker
+    settings: RetrieveSettings
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """[U, I]"""
@@ -40,10 +40,10 @@ class Stacked:
 def stacked(training: Training, options: Mapping[str, Any]) -> Stacked:
     """Options: members (name -> kind and options), windows, candidates a member, and blend (settings)."""
     members, windows = options["members"], int(options["windows"])
-    settings = Retrieve(per_model_default=int(options["candidates"]))
+    settings = RetrieveSettings(per_model_default=int(options["candidates"]))
     chosen = BlendSettings(**options["blend"])
     examples = [_window(training, back, members, settings, chosen) for back in range(1, windows + 1)]
-    blend = Blend.fit(Context.fit(training, chosen.attributes), examples, chosen, training.seed)
+    blend = BlendRanker.fit(RankingContext.fit(training, chosen.attributes), examples, chosen, training.seed)
     return Stacked(fit_all(training, members), blend, settings)
 
 
@@ -68,8 +68,8 @@ def _before(history: Interactions, back: int) -> Interactions:
 
 
 def _window(
-    training: Training, back: int, members: Members, settings: Retrieve, chosen: BlendSettings
-) -> Examples:
+    training: Training, back: int, members: Members, settings: RetrieveSettings, chosen: BlendSettings
+) -> RankingDataset:
     """What the models say of each user's purchase so many places from the end, fitted on what lay before it."""
     past = _before(training.history, back)
     later = _before(training.history, back - 1)
@@ -78,8 +78,8 @@ def _window(
     users = np.unique(past.user)
     asked = np.intersect1d(users, truth.user)
     candidates = retrieve(fit_all(known, members), past.rows(asked), settings, repeats=False)
-    return Examples.of(
-        Context.fit(known, chosen.attributes),
+    return RankingDataset.of(
+        RankingContext.fit(known, chosen.attributes),
         past,
         candidates.renumbered(asked),
         (truth.user, truth.item),

@@ -12,7 +12,7 @@ from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray, FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.protocols.model import Retriever, Training
-from tierrec_core.settings import Span, Tiers
+from tierrec_core.settings import SearchRange, TierSettings
 from tierrec_core.tiers import Tiering
 
 
@@ -48,7 +48,7 @@ class Entry:
     name: str
     kind: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    space: Mapping[str, Span] = field(default_factory=dict)
+    space: Mapping[str, SearchRange] = field(default_factory=dict)
     trials: int = 0
     first: Sequence[Mapping[str, Any]] = ()
     is_peer: bool = False
@@ -88,7 +88,7 @@ def events_frame(user: pd.Series, item: pd.Series, **columns: object) -> pd.Data
 def training_of(history: Interactions, items: pd.DataFrame | None, seed: int) -> Training:
     """All that models may learn from; without ITEMS only ids are known of items."""
     known = ITEMS.conform(pd.DataFrame({"item_id": history.items}), "benchmark") if items is None else items
-    tiering = Tiering.fit(history, known, Tiers(), seed)
+    tiering = Tiering.fit(history, known, TierSettings(), seed)
     return Training(history, known, tiering, target=("purchase",), seed=seed)
 
 

@@ -25,7 +25,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.neural.trainer import best_device
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import SyntheticSource, Tiers
+from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
@@ -53,7 +53,7 @@ def world(num_users: int) -> Training:
     source = SyntheticSource(num_users=num_users, num_items=NUM_ITEMS, days=DAYS)
     log = synthetic.make(source, SEED).log
     history = Interactions.from_events(log.events, items=pd.Index(log.items["item_id"], dtype=object))
-    tiering = Tiering.fit(history, log.items, Tiers(), SEED)
+    tiering = Tiering.fit(history, log.items, TierSettings(), SEED)
     return Training(history, log.items, tiering, ("purchase",), SEED)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from benchmarks.scale.vector_search import Vectors
-from tierrec_core.bundle.user_tables import PackedHistory, Shelf, UserIndex
+from tierrec_core.bundle.user_tables import RankedLists, SeenItems, UserIndex
 
 _USERS, _ITEMS, _FACTORS, _MET, _LISTED = 1_000_000, 100_000, 64, 50, 50
 _BLOCK = 50_000
@@ -35,8 +35,8 @@ def build(folder: Path) -> None:
     UserIndex.of(user_id(row) for row in range(_USERS)).save(folder / "users")
     steps = rng.integers(1, 2 * _ITEMS // _MET, (_USERS, _MET), dtype=np.int32)
     met = np.minimum(np.cumsum(steps, axis=1, dtype=np.int32), _ITEMS - 1)
-    PackedHistory(met.ravel(), np.arange(0, met.size + 1, _MET)).save(folder / "met")
-    Shelf.write(folder / "shelf", _lists(rng), half=True)
+    SeenItems(met.ravel(), np.arange(0, met.size + 1, _MET)).save(folder / "met")
+    RankedLists.write(folder / "shelf", _lists(rng), half=True)
 
 
 def _lists(rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -52,7 +52,7 @@ def measure(folder: Path) -> dict[str, float]:
     private: workers share them.
     """
     vectors, index = Vectors.load(folder / "vectors"), UserIndex.load(folder / "users")
-    met, shelf = PackedHistory.load(folder / "met"), Shelf.load(folder / "shelf")
+    met, shelf = SeenItems.load(folder / "met"), RankedLists.load(folder / "shelf")
 
     def exact(asked: str) -> None:
         row = index.find(asked)

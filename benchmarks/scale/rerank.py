@@ -17,7 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.bundle.user_states import States
+from tierrec_core.bundle.user_states import UserStates
 from tierrec_core.ranking import Candidates, score_given
 
 _BUNDLE = Path("data/package/bundle")
@@ -48,7 +48,7 @@ def _quantiles(taken: np.ndarray) -> dict[str, float]:
     return {"p50_ms": wall, "p99_ms": slow_wall, "cpu_p50_ms": cpu, "cpu_p99_ms": slow_cpu}
 
 
-def measure(bundle: Bundle, states: States) -> dict[str, dict[str, float]]:
+def measure(bundle: Bundle, states: UserStates) -> dict[str, dict[str, float]]:
     """Whole calls of all users first, one after the other as in a service; then part by part."""
     rng, clock, history = np.random.default_rng(0), Clock(), bundle.history
     users = rng.permutation(history.num_users)[: _USERS + _WARM]
@@ -68,7 +68,7 @@ def measure(bundle: Bundle, states: States) -> dict[str, dict[str, float]]:
     return clock.summary()
 
 
-def _measure_parts(clock: Clock, bundle: Bundle, states: States, user: int, columns: np.ndarray) -> None:
+def _measure_parts(clock: Clock, bundle: Bundle, states: UserStates, user: int, columns: np.ndarray) -> None:
     blend = next(iter(bundle.blends.values()))
     one = clock.time("part: history", lambda: bundle.history.rows(np.array([user])))
     kept = clock.time("part: states", lambda: states.row(user))
@@ -88,10 +88,10 @@ def main() -> None:
     bundle = Bundle.load(Path(sys.argv[1]) if len(sys.argv) > 1 else _BUNDLE)
     with TemporaryDirectory() as folder, threadpool_limits(1):
         begun = time.perf_counter()
-        States.of(bundle.models, bundle.history).save(Path(folder) / "states")
+        UserStates.of(bundle.models, bundle.history).save(Path(folder) / "states")
         encoded = time.perf_counter() - begun
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-        report = measure(bundle, States.load(Path(folder) / "states"))
+        report = measure(bundle, UserStates.load(Path(folder) / "states"))
     about = {"users": bundle.history.num_users, "seconds": round(encoded, 2), "MiB": round(size / 2**20, 1)}
     print(json.dumps({"states": about} | report, indent=2))
 

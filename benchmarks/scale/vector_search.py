@@ -12,7 +12,7 @@ from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.linalg.top_k import Ranked, top_k
+from tierrec_core.linalg.top_k import TopK, top_k
 from tierrec_core.storage import memmap
 
 _SCORES_AT_ONCE = 1 << 20  # so many float32 stay in the cache from the product to the selection
@@ -56,7 +56,7 @@ class Vectors:
 
     def top_k(
         self, users: IntArray, k: int, exclude: sparse.csr_matrix | None = None, *, threads: int = 1
-    ) -> Ranked:
+    ) -> TopK:
         """The k best items of each of these users [R], [R, k]; equal scores are ordered by item column.
 
         exclude: entries that are never ranked, [R, I]
@@ -65,10 +65,10 @@ class Vectors:
 
     def search(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None = None, *, threads: int = 1
-    ) -> Ranked:
+    ) -> TopK:
         """As `top_k`, for users whose factors [R, F] are at hand."""
         items = np.full((len(factors), k), -1, np.int32)
-        ranked = Ranked(items, np.full(items.shape, -np.inf, np.float32))
+        ranked = TopK(items, np.full(items.shape, -np.inf, np.float32))
         spans = [span for span in np.array_split(np.arange(len(factors)), threads) if len(span)]
 
         def fill(span: IntArray) -> None:
@@ -95,7 +95,7 @@ class Vectors:
 
     def _ranked(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None, rows: range
-    ) -> Iterator[tuple[slice, Ranked]]:
+    ) -> Iterator[tuple[slice, TopK]]:
         """Some rows at a time, few enough for their scores to stay in the cache, with their lists."""
         items, num_blocks = self._dequantised, _num_blocks(self.num_items, k)
         width = -(-self.num_items // num_blocks) * num_blocks
@@ -124,7 +124,7 @@ def _num_blocks(num_items: int, k: int) -> int:
     return -(-num_items // width)
 
 
-def _select(scores: FloatArray, k: int, num_blocks: int) -> Ranked:
+def _select(scores: FloatArray, k: int, num_blocks: int) -> TopK:
     """As ranking.top_k for scores without NaN, [B, W] with W a multiple of the blocks, and far faster.
 
     Block b holds the columns b, b + num_blocks, ... The k best items lie in the k blocks with the highest maxima.
@@ -146,7 +146,7 @@ def _select(scores: FloatArray, k: int, num_blocks: int) -> Ranked:
     for row in np.flatnonzero(open_choice):
         exact = top_k(scores[row : row + 1], k)
         items[row], values[row] = exact.items[0], exact.scores[0]
-    return Ranked(items.astype(np.int32), values)
+    return TopK(items.astype(np.int32), values)
 
 
 def _quantise(factors: FloatArray) -> tuple[IntArray, FloatArray]:

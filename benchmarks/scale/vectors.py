@@ -15,7 +15,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.scale.vector_search import Vectors
-from tierrec_core.bundle.bundle import Known
+from tierrec_core.bundle.bundle import KnownUsers
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.models.als import Als
@@ -42,7 +42,7 @@ def made_up() -> tuple[Vectors, sparse.csr_matrix]:
 def demo() -> tuple[Vectors, Interactions]:
     """The packaged collaborative factors of every known user and item."""
     bundle = _DATA / "package" / "bundle"
-    history = artifacts.load(Known, bundle / "known").history
+    history = artifacts.load(KnownUsers, bundle / "known").history
     model = artifacts.load(Als, bundle / "models" / "als")
     return Vectors.of(model.encode(history), model.item_factors), history
 

@@ -15,7 +15,7 @@ from benchmarks.serving.harness import questions
 from benchmarks.serving.harness.load import Load, drive
 from benchmarks.serving.harness.servers import Bench, port_of
 from services.deployment import bento_store
-from services.deployment.contents import Contents
+from services.deployment.contents import BentoContents
 from services.releases.manifest import fingerprint
 from services.releases.pointer import FILE, Pointer, deploy, promote, rollback
 from services.releases.smoke_report import SmokeReport
@@ -92,7 +92,7 @@ def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
         place = Path(kind, *tag.split(":"))
         (project.bento_home / place).parent.mkdir(parents=True)
         (project.bento_home / place).symlink_to((layout.bento_home / place).resolve(), True)
-    contents = Contents.gather(layout, read_settings(layout.params))
+    contents = BentoContents.gather(layout, read_settings(layout.params))
     contents = replace(contents, bundle=fingerprint(project.bundle))
     tag = bento_store.make(project, contents)
     return project.bento_home, bench.report.model_copy(update={"tag": tag, "model": contents.release.model})

@@ -16,7 +16,7 @@ _PROGRAMS = {"java": "prepare.engine: spark", "chromium": "the browser tests", "
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One look: what, whether all is well, what was found. An optional thing that is missing is well."""
 
     what: str
@@ -24,24 +24,24 @@ class Finding:
     found: str
 
 
-def examine(root: Path) -> Iterator[Finding]:
+def examine(root: Path) -> Iterator[DoctorFinding]:
     """Every finding about the machine and the project."""
     yield _versions(root / "constraints.txt")
     free = shutil.disk_usage(root).free / 2**30
-    yield Finding("disk", free >= _NEEDED_GIB, f"{free:.0f} GiB free, wanted {_NEEDED_GIB}")
+    yield DoctorFinding("disk", free >= _NEEDED_GIB, f"{free:.0f} GiB free, wanted {_NEEDED_GIB}")
     memory = psutil.virtual_memory().available / 2**30
-    yield Finding("memory", memory >= _NEEDED_GIB, f"{memory:.0f} GiB available, wanted {_NEEDED_GIB}")
+    yield DoctorFinding("memory", memory >= _NEEDED_GIB, f"{memory:.0f} GiB available, wanted {_NEEDED_GIB}")
     for port, user in _PORTS.items():
         with socket.socket() as probe:
             taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        yield Finding(f"port {port}", not taken, f"{'taken' if taken else 'free'} ({user})")
+        yield DoctorFinding(f"port {port}", not taken, f"{'taken' if taken else 'free'} ({user})")
     for program, user in _PROGRAMS.items():
-        yield Finding(program, True, shutil.which(program) or f"absent; only {user} needs it")
+        yield DoctorFinding(program, True, shutil.which(program) or f"absent; only {user} needs it")
 
 
-def _versions(constraints: Path) -> Finding:
+def _versions(constraints: Path) -> DoctorFinding:
     if not constraints.exists():
-        return Finding("versions", False, f"{constraints} is missing; run this in a project folder")
+        return DoctorFinding("versions", False, f"{constraints} is missing; run this in a project folder")
     wanted = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text(), re.MULTILINE))
     wrong = []
     for name, version in wanted.items():
@@ -51,4 +51,4 @@ def _versions(constraints: Path) -> Finding:
             continue
         if found.partition("+")[0] != version.partition("+")[0]:
             wrong.append(f"{name} {found} (wanted {version})")
-    return Finding("versions", not wrong, "; ".join(wrong[:5]) or "as in constraints.txt")
+    return DoctorFinding("versions", not wrong, "; ".join(wrong[:5]) or "as in constraints.txt")

@@ -82,9 +82,9 @@ def decisions(
 
     Example: tierrec decisions --limit 5
     """
-    from flows.loop.loop_state import Memory
+    from flows.loop.loop_state import LoopState
 
-    kept = Memory(Layout(Path.cwd())).decisions[-limit:]
+    kept = LoopState(Layout(Path.cwd())).decisions[-limit:]
     if as_json:
         print(json.dumps(kept, indent=2, sort_keys=True))
     elif kept:

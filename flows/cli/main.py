@@ -125,11 +125,11 @@ def status() -> None:
 
     Example: tierrec status
     """
-    from flows.graph.dvc_graph import Graph, stale
+    from flows.graph.dvc_graph import StageGraph, stale
     from tierrec_core.storage import artifacts
 
     layout = _layout()
-    waiting = Graph.read(layout.root).affected(stale(layout.root))
+    waiting = StageGraph.read(layout.root).affected(stale(layout.root))
     print(f"stale: {', '.join(waiting) or 'nothing'}")
     runs = sorted(layout.runs.glob("*.json"))
     last = artifacts.read_json(runs[-1]) if runs else None

@@ -11,8 +11,8 @@ from tierrec_core.base.errors import SettingsError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from monitoring.simulation.replay import Course, Replay, Step
-    from monitoring.simulation.world import World
+    from monitoring.simulation.replay import Replay, ReplayResult, ReplayStep
+    from monitoring.simulation.world import ReplayWorld
 
 _MONTH = 28.0
 _FIRST = 5  # months that the first model learns from
@@ -53,9 +53,9 @@ def simulate(
     from rich.console import Console
 
     from monitoring.simulation.policies import POLICIES
-    from monitoring.simulation.replay import Clock, Replay
+    from monitoring.simulation.replay import Replay, ReplayClock
     from monitoring.simulation.scenarios import happen
-    from tierrec_core.settings import Monitor
+    from tierrec_core.settings import MonitorSettings
     from tierrec_core.storage import artifacts
 
     if policy not in POLICIES:
@@ -69,7 +69,7 @@ def simulate(
             f"two steps of {every:g} days; look more often"
         )
     after = happen(before, shift, before.start + month * _MONTH, share, seed)
-    replay = Replay(after, Clock(first, every, ticks), Monitor(), seed, fresh=not served)
+    replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
     course, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
     console = Console()
     console.print(_told(after), highlight=False)
@@ -80,13 +80,13 @@ def simulate(
         artifacts.write_json(report, json)
 
 
-def _world(name: WorldName, seed: int) -> "World":
+def _world(name: WorldName, seed: int) -> "ReplayWorld":
     from monitoring.simulation import world
 
     return world.synthetic(seed) if name is WorldName.SYNTHETIC else world.complete_journey()
 
 
-def _told(world: "World") -> str:
+def _told(world: "ReplayWorld") -> str:
     from tierrec_core.data.interactions import from_days
 
     if world.change is None:
@@ -94,7 +94,7 @@ def _told(world: "World") -> str:
     return f"{world.name}: from {from_days(world.change.start):%Y-%m-%d} on, {world.change.what}"
 
 
-def _table(replay: "Replay", course: "Course", frozen: "Course", policy: str) -> "Table":
+def _table(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> "Table":
     from rich.table import Table
 
     table = Table(
@@ -123,20 +123,20 @@ def _table(replay: "Replay", course: "Course", frozen: "Course", policy: str) ->
     return table
 
 
-def _window(replay: "Replay", step: "Step") -> str:
+def _window(replay: "Replay", step: "ReplayStep") -> str:
     from tierrec_core.data.interactions import from_days
 
     start = from_days(step.look.end - replay.settings.window_days)
     return f"{start:%Y-%m-%d} .. {from_days(step.look.end):%m-%d}"
 
 
-def _short(step: "Step") -> str:
+def _short(step: "ReplayStep") -> str:
     reasons = step.look.reasons
     more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
     return (reasons[0][:_REASON] + ("…" if len(reasons[0]) > _REASON else "") + more) if reasons else ""
 
 
-def _report(replay: "Replay", course: "Course", frozen: "Course", policy: str) -> dict[str, Any]:
+def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from monitoring.simulation.replay import delay, lost

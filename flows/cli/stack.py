@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from flows.stack.status import Row
+    from flows.stack.status import PartStatus
 
 app = typer.Typer(
     no_args_is_help=True, help="Prefect's server, a worker a pool, deployments and the service, kept running."
@@ -90,7 +90,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _show(rows: list["Row"]) -> None:
+def _show(rows: list["PartStatus"]) -> None:
     """A table, and the notes below it."""
     from rich.console import Console
     from rich.table import Column, Table

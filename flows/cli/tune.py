@@ -9,7 +9,7 @@ import typer
 from tierrec_core.base.paths import Layout
 
 if TYPE_CHECKING:
-    from flows.project.tuning import Tuned
+    from flows.project.tuning import TuningResult
 
 _INTERRUPTED = 130
 
@@ -49,7 +49,7 @@ def tune(
         print(f"{patch} holds the patch. Next: {_next(found)}")
 
 
-def _told(found: "Tuned") -> str:
+def _told(found: "TuningResult") -> str:
     from tierrec_core.tuning.study import brief
 
     gain = found.gain
@@ -61,5 +61,5 @@ def _told(found: "Tuned") -> str:
     return f"{'.'.join(found.block)}: {brief(found.options)}\n{figures}"
 
 
-def _next(found: "Tuned") -> str:
+def _next(found: "TuningResult") -> str:
     return " ".join(["tierrec run", *(f"--set {one}" for one in found.assignments)])

@@ -24,7 +24,7 @@ _MOST = 64
 
 
 @dataclass(frozen=True)
-class Clone:
+class WorkerClone:
     """A git repository in a folder that nobody else uses for now."""
 
     folder: Path
@@ -57,7 +57,7 @@ class Clone:
 
 
 @contextlib.contextmanager
-def borrowed(repository: str) -> Iterator[Clone]:
+def borrowed(repository: str) -> Iterator[WorkerClone]:
     """The first clone of the repository on this machine that is free; a new one where none is.
 
     They lie in the folder that TIERREC_CLONE names, or else in one of the repository below ~/.tierrec/clones.
@@ -67,7 +67,7 @@ def borrowed(repository: str) -> Iterator[Clone]:
     folder.mkdir(parents=True, exist_ok=True)
     place, lock = _first_free(home, folder)
     try:
-        yield Clone(folder / str(place), folder / cache_gc.CACHE)
+        yield WorkerClone(folder / str(place), folder / cache_gc.CACHE)
     finally:
         lock.release()
         cache_gc.tidy(home, folder)

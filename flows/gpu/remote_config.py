@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from flows.gpu import dvc_remote
 from flows.gpu.git import git
-from flows.gpu.work_pool import Pool, Unready
+from flows.gpu.work_pool import PoolNotReady, WorkPool
 from tierrec_core.base.errors import StageError, TierRecError
 
 VARIABLE = "TIERREC_REPOSITORY"
@@ -18,7 +18,7 @@ _NO_RUN_CACHE = ("http://", "https://")
 
 
 @dataclass(frozen=True)
-class Route:
+class RemoteConfig:
     """How a worker gets at a revision and gives back what it made of it.
 
     repository: where it fetches; push_to: where we send revisions for that, None when it fetches from the project
@@ -31,19 +31,19 @@ class Route:
     remote: Mapping[str, str]
 
     @classmethod
-    def find(cls, root: Path, pool: Pool) -> Self:
+    def find(cls, root: Path, pool: WorkPool) -> Self:
         """The route to a pool. Raises Unready where there is none, and says what would make one."""
         try:
             top, folder = git(root, "rev-parse", "--show-toplevel"), git(root, "rev-parse", "--show-prefix")
         except StageError as error:
-            raise Unready(
+            raise PoolNotReady(
                 f"the project is in no git repository, so no revision can be sent ({error})"
             ) from error
         repository, push_to = _repository(Path(top), pool)
         return cls(repository, push_to, folder.rstrip("/"), _remote(root, pool))
 
 
-def _repository(top: Path, pool: Pool) -> tuple[str, str | None]:
+def _repository(top: Path, pool: WorkPool) -> tuple[str, str | None]:
     """Workers on this machine fetch from the project itself: nothing is published that need not be."""
     named = os.environ.get(VARIABLE)
     if named:
@@ -53,24 +53,24 @@ def _repository(top: Path, pool: Pool) -> tuple[str, str | None]:
     try:
         return _without_password(git(top, "remote", "get-url", _ORIGIN)), _ORIGIN
     except StageError as error:
-        raise Unready(
+        raise PoolNotReady(
             f"workers of pool {pool.name} are on other machines, and the project has no git remote {_ORIGIN}; "
             f"`git remote add {_ORIGIN} URL`"
         ) from error
 
 
-def _remote(root: Path, pool: Pool) -> Mapping[str, str]:
+def _remote(root: Path, pool: WorkPool) -> Mapping[str, str]:
     try:
         remote = dvc_remote.known(root) or (dvc_remote.provide(root) if pool.is_here else None)
     except TierRecError as error:
-        raise Unready(str(error)) from error
+        raise PoolNotReady(str(error)) from error
     if remote is None:
-        raise Unready(
+        raise PoolNotReady(
             f"workers of pool {pool.name} are on other machines, and the project has no DVC remote; "
             "`dvc remote add --default NAME URL`"
         )
     if remote["url"].startswith(_NO_RUN_CACHE):
-        raise Unready(f"DVC keeps no run-cache in {remote['url']}; take a remote of another kind")
+        raise PoolNotReady(f"DVC keeps no run-cache in {remote['url']}; take a remote of another kind")
     return remote
 
 

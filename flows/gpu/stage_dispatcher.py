@@ -24,10 +24,10 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 
 from flows.gpu import dvc_remote
-from flows.gpu.remote_config import Route
-from flows.gpu.work_pool import DEPLOYMENT, Pool, Unready, online
-from flows.graph.dvc_graph import Graph, Runner, TransientStageError, held
-from flows.liveness.run_liveness import Watch, reap_dead
+from flows.gpu.remote_config import RemoteConfig
+from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, WorkPool, online
+from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, held
+from flows.liveness.run_liveness import SilenceTracker, reap_dead
 from flows.project import snapshots
 from tierrec_core.base.errors import StageError, TierRecError
 
@@ -39,7 +39,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 Listener = Callable[[str, str], None]
 
 
-class Nobody(Exception):  # noqa: N818 - no error: the stage runs in place
+class NoWorkerError(Exception):
     """The pool's workers are gone, and the run was taken back."""
 
 
@@ -48,19 +48,21 @@ def connect() -> SyncPrefectClient:
     return get_client(sync_client=True)
 
 
-class Sender:
+class StageDispatcher:
     """Sends stages of one project to one pool. `stop` cancels all that are out, and lets none begin."""
 
-    def __init__(self, graph: Graph, runner: Runner, pool: Pool, route: Route, listen: Listener) -> None:
+    def __init__(
+        self, graph: StageGraph, runner: StageRunner, pool: WorkPool, route: RemoteConfig, listen: Listener
+    ) -> None:
         self.pool, self._graph, self._runner, self._route, self._listen = pool, graph, runner, route, listen
         self._out: set[UUID] = set()
         self._lock, self._stopped = threading.Lock(), threading.Event()
 
     @classmethod
-    def find(cls, queue: str, graph: Graph, runner: Runner, listen: Listener) -> Self:
+    def find(cls, queue: str, graph: StageGraph, runner: StageRunner, listen: Listener) -> Self:
         """A sender to the queue's pool. Raises Unready where nobody would take a stage."""
-        pool = Pool.find(queue, connect)
-        return cls(graph, runner, pool, Route.find(runner.root, pool), listen)
+        pool = WorkPool.find(queue, connect)
+        return cls(graph, runner, pool, RemoteConfig.find(runner.root, pool), listen)
 
     def send(self, stage: str) -> bool:
         """Have a stage done elsewhere: whether the remote has its results now; if not, it is to be run here.
@@ -70,7 +72,13 @@ class Sender:
         try:
             with connect() as client:
                 return self._send(stage, client)
-        except (Unready, Nobody, snapshots.RevisionError, httpx.HTTPError, PrefectException) as error:
+        except (
+            PoolNotReady,
+            NoWorkerError,
+            snapshots.RevisionError,
+            httpx.HTTPError,
+            PrefectException,
+        ) as error:
             if self._stopped.is_set():
                 raise StageError(f"{stage}: stopped; `tierrec run` continues here") from error
             self._listen(stage, f"cannot be sent to {self.pool.name}, runs here: {error!s:.300}")
@@ -132,7 +140,7 @@ class Sender:
         except (TransientStageError, snapshots.RevisionError):
             raise
         except TierRecError as error:
-            raise Unready(str(error)) from error
+            raise PoolNotReady(str(error)) from error
         return revision, ref
 
     @property
@@ -167,7 +175,7 @@ class Sender:
 
     def _await(self, client: SyncPrefectClient, stage: str, run: FlowRun) -> FlowRun:
         """The run when it is over. Raises Nobody when no worker is left who could begin it."""
-        said, answered, looked, watch = "", time.monotonic(), time.monotonic(), Watch()
+        said, answered, looked, watch = "", time.monotonic(), time.monotonic(), SilenceTracker()
         while not self._stopped.wait(_POLL_SECONDS):
             try:
                 run = client.read_flow_run(run.id)
@@ -187,13 +195,13 @@ class Sender:
                 self._listen(stage, f"at {self.pool.name}: {said.lower()}")
         raise StageError(f"{stage}: stopped; `tierrec run` continues here")
 
-    def _look_after(self, client: SyncPrefectClient, run: FlowRun, watch: Watch) -> None:
+    def _look_after(self, client: SyncPrefectClient, run: FlowRun, watch: SilenceTracker) -> None:
         """End a run whose worker is dead, and take one back that nobody would begin."""
         if run.state is None or not run.state.is_scheduled():
             reap_dead(client, only=run.id, watch=watch)
         elif not online(client, self.pool.name):
             client.set_flow_run_state(run.id, Cancelling())
-            raise Nobody("it has no worker online any more")
+            raise NoWorkerError("it has no worker online any more")
 
 
 def _explain(stage: str, run: FlowRun, stopped: bool) -> StageError:

@@ -15,12 +15,12 @@ DEPLOYMENT = "run-stage/stage"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Unready(Exception):  # noqa: N818 - no error: the stage runs in place, and a person is told why
+class PoolNotReady(Exception):  # noqa: N818 - no error: the stage runs in place, and a person is told why
     """Nobody would run a stage, and why."""
 
 
 @dataclass(frozen=True)
-class Pool:
+class WorkPool:
     """A work pool with workers online. is_here: whether all of them are on this machine."""
 
     name: str
@@ -28,33 +28,33 @@ class Pool:
     is_here: bool
 
     @classmethod
-    def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> "Pool":
+    def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> "WorkPool":
         """Ask the server. Raises Unready, which says what is missing and how to get it."""
         if not get_current_settings().api.url:
-            raise Unready("no Prefect server is named; `tierrec stack up` starts one")
+            raise PoolNotReady("no Prefect server is named; `tierrec stack up` starts one")
         try:
             with connect() as client:
                 return cls._ask(name, client)
         except (httpx.HTTPError, PrefectException, RuntimeError) as error:
-            raise Unready(
+            raise PoolNotReady(
                 f"the Prefect server does not answer ({type(error).__name__}: {error!s:.120})"
             ) from error
 
     @classmethod
-    def _ask(cls, name: str, client: SyncPrefectClient) -> "Pool":
+    def _ask(cls, name: str, client: SyncPrefectClient) -> "WorkPool":
         try:
             pool = client.read_work_pool(name)
         except ObjectNotFound as error:
-            raise Unready(f"the server has no work pool {name}; `tierrec stack up` makes it") from error
+            raise PoolNotReady(f"the server has no work pool {name}; `tierrec stack up` makes it") from error
         if pool.is_paused:
-            raise Unready(f"work pool {name} is paused; `prefect work-pool resume {name}`")
+            raise PoolNotReady(f"work pool {name} is paused; `prefect work-pool resume {name}`")
         workers = online(client, name)
         if not workers:
-            raise Unready(f"work pool {name} has no worker online; `prefect worker start --pool {name}`")
+            raise PoolNotReady(f"work pool {name} has no worker online; `prefect worker start --pool {name}`")
         try:
             client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound as error:
-            raise Unready(
+            raise PoolNotReady(
                 f"the server has no deployment {DEPLOYMENT}; `prefect deploy --name stage`"
             ) from error
         return cls(name, workers, all(_is_here(one) for one in workers))

@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from flows.gpu.clone import borrowed
-from flows.graph.dvc_graph import Graph, Runner
+from flows.graph.dvc_graph import StageGraph, StageRunner
 from flows.liveness.process_heartbeat import claim
 
 _BY_PREFECT = "PREFECT__FLOW_RUN_ID"
@@ -31,8 +31,8 @@ def run_stage(
         log.info("%s of %s, in %s", stage, revision[:12], clone.folder)
         clone.check_out(repository, ref, revision)
         root = clone.project(folder, remote)
-        runner = Runner(root, lambda _, line: log.info("%s", line), _environment(root))
-        before = sorted(Graph.read(root).upstream[stage])
+        runner = StageRunner(root, lambda _, line: log.info("%s", line), _environment(root))
+        before = sorted(StageGraph.read(root).upstream[stage])
         if before:  # a dep may be the folder around outputs, which DVC takes as it finds it
             runner.dvc(stage, "pull", *before)
         runner.run(stage, pull=True)

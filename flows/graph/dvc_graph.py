@@ -48,7 +48,7 @@ class TransientStageError(StageError):
 
 
 @dataclass(frozen=True)
-class Graph:
+class StageGraph:
     """The stages of dvc.yaml: upstream[stage] are the stages whose outputs it reads, in order of execution.
 
     queues[stage] is the work pool that the stage's `meta` asks for; most ask for none.
@@ -58,7 +58,7 @@ class Graph:
     queues: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, root: Path) -> "Graph":
+    def read(cls, root: Path) -> "StageGraph":
         """Read dvc.yaml of the project. Raises SettingsError when DVC cannot."""
         with _open(root) as repo:
             graph = nx.relabel_nodes(repo.index.graph, lambda stage: str(stage.name))
@@ -128,7 +128,7 @@ def _open(root: Path) -> Iterator[Repo]:
         ) from error
 
 
-class Runner:
+class StageRunner:
     """Runs stages of one project; `stop` ends all that are running and lets none begin.
 
     environment: variables that stages get beside ours

@@ -31,7 +31,7 @@ Sign = Literal["lives", "gone", "unknown"]
 
 
 @dataclass(frozen=True)
-class Claim:
+class ProcessRecord:
     """Which process runs a run: its host, its id there, what it was started with, and when that was said (UTC).
 
     started_with: a sum of its command line, and of the run that Prefect started it for, where it did
@@ -107,7 +107,7 @@ def processes_of(run: UUID) -> Iterator[psutil.Process]:
 def _say(run: UUID) -> bool:
     """Write the claim down; whether the run goes on."""
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(run, {CLAIM: str(Claim.make(datetime.now(UTC)))})
+        client.update_flow_run_labels(run, {CLAIM: str(ProcessRecord.make(datetime.now(UTC)))})
         state = client.read_flow_run(run).state
     return state is None or not state.is_final()
 

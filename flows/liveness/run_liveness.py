@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, Claim, Sign, claim, processes_of
+from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, Sign, claim, processes_of
 
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 PATIENCE = timedelta(seconds=30)  # from a run's being taken to its claim
@@ -32,7 +32,7 @@ _WORKER, _POOL, _PAGE = "prefect.worker.name", "prefect.work-pool.name", 200
 
 
 @dataclass(frozen=True)
-class Sight:
+class RunLiveness:
     """What can be told of an unfinished run from here.
 
     process: of the engine that runs it; silence: seconds in which nothing new was heard of it
@@ -55,7 +55,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Reaped:
+class CrashedRun:
     """A run that was ended, and why."""
 
     run: UUID
@@ -66,7 +66,7 @@ class Reaped:
         return f"{self.name}: {self.cause}"
 
 
-class Watch:
+class SilenceTracker:
     """When something new was last heard of each run that cannot be asked. clock: seconds that only ever grow"""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,7 +94,7 @@ class Watch:
 @flow(name="reap", on_running=[claim])
 def reap() -> list[str]:
     """End all runs whose processes are dead; which they were, and why. Runs elsewhere are watched for a while."""
-    watch, ended, log = Watch(), list[str](), get_run_logger()
+    watch, ended, log = SilenceTracker(), list[str](), get_run_logger()
     until = time.monotonic() + SILENCE_SECONDS + BEAT_SECONDS
     with get_client(sync_client=True) as client:
         while True:
@@ -112,15 +112,15 @@ def reap_dead(
     client: SyncPrefectClient,
     only: UUID | None = None,
     *,
-    watch: Watch | None = None,
+    watch: SilenceTracker | None = None,
     now: datetime | None = None,
-) -> list[Reaped]:
+) -> list[CrashedRun]:
     """End the unfinished runs (all, or `only` one) that are dead: as crashed, or as cancelled where that was asked for.
 
     What a dead run left on this machine is killed first, so that nothing of it writes beside whoever takes over.
     watch: kept by who looks again and again; without it, runs on other machines are let be
     """
-    moment, watched, workers = now or datetime.now(UTC), watch or Watch(), _Workers(client)
+    moment, watched, workers = now or datetime.now(UTC), watch or SilenceTracker(), _Workers(client)
     ended, runs = [], list(_unfinished(client, only))
     watched.forget(but={run.id for run in runs})
     for run in runs:
@@ -133,7 +133,7 @@ def reap_dead(
         # A run that ended by itself while we looked stays as it ended: without force the server refuses to change it.
         if _is_as_it_was(client, run):
             client.set_flow_run_state(run.id, state(message=f"Reaped: {cause}"))
-            ended.append(Reaped(run.id, run.name, cause))
+            ended.append(CrashedRun(run.id, run.name, cause))
     return ended
 
 
@@ -153,14 +153,16 @@ class _Workers:
         return self._pools[pool].get(name)
 
 
-def _look(run: FlowRun, workers: _Workers, watch: Watch, now: datetime) -> Sight:
+def _look(run: FlowRun, workers: _Workers, watch: SilenceTracker, now: datetime) -> RunLiveness:
     worker, pool = str(run.labels.get(_WORKER, "")), str(run.labels.get(_POOL, ""))
-    claimed = Claim.read(run)
+    claimed = ProcessRecord.read(run)
     process = claimed.sign() if claimed else _unclaimed(run, worker, now)
     if process != "unknown":
-        return Sight(process)
+        return RunLiveness(process)
     silence = watch.silence(run)
-    return Sight(process, silence, claimed is not None, workers.online(pool, worker) if worker else None)
+    return RunLiveness(
+        process, silence, claimed is not None, workers.online(pool, worker) if worker else None
+    )
 
 
 def _unclaimed(run: FlowRun, worker: str, now: datetime) -> Sign:

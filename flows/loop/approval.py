@@ -37,7 +37,7 @@ class ApprovalError(TierRecError):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingApproval:
     """A flow run that waits: its id and name, what it wants approved, since when and at most until when."""
 
     run_id: UUID
@@ -92,7 +92,7 @@ def connected(url: str) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def waiting(client: SyncPrefectClient) -> list[Waiting]:
+def waiting(client: SyncPrefectClient) -> list[PendingApproval]:
     """The runs that wait for a word, the longest waiting first."""
     paused = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PAUSED]}}})
     runs = client.read_flow_runs(flow_run_filter=paused, limit=_SHOWN)
@@ -100,7 +100,7 @@ def waiting(client: SyncPrefectClient) -> list[Waiting]:
     return sorted(found, key=lambda one: (one.since, one.name))
 
 
-def find(client: SyncPrefectClient, run: str | None) -> Waiting:
+def find(client: SyncPrefectClient, run: str | None) -> PendingApproval:
     """The waiting run of that name or id; without one, the only one that waits. Raises ApprovalError."""
     known = waiting(client)
     meant = [one for one in known if run is None or run in (one.name, str(one.run_id))]
@@ -127,7 +127,7 @@ def answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reason: s
         )
 
 
-def _waiting(client: SyncPrefectClient, run: FlowRun) -> Waiting | None:
+def _waiting(client: SyncPrefectClient, run: FlowRun) -> PendingApproval | None:
     """What a paused run wants approved; None for another pause, or one whose question is still being written."""
     if run.state is None:
         return None
@@ -138,4 +138,4 @@ def _waiting(client: SyncPrefectClient, run: FlowRun) -> Waiting | None:
     if not written:
         return None
     summary = str(written[0].decoded_value)
-    return Waiting(run.id, run.name, summary, run.state.timestamp, details.pause_timeout)
+    return PendingApproval(run.id, run.name, summary, run.state.timestamp, details.pause_timeout)

@@ -14,8 +14,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from flows.loop.approval import hours_to_answer, nobody_answered
-from flows.loop.loop_state import Memory, Retrain
-from flows.loop.retrain import Retraining, key_of, retrain
+from flows.loop.loop_state import LoopState, RetrainRecord
+from flows.loop.retrain import RetrainRun, key_of, retrain
 from flows.project.lock import BusyError, project_lock
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
@@ -25,14 +25,14 @@ _ALIVE = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.P
 
 def veto_unanswered(
     layout: Layout, settings: Settings, now: datetime, client: SyncPrefectClient
-) -> list[Retrain]:
+) -> list[RetrainRecord]:
     """End the retrains that waited too long and have no run any more, as a person's veto would; how they ended.
 
     A run that still waits, or that goes on after an answer, is left alone. None while somebody changes the project.
     """
     if settings.rollout.approval != "required":
         return []
-    hours, memory = hours_to_answer(settings), Memory(layout)
+    hours, memory = hours_to_answer(settings), LoopState(layout)
     late = _late(memory.retrains(), now - timedelta(hours=hours))
     if not late or not late.difference(_keys_of_runs(client)):
         return []
@@ -40,14 +40,14 @@ def veto_unanswered(
         with project_lock(layout.root, "veto", patient=False):
             # once more: whoever held the lock may have gone on with one
             left = _late(memory.retrains(), now - timedelta(hours=hours)) - _keys_of_runs(client)
-            work = Retraining(layout, memory)
+            work = RetrainRun(layout, memory)
             return [work.veto(one, nobody_answered(hours)) for one in memory.retrains() if one.key in left]
     except BusyError as busy:
         print(busy)
         return []
 
 
-def _late(retrains: Iterable[Retrain], before: datetime) -> set[str]:
+def _late(retrains: Iterable[RetrainRecord], before: datetime) -> set[str]:
     """Keys of those who wait since before a moment. One that was killed before it could ask waits since it began."""
     return {
         one.key

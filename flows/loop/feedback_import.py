@@ -18,7 +18,7 @@ from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.cleaning import prepare
 from tierrec_core.settings import Settings
-from tierrec_core.sources import Log, feedback
+from tierrec_core.sources import SourceFrames, feedback
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def export(layout: Layout, settings: Settings) -> int:
         return 0 if store is None else export_for_ingest(store, layout.data / feedback.FOLDER)
 
 
-def newest(layout: Layout, settings: Settings) -> Log:
+def newest(layout: Layout, settings: Settings) -> SourceFrames:
     """The four frames that an ingest would write now; nothing in the project changes."""
     log = sources.read(settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed)
     if not settings.source.feedback:

@@ -18,7 +18,7 @@ from tierrec_core.storage import artifacts
 
 
 @dataclass(frozen=True)
-class Judged:
+class GateOutcome:
     """What the gate said; path: of its report, below the project."""
 
     report: GateReport
@@ -31,7 +31,7 @@ class Judged:
         return "; ".join(f"{one.name}: {one.found}, wanted {one.wanted}" for one in failed)
 
 
-def gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> Judged:
+def gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> GateOutcome:
     """Hold what the stages have just made against the champion, and write data/loop/gates/KEY.json.
 
     Both rank from the same histories as of the challenger's cut, and what users did in the main task's horizon after
@@ -58,12 +58,12 @@ def gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> Ju
     artifacts.write_json(
         {"champion": champion.bento, "challenger": key, "window": window} | report.report(), path
     )
-    return Judged(report, str(path.relative_to(layout.root)))
+    return GateOutcome(report, str(path.relative_to(layout.root)))
 
 
 def _champions_error(champion: Champion) -> float | None:
     return artifacts.load(
-        precomputed.Facts, champion.bundle / precomputed.FOLDER / "facts"
+        precomputed.ItemTables, champion.bundle / precomputed.FOLDER / "facts"
     ).churn_calibration_error
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from monitoring.drift import Decision, Verdict
+from monitoring.drift import DriftDecision, DriftVerdict
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Params, parse
@@ -17,7 +17,7 @@ FINAL: tuple[State, ...] = ("deployed", "rejected", "vetoed", "unchanged")
 MAX_ATTEMPTS = 3
 
 
-class Retrain(Params):
+class RetrainRecord(Params):
     """How one retrain went. key: of the decision that asked for it, or of the request of a person.
 
     champion, challenger: tags of Bentos; gate: path of the gate's report below the project
@@ -43,7 +43,7 @@ class Retrain(Params):
 
 
 @dataclass(frozen=True)
-class Memory:
+class LoopState:
     """The files below data/loop. One writer at a time: the flows that write hold the project's lock or run singly."""
 
     layout: Layout
@@ -54,10 +54,10 @@ class Memory:
         found = [artifacts.read_json(path) for path in (self.layout.loop / "decisions").glob("*.json")]
         return sorted(found, key=lambda one: (one["window_end"], one["at"], one["key"]))
 
-    def past(self) -> list[Decision]:
+    def past(self) -> list[DriftDecision]:
         """All decisions, oldest first, as the next one wants them."""
         return [
-            Decision(
+            DriftDecision(
                 at=one["at"],
                 window_end=float(one["window_end"]),
                 act=one["act"],
@@ -68,7 +68,7 @@ class Memory:
             for one in self.decisions
         ]
 
-    def keep(self, decision: Decision, verdict: Verdict, page: Path | None) -> dict[str, Any]:
+    def keep(self, decision: DriftDecision, verdict: DriftVerdict, page: Path | None) -> dict[str, Any]:
         """Write a decision with all that led to it; the text that a person reads later."""
         day = f"{from_days(decision.window_end):%Y-%m-%d}"
         record = (
@@ -87,20 +87,20 @@ class Memory:
         artifacts.write_json(record, self.layout.loop / "decisions" / f"{day}-{decision.key}.json")
         return record
 
-    def retrain(self, key: str) -> Retrain | None:
+    def retrain(self, key: str) -> RetrainRecord | None:
         """How the retrain with a key went; None when it never began."""
         path = self._retrain(key)
-        return parse(Retrain, artifacts.read_json(path), str(path)) if path.exists() else None
+        return parse(RetrainRecord, artifacts.read_json(path), str(path)) if path.exists() else None
 
-    def retrains(self) -> list[Retrain]:
+    def retrains(self) -> list[RetrainRecord]:
         """All retrains, in order of their beginning."""
         paths = (self.layout.loop / "retrains").glob("*.json")
         return sorted(
-            (parse(Retrain, artifacts.read_json(path), str(path)) for path in paths),
+            (parse(RetrainRecord, artifacts.read_json(path), str(path)) for path in paths),
             key=lambda one: one.began,
         )
 
-    def note(self, retrain: Retrain, **changes: Any) -> Retrain:
+    def note(self, retrain: RetrainRecord, **changes: Any) -> RetrainRecord:
         """Write how a retrain goes on, and hand it back."""
         after = retrain.model_copy(update=changes)
         if after.state in FINAL or after.state == "failed":

@@ -14,10 +14,19 @@ from flows.liveness.process_heartbeat import claim
 from flows.loop import hold
 from flows.loop.champion import Champion
 from flows.loop.feedback_import import clean, newest
-from flows.loop.loop_state import Memory
+from flows.loop.loop_state import LoopState
 from flows.loop.online_metrics import online
 from flows.loop.pages import write_charts, write_history
-from monitoring.drift import Decision, Feed, Reference, Verdict, decide, judge, newest_complete_end, observe
+from monitoring.drift import (
+    DriftDecision,
+    DriftReference,
+    DriftVerdict,
+    FeedChecks,
+    decide,
+    judge,
+    newest_complete_end,
+    observe,
+)
 from tierrec_core.base.errors import ArtifactError, EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
@@ -29,11 +38,11 @@ FOLDER = "reference"
 
 
 @dataclass(frozen=True)
-class Look:
+class MonitorResult:
     """One look at the newest window: what was found, what follows, and the record of both."""
 
-    verdict: Verdict
-    decision: Decision
+    verdict: DriftVerdict
+    decision: DriftDecision
     record: Mapping[str, Any]
 
 
@@ -41,7 +50,7 @@ class Look:
 def monitor() -> str:
     """Judge the newest complete window; a decision to retrain is emitted as an event. What was decided, in words."""
     layout = Layout(Path.cwd())
-    settings, memory = read_settings(layout.params), Memory(layout)
+    settings, memory = read_settings(layout.params), LoopState(layout)
     look = examine(layout, settings, memory, datetime.now(UTC))
     if look is not None:
         publish(look)
@@ -51,7 +60,7 @@ def monitor() -> str:
     return "nothing new" if look is None else f"{look.decision.act}: {'; '.join(look.decision.reasons)}"
 
 
-def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -> Look | None:
+def examine(layout: Layout, settings: Settings, memory: LoopState, now: datetime) -> MonitorResult | None:
     """Look at the newest complete window, decide and write that down; None when that window was decided on before.
 
     Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and what reading the log
@@ -69,7 +78,7 @@ def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -
             f"monitor: the newest complete window ends {from_days(end):%Y-%m-%d}, and {champion.bento} has learned up "
             f"to {from_days(reference.cut):%Y-%m-%d}; wanted a later one: check the source and the machine's clock"
         )
-    feed = Feed.measure(log.events, log.items, reference, end, settings.monitor, now)
+    feed = FeedChecks.measure(log.events, log.items, reference, end, settings.monitor, now)
     current = observe(reference, clean(log.events, settings), log.items, end)
     shown = online(layout, champion, settings, now)
     verdict = judge(reference, current, feed, settings.monitor, settings.seed, shown)
@@ -79,13 +88,13 @@ def examine(layout: Layout, settings: Settings, memory: Memory, now: datetime) -
     page = write_charts(layout, settings, log, reference, verdict, decision.key)
     record = memory.keep(decision, verdict, page)
     write_history(memory)
-    return Look(verdict, decision, record)
+    return MonitorResult(verdict, decision, record)
 
 
-def read_reference(champion: Champion) -> Reference:
+def read_reference(champion: Champion) -> DriftReference:
     """What the champion's window was. Raises ArtifactError when the bundle has none, or one of another version."""
     try:
-        return artifacts.load(Reference, champion.bundle / FOLDER)
+        return artifacts.load(DriftReference, champion.bundle / FOLDER)
     except TypeError as error:  # a field that came later
         raise ArtifactError(
             f"{champion.bundle / FOLDER}: was made by another version ({error}); "
@@ -93,7 +102,7 @@ def read_reference(champion: Champion) -> Reference:
         ) from error
 
 
-def publish(look: Look) -> None:
+def publish(look: MonitorResult) -> None:
     """The decision as Prefect artifacts, and in the log of the run."""
     lines = [
         f"# {look.verdict.state}: {look.decision.act}",

@@ -6,8 +6,8 @@ import pandas as pd
 
 from flows.loop.champion import Champion
 from flows.loop.feedback_import import opened_store
-from monitoring.drift import Online
-from monitoring.report.served_lists import CUTOFF, Ranked
+from monitoring.drift import OnlineMetrics
+from monitoring.report.served_lists import CUTOFF, ServedLists
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
@@ -15,7 +15,7 @@ from tierrec_core.settings import Settings
 SURFACE = "products"  # whose lists foretell what users do; the others answer what they ask for
 
 
-def online(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> Online | None:
+def online(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> OnlineMetrics | None:
     """Of users who saw the champion's lists in both windows, which end by the clock; None where nobody did.
 
     Raises StoreError when the store does not answer.
@@ -31,12 +31,12 @@ def online(layout: Layout, champion: Champion, settings: Settings, now: datetime
     if both.empty:
         return None
     columns = ("impressions_before", "conversions_before", "impressions_after", "conversions_after")
-    return Online((f"{champion.bento} champion",), *(both[name].to_numpy()[None] for name in columns))
+    return OnlineMetrics((f"{champion.bento} champion",), *(both[name].to_numpy()[None] for name in columns))
 
 
 def served(
     layout: Layout, champion: Champion, settings: Settings, events: pd.DataFrame, start: float, end: float
-) -> Ranked | None:
+) -> ServedLists | None:
     """Each user's first list of the champion from day start to before day end, and what they took of the goal after it.
 
     events: EVENTS until now; what counts lies within rollout.horizon_hours after the list. At most monitor.report_rows
@@ -48,7 +48,7 @@ def served(
         if store is None:
             return None
         shown = store.first_lists(champion.model.partition(":")[2], SURFACE, *window, num_users)
-    return Ranked(_places(shown), _taken(shown, events, settings))
+    return ServedLists(_places(shown), _taken(shown, events, settings))
 
 
 def _places(shown: pd.DataFrame) -> pd.DataFrame:

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from flows.loop.champion import Champion, pointer_path
-from flows.loop.loop_state import Memory
+from flows.loop.loop_state import LoopState
 from flows.loop.online_metrics import served
 from flows.project.release_log import releases
-from monitoring.drift import Reference, Verdict
+from monitoring.drift import DriftReference, DriftVerdict
 from monitoring.drift.measurement.encoded_events import interested, within
 from monitoring.report.evidently_page import frames, write
 from monitoring.report.evidently_workspace import push
 from monitoring.report.loop_history import render
-from monitoring.report.served_lists import Ranked
+from monitoring.report.served_lists import ServedLists
 from services.releases.pointer import Pointer
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
-from tierrec_core.sources import Log
+from tierrec_core.sources import SourceFrames
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
@@ -29,7 +29,12 @@ KEPT = 60  # pages of windows, of 4 MB each; as many windows are points in the h
 
 
 def write_charts(
-    layout: Layout, settings: Settings, log: Log, reference: Reference, verdict: Verdict, key: str
+    layout: Layout,
+    settings: Settings,
+    log: SourceFrames,
+    reference: DriftReference,
+    verdict: DriftVerdict,
+    key: str,
 ) -> Path:
     """Evidently's page of a window beside the reference's, sampled, and the same in the local workspace; its path.
 
@@ -60,7 +65,7 @@ def write_charts(
     return page
 
 
-def write_history(memory: Memory) -> Path:
+def write_history(memory: LoopState) -> Path:
     """The loop at a glance: decisions, gates, retrains and releases, as data/loop/index.html."""
     layout = memory.layout
     page = layout.loop / INDEX
@@ -75,8 +80,8 @@ def write_history(memory: Memory) -> Path:
 
 
 def _ranked(
-    layout: Layout, settings: Settings, log: Log, reference: Reference, verdict: Verdict
-) -> Ranked | None:
+    layout: Layout, settings: Settings, log: SourceFrames, reference: DriftReference, verdict: DriftVerdict
+) -> ServedLists | None:
     """What the champion showed in the window; items count as known that were met in the reference's."""
     champion = Champion.find(layout)
     if champion is None:

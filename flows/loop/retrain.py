@@ -16,7 +16,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from rich.console import Console
 
-from flows.graph.dvc_graph import Graph, Runner, stale
+from flows.graph.dvc_graph import StageGraph, StageRunner, stale
 from flows.graph.progress import Progress
 from flows.liveness.process_heartbeat import claim
 from flows.loop import hold
@@ -24,13 +24,13 @@ from flows.loop.approval import Approval, hours_to_answer, wait_for_approval
 from flows.loop.champion import Champion, pointer_path
 from flows.loop.feedback_import import export, newest
 from flows.loop.gate import gate
-from flows.loop.loop_state import Memory, Retrain, State, now
+from flows.loop.loop_state import LoopState, RetrainRecord, State, now
 from flows.loop.pages import write_history
 from flows.pipeline.tasks import submit_stages
 from flows.project import backup
 from flows.project.lock import project_lock
 from flows.project.params import set_values
-from flows.project.release_log import Release, note_release, path_of, write_release
+from flows.project.release_log import ReleaseRecord, note_release, path_of, write_release
 from monitoring.drift import newest_complete_end
 from services.deployment.admission import admit
 from services.releases import pointer as releases
@@ -53,7 +53,7 @@ def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     decision: what `monitor` decided, with its key; without one a person asked, and says why
     """
     layout = Layout(Path.cwd())
-    work = Retraining(layout, Memory(layout))
+    work = RetrainRun(layout, LoopState(layout))
     asked = _asked(decision, reason)
     with project_lock(layout.root, f"retrain {asked.key}"):
         record = work.begin(asked)
@@ -71,13 +71,13 @@ def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
 
 
 @dataclass(frozen=True)
-class Retraining:
+class RetrainRun:
     """The steps of one retrain; the caller holds the project's lock in all but `ask`, which may take days."""
 
     layout: Layout
-    memory: Memory
+    memory: LoopState
 
-    def begin(self, asked: Retrain) -> Retrain:
+    def begin(self, asked: RetrainRecord) -> RetrainRecord:
         """The retrain as it stands: new, to be gone on with, or over. Raises GateError while a person holds it."""
         held = hold.held(self.layout)
         if held is not None:
@@ -91,7 +91,7 @@ class Retraining:
             known, state="training", attempts=known.attempts + 1, began=known.began or now(), error=""
         )
 
-    def train(self, record: Retrain) -> Retrain:
+    def train(self, record: RetrainRecord) -> RetrainRecord:
         """Newest data, stages, gate and Bento; a challenger that is refused leaves the project as it was before.
 
         Raises what a stage raises, after it was written down, and ArtifactError when the disk is too full to begin.
@@ -117,7 +117,7 @@ class Retraining:
         path = "" if report is None else report.path
         return self.memory.note(record, state="packaged", champion=old, challenger=tag, gate=path)
 
-    def ask(self, record: Retrain) -> Approval:
+    def ask(self, record: RetrainRecord) -> Approval:
         """A person's word on the challenger where that is wanted, else yes."""
         settings = read_settings(self.layout.params)
         if settings.rollout.approval != "required" or not record.champion:
@@ -128,7 +128,7 @@ class Retraining:
             timeout_hours=hours_to_answer(settings),
         )
 
-    def release(self, record: Retrain, word: Approval) -> Retrain:
+    def release(self, record: RetrainRecord, word: Approval) -> RetrainRecord:
         """Let the challenger answer its share of the users, or take it back; who comes second finds that done."""
         record = self.memory.retrain(record.key) or record
         if record.is_over:
@@ -145,7 +145,7 @@ class Retraining:
         self._deploy(record.challenger)
         return self._end(record, state="deployed")
 
-    def veto(self, record: Retrain, reason: str) -> Retrain:
+    def veto(self, record: RetrainRecord, reason: str) -> RetrainRecord:
         """Take a challenger back; what a later retrain has made of the project since then stays."""
         later = [one for one in self.memory.retrains() if one.began > record.began]
         if all(one.state in _PUT_BACK for one in later):
@@ -162,10 +162,10 @@ class Retraining:
             return
         if now.champion.bento != tag:
             releases.promote(pointer)
-        if Release.read(path_of(self.layout, tag)).state == "released":
+        if ReleaseRecord.read(path_of(self.layout, tag)).state == "released":
             note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
 
-    def _end_killed(self, ours: Retrain) -> None:
+    def _end_killed(self, ours: RetrainRecord) -> None:
         """Undo what retrains of other keys left when they were killed: nobody else runs while the lock is ours."""
         for one in self.memory.retrains():
             before = self._before(one)
@@ -176,7 +176,7 @@ class Retraining:
                 self.memory.note(one, state="failed", error=f"it was killed, and {ours.key} came after it")
             backup.forget(before)
 
-    def _fail(self, record: Retrain, error: Exception) -> None:
+    def _fail(self, record: RetrainRecord, error: Exception) -> None:
         """Write down why, and bring the project back; a copy that could not be brought back is kept for the next."""
         before, said = self._before(record), str(error)
         try:
@@ -211,17 +211,17 @@ class Retraining:
         return read_settings(self.layout.params)
 
     def _bring_up_to_date(self, left_out: frozenset[str]) -> None:
-        graph = Graph.read(self.layout.root)
+        graph = StageGraph.read(self.layout.root)
         todo = [stage for stage in graph.affected(stale(self.layout.root)) if stage not in left_out]
         progress = Progress(Console(force_terminal=False), todo)
-        submit_stages(graph, todo, Runner(self.layout.root, progress.line), progress)
+        submit_stages(graph, todo, StageRunner(self.layout.root, progress.line), progress)
 
-    def _end(self, record: Retrain, **changes: Any) -> Retrain:
+    def _end(self, record: RetrainRecord, **changes: Any) -> RetrainRecord:
         after = self.memory.note(record, **changes)
         backup.forget(self._before(record))
         return after
 
-    def _before(self, record: Retrain) -> Path:
+    def _before(self, record: RetrainRecord) -> Path:
         return self.layout.loop / "retrains" / f"{record.key}-before"
 
 
@@ -230,9 +230,9 @@ def key_of(run: UUID | str, decision: Mapping[str, Any] | None) -> str:
     return str(decision["key"]) if decision else f"asked-{str(run)[:18]}"
 
 
-def _asked(decision: Mapping[str, Any] | None, reason: str) -> Retrain:
+def _asked(decision: Mapping[str, Any] | None, reason: str) -> RetrainRecord:
     # a suspended run begins again, and is the same
     key = key_of(flow_run.id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}", decision)
     if decision:
-        return Retrain(key=key, reason="; ".join(decision.get("reasons") or ()) or "drift")
-    return Retrain(key=key, reason=reason or "asked by a person")
+        return RetrainRecord(key=key, reason="; ".join(decision.get("reasons") or ()) or "drift")
+    return RetrainRecord(key=key, reason=reason or "asked by a person")

@@ -11,7 +11,7 @@ from prefect.events import emit_event
 from flows.liveness.process_heartbeat import claim
 from flows.loop.champion import pointer_path, state_folder
 from flows.loop.feedback_import import opened_store
-from flows.loop.loop_state import Memory, Retrain
+from flows.loop.loop_state import LoopState, RetrainRecord
 from flows.loop.pages import write_history
 from flows.project.release_log import State, note_release, write_release
 from services.deployment.admission import admit, stored
@@ -54,7 +54,7 @@ def _roll_out(layout: Layout, settings: Settings) -> str:
     return said
 
 
-def _vetoed(layout: Layout, settings: Settings) -> list[Retrain]:
+def _vetoed(layout: Layout, settings: Settings) -> list[RetrainRecord]:
     if settings.rollout.approval != "required":
         return []
     from flows.loop.approval_timeouts import veto_unanswered  # brings DVC along
@@ -62,13 +62,13 @@ def _vetoed(layout: Layout, settings: Settings) -> list[Retrain]:
     with get_client(sync_client=True) as client:
         ended = veto_unanswered(layout, settings, datetime.now(UTC), client)
     if ended:
-        write_history(Memory(layout))
+        write_history(LoopState(layout))
     return ended
 
 
 def weigh(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdict:
     """What the feedback so far says of the challenger. Raises StoreError when the store does not answer."""
-    now, nobody = datetime.now(UTC), rollouts.Arm(0, 0, 0)
+    now, nobody = datetime.now(UTC), rollouts.RolloutArm(0, 0, 0)
     with opened_store(layout) as store:
         if store is None:
             hours = (now - rollouts.deployed_at(pointer)).total_seconds() / 3600
@@ -99,7 +99,7 @@ def act(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> None:
         releases.rollback(path, {one.tag for one in stored(layout)})
     state: State = "promoted" if verdict.act == "promote" else "rolled back"
     note_release(layout, challenger.bento, state=state, reason=verdict.reason)
-    write_history(Memory(layout))
+    write_history(LoopState(layout))
     emit_event(
         event=f"tierrec.release.{state.replace(' ', '_')}",
         resource={"prefect.resource.id": f"tierrec.release.{challenger.bento}"},

@@ -14,9 +14,9 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows.gpu.stage_dispatcher import Sender
-from flows.gpu.work_pool import Unready
-from flows.graph.dvc_graph import Graph, Runner, TransientStageError, stale
+from flows.gpu.stage_dispatcher import StageDispatcher
+from flows.gpu.work_pool import PoolNotReady
+from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, stale
 from flows.graph.process_guard import outlived_by_none
 from flows.graph.progress import Progress
 from flows.liveness.process_heartbeat import claim
@@ -42,14 +42,14 @@ def train() -> Leaderboard:
     """Bring every stage of dvc.yaml in this folder up to date, siblings side by side."""
     root = Path.cwd()
     with project_lock(root, "train"):
-        graph = Graph.read(root)
+        graph = StageGraph.read(root)
         todo = graph.affected(stale(root))
         progress = Progress(Console(force_terminal=False), todo)
-        submit_stages(graph, todo, Runner(root, progress.line), progress)
+        submit_stages(graph, todo, StageRunner(root, progress.line), progress)
         return Leaderboard.read(Layout(root))
 
 
-def run_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progress) -> None:
+def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
     """As `train`, for stages that are known to be stale, shown by `progress`; raises the first failure."""
 
     @flow(name="train", task_runner=_side_by_side(), validate_parameters=False, on_running=[claim])
@@ -62,7 +62,7 @@ def run_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progress
         train_shown()
 
 
-def submit_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progress) -> None:
+def submit_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
     """One task a stage, begun when the stages before it are done; all are stopped when one is interrupted.
 
     A stage that asks for a queue goes there, where somebody is at that queue's end; the others run here, few at a time.
@@ -94,13 +94,15 @@ def submit_stages(graph: Graph, todo: list[str], runner: Runner, progress: Progr
     _publish(Layout(runner.root))
 
 
-def _senders(graph: Graph, todo: list[str], runner: Runner, progress: Progress) -> Mapping[str, Sender]:
+def _senders(
+    graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress
+) -> Mapping[str, StageDispatcher]:
     """A sender for each queue that a stage asks for, if somebody is there; one line says why nobody is."""
     found = {}
     for queue in sorted({graph.queues[stage] for stage in todo if stage in graph.queues}):
         try:
-            found[queue] = Sender.find(queue, graph, runner, progress.line)
-        except Unready as why:
+            found[queue] = StageDispatcher.find(queue, graph, runner, progress.line)
+        except PoolNotReady as why:
             stages = ", ".join(stage for stage in todo if graph.queues.get(stage) == queue)
             _tell(progress, f"queue {queue}: {stages} run here: {why}")
     return found
@@ -111,7 +113,11 @@ def _tell(progress: Progress, text: str) -> None:
 
 
 def _run(
-    stage: str, runner: Runner, progress: Progress, seats: threading.Semaphore, sender: Sender | None
+    stage: str,
+    runner: StageRunner,
+    progress: Progress,
+    seats: threading.Semaphore,
+    sender: StageDispatcher | None,
 ) -> None:
     """Run the stage, here or elsewhere, if it is still stale now that the stages before it are done."""
     if not stale(runner.root, [stage]):

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.graph.dvc_graph import Graph, Runner, stale
+from flows.graph.dvc_graph import StageGraph, StageRunner, stale
 from flows.graph.progress import Progress
 from flows.pipeline.summary import Leaderboard, PeakMemory, Summary
 from flows.stack.address import api_url
@@ -36,7 +36,7 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
     began, layout = time.monotonic(), Layout(root)
     with PeakMemory() as memory:
         check_kinds(read_settings(layout.params).models)
-        graph = Graph.read(root)
+        graph = StageGraph.read(root)
         todo = graph.affected(stale(root))
         if only is not None:
             todo = [stage for stage in todo if stage in _chosen(graph, only)]
@@ -46,14 +46,14 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
             from flows.pipeline.tasks import run_stages
 
             with progress:
-                run_stages(graph, todo, Runner(root, progress.line), progress)
+                run_stages(graph, todo, StageRunner(root, progress.line), progress)
     board = Leaderboard.read(layout) if layout.metrics.exists() else None
     summary = Summary(progress.seconds, time.monotonic() - began, memory.peak, board)
     summary.save(layout)
     return summary
 
 
-def _chosen(graph: Graph, only: str) -> set[str]:
+def _chosen(graph: StageGraph, only: str) -> set[str]:
     """The stages that `only` names: one, or all of a foreach."""
     chosen = {stage for stage in graph.upstream if only in (stage, stage.partition("@")[0])}
     if not chosen:

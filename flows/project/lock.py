@@ -22,7 +22,7 @@ class BusyError(TierRecError):
     """Somebody else changes the project."""
 
 
-class Holder(Params):
+class LockHolder(Params):
     """Who changes the project: what it is, its process, and since when (UTC)."""
 
     who: str
@@ -68,17 +68,17 @@ def project_lock(
         lock.release()
 
 
-def holder(root: Path) -> Holder | None:
+def holder(root: Path) -> LockHolder | None:
     """Who wrote last that the project is theirs. Killed holders leave this behind: only the lock itself proves one."""
     path = _path(root, "json")
     try:
-        return parse(Holder, artifacts.read_json(path), str(path))
+        return parse(LockHolder, artifacts.read_json(path), str(path))
     except TierRecError:
         return None
 
 
-def _myself(who: str) -> Holder:
-    return Holder(
+def _myself(who: str) -> LockHolder:
+    return LockHolder(
         who=who,
         pid=os.getpid(),
         host=platform.node(),

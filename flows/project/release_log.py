@@ -19,14 +19,14 @@ _DVC = ("dvc.yaml", "dvc.lock")
 State = Literal["released", "promoted", "rolled back"]
 
 
-class Metrics(Params):
+class ReleaseMetrics(Params):
     """metrics.json of a release: its hash, and the main figure of the blend by task as the Bento's labels have it."""
 
     sha256: str
     headline: dict[str, str] = Field(default_factory=dict)
 
 
-class Change(Params):
+class ReleaseChange(Params):
     """One step of a release: when (UTC, ISO 8601), what it came to, and why."""
 
     at: str
@@ -34,7 +34,7 @@ class Change(Params):
     reason: str
 
 
-class Release(Params):
+class ReleaseRecord(Params):
     """One release. tag, model: of Bento and model; reason: why it was made.
 
     revision: the commit that holds code, params.yaml, dvc.yaml, dvc.lock and metrics.json; None where there is none,
@@ -52,10 +52,10 @@ class Release(Params):
     reason: str
     state: State = "released"
     gate: str | None
-    metrics: Metrics | None
+    metrics: ReleaseMetrics | None
     feedback: bool
     stale: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ReleaseChange, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -73,13 +73,13 @@ def path_of(layout: Layout, tag: str) -> Path:
     return layout.loop / "releases" / f"{_slug(tag)}.json"
 
 
-def releases(layout: Layout) -> list[Release]:
+def releases(layout: Layout) -> list[ReleaseRecord]:
     """All that are written down, oldest first."""
-    found = [Release.read(path) for path in (layout.loop / "releases").glob("*.json")]
+    found = [ReleaseRecord.read(path) for path in (layout.loop / "releases").glob("*.json")]
     return sorted(found, key=lambda one: (one.at, one.tag))
 
 
-def find(layout: Layout, name: str) -> Release:
+def find(layout: Layout, name: str) -> ReleaseRecord:
     """A release by its tag, its version, or the beginning of one of these. Raises ArtifactError unless one is meant."""
     known = releases(layout)
     exact = [one for one in known if one.tag == name]
@@ -99,7 +99,7 @@ def write_release(layout: Layout, tag: str, *, reason: str, gate: Path | None) -
     A tag that is not the packaged one was not made by the files of now, and gets none. Raises ArtifactError.
     """
     path = path_of(layout, tag)
-    known = Release.read(path) if path.exists() else None
+    known = ReleaseRecord.read(path) if path.exists() else None
     if known is None or known.revision is None:
         fresh = _recorded(layout, tag, reason, gate)
         known = fresh if known is None or fresh.revision else known
@@ -112,18 +112,18 @@ def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path
     path = path_of(layout, tag)
     if not path.exists():
         write_release(layout, tag, reason="deployed by a person", gate=None)
-    known = Release.read(path)
-    changes = (*known.changes, Change(at=_now(), state=state, reason=reason))
+    known = ReleaseRecord.read(path)
+    changes = (*known.changes, ReleaseChange(at=_now(), state=state, reason=reason))
     after = known.model_copy(update={"state": state, "changes": changes})
     artifacts.write_json(after.model_dump(mode="json"), path)
     return path
 
 
-def _recorded(layout: Layout, tag: str, reason: str, gate: Path | None) -> Release:
+def _recorded(layout: Layout, tag: str, reason: str, gate: Path | None) -> ReleaseRecord:
     packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
     is_packaged = packaged is not None and packaged.tag == tag
     revision, unrecorded = _revision(layout, tag, is_packaged)
-    return Release(
+    return ReleaseRecord(
         tag=tag,
         model=packaged.model if packaged is not None and is_packaged else _model_of(layout, tag),
         at=_now(),
@@ -149,11 +149,11 @@ def _revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, 
         return None, str(error)
 
 
-def _metrics(layout: Layout, packaged: SmokeReport) -> Metrics | None:
+def _metrics(layout: Layout, packaged: SmokeReport) -> ReleaseMetrics | None:
     if not layout.metrics.exists():
         return None
     figures = {name: value for name, value in packaged.labels.items() if "@" in name}
-    return Metrics(sha256=artifacts.sha256(layout.metrics), headline=figures)
+    return ReleaseMetrics(sha256=artifacts.sha256(layout.metrics), headline=figures)
 
 
 def _model_of(layout: Layout, tag: str) -> str:

@@ -14,10 +14,10 @@ from dvc.repo import Repo
 from rich.console import Console
 from rich.table import Table
 
-from flows.graph.dvc_graph import Graph, Runner
+from flows.graph.dvc_graph import StageGraph, StageRunner
 from flows.graph.progress import Progress
 from flows.project import snapshots
-from flows.project.release_log import Release
+from flows.project.release_log import ReleaseRecord
 from tierrec_core.base.errors import ArtifactError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
@@ -35,7 +35,7 @@ class Reproduction:
     notes: what may explain a difference
     """
 
-    release: Release
+    release: ReleaseRecord
     seconds: Mapping[str, float]
     differences: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -64,7 +64,12 @@ class Reproduction:
 
 
 def reproduce(
-    layout: Layout, release: Release, console: Console, *, keep: Path | None = None, package: bool = False
+    layout: Layout,
+    release: ReleaseRecord,
+    console: Console,
+    *,
+    keep: Path | None = None,
+    package: bool = False,
 ) -> Reproduction:
     """Run every stage of the release's revision again, up to its judgement (package: up to its Bento), and compare.
 
@@ -99,7 +104,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     yield keep.resolve()
 
 
-def _recorded_metrics(there: Layout, release: Release) -> bytes:
+def _recorded_metrics(there: Layout, release: ReleaseRecord) -> bytes:
     """metrics.json as the revision has it. Raises ArtifactError when it is not the one that was released."""
     if there.metrics.exists() and release.metrics is not None:
         if artifacts.sha256(there.metrics) == release.metrics.sha256:
@@ -161,13 +166,13 @@ def _take_raw(layout: Layout, there: Layout) -> None:
 
 def _run(there: Layout, skipped: frozenset[str], console: Console, *, package: bool) -> dict[str, float]:
     """Every stage before and up to the last, one after the other; the seconds of each."""
-    graph, last = Graph.read(there.root), PACKAGED if package else JUDGED
+    graph, last = StageGraph.read(there.root), PACKAGED if package else JUDGED
     if last not in graph.upstream:
         raise ArtifactError(f"{there.root / 'dvc.yaml'}: has no stage {last!r}, wanted one that ends it")
     wanted = graph.ancestors(last) | {last}
     stages = [stage for stage in graph.upstream if stage in wanted and stage not in skipped]
     progress = Progress(console, stages)
-    runner = Runner(there.root, progress.line)
+    runner = StageRunner(there.root, progress.line)
     with progress:
         for stage in stages:
             progress.begin(stage)
@@ -210,7 +215,7 @@ def _told(figures: Mapping[str, Any], key: str) -> str:
     return json.dumps(figures[key]) if key in figures else "missing"
 
 
-def _notes(there: Layout, release: Release) -> tuple[str, ...]:
+def _notes(there: Layout, release: ReleaseRecord) -> tuple[str, ...]:
     """What may explain a difference: stages that were stale, and versions other than the release's."""
     notes = []
     if release.stale:

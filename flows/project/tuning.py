@@ -12,7 +12,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.bootstrap import Interval, interval, paired
 from tierrec_core.settings import read_settings
 from tierrec_core.storage import artifacts
-from tierrec_core.tuning.objectives import Subject, subject
+from tierrec_core.tuning.objectives import TuningTarget, subject
 from tierrec_core.tuning.study import brief, search
 
 _DRAWS = 1000
@@ -20,7 +20,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """What a search found.
 
     block: the keys of params.yaml that lead to the options; options: the best that were tried
@@ -51,7 +51,7 @@ class Tuned:
         return [f"{place}.{name}={value}" for name, value in self.options.items()] if self.patch else []
 
 
-def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tuned:
+def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> TuningResult:
     """Try so many sets of options, those of earlier calls included; the test is never looked at.
 
     Raises SettingsError for a name or a task that params.yaml lacks.
@@ -71,7 +71,7 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tuned
 
     found = search(what.space, judge, trials, settings.seed, [what.usual], _journal(layout, what))
     values = what.judge(found.options)
-    return Tuned(
+    return TuningResult(
         what.block,
         found.options,
         interval(present, _DRAWS, np.random.default_rng(settings.seed)),
@@ -80,7 +80,7 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tuned
     )
 
 
-def _journal(layout: Layout, what: Subject) -> Path:
+def _journal(layout: Layout, what: TuningTarget) -> Path:
     """The file of this block's trials on this data: figures of other data, or of another block, are no guide."""
     digest = hashlib.sha256(repr((what.block, what.window, what.fixed)).encode())
     for file in sorted(path for path in layout.split.rglob("*") if path.is_file()):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from flows.stack import state
-from flows.stack.folder import Folder
+from flows.stack.folder import StackFolder
 from flows.stack.plan import SERVER
 from flows.stack.supervision.processes import of_stack
 
@@ -14,7 +14,7 @@ def api_url(root: Path) -> str | None:
     named = os.environ.get("PREFECT_API_URL")
     if named:
         return named
-    folder = Folder.of(root)
+    folder = StackFolder.of(root)
     known = state.read(folder)
     if known is None or not any(one.part == SERVER for one in of_stack(folder)):
         return None

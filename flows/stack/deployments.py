@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from ruamel.yaml import YAML
 
-from flows.stack.folder import Folder, StackError
+from flows.stack.folder import StackError, StackFolder
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 
@@ -24,7 +24,7 @@ SCHEDULES_VARIABLE = "TIERREC_SCHEDULES"
 _SECONDS, _PAGE = 30.0, 200
 
 
-class Deployed(Params):
+class DeployedFlows(Params):
     """What was deployed. fingerprint: of all that it came from; deployments: their ids by name"""
 
     fingerprint: str
@@ -37,7 +37,7 @@ def deploy(root: Path, api_url: str, environment: Mapping[str, str], *, schedule
 
     The pools must exist, or Prefect drops the triggers. Raises StackError with Prefect's own words.
     """
-    folder, print_now = Folder.of(root), fingerprint(root, schedules=schedules)
+    folder, print_now = StackFolder.of(root), fingerprint(root, schedules=schedules)
     before = _read(folder)
     if before is not None and before.fingerprint == print_now and _is_there(before, api_url):
         return None
@@ -89,19 +89,19 @@ def _wanted(root: Path) -> list[str]:
     return [str(one["name"]) for one in _read_yaml(root)]
 
 
-def _read(folder: Folder) -> Deployed | None:
+def _read(folder: StackFolder) -> DeployedFlows | None:
     if not folder.deployed.exists():
         return None
-    return parse(Deployed, artifacts.read_json(folder.deployed), str(folder.deployed))
+    return parse(DeployedFlows, artifacts.read_json(folder.deployed), str(folder.deployed))
 
 
-def _is_there(before: Deployed, api_url: str) -> bool:
+def _is_there(before: DeployedFlows, api_url: str) -> bool:
     """Whether the server still has all that was deployed; a new database has nothing of it."""
     now = _ask(api_url, before.fingerprint, set(before.deployments))
     return now.deployments == before.deployments and set(before.automations) == set(now.automations)
 
 
-def _ask(api_url: str, fingerprint: str, names: set[str]) -> Deployed:
+def _ask(api_url: str, fingerprint: str, names: set[str]) -> DeployedFlows:
     with httpx.Client(base_url=api_url, timeout=_SECONDS) as client:
         wanted = {"deployments": {"name": {"any_": sorted(names)}}, "limit": _PAGE}
         answer = client.post("deployments/filter", json=wanted)
@@ -113,7 +113,7 @@ def _ask(api_url: str, fingerprint: str, names: set[str]) -> Deployed:
             .raise_for_status()
             .json()
         ]
-    return Deployed(
+    return DeployedFlows(
         fingerprint=fingerprint, deployments=deployments, automations=tuple(sorted(set(automations)))
     )
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from flows.stack.folder import Folder
+from flows.stack.folder import StackFolder
 from flows.stack.plan import POOLS
 from flows.stack.runs import write_off
 from flows.stack.state import read
@@ -17,7 +17,7 @@ _PATIENCE, _POLL = 45.0, 0.1  # seconds
 
 def down(root: Path, say: Say) -> int:
     """End every process of the stack, a killed supervisor's too; how many there were."""
-    folder = Folder.of(root)
+    folder = StackFolder.of(root)
     if not folder.path.exists():
         return 0
     folder.make()
@@ -25,7 +25,7 @@ def down(root: Path, say: Say) -> int:
         return _down(folder, say)
 
 
-def _down(folder: Folder, say: Say) -> int:
+def _down(folder: StackFolder, say: Say) -> int:
     supervisor = Supervisor(folder)
     known = {one.process.pid for one in of_stack(folder)}
     if supervisor.pid:
@@ -40,7 +40,7 @@ def _down(folder: Folder, say: Say) -> int:
     return len(known)
 
 
-def _end_runs(folder: Folder, supervisor: Supervisor, say: Say) -> None:
+def _end_runs(folder: StackFolder, supervisor: Supervisor, say: Say) -> None:
     """A run that is asked to end while its worker lives ends by itself; a worker that ends kills its runs."""
     end(one.process for one in of_stack(folder) if one.is_run)
     for pool in POOLS:
@@ -55,7 +55,7 @@ def _end_runs(folder: Folder, supervisor: Supervisor, say: Say) -> None:
         say(f"runs that were cut off: {', '.join(ended)}")
 
 
-def _await_end(folder: Folder) -> None:
+def _await_end(folder: StackFolder) -> None:
     end_of_patience = time.monotonic() + _PATIENCE
     while any(one.part == SUPERVISOR for one in of_stack(folder)) and time.monotonic() < end_of_patience:
         time.sleep(_POLL)

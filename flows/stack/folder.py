@@ -19,7 +19,7 @@ class StackError(TierRecError):
 
 
 @dataclass(frozen=True)
-class Folder:
+class StackFolder:
     """data/loop/stack of a project. It holds a database's password, so only its owner may look inside."""
 
     path: Path

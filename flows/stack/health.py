@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from flows.stack.plan import SERVER, SERVICE, worker_name
-from flows.stack.state import State
+from flows.stack.state import StackState
 
 _SECONDS = 3.0
 _ALIVE = timedelta(seconds=35)  # three heartbeats and a bit
 
 
-def is_ready(part: str, state: State, since: float) -> bool:
+def is_ready(part: str, state: StackState, since: float) -> bool:
     """Whether a part that was started at `since` (seconds since 1970) does its work."""
     try:
         if part == SERVER:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from flows.stack.folder import Folder, StackError
+from flows.stack.folder import StackError, StackFolder
 
 HOST = "127.0.0.1"
 SERVER, SERVICE, GPU = "server", "service", "gpu"
@@ -43,7 +43,7 @@ _PREFECT = {
 
 
 @dataclass(frozen=True)
-class Options:
+class StackOptions:
     """What a person may choose. host, workers: of the service; database: of Prefect, None for SQLite in the project;
     schedules: whether flows run by the clock."""
 
@@ -66,7 +66,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Part:
+class StackPart:
     """One supervised process.
 
     environment: what it has beyond the common one; seconds_to_end: before it is killed
@@ -79,7 +79,7 @@ class Part:
     seconds_to_end: int = 20
 
 
-def parts(root: Path, options: Options) -> tuple[Part, ...]:
+def parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
     """All parts of the project's stack, in order of their start."""
     return (
         _server(root, options),
@@ -88,7 +88,7 @@ def parts(root: Path, options: Options) -> tuple[Part, ...]:
     )
 
 
-def environment(root: Path, options: Options, inherited: Mapping[str, str]) -> dict[str, str]:
+def environment(root: Path, options: StackOptions, inherited: Mapping[str, str]) -> dict[str, str]:
     """What all parts get: no telemetry, this server, this project, and a mark by which they are known as ours."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(_INHERITED_BY_NONE)}
     path = os.pathsep.join((str(Path(sys.prefix) / "bin"), kept.get("PATH", os.defpath)))
@@ -98,7 +98,7 @@ def environment(root: Path, options: Options, inherited: Mapping[str, str]) -> d
         "PREFECT_API_URL": options.api_url,
         "PREFECT_HOME": str(root / ".prefect"),
         "TIERREC_ROOT": str(root),
-        STACK_VARIABLE: str(Folder.of(root).path),
+        STACK_VARIABLE: str(StackFolder.of(root).path),
     }
     return kept | _TELEMETRY_OFF | _PREFECT | own
 
@@ -135,15 +135,15 @@ def hidden(url: str) -> str:
     return urlunsplit(split._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
 
 
-def _server(root: Path, options: Options) -> Part:
+def _server(root: Path, options: StackOptions) -> StackPart:
     command = ("-m", "prefect", "server", "start", "--host", HOST, "--port", str(options.server_port))
     stored = (
         {"PREFECT_SERVER_DATABASE_CONNECTION_URL": asyncpg_url(options.database)} if options.database else {}
     )
-    return Part(SERVER, (sys.executable, *command), root, stored)
+    return StackPart(SERVER, (sys.executable, *command), root, stored)
 
 
-def _worker(root: Path, pool: str) -> Part:
+def _worker(root: Path, pool: str) -> StackPart:
     """The gpu pool's worker runs stages in clones, so it does not work in the project, as on another machine.
 
     It takes one run at a time, since there is one GPU; the limit is the worker's and not the pool's, so that a second
@@ -162,11 +162,11 @@ def _worker(root: Path, pool: str) -> Part:
         "process",
     )
     if pool != GPU:
-        return Part(pool, (sys.executable, *command), root, {})
-    return Part(pool, (sys.executable, *command, "--limit", "1"), Folder.of(root).path / GPU, {})
+        return StackPart(pool, (sys.executable, *command), root, {})
+    return StackPart(pool, (sys.executable, *command, "--limit", "1"), StackFolder.of(root).path / GPU, {})
 
 
-def _service(root: Path, options: Options) -> Part:
+def _service(root: Path, options: StackOptions) -> StackPart:
     tierrec = str(Path(sys.prefix) / "bin" / "tierrec")
     listening = (
         "--port",
@@ -176,4 +176,4 @@ def _service(root: Path, options: Options) -> Part:
         "--host",
         options.host,
     )
-    return Part(SERVICE, (tierrec, "serve", *listening), root, {}, seconds_to_end=30)
+    return StackPart(SERVICE, (tierrec, "serve", *listening), root, {}, seconds_to_end=30)

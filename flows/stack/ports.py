@@ -13,7 +13,7 @@ _MAX_WORDS = 60
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PortRequest:
     """A port that a part wants. option: what chooses another."""
 
     port: int
@@ -22,7 +22,7 @@ class Wanted:
     host: str = "127.0.0.1"
 
 
-def require_free(wanted: list[Wanted]) -> None:
+def require_free(wanted: list[PortRequest]) -> None:
     """Raises StackError with a line for each port that is taken, and for one that two parts want."""
     lines = [_taken(one) for one in wanted if not is_free(one.port, one.host)]
     lines += [
@@ -56,7 +56,7 @@ def holder(port: int) -> str:
     return f"a process that user {os.getuid()} may not see"
 
 
-def _taken(wanted: Wanted) -> str:
+def _taken(wanted: PortRequest) -> str:
     return (
         f"port {wanted.port}: taken by {holder(wanted.port)}, wanted it for the {wanted.part}; "
         f"choose another with {wanted.option}"

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from flows.stack.folder import Folder, StackError
-from flows.stack.plan import Options, hidden
+from flows.stack.folder import StackError, StackFolder
+from flows.stack.plan import StackOptions, hidden
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 
 
-class State(Params):
+class StackState(Params):
     """ports: by part; started: UTC; parts: those that are wanted; database: without its password, None for SQLite;
     cuda: whether torch sees a GPU here"""
 
@@ -26,9 +26,9 @@ class State(Params):
     cuda: bool
 
     @property
-    def options(self) -> Options:
+    def options(self) -> StackOptions:
         """What was asked for; the database's password is not in it."""
-        return Options(
+        return StackOptions(
             server_port=self.ports["server"],
             service_port=self.ports["service"],
             host=self.host,
@@ -38,21 +38,21 @@ class State(Params):
         )
 
 
-def read(folder: Folder) -> State | None:
+def read(folder: StackFolder) -> StackState | None:
     """What the stack wrote when it came up; None when none did, or it was taken down."""
     if not folder.state.exists():
         return None
-    return parse(State, artifacts.read_json(folder.state), str(folder.state))
+    return parse(StackState, artifacts.read_json(folder.state), str(folder.state))
 
 
-def write(folder: Folder, state: State) -> None:
+def write(folder: StackFolder, state: StackState) -> None:
     """Write it, in one step."""
     artifacts.write_json(state.model_dump(mode="json"), folder.state)
 
 
-def make(options: Options, parts: tuple[str, ...], *, started: str, cuda: bool) -> State:
+def make(options: StackOptions, parts: tuple[str, ...], *, started: str, cuda: bool) -> StackState:
     """The state of a stack with these parts."""
-    return State(
+    return StackState(
         api_url=options.api_url,
         service_url=options.service_url if "service" in parts else None,
         ports={"server": options.server_port, "service": options.service_port},
@@ -66,14 +66,14 @@ def make(options: Options, parts: tuple[str, ...], *, started: str, cuda: bool) 
     )
 
 
-def choose(asked: Mapping[str, Any], running: State | None) -> Options:
+def choose(asked: Mapping[str, Any], running: StackState | None) -> StackOptions:
     """The options of a stack: what was asked, else what the running one has, else the defaults.
 
     Raises StackError where a running part would have to change for it.
     """
     given = {name: value for name, value in asked.items() if value is not None}
     if running is None:
-        return Options(**given)
+        return StackOptions(**given)
     known = asdict(running.options)
     shown = given | ({"database": hidden(given["database"])} if "database" in given else {})
     fixed = [name for name in shown if name != "schedules" and shown[name] != known[name]]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.stack import health, state
-from flows.stack.folder import Folder
+from flows.stack.folder import StackFolder
 from flows.stack.plan import NAMES, POOLS, SERVER, SERVICE
-from flows.stack.state import State
+from flows.stack.state import StackState
 from flows.stack.supervision.processes import of_stack, resident
 from flows.stack.supervision.supervisor import NAME as SUPERVISOR
 from flows.stack.supervision.supervisor import Process, Supervisor
@@ -18,7 +18,7 @@ _PATIENCE = 90.0  # seconds that a part may take from its start to its first ans
 
 
 @dataclass(frozen=True)
-class Row:
+class PartStatus:
     """A part. state: running, starting, silent (it runs and does not answer), orphaned (its supervisor is gone), down
     or left out; since: UTC; memory: bytes, with all that it started; log: below the project
     """
@@ -43,10 +43,10 @@ class Row:
         return asdict(self)
 
 
-def status(root: Path, now: datetime | None = None) -> list[Row]:
+def status(root: Path, now: datetime | None = None) -> list[PartStatus]:
     """A row a part, the supervisor first; none when no stack is up."""
     root = root.resolve()
-    folder = Folder.of(root)
+    folder = StackFolder.of(root)
     known = state.read(folder)
     if known is None:
         return []
@@ -58,17 +58,17 @@ def status(root: Path, now: datetime | None = None) -> list[Row]:
 @dataclass(frozen=True)
 class _Look:
     root: Path
-    folder: Folder
-    known: State
+    folder: StackFolder
+    known: StackState
     processes: dict[str, Process]
     now: datetime
 
-    def at_supervisor(self, pid: int | None) -> Row:
+    def at_supervisor(self, pid: int | None) -> PartStatus:
         note = "" if pid else "gone; `tierrec stack up` or `down` ends what it left"
         since = self.known.started if pid else None
         return self._row(SUPERVISOR, "running" if pid else "down", pid, since, note)
 
-    def at(self, name: str) -> Row:
+    def at(self, name: str) -> PartStatus:
         if name not in self.known.parts:
             return self._row(name, "left out", None, None, NOTHING_PACKAGED)
         process = self.processes.get(name)
@@ -78,7 +78,7 @@ class _Look:
         said = self._state(process)
         return self._row(name, said, process.pid or None, since, self._note(name, said))
 
-    def _orphan(self, name: str) -> Row:
+    def _orphan(self, name: str) -> PartStatus:
         found = [one.process for one in of_stack(self.folder) if one.part == name and not one.is_run]
         if not found:
             return self._row(name, "down", None, None, "")
@@ -97,10 +97,10 @@ class _Look:
             return self.folder.last_words(name).splitlines()[-1]
         return NO_GPU if name == "gpu" and not self.known.cuda else ""
 
-    def _row(self, name: str, said: str, pid: int | None, since: str | None, note: str) -> Row:
+    def _row(self, name: str, said: str, pid: int | None, since: str | None, note: str) -> PartStatus:
         pool = f"pool {name} of {self.known.api_url}" if name in POOLS else ""
         where = {SERVER: self.known.api_url.removesuffix("/api"), SERVICE: self.known.service_url or ""}
-        return Row(
+        return PartStatus(
             part=name,
             state=said,
             pid=pid,

@@ -12,11 +12,11 @@ from filelock import FileLock, Timeout
 
 from flows.stack import health, state
 from flows.stack.deployments import FILE, deploy
-from flows.stack.folder import Folder, StackError
-from flows.stack.plan import POOLS, SERVER, SERVICE, Options, environment, parts
-from flows.stack.ports import Wanted, require_free
+from flows.stack.folder import StackError, StackFolder
+from flows.stack.plan import POOLS, SERVER, SERVICE, StackOptions, environment, parts
+from flows.stack.ports import PortRequest, require_free
 from flows.stack.runs import write_off
-from flows.stack.state import State
+from flows.stack.state import StackState
 from flows.stack.supervision.processes import end, of_stack
 from flows.stack.supervision.supervisor import Supervisor
 from tierrec_core.base.paths import Layout
@@ -30,14 +30,14 @@ _MORE_STARTS = 2  # while we wait; then it is no accident
 _RUNS = ("STARTING", "RUNNING", "BACKOFF")
 
 
-def up(root: Path, asked: Mapping[str, Any], say: Say) -> State:
+def up(root: Path, asked: Mapping[str, Any], say: Say) -> StackState:
     """Start every part that is wanted and not running; `asked` are Options by name, None where nothing was said.
 
     Raises StackError for a port that is taken, before anything is started; for options that a running part does not
     have; and for a part that does not come up, with its last words.
     """
     root = root.resolve()
-    folder = Folder.of(root)
+    folder = StackFolder.of(root)
     if not (root / FILE).exists():
         raise StackError(
             f"{root / FILE}: is missing, wanted the deployments; run this in the project's folder"
@@ -50,10 +50,10 @@ def up(root: Path, asked: Mapping[str, Any], say: Say) -> State:
 class _Ascent:
     """One `up`."""
 
-    def __init__(self, root: Path, folder: Folder, supervisor: Supervisor, say: Say) -> None:
+    def __init__(self, root: Path, folder: StackFolder, supervisor: Supervisor, say: Say) -> None:
         self._root, self._folder, self._supervisor, self._say = root, folder, supervisor, say
 
-    def run(self, asked: Mapping[str, Any]) -> State:
+    def run(self, asked: Mapping[str, Any]) -> StackState:
         running = state.read(self._folder) if self._supervisor.pid else None
         options = state.choose(asked, running)
         told = environment(self._root, options, os.environ)
@@ -93,7 +93,7 @@ class _Ascent:
     def _running(self) -> set[str]:
         return {one.name for one in self._supervisor.processes().values() if one.state in _RUNS}
 
-    def _begin(self, options: Options, told: Mapping[str, str]) -> None:
+    def _begin(self, options: StackOptions, told: Mapping[str, str]) -> None:
         plan = parts(self._root, options)
         described = {one.name: asdict(one) | {"environment": {**told, **one.environment}} for one in plan}
         artifacts.write_json(
@@ -103,7 +103,7 @@ class _Ascent:
         self._supervisor.start(plan, told)
         self._patiently(lambda: self._supervisor.pid is not None, "supervisor")
 
-    def _start(self, missing: list[str], now: State, *, is_new: bool) -> None:
+    def _start(self, missing: list[str], now: StackState, *, is_new: bool) -> None:
         """The service takes longest and needs nobody; the workers need the server."""
         if SERVICE in missing:
             self._supervisor.begin(SERVICE)
@@ -114,26 +114,26 @@ class _Ascent:
         if not now.cuda:
             self._say(f"warning: gpu pool: {NO_GPU}")
 
-    def _start_and_wait(self, names: tuple[str, ...], missing: list[str], now: State) -> None:
+    def _start_and_wait(self, names: tuple[str, ...], missing: list[str], now: StackState) -> None:
         for name in names:
             if name in missing:
                 self._supervisor.begin(name)
         for name in names:
             self._wait(name, now)
 
-    def _write_off(self, now: State) -> None:
+    def _write_off(self, now: StackState) -> None:
         """Runs of a stack that was not taken down: nothing of it lives, and no worker was started yet."""
         ended = write_off(now.api_url)
         if ended:
             self._say(f"runs that an earlier stack had left: {', '.join(ended)}")
 
-    def _wait(self, name: str, now: State) -> None:
+    def _wait(self, name: str, now: StackState) -> None:
         began, num_starts = time.monotonic(), self._folder.num_starts(name)
         self._patiently(lambda: self._is_ready(name, now, num_starts + _MORE_STARTS), name)
         waited = time.monotonic() - began
         self._say(f"{name}: ready" + (f" after {waited:.0f} s" if waited >= 1 else "") + _where(name, now))
 
-    def _is_ready(self, name: str, now: State, max_starts: int) -> bool:
+    def _is_ready(self, name: str, now: StackState, max_starts: int) -> bool:
         process = self._supervisor.processes().get(name)
         if process is None:
             raise StackError(
@@ -160,7 +160,7 @@ class _Ascent:
 class only_one:  # noqa: N801 - read as a phrase: with only_one(...)
     """Inside, nobody else brings this stack up or down."""
 
-    def __init__(self, folder: Folder, say: Say) -> None:
+    def __init__(self, folder: StackFolder, say: Say) -> None:
         self._lock, self._say = FileLock(folder.lock), say
 
     def __enter__(self) -> None:
@@ -181,14 +181,14 @@ def _sees_cuda() -> bool:
     return bool(best_device().type == "cuda")
 
 
-def _require_ports(options: Options, missing: list[str]) -> None:
+def _require_ports(options: StackOptions, missing: list[str]) -> None:
     wanted = {
-        SERVER: Wanted(options.server_port, "Prefect server", "--server-port"),
-        SERVICE: Wanted(options.service_port, "service", "--service-port", options.host),
+        SERVER: PortRequest(options.server_port, "Prefect server", "--server-port"),
+        SERVICE: PortRequest(options.service_port, "service", "--service-port", options.host),
     }
     require_free([one for name, one in wanted.items() if name in missing])
 
 
-def _where(name: str, now: State) -> str:
+def _where(name: str, now: StackState) -> str:
     places = {SERVER: now.api_url.removesuffix("/api"), SERVICE: str(now.service_url)}
     return f" at {places[name]}" if name in places else ""

@@ -12,13 +12,13 @@ from enum import StrEnum
 from typing import Any
 
 from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
-from tierrec_core.settings import Validate
+from tierrec_core.settings import ValidateSettings
 
 LARGEST = sys.float_info.max
 """Between -LARGEST and LARGEST lie exactly the finite numbers: neither infinity nor NaN does."""
 
 
-class Kind(StrEnum):
+class RuleScope(StrEnum):
     """What a rule speaks of."""
 
     ROW = "row"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class DataRule:
     """One expectation of a suite.
 
     name: what the report and the quarantine's `reason` call it
@@ -36,21 +36,21 @@ class Rule:
     """
 
     name: str
-    kind: Kind
+    kind: RuleScope
     expectation: str
     wanted: str
     remedy: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def row_rules(settings: Validate, now: datetime) -> list[Rule]:
+def row_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
     """Rules for each row of EVENTS; `now` is the moment that nothing may lie more than a day after."""
     required = [_filled(name) for name in EVENTS.required]
     lengths = [_length(name, settings.max_id_length) for name in ("user_id", "item_id")]
     return [*required, *lengths, _known_event(), _in_range(settings, now), *_numbers()]
 
 
-def table_rules(settings: Validate, now: datetime) -> list[Rule]:
+def table_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
     """Rules for the measures of the whole log (monitoring.data_gate.measures)."""
     shares = [
         _at_most(
@@ -78,28 +78,28 @@ def table_rules(settings: Validate, now: datetime) -> list[Rule]:
     return [*shares, *_freshness(settings, now)]
 
 
-def item_rules(settings: Validate) -> list[Rule]:
+def item_rules(settings: ValidateSettings) -> list[DataRule]:
     """Rules for ITEMS as a whole."""
-    categories = Rule(
+    categories = DataRule(
         "num_categories",
-        Kind.TABLE,
+        RuleScope.TABLE,
         "ExpectColumnUniqueValueCountToBeBetween",
         f"at most {settings.max_categories:,} categories in ITEMS",
         "map item_columns.category to a coarser column or raise validate.max_categories",
         {"column": "category", "max_value": settings.max_categories},
     )
     return [
-        Rule(
+        DataRule(
             "item_id_in_items_not_null",
-            Kind.TABLE,
+            RuleScope.TABLE,
             "ExpectColumnValuesToNotBeNull",
             "every row of ITEMS has an item_id",
             "fill or drop these rows of the catalogue",
             {"column": "item_id"},
         ),
-        Rule(
+        DataRule(
             "item_id_in_items_unique",
-            Kind.TABLE,
+            RuleScope.TABLE,
             "ExpectColumnValuesToBeUnique",
             "one row of ITEMS for each item_id",
             "keep one row an item in the catalogue",
@@ -114,10 +114,10 @@ def as_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _filled(column: str) -> Rule:
-    return Rule(
+def _filled(column: str) -> DataRule:
+    return DataRule(
         f"{column}_not_null",
-        Kind.ROW,
+        RuleScope.ROW,
         "ExpectColumnValuesToNotBeNull",
         f"{column} is filled: {EVENTS.columns[column].meaning}",
         f"fill {column} at the source",
@@ -125,10 +125,10 @@ def _filled(column: str) -> Rule:
     )
 
 
-def _length(column: str, longest: int) -> Rule:
-    return Rule(
+def _length(column: str, longest: int) -> DataRule:
+    return DataRule(
         f"{column}_length",
-        Kind.ROW,
+        RuleScope.ROW,
         "ExpectColumnValueLengthsToBeBetween",
         f"{column} has 1 to {longest} characters",
         "shorten the ids or raise validate.max_id_length",
@@ -136,10 +136,10 @@ def _length(column: str, longest: int) -> Rule:
     )
 
 
-def _known_event() -> Rule:
-    return Rule(
+def _known_event() -> DataRule:
+    return DataRule(
         "event_known",
-        Kind.ROW,
+        RuleScope.ROW,
         "ExpectColumnValuesToBeInSet",
         f"event is one of {', '.join(EVENT_NAMES)}",
         "map the name in source.events",
@@ -147,12 +147,12 @@ def _known_event() -> Rule:
     )
 
 
-def _in_range(settings: Validate, now: datetime) -> Rule:
+def _in_range(settings: ValidateSettings, now: datetime) -> DataRule:
     latest = as_utc(settings.latest) if settings.latest else as_utc(now) + timedelta(days=1)
     limit = f"{latest:%Y-%m-%d %H:%M} (validate.latest)" if settings.latest else "now"
-    return Rule(
+    return DataRule(
         "timestamp_in_range",
-        Kind.ROW,
+        RuleScope.ROW,
         "ExpectColumnValuesToBeBetween",
         f"timestamp is not before {settings.earliest:%Y-%m-%d} (validate.earliest) and not after {limit}",
         "check source.timestamp_unit and source.timezone",
@@ -160,18 +160,18 @@ def _in_range(settings: Validate, now: datetime) -> Rule:
     )
 
 
-def _numbers() -> Iterator[Rule]:
-    yield Rule(
+def _numbers() -> Iterator[DataRule]:
+    yield DataRule(
         "value_not_negative",
-        Kind.ROW,
+        RuleScope.ROW,
         "ExpectColumnValuesToBeBetween",
         "value is a finite number, 0 or more",
         "give returns a negative quantity, not a negative value",
         {"column": "value", "min_value": 0.0, "max_value": LARGEST},
     )
-    yield Rule(
+    yield DataRule(
         "quantity_finite",
-        Kind.ROW,
+        RuleScope.ROW,
         "ExpectColumnValuesToBeBetween",
         "quantity is a finite number; negative for a return",
         "leave an unknown quantity empty",
@@ -179,10 +179,10 @@ def _numbers() -> Iterator[Rule]:
     )
 
 
-def _at_most(measure: str, limit: float, knob: str, meaning: str, remedy: str) -> Rule:
-    return Rule(
+def _at_most(measure: str, limit: float, knob: str, meaning: str, remedy: str) -> DataRule:
+    return DataRule(
         measure,
-        Kind.TABLE,
+        RuleScope.TABLE,
         "ExpectColumnMaxToBeBetween",
         f"at most {limit:g}: {meaning}",
         f"{remedy} or raise validate.{knob}",
@@ -190,13 +190,13 @@ def _at_most(measure: str, limit: float, knob: str, meaning: str, remedy: str) -
     )
 
 
-def _freshness(settings: Validate, now: datetime) -> Iterator[Rule]:
+def _freshness(settings: ValidateSettings, now: datetime) -> Iterator[DataRule]:
     if settings.max_age_days is None:
         return
     moment = as_utc(settings.latest or now)
-    yield Rule(
+    yield DataRule(
         "newest_event",
-        Kind.TABLE,
+        RuleScope.TABLE,
         "ExpectColumnMaxToBeBetween",
         f"not older than {settings.max_age_days} days",
         "bring newer events or raise validate.max_age_days",

@@ -13,16 +13,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from monitoring.data_gate.expectations import Kind, Rule
+from monitoring.data_gate.expectations import DataRule, RuleScope
 from tierrec_core.base.contracts import IntArray
 
 _RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
-_SEVERITY = {Kind.ROW: "warning", Kind.TABLE: "critical"}
+_SEVERITY = {RuleScope.ROW: "warning", RuleScope.TABLE: "critical"}
 _NUM_EXAMPLES = 3
 _EXAMPLE_LENGTH = 60
 
 
-class Status(StrEnum):
+class RuleStatus(StrEnum):
     """How an expectation ended. ERROR: it crashed, so nothing is known about the data."""
 
     PASS = "PASS"  # noqa: S105 - not a password
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RuleOutcome:
     """What became of one rule.
 
     rows: positions of the rows that break it, ascending, [K]; empty for a measure
@@ -40,8 +40,8 @@ class Outcome:
     error: what the expectation raised, when status is ERROR
     """
 
-    rule: Rule
-    status: Status
+    rule: DataRule
+    status: RuleStatus
     rows: IntArray
     found: float | str
     examples: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Inspection:
         context.variables.progress_bars = {"globally": False}
         return cls(context)
 
-    def evaluate(self, name: str, frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Outcome]:
+    def evaluate(self, name: str, frame: pd.DataFrame, rules: Sequence[DataRule]) -> list[RuleOutcome]:
         """Judge the frame by a suite of this name, one outcome a rule, in the order of the rules."""
         import great_expectations as gx
 
@@ -114,17 +114,17 @@ class Inspection:
         self.context.validation_results_store.store_validation_results(result, key)
 
 
-def _make(rule: Rule) -> Any:
+def _make(rule: DataRule) -> Any:
     import great_expectations.expectations as gxe
 
     kind = getattr(gxe, rule.expectation)
     return kind(**rule.kwargs, severity=_SEVERITY[rule.kind], meta={"rule": rule.name, "wanted": rule.wanted})
 
 
-def _outcome(rule: Rule, result: Any) -> Outcome:
+def _outcome(rule: DataRule, result: Any) -> RuleOutcome:
     crash = next(_crashes(result.exception_info), None)
     if crash is not None:
-        return Outcome(rule, Status.ERROR, np.empty(0, np.int64), "", error=crash)
+        return RuleOutcome(rule, RuleStatus.ERROR, np.empty(0, np.int64), "", error=crash)
     details = result.result
     rows = np.asarray(details.get("unexpected_index_list") or [], dtype=np.int64)
     values = details.get("unexpected_list") or []
@@ -132,7 +132,9 @@ def _outcome(rule: Rule, result: Any) -> Outcome:
         f"row {row}: {_show(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)
     ]
     found = _scalar(details["observed_value"]) if "observed_value" in details else len(rows)
-    return Outcome(rule, Status.PASS if result.success else Status.FAIL, rows, found, tuple(examples))
+    return RuleOutcome(
+        rule, RuleStatus.PASS if result.success else RuleStatus.FAIL, rows, found, tuple(examples)
+    )
 
 
 def _crashes(info: Mapping[str, Any]) -> Iterator[str]:

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
-from tierrec_core.settings import Validate
+from tierrec_core.settings import ValidateSettings
 
 _WEEK = 7
 
 
 @dataclass(frozen=True)
-class Measures:
+class LogMeasures:
     """What the log is like; shares are of rows, or of days.
 
     The counts, the oldest and newest event and quiet_days_share are those of the good rows.
@@ -29,7 +29,7 @@ class Measures:
     quiet_days_share: float
 
     @classmethod
-    def of(cls, events: pd.DataFrame, bad: BoolArray, settings: Validate) -> Self:
+    def of(cls, events: pd.DataFrame, bad: BoolArray, settings: ValidateSettings) -> Self:
         """Measure EVENTS whose row r is bad where bad[r], [N]; N is at least 1."""
         good = events[~bad]
         return cls(

@@ -13,13 +13,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from monitoring.data_gate.expectations import Kind, as_utc, item_rules, row_rules, table_rules
-from monitoring.data_gate.inspection import Inspection, Outcome, Status
-from monitoring.data_gate.measures import Measures
+from monitoring.data_gate.expectations import RuleScope, as_utc, item_rules, row_rules, table_rules
+from monitoring.data_gate.inspection import Inspection, RuleOutcome, RuleStatus
+from monitoring.data_gate.measures import LogMeasures
 from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError
 from tierrec_core.base.paths import Layout
-from tierrec_core.settings import Settings, Validate
+from tierrec_core.settings import Settings, ValidateSettings
 from tierrec_core.storage.artifacts import read_frame, replacing_folder, write_frame, write_json
 
 _LINES = 2
@@ -36,7 +36,9 @@ def run(layout: Layout, settings: Settings) -> None:
         raise EmptyDataError(f"{layout.raw_events}: holds no row, wanted events; check source in params.yaml")
     inspection = Inspection.begin()
     now = datetime.now(UTC)
-    verdict = Verdict.of(inspection, events, read_frame(layout.raw_items, ITEMS), settings.validate_, now)
+    verdict = ValidationVerdict.of(
+        inspection, events, read_frame(layout.raw_items, ITEMS), settings.validate_, now
+    )
     write_json(verdict.report(), layout.validation)
     write_frame(verdict.quarantine(events), layout.quarantine)
     with replacing_folder(layout.data_docs) as fresh:
@@ -48,7 +50,7 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationVerdict:
     """All that the gate found.
 
     outcomes: one a rule
@@ -56,9 +58,9 @@ class Verdict:
     measures: figures of the log as a whole
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RuleOutcome, ...]
     broken: Mapping[str, BoolArray]
-    measures: Measures
+    measures: LogMeasures
 
     @classmethod
     def of(
@@ -66,13 +68,13 @@ class Verdict:
         inspection: Inspection,
         events: pd.DataFrame,
         items: pd.DataFrame,
-        settings: Validate,
+        settings: ValidateSettings,
         now: datetime,
     ) -> Self:
         """Judge EVENTS [N], N at least 1, and ITEMS as of `now`."""
         rows = inspection.evaluate("events", events, row_rules(settings, now))
         broken = {outcome.rule.name: _mask(outcome, len(events)) for outcome in rows}
-        measures = Measures.of(events, _any(broken, len(events)), settings)
+        measures = LogMeasures.of(events, _any(broken, len(events)), settings)
         table = inspection.evaluate("log", measures.frame(), table_rules(settings, as_utc(now)))
         catalogue = inspection.evaluate("items", items, item_rules(settings))
         return cls((*rows, *table, *catalogue), broken, measures)
@@ -85,7 +87,7 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """No rule crashed, and every table rule passed."""
-        return not self._ended(Status.ERROR) and not self._refusing()
+        return not self._ended(RuleStatus.ERROR) and not self._refusing()
 
     def quarantine(self, events: pd.DataFrame) -> pd.DataFrame:
         """The bad rows of the EVENTS that were judged, with a column `reason`: the rules that each breaks."""
@@ -105,7 +107,7 @@ class Verdict:
     def refusal(self, layout: Layout) -> GateError:
         """The error to raise: which rule, what was found and wanted, what to do, and where to look."""
         look = f"see {layout.validation} and {layout.quarantine}"
-        if crashed := self._ended(Status.ERROR):
+        if crashed := self._ended(RuleStatus.ERROR):
             names = ", ".join(outcome.rule.name for outcome in crashed)
             return GateCrash(
                 f"validate: {names} could not be checked: {crashed[0].error.strip():.200}\n"
@@ -115,18 +117,18 @@ class Verdict:
         more = f"{len(lines) - _LINES} more rules failed; " if len(lines) > _LINES else ""
         return GateError("\n".join([*lines[:_LINES], more + look]))
 
-    def _complain(self, outcome: Outcome) -> str:
+    def _complain(self, outcome: RuleOutcome) -> str:
         rule = outcome.rule
         found = f"{outcome.found:.4g}" if isinstance(outcome.found, float) else outcome.found
         worst = [f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_REASONS).items()]
         reasons = f" ({', '.join(worst)} rows)" if rule.name == "bad_share" else ""
         return f"validate: {rule.name} is {found}{reasons}, wanted {rule.wanted}; {rule.remedy}"
 
-    def _ended(self, status: Status) -> list[Outcome]:
+    def _ended(self, status: RuleStatus) -> list[RuleOutcome]:
         return [outcome for outcome in self.outcomes if outcome.status is status]
 
-    def _refusing(self) -> list[Outcome]:
-        return [outcome for outcome in self._ended(Status.FAIL) if outcome.rule.kind is Kind.TABLE]
+    def _refusing(self) -> list[RuleOutcome]:
+        return [outcome for outcome in self._ended(RuleStatus.FAIL) if outcome.rule.kind is RuleScope.TABLE]
 
     @cached_property
     def _reasons(self) -> pd.Series:
@@ -140,7 +142,7 @@ class Verdict:
         return pd.Series(texts.take(inverse), name="reason")
 
 
-def _mask(outcome: Outcome, size: int) -> BoolArray:
+def _mask(outcome: RuleOutcome, size: int) -> BoolArray:
     mask = np.zeros(size, dtype=bool)
     mask[outcome.rows] = True
     return mask
@@ -151,7 +153,7 @@ def _any(broken: Mapping[str, BoolArray], size: int) -> BoolArray:
     return np.logical_or.reduce(masks) if masks else np.zeros(size, dtype=bool)
 
 
-def _describe(outcome: Outcome, size: int) -> dict[str, Any]:
+def _describe(outcome: RuleOutcome, size: int) -> dict[str, Any]:
     """One rule of the report."""
     rule = outcome.rule
     return {
@@ -161,7 +163,7 @@ def _describe(outcome: Outcome, size: int) -> dict[str, Any]:
         "wanted": rule.wanted,
         "found": outcome.found,
         "unexpected": len(outcome.rows),
-        "share": len(outcome.rows) / size if rule.kind is Kind.ROW else None,
+        "share": len(outcome.rows) / size if rule.kind is RuleScope.ROW else None,
         "examples": list(outcome.examples),
         "error": outcome.error,
     }

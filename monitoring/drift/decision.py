@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from monitoring.drift.verdict import Verdict
-from tierrec_core.settings import Monitor
+from monitoring.drift.verdict import DriftVerdict
+from tierrec_core.settings import MonitorSettings
 
 Act = Literal["retrain", "none", "wait", "fault", "held"]
 _WEEK = 7.0
 
 
 @dataclass(frozen=True)
-class Decision:
+class DriftDecision:
     """One look at one window, and what came of it.
 
     at: when it was made, ISO, UTC; window_end: days since 1970 UTC
@@ -30,14 +30,14 @@ class Decision:
 
 
 def decide(
-    verdict: Verdict,
-    past: Sequence[Decision],
-    settings: Monitor,
+    verdict: DriftVerdict,
+    past: Sequence[DriftDecision],
+    settings: MonitorSettings,
     *,
     model: str,
     at: datetime,
     held: bool = False,
-) -> Decision:
+) -> DriftDecision:
     """Weigh a verdict against earlier decisions, in any order. Held: a person wants to look, and start nothing.
 
     Cool-down and week are counted in days of the log, from window end to window end, so that a replay decides alike.
@@ -46,11 +46,11 @@ def decide(
     act, why = _act(verdict, past, settings, key, held)
     reasons = (*([why] if why else []), *verdict.reasons())
     moment = at.astimezone(UTC).isoformat(timespec="seconds")
-    return Decision(moment, verdict.end, act, reasons, model, key)
+    return DriftDecision(moment, verdict.end, act, reasons, model, key)
 
 
 def _act(
-    verdict: Verdict, past: Sequence[Decision], settings: Monitor, key: str, held: bool
+    verdict: DriftVerdict, past: Sequence[DriftDecision], settings: MonitorSettings, key: str, held: bool
 ) -> tuple[Act, str]:
     match verdict.state:
         case "fault":

@@ -13,12 +13,12 @@ import pandas as pd
 
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.encoded_events import within
-from monitoring.drift.measurement.raw_stats import Pulse
-from monitoring.drift.measurement.window_measurement import Observation
-from monitoring.drift.reference import Reference
+from monitoring.drift.measurement.raw_stats import RawStats
+from monitoring.drift.measurement.window_measurement import WindowMeasurement
+from monitoring.drift.reference import DriftReference
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import from_days
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 from tierrec_core.tiers import TIER_NAMES
 
 _WEEK = 7
@@ -37,7 +37,7 @@ _TOP_RATIO = 3.0
 
 
 @dataclass(frozen=True)
-class Fault:
+class FeedFault:
     """Something wrong with the data: what, what was found, and what was wanted."""
 
     what: str
@@ -50,7 +50,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeedChecks:
     """The raw rows of the reference's window, None where the log no longer has it, and of the current one.
 
     start, end: of the current window, in days; silent_hours: from its newest event to the clock, None without a clock
@@ -58,8 +58,8 @@ class Feed:
 
     start: float
     end: float
-    before: Pulse | None
-    after: Pulse
+    before: RawStats | None
+    after: RawStats
     silent_hours: float | None
 
     @classmethod
@@ -67,28 +67,30 @@ class Feed:
         cls,
         events: pd.DataFrame,
         items: pd.DataFrame,
-        reference: Reference,
+        reference: DriftReference,
         end: float,
-        settings: Monitor,
+        settings: MonitorSettings,
         now: datetime | None,
     ) -> Self:
         """Measure raw EVENTS, before any cleaning: it is the dirt that matters."""
         start, own = end - reference.settings.window_days, reference.observation
         known = reference.catalogue, reference.users
         old = within(events, own.start, own.end)
-        before = Pulse.of(old, items, *known, own.start, own.end, None) if len(old) else None
+        before = RawStats.of(old, items, *known, own.start, own.end, None) if len(old) else None
         pace = before.pace if before else None
-        after = Pulse.of(within(events, start, end), items, *known, start, end, pace)
+        after = RawStats.of(within(events, start, end), items, *known, start, end, pace)
         return cls(start, end, before, after, _silence(events, settings, now))
 
 
 def find_faults(
-    feed: Feed, reference: Reference, current: Observation, settings: Monitor
-) -> tuple[Fault, ...]:
+    feed: FeedChecks, reference: DriftReference, current: WindowMeasurement, settings: MonitorSettings
+) -> tuple[FeedFault, ...]:
     """Every fault of the current window; limits come from the reference window's own days and users."""
     if not feed.after.num_events:
         return (
-            Fault("the window is empty", f"no event from {_date(feed.start)} to {_date(feed.end)}", "events"),
+            FeedFault(
+                "the window is empty", f"no event from {_date(feed.start)} to {_date(feed.end)}", "events"
+            ),
         )
     found = [
         *_stale(feed, settings),
@@ -102,24 +104,24 @@ def find_faults(
     return tuple(found)
 
 
-def _silence(events: pd.DataFrame, settings: Monitor, now: datetime | None) -> float | None:
+def _silence(events: pd.DataFrame, settings: MonitorSettings, now: datetime | None) -> float | None:
     if now is None or settings.max_silence_hours is None:
         return None
     past = events["timestamp"][events["timestamp"] <= now]
     return float("inf") if past.empty else (now - past.max()).total_seconds() / 3600
 
 
-def _stale(feed: Feed, settings: Monitor) -> Iterator[Fault]:
+def _stale(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
     limit = settings.max_silence_hours
     if limit is not None and feed.silent_hours is not None and feed.silent_hours > limit:
-        yield Fault(
+        yield FeedFault(
             "the feed is stale",
             f"no event for {feed.silent_hours:.0f} hours",
             f"one in {limit:g} hours (monitor.max_silence_hours)",
         )
 
 
-def _quiet_days(feed: Feed, reference: Reference) -> Iterator[Fault]:
+def _quiet_days(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedFault]:
     """Days with nearly nothing, beside the usual volume of their weekday; shops that close on Sundays may."""
     before, after = feed.before or feed.after, feed.after
     weekday = _weekdays(reference.observation.start if feed.before else feed.start, len(before.daily))
@@ -133,7 +135,7 @@ def _quiet_days(feed: Feed, reference: Reference) -> Iterator[Fault]:
     if quiet.sum() >= allowed:
         days = ", ".join(_date(feed.start + day) for day in np.flatnonzero(quiet)[:3])
         more = " and more" if quiet.sum() > 3 else ""
-        yield Fault(
+        yield FeedFault(
             "days are missing",
             f"{quiet.sum()} of {len(quiet)} days have under {_QUIET:.0%} of their usual events ({days}{more})",
             f"fewer than {allowed}",
@@ -144,7 +146,7 @@ def _weekdays(start: float, days: int) -> IntArray:
     return (int(np.floor(start)) + np.arange(days)) % _WEEK
 
 
-def _collapse(reference: Reference, current: Observation) -> Iterator[Fault]:
+def _collapse(reference: DriftReference, current: WindowMeasurement) -> Iterator[FeedFault]:
     """Every tier does far less at once: a season takes some, a broken feed takes all."""
     ratios = []
     for name, members in reference.standing.groups.items():
@@ -155,34 +157,34 @@ def _collapse(reference: Reference, current: Observation) -> Iterator[Fault]:
     limit = _volume_limit(reference)
     if len(ratios) == len(TIER_NAMES) and all(ratio < limit for _, ratio in ratios):
         found = ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios)
-        yield Fault(
+        yield FeedFault(
             "all tiers collapsed at once", f"events beside the reference: {found}", f"over {limit:.0%}"
         )
 
 
-def _volume_limit(reference: Reference) -> float:
+def _volume_limit(reference: DriftReference) -> float:
     """Share of events under which nobody believes a season: _COLLAPSE, or twice what past windows ever lost."""
     past = float(reference.thresholds[f"volume/{ALL}"].max()) if reference.num_past else 0.0
     return min(_COLLAPSE, float(np.exp(-2 * past)))
 
 
-def _lost_kinds(before: Pulse, after: Pulse) -> Iterator[Fault]:
+def _lost_kinds(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
     scale = after.num_events / max(before.num_events, 1)
     for kind, rows in before.kinds.items():
         expected = rows * scale
         common = rows >= _KIND_SHARE * before.num_events and expected >= _KIND_ROWS
         if common and after.kinds.get(kind, 0) < _GONE * expected:
-            yield Fault(
+            yield FeedFault(
                 f"events of kind {kind!r} vanished", f"{after.kinds.get(kind, 0):,}", f"about {expected:,.0f}"
             )
 
 
-def _duplicates(before: Pulse, after: Pulse) -> Iterator[Fault]:
+def _duplicates(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
     was, now = before.share(before.duplicates), after.share(after.duplicates)
     yield from _jump("duplicate rows jumped", was, before.spread(before.duplicates), now)
 
 
-def _no_category(feed: Feed, reference: Reference) -> Iterator[Fault]:
+def _no_category(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedFault]:
     """Beside the share that was measured at the cut: a catalogue that broke makes both windows look alike."""
     now = feed.after.share(feed.after.unknown)
     yield from _jump(
@@ -190,32 +192,32 @@ def _no_category(feed: Feed, reference: Reference) -> Iterator[Fault]:
     )
 
 
-def _jump(what: str, was: float, spread: float, now: float) -> Iterator[Fault]:
+def _jump(what: str, was: float, spread: float, now: float) -> Iterator[FeedFault]:
     limit = was + max(_JUMP, _SIGMAS * spread)
     if now > limit:
-        yield Fault(what, f"{now:.1%} of the rows, {was:.1%} in the reference", f"under {limit:.1%}")
+        yield FeedFault(what, f"{now:.1%} of the rows, {was:.1%} in the reference", f"under {limit:.1%}")
 
 
-def _bots(feed: Feed, settings: Monitor) -> Iterator[Fault]:
+def _bots(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
     before, after = feed.before, feed.after
     top = settings.max_user_share
     limit = max(top, _TOP_RATIO * before.top_share) if before else top
     if after.top_share > limit and after.num_users > 1 / top:
-        yield Fault(
+        yield FeedFault(
             "one user is no person",
             f"{after.top_user!r} made {after.top_share:.1%} of the events",
             f"under {limit:.1%}",
         )
     usual = before.fast_share if before else 0.0
     if after.fast_share > usual + top / 2:
-        yield Fault(
+        yield FeedFault(
             "users are faster than people",
             f"{after.fast_users} users with over {after.pace:.0f} events in a day made {after.fast_share:.1%} of all",
             f"under {usual + top / 2:.1%}",
         )
     crowd = before.new_share if before else 0.0
     if after.new_share > crowd + top and after.new_focus > max(_FOCUS, _FOCUS_RATIO * after.known_focus):
-        yield Fault(
+        yield FeedFault(
             "a crowd of new users does the same",
             f"{after.new_users} new users made {after.new_share:.1%} of the events, {after.new_focus:.0%} on ten items",
             f"under {max(_FOCUS, _FOCUS_RATIO * after.known_focus):.0%} on ten items",

@@ -7,15 +7,15 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.measurement.encoded_events import Rows, within
-from monitoring.drift.measurement.known_items import Catalogue
-from monitoring.drift.measurement.user_baselines import Habits
-from monitoring.drift.measurement.window_measurement import Lens, cuts_like, spend
+from monitoring.drift.measurement.encoded_events import EncodedEvents, within
+from monitoring.drift.measurement.known_items import KnownItems
+from monitoring.drift.measurement.user_baselines import UserBaselines
+from monitoring.drift.measurement.window_measurement import MeasurementContext, cuts_like, spend
 from monitoring.drift.statistics.effect_limits import raised, threshold
-from monitoring.drift.statistics.paired_tests import Pair, contrasts
+from monitoring.drift.statistics.paired_tests import WindowPair, contrasts
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 ALL = "all"
@@ -24,7 +24,7 @@ _YEAR = 364.0  # whole weeks, so that weekdays meet weekdays
 
 
 @dataclass(frozen=True)
-class Standing:
+class BaselineStats:
     """Which users are compared, and in which tier, before the first of two windows: tier [U], established [U]."""
 
     tier: IntArray
@@ -38,7 +38,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Past:
+class HistoricalWindows:
     """All that is known before the cut.
 
     first_item: for each item of the catalogue, the day since when enough users had met it, [I]
@@ -46,15 +46,15 @@ class Past:
     cuts: log of 1 + spend of a window that parts the tiers, [T - 1]
     """
 
-    rows: Rows
-    catalogue: Catalogue
+    rows: EncodedEvents
+    catalogue: KnownItems
     history: Interactions
     tiering: Tiering
     first_item: FloatArray
     first_label: FloatArray
     cuts: FloatArray
     cut: float
-    settings: Monitor
+    settings: MonitorSettings
 
     @classmethod
     def of(
@@ -64,15 +64,15 @@ class Past:
         cut: float,
         tiering: Tiering,
         history: Interactions,
-        settings: Monitor,
+        settings: MonitorSettings,
     ) -> Self:
         """Encode EVENTS and ITEMS as they were known at the cut."""
         known, width = within(events, None, cut), settings.window_days
         earlier = history.before(cut - width)
-        catalogue = Catalogue.fit(
+        catalogue = KnownItems.fit(
             known["item_id"], items, tiering, earlier if len(earlier) else history, settings.num_categories
         )
-        rows = Rows.of(known, items, history.users, catalogue)
+        rows = EncodedEvents.of(known, items, history.users, catalogue)
         first_label = np.full(len(catalogue.labels), np.inf)
         named = rows.label >= 0
         np.minimum.at(first_label, rows.label[named], rows.day[named])
@@ -80,7 +80,7 @@ class Past:
         bare = cls(rows, catalogue, history, tiering, since, first_label, np.zeros(0), cut, settings)
         return cls(rows, catalogue, history, tiering, since, first_label, bare._cuts(), cut, settings)
 
-    def standing(self, moment: float) -> Standing:
+    def standing(self, moment: float) -> BaselineStats:
         """Who is compared across the moment; where the log does not reach back, everybody, in the tiers of the cut.
 
         Tiers as of the moment would be drawn from the window before it: the busy would be those for whom it was a busy
@@ -88,19 +88,19 @@ class Past:
         """
         before = self.history.before(moment - self.settings.window_days)
         if not len(before):
-            return Standing(self.tiering.tier.astype(np.int8), np.ones(self.history.num_users, bool))
-        return Standing(self.tiering.assign(before).astype(np.int8), np.diff(before.offsets) > 0)
+            return BaselineStats(self.tiering.tier.astype(np.int8), np.ones(self.history.num_users, bool))
+        return BaselineStats(self.tiering.assign(before).astype(np.int8), np.diff(before.offsets) > 0)
 
-    def lens(self, moment: float) -> Lens:
+    def lens(self, moment: float) -> MeasurementContext:
         """What the windows on both sides of the moment are measured with: what was known before the first of them."""
         start = moment - self.settings.window_days
         known = self.first_item < start, self.first_label < start
-        return Lens(self.catalogue, self.history.num_users, *known, self.cuts)
+        return MeasurementContext(self.catalogue, self.history.num_users, *known, self.cuts)
 
-    def habits(self, moment: float) -> Habits:
+    def habits(self, moment: float) -> UserBaselines:
         """What users did before the first of the windows on both sides of the moment."""
         start = moment - self.settings.window_days
-        return Habits.of(self.rows, start, self.history.num_users, len(self.catalogue.labels))
+        return UserBaselines.of(self.rows, start, self.history.num_users, len(self.catalogue.labels))
 
     def moments(self) -> Iterator[float]:
         """The days that part pairs of past windows, newest first: neighbours, and the pair a year before the cut."""
@@ -118,7 +118,7 @@ class Past:
             before = lens.measure(self.rows.between(moment - width, moment), moment - width, moment)
             after = lens.measure(self.rows.between(moment, moment + width), moment, moment + width)
             if before.events.any() and after.events.any():
-                pair = Pair(before, after, standing.tier, self.catalogue, self.habits(moment))
+                pair = WindowPair(before, after, standing.tier, self.catalogue, self.habits(moment))
                 yield effects_of(pair, standing)
 
     def _cuts(self) -> FloatArray:
@@ -131,7 +131,7 @@ class Past:
         return cuts_like(money, self.standing(self.cut).tier, len(TIER_NAMES))
 
 
-def effects_of(pair: Pair, standing: Standing) -> dict[str, FloatArray]:
+def effects_of(pair: WindowPair, standing: BaselineStats) -> dict[str, FloatArray]:
     """Effects of each contrast in each group, by "family/tier"."""
     return {
         f"{contrast.family}/{name}": contrast.of(members).effects()
@@ -141,7 +141,7 @@ def effects_of(pair: Pair, standing: Standing) -> dict[str, FloatArray]:
 
 
 def thresholds(
-    pairs: Sequence[Mapping[str, FloatArray]], own: Pair, quantile: float
+    pairs: Sequence[Mapping[str, FloatArray]], own: WindowPair, quantile: float
 ) -> dict[str, FloatArray]:
     """What each effect must exceed, by "family/tier", from the effects of past pairs; own says which there are."""
     found, sides = {}, {}
@@ -155,7 +155,7 @@ def thresholds(
     return raised(found, pairs, sides, quantile)
 
 
-def _known_since(rows: Rows, num_items: int) -> FloatArray:
+def _known_since(rows: EncodedEvents, num_items: int) -> FloatArray:
     """The day since when each item of the catalogue had as many users as its least met item has in the end, [I]."""
     met = rows.where(rows.item >= 0)
     if not len(met.item):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitoring.drift.statistics.paired_tests import cohens_h
-from monitoring.drift.statistics.permutation import Block
+from monitoring.drift.statistics.permutation import TestFamily
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Online:
+class OnlineMetrics:
     """Lists shown and conversions of the same V users in both windows, one row a model version and side.
 
     versions: what a person reads, such as "tierrec:abc champion", [S]
@@ -32,7 +32,7 @@ class Online:
         """Cohen's h of the change of the rate, [S]."""
         return cohens_h(*self.rates())
 
-    def block(self) -> Block:
+    def block(self) -> TestFamily:
         """Each user's conversions beyond the rate of both windows together, after minus before; only a fall counts."""
         shown = (self.shown_before + self.shown_after).sum(axis=1, keepdims=True)
         converted = (self.converted_before + self.converted_after).sum(axis=1, keepdims=True)
@@ -43,4 +43,4 @@ class Online:
         after = (self.converted_after - rate * self.shown_after) / np.maximum(
             self.shown_after.sum(axis=1, keepdims=True), 1
         )
-        return Block((after - before).T, side=-1)
+        return TestFamily((after - before).T, side=-1)

@@ -7,23 +7,23 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.historical_windows import Past, Standing, thresholds
-from monitoring.drift.measurement.encoded_events import Rows, within
-from monitoring.drift.measurement.known_items import UNKNOWN, Catalogue
-from monitoring.drift.measurement.user_baselines import Habits
-from monitoring.drift.measurement.window_measurement import Lens, Observation
-from monitoring.drift.statistics.paired_tests import Pair
+from monitoring.drift.historical_windows import BaselineStats, HistoricalWindows, thresholds
+from monitoring.drift.measurement.encoded_events import EncodedEvents, within
+from monitoring.drift.measurement.known_items import UNKNOWN, KnownItems
+from monitoring.drift.measurement.user_baselines import UserBaselines
+from monitoring.drift.measurement.window_measurement import MeasurementContext, WindowMeasurement
+from monitoring.drift.statistics.paired_tests import WindowPair
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 from tierrec_core.tiers import Tiering
 
 _DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
-class Reference:
+class DriftReference:
     """What newer windows are held against; made with the champion and never measured again.
 
     cut: the day before which the champion learned
@@ -37,20 +37,20 @@ class Reference:
     """
 
     cut: float
-    catalogue: Catalogue
+    catalogue: KnownItems
     users: pd.Index
     established: BoolArray
     tier: IntArray
-    habits: Habits
+    habits: UserBaselines
     known_items: BoolArray
     known_labels: BoolArray
     tier_cuts: FloatArray
-    observation: Observation
+    observation: WindowMeasurement
     thresholds: dict[str, FloatArray]
     num_past: int
     unknown_share: float
     unknown_spread: float
-    settings: Monitor
+    settings: MonitorSettings
     seed: int
 
     @classmethod
@@ -61,7 +61,7 @@ class Reference:
         cut: float,
         tiering: Tiering,
         history: Interactions,
-        settings: Monitor,
+        settings: MonitorSettings,
         seed: int,
     ) -> Self:
         """Measure the window before the cut, and pairs of windows before it, from EVENTS and ITEMS.
@@ -69,7 +69,10 @@ class Reference:
         history, tiering: what the champion learned from, and the tiers of its users, both as of the cut.
         Raises EmptyDataError when the window holds no event of these users.
         """
-        past, width = Past.of(events, items, cut, tiering, history, settings), settings.window_days
+        past, width = (
+            HistoricalWindows.of(events, items, cut, tiering, history, settings),
+            settings.window_days,
+        )
         lens, standing, habits = past.lens(cut), past.standing(cut), past.habits(cut)
         rows = past.rows.between(cut - width, cut)
         observation = lens.measure(rows, cut - width, cut)
@@ -79,7 +82,7 @@ class Reference:
                 f"{from_days(cut):%Y-%m-%d}; raise monitor.window_days or look for a gap in the log"
             )
         pairs = list(past.effects())
-        own = Pair(observation, observation, standing.tier, past.catalogue, habits)
+        own = WindowPair(observation, observation, standing.tier, past.catalogue, habits)
         unknown = pd.Series(rows.label == UNKNOWN).groupby(np.floor(rows.day)).mean()
         return cls(
             cut=cut,
@@ -101,28 +104,32 @@ class Reference:
         )
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> BaselineStats:
         """Who is judged, in which tier."""
-        return Standing(self.tier, self.established)
+        return BaselineStats(self.tier, self.established)
 
-    def beside(self, current: Observation) -> Pair:
+    def beside(self, current: WindowMeasurement) -> WindowPair:
         """A window of its users, to be held against its own."""
-        return Pair(self.observation, current, self.tier, self.catalogue, self.habits)
+        return WindowPair(self.observation, current, self.tier, self.catalogue, self.habits)
 
     @property
-    def lens(self) -> Lens:
+    def lens(self) -> MeasurementContext:
         """What a window after the cut is measured with."""
-        return Lens(self.catalogue, len(self.users), self.known_items, self.known_labels, self.tier_cuts)
+        return MeasurementContext(
+            self.catalogue, len(self.users), self.known_items, self.known_labels, self.tier_cuts
+        )
 
 
-def observe(reference: Reference, events: pd.DataFrame, items: pd.DataFrame, end: float) -> Observation:
+def observe(
+    reference: DriftReference, events: pd.DataFrame, items: pd.DataFrame, end: float
+) -> WindowMeasurement:
     """Measure the window of the reference's length that ends before day `end`; only its rows of EVENTS are used."""
     start = end - reference.settings.window_days
-    rows = Rows.of(within(events, start, end), items, reference.users, reference.catalogue)
+    rows = EncodedEvents.of(within(events, start, end), items, reference.users, reference.catalogue)
     return reference.lens.measure(rows, start, end)
 
 
-def newest_complete_end(events: pd.DataFrame, settings: Monitor, now: datetime | None) -> float:
+def newest_complete_end(events: pd.DataFrame, settings: MonitorSettings, now: datetime | None) -> float:
     """The day boundary up to which the log is complete: lateness_hours before its newest event, rounded down.
 
     Events after `now` count for nothing. Without a clock, an island of events that lies more than a window after the

@@ -1,7 +1,7 @@
 """Stage `reference`: measure the champion's last window once, with the thresholds that newer windows must exceed."""
 
 from monitoring.drift.historical_windows import ALL
-from monitoring.drift.reference import Reference
+from monitoring.drift.reference import DriftReference
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
@@ -18,7 +18,7 @@ def run(layout: Layout, settings: Settings) -> None:
     """
     log = read_split(layout)
     history = log.history(log.final.name)
-    reference = Reference.build(
+    reference = DriftReference.build(
         read_frame(layout.prepared_events, EVENTS),
         read_frame(layout.raw_items, ITEMS),
         history.now,

@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitoring.drift.feed_checks import Fault, Feed, find_faults
+from monitoring.drift.feed_checks import FeedChecks, FeedFault, find_faults
 from monitoring.drift.historical_windows import ALL
-from monitoring.drift.measurement.window_measurement import Observation
-from monitoring.drift.online_metrics import Online
-from monitoring.drift.reference import Reference
+from monitoring.drift.measurement.window_measurement import WindowMeasurement
+from monitoring.drift.online_metrics import OnlineMetrics
+from monitoring.drift.reference import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
-from monitoring.drift.statistics.paired_tests import Contrast, contrasts
-from monitoring.drift.statistics.permutation import Block, benjamini_hochberg, family_weights, p_values
+from monitoring.drift.statistics.paired_tests import PairedComparison, contrasts
+from monitoring.drift.statistics.permutation import TestFamily, benjamini_hochberg, family_weights, p_values
 from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.data.interactions import from_days
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 
 State = Literal["steady", "drift", "fault"]
 _MIN_USERS = 5
@@ -28,7 +28,7 @@ _NEED_PAST = ("volume", "transitions")  # users known from the window alone are 
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftFinding:
     """One test: what changed for whom, how much, and how surely.
 
     effect, threshold: of one unit, which `thresholds.BOUNDS` names for each family; alarm wants the effect beyond it
@@ -78,14 +78,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DriftVerdict:
     """All that was found on the window from day `start` to before day `end`; num_users were active in both windows."""
 
     start: float
     end: float
     num_users: int
-    findings: tuple[Finding, ...]
-    faults: tuple[Fault, ...]
+    findings: tuple[DriftFinding, ...]
+    faults: tuple[FeedFault, ...]
 
     @property
     def state(self) -> State:
@@ -95,7 +95,7 @@ class Verdict:
         return "drift" if self.alarms else "steady"
 
     @property
-    def alarms(self) -> tuple[Finding, ...]:
+    def alarms(self) -> tuple[DriftFinding, ...]:
         """What is significant and large, the largest beside its threshold first."""
         found = [finding for finding in self.findings if finding.alarm]
         return tuple(sorted(found, key=lambda one: -abs(one.effect) / one.threshold))
@@ -138,13 +138,13 @@ class Verdict:
 
 
 def judge(
-    reference: Reference,
-    current: Observation,
-    feed: Feed,
-    settings: Monitor,
+    reference: DriftReference,
+    current: WindowMeasurement,
+    feed: FeedChecks,
+    settings: MonitorSettings,
     seed: int,
-    online: Online | None = None,
-) -> Verdict:
+    online: OnlineMetrics | None = None,
+) -> DriftVerdict:
     """Hold a window against the reference. The same inputs and seed give the same verdict.
 
     An alarm wants both: an adjusted p under the level, and an effect beyond that of past windows. Faults come first,
@@ -155,7 +155,7 @@ def judge(
         *_tests(list(contrasts(reference.beside(current))), reference),
         *_online_tests(online),
     ]
-    return Verdict(
+    return DriftVerdict(
         start=current.start,
         end=current.end,
         num_users=int(((own.events > 0) & (current.events > 0)).sum()),
@@ -175,10 +175,10 @@ class _Test:
     after: FloatArray
     effect: FloatArray
     threshold: FloatArray
-    block: Block
+    block: TestFamily
 
 
-def _tests(made: Sequence[Contrast], reference: Reference) -> Iterator[_Test]:
+def _tests(made: Sequence[PairedComparison], reference: DriftReference) -> Iterator[_Test]:
     for contrast in made:
         if contrast.family in _NEED_PAST and not reference.habits.exist:
             continue
@@ -189,7 +189,9 @@ def _tests(made: Sequence[Contrast], reference: Reference) -> Iterator[_Test]:
                 yield _test(contrast, part, name, members, limit)
 
 
-def _test(contrast: Contrast, part: Contrast, tier: str, members: BoolArray, threshold: FloatArray) -> _Test:
+def _test(
+    contrast: PairedComparison, part: PairedComparison, tier: str, members: BoolArray, threshold: FloatArray
+) -> _Test:
     effect, block = part.effects(), contrast.block(members)
     if contrast.kind == "vector":
         return _Test(
@@ -198,13 +200,13 @@ def _test(contrast: Contrast, part: Contrast, tier: str, members: BoolArray, thr
     return _Test(contrast.family, tier, contrast.what, *part.means(), effect, threshold, block)
 
 
-def _online_tests(online: Online | None) -> Iterator[_Test]:
+def _online_tests(online: OnlineMetrics | None) -> Iterator[_Test]:
     if online is not None and online.versions:
         limit = np.full(len(online.versions), BOUNDS["online"][1])
         yield _Test("online", ALL, online.versions, *online.rates(), online.effects(), limit, online.block())
 
 
-def _findings(tests: Sequence[_Test], settings: Monitor, seed: int) -> Iterator[Finding]:
+def _findings(tests: Sequence[_Test], settings: MonitorSettings, seed: int) -> Iterator[DriftFinding]:
     """Every hypothesis with its p; online users are others than the reference's, so that they are flipped apart."""
     if not tests:
         return
@@ -225,10 +227,10 @@ def _findings(tests: Sequence[_Test], settings: Monitor, seed: int) -> Iterator[
             place += 1
 
 
-def _finding(test: _Test, column: int, what: str, p: float, adjusted: float, level: float) -> Finding:
+def _finding(test: _Test, column: int, what: str, p: float, adjusted: float, level: float) -> DriftFinding:
     effect, limit = float(test.effect[column]), float(test.threshold[column])
     counted = effect * test.block.side if test.block.side else abs(effect)
-    return Finding(
+    return DriftFinding(
         family=test.family,
         tier=test.tier,
         what=what,

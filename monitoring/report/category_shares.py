@@ -12,7 +12,7 @@ ROWS = 10  # of the table
 
 
 @dataclass(frozen=True)
-class Cell:
+class ShareCell:
     """A share of a tier's acts in the reference and in the current window; None where it has no acts."""
 
     before: float | None
@@ -20,15 +20,15 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ShareRow:
     """A category, or several as one; has a cell in each tier."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[ShareCell, ...]
 
 
 @dataclass(frozen=True)
-class Shares:
+class ShareTable:
     """The whole table.
 
     rows: the largest categories of the reference, largest first
@@ -37,8 +37,8 @@ class Shares:
     """
 
     tiers: tuple[str, ...]
-    rows: tuple[Row, ...]
-    sums: tuple[Row, ...]
+    rows: tuple[ShareRow, ...]
+    sums: tuple[ShareRow, ...]
     widest: float
 
 
@@ -47,18 +47,18 @@ def told_apart(reference: pd.DataFrame) -> list[str]:
     return list(reference["category"].value_counts().index[:CATEGORIES])
 
 
-def shares(reference: pd.DataFrame, current: pd.DataFrame, told: list[str]) -> Shares:
+def shares(reference: pd.DataFrame, current: pd.DataFrame, told: list[str]) -> ShareTable:
     """Of what `frames` made; told: those that have a bar in Evidently's charts. In each tier all add up to 1."""
     sides = [_of_tiers(frame) for frame in (reference, current)]
-    rows = tuple(Row(str(name), _cells(sides, [name])) for name in told[:ROWS])
+    rows = tuple(ShareRow(str(name), _cells(sides, [name])) for name in told[:ROWS])
     sums, more = [], told[ROWS:]
     if more:
-        sums.append(Row(f"the next {len(more)}", _cells(sides, more)))
+        sums.append(ShareRow(f"the next {len(more)}", _cells(sides, more)))
     if any(len(one.index.difference(told)) for side in sides for one in side):
         names = sorted({name for side in sides for one in side for name in one.index} - set(told))
-        sums.append(Row("all others", _cells(sides, names)))
+        sums.append(ShareRow("all others", _cells(sides, names)))
     found = [share for row in rows for cell in row.cells for share in (cell.before, cell.now)]
-    return Shares(tuple(TIER_NAMES), rows, tuple(sums), max((one or 0.0 for one in found), default=0.0))
+    return ShareTable(tuple(TIER_NAMES), rows, tuple(sums), max((one or 0.0 for one in found), default=0.0))
 
 
 def _of_tiers(frame: pd.DataFrame) -> list[pd.Series]:
@@ -69,9 +69,9 @@ def _of_tiers(frame: pd.DataFrame) -> list[pd.Series]:
     ]
 
 
-def _cells(sides: Sequence[Sequence[pd.Series]], names: list[str]) -> tuple[Cell, ...]:
+def _cells(sides: Sequence[Sequence[pd.Series]], names: list[str]) -> tuple[ShareCell, ...]:
     before, now = (
         [float(one.reindex(names, fill_value=0.0).sum()) if len(one) else None for one in side]
         for side in sides
     )
-    return tuple(Cell(*pair) for pair in zip(before, now, strict=True))
+    return tuple(ShareCell(*pair) for pair in zip(before, now, strict=True))

@@ -27,7 +27,7 @@ _LEFT, _RIGHT, _ABOVE, _BELOW = 10, 10, 8, 8
 
 
 @dataclass(frozen=True)
-class Point:
+class EffectPoint:
     """The loudest finding of a family in one window.
 
     x, y: in SVG units; ratio: effect over its limit, below 0 for a change that does not count
@@ -45,11 +45,11 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Chart:
+class EffectChart:
     """One family over all windows, oldest first; limit: where the effect equals its limit, in SVG units."""
 
     title: str
-    points: tuple[Point, ...]
+    points: tuple[EffectPoint, ...]
     limit: float
 
     @property
@@ -70,7 +70,7 @@ class Chart:
         return f"{self.title}: {said}; newest {newest.ratio:.2g} times the limit"
 
 
-def charts(decisions: Sequence[Record]) -> list[Chart]:
+def charts(decisions: Sequence[Record]) -> list[EffectChart]:
     """One chart a family that was tested in the newest WINDOWS, in the order of FAMILIES; decisions in any order."""
     looks = sorted(decisions, key=lambda one: (one["window"]["end"], one["at"], one["key"]))[-WINDOWS:]
     found = {finding["family"] for one in looks for finding in one["findings"]}
@@ -90,7 +90,7 @@ def ratio(finding: Record) -> float:
     return float(counted / finding["threshold"]) if finding["threshold"] > 0 else 0.0
 
 
-def _chart(family: str, looks: Sequence[Record]) -> Chart:
+def _chart(family: str, looks: Sequence[Record]) -> EffectChart:
     days = [date.fromisoformat(one["window"]["end"]).toordinal() for one in looks]
     first, span = days[0], max(days[-1] - days[0], 1)
     points = []
@@ -100,14 +100,16 @@ def _chart(family: str, looks: Sequence[Record]) -> Chart:
             at = _LEFT + (WIDTH - _LEFT - _RIGHT) * ((day - first) / span if days[-1] > first else 0.5)
             points.append(_point(loudest(own)[0], look, at))
     title = FAMILIES.get(family, (family.replace("_", " ").capitalize(), 0))[0]
-    return Chart(title, tuple(points), _height(1.0))
+    return EffectChart(title, tuple(points), _height(1.0))
 
 
-def _point(finding: Record, look: Record, at: float) -> Point:
+def _point(finding: Record, look: Record, at: float) -> EffectPoint:
     found = ratio(finding)
     says = f"{look['window']['end']}, {finding['tier']}: {finding['what']}, {found:.2g} times the limit"
     height = _height(min(max(found, 0.0), TOP))
-    return Point(round(at, 1), height, found, bool(finding["alarm"]), found > TOP, says, str(look["key"]))
+    return EffectPoint(
+        round(at, 1), height, found, bool(finding["alarm"]), found > TOP, says, str(look["key"])
+    )
 
 
 def _height(times: float) -> float:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monitoring.report import served_lists as recsys
 from monitoring.report.category_shares import shares, told_apart
-from monitoring.report.served_lists import Ranked
+from monitoring.report.served_lists import ServedLists
 from monitoring.report.window_sample import PER_USER
 from monitoring.report.window_sample import frames as frames
 from tierrec_core.base.errors import ArtifactError
@@ -27,7 +27,7 @@ _EVIDENTLYS_LIMIT = 0.1
 _BODY = "</head>\n    <body>"
 
 
-class Charts(NamedTuple):
+class EvidentlyPage(NamedTuple):
     """The page, and Evidently's snapshot for the workspace; None where there is nothing to draw."""
 
     page: Path
@@ -41,11 +41,11 @@ def write(
     day: float,
     *,
     name: str = "",
-    ranked: Ranked | None = None,
-    ranked_before: Ranked | None = None,
+    ranked: ServedLists | None = None,
+    ranked_before: ServedLists | None = None,
     rows: int = _ROWS,
     seed: int = 0,
-) -> Charts:
+) -> EvidentlyPage:
     """Write drift.html and drift.json into the folder; the page needs no network.
 
     reference, current: what `frames` made; day: of the snapshot, since 1970 UTC
@@ -77,7 +77,7 @@ def write(
     }
     _write(folder / HTML, _page(snapshot, facts))
     artifacts.write_json(_json(snapshot), folder / JSON)
-    return Charts(folder / HTML, snapshot)
+    return EvidentlyPage(folder / HTML, snapshot)
 
 
 def _drift(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any]) -> Any:

@@ -33,7 +33,7 @@ _ACRONYMS = {"ndcg": "NDCG", "mrr": "MRR", "ari": "ARI", "auc": "AUC", "ci": "CI
 
 
 @dataclass(frozen=True)
-class Table:
+class JsonTable:
     """Rows under column names.
 
     heat: colour each number by its size within the table
@@ -61,13 +61,13 @@ class Table:
         return round(abs(cell) / self.largest, 3) if is_number(cell) and self.largest else 0.0
 
 
-def read_blocks(report: Mapping[str, Any], title: str = "") -> Iterator[Table]:
+def read_blocks(report: Mapping[str, Any], title: str = "") -> Iterator[JsonTable]:
     """Tables of a JSON object: its scalars first, then its parts in order, each under its own key."""
     scalars = {key: value for key, value in report.items() if not _nested(value)}
     if scalars:
         bars = bool(title) and _alike(list(scalars.values()))
         rows = tuple((readable(key), _flat(scalars[key])) for key in _tiers_first(scalars))
-        yield Table(readable(title), ("", ""), rows, bars=bars)
+        yield JsonTable(readable(title), ("", ""), rows, bars=bars)
     for key, value in report.items():
         if _nested(value):
             yield from _part(value, f"{title}{_SEPARATOR}{key}" if title else key)
@@ -88,7 +88,7 @@ def _words(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _part(value: Any, title: str) -> Iterator[Table]:
+def _part(value: Any, title: str) -> Iterator[JsonTable]:
     """The tables of one nested value."""
     if isinstance(value, Mapping):
         if value and all(
@@ -104,7 +104,7 @@ def _part(value: Any, title: str) -> Iterator[Table]:
         yield _grid(title, ["" for _ in rows[0]], rows)
 
 
-def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> Table:
+def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> JsonTable:
     """A mapping of mappings: one row a key, one column an inner key."""
     columns = _tiers_first({name: None for row in value.values() for name in row})
     cells = [
@@ -113,7 +113,7 @@ def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> Table:
     return _grid(title, ["", *map(readable, columns)], cells)
 
 
-def _records(value: Sequence[Mapping[str, Any]], title: str) -> Table:
+def _records(value: Sequence[Mapping[str, Any]], title: str) -> JsonTable:
     """A list of mappings: one row each, words before numbers."""
     names = {name: None for row in value for name in row}
     columns = sorted(names, key=lambda name: any(is_number(row.get(name)) for row in value))
@@ -124,11 +124,11 @@ def _records(value: Sequence[Mapping[str, Any]], title: str) -> Table:
     )
 
 
-def _grid(title: str, columns: Sequence[str], rows: Sequence[tuple[Scalar, ...]]) -> Table:
+def _grid(title: str, columns: Sequence[str], rows: Sequence[tuple[Scalar, ...]]) -> JsonTable:
     """A table, with heat where its cells are shares of one whole."""
     cells = [cell for row in rows for cell in row[1:]]
     heat = len(columns) > 2 and bool(cells) and all(is_number(cell) and 0 <= cell <= 1 for cell in cells)
-    return Table(readable(title), tuple(columns), tuple(rows), heat=heat)
+    return JsonTable(readable(title), tuple(columns), tuple(rows), heat=heat)
 
 
 def _nested(value: Any) -> bool:

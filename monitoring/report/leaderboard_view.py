@@ -12,7 +12,7 @@ _ORDER = ("ndcg", "recall", "mrr", "hit", "coverage")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class FigureWithInterval:
     """A figure with its 95% interval, which may be unknown (None)."""
 
     value: float
@@ -37,7 +37,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LeaderboardRow:
     """One model's line.
 
     figures: by metric name; a metric that the model lacks is absent
@@ -46,15 +46,15 @@ class Entry:
     """
 
     model: str
-    main: Estimate
+    main: FigureWithInterval
     figures: Mapping[str, float]
-    delta: Estimate | None
+    delta: FigureWithInterval | None
     against: str
-    tiers: Mapping[str, Estimate]
+    tiers: Mapping[str, FigureWithInterval]
 
 
 @dataclass(frozen=True)
-class Board:
+class LeaderboardTable:
     """One task's leaderboard, best first.
 
     metric: the main metric, by which models are ranked
@@ -67,7 +67,7 @@ class Board:
     metric: str
     columns: tuple[str, ...]
     further: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LeaderboardRow, ...]
     tiers: tuple[str, ...]
     users: Mapping[str, int]
     top: float
@@ -90,7 +90,7 @@ class Board:
         return cls(task, main, near, far, entries, tuple(sorted(tiers, key=_tier)), _users(models), top)
 
     @property
-    def baseline(self) -> Entry | None:
+    def baseline(self) -> LeaderboardRow | None:
         """The model that the others are held against."""
         names = {entry.against for entry in self.entries if entry.against}
         return next((entry for entry in self.entries if entry.model in names), None)
@@ -106,14 +106,14 @@ class Board:
         return round((value - low) / (high - low), 3) if high > low else 0.0
 
 
-def read_boards(metrics: Mapping[str, Any]) -> list[Board]:
+def read_boards(metrics: Mapping[str, Any]) -> list[LeaderboardTable]:
     """Boards of all tasks in metrics.json, `next` first as it is the main one."""
     blocks = {
         task: {name: block for name, block in models.items() if isinstance(block, Mapping)}
         for task, models in metrics.items()
         if isinstance(models, Mapping)
     }
-    boards = [board for task, models in blocks.items() if (board := Board.of(task, models))]
+    boards = [board for task, models in blocks.items() if (board := LeaderboardTable.of(task, models))]
     return sorted(boards, key=lambda board: task_order(board.task))
 
 
@@ -122,17 +122,21 @@ def task_order(task: str) -> tuple[bool, str]:
     return task != "next", task
 
 
-def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) -> Entry | None:
-    main = Estimate.read(block, metric)
+def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) -> LeaderboardRow | None:
+    main = FigureWithInterval.read(block, metric)
     if main is None:
         return None
     delta = block.get(f"delta_{metric}") or {}
-    tiers = {tier: Estimate.read(part, metric) for tier, part in (block.get("by_tier") or {}).items()}
-    return Entry(
+    tiers = {
+        tier: FigureWithInterval.read(part, metric) for tier, part in (block.get("by_tier") or {}).items()
+    }
+    return LeaderboardRow(
         model=name,
         main=main,
         figures={other: block[other] for other in others if isinstance(block.get(other), int | float)},
-        delta=Estimate(delta["value"], *delta.get("ci", (None, None))) if "value" in delta else None,
+        delta=FigureWithInterval(delta["value"], *delta.get("ci", (None, None)))
+        if "value" in delta
+        else None,
         against=delta.get("against", ""),
         tiers={tier: estimate for tier, estimate in tiers.items() if estimate},
     )
@@ -145,7 +149,7 @@ def _users(models: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     return {tier: part["users"] for tier, part in parts.items() if "users" in part}
 
 
-def _ends(entry: Entry) -> Iterator[float]:
+def _ends(entry: LeaderboardRow) -> Iterator[float]:
     yield entry.main.value
     if entry.main.high is not None:
         yield entry.main.high

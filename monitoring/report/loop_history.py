@@ -25,7 +25,7 @@ ACTS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Difference:
+class DifferenceBar:
     """Challenger minus champion in one group: the value and its interval, on an axis that reaches so far from zero."""
 
     task: str
@@ -82,7 +82,7 @@ def render(
         fresh.write_text(page, encoding="utf-8")
 
 
-def differences(gate: Record) -> list[Difference]:
+def differences(gate: Record) -> list[DifferenceBar]:
     """The paired intervals of a gate's report on one axis, each task before its tiers, light before heavy."""
     found = []
     for task, parts in sorted(gate.get("tasks", {}).items(), key=lambda pair: task_order(pair[0])):
@@ -93,7 +93,7 @@ def differences(gate: Record) -> list[Difference]:
         found += [(task, f"{tier} users", parts["by_tier"][tier], None) for tier in tiers]
     reach = max((abs(end) for *_, one, _ in found for end in one["ci"]), default=0.0)
     return [
-        Difference(task, group, one.get("users", users), one["value"], one["ci"][0], one["ci"][1], reach)
+        DifferenceBar(task, group, one.get("users", users), one["value"], one["ci"][0], one["ci"][1], reach)
         for task, group, one, users in found
     ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitoring.report.json_blocks import Table, is_number, read_blocks, readable
+from monitoring.report.json_blocks import JsonTable, is_number, read_blocks, readable
 from monitoring.report.leaderboard_view import read_boards, task_order
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -43,7 +43,7 @@ def render(
     *,
     validation: Mapping[str, Any],
     preparation: Mapping[str, Any],
-    windows: Table | None,
+    windows: JsonTable | None,
     tiers: Mapping[str, Any],
     blend: Mapping[str, Any],
     metrics: Mapping[str, Any],
@@ -70,7 +70,7 @@ def render(
     )
 
 
-def split_windows(layout: Layout, settings: Settings) -> Table | None:
+def split_windows(layout: Layout, settings: Settings) -> JsonTable | None:
     """The windows that the blend learns from and that models are judged on, or None before the split."""
     if not layout.split.exists():
         return None
@@ -80,17 +80,17 @@ def split_windows(layout: Layout, settings: Settings) -> Table | None:
         (one.task, one.role, one.snapshot, f"{from_days(one.until):%Y-%m-%d}" if dated else f"{one.until:+g}")
         for one in log.windows
     )
-    return Table("Split windows", ("Task", "Role", "Known before", "Judged until"), rows)
+    return JsonTable("Split windows", ("Task", "Role", "Known before", "Judged until"), rows)
 
 
-def feature_importances(blend: Mapping[str, Any]) -> Iterator[Table]:
+def feature_importances(blend: Mapping[str, Any]) -> Iterator[JsonTable]:
     """What each task's blend looks at, the most important first, as shares of all importance."""
     for task, block in sorted(blend.items(), key=lambda pair: task_order(pair[0])):
         for key, weights in block.items() if isinstance(block, Mapping) else ():
             if _is_importance(key, weights) and (total := sum(weights.values())):
                 ranked = sorted(weights.items(), key=lambda pair: (-pair[1], pair[0]))[:_TOP_FEATURES]
                 rows = tuple((name, weight / total) for name, weight in ranked)
-                yield Table(readable(task), ("Feature", "Share"), rows, bars=True)
+                yield JsonTable(readable(task), ("Feature", "Share"), rows, bars=True)
 
 
 def figure(value: Any) -> str:

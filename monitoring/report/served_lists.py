@@ -14,7 +14,7 @@ _SHAPE = {"prediction": "rank", "recommendations_type": "rank"}
 
 
 @dataclass(frozen=True)
-class Ranked:
+class ServedLists:
     """Lists and what came of them, in one window.
 
     lists: user_id, item_id, rank from 1; one list a user
@@ -29,7 +29,7 @@ class Ranked:
     items: pd.DataFrame | None = None
 
 
-def judged(ranked: Ranked, rows: int, seed: int) -> pd.DataFrame:
+def judged(ranked: ServedLists, rows: int, seed: int) -> pd.DataFrame:
     """One row for each place of a list and each missed item: user_id, item_id, rank, target; whole users.
 
     A missed item ranks behind every list, so that recall and the ideal list know of it.
@@ -45,7 +45,7 @@ def judged(ranked: Ranked, rows: int, seed: int) -> pd.DataFrame:
     return drawn(both, rows, seed).sort_values(["user_id", "rank"], ignore_index=True)
 
 
-def counts(ranked: Ranked | None, looked_at: pd.DataFrame | None) -> dict[str, int]:
+def counts(ranked: ServedLists | None, looked_at: pd.DataFrame | None) -> dict[str, int]:
     """Users who were shown a list, those of them who did something, and those in what `judged` made."""
     if ranked is None or looked_at is None:
         return {"shown": 0, "acted": 0, "judged": 0}
@@ -73,7 +73,7 @@ def cutoff(current: pd.DataFrame, reference: pd.DataFrame | None) -> int:
     return min(CUTOFF, deepest)
 
 
-def shown(ranked: Ranked, rows: int, seed: int, **about: Any) -> list[Any]:
+def shown(ranked: ServedLists, rows: int, seed: int, **about: Any) -> list[Any]:
     """Evidently's snapshots of the lists alone, whatever users did: popularity bias and diversity, where they can be.
 
     Both look at the first CUTOFF places. Popularity is of the known, as a share of the most popular item's.

@@ -41,7 +41,7 @@ def frame(
 
 
 @dataclass(frozen=True)
-class Preset:
+class EvidentlyPreset:
     """What Evidently's preset says: dataset, that at least half of the columns drifted; and which columns did."""
 
     dataset: bool

@@ -13,7 +13,7 @@ _PASSIVE = (Event.IMPRESSION, Event.REDEEM)
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedLog:
     """Who, in which category and when, a row of EVENTS.
 
     users, categories: ids and names behind the codes, [U] and [C]

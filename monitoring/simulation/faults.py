@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.synthetic_drift import Shifted
+from monitoring.simulation.synthetic_drift import ShiftedLog
 from tierrec_core.base.contracts import EVENTS, BoolArray, Event
 from tierrec_core.data.interactions import to_days
 
@@ -16,7 +16,7 @@ LASTS = 28.0  # days of a fault that somebody mends
 
 
 @dataclass(frozen=True)
-class Span:
+class FaultPeriod:
     """A log, and the part of it that breaks: from day `start` to before day `end`, days since 1970 UTC."""
 
     events: pd.DataFrame
@@ -35,75 +35,75 @@ class Span:
         found: BoolArray = (day >= start) & (day < end)
         return found
 
-    def without(self, lost: BoolArray, start: float, what: str) -> Shifted:
+    def without(self, lost: BoolArray, start: float, what: str) -> ShiftedLog:
         """The log without some of its rows."""
-        return Shifted(self.events[~lost].reset_index(drop=True), self.items, pd.Index([]), start, what)
+        return ShiftedLog(self.events[~lost].reset_index(drop=True), self.items, pd.Index([]), start, what)
 
-    def together(self, extra: pd.DataFrame, users: pd.Index, what: str) -> Shifted:
+    def together(self, extra: pd.DataFrame, users: pd.Index, what: str) -> ShiftedLog:
         """The log with further rows."""
         both = pd.concat([self.events, extra], ignore_index=True).sort_values("timestamp", kind="stable")
-        return Shifted(both.reset_index(drop=True), self.items, users, self.start, what)
+        return ShiftedLog(both.reset_index(drop=True), self.items, users, self.start, what)
 
 
-Fault: TypeAlias = Callable[[Span, np.random.Generator], Shifted]
+Fault: TypeAlias = Callable[[FaultPeriod, np.random.Generator], ShiftedLog]
 
 
-def missing_days(span: Span, rng: np.random.Generator, days: int = 5) -> Shifted:
+def missing_days(span: FaultPeriod, rng: np.random.Generator, days: int = 5) -> ShiftedLog:
     """So many days in a row hold nothing; the first is drawn so that the last lies before the end."""
     first = span.start + int(rng.integers(0, max(1, int(span.end - span.start) - days)))
     return span.without(span.between(first, first + days), first, f"{days} days are missing")
 
 
-def stale(span: Span, _rng: np.random.Generator, days: int = 7) -> Shifted:
+def stale(span: FaultPeriod, _rng: np.random.Generator, days: int = 7) -> ShiftedLog:
     """Nothing comes any more, from so many days before the end on."""
     first = max(span.start, span.end - days)
     return span.without(span.between(first, np.inf), first, f"silent for {days} days")
 
 
-def thinned(span: Span, rng: np.random.Generator, share: float = 0.5) -> Shifted:
+def thinned(span: FaultPeriod, rng: np.random.Generator, share: float = 0.5) -> ShiftedLog:
     """A share of the rows is lost at random, whosever they are: half of the shops no longer report."""
     lost = span.inside & (rng.random(len(span.events)) < share)
     return span.without(lost, span.start, f"{share:.0%} of the rows are lost")
 
 
-def null_categories(span: Span, rng: np.random.Generator, share: float = 0.4) -> Shifted:
+def null_categories(span: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ShiftedLog:
     """The catalogue comes without the category of a share of its items."""
     empty = rng.random(len(span.items)) < share
     broken = span.items.assign(category=span.items["category"].mask(empty))
-    return Shifted(
+    return ShiftedLog(
         span.events, broken, pd.Index([]), span.start, f"{share:.0%} of the items have no category"
     )
 
 
-def foreign_items(span: Span, rng: np.random.Generator, share: float = 0.4) -> Shifted:
+def foreign_items(span: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ShiftedLog:
     """A share of the rows names items by ids of another scheme, which no catalogue knows: a broken join."""
     hit = span.inside & (rng.random(len(span.events)) < share)
     ids = span.events["item_id"]
     broken = span.events.assign(item_id=ids.mask(hit, "sku:" + ids))
     what = f"{share:.0%} of the rows have item ids of another scheme"
-    return Shifted(broken, span.items, pd.Index([]), span.start, what)
+    return ShiftedLog(broken, span.items, pd.Index([]), span.start, what)
 
 
-def duplicates(span: Span, rng: np.random.Generator, share: float = 0.3) -> Shifted:
+def duplicates(span: FaultPeriod, rng: np.random.Generator, share: float = 0.3) -> ShiftedLog:
     """A share of the rows is delivered twice, equal in every column."""
     again = span.events[span.inside & (rng.random(len(span.events)) < share)]
     return span.together(again, pd.Index([]), f"{share:.0%} of the rows come twice")
 
 
-def missing_kind(span: Span, _rng: np.random.Generator, event: str = Event.CART) -> Shifted:
+def missing_kind(span: FaultPeriod, _rng: np.random.Generator, event: str = Event.CART) -> ShiftedLog:
     """One kind of event no longer comes."""
     lost = span.inside & span.events["event"].eq(event).to_numpy(dtype=bool)
     return span.without(lost, span.start, f"no {event} comes any more")
 
 
 def bots(
-    span: Span,
+    span: FaultPeriod,
     rng: np.random.Generator,
     kind: Literal["new", "hijacked"] = "new",
     num: int = 5,
     events_a_day: int = 400,
     num_items: int = 10,
-) -> Shifted:
+) -> ShiftedLog:
     """So many users do the same few things, one after the other at even intervals, day after day.
 
     new: they come with the wave; hijacked: their ids are those of users who were there before
@@ -132,12 +132,12 @@ def bots(
     return span.together(EVENTS.conform(wave, "simulation"), pd.Index(who), what)
 
 
-def many_bots(span: Span, rng: np.random.Generator) -> Shifted:
+def many_bots(span: FaultPeriod, rng: np.random.Generator) -> ShiftedLog:
     """A wave in which none does very much."""
     return bots(span, rng, num=40, events_a_day=60)
 
 
-def hijacked(span: Span, rng: np.random.Generator) -> Shifted:
+def hijacked(span: FaultPeriod, rng: np.random.Generator) -> ShiftedLog:
     """A wave under the ids of known users."""
     return bots(span, rng, kind="hijacked")
 

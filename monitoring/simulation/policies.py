@@ -7,14 +7,24 @@ from typing import Protocol
 
 import pandas as pd
 
-from monitoring.drift import Decision, Feed, Observation, Online, Reference, Verdict, decide, judge, observe
-from monitoring.simulation.baseline_detectors import Preset, frame, psi
+from monitoring.drift import (
+    DriftDecision,
+    DriftReference,
+    DriftVerdict,
+    FeedChecks,
+    OnlineMetrics,
+    WindowMeasurement,
+    decide,
+    judge,
+    observe,
+)
+from monitoring.simulation.baseline_detectors import EvidentlyPreset, frame, psi
 from tierrec_core.data.interactions import from_days
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 
 
 @dataclass(frozen=True)
-class Scene:
+class PolicyContext:
     """What anybody can know at one moment: the log up to then, and the model in force.
 
     events: EVENTS, of which only those before `end` are used, days since 1970 UTC
@@ -23,36 +33,36 @@ class Scene:
 
     events: pd.DataFrame
     items: pd.DataFrame
-    reference: Reference
+    reference: DriftReference
     end: float
-    settings: Monitor
+    settings: MonitorSettings
     seed: int
-    online: Online | None = None
+    online: OnlineMetrics | None = None
 
     @cached_property
-    def observation(self) -> Observation:
+    def observation(self) -> WindowMeasurement:
         """The newest window."""
         return observe(self.reference, self.events, self.items, self.end)
 
     @cached_property
-    def preset(self) -> Preset:
+    def preset(self) -> EvidentlyPreset:
         """Evidently's word on the newest window beside the reference's."""
         width, rows = self.settings.window_days, self.settings.report_rows
         before, after = (
             frame(self.events, self.items, end - width, end, rows, self.seed)
             for end in (self.reference.cut, self.end)
         )
-        return Preset.of(before, after)
+        return EvidentlyPreset.of(before, after)
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DriftVerdict:
         """Ours, on the newest window."""
         moment = from_days(self.end).to_pydatetime()
-        feed = Feed.measure(self.events, self.items, self.reference, self.end, self.settings, moment)
+        feed = FeedChecks.measure(self.events, self.items, self.reference, self.end, self.settings, moment)
         return judge(self.reference, self.observation, feed, self.settings, self.seed, self.online)
 
 
 @dataclass(frozen=True)
-class Look:
+class PolicyDecision:
     """What a policy saw at one moment, and whether it retrains.
 
     state: steady, drift or fault; empty for a policy that does not look
@@ -62,22 +72,22 @@ class Look:
     retrain: bool
     state: str = ""
     reasons: tuple[str, ...] = ()
-    decision: Decision | None = None
+    decision: DriftDecision | None = None
 
 
-class Policy(Protocol):
+class RetrainPolicy(Protocol):
     """A rule for when to retrain."""
 
-    def look(self, scene: Scene, past: Sequence[Look], /) -> Look:
+    def look(self, scene: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
         """Look at a moment, knowing what came of earlier ones, oldest first."""
         ...
 
 
 @dataclass(frozen=True)
-class Ours:
+class DriftPolicy:
     """The platform's verdict and decision, with cool-down, budget and data faults."""
 
-    def look(self, scene: Scene, past: Sequence[Look], /) -> Look:
+    def look(self, scene: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
         """Judge, decide."""
         verdict = scene.verdict()
         decision = decide(
@@ -87,28 +97,28 @@ class Ours:
             model=f"day {scene.reference.cut:.0f}",
             at=from_days(scene.end).to_pydatetime(),
         )
-        return Look(scene.end, decision.act == "retrain", verdict.state, decision.reasons, decision)
+        return PolicyDecision(scene.end, decision.act == "retrain", verdict.state, decision.reasons, decision)
 
 
 @dataclass(frozen=True)
-class Psi:
+class PsiPolicy:
     """Retrain when the population stability index of the categories reaches a threshold."""
 
     threshold: float
 
-    def look(self, scene: Scene, _past: Sequence[Look], /) -> Look:
+    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
         """Hold everybody's events by category against the reference's."""
         found = psi(scene.reference.observation.counts.sum(axis=0), scene.observation.counts.sum(axis=0))
         return _look(scene, found >= self.threshold, f"PSI {found:.4f} (limit {self.threshold:g})")
 
 
 @dataclass(frozen=True)
-class EvidentlyDefault:
+class EvidentlyPolicy:
     """Retrain when Evidently's preset, with all its defaults, says so: of the data as a whole, or of one column."""
 
     column: str | None = None
 
-    def look(self, scene: Scene, _past: Sequence[Look], /) -> Look:
+    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
         """Hand both windows to the preset."""
         found = scene.preset
         alarm = found.dataset if self.column is None else self.column in found.columns
@@ -116,28 +126,28 @@ class EvidentlyDefault:
 
 
 @dataclass(frozen=True)
-class Calendar:
+class CalendarPolicy:
     """Retrain whenever the model in force is so many days old."""
 
     days: float
 
-    def look(self, scene: Scene, _past: Sequence[Look], /) -> Look:
+    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
         """Look at the date."""
-        return Look(scene.end, scene.end - scene.reference.cut >= self.days - 1e-9)
+        return PolicyDecision(scene.end, scene.end - scene.reference.cut >= self.days - 1e-9)
 
 
 MONTH = 28.0
-POLICIES: Mapping[str, Policy] = {
-    "ours": Ours(),
-    "psi_10": Psi(0.1),
-    "psi_20": Psi(0.2),
-    "evidently": EvidentlyDefault(),
-    "evidently_category": EvidentlyDefault("category"),
-    "monthly": Calendar(MONTH),
-    "never": Calendar(float("inf")),
-    "always": Calendar(0.0),
+POLICIES: Mapping[str, RetrainPolicy] = {
+    "ours": DriftPolicy(),
+    "psi_10": PsiPolicy(0.1),
+    "psi_20": PsiPolicy(0.2),
+    "evidently": EvidentlyPolicy(),
+    "evidently_category": EvidentlyPolicy("category"),
+    "monthly": CalendarPolicy(MONTH),
+    "never": CalendarPolicy(float("inf")),
+    "always": CalendarPolicy(0.0),
 }
 
 
-def _look(scene: Scene, alarm: bool, reason: str) -> Look:
-    return Look(scene.end, alarm, "drift" if alarm else "steady", (reason,))
+def _look(scene: PolicyContext, alarm: bool, reason: str) -> PolicyDecision:
+    return PolicyDecision(scene.end, alarm, "drift" if alarm else "steady", (reason,))

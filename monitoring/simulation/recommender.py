@@ -7,18 +7,18 @@ from typing import Self, cast
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.world import World
+from monitoring.simulation.world import ReplayWorld
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.tifu_knn import Repeat
+from tierrec_core.models.tifu_knn import TifuKnn
 from tierrec_core.protocols.model import Retriever, Training
 from tierrec_core.ranking.catalogue import rank_catalogue
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 
 @dataclass(frozen=True)
-class Light:
+class ReplayRecommender:
     """The recommender as of one day; it fits in seconds, where the platform's takes minutes.
 
     EASE beside it was tried and added nothing to the lists of the next two weeks.
@@ -32,11 +32,11 @@ class Light:
     version: str
     history: Interactions
     tiering: Tiering
-    model: Repeat
+    model: TifuKnn
     cpu_seconds: float
 
     @classmethod
-    def fit(cls, world: World, cut: float, seed: int, min_users: int = 10) -> Self:
+    def fit(cls, world: ReplayWorld, cut: float, seed: int, min_users: int = 10) -> Self:
         """Learn from what lies before the cut, about the items that enough users had met by then."""
         begun = time.process_time()
         past = world.log.before(cut)
@@ -44,8 +44,8 @@ class Light:
         history = narrowed(past, past.items[met >= min_users])
         place = pd.Index(world.items["item_id"].astype(object)).get_indexer(history.items)
         items = world.items.take(place).reset_index(drop=True)
-        tiering = Tiering.fit(history, items, Tiers(), seed)
-        model = Repeat.fit(Training(history, items, tiering, world.target, seed), Repeat.Config())
+        tiering = Tiering.fit(history, items, TierSettings(), seed)
+        model = TifuKnn.fit(Training(history, items, tiering, world.target, seed), TifuKnn.Config())
         version = f"day {cut - world.start:.0f}"
         return cls(cut, version, history, tiering, model, time.process_time() - begun)
 

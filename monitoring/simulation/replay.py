@@ -7,22 +7,22 @@ from functools import cached_property
 
 import numpy as np
 
-from monitoring.drift import Online, Reference
-from monitoring.simulation.feedback import Outcomes, compared, outcomes
-from monitoring.simulation.policies import Look, Policy, Scene
-from monitoring.simulation.recommender import Light
-from monitoring.simulation.world import World
+from monitoring.drift import DriftReference, OnlineMetrics
+from monitoring.simulation.feedback import SimulatedOutcomes, compared, outcomes
+from monitoring.simulation.policies import PolicyContext, PolicyDecision, RetrainPolicy
+from monitoring.simulation.recommender import ReplayRecommender
+from monitoring.simulation.world import ReplayWorld
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.evaluation.bootstrap import Interval, interval
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 
 CUTOFF = 10
 _BOOTSTRAPS = 1000
 
 
 @dataclass(frozen=True)
-class Clock:
+class ReplayClock:
     """The first model learns before day `start`; policies look every `step` days after it, num_ticks times."""
 
     start: float
@@ -36,28 +36,28 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Quality:
+class ListQuality:
     """What one model's lists were worth from a tick to the next: users [E] who came for something, NDCG@10 of each."""
 
     users: np.ndarray
     ndcg: FloatArray
-    outcomes: Outcomes
+    outcomes: SimulatedOutcomes
 
 
 @dataclass(frozen=True)
-class Step:
+class ReplayStep:
     """One tick of a policy's course. cut: of the model in force after the look."""
 
-    look: Look
+    look: PolicyDecision
     cut: float
-    quality: Quality
+    quality: ListQuality
 
 
 @dataclass(frozen=True)
-class Course:
+class ReplayResult:
     """All that came of a policy. retrain_seconds, watch_seconds: of CPU."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ReplayStep, ...]
     retrain_seconds: float
     watch_seconds: float
 
@@ -80,18 +80,18 @@ class Replay:
     else from what they did up to the model's cut, as where lists are made ahead
     """
 
-    world: World
-    clock: Clock
-    settings: Monitor
+    world: ReplayWorld
+    clock: ReplayClock
+    settings: MonitorSettings
     seed: int
     fresh: bool = True
-    _models: dict[float, Light] = field(default_factory=dict)
-    _references: dict[float, tuple[Reference, float]] = field(default_factory=dict)
-    _qualities: dict[tuple[float, float], Quality] = field(default_factory=dict)
+    _models: dict[float, ReplayRecommender] = field(default_factory=dict)
+    _references: dict[float, tuple[DriftReference, float]] = field(default_factory=dict)
+    _qualities: dict[tuple[float, float], ListQuality] = field(default_factory=dict)
 
-    def run(self, policy: Policy) -> Course:
+    def run(self, policy: RetrainPolicy) -> ReplayResult:
         """One policy's course from the first tick to the last. The world does not know what the policy did."""
-        cut, looks, steps = self.clock.start, list[Look](), list[Step]()
+        cut, looks, steps = self.clock.start, list[PolicyDecision](), list[ReplayStep]()
         retraining = watching = 0.0
         for tick in self.clock.ticks:
             scene = self.scene(cut, tick)
@@ -103,20 +103,20 @@ class Replay:
                 self.reference(cut)
                 retraining += self.model(cut).cpu_seconds + self._references[cut][1]
             looks.append(look)
-            steps.append(Step(look, cut, self.quality(cut, tick)))
-        return Course(tuple(steps), retraining, watching)
+            steps.append(ReplayStep(look, cut, self.quality(cut, tick)))
+        return ReplayResult(tuple(steps), retraining, watching)
 
-    def model(self, cut: float) -> Light:
+    def model(self, cut: float) -> ReplayRecommender:
         """The model that learned before the cut."""
         if cut not in self._models:
-            self._models[cut] = Light.fit(self.world, cut, self.seed)
+            self._models[cut] = ReplayRecommender.fit(self.world, cut, self.seed)
         return self._models[cut]
 
-    def reference(self, cut: float) -> Reference:
+    def reference(self, cut: float) -> DriftReference:
         """What goes with that model."""
         if cut not in self._references:
             begun, model = time.process_time(), self.model(cut)
-            made = Reference.build(
+            made = DriftReference.build(
                 self.world.between(-np.inf, cut),
                 self.world.items,
                 cut,
@@ -128,7 +128,7 @@ class Replay:
             self._references[cut] = made, time.process_time() - begun
         return self._references[cut][0]
 
-    def quality(self, cut: float, tick: float) -> Quality:
+    def quality(self, cut: float, tick: float) -> ListQuality:
         """What the model's lists are worth from the tick to the next."""
         if (cut, tick) not in self._qualities:
             truth = self._truth(tick)
@@ -137,7 +137,7 @@ class Replay:
             lists = np.full((past.num_users, CUTOFF), -1, np.int64)
             lists[truth.users] = shown
             seed = (self.seed, round(tick))
-            self._qualities[cut, tick] = Quality(
+            self._qualities[cut, tick] = ListQuality(
                 truth.users,
                 per_user(lists, truth, CUTOFF)["ndcg"],
                 outcomes(truth.users, truth.hits(lists), past.num_users, seed),
@@ -157,13 +157,15 @@ class Replay:
         )
         return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
 
-    def scene(self, cut: float, tick: float) -> Scene:
+    def scene(self, cut: float, tick: float) -> PolicyContext:
         """What can be known at a tick when the model of that cut is in force; the log ends there."""
         own = self.reference(cut)
         near = self.world.between(min(own.observation.start, tick - self.settings.window_days), tick)
-        return Scene(near, self.world.items, own, tick, self.settings, self.seed, self._online(cut, tick))
+        return PolicyContext(
+            near, self.world.items, own, tick, self.settings, self.seed, self._online(cut, tick)
+        )
 
-    def _online(self, cut: float, tick: float) -> Online | None:
+    def _online(self, cut: float, tick: float) -> OnlineMetrics | None:
         """The newest lists of the model beside its first, once it has shown two rounds of them."""
         last = tick - self.clock.step
         if last <= cut:
@@ -173,7 +175,7 @@ class Replay:
         )
 
 
-def lost(course: Course, best: Course, seed: int, since: float = -np.inf) -> Interval:
+def lost(course: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf) -> Interval:
     """NDCG@10 that a course lost against another, per user and tick from a day on, resampled by users."""
     size = int(max(step.quality.users.max(initial=0) for step in best.steps)) + 1
     total, count = np.zeros(size), np.zeros(size)
@@ -185,7 +187,7 @@ def lost(course: Course, best: Course, seed: int, since: float = -np.inf) -> Int
     return interval(total[seen] / count[seen].mean(), _BOOTSTRAPS, np.random.default_rng(seed))
 
 
-def delay(steps: Sequence[Step], start: float) -> float | None:
+def delay(steps: Sequence[ReplayStep], start: float) -> float | None:
     """Days from a change to the first tick that saw drift; None when none did."""
     return next(
         (step.look.end - start for step in steps if step.look.end > start and step.look.state == "drift"),

@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from monitoring.simulation import faults, synthetic_drift
-from monitoring.simulation.recommender import Light
-from monitoring.simulation.world import World
+from monitoring.simulation.recommender import ReplayRecommender
+from monitoring.simulation.world import ReplayWorld
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.tiers import TIER_NAMES
 
 _SEASON_DAYS = 42.0
 _YEAR = 364.0
 
-Change = Callable[[World, float, float, int], synthetic_drift.Shifted]
+Change = Callable[[ReplayWorld, float, float, int], synthetic_drift.ShiftedLog]
 
 
-def happen(world: World, name: str, start: float, share: float, seed: int) -> World:
+def happen(world: ReplayWorld, name: str, start: float, share: float, seed: int) -> ReplayWorld:
     """The world to which it happens from day `start` on, to a share of its users or rows where it takes one.
 
     Raises SettingsError for an unknown name.
@@ -29,7 +29,7 @@ def happen(world: World, name: str, start: float, share: float, seed: int) -> Wo
 
 
 def _interests(kind: synthetic_drift.Kind) -> Change:
-    def change(world: World, start: float, share: float, seed: int) -> synthetic_drift.Shifted:
+    def change(world: ReplayWorld, start: float, share: float, seed: int) -> synthetic_drift.ShiftedLog:
         rng = np.random.default_rng(seed)
         return synthetic_drift.interests(
             world.events, world.items, share=share, start=start, rng=rng, kind=kind
@@ -38,12 +38,12 @@ def _interests(kind: synthetic_drift.Kind) -> Change:
     return change
 
 
-def _new_category(world: World, start: float, share: float, seed: int) -> synthetic_drift.Shifted:
+def _new_category(world: ReplayWorld, start: float, share: float, seed: int) -> synthetic_drift.ShiftedLog:
     rng = np.random.default_rng(seed)
     return synthetic_drift.new_category(world.events, world.items, share=share, start=start, rng=rng)
 
 
-def _season(world: World, start: float, _share: float, seed: int) -> synthetic_drift.Shifted:
+def _season(world: ReplayWorld, start: float, _share: float, seed: int) -> synthetic_drift.ShiftedLog:
     """Also a year earlier and later, where the log is long enough."""
     starts = [day for day in (start - _YEAR, start, start + _YEAR) if world.start <= day < world.end]
     rng = np.random.default_rng(seed)
@@ -51,8 +51,8 @@ def _season(world: World, start: float, _share: float, seed: int) -> synthetic_d
 
 
 def _collapse(tier: int) -> Change:
-    def change(world: World, start: float, _share: float, seed: int) -> synthetic_drift.Shifted:
-        model = Light.fit(world, start, seed)
+    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> synthetic_drift.ShiftedLog:
+        model = ReplayRecommender.fit(world, start, seed)
         users = model.history.users[model.tiering.tier == tier]
         rng, name = np.random.default_rng(seed), f"tier {TIER_NAMES[tier]}"
         return synthetic_drift.collapse(
@@ -63,8 +63,8 @@ def _collapse(tier: int) -> Change:
 
 
 def _fault(fault: faults.Fault) -> Change:
-    def change(world: World, start: float, _share: float, seed: int) -> synthetic_drift.Shifted:
-        span = faults.Span(world.events, world.items, start, start + faults.LASTS)
+    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> synthetic_drift.ShiftedLog:
+        span = faults.FaultPeriod(world.events, world.items, start, start + faults.LASTS)
         return fault(span, np.random.default_rng(seed))
 
     return change

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.encoded_log import Coded
+from monitoring.simulation.encoded_log import EncodedLog
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import to_days
@@ -17,7 +17,7 @@ Kind = Literal["concentrated", "diffuse"]
 
 
 @dataclass(frozen=True)
-class Shifted:
+class ShiftedLog:
     """A log after a change, and the truth about it.
 
     events, items: the frames after it
@@ -43,7 +43,7 @@ def interests(
     kind: Kind = "concentrated",
     target: str | None = None,
     num_categories: int = 30,
-) -> Shifted:
+) -> ShiftedLog:
     """From the day on, a share of the users do half of the events of their favourite category in another one.
 
     concentrated: all turn to one target, drawn among the num_categories largest where it is not given
@@ -51,7 +51,7 @@ def interests(
     How much a user does, pays and when stays as it was. Favourites are those before the day.
     Raises DataError when too few users can move.
     """
-    coded = Coded.of(events, items)
+    coded = EncodedLog.of(events, items)
     past = coded.day < start
     liked = coded.counts(past)
     largest = np.argsort(-liked.sum(axis=0), kind="stable")[:num_categories]
@@ -70,7 +70,7 @@ def interests(
         f" to {coded.categories[goal[0]]!r}" if kind == "concentrated" else ", each to another one"
     )
     moved = _redrawn(events, coded, hit, goal[coded.user[hit]], past, rng)
-    return Shifted(moved, items, coded.users[movers], start, what)
+    return ShiftedLog(moved, items, coded.users[movers], start, what)
 
 
 def new_category(
@@ -82,12 +82,12 @@ def new_category(
     rng: np.random.Generator,
     take_up: float = 0.2,
     num_items: int = 20,
-) -> Shifted:
+) -> ShiftedLog:
     """From the day on, a share of the users give some of what they do, take_up, to items that did not exist.
 
     Item of rank r is taken about as often as 1 / (r + 1). Raises DataError when too few users can move.
     """
-    coded = Coded.of(events, items)
+    coded = EncodedLog.of(events, items)
     past = coded.day < start
     known = coded.counts(past).sum(axis=1) > 0
     movers = _chosen(known, known, share, rng)
@@ -100,7 +100,7 @@ def new_category(
     )
     what = f"a new category of {num_items} items, to which {share:.0%} of the users give {take_up:.0%}"
     everything = ITEMS.conform(pd.concat([items, added], ignore_index=True), "simulation")
-    return Shifted(_with_items(events, hit, fresh), everything, coded.users[movers], start, what)
+    return ShiftedLog(_with_items(events, hit, fresh), everything, coded.users[movers], start, what)
 
 
 def season(
@@ -112,13 +112,13 @@ def season(
     category: str | None = None,
     weeks: float = 6.0,
     growth: float = 1.0,
-) -> Shifted:
+) -> ShiftedLog:
     """A category's events grow for some weeks from each of the days on, by as much as `growth` (1 doubles them).
 
     What is added hangs on events of the category: the same user, basket and price, another item, some minutes later.
     The category is drawn among the larger half where it is not given. Raises DataError when it has no event.
     """
-    coded = Coded.of(events, items)
+    coded = EncodedLog.of(events, items)
     size = coded.counts(np.ones(len(coded.day), bool)).sum(axis=0)
     largest = np.argsort(-size, kind="stable")[: max(1, len(size) // 2)]
     chosen = _target(coded, largest[size[largest] > 0], category, rng)
@@ -136,7 +136,7 @@ def season(
     extra["timestamp"] = _later(extra["timestamp"], rng.integers(60, 600, len(source)))
     both = pd.concat([events, extra], ignore_index=True).sort_values("timestamp", kind="stable")
     what = f"{coded.categories[chosen]!r} grows by {growth:.0%} for {weeks:g} weeks, {len(starts)} times"
-    return Shifted(
+    return ShiftedLog(
         both.reset_index(drop=True),
         items,
         coded.users[np.unique(coded.user[source])],
@@ -154,7 +154,7 @@ def collapse(
     rng: np.random.Generator,
     loss: float = 0.7,
     name: str = "one tier",
-) -> Shifted:
+) -> ShiftedLog:
     """From the day on, these users lose a share of their baskets, drawn user by user: round(loss x baskets)."""
     day = to_days(events["timestamp"])
     late = np.flatnonzero((day >= start) & events["user_id"].isin(users).to_numpy(dtype=bool))
@@ -167,7 +167,7 @@ def collapse(
     gone = np.zeros(len(events), bool)
     gone[late[lost[basket]]] = True
     what = f"{name} ({len(users)} users) does {loss:.0%} less"
-    return Shifted(events[~gone].reset_index(drop=True), items, pd.Index(users), start, what)
+    return ShiftedLog(events[~gone].reset_index(drop=True), items, pd.Index(users), start, what)
 
 
 def placebo(events: pd.DataFrame, *, start: float, width: float, rng: np.random.Generator) -> pd.DataFrame:
@@ -212,7 +212,7 @@ def _chosen(known: BoolArray, able: BoolArray, share: float, rng: np.random.Gene
     return movers
 
 
-def _target(coded: Coded, largest: IntArray, name: str | None, rng: np.random.Generator) -> int:
+def _target(coded: EncodedLog, largest: IntArray, name: str | None, rng: np.random.Generator) -> int:
     """Code of the category of that name, or of one drawn among the largest."""
     if name is None:
         return int(rng.choice(largest))
@@ -225,7 +225,7 @@ def _target(coded: Coded, largest: IntArray, name: str | None, rng: np.random.Ge
 
 def _redrawn(
     events: pd.DataFrame,
-    coded: Coded,
+    coded: EncodedLog,
     hit: BoolArray,
     goal: IntArray,
     past: BoolArray,

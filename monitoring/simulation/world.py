@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.synthetic_drift import Shifted
+from monitoring.simulation.synthetic_drift import ShiftedLog
 from tierrec_core.base.contracts import Event
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.settings import SyntheticSource
@@ -16,7 +16,7 @@ from tierrec_core.sources import synthetic as made
 
 
 @dataclass(frozen=True)
-class World:
+class ReplayWorld:
     """A whole log. Who asks for its past gets no more than that.
 
     events, items: EVENTS and ITEMS
@@ -28,9 +28,9 @@ class World:
     events: pd.DataFrame
     items: pd.DataFrame
     target: tuple[str, ...] = (Event.PURCHASE.value,)
-    change: Shifted | None = None
+    change: ShiftedLog | None = None
 
-    def after(self, change: Shifted) -> Self:
+    def after(self, change: ShiftedLog) -> Self:
         """The same world once it has changed."""
         return replace(self, events=change.events, items=change.items, change=change)
 
@@ -56,14 +56,14 @@ class World:
         return self.events[(day >= start) & (day < end)]
 
 
-def complete_journey() -> World:
+def complete_journey() -> ReplayWorld:
     """The real year 2017. Raises UnreadableFileError when the package is not installed."""
     log = journey.read()
-    return World("complete_journey", log.events, log.items)
+    return ReplayWorld("complete_journey", log.events, log.items)
 
 
-def synthetic(seed: int, *, num_users: int = 600, num_items: int = 300, days: int = 337) -> World:
+def synthetic(seed: int, *, num_users: int = 600, num_items: int = 300, days: int = 337) -> ReplayWorld:
     """A made shop in which nothing ever changes; twelve months of 28 days, and a day by which the last is over."""
     source = SyntheticSource(num_users=num_users, num_items=num_items, days=days)
     log = made.read(source, seed)
-    return World(f"synthetic {seed}", log.events, log.items)
+    return ReplayWorld(f"synthetic {seed}", log.events, log.items)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.api.middleware import JsonOnly
 from services.api.routes import experiments, feedback, info, lists, transfer, users
 from services.auth.keys import Keyring, KeyScope
-from services.auth.limits import BodyLimit, Guard, Limits
+from services.auth.limits import AuthMiddleware, BodyLimit, RequestLimits
 from services.schemas import Problem
 from services.store import StoreError
 from services.tenants.shops import DEFAULT, Shops
@@ -47,7 +47,7 @@ class ShopFinder:
         await self.app(scope, receive, send)
 
 
-def furnish(app: FastAPI, shops: Shops, limits: Limits) -> None:
+def furnish(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     """Give the application its endpoints, behind ShopFinder, Guard, BodyLimit and JsonOnly, in this order."""
     app.title, app.description = "tierrec", _DESCRIPTION
     for module in (lists, feedback, users, experiments, transfer, info):
@@ -60,7 +60,7 @@ def furnish(app: FastAPI, shops: Shops, limits: Limits) -> None:
     app.add_exception_handler(TierRecError, _refused)
     app.add_middleware(JsonOnly)
     app.add_middleware(BodyLimit, max_bytes=limits.max_body_bytes, streamed=("/import/",))
-    app.add_middleware(Guard, keyring=_keyring, needs=scope_needed, rate=limits.rate())
+    app.add_middleware(AuthMiddleware, keyring=_keyring, needs=scope_needed, rate=limits.rate())
     app.add_middleware(ShopFinder, shops=shops)
 
 

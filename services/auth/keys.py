@@ -16,7 +16,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field
 from starlette.types import Scope
 
-from services.shared_files import Watch, exclusive
+from services.shared_files import FileWatcher, exclusive
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
@@ -103,7 +103,7 @@ class LiveKeyring:
     """The keyring of a file that may be changed while the server runs. One that had keys never opens to all again."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._watch = path, Watch(path, clock)
+        self._path, self._watch = path, FileWatcher(path, clock)
         self._ring = Keyring.read(path)
 
     def __call__(self, scope: Scope | None = None) -> Keyring:

@@ -19,7 +19,7 @@ _MAX_CALLERS = 10_000
 _is_loopback = lru_cache(1024)(is_loopback)
 
 
-class Limits(Params):
+class RequestLimits(Params):
     """Bounds beside those of the schemas; the rate and burst hold for each key in each worker (None: no limit)."""
 
     max_body_bytes: PositiveInt = 1 << 20
@@ -127,7 +127,7 @@ class BodyLimit:
                 raise
 
 
-class Guard:
+class AuthMiddleware:
     """Answers 401, 403 and 429: a caller needs a key, the scope for what they ask, and a token of their bucket.
 
     keyring: the keys that count for a request; needs: the scope that a method and path want, None = no key.

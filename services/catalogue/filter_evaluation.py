@@ -31,20 +31,20 @@ _ARROW = {TRUTH: pa.bool_(), NUMBER: pa.float64(), TEXT: pa.large_string(), TIME
 
 
 @dataclass(frozen=True)
-class Operand:
+class FilterOperand:
     """What a part of a condition amounts to: an array [N] or a scalar of a type of ours; null is of any type."""
 
     data: Any
     kind: str | None
 
-    def of(self, kind: str) -> "Operand":
+    def of(self, kind: str) -> "FilterOperand":
         """The same, as the type that it is compared with. Raises SettingsError when it is of another."""
         if self.kind == kind:
             return self
         if self.kind is None:
-            return Operand(pa.scalar(None, _ARROW[kind]), kind)
+            return FilterOperand(pa.scalar(None, _ARROW[kind]), kind)
         if kind == TIME and isinstance(self.data, pa.StringScalar | pa.LargeStringScalar):
-            return Operand(pa.scalar(_moment(self.data.as_py()), _ARROW[TIME]), TIME)
+            return FilterOperand(pa.scalar(_moment(self.data.as_py()), _ARROW[TIME]), TIME)
         raise SettingsError(f"compares {NAMES[kind]} with {NAMES[self.kind]}; wanted the same on both sides")
 
 
@@ -68,17 +68,17 @@ def _truth(node: exp.Expr, frame: pd.DataFrame) -> Any:
     return operand.of(TRUTH).data
 
 
-def _operand(node: exp.Expr, frame: pd.DataFrame) -> Operand:
+def _operand(node: exp.Expr, frame: pd.DataFrame) -> FilterOperand:
     if isinstance(node, exp.Paren):
         return _operand(node.this, frame)
     if isinstance(node, exp.Column):
         return _column(node.name, frame)
     if isinstance(node, exp.Literal | exp.Neg | exp.Null | exp.Boolean):
         return _literal(node)
-    return Operand(_CONDITIONS[type(node)](node, frame), TRUTH)
+    return FilterOperand(_CONDITIONS[type(node)](node, frame), TRUTH)
 
 
-def _column(name: str, frame: pd.DataFrame) -> Operand:
+def _column(name: str, frame: pd.DataFrame) -> FilterOperand:
     if name not in frame:
         near = difflib.get_close_matches(name, map(str, frame), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(map(str, frame))}"
@@ -86,17 +86,17 @@ def _column(name: str, frame: pd.DataFrame) -> Operand:
     kind = kind_of(frame[name])
     if kind not in NAMES:
         raise SettingsError(f"column {name!r} holds neither text, numbers, truth values nor moments")
-    return Operand(pa.array(frame[name], from_pandas=True), kind)
+    return FilterOperand(pa.array(frame[name], from_pandas=True), kind)
 
 
-def _literal(node: exp.Expr) -> Operand:
+def _literal(node: exp.Expr) -> FilterOperand:
     if isinstance(node, exp.Null):
-        return Operand(None, None)
+        return FilterOperand(None, None)
     if isinstance(node, exp.Boolean):
-        return Operand(pa.scalar(bool(node.this)), TRUTH)
+        return FilterOperand(pa.scalar(bool(node.this)), TRUTH)
     if isinstance(node, exp.Literal) and node.is_string:
-        return Operand(pa.scalar(node.this, pa.large_string()), TEXT)
-    return Operand(pa.scalar(_number(node)), NUMBER)
+        return FilterOperand(pa.scalar(node.this, pa.large_string()), TEXT)
+    return FilterOperand(pa.scalar(_number(node)), NUMBER)
 
 
 def _number(node: exp.Expr) -> float:
@@ -131,7 +131,7 @@ def _between(node: exp.Expr, frame: pd.DataFrame) -> Any:
     return pc.and_kleene(_compared(exp.GTE, inner, low), _compared(exp.LTE, inner, high))
 
 
-def _compared(operator: type[exp.Expr], left: Operand, right: Operand) -> Any:
+def _compared(operator: type[exp.Expr], left: FilterOperand, right: FilterOperand) -> Any:
     kinds = [kind for kind in (left.kind, right.kind) if kind is not None]
     kind = TIME if TIME in kinds else kinds[0] if kinds else TRUTH
     left, right = left.of(kind), right.of(kind)
@@ -151,7 +151,7 @@ def _in(node: exp.Expr, frame: pd.DataFrame) -> Any:
     return functools.reduce(pc.or_kleene, parts + ([_among(inner, fixed)] if fixed else []))
 
 
-def _among(inner: Operand, fixed: Sequence[Operand]) -> Any:
+def _among(inner: FilterOperand, fixed: Sequence[FilterOperand]) -> Any:
     """Whether a column holds one of some values; a single look at each row, however many there are."""
     kind = str(inner.kind)
     values = pa.array([one.of(kind).data.as_py() for one in fixed], _ARROW[kind])

@@ -14,7 +14,7 @@ from services.client.endpoints import AsyncEndpoint, Endpoint
 from services.client.errors import Pauses, ServiceError, check, telling
 from services.client.streams import Export, Import
 from services.schemas import EventIn, ItemIn, UserIn
-from services.transfer.records import Imported, Row
+from services.transfer.records import Imported, TransferRow
 from tierrec_core.base.errors import DataError
 
 SHOP_HEADER = "X-Tierrec-Shop"
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = 10.0
 _RETRIES = 5
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=TransferRow)
 M = TypeVar("M", EventIn, ItemIn, UserIn)
 
 

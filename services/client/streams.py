@@ -18,13 +18,13 @@ from services.transfer.records import (
     ItemRow,
     Kind,
     LineError,
-    Row,
+    TransferRow,
     UserRow,
 )
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=TransferRow)
 
-_EXPORTED: Mapping[type[Row], Kind] = {
+_EXPORTED: Mapping[type[TransferRow], Kind] = {
     EventRow: "events",
     ItemRow: "items",
     UserRow: "users",

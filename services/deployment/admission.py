@@ -16,7 +16,7 @@ from tierrec_core.settings import Settings, parse
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredBento:
     """A Bento of the project's store: its tag, its model's, its labels, and when it was built (ISO 8601)."""
 
     tag: str
@@ -25,7 +25,7 @@ class Stored:
     built: str
 
 
-def stored(layout: Layout) -> list[Stored]:
+def stored(layout: Layout) -> list[StoredBento]:
     """All Bentos of the store, the newest first. Raises ArtifactError when one cannot be read."""
     found = [_read(path) for path in layout.bento_home.glob("bentos/*/*/bento.yaml")]
     return sorted(found, key=lambda one: one.built, reverse=True)
@@ -53,7 +53,7 @@ def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeRe
     return _test(layout, settings, known[tag])
 
 
-def _test(layout: Layout, settings: Settings, bento: Stored) -> SmokeReport:
+def _test(layout: Layout, settings: Settings, bento: StoredBento) -> SmokeReport:
     from services.deployment import smoke
 
     counts: Mapping[str, Any] = smoke.check(layout, settings, bento.tag)
@@ -61,11 +61,11 @@ def _test(layout: Layout, settings: Settings, bento: Stored) -> SmokeReport:
     return parse(SmokeReport, raw, f"deploy: {bento.tag}")
 
 
-def _read(path: Path) -> Stored:
+def _read(path: Path) -> StoredBento:
     """One bento.yaml. BentoML's own reader would first have to be given the project's store, once a process."""
     try:
         raw = YAML(typ="safe").load(path.read_text())
-        return Stored(
+        return StoredBento(
             tag=f"{raw['name']}:{raw['version']}",
             model=str(raw["models"][0]["tag"]),
             labels={str(key): str(value) for key, value in raw["labels"].items()},

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from services import service
 from services.deployment import build
-from services.deployment.build import Recipe
-from services.deployment.contents import Contents, provenance
+from services.deployment.build import BuildRecipe
+from services.deployment.contents import BentoContents, provenance
 from services.releases.manifest import FILE
 from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer
@@ -30,7 +30,7 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def make(layout: Layout, contents: Contents, keep: int = KEEP) -> str:
+def make(layout: Layout, contents: BentoContents, keep: int = KEEP) -> str:
     """Put model and Bento into the store unless they are there, leave the newest `keep`, and return the Bento's tag.
 
     Raises StageError with BentoML's own last lines when it cannot.
@@ -56,8 +56,8 @@ def make(layout: Layout, contents: Contents, keep: int = KEEP) -> str:
     return contents.release.bento
 
 
-def _recipe(layout: Layout, contents: Contents, keep: int) -> Recipe:
-    return Recipe(
+def _recipe(layout: Layout, contents: BentoContents, keep: int) -> BuildRecipe:
+    return BuildRecipe(
         service=f"{service.__name__}:Recommender",
         release=contents.release,
         bundle=layout.bundle.resolve(),

@@ -15,18 +15,18 @@ import bentoml
 import psutil
 from bentoml.exceptions import NotFound
 
-from services.releases.manifest import BUNDLE, Release, fingerprint
+from services.releases.manifest import BUNDLE, ReleaseManifest, fingerprint
 from tierrec_core.settings import Params
 
 
-class Recipe(Params):
+class BuildRecipe(Params):
     """What to build. bundle: the folder to pack.
 
     keep: how many Bentos of this name stay in the store; spared: tags that stay however old they are
     """
 
     service: str
-    release: Release
+    release: ReleaseManifest
     bundle: Path
     requirements: tuple[str, ...]
     labels: dict[str, str]
@@ -37,7 +37,7 @@ class Recipe(Params):
 
 def main(path: Path) -> None:
     """Build what is not there yet, and drop what is too old."""
-    recipe, home = Recipe.model_validate_json(path.read_text()), Path(os.environ["BENTOML_HOME"])
+    recipe, home = BuildRecipe.model_validate_json(path.read_text()), Path(os.environ["BENTOML_HOME"])
     _drop_half_made(home)
     _add_model(recipe, home)
     if not _has_bento(recipe.release.bento):
@@ -67,7 +67,7 @@ def _drop_half_made(home: Path) -> None:
         shutil.rmtree(notes)
 
 
-def _add_model(recipe: Recipe, home: Path) -> None:
+def _add_model(recipe: BuildRecipe, home: Path) -> None:
     """A tag that is there already is kept, unless its files are damaged."""
     tag = recipe.release.model
     try:
@@ -90,7 +90,7 @@ def _has_bento(tag: str) -> bool:
     return True
 
 
-def _add_bento(recipe: Recipe) -> None:
+def _add_bento(recipe: BuildRecipe) -> None:
     name, _, version = recipe.release.bento.partition(":")
     bentoml.build(
         recipe.service,
@@ -104,7 +104,7 @@ def _add_bento(recipe: Recipe) -> None:
     )
 
 
-def _prune(recipe: Recipe) -> None:
+def _prune(recipe: BuildRecipe) -> None:
     """Keep the newest Bentos, the one just asked for and those in use among them, and the models that they use."""
     name, model = (tag.partition(":")[0] for tag in (recipe.release.bento, recipe.release.model))
     bentos = sorted(bentoml.list(name), key=lambda bento: bento.info.creation_time, reverse=True)

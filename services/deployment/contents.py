@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ruamel.yaml import YAML
 
-from services.releases.manifest import Release, fingerprint, version_of
+from services.releases.manifest import ReleaseManifest, fingerprint, version_of
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.leaderboard import BLEND, main_metric
@@ -50,7 +50,7 @@ _NAME = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
-class Contents:
+class BentoContents:
     """Everything that a Bento is made of, so that the same contents have the same version.
 
     root: the project; code: files of ours that it carries, relative to the root
@@ -97,9 +97,9 @@ class Contents:
         return version_of(self.name, self.default_task, *code, *self.requirements, self.bundle, labels)
 
     @property
-    def release(self) -> Release:
+    def release(self) -> ReleaseManifest:
         """What the Bento will know of itself."""
-        return Release(
+        return ReleaseManifest(
             bento=f"{self.name}:{self.version}",
             model=f"{self.name}-bundle:{self.bundle}",
             default_task=self.default_task,

@@ -3,13 +3,13 @@
 import shutil
 
 from services.deployment import bento_store, smoke
-from services.deployment.contents import Contents
+from services.deployment.contents import BentoContents
 from tierrec_core.base.contracts import EXPOSURES, ITEMS
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
-from tierrec_core.propensity.campaigns import Campaigns
-from tierrec_core.propensity.churn import Churn
+from tierrec_core.propensity.campaigns import CampaignModel
+from tierrec_core.propensity.churn import ChurnModel
 from tierrec_core.ranking import Candidates
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
@@ -21,7 +21,7 @@ def run(layout: Layout, settings: Settings) -> None:
     """Write the bundle and bento.json, which is there only if the served lists are the judged ones."""
     write_bundle(layout, settings)
     print("package: lists, factors and tables of all users are precomputed", flush=True)
-    contents = Contents.gather(layout, settings)
+    contents = BentoContents.gather(layout, settings)
     tag = bento_store.make(layout, contents)
     print(f"package: built {tag}")
     report = smoke.check(layout, settings, tag)
@@ -47,13 +47,13 @@ def write_bundle(layout: Layout, settings: Settings) -> None:
         shutil.copytree(layout.reference, layout.bundle / layout.reference.name)
 
 
-def _beside(layout: Layout) -> precomputed.Beside:
+def _beside(layout: Layout) -> precomputed.PackageInputs:
     """What the stages churn and campaigns made, and the frames that describe items and promotions."""
     judged, log = artifacts.read_json(layout.churn_report), read_split(layout)
-    return precomputed.Beside(
-        churn=artifacts.load(Churn, layout.churn),
+    return precomputed.PackageInputs(
+        churn=artifacts.load(ChurnModel, layout.churn),
         calibration_error=judged.get("test", {}).get("all", {}).get("model", {}).get("ece"),
-        campaigns=artifacts.load(Campaigns, layout.campaigns),
+        campaigns=artifacts.load(CampaignModel, layout.campaigns),
         items=artifacts.read_frame(layout.raw_items, ITEMS),
         exposures=artifacts.read_frame(layout.raw_exposures, EXPOSURES),
         candidates={
@@ -71,7 +71,7 @@ def ensure(layout: Layout, settings: Settings) -> str:
     if not layout.bento.exists():
         raise ArtifactError(f"{layout.bento}: is missing, wanted a packaged Bento; run `tierrec run`")
     tag = str(artifacts.read_json(layout.bento)["tag"])
-    contents = Contents.gather(layout, settings)
+    contents = BentoContents.gather(layout, settings)
     if contents.release.bento != tag:
         raise ArtifactError(
             f"{layout.bento}: names {tag}, but code, params and bundle now make {contents.release.bento}; "

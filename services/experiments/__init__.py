@@ -2,15 +2,15 @@
 
 from services.experiments.assignment import NOBODY, Assignment, Experiments
 from services.experiments.results import VariantResult, results, tally
-from services.experiments.settings import Experiment, Overrides, Variant
+from services.experiments.settings import Experiment, Variant, VariantOverrides
 
 __all__ = [
     "NOBODY",
     "Assignment",
     "Experiment",
     "Experiments",
-    "Overrides",
     "Variant",
+    "VariantOverrides",
     "VariantResult",
     "results",
     "tally",

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Self
 
-from services.experiments.settings import Experiment, Overrides, read_experiments
+from services.experiments.settings import Experiment, VariantOverrides, read_experiments
 from services.names import SURFACES
 
 JOINT = "+"  # between the names of several experiments, and of their variants, that hold at once
@@ -31,10 +31,10 @@ class Assignment:
     experiment: str | None
     variant: str | None
     propensity: float
-    overrides: Overrides
+    overrides: VariantOverrides
 
 
-NOBODY = Assignment(None, None, 1.0, Overrides())
+NOBODY = Assignment(None, None, 1.0, VariantOverrides())
 
 
 @dataclass(frozen=True)
@@ -148,5 +148,5 @@ def _joint(several: Sequence[Assignment]) -> Assignment:
         experiment=JOINT.join(str(one.experiment) for one in several),
         variant=JOINT.join(str(one.variant) for one in several),
         propensity=prod(one.propensity for one in several),
-        overrides=Overrides.merged(one.overrides for one in several),
+        overrides=VariantOverrides.merged(one.overrides for one in several),
     )

@@ -27,7 +27,7 @@ _COLUMNS = ("user_id", "variant", "impressions", "conversions")
 Verdict: TypeAlias = Literal["baseline", "better", "worse", "undecided"]
 
 
-class Outcomes(Protocol):
+class VariantOutcomes(Protocol):
     """Who remembers what was shown and what followed: the feedback store."""
 
     def outcomes(self, experiment: str, *, goal: str, horizon_hours: float) -> pd.DataFrame:
@@ -92,7 +92,7 @@ def results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResul
     return found
 
 
-def tally(experiments: Experiments, store: Outcomes) -> Mapping[str, list[VariantResult]]:
+def tally(experiments: Experiments, store: VariantOutcomes) -> Mapping[str, list[VariantResult]]:
     """The results of every experiment by its name.
 
     Where several experiments held at once, a conversion that follows lists of two such combinations counts for each
@@ -103,7 +103,7 @@ def tally(experiments: Experiments, store: Outcomes) -> Mapping[str, list[Varian
     }
 
 
-def _gather(experiments: Experiments, store: Outcomes, name: str) -> pd.DataFrame:
+def _gather(experiments: Experiments, store: VariantOutcomes, name: str) -> pd.DataFrame:
     """Outcomes of one experiment, whatever others held for its users at the same time; one row a user."""
     one = experiments.by_name[name]
     frames = []

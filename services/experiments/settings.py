@@ -45,7 +45,7 @@ Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc
 
 
 @dataclass(frozen=True)
-class Overrides:
+class VariantOverrides:
     """What a variant changes, one field a knob; None leaves it as it is.
 
     release: which of the two models answers; task: what the list foretells
@@ -84,9 +84,9 @@ class Variant(Params):
     task: Literal["next", "discovery"] | None = None
 
     @property
-    def overrides(self) -> Overrides:
+    def overrides(self) -> VariantOverrides:
         """What this variant changes."""
-        return Overrides(self.release, self.task, self.policy.novelty, self.policy.max_per_category)
+        return VariantOverrides(self.release, self.task, self.policy.novelty, self.policy.max_per_category)
 
 
 class Experiment(Params):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from services.recommend.user import Person, person_of
+from services.recommend.user import RequestUser, person_of
 from services.schemas import Acknowledged, Erasure, TierAnswer, UserBatch
 from services.store import PostedUser
-from services.tenants.served_model import Model
+from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 
 
@@ -32,7 +32,7 @@ def tier(shop: Shop, user_id: str) -> TierAnswer:
     )
 
 
-def _churn_risk(shop: Shop, model: Model, person: Person) -> float | None:
+def _churn_risk(shop: Shop, model: ServedModel, person: RequestUser) -> float | None:
     """None while the models, which hold the histories of known users, cannot be read."""
     try:
         known = None if person.row is None else model.bundle.history.rows(np.array([person.row]))

@@ -43,7 +43,7 @@ class Label:
         return text
 
 
-class Metrics:
+class ServiceMetrics:
     """The collectors of one process in the registry that is handed in; several shops share them.
 
     With PROMETHEUS_MULTIPROC_DIR in the environment, as BentoML starts its workers, values lie in files of that
@@ -122,7 +122,7 @@ class Metrics:
 class ShopMetrics:
     """What one shop tells; safe to use from several threads."""
 
-    def __init__(self, metrics: Metrics, shop: str) -> None:
+    def __init__(self, metrics: ServiceMetrics, shop: str) -> None:
         self._all, self._shop = metrics, shop
         self._requests: dict[tuple[str, str, str], tuple[Counter, Histogram, Histogram]] = {}
         self._serving: dict[str, Gauge] = {}

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
-from services.recommend.fallback_chain import Climbed
+from services.recommend.fallback_chain import StrategyResult
 from services.recommend.reasons import reasons_of
-from services.recommend.request import Asked, Page, Scene
-from services.rules import Order
+from services.recommend.request import ListRequest, RequestContext, ResultPage
+from services.rules import RankedOrder
 from services.schemas import Explained, Explanation
 from services.store import Impression
 from services.tenants.shop import Shop
@@ -20,7 +20,9 @@ def explain(shop: Shop, request_id: str) -> Explanation | None:
     found = _impression(shop, request_id)
     if found is None:
         return None
-    scene = Scene.of(shop, Asked(found.surface, max(len(found.items), 1), user_id=found.user_id))
+    scene = RequestContext.of(
+        shop, ListRequest(found.surface, max(len(found.items), 1), user_id=found.user_id)
+    )
     return Explanation(
         request_id=found.request_id,
         surface=found.surface,
@@ -41,15 +43,15 @@ def _impression(shop: Shop, request_id: str) -> Impression | None:
     return None
 
 
-def _items(scene: Scene, found: Impression) -> list[Explained]:
+def _items(scene: RequestContext, found: Impression) -> list[Explained]:
     """The items with what speaks for them; those that the catalogue no longer has are named without a reason."""
     goods = scene.model.catalogue
     if found.surface == "campaigns":
         goods = scene.model.campaigns
     columns = goods.columns(found.items)
     known = columns[columns >= 0]
-    order = Order(known, np.zeros(len(known)))
-    reasons = reasons_of(scene, Page(order, Climbed(found.path, order, found.path, ""), None))
+    order = RankedOrder(known, np.zeros(len(known)))
+    reasons = reasons_of(scene, ResultPage(order, StrategyResult(found.path, order, found.path, ""), None))
     _, titles = scene.model.described(known, found.surface)
     described = dict(zip(goods.frame["item_id"].iloc[known], zip(titles, reasons, strict=True), strict=True))
     return [

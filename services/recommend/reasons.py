@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.recommend.request import Page, Scene
+from services.recommend.request import RequestContext, ResultPage
 from services.recommend.user import split
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.bundle.explain import PEERS, TREND, reasons
@@ -23,7 +23,7 @@ _BY_PATH = {
 }
 
 
-def reasons_of(scene: Scene, page: Page) -> list[dict[str, float]]:
+def reasons_of(scene: RequestContext, page: ResultPage) -> list[dict[str, float]]:
     """For each item of the page its reasons, strongest first."""
     path, columns = page.climbed.path, page.order.columns
     scores = page.order.scores.tolist()
@@ -40,7 +40,7 @@ def reasons_of(scene: Scene, page: Page) -> list[dict[str, float]]:
     return [why or {PEERS: score} for why, score in zip(found, scores, strict=True)]
 
 
-def _of_the_blend(scene: Scene, columns: IntArray) -> list[dict[str, float]]:
+def _of_the_blend(scene: RequestContext, columns: IntArray) -> list[dict[str, float]]:
     """What the blend says of each column; nothing of items that it does not know or did not choose."""
     try:
         return [reasons(one) if one else {} for one in _shares(scene, columns)]
@@ -50,7 +50,7 @@ def _of_the_blend(scene: Scene, columns: IntArray) -> list[dict[str, float]]:
         return [{} for _ in columns]
 
 
-def _shares(scene: Scene, columns: IntArray) -> list[dict[str, float]]:
+def _shares(scene: RequestContext, columns: IntArray) -> list[dict[str, float]]:
     """What each feature adds to the score of each column."""
     person = scene.person
     if person.row is None and not person.visit:

@@ -15,10 +15,10 @@ from services.catalogue import page_cursor as cursors
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
 from services.experiments import Assignment
-from services.recommend.fallback_chain import Climbed, Rung, climb, filled
-from services.recommend.user import Person, person_of
-from services.rules import Order, Situation
-from services.tenants.served_model import Model
+from services.recommend.fallback_chain import RankingStrategy, StrategyResult, climb, filled
+from services.recommend.user import RequestUser, person_of
+from services.rules import RankedOrder, Situation
+from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import DataError
@@ -30,7 +30,7 @@ _DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListRequest:
     """What all surfaces have in common, from whichever request; wanted is how many items."""
 
     surface: str
@@ -46,21 +46,21 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RequestContext:
     """Everything that one answer hangs on. side: champion or challenger; seen: hashes of what earlier pages showed"""
 
     shop: Shop
-    asked: Asked
-    model: Model
+    asked: ListRequest
+    model: ServedModel
     side: str
     assignment: Assignment
-    person: Person
+    person: RequestUser
     task: str
     now: datetime
     seen: IntArray | None = None
 
     @classmethod
-    def of(cls, shop: Shop, asked: Asked) -> "Scene":
+    def of(cls, shop: Shop, asked: ListRequest) -> "RequestContext":
         """Look at everything as it is now. Raises DataError for a task that is not served."""
         shop.refresh()
         now = datetime.now(UTC)
@@ -93,17 +93,21 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Page:
+class ResultPage:
     """What is to be shown, best first, and how it came to be."""
 
-    order: Order
-    climbed: Climbed
+    order: RankedOrder
+    climbed: StrategyResult
     cursor: str | None
 
 
 def page_of(
-    scene: Scene, rungs: Sequence[Rung], *, only: BoolArray | None = None, catalogue: Catalogue | None = None
-) -> Page:
+    scene: RequestContext,
+    rungs: Sequence[RankingStrategy],
+    *,
+    only: BoolArray | None = None,
+    catalogue: Catalogue | None = None,
+) -> ResultPage:
     """Climb the ladder among what may be shown, fill up from below, apply the rules, and cut a page.
 
     only: where given, no other items may be shown, [I']; catalogue: where the columns are not the model's
@@ -117,11 +121,11 @@ def page_of(
     order = filled(climbed, rungs, asked.wanted, allowed, len(goods), scene.failed)
     order = _with_overrides(scene, order) if goods is scene.model.catalogue else order
     page = scene.shop.configuration.now.rules.apply(order, situation, goods, allowed)
-    return Page(page, climbed, _next_cursor(scene, hashes[page.columns]))
+    return ResultPage(page, climbed, _next_cursor(scene, hashes[page.columns]))
 
 
 def _allowed(
-    scene: Scene, goods: Catalogue, situation: Situation, only: BoolArray | None
+    scene: RequestContext, goods: Catalogue, situation: Situation, only: BoolArray | None
 ) -> BoolArray | None:
     """Which items may be shown, [I']; None where all may. The review has the last word."""
     configuration = scene.shop.configuration.now
@@ -133,7 +137,9 @@ def _allowed(
     return np.logical_and.reduce(given) if given else None
 
 
-def _without(scene: Scene, goods: Catalogue, allowed: BoolArray | None, shown: IntArray) -> BoolArray | None:
+def _without(
+    scene: RequestContext, goods: Catalogue, allowed: BoolArray | None, shown: IntArray
+) -> BoolArray | None:
     """What is left when exclusions, the cart, earlier pages, and what was just bought are taken out."""
     asked = scene.asked
     dropped = goods.columns([*asked.exclude, *asked.basket]) if asked.exclude or asked.basket else _NO_COLUMNS
@@ -147,7 +153,7 @@ def _without(scene: Scene, goods: Catalogue, allowed: BoolArray | None, shown: I
     return left
 
 
-def _hidden(scene: Scene) -> IntArray:
+def _hidden(scene: RequestContext) -> IntArray:
     """What params.yaml blocks and, on lists for which nobody named an item, what was just bought, [S]."""
     blocked: IntArray = scene.model.pack.facts.blocked
     if scene.asked.surface not in _REPEATS_MATTER:
@@ -155,7 +161,7 @@ def _hidden(scene: Scene) -> IntArray:
     return np.concatenate([blocked, _just_bought(scene)])
 
 
-def _just_bought(scene: Scene) -> IntArray:
+def _just_bought(scene: RequestContext) -> IntArray:
     """What the person has taken and need not see again yet, [S].
 
     What they took since the model was made waits as learned; the blend knows what they took before, so that this
@@ -176,22 +182,22 @@ def _just_bought(scene: Scene) -> IntArray:
     return hidden
 
 
-def _with_overrides(scene: Scene, order: Order) -> Order:
+def _with_overrides(scene: RequestContext, order: RankedOrder) -> RankedOrder:
     """What a variant of an experiment changes of the policy."""
     novelty, cap = scene.assignment.overrides.novelty, scene.assignment.overrides.max_per_category
     if novelty and len(order.columns):
         obscure = scene.model.obscurity[order.columns]
         scores = order.scores + novelty * order.scores.std() * obscure
         best = np.lexsort((order.columns, -scores))
-        order = Order(order.columns[best], scores[best])
+        order = RankedOrder(order.columns[best], scores[best])
     if cap:
         category = pd.Series(scene.model.categories[order.columns])
         kept = (category.groupby(category).cumcount() < cap).to_numpy()
-        order = Order(order.columns[kept], order.scores[kept])
+        order = RankedOrder(order.columns[kept], order.scores[kept])
     return order
 
 
-def _next_cursor(scene: Scene, shown: IntArray) -> str | None:
+def _next_cursor(scene: RequestContext, shown: IntArray) -> str | None:
     """Where the next page begins; None when this one is not full, or empty."""
     if len(shown) < max(scene.asked.wanted, 1):
         return None

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from services.recommend.campaigns import campaign_page
-from services.recommend.fallback_chain import Ladder, Rung, best, keep, sorted_order
+from services.recommend.fallback_chain import FallbackChain, RankingStrategy, best, keep, sorted_order
 from services.recommend.reasons import reasons_of
-from services.recommend.request import Asked, Page, Scene, page_of
-from services.rules import Order
+from services.recommend.request import ListRequest, RequestContext, ResultPage, page_of
+from services.rules import RankedOrder
 from services.schemas import RecommendRequest, SearchRequest, SimilarRequest
 from services.store import Impression
-from services.tenants.served_model import Model
+from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
@@ -25,11 +25,11 @@ _TASTE = 0.25  # how much of a search hit's score is the user's interest; the wo
 
 
 @dataclass(frozen=True)
-class Job:
+class ListJob:
     """A list that is about to be made. is_heavy: it takes milliseconds, so a thread should finish it."""
 
-    scene: Scene
-    page: Callable[[], Page]
+    scene: RequestContext
+    page: Callable[[], ResultPage]
     explain: bool
     is_heavy: bool
 
@@ -45,9 +45,9 @@ class Job:
         return answer
 
 
-def recommend(shop: Shop, request: RecommendRequest) -> Job:
+def recommend(shop: Shop, request: RecommendRequest) -> ListJob:
     """A list for a surface. Raises DataError for a task, a filter or a cursor that is none."""
-    asked = Asked(
+    asked = ListRequest(
         surface=request.surface,
         wanted=request.wanted,
         user_id=request.user_id,
@@ -59,10 +59,10 @@ def recommend(shop: Shop, request: RecommendRequest) -> Job:
         cursor=request.cursor,
         task=request.task,
     )
-    scene = Scene.of(shop, asked)
-    ladder = Ladder(scene.model, scene.person, scene.task)
+    scene = RequestContext.of(shop, asked)
+    ladder = FallbackChain(scene.model, scene.person, scene.task)
     rungs = ladder.rungs()
-    pages: dict[str, Callable[[], Page]] = {
+    pages: dict[str, Callable[[], ResultPage]] = {
         "products": lambda: page_of(scene, rungs),
         "ads": lambda: page_of(scene, rungs, only=scene.model.promoted),
         "campaigns": lambda: campaign_page(scene),
@@ -70,27 +70,27 @@ def recommend(shop: Shop, request: RecommendRequest) -> Job:
         "rank": lambda: _ranked_page(scene, ladder, request.items or ()),
     }
     is_heavy = request.explain or request.surface in ("rank", "campaigns") or bool(scene.person.visit)
-    return Job(scene, pages[request.surface], request.explain, is_heavy)
+    return ListJob(scene, pages[request.surface], request.explain, is_heavy)
 
 
 def search(shop: Shop, request: SearchRequest) -> dict[str, Any]:
     """Hits of the words, ordered by how well they fit and by the user's interests."""
-    scene = Scene.of(shop, _asked("search", request))
-    ladder = Ladder(scene.model, scene.person, scene.task)
+    scene = RequestContext.of(shop, _asked("search", request))
+    ladder = FallbackChain(scene.model, scene.person, scene.task)
 
-    def hits(allowed: BoolArray | None) -> Order:
+    def hits(allowed: BoolArray | None) -> RankedOrder:
         columns, scores = scene.model.search.query(request.query, _SEARCHED)
-        found = Order(np.asarray(columns, np.int64), np.asarray(scores, float))
+        found = RankedOrder(np.asarray(columns, np.int64), np.asarray(scores, float))
         return keep(_by_taste(ladder, found), allowed)
 
-    rung = Rung("search", hits)
-    return Job(scene, lambda: page_of(scene, [rung]), explain=False, is_heavy=True).finish()
+    rung = RankingStrategy("search", hits)
+    return ListJob(scene, lambda: page_of(scene, [rung]), explain=False, is_heavy=True).finish()
 
 
 def similar(shop: Shop, request: SimilarRequest) -> dict[str, Any]:
     """Items like one item. Raises DataError for an item that nobody knows."""
     asked = _asked("similar", request)
-    scene = Scene.of(shop, asked)
+    scene = RequestContext.of(shop, asked)
     model = scene.model
     column = int(model.catalogue.columns([request.item_id])[0])
     if column < 0:
@@ -98,27 +98,29 @@ def similar(shop: Shop, request: SimilarRequest) -> dict[str, Any]:
     order = _alike(model, column)
     self_hidden = np.ones(len(model.catalogue.frame), bool)
     self_hidden[column] = False
-    ladder = Ladder(model, scene.person, scene.task)
+    ladder = FallbackChain(model, scene.person, scene.task)
     taste = model.factors[column]
     rungs = [
-        Rung("similar", lambda allowed: keep(_by_taste(ladder, order), allowed)),
-        Rung("cf", lambda allowed: best(model.factors @ taste, allowed)),
+        RankingStrategy("similar", lambda allowed: keep(_by_taste(ladder, order), allowed)),
+        RankingStrategy("cf", lambda allowed: best(model.factors @ taste, allowed)),
     ]
-    return Job(scene, lambda: page_of(scene, rungs, only=self_hidden), explain=False, is_heavy=True).finish()
+    return ListJob(
+        scene, lambda: page_of(scene, rungs, only=self_hidden), explain=False, is_heavy=True
+    ).finish()
 
 
-def _alike(model: Model, column: int) -> Order:
+def _alike(model: ServedModel, column: int) -> RankedOrder:
     """What is chosen together with an item; of an item that was posted live, what reads like it."""
     if column < model.num_trained:
         near, likeness = model.fold.neighbours[column], model.fold.likeness[column]
         return sorted_order(near[near >= 0].astype(np.int64), likeness[near >= 0].astype(float))
     described = model.catalogue.frame.iloc[column][["title", "category", "brand"]].dropna()
     columns, scores = model.search.query(" ".join(map(str, described)), _SEARCHED)
-    return Order(columns.astype(np.int64), scores.astype(float))
+    return RankedOrder(columns.astype(np.int64), scores.astype(float))
 
 
-def _asked(surface: str, request: SearchRequest | SimilarRequest) -> Asked:
-    return Asked(
+def _asked(surface: str, request: SearchRequest | SimilarRequest) -> ListRequest:
+    return ListRequest(
         surface=surface,
         wanted=request.k,
         user_id=request.user_id,
@@ -130,20 +132,20 @@ def _asked(surface: str, request: SearchRequest | SimilarRequest) -> Asked:
     )
 
 
-def _ranked_page(scene: Scene, ladder: Ladder, items: tuple[str, ...]) -> Page:
+def _ranked_page(scene: RequestContext, ladder: FallbackChain, items: tuple[str, ...]) -> ResultPage:
     """The given items and no others, sorted by the blend; what it cannot score is sorted by the lower rungs."""
     columns = scene.model.catalogue.columns(items)
     columns = np.unique(columns[columns >= 0])
     only = np.zeros(len(scene.model.catalogue.frame), bool)
     only[columns] = True
-    blend = Rung("blend", lambda allowed: keep(ladder.reranked(columns), allowed))
+    blend = RankingStrategy("blend", lambda allowed: keep(ladder.reranked(columns), allowed))
     return page_of(scene, [blend, *ladder.rungs()[1:]], only=only)
 
 
-def _diversified(scene: Scene, rung: Rung) -> Rung:
+def _diversified(scene: RequestContext, rung: RankingStrategy) -> RankingStrategy:
     """The same rung, taking each category's best in turn: a newcomer sees the breadth of the shop."""
 
-    def rank(allowed: BoolArray | None) -> Order:
+    def rank(allowed: BoolArray | None) -> RankedOrder:
         order = rung.rank(allowed)
         category = scene.model.categories[order.columns]
         by_category = np.argsort(category, kind="stable")
@@ -151,12 +153,12 @@ def _diversified(scene: Scene, rung: Rung) -> Rung:
         turn = np.empty(len(category), np.int64)
         turn[by_category] = np.arange(len(category)) - first
         taken = np.argsort(turn, kind="stable")
-        return Order(order.columns[taken], -np.arange(len(taken), dtype=float))
+        return RankedOrder(order.columns[taken], -np.arange(len(taken), dtype=float))
 
-    return Rung(rung.path, rank)
+    return RankingStrategy(rung.path, rank)
 
 
-def _by_taste(ladder: Ladder, hits: Order) -> Order:
+def _by_taste(ladder: FallbackChain, hits: RankedOrder) -> RankedOrder:
     """Hits with scores from 0 to 1, reordered by how well each fits the person among these hits."""
     taste = ladder.taste()
     if not taste.any() or len(hits.columns) < 2:
@@ -166,7 +168,7 @@ def _by_taste(ladder: Ladder, hits: Order) -> Order:
     return sorted_order(hits.columns, (1 - _TASTE) * hits.scores + _TASTE * place)
 
 
-def _written(scene: Scene, page: Page, *, explain: bool) -> dict[str, Any]:
+def _written(scene: RequestContext, page: ResultPage, *, explain: bool) -> dict[str, Any]:
     """The answer as JSON has it; schemas.Answer describes it."""
     ids, titles = scene.model.described(page.order.columns, scene.asked.surface)
     items = [
@@ -194,7 +196,7 @@ def _written(scene: Scene, page: Page, *, explain: bool) -> dict[str, Any]:
     }
 
 
-def _diversity(scene: Scene, page: Page) -> float | None:
+def _diversity(scene: RequestContext, page: ResultPage) -> float | None:
     """Distinct categories over the list's length; None for an empty list, and for campaigns, which have none."""
     columns = page.order.columns
     if not len(columns) or scene.asked.surface == "campaigns":
@@ -202,7 +204,7 @@ def _diversity(scene: Scene, page: Page) -> float | None:
     return len(set(scene.model.categories[columns].tolist())) / len(columns)
 
 
-def _remember(scene: Scene, answer: dict[str, Any]) -> None:
+def _remember(scene: RequestContext, answer: dict[str, Any]) -> None:
     """Hand the impression to the writer, which the answer does not wait for."""
     fallback = answer["fallback"]
     scene.shop.impressions.put(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from services.store.recent_events import Fresh, Live
-from services.tenants.served_model import Model
+from services.store.recent_events import RecentActivity, RecentEvent
+from services.tenants.served_model import ServedModel
 from tierrec_core.bundle.session_boost import FreshEvents
 from tierrec_core.tiers import TIER_NAMES
 
@@ -16,7 +16,7 @@ NOTHING = FreshEvents(np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
-class Person:
+class RequestUser:
     """Somebody, as one model sees them.
 
     row: their row of the pack; None for somebody whom the model does not know
@@ -43,13 +43,13 @@ class Person:
 
 
 def person_of(
-    model: Model,
-    live: Live,
+    model: ServedModel,
+    live: RecentActivity,
     user_id: str | None,
     visit: Sequence[str] = (),
     basket: Sequence[str] = (),
     attributes: Mapping[str, Any] | None = None,
-) -> Person:
+) -> RequestUser:
     """Who asks: a user by id, or a visitor by the items that they took; basket is what lies in their cart."""
     if user_id is None:
         pairs = tuple((item, "purchase") for item in visit)
@@ -64,28 +64,28 @@ def person_of(
         return replace(_visitor(model, user_id, pairs, basket, known, known=is_known), bought=bought)
     fresh = _fresh(model, [one for one in events if one.at >= model.since], basket)
     tier = TIER_NAMES[model.pack.people.tier[row]]
-    return Person(user_id, row, tier, known=True, fresh=fresh, bought=bought, attributes=known)
+    return RequestUser(user_id, row, tier, known=True, fresh=fresh, bought=bought, attributes=known)
 
 
 def _visitor(
-    model: Model,
+    model: ServedModel,
     user_id: str | None,
     visit: tuple[tuple[str, str], ...],
     basket: Sequence[str],
     attributes: Mapping[str, Any],
     *,
     known: bool,
-) -> Person:
+) -> RequestUser:
     """Somebody without a row; of their visit what was posted live is folded in, since no model knows it."""
     columns = model.catalogue.columns([item for item, _ in visit])
     trained = (columns >= 0) & (columns < model.num_trained)
     live = [item for (item, _), column in zip(visit, columns, strict=True) if column >= model.num_trained]
     kept = tuple(pair for pair, knows in zip(visit, trained, strict=True) if knows)
     fresh = _fresh(model, (), [*live, *basket])
-    return Person(user_id, None, model.tier_of(kept), known, kept, fresh, attributes=attributes)
+    return RequestUser(user_id, None, model.tier_of(kept), known, kept, fresh, attributes=attributes)
 
 
-def _fresh(model: Model, events: Sequence[Fresh], basket: Sequence[str]) -> FreshEvents:
+def _fresh(model: ServedModel, events: Sequence[RecentEvent], basket: Sequence[str]) -> FreshEvents:
     """What events, and then the cart, speak for; what lies in the cart counts as just put there."""
     if not events and not basket:
         return NOTHING
@@ -97,11 +97,11 @@ def _fresh(model: Model, events: Sequence[Fresh], basket: Sequence[str]) -> Fres
     return FreshEvents(columns[columns >= 0], weights[columns >= 0])
 
 
-def _kept(events: Sequence[Fresh]) -> Sequence[Fresh]:
+def _kept(events: Sequence[RecentEvent]) -> Sequence[RecentEvent]:
     """Events without returns, and without what each takes back: the newest purchase of the item before it."""
     if all(one.quantity >= 0 for one in events):
         return events
-    kept: list[Fresh] = []
+    kept: list[RecentEvent] = []
     for one in events:
         if one.quantity >= 0:
             kept.append(one)

@@ -13,7 +13,7 @@ BUNDLE = "bundle"
 _LENGTH = 16  # hex digits of a version: 64 bits, short enough to read out
 
 
-class Release(Params):
+class ReleaseManifest(Params):
     """Written when the Bento is built, read when it starts.
 
     bento, model: exact tags; the model's version is the fingerprint of its bundle

@@ -10,7 +10,6 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 
 from services.releases.smoke_report import SmokeReport
-from services.shared_files import Watch as Watch
 from services.shared_files import exclusive
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.settings import Params, Share, parse
@@ -21,7 +20,7 @@ Side = Literal["champion", "challenger"]
 _HISTORY = 100
 
 
-class Act(StrEnum):
+class PointerAction(StrEnum):
     """What can be done to a pointer."""
 
     DEPLOY = "deploy"
@@ -36,12 +35,12 @@ class Deployed(Params):
     model: str
 
 
-class Change(Params):
+class PointerChange(Params):
     """One step in a pointer's past: what was done, when (UTC), and the state that it led to."""
 
     revision: PositiveInt
     at: AwareDatetime
-    act: Act
+    act: PointerAction
     champion: Deployed
     challenger: Deployed | None
     share: Share
@@ -58,7 +57,7 @@ class Pointer(Params):
     share: Share = 0.0
     revision: NonNegativeInt = 0
     changed: AwareDatetime
-    history: tuple[Change, ...] = ()
+    history: tuple[PointerChange, ...] = ()
 
     @model_validator(mode="after")
     def _no_share_for_nobody(self) -> Self:
@@ -92,7 +91,7 @@ class Pointer(Params):
         """The champion before this one. Those that a rollback took away do not count."""
         line: list[Deployed] = []
         for change in self.history:
-            if change.act is Act.ROLLBACK and line and line[-1] != change.champion:
+            if change.act is PointerAction.ROLLBACK and line and line[-1] != change.champion:
                 line.pop()
             if not line or line[-1] != change.champion:
                 line.append(change.champion)
@@ -116,10 +115,10 @@ def deploy(path: Path, report: SmokeReport, share: float) -> Pointer:
 
     def act(now: Pointer | None) -> Pointer:
         if now is None:
-            return _next(None, Act.DEPLOY, fresh)
+            return _next(None, PointerAction.DEPLOY, fresh)
         if now.champion.bento == fresh.bento:
             raise SettingsError(f"deploy: {fresh.bento} is the champion already; wanted another Bento")
-        return _next(now, Act.DEPLOY, now.champion, fresh, share)
+        return _next(now, PointerAction.DEPLOY, now.champion, fresh, share)
 
     return _change(path, act)
 
@@ -130,7 +129,7 @@ def promote(path: Path) -> Pointer:
     def act(now: Pointer | None) -> Pointer:
         if now is None or now.challenger is None:
             raise SettingsError(f"promote: {path} names no challenger; run `tierrec deploy TAG` first")
-        return _next(now, Act.PROMOTE, now.challenger)
+        return _next(now, PointerAction.PROMOTE, now.challenger)
 
     return _change(path, act)
 
@@ -144,7 +143,7 @@ def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
 
     def act(now: Pointer | None) -> Pointer:
         if now is not None and now.challenger is not None:
-            return _next(now, Act.ROLLBACK, now.champion)
+            return _next(now, PointerAction.ROLLBACK, now.champion)
         earlier = None if now is None else now.previous
         if earlier is None:
             raise SettingsError(
@@ -155,13 +154,17 @@ def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
                 f"rollback: {earlier.bento} was the champion before, but the store has lost it; "
                 f"wanted one of {', '.join(sorted(stored)) or 'none'}; deploy one of these"
             )
-        return _next(now, Act.ROLLBACK, earlier)
+        return _next(now, PointerAction.ROLLBACK, earlier)
 
     return _change(path, act)
 
 
 def _next(
-    now: Pointer | None, act: Act, champion: Deployed, challenger: Deployed | None = None, share: float = 0.0
+    now: Pointer | None,
+    act: PointerAction,
+    champion: Deployed,
+    challenger: Deployed | None = None,
+    share: float = 0.0,
 ) -> Pointer:
     """The pointer after a change, with the change at the end of its history."""
     at, revision = datetime.now(UTC), 1 if now is None else now.revision + 1

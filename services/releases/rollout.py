@@ -15,7 +15,7 @@ from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.bootstrap import Interval
 from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, split_p_value
-from tierrec_core.settings import Rollout
+from tierrec_core.settings import RolloutSettings
 
 MISMATCH = 0.001  # a p-value below it: users did not come in the planned shares, so something is broken
 SETTLING = timedelta(
@@ -27,7 +27,7 @@ Act = Literal["promote", "rollback", "wait"]
 
 
 @dataclass(frozen=True)
-class Arm:
+class RolloutArm:
     """One side so far: users who were shown something, those of them who converted, answers."""
 
     users: int
@@ -51,7 +51,7 @@ class RolloutVerdict:
 
 
 def judge(
-    champion: Arm, challenger: Arm, share: float, age_hours: float, settings: Rollout
+    champion: RolloutArm, challenger: RolloutArm, share: float, age_hours: float, settings: RolloutSettings
 ) -> RolloutVerdict:
     """Promote, roll back or wait; may be asked after every user.
 
@@ -74,7 +74,7 @@ def judge(
     return RolloutVerdict(act, reason, difference, chance)
 
 
-def bounds(users: IntArray, converted: IntArray, settings: Rollout) -> Bounds:
+def bounds(users: IntArray, converted: IntArray, settings: RolloutSettings) -> Bounds:
     """The always-valid interval of the difference of the shares who converted, [...].
 
     users, converted: champion and challenger in the last axis, [..., 2]
@@ -83,7 +83,7 @@ def bounds(users: IntArray, converted: IntArray, settings: Rollout) -> Bounds:
     return ConfidenceSequence.tuned(settings.expected_users, settings.alpha).difference(challenger, champion)
 
 
-def is_worse_at_the_limit(users: IntArray, converted: IntArray, settings: Rollout) -> BoolArray:
+def is_worse_at_the_limit(users: IntArray, converted: IntArray, settings: RolloutSettings) -> BoolArray:
     """Whether the loss is beyond the margin, and Fisher's exact test (1935) finds more than chance in it, [...].
 
     For equal sides it does with a chance of at most alpha / 2, which leaves as much for the looks before. Arguments
@@ -101,12 +101,12 @@ def observe(
     store: Store,
     pointer: Pointer,
     now: datetime,
-    settings: Rollout,
+    settings: RolloutSettings,
     *,
     settling: timedelta = SETTLING,
     shop: str = "default",
     experiments: Experiments = NO_EXPERIMENTS,
-) -> tuple[Arm, Arm, float]:
+) -> tuple[RolloutArm, RolloutArm, float]:
     """Champion, challenger, and the hours since champion, challenger and share have been what they are.
 
     What users were shown while workers still loaded the challenger does not count, nor do users of an experiment that
@@ -141,7 +141,11 @@ def deployed_at(pointer: Pointer) -> datetime:
 
 
 def _decide(
-    champion: Arm, challenger: Arm, difference: Interval | None, age_hours: float, settings: Rollout
+    champion: RolloutArm,
+    challenger: RolloutArm,
+    difference: Interval | None,
+    age_hours: float,
+    settings: RolloutSettings,
 ) -> tuple[Act, str]:
     """Act and reason where users came in the planned shares."""
     seen = f"{challenger.users:,} users of the challenger, {champion.users:,} of the champion"
@@ -166,14 +170,14 @@ def _decide(
     return "promote", f"no worse at {limit}: {told}"
 
 
-def _difference(champion: Arm, challenger: Arm, settings: Rollout) -> Interval | None:
+def _difference(champion: RolloutArm, challenger: RolloutArm, settings: RolloutSettings) -> Interval | None:
     if min(champion.users, challenger.users) < settings.min_users:
         return None
     found = bounds(*_arrays(champion, challenger), settings)
     return Interval(*(float(np.clip(end, -1, 1)) for end in (found.estimate, found.low, found.high)))
 
 
-def _arrays(champion: Arm, challenger: Arm) -> tuple[IntArray, IntArray]:
+def _arrays(champion: RolloutArm, challenger: RolloutArm) -> tuple[IntArray, IntArray]:
     """Users and converted, each [2]."""
     return (
         np.array([champion.users, challenger.users]),
@@ -181,9 +185,9 @@ def _arrays(champion: Arm, challenger: Arm) -> tuple[IntArray, IntArray]:
     )
 
 
-def _arm(rows: pd.DataFrame) -> Arm:
+def _arm(rows: pd.DataFrame) -> RolloutArm:
     """Outcomes of one side's users, summed."""
-    return Arm(len(rows), int((rows["conversions"] > 0).sum()), int(rows["impressions"].sum()))
+    return RolloutArm(len(rows), int((rows["conversions"] > 0).sum()), int(rows["impressions"].sum()))
 
 
 def _sent_elsewhere(taken_part: pd.DataFrame, experiments: Experiments) -> pd.Series:

@@ -10,7 +10,7 @@ from tierrec_core.settings import Params, parse
 from tierrec_core.storage import artifacts
 
 
-class Count(Params):
+class ListCount(Params):
     """How many users' lists were asked for, and how many were the judged ones."""
 
     model_config = ConfigDict(extra="ignore")
@@ -27,7 +27,7 @@ class SmokeReport(Params):
     tag: str
     model: str
     labels: dict[str, str] = Field(default_factory=dict)
-    smoke: dict[str, Count]
+    smoke: dict[str, ListCount]
 
     @classmethod
     def read(cls, path: Path) -> Self:

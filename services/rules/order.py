@@ -29,12 +29,12 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Order:
+class RankedOrder:
     """Distinct catalogue columns, best first, each with its score, [C]."""
 
     columns: IntArray
     scores: FloatArray
 
-    def take(self, places: Any) -> "Order":
+    def take(self, places: Any) -> "RankedOrder":
         """The order at these places: a slice, a mask [C] or indices."""
-        return Order(self.columns[places], self.scores[places])
+        return RankedOrder(self.columns[places], self.scores[places])

@@ -8,35 +8,35 @@ from functools import cached_property
 import numpy as np
 
 from services.catalogue.catalogue import Catalogue
-from services.rules.order import Order, Situation
-from services.rules.plan import Holds, Plan
+from services.rules.order import RankedOrder, Situation
+from services.rules.plan import ActiveWhen, RulePlan
 from services.rules.settings import Boost, Cap
-from services.rules.slots import Item, Limits, fill
+from services.rules.slots import SlotItem, SlotLimits, fill
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 _ROUNDING = 1e-9  # .3 of 10 slots are 3, not 2.9999999999999996
 
 
-def boosted(order: Order, boosts: Sequence[Boost], catalogue: Catalogue) -> Order:
+def boosted(order: RankedOrder, boosts: Sequence[Boost], catalogue: Catalogue) -> RankedOrder:
     """The order by scores to which the boosts are added; equal scores stay in order."""
     if not boosts or not len(order.columns):
         return order
     scores, spread = order.scores.astype(float), float(order.scores.std())
     for boost in boosts:
-        scores = scores + boost.factor * spread * catalogue.mask(Holds((boost.of,)))[order.columns]
+        scores = scores + boost.factor * spread * catalogue.mask(ActiveWhen((boost.of,)))[order.columns]
     best = np.argsort(-scores, kind="stable")
-    return Order(order.columns[best], scores[best])
+    return RankedOrder(order.columns[best], scores[best])
 
 
 @dataclass(frozen=True)
 class Pages:
     """Makes pages of one catalogue for one situation by one plan."""
 
-    plan: Plan
+    plan: RulePlan
     situation: Situation
     catalogue: Catalogue
 
-    def page(self, order: Order, allowed: BoolArray | None) -> Order:
+    def page(self, order: RankedOrder, allowed: BoolArray | None) -> RankedOrder:
         """The k slots of this page, or as many as there are items for. order: candidates that may be shown."""
         limits = self._limits()
         pins = self._pins(order, allowed, limits)
@@ -45,7 +45,7 @@ class Pages:
         limits.expect(candidates)
         page = fill(candidates, pins, limits, self._slots)
         columns, scores = [item.column for item in page], [item.score for item in page]
-        return Order(np.array(columns, np.int64), np.array(scores, float))
+        return RankedOrder(np.array(columns, np.int64), np.array(scores, float))
 
     @property
     def _slots(self) -> range:
@@ -57,10 +57,10 @@ class Pages:
         """Caps on what this catalogue has."""
         return [cap for cap in self.plan.caps if cap.attribute in self.catalogue.frame]
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> SlotLimits:
         """With what earlier pages have used up of the caps."""
         shares, k = self.plan.shares, self.situation.k
-        limits = Limits(
+        limits = SlotLimits(
             caps=[cap.max for cap in self._caps],
             least=[math.ceil(share.at_least * k - _ROUNDING) for share in shares],
             most=[math.floor(share.at_most * k + _ROUNDING) for share in shares],
@@ -69,9 +69,9 @@ class Pages:
             limits.cap(item)
         return limits
 
-    def _pins(self, order: Order, allowed: BoolArray | None, limits: Limits) -> dict[int, Item]:
+    def _pins(self, order: RankedOrder, allowed: BoolArray | None, limits: SlotLimits) -> dict[int, SlotItem]:
         """By slot, the first pin in the file whose item may be shown there; counted in the limits."""
-        taken: dict[int, Item | None] = {}  # None = by an item of an earlier page
+        taken: dict[int, SlotItem | None] = {}  # None = by an item of an earlier page
         held: set[int] = set()
         columns = self.catalogue.columns([pin.item_id for pin in self.plan.pins]).tolist()
         for pin, column in zip(self.plan.pins, columns, strict=True):
@@ -87,8 +87,8 @@ class Pages:
         return {slot: item for slot, item in taken.items() if item is not None}
 
     def _pinned(
-        self, column: int, slot: int, order: Order, allowed: BoolArray | None, limits: Limits
-    ) -> Item | None:
+        self, column: int, slot: int, order: RankedOrder, allowed: BoolArray | None, limits: SlotLimits
+    ) -> SlotItem | None:
         """The item for a slot of this or a later page, None where it may not stand there; counted in the limits."""
         given = np.flatnonzero(order.columns == column)
         known = len(given) > 0 or self.situation.surface != "rank"
@@ -103,17 +103,17 @@ class Pages:
             limits.share(item)
         return item
 
-    def _items(self, columns: IntArray, scores: FloatArray) -> list[Item]:
+    def _items(self, columns: IntArray, scores: FloatArray) -> list[SlotItem]:
         """The columns as the limits see them."""
         values: Iterable[tuple[object, ...]] = zip(
             *(self.catalogue.values(cap.attribute, columns) for cap in self._caps), strict=True
         )
         kinds = np.zeros(len(columns), np.int64)
         for bit, share in enumerate(self.plan.shares):
-            kinds |= self.catalogue.mask(Holds((share.of,)))[columns].astype(np.int64) << bit
+            kinds |= self.catalogue.mask(ActiveWhen((share.of,)))[columns].astype(np.int64) << bit
         rows = (range(len(columns)), columns.tolist(), scores.tolist(), kinds.tolist())
         groups = list(values) if self._caps else [()] * len(columns)
         return [
-            Item(place, column, score, group, kind)
+            SlotItem(place, column, score, group, kind)
             for place, column, score, kind, group in zip(*rows, groups, strict=True)
         ]

@@ -14,7 +14,7 @@ from tierrec_core.base.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class Holds:
+class ActiveWhen:
     """All of these conditions are true, and none of those.
 
     A condition that reads what a catalogue does not have is true nowhere, as with SQL's null.
@@ -34,7 +34,7 @@ class Holds:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RulePlan:
     """Each effect's rules in the order of the file."""
 
     wanted: tuple[Expression, ...]

@@ -10,7 +10,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from services.catalogue.catalogue import Catalogue
-from services.rules.plan import Holds
+from services.rules.plan import ActiveWhen
 from services.rules.settings import Condition, Id
 from services.shared_files import exclusive
 from services.yaml_file import mapping_of, text_of
@@ -19,7 +19,7 @@ from tierrec_core.settings import Params, parse
 from tierrec_core.storage.artifacts import replacing_file
 
 
-class Approval(Params):
+class ItemApproval(Params):
     """Items that match required_for are hidden until their id is among the approved; None = no item needs it."""
 
     required_for: Condition | None = None
@@ -31,7 +31,7 @@ class Review(Params):
 
     blocked: tuple[Id, ...] = ()
     blocked_categories: tuple[str, ...] = ()
-    approval: Approval = Approval()
+    approval: ItemApproval = ItemApproval()
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
@@ -64,7 +64,7 @@ class _Verdict:
     def __init__(self, review: Review) -> None:
         approval = review.approval
         self._blocked, self._categories = list(review.blocked), list(review.blocked_categories)
-        self._required = Holds((approval.required_for,)) if approval.required_for else None
+        self._required = ActiveWhen((approval.required_for,)) if approval.required_for else None
         self._approved = list(approval.approved)
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:

@@ -10,17 +10,17 @@ from pydantic import Field
 
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
-from services.rules.order import Order, Situation
+from services.rules.order import RankedOrder, Situation
 from services.rules.pages import Pages, boosted
-from services.rules.plan import Holds, Plan
-from services.rules.settings import Repeat, Rule, Scope
+from services.rules.plan import ActiveWhen, RulePlan
+from services.rules.settings import RepeatRule, Rule, Scope
 from services.yaml_file import mapping_of, text_of
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, parse
 
 _IN_STOCK = Expression.parse("stock is null or stock > 0")
-_NO_PLAN = Plan.of(())
+_NO_PLAN = RulePlan.of(())
 _KEPT = 256  # plans
 
 
@@ -31,7 +31,7 @@ class Rules(Params):
     """
 
     rules: Annotated[tuple[Rule, ...], Field(max_length=1000)] = ()
-    repeat: dict[str, Repeat] = Field(default_factory=dict)
+    repeat: dict[str, RepeatRule] = Field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
@@ -46,7 +46,7 @@ class Rules(Params):
     def check(self, catalogue: Catalogue) -> None:
         """Raise SettingsError for a rule that reads what the catalogue does not have."""
         for number, rule in enumerate(self.rules):
-            for expression in Plan.of([rule]).reads:
+            for expression in RulePlan.of([rule]).reads:
                 try:
                     expression.check(catalogue)
                 except SettingsError as error:
@@ -56,13 +56,13 @@ class Rules(Params):
         """Which items may be shown, [I], perhaps read-only; None = all of them. The review is asked apart."""
         plan = self._plan(situation)
         wanted = (*plan.wanted, _IN_STOCK) if "stock" in catalogue.names else plan.wanted
-        lasting = catalogue.mask(Holds(wanted, plan.unwanted)) if wanted or plan.unwanted else None
+        lasting = catalogue.mask(ActiveWhen(wanted, plan.unwanted)) if wanted or plan.unwanted else None
         now = catalogue.available(situation.now)
         return lasting if now is None else now if lasting is None else lasting & now
 
     def apply(
-        self, order: Order, situation: Situation, catalogue: Catalogue, allowed: BoolArray | None = None
-    ) -> Order:
+        self, order: RankedOrder, situation: Situation, catalogue: Catalogue, allowed: BoolArray | None = None
+    ) -> RankedOrder:
         """The first k of the order after the rules, fewer where candidates, caps or shares do not give more.
 
         allowed: everything that may be shown at all, [I]; what it lacks is not shown, pinned or not, nor is what
@@ -81,7 +81,7 @@ class Rules(Params):
             return order.take(slice(situation.k))
         return Pages(plan, situation, catalogue).page(order, allowed)
 
-    def _plan(self, situation: Situation) -> Plan:
+    def _plan(self, situation: Situation) -> RulePlan:
         if not self.rules:
             return _NO_PLAN
         values = tuple(_scalar(situation.user.get(name)) for name in self._segments)
@@ -93,13 +93,13 @@ class Rules(Params):
         return tuple(sorted({name for rule in self.rules for name in rule.scope.segments}))
 
     @cached_property
-    def _plan_of(self) -> Callable[[str, str, tuple[Any, ...]], Plan]:
+    def _plan_of(self) -> Callable[[str, str, tuple[Any, ...]], RulePlan]:
         """The plan for a surface, a tier and the segments' values; those used last are kept."""
 
         @lru_cache(maxsize=_KEPT)
-        def plan(surface: str, tier: str, values: tuple[Any, ...]) -> Plan:
+        def plan(surface: str, tier: str, values: tuple[Any, ...]) -> RulePlan:
             user = dict(zip(self._segments, values, strict=True))
-            return Plan.of([rule for rule in self.rules if _holds(rule.scope, surface, tier, user)])
+            return RulePlan.of([rule for rule in self.rules if _holds(rule.scope, surface, tier, user)])
 
         return plan
 

@@ -127,7 +127,7 @@ class Rule(Params):
         return self
 
 
-class Repeat(Params):
+class RepeatRule(Params):
     """What overrides the learned renewal of a category; None leaves what was learned.
 
     wait_days hides what was bought for so many days. Without it, may_repeat: false hides it for good, and

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
-class Item(NamedTuple):
+class SlotItem(NamedTuple):
     """One item that might be shown, with all that limits look at.
 
     place: its rank; values: what it has of each capped attribute, None = nothing that could be capped
@@ -19,7 +19,7 @@ class Item(NamedTuple):
     kind: int
 
 
-class Limits:
+class SlotLimits:
     """What caps and shares want, and what is used up of it.
 
     caps: how many items of one value each lets in
@@ -31,27 +31,27 @@ class Limits:
         self._used: list[Counter[object]] = [Counter() for _ in caps]
         self._inside = [0] * len(most)
 
-    def capped(self, item: Item) -> bool:
+    def capped(self, item: SlotItem) -> bool:
         """Whether a cap keeps the item out, of this page and of all later ones."""
         rows = zip(self._used, item.values, self._caps, strict=True)
         return any(value is not None and used[value] >= most for used, value, most in rows)
 
-    def full(self, item: Item) -> bool:
+    def full(self, item: SlotItem) -> bool:
         """Whether a share keeps the item out of the page."""
         rows = enumerate(zip(self._inside, self._most, strict=True))
         return any(item.kind >> share & 1 and inside >= most for share, (inside, most) in rows)
 
-    def cap(self, item: Item) -> None:
+    def cap(self, item: SlotItem) -> None:
         """Count it against the caps."""
         for used, value in zip(self._used, item.values, strict=True):
             used[value] += 1
 
-    def share(self, item: Item) -> None:
+    def share(self, item: SlotItem) -> None:
         """Count it against the shares."""
         for share in range(len(self._inside)):
             self._inside[share] += item.kind >> share & 1
 
-    def expect(self, candidates: Sequence[Item]) -> None:
+    def expect(self, candidates: Sequence[SlotItem]) -> None:
         """Want no more of a share than the candidates have."""
         for share, inside in enumerate(self._inside):
             there = inside + sum(item.kind >> share & 1 for item in candidates)
@@ -63,13 +63,15 @@ class Limits:
         return sum(wanted), sum(1 << share for share, count in enumerate(wanted) if count)
 
 
-def fill(candidates: Iterable[Item], pins: Mapping[int, Item], limits: Limits, slots: range) -> list[Item]:
+def fill(
+    candidates: Iterable[SlotItem], pins: Mapping[int, SlotItem], limits: SlotLimits, slots: range
+) -> list[SlotItem]:
     """The items of these slots, best first, as many as there are.
 
     candidates: by rank, without the pinned ones; pins: by slot, counted in the limits already as far as their slot
     is on this page, and in the caps wherever it is
     """
-    queues: dict[int, deque[Item]] = defaultdict(deque)
+    queues: dict[int, deque[SlotItem]] = defaultdict(deque)
     for candidate in candidates:
         queues[candidate.kind].append(candidate)
     waiting, page = dict(sorted(pins.items())), []
@@ -83,7 +85,7 @@ def fill(candidates: Iterable[Item], pins: Mapping[int, Item], limits: Limits, s
     return page
 
 
-def _best(queues: Mapping[int, deque[Item]], limits: Limits, free: int) -> Item | None:
+def _best(queues: Mapping[int, deque[SlotItem]], limits: SlotLimits, free: int) -> SlotItem | None:
     """The first candidate that may stand here; one that a share waits for, once the free slots get scarce.
 
     Candidates of a kind are let in or kept out alike, so that only the first of each has to be looked at.
@@ -102,7 +104,7 @@ def _best(queues: Mapping[int, deque[Item]], limits: Limits, free: int) -> Item 
     return chosen
 
 
-def _closed_up(waiting: dict[int, Item], limits: Limits, slots: range) -> Item | None:
+def _closed_up(waiting: dict[int, SlotItem], limits: SlotLimits, slots: range) -> SlotItem | None:
     """The next pin, where candidates run out before its slot is reached."""
     while waiting:
         slot = next(iter(waiting))

@@ -4,7 +4,7 @@ from services.store.errors import StoreError
 from services.store.records import (
     Acknowledgement,
     Erased,
-    Erasure,
+    ErasureRecord,
     Impression,
     NewEvent,
     PostedItem,
@@ -16,7 +16,7 @@ from services.store.store import Store
 __all__ = [
     "Acknowledgement",
     "Erased",
-    "Erasure",
+    "ErasureRecord",
     "Impression",
     "NewEvent",
     "PostedItem",

@@ -14,7 +14,7 @@ _BYTES = 8
 
 
 @dataclass(frozen=True)
-class Bell:
+class ChangeCounter:
     """A 64-bit counter in a file that every process maps; reading it costs no system call.
 
     A ring is counted under a lock of the kernel, which falls with the process that held it. A writer that dies between

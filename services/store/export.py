@@ -13,7 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from sqlalchemy import BigInteger, Table, select, type_coerce
 
-from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, Moment
+from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, UtcTimestamp
 from services.store.store import Store
 from tierrec_core.base import contracts
 from tierrec_core.storage import artifacts
@@ -26,14 +26,14 @@ _GROUP_ROWS = 50_000
 
 
 @dataclass(frozen=True)
-class Page:
+class ExportPage:
     """Consecutive rows of a table; pages(..., after=cursor) goes on behind them."""
 
     frame: pd.DataFrame
     cursor: int
 
 
-def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -> Iterator[Page]:
+def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -> Iterator[ExportPage]:
     """The rows behind a cursor, oldest first, at most `size` a page; rows that come meanwhile are among them.
 
     Columns are the table's, moments in UTC; attributes of items and users are columns of their own. Nothing is held
@@ -41,7 +41,7 @@ def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -
     """
     table = _TABLES[kind]
     key = next(iter(table.primary_key))
-    columns = [type_coerce(one, BigInteger) if isinstance(one.type, Moment) else one for one in table.c]
+    columns = [type_coerce(one, BigInteger) if isinstance(one.type, UtcTimestamp) else one for one in table.c]
     query = select(*columns).order_by(key).limit(size)
     num_rows = size
     while num_rows == size:
@@ -50,7 +50,7 @@ def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -
         num_rows = len(rows)
         if rows:
             after = int(rows[-1][0])
-            yield Page(_frame(table, rows), after)
+            yield ExportPage(_frame(table, rows), after)
 
 
 def export_for_ingest(store: Store, folder: Path) -> int:
@@ -68,7 +68,7 @@ def _frame(table: Table, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Rows of a table, [N]; the first column is its cursor."""
     frame = pd.DataFrame(rows, columns=[column.name for column in table.c])
     for column in table.c:
-        if isinstance(column.type, Moment):
+        if isinstance(column.type, UtcTimestamp):
             moments = pd.Series(frame[column.name].to_numpy("datetime64[us]"), frame.index)
             frame[column.name] = moments.dt.tz_localize("UTC")
     if "attributes" not in frame:

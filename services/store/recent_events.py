@@ -20,7 +20,7 @@ _PAGE = 5000
 _LOOK_SECONDS = 2.0  # for what no bell tells: a writer that died before it rang, or one on another machine
 
 
-class Fresh(NamedTuple):
+class RecentEvent(NamedTuple):
     """One event of a user: what it was done to, its name, when (UTC), and how many pieces."""
 
     item_id: str
@@ -29,7 +29,7 @@ class Fresh(NamedTuple):
     quantity: float
 
 
-class Live:
+class RecentActivity:
     """A worker's view of the store. Safe to use from several threads."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Live:
         """
         self.store, self.since, self._hash_of = store, since, hash_of
         self._max_users, self._max_events = max_users, max_events
-        self._events: OrderedDict[str, tuple[Fresh, ...]] = OrderedDict()
+        self._events: OrderedDict[str, tuple[RecentEvent, ...]] = OrderedDict()
         self._forgot = False
         self._partial: set[str] = set()  # came back after somebody was forgotten, perhaps they themselves
         self._users: dict[str, Mapping[str, Any]] = {}
@@ -76,7 +76,7 @@ class Live:
         """Whether all that rang is here. It is not before all is read: nobody may answer from a half."""
         return self.store.bell.count == self._heard and time.monotonic() < self._next_look
 
-    def events_of(self, user_id: str) -> tuple[Fresh, ...]:
+    def events_of(self, user_id: str) -> tuple[RecentEvent, ...]:
         """The user's newest events since `since`, oldest first."""
         found = self._events.get(user_id)
         if user_id in self._partial or (found is None and self._forgot):
@@ -102,7 +102,7 @@ class Live:
             newer = takewhile(lambda one: one[0] > revision, reversed(self._items.values()))
             return [row for _, row in newer][::-1]
 
-    def _look_up(self, user_id: str) -> tuple[Fresh, ...]:
+    def _look_up(self, user_id: str) -> tuple[RecentEvent, ...]:
         """The user's events from the store; of somebody who is remembered in part, for good."""
         stored = self.store.events_of(user_id, self._max_events)
         events = tuple(
@@ -167,6 +167,6 @@ class Live:
                         self._keep(event)
 
 
-def _fresh(event: StoredEvent) -> Fresh:
+def _fresh(event: StoredEvent) -> RecentEvent:
     quantity = 1.0 if event.quantity is None else event.quantity
-    return Fresh(sys.intern(event.item_id), sys.intern(event.event), event.timestamp, quantity)
+    return RecentEvent(sys.intern(event.item_id), sys.intern(event.event), event.timestamp, quantity)

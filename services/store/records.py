@@ -98,7 +98,7 @@ class Erased:
 
 
 @dataclass(frozen=True)
-class Erasure:
+class ErasureRecord:
     """A user to be forgotten by whoever holds them in memory or in a model.
 
     id: grows with every commit

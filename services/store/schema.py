@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcTimestamp(TypeDecorator[datetime]):
     """A moment as microseconds since 1970 UTC: exact, and the same arithmetic in every database."""
 
     impl = BigInteger
@@ -55,13 +55,13 @@ EVENTS = Table(
     Column("user_id", Text, nullable=False),
     Column("item_id", Text, nullable=False),
     Column("event", Text, nullable=False),
-    Column("timestamp", Moment, nullable=False),
+    Column("timestamp", UtcTimestamp, nullable=False),
     Column("value", Float),
     Column("quantity", Float),
     Column("session_id", Text),
     Column("channel", Text),
     Column("request_id", Text),
-    Column("received_at", Moment, nullable=False),
+    Column("received_at", UtcTimestamp, nullable=False),
     UniqueConstraint("key", name="events_key"),
     Index("events_user", "user_id", "timestamp"),
     sqlite_autoincrement=True,
@@ -81,7 +81,7 @@ IMPRESSIONS = Table(
     Column("variant", Text),
     Column("experiment", Text),
     Column("propensity", Float, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcTimestamp, nullable=False),
     UniqueConstraint("request_id", name="impressions_request"),
     Index("impressions_user", "user_id"),
     Index("impressions_at", "at"),
@@ -115,6 +115,6 @@ ERASURES = Table(
     _cursor("id"),
     Column("user_hash", Text, nullable=False),
     Column("last_event_id", BigInteger, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcTimestamp, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -10,13 +10,13 @@ import pandas as pd
 from sqlalchemy import Select, Table, delete, func, select
 
 from services.store import outcomes
-from services.store.change_counter import Bell
+from services.store.change_counter import ChangeCounter
 from services.store.database import Database
 from services.store.errors import StoreError
 from services.store.records import (
     Acknowledgement,
     Erased,
-    Erasure,
+    ErasureRecord,
     Impression,
     NewEvent,
     PostedItem,
@@ -38,7 +38,7 @@ class Store:
     """
 
     database: Database
-    bell: Bell
+    bell: ChangeCounter
 
     @classmethod
     def open(cls, url: str, folder: Path | None = None) -> Self:
@@ -50,8 +50,8 @@ class Store:
         """
         database = Database.open(url)
         if database.path is not None:
-            return cls(database, Bell.open(database.path.with_suffix(".bell")))
-        return cls(database, Bell.open(folder / "feedback.bell" if folder else None))
+            return cls(database, ChangeCounter.open(database.path.with_suffix(".bell")))
+        return cls(database, ChangeCounter.open(folder / "feedback.bell" if folder else None))
 
     def close(self) -> None:
         """Close all connections and the bell."""
@@ -161,10 +161,10 @@ class Store:
         self.database.forget()
         return Erased(*counts)
 
-    def erasures_after(self, cursor: int, limit: int = 10_000) -> list[Erasure]:
+    def erasures_after(self, cursor: int, limit: int = 10_000) -> list[ErasureRecord]:
         """The first erasures whose id is above the cursor, in order of id."""
         query = select(ERASURES).where(ERASURES.c.id > cursor).order_by(ERASURES.c.id).limit(limit)
-        return [Erasure(**row) for row in self._rows(query)]
+        return [ErasureRecord(**row) for row in self._rows(query)]
 
     def outcomes(self, experiment: str, goal: str = "purchase", horizon_hours: float = 72.0) -> pd.DataFrame:
         """What came of an experiment: user_id, variant, impressions, conversions; one row a user, by user_id.

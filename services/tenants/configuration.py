@@ -10,7 +10,7 @@ from services.catalogue.catalogue import Catalogue
 from services.experiments import Experiments
 from services.rules import Rules
 from services.rules.review import Review
-from services.shared_files import Watch
+from services.shared_files import FileWatcher
 from tierrec_core.base.errors import TierRecError
 
 log = logging.getLogger(__name__)
@@ -51,10 +51,14 @@ class LiveConfiguration:
             checked(Review.read, REVIEW),
             Experiments.read(folder / EXPERIMENTS),
         )
-        self._watched: list[tuple[Watch, str, Callable[[], Any]]] = [
-            (Watch(folder / RULES), "rules", lambda: checked(Rules.read, RULES)),
-            (Watch(folder / REVIEW), "review", lambda: checked(Review.read, REVIEW)),
-            (Watch(folder / EXPERIMENTS), "experiments", lambda: Experiments.read(folder / EXPERIMENTS)),
+        self._watched: list[tuple[FileWatcher, str, Callable[[], Any]]] = [
+            (FileWatcher(folder / RULES), "rules", lambda: checked(Rules.read, RULES)),
+            (FileWatcher(folder / REVIEW), "review", lambda: checked(Review.read, REVIEW)),
+            (
+                FileWatcher(folder / EXPERIMENTS),
+                "experiments",
+                lambda: Experiments.read(folder / EXPERIMENTS),
+            ),
         ]
         for watch, _, _ in self._watched:
             watch.changed()

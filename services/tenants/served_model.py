@@ -13,14 +13,14 @@ import pandas as pd
 
 from services.catalogue import page_cursor
 from services.catalogue.catalogue import Catalogue
-from services.releases.manifest import Release
-from services.store.recent_events import Live
+from services.releases.manifest import ReleaseManifest
+from services.store.recent_events import RecentActivity
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.bundle import precomputed as packs
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.repurchase import Override
-from tierrec_core.bundle.session_boost import Fold
+from tierrec_core.bundle.session_boost import SessionBoost
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.search.similar_items import SimilarItems
 from tierrec_core.storage.artifacts import read_frame
@@ -43,7 +43,7 @@ class _Bundle:
             return self._read
 
 
-class Model:
+class ServedModel:
     """A release and the items that it shows; `with_posted` gives a snapshot that shows more. Nothing in it changes.
 
     factors: of all items, those posted live by their content, [I', F]
@@ -58,10 +58,10 @@ class Model:
     categories: IntArray
     hashes: IntArray
 
-    def __init__(self, release: Release, folder: Path) -> None:
+    def __init__(self, release: ReleaseManifest, folder: Path) -> None:
         """Open the bundle in the folder. Raises ArtifactError when a part is missing or damaged."""
         self.release = release
-        self.pack = packs.Pack.load(folder / packs.FOLDER)
+        self.pack = packs.Precomputed.load(folder / packs.FOLDER)
         items = read_frame(folder / "items.parquet", ITEMS)
         self.catalogue = Catalogue.of(items)
         self.campaigns = Catalogue.of(self.pack.campaign_items)
@@ -144,7 +144,7 @@ class Model:
         """Probability of each item in a tier; posted items have their guess, [I']."""
         return np.concatenate([self.pack.prior_of(tier), self.popularity[self.num_trained :]])
 
-    def with_posted(self, live: Live) -> Self:
+    def with_posted(self, live: RecentActivity) -> Self:
         """The same model that shows what was posted too, with the facts that were posted of it."""
         revision = (
             live.item_revision
@@ -199,7 +199,7 @@ class Model:
             log.error("posted items have no likes: %s", type(error).__name__)
         self.factors = np.concatenate([self.factors, vectors])
         self.popularity = np.concatenate([self.popularity, popularity])
-        self.fold = Fold(
+        self.fold = SessionBoost(
             np.concatenate([self.fold.neighbours, _fit(neighbours, width, -1)]),
             np.concatenate([self.fold.likeness, _fit(likeness, width, 0.0)]),
             self.fold.strength,

@@ -15,34 +15,34 @@ from services.observability.access_log import JsonLog, log_secret, pseudonym
 from services.observability.metrics import ShopMetrics
 from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer, Side
-from services.shared_files import Watch
+from services.shared_files import FileWatcher
 from services.store import Store, StoreError
 from services.store.impressions import ImpressionWriter
-from services.store.recent_events import Live
+from services.store.recent_events import RecentActivity
 from services.tenants.configuration import LiveConfiguration
-from services.tenants.served_model import Model
+from services.tenants.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
 FEEDBACK = "feedback.db"
 
-Loader = Callable[[str], Model]
+Loader = Callable[[str], ServedModel]
 
 
 @dataclass(frozen=True)
-class Serving:
+class ActiveModels:
     """The models that answer now."""
 
-    champion: Model
-    challenger: Model | None
+    champion: ServedModel
+    challenger: ServedModel | None
     pointer: Pointer | None
 
-    def with_posted(self, live: Live) -> "Serving":
+    def with_posted(self, live: RecentActivity) -> "ActiveModels":
         """The same models that show what was posted, too."""
         challenger = self.challenger.with_posted(live) if self.challenger else None
-        return Serving(self.champion.with_posted(live), challenger, self.pointer)
+        return ActiveModels(self.champion.with_posted(live), challenger, self.pointer)
 
-    def of(self, side: Side) -> Model:
+    def of(self, side: Side) -> ServedModel:
         """The model of a side; the champion where there is no challenger."""
         return self.challenger if side == "challenger" and self.challenger else self.champion
 
@@ -71,10 +71,10 @@ class Shop:
         self.secret = log_secret(folder)
         self.journal = JsonLog.to(sys.stderr, self.secret, f"tierrec.{name}")
         self.store = Store.open(store_url or f"sqlite:///{folder / FEEDBACK}", folder)
-        self._pointer_watch = Watch(folder / POINTER)
+        self._pointer_watch = FileWatcher(folder / POINTER)
         self._pointer_watch.changed()
         self.serving = self._open(self._pointer())
-        self.live = Live(self.store, self.serving.champion.since, self.hash_of)
+        self.live = RecentActivity(self.store, self.serving.champion.since, self.hash_of)
         self._growing = threading.Lock()
         self._grow()
         self.configuration = LiveConfiguration(
@@ -99,7 +99,7 @@ class Shop:
             self.journal.failure(None, None, part="store", shop=self.name)
         self._grow()
 
-    def model_for(self, user_id: str | None, side: Side | None) -> tuple[Model, Side]:
+    def model_for(self, user_id: str | None, side: Side | None) -> tuple[ServedModel, Side]:
         """Who answers a user: the side that an experiment wants, or the one to which the pointer sends them."""
         serving = self.serving
         if side is None:
@@ -127,20 +127,20 @@ class Shop:
         path = self.folder / POINTER
         return Pointer.read(path) if path.exists() else None
 
-    def _open(self, pointer: Pointer | None, loaded: Serving | None = None) -> Serving:
+    def _open(self, pointer: Pointer | None, loaded: ActiveModels | None = None) -> ActiveModels:
         """The models of a pointer; those that are loaded already are taken over."""
         held = {}
         if loaded is not None:
             models = [loaded.champion, loaded.challenger]
             held = {model.release.bento: model for model in models if model is not None}
 
-        def model(tag: str) -> Model:
+        def model(tag: str) -> ServedModel:
             return held.get(tag) or self._load(tag)
 
         if pointer is None:
-            return Serving(model(self._default), None, None)
+            return ActiveModels(model(self._default), None, None)
         challenger = model(pointer.challenger.bento) if pointer.challenger else None
-        return Serving(model(pointer.champion.bento), challenger, pointer)
+        return ActiveModels(model(pointer.champion.bento), challenger, pointer)
 
     def _grow(self) -> None:
         """Show what was posted, too."""

@@ -11,8 +11,8 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from services.auth.limits import Limits
-from services.observability.metrics import Metrics
+from services.auth.limits import RequestLimits
+from services.observability.metrics import ServiceMetrics
 from services.shared_files import FOLDER_VARIABLE
 from services.tenants.shop import Loader, Shop
 from tierrec_core.base.errors import SettingsError
@@ -39,7 +39,7 @@ class ShopSettings(Params):
 class ShopsSettings(Params):
     """shops.yaml; limits hold for every shop."""
 
-    limits: Limits = Limits()
+    limits: RequestLimits = RequestLimits()
     shops: Annotated[dict[Name, ShopSettings], Field(min_length=1, max_length=_MAX_SHOPS)]
 
     @classmethod
@@ -68,12 +68,12 @@ class Shops:
     """The open shops by name, and the metrics of all."""
 
     by_name: Mapping[str, Shop]
-    metrics: Metrics
+    metrics: ServiceMetrics
 
     @classmethod
     def open(cls, settings: ShopsSettings, load: Loader, own_bento: str) -> Self:
         """Open every shop; own_bento answers where neither shops.yaml nor a pointer names one."""
-        metrics = Metrics(CollectorRegistry())
+        metrics = ServiceMetrics(CollectorRegistry())
         shops = {
             name: Shop(
                 name,

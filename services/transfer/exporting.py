@@ -24,7 +24,7 @@ _ITEM_FIELDS = frozenset(ItemIn.model_fields) - {"item_id", "attributes"}
 
 
 @dataclass(frozen=True)
-class Span:
+class ExportRange:
     """The rows of a kind whose cursor is above `after` and at most `last`; what comes meanwhile is not among them."""
 
     kind: Kind
@@ -32,7 +32,7 @@ class Span:
     last: int
 
     @classmethod
-    def find(cls, store: Store, kind: Kind, after: int = 0, limit: int | None = None) -> "Span":
+    def find(cls, store: Store, kind: Kind, after: int = 0, limit: int | None = None) -> "ExportRange":
         """All rows behind a cursor that are there now, or the first `limit` of them. Raises StoreError."""
         key = _key(_TABLES[kind])
         rows = select(key.label("cursor")).where(key > after)
@@ -50,7 +50,7 @@ def columns_of(table: Table) -> dict[str, Column[Any]]:
     return {"_cursor" if column is key else str(column.name): column for column in shown}
 
 
-def pages(store: Store, span: Span, size: int = PAGE_ROWS) -> Iterator[list[Line]]:
+def pages(store: Store, span: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Line]]:
     """The span's rows as lines, oldest first, at most `size` a page. Nothing is held open between pages.
 
     A line leaves out what is not known. Raises StoreError.

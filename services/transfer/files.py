@@ -13,8 +13,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from services.schemas import ItemIn, UserIn
 from services.store import Store
-from services.transfer.exporting import Format, Line, Span, jsonl, pages
-from services.transfer.importing import BATCH_LINES, Intake
+from services.transfer.exporting import ExportRange, Format, Line, jsonl, pages
+from services.transfer.importing import BATCH_LINES, ImportSession
 from services.transfer.keeping import StoreKeeper
 from services.transfer.lines import NumberedLine, Splitter
 from services.transfer.parquet import SCHEMAS, table
@@ -47,7 +47,7 @@ class Exported(Params):
     rows: int = 0
 
 
-class Taken(Params):
+class ImportProgress(Params):
     """How far the import of a file is. size, modified (ns): a file in which they differ is another one."""
 
     kind: Importable
@@ -72,11 +72,11 @@ def export_file(
     """
     form, progress = _format(path), progress_of(path)
     parts = path.with_name(path.name + ".parts")
-    last = Span.find(store, kind, since).last
+    last = ExportRange.find(store, kind, since).last
     fresh = Exported(kind=kind, store=_name(store), since=since, last=last, cursor=since)
     state = _resumed(progress, fresh, ("kind", "store", "since"))
     artifacts.write_json(state.model_dump(), progress)
-    for lines in pages(store, Span(kind, state.cursor, state.last), part_rows):
+    for lines in pages(store, ExportRange(kind, state.cursor, state.last), part_rows):
         _write_part(parts / str(state.parts), form, kind, lines)
         done = {"cursor": lines[-1]["_cursor"], "parts": state.parts + 1, "rows": state.rows + len(lines)}
         state = state.model_copy(update=done)
@@ -96,9 +96,9 @@ def import_file(store: Store, kind: Importable, path: Path, *, strict: bool = Fa
     another suffix, or when another import of such a file was begun.
     """
     form, progress, found = _format(path), progress_of(path), _stat(path)
-    fresh = Taken(kind=kind, store=_name(store), size=found[0], modified=found[1])
+    fresh = ImportProgress(kind=kind, store=_name(store), size=found[0], modified=found[1])
     state = _resumed(progress, fresh, ("kind", "store", "size", "modified"))
-    intake = Intake(kind, StoreKeeper(store).keep(kind), strict=strict, so_far=state.answer)
+    intake = ImportSession(kind, StoreKeeper(store).keep(kind), strict=strict, so_far=state.answer)
     batches = _parquet_batches(path, kind) if form == "parquet" else _json_batches(path, found[0])
     for lines, done, total in batches:
         intake.take(lines)

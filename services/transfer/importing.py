@@ -16,7 +16,7 @@ _NUM_ERRORS = 10
 _MODELS: Mapping[Importable, type[Body]] = {"events": EventRow, "items": ItemRow, "users": UserRow}
 
 
-class Intake:
+class ImportSession:
     """Takes lines of one kind and knows what came of them so far.
 
     keep: stores a batch in one transaction

@@ -9,13 +9,13 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from sqlalchemy import JSON, BigInteger, Float, Table, Text
 
-from services.store.schema import EVENTS, IMPRESSIONS, Moment
+from services.store.schema import EVENTS, IMPRESSIONS, UtcTimestamp
 from services.transfer.exporting import Line, columns_of
 from services.transfer.records import Kind
 
 _CURSOR = {"_cursor": pa.int64()}
 _TEXT, _NUMBER, _MOMENT = pa.string(), pa.float64(), pa.timestamp("us", "UTC")
-_TYPES = {Text: _TEXT, Float: _NUMBER, Moment: _MOMENT, BigInteger: pa.int64(), JSON: pa.list_(_TEXT)}
+_TYPES = {Text: _TEXT, Float: _NUMBER, UtcTimestamp: _MOMENT, BigInteger: pa.int64(), JSON: pa.list_(_TEXT)}
 _ITEM = {
     "item_id": _TEXT,
     "title": _TEXT,

@@ -11,25 +11,25 @@ Importable: TypeAlias = Literal["events", "items", "users"]
 NDJSON = "application/x-ndjson"
 
 
-class Row(Body):
+class TransferRow(Body):
     """A line of an export. cursor: give it back to go on behind this line; an import passes it over."""
 
     cursor: int = Field(0, ge=0, alias="_cursor", exclude=True)
 
 
-class EventRow(Row, EventIn):
+class EventRow(TransferRow, EventIn):
     """An event of an export."""
 
 
-class ItemRow(Row, ItemIn):
+class ItemRow(TransferRow, ItemIn):
     """All that was posted of an item."""
 
 
-class UserRow(Row, UserIn):
+class UserRow(TransferRow, UserIn):
     """All that was posted of a user."""
 
 
-class ImpressionRow(Row):
+class ImpressionRow(TransferRow):
     """An answer that was given, as the store keeps it; items best first. It can be exported only."""
 
     request_id: str

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring.report.evidently_page import frames, write
 from monitoring.report.loop_history import render
-from monitoring.report.served_lists import Ranked
+from monitoring.report.served_lists import ServedLists
 from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days
@@ -140,7 +140,7 @@ def write_window(folder: Path) -> None:
     )
     lists = pd.DataFrame({"user_id": ["u1"] * 3, "item_id": list("abc"), "rank": [1, 2, 3]})
     truth = pd.DataFrame({"user_id": ["u1"], "item_id": ["b"]})
-    write(before, after, folder, END, ranked=Ranked(lists, truth))
+    write(before, after, folder, END, ranked=ServedLists(lists, truth))
 
 
 @pytest.fixture(scope="module")

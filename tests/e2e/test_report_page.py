@@ -12,7 +12,7 @@ from monitoring.report.report import run
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.settings import Settings, Task
+from tierrec_core.settings import Settings, TaskSettings
 from tierrec_core.storage import artifacts
 
 CHROMIUM = "/usr/bin/chromium"
@@ -171,7 +171,7 @@ def layout(tmp_path_factory, events) -> Layout:
     artifacts.write_json(TIERS_REPORT, layout.tiers_report)
     artifacts.write_json(BLEND_REPORT, layout.blend_report)
     artifacts.write_json(METRICS, layout.metrics)
-    tasks = {"next": Task(horizon_days=7, step_days=7)}
+    tasks = {"next": TaskSettings(horizon_days=7, step_days=7)}
     artifacts.save(SplitLog.cut(events, SETTINGS.split, tasks), layout.split)
     layout.data_docs.mkdir(parents=True)
     (layout.data_docs / "index.html").write_text("<h1>Data Docs</h1>")

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from flows.project.release_log import Metrics, Release, path_of, ref_of, write_release
+from flows.project.release_log import ReleaseMetrics, ReleaseRecord, path_of, ref_of, write_release
 from flows.project.snapshots import record
 from tests.project import ENV, command, synthetic_project, toy_project
 from tierrec_core.base.paths import Layout
@@ -119,14 +119,14 @@ def toy(folder: Path, score: str, *, feedback: bool = False, source: str = "synt
         yaml.dump(params, stream)
     command(layout.root, "dvc", "repro", "evaluate").check_returncode()
     revision = record(layout.root, "release", ref_of(TAG))
-    written = Release(
+    written = ReleaseRecord(
         tag=TAG,
         model="shop-bundle:1",
         at="2026-01-01T00:00:00+00:00",
         revision=revision,
         reason="drift",
         gate=None,
-        metrics=Metrics(sha256=artifacts.sha256(layout.metrics)),
+        metrics=ReleaseMetrics(sha256=artifacts.sha256(layout.metrics)),
         feedback=feedback,
     )
     artifacts.write_json(written.model_dump(mode="json"), path_of(layout, TAG))
@@ -177,7 +177,7 @@ def test_what_differs_is_named_and_the_command_fails(tmp_path: Path, scratch: Pa
     counted = f"echo x >> {tmp_path / 'count'}; wc -l < {tmp_path / 'count'} > score.txt"
     layout = toy(tmp_path, counted)
     (layout.root / "constraints.txt").write_text(f"# pins\n{pin}\n")
-    written = Release.read(path_of(layout, TAG))
+    written = ReleaseRecord.read(path_of(layout, TAG))
     revision = record(layout.root, "release", ref_of(TAG))
     artifacts.write_json(
         written.model_dump(mode="json") | {"revision": revision, "stale": ["score"]}, path_of(layout, TAG)

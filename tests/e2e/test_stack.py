@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from flows.stack.address import api_url
-from flows.stack.status import Row
+from flows.stack.status import PartStatus
 from tests.project import command
 from tests.stacks import Stack, free_ports, toys, wait_for
 from tierrec_core.base.paths import Layout
@@ -112,7 +112,7 @@ def test_killed_parts_come_back_and_no_run_is_lost_or_loses_its_place(stack: Sta
     second = stack.run("slow", name="second", seconds=0)
     os.kill(before["server"].pid or 0, signal.SIGKILL)
 
-    def recovered() -> dict[str, Row] | None:
+    def recovered() -> dict[str, PartStatus] | None:
         parts = stack.status()
         again = all(parts[name].restarts > before[name].restarts for name in ("server", "cpu"))
         return parts if again and all(part.is_well for part in parts.values()) else None

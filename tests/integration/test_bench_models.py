@@ -9,7 +9,7 @@ from benchmarks.models import record
 from benchmarks.models.bench import Bench
 from benchmarks.models.pairs import GivenSplit
 from benchmarks.models.task import Entry
-from tierrec_core.settings import Span
+from tierrec_core.settings import SearchRange
 
 
 def test_models_are_tuned_judged_compared_and_merged(tmp_path):
@@ -21,7 +21,7 @@ def test_models_are_tuned_judged_compared_and_merged(tmp_path):
     ]
     pd.DataFrame(rows, columns=["user_id", "item_id", "split"]).to_parquet(tmp_path / "tiny.parquet")
     popular = Entry("popularity", "popularity", is_peer=True)
-    ease = Entry("ease", "ease", fixed={"values": "binary"}, space={"l2": Span(1.0, 2.0)}, trials=2)
+    ease = Entry("ease", "ease", fixed={"values": "binary"}, space={"l2": SearchRange(1.0, 2.0)}, trials=2)
     dataset = GivenSplit("tiny", (), {}, (popular, ease))
     bench = Bench(tmp_path, tmp_path / "kept", revision="abc", seed=7)
     lines = {entry.name: bench.line(dataset, entry, None) for entry in dataset.entries}

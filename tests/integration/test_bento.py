@@ -20,7 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from services.deployment import bento_store
-from services.deployment.contents import Contents
+from services.deployment.contents import BentoContents
 from services.deployment.package import ensure
 from services.deployment.server import is_free, serving
 from tests.project import ENV
@@ -92,14 +92,14 @@ def judged(layout: Layout, task: str) -> dict[str, list[str]]:
 
 def test_bento_json_tells_what_was_built_and_tested(made: Layout, settings: Settings) -> None:
     told = artifacts.read_json(made.bento)
-    contents = Contents.gather(made, settings)
+    contents = BentoContents.gather(made, settings)
     assert told["tag"] == f"tierrec:{contents.version}"
     assert told["model"] == f"tierrec-bundle:{contents.bundle}"
     assert told["smoke"] == {task: {"users": 20, "identical": 20} for task in ("next", "discovery")}
 
 
 def test_bento_holds_the_code_the_pins_and_the_labels(made: Layout, settings: Settings) -> None:
-    contents = Contents.gather(made, settings)
+    contents = BentoContents.gather(made, settings)
     folder = made.bento_home / "bentos" / "tierrec" / contents.version
     code = {path.relative_to(folder / "src").as_posix() for path in (folder / "src").rglob("*.py")}
     assert code == set(contents.code)
@@ -247,7 +247,7 @@ def test_lost_store_is_built_again_from_the_bundle(made: Layout, settings: Setti
 def test_only_the_newest_bentos_stay(made: Layout, settings: Settings, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
-    old = Contents.gather(clone, settings)
+    old = BentoContents.gather(clone, settings)
     new = replace(old, labels={**old.labels, "more": "1"})
     for keep, wanted in ((2, {old.version, new.version}), (1, {new.version})):
         bento_store.make(clone, new, keep=keep)

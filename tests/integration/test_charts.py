@@ -16,9 +16,9 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from monitoring.report.evidently_page import Charts, write
+from monitoring.report.evidently_page import EvidentlyPage, write
 from monitoring.report.evidently_workspace import PROJECT_ID, push, snapshot_id
-from monitoring.report.served_lists import Ranked
+from monitoring.report.served_lists import ServedLists
 from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER
 from services.deployment.server import free_port
 from tests.charted import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
@@ -42,7 +42,7 @@ def after() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def moved(before, after, tmp_path_factory) -> Charts:
+def moved(before, after, tmp_path_factory) -> EvidentlyPage:
     return write(before, after, tmp_path_factory.mktemp("moved"), START + 28)
 
 
@@ -90,7 +90,12 @@ def test_served_lists_are_judged_as_on_the_leaderboard(before, after, tmp_path):
         columns=["user_id", "item_id"],
     )
     write(
-        before, after, tmp_path, START + 28, ranked=Ranked(lists, truth), ranked_before=Ranked(lists, truth)
+        before,
+        after,
+        tmp_path,
+        START + 28,
+        ranked=ServedLists(lists, truth),
+        ranked_before=ServedLists(lists, truth),
     )
     pairs = [(row, item) for row, own in enumerate(did) for item in own]
     wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
@@ -111,7 +116,7 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
     known = [(f"u{user}", items[item]) for user in range(40) for item in rng.integers(0, 25, 9)]
     pairs = ["user_id", "item_id"]
     places = [(user, item, rank) for user, own in lists.items() for rank, item in enumerate(own, 1)]
-    ranked = Ranked(
+    ranked = ServedLists(
         pd.DataFrame(places, columns=[*pairs, "rank"]),
         pd.DataFrame(columns=pairs),
         pd.DataFrame(known, columns=pairs),
@@ -136,20 +141,20 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
 def test_items_that_nobody_knows_have_no_popularity(before, after, tmp_path):
     lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
     known = pd.DataFrame({"user_id": ["u2"], "item_id": ["z"]})
-    write(before, after, tmp_path, START + 28, ranked=Ranked(lists, lists.head(0), known, ITEM_FRAME))
+    write(before, after, tmp_path, START + 28, ranked=ServedLists(lists, lists.head(0), known, ITEM_FRAME))
     found = figures(tmp_path)
     assert "PopularityBiasMetric" not in found
     assert found["Diversity"] == 0  # a and b are both of category x
 
 
 def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, after, tmp_path):
-    one = Ranked(
+    one = ServedLists(
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "rank": [1]}),
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"]}),
     )
     write(before, after, tmp_path / "short", START + 28, ranked=one)
     assert figures(tmp_path / "short")["NDCG"] == {"1": 1.0}
-    none = Ranked(one.lists.head(0), one.truth)
+    none = ServedLists(one.lists.head(0), one.truth)
     write(before, after, tmp_path / "none", START + 28, ranked=none, ranked_before=one)
     assert "NDCG" not in figures(tmp_path / "none")
 

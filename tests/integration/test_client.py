@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from services.api.app import furnish
 from services.auth import keys
 from services.auth.keys import KeyScope
-from services.auth.limits import Limits
+from services.auth.limits import RequestLimits
 from services.client import (
     AsyncClient,
     Client,
@@ -30,10 +30,10 @@ from services.client import (
     ServiceError,
     UserRow,
 )
-from services.releases.manifest import Release
+from services.releases.manifest import ReleaseManifest
 from services.schemas import EventIn, ItemIn, RecommendRequest, UserIn
 from services.store import Store
-from services.tenants.served_model import Model
+from services.tenants.served_model import ServedModel
 from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
 from services.transfer.records import NDJSON
 from tests.served import packed_bundle
@@ -46,16 +46,20 @@ SHOPS = (DEFAULT, "copy", "locked", "broken", "busy")
 def shops(items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     folder = tmp_path_factory.mktemp("shops")
     bundle = packed_bundle(folder / "project", items)
-    release = Release(bento="tests:1", model="tests-bundle:1", default_task="next", labels={"made": "here"})
+    release = ReleaseManifest(
+        bento="tests:1", model="tests-bundle:1", default_task="next", labels={"made": "here"}
+    )
     settings = ShopsSettings(shops={name: ShopSettings(folder=folder / name) for name in SHOPS})
-    with contextlib.closing(Shops.open(settings, lambda _: Model(release, bundle), release.bento)) as opened:
+    with contextlib.closing(
+        Shops.open(settings, lambda _: ServedModel(release, bundle), release.bento)
+    ) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def url(shops: Shops) -> Iterator[str]:
     application = FastAPI(openapi_url=None)
-    furnish(application, shops, Limits())
+    furnish(application, shops, RequestLimits())
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
@@ -189,7 +193,7 @@ def post(url: str, kind: str, body: Any, shop: str = DEFAULT, **params: Any) -> 
 
 def test_a_large_body_is_read_as_a_stream(url: str) -> None:
     body = lines(12_000, bad=(11, 11_000))
-    assert len(body) > Limits().max_body_bytes
+    assert len(body) > RequestLimits().max_body_bytes
     pieces = [body[place : place + 70_001] for place in range(0, len(body), 70_001)]
     for content in (body, iter(pieces)):  # with its length told, and in chunks
         answer = post(url, "events", content, shop="copy")

@@ -14,7 +14,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.model_comparison import contest, frozen_lists
 from tierrec_core.bundle.precomputed import FOLDER
-from tierrec_core.bundle.user_tables import Shelf
+from tierrec_core.bundle.user_tables import RankedLists
 from tierrec_core.settings import Settings
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
@@ -50,7 +50,7 @@ def test_frozen_lists_are_the_shelves(project: tuple[Layout, Settings]):
     layout, _ = project
     bundle = Bundle.load(layout.bundle)
     for task in bundle.tasks:
-        shelf = Shelf.load(layout.bundle / FOLDER / "shelves" / task)
+        shelf = RankedLists.load(layout.bundle / FOLDER / "shelves" / task)
         frozen = frozen_lists(bundle, task, 10).groupby("user_id")["item_id"].apply(list)
         assert len(frozen) == len(shelf) > 50
         for row, user in enumerate(bundle.history.users):

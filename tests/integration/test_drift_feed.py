@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift import Feed, Verdict, judge, observe
+from monitoring.drift import DriftVerdict, FeedChecks, judge, observe
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
@@ -20,7 +20,7 @@ def world() -> World:
     return made(seed=11)
 
 
-def found(world: World, events: pd.DataFrame, items: pd.DataFrame | None = None) -> Verdict:
+def found(world: World, events: pd.DataFrame, items: pd.DataFrame | None = None) -> DriftVerdict:
     return World(events, world.items if items is None else items, world.reference).verdict()
 
 
@@ -129,7 +129,7 @@ def test_one_closed_day_is_no_fault(world: World) -> None:
 def test_a_shop_that_closes_on_sundays_is_no_fault_wherever_the_window_begins(world: World) -> None:
     events = world.events[world.events["timestamp"].dt.dayofweek != 6]
     for end in (CUT + WIDTH - 3, CUT + WIDTH):
-        feed = Feed.measure(events, world.items, world.reference, end, SETTINGS, None)
+        feed = FeedChecks.measure(events, world.items, world.reference, end, SETTINGS, None)
         current = observe(world.reference, events, world.items, end)
         verdict = judge(world.reference, current, feed, SETTINGS, seed=1)
         assert [fault.what for fault in verdict.faults] == []
@@ -148,7 +148,7 @@ def test_a_silent_feed_is_stale_by_the_clock(world: World, silent: int, stale: b
     newest: datetime = world.events["timestamp"].max().to_pydatetime()
     settings = SETTINGS.model_copy(update={"max_silence_hours": 30.0})
     now = newest + timedelta(hours=silent)
-    feed = Feed.measure(world.events, world.items, world.reference, CUT + WIDTH, settings, now)
+    feed = FeedChecks.measure(world.events, world.items, world.reference, CUT + WIDTH, settings, now)
     assert feed.silent_hours == pytest.approx(silent)
     current = observe(world.reference, world.events, world.items, CUT + WIDTH)
     faults = judge(world.reference, current, feed, settings, seed=1).faults
@@ -160,7 +160,9 @@ def test_without_a_limit_or_a_clock_nobody_looks_at_silence(world: World) -> Non
     clock = from_days(CUT + 999).to_pydatetime()
     for given, now in ((SETTINGS, clock), (settings, None)):
         assert (
-            Feed.measure(world.events, world.items, world.reference, CUT + WIDTH, given, now).silent_hours
+            FeedChecks.measure(
+                world.events, world.items, world.reference, CUT + WIDTH, given, now
+            ).silent_hours
             is None
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from monitoring.drift import Reference
+from monitoring.drift import DriftReference
 from tests.project import ENV, synthetic_project
 from tierrec_core.base.paths import Layout
 from tierrec_core.storage import artifacts
@@ -41,7 +41,7 @@ def test_the_stage_writes_a_reference_and_says_what_it_measured(project: Path, k
     for stage in ("split", "tier"):
         run(project, "tierrec_core", stage)
     said = run(project, "monitoring", "reference").splitlines()
-    reference = artifacts.load(Reference, Layout(project).reference)
+    reference = artifacts.load(DriftReference, Layout(project).reference)
     own = reference.observation
     assert own.end == reference.cut
     assert own.end - own.start == reference.settings.window_days

@@ -9,11 +9,11 @@ import pytest
 from scipy.sparse import issparse
 
 from monitoring.drift import (
-    Feed,
-    Observation,
-    Online,
-    Reference,
-    Verdict,
+    DriftReference,
+    DriftVerdict,
+    FeedChecks,
+    OnlineMetrics,
+    WindowMeasurement,
     judge,
     newest_complete_end,
     observe,
@@ -23,15 +23,15 @@ from monitoring.drift.statistics.paired_tests import contrasts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.settings import Monitor, SyntheticSource, Tiers
+from tierrec_core.settings import MonitorSettings, SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 START, CUT_DAY, WIDTH = 19723, 168, 28  # 2024-01-01
 CUT = float(START + CUT_DAY)
-SETTINGS = Monitor(permutations=1_999, past_windows=6, num_categories=6)
-ENOUGH = Tiers(num_layers=4)
+SETTINGS = MonitorSettings(permutations=1_999, past_windows=6, num_categories=6)
+ENOUGH = TierSettings(num_layers=4)
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,15 @@ class World:
 
     events: pd.DataFrame
     items: pd.DataFrame
-    reference: Reference
+    reference: DriftReference
 
-    def verdict(self, events: pd.DataFrame | None = None, *, seed: int = 3, **others: Online) -> Verdict:
+    def verdict(
+        self, events: pd.DataFrame | None = None, *, seed: int = 3, **others: OnlineMetrics
+    ) -> DriftVerdict:
         """On the window after the cut."""
         events = self.events if events is None else events
         observation = observe(self.reference, events, self.items, CUT + WIDTH)
-        feed = Feed.measure(events, self.items, self.reference, CUT + WIDTH, SETTINGS, None)
+        feed = FeedChecks.measure(events, self.items, self.reference, CUT + WIDTH, SETTINGS, None)
         return judge(self.reference, observation, feed, SETTINGS, seed, **others)
 
     @property
@@ -55,13 +57,13 @@ class World:
         return self.events["timestamp"] >= from_days(CUT)
 
 
-def known(events: pd.DataFrame, items: pd.DataFrame, settings: Monitor = SETTINGS) -> Reference:
+def known(events: pd.DataFrame, items: pd.DataFrame, settings: MonitorSettings = SETTINGS) -> DriftReference:
     """Everything anew from the log before the cut."""
     past = events[(events["timestamp"] < from_days(CUT)) & (events["event"] != "redeem")]
     history = Interactions.from_events(past, now=CUT)
     described = items.set_index("item_id").loc[history.items].reset_index()
     tiering = Tiering.fit(history, described, ENOUGH, seed=1)
-    return Reference.build(events, items, CUT, tiering, history, settings, seed=2)
+    return DriftReference.build(events, items, CUT, tiering, history, settings, seed=2)
 
 
 def made(seed: int, **options: float) -> World:
@@ -106,7 +108,7 @@ def dealt(events: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return EVENTS.conform(events.assign(timestamp=stamps).sort_values("timestamp"), "test")
 
 
-def assert_same(one: Observation, other: Observation) -> None:
+def assert_same(one: WindowMeasurement, other: WindowMeasurement) -> None:
     for field in fields(one):
         values = (getattr(window, field.name) for window in (one, other))
         np.testing.assert_array_equal(*(value.toarray() if issparse(value) else value for value in values))
@@ -200,7 +202,7 @@ def test_lists_that_convert_less_are_named(steady: World) -> None:
     shown = rng.integers(1, 12, (2, 500))
     rates = np.array([[0.2], [0.2]]), np.array([[0.1], [0.2]])
     before, after = (rng.binomial(shown, rate) for rate in rates)
-    online = Online(("old champion", "new challenger"), shown, before, shown, after)
+    online = OnlineMetrics(("old champion", "new challenger"), shown, before, shown, after)
     alarms = [one for one in steady.verdict(online=online).alarms if one.family == "online"]
     assert [one.what for one in alarms] == ["old champion"]
     assert alarms[0].after == pytest.approx(after[0].sum() / shown[0].sum())
@@ -209,13 +211,13 @@ def test_lists_that_convert_less_are_named(steady: World) -> None:
 def test_lists_that_convert_more_alarm_nobody(steady: World) -> None:
     rng = np.random.default_rng(5)
     shown = rng.integers(1, 12, (1, 500))
-    online = Online(("champion",), shown, rng.binomial(shown, 0.1), shown, rng.binomial(shown, 0.2))
+    online = OnlineMetrics(("champion",), shown, rng.binomial(shown, 0.1), shown, rng.binomial(shown, 0.2))
     assert steady.verdict(online=online).state == "steady"
 
 
 def test_the_verdict_survives_disk(steady: World, tmp_path: Path) -> None:
     artifacts.save(steady.reference, tmp_path / "reference")
-    loaded = artifacts.load(Reference, tmp_path / "reference")
+    loaded = artifacts.load(DriftReference, tmp_path / "reference")
     assert replace(steady, reference=loaded).verdict() == steady.verdict()
 
 

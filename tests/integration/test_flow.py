@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from flows.graph.dvc_graph import Graph, Runner, TransientStageError, stale
+from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, stale
 from tests.project import command, toy_project
 from tierrec_core.base.errors import StageError
 
@@ -65,14 +65,14 @@ def test_failure_carries_the_stages_own_words_and_what_is_behind_it_does_not_run
 
 
 def test_graph_knows_what_hangs_on_a_stage(tmp_path: Path) -> None:
-    graph = Graph.read(toy_project(tmp_path, DIAMOND))
+    graph = StageGraph.read(toy_project(tmp_path, DIAMOND))
     assert graph.ancestors("bottom") == {"top", "left", "right"}
     assert graph.affected({"left"}) == ["left", "bottom"]
     assert stale(tmp_path) == {"top", "left", "right", "bottom"}
 
 
 def test_stopped_runner_begins_nothing(tmp_path: Path) -> None:
-    runner = Runner(toy_project(tmp_path, DIAMOND), heard)
+    runner = StageRunner(toy_project(tmp_path, DIAMOND), heard)
     runner.stop()
     with pytest.raises(StageError, match="stopped"):
         runner.run("top")
@@ -81,4 +81,4 @@ def test_stopped_runner_begins_nothing(tmp_path: Path) -> None:
 def test_stage_killed_by_a_signal_is_transient(tmp_path: Path) -> None:
     project = toy_project(tmp_path, 'stages: {dies: {cmd: "kill -9 $$", outs: [x.txt]}}')
     with pytest.raises(TransientStageError, match="dies: killed"):
-        Runner(project, heard).run("dies")
+        StageRunner(project, heard).run("dies")

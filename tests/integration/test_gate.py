@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.data_gate.expectations import Kind, item_rules, row_rules, table_rules
-from monitoring.data_gate.inspection import Inspection, Outcome, Status
-from monitoring.data_gate.validate import Verdict, run
+from monitoring.data_gate.expectations import RuleScope, item_rules, row_rules, table_rules
+from monitoring.data_gate.inspection import Inspection, RuleOutcome, RuleStatus
+from monitoring.data_gate.validate import ValidationVerdict, run
 from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, ITEMS
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
 from tierrec_core.base.paths import Layout
-from tierrec_core.settings import Settings, Validate
+from tierrec_core.settings import Settings, ValidateSettings
 from tierrec_core.storage.artifacts import read_frame, write_frame
 
 ROWS, DAYS, NUM_ITEMS = 1000, 56, 50
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 BROKEN = [3, 500, 999]
-FRESH = Validate(max_age_days=30)
+FRESH = ValidateSettings(max_age_days=30)
 
 
 def good_log() -> pd.DataFrame:
@@ -63,12 +63,14 @@ def nan_values(events: pd.DataFrame) -> None:
     events.loc[BROKEN, "value"] = zero / zero
 
 
-def judge(events: pd.DataFrame, items: pd.DataFrame, settings: Validate, now: datetime = NOW) -> Verdict:
-    return Verdict.of(Inspection.begin(), events, items, settings, now)
+def judge(
+    events: pd.DataFrame, items: pd.DataFrame, settings: ValidateSettings, now: datetime = NOW
+) -> ValidationVerdict:
+    return ValidationVerdict.of(Inspection.begin(), events, items, settings, now)
 
 
-def failing(outcomes: tuple[Outcome, ...]) -> list[str]:
-    return [outcome.rule.name for outcome in outcomes if outcome.status is not Status.PASS]
+def failing(outcomes: tuple[RuleOutcome, ...]) -> list[str]:
+    return [outcome.rule.name for outcome in outcomes if outcome.status is not RuleStatus.PASS]
 
 
 ROW_CASES = {
@@ -136,7 +138,7 @@ def test_a_row_that_breaks_two_rules_has_both_reasons():
 
 
 def test_the_latest_moment_can_be_set():
-    settings = Validate(latest=datetime(2024, 2, 1))
+    settings = ValidateSettings(latest=datetime(2024, 2, 1))
     verdict = judge(good_log(), good_items(), settings.model_copy(update={"max_bad_share": 1.0}))
     late = good_log()["timestamp"] > pd.Timestamp("2024-02-01", tz="UTC")
     np.testing.assert_array_equal(verdict.bad, late)
@@ -187,13 +189,13 @@ TABLE_CASES = {
     "item_id_in_items_not_null": nameless_item,
     "item_id_in_items_unique": item_twice,
 }
-STRICT = Validate(max_age_days=30, max_categories=20)
+STRICT = ValidateSettings(max_age_days=30, max_categories=20)
 
 
 @pytest.mark.parametrize(("rule", "spoil"), TABLE_CASES.items())
 def test_a_broken_table_closes_the_gate_under_its_rule(rule, spoil, tmp_path):
     verdict = judge(*spoil(good_log(), good_items()), STRICT)
-    table = tuple(outcome for outcome in verdict.outcomes if outcome.rule.kind is Kind.TABLE)
+    table = tuple(outcome for outcome in verdict.outcomes if outcome.rule.kind is RuleScope.TABLE)
     assert failing(table) == [rule]
     assert not verdict.passed
     refusal = verdict.refusal(Layout(tmp_path))
@@ -209,9 +211,9 @@ def test_every_table_rule_has_a_case():
 def test_bad_rows_at_the_limit_pass_and_one_more_does_not():
     events = good_log()
     events.loc[:49, "value"] = -1.0
-    assert judge(events, good_items(), Validate(max_bad_share=0.05)).passed
+    assert judge(events, good_items(), ValidateSettings(max_bad_share=0.05)).passed
     events.loc[50, "value"] = -1.0
-    assert not judge(events, good_items(), Validate(max_bad_share=0.05)).passed
+    assert not judge(events, good_items(), ValidateSettings(max_bad_share=0.05)).passed
 
 
 def test_a_log_without_one_good_row_is_refused_and_does_not_crash(tmp_path):
@@ -223,8 +225,8 @@ def test_a_log_without_one_good_row_is_refused_and_does_not_crash(tmp_path):
 def test_an_expectation_that_crashes_is_an_error_and_not_a_fail(tmp_path):
     verdict = judge(good_log().drop(columns="value"), good_items(), FRESH)
     ended = {outcome.rule.name: outcome.status for outcome in verdict.outcomes}
-    assert ended.pop("value_not_negative") is Status.ERROR
-    assert set(ended.values()) == {Status.PASS}
+    assert ended.pop("value_not_negative") is RuleStatus.ERROR
+    assert set(ended.values()) == {RuleStatus.PASS}
     assert not verdict.passed
     assert isinstance(verdict.refusal(Layout(tmp_path)), GateCrash)
     assert "value_not_negative could not be checked" in str(verdict.refusal(Layout(tmp_path)))
@@ -235,7 +237,7 @@ def test_words_among_numbers_crash_and_are_not_counted_as_bad_rows():
     mixed.loc[5, "value"] = "a lot"
     rules = [rule for rule in row_rules(FRESH, NOW) if rule.name == "value_not_negative"]
     (outcome,) = Inspection.begin().evaluate("mixed", mixed, rules)
-    assert outcome.status is Status.ERROR
+    assert outcome.status is RuleStatus.ERROR
     assert len(outcome.rows) == 0
     assert "must either be None or of the same type" in outcome.error
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from services.auth.keys import KeyScope, LiveKeyring, add, revoke
-from services.auth.limits import BodyLimit, Guard
+from services.auth.limits import AuthMiddleware, BodyLimit
 
 MAX_BYTES = 1000
 
@@ -34,7 +34,7 @@ def keys(tmp_path: Path) -> Path:
 def client(keys: Path) -> Iterator[httpx.Client]:
     """A session with the app, guarded, on loopback."""
     app = BodyLimit(Starlette(routes=[Route("/events", measure, methods=["POST"])]), MAX_BYTES)
-    guarded = Guard(app, LiveKeyring(keys), lambda method, path: KeyScope.WRITE)
+    guarded = AuthMiddleware(app, LiveKeyring(keys), lambda method, path: KeyScope.WRITE)
     server = uvicorn.Server(uvicorn.Config(guarded, log_level="warning", lifespan="off"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from flows.loop.loop_state import Memory
+from flows.loop.loop_state import LoopState
 from flows.loop.monitor import examine
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made
 from tests.loops import tell
@@ -83,7 +83,7 @@ def open_shop(folder: Path, world: World, events: pd.DataFrame, **monitor: float
 def look(shop: Path, now: datetime) -> dict[str, Any] | None:
     """What was written down of a look; None where the window was known."""
     layout = Layout(shop)
-    found = examine(layout, read_settings(layout.params), Memory(layout), now)
+    found = examine(layout, read_settings(layout.params), LoopState(layout), now)
     return None if found is None else dict(found.record)
 
 

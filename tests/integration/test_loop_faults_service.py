@@ -13,8 +13,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from flows.stack.folder import Folder
-from flows.stack.plan import SERVICE, Options, environment, parts
+from flows.stack.folder import StackFolder
+from flows.stack.plan import SERVICE, StackOptions, environment, parts
 from flows.stack.supervision.processes import end, of_stack
 from flows.stack.supervision.supervisor import Supervisor
 from services.deployment.package import run as package
@@ -38,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Path:
 @pytest.fixture
 def service(root: Path) -> Iterator[tuple[Supervisor, str]]:
     """The service alone, kept running as `tierrec stack up` does it; its URL."""
-    options, folder = Options(service_port=free_port()), Folder.of(root)
+    options, folder = StackOptions(service_port=free_port()), StackFolder.of(root)
     (part,) = [one for one in parts(root, options) if one.name == SERVICE]
     told = environment(root, options, os.environ)
     folder.make()

@@ -11,8 +11,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.loop.approval import Approval
-from flows.loop.loop_state import Memory, Retrain
-from flows.loop.retrain import Retraining
+from flows.loop.loop_state import LoopState, RetrainRecord
+from flows.loop.retrain import RetrainRun
 from flows.project import backup
 from tests.project import ENV, ROOT, command, toy_project
 from tests.remotes import wait_until
@@ -56,7 +56,9 @@ def killed(layout: Layout, key: str) -> Path:
     """A retrain that was killed after its stages had run; its copy of what was before."""
     kept = layout.loop / "retrains" / f"{key}-before"
     backup.keep(layout, kept)
-    Memory(layout).note(Retrain(key=key, reason="drift", attempts=1, began="2024-01-05T00:00:00+00:00"))
+    LoopState(layout).note(
+        RetrainRecord(key=key, reason="drift", attempts=1, began="2024-01-05T00:00:00+00:00")
+    )
     change(layout)
     return kept
 
@@ -117,13 +119,13 @@ def test_a_full_disk_leaves_no_half_copy_and_no_half_file(layout: Layout, tmp_pa
 
 
 def test_another_retrain_begins_where_the_killed_one_began(layout: Layout) -> None:
-    before, memory = state(layout), Memory(layout)
+    before, memory = state(layout), LoopState(layout)
     kept = killed(layout, "first")
     assert state(layout) != before
     (layout.root / ".dvc/tmp/rwlock").write_text(
         '{"write": {"/a'
     )  # as a kill leaves it that comes while DVC writes it
-    begun = Retraining(layout, memory).begin(Retrain(key="second", reason="asked"))
+    begun = RetrainRun(layout, memory).begin(RetrainRecord(key="second", reason="asked"))
     assert (begun.state, begun.attempts) == ("training", 1)
     assert state(layout) == before
     assert not kept.exists()
@@ -135,7 +137,9 @@ def test_another_retrain_begins_where_the_killed_one_began(layout: Layout) -> No
 def test_a_retrain_that_goes_on_after_its_own_kill_keeps_what_it_has_done(layout: Layout) -> None:
     killed(layout, "first")
     after = state(layout)
-    assert Retraining(layout, Memory(layout)).begin(Retrain(key="first", reason="drift")).attempts == 2
+    assert (
+        RetrainRun(layout, LoopState(layout)).begin(RetrainRecord(key="first", reason="drift")).attempts == 2
+    )
     assert state(layout) == after
 
 
@@ -145,9 +149,9 @@ def test_what_a_person_changes_after_a_failure_stays(layout: Layout) -> None:
     params["source"] = {"kind": "files", "paths": ["missing.parquet"]}
     with layout.params.open("w") as stream:
         yaml.dump(params, stream)
-    before, work = state(layout), Retraining(layout, Memory(layout))
+    before, work = state(layout), RetrainRun(layout, LoopState(layout))
     for attempt in (1, 2):
-        begun = work.begin(Retrain(key="first", reason="drift"))
+        begun = work.begin(RetrainRecord(key="first", reason="drift"))
         with pytest.raises(UnreadableFileError, match=r"missing\.parquet"):
             work.train(begun)
         assert state(layout) == before
@@ -160,9 +164,9 @@ def test_what_a_person_changes_after_a_failure_stays(layout: Layout) -> None:
 
 def test_who_comes_second_finds_it_done(layout: Layout) -> None:
     killed(layout, "first")
-    work, changed = Retraining(layout, Memory(layout)), state(layout)
+    work, changed = RetrainRun(layout, LoopState(layout)), state(layout)
     packaged = work.memory.note(
-        Retrain(key="first", reason="drift"), state="packaged", challenger="tierrec:1"
+        RetrainRecord(key="first", reason="drift"), state="packaged", challenger="tierrec:1"
     )
     ended = work.memory.note(packaged, state="deployed")
     for word in (Approval(approved=True), Approval(approved=False, reason="no")):
@@ -175,4 +179,4 @@ def test_a_damaged_record_is_told(layout: Layout) -> None:
     path.parent.mkdir(parents=True)
     path.write_text('{"key": "fir')
     with pytest.raises(ArtifactError, match=r"first\.json: cannot be read"):
-        Retraining(layout, Memory(layout)).begin(Retrain(key="second", reason="drift"))
+        RetrainRun(layout, LoopState(layout)).begin(RetrainRecord(key="second", reason="drift"))

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from flows.loop.loop_state import MAX_ATTEMPTS, Memory, Retrain
+from flows.loop.loop_state import MAX_ATTEMPTS, LoopState, RetrainRecord
 from flows.project import backup
-from monitoring.drift import Decision, Verdict
+from monitoring.drift import DriftDecision, DriftVerdict
 from tests.project import command, toy_project
 from tierrec_core.base.paths import Layout
 
-STEADY = Verdict(start=19_700.0, end=19_728.0, num_users=3, findings=(), faults=())
+STEADY = DriftVerdict(start=19_700.0, end=19_728.0, num_users=3, findings=(), faults=())
 
 
-def decision(act: Any, key: str, end: float = 19_728.0) -> Decision:
-    return Decision(datetime(2024, 1, 5, tzinfo=UTC).isoformat(), end, act, ("because",), "model:1", key)
+def decision(act: Any, key: str, end: float = 19_728.0) -> DriftDecision:
+    return DriftDecision(datetime(2024, 1, 5, tzinfo=UTC).isoformat(), end, act, ("because",), "model:1", key)
 
 
 def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
-    memory = Memory(Layout(tmp_path))
+    memory = LoopState(Layout(tmp_path))
     made = [decision("none", "a", 19_700.0), decision("retrain", "b", 19_728.0)]
     for one in reversed(made):
         memory.keep(one, STEADY, None)
@@ -43,19 +43,19 @@ def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
 def test_an_alarm_is_told_again_until_its_retrain_is_over(
     tmp_path: Path, state: Any, attempts: int, is_asked: bool
 ) -> None:
-    memory = Memory(Layout(tmp_path))
+    memory = LoopState(Layout(tmp_path))
     memory.keep(decision("retrain", "a"), STEADY, None)
     asked = memory.unanswered()
     assert asked is not None
     assert asked["key"] == "a"
-    memory.note(Retrain(key="a", reason="drift"), state=state, attempts=attempts)
+    memory.note(RetrainRecord(key="a", reason="drift"), state=state, attempts=attempts)
     assert (memory.unanswered() is not None) is is_asked
     if state == "packaged":
         assert memory.unanswered(person_asked=True) is None
 
 
 def test_nothing_is_asked_where_nothing_drifted(tmp_path: Path) -> None:
-    memory = Memory(Layout(tmp_path))
+    memory = LoopState(Layout(tmp_path))
     for act in ("none", "wait", "fault", "held"):
         memory.keep(decision(act, act), STEADY, None)
     assert memory.unanswered() is None

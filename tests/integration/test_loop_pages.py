@@ -11,9 +11,9 @@ import pytest
 
 from flows.loop import pages
 from flows.loop.champion import Champion
-from flows.loop.loop_state import Memory
+from flows.loop.loop_state import LoopState
 from flows.loop.online_metrics import SURFACE, served
-from monitoring.drift import Decision, Verdict
+from monitoring.drift import DriftDecision, DriftVerdict
 from monitoring.report.served_lists import CUTOFF
 from services.store import Impression, Store
 from tests.integration.test_drift_verdict import CUT, WIDTH, World, made
@@ -22,7 +22,7 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.sources import Log
+from tierrec_core.sources import SourceFrames
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 28
@@ -148,17 +148,17 @@ def test_nobody_was_shown_anything_where_no_store_is_or_another_model_answered(
 def test_only_the_newest_pages_stay_and_the_history_links_to_no_other(
     layout: Layout, settings: Settings, world: World
 ) -> None:
-    memory, steady = Memory(layout), Verdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
+    memory, steady = LoopState(layout), DriftVerdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
     for back in range(pages.KEPT + 4, 0, -1):
         end = CUT + WIDTH - back
         page = layout.loop / pages.WINDOWS / f"{from_days(end):%Y-%m-%d}-k{back}" / "drift.html"
         page.parent.mkdir(parents=True)
         page.write_text("<html></html>")
-        verdict = Verdict(end - WIDTH, end, num_users=3, findings=(), faults=())
+        verdict = DriftVerdict(end - WIDTH, end, num_users=3, findings=(), faults=())
         moment = from_days(end + 1).isoformat()
-        memory.keep(Decision(moment, end, "none", ("steady",), "m:1", f"k{back}"), verdict, page)
+        memory.keep(DriftDecision(moment, end, "none", ("steady",), "m:1", f"k{back}"), verdict, page)
     before = {path: path.read_bytes() for path in (layout.loop / "decisions").iterdir()}
-    log = Log(world.events, world.items, pd.DataFrame(), pd.DataFrame())
+    log = SourceFrames(world.events, world.items, pd.DataFrame(), pd.DataFrame())
     newest = pages.write_charts(layout, settings, log, world.reference, steady, "now")
     folders = sorted(path.name for path in (layout.loop / pages.WINDOWS).iterdir())
     assert len(folders) == pages.KEPT
@@ -175,8 +175,8 @@ def test_only_the_newest_pages_stay_and_the_history_links_to_no_other(
 def test_a_window_without_lists_has_a_page_that_says_so(
     layout: Layout, settings: Settings, world: World
 ) -> None:
-    log = Log(world.events, world.items, pd.DataFrame(), pd.DataFrame())
-    verdict = Verdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
+    log = SourceFrames(world.events, world.items, pd.DataFrame(), pd.DataFrame())
+    verdict = DriftVerdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
     page = pages.write_charts(layout, settings, log, world.reference, verdict, "k")
     assert "showed nobody a list in this window" in page.read_text()
     names = {one["metric_name"] for one in json.loads((page.parent / "drift.json").read_text())["metrics"]}

@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed, State, Suspended
 from ruamel.yaml import YAML
 
 from flows.loop.approval_timeouts import veto_unanswered
-from flows.loop.loop_state import Memory, Retrain
+from flows.loop.loop_state import LoopState, RetrainRecord
 from flows.loop.retrain import key_of, retrain
 from flows.project import backup
 from flows.project.lock import project_lock
@@ -49,13 +49,13 @@ def layout(tmp_path: Path) -> Layout:
 
 def package(layout: Layout, key: str, hours_ago: float, now: datetime = NOW) -> None:
     """What a retrain leaves behind that has asked so long ago."""
-    memory = Memory(layout)
+    memory = LoopState(layout)
     backup.keep(layout, layout.loop / "retrains" / f"{key}-before")
     (layout.root / "data" / "feedback" / "x").write_text(key)
     command(layout.root, "dvc", "repro").check_returncode()
     asked = (now - timedelta(hours=hours_ago)).isoformat()
     memory.note(
-        Retrain(key=key, reason="drift", champion="tierrec:old", challenger=f"tierrec:{key}"),
+        RetrainRecord(key=key, reason="drift", champion="tierrec:old", challenger=f"tierrec:{key}"),
         state="packaged",
         began=asked,
         asked=asked,
@@ -75,7 +75,7 @@ def vetoed(server: Server, layout: Layout, settings: Settings | None = None) -> 
 
 
 def states(layout: Layout) -> dict[str, str]:
-    return {one.key: one.state for one in Memory(layout).retrains()}
+    return {one.key: one.state for one in LoopState(layout).retrains()}
 
 
 def test_nobodys_word_within_the_time_is_a_veto_and_the_project_is_as_before(
@@ -87,7 +87,7 @@ def test_nobodys_word_within_the_time_is_a_veto_and_the_project_is_as_before(
         server, "late", Failed(message="Paused timed out")
     )  # as Prefect ends a run whose question expired
     assert vetoed(server, layout) == ["late"]
-    (ended,) = Memory(layout).retrains()
+    (ended,) = LoopState(layout).retrains()
     assert (ended.state, ended.error) == ("vetoed", "nobody answered within 6 h")
     assert ended.ended
     assert (layout.root / "out").read_text() == "before"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.cleaning import prepare
-from tierrec_core.settings import Prepare
+from tierrec_core.settings import PrepareSettings
 
 COLUMNS = list(EVENTS.columns)
 ORDER = ["timestamp", *(name for name in COLUMNS if name != "timestamp")]
@@ -70,7 +70,7 @@ ROW = st.tuples(
 @hypothesis_settings(max_examples=25)
 @given(st.lists(ROW, min_size=1, max_size=40), st.integers(3, 20), st.integers(1, 4))
 def test_agrees_with_the_plain_reading(rows, most, least):
-    events, settings = log(rows), Prepare(max_events_per_day=most, min_events_per_user=least)
+    events, settings = log(rows), PrepareSettings(max_events_per_day=most, min_events_per_user=least)
     wanted = by_hand(events, settings)
     if not wanted:
         with pytest.raises(EmptyDataError, match=r"min_events_per_user"):
@@ -83,13 +83,15 @@ def test_agrees_with_the_plain_reading(rows, most, least):
 
 
 def test_a_pause_longer_than_the_gap_parts_two_visits():
-    clean, _ = prepare(log([("u", "i", "view", minute, 1.0, None) for minute in (0, 30, 61)]), Prepare())
+    clean, _ = prepare(
+        log([("u", "i", "view", minute, 1.0, None) for minute in (0, 30, 61)]), PrepareSettings()
+    )
     assert clean["session_id"].tolist() == ["u-visit-0", "u-visit-0", "u-visit-1"]
 
 
 def test_a_bot_of_ten_thousand_events_goes():
     bot = [("bot", f"i{n}", "view", n / 100, 1.0, None) for n in range(10_000)]
-    clean, report = prepare(log([*bot, ("u", "i", "view", 1, 1.0, None)]), Prepare())
+    clean, report = prepare(log([*bot, ("u", "i", "view", 1, 1.0, None)]), PrepareSettings())
     assert clean["user_id"].tolist() == ["u"]
     assert (report.bot_users, report.bot_events) == (1, 10_000)
 
@@ -97,4 +99,6 @@ def test_a_bot_of_ten_thousand_events_goes():
 def test_the_order_of_the_rows_does_not_matter():
     events = log([("u", f"i{n}", "view", n, 1.0, None) for n in range(20)])
     shuffled = events.iloc[np.random.default_rng(0).permutation(20)]
-    pd.testing.assert_frame_equal(prepare(events, Prepare())[0], prepare(shuffled, Prepare())[0])
+    pd.testing.assert_frame_equal(
+        prepare(events, PrepareSettings())[0], prepare(shuffled, PrepareSettings())[0]
+    )

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from flows.cli.releases import app
 from services.auth.keys import Keyring
 from services.deployment import bento_store
-from services.deployment.contents import Contents
+from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
 from tests.project import ENV
 from tests.served import add_code, judged_project
@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layou
     command = [sys.executable, "-m", "services", "package"]
     done = subprocess.run(command, cwd=layout.root, env=ENV, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    contents = Contents.gather(layout, settings)
+    contents = BentoContents.gather(layout, settings)
     bento_store.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
     return layout
 

@@ -9,8 +9,8 @@ from dvc.repo import Repo
 
 from flows.gpu import cache_gc, dvc_remote
 from flows.gpu.clone import VARIABLE, borrowed
-from flows.gpu.remote_config import Route
-from flows.gpu.work_pool import Pool, Unready
+from flows.gpu.remote_config import RemoteConfig
+from flows.gpu.work_pool import PoolNotReady, WorkPool
 from flows.project import snapshots
 from tests.project import command, toy_project
 from tests.remotes import commit
@@ -18,7 +18,7 @@ from tierrec_core.base.errors import StageError
 
 GRAPH = 'stages: {{data: {{cmd: "echo {word} > rows", outs: [rows]}}}}'
 REF = "refs/tierrec/stages/test/data"
-FAR, NEAR = Pool("gpu", ("gpu@far",), is_here=False), Pool("gpu", ("gpu@here",), is_here=True)
+FAR, NEAR = WorkPool("gpu", ("gpu@far",), is_here=False), WorkPool("gpu", ("gpu@here",), is_here=True)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def test_a_project_in_a_subfolder_is_found_in_the_clone(tmp_path: Path) -> None:
     root.mkdir()
     (root / "dvc.yaml").write_text(GRAPH.format(word="one"))
     command(root, "dvc", "init", "-q", "--subdir").check_returncode()
-    route = Route.find(root, NEAR)
+    route = RemoteConfig.find(root, NEAR)
     assert (route.repository, route.push_to, route.folder) == (str(top), None, "books")
     revision = snapshots.record(root, "one", REF)
     with borrowed(route.repository) as clone:
@@ -124,28 +124,28 @@ def test_what_a_person_configured_locally_stays_when_a_remote_is_added(project: 
 
 def test_far_workers_fetch_from_origin_and_near_ones_from_the_project(project: Path) -> None:
     command(project, "dvc", "remote", "add", "--default", "shared", "s3://bucket/dvc").check_returncode()
-    with pytest.raises(Unready, match="no git remote origin"):
-        Route.find(project, FAR)
+    with pytest.raises(PoolNotReady, match="no git remote origin"):
+        RemoteConfig.find(project, FAR)
     subprocess.run(
         ["git", "remote", "add", "origin", "https://me:pw@git.example/s.git"], cwd=project, check=True
     )
-    far, near = Route.find(project, FAR), Route.find(project, NEAR)
+    far, near = RemoteConfig.find(project, FAR), RemoteConfig.find(project, NEAR)
     assert (far.repository, far.push_to) == ("https://git.example/s.git", "origin")
     assert (near.repository, near.push_to) == (str(project), None)
 
 
 def test_far_workers_want_a_dvc_remote_that_keeps_a_run_cache(project: Path) -> None:
     subprocess.run(["git", "remote", "add", "origin", "/srv/s.git"], cwd=project, check=True)
-    with pytest.raises(Unready, match="no DVC remote"):
-        Route.find(project, FAR)
+    with pytest.raises(PoolNotReady, match="no DVC remote"):
+        RemoteConfig.find(project, FAR)
     command(project, "dvc", "remote", "add", "--default", "web", "https://files.example").check_returncode()
-    with pytest.raises(Unready, match="no run-cache in https"):
-        Route.find(project, FAR)
+    with pytest.raises(PoolNotReady, match="no run-cache in https"):
+        RemoteConfig.find(project, FAR)
 
 
 def test_a_folder_in_no_repository_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Unready, match="in no git repository"):
-        Route.find(tmp_path, NEAR)
+    with pytest.raises(PoolNotReady, match="in no git repository"):
+        RemoteConfig.find(tmp_path, NEAR)
 
 
 def fill(folder: Path, size: int) -> None:

@@ -12,8 +12,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Completed, Pending, Running, State
 
 from flows.gpu.work_pool import online
-from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, Claim, claim
-from flows.liveness.run_liveness import PATIENCE, Watch, reap_dead
+from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, claim
+from flows.liveness.run_liveness import PATIENCE, SilenceTracker, reap_dead
 from tests.remotes import HERE, Server, prefect_server, wait_until
 
 
@@ -22,10 +22,10 @@ def work() -> None: ...
 
 
 @flow(on_running=[claim])
-def talk() -> tuple[Claim | None, Claim | None]:
-    def said() -> Claim | None:
+def talk() -> tuple[ProcessRecord | None, ProcessRecord | None]:
+    def said() -> ProcessRecord | None:
         with get_client(sync_client=True) as client:
-            return Claim.read(client.read_flow_run(runtime.flow_run.id))
+            return ProcessRecord.read(client.read_flow_run(runtime.flow_run.id))
 
     first = said()
     wait_until(lambda: said() != first, "a second word", 2 * BEAT_SECONDS)
@@ -54,7 +54,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         started.kill()
 
 
-def add(client: SyncPrefectClient, state: State, claim: Claim | None, worker: str = "") -> FlowRun:
+def add(client: SyncPrefectClient, state: State, claim: ProcessRecord | None, worker: str = "") -> FlowRun:
     run = client.create_flow_run(work, state=state)
     labels = {"prefect.worker.name": worker, "prefect.work-pool.name": "gpu"} if worker else {}
     client.update_flow_run_labels(run.id, labels | ({CLAIM: str(claim)} if claim else {}))
@@ -69,7 +69,7 @@ def test_a_run_ends_with_its_process_and_not_before(
     client: SyncPrefectClient, process: subprocess.Popen[bytes]
 ) -> None:
     begun = datetime.now(UTC)
-    claim = Claim.make(datetime.now(UTC), process.pid)
+    claim = ProcessRecord.make(datetime.now(UTC), process.pid)
     running = add(client, Running(timestamp=begun), claim)
     cancelling = add(client, Cancelling(timestamp=begun), claim)
     assert reap_dead(client) == []
@@ -84,14 +84,14 @@ def test_a_run_ends_with_its_process_and_not_before(
 
 
 def test_finished_scheduled_and_unknown_runs_are_let_be(client: SyncPrefectClient) -> None:
-    gone = Claim(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
+    gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
     runs = [add(client, Completed(), gone), client.create_flow_run(work), add(client, Running(), None)]
     assert reap_dead(client, now=datetime.now(UTC) + timedelta(days=1)) == []
     assert names(client, *runs) == ["Completed", "Pending", "Running"]
 
 
 def test_only_the_named_run_is_reaped(client: SyncPrefectClient) -> None:
-    gone = Claim(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
+    gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
     one, other = add(client, Running(), gone), add(client, Running(), gone)
     assert [ended.run for ended in reap_dead(client, only=one.id)] == [one.id]
     assert names(client, one, other) == ["Crashed", "Running"]
@@ -105,11 +105,13 @@ def test_a_run_of_a_worker_here_that_never_spoke_is_dead_after_a_while(client: S
 
 def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefectClient) -> None:
     moments = iter(range(0, 1_000, 50))
-    watch = Watch(lambda: next(moments))
+    watch = SilenceTracker(lambda: next(moments))
     said = datetime.now(UTC)
-    run = add(client, Running(timestamp=said), Claim("far", 1, 0, said), worker="gpu@far")
+    run = add(client, Running(timestamp=said), ProcessRecord("far", 1, 0, said), worker="gpu@far")
     assert [reap_dead(client, watch=watch) for _ in range(2)] == [[], []]
-    client.update_flow_run_labels(run.id, {CLAIM: str(Claim("far", 1, 0, said + timedelta(seconds=20)))})
+    client.update_flow_run_labels(
+        run.id, {CLAIM: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))}
+    )
     assert [reap_dead(client, watch=watch) for _ in range(3)] == [[], [], []]
     assert [str(one) for one in reap_dead(client, watch=watch)] == [
         f"{run.name}: it was not heard of for 150 s"
@@ -118,7 +120,7 @@ def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefect
 
 def test_a_far_run_that_never_spoke_is_dead_when_its_worker_is_silent_too(client: SyncPrefectClient) -> None:
     moments = iter(range(0, 100_000, 50))
-    watch = Watch(lambda: next(moments))
+    watch = SilenceTracker(lambda: next(moments))
     beat = {"name": "gpu@far", "heartbeat_interval_seconds": 1}
     client.request("POST", "/work_pools/gpu/workers/heartbeat", json=beat).raise_for_status()
     run = add(client, Pending(), None, worker="gpu@far")
@@ -141,7 +143,7 @@ def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> N
 
 
 def test_more_runs_than_fit_a_page_are_all_looked_at(client: SyncPrefectClient) -> None:
-    gone = Claim(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=10))
+    gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=10))
     for _ in range(205):
         client.create_flow_run(work, state=Running())
     last = add(client, Running(timestamp=datetime.now(UTC)), gone)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from flows.cli.loop import app
 from flows.loop import approval
-from flows.loop.approval import ApprovalError, Waiting
+from flows.loop.approval import ApprovalError, PendingApproval
 from tests.project import ENV, ROOT
 from tierrec_core.base.errors import SettingsError, TierRecError
 
@@ -129,17 +129,17 @@ def tierrec(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Cal
     return run
 
 
-def asked(client: SyncPrefectClient, name: str) -> Waiting:
+def asked(client: SyncPrefectClient, name: str) -> PendingApproval:
     """The run that asks for the name, once it does."""
 
-    def found() -> list[Waiting]:
+    def found() -> list[PendingApproval]:
         return [one for one in approval.waiting(client) if one.summary == f'{name} passed "the gate"']
 
     until(found)
     return found()[0]
 
 
-def submit(client: SyncPrefectClient, deployment: str, name: str) -> Waiting:
+def submit(client: SyncPrefectClient, deployment: str, name: str) -> PendingApproval:
     client.create_flow_run_from_deployment(deployment, parameters={"name": name})
     return asked(client, name)
 

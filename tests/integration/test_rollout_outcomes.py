@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from services.experiments import Experiment, Experiments, Variant
 from services.experiments.settings import VariantPolicy
-from services.releases.pointer import Act, Change, Deployed, Pointer
-from services.releases.rollout import MISMATCH, Arm, judge, observe
+from services.releases.pointer import Deployed, Pointer, PointerAction, PointerChange
+from services.releases.rollout import MISMATCH, RolloutArm, judge, observe
 from services.store import Impression, NewEvent, Store
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings import Rollout
+from tierrec_core.settings import RolloutSettings
 
 pytest_plugins = ["tests.stores"]
 
@@ -173,10 +173,12 @@ V1, V2 = (Deployed(bento=f"tierrec:{name}", model=f"tierrec_model:{name}") for n
 SAME = Deployed(bento="tierrec:v1b", model=V1.model)
 
 
-def pointer(*states: tuple[float, Deployed, Deployed | None, float], act: Act = Act.DEPLOY) -> Pointer:
+def pointer(
+    *states: tuple[float, Deployed, Deployed | None, float], act: PointerAction = PointerAction.DEPLOY
+) -> Pointer:
     """A pointer that was in each of these states from an hour on, now in the last."""
     history = tuple(
-        Change(
+        PointerChange(
             revision=row + 1,
             at=START + timedelta(hours=hour),
             act=act,
@@ -197,8 +199,10 @@ def pointer(*states: tuple[float, Deployed, Deployed | None, float], act: Act = 
     )
 
 
-def observed(store: Store, now: Pointer, **options: object) -> tuple[Arm, Arm, float]:
-    found: tuple[Arm, Arm, float] = observe(store, now, START + timedelta(hours=10), Rollout(), **options)
+def observed(store: Store, now: Pointer, **options: object) -> tuple[RolloutArm, RolloutArm, float]:
+    found: tuple[RolloutArm, RolloutArm, float] = observe(
+        store, now, START + timedelta(hours=10), RolloutSettings(), **options
+    )
     return found
 
 
@@ -212,7 +216,7 @@ def test_only_what_came_since_the_challenger_has_its_share_counts(store: Store) 
     fill_plain(store, shown, [("ben", 6, "a"), ("ann", 1, "a")])
     history = [(0, V1, None, 0.0), (1, V1, V2, 0.1), (2, V1, V2, 0.5)]
     champion, challenger, age = observed(store, pointer(*history))
-    assert (champion, challenger) == (Arm(1, 0, 2), Arm(1, 1, 1))
+    assert (champion, challenger) == (RolloutArm(1, 0, 2), RolloutArm(1, 1, 1))
     assert age == pytest.approx(8)
     again = observed(store, pointer(*history, (2.5, V1, V2, 0.5)))  # deployed once more as it was
     assert again == (champion, challenger, age)
@@ -221,8 +225,8 @@ def test_only_what_came_since_the_challenger_has_its_share_counts(store: Store) 
 def test_answers_given_while_workers_load_the_challenger_do_not_count(store: Store) -> None:
     fill_plain(store, [("ann", "v1", 2, ["a"]), ("ann", "v2", 3, ["a"])], [])
     now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.5))
-    assert observed(store, now)[:2] == (Arm(0, 0, 0), Arm(1, 0, 1))
-    assert observed(store, now, settling=timedelta(0))[:2] == (Arm(1, 0, 1), Arm(0, 0, 0))
+    assert observed(store, now)[:2] == (RolloutArm(0, 0, 0), RolloutArm(1, 0, 1))
+    assert observed(store, now, settling=timedelta(0))[:2] == (RolloutArm(1, 0, 1), RolloutArm(0, 0, 0))
 
 
 def test_two_bentos_of_one_model_are_told_apart_by_the_route(store: Store) -> None:
@@ -284,7 +288,7 @@ def test_users_whose_model_an_experiment_picks_do_not_count(store: Store) -> Non
     champion, challenger, age = observed(store, now, experiments=BOTH)
     assert champion.users == sum(sides[user] == "champion" for user in free)
     assert challenger.users == len(free) - champion.users
-    verdict = judge(champion, challenger, now.share, age, Rollout())
+    verdict = judge(champion, challenger, now.share, age, RolloutSettings())
     assert verdict.split_p_value > MISMATCH
     assert (verdict.act, "planned shares" in verdict.reason) == ("wait", False)
 
@@ -295,7 +299,13 @@ def test_with_them_the_rollout_would_have_been_rolled_back(store: Store) -> None
     serve(store, now, BOTH)
     rows = store.outcomes_by_version(START)
     users = rows["model_version"].value_counts()
-    verdict = judge(Arm(users["v1"], 0, users["v1"]), Arm(users["v2"], 0, users["v2"]), 0.3, 8, Rollout())
+    verdict = judge(
+        RolloutArm(users["v1"], 0, users["v1"]),
+        RolloutArm(users["v2"], 0, users["v2"]),
+        0.3,
+        8,
+        RolloutSettings(),
+    )
     assert verdict.act == "rollback"
     assert "planned shares" in verdict.reason
 

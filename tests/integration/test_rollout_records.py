@@ -12,7 +12,15 @@ from typer.testing import CliRunner
 
 from flows.cli.loop import app
 from flows.loop import hold as holding
-from flows.project.release_log import Release, find, note_release, path_of, ref_of, releases, write_release
+from flows.project.release_log import (
+    ReleaseRecord,
+    find,
+    note_release,
+    path_of,
+    ref_of,
+    releases,
+    write_release,
+)
 from tests.project import command, toy_project
 from tierrec_core.base.errors import ArtifactError, SettingsError, TierRecError
 from tierrec_core.base.paths import Layout
@@ -125,23 +133,23 @@ def test_a_release_written_down_twice_is_the_first_one(layout: Layout) -> None:
 
 def test_outputs_that_are_not_of_the_revision_are_told(layout: Layout) -> None:
     layout.params.write_text(layout.params.read_text().replace("seed: 7", "seed: 8"))
-    assert Release.read(write_release(layout, TAG, reason="drift", gate=None)).stale == ("evaluate",)
+    assert ReleaseRecord.read(write_release(layout, TAG, reason="drift", gate=None)).stale == ("evaluate",)
 
 
 def test_a_bento_that_other_files_made_has_no_revision_until_it_is_packaged(layout: Layout) -> None:
     other = "shop:000000"
-    known = Release.read(write_release(layout, other, reason="an old one", gate=None))
+    known = ReleaseRecord.read(write_release(layout, other, reason="an old one", gate=None))
     assert known.revision is None
     assert "other files made it" in known.unrecorded
     package(layout, other)
-    known = Release.read(write_release(layout, other, reason="again", gate=None))
+    known = ReleaseRecord.read(write_release(layout, other, reason="again", gate=None))
     assert known.revision == git(layout, "rev-parse", ref_of(other))
 
 
 def test_a_project_without_git_releases_and_says_why_that_cannot_be_made_again(layout: Layout) -> None:
     (layout.root / ".git").rename(layout.root.parent / "git")
     command(layout.root, "dvc", "config", "core.no_scm", "true").check_returncode()
-    known = Release.read(write_release(layout, TAG, reason="drift", gate=None))
+    known = ReleaseRecord.read(write_release(layout, TAG, reason="drift", gate=None))
     assert known.revision is None
     assert "`git init`" in known.unrecorded
 
@@ -150,7 +158,7 @@ def test_what_became_of_a_release_is_added(layout: Layout) -> None:
     write_release(layout, TAG, reason="drift", gate=None)
     note_release(layout, TAG, state="promoted", reason="better")
     note_release(layout, TAG, state="rolled back", reason="a person")
-    known = Release.read(path_of(layout, TAG))
+    known = ReleaseRecord.read(path_of(layout, TAG))
     assert (known.state, known.reason) == ("rolled back", "drift")
     assert [(one.state, one.reason) for one in known.changes] == [
         ("promoted", "better"),

@@ -4,16 +4,16 @@ import gc
 from collections import Counter
 from typing import Any
 
-from services.recommend.request import Scene
-from services.recommend.user import Person
+from services.recommend.request import RequestContext
+from services.recommend.user import RequestUser
 from services.store import Impression
-from services.store.recent_events import Live
+from services.store.recent_events import RecentActivity
 from tests.shops import Opener, event, until
 
 pytest_plugins = ["tests.shops"]
 
 NUM_USERS, MAX_USERS, BATCH = 3000, 200, 500
-KINDS = (Impression, Person, Scene)
+KINDS = (Impression, RequestUser, RequestContext)
 
 
 def held() -> Counter[str]:
@@ -29,7 +29,7 @@ def asked(users: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
 def test_many_users_leave_nothing_behind(start: Opener) -> None:
     caller = start()
     shop = caller.shop
-    shop.live = Live(shop.store, shop.live.since, shop.hash_of, max_users=MAX_USERS, max_events=5)
+    shop.live = RecentActivity(shop.store, shop.live.since, shop.hash_of, max_users=MAX_USERS, max_events=5)
     before = held()
     for first in range(0, NUM_USERS, BATCH):
         numbers = range(first, first + BATCH)
@@ -43,7 +43,10 @@ def test_many_users_leave_nothing_behind(start: Opener) -> None:
         assert len(shop.live._partial) <= MAX_USERS
     del answers
     until(lambda: held()["Impression"] <= before["Impression"] + 1)
-    assert held()["Person"] + held()["Scene"] <= before["Person"] + before["Scene"] + 2
+    assert (
+        held()["RequestUser"] + held()["RequestContext"]
+        <= before["RequestUser"] + before["RequestContext"] + 2
+    )
     assert caller.metric("tierrec_impressions_dropped_total") == 0
     assert caller.recommend(user_id="actor 0")["known_user"], "who was forgotten is looked up"
     series = [line for line in caller.send("GET", "/metrics").text.splitlines() if line[0] != "#"]

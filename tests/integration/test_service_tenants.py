@@ -8,7 +8,7 @@ import pytest
 from services.api.app import SHOP_HEADER
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import KeyScope, add, revoke, rotate
-from services.auth.limits import Limits
+from services.auth.limits import RequestLimits
 from tests.endpoints import ADMIN, OPEN, READ, WRITE
 from tests.shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, event, ids
 
@@ -167,7 +167,7 @@ def test_metrics_tell_the_shops_apart(both: tuple[Caller, Caller]) -> None:
 
 
 def test_too_many_requests_are_told_to_wait(start: Opener) -> None:
-    caller = start("one", "two", limits=Limits(requests_per_second=0.001, burst=3))
+    caller = start("one", "two", limits=RequestLimits(requests_per_second=0.001, burst=3))
     first, second = key(caller, KeyScope.READ), key(caller, KeyScope.READ, KeyScope.WRITE)
     statuses = [caller.send("GET", "/info", headers=first).status_code for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
@@ -179,7 +179,7 @@ def test_too_many_requests_are_told_to_wait(start: Opener) -> None:
 
 
 def test_bodies_are_limited_and_json(start: Opener) -> None:
-    caller = start(limits=Limits(max_body_bytes=200))
+    caller = start(limits=RequestLimits(max_body_bytes=200))
     long = caller.send("POST", "/recommend", json={"exclude": ["x" * 20] * 20})
     assert (long.status_code, set(long.json())) == (413, {"error", "detail"})
     for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle"):

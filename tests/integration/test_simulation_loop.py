@@ -3,26 +3,26 @@
 import numpy as np
 import pytest
 
-from benchmarks.drift.detection_trials import Windows
+from benchmarks.drift.detection_trials import TrialWindows
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES
-from monitoring.simulation.replay import Clock, Replay, delay
+from monitoring.simulation.replay import Replay, ReplayClock, delay
 from monitoring.simulation.scenarios import CHANGES, happen
-from monitoring.simulation.world import World, synthetic
+from monitoring.simulation.world import ReplayWorld, synthetic
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 
-_SETTINGS = Monitor(permutations=999)
+_SETTINGS = MonitorSettings(permutations=999)
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> ReplayWorld:
     return synthetic(3)
 
 
 @pytest.mark.parametrize("name", ["interests", "diffuse", "new_category"])
 def test_a_shift_is_seen_at_the_first_tick_after_it_and_not_before(world, name):
-    clock = Clock(world.start + 140, 28, 4)
+    clock = ReplayClock(world.start + 140, 28, 4)
     start = clock.ticks[1]
     course = Replay(happen(world, name, start, 0.4, 1), clock, _SETTINGS, 1).run(POLICIES["ours"])
     states = [step.look.state for step in course.steps]
@@ -36,9 +36,9 @@ def test_a_shift_is_seen_at_the_first_tick_after_it_and_not_before(world, name):
     "name", ["missing_days", "stale", "foreign_items", "duplicates", "missing_kind", "few_bots"]
 )
 def test_a_fault_of_the_data_is_named_and_starts_no_retrain(world, name):
-    clock = Clock(world.start + 140, 28, 2)
+    clock = ReplayClock(world.start + 140, 28, 2)
     start = clock.ticks[0]
-    span = faults.Span(world.between(-np.inf, start + 28), world.items, start, start + 28)
+    span = faults.FaultPeriod(world.between(-np.inf, start + 28), world.items, start, start + 28)
     broken = world.after(faults.FAULTS[name](span, np.random.default_rng(1)))
     replay = Replay(broken, clock, _SETTINGS, 1)
     look = POLICIES["ours"].look(replay.scene(clock.start, clock.ticks[1]), ())
@@ -47,7 +47,7 @@ def test_a_fault_of_the_data_is_named_and_starts_no_retrain(world, name):
 
 
 def test_a_placebo_is_steady_and_the_same_windows_after_a_shift_are_not(world):
-    quiet = Windows.placebo(world, world.start + 196, _SETTINGS, 5)
+    quiet = TrialWindows.placebo(world, world.start + 196, _SETTINGS, 5)
     assert quiet.trial("placebo").state == "steady"
     moved = quiet.trial("interests", change=quiet.shifted(0.4, "diffuse"))
     assert moved.state == "drift"
@@ -56,7 +56,7 @@ def test_a_placebo_is_steady_and_the_same_windows_after_a_shift_are_not(world):
 
 
 def test_the_same_trial_comes_out_the_same(world):
-    made = [Windows.placebo(world, world.start + 196, _SETTINGS, 6) for _ in range(2)]
+    made = [TrialWindows.placebo(world, world.start + 196, _SETTINGS, 6) for _ in range(2)]
     left, right = (one.trial("interests", change=one.shifted(0.2, "concentrated")) for one in made)
     assert (left.state, left.reasons, left.families) == (right.state, right.reasons, right.families)
 

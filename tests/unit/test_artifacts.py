@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from tierrec_core.base.errors import ArtifactError
-from tierrec_core.settings import Task
+from tierrec_core.settings import TaskSettings
 from tierrec_core.storage import artifacts
 
 
@@ -33,7 +33,7 @@ class Thing:
     matrix: sparse.csr_matrix
     inner: Inner
     maybe: Inner | None
-    task: Task
+    task: TaskSettings
     many: tuple[Inner, ...]
     by_name: dict[str, Inner]
 
@@ -48,7 +48,7 @@ def thing(numbers: np.ndarray, names: tuple[str, ...] = ("a",)) -> Thing:
     inner = Inner(np.arange(3.0), 0.25)
     matrix = sparse.csr_matrix(np.eye(3, 4, dtype=np.float32))
     ids = pd.Index(["1", "ü", "../x"], dtype=object)
-    return Thing(names, ids, numbers, matrix, inner, None, Task(windows=2), (inner,), {"one": inner})
+    return Thing(names, ids, numbers, matrix, inner, None, TaskSettings(windows=2), (inner,), {"one": inner})
 
 
 @given(numbers=ARRAYS, names=st.lists(st.text(st.characters(exclude_categories=["Cs"]))).map(tuple))

@@ -11,10 +11,10 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.explain import reasons
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
-from tierrec_core.ranking import Blend, Candidates, retrieve
-from tierrec_core.ranking.ranker import FEW_ITEMS, Context, Examples
-from tierrec_core.settings import Blend as BlendSettings
-from tierrec_core.settings import Params, Retrieve
+from tierrec_core.ranking import BlendRanker, Candidates, retrieve
+from tierrec_core.ranking.ranker import FEW_ITEMS, RankingContext, RankingDataset
+from tierrec_core.settings import BlendSettings as BlendSettings
+from tierrec_core.settings import Params, RetrieveSettings
 from tierrec_core.storage import artifacts
 
 SMALL = BlendSettings(num_trees=20, min_data_in_leaf=5, attributes=("category",))
@@ -50,15 +50,15 @@ class ById:
 
 MODELS = {"often": Often(), "by_id": ById()}
 ALL = {"negative_share": 1.0, "rng": np.random.default_rng(0)}
-FEW = Retrieve(own_items=5, per_model_default=3)
+FEW = RetrieveSettings(own_items=5, per_model_default=3)
 
 
 @pytest.fixture(scope="module")
-def world(training: Training) -> tuple[Context, Interactions, Candidates, tuple[IntArray, IntArray]]:
+def world(training: Training) -> tuple[RankingContext, Interactions, Candidates, tuple[IntArray, IntArray]]:
     cut = training.history.now - 30
     past, later = training.history.before(cut), training.history.where(training.history.day >= cut)
-    candidates = retrieve(MODELS, past, Retrieve(own_items=40, per_model_default=10), repeats=True)
-    return Context.fit(training, ("category",)), past, candidates, later.pairs()
+    candidates = retrieve(MODELS, past, RetrieveSettings(own_items=40, per_model_default=10), repeats=True)
+    return RankingContext.fit(training, ("category",)), past, candidates, later.pairs()
 
 
 def test_candidates_are_own_items_and_the_first_of_each_retriever(interactions: Interactions):
@@ -102,8 +102,8 @@ def test_padded_and_pairs_hold_the_same(interactions: Interactions):
 
 def test_the_blend_orders_better_than_chance_and_than_its_worst_model(world):
     context, past, candidates, truth = world
-    examples = Examples.of(context, past, candidates, truth, **ALL)
-    blend = Blend.fit(context, [examples], SMALL, seed=1)
+    examples = RankingDataset.of(context, past, candidates, truth, **ALL)
+    blend = BlendRanker.fit(context, [examples], SMALL, seed=1)
     score = blend.score_table(examples.table)
     hit, miss = score[examples.label], score[~examples.label]
     assert (hit[:, None] > miss[None, :]).mean() > 0.75
@@ -111,11 +111,11 @@ def test_the_blend_orders_better_than_chance_and_than_its_worst_model(world):
 
 def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
     context, past, candidates, truth = world
-    examples = Examples.of(context, past, candidates, truth, **ALL)
-    first, second = (Blend.fit(context, [examples], SMALL, seed=1) for _ in range(2))
+    examples = RankingDataset.of(context, past, candidates, truth, **ALL)
+    first, second = (BlendRanker.fit(context, [examples], SMALL, seed=1) for _ in range(2))
     assert first.trees == second.trees
     artifacts.save(first, tmp_path / "blend")
-    again = artifacts.load(Blend, tmp_path / "blend")
+    again = artifacts.load(BlendRanker, tmp_path / "blend")
     np.testing.assert_array_equal(again.score(past, candidates), first.score(past, candidates))
 
 
@@ -124,12 +124,12 @@ def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_wit
 ):
     """Newcomers took exactly what known users did not."""
     context, past, candidates, truth = world
-    known = Examples.of(context, past, candidates, truth, **ALL)
+    known = RankingDataset.of(context, past, candidates, truth, **ALL)
     contrary = replace(known, label=~known.label)
-    alone = Blend.fit(context, [known], SMALL, seed=1)
-    blend = Blend.fit(context, [known], SMALL, seed=1, newcomers=[contrary] * 9)
+    alone = BlendRanker.fit(context, [known], SMALL, seed=1)
+    blend = BlendRanker.fit(context, [known], SMALL, seed=1, newcomers=[contrary] * 9)
     artifacts.save(blend, tmp_path / "blend")
-    blend = artifacts.load(Blend, tmp_path / "blend")
+    blend = artifacts.load(BlendRanker, tmp_path / "blend")
     num_items = np.diff(past.binary().indptr)[candidates.user]
     short = num_items <= FEW_ITEMS
     assert 0 < short.sum() < len(short)
@@ -144,7 +144,9 @@ def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_wit
 
 def test_contributions_and_their_reasons_add_up_to_the_score(world):
     context, past, candidates, truth = world
-    blend = Blend.fit(context, [Examples.of(context, past, candidates, truth, **ALL)], SMALL, seed=1)
+    blend = BlendRanker.fit(
+        context, [RankingDataset.of(context, past, candidates, truth, **ALL)], SMALL, seed=1
+    )
     few = candidates.of_users(np.arange(3))
     shares = blend.contributions(past, few)
     np.testing.assert_allclose(shares.sum(axis=1), blend.score(past, few), atol=1e-6)
@@ -156,15 +158,17 @@ def test_users_without_a_truth_teach_nothing(world):
     context, past, candidates, truth = world
     one = truth[0][-1]
     only = truth[0] == one
-    examples = Examples.of(context, past, candidates, (truth[0][only], truth[1][only]), **ALL)
+    examples = RankingDataset.of(context, past, candidates, (truth[0][only], truth[1][only]), **ALL)
     assert set(examples.user) == {one}
     assert examples.label.sum() == np.isin(candidates.item[candidates.user == one], truth[1][only]).sum() > 0
 
 
 def test_sampling_keeps_all_that_was_taken_and_a_share_of_the_rest_as_it_was(world):
     context, past, candidates, truth = world
-    whole = Examples.of(context, past, candidates, truth, **ALL)
-    part = Examples.of(context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0))
+    whole = RankingDataset.of(context, past, candidates, truth, **ALL)
+    part = RankingDataset.of(
+        context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0)
+    )
     assert part.label.sum() == whole.label.sum()
     assert (~part.label).sum() == pytest.approx(0.2 * (~whole.label).sum(), rel=0.2)
     rows = {tuple(row) for row in np.stack(list(whole.table.values()), axis=1).tolist()}

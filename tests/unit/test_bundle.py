@@ -9,7 +9,7 @@ import pytest
 from tests.bundles import BLOCKED, make_bundle
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.bundle.user_states import States
+from tierrec_core.bundle.user_states import UserStates
 from tierrec_core.protocols.model import Training
 from tierrec_core.storage.artifacts import sha256
 
@@ -60,7 +60,7 @@ def test_explanations_add_up_to_the_score(bundle: Bundle):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_reranked_candidates_have_the_scores_of_the_list(bundle: Bundle, kept: bool):
-    states = States.of(bundle.models, bundle.history)
+    states = UserStates.of(bundle.models, bundle.history)
     for row in (0, 17, 59):
         history = bundle.history.rows(np.array([row]))
         candidates = bundle.candidates("next", history)

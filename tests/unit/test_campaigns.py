@@ -13,10 +13,10 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.propensity.campaign_report import Window
-from tierrec_core.propensity.campaigns import COLUMNS, Campaigns, answers, redeemed
-from tierrec_core.settings import Campaigns as CampaignSettings
-from tierrec_core.settings import Settings, Split, Task, Tiers, TimeSplit
+from tierrec_core.propensity.campaign_report import CampaignWindow
+from tierrec_core.propensity.campaigns import COLUMNS, CampaignModel, answers, redeemed
+from tierrec_core.settings import CampaignSettings as CampaignSettings
+from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import campaigns as stage
 from tierrec_core.stages import split
 from tierrec_core.storage import artifacts
@@ -49,7 +49,7 @@ def redemptions(interactions):
 
 @pytest.fixture(scope="module")
 def model(interactions, redemptions, training):
-    return Campaigns.fit(interactions, redemptions, TYPES, training.tiering, SMALL)
+    return CampaignModel.fit(interactions, redemptions, TYPES, training.tiering, SMALL)
 
 
 def test_redemptions_are_those_of_known_users_and_campaigns(interactions, redemptions):
@@ -175,7 +175,7 @@ def test_any_history_is_scored_and_rows_must_agree(interactions, redemptions, mo
 
 def test_survives_disk_exactly(interactions, redemptions, model, tmp_path):
     artifacts.save(model, tmp_path / "model")
-    again = artifacts.load(Campaigns, tmp_path / "model")
+    again = artifacts.load(CampaignModel, tmp_path / "model")
     np.testing.assert_array_equal(
         again.score(interactions, again.past), model.score(interactions, redemptions)
     )
@@ -184,14 +184,14 @@ def test_survives_disk_exactly(interactions, redemptions, model, tmp_path):
 
 def test_without_a_window_the_chance_is_that_of_the_type(interactions, redemptions, training):
     early = interactions.before(interactions.day.min() + 20)
-    model = Campaigns.fit(early, redemptions.before(early.now), TYPES, training.tiering, SMALL)
+    model = CampaignModel.fit(early, redemptions.before(early.now), TYPES, training.tiering, SMALL)
     rate = np.exp(model.standing.log_type_rate)
     np.testing.assert_allclose(model.score(early, model.past), np.tile(rate / (1 + rate), (60, 1)))
 
 
 def test_a_window_asks_only_for_live_campaigns_and_known_users(interactions, redemptions, model):
     moment = interactions.now - 14
-    window = Window.of(model, interactions, redemptions, moment)
+    window = CampaignWindow.of(model, interactions, redemptions, moment)
     late = redemptions.day >= moment
     np.testing.assert_array_equal(window.live, np.unique(redemptions.item[late]))
     pairs = {(int(u), int(c)) for u, c in zip(redemptions.user[late], redemptions.item[late], strict=True)}
@@ -216,9 +216,9 @@ def run(folder, events, items):
     """split and campaigns as DVC runs them, in a project folder of their own."""
     layout = Layout(folder)
     options = Settings(
-        split=Split(by=TimeSplit(cut=0.75), min_users_per_item=2),
-        tasks={"next": Task(windows=1)},
-        tiers=Tiers(num_layers=4),
+        split=SplitSettings(by=TimeSplit(cut=0.75), min_users_per_item=2),
+        tasks={"next": TaskSettings(windows=1)},
+        tiers=TierSettings(num_layers=4),
         models={},
         campaigns=SMALL,
     )
@@ -227,7 +227,7 @@ def run(folder, events, items):
     split.run(layout, options)
     stage.run(layout, options)
     report = json.loads(layout.campaigns_report.read_text())
-    return artifacts.load(Campaigns, layout.campaigns), report, artifacts.load(SplitLog, layout.split)
+    return artifacts.load(CampaignModel, layout.campaigns), report, artifacts.load(SplitLog, layout.split)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.report.served_lists import CUTOFF, Ranked, cutoff, judged
+from monitoring.report.served_lists import CUTOFF, ServedLists, cutoff, judged
 from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, drawn, frames
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import to_days
@@ -113,7 +113,7 @@ def test_a_judged_list_has_its_hits_and_its_misses():
     )
     truth = pd.DataFrame([("u", "b"), ("u", "b"), ("u", "z"), ("unseen", "a"), ("v", "q")])
     truth.columns = ["user_id", "item_id"]
-    found = judged(Ranked(lists, truth), 100, 0)
+    found = judged(ServedLists(lists, truth), 100, 0)
     assert found.to_dict("split")["data"] == [
         ["u", "a", 1, 0],
         ["u", "b", 2, 1],

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from monitoring.drift import Reference
+from monitoring.drift import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import contrasts
 from monitoring.report.effect_timeline import FAMILIES, HEIGHT, TOP, WIDTH, WINDOWS, charts, loudest, ratio
 from monitoring.report.loop_history import differences
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 
 
 def finding(family="shares", tier="all", what="x", effect=0.1, alarm=False, threshold=0.1) -> dict:
@@ -37,8 +37,14 @@ def look(end: str, *findings: dict, key: str = "k") -> dict:
 
 
 def test_every_family_has_a_name_and_counts_the_changes_that_the_verdict_counts(training, events, items):
-    reference = Reference.build(
-        events, items, training.history.now, training.tiering, training.history, Monitor(window_days=20), 0
+    reference = DriftReference.build(
+        events,
+        items,
+        training.history.now,
+        training.tiering,
+        training.history,
+        MonitorSettings(window_days=20),
+        0,
     )
     sides = {one.family: one.side for one in contrasts(reference.beside(reference.observation))}
     assert set(FAMILIES) == set(BOUNDS) == {*sides, "online"}

@@ -15,15 +15,22 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.propensity.churn import RECENCY, Churn, Examples, Habits, trial
-from tierrec_core.settings import Boosting, LeaveLastOut, Settings, Split, Task, TimeSplit
-from tierrec_core.settings import Churn as ChurnSettings
+from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, trial
+from tierrec_core.settings import (
+    BoostingSettings,
+    LeaveLastOut,
+    Settings,
+    SplitSettings,
+    TaskSettings,
+    TimeSplit,
+)
+from tierrec_core.settings import ChurnSettings as ChurnSettings
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
 from tierrec_core.stages.inputs.label_windows import moments
 from tierrec_core.storage import artifacts
 
-SMALL = ChurnSettings(trees=Boosting(num_trees=40, min_data_in_leaf=20), bootstraps=50)
+SMALL = ChurnSettings(trees=BoostingSettings(num_trees=40, min_data_in_leaf=20), bootstraps=50)
 NUM_USERS, DAYS, CUT = 500, 320, 280
 RATES = np.geomspace(0.01, 0.4, NUM_USERS)
 
@@ -52,8 +59,8 @@ def catalogue():
 def settings(cut=0.9, **changes):
     day = pd.Timestamp("2024-01-01") + pd.Timedelta(days=CUT) if cut is None else cut
     return Settings(
-        split=Split(by=TimeSplit(cut=day), min_users_per_item=2),
-        tasks={"next": Task(windows=1)},
+        split=SplitSettings(by=TimeSplit(cut=day), min_users_per_item=2),
+        tasks={"next": TaskSettings(windows=1)},
         models={},
         churn=SMALL.model_copy(update=changes),
     )
@@ -66,7 +73,7 @@ def run(folder, events, options):
     artifacts.write_frame(catalogue(), layout.raw_items)
     split.run(layout, options)
     stage.run(layout, options)
-    return artifacts.load(Churn, layout.churn), json.loads(layout.churn_report.read_text()), layout
+    return artifacts.load(ChurnModel, layout.churn), json.loads(layout.churn_report.read_text()), layout
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +89,7 @@ def history(shop):
 
 @pytest.fixture(scope="module")
 def habits(training):
-    return Habits(("purchase",), training.tiering)
+    return ChurnFeatures(("purchase",), training.tiering)
 
 
 def counted(history, row, now):
@@ -125,12 +132,12 @@ def test_other_events_are_seen_but_do_not_count_as_coming_back(interactions, hab
         table["log_days_since_any_event"], habits.of(interactions)["log_days_since_any_event"]
     )
     moment = interactions.now - 15
-    assert Examples.of(looks, moment, 15.0, habits).label.all()
+    assert ChurnDataset.of(looks, moment, 15.0, habits).label.all()
 
 
 def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions, habits):
     moment = interactions.now - 60
-    found = Examples.of(interactions, moment, 10.0, habits)
+    found = ChurnDataset.of(interactions, moment, 10.0, habits)
     known = [u for u in range(60) if (interactions.day[interactions.user == u] < moment).any()]
     returned = {
         int(user)
@@ -147,9 +154,9 @@ def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions
 
 
 def test_the_trial_is_scikit_learns_log_loss_of_rows_unseen(interactions, habits):
-    train, later = (Examples.of(interactions, interactions.now - back, 14.0, habits) for back in (50, 20))
+    train, later = (ChurnDataset.of(interactions, interactions.now - back, 14.0, habits) for back in (50, 20))
     losses = trial(train, later, SMALL, seed=0)
-    fitted = {kind: Churn.fit(kind, habits, train, later, SMALL, seed=0) for kind in losses}
+    fitted = {kind: ChurnModel.fit(kind, habits, train, later, SMALL, seed=0) for kind in losses}
     plain = {kind: replace(one.classifier, slope=1.0, shift=0.0) for kind, one in fitted.items()}
     for kind, loss in losses.items():
         assert loss == pytest.approx(log_loss(later.label, plain[kind].probability(later.values)))
@@ -223,7 +230,7 @@ def test_survives_disk_and_a_second_run_is_the_same(shop, history, tmp_path):
     np.testing.assert_array_equal(again.probability(history), churn.probability(history))
     assert told == report
     artifacts.save(churn, tmp_path / "copy")
-    copy = artifacts.load(Churn, tmp_path / "copy")
+    copy = artifacts.load(ChurnModel, tmp_path / "copy")
     np.testing.assert_array_equal(copy.probability(history), churn.probability(history))
 
 
@@ -258,7 +265,7 @@ def test_a_world_where_everybody_returns_teaches_nothing(tmp_path):
 
 
 def test_a_split_that_is_no_cut_in_time_is_judged_on_its_newest_days(tmp_path):
-    options = settings().model_copy(update={"split": Split(by=LeaveLastOut(), min_users_per_item=2)})
+    options = settings().model_copy(update={"split": SplitSettings(by=LeaveLastOut(), min_users_per_item=2)})
     _, report, layout = run(tmp_path, visits(), options)
     log = artifacts.load(SplitLog, layout.split).log
     test = pd.Timestamp(report["moments"]["test"], tz="UTC").timestamp() / 86_400

@@ -5,11 +5,11 @@ import pytest
 from scipy.special import expit
 
 from tierrec_core.propensity.classifier import Classifier, log_odds
-from tierrec_core.settings import Boosting
+from tierrec_core.settings import BoostingSettings
 from tierrec_core.storage import artifacts
 
 COLUMNS = ("first", "second", "still")
-SMALL = Boosting(num_trees=30, min_data_in_leaf=20)
+SMALL = BoostingSettings(num_trees=30, min_data_in_leaf=20)
 
 
 def world(num=1500, seed=0):

@@ -17,11 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from services import schemas
 from services.api import app
-from services.auth.limits import Limits
+from services.auth.limits import RequestLimits
 from services.client import AsyncClient, Client, EventRow, ItemRow, calls, fields
 from services.client.calls import Call
 from services.client.streams import Import
-from services.observability.metrics import Metrics
+from services.observability.metrics import ServiceMetrics
 from services.schemas import EventIn, ItemIn, UserIn
 from services.tenants.shops import Shops
 from services.transfer.records import NDJSON
@@ -59,7 +59,7 @@ REQUESTS = {
 
 def document() -> dict[str, Any]:
     application = FastAPI()
-    app.furnish(application, Shops({}, Metrics(CollectorRegistry())), Limits())
+    app.furnish(application, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
     return application.openapi()
 
 

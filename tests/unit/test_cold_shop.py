@@ -8,15 +8,15 @@ from benchmarks.families.cold_shop import as_visits, of_users, shown
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.features.support_sets import newest_items
-from tierrec_core.settings import Split, Task, TimeSplit
+from tierrec_core.settings import SplitSettings, TaskSettings, TimeSplit
 
 HELD = np.array([3, 17, 40])
 
 
 @pytest.fixture(scope="module")
 def log(events: pd.DataFrame) -> SplitLog:
-    tasks = {"next": Task(horizon_days=20, windows=1)}
-    return SplitLog.cut(events, Split(by=TimeSplit(cut=0.8), min_users_per_item=2), tasks)
+    tasks = {"next": TaskSettings(horizon_days=20, windows=1)}
+    return SplitLog.cut(events, SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2), tasks)
 
 
 def test_a_log_of_some_users_is_theirs_at_every_moment(log: SplitLog):

@@ -11,7 +11,7 @@ from tierrec_core.base.contracts import EVENT_CODES, ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.cold_start import ColdStart
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 NOW, NUM_USERS, NUM_ITEMS, HELD = 400.0, 400, 120, 100
@@ -85,7 +85,7 @@ def fitted(low_rank):
     ]
     past = history(rows, len(known))
     items = ITEMS.conform(pd.DataFrame({"item_id": past.items}), "tests")
-    tiering = Tiering.fit(past, items, Tiers(num_layers=4), seed=0)
+    tiering = Tiering.fit(past, items, TierSettings(num_layers=4), seed=0)
     training = Training(past, items, tiering, ("purchase",), seed=0)
     return ColdStart.fit(training, ColdStart.Config(factors=8)), past
 

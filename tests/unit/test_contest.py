@@ -12,12 +12,12 @@ from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.model_comparison import contest, frozen_lists
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Gate, Tiers
+from tierrec_core.settings import GateSettings, TierSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 FIRST = pd.Timestamp("2024-01-01", tz="UTC").timestamp() / 86_400
 EARLY, START, UNTIL = FIRST + 75, FIRST + 90, FIRST + 110
-SETTINGS = Gate(bootstraps=200, latency_users=3)
+SETTINGS = GateSettings(bootstraps=200, latency_users=3)
 TASKS = {"next": True, "discovery": False}
 
 
@@ -25,7 +25,7 @@ def bundle_of(events: pd.DataFrame, items: pd.DataFrame, now: float) -> Bundle:
     """Fitted on what was known of these items at `now`."""
     known = events[to_days(events["timestamp"]) < now]
     history = Interactions.from_events(known, items=pd.Index(items["item_id"], dtype=object), now=now)
-    tiering = Tiering.fit(history, items, Tiers(num_layers=4), seed=0)
+    tiering = Tiering.fit(history, items, TierSettings(num_layers=4), seed=0)
     return make_bundle(Training(history=history, items=items, tiering=tiering, target=("purchase",), seed=0))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tierrec_core.models.multitask.esmm import Uncertainty, probabilities, step_losses
+from tierrec_core.models.multitask.esmm import UncertaintyWeights, probabilities, step_losses
 
 COMPOSITIONS = ["entire_space", "conditional", "independent"]
 
@@ -75,7 +75,7 @@ def test_a_sample_has_its_least_loss_at_the_rates_of_the_population(composition)
 
 
 def test_a_learned_variance_is_twice_its_loss():
-    noise, losses = Uncertainty(2), torch.tensor([0.4, 0.01])
+    noise, losses = UncertaintyWeights(2), torch.tensor([0.4, 0.01])
     optimiser = torch.optim.LBFGS(noise.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def closure():

@@ -5,14 +5,14 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 
 from monitoring.drift.statistics.effect_limits import BOUNDS, counted, raised, threshold, usual_size
-from monitoring.drift.statistics.paired_tests import Contrast, cohens_h, whitening
+from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, whitening
 
 RNG = np.random.default_rng(1)
 
 
-def contrast(kind: str, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> Contrast:
+def contrast(kind: str, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> PairedComparison:
     names = tuple(f"c{number}" for number in range(before.shape[1]))
-    return Contrast("shares", names, before, after, weight, kind)  # type: ignore[arg-type]
+    return PairedComparison("shares", names, before, after, weight, kind)  # type: ignore[arg-type]
 
 
 def test_cohens_h_is_the_books() -> None:

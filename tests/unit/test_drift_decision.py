@@ -4,22 +4,22 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from monitoring.drift import Decision, Fault, Finding, Verdict, decide
-from tierrec_core.settings import Monitor
+from monitoring.drift import DriftDecision, DriftFinding, DriftVerdict, FeedFault, decide
+from tierrec_core.settings import MonitorSettings
 
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
-SETTINGS = Monitor(cooldown_days=3, retrains_a_week=2)
-ALARM = Finding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
-CALM = Finding("volume", "all", "events a user", 2.0, 2.1, 0.1, 0.2, 0.4, 0.9, False)
+SETTINGS = MonitorSettings(cooldown_days=3, retrains_a_week=2)
+ALARM = DriftFinding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
+CALM = DriftFinding("volume", "all", "events a user", 2.0, 2.1, 0.1, 0.2, 0.4, 0.9, False)
 
 
-def verdict(end: float, *, drift: bool = True, fault: bool = False) -> Verdict:
-    faults = (Fault("days are missing", "5 of 28", "fewer than 2"),) if fault else ()
-    return Verdict(end - 28, end, 100, (ALARM if drift else CALM, CALM), faults)
+def verdict(end: float, *, drift: bool = True, fault: bool = False) -> DriftVerdict:
+    faults = (FeedFault("days are missing", "5 of 28", "fewer than 2"),) if fault else ()
+    return DriftVerdict(end - 28, end, 100, (ALARM if drift else CALM, CALM), faults)
 
 
-def acts(ends: list[float], model: str = "m:1", settings: Monitor = SETTINGS) -> list[str]:
-    past: list[Decision] = []
+def acts(ends: list[float], model: str = "m:1", settings: MonitorSettings = SETTINGS) -> list[str]:
+    past: list[DriftDecision] = []
     for end in ends:
         past.append(decide(verdict(end), past[::-1], settings, model=model, at=AT))
     return [one.act for one in past]
@@ -53,7 +53,7 @@ def test_held_drift_is_seen_and_starts_nothing_and_counts_for_nothing() -> None:
 
 
 def test_the_same_alarm_fires_once() -> None:
-    settings = Monitor(cooldown_days=0, retrains_a_week=9)
+    settings = MonitorSettings(cooldown_days=0, retrains_a_week=9)
     assert acts([100.0, 100.0], settings=settings) == ["retrain", "wait"]
     first, again = (decide(verdict(100.0), (), settings, model="m:1", at=AT) for _ in range(2))
     assert first.key == again.key

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from monitoring.drift.statistics.log_likelihood import _MOVED_SHARE, Evidence
+from monitoring.drift.statistics.log_likelihood import _MOVED_SHARE, WindowLikelihood
 from tierrec_core.base.contracts import FloatArray
 
 KNOWN = np.array([[9, 1, 0, 0], [0, 3, 0, 0], [2, 6, 2, 0], [0, 0, 1, 7]], np.float32)
@@ -14,8 +14,8 @@ LABELS = np.array([0, 1, 3])
 PRIOR, MOVERS = 12.0, 0.3
 
 
-def evidence() -> Evidence:
-    return Evidence(sparse.csr_matrix(NOW), sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
+def evidence() -> WindowLikelihood:
+    return WindowLikelihood(sparse.csr_matrix(NOW), sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
 
 
 def ratios(user: int) -> tuple[FloatArray, FloatArray]:
@@ -57,7 +57,7 @@ def test_a_user_without_habits_says_nothing() -> None:
 
 def test_one_user_with_endless_evidence_does_not_decide_for_all() -> None:
     window = sparse.csr_matrix(NOW * 10_000)
-    told = Evidence(window, sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
+    told = WindowLikelihood(window, sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
     assert np.isfinite(told.moves(LABELS)).all()
     assert np.isfinite(told.arrivals(LABELS)).all()
 
@@ -72,6 +72,8 @@ def test_a_user_who_left_for_a_strange_category_stands_out() -> None:
     after[everyone, top] -= half
     after[everyone, goal] += half
     window = np.stack([rng.multinomial(40, row) for row in after]).astype(np.float32)
-    made = Evidence(sparse.csr_matrix(window), sparse.csr_matrix(known), known.argmax(axis=1), 30.0, 0.2)
+    made = WindowLikelihood(
+        sparse.csr_matrix(window), sparse.csr_matrix(known), known.argmax(axis=1), 30.0, 0.2
+    )
     told = made.moves(np.arange(20))
     assert np.median(told[movers]) > np.quantile(told[~movers], 0.9)

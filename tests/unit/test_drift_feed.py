@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift.measurement.known_items import UNKNOWN, UNSEEN, Catalogue
-from monitoring.drift.measurement.raw_stats import Pulse
+from monitoring.drift.measurement.known_items import UNKNOWN, UNSEEN, KnownItems
+from monitoring.drift.measurement.raw_stats import RawStats
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 
 START = 19800.0
-KNOWN = Catalogue(
+KNOWN = KnownItems(
     pd.Index(["a", "b"]),
     ("FRUIT", "MEAT"),
     np.array([0, 1]),
@@ -30,8 +30,8 @@ def log(*rows: tuple[float, str, str, str]) -> pd.DataFrame:
     return EVENTS.conform(frame.assign(timestamp=stamps), "test")
 
 
-def pulse(events: pd.DataFrame, pace: float | None = None, users: tuple[str, ...] = ("u", "v")) -> Pulse:
-    return Pulse.of(events, ITEMS, KNOWN, pd.Index(users), START, START + 3, pace)
+def pulse(events: pd.DataFrame, pace: float | None = None, users: tuple[str, ...] = ("u", "v")) -> RawStats:
+    return RawStats.of(events, ITEMS, KNOWN, pd.Index(users), START, START + 3, pace)
 
 
 SMALL = log(

@@ -6,20 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitoring.drift import Fault, Feed, Finding, Verdict, judge, observe
+from monitoring.drift import DriftFinding, DriftVerdict, FeedChecks, FeedFault, judge, observe
 from tests.integration.test_drift_verdict import CUT, SETTINGS, WIDTH, World, made, moved_to
 from tierrec_core.data.interactions import from_days
 
-LARGE = Finding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
-FALL = Finding("volume", "heavy", "events a user", 3.0, 2.0, -1.0, 0.2, 0.0001, 0.002, True)
-NEAR = Finding("volume", "light", "events a user", 2.0, 2.18, 0.18, 0.2, 0.03, 0.2, False)
-CALM = Finding("shares", "light", "BEEF", 0.05, 0.051, 0.004, 0.05, 0.6, 1.0, False)
-AGAINST = Finding("moves", "light", "evidence", 0.4, 0.1, -0.3, 0.05, 0.999, 1.0, False)
-FAULT = Fault("days are missing", "4 of 28", "fewer than 2")
+LARGE = DriftFinding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
+FALL = DriftFinding("volume", "heavy", "events a user", 3.0, 2.0, -1.0, 0.2, 0.0001, 0.002, True)
+NEAR = DriftFinding("volume", "light", "events a user", 2.0, 2.18, 0.18, 0.2, 0.03, 0.2, False)
+CALM = DriftFinding("shares", "light", "BEEF", 0.05, 0.051, 0.004, 0.05, 0.6, 1.0, False)
+AGAINST = DriftFinding("moves", "light", "evidence", 0.4, 0.1, -0.3, 0.05, 0.999, 1.0, False)
+FAULT = FeedFault("days are missing", "4 of 28", "fewer than 2")
 
 
-def verdict(*findings: Finding, faults: tuple[Fault, ...] = ()) -> Verdict:
-    return Verdict(CUT, CUT + WIDTH, 400, findings, faults)
+def verdict(*findings: DriftFinding, faults: tuple[FeedFault, ...] = ()) -> DriftVerdict:
+    return DriftVerdict(CUT, CUT + WIDTH, 400, findings, faults)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_real_verdict_is_json_and_tells_every_test(world: World) -> None:
     )
     found = world.verdict(events)
     report = json.loads(json.dumps(found.report(), allow_nan=False))
-    assert [Finding(**one) for one in report["findings"]] == list(found.findings)
+    assert [DriftFinding(**one) for one in report["findings"]] == list(found.findings)
     assert (report["state"], report["faults"]) == ("drift", [])
     assert json.loads(json.dumps(found.payload(), allow_nan=False)) == found.payload()
 
@@ -105,6 +105,6 @@ def test_a_stricter_level_or_higher_limits_silence_an_alarm(world: World) -> Non
     lofty = replace(world, reference=replace(world.reference, thresholds=limits))
     assert lofty.verdict(events).state == "steady"
     current = observe(world.reference, events, world.items, CUT + WIDTH)
-    feed = Feed.measure(events, world.items, world.reference, CUT + WIDTH, SETTINGS, None)
+    feed = FeedChecks.measure(events, world.items, world.reference, CUT + WIDTH, SETTINGS, None)
     strict = SETTINGS.model_copy(update={"level": 1e-40})
     assert judge(world.reference, current, feed, strict, seed=3).state == "steady"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.experiments import NOBODY, Experiment, Experiments, Overrides, results
+from services.experiments import NOBODY, Experiment, Experiments, VariantOverrides, results
 from tierrec_core.base.errors import MissingColumnError, SettingsError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -66,9 +66,9 @@ def test_users_come_in_the_planned_shares_and_stay(tmp_path: Path) -> None:
 def test_an_assignment_says_what_changes_and_how_likely_it_was(tmp_path: Path) -> None:
     experiments = read(tmp_path, NOVELTY)
     found = {one.variant: one for one in (experiments.assign(user, "products", NOW) for user in USERS)}
-    assert found["novelty"].overrides == Overrides(novelty=0.3)
-    assert found["challenger"].overrides == Overrides(release="challenger", task="discovery")
-    assert found["control"].overrides == found[None].overrides == Overrides()
+    assert found["novelty"].overrides == VariantOverrides(novelty=0.3)
+    assert found["challenger"].overrides == VariantOverrides(release="challenger", task="discovery")
+    assert found["control"].overrides == found[None].overrides == VariantOverrides()
     assert {name: one.propensity for name, one in found.items()} == {
         "control": 0.5,
         "novelty": 0.25,
@@ -112,7 +112,7 @@ def test_experiments_at_once_are_independent_and_both_hold(tmp_path: Path) -> No
     assert table.shape == (3, 2)
     assert stats.chi2_contingency(table).pvalue > 0.001
     one = next(one for one in both if one.variant == "novelty+capped")
-    assert one.overrides == Overrides(novelty=0.3, max_per_category=2)
+    assert one.overrides == VariantOverrides(novelty=0.3, max_per_category=2)
     assert one.propensity == pytest.approx(0.25 * 0.5)
     assert {one.experiment for one in found} == {"novelty+cap", "cap"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tierrec_core.models.multitask.experts import Extraction, Shape, TaskNetwork, mix
+from tierrec_core.models.multitask.experts import ExtractionLayer, TaskNetwork, TaskNetworkConfig, mix
 
 WIDTH, HIDDEN, TASKS = 5, 7, 2
 
@@ -40,7 +40,7 @@ def test_weights_of_a_gate_sum_to_one():
 
 
 def test_mmoe_by_hand():
-    layer, x = Extraction(WIDTH, HIDDEN, TASKS, shared=3), inputs()
+    layer, x = ExtractionLayer(WIDTH, HIDDEN, TASKS, shared=3), inputs()
     for task, found in enumerate(layer.extract(x)):
         share = torch.softmax(x[0] @ layer.gates[task].weight.T + layer.gates[task].bias, dim=1)
         wanted = sum(share[:, [n]] * by_hand(expert, x[0]) for n, expert in enumerate(layer.experts))
@@ -49,7 +49,7 @@ def test_mmoe_by_hand():
 
 def test_ple_by_hand():
     """A task mixes the shared expert and its own, and what goes on to the next layer mixes all three."""
-    layer, x = Extraction(WIDTH, HIDDEN, TASKS, shared=1, own=1, followed=True), inputs()
+    layer, x = ExtractionLayer(WIDTH, HIDDEN, TASKS, shared=1, own=1, followed=True), inputs()
     shared, own = by_hand(layer.experts[0], x[0]), [by_hand(group[0], x[0]) for group in layer.own]
     *parts, onward = layer.extract(x)
     for gate, mine, found in zip(layer.gates, own, parts, strict=True):
@@ -61,7 +61,7 @@ def test_ple_by_hand():
 
 
 def test_shared_bottom_is_one_network_with_a_tower_each():
-    network, x = TaskNetwork(WIDTH, TASKS, Shape("shared_bottom", HIDDEN)), inputs()
+    network, x = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("shared_bottom", HIDDEN)), inputs()
     bottom = by_hand(network.experts[0], x[0])
     wanted = torch.cat([tower(bottom) for tower in network.towers], dim=1)
     torch.testing.assert_close(network.logits(x), wanted)
@@ -69,8 +69,8 @@ def test_shared_bottom_is_one_network_with_a_tower_each():
 
 
 def test_ple_of_one_level_without_own_experts_is_mmoe():
-    ple = TaskNetwork(WIDTH, TASKS, Shape("ple", HIDDEN, experts=3, own_experts=0, levels=1))
-    mmoe = TaskNetwork(WIDTH, TASKS, Shape("mmoe", HIDDEN, experts=3))
+    ple = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("ple", HIDDEN, experts=3, own_experts=0, levels=1))
+    mmoe = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("mmoe", HIDDEN, experts=3))
     mmoe.load_state_dict(ple.state_dict())
     x = inputs()
     torch.testing.assert_close(ple.logits(x), mmoe.logits(x), rtol=0, atol=0)
@@ -79,7 +79,7 @@ def test_ple_of_one_level_without_own_experts_is_mmoe():
 @pytest.mark.parametrize("structure", ["shared_bottom", "mmoe", "ple", "single"])
 def test_who_learns_from_the_first_task(structure):
     """What is shared has a gradient from it; what belongs to the second task has none."""
-    network = TaskNetwork(WIDTH, TASKS, Shape(structure, HIDDEN, experts=2, levels=2))
+    network = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig(structure, HIDDEN, experts=2, levels=2))
     network.logits(inputs())[:, 0].sum().backward()
     reached = {name for name, one in network.named_parameters() if one.grad is not None and one.grad.any()}
     assert "towers.0.weight" in reached
@@ -93,7 +93,7 @@ def test_who_learns_from_the_first_task(structure):
 
 
 def test_dropout_is_only_for_learning():
-    network, x = TaskNetwork(WIDTH, TASKS, Shape("mmoe", 64, dropout=0.5)), inputs()
+    network, x = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("mmoe", 64, dropout=0.5)), inputs()
     assert not torch.equal(network.logits(x), network.logits(x))
     network.eval()
     np.testing.assert_array_equal(network.logits(x).detach(), network.logits(x).detach())

@@ -8,14 +8,14 @@ import pytest
 
 from tierrec_core.base.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.user_item_history import NEVER, Features
+from tierrec_core.features.user_item_history import NEVER, UserItemFeatures
 
 
 @pytest.fixture(scope="module")
 def table(interactions: Interactions, items: pd.DataFrame) -> pd.DataFrame:
     user = np.repeat(np.arange(interactions.num_users), interactions.num_items)
     item = np.tile(np.arange(interactions.num_items), interactions.num_users)
-    features = Features.fit(interactions, items, ("category", "brand", "colour"), ("purchase",))
+    features = UserItemFeatures.fit(interactions, items, ("category", "brand", "colour"), ("purchase",))
     return pd.DataFrame(features.compute(interactions, user, item) | {"user": user, "item": item})
 
 
@@ -50,7 +50,9 @@ def test_overdue_is_time_since_last_over_the_mean_interval(items: pd.DataFrame):
     index = pd.Index(items["item_id"], dtype=object)
     weekly = Interactions.from_history(["i00"] * 4, index, now=100.0)
     object.__setattr__(weekly, "day", np.array([58.0, 65.0, 72.0, 79.0]))
-    found = Features.fit(weekly, items, (), ("purchase",)).compute(weekly, np.array([0]), np.array([0]))
+    found = UserItemFeatures.fit(weekly, items, (), ("purchase",)).compute(
+        weekly, np.array([0]), np.array([0])
+    )
     assert found["interval"][0] == pytest.approx(7.0)
     assert found["interval_spread"][0] == pytest.approx(0.0, abs=1e-3)
     assert found["overdue"][0] == pytest.approx(3.0)
@@ -61,25 +63,25 @@ def test_where_the_log_has_views_too_purchases_are_counted_apart(
 ):
     viewed = dataclasses.replace(interactions, event=interactions.event.copy())
     viewed.event[::2] = EVENT_CODES["view"]
-    features = Features.fit(viewed, items, (), ("purchase",))
+    features = UserItemFeatures.fit(viewed, items, (), ("purchase",))
     found = features.compute(viewed, viewed.user, viewed.item)
     bought = viewed.only("purchase").matrix()
     expected = np.asarray(bought[viewed.user, viewed.item]).ravel() > 0
     np.testing.assert_array_equal(found["taken_count"] > 0, expected)
-    assert "taken_count" not in Features.fit(interactions, items, (), ("purchase",)).compute(
+    assert "taken_count" not in UserItemFeatures.fit(interactions, items, (), ("purchase",)).compute(
         interactions, interactions.user, interactions.item
     )
 
 
 def test_an_empty_history_is_finite(interactions: Interactions, items: pd.DataFrame):
-    features = Features.fit(interactions, items, ("category",), ("purchase",))
+    features = UserItemFeatures.fit(interactions, items, ("category",), ("purchase",))
     nobody = Interactions.from_history([], interactions.items, interactions.now)
     found = features.compute(nobody, np.zeros(5, int), np.arange(5))
     assert all(np.isfinite(column).all() for column in found.values())
 
 
 def test_one_user_alone_has_the_features_of_the_batch(interactions: Interactions, items: pd.DataFrame):
-    features = Features.fit(interactions, items, ("category",), ("purchase",))
+    features = UserItemFeatures.fit(interactions, items, ("category",), ("purchase",))
     item = np.arange(interactions.num_items)
     alone = features.compute(interactions.rows(np.array([7])), np.zeros(len(item), int), item)
     batch = features.compute(interactions, np.full(len(item), 7), item)

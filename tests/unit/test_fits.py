@@ -9,7 +9,7 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.models.popularity import Popularity
-from tierrec_core.settings import Params, Settings, Split, Task, TimeSplit
+from tierrec_core.settings import Params, Settings, SplitSettings, TaskSettings, TimeSplit
 from tierrec_core.stages import train
 from tierrec_core.stages.inputs.fitted_models import fitted_snapshots, read_model
 
@@ -19,8 +19,8 @@ class Slow(Params):
 
 
 SETTINGS = Settings(
-    split=Split(by=TimeSplit(cut=0.8), min_users_per_item=2),
-    tasks={"next": Task(windows=3)},
+    split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
+    tasks={"next": TaskSettings(windows=3)},
     models={"popularity": {"kind": "popularity"}},
 )
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.bundle.session_boost import Fold, FreshEvents
+from tierrec_core.bundle.session_boost import FreshEvents, SessionBoost
 
 NEIGHBOURS = np.array([[1, 2], [0, 2], [0, -1], [4, -1], [3, -1]])
 LIKENESS = np.array([[1.0, 0.5], [1.0, 0.2], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-FOLD = Fold(NEIGHBOURS, LIKENESS, strength=2.0)
+FOLD = SessionBoost(NEIGHBOURS, LIKENESS, strength=2.0)
 
 
 def fresh(*pairs: tuple[int, float]) -> FreshEvents:

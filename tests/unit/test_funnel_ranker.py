@@ -9,7 +9,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.funnel_ranker import FunnelRanker
 from tierrec_core.models.funnel_ranker.funnel import _PRIOR, TAKEN, Behaviours, Funnel
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 NUM_USERS, NUM_ITEMS = 150, 30
@@ -38,7 +38,9 @@ def made(seed: int = 0) -> tuple[Interactions, np.ndarray, np.ndarray, np.ndarra
 
 def training_of(history: Interactions) -> Training:
     items = pd.DataFrame({"item_id": history.items, "title": "", "category": "c", "brand": "b", "price": 1.0})
-    return Training(history, items, Tiering.fit(history, items, Tiers(num_layers=2), 0), ("purchase",), 0)
+    return Training(
+        history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0
+    )
 
 
 def fit(history: Interactions, num_trees: int = 40) -> FunnelRanker:

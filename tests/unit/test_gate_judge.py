@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 from tierrec_core.base.errors import EmptyDataError, GateError
-from tierrec_core.evaluation.promotion_gate import _TIERS, GateReport, Scores, Side, judge, loss_p_value
-from tierrec_core.settings import Gate
+from tierrec_core.evaluation.promotion_gate import _TIERS, GateReport, GateSide, Scores, judge, loss_p_value
+from tierrec_core.settings import GateSettings
 from tierrec_core.tiers import TIER_NAMES
 
-SETTINGS = Gate(bootstraps=400)
-NOTHING = Side({})
+SETTINGS = GateSettings(bootstraps=400)
+NOTHING = GateSide({})
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -26,7 +26,7 @@ def scores(delta: np.ndarray, tier: np.ndarray | None = None) -> Scores:
     return Scores(base, base + delta, np.arange(len(delta)) % 3 if tier is None else tier)
 
 
-def verdict(delta: np.ndarray, seed: int = 0, settings: Gate = SETTINGS) -> GateReport:
+def verdict(delta: np.ndarray, seed: int = 0, settings: GateSettings = SETTINGS) -> GateReport:
     return judge({"next": scores(delta)}, NOTHING, NOTHING, settings, rng(seed))
 
 
@@ -47,7 +47,7 @@ def test_the_names_of_the_tiers_are_those_of_the_tiers():
 
 def test_big_samples_have_the_normal_interval():
     delta = noise(8_000, 0.003)
-    found = verdict(delta, settings=Gate(bootstraps=2000)).tasks["next"].overall
+    found = verdict(delta, settings=GateSettings(bootstraps=2000)).tasks["next"].overall
     wanted = stats.norm.interval(0.95, loc=0.003, scale=0.1 / np.sqrt(8_000))
     assert found.users == 8_000
     assert (found.interval.low, found.interval.high) == pytest.approx(wanted, abs=2e-4)
@@ -55,7 +55,7 @@ def test_big_samples_have_the_normal_interval():
 
 def test_a_small_sample_has_the_interval_of_scipys_bootstrap():
     delta = rng(3).exponential(0.02, 60) - 0.01
-    found = verdict(delta, settings=Gate(bootstraps=20_000)).tasks["next"].overall.interval
+    found = verdict(delta, settings=GateSettings(bootstraps=20_000)).tasks["next"].overall.interval
     theirs = stats.bootstrap((delta,), np.mean, n_resamples=20_000, method="percentile", rng=rng(4))
     spread = found.high - found.low
     assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.04 * spread)
@@ -178,7 +178,7 @@ def share_refused(loss: float, users: int, worlds: int) -> float:
         tier = source.choice(3, users, p=(0.45, 0.35, 0.2))
         delta = source.laplace(0, 0.08, (2, users)) * (source.random((2, users)) < 0.6) - loss
         tasks = {name: scores(one, tier) for name, one in zip(("next", "discovery"), delta, strict=True)}
-        refused.append(not judge(tasks, NOTHING, NOTHING, Gate(bootstraps=100), source).passed)
+        refused.append(not judge(tasks, NOTHING, NOTHING, GateSettings(bootstraps=100), source).passed)
     return float(np.mean(refused))
 
 
@@ -195,14 +195,14 @@ def test_a_loss_that_so_many_users_can_show_is_refused(users: int, loss: float):
 
 def test_sides_are_held_to_their_limits():
     tasks = {"next": scores(noise(2000, 0.01))}
-    champion = Side({"next": 0.4}, 0.05, 0.010)
+    champion = GateSide({"next": 0.4}, 0.05, 0.010)
     for side, broken in (
-        (Side({"next": 0.301}, 0.099, 0.0199), []),
-        (Side({"next": 0.299}, 0.05, 0.01), ["next: coverage"]),
-        (Side({}, 0.05, 0.01), ["next: coverage"]),
-        (Side({"next": 0.4}, 0.101, 0.01), ["churn: calibration error"]),
-        (Side({"next": 0.4}, 0.05, 0.0201), ["latency: p95"]),
-        (Side({"next": 0.4}, None, None), []),
+        (GateSide({"next": 0.301}, 0.099, 0.0199), []),
+        (GateSide({"next": 0.299}, 0.05, 0.01), ["next: coverage"]),
+        (GateSide({}, 0.05, 0.01), ["next: coverage"]),
+        (GateSide({"next": 0.4}, 0.101, 0.01), ["churn: calibration error"]),
+        (GateSide({"next": 0.4}, 0.05, 0.0201), ["latency: p95"]),
+        (GateSide({"next": 0.4}, None, None), []),
     ):
         found = judge(tasks, champion, side, SETTINGS, rng())
         assert [one.name for one in found.checks if not one.passed] == broken
@@ -212,13 +212,15 @@ def test_sides_are_held_to_their_limits():
 def test_a_challenger_need_not_be_better_calibrated_than_a_champion_that_misses_the_limit():
     tasks = {"next": scores(noise(2000, 0.01))}
     for error, passed in ((0.14, True), (0.16, False)):
-        found = judge(tasks, Side({}, 0.15), Side({}, error), SETTINGS, rng())
+        found = judge(tasks, GateSide({}, 0.15), GateSide({}, error), SETTINGS, rng())
         assert check(found, "churn: calibration error") is passed
 
 
 def test_the_report_is_json_and_the_same_for_the_same_seed():
     tasks = {"next": scores(noise(500, 0.001)), "discovery": scores(noise(400, -0.05))}
-    first, again = (judge(tasks, Side({"next": 0.2}), Side({"next": 0.3}), SETTINGS, rng()) for _ in range(2))
+    first, again = (
+        judge(tasks, GateSide({"next": 0.2}), GateSide({"next": 0.3}), SETTINGS, rng()) for _ in range(2)
+    )
     text = json.dumps(first.report(), allow_nan=False)
     assert text == json.dumps(again.report(), allow_nan=False)
     report = json.loads(text)

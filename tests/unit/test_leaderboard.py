@@ -8,7 +8,7 @@ import pytest
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.leaderboard import judge, tabulate
 from tierrec_core.evaluation.metrics import Truth
-from tierrec_core.settings import Evaluate
+from tierrec_core.settings import EvaluateSettings
 
 NUM_USERS, NUM_ITEMS = 40, 60
 TIERS = ("light", "medium", "heavy")
@@ -29,7 +29,7 @@ def lists():
 
 def board(lists, truth, baseline=None, tier=None, seed=0):
     tier = np.arange(NUM_USERS) % 2 * 2 if tier is None else tier
-    settings = Evaluate(bootstraps=200)
+    settings = EvaluateSettings(bootstraps=200)
     return judge(lists, truth, (tier, TIERS), settings, np.random.default_rng(seed), baseline)
 
 

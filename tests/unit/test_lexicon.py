@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.data.text import texts, words
-from tierrec_core.data.vocabulary import Lexicon
+from tierrec_core.data.vocabulary import Vocabulary
 
 KNOWN = [
     "strawberry",
@@ -21,11 +21,11 @@ KNOWN = [
     "12",
     "7up",
 ]
-LEXICON = Lexicon.of([KNOWN])
+LEXICON = Vocabulary.of([KNOWN])
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def meant(word: str, lexicon: Lexicon = LEXICON) -> dict[str, float]:
+def meant(word: str, lexicon: Vocabulary = LEXICON) -> dict[str, float]:
     return {lexicon.words[row]: weight for row, weight in lexicon.meanings(word).items()}
 
 
@@ -97,7 +97,7 @@ def test_meanings_of(typed: str, wanted: set[str]) -> None:
 
 
 def test_a_known_word_comes_first_and_its_inflection_faintly() -> None:
-    shelf = Lexicon.of([["beer", "beers", "bears", "beermats"]])
+    shelf = Vocabulary.of([["beer", "beers", "bears", "beermats"]])
     for typed, inflected in (("beer", "beers"), ("beers", "beer")):
         found = meant(typed, shelf)
         assert set(found) == {typed, inflected}
@@ -106,14 +106,14 @@ def test_a_known_word_comes_first_and_its_inflection_faintly() -> None:
 
 
 def test_the_best_meaning_weighs_one_and_nearer_ones_more() -> None:
-    found = meant("chedar", Lexicon.of([["cheddar", "cedar", "chegars"]]))
+    found = meant("chedar", Vocabulary.of([["cheddar", "cedar", "chegars"]]))
     assert max(found.values()) == 1.0
     assert found["cheddar"] > found["chegars"]
 
 
 @given(st.lists(st.lists(st.text("ab", max_size=2), max_size=4), max_size=4))
 def test_counts_equal_a_plain_loop(texts_of_words: list[list[str]]) -> None:
-    lexicon = Lexicon.of([["a", "b", "ab"]])
+    lexicon = Vocabulary.of([["a", "b", "ab"]])
     count = lexicon.count(texts_of_words)
     assert count.shape == (len(texts_of_words), 3)
     for row, text in enumerate(texts_of_words):

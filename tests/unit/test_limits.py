@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.auth.keys import Keyring, KeyScope, add
-from services.auth.limits import BodyLimit, Guard, Limits, Rate
+from services.auth.limits import AuthMiddleware, BodyLimit, Rate, RequestLimits
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import parse
 
@@ -118,7 +118,7 @@ def test_a_key_must_be_there_known_and_wide_enough(tmp_path: Path) -> None:
     key, reader = add(path, "reader", (KeyScope.READ,))
     _, writer = add(path, "writer", (KeyScope.WRITE, KeyScope.READ))
     ring = Keyring.read(path)
-    app = Guard(APP, lambda scope: ring, needs)
+    app = AuthMiddleware(APP, lambda scope: ring, needs)
     assert ask(app, "GET", "/livez").json()["key"] is None
     assert ask(app, "GET", "/items", token=reader).json()["key"] == key.id
     assert ask(app, "POST", "/events", b"abc", token=writer).json()["bytes"] == 3
@@ -134,11 +134,11 @@ def test_a_key_must_be_there_known_and_wide_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("client", "status"), [("127.0.0.1", 200), ("::1", 200), ("10.0.0.7", 403)])
 def test_without_keys_only_this_machine_is_answered(client: str, status: int) -> None:
-    app = Guard(APP, lambda scope: Keyring({}), needs)
+    app = AuthMiddleware(APP, lambda scope: Keyring({}), needs)
     answer = ask(app, "DELETE", "/users/1", client=client)
     assert answer.status_code == status
     assert ask(app, "GET", "/livez", client=client).status_code == 200
-    locked = Guard(APP, lambda scope: Keyring({}, is_locked=True), needs)
+    locked = AuthMiddleware(APP, lambda scope: Keyring({}, is_locked=True), needs)
     assert ask(locked, "DELETE", "/users/1", client=client).status_code == 401
 
 
@@ -146,7 +146,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait(tmp_path: Path) -> None:
     path, now = tmp_path / "keys.json", [0.0]
     (_, one), (_, other) = add(path, "one", (KeyScope.READ,)), add(path, "other", (KeyScope.READ,))
     ring = Keyring.read(path)
-    app = Guard(APP, lambda scope: ring, needs, Rate(0.5, 2, clock=lambda: now[0]))
+    app = AuthMiddleware(APP, lambda scope: ring, needs, Rate(0.5, 2, clock=lambda: now[0]))
     assert [ask(app, "GET", "/items", token=one).status_code for _ in range(3)] == [200, 200, 429]
     answer = ask(app, "GET", "/items", token=one)
     assert answer.headers["retry-after"] == "2"
@@ -199,9 +199,9 @@ def test_the_number_of_callers_that_are_remembered_is_bounded() -> None:
 
 
 def test_limits_are_closed_and_positive() -> None:
-    assert Limits().rate() is None
-    assert Limits(requests_per_second=5, burst=2).rate() is not None
+    assert RequestLimits().rate() is None
+    assert RequestLimits(requests_per_second=5, burst=2).rate() is not None
     with pytest.raises(SettingsError, match="max_bodies: unknown key; did you mean 'max_body_bytes'"):
-        parse(Limits, {"max_bodies": 1}, "limits")
+        parse(RequestLimits, {"max_bodies": 1}, "limits")
     with pytest.raises(SettingsError, match="burst"):
-        parse(Limits, {"burst": 0}, "limits")
+        parse(RequestLimits, {"burst": 0}, "limits")

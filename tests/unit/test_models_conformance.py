@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
-from tierrec_core.bundle.user_states import States
+from tierrec_core.bundle.user_states import UserStates
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Retriever
@@ -159,7 +159,7 @@ def test_given_candidates_have_the_scores_of_the_catalogue(model, interactions, 
 
 
 def test_one_users_kept_state_is_enough_for_that_user(model, interactions, scores):
-    states = States.of({"it": model}, interactions)
+    states = UserStates.of({"it": model}, interactions)
     for user in range(0, interactions.num_users, 13):
         one, candidates = interactions.rows(np.array([user])), np.array([[9, -1, 0, 33, -1]])
         found = score_given({"it": model}, one, candidates, states.row(user))["it"][0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitoring.report.leaderboard_view import Board, Estimate, read_boards
+from monitoring.report.leaderboard_view import FigureWithInterval, LeaderboardTable, read_boards
 from monitoring.report.report import render
 
 NEXT = {
@@ -24,7 +24,7 @@ NEXT = {
 
 
 def test_the_best_is_first_and_the_axis_ends_at_the_furthest_interval():
-    board = Board.of("next", NEXT)
+    board = LeaderboardTable.of("next", NEXT)
     assert [entry.model for entry in board.entries] == ["blend", "popularity"]
     assert board.metric == "ndcg@10"
     assert board.top == 0.40
@@ -32,17 +32,17 @@ def test_the_best_is_first_and_the_axis_ends_at_the_furthest_interval():
 
 
 def test_columns_are_metrics_and_nothing_else():
-    board = Board.of("next", NEXT)
+    board = LeaderboardTable.of("next", NEXT)
     assert board.columns == ("recall@10",)
     assert board.further == ("ndcg@20",)
 
 
 def test_the_baseline_is_the_model_that_others_name():
-    assert Board.of("next", NEXT).baseline.model == "popularity"
+    assert LeaderboardTable.of("next", NEXT).baseline.model == "popularity"
 
 
 def test_tiers_go_from_light_to_heavy_and_heat_spans_them():
-    board = Board.of("next", NEXT)
+    board = LeaderboardTable.of("next", NEXT)
     assert board.tiers == ("light", "medium", "heavy")
     assert [board.heat(board.entries[0].tiers[tier].value) for tier in board.tiers] == [0.0, 0.5, 1.0]
 
@@ -58,7 +58,7 @@ def test_tiers_go_from_light_to_heavy_and_heat_spans_them():
     ],
 )
 def test_a_difference_is_one_only_when_its_interval_leaves_zero_out(low, high, sign):
-    assert Estimate(0.0, low, high).sign == sign
+    assert FigureWithInterval(0.0, low, high).sign == sign
 
 
 def test_parts_of_metrics_that_hold_no_model_make_no_board():
@@ -67,7 +67,7 @@ def test_parts_of_metrics_that_hold_no_model_make_no_board():
 
 
 def test_a_model_without_the_main_figure_is_left_out():
-    board = Board.of("next", NEXT | {"broken": {"recall@10": 0.1}})
+    board = LeaderboardTable.of("next", NEXT | {"broken": {"recall@10": 0.1}})
     assert [entry.model for entry in board.entries] == ["blend", "popularity"]
 
 

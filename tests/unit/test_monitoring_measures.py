@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.data_gate.measures import Measures, quiet_days_share
-from tierrec_core.settings import Validate
+from monitoring.data_gate.measures import LogMeasures, quiet_days_share
+from tierrec_core.settings import ValidateSettings
 
 MONDAY = pd.Timestamp("2024-01-01", tz="UTC")
 
@@ -38,7 +38,7 @@ def test_no_day_is_no_quiet_day():
 def test_bad_rows_count_as_bad_and_nowhere_else(events):
     bad = np.zeros(len(events), dtype=bool)
     bad[events["user_id"] == "u59"] = True
-    measures = Measures.of(events, bad, Validate())
+    measures = LogMeasures.of(events, bad, ValidateSettings())
     assert measures.num_events == len(events) - (events["user_id"] == "u59").sum()
     assert measures.num_users == 59
     assert measures.bad_share == pytest.approx((events["user_id"] == "u59").mean())
@@ -47,12 +47,12 @@ def test_bad_rows_count_as_bad_and_nowhere_else(events):
 def test_duplicates_are_rows_equal_in_every_column(events):
     part = events.drop_duplicates()[:100]
     doubled = pd.concat([part, part[:25], part[:25].assign(value=-1.0)], ignore_index=True)
-    measures = Measures.of(doubled, np.zeros(150, dtype=bool), Validate())
+    measures = LogMeasures.of(doubled, np.zeros(150, dtype=bool), ValidateSettings())
     assert measures.duplicate_share == pytest.approx((25 + 0) / 150)
 
 
 def test_a_day_is_a_day_in_utc(events):
-    measures = Measures.of(events, np.zeros(len(events), dtype=bool), Validate())
+    measures = LogMeasures.of(events, np.zeros(len(events), dtype=bool), ValidateSettings())
     assert measures.oldest_event == events["timestamp"].min()
     assert measures.newest_event == events["timestamp"].max()
     assert measures.frame().shape == (1, 8)

@@ -13,7 +13,7 @@ from tierrec_core.features.user_item import pair_features
 from tierrec_core.models.multitask import Multitask
 from tierrec_core.models.multitask.funnel_labels import pairs_taking
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import SyntheticSource, Tiers
+from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
@@ -35,7 +35,7 @@ def past(interactions, cut):
 @pytest.fixture(scope="module")
 def model(training, past, items):
     """Knows nothing of the last 28 days."""
-    tiering = Tiering.fit(past, items, Tiers(num_layers=4), seed=0)
+    tiering = Tiering.fit(past, items, TierSettings(num_layers=4), seed=0)
     return Multitask.fit(dataclasses.replace(training, history=past, tiering=tiering), CONFIG)
 
 
@@ -115,7 +115,7 @@ def browsed():
     )
     history = Interactions.from_events(log.events[log.events["event"] != "redeem"])
     items = log.items.set_index("item_id", drop=False).loc[history.items].reset_index(drop=True)
-    tiering = Tiering.fit(history, items, Tiers(num_layers=4), seed=0)
+    tiering = Tiering.fit(history, items, TierSettings(num_layers=4), seed=0)
     return Training(history=history, items=items, tiering=tiering, target=("purchase",), seed=0)
 
 

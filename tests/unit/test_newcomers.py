@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.features.simulated_cold_users import SUPPORTS, Newcomers, are_hidden, known_only
-from tierrec_core.settings import Split, Task, TimeSplit
+from tierrec_core.features.simulated_cold_users import SUPPORTS, SimulatedColdUsers, are_hidden, known_only
+from tierrec_core.settings import SplitSettings, TaskSettings, TimeSplit
 
 SHARE, SEED = 0.2, 3
 TASKS = {
-    "next": Task(horizon_days=10, windows=2),
-    "discovery": Task(horizon_days=20, windows=2, repeats=False),
+    "next": TaskSettings(horizon_days=10, windows=2),
+    "discovery": TaskSettings(horizon_days=20, windows=2, repeats=False),
 }
 
 
 @pytest.fixture(scope="module")
 def log(events: pd.DataFrame) -> SplitLog:
-    return SplitLog.cut(events, Split(by=TimeSplit(cut=0.8), min_users_per_item=2), TASKS)
+    return SplitLog.cut(events, SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2), TASKS)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_models_of_earlier_moments_do_not_know_them_and_the_final_ones_do(log: S
 def test_with_a_share_of_nothing_everybody_is_known(log: SplitLog):
     first = log.snapshots[0].name
     np.testing.assert_array_equal(known_only(log, first, 0.0, SEED).day, log.history(first).day)
-    assert Newcomers.of(log, log.windows[0], 0.0, SEED).history.num_users == 0
+    assert SimulatedColdUsers.of(log, log.windows[0], 0.0, SEED).history.num_users == 0
 
 
 @pytest.mark.parametrize("task", list(TASKS))
@@ -49,7 +49,7 @@ def test_each_is_known_by_every_number_of_supports_and_finds_what_they_took(
     log: SplitLog, hidden: np.ndarray, task: str
 ):
     window = log.of(task, "valid")[0]
-    found = Newcomers.of(log, window, SHARE, SEED)
+    found = SimulatedColdUsers.of(log, window, SHARE, SEED)
     whole, (user, item) = log.history(window.snapshot), log.truth(replace(window, repeats=True))
     rows = np.intersect1d(hidden, user)
     assert found.history.num_users == len(SUPPORTS) * len(rows)

@@ -7,7 +7,7 @@ import pytest
 from tierrec_core.base.contracts import EXPOSURES
 from tierrec_core.bundle.cf_fallback import factors_of
 from tierrec_core.bundle.precomputed import _promoted
-from tierrec_core.bundle.user_tables import Bought
+from tierrec_core.bundle.user_tables import LastPurchases
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.als import Als
 from tierrec_core.models.popularity import Popularity
@@ -17,7 +17,7 @@ from tierrec_core.protocols.model import Training
 def test_bought_tells_the_last_day_of_each_pair(interactions: Interactions) -> None:
     frame = pd.DataFrame({"user": interactions.user, "item": interactions.item, "day": interactions.day})
     wanted = frame.groupby(["user", "item"])["day"].max()
-    bought = Bought.of(interactions)
+    bought = LastPurchases.of(interactions)
     for user in range(interactions.num_users):
         items, day = bought.row(user)
         assert items.tolist() == wanted[user].index.tolist()
@@ -25,7 +25,7 @@ def test_bought_tells_the_last_day_of_each_pair(interactions: Interactions) -> N
 
 
 def test_nobody_bought_anything(interactions: Interactions) -> None:
-    bought = Bought.of(interactions.where(np.zeros(len(interactions), bool)))
+    bought = LastPurchases.of(interactions.where(np.zeros(len(interactions), bool)))
     assert [len(part) for part in bought.row(0)] == [0, 0]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.base.errors import ArtifactError, DataError
-from tierrec_core.bundle.user_tables import PackedHistory, Shelf, UserIndex
+from tierrec_core.bundle.user_tables import RankedLists, SeenItems, UserIndex
 from tierrec_core.storage import memmap
 from tierrec_core.storage.artifacts import sha256
 
@@ -52,8 +52,8 @@ def test_an_index_survives_disk(tmp_path):
 
 
 def test_packed_histories_are_the_items_met(interactions, tmp_path):
-    PackedHistory.of(interactions).save(tmp_path / "met")
-    packed = PackedHistory.load(tmp_path / "met")
+    SeenItems.of(interactions).save(tmp_path / "met")
+    packed = SeenItems.load(tmp_path / "met")
     assert len(packed) == interactions.num_users
     for user in range(0, interactions.num_users, 7):
         assert packed.row(user).tolist() == sorted(set(interactions.item[interactions.user == user]))
@@ -64,16 +64,16 @@ def test_packed_histories_are_the_items_met(interactions, tmp_path):
 @pytest.mark.parametrize("cuts", [[], [1], [2, 2, 3]])
 def test_a_shelf_is_its_blocks_in_a_row(tmp_path, cuts):
     blocks = zip(np.split(ITEMS, cuts), np.split(SCORES, cuts), strict=True)
-    Shelf.write(tmp_path / "shelf", blocks)
-    shelf = Shelf.load(tmp_path / "shelf")
+    RankedLists.write(tmp_path / "shelf", blocks)
+    shelf = RankedLists.load(tmp_path / "shelf")
     assert len(shelf) == 4
     np.testing.assert_array_equal(shelf.items, ITEMS)
     np.testing.assert_array_equal(shelf.scores, SCORES)
 
 
 def test_a_row_of_a_shelf_has_no_padding(tmp_path):
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)])
-    rows = [Shelf.load(tmp_path / "shelf").row(user) for user in range(4)]
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
+    rows = [RankedLists.load(tmp_path / "shelf").row(user) for user in range(4)]
     assert [columns.tolist() for columns, _ in rows] == [[4, 2, 9], [7], [], [0, 1, 2]]
     assert [scores.tolist() for _, scores in rows[:3]] == [[0.875, 0.5, 0.25], [3.0], []] or rows[0][
         1
@@ -81,8 +81,8 @@ def test_a_row_of_a_shelf_has_no_padding(tmp_path):
 
 
 def test_half_precision_keeps_three_digits(tmp_path):
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)], half=True)
-    shelf = Shelf.load(tmp_path / "shelf")
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)], half=True)
+    shelf = RankedLists.load(tmp_path / "shelf")
     assert shelf.scores.itemsize == 2
     columns, scores = shelf.row(3)
     assert scores.dtype == np.float32
@@ -91,63 +91,63 @@ def test_half_precision_keeps_three_digits(tmp_path):
 
 
 def test_what_is_mapped_cannot_be_written(tmp_path):
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)])
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
     with pytest.raises(ValueError, match="read-only"):
-        Shelf.load(tmp_path / "shelf").items[0, 0] = 1
+        RankedLists.load(tmp_path / "shelf").items[0, 0] = 1
 
 
 def test_the_same_blocks_give_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        Shelf.write(tmp_path / name, [(ITEMS[:1], SCORES[:1]), (ITEMS[1:], SCORES[1:])])
+        RankedLists.write(tmp_path / name, [(ITEMS[:1], SCORES[:1]), (ITEMS[1:], SCORES[1:])])
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == ["items.npy", "meta.json", "scores.npy"]
     assert all(sha256(tmp_path / "one" / name) == sha256(tmp_path / "two" / name) for name in files)
 
 
 def test_a_flipped_byte_is_found_unless_nobody_looks(tmp_path):
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)])
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
     path = tmp_path / "shelf" / "items.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"items\.npy: does not match its hash"):
-        Shelf.load(tmp_path / "shelf")
-    assert len(Shelf.load(tmp_path / "shelf", verify=False)) == 4
+        RankedLists.load(tmp_path / "shelf")
+    assert len(RankedLists.load(tmp_path / "shelf", verify=False)) == 4
 
 
 def test_what_is_missing_cut_or_of_another_type_is_named(tmp_path):
     with pytest.raises(ArtifactError, match=r"meta\.json"):
-        Shelf.load(tmp_path / "nothing")
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)])
-    with pytest.raises(ArtifactError, match="holds a Shelf, wanted a UserIndex"):
+        RankedLists.load(tmp_path / "nothing")
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
+    with pytest.raises(ArtifactError, match="holds a RankedLists, wanted a UserIndex"):
         UserIndex.load(tmp_path / "shelf")
     (tmp_path / "shelf" / "scores.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(ArtifactError, match=r"scores\.npy: cannot be mapped"):
-        Shelf.load(tmp_path / "shelf", verify=False)
+        RankedLists.load(tmp_path / "shelf", verify=False)
 
 
 def test_objects_are_never_unpickled(tmp_path):
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)])
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
     np.save(tmp_path / "shelf" / "items.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ArtifactError, match="cannot be mapped"):
-        Shelf.load(tmp_path / "shelf", verify=False)
+        RankedLists.load(tmp_path / "shelf", verify=False)
 
 
 def test_blocks_that_disagree_are_refused_and_the_old_shelf_stays(tmp_path):
-    Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES)])
+    RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
     with pytest.raises(ArtifactError, match="blocks of one shape"):
-        Shelf.write(tmp_path / "shelf", [(ITEMS, SCORES), (ITEMS[:, :2], SCORES[:, :2])])
+        RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES), (ITEMS[:, :2], SCORES[:, :2])])
     with pytest.raises(ArtifactError, match="no block was given"):
-        Shelf.write(tmp_path / "shelf", [])
-    assert len(Shelf.load(tmp_path / "shelf")) == 4
+        RankedLists.write(tmp_path / "shelf", [])
+    assert len(RankedLists.load(tmp_path / "shelf")) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["shelf"]
 
 
 def test_tables_of_nobody_survive_disk(tmp_path):
     UserIndex.of([]).save(tmp_path / "users")
     assert UserIndex.load(tmp_path / "users").find("a") is None
-    Shelf.write(tmp_path / "shelf", [(ITEMS[:0], SCORES[:0])])
-    assert len(Shelf.load(tmp_path / "shelf")) == 0
+    RankedLists.write(tmp_path / "shelf", [(ITEMS[:0], SCORES[:0])])
+    assert len(RankedLists.load(tmp_path / "shelf")) == 0
 
 
 def test_a_dataclass_of_arrays_of_any_rank_survives_disk(tmp_path):

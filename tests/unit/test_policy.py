@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.top_k import Ranked, rank_candidates
+from tierrec_core.linalg.top_k import TopK, rank_candidates
 from tierrec_core.protocols.model import Training
-from tierrec_core.ranking.policy import Audience, Policy
-from tierrec_core.settings import Policy as PolicySettings
-from tierrec_core.settings import TierPolicy
+from tierrec_core.ranking.policy import Audience, ListPolicy
+from tierrec_core.settings import PolicySettings as PolicySettings
+from tierrec_core.settings import TierPolicySettings
 from tierrec_core.storage import artifacts
 
 
-def fitted(interactions: Interactions, items: pd.DataFrame, **settings: object) -> Policy:
-    return Policy.fit(interactions, items, PolicySettings(**settings))
+def fitted(interactions: Interactions, items: pd.DataFrame, **settings: object) -> ListPolicy:
+    return ListPolicy.fit(interactions, items, PolicySettings(**settings))
 
 
 def test_a_neutral_policy_changes_nothing(interactions: Interactions, items: pd.DataFrame):
@@ -44,7 +44,7 @@ def test_no_category_holds_more_than_its_cap(
 ):
     policy = fitted(interactions, items, max_per_category=most)
     order = np.random.default_rng(seed).permutation(40)
-    capped = policy.cap(Ranked(order[None].astype(np.int32), -np.arange(40, dtype=np.float32)[None]), k)
+    capped = policy.cap(TopK(order[None].astype(np.int32), -np.arange(40, dtype=np.float32)[None]), k)
     listed = capped.items[0][capped.items[0] >= 0]
     seen: dict[str, int] = {}
     expected = []
@@ -60,7 +60,7 @@ def test_no_category_holds_more_than_its_cap(
 def test_novelty_breaks_ties_towards_unknown_or_popular_items(
     interactions: Interactions, items: pd.DataFrame, novelty: float, first: str
 ):
-    policy = fitted(interactions, items, tiers={"light": TierPolicy(novelty=novelty)})
+    policy = fitted(interactions, items, tiers={"light": TierPolicySettings(novelty=novelty)})
     popularity = np.bincount(interactions.item, minlength=40)
     item = np.array([popularity.argmax(), popularity.argmin()])
     scores = np.array([1.0, 1.0, -1.0, 3.0])
@@ -71,20 +71,20 @@ def test_novelty_breaks_ties_towards_unknown_or_popular_items(
     np.testing.assert_array_equal(heavy, scores)
 
 
-def listed(training: Training, k: int = 10, rows: np.ndarray | None = None, **settings: object) -> Ranked:
+def listed(training: Training, k: int = 10, rows: np.ndarray | None = None, **settings: object) -> TopK:
     """What the policy makes of the order 0, 1, 2 ... for the tiny world's users."""
     rows = np.arange(training.history.num_users) if rows is None else rows
     policy = fitted(training.history, training.items, **settings)
     audience = Audience(training.history.rows(rows), training.tiering.tier[rows], training.tiering)
     order = np.tile(np.arange(40, dtype=np.int32), (len(rows), 1))
-    return policy.cap(Ranked(order, -order.astype(np.float32)), k, audience)
+    return policy.cap(TopK(order, -order.astype(np.float32)), k, audience)
 
 
 def test_settings_that_ask_for_nothing_leave_the_list_alone(training: Training):
     plain = listed(training)
     np.testing.assert_array_equal(plain.items, np.tile(np.arange(10), (60, 1)))
     for settings in (
-        {"tiers": {"light": TierPolicy()}},
+        {"tiers": {"light": TierPolicySettings()}},
         {"rerank": {"kind": "mmr", "weight": 0.0}},
         {"rerank": {"kind": "calibrated", "weight": 0.0}},
     ):
@@ -93,7 +93,7 @@ def test_settings_that_ask_for_nothing_leave_the_list_alone(training: Training):
 
 def test_only_the_tier_that_asks_is_limited(training: Training):
     light = training.tiering.tier == 0
-    found = listed(training, tiers={"light": TierPolicy(repeat_slots=0.2)})
+    found = listed(training, tiers={"light": TierPolicySettings(repeat_slots=0.2)})
     met = training.history.binary().toarray()[np.arange(60)[:, None], found.items] > 0
     assert met[light].sum(axis=1).max() <= 2
     np.testing.assert_array_equal(found.items[~light], np.tile(np.arange(10), ((~light).sum(), 1)))
@@ -102,8 +102,8 @@ def test_only_the_tier_that_asks_is_limited(training: Training):
 
 def test_new_items_below_the_floor_are_left_out(training: Training):
     history = training.history
-    policy = fitted(history, training.items, tiers={"light": TierPolicy(quality_floor=0.5)})
-    found = listed(training, k=40, tiers={"light": TierPolicy(quality_floor=0.5)})
+    policy = fitted(history, training.items, tiers={"light": TierPolicySettings(quality_floor=0.5)})
+    found = listed(training, k=40, tiers={"light": TierPolicySettings(quality_floor=0.5)})
     met = history.binary().toarray() > 0
     for user in np.flatnonzero(training.tiering.tier == 0):
         good = np.flatnonzero(met[user] | (policy.quality >= 0.5))
@@ -112,7 +112,7 @@ def test_new_items_below_the_floor_are_left_out(training: Training):
 
 def test_quality_is_how_many_buyers_came_back(training: Training):
     history = training.history
-    policy = fitted(history, training.items, tiers={"heavy": TierPolicy(quality_floor=0.1)})
+    policy = fitted(history, training.items, tiers={"heavy": TierPolicySettings(quality_floor=0.1)})
     days = [
         [set(np.floor(history.day[(history.user == u) & (history.item == i)])) for u in range(60)]
         for i in range(40)
@@ -124,7 +124,7 @@ def test_quality_is_how_many_buyers_came_back(training: Training):
 
 
 def test_trials_are_new_rare_and_the_same_whoever_else_asks(training: Training):
-    settings = {"tiers": {name: TierPolicy(exploration=0.2) for name in ("light", "medium", "heavy")}}
+    settings = {"tiers": {name: TierPolicySettings(exploration=0.2) for name in ("light", "medium", "heavy")}}
     found = listed(training, **settings)
     alone = listed(training, rows=np.array([17]), **settings)
     np.testing.assert_array_equal(found.items[17], alone.items[0])
@@ -148,11 +148,13 @@ def test_each_trial_is_drawn_as_often_as_any_other(training: Training):
 
 
 def test_an_item_fills_no_more_than_its_share_of_a_tiers_lists(training: Training):
-    found = listed(training, tiers={"light": TierPolicy(exposure_cap=0.5)})
+    found = listed(training, tiers={"light": TierPolicySettings(exposure_cap=0.5)})
     light = training.tiering.tier == 0
     assert np.bincount(found.items[light].ravel()).max() <= 12
     assert (found.items >= 0).all()
-    alone = listed(training, rows=np.flatnonzero(light)[:1], tiers={"light": TierPolicy(exposure_cap=0.5)})
+    alone = listed(
+        training, rows=np.flatnonzero(light)[:1], tiers={"light": TierPolicySettings(exposure_cap=0.5)}
+    )
     np.testing.assert_array_equal(alone.items[0], np.arange(10))
 
 
@@ -171,13 +173,13 @@ def test_survives_disk_and_reads_what_was_written_without_the_new_parts(training
         training.history,
         training.items,
         rerank={"kind": "mmr", "weight": 0.5},
-        tiers={"light": TierPolicy(quality_floor=0.5)},
+        tiers={"light": TierPolicySettings(quality_floor=0.5)},
     )
     artifacts.save(policy, tmp_path / "policy")
-    again = artifacts.load(Policy, tmp_path / "policy")
+    again = artifacts.load(ListPolicy, tmp_path / "policy")
     assert again.settings == policy.settings
     np.testing.assert_array_equal(again.quality, policy.quality)
     meta = artifacts.read_json(tmp_path / "policy" / "meta.json")
     del meta["fields"]["settings"]
     artifacts.write_json(meta, tmp_path / "policy" / "meta.json")
-    assert artifacts.load(Policy, tmp_path / "policy").settings == PolicySettings()
+    assert artifacts.load(ListPolicy, tmp_path / "policy").settings == PolicySettings()

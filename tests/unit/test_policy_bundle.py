@@ -8,8 +8,8 @@ import pytest
 from tests.bundles import make_bundle
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.protocols.model import Training
-from tierrec_core.ranking.policy import Policy
-from tierrec_core.settings import Policy as PolicySettings
+from tierrec_core.ranking.policy import ListPolicy
+from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.tiers import TIER_NAMES
 
 
@@ -19,7 +19,7 @@ def bundle(training: Training) -> Bundle:
 
 
 def under(bundle: Bundle, **settings: object) -> Bundle:
-    policy = Policy.fit(bundle.history, bundle.items, PolicySettings(**settings))
+    policy = ListPolicy.fit(bundle.history, bundle.items, PolicySettings(**settings))
     return replace(bundle, known=replace(bundle.known, policy=policy))
 
 

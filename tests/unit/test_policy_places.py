@@ -6,18 +6,18 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.ranking.policy.quotas import Pool, Quotas, fill
+from tierrec_core.ranking.policy.quotas import CandidatePool, Quotas, fill
 
 seeds = st.integers(0, 2**32 - 1)
 WIDTH, USERS, CATALOGUE = 24, 6, 30
 
 
-def a_pool(seed: int) -> Pool:
+def a_pool(seed: int) -> CandidatePool:
     rng = np.random.default_rng(seed)
     items = np.stack([rng.permutation(CATALOGUE)[:WIDTH] for _ in range(USERS)])
     lots = np.where(rng.random(items.shape) < 0.5, rng.random(items.shape), -1.0)
     met = rng.random(items.shape) < 0.5
-    return Pool(items, rng.random(items.shape) < 0.9, met, items % 5, np.where(met, -1.0, lots))
+    return CandidatePool(items, rng.random(items.shape) < 0.9, met, items % 5, np.where(met, -1.0, lots))
 
 
 def no_quotas(users: int = USERS) -> Quotas:
@@ -71,7 +71,7 @@ def test_a_capped_item_is_kept_where_it_stands_highest(seed: int, most: int):
 
 
 def test_caps_count_each_group_alone():
-    pool = Pool(
+    pool = CandidatePool(
         np.tile([7, 8], (4, 1)),
         np.ones((4, 2), bool),
         np.zeros((4, 2), bool),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from services.releases.pointer import Deployed, Pointer, Watch, deploy, promote, rollback
+from services.releases.pointer import Deployed, FileWatcher, Pointer, deploy, promote, rollback
 from services.releases.smoke_report import SmokeReport
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
 from tierrec_core.storage import artifacts
@@ -201,7 +201,7 @@ def test_a_killed_writer_leaves_a_whole_pointer_and_no_lock(path: Path) -> None:
 
 def test_watch_sees_every_replacement_but_looks_only_now_and_then(path: Path) -> None:
     now = [100.0]
-    watch = Watch(path, clock=lambda: now[0])
+    watch = FileWatcher(path, clock=lambda: now[0])
     assert not watch.changed()
     deploy(path, report(1), 0.1)
     assert not watch.changed(), "it looked again at once"

@@ -14,8 +14,8 @@ from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
 from flows.gpu.remote_config import _without_password
 from flows.gpu.stage_dispatcher import _explain
 from flows.graph.dvc_graph import TransientStageError, _queue
-from flows.liveness.process_heartbeat import CLAIM, Claim
-from flows.liveness.run_liveness import SILENCE_SECONDS, Sight, Watch
+from flows.liveness.process_heartbeat import CLAIM, ProcessRecord
+from flows.liveness.run_liveness import SILENCE_SECONDS, RunLiveness, SilenceTracker
 from tierrec_core.base.errors import StageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -41,28 +41,28 @@ def test_a_stage_asks_for_a_queue_when_its_kind_is_named_or_no_kinds_are(meta: o
 @pytest.mark.parametrize(
     ("sight", "is_dead"),
     [
-        (Sight("lives"), False),
-        (Sight("lives", LONG, worker_online=False), False),
-        (Sight("gone"), True),
-        (Sight("gone", worker_online=True), True),
-        (Sight("unknown", SHORT), False),
-        (Sight("unknown", SHORT, worker_online=False), False),
-        (Sight("unknown", LONG), True),
-        (Sight("unknown", LONG, worker_online=True), True),
-        (Sight("unknown", LONG, is_claimed=False), False),
-        (Sight("unknown", LONG, is_claimed=False, worker_online=True), False),
-        (Sight("unknown", LONG, is_claimed=False, worker_online=False), True),
+        (RunLiveness("lives"), False),
+        (RunLiveness("lives", LONG, worker_online=False), False),
+        (RunLiveness("gone"), True),
+        (RunLiveness("gone", worker_online=True), True),
+        (RunLiveness("unknown", SHORT), False),
+        (RunLiveness("unknown", SHORT, worker_online=False), False),
+        (RunLiveness("unknown", LONG), True),
+        (RunLiveness("unknown", LONG, worker_online=True), True),
+        (RunLiveness("unknown", LONG, is_claimed=False), False),
+        (RunLiveness("unknown", LONG, is_claimed=False, worker_online=True), False),
+        (RunLiveness("unknown", LONG, is_claimed=False, worker_online=False), True),
     ],
 )
 def test_a_run_is_dead_only_when_its_process_is_gone_or_was_long_not_heard_of(
-    sight: Sight, is_dead: bool
+    sight: RunLiveness, is_dead: bool
 ) -> None:
     assert (sight.cause_of_death() is not None) is is_dead
 
 
 def test_silence_is_counted_from_the_last_new_word_by_the_watchers_own_clock() -> None:
     moments = iter([0.0, 50.0, 60.0, 100.0, 110.0, 150.0])
-    watch, state = Watch(lambda: next(moments)), Running(timestamp=NOW)
+    watch, state = SilenceTracker(lambda: next(moments)), Running(timestamp=NOW)
     first = FlowRun(flow_id=uuid4(), state=state, labels={CLAIM: "far 1 2 then"})
     assert not watch.is_waiting
     assert [watch.silence(first), watch.silence(first), watch.is_waiting] == [0, 50, True]
@@ -74,36 +74,36 @@ def test_silence_is_counted_from_the_last_new_word_by_the_watchers_own_clock() -
     assert watch.silence(later) == 0
 
 
-def run_with(state: object, claim: Claim | str) -> FlowRun:
+def run_with(state: object, claim: ProcessRecord | str) -> FlowRun:
     return FlowRun(flow_id=uuid4(), state=state, labels={CLAIM: str(claim)})
 
 
 def test_a_claim_reads_as_it_was_written() -> None:
-    claim = Claim.make(NOW)
+    claim = ProcessRecord.make(NOW)
     assert (claim.host, claim.pid, claim.at) == (platform.node(), os.getpid(), NOW)
-    assert Claim.read(run_with(Running(timestamp=NOW - timedelta(seconds=1)), claim)) == claim
+    assert ProcessRecord.read(run_with(Running(timestamp=NOW - timedelta(seconds=1)), claim)) == claim
 
 
 @pytest.mark.parametrize("text", ["", "somewhere", "host 12", "host a b c", "host 1 2 not-a-time"])
 def test_foreign_words_are_no_claim(text: str) -> None:
-    assert Claim.read(run_with(Running(timestamp=NOW), text)) is None
+    assert ProcessRecord.read(run_with(Running(timestamp=NOW), text)) is None
 
 
 def test_a_claim_from_before_a_pause_counts_no_more_unless_the_run_is_to_be_cancelled() -> None:
-    claim, later = Claim.make(NOW), NOW + timedelta(minutes=1)
-    assert Claim.read(run_with(Pending(timestamp=later), claim)) is None
-    assert Claim.read(run_with(Running(timestamp=later), claim)) is None
-    assert Claim.read(run_with(Cancelling(timestamp=later), claim)) == claim
+    claim, later = ProcessRecord.make(NOW), NOW + timedelta(minutes=1)
+    assert ProcessRecord.read(run_with(Pending(timestamp=later), claim)) is None
+    assert ProcessRecord.read(run_with(Running(timestamp=later), claim)) is None
+    assert ProcessRecord.read(run_with(Cancelling(timestamp=later), claim)) == claim
 
 
 def test_a_process_is_known_by_what_it_was_started_with() -> None:
-    mine = Claim.make(NOW)
+    mine = ProcessRecord.make(NOW)
     assert mine.sign() == "lives"
-    assert Claim(mine.host, mine.pid, mine.started_with + 1, NOW).sign() == "gone"
-    assert Claim("elsewhere", mine.pid, mine.started_with, NOW).sign() == "unknown"
+    assert ProcessRecord(mine.host, mine.pid, mine.started_with + 1, NOW).sign() == "gone"
+    assert ProcessRecord("elsewhere", mine.pid, mine.started_with, NOW).sign() == "unknown"
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        assert Claim(mine.host, process.pid, mine.started_with, NOW).sign() == "gone"
+        assert ProcessRecord(mine.host, process.pid, mine.started_with, NOW).sign() == "gone"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.rules import Repeat
+from services.rules import RepeatRule
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed
 from tierrec_core.data.interactions import Interactions
@@ -114,7 +114,7 @@ def test_views_are_no_purchases(world: Interactions):
 def test_overrides_win(
     world: Interactions, may_repeat: bool | None, wait_days: float | None, dairy: object, kitchen: object
 ):
-    policy, override = fitted(world), Repeat(may_repeat=may_repeat, wait_days=wait_days)
+    policy, override = fitted(world), RepeatRule(may_repeat=may_repeat, wait_days=wait_days)
     names = pd.Series(["dairy", "kitchen", "unheard of", None])
     expected = [
         policy.wait_days[0] if dairy == "learned" else dairy,
@@ -122,7 +122,7 @@ def test_overrides_win(
     ]
     found = policy.waits(names, {"dairy": override, "kitchen": override})
     assert found.tolist() == [*expected, policy.wait_days[2], policy.wait_days[2]]
-    unheard = policy.waits(names, {"unheard of": Repeat(may_repeat=False)})
+    unheard = policy.waits(names, {"unheard of": RepeatRule(may_repeat=False)})
     assert unheard.tolist() == [policy.wait_days[0], np.inf, np.inf, policy.wait_days[2]]
 
 

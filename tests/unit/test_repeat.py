@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.tifu_knn import Repeat
+from tierrec_core.models.tifu_knn import TifuKnn
 
 
 def frequency(history, half_life):
@@ -16,7 +16,7 @@ def frequency(history, half_life):
 
 
 def scores(training, history, **options):
-    return Repeat.fit(training, Repeat.Config(**options)).score_catalogue(history)
+    return TifuKnn.fit(training, TifuKnn.Config(**options)).score_catalogue(history)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 from scipy.special import betaln
 
-from services.releases.rollout import MISMATCH, Arm, bounds, is_worse_at_the_limit, judge
-from tierrec_core.settings import Rollout
+from services.releases.rollout import MISMATCH, RolloutArm, bounds, is_worse_at_the_limit, judge
+from tierrec_core.settings import RolloutSettings
 
-SETTINGS = Rollout(min_users=50, expected_users=2_000)
+SETTINGS = RolloutSettings(min_users=50, expected_users=2_000)
 RUNS, USERS = 400, 3_000
 YOUNG, OLD = 1.0, 100.0
 
@@ -34,7 +34,7 @@ def exceeds(num_wrong, alpha):
 
 
 def sides(users, converted):
-    return [Arm(int(n), int(c), int(n)) for n, c in zip(users, converted, strict=True)]
+    return [RolloutArm(int(n), int(c), int(n)) for n, c in zip(users, converted, strict=True)]
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
@@ -111,8 +111,8 @@ def test_the_verdict_is_what_the_arrays_say():
 
 
 def test_users_who_do_not_come_to_the_challenger_mean_that_it_is_broken():
-    champion = [Arm(users, users // 10, users) for users in range(200)]
-    acts = [judge(one, Arm(0, 0, 0), 0.2, YOUNG, SETTINGS) for one in champion]
+    champion = [RolloutArm(users, users // 10, users) for users in range(200)]
+    acts = [judge(one, RolloutArm(0, 0, 0), 0.2, YOUNG, SETTINGS) for one in champion]
     first = next(row for row, verdict in enumerate(acts) if verdict.act == "rollback")
     assert "planned shares" in acts[first].reason
     mixture = betaln(80 + first, 20) - betaln(80, 20)  # 100 users' worth of belief in the shares
@@ -128,20 +128,20 @@ def test_the_planned_split_is_not_doubted_at_any_of_many_looks():
     least = chance.argmin(axis=1)
     assert not exceeds((chance.min(axis=1) < MISMATCH).sum(), MISMATCH)
     for run in range(5):
-        arms = [Arm(int(n), 0, 0) for n in users[run, least[run]]]
+        arms = [RolloutArm(int(n), 0, 0) for n in users[run, least[run]]]
         assert judge(*arms, 0.2, YOUNG, SETTINGS).split_p_value == pytest.approx(
             min(chance[run, least[run]], 1)
         )
 
 
 def test_the_time_limit_promotes_what_is_no_worse_or_hardly_seen():
-    equal = Arm(800, 80, 900), Arm(200, 20, 210)
+    equal = RolloutArm(800, 80, 900), RolloutArm(200, 20, 210)
     assert judge(*equal, 0.2, YOUNG, SETTINGS).act == "wait"
     assert judge(*equal, 0.2, SETTINGS.max_hours, SETTINGS).act == "promote"
-    nobody = judge(Arm(0, 0, 0), Arm(0, 0, 0), 0.2, OLD, SETTINGS)
+    nobody = judge(RolloutArm(0, 0, 0), RolloutArm(0, 0, 0), 0.2, OLD, SETTINGS)
     assert (nobody.act, nobody.difference, nobody.split_p_value) == ("promote", None, 1.0)
     assert "too few users" in nobody.reason
-    lost = Arm(800, 240, 900), Arm(200, 44, 210)
+    lost = RolloutArm(800, 240, 900), RolloutArm(200, 44, 210)
     before = judge(*lost, 0.2, YOUNG, SETTINGS)
     after = judge(*lost, 0.2, OLD, SETTINGS)
     assert (before.act, after.act) == ("wait", "rollback")
@@ -150,11 +150,11 @@ def test_the_time_limit_promotes_what_is_no_worse_or_hardly_seen():
 
 def test_no_trial_is_wanted_where_the_limit_is_zero():
     at_once = SETTINGS.model_copy(update={"max_hours": 0.0})
-    assert judge(Arm(500, 50, 500), Arm(0, 0, 0), 0.2, 0.0, at_once).act == "promote"
+    assert judge(RolloutArm(500, 50, 500), RolloutArm(0, 0, 0), 0.2, 0.0, at_once).act == "promote"
 
 
 def test_a_challenger_for_everybody_has_nothing_to_be_held_against():
-    everybody = Arm(0, 0, 0), Arm(5_000, 10, 5_000)
+    everybody = RolloutArm(0, 0, 0), RolloutArm(5_000, 10, 5_000)
     young, old = (judge(*everybody, 1.0, age, SETTINGS) for age in (YOUNG, OLD))
     assert (young.act, old.act) == ("wait", "promote")
     assert young.split_p_value == 1.0

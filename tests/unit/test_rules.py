@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.rules import Order, Situation
+from services.rules import RankedOrder, Situation
 from services.rules.review import Review
 from tests.shelves import (
     BOOSTS,
@@ -128,7 +128,7 @@ def test_two_shares_that_fill_the_page_are_both_met():
     ]
     halves = [{"share": {"of": f"brand = '{brand}'", "at_least": 0.5}} for brand in ("own", "other")]
     situation = Situation("products", "light", {}, NOW, 6)
-    order = Order(np.arange(12), -np.arange(12.0))
+    order = RankedOrder(np.arange(12), -np.arange(12.0))
     page = rules_of(*halves).apply(order, situation, World.of(rows).catalogue)
     assert sorted(page.columns.tolist()) == [0, 1, 2, 6, 7, 8]
 
@@ -141,7 +141,7 @@ def test_two_shares_that_fill_the_page_are_both_met():
 def test_a_limit_keeps_a_pin_out(limit: dict[str, Any], slot: int):
     rows = [dict.fromkeys(TYPES) | {"category": None, "brand": brand} for brand in ("own", "own", None, None)]
     pins = [{"pin": {"item_id": "i0", "slot": 1}}, {"pin": {"item_id": "i1", "slot": slot}}]
-    order = Order(np.array([3, 2]), np.array([1.0, 0.0]))
+    order = RankedOrder(np.array([3, 2]), np.array([1.0, 0.0]))
     situation = Situation("products", "light", {}, NOW, 5)
     page = rules_of(*pins, limit).apply(order, situation, World.of(rows).catalogue)
     assert page.columns.tolist() == [0, 3, 2]
@@ -176,7 +176,7 @@ def test_pages_one_by_one_are_one_long_list(
 def test_a_pin_counts_on_the_page_of_its_slot_alone():
     rows = [dict.fromkeys(TYPES) | {"category": None, "brand": None} for _ in range(5)]
     pins = [{"pin": {"item_id": item, "slot": slot}} for item, slot in (("i4", 1), ("i3", 1), ("i0", 4))]
-    order, pages = Order(np.array([1, 3, 0, 2]), np.arange(4.0)[::-1]), []
+    order, pages = RankedOrder(np.array([1, 3, 0, 2]), np.arange(4.0)[::-1]), []
     for shown in ([], [4, 1]):
         situation = Situation("products", "light", {}, NOW, 2, np.array(shown, np.int64))
         pages.append(rules_of(*pins).apply(order, situation, World.of(rows).catalogue).columns.tolist())
@@ -186,7 +186,7 @@ def test_a_pin_counts_on_the_page_of_its_slot_alone():
 def test_a_pin_that_closed_up_has_used_its_slot():
     rows = [dict.fromkeys(TYPES) | {"category": None, "brand": None} for _ in range(2)]
     pins = [{"pin": {"item_id": item, "slot": 2}} for item in ("i0", "i1")]
-    nothing = Order(np.zeros(0, np.int64), np.zeros(0))
+    nothing = RankedOrder(np.zeros(0, np.int64), np.zeros(0))
     for shown, expected in (([], [0]), ([0], [])):
         situation = Situation("products", "light", {}, NOW, 1, np.array(shown, np.int64))
         page = rules_of(*pins).apply(nothing, situation, World.of(rows).catalogue)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from services.catalogue.catalogue import Catalogue
-from services.rules import Order, Repeat, Rules, Situation
+from services.rules import RankedOrder, RepeatRule, Rules, Situation
 from tests.shelves import NOW, rules_of
 from tierrec_core.base.errors import SettingsError
 
@@ -16,7 +16,7 @@ def test_without_rules_only_the_order_counts(tmp_path: Path):
     rules = Rules.read(tmp_path / "rules.yaml")
     catalogue = Catalogue.of(pd.DataFrame({"item_id": ["a", "b", "c"]}))
     situation = Situation("ads", "heavy", {}, NOW, 2)
-    order = Order(np.array([2, 0, 1]), np.array([3.0, 2.0, 1.0]))
+    order = RankedOrder(np.array([2, 0, 1]), np.array([3.0, 2.0, 1.0]))
     assert rules.allowed(catalogue, situation) is None
     assert rules.apply(order, situation, catalogue).columns.tolist() == [2, 0]
     assert rules.apply(order, situation, catalogue, np.array([True, True, False])).columns.tolist() == [0, 1]
@@ -25,7 +25,7 @@ def test_without_rules_only_the_order_counts(tmp_path: Path):
 def test_what_a_catalogue_lacks_limits_nothing_but_is_named_by_check():
     catalogue = Catalogue.of(pd.DataFrame({"item_id": ["a", "b"]}))
     situation = Situation("campaigns", "heavy", {}, NOW, 2)
-    order = Order(np.array([1, 0]), np.array([2.0, 1.0]))
+    order = RankedOrder(np.array([1, 0]), np.array([2.0, 1.0]))
     for rule in ({"exclude": "department = 'x'"}, {"cap": {"attribute": "department", "max": 1}}):
         rules = rules_of({"scope": {"tiers": ["light"]}, "pin": {"item_id": "z", "slot": 1}}, rule)
         allowed = rules.allowed(catalogue, situation)
@@ -57,8 +57,8 @@ def test_reads_what_overrides_a_renewal():
         "repeat: {CHEESE: {may_repeat: true, wait_days: 7}, FRIDGES: {may_repeat: false}}", "x"
     )
     assert rules.repeat == {
-        "CHEESE": Repeat(may_repeat=True, wait_days=7),
-        "FRIDGES": Repeat(may_repeat=False),
+        "CHEESE": RepeatRule(may_repeat=True, wait_days=7),
+        "FRIDGES": RepeatRule(may_repeat=False),
     }
 
 

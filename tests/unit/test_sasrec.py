@@ -9,9 +9,9 @@ import torch
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import Steps
+from tierrec_core.features.sequences import Sessions
 from tierrec_core.models.registry import configure
-from tierrec_core.models.sasrec import Network, SasRec, Sequences, sampled_softmax
+from tierrec_core.models.sasrec import SasRec, SasRecNetwork, SessionSequences, sampled_softmax
 from tierrec_core.storage import artifacts
 
 CONFIG = SasRec.Config(
@@ -75,7 +75,7 @@ def scores_by_hand(weights, heads, baskets):
 
 
 def baskets_of(history, user, length):
-    steps = Steps.of(history, "session")
+    steps = Sessions.of(history, "session")
     chosen = range(steps.user_offsets[user], steps.user_offsets[user + 1])[-length:]
     return [history.item[steps.event_offsets[step] : steps.event_offsets[step + 1]] for step in chosen]
 
@@ -89,18 +89,18 @@ def test_scores_equal_numpy_attention(model, interactions, user):
 def sequence(items, length):
     """One user with one item a step, padded to the length."""
     real = torch.arange(length)[None] < len(items)
-    return Sequences(torch.tensor(items), torch.arange(len(items)), real)
+    return SessionSequences(torch.tensor(items), torch.arange(len(items)), real)
 
 
 def test_a_later_event_does_not_change_earlier_states():
-    network = Network(10, CONFIG).eval()
+    network = SasRecNetwork(10, CONFIG).eval()
     one, other = (network.states(sequence(items, 4)) for items in ([1, 2, 3, 4], [1, 2, 3, 9]))
     assert torch.equal(one[:, :4], other[:, :4])
     assert not torch.allclose(one[:, 4], other[:, 4])
 
 
 def test_padding_does_not_matter():
-    network = Network(10, CONFIG).eval()
+    network = SasRecNetwork(10, CONFIG).eval()
     bare, padded = network.states(sequence([1, 2, 3], 3)), network.states(sequence([1, 2, 3], 15))
     torch.testing.assert_close(padded[:, :4], bare)
 

@@ -7,17 +7,17 @@ from scipy.optimize import approx_fprime
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.symmetric_mf import SeedMf, similarity
+from tierrec_core.models.symmetric_mf import SymmetricMf, similarity
 from tierrec_core.storage import artifacts
 
-CONFIG = SeedMf.Config(
+CONFIG = SymmetricMf.Config(
     embedding_size=8, epochs=30, learning_rate=0.03, batch_size=16, negatives=64, negative_weight=2.0
 )
 
 
 @pytest.fixture(scope="module")
 def model(training):
-    return SeedMf.fit(training, CONFIG)
+    return SymmetricMf.fit(training, CONFIG)
 
 
 def test_similarity_is_the_formula():
@@ -55,7 +55,7 @@ def test_a_tiny_network_scores_as_by_hand(items):
     item = np.array([[1, 0], [0, 2], [1, 1]], np.float32)
     newcomer = np.array([0.5, 0], np.float32)
     weights = {"taste.weight": taste, "item.weight": item, "newcomer": newcomer}
-    scores = SeedMf(weights, SeedMf.Config(half_life=1 / 1440)).score_catalogue(visitor)
+    scores = SymmetricMf(weights, SymmetricMf.Config(half_life=1 / 1440)).score_catalogue(visitor)
     user = np.array([0.5 + 1 / 3, 2 / 3])
     expected = [2 * (user @ i) / (user @ user + i @ i) for i in item]
     np.testing.assert_allclose(scores[0], expected, rtol=1e-3)
@@ -74,10 +74,10 @@ def test_an_unseen_visitor_gets_the_group_of_their_history(model, interactions):
 
 
 def test_two_fits_give_the_same_bytes(model, training, tmp_path):
-    again = SeedMf.fit(training, CONFIG)
+    again = SymmetricMf.fit(training, CONFIG)
     assert all(model.weights[name].tobytes() == again.weights[name].tobytes() for name in model.weights)
     artifacts.save(again, tmp_path / "model")
-    loaded = artifacts.load(SeedMf, tmp_path / "model")
+    loaded = artifacts.load(SymmetricMf, tmp_path / "model")
     np.testing.assert_array_equal(
         loaded.score_catalogue(training.history), model.score_catalogue(training.history), strict=True
     )
@@ -92,6 +92,6 @@ def test_batch_mates_do_not_matter(model, interactions):
 def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
-        model = SeedMf.fit(training, patient)
+        model = SymmetricMf.fit(training, patient)
     assert 1 < len(caplog.records) < 100
     assert np.isfinite(model.score_catalogue(training.history)).all()

@@ -10,7 +10,7 @@ from tierrec_core.base.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import (
     ItemSampler,
-    Steps,
+    Sessions,
     chosen,
     decay_weights,
     draw_within,
@@ -38,7 +38,7 @@ def test_ranges_are_concatenated(bounds):
 
 
 def test_steps_are_the_sessions_in_order(interactions: Interactions):
-    steps = Steps.of(interactions, "session")
+    steps = Sessions.of(interactions, "session")
     for user in (0, 17, 59):
         sessions = interactions.session[interactions.offsets[user] : interactions.offsets[user + 1]]
         assert steps.user_offsets[user + 1] - steps.user_offsets[user] == len(np.unique(sessions))
@@ -47,7 +47,7 @@ def test_steps_are_the_sessions_in_order(interactions: Interactions):
         for a, b in zip(steps.event_offsets[:-1], steps.event_offsets[1:], strict=True)
     ]
     assert set(one_session_each) == {1}
-    assert len(Steps.of(interactions, "event").event_offsets) == len(interactions) + 1
+    assert len(Sessions.of(interactions, "event").event_offsets) == len(interactions) + 1
 
 
 def test_items_are_drawn_in_proportion_to_a_power_of_popularity(interactions: Interactions):

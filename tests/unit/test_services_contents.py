@@ -11,7 +11,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from flows.deps import rewrite
-from services.deployment.contents import RUNTIME, Contents, lineage, pin, provenance
+from services.deployment.contents import RUNTIME, BentoContents, lineage, pin, provenance
 from tests.project import ROOT
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
@@ -59,27 +59,30 @@ def layout(tmp_path: Path, graph: str) -> Layout:
 
 
 def test_labels_tell_the_headline(layout: Layout) -> None:
-    contents = Contents.gather(layout, settings_with())
+    contents = BentoContents.gather(layout, settings_with())
     assert contents.labels["next.ndcg@10"] == "0.3876"
     assert contents.release.bento == f"tierrec:{contents.version}"
 
 
 def test_version_depends_on_each_part_and_on_nothing_else(layout: Layout) -> None:
-    contents = Contents.gather(layout, settings_with())
-    assert Contents.gather(layout, settings_with(validate={"max_bad_share": 0.5})).version == contents.version
+    contents = BentoContents.gather(layout, settings_with())
+    assert (
+        BentoContents.gather(layout, settings_with(validate={"max_bad_share": 0.5})).version
+        == contents.version
+    )
     changed = [
         replace(contents, name="other"),
         replace(contents, default_task="discovery"),
         replace(contents, code=contents.code[1:]),
         replace(contents, requirements=contents.requirements[1:]),
         replace(contents, bundle="0"),
-        Contents.gather(layout, settings_with(policy={"max_per_category": 3})),
+        BentoContents.gather(layout, settings_with(policy={"max_per_category": 3})),
     ]
     assert len({contents.version} | {one.version for one in changed}) == len(changed) + 1
 
 
 def test_carried_code_needs_only_what_is_required(layout: Layout) -> None:
-    contents = Contents.gather(layout, settings_with())
+    contents = BentoContents.gather(layout, settings_with())
     assert {"services/api/app.py", "services/recommend/surfaces.py", "services/rules/rules.py"} <= set(
         contents.code
     )
@@ -136,13 +139,13 @@ def test_provenance_follows_the_lock_of_what_the_package_hangs_on(layout: Layout
 
 def test_name_that_no_bento_can_have_is_told(layout: Layout) -> None:
     with pytest.raises(SettingsError, match=r"package\.name: 'My Shop'"):
-        Contents.gather(layout, settings_with(package={"name": "My Shop"}))
+        BentoContents.gather(layout, settings_with(package={"name": "My Shop"}))
 
 
 def test_missing_inputs_are_told(layout: Layout) -> None:
     artifacts.write_json({"next": {}}, layout.metrics)
     with pytest.raises(ArtifactError, match=r"metrics\.json: lacks 'blend'"):
-        Contents.gather(layout, settings_with())
+        BentoContents.gather(layout, settings_with())
     (layout.root / "dvc.yaml").write_text("stages: {}")
     with pytest.raises(ArtifactError, match=r"dvc\.yaml: has no stage 'package'"):
-        Contents.gather(layout, settings_with())
+        BentoContents.gather(layout, settings_with())

@@ -8,26 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.recommend.fallback_chain import DEPTH, Rung, best, climb, filled, keep
-from services.rules import Order
+from services.recommend.fallback_chain import DEPTH, RankingStrategy, best, climb, filled, keep
+from services.rules import RankedOrder
 from tierrec_core.base.contracts import BoolArray
 
 NUM_ITEMS = 8
 
 
-def order_of(*columns: int) -> Order:
-    return Order(np.array(columns, np.int64), -np.arange(len(columns), dtype=float))
+def order_of(*columns: int) -> RankedOrder:
+    return RankedOrder(np.array(columns, np.int64), -np.arange(len(columns), dtype=float))
 
 
-def rung(path: str, *columns: int) -> Rung:
-    return Rung(path, lambda allowed: keep(order_of(*columns), allowed))
+def rung(path: str, *columns: int) -> RankingStrategy:
+    return RankingStrategy(path, lambda allowed: keep(order_of(*columns), allowed))
 
 
-def failing(path: str, error: Exception) -> Rung:
-    def rank(_: BoolArray | None) -> Order:
+def failing(path: str, error: Exception) -> RankingStrategy:
+    def rank(_: BoolArray | None) -> RankedOrder:
         raise error
 
-    return Rung(path, rank)
+    return RankingStrategy(path, rank)
 
 
 class Told:
@@ -40,8 +40,8 @@ class Told:
         self.steps.append((path, following, kind))
 
 
-def unsound(change: Callable[[Order], Order]) -> Rung:
-    return Rung("blend", lambda _: change(order_of(3, 1)))
+def unsound(change: Callable[[RankedOrder], RankedOrder]) -> RankingStrategy:
+    return RankingStrategy("blend", lambda _: change(order_of(3, 1)))
 
 
 @pytest.fixture
@@ -77,14 +77,16 @@ def test_an_empty_ladder_end_says_so(told: Told) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda order: Order(order.columns + NUM_ITEMS, order.scores),
-        lambda order: Order(order.columns - 2, order.scores),
-        lambda order: Order(order.columns, order.scores * np.nan),
-        lambda order: Order(order.columns, order.scores - np.inf),
+        lambda order: RankedOrder(order.columns + NUM_ITEMS, order.scores),
+        lambda order: RankedOrder(order.columns - 2, order.scores),
+        lambda order: RankedOrder(order.columns, order.scores * np.nan),
+        lambda order: RankedOrder(order.columns, order.scores - np.inf),
     ],
     ids=["beyond the catalogue", "before it", "no numbers", "endless"],
 )
-def test_an_order_that_makes_no_page_is_a_failure(told: Told, change: Callable[[Order], Order]) -> None:
+def test_an_order_that_makes_no_page_is_a_failure(
+    told: Told, change: Callable[[RankedOrder], RankedOrder]
+) -> None:
     climbed = climb([unsound(change), rung("cf", 2)], None, NUM_ITEMS, told)
     assert climbed.path == "cf"
     assert [step[:2] for step in told.steps] == [("blend", "cf")]
@@ -93,12 +95,12 @@ def test_an_order_that_makes_no_page_is_a_failure(told: Told, change: Callable[[
 def test_a_list_is_filled_from_below_and_each_rung_is_asked_once(told: Told) -> None:
     asked: list[str] = []
 
-    def counted(one: Rung) -> Rung:
-        def rank(allowed: BoolArray | None) -> Order:
+    def counted(one: RankingStrategy) -> RankingStrategy:
+        def rank(allowed: BoolArray | None) -> RankedOrder:
             asked.append(one.path)
             return one.rank(allowed)
 
-        return Rung(one.path, rank)
+        return RankingStrategy(one.path, rank)
 
     rungs = [
         counted(one)

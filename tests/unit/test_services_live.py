@@ -9,7 +9,7 @@ import pytest
 
 from services.store import Impression, NewEvent, PostedItem, PostedUser, Store
 from services.store.impressions import ImpressionWriter
-from services.store.recent_events import Live
+from services.store.recent_events import RecentActivity
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
@@ -40,7 +40,7 @@ def event(number: int, user: str = "u1", item: str = "i1", name: str = "view") -
 
 
 def test_what_another_worker_commits_is_seen_at_the_next_look(store: Store, other: Store) -> None:
-    live = Live(store, SINCE, hash_of)
+    live = RecentActivity(store, SINCE, hash_of)
     other.add_events([event(1), event(2, item="i2", name="cart")])
     other.put_items([PostedItem("new", {"title": "New"})])
     other.put_users([PostedUser("u9", {"plan": "gold"})])
@@ -55,7 +55,7 @@ def test_what_another_worker_commits_is_seen_at_the_next_look(store: Store, othe
 def test_a_worker_that_starts_knows_what_was_committed_before(store: Store, other: Store) -> None:
     other.add_events([event(1)])
     other.put_items([PostedItem("new", {"title": "New"})])
-    live = Live(store, SINCE, hash_of)
+    live = RecentActivity(store, SINCE, hash_of)
     assert len(live.events_of("u1")) == 1
     assert live.items_since(0) == [{"title": "New", "item_id": "new"}]
 
@@ -63,12 +63,12 @@ def test_a_worker_that_starts_knows_what_was_committed_before(store: Store, othe
 def test_old_events_and_impressions_are_passed_over(store: Store) -> None:
     old = NewEvent(key="old", user_id="u1", item_id="i1", event="view", timestamp=SINCE - timedelta(days=1))
     store.add_events([old, event(1, name="impression"), event(2)])
-    assert len(Live(store, SINCE, hash_of).events_of("u1")) == 1
+    assert len(RecentActivity(store, SINCE, hash_of).events_of("u1")) == 1
 
 
 def test_memory_is_bounded_and_the_forgotten_are_looked_up(store: Store) -> None:
     store.add_events([event(number, user=f"u{number % 5}") for number in range(50)])
-    live = Live(store, SINCE, hash_of, max_users=3, max_events=4)
+    live = RecentActivity(store, SINCE, hash_of, max_users=3, max_events=4)
     assert len(live._events) == 3
     assert all(len(live.events_of(f"u{number}")) == 4 for number in range(5))
     assert live.events_of("u0")[-1].at == NOW + timedelta(seconds=45)
@@ -76,7 +76,7 @@ def test_memory_is_bounded_and_the_forgotten_are_looked_up(store: Store) -> None
 
 def test_erased_users_are_forgotten_but_may_begin_anew(store: Store, other: Store) -> None:
     store.add_events([event(1), event(2, user="u2")])
-    live = Live(store, SINCE, hash_of)
+    live = RecentActivity(store, SINCE, hash_of)
     other.erase_user("u1", hash_of("u1"))
     other.add_events([event(3, item="i7")])
     live.refresh()
@@ -84,7 +84,7 @@ def test_erased_users_are_forgotten_but_may_begin_anew(store: Store, other: Stor
     assert not live.is_erased("u2")
     assert [one.item_id for one in live.events_of("u1")] == ["i7"]
     assert len(live.events_of("u2")) == 1
-    started_later = Live(store, SINCE, hash_of)
+    started_later = RecentActivity(store, SINCE, hash_of)
     assert started_later.is_erased("u1")
     assert [one.item_id for one in started_later.events_of("u1")] == ["i7"]
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.names import LADDER, SURFACES
-from services.observability.metrics import OTHER, Label, Metrics
+from services.observability.metrics import OTHER, Label, ServiceMetrics
 from tests.project import ROOT
 
 
@@ -31,11 +31,11 @@ def value(text: str, name: str, **labels: str) -> float | None:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(CollectorRegistry())
+def metrics() -> ServiceMetrics:
+    return ServiceMetrics(CollectorRegistry())
 
 
-def test_a_request_is_counted_timed_and_its_diversity_kept(metrics: Metrics) -> None:
+def test_a_request_is_counted_timed_and_its_diversity_kept(metrics: ServiceMetrics) -> None:
     shop = metrics.of("demo")
     shop.observe("products", "blend", 200, 0.004, 0.5)
     shop.observe("products", "blend", 200, 0.3, 1.0)
@@ -50,7 +50,7 @@ def test_a_request_is_counted_timed_and_its_diversity_kept(metrics: Metrics) -> 
     assert value(text, "list_diversity_count", **where) == 2
 
 
-def test_the_other_counters_and_gauges(metrics: Metrics) -> None:
+def test_the_other_counters_and_gauges(metrics: ServiceMetrics) -> None:
     shop = metrics.of("demo")
     shop.fell_back("search", "blend", "popularity", "TimeoutError")
     shop.count_events("purchase", "accepted", 7)
@@ -67,7 +67,7 @@ def test_the_other_counters_and_gauges(metrics: Metrics) -> None:
     assert value(text, "store_queue", shop="demo") == 12
 
 
-def test_one_model_a_role_is_shown_as_served(metrics: Metrics) -> None:
+def test_one_model_a_role_is_shown_as_served(metrics: ServiceMetrics) -> None:
     shop = metrics.of("demo")
     shop.serve("champion", "shop:1", "aa")
     shop.serve("challenger", "shop:2", "bb")
@@ -83,18 +83,18 @@ def test_one_model_a_role_is_shown_as_served(metrics: Metrics) -> None:
     assert served == {("champion", "aa"): 0, ("champion", "bb"): 1, ("challenger", "bb"): 0}
 
 
-def test_shops_are_told_apart_and_two_sets_do_not_meet(metrics: Metrics) -> None:
+def test_shops_are_told_apart_and_two_sets_do_not_meet(metrics: ServiceMetrics) -> None:
     metrics.of("one").swapped("done")
     metrics.of("two").swapped("done")
     metrics.of("one").swapped("done")
-    Metrics(CollectorRegistry()).of("one").swapped("done")
+    ServiceMetrics(CollectorRegistry()).of("one").swapped("done")
     text = metrics.exposition()
     assert [value(text, "swaps_total", shop=shop, result="done") for shop in ("one", "two")] == [2, 1]
 
 
 @given(st.lists(st.text(), min_size=1))
 def test_whatever_is_asked_makes_no_series_of_its_own(texts: list[str]) -> None:
-    metrics = Metrics(CollectorRegistry())
+    metrics = ServiceMetrics(CollectorRegistry())
     shop = metrics.of("demo")
     for text in texts:
         shop.observe(text, text, hash(text), 0.1, 0.1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.releases.manifest import Release, fingerprint, version_of
+from services.releases.manifest import ReleaseManifest, fingerprint, version_of
 from tierrec_core.base.errors import ArtifactError, SettingsError
 
 
@@ -16,8 +16,10 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def release_of(bundle: Path) -> Release:
-    return Release(bento="shop:1", model=f"shop-bundle:{fingerprint(bundle)}", default_task="next", labels={})
+def release_of(bundle: Path) -> ReleaseManifest:
+    return ReleaseManifest(
+        bento="shop:1", model=f"shop-bundle:{fingerprint(bundle)}", default_task="next", labels={}
+    )
 
 
 def test_same_files_have_the_same_fingerprint_wherever_they_lie(bundle: Path, tmp_path: Path) -> None:
@@ -45,16 +47,16 @@ def test_every_damage_is_found(bundle: Path, damage: str) -> None:
 def test_survives_disk(bundle: Path, tmp_path: Path) -> None:
     release = release_of(bundle)
     release.write(tmp_path)
-    assert Release.read(tmp_path) == release
+    assert ReleaseManifest.read(tmp_path) == release
     assert release.model_version == fingerprint(bundle)
 
 
 def test_missing_or_foreign_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"release\.json"):
-        Release.read(tmp_path)
+        ReleaseManifest.read(tmp_path)
     (tmp_path / "release.json").write_text('{"bento": "a:1"}')
     with pytest.raises(SettingsError, match="model"):
-        Release.read(tmp_path)
+        ReleaseManifest.read(tmp_path)
 
 
 def test_parts_of_a_version_do_not_run_together() -> None:

@@ -7,9 +7,9 @@ import torch
 
 from tierrec_core.base.contracts import EVENT_CODES, ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.set_encoder import Network, SetEncoder
+from tierrec_core.models.set_encoder import SetEncoder, SetEncoderNetwork
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 NUM_USERS, NUM_ITEMS, KINDS, NOW = 1500, 24, 3, 100.0
@@ -42,7 +42,7 @@ def model(taste):
     day = np.tile(np.sort(rng.uniform(0, NOW, 18)), (NUM_USERS, 1))
     past = history(taken, day)
     items = ITEMS.conform(pd.DataFrame({"item_id": past.items}), "tests")
-    tiering = Tiering.fit(past, items, Tiers(num_layers=2), seed=0)
+    tiering = Tiering.fit(past, items, TierSettings(num_layers=2), seed=0)
     return SetEncoder.fit(Training(past, items, tiering, ("purchase",), seed=0), CONFIG)
 
 
@@ -86,7 +86,7 @@ def test_it_foretells_as_bayes_rule_does(model, taste, count):
 
 
 def test_neither_order_nor_padding_of_a_support_counts():
-    network = Network(num_items=9, embedding_size=4, hidden_size=5, dropout=0.5).eval()
+    network = SetEncoderNetwork(num_items=9, embedding_size=4, hidden_size=5, dropout=0.5).eval()
     support = torch.tensor([[3, 1, 8, -1], [8, -1, 3, 1]])
     first, second = network.users(support).detach()
     torch.testing.assert_close(first, second)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings import Settings, Tiers, parse, read_settings
+from tierrec_core.settings import Settings, TierSettings, parse, read_settings
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"tasks": {"next": {}}, "models": {"popularity": {}}}
@@ -60,4 +60,4 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Tiers().hysteresis = 1.0  # type: ignore[misc]
+        TierSettings().hysteresis = 1.0  # type: ignore[misc]

@@ -11,16 +11,16 @@ from tierrec_core.data.interactions import to_days
 
 
 @pytest.fixture(scope="module")
-def span() -> faults.Span:
+def span() -> faults.FaultPeriod:
     world = synthetic(6, num_users=150, num_items=80, days=112)
-    return faults.Span(world.events, world.items, world.start + 84, world.start + 112)
+    return faults.FaultPeriod(world.events, world.items, world.start + 84, world.start + 112)
 
 
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def _inside(span: faults.Span, events: pd.DataFrame) -> pd.DataFrame:
+def _inside(span: faults.FaultPeriod, events: pd.DataFrame) -> pd.DataFrame:
     day = to_days(events["timestamp"])
     return events[(day >= span.start) & (day < span.end)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitoring.simulation.feedback import Outcomes, compared, outcomes
+from monitoring.simulation.feedback import SimulatedOutcomes, compared, outcomes
 
 _USERS = np.arange(20_000)
 
@@ -31,8 +31,8 @@ def test_nobody_converts_on_a_list_without_anything_wanted():
 
 
 def test_two_windows_are_compared_over_the_users_of_both():
-    before = Outcomes(np.array([1, 3, 4]), np.array([True, True, False]))
-    after = Outcomes(np.array([0, 3, 4, 9]), np.array([True, False, True, True]))
+    before = SimulatedOutcomes(np.array([1, 3, 4]), np.array([True, True, False]))
+    after = SimulatedOutcomes(np.array([0, 3, 4, 9]), np.array([True, False, True, True]))
     online = compared("day 7", before, after)
     assert online.versions == ("day 7",)
     np.testing.assert_array_equal(online.shown_before, [[1, 1]])

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from monitoring.simulation.policies import POLICIES, Look, Scene
-from monitoring.simulation.replay import Clock, Replay, delay, lost
-from monitoring.simulation.world import World, synthetic
+from monitoring.simulation.policies import POLICIES, PolicyContext, PolicyDecision
+from monitoring.simulation.replay import Replay, ReplayClock, delay, lost
+from monitoring.simulation.world import ReplayWorld, synthetic
 from tierrec_core.data.interactions import to_days
-from tierrec_core.settings import Monitor
+from tierrec_core.settings import MonitorSettings
 
-_SETTINGS = Monitor(permutations=199)
+_SETTINGS = MonitorSettings(permutations=199)
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,18 @@ class At:
 
     ticks: tuple[float, ...]
 
-    def look(self, scene: Scene, _past: Sequence[Look], /) -> Look:
-        return Look(scene.end, scene.end in self.ticks)
+    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        return PolicyDecision(scene.end, scene.end in self.ticks)
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> ReplayWorld:
     return synthetic(2, num_users=150, num_items=80, days=224)
 
 
 @pytest.fixture(scope="module")
-def replay(world: World) -> Replay:
-    return Replay(world, Clock(world.start + 140, 28, 2), _SETTINGS, 1)
+def replay(world: ReplayWorld) -> Replay:
+    return Replay(world, ReplayClock(world.start + 140, 28, 2), _SETTINGS, 1)
 
 
 def _ndcg_by_hand(replay: Replay, cut: float, tick: float) -> dict[str, float]:
@@ -101,7 +101,7 @@ def test_never_costs_nothing_and_always_loses_nothing(replay):
 
 
 def test_monthly_retrains_when_the_model_is_a_month_old(world):
-    replay = Replay(world, Clock(world.start + 112, 14, 5), _SETTINGS, 1)
+    replay = Replay(world, ReplayClock(world.start + 112, 14, 5), _SETTINGS, 1)
     looks = [step.look.retrain for step in replay.run(POLICIES["monthly"]).steps]
     assert looks == [False, True, False, True, False]
 
@@ -132,7 +132,7 @@ def test_regret_is_the_mean_difference_over_users_and_ticks(replay):
 def test_delay_counts_days_to_the_first_tick_that_saw_drift(replay):
     course = replay.run(At(()))
     steps = [
-        replace(step, look=Look(step.look.end, False, state))
+        replace(step, look=PolicyDecision(step.look.end, False, state))
         for step, state in zip(course.steps, ("steady", "drift"), strict=True)
     ]
     assert delay(steps, replay.clock.start + 30) == replay.clock.ticks[1] - replay.clock.start - 30

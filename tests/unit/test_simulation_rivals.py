@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chisquare
 
-from monitoring.simulation.baseline_detectors import Preset, frame, psi
+from monitoring.simulation.baseline_detectors import EvidentlyPreset, frame, psi
 from monitoring.simulation.world import synthetic
 
 
@@ -33,24 +33,24 @@ def _column(shares: list[float], rows: int) -> pd.DataFrame:
 @pytest.mark.parametrize("moved", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3])
 def test_a_column_drifts_where_scipys_jensen_shannon_distance_reaches_a_tenth(moved):
     first, second = [0.5, 0.3, 0.2], [0.5 - moved, 0.3, 0.2 + moved]
-    found = Preset.of(_column(first, 4000), _column(second, 4000))
+    found = EvidentlyPreset.of(_column(first, 4000), _column(second, 4000))
     assert ("category" in found.columns) == (jensenshannon(first, second) >= 0.1)
 
 
 @pytest.mark.parametrize("moved", [0.0, 0.04, 0.08, 0.12])
 def test_of_few_rows_a_column_drifts_where_scipys_chi_square_is_significant(moved):
     first, second = [0.5, 0.3, 0.2], [0.5 - moved, 0.3, 0.2 + moved]
-    found = Preset.of(_column(first, 500), _column(second, 500))
+    found = EvidentlyPreset.of(_column(first, 500), _column(second, 500))
     p_value = chisquare(500 * np.array(second), 500 * np.array(first)).pvalue
     assert ("category" in found.columns) == (p_value < 0.05)
 
 
 def test_the_data_set_drifts_when_half_of_its_columns_do():
     before, after = _column([0.5, 0.3, 0.2], 4000), _column([0.1, 0.3, 0.6], 4000)
-    one_of_two = Preset.of(before, after)
+    one_of_two = EvidentlyPreset.of(before, after)
     assert (one_of_two.dataset, one_of_two.columns) == (True, {"category"})
     wider = [part.assign(price=part["value"], quantity=part["value"]) for part in (before, after)]
-    one_of_four = Preset.of(*wider)
+    one_of_four = EvidentlyPreset.of(*wider)
     assert (one_of_four.dataset, one_of_four.columns) == (False, {"category"})
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from monitoring.simulation import synthetic_drift
-from monitoring.simulation.world import World, synthetic
+from monitoring.simulation.world import ReplayWorld, synthetic
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import to_days
 
@@ -13,12 +13,12 @@ _KEPT = ["user_id", "event", "timestamp", "value", "quantity", "session_id", "ch
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> ReplayWorld:
     return synthetic(5, num_users=200, num_items=100, days=168)
 
 
 @pytest.fixture(scope="module")
-def start(world: World) -> float:
+def start(world: ReplayWorld) -> float:
     return world.start + 84
 
 
@@ -26,7 +26,7 @@ def _rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _table(world: World) -> pd.DataFrame:
+def _table(world: ReplayWorld) -> pd.DataFrame:
     """The log with category and day, redemptions left out: they are of campaigns, not of items."""
     kind = world.items.set_index("item_id")["category"]
     table = world.events.assign(

@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import beta
 
 from benchmarks.drift import summary_stats
-from benchmarks.drift.detection_trials import Trial
+from benchmarks.drift.detection_trials import DetectionTrial
 
-_TRIAL = Trial("w", 140.0, "placebo", "", "steady", (), (), {"ours": False, "psi_10": True}, 0, 28.0)
+_TRIAL = DetectionTrial("w", 140.0, "placebo", "", "steady", (), (), {"ours": False, "psi_10": True}, 0, 28.0)
 
 
 @pytest.mark.parametrize(("found", "of"), [(0, 210), (3, 210), (40, 40), (37, 40)])
@@ -19,7 +19,7 @@ def test_intervals_are_clopper_and_pearsons_quantiles_of_the_beta_distribution(f
     assert (interval.value, interval.low, interval.high) == pytest.approx((found / of, low, high), abs=1e-9)
 
 
-def _alarm(trial: Trial, yes: bool) -> Trial:
+def _alarm(trial: DetectionTrial, yes: bool) -> DetectionTrial:
     return replace(trial, alarms={"ours": yes}, state="drift" if yes else "steady")
 
 
@@ -50,7 +50,7 @@ def test_power_is_the_share_of_shifts_seen_with_both_kinds_beside_it():
 
 
 def test_delay_is_the_mean_over_found_shifts_of_the_first_look_that_alarmed():
-    def story(seed: int, *seen: bool) -> list[Trial]:
+    def story(seed: int, *seen: bool) -> list[DetectionTrial]:
         look = replace(_TRIAL, what=summary_stats.DELAY, part="diffuse", seed=seed)
         return [_alarm(replace(look, days=7.0 * (number + 1)), one) for number, one in enumerate(seen)]
 

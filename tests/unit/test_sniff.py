@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tierrec_core.base.errors import MissingColumnError, SettingsError, UnreadableFileError
-from tierrec_core.settings import FilesSource, Split, Task, parse
+from tierrec_core.settings import FilesSource, SplitSettings, TaskSettings, parse
 from tierrec_core.sources.schema_inference import propose
 
 NUM_ROWS = 2000
@@ -155,7 +155,7 @@ def test_each_shape_is_read_right(shape, tmp_path):
     log = str(next(path for path in files if path.stem == "log"))
     assert proposal.patch["source"] == {"kind": "files", "paths": [log]} | wanted
     assert parse(FilesSource, proposal.patch["source"], "tests").paths == (log,)
-    assert parse(Split, proposal.patch["split"], "tests").target == (TARGETS[shape],)
+    assert parse(SplitSettings, proposal.patch["split"], "tests").target == (TARGETS[shape],)
     shown = {guess.value for guess in proposal.guesses}
     assert set(wanted["columns"].values()) <= shown
     assert all(guess.evidence for guess in proposal.guesses)
@@ -166,7 +166,7 @@ def test_windows_fit_into_the_log(days, tmp_path):
     frame(days=days).rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
     tasks = propose([tmp_path / "log.csv"], {}).patch["tasks"]
     for name, raw in tasks.items():
-        task = parse(Task, raw, name)
+        task = parse(TaskSettings, raw, name)
         assert task.horizon_days <= 0.21 * days
         assert task.windows >= 2
         assert task.windows * task.step_days <= 0.45 * days
@@ -219,7 +219,7 @@ def test_files_of_single_days_are_read_alike(tmp_path):
     proposal = propose(sorted(tmp_path.iterdir()), {})
     (time,) = [guess for guess in proposal.guesses if guess.place == "timestamp"]
     assert time.evidence.startswith("dates like 12/31/2024;")
-    days = parse(Task, proposal.patch["tasks"]["discovery"], "tests").horizon_days
+    days = parse(TaskSettings, proposal.patch["tasks"]["discovery"], "tests").horizon_days
     assert 1 <= days <= 0.21 * 28
 
 

@@ -9,13 +9,13 @@ from tierrec_core.base.contracts import EVENTS, ITEMS, USERS
 from tierrec_core.base.errors import MissingColumnError, UnreadableFileError
 from tierrec_core.settings import FilesSource, SyntheticSource
 from tierrec_core.sources import feedback
-from tierrec_core.sources.frames import Log
+from tierrec_core.sources.frames import SourceFrames
 
 WORLD = {"num_users": 8, "num_items": 12, "days": 20}
 NOON = pd.Timestamp("2024-03-01 12:00", tz="UTC")
 
 
-def a_log() -> Log:
+def a_log() -> SourceFrames:
     """Two products with an attribute of each type, one user, one purchase."""
     items = pd.DataFrame(
         {
@@ -30,7 +30,7 @@ def a_log() -> Log:
         }
     )
     users = pd.DataFrame({"user_id": ["ann"], "age": ["35-54"]})
-    return Log.of(purchases("ann", ["milk"]), items, users, where="tests")
+    return SourceFrames.of(purchases("ann", ["milk"]), items, users, where="tests")
 
 
 def purchases(user_id, item_ids):
@@ -92,7 +92,7 @@ def test_users_are_described_by_what_was_posted(tmp_path):
 
 def test_what_the_log_repeats_is_left_for_the_gate(tmp_path):
     log = a_log()
-    twins = Log.of(log.events, pd.concat([log.items, log.items[:1]]), where="tests")
+    twins = SourceFrames.of(log.events, pd.concat([log.items, log.items[:1]]), where="tests")
     pd.DataFrame({"item_id": ["oats"]}).to_parquet(tmp_path / "items.parquet")
     items = feedback.append(twins, tmp_path).items["item_id"].tolist()
     assert items == ["bread", "bread", "milk", "oats"]

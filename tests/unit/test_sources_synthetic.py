@@ -12,7 +12,7 @@ from tierrec_core import sources
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.settings import SyntheticSource
 from tierrec_core.sources import synthetic
-from tierrec_core.sources.synthetic import INTERESTS, World
+from tierrec_core.sources.synthetic import INTERESTS, SyntheticWorld
 from tierrec_core.storage import artifacts
 
 SOURCE = SyntheticSource(
@@ -21,11 +21,11 @@ SOURCE = SyntheticSource(
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> SyntheticWorld:
     return synthetic.make(SOURCE, seed=3)
 
 
-def bought_shares(world: World, rows: pd.Series) -> FloatArray:
+def bought_shares(world: SyntheticWorld, rows: pd.Series) -> FloatArray:
     """What share of a user's purchases goes to a category, [U, C]."""
     events = world.log.events[rows & (world.log.events["event"] == "purchase")]
     category = world.log.items.set_index("item_id")["category"]
@@ -34,7 +34,7 @@ def bought_shares(world: World, rows: pd.Series) -> FloatArray:
     return counts.to_numpy() / np.maximum(counts.sum(axis=1).to_numpy()[:, None], 1)
 
 
-def before_drift(world: World) -> pd.Series:
+def before_drift(world: SyntheticWorld) -> pd.Series:
     return world.log.events["timestamp"] < pd.Timestamp(SOURCE.start, tz="UTC") + pd.Timedelta(days=120)
 
 

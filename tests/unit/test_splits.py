@@ -10,11 +10,14 @@ from tests.conftest import make_events
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import to_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.settings import GivenSplit, LeaveLastOut, Split, Task, TimeSplit
+from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
 
 CUT = pd.Timestamp("2024-04-01", tz="UTC")
-BY_DATE = Split(by=TimeSplit(cut=CUT.to_pydatetime()), min_users_per_item=2)
-TASKS = {"next": Task(windows=3), "discovery": Task(horizon_days=28, step_days=28, repeats=False, windows=2)}
+BY_DATE = SplitSettings(by=TimeSplit(cut=CUT.to_pydatetime()), min_users_per_item=2)
+TASKS = {
+    "next": TaskSettings(windows=3),
+    "discovery": TaskSettings(horizon_days=28, step_days=28, repeats=False, windows=2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +93,24 @@ def test_the_future_changes_nothing_that_is_known(log, events, seed: int, keep: 
 
 
 def test_items_have_enough_users_before_the_cut(events) -> None:
-    found = SplitLog.cut(events, Split(by=BY_DATE.by, min_users_per_item=15), TASKS).log.items
+    found = SplitLog.cut(events, SplitSettings(by=BY_DATE.by, min_users_per_item=15), TASKS).log.items
     known = events[events["timestamp"] < CUT]
     users = known.groupby("item_id")["user_id"].nunique()
     assert set(found) == set(users.index[users >= 15])
 
 
 def test_a_share_cuts_at_the_start_of_a_day(events) -> None:
-    log = SplitLog.cut(events, Split(by=TimeSplit(cut=0.8), min_users_per_item=2), {"next": Task(windows=2)})
+    log = SplitLog.cut(
+        events, SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2), {"next": TaskSettings(windows=2)}
+    )
     assert log.final.bound == np.floor(log.final.bound)
     assert (to_days(events["timestamp"]) < log.final.bound).mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_leave_last_out_holds_each_users_last_event(events) -> None:
-    log = SplitLog.cut(events, Split(by=LeaveLastOut(), min_users_per_item=1), {"next": Task(windows=2)})
+    log = SplitLog.cut(
+        events, SplitSettings(by=LeaveLastOut(), min_users_per_item=1), {"next": TaskSettings(windows=2)}
+    )
     last = events.sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
     catalogue = last[last["item_id"].isin(log.log.items)]
     assert named(log, log.truth(log.of("next", "test")[0])) == pairs(catalogue)
@@ -115,22 +122,24 @@ def test_leave_last_out_holds_each_users_last_event(events) -> None:
 
 def test_a_given_split_is_obeyed(events) -> None:
     marked = events.assign(split=np.where(np.arange(len(events)) % 5 == 0, "test", "train"))
-    log = SplitLog.cut(marked, Split(by=GivenSplit(), min_users_per_item=1), {"next": Task(windows=2)})
+    log = SplitLog.cut(
+        marked, SplitSettings(by=GivenSplit(), min_users_per_item=1), {"next": TaskSettings(windows=2)}
+    )
     test = marked[(marked["split"] == "test") & marked["item_id"].isin(log.log.items)]
     assert named(log, log.truth(log.of("next", "test")[0])) == pairs(test)
     assert len(log.history(log.final.name)) == (marked["split"] == "train").sum()
 
 
 def test_errors_name_what_to_change(events) -> None:
-    day = Split(by=TimeSplit(cut=pd.Timestamp("2025-01-01").to_pydatetime()), min_users_per_item=2)
+    day = SplitSettings(by=TimeSplit(cut=pd.Timestamp("2025-01-01").to_pydatetime()), min_users_per_item=2)
     with pytest.raises(EmptyDataError, match=r"task 'next' has no purchase event.*split\.by\.cut"):
         SplitLog.cut(events, day, TASKS)
     with pytest.raises(EmptyDataError, match="1 user has events"):
-        SplitLog.cut(events.assign(user_id="u00"), Split(by=BY_DATE.by, min_users_per_item=1), TASKS)
+        SplitLog.cut(events.assign(user_id="u00"), SplitSettings(by=BY_DATE.by, min_users_per_item=1), TASKS)
     with pytest.raises(EmptyDataError, match=r"1 of 1 items.*min_users_per_item"):
         SplitLog.cut(events.assign(item_id="i00"), BY_DATE, TASKS)
     with pytest.raises(EmptyDataError, match="no earlier window"):
-        SplitLog.cut(events, BY_DATE, {"next": Task(horizon_days=300)})
+        SplitLog.cut(events, BY_DATE, {"next": TaskSettings(horizon_days=300)})
 
 
 def test_another_world_has_other_windows_but_the_same_rules() -> None:
@@ -139,7 +148,7 @@ def test_another_world_has_other_windows_but_the_same_rules() -> None:
 
 
 def test_no_earlier_window_reaches_into_the_test(events) -> None:
-    tasks = {"next": Task(horizon_days=28, step_days=7, windows=4)}
+    tasks = {"next": TaskSettings(horizon_days=28, step_days=7, windows=4)}
     log = SplitLog.cut(events, BY_DATE, tasks)
     valid, train = log.of("next", "valid")[0], log.of("next", "train")
     assert len(train) == 3

@@ -12,9 +12,9 @@ from sqlalchemy.engine import make_url
 
 from flows.stack import state
 from flows.stack.address import api_url
-from flows.stack.folder import Folder, StackError
-from flows.stack.plan import Options, asyncpg_url, environment, hidden, parts
-from flows.stack.ports import Wanted, require_free
+from flows.stack.folder import StackError, StackFolder
+from flows.stack.plan import StackOptions, asyncpg_url, environment, hidden, parts
+from flows.stack.ports import PortRequest, require_free
 from flows.stack.supervision.processes import end, of_stack
 
 
@@ -24,7 +24,7 @@ def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(t
         "PREFECT_API_DATABASE_CONNECTION_URL": "y",
         "HOME": "/home/shop",
     }
-    told = environment(tmp_path, Options(server_port=4210), inherited)
+    told = environment(tmp_path, StackOptions(server_port=4210), inherited)
     assert not {"PREFECT__FLOW_RUN_ID", "PREFECT_API_DATABASE_CONNECTION_URL"} & set(told)
     assert told["HOME"] == "/home/shop"
     assert told["PREFECT_API_URL"] == "http://127.0.0.1:4210/api"
@@ -36,7 +36,7 @@ def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(t
 def test_only_the_service_may_listen_beyond_this_machine(tmp_path: Path):
     hosts = {
         part.name: part.command[part.command.index("--host") + 1]
-        for part in parts(tmp_path, Options(host="0.0.0.0"))
+        for part in parts(tmp_path, StackOptions(host="0.0.0.0"))
         if "--host" in part.command
     }
     assert hosts == {"server": "127.0.0.1", "service": "0.0.0.0"}
@@ -64,7 +64,7 @@ def test_a_wrong_database_is_told_without_its_password():
 
 
 def test_a_running_stack_keeps_its_options_and_refuses_others():
-    running = state.make(Options(server_port=4210), ("server",), started="now", cuda=False)
+    running = state.make(StackOptions(server_port=4210), ("server",), started="now", cuda=False)
     assert state.choose({"server_port": None}, running).server_port == 4210
     assert state.choose({"schedules": False}, running).schedules is False
     with pytest.raises(StackError, match=r"server_port 4210 \(asked: 4300\)"):
@@ -77,7 +77,9 @@ def test_all_ports_that_are_taken_are_told_with_their_holder():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StackError) as caught:
-            require_free([Wanted(port, "server", "--server-port"), Wanted(port, "service", "--service-port")])
+            require_free(
+                [PortRequest(port, "server", "--server-port"), PortRequest(port, "service", "--service-port")]
+            )
     assert str(caught.value).count(f"port {port}: taken by pid {os.getpid()}") == 2
     assert f"port {port}: wanted by the server and the service" in str(caught.value)
 
@@ -88,14 +90,14 @@ def test_the_environment_names_the_server_before_the_stack_does(
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
     assert api_url(tmp_path) == "http://elsewhere/api"
     monkeypatch.delenv("PREFECT_API_URL")
-    folder = Folder.of(tmp_path)
+    folder = StackFolder.of(tmp_path)
     folder.make()
-    state.write(folder, state.make(Options(), ("server",), started="now", cuda=False))
+    state.write(folder, state.make(StackOptions(), ("server",), started="now", cuda=False))
     assert api_url(tmp_path) is None, "the file is there, its server is not"
 
 
 def test_only_processes_with_the_stacks_mark_are_ended(tmp_path: Path):
-    folder, other = Folder.of(tmp_path / "ours"), Folder.of(tmp_path / "theirs")
+    folder, other = StackFolder.of(tmp_path / "ours"), StackFolder.of(tmp_path / "theirs")
     sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
     ours, theirs = (
         subprocess.Popen(sleep, env=os.environ | {"TIERREC_STACK": str(one.path)}, stdout=subprocess.PIPE)

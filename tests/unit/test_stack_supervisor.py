@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
-from flows.stack.folder import Folder
-from flows.stack.plan import NAMES, Options, parts
+from flows.stack.folder import StackFolder
+from flows.stack.plan import NAMES, StackOptions, parts
 from flows.stack.supervision.supervisor import Supervisor, configuration
 
 ODD = "a shop; 100% %(here)s 'ours'"
@@ -16,9 +16,9 @@ LONG = "/".join(["a-rather-long-name-of-a-folder"] * 6)
 
 
 def parsed(root: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
-    folder = Folder.of(root)
+    folder = StackFolder.of(root)
     folder.make()
-    folder.ini.write_text(configuration(folder, parts(root, Options())))
+    folder.ini.write_text(configuration(folder, parts(root, StackOptions())))
     monkeypatch.chdir(folder.path)
     monkeypatch.setenv("TIERREC_PYTHON", sys.executable)
     options = ServerOptions()
@@ -38,13 +38,13 @@ def test_supervisor_reads_its_configuration_in_any_project(
         assert not program.autostart
         assert program.stopasgroup
         assert program.killasgroup
-        assert Path(program.stdout_logfile).resolve() == Folder.of(tmp_path / name).log(part)
+        assert Path(program.stdout_logfile).resolve() == StackFolder.of(tmp_path / name).log(part)
         assert program.stdout_logfile_backups > 0
 
 
 @pytest.mark.parametrize("name", ["shop", ODD, LONG])
 def test_the_socket_can_be_bound_under_supervisors_temporary_name(tmp_path: Path, name: str):
-    folder = Folder.of(tmp_path / name)
+    folder = StackFolder.of(tmp_path / name)
     folder.make()
     # supervisor binds NAME.PID and renames it; Linux gives process ids of up to 7 digits
     temporary = Path(f"{folder.socket}.4194304")
@@ -57,14 +57,14 @@ def test_the_socket_can_be_bound_under_supervisors_temporary_name(tmp_path: Path
 
 
 def test_projects_with_long_paths_do_not_share_a_socket(tmp_path: Path):
-    one, other = Folder.of(tmp_path / LONG / "one"), Folder.of(tmp_path / LONG / "other")
+    one, other = StackFolder.of(tmp_path / LONG / "one"), StackFolder.of(tmp_path / LONG / "other")
     assert one.socket != other.socket
-    assert one.socket == Folder.of(tmp_path / LONG / "one").socket
+    assert one.socket == StackFolder.of(tmp_path / LONG / "one").socket
     assert one.socket.parent.stat().st_mode & 0o077 == 0
 
 
 def test_a_supervisor_that_is_not_there_has_no_parts(tmp_path: Path):
-    folder = Folder.of(tmp_path)
+    folder = StackFolder.of(tmp_path)
     folder.make()
     supervisor = Supervisor(folder)
     assert supervisor.pid is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tierrec_core.base.errors import ArtifactError
-from tierrec_core.bundle.user_states import Dense, Sparse, States
+from tierrec_core.bundle.user_states import DenseStates, SparseStates, UserStates
 from tierrec_core.models import registry
 from tierrec_core.ranking import score_given
 from tierrec_core.settings import Params
@@ -44,7 +44,7 @@ def models(training):
 
 @pytest.fixture(scope="module")
 def states(models, interactions):
-    return States.of(models, interactions)
+    return UserStates.of(models, interactions)
 
 
 def test_a_row_is_what_the_model_makes_of_that_user(models, states, interactions):
@@ -58,12 +58,12 @@ def test_a_row_is_what_the_model_makes_of_that_user(models, states, interactions
 
 def test_only_what_is_mostly_zero_is_kept_sparse(states):
     kinds = {name: type(kept) for name, kept in states.by_model.items()}
-    assert kinds == {"popularity": Dense, "few": Sparse, "many": Dense, "als": Dense}
+    assert kinds == {"popularity": DenseStates, "few": SparseStates, "many": DenseStates, "als": DenseStates}
 
 
 def test_states_survive_disk(states, interactions, tmp_path):
     states.save(tmp_path / "states")
-    again = States.load(tmp_path / "states")
+    again = UserStates.load(tmp_path / "states")
     for user in range(0, interactions.num_users, 9):
         for name, kept in states.row(user).items():
             np.testing.assert_array_equal(again.row(user)[name], kept)
@@ -85,7 +85,7 @@ def test_scores_from_kept_states_are_those_of_the_catalogue(models, states, inte
 
 def test_more_users_than_a_batch_keep_their_rows(models, interactions):
     crowd = np.random.default_rng(0).integers(interactions.num_users, size=600)
-    states = States.of({"few": models["few"]}, interactions.rows(crowd))
+    states = UserStates.of({"few": models["few"]}, interactions.rows(crowd))
     for row in (0, 255, 256, 599):
         expected = models["few"].encode(interactions.rows(crowd[[row]]))
         np.testing.assert_allclose(states.row(row)["few"], expected, rtol=1e-4, atol=1e-6)
@@ -93,18 +93,18 @@ def test_more_users_than_a_batch_keep_their_rows(models, interactions):
 
 def test_damage_is_found(states, tmp_path):
     with pytest.raises(ArtifactError, match=r"states\.json"):
-        States.load(tmp_path)
+        UserStates.load(tmp_path)
     states.save(tmp_path / "states")
     (tmp_path / "states" / "als" / "values.npy").write_bytes(b"")
     with pytest.raises(ArtifactError, match="als"):
-        States.load(tmp_path / "states")
+        UserStates.load(tmp_path / "states")
     (tmp_path / "states" / "states.json").write_text('{"als": "Secret"}')
     with pytest.raises(ArtifactError, match="no kind of states"):
-        States.load(tmp_path / "states")
+        UserStates.load(tmp_path / "states")
 
 
 def test_a_model_that_scores_in_one_step_has_no_state_and_is_asked_for_its_catalogue(interactions):
-    states = States.of({"plain": OneStep()}, interactions)
+    states = UserStates.of({"plain": OneStep()}, interactions)
     assert states.row(3) == {}
     found = score_given({"plain": OneStep()}, interactions, np.tile([7, -1, 2], (60, 1)), states.row(3))[
         "plain"

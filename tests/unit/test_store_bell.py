@@ -10,20 +10,20 @@ from threading import Thread
 
 import pytest
 
-from services.store.change_counter import Bell
+from services.store.change_counter import ChangeCounter
 
 FORK = multiprocessing.get_context("fork")
 RINGS, THREADS, PROCESSES = 2000, 2, 3
 
 
 @pytest.fixture
-def bell(tmp_path: Path) -> Iterator[Bell]:
-    with contextlib.closing(Bell.open(tmp_path / "state" / "feedback.bell")) as opened:
+def bell(tmp_path: Path) -> Iterator[ChangeCounter]:
+    with contextlib.closing(ChangeCounter.open(tmp_path / "state" / "feedback.bell")) as opened:
         yield opened
 
 
 def ring_in_threads(path: Path) -> None:
-    own = Bell.open(path)
+    own = ChangeCounter.open(path)
     threads = [Thread(target=lambda: [own.ring() for _ in range(RINGS)]) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
@@ -32,12 +32,12 @@ def ring_in_threads(path: Path) -> None:
 
 
 def ring_for_ever(path: Path) -> None:
-    own = Bell.open(path)
+    own = ChangeCounter.open(path)
     while True:
         own.ring()
 
 
-def test_no_ring_of_any_thread_or_process_is_lost(bell: Bell, tmp_path: Path) -> None:
+def test_no_ring_of_any_thread_or_process_is_lost(bell: ChangeCounter, tmp_path: Path) -> None:
     ringers = [FORK.Process(target=ring_in_threads, args=(path_of(tmp_path),)) for _ in range(PROCESSES)]
     for ringer in ringers:
         ringer.start()
@@ -46,7 +46,7 @@ def test_no_ring_of_any_thread_or_process_is_lost(bell: Bell, tmp_path: Path) ->
     assert bell.count == RINGS * THREADS * PROCESSES
 
 
-def test_a_ringer_that_is_killed_holds_no_lock(bell: Bell, tmp_path: Path) -> None:
+def test_a_ringer_that_is_killed_holds_no_lock(bell: ChangeCounter, tmp_path: Path) -> None:
     for _ in range(5):
         heard = bell.count
         ringer = FORK.Process(target=ring_for_ever, args=(path_of(tmp_path),))
@@ -62,19 +62,22 @@ def test_a_ringer_that_is_killed_holds_no_lock(bell: Bell, tmp_path: Path) -> No
 
 def test_the_count_stays_in_the_file(tmp_path: Path) -> None:
     for rung in range(3):
-        with contextlib.closing(Bell.open(path_of(tmp_path))) as opened:
+        with contextlib.closing(ChangeCounter.open(path_of(tmp_path))) as opened:
             assert opened.count == rung
             opened.ring()
 
 
-def test_two_bells_of_one_process_are_one(bell: Bell, tmp_path: Path) -> None:
-    with contextlib.closing(Bell.open(path_of(tmp_path))) as other:
+def test_two_bells_of_one_process_are_one(bell: ChangeCounter, tmp_path: Path) -> None:
+    with contextlib.closing(ChangeCounter.open(path_of(tmp_path))) as other:
         other.ring()
         assert bell.count == 1
 
 
 def test_a_bell_without_a_file_is_heard_by_its_own_process_alone() -> None:
-    with contextlib.closing(Bell.open(None)) as one, contextlib.closing(Bell.open(None)) as other:
+    with (
+        contextlib.closing(ChangeCounter.open(None)) as one,
+        contextlib.closing(ChangeCounter.open(None)) as other,
+    ):
         one.ring()
         assert (one.count, other.count) == (1, 0)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.activity import ActivityTiers
@@ -37,21 +37,23 @@ def known_world(users_per_tier=(40, 40, 20), seed: int = 0) -> tuple[Interaction
 @pytest.mark.parametrize("method", METHODS)
 def test_known_tiers_are_found(method: str) -> None:
     history, tier = known_world()
-    rule = ActivityTiers.fit(history, Tiers(method=method), np.random.default_rng(0))
+    rule = ActivityTiers.fit(history, TierSettings(method=method), np.random.default_rng(0))
     np.testing.assert_array_equal(rule.assign(history), tier)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_survives_disk(method: str, tmp_path) -> None:
     history, _ = known_world()
-    rule = ActivityTiers.fit(history, Tiers(method=method), np.random.default_rng(0))
+    rule = ActivityTiers.fit(history, TierSettings(method=method), np.random.default_rng(0))
     artifacts.save(rule, tmp_path / "rule")
     again = artifacts.load(ActivityTiers, tmp_path / "rule")
     np.testing.assert_array_equal(again.assign(history), rule.assign(history))
 
 
 def test_default_cuts_are_the_quantiles_asked_for(interactions) -> None:
-    tiers = Tiering.fit(interactions, pd.DataFrame({"category": ["a", "b"] * 20}), Tiers(), seed=0).tier
+    tiers = Tiering.fit(
+        interactions, pd.DataFrame({"category": ["a", "b"] * 20}), TierSettings(), seed=0
+    ).tier
     np.testing.assert_array_equal(np.bincount(tiers), [24, 24, 12])
 
 
@@ -79,13 +81,13 @@ def test_a_log_of_views_has_tiers_too(interactions) -> None:
     views = replace(
         interactions, event=np.ones_like(interactions.event), value=np.zeros_like(interactions.value)
     )
-    rule = ActivityTiers.fit(views, Tiers(), np.random.default_rng(0))
+    rule = ActivityTiers.fit(views, TierSettings(), np.random.default_rng(0))
     np.testing.assert_array_equal(np.bincount(rule.assign(views)), [24, 24, 12])
 
 
 def test_nobody_active_is_light() -> None:
     history, _ = known_world()
-    rule = ActivityTiers.fit(history, Tiers(), np.random.default_rng(0))
+    rule = ActivityTiers.fit(history, TierSettings(), np.random.default_rng(0))
     np.testing.assert_array_equal(rule.assign(replace(history, now=history.now + 400)), 0)
 
 
@@ -116,17 +118,21 @@ def test_hysteresis_as_worked_by_hand() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_hysteresis_of_zero_forgets(method: str, interactions) -> None:
-    rule = ActivityTiers.fit(interactions, Tiers(method=method, hysteresis=0), np.random.default_rng(0))
+    rule = ActivityTiers.fit(
+        interactions, TierSettings(method=method, hysteresis=0), np.random.default_rng(0)
+    )
     fresh = rule.assign(interactions)
     np.testing.assert_array_equal(rule.assign(interactions, np.roll(fresh, 7)), fresh)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_endless_hysteresis_never_lets_go(method: str, interactions) -> None:
-    rule = ActivityTiers.fit(interactions, Tiers(method=method, hysteresis=1e9), np.random.default_rng(0))
+    rule = ActivityTiers.fit(
+        interactions, TierSettings(method=method, hysteresis=1e9), np.random.default_rng(0)
+    )
     previous = np.arange(60) % len(TIER_NAMES)
     np.testing.assert_array_equal(rule.assign(interactions, previous), previous)
 
 
 WORLD = known_world()
-RULE = ActivityTiers.fit(WORLD[0], Tiers(), np.random.default_rng(0))
+RULE = ActivityTiers.fit(WORLD[0], TierSettings(), np.random.default_rng(0))

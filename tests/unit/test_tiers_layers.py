@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 from tierrec_core.tiers.interest_layers import InterestLayers
 
@@ -60,7 +60,7 @@ def test_raw_rate_puts_all_in_the_biggest_layer_and_lift_does_not() -> None:
     frame["timestamp"], frame["event"] = pd.Timestamp("2024-01-01", tz="UTC"), "purchase"
     history = Interactions.from_events(EVENTS.conform(frame, "tests"))
     kind = np.array([item[:-1] for item in history.items])
-    tiering = Tiering.fit(history, pd.DataFrame({"category": kind}), Tiers(), seed=0)
+    tiering = Tiering.fit(history, pd.DataFrame({"category": kind}), TierSettings(), seed=0)
     raw_rate = tiering.item_lift * tiering.layers.share
     layer = np.array(tiering.layer_names)
     assert set(layer[raw_rate.argmax(axis=1)]) == {"bread"}
@@ -96,7 +96,7 @@ def test_an_empty_history_has_everybodys_interests(training) -> None:
 
 def test_the_same_seed_gives_the_same_tiering(interactions, items) -> None:
     finer = items.assign(category=[f"c{item // 2}" for item in range(40)])
-    one, two = (Tiering.fit(interactions, finer, Tiers(), seed=3) for _ in range(2))
+    one, two = (Tiering.fit(interactions, finer, TierSettings(), seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.item_lift, two.item_lift)
     assert one.layer_names == two.layer_names
 

@@ -9,7 +9,7 @@ from scipy.stats import f_oneway
 
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.settings import Settings, Split, Task, Tiers, TimeSplit
+from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import split, tier
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
@@ -61,7 +61,7 @@ def test_spend_lies_in_the_half_open_span(interactions) -> None:
 
 
 def test_agreement_is_high_where_tiers_lie_apart_and_reproducible(interactions) -> None:
-    settings = Tiers(bootstraps=8)
+    settings = TierSettings(bootstraps=8)
     rule = ActivityTiers.fit(interactions, settings, np.random.default_rng(0))
     one, two = (bootstrap_agreement(rule, interactions, settings, np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(one, two)
@@ -70,7 +70,7 @@ def test_agreement_is_high_where_tiers_lie_apart_and_reproducible(interactions) 
 
 
 def test_hysteresis_calms_the_months(interactions) -> None:
-    rule = ActivityTiers.fit(interactions, Tiers(hysteresis=0.5), np.random.default_rng(0))
+    rule = ActivityTiers.fit(interactions, TierSettings(hysteresis=0.5), np.random.default_rng(0))
     moments = np.arange(interactions.now - 60, interactions.now, 7.0).tolist()
     free, held = (follow(rule, interactions, moments, hysteresis=state) for state in (False, True))
     assert change_share(held) < change_share(free)
@@ -80,9 +80,9 @@ def test_hysteresis_calms_the_months(interactions) -> None:
 def test_a_stage_report_is_the_same_at_each_run(events, items, tmp_path, capsys) -> None:
     """split and tier as DVC runs them, twice, in a project folder of their own."""
     params = Settings(
-        split=Split(by=TimeSplit(cut=0.8), min_users_per_item=2),
-        tasks={"next": Task(windows=2)},
-        tiers=Tiers(window_days=30, num_layers=4, bootstraps=3),
+        split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
+        tasks={"next": TaskSettings(windows=2)},
+        tiers=TierSettings(window_days=30, num_layers=4, bootstraps=3),
         models={},
     )
     reports = []

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tierrec_core.neural.trainer import (
-    Held,
+    EarlyStopping,
     kept_back,
     minimise,
     reproducible,
@@ -70,7 +70,7 @@ def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear,
             epochs=40,
             learning_rate=0.02,
             name="weight",
-            held=Held([target], patience),
+            held=EarlyStopping([target], patience),
         )
     return weight, curve
 

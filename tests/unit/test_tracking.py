@@ -12,19 +12,27 @@ from torch import nn
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
-from tierrec_core.models.symmetric_mf import SeedMf
+from tierrec_core.models.symmetric_mf import SymmetricMf
 from tierrec_core.neural.tracking import record
 from tierrec_core.neural.trainer import minimise, reproducible, shuffled_batches, tensor
-from tierrec_core.neural.training_curves import Run, recording
-from tierrec_core.settings import Settings, Split, Task, TimeSplit, Tracking, Wandb, parse
+from tierrec_core.neural.training_curves import TrainingRun, recording
+from tierrec_core.settings import (
+    Settings,
+    SplitSettings,
+    TaskSettings,
+    TimeSplit,
+    TrackingSettings,
+    WandbSettings,
+    parse,
+)
 from tierrec_core.stages import split, tier, train
 
-CONFIG = SeedMf.Config(embedding_size=4, epochs=3)
+CONFIG = SymmetricMf.Config(embedding_size=4, epochs=3)
 EPOCHS = 5
 
 
-def run_in(folder: Path) -> Run:
-    return Run("seed_mf", "2017-11-01", CONFIG, folder)
+def run_in(folder: Path) -> TrainingRun:
+    return TrainingRun("seed_mf", "2017-11-01", CONFIG, folder)
 
 
 def loss_curve() -> list[float]:
@@ -48,7 +56,7 @@ def events_of(folder: Path) -> EventAccumulator:
 
 
 def test_tensorboard_reads_the_curve_that_minimise_returned(tmp_path: Path) -> None:
-    with recording(run_in(tmp_path / "curves"), Tracking()):
+    with recording(run_in(tmp_path / "curves"), TrackingSettings()):
         curve = loss_curve()
     read = events_of(tmp_path / "curves")
     points = read.Scalars("loss/train")
@@ -59,7 +67,7 @@ def test_tensorboard_reads_the_curve_that_minimise_returned(tmp_path: Path) -> N
 
 
 def test_tensorboard_reads_the_options_beside_the_last_figures(tmp_path: Path) -> None:
-    with recording(run_in(tmp_path), Tracking()):
+    with recording(run_in(tmp_path), TrackingSettings()):
         curve = loss_curve()
     read = events_of(tmp_path)
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(read.summary_metadata)
@@ -70,14 +78,14 @@ def test_tensorboard_reads_the_options_beside_the_last_figures(tmp_path: Path) -
 
 def test_a_second_fit_takes_the_place_of_the_first(tmp_path: Path) -> None:
     for _ in range(2):
-        with recording(run_in(tmp_path / "curves"), Tracking()):
+        with recording(run_in(tmp_path / "curves"), TrackingSettings()):
             loss_curve()
     assert len(events_of(tmp_path / "curves").Scalars("loss/train")) == EPOCHS
 
 
 def test_a_fit_that_is_broken_off_keeps_what_it_had(tmp_path: Path) -> None:
     def broken_off() -> None:
-        with recording(run_in(tmp_path), Tracking()):
+        with recording(run_in(tmp_path), TrackingSettings()):
             record(1, {"loss/train": 0.5})
             raise KeyboardInterrupt
 
@@ -90,23 +98,23 @@ def test_a_fit_that_is_broken_off_keeps_what_it_had(tmp_path: Path) -> None:
 
 def test_a_model_without_a_curve_leaves_nothing(training, tmp_path: Path) -> None:
     kind, config = registry.configure("popularity", {})
-    with recording(Run("popularity", "now", config, tmp_path / "curves"), Tracking()):
+    with recording(TrainingRun("popularity", "now", config, tmp_path / "curves"), TrackingSettings()):
         kind.fit(training, config)
     assert not (tmp_path / "curves").exists()
 
 
 def test_watching_changes_no_byte(training, tmp_path: Path) -> None:
-    alone = SeedMf.fit(training, CONFIG)
-    with recording(run_in(tmp_path), Tracking()):
-        watched = SeedMf.fit(training, CONFIG)
+    alone = SymmetricMf.fit(training, CONFIG)
+    with recording(run_in(tmp_path), TrackingSettings()):
+        watched = SymmetricMf.fit(training, CONFIG)
     assert all(alone.weights[name].tobytes() == watched.weights[name].tobytes() for name in alone.weights)
 
 
 def test_the_stage_writes_the_curves_of_each_fit_beside_the_models(events, items, tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     settings = Settings(
-        split=Split(by=TimeSplit(cut=0.8), min_users_per_item=2),
-        tasks={"next": Task(windows=1)},
+        split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
+        tasks={"next": TaskSettings(windows=1)},
         models={"popularity": {}, "small": {"kind": "seed_mf", "embedding_size": 4, "epochs": 2}},
     )
     for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
@@ -132,7 +140,7 @@ def test_weights_and_biases_reads_the_curve_without_a_network(
     from wandb.sdk.internal.datastore import DataStore
 
     monkeypatch.setenv("WANDB_MODE", "offline")
-    with recording(run_in(tmp_path), Tracking(wandb=Wandb(project="shop"))):
+    with recording(run_in(tmp_path), TrackingSettings(wandb=WandbSettings(project="shop"))):
         curve = loss_curve()
     wandb.teardown()  # its service writes the last of the file as it ends
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
@@ -157,7 +165,9 @@ def test_the_vendors_are_not_imported_before_there_is_a_figure() -> None:
 
 def test_wandb_is_a_closed_block_of_params() -> None:
     block = {"tasks": {"next": {}}, "models": {}, "tracking": {"wandb": {"project": "tierrec"}}}
-    assert parse(Settings, block, "params.yaml").tracking.wandb == Wandb(project="tierrec", mode="offline")
+    assert parse(Settings, block, "params.yaml").tracking.wandb == WandbSettings(
+        project="tierrec", mode="offline"
+    )
     block["tracking"] = {"wandb": {"mode": "on"}}
     with pytest.raises(SettingsError, match=r"tracking\.wandb\.mode"):
         parse(Settings, block, "params.yaml")

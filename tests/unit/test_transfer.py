@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from services.schemas import EventIn, ItemIn, UserIn
 from services.store import Impression, Store
 from services.store.schema import EVENTS, IMPRESSIONS
-from services.transfer.exporting import Span, columns_of, jsonl, pages
+from services.transfer.exporting import ExportRange, columns_of, jsonl, pages
 from services.transfer.files import export_file
-from services.transfer.importing import Intake
+from services.transfer.importing import ImportSession
 from services.transfer.keeping import StoreKeeper
 from services.transfer.lines import MAX_LINE_BYTES, Splitter
 from services.transfer.parquet import parquet
@@ -35,7 +35,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, St
 
 
 def exported(store: Store, kind: str, after: int = 0, limit: int | None = None, size: int = 3) -> list[dict]:
-    return [line for page in pages(store, Span.find(store, kind, after, limit), size) for line in page]
+    return [line for page in pages(store, ExportRange.find(store, kind, after, limit), size) for line in page]
 
 
 def numbered(data: bytes) -> list[tuple[int, bytes | None]]:
@@ -94,7 +94,9 @@ def test_pages_and_limits_cut_one_sequence(stores) -> None:
         after = whole[place - 1]["_cursor"] if place else 0
         found = exported(store, "events", after, limit, size)
         assert found == whole[place:][:limit]
-        assert Span.find(store, "events", after, limit).last == (found[-1]["_cursor"] if found else after)
+        assert ExportRange.find(store, "events", after, limit).last == (
+            found[-1]["_cursor"] if found else after
+        )
 
     assert [line["key"] for line in whole] == [f"k{number}" for number in range(40)]
     holds()
@@ -103,7 +105,7 @@ def test_pages_and_limits_cut_one_sequence(stores) -> None:
 def test_what_comes_after_an_export_began_is_left_to_the_next(stores) -> None:
     store, _ = stores
     add_events(store, 4)
-    span = Span.find(store, "events")
+    span = ExportRange.find(store, "events")
     reading = pages(store, span, 2)
     first = next(reading)
     StoreKeeper(store).keep("events")([event(99)])
@@ -119,7 +121,7 @@ def test_what_comes_after_an_export_began_is_left_to_the_next(stores) -> None:
 def test_streamed_parquet_is_a_file_that_others_read(stores) -> None:
     store, _ = stores
     add_events(store, 250)
-    pieces = list(parquet("events", pages(store, Span.find(store, "events"), 100)))
+    pieces = list(parquet("events", pages(store, ExportRange.find(store, "events"), 100)))
     file = BytesIO(b"".join(pieces))
     assert pq.ParquetFile(file).metadata.num_row_groups == 3
     assert len(pieces) == 4
@@ -174,7 +176,7 @@ def test_bad_lines_are_found_among_good_ones(stores, is_strict: bool) -> None:
     def holds(names: list[str]) -> None:
         emptied(store)
         data = "\n".join(LINES[name].replace("%d", str(number)) for number, name in enumerate(names)).encode()
-        intake = Intake("events", StoreKeeper(store).keep("events"), strict=is_strict)
+        intake = ImportSession("events", StoreKeeper(store).keep("events"), strict=is_strict)
         intake.take(numbered(data))
         bad = [number for number, name in enumerate(names, 1) if name in BAD]
         tried = names[: bad[0] - 1] if bad and is_strict else names
@@ -200,12 +202,12 @@ def test_a_strict_import_goes_on_behind_a_mended_line(stores) -> None:
     lines = [LINES["good"] % number for number in range(2500)]
     lines[1700] = LINES["broken"] % 1700
     keep = StoreKeeper(store).keep("events")
-    intake = Intake("events", keep, strict=True)
+    intake = ImportSession("events", keep, strict=True)
     intake.take(numbered("\n".join(lines).encode()))
     assert (intake.answer.lines, len(kept(store, "events"))) == (1700, 1700)
     assert intake.answer.stopped == f"line 1701: {intake.answer.first_errors[0].error}"
     lines[1700] = LINES["good"] % 1700
-    rest = Intake("events", keep, strict=True, so_far=Imported(lines=1700))
+    rest = ImportSession("events", keep, strict=True, so_far=Imported(lines=1700))
     rest.take(numbered("\n".join(lines).encode()))
     assert rest.answer == Imported(accepted=800, lines=2500)
     assert len(kept(store, "events")) == 2500

@@ -8,7 +8,7 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.transitions import Transitions
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
 NUM_USERS, NUM_ITEMS, LENGTH = 30, 12, 7
@@ -30,7 +30,9 @@ def log(sequences: list[list[int]], per_step: int = 1) -> Interactions:
 
 def training_of(history: Interactions) -> Training:
     items = pd.DataFrame({"item_id": history.items, "title": "", "category": "c", "brand": "b", "price": 1.0})
-    return Training(history, items, Tiering.fit(history, items, Tiers(num_layers=2), 0), ("purchase",), 0)
+    return Training(
+        history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0
+    )
 
 
 def random_sequences(seed: int = 0) -> list[list[int]]:

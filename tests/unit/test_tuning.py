@@ -12,20 +12,28 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.models import registry
-from tierrec_core.settings import Blend, Settings, Span, Split, Task, TimeSplit, space_of
+from tierrec_core.settings import (
+    BlendSettings,
+    SearchRange,
+    Settings,
+    SplitSettings,
+    TaskSettings,
+    TimeSplit,
+    space_of,
+)
 from tierrec_core.stages import retrieve, train
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.tuning import objectives
 from tierrec_core.tuning.study import search
 
 SETTINGS = Settings(
-    split=Split(by=TimeSplit(cut=0.8), min_users_per_item=2),
+    split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
     tasks={
-        "next": Task(horizon_days=7, windows=4, step_days=7),
-        "discovery": Task(horizon_days=7, windows=1, repeats=False),
+        "next": TaskSettings(horizon_days=7, windows=4, step_days=7),
+        "discovery": TaskSettings(horizon_days=7, windows=1, repeats=False),
     },
     models={"ease": {"kind": "ease", "l2": 5.0}, "popularity": {"kind": "popularity"}},
-    blend={"next": Blend(num_trees=20, min_data_in_leaf=5)},
+    blend={"next": BlendSettings(num_trees=20, min_data_in_leaf=5)},
 )
 
 
@@ -50,7 +58,7 @@ def test_defaults_lie_within_their_spans(kind: str) -> None:
 
 
 def test_the_blends_defaults_lie_within_their_spans() -> None:
-    check_defaults(Blend)
+    check_defaults(BlendSettings)
 
 
 def check_defaults(config: type) -> None:
@@ -95,7 +103,7 @@ def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
         for place, one in enumerate(lessons)
     ]
     options = SETTINGS.blend["next"].model_copy(update={"num_trees": 5})
-    blend = objectives.Blend.fit(lessons[-1].context, examples[:-1], options, SETTINGS.seed)
+    blend = objectives.BlendRanker.fit(lessons[-1].context, examples[:-1], options, SETTINGS.seed)
     expected = lessons[-1].judge(blend)["blend"]
     assert what.judge({"num_trees": 5}).mean() == pytest.approx(expected, abs=1e-6)
     assert what.window.role == "valid"
@@ -115,7 +123,7 @@ def test_what_cannot_be_tuned_is_said(layout: Layout, name: str, task: str, word
 
 
 def test_search_nears_the_top_of_a_hill_and_repeats_itself():
-    space = {"x": Span(-1.0, 1.0), "n": Span(1, 9), "way": Span(choices=("up", "down"))}
+    space = {"x": SearchRange(-1.0, 1.0), "n": SearchRange(1, 9), "way": SearchRange(choices=("up", "down"))}
 
     def hill(options):
         return -((options["x"] - 0.3) ** 2) - abs(options["n"] - 4) - (options["way"] == "down")
@@ -131,7 +139,7 @@ def test_search_nears_the_top_of_a_hill_and_repeats_itself():
 
 
 def test_a_search_that_was_cut_goes_on_where_it_ended(tmp_path):
-    space, seen, first = {"x": Span(0.0, 1.0)}, [], [{"x": 0.25}, {"x": 0.75}]
+    space, seen, first = {"x": SearchRange(0.0, 1.0)}, [], [{"x": 0.25}, {"x": 0.75}]
 
     def cut(options):
         if len(seen) == 3:
@@ -163,6 +171,6 @@ def test_an_interrupt_while_a_trial_is_kept_waits_until_it_is(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optuna.Study, "tell", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            search({"x": Span(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
-    found = search({"x": Span(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
+            search({"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
+    found = search({"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
     assert len(found.trials) == 3

@@ -12,8 +12,15 @@ from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import features_of
 from tierrec_core.models.two_tower import TwoTower
-from tierrec_core.models.two_tower.examples import Lessons
-from tierrec_core.models.two_tower.network import Batch, Described, Dropout, Network, Users, loss
+from tierrec_core.models.two_tower.examples import SnapshotExamples
+from tierrec_core.models.two_tower.network import (
+    ItemTower,
+    TokenDropout,
+    TowerBatch,
+    TwoTowerNetwork,
+    UserInputs,
+    loss,
+)
 from tierrec_core.storage import artifacts
 
 CONFIG = TwoTower.Config(
@@ -92,7 +99,10 @@ def test_an_empty_history_gets_the_popular_first(model, interactions):
 
 
 def test_lessons_are_what_was_known_at_a_cut_and_what_was_taken_next(training):
-    lessons, history = Lessons.of(training, cuts=5, step_days=10.0, horizon_days=14.0), training.history
+    lessons, history = (
+        SnapshotExamples.of(training, cuts=5, step_days=10.0, horizon_days=14.0),
+        training.history,
+    )
     assert len(lessons.user) > 100
     for user, now, until, last in zip(lessons.user, lessons.now, lessons.until, lessons.last, strict=True):
         mine = np.flatnonzero(history.user == user)
@@ -104,21 +114,23 @@ def test_lessons_are_what_was_known_at_a_cut_and_what_was_taken_next(training):
 def test_the_loss_over_each_item_once_is_the_cross_entropy():
     """Each item is expected once among the candidates: no correction, and the softmax is over the catalogue."""
     torch.manual_seed(0)
-    network = Network(5, 3, 2, 8, Dropout(0.3, 0.3, 0.1)).eval()
+    network = TwoTowerNetwork(5, 3, 2, 8, TokenDropout(0.3, 0.3, 0.1)).eval()
     everything = torch.arange(5)
-    described = Described(everything, torch.tensor([0, 1, 2, 0, 1]), torch.ones(5), everything)
-    users = Users(torch.tensor([[0, 1], [3, 3]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), torch.randn(2, 2))
+    described = ItemTower(everything, torch.tensor([0, 1, 2, 0, 1]), torch.ones(5), everything)
+    users = UserInputs(
+        torch.tensor([[0, 1], [3, 3]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), torch.randn(2, 2)
+    )
     targets = torch.tensor([[4, 2, 2], [0, 1, 3]])
-    found = loss(network, Batch(described, users, targets, everything, torch.zeros(5)))
+    found = loss(network, TowerBatch(described, users, targets, everything, torch.zeros(5)))
     items = network.items(described)
     logits = (network.users(items, users) @ items.T).repeat_interleave(3, dim=0)
     torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, targets.flatten()))
 
 
 def test_in_training_some_items_are_their_features_alone():
-    network = Network(1000, 1, 2, 8, Dropout(0.3, 0.0, 0.0))
+    network = TwoTowerNetwork(1000, 1, 2, 8, TokenDropout(0.3, 0.0, 0.0))
     every = torch.arange(1000)
-    described = Described(every, torch.zeros(1000, dtype=torch.int64), torch.ones(1000), every)
+    described = ItemTower(every, torch.zeros(1000, dtype=torch.int64), torch.ones(1000), every)
     alone = (network.train().items(described) == network.feature.weight[0]).all(dim=1).float().mean()
     assert 0.2 < alone < 0.4
     assert not (network.eval().items(described) == network.feature.weight[0]).all(dim=1).any()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.linalg.top_k import Ranked
+from tierrec_core.linalg.top_k import TopK
 from tierrec_core.storage import artifacts
 
 MANIFEST = "manifest.json"
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchPart:
     """Lists of the users from row `first` to before row `last`, and all that they hang on."""
 
     bundle: str
@@ -62,7 +62,9 @@ def write_lists(
     if task not in bundle.tasks:
         raise SettingsError(f"batch: task {task!r} is unknown; wanted one of {', '.join(bundle.tasks)}")
     count = bundle.history.num_users
-    parts = [Part(fingerprint, task, k, first, min(first + batch, count)) for first in range(0, count, batch)]
+    parts = [
+        BatchPart(fingerprint, task, k, first, min(first + batch, count)) for first in range(0, count, batch)
+    ]
     missing = [part for part in parts if not part.is_in(folder)]
     if missing:
         (folder / MANIFEST).unlink(missing_ok=True)
@@ -74,7 +76,7 @@ def write_lists(
     return _write_manifest(folder, about, parts)
 
 
-def _write_parts(bundle: Bundle, parts: list[Part], folder: Path) -> Iterator[str]:
+def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterator[str]:
     """Write the parts one after the other, with a line on each."""
     begun, done = time.perf_counter(), 0
     for place, part in enumerate(parts, start=1):
@@ -86,7 +88,7 @@ def _write_parts(bundle: Bundle, parts: list[Part], folder: Path) -> Iterator[st
         yield f"batch {part.task}: part {place} of {len(parts)}, {done} users, {rate:.0f} a second"
 
 
-def _frame(bundle: Bundle, part: Part, ranked: Ranked) -> pd.DataFrame:
+def _frame(bundle: Bundle, part: BatchPart, ranked: TopK) -> pd.DataFrame:
     """One row a place of a list; the part goes into the file as attributes of the frame."""
     row, place = np.nonzero(ranked.items >= 0)
     frame = pd.DataFrame(
@@ -101,7 +103,7 @@ def _frame(bundle: Bundle, part: Part, ranked: Ranked) -> pd.DataFrame:
     return frame
 
 
-def _write_manifest(folder: Path, about: Mapping[str, object], parts: list[Part]) -> dict[str, object]:
+def _write_manifest(folder: Path, about: Mapping[str, object], parts: list[BatchPart]) -> dict[str, object]:
     """Drop what other runs left, then tell what is there."""
     names = {part.name for part in parts}
     for path in [*folder.glob("part-*.parquet"), *folder.glob(".part-*")]:

@@ -12,29 +12,29 @@ import pandas as pd
 from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.top_k import Ranked, rank_candidates
+from tierrec_core.linalg.top_k import TopK, rank_candidates
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender
-from tierrec_core.ranking import Blend, Candidates, retrieve, score_given
-from tierrec_core.ranking.policy import Audience, Policy
-from tierrec_core.settings import Params, Retrieve
+from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_given
+from tierrec_core.ranking.policy import Audience, ListPolicy
+from tierrec_core.settings import Params, RetrieveSettings
 from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 
-class Surface(Params):
+class TaskConfig(Params):
     """How one task answers: whether items met before may come again, and how candidates are found."""
 
     repeats: bool
-    retrieve: Retrieve
+    retrieve: RetrieveSettings
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownUsers:
     """What the bundle knows of everybody: histories as of the final snapshot, policy, and what counts as success."""
 
     history: Interactions
-    policy: Policy
+    policy: ListPolicy
     target: tuple[str, ...] = ("purchase",)
 
 
@@ -48,9 +48,9 @@ class Bundle:
 
     kinds: Mapping[str, str]
     models: Mapping[str, Recommender]
-    blends: Mapping[str, Blend]
-    surfaces: Mapping[str, Surface]
-    known: Known
+    blends: Mapping[str, BlendRanker]
+    surfaces: Mapping[str, TaskConfig]
+    known: KnownUsers
     items: pd.DataFrame
 
     @property
@@ -86,11 +86,11 @@ class Bundle:
         surface = self.surfaces[task]
         return retrieve(self.models, history, surface.retrieve, repeats=surface.repeats)
 
-    def recommend(self, task: str, history: Interactions, k: int) -> Ranked:
+    def recommend(self, task: str, history: Interactions, k: int) -> TopK:
         """The blend's first k of each history after the policy, [R, k]."""
         return self.rank(task, history, self.candidates(task, history), k)
 
-    def rank(self, task: str, history: Interactions, candidates: Candidates, k: int) -> Ranked:
+    def rank(self, task: str, history: Interactions, candidates: Candidates, k: int) -> TopK:
         """As `recommend`, for candidates that are there already."""
         blend, policy = self.blends[task], self.known.policy
         tiering = blend.context.tiering
@@ -165,9 +165,9 @@ class Bundle:
                 name: artifacts.load(registry.kind(kind), folder / "models" / name)
                 for name, kind in kinds.items()
             },
-            blends={task: artifacts.load(Blend, folder / "blends" / task) for task in surfaces},
-            surfaces={task: Surface.model_validate(surface) for task, surface in surfaces.items()},
-            known=artifacts.load(Known, folder / "known"),
+            blends={task: artifacts.load(BlendRanker, folder / "blends" / task) for task in surfaces},
+            surfaces={task: TaskConfig.model_validate(surface) for task, surface in surfaces.items()},
+            known=artifacts.load(KnownUsers, folder / "known"),
             items=artifacts.read_frame(folder / "items.parquet", ITEMS),
         )
 
@@ -175,5 +175,5 @@ class Bundle:
     def _rows(self) -> dict[str, int]:
         return {str(user): row for row, user in enumerate(self.history.users)}
 
-    def _blend(self) -> Blend:
+    def _blend(self) -> BlendRanker:
         return next(iter(self.blends.values()))

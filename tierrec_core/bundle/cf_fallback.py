@@ -9,7 +9,7 @@ from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocols.model import Recommender, TwoStep
+from tierrec_core.protocols.model import EncodedScorer, Recommender
 
 Encode = Callable[[Interactions], FloatArray]
 _RANK = 64
@@ -22,7 +22,7 @@ def factors_of(models: Mapping[str, Recommender], history: Interactions) -> tupl
     """
     for model in models.values():
         found = getattr(model, "item_factors", None)
-        if isinstance(found, np.ndarray) and isinstance(model, TwoStep):
+        if isinstance(found, np.ndarray) and isinstance(model, EncodedScorer):
             return found, model.encode
     return _decomposed(history)
 

@@ -12,23 +12,23 @@ from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
-from tierrec_core.evaluation.promotion_gate import GateReport, Scores, Side, judge
-from tierrec_core.settings import Gate
+from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, judge
+from tierrec_core.settings import GateSettings
 from tierrec_core.tiers import TIER_NAMES
 
 _BATCH = 512
 
 
 @dataclass(frozen=True)
-class Contest:
+class ModelComparison:
     """What the gate judges: tasks, the main one first; champion and challenger beyond accuracy; name of the metric."""
 
     tasks: Mapping[str, Scores]
-    champion: Side
-    challenger: Side
+    champion: GateSide
+    challenger: GateSide
     metric: str
 
-    def judge(self, settings: Gate, rng: np.random.Generator) -> GateReport:
+    def judge(self, settings: GateSettings, rng: np.random.Generator) -> GateReport:
         """What the gate says of it."""
         return judge(
             self.tasks, self.champion, self.challenger, settings, rng, metric=self.metric, tiers=TIER_NAMES
@@ -41,14 +41,14 @@ def contest(
     events: pd.DataFrame,
     start: float,
     until: float,
-    settings: Gate,
+    settings: GateSettings,
     *,
     main: str,
     seed: int,
     cutoff: int = 10,
     calibration: tuple[float | None, float | None] = (None, None),
     served: Mapping[str, pd.DataFrame] | None = None,
-) -> Contest:
+) -> ModelComparison:
     """Let both rank as of `start`, for everybody with a history then, and look at what happened up to `until`.
 
     start, until: in days since 1970 UTC; events: prepared EVENTS, before and after
@@ -82,8 +82,8 @@ def contest(
     shown[0] |= {task: 0.0 for task in champion.tasks if task not in challenger.tasks}
     asked = np.random.default_rng(seed).permutation(world.active)[: settings.latency_users]
     facts = zip(shown, calibration, _latency(sides, main, asked, cutoff), strict=True)
-    first, second = (Side(*one) for one in facts)
-    return Contest(scores, first, second, f"NDCG@{cutoff}")
+    first, second = (GateSide(*one) for one in facts)
+    return ModelComparison(scores, first, second, f"NDCG@{cutoff}")
 
 
 def frozen_lists(bundle: Bundle, task: str, k: int) -> pd.DataFrame:

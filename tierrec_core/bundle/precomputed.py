@@ -19,16 +19,16 @@ from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.cf_fallback import factors_of
 from tierrec_core.bundle.event_weights import learned_weights
 from tierrec_core.bundle.repurchase import RenewalPolicy
-from tierrec_core.bundle.session_boost import Fold
-from tierrec_core.bundle.user_states import States
-from tierrec_core.bundle.user_tables import Bought, PackedHistory, Shelf, UserIndex
+from tierrec_core.bundle.session_boost import SessionBoost
+from tierrec_core.bundle.user_states import UserStates
+from tierrec_core.bundle.user_tables import LastPurchases, RankedLists, SeenItems, UserIndex
 from tierrec_core.features.item_content import ContentModel
-from tierrec_core.propensity.campaigns import Campaigns
-from tierrec_core.propensity.churn import Churn
+from tierrec_core.propensity.campaigns import CampaignModel
+from tierrec_core.propensity.churn import ChurnModel
 from tierrec_core.ranking import Candidates
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.search.similar_items import SimilarItems
-from tierrec_core.settings import Serving
+from tierrec_core.settings import ServingSettings
 from tierrec_core.storage import artifacts, memmap
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
@@ -37,7 +37,7 @@ FOLDER = "pack"
 
 
 @dataclass(frozen=True)
-class People:
+class UserTables:
     """The known users, row by row.
 
     tier: index into TIER_NAMES, [U]; interests: P_u, [U, J]; factors: of collaborative filtering, [U, F]
@@ -49,7 +49,7 @@ class People:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ItemTables:
     """The items, and what holds for everybody.
 
     item_factors: [I, F]; prior: probability of each item by tier, [3, I]; popularity: share of recent events, [I]
@@ -74,7 +74,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PackageInputs:
     """What other stages trained, to be served too.
 
     calibration_error: of the churn risk on the test's days, None where it could not be judged
@@ -82,32 +82,32 @@ class Beside:
     candidates: of all known users, by task, as the bundle would choose them
     """
 
-    churn: Churn
+    churn: ChurnModel
     calibration_error: float | None
-    campaigns: Campaigns
+    campaigns: CampaignModel
     items: pd.DataFrame
     exposures: pd.DataFrame
     candidates: Mapping[str, Candidates]
 
 
 @dataclass(frozen=True)
-class Pack:
+class Precomputed:
     """Everything precomputed, open for reading."""
 
     users: UserIndex
-    met: PackedHistory
-    bought: Bought
-    shelves: Mapping[str, Shelf]
-    people: People
-    facts: Facts
-    fold: Fold
+    met: SeenItems
+    bought: LastPurchases
+    shelves: Mapping[str, RankedLists]
+    people: UserTables
+    facts: ItemTables
+    fold: SessionBoost
     renewal: RenewalPolicy
     search: SearchIndex
     content: ContentModel
     tiering: Tiering
-    states: States
-    churn: Churn
-    campaigns: Campaigns
+    states: UserStates
+    churn: ChurnModel
+    campaigns: CampaignModel
     campaign_items: pd.DataFrame
 
     @classmethod
@@ -115,19 +115,19 @@ class Pack:
         """Open what `write` wrote. Raises ArtifactError when a part is missing or damaged."""
         return cls(
             users=UserIndex.load(folder / "users"),
-            met=PackedHistory.load(folder / "met"),
-            bought=memmap.load(Bought, folder / "bought"),
-            shelves={path.name: Shelf.load(path) for path in sorted((folder / "shelves").iterdir())},
-            people=memmap.load(People, folder / "people"),
-            facts=artifacts.load(Facts, folder / "facts"),
-            fold=artifacts.load(Fold, folder / "fold"),
+            met=SeenItems.load(folder / "met"),
+            bought=memmap.load(LastPurchases, folder / "bought"),
+            shelves={path.name: RankedLists.load(path) for path in sorted((folder / "shelves").iterdir())},
+            people=memmap.load(UserTables, folder / "people"),
+            facts=artifacts.load(ItemTables, folder / "facts"),
+            fold=artifacts.load(SessionBoost, folder / "fold"),
             renewal=artifacts.load(RenewalPolicy, folder / "renewal"),
             search=artifacts.load(SearchIndex, folder / "search"),
             content=artifacts.load(ContentModel, folder / "content"),
             tiering=artifacts.load(Tiering, folder / "tiering"),
-            states=States.load(folder / "states"),
-            churn=artifacts.load(Churn, folder / "churn"),
-            campaigns=artifacts.load(Campaigns, folder / "campaigns"),
+            states=UserStates.load(folder / "states"),
+            churn=artifacts.load(ChurnModel, folder / "churn"),
+            campaigns=artifacts.load(CampaignModel, folder / "campaigns"),
             campaign_items=artifacts.read_frame(folder / "campaign_items.parquet", ITEMS),
         )
 
@@ -142,18 +142,18 @@ class Pack:
         return prior
 
 
-def write(bundle: Bundle, beside: Beside, settings: Serving, folder: Path) -> None:
+def write(bundle: Bundle, beside: PackageInputs, settings: ServingSettings, folder: Path) -> None:
     """Precompute everything from a bundle and what stands beside it into the folder."""
     history, items, target = bundle.history, bundle.items, bundle.target
     item_factors, encode = factors_of(bundle.models, history)
     tiering = next(iter(bundle.blends.values())).context.tiering
     UserIndex.of(map(str, history.users)).save(folder / "users")
-    PackedHistory.of(history).save(folder / "met")
-    memmap.save(Bought.of(history.only(*target)), folder / "bought")
+    SeenItems.of(history).save(folder / "met")
+    memmap.save(LastPurchases.of(history.only(*target)), folder / "bought")
     for task in bundle.tasks:
         ranked = bundle.rank(task, history, beside.candidates[task], settings.shelf_depth)
-        Shelf.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
-    people = People(
+        RankedLists.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
+    people = UserTables(
         tiering.assign(history).astype(np.int8),
         tiering.interests_of(history).astype(np.float32),
         encode(history).astype(np.float32),
@@ -161,7 +161,7 @@ def write(bundle: Bundle, beside: Beside, settings: Serving, folder: Path) -> No
     memmap.save(people, folder / "people")
     weights = learned_weights(history, target) | {str(name): one for name, one in settings.behaviour.items()}
     artifacts.save(
-        Facts(
+        ItemTables(
             item_factors=item_factors.astype(np.float32),
             prior=_prior(bundle, people.tier),
             popularity=_popularity(bundle),
@@ -187,7 +187,7 @@ def write(bundle: Bundle, beside: Beside, settings: Serving, folder: Path) -> No
     artifacts.save(SearchIndex.fit(items, item_factors), folder / "search")
     artifacts.save(ContentModel.fit(items, item_factors, history), folder / "content")
     artifacts.save(tiering, folder / "tiering")
-    States.of(bundle.models, history).save(folder / "states")
+    UserStates.of(bundle.models, history).save(folder / "states")
     artifacts.save(beside.churn, folder / "churn")
     artifacts.save(beside.campaigns, folder / "campaigns")
     ids = beside.campaigns.campaigns.astype("string[pyarrow]")
@@ -228,7 +228,9 @@ def _promoted(exposures: pd.DataFrame, items: pd.Index, now: float) -> BoolArray
     return np.asarray(items.isin(shown["item_id"].astype(str)), dtype=bool)
 
 
-def _fold(similar: SimilarItems, strength: float) -> Fold:
+def _fold(similar: SimilarItems, strength: float) -> SessionBoost:
     """Neighbours with weights relative to each item's nearest."""
     nearest = np.maximum(similar.weights.max(axis=1, keepdims=True), 1e-9)
-    return Fold(similar.neighbours, (similar.weights / nearest).clip(0, 1).astype(np.float32), strength)
+    return SessionBoost(
+        similar.neighbours, (similar.weights / nearest).clip(0, 1).astype(np.float32), strength
+    )

@@ -20,7 +20,7 @@ class FreshEvents:
 
 
 @dataclass(frozen=True)
-class Fold:
+class SessionBoost:
     """Neighbours of every item, most alike first.
 
     neighbours: item columns, -1 where there are fewer, [I, N]

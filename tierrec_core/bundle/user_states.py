@@ -12,7 +12,7 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.protocols.model import Recommender, TwoStep
+from tierrec_core.protocols.model import EncodedScorer, Recommender
 from tierrec_core.storage import artifacts, memmap
 
 _BATCH = 256
@@ -21,7 +21,7 @@ _ABOUT = "states.json"
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseStates:
     """One model's states, [U, S] float32."""
 
     values: FloatArray
@@ -32,7 +32,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Sparse:
+class SparseStates:
     """One model's states without their zeros.
 
     values, places: of all users' numbers, [N] float32 and int32
@@ -59,16 +59,20 @@ class Sparse:
 
 
 @dataclass(frozen=True)
-class States:
+class UserStates:
     """The states of all known users, by the model's name."""
 
-    by_model: Mapping[str, Dense | Sparse]
+    by_model: Mapping[str, DenseStates | SparseStates]
 
     @classmethod
     def of(cls, models: Mapping[str, Recommender], history: Interactions) -> Self:
         """Encode every history [U] by each model that scores in two steps."""
         return cls(
-            {name: _encoded(model, history) for name, model in models.items() if isinstance(model, TwoStep)}
+            {
+                name: _encoded(model, history)
+                for name, model in models.items()
+                if isinstance(model, EncodedScorer)
+            }
         )
 
     def row(self, user: int) -> dict[str, FloatArray]:
@@ -87,7 +91,10 @@ class States:
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
         kinds = artifacts.read_json(folder / _ABOUT)
-        known: dict[str, type[Dense] | type[Sparse]] = {"Dense": Dense, "Sparse": Sparse}
+        known: dict[str, type[DenseStates] | type[SparseStates]] = {
+            "DenseStates": DenseStates,
+            "SparseStates": SparseStates,
+        }
         try:
             return cls(
                 {name: memmap.load(known[kind], folder / name, verify=verify) for name, kind in kinds.items()}
@@ -98,16 +105,18 @@ class States:
             ) from error
 
 
-def _encoded(model: TwoStep, history: Interactions) -> Dense | Sparse:
+def _encoded(model: EncodedScorer, history: Interactions) -> DenseStates | SparseStates:
     """One model's states of all users; sparse where most of the first batch is zero."""
     batches = _batches(model, history)
     first = next(batches)
     if np.count_nonzero(first) < _SPARSE_SHARE * first.size:
-        return Sparse.of(sparse.vstack([sparse.csr_matrix(part) for part in chain([first], batches)], "csr"))
-    return Dense(np.concatenate([first, *batches]))
+        return SparseStates.of(
+            sparse.vstack([sparse.csr_matrix(part) for part in chain([first], batches)], "csr")
+        )
+    return DenseStates(np.concatenate([first, *batches]))
 
 
-def _batches(model: TwoStep, history: Interactions) -> Iterator[FloatArray]:
+def _batches(model: EncodedScorer, history: Interactions) -> Iterator[FloatArray]:
     for start in range(0, max(history.num_users, 1), _BATCH):
         rows = np.arange(start, min(start + _BATCH, history.num_users))
         yield model.encode(history.rows(rows)).astype(np.float32)

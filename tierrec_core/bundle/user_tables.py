@@ -86,7 +86,7 @@ class UserIndex:
 
 
 @dataclass(frozen=True)
-class PackedHistory:
+class SeenItems:
     """Which items each user met, and nothing else: what a list must leave out.
 
     items: columns of all users' items, ascending within a user, each once, [N] int32
@@ -128,7 +128,7 @@ class PackedHistory:
 
 
 @dataclass(frozen=True)
-class Bought:
+class LastPurchases:
     """When each user last took each item.
 
     items: columns of all users' items, ascending within a user, each once, [N] int32
@@ -156,7 +156,7 @@ class Bought:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RankedLists:
     """Precomputed lists of one task, ready to be shown.
 
     items: columns, best first, -1 where a list is shorter than K, [U, K] int32

@@ -9,13 +9,13 @@ from ibis import _
 
 from tierrec_core.base.contracts import EVENTS, Event
 from tierrec_core.base.errors import EmptyDataError
-from tierrec_core.settings import Prepare
+from tierrec_core.settings import PrepareSettings
 
 _ORDER = ["timestamp", *(name for name in EVENTS.columns if name != "timestamp")]
 
 
 @dataclass(frozen=True)
-class Report:
+class CleaningReport:
     """Rows that came in, rows that went by reason, and what is left."""
 
     events_in: int
@@ -29,7 +29,7 @@ class Report:
     users: int
 
 
-def prepare(events: pd.DataFrame, settings: Prepare) -> tuple[pd.DataFrame, Report]:
+def prepare(events: pd.DataFrame, settings: PrepareSettings) -> tuple[pd.DataFrame, CleaningReport]:
     """Clean an EVENTS frame: duplicates, bots, returns and inactive users go, sessions come; ordered by time.
 
     Raises EmptyDataError when nothing is left.
@@ -119,9 +119,9 @@ def _with_sessions(events: Any, gap_minutes: float) -> Any:
     return given.select(_ORDER).union(bare.select(_ORDER))
 
 
-def _report(events_in: int, unique: Any, human: Any, kept: Any, active: Any) -> Report:
+def _report(events_in: int, unique: Any, human: Any, kept: Any, active: Any) -> CleaningReport:
     rows, users = zip(*(_size(table) for table in (unique, human, kept, active)), strict=True)
-    return Report(
+    return CleaningReport(
         events_in=events_in,
         duplicates=events_in - rows[0],
         bot_users=users[0] - users[1],

@@ -17,7 +17,7 @@ import pandas as pd
 from tierrec_core.base.contracts import Event, FloatArray, IntArray
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days, to_days
-from tierrec_core.settings import GivenSplit, LeaveLastOut, Split, Task, TimeSplit
+from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
 
 _GIVEN_HOLDOUT = 0.1
 
@@ -56,7 +56,7 @@ class SplitLog:
     target: tuple[str, ...]
 
     @classmethod
-    def cut(cls, events: pd.DataFrame, split: Split, tasks: Mapping[str, Task]) -> Self:
+    def cut(cls, events: pd.DataFrame, split: SplitSettings, tasks: Mapping[str, TaskSettings]) -> Self:
         """Cut prepared EVENTS. Items and users are those of the known part alone; impressions are no behaviour.
 
         Raises EmptyDataError when nothing is left to learn from or to be judged on.
@@ -124,7 +124,9 @@ class SplitLog:
     def _bound(self, snapshot: str) -> float:
         return next(one.bound for one in self.snapshots if one.name == snapshot)
 
-    def _plan(self, name: str, task: Task, bound: float, scale: float) -> Iterator[tuple[Window, float]]:
+    def _plan(
+        self, name: str, task: TaskSettings, bound: float, scale: float
+    ) -> Iterator[tuple[Window, float]]:
         """The windows of one task, oldest first, each with its bound. Windows without truth are left out."""
         horizon, step = (task.horizon_days, task.step_days) if scale == 0 else (scale, scale)
         roles = ["test", "valid"] + ["train"] * (task.windows - 1)
@@ -151,7 +153,7 @@ class SplitLog:
         return iter(found[::-1])
 
 
-def _positions(events: pd.DataFrame, split: Split) -> tuple[FloatArray, float, float]:
+def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, float, float]:
     """Each event's position, the test's bound, and the width of a window (0: the task's own days)."""
     match split.by:
         case TimeSplit(cut=datetime() as cut):
@@ -196,7 +198,7 @@ def _users(known: pd.DataFrame, items: pd.Index) -> pd.Index:
     return users
 
 
-def _label(bound: float, split: Split) -> str:
+def _label(bound: float, split: SplitSettings) -> str:
     """A snapshot's name: its date, or how far it lies from the test."""
     if isinstance(split.by, TimeSplit):
         moment = from_days(bound)

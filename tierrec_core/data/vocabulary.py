@@ -29,7 +29,7 @@ _GAP = "\n"
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class Vocabulary:
     """W distinct words.
 
     words: as tierrec_core.data.text.words gives them, [W]

@@ -11,7 +11,7 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.bootstrap import Interval, intervals
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
-from tierrec_core.settings import Evaluate
+from tierrec_core.settings import EvaluateSettings
 
 BLEND = "blend"
 _DIGITS = 6
@@ -25,7 +25,7 @@ def judge(
     lists: Mapping[str, IntArray],
     truth: Truth,
     groups: tuple[IntArray, Sequence[str]],
-    settings: Evaluate,
+    settings: EvaluateSettings,
     rng: np.random.Generator,
     baseline: str | None = None,
 ) -> dict[str, Block]:
@@ -51,7 +51,7 @@ def judge(
     return blocks
 
 
-def main_metric(settings: Evaluate) -> str:
+def main_metric(settings: EvaluateSettings) -> str:
     """The figure by which models are ranked: NDCG at the first cutoff."""
     return f"{_MAIN}@{settings.cutoffs[0]}"
 
@@ -77,7 +77,7 @@ class _Comparison:
 
     values: Mapping[str, Mapping[str, FloatArray]]
     against: str
-    settings: Evaluate
+    settings: EvaluateSettings
     rng: np.random.Generator
 
     def blocks(self, metrics: Sequence[str], cutoffs: Sequence[int], chosen: BoolArray) -> dict[str, Block]:
@@ -106,7 +106,7 @@ class _Comparison:
         return block | {f"delta_{main_metric(self.settings)}": difference}
 
 
-def _values(items: IntArray, truth: Truth, settings: Evaluate) -> dict[str, FloatArray]:
+def _values(items: IntArray, truth: Truth, settings: EvaluateSettings) -> dict[str, FloatArray]:
     return {
         f"{metric}@{k}": figures
         for k in settings.cutoffs

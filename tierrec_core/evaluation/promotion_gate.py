@@ -18,7 +18,7 @@ from scipy.stats import norm
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import GateError
 from tierrec_core.evaluation.bootstrap import Interval, interval
-from tierrec_core.settings import Gate
+from tierrec_core.settings import GateSettings
 
 Verdict = Literal["better", "no change", "worse", "undecided"]
 
@@ -31,7 +31,7 @@ _TIERS = ("light", "medium", "heavy")
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One thing that was looked at, as a person reads it: what it is, what was found, what was wanted."""
 
     name: str
@@ -53,7 +53,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Side:
+class GateSide:
     """What else is known of one side.
 
     coverage: share of the catalogue that its lists show, by task; calibration_error: of the churn risk, None where it
@@ -66,7 +66,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """Challenger minus champion in one group of users."""
 
     users: int
@@ -82,8 +82,8 @@ class Difference:
 class TaskDifference:
     """One task's differences: of all users, and by the name of each tier that has any."""
 
-    overall: Difference
-    by_tier: Mapping[str, Difference]
+    overall: PairedDifference
+    by_tier: Mapping[str, PairedDifference]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class GateReport:
     """
 
     verdict: Verdict
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     tasks: Mapping[str, TaskDifference]
 
     @property
@@ -134,9 +134,9 @@ class GateReport:
 
 def judge(
     tasks: Mapping[str, Scores],
-    champion: Side,
-    challenger: Side,
-    settings: Gate,
+    champion: GateSide,
+    challenger: GateSide,
+    settings: GateSettings,
     rng: np.random.Generator,
     *,
     metric: str = "NDCG@10",
@@ -153,7 +153,9 @@ def judge(
         main.check(metric, _LEVEL),
         *(one.check(metric, _LEVEL / (len(groups) - 1)) for one in groups[1:]),
     ]
-    enough = Check(f"{main.task}: users", str(len(main.delta)), f">= {_FEWEST}", len(main.delta) >= _FEWEST)
+    enough = GateCheck(
+        f"{main.task}: users", str(len(main.delta)), f">= {_FEWEST}", len(main.delta) >= _FEWEST
+    )
     others = [*_coverage(champion, challenger, settings), _calibration(champion, challenger, settings)]
     checks = (enough, *accuracy, *others, _latency(champion, challenger, settings))
     lost = not all(check.passed for check in accuracy)
@@ -178,21 +180,21 @@ class _Group:
         """Whether a loss beyond the margin cannot be ruled out."""
         return self.interval.low < -self.margin
 
-    def check(self, metric: str, level: float) -> Check:
+    def check(self, metric: str, level: float) -> GateCheck:
         """Refuse what may lose more than the margin and loses by no chance at this level."""
         one = self.interval
         name = f"{self.task}, {self.tier} users: {metric}" if self.tier else f"{self.task}: {metric}"
         found = f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
         wanted = f">= {-self.margin:.4f} at the lower end"
         if not self.may_lose:
-            return Check(name, found, wanted, passed=True)
+            return GateCheck(name, found, wanted, passed=True)
         chance = loss_p_value(self.delta)
         wanted = f"{wanted}, or a loss that may be chance, p > {level:.2g}"
-        return Check(name, f"{found}, p = {chance:.2g}", wanted, chance > level)
+        return GateCheck(name, f"{found}, p = {chance:.2g}", wanted, chance > level)
 
 
 def _groups(
-    tasks: Mapping[str, Scores], settings: Gate, tiers: Sequence[str], rng: np.random.Generator
+    tasks: Mapping[str, Scores], settings: GateSettings, tiers: Sequence[str], rng: np.random.Generator
 ) -> Iterator[_Group]:
     """All users of each task, each followed by its tiers; the first is the one that decides overall."""
     for place, (task, scores) in enumerate(tasks.items()):
@@ -212,7 +214,7 @@ def _group(
     scores: Scores,
     members: BoolArray,
     margin: float,
-    settings: Gate,
+    settings: GateSettings,
     rng: np.random.Generator,
 ) -> _Group:
     """The members' differences; the margin becomes one of the metric."""
@@ -231,35 +233,35 @@ def loss_p_value(delta: FloatArray) -> float:
     return float((sums <= sums[0] + _SLACK * np.abs(moved).sum()).mean())
 
 
-def _coverage(champion: Side, challenger: Side, settings: Gate) -> Iterator[Check]:
+def _coverage(champion: GateSide, challenger: GateSide, settings: GateSettings) -> Iterator[GateCheck]:
     for task, shown in champion.coverage.items():
         name, least = f"{task}: coverage", (1 - settings.max_coverage_loss) * shown
         if task in challenger.coverage:
             found = challenger.coverage[task]
             wanted = f">= {least:.4f}, the champion's {shown:.4f} less {settings.max_coverage_loss:.0%}"
-            yield Check(name, f"{found:.4f}", wanted, bool(found >= least))
+            yield GateCheck(name, f"{found:.4f}", wanted, bool(found >= least))
         else:
-            yield Check(name, "not answered", "an answer, as the champion has one", passed=False)
+            yield GateCheck(name, "not answered", "an answer, as the champion has one", passed=False)
 
 
-def _calibration(champion: Side, challenger: Side, settings: Gate) -> Check:
+def _calibration(champion: GateSide, challenger: GateSide, settings: GateSettings) -> GateCheck:
     """The challenger may miss the limit where the champion misses it by as much."""
     name, found, before = "churn: calibration error", challenger.calibration_error, champion.calibration_error
     limit, wanted = settings.max_calibration_error, f"<= {settings.max_calibration_error:g}"
     if found is None:
-        return Check(name, "not judged", wanted, passed=True)
+        return GateCheck(name, "not judged", wanted, passed=True)
     if before is not None and before > limit:
         limit, wanted = before, f"{wanted}, or the champion's {before:.4f}"
-    return Check(name, f"{found:.4f}", wanted, bool(found <= limit))
+    return GateCheck(name, f"{found:.4f}", wanted, bool(found <= limit))
 
 
-def _latency(champion: Side, challenger: Side, settings: Gate) -> Check:
+def _latency(champion: GateSide, challenger: GateSide, settings: GateSettings) -> GateCheck:
     name, times = "latency: p95", f"{settings.max_latency_ratio:g} times the champion's"
     if champion.latency_p95 is None or challenger.latency_p95 is None:
-        return Check(name, "not measured", f"<= {times}", passed=True)
+        return GateCheck(name, "not measured", f"<= {times}", passed=True)
     passed = bool(challenger.latency_p95 <= settings.max_latency_ratio * champion.latency_p95)
     wanted = f"<= {times} {1e3 * champion.latency_p95:.1f} ms"
-    return Check(name, f"{1e3 * challenger.latency_p95:.1f} ms", wanted, passed)
+    return GateCheck(name, f"{1e3 * challenger.latency_p95:.1f} ms", wanted, passed)
 
 
 def _verdict(main: _Group, *, lost: bool, enough: bool) -> Verdict:
@@ -272,7 +274,7 @@ def _verdict(main: _Group, *, lost: bool, enough: bool) -> Verdict:
 
 
 def _differences(groups: Sequence[_Group]) -> dict[str, TaskDifference]:
-    found = {(one.task, one.tier): Difference(len(one.delta), one.interval) for one in groups}
+    found = {(one.task, one.tier): PairedDifference(len(one.delta), one.interval) for one in groups}
     return {
         task: TaskDifference(
             overall, {tier: one for (other, tier), one in found.items() if other == task and tier}

@@ -25,7 +25,7 @@ _SAME_VISIT = 0.5  # days; a purchase on the same day is the same visit
 
 
 @dataclass(frozen=True)
-class Past:
+class WeightedHistory:
     """A history whose events are weighed once for all kinds of things."""
 
     history: Interactions
@@ -37,13 +37,13 @@ class Past:
         weights = [np.exp2(-age / half_life) for half_life in HALF_LIVES]
         return np.stack([self.history.quantity, age, *weights])
 
-    def met(self, thing_of_event: IntArray, num_things: int) -> "Met":
+    def met(self, thing_of_event: IntArray, num_things: int) -> "InteractionStats":
         """What each user did to each thing, given the thing of each event, [N]."""
-        return Met.of(self, thing_of_event, num_things)
+        return InteractionStats.of(self, thing_of_event, num_things)
 
 
 @dataclass(frozen=True)
-class Met:
+class InteractionStats:
     """R pairs of a user and a thing that met, in order of (user, thing), and MEASURES of each.
 
     code: user * num_things + thing, ascending, [R]
@@ -55,7 +55,7 @@ class Met:
     num_things: int
 
     @classmethod
-    def of(cls, past: Past, thing_of_event: IntArray, num_things: int) -> Self:
+    def of(cls, past: WeightedHistory, thing_of_event: IntArray, num_things: int) -> Self:
         """Sum up the runs of events of each pair."""
         code = past.history.user.astype(np.int64) * num_things + thing_of_event
         order = np.argsort(code, kind="stable")

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import attributes, words
-from tierrec_core.data.vocabulary import Lexicon
+from tierrec_core.data.vocabulary import Vocabulary
 
 _L2 = (1.0, 5.0, 30.0)  # of an item of mean weight; the last where there are too few items to choose
 _CHOSEN_BY = 5  # on one item in so many
@@ -37,7 +37,7 @@ class ContentModel:
     num_events: of the whole history
     """
 
-    features: Lexicon
+    features: Vocabulary
     weights: FloatArray
     base: FloatArray
     num_events: int
@@ -91,7 +91,7 @@ def _chosen_l2(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray)
     return min(_L2, key=error)
 
 
-def _present(features: Lexicon, described: list[list[str]]) -> sparse.csr_matrix:
+def _present(features: Vocabulary, described: list[list[str]]) -> sparse.csr_matrix:
     """1 where an item has a feature, [N, D] float32."""
     return (features.count(described) > 0).astype(np.float32)
 
@@ -109,10 +109,10 @@ def features_of(items: pd.DataFrame) -> list[list[str]]:
     ]
 
 
-def lexicon_of(described: list[list[str]]) -> Lexicon:
+def lexicon_of(described: list[list[str]]) -> Vocabulary:
     """The features that more than one item has."""
     count = Counter(feature for features in described for feature in set(features))
-    return Lexicon.of([[feature for feature, items in count.items() if items >= _LEAST_ITEMS]])
+    return Vocabulary.of([[feature for feature, items in count.items() if items >= _LEAST_ITEMS]])
 
 
 def _title(titles: pd.Series) -> list[list[str]]:

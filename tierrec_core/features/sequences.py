@@ -40,7 +40,7 @@ class ItemSampler:
 
 
 @dataclass(frozen=True)
-class Steps:
+class Sessions:
     """Each user's events cut into S consecutive steps; the events of one step have no order among themselves.
 
     event_offsets: step s holds the events event_offsets[s]:event_offsets[s + 1], [S + 1]

@@ -34,7 +34,7 @@ def known_only(log: SplitLog, snapshot: str, share: float, seed: int) -> Interac
 
 
 @dataclass(frozen=True)
-class Newcomers:
+class SimulatedColdUsers:
     """Hidden users who took something in a window, each once for every number of SUPPORTS, [N].
 
     history: their supports as of the window's snapshot, [N]

@@ -15,7 +15,7 @@ from tierrec_core.data.interactions import Interactions
 
 
 @dataclass(frozen=True)
-class Episode:
+class SupportEpisode:
     """What was known at one moment, and what came of it.
 
     history: of the users who took something within the horizon, as of the moment, [U]
@@ -45,12 +45,12 @@ class Episode:
 
 def episodes(
     log: Interactions, target: tuple[str, ...], count: int, horizon_days: float, window_days: float
-) -> list[Episode]:
+) -> list[SupportEpisode]:
     """Up to `count` episodes, one horizon after the other up to the log's end and in its newer half; at least one."""
     newest, middle = log.now - horizon_days, float(np.median(log.day))
     moments = newest - horizon_days * np.arange(count)
     moments = moments[moments >= middle] if newest >= middle else np.array([middle])
-    return [Episode.at(log, target, float(moment), horizon_days, window_days) for moment in moments]
+    return [SupportEpisode.at(log, target, float(moment), horizon_days, window_days) for moment in moments]
 
 
 def popularity(history: Interactions, target: tuple[str, ...], window_days: float) -> FloatArray:

@@ -14,13 +14,13 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.interaction_stats import MEASURES, NEVER, Past
+from tierrec_core.features.interaction_stats import MEASURES, NEVER, WeightedHistory
 
 WINDOWS = (14.0, 28.0, 91.0, 364.0)
 
 
 @dataclass(frozen=True)
-class Features:
+class UserItemFeatures:
     """Facts about items as of a snapshot, and the recipe for the features of pairs.
 
     facts: what is known of each item, by name, [I]
@@ -53,13 +53,15 @@ class Features:
 
     def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
         """Features of the pairs (user [P], item [P]) by name, each [P] float32."""
-        past = Past(history)
+        past = WeightedHistory(history)
         items = past.met(history.item, history.num_items)
         own = _named(items.of_pairs(user, item), "item")
         found = own | _regularity(own)
         if self.target:
             taken = history.only(*self.target)
-            found |= _named(Past(taken).met(taken.item, history.num_items).of_pairs(user, item), "taken")
+            found |= _named(
+                WeightedHistory(taken).met(taken.item, history.num_items).of_pairs(user, item), "taken"
+            )
         people = _user_facts(history, np.bincount(items.user, minlength=history.num_users))
         total = people["user_decayed_90d"][user] + 0.01
         for name, code in self.groups.items():

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Precision:
+class RegularizedGramInverse:
     """P in the form that the shape of Z allows.
 
     core: P [I, I] in the primal form, K [V, V] in the dual, the gains g [R] in the low-rank form

@@ -12,7 +12,7 @@ _CROWD = 4  # candidates for each place beyond which the exact way is the cheape
 
 
 @dataclass(frozen=True)
-class Ranked:
+class TopK:
     """Lists of k items, best first.
 
     items: item columns, -1 where a list is shorter than k, [U, k] int32
@@ -23,7 +23,7 @@ class Ranked:
     scores: FloatArray
 
 
-def top_k(scores: FloatArray, k: int, mask: sparse.csr_matrix | None = None) -> Ranked:
+def top_k(scores: FloatArray, k: int, mask: sparse.csr_matrix | None = None) -> TopK:
     """The k best items of each row of scores [U, I]; equal scores are ordered by item column.
 
     -inf and NaN are never ranked, nor are the entries that `mask` [U, I] stores.
@@ -42,7 +42,7 @@ def top_k(scores: FloatArray, k: int, mask: sparse.csr_matrix | None = None) -> 
     return ranked
 
 
-def rank_candidates(scores: FloatArray, candidates: IntArray, k: int) -> Ranked:
+def rank_candidates(scores: FloatArray, candidates: IntArray, k: int) -> TopK:
     """The k best of each row's candidates [U, C], which are distinct item columns or -1 for padding.
 
     Equal scores [U, C] are ordered by item column; -inf and NaN are never ranked.
@@ -99,8 +99,8 @@ def _exactly(usable: FloatArray, k: int) -> BoolArray:
     return chosen
 
 
-def empty(num_users: int, k: int) -> Ranked:
+def empty(num_users: int, k: int) -> TopK:
     """Lists without items, [U, k]."""
-    return Ranked(
+    return TopK(
         np.full((num_users, k), -1, dtype=np.int32), np.full((num_users, k), -np.inf, dtype=np.float32)
     )

@@ -8,10 +8,10 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import met_sums
-from tierrec_core.settings import Span
+from tierrec_core.settings import SearchRange
 
 Values = Annotated[
-    Literal["binary", "log_count", "log_decayed"], Span(choices=("binary", "log_count", "log_decayed"))
+    Literal["binary", "log_count", "log_decayed"], SearchRange(choices=("binary", "log_count", "log_decayed"))
 ]
 
 

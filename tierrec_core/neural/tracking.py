@@ -12,7 +12,7 @@ from typing import Protocol
 Figures = Mapping[str, float]
 
 
-class Listener(Protocol):
+class MetricListener(Protocol):
     """Where figures go."""
 
     def write(self, step: int, figures: Figures) -> None:
@@ -20,11 +20,11 @@ class Listener(Protocol):
         ...
 
 
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_listener: ContextVar[MetricListener | None] = ContextVar("listener", default=None)
 
 
 @contextlib.contextmanager
-def told_to(listener: Listener) -> Iterator[None]:
+def told_to(listener: MetricListener) -> Iterator[None]:
     """Inside, `record` tells this listener."""
     token = _listener.set(listener)
     try:

@@ -61,7 +61,7 @@ def kept_back(num_users: int, share: float, patience: int, rng: np.random.Genera
 
 
 @dataclass(frozen=True)
-class Held(Generic[Batch]):
+class EarlyStopping(Generic[Batch]):
     """What is kept back of the training to tell when to stop: training ends `patience` epochs after its best loss."""
 
     batches: Sequence[Batch]
@@ -77,7 +77,7 @@ def minimise(
     learning_rate: float,
     weight_decay: float = 0.0,
     name: str,
-    held: Held[Batch] | None = None,
+    held: EarlyStopping[Batch] | None = None,
 ) -> list[float]:
     """Train in place with AdamW and a cosine decay; returns the mean loss of each epoch, [epochs that were run].
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.neural.tracking import Figures, told_to
-from tierrec_core.settings import Params, Tracking, Wandb
+from tierrec_core.settings import Params, TrackingSettings, WandbSettings
 
 _UNTOLD = {
     "console": "off",
@@ -29,7 +29,7 @@ _UNTOLD = {
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One fit: of which model, as of which snapshot, with which options, and the folder of its curves."""
 
     model: str
@@ -47,7 +47,7 @@ class Run:
         }
 
 
-class Writer(Protocol):
+class CurveWriter(Protocol):
     """Where figures go."""
 
     def write(self, step: int, figures: Figures) -> None:
@@ -62,7 +62,7 @@ class Writer(Protocol):
 class _TensorBoard:
     """An event file with a curve a figure, and the options beside the last figures (HParams)."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._run, self._writer = run, SummaryWriter(str(run.folder))
@@ -84,7 +84,7 @@ class _TensorBoard:
 class _Wandb:
     """A run of Weights & Biases in the same folder. It is told the figures and the options, not the machine."""
 
-    def __init__(self, run: Run, wanted: Wandb) -> None:
+    def __init__(self, run: TrainingRun, wanted: WandbSettings) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             import wandb
@@ -118,12 +118,12 @@ class _Wandb:
 
 
 @dataclass
-class Recorder:
+class CurveRecorder:
     """The writers of one run, opened at the first figure: a model without a curve leaves nothing."""
 
-    run: Run
-    tracking: Tracking
-    _writers: list[Writer] = field(default_factory=list)
+    run: TrainingRun
+    tracking: TrackingSettings
+    _writers: list[CurveWriter] = field(default_factory=list)
     _last: dict[str, float] = field(default_factory=dict)
 
     def write(self, step: int, figures: Figures) -> None:
@@ -151,7 +151,7 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recording(run: Run, tracking: Tracking) -> Iterator[None]:
+def recording(run: TrainingRun, tracking: TrackingSettings) -> Iterator[None]:
     """Inside, what is recorded goes to the run's folder. Raises SettingsError where a vendor is wanted and missing."""
-    with Recorder(run, tracking) as recorder, told_to(recorder):
+    with CurveRecorder(run, tracking) as recorder, told_to(recorder):
         yield

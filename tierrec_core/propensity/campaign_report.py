@@ -12,7 +12,7 @@ from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.bootstrap import interval, paired
 from tierrec_core.evaluation.calibration import area, difference, figure, interval_of, resamples
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.propensity.campaigns import Campaigns, answers
+from tierrec_core.propensity.campaigns import CampaignModel, answers
 
 Report = dict[str, Any]
 
@@ -25,7 +25,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Window:
+class CampaignWindow:
     """One examination: the campaigns that anybody redeems within it, and what was said of each user before.
 
     moment: its first day; live: columns of these campaigns, [L]; user: rows of the users who were known, [E]
@@ -39,7 +39,9 @@ class Window:
     scores: dict[str, FloatArray]
 
     @classmethod
-    def of(cls, model: Campaigns, history: Interactions, redemptions: Interactions, moment: float) -> Self:
+    def of(
+        cls, model: CampaignModel, history: Interactions, redemptions: Interactions, moment: float
+    ) -> Self:
         """The horizon_days from the moment on, with the weights of the model and what is known by then."""
         past, before = history.before(moment), redemptions.before(moment)
         current, answer = model.at(past, before), answers(redemptions, moment, model.horizon_days)
@@ -72,7 +74,9 @@ class Window:
         return {"from": f"{from_days(self.moment):%Y-%m-%dT%H:%M}", "campaigns": found}
 
 
-def judge_lists(windows: Sequence[Window], cutoff: int, draws: int, rng: np.random.Generator) -> Report:
+def judge_lists(
+    windows: Sequence[CampaignWindow], cutoff: int, draws: int, rng: np.random.Generator
+) -> Report:
     """How early in a list of the live campaigns users find what they redeem; the windows of a user are averaged.
 
     Each window needs somebody who redeems.
@@ -102,7 +106,7 @@ def judge_lists(windows: Sequence[Window], cutoff: int, draws: int, rng: np.rand
 
 
 def judge_targeting(
-    windows: Sequence[Window], num_users: int, draws: int, rng: np.random.Generator
+    windows: Sequence[CampaignWindow], num_users: int, draws: int, rng: np.random.Generator
 ) -> Report:
     """Whether a campaign finds its people: AUC over the users of a campaign, mean over campaigns and windows.
 
@@ -135,7 +139,7 @@ def _accuracy(score: FloatArray, truth: Truth, cutoff: int) -> dict[str, FloatAr
     return {f"ndcg@{cutoff}": listed["ndcg"], "hit@1": first["hit"], f"hit@{cutoff}": listed["hit"]}
 
 
-def _areas(judged: Sequence[tuple[Window, int]], counts: FloatArray) -> FloatArray:
+def _areas(judged: Sequence[tuple[CampaignWindow, int]], counts: FloatArray) -> FloatArray:
     """The mean AUC of each of TARGETS over the judged campaigns, in each sample of users [B, U]: [3, B]."""
     found = [
         [

@@ -15,7 +15,7 @@ _PRIOR_REDEEMERS = 10.0  # of the wider group, whose interests a campaign or typ
 
 
 @dataclass(frozen=True)
-class Standing:
+class CampaignStats:
     """Sums over each campaign's redeemers; rates and profiles are drawn to those of the type, and these to all.
 
     types: the type of each campaign, [C]

@@ -16,9 +16,9 @@ from scipy import sparse
 from tierrec_core.base.contracts import EVENT_CODES, BoolArray, Event, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.propensity.campaign_stats import Standing
+from tierrec_core.propensity.campaign_stats import CampaignStats
 from tierrec_core.propensity.classifier import Classifier
-from tierrec_core.settings import Campaigns as CampaignSettings
+from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 COLUMNS = (
@@ -40,7 +40,7 @@ _COUPON_SHARE = (1.0, 60.0)  # coupons and purchases that everybody is taken to 
 
 
 @dataclass(frozen=True)
-class Campaigns:
+class CampaignModel:
     """The chance that a user redeems a campaign in the next horizon_days, for any history and any campaign.
 
     tiering: the rules behind a user's tier and interests
@@ -50,7 +50,7 @@ class Campaigns:
 
     horizon_days: float
     tiering: Tiering
-    standing: Standing
+    standing: CampaignStats
     past: Interactions
     classifier: Classifier
 
@@ -70,7 +70,7 @@ class Campaigns:
         Where no window holds both answers, the chance is that of the campaign's type.
         """
         prior = Classifier.prior(COLUMNS, 0.0, "log_type_rate")
-        standing = Standing.measure(types, history, redemptions, tiering)
+        standing = CampaignStats.measure(types, history, redemptions, tiering)
         model = cls(settings.horizon_days, tiering, standing, redemptions, prior)
         windows = list(model._windows(history, settings.step_days))
         if not windows:
@@ -151,7 +151,7 @@ class Campaigns:
     def at(self, history: Interactions, redemptions: Interactions) -> Self:
         """The same weights with what is known of the campaigns as of `history.now`; rows are those of `past`."""
         matched = self._matched(redemptions)
-        standing = Standing.measure(self.standing.types, history, matched, self.tiering)
+        standing = CampaignStats.measure(self.standing.types, history, matched, self.tiering)
         return replace(self, standing=standing, past=matched)
 
     def with_campaigns(self, campaigns: pd.Index, types: pd.Index) -> Self:

@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.propensity.classifier import Classifier, log_odds
-from tierrec_core.settings import Churn as ChurnSettings
+from tierrec_core.settings import ChurnSettings as ChurnSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 KINDS = ("logistic", "boosted")
@@ -28,7 +28,7 @@ _HALF_LIVES = (14.0, 28.0, 91.0)
 
 
 @dataclass(frozen=True)
-class Habits:
+class ChurnFeatures:
     """Recipe of the features, frozen when made: the same history has the same numbers for ever.
 
     target: names of the events that count as coming back
@@ -51,7 +51,7 @@ class Habits:
 
 
 @dataclass(frozen=True)
-class Examples:
+class ChurnDataset:
     """Users as of one or more moments, and who then stayed away.
 
     columns: names of the features, [F]
@@ -66,7 +66,7 @@ class Examples:
     user: IntArray
 
     @classmethod
-    def of(cls, log: Interactions, moment: float, horizon_days: float, habits: Habits) -> Self:
+    def of(cls, log: Interactions, moment: float, horizon_days: float, habits: ChurnFeatures) -> Self:
         """Everybody with an event before the moment; the log must reach to horizon_days after it."""
         past = log.before(moment)
         user = np.flatnonzero(np.diff(past.offsets))
@@ -91,7 +91,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Churn:
+class ChurnModel:
     """The chance of no target event in the next horizon_days, for any history.
 
     base_rate: the chance that is given to a history without any event
@@ -99,19 +99,25 @@ class Churn:
 
     horizon_days: float
     base_rate: float
-    habits: Habits
+    habits: ChurnFeatures
     classifier: Classifier
 
     @classmethod
     def fit(
-        cls, kind: str, habits: Habits, train: Examples, later: Examples, settings: ChurnSettings, seed: int
+        cls,
+        kind: str,
+        habits: ChurnFeatures,
+        train: ChurnDataset,
+        later: ChurnDataset,
+        settings: ChurnSettings,
+        seed: int,
     ) -> Self:
         """Learn from `train`, which must hold both answers, and calibrate on `later`, which it must not hold."""
         fitted = fit_kind(kind, train, settings, seed).calibrated(later.values, later.label)
         return cls(settings.horizon_days, float(expit(log_odds(later.label))), habits, fitted)
 
     @classmethod
-    def constant(cls, habits: Habits, label: BoolArray, settings: ChurnSettings) -> Self:
+    def constant(cls, habits: ChurnFeatures, label: BoolArray, settings: ChurnSettings) -> Self:
         """The share of true labels for everybody, where there is nothing to learn from."""
         odds = log_odds(label)
         return cls(settings.horizon_days, float(expit(odds)), habits, Classifier.prior((), odds))
@@ -123,14 +129,14 @@ class Churn:
         return np.where(np.diff(history.offsets) > 0, chance, self.base_rate)
 
 
-def fit_kind(kind: str, train: Examples, settings: ChurnSettings, seed: int) -> Classifier:
+def fit_kind(kind: str, train: ChurnDataset, settings: ChurnSettings, seed: int) -> Classifier:
     """One of KINDS, fitted and not yet calibrated."""
     if kind == "logistic":
         return Classifier.logistic(train.columns, train.values, train.label, settings.l2)
     return Classifier.boosted(train.columns, train.values, train.label, settings.trees, seed)
 
 
-def trial(train: Examples, later: Examples, settings: ChurnSettings, seed: int) -> dict[str, float]:
+def trial(train: ChurnDataset, later: ChurnDataset, settings: ChurnSettings, seed: int) -> dict[str, float]:
     """Log loss on `later` of each kind fitted on `train`; lower is better."""
     fits = {kind: fit_kind(kind, train, settings, seed) for kind in KINDS}
     return {

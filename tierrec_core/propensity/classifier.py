@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from tierrec_core.base.contracts import BoolArray, FloatArray
-from tierrec_core.settings import Boosting
+from tierrec_core.settings import BoostingSettings
 
 _SOLVER: Mapping[str, Any] = {"solver": "newton-cholesky", "tol": 1e-8}  # few features: exact in a few steps
 
@@ -55,7 +55,12 @@ class Classifier:
 
     @classmethod
     def boosted(
-        cls, columns: Sequence[str], values: FloatArray, label: BoolArray, settings: Boosting, seed: int
+        cls,
+        columns: Sequence[str],
+        values: FloatArray,
+        label: BoolArray,
+        settings: BoostingSettings,
+        seed: int,
     ) -> Self:
         """Grow trees on values [N, F] and label [N]; the same input gives the same trees."""
         data = lightgbm.Dataset(values, label=label, params={"max_bin": settings.max_bin, "verbose": -1})
@@ -106,7 +111,7 @@ def log_odds(label: BoolArray) -> float:
     return float(logit((label.sum() + 1.0) / (len(label) + 2.0)))
 
 
-def _parameters(settings: Boosting, seed: int) -> dict[str, object]:
+def _parameters(settings: BoostingSettings, seed: int) -> dict[str, object]:
     return {
         "objective": "binary",
         "learning_rate": settings.learning_rate,

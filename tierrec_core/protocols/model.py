@@ -65,7 +65,7 @@ class Ranker(Recommender, Protocol):
 
 
 @runtime_checkable
-class TwoStep(Recommender, Protocol):
+class EncodedScorer(Recommender, Protocol):
     """Scores given candidates of a history that is encoded already, without the rest of the catalogue.
 
     What `encode` makes of a history can be kept, so that a known user costs only the second step.

@@ -11,8 +11,8 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.linalg.top_k import top_k
-from tierrec_core.protocols.model import Ranker, Recommender, Retriever, TwoStep
-from tierrec_core.settings import Retrieve
+from tierrec_core.protocols.model import EncodedScorer, Ranker, Recommender, Retriever
+from tierrec_core.settings import RetrieveSettings
 
 _BATCH = 256
 
@@ -62,7 +62,7 @@ class Candidates:
 
 
 def retrieve(
-    models: Mapping[str, Recommender], history: Interactions, settings: Retrieve, *, repeats: bool
+    models: Mapping[str, Recommender], history: Interactions, settings: RetrieveSettings, *, repeats: bool
 ) -> Candidates:
     """The union of the user's own items and the first of each retriever's list, scored by every model.
 
@@ -99,7 +99,7 @@ def _given(
     model: Recommender, history: Interactions, candidates: IntArray, state: FloatArray | None
 ) -> FloatArray:
     if hasattr(model, "score_encoded"):  # isinstance of a protocol takes as long as the scores of some models
-        two_step = cast("TwoStep", model)
+        two_step = cast("EncodedScorer", model)
         known = two_step.encode(history) if state is None else state
         return two_step.score_encoded(history, known, candidates)
     if isinstance(model, Ranker):
@@ -109,7 +109,7 @@ def _given(
 
 
 def _retrieve_batch(
-    models: Mapping[str, Recommender], history: Interactions, settings: Retrieve, *, repeats: bool
+    models: Mapping[str, Recommender], history: Interactions, settings: RetrieveSettings, *, repeats: bool
 ) -> Candidates:
     chosen = np.zeros((history.num_users, history.num_items), bool)
     met = history.decayed(settings.own_half_life)

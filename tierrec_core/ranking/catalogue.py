@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.top_k import Ranked, empty, top_k
+from tierrec_core.linalg.top_k import TopK, empty, top_k
 from tierrec_core.protocols.model import Retriever
 
 _BATCH = 512
@@ -13,7 +13,7 @@ _BATCH = 512
 
 def rank_catalogue(
     model: Retriever, history: Interactions, k: int, *, exclude_met: bool, batch: int = _BATCH
-) -> Ranked:
+) -> TopK:
     """The model's first k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
 
     exclude_met leaves out the items of the user's own history.
@@ -23,9 +23,9 @@ def rank_catalogue(
 
 def rank_views(
     model: Retriever, history: Interactions, k: int, *, exclude_met: Sequence[bool], batch: int = _BATCH
-) -> list[Ranked]:
+) -> list[TopK]:
     """As rank_catalogue, once for each value of exclude_met, while every user is scored only once."""
-    views: list[list[Ranked]] = [[] for _ in exclude_met]
+    views: list[list[TopK]] = [[] for _ in exclude_met]
     for part in _batches(history, batch):
         scores, met = model.score_catalogue(part), part.binary()
         for view, excluded in zip(views, exclude_met, strict=True):
@@ -38,9 +38,9 @@ def _batches(history: Interactions, batch: int) -> Iterator[Interactions]:
         yield history.rows(np.arange(start, min(start + batch, history.num_users)))
 
 
-def _stack(parts: Sequence[Ranked], k: int) -> Ranked:
+def _stack(parts: Sequence[TopK], k: int) -> TopK:
     if not parts:
         return empty(0, k)
-    return Ranked(
+    return TopK(
         np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts])
     )

@@ -17,10 +17,10 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.user_item_history import Features
+from tierrec_core.features.user_item_history import UserItemFeatures
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.candidates import Candidates
-from tierrec_core.settings import Blend as BlendSettings
+from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.tiers import Tiering
 
 FEW_ITEMS = 8
@@ -28,16 +28,16 @@ _NUM_ITEMS = "user_items"
 
 
 @dataclass(frozen=True)
-class Context:
+class RankingContext:
     """What is known as of a snapshot, whoever asks: facts about items, and the tiers."""
 
-    features: Features
+    features: UserItemFeatures
     tiering: Tiering
 
     @classmethod
     def fit(cls, training: Training, attributes: Sequence[str]) -> Self:
         """Measure the items and take over the tiering."""
-        features = Features.fit(training.history, training.items, attributes, training.target)
+        features = UserItemFeatures.fit(training.history, training.items, attributes, training.target)
         return cls(features, training.tiering)
 
     def table(
@@ -60,7 +60,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Examples:
+class RankingDataset:
     """One window's candidates as a table, with what happened. Pairs are in order of user.
 
     user: row of each pair, [P]; label: whether the user took the item, [P]
@@ -73,7 +73,7 @@ class Examples:
     @classmethod
     def of(
         cls,
-        context: Context,
+        context: RankingContext,
         history: Interactions,
         candidates: Candidates,
         truth: tuple[IntArray, IntArray],
@@ -92,7 +92,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Blend:
+class BlendRanker:
     """Gradient boosted trees that order candidates, as of the final snapshot.
 
     columns: names of the features, in the trees' order, [F]
@@ -100,7 +100,7 @@ class Blend:
     short: the same for histories of at most FEW_ITEMS items; none where nothing was learned from newcomers
     """
 
-    context: Context
+    context: RankingContext
     columns: tuple[str, ...]
     trees: tuple[str, ...]
     short: tuple[str, ...] = ()
@@ -108,11 +108,11 @@ class Blend:
     @classmethod
     def fit(
         cls,
-        context: Context,
-        examples: Sequence[Examples],
+        context: RankingContext,
+        examples: Sequence[RankingDataset],
         settings: BlendSettings,
         seed: int,
-        newcomers: Sequence[Examples] = (),
+        newcomers: Sequence[RankingDataset] = (),
     ) -> Self:
         """Learn the order of all examples' candidates; `context` is what the blend will be asked with."""
         columns = tuple(examples[0].table)
@@ -169,7 +169,7 @@ class Blend:
 
 
 def _learned(
-    examples: Sequence[Examples], columns: tuple[str, ...], settings: BlendSettings, seed: int
+    examples: Sequence[RankingDataset], columns: tuple[str, ...], settings: BlendSettings, seed: int
 ) -> tuple[str, ...]:
     """Trees that order all examples' candidates, one text a seed."""
     data = lightgbm.Dataset(

@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.text import texts, words
-from tierrec_core.data.vocabulary import Lexicon
+from tierrec_core.data.vocabulary import Vocabulary
 from tierrec_core.linalg.cosine import unit
 from tierrec_core.linalg.top_k import top_k
 
@@ -59,7 +59,7 @@ class SearchIndex:
     posted: items that came later, at these columns [P]; they hide what `fitted` has there
     """
 
-    lexicon: Lexicon
+    lexicon: Vocabulary
     idf: FloatArray
     mean_length: float
     related: sparse.csr_matrix
@@ -73,7 +73,7 @@ class SearchIndex:
         """Learn the words of ITEMS, row i for column i, and their company; vectors [I, F] tell who buys what."""
         written = [words(text) for text in texts(items)]
         vectors = unit(np.zeros((len(items), 0), np.float32) if vectors is None else vectors)
-        lexicon = Lexicon.of(written)
+        lexicon = Vocabulary.of(written)
         count = lexicon.count(written)
         carried = (count > 0).astype(np.float32)
         carriers = np.asarray(carried.sum(axis=0)).ravel()

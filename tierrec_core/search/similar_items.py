@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
-from tierrec_core.data.vocabulary import Lexicon
+from tierrec_core.data.vocabulary import Vocabulary
 from tierrec_core.linalg.cosine import nearest
 
 _PEOPLE, _WORDS = 0.5, 0.02  # what these weigh beside baskets
@@ -72,7 +72,7 @@ def _evidence(history: Interactions, items: pd.DataFrame) -> sparse.csr_matrix:
         (np.ones(len(basket)), (basket, history.item)), (basket.max() + 1, len(items))
     )
     written = [words(text) for text in texts(items)]
-    count = Lexicon.of(written).count(written)
+    count = Vocabulary.of(written).count(written)
     carried = (count > 0).astype(float)
     carriers = np.asarray(carried.sum(axis=0)).ravel()
     rarity = np.log(len(items) / carriers)

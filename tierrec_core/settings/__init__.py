@@ -1,14 +1,14 @@
 """params.yaml as frozen, closed models: every knob has a type, a range and a meaning, and an unknown key is named."""
 
 from tierrec_core.settings.base.params import Params, Share, parse
-from tierrec_core.settings.base.search_range import Span, space_of
+from tierrec_core.settings.base.search_range import SearchRange, space_of
 from tierrec_core.settings.data.processing import (
     GivenSplit,
     LeaveLastOut,
-    Prepare,
-    Split,
+    PrepareSettings,
+    SplitSettings,
     TimeSplit,
-    Validate,
+    ValidateSettings,
 )
 from tierrec_core.settings.data.sources import (
     AnySource,
@@ -20,58 +20,58 @@ from tierrec_core.settings.data.sources import (
     SyntheticSource,
 )
 from tierrec_core.settings.learning import (
-    Blend,
-    Boosting,
-    Campaigns,
-    Churn,
-    Evaluate,
-    Package,
-    Policy,
-    Retrieve,
-    Task,
-    TierPolicy,
-    Tiers,
+    BlendSettings,
+    BoostingSettings,
+    CampaignSettings,
+    ChurnSettings,
+    EvaluateSettings,
+    PackageSettings,
+    PolicySettings,
+    RetrieveSettings,
+    TaskSettings,
+    TierPolicySettings,
+    TierSettings,
 )
-from tierrec_core.settings.learning.tracking import Tracking, Wandb
-from tierrec_core.settings.loop import Gate, Monitor, Rollout
+from tierrec_core.settings.learning.tracking import TrackingSettings, WandbSettings
+from tierrec_core.settings.loop import GateSettings, MonitorSettings, RolloutSettings
 from tierrec_core.settings.project import Settings, read_settings
-from tierrec_core.settings.serving import Serving
+from tierrec_core.settings.serving import ServingSettings
 
 __all__ = [
     "AnySource",
-    "Blend",
-    "Boosting",
-    "Campaigns",
-    "Churn",
+    "BlendSettings",
+    "BoostingSettings",
+    "CampaignSettings",
+    "ChurnSettings",
     "ColumnMap",
     "CompleteJourneySource",
-    "Evaluate",
+    "EvaluateSettings",
     "FilesSource",
-    "Gate",
+    "GateSettings",
     "GivenSplit",
     "ItemColumnMap",
     "LeaveLastOut",
-    "Monitor",
-    "Package",
+    "MonitorSettings",
+    "PackageSettings",
     "Params",
-    "Policy",
-    "Prepare",
-    "Retrieve",
-    "Rollout",
-    "Serving",
+    "PolicySettings",
+    "PrepareSettings",
+    "RetrieveSettings",
+    "RolloutSettings",
+    "SearchRange",
+    "ServingSettings",
     "Settings",
     "Share",
     "Source",
-    "Span",
-    "Split",
+    "SplitSettings",
     "SyntheticSource",
-    "Task",
-    "TierPolicy",
-    "Tiers",
+    "TaskSettings",
+    "TierPolicySettings",
+    "TierSettings",
     "TimeSplit",
-    "Tracking",
-    "Validate",
-    "Wandb",
+    "TrackingSettings",
+    "ValidateSettings",
+    "WandbSettings",
     "parse",
     "read_settings",
     "space_of",

@@ -10,22 +10,22 @@ from ruamel.yaml.error import YAMLError
 
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings.base.params import Params, parse
-from tierrec_core.settings.data.processing import Prepare, Split, Validate
+from tierrec_core.settings.data.processing import PrepareSettings, SplitSettings, ValidateSettings
 from tierrec_core.settings.data.sources import CompleteJourneySource, Source
 from tierrec_core.settings.learning import (
-    Blend,
-    Campaigns,
-    Churn,
-    Evaluate,
-    Package,
-    Policy,
-    Retrieve,
-    Task,
-    Tiers,
+    BlendSettings,
+    CampaignSettings,
+    ChurnSettings,
+    EvaluateSettings,
+    PackageSettings,
+    PolicySettings,
+    RetrieveSettings,
+    TaskSettings,
+    TierSettings,
 )
-from tierrec_core.settings.learning.tracking import Tracking
-from tierrec_core.settings.loop import Gate, Monitor, Rollout
-from tierrec_core.settings.serving import Serving
+from tierrec_core.settings.learning.tracking import TrackingSettings
+from tierrec_core.settings.loop import GateSettings, MonitorSettings, RolloutSettings
+from tierrec_core.settings.serving import ServingSettings
 
 
 class Settings(Params):
@@ -33,33 +33,33 @@ class Settings(Params):
 
     seed: int = 7
     source: Source = CompleteJourneySource()
-    validate_: Validate = Field(default=Validate(), alias="validate")
-    prepare: Prepare = Prepare()
-    split: Split = Split()
-    tasks: dict[Literal["next", "discovery"], Task]
-    tiers: Tiers = Tiers()
+    validate_: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
+    prepare: PrepareSettings = PrepareSettings()
+    split: SplitSettings = SplitSettings()
+    tasks: dict[Literal["next", "discovery"], TaskSettings]
+    tiers: TierSettings = TierSettings()
     models: dict[str, dict[str, Any]]
-    tracking: Tracking = Tracking()
-    retrieve: Retrieve = Retrieve()
-    blend: dict[Literal["next", "discovery"], Blend] = Field(default={})
-    policy: Policy = Policy()
-    churn: Churn = Churn()
-    campaigns: Campaigns = Campaigns()
-    evaluate: Evaluate = Evaluate()
-    package: Package = Package()
-    serving: Serving = Serving()
-    monitor: Monitor = Monitor()
-    gate: Gate = Gate()
-    rollout: Rollout = Rollout()
+    tracking: TrackingSettings = TrackingSettings()
+    retrieve: RetrieveSettings = RetrieveSettings()
+    blend: dict[Literal["next", "discovery"], BlendSettings] = Field(default={})
+    policy: PolicySettings = PolicySettings()
+    churn: ChurnSettings = ChurnSettings()
+    campaigns: CampaignSettings = CampaignSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    package: PackageSettings = PackageSettings()
+    serving: ServingSettings = ServingSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    gate: GateSettings = GateSettings()
+    rollout: RolloutSettings = RolloutSettings()
 
     def newcomers_of(self, tasks: Iterable[str]) -> float:
         """The share of users whom models that serve the windows of these tasks may not know."""
         shares = {str(name): task.newcomers for name, task in self.tasks.items()}
         return max((shares[task] for task in tasks), default=0.0)
 
-    def blend_of(self, task: str) -> Blend:
+    def blend_of(self, task: str) -> BlendSettings:
         """The blend's settings for a task; the defaults where params.yaml has none."""
-        return {str(name): block for name, block in self.blend.items()}.get(task, Blend())
+        return {str(name): block for name, block in self.blend.items()}.get(task, BlendSettings())
 
 
 def read_settings(path: Path) -> Settings:

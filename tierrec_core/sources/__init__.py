@@ -5,12 +5,12 @@ from pathlib import Path
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import CompleteJourneySource, Source, SyntheticSource
 from tierrec_core.sources import feedback
-from tierrec_core.sources.frames import Log
+from tierrec_core.sources.frames import SourceFrames
 
-__all__ = ["Log", "read"]
+__all__ = ["SourceFrames", "read"]
 
 
-def read(source: Source, root: Path, seed: int) -> Log:
+def read(source: Source, root: Path, seed: int) -> SourceFrames:
     """Read the source that params.yaml names, and beside it what the feedback store has exported, if asked to.
 
     Only a made world needs the seed. Raises DataError when something cannot be read.
@@ -19,7 +19,7 @@ def read(source: Source, root: Path, seed: int) -> Log:
     return feedback.append(log, Layout(root).data / feedback.FOLDER) if source.feedback else log
 
 
-def _read(source: Source, root: Path, seed: int) -> Log:
+def _read(source: Source, root: Path, seed: int) -> SourceFrames:
     if isinstance(source, CompleteJourneySource):
         from tierrec_core.sources import complete_journey
 

@@ -7,7 +7,7 @@ import duckdb
 import pandas as pd
 
 from tierrec_core.base.errors import UnreadableFileError
-from tierrec_core.sources.frames import Log
+from tierrec_core.sources.frames import SourceFrames
 
 _WHERE = "complete_journey"
 
@@ -54,7 +54,7 @@ from shown join stores using (week)
 _USERS = "select cast(household_id as varchar) user_id, * exclude (household_id) from '{folder}/demographics.parquet'"
 
 
-def read() -> Log:
+def read() -> SourceFrames:
     """Read the installed package. Raises UnreadableFileError when it is not installed."""
     folder = _folder()
     with duckdb.connect() as connection:
@@ -64,7 +64,7 @@ def read() -> Log:
             for query in (_EVENTS, _ITEMS, _USERS, _EXPOSURES)
         )
     items["title"] = items["title"].str.capitalize()
-    return Log.of(_utc(events, "timestamp"), items, users, _utc(exposures, "week"), where=_WHERE)
+    return SourceFrames.of(_utc(events, "timestamp"), items, users, _utc(exposures, "week"), where=_WHERE)
 
 
 def _folder() -> Path:

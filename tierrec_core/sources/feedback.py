@@ -8,12 +8,12 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENTS, ITEMS, USERS, Contract
 from tierrec_core.base.errors import MissingColumnError, UnreadableFileError
-from tierrec_core.sources.frames import Log
+from tierrec_core.sources.frames import SourceFrames
 
 FOLDER = "feedback"
 
 
-def append(log: Log, folder: Path) -> Log:
+def append(log: SourceFrames, folder: Path) -> SourceFrames:
     """The log with the folder's events.parquet, items.parquet and users.parquet; one that is missing adds nothing.
 
     Of an item or user in both, a posted attribute wins, in the type of the log's column. Raises UnreadableFileError,
@@ -28,7 +28,7 @@ def append(log: Log, folder: Path) -> Log:
         items["category"] = items["category"].fillna("unknown")
     if (path := folder / "users.parquet").is_file():
         users = _overlay(users, _table(path, USERS), "user_id")
-    return Log.of(events, items, users, log.exposures, where=str(folder))
+    return SourceFrames.of(events, items, users, log.exposures, where=str(folder))
 
 
 def _table(path: Path, contract: Contract) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
 from tierrec_core.settings import ColumnMap, FilesSource
 from tierrec_core.sources import time_formats
-from tierrec_core.sources.frames import Log
-from tierrec_core.sources.time_formats import Clock
+from tierrec_core.sources.frames import SourceFrames
+from tierrec_core.sources.time_formats import TimeFormat
 
 _OURS = {
     "user": "user_id",
@@ -23,7 +23,7 @@ _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 _MISSING = {"na", "n/a", "null", "none"}
 
 
-def read(source: FilesSource, root: Path) -> Log:
+def read(source: FilesSource, root: Path) -> SourceFrames:
     """Read the files that source names, relative to root.
 
     Raises UnreadableFileError, MissingColumnError, EmptyDataError, DataError for a value in a file, or SettingsError
@@ -37,7 +37,7 @@ def read(source: FilesSource, root: Path) -> Log:
             f"{', '.join(source.paths)}: no event is left; map at least one name to ours in source.events"
         )
     items = _derived_items(events) if source.items_path is None else _items(source, root, paths)
-    return Log.of(events, items, _users(source, root), where=", ".join(source.paths))
+    return SourceFrames.of(events, items, _users(source, root), where=", ".join(source.paths))
 
 
 def _paths(patterns: tuple[str, ...], root: Path) -> list[Path]:
@@ -167,7 +167,7 @@ def _dated(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[
         yield part.assign(timestamp=_times(columns[path], ways[columns[path].dtype], source, path))
 
 
-def _times(values: pd.Series, clock: Clock, source: FilesSource, path: Path) -> pd.Series:
+def _times(values: pd.Series, clock: TimeFormat, source: FilesSource, path: Path) -> pd.Series:
     column = source.columns.timestamp
     if clock.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _refuse_mixed(values.astype("string").dropna(), path, column)

@@ -9,7 +9,7 @@ from tierrec_core.base.contracts import EVENTS, EXPOSURES, ITEMS, USERS
 
 
 @dataclass(frozen=True)
-class Log:
+class SourceFrames:
     """What a source holds, each frame conforming to its contract; a frame that it lacks is empty.
 
     events: EVENTS, ordered by time and then by every other column

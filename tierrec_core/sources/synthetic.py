@@ -7,7 +7,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.settings import SyntheticSource
-from tierrec_core.sources.frames import Log
+from tierrec_core.sources.frames import SourceFrames
 
 _WHERE = "synthetic"
 
@@ -28,7 +28,7 @@ _OPENS, _CLOSES, _DAY = 8 * 3600, 21 * 3600, 86400
 
 
 @dataclass(frozen=True)
-class World:
+class SyntheticWorld:
     """A log and the truth behind it; user u is row u of log.users, category c is categories[c].
 
     tiers: 0 light, 1 medium, 2 heavy, [U]
@@ -36,7 +36,7 @@ class World:
     drifted: whose interests moved, [U]
     """
 
-    log: Log
+    log: SourceFrames
     categories: tuple[str, ...]
     tiers: IntArray
     before: FloatArray
@@ -60,12 +60,12 @@ class _Catalogue:
         return np.minimum(ranks, sizes - 1) * num_categories + categories
 
 
-def read(source: SyntheticSource, seed: int) -> Log:
+def read(source: SyntheticSource, seed: int) -> SourceFrames:
     """The log of the world, without the truth."""
     return make(source, seed).log
 
 
-def make(source: SyntheticSource, seed: int) -> World:
+def make(source: SyntheticSource, seed: int) -> SyntheticWorld:
     """Make the world; the same source and seed give the same bytes.
 
     Each user has a tier, a few favourite categories, and in each category favourite items to which they return.
@@ -78,8 +78,8 @@ def make(source: SyntheticSource, seed: int) -> World:
     looks = _looks(source, tiers, before, after, catalogue, rng)
     users = _users(source, rng)
     events = _events(source, looks, catalogue, users["user_id"].to_numpy(), rng)
-    log = Log.of(events, _with_campaigns(catalogue.frame), users, where=_WHERE)
-    return World(log, catalogue.categories, tiers, before, after, drifted)
+    log = SourceFrames.of(events, _with_campaigns(catalogue.frame), users, where=_WHERE)
+    return SyntheticWorld(log, catalogue.categories, tiers, before, after, drifted)
 
 
 def _midpoints(count: int) -> FloatArray:

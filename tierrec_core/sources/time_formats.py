@@ -14,7 +14,7 @@ _SHARE = "coalesce(avg(coalesce(({time}) {condition}, false)::int) filter ({c} i
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimeFormat:
     """One way to write a time: how a person calls it, and the SQL that reads column {c}; unit is for numbers."""
 
     name: str
@@ -32,7 +32,7 @@ _MICROS = f"try_cast(round(try_cast({_TEXT} as double) * {{scale}}) as bigint)"
 _EPOCH = f"try(make_timestamp({_MICROS})) at time zone 'UTC'"
 CLOCKS = (
     *(
-        Clock(f"{name}seconds since 1970", _EPOCH.replace("{scale}", scale), unit)
+        TimeFormat(f"{name}seconds since 1970", _EPOCH.replace("{scale}", scale), unit)
         for name, unit, scale in (
             ("", "s", "1e6"),
             ("milli", "ms", "1e3"),
@@ -40,9 +40,9 @@ CLOCKS = (
             ("nano", "ns", "1e-3"),
         )
     ),
-    Clock("ISO 8601 dates", f"nullif({_ISO}, timestamptz 'infinity')"),
+    TimeFormat("ISO 8601 dates", f"nullif({_ISO}, timestamptz 'infinity')"),
     *(
-        Clock(f"dates like {shown}", f"try_strptime({_TEXT}, {formats})::timestamptz")
+        TimeFormat(f"dates like {shown}", f"try_strptime({_TEXT}, {formats})::timestamptz")
         for shown, formats in (
             ("31.12.2024", "['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y']"),
             ("31/12/2024", "['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y']"),
@@ -58,7 +58,7 @@ def plausible_shares(frame: pd.DataFrame) -> pd.DataFrame:
     return _shares(frame, PLAUSIBLE)
 
 
-def best(values: pd.Series, unit: str = "auto") -> Clock:
+def best(values: pd.Series, unit: str = "auto") -> TimeFormat:
     """The clock that reads most rows plausibly, else at all; of equals the first, so that days precede months.
 
     Of a long column MAX_RANKED rows are looked at, evenly apart.
@@ -75,7 +75,7 @@ def best(values: pd.Series, unit: str = "auto") -> Clock:
     return CLOCKS[int(shares.to_numpy().argmax())]
 
 
-def read(values: pd.Series, clock: Clock, timezone: str) -> pd.Series:
+def read(values: pd.Series, clock: TimeFormat, timezone: str) -> pd.Series:
     """Moments in UTC, [N]; NaT where the clock reads none. Times without an offset are of the timezone.
 
     The hour that a clock change skips moves on; of the hour that it repeats, the later one is meant.

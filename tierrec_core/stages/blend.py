@@ -11,11 +11,11 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.features.simulated_cold_users import Newcomers
+from tierrec_core.features.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.linalg.top_k import rank_candidates
-from tierrec_core.ranking import Blend, Candidates
-from tierrec_core.ranking.ranker import Context, Examples
-from tierrec_core.settings import Blend as BlendSettings
+from tierrec_core.ranking import BlendRanker, Candidates
+from tierrec_core.ranking.ranker import RankingContext, RankingDataset
+from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
@@ -46,15 +46,15 @@ def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[s
         if log.is_over(lesson.window, newest.window)
     ]
     if earlier:
-        report["valid"] = newest.judge(Blend.fit(newest.context, earlier, options, settings.seed))
+        report["valid"] = newest.judge(BlendRanker.fit(newest.context, earlier, options, settings.seed))
         print(f"blend {task}: {report['valid']}", flush=True)
-    context = Context.fit(read_training(layout, settings, log, log.final.name), options.attributes)
-    blend = Blend.fit(context, examples, options, settings.seed, newcomers)
+    context = RankingContext.fit(read_training(layout, settings, log, log.final.name), options.attributes)
+    blend = BlendRanker.fit(context, examples, options, settings.seed, newcomers)
     artifacts.save(blend, layout.blend(task))
     return report | {"importance": {name: round(share, 6) for name, share in blend.importance.items()}}
 
 
-def _examples(lessons: Sequence["Lesson"], options: BlendSettings, seed: int) -> list[Examples]:
+def _examples(lessons: Sequence["SnapshotWindow"], options: BlendSettings, seed: int) -> list[RankingDataset]:
     return [
         lesson.examples(options.negative_share, np.random.default_rng([seed, place]))
         for place, lesson in enumerate(lessons)
@@ -63,19 +63,19 @@ def _examples(lessons: Sequence["Lesson"], options: BlendSettings, seed: int) ->
 
 def read_lessons(
     layout: Layout, settings: Settings, log: SplitLog, task: str
-) -> tuple[list["Lesson"], list["Lesson"]]:
+) -> tuple[list["SnapshotWindow"], list["SnapshotWindow"]]:
     """Of each earlier window, oldest first, what whole histories teach, and what newcomers do where there are some."""
-    known = [Lesson.read(layout, settings, log, window) for window in log.of(task, "train", "valid")]
+    known = [SnapshotWindow.read(layout, settings, log, window) for window in log.of(task, "train", "valid")]
     found = [one.of_newcomers(layout, settings, log) for one in known]
     return known, [one for one in found if one is not None]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class SnapshotWindow:
     """One earlier window: what was known, what the models said of it, and what then happened."""
 
     window: Window
-    context: Context
+    context: RankingContext
     history: Interactions
     candidates: Candidates
     truth: tuple[IntArray, IntArray]
@@ -84,25 +84,27 @@ class Lesson:
     def read(cls, layout: Layout, settings: Settings, log: SplitLog, window: Window) -> Self:
         """Everything as of the window's snapshot."""
         training = read_training(layout, settings, log, window.snapshot)
-        context = Context.fit(training, settings.blend_of(window.task).attributes)
+        context = RankingContext.fit(training, settings.blend_of(window.task).attributes)
         candidates = artifacts.load(Candidates, layout.candidates(window.name))
         return cls(window, context, training.history, candidates, log.truth(window))
 
     def of_newcomers(self, layout: Layout, settings: Settings, log: SplitLog) -> Self | None:
         """The same window for strangers, of whom only a few events are known; None where it has none."""
-        found = Newcomers.of(log, self.window, settings.newcomers_of([self.window.task]), settings.seed)
+        found = SimulatedColdUsers.of(
+            log, self.window, settings.newcomers_of([self.window.task]), settings.seed
+        )
         if not found.history.num_users:
             return None
         candidates = artifacts.load(Candidates, layout.newcomers(self.window.name))
         return replace(self, history=found.history, candidates=candidates, truth=found.truth)
 
-    def examples(self, negative_share: float, rng: np.random.Generator) -> Examples:
+    def examples(self, negative_share: float, rng: np.random.Generator) -> RankingDataset:
         """What a blend may learn from it."""
-        return Examples.of(
+        return RankingDataset.of(
             self.context, self.history, self.candidates, self.truth, negative_share=negative_share, rng=rng
         )
 
-    def judge(self, blend: Blend) -> dict[str, float]:
+    def judge(self, blend: BlendRanker) -> dict[str, float]:
         """NDCG of the blend, which must not have seen it, and of each model's order of the same candidates."""
         table = self.candidates.padded(self.history.num_users)
         truth = Truth.of(*self.truth, self.history.num_items)

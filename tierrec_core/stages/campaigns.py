@@ -9,9 +9,9 @@ from tierrec_core.base.contracts import EVENTS, ITEMS, Event
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.calibration import reliability
-from tierrec_core.propensity.campaign_report import LISTS, MODEL, Window, judge_lists, judge_targeting
-from tierrec_core.propensity.campaigns import Campaigns, redeemed
-from tierrec_core.settings import Campaigns as CampaignSettings
+from tierrec_core.propensity.campaign_report import LISTS, MODEL, CampaignWindow, judge_lists, judge_targeting
+from tierrec_core.propensity.campaigns import CampaignModel, redeemed
+from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import judged_from
 from tierrec_core.stages.inputs.split_log import read_frame, read_split
@@ -33,7 +33,7 @@ def run(layout: Layout, settings: Settings) -> None:
     ids, types = catalogue(events, read_frame(layout.raw_items, ITEMS), options)
     redemptions = redeemed(events, log.users, ids, log.now)
     tiering = Tiering.fit(known, read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
-    model = Campaigns.fit(known, redemptions.before(known.now), types, tiering, options)
+    model = CampaignModel.fit(known, redemptions.before(known.now), types, tiering, options)
     report = describe(model, log, redemptions, settings)
     artifacts.save(model, layout.campaigns)
     artifacts.write_json(report, layout.campaigns_report)
@@ -57,12 +57,14 @@ def catalogue(
     return pd.Index(ids, dtype=object), pd.Index(types.to_numpy(), dtype=object)
 
 
-def describe(model: Campaigns, log: Interactions, redemptions: Interactions, settings: Settings) -> Report:
+def describe(
+    model: CampaignModel, log: Interactions, redemptions: Interactions, settings: Settings
+) -> Report:
     """What the model is, and how it did in the windows after what it learned from."""
     options = settings.campaigns
     report = _about(model, redemptions)
     starts = np.arange(model.past.now, log.now - options.horizon_days + 1e-9, options.horizon_days)
-    windows = [Window.of(model, log, redemptions, float(start)) for start in starts]
+    windows = [CampaignWindow.of(model, log, redemptions, float(start)) for start in starts]
     with_choice = [window for window in windows if len(window.live) > 1]
     if not with_choice:
         lacking = (
@@ -83,7 +85,7 @@ def describe(model: Campaigns, log: Interactions, redemptions: Interactions, set
     }
 
 
-def _about(model: Campaigns, redemptions: Interactions) -> Report:
+def _about(model: CampaignModel, redemptions: Interactions) -> Report:
     weights = zip(model.classifier.columns, model.classifier.weights.tolist(), strict=True)
     return {
         "campaigns": model.num_campaigns,

@@ -12,7 +12,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.calibration import judge, reliability
-from tierrec_core.propensity.churn import RECENCY, Churn, Examples, Habits, trial
+from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, trial
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import judged_from, moments
@@ -27,7 +27,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChurnWindows:
     """Moments in days. What each is answered by is over before the next one's moment.
 
     train: where the kinds of model learn, oldest first; empty where the log has no room
@@ -67,11 +67,11 @@ def run(layout: Layout, settings: Settings) -> None:
         print(f"churn: everybody gets {churn.base_rate:.3f}, since {report['reason']}")
 
 
-def build(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[Churn, Report]:
+def build(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[ChurnModel, Report]:
     """The model and its report; a log that is too short gets the base rate and a report that says so."""
-    plan, options, seed = Plan.of(log, settings), settings.churn, settings.seed
+    plan, options, seed = ChurnWindows.of(log, settings), settings.churn, settings.seed
     known = log.log.before(plan.choose) if plan.train else log.history(log.final.name)
-    habits = Habits(log.target, Tiering.fit(known, items, settings.tiers, seed))
+    habits = ChurnFeatures(log.target, Tiering.fit(known, items, settings.tiers, seed))
     if not plan.train:
         days, wanted = np.ptp(log.log.day), options.min_history_days + 4 * options.horizon_days
         return _constant(log, plan, habits, settings, f"the log has {days:.0f} days, wanted {wanted:.0f}")
@@ -81,8 +81,8 @@ def build(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[Churn
         return _constant(log, plan, habits, settings, f"{answer} came back in the days to learn from")
     choose, later = (_examples(log, [one], habits, settings) for one in (plan.choose, plan.calibrate))
     losses = trial(train, choose, options, seed)
-    kind, train = min(losses, key=losses.__getitem__), Examples.join([train, choose])
-    churn = Churn.fit(kind, habits, train, later, options, seed)
+    kind, train = min(losses, key=losses.__getitem__), ChurnDataset.join([train, choose])
+    churn = ChurnModel.fit(kind, habits, train, later, options, seed)
     report = {
         "judged": True,
         "moments": plan.describe(),
@@ -96,29 +96,33 @@ def build(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[Churn
     return churn, _about(log, settings) | report | judged
 
 
-def _examples(log: SplitLog, at: Sequence[float], habits: Habits, settings: Settings) -> Examples:
-    return Examples.join([Examples.of(log.log, moment, settings.churn.horizon_days, habits) for moment in at])
+def _examples(log: SplitLog, at: Sequence[float], habits: ChurnFeatures, settings: Settings) -> ChurnDataset:
+    return ChurnDataset.join(
+        [ChurnDataset.of(log.log, moment, settings.churn.horizon_days, habits) for moment in at]
+    )
 
 
 def _constant(
-    log: SplitLog, plan: Plan, habits: Habits, settings: Settings, reason: str
-) -> tuple[Churn, Report]:
+    log: SplitLog, plan: ChurnWindows, habits: ChurnFeatures, settings: Settings, reason: str
+) -> tuple[ChurnModel, Report]:
     """The base rate for everybody, from the newest window that is whole and, if there is one, no test."""
     first = float(log.log.day.min())
     whole = [moment for moment in (plan.calibrate, plan.test) if moment > first][:1]
     label = _examples(log, whole, habits, settings).label if whole else np.zeros(0, bool)
-    churn = Churn.constant(habits, label, settings.churn)
+    churn = ChurnModel.constant(habits, label, settings.churn)
     about = {"judged": False, "reason": reason, "base_rate": round(churn.base_rate, _DIGITS)}
     return churn, _about(log, settings) | about | {"measured_at": [_date(moment) for moment in whole]}
 
 
-def _recency(train: Examples, later: Examples, settings: Settings) -> Classifier:
+def _recency(train: ChurnDataset, later: ChurnDataset, settings: Settings) -> Classifier:
     """The baseline: the days since the last act and nothing else, fitted and calibrated on the same rows."""
     fitted = Classifier.logistic((RECENCY,), train.only(RECENCY), train.label, settings.churn.l2)
     return fitted.calibrated(later.only(RECENCY), later.label)
 
 
-def _judge(log: SplitLog, plan: Plan, churn: Churn, recency: Classifier, settings: Settings) -> Report:
+def _judge(
+    log: SplitLog, plan: ChurnWindows, churn: ChurnModel, recency: Classifier, settings: Settings
+) -> Report:
     """Figures of the model and its baselines over everybody, over those active of late, and by tier."""
     history = log.log.before(plan.test)
     test = _examples(log, [plan.test], churn.habits, settings)

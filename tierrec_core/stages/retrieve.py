@@ -7,7 +7,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import Snapshot, SplitLog
-from tierrec_core.features.simulated_cold_users import Newcomers
+from tierrec_core.features.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.ranking import retrieve
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import read_models
@@ -36,7 +36,7 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
         artifacts.save(candidates, layout.candidates(window.name))
         share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)
         lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
-        newcomers = Newcomers.of(log, window, settings.newcomers_of([window.task]), settings.seed)
+        newcomers = SimulatedColdUsers.of(log, window, settings.newcomers_of([window.task]), settings.seed)
         if window.role != "test" and newcomers.history.num_users:
             few = retrieve(models, newcomers.history, settings.retrieve, repeats=window.repeats)
             artifacts.save(few, layout.newcomers(window.name))

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
-from tierrec_core.neural.training_curves import Run, recording
+from tierrec_core.neural.training_curves import TrainingRun, recording
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import fitted_snapshots
 from tierrec_core.stages.inputs.split_log import read_split, read_training
@@ -29,7 +29,7 @@ def run(layout: Layout, settings: Settings, name: str = "") -> None:
     for place, snapshot in enumerate(snapshots, start=1):
         began = time.perf_counter()
         training = read_training(layout, settings, log, snapshot, newcomers=False)
-        curves = Run(name, snapshot, config, layout.training / name / snapshot)
+        curves = TrainingRun(name, snapshot, config, layout.training / name / snapshot)
         # one thread: siblings share the cores, and sums keep their order
         with recording(curves, settings.tracking), threadpool_limits(1):
             model = kind.fit(training, config)

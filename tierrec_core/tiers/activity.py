@@ -7,7 +7,7 @@ import numpy as np
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers.clustering import Clusters
 from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
 
@@ -32,14 +32,14 @@ class ActivityTiers:
     clusters: Clusters | None
 
     @classmethod
-    def fit(cls, history: Interactions, settings: Tiers, rng: np.random.Generator) -> Self:
+    def fit(cls, history: Interactions, settings: TierSettings, rng: np.random.Generator) -> Self:
         """Draw the boundaries among the users who were active in the window."""
         features = ActivityFeatures.fit(history, settings.window_days)
         return cls.from_features(features, features.of(history), settings, rng)
 
     @classmethod
     def from_features(
-        cls, recipe: ActivityFeatures, features: FloatArray, settings: Tiers, rng: np.random.Generator
+        cls, recipe: ActivityFeatures, features: FloatArray, settings: TierSettings, rng: np.random.Generator
     ) -> Self:
         """Draw the boundaries through features [U, F] that the recipe made."""
         active = features[features[:, MONEY] > 0]

@@ -7,12 +7,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from tierrec_core.base.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
 
 
 def bootstrap_agreement(
-    rule: ActivityTiers, history: Interactions, settings: Tiers, rng: np.random.Generator
+    rule: ActivityTiers, history: Interactions, settings: TierSettings, rng: np.random.Generator
 ) -> FloatArray:
     """Adjusted Rand index between the tiers and those refitted on users drawn with replacement, [B].
 

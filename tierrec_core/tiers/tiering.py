@@ -9,7 +9,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Tiers
+from tierrec_core.settings import TierSettings
 from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
 from tierrec_core.tiers.interest_layers import InterestLayers
 
@@ -32,7 +32,7 @@ class Tiering:
     layers: InterestLayers
 
     @classmethod
-    def fit(cls, history: Interactions, items: pd.DataFrame, settings: Tiers, seed: int) -> Self:
+    def fit(cls, history: Interactions, items: pd.DataFrame, settings: TierSettings, seed: int) -> Self:
         """Fit both on the events before `history.now`; ITEMS row i describes column i."""
         rng = np.random.default_rng(seed)
         activity = ActivityTiers.fit(history, settings, rng)

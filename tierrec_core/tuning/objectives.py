@@ -15,10 +15,10 @@ from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
-from tierrec_core.ranking import Blend, Candidates
+from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.catalogue import rank_catalogue
-from tierrec_core.settings import Blend as BlendSettings
-from tierrec_core.settings import Params, Settings, Span, parse, space_of
+from tierrec_core.settings import BlendSettings as BlendSettings
+from tierrec_core.settings import Params, SearchRange, Settings, parse, space_of
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
@@ -28,7 +28,7 @@ _BLEND = "blend"
 
 
 @dataclass(frozen=True)
-class Subject:
+class TuningTarget:
     """What is tuned: one block of params.yaml.
 
     block: the keys that lead to it, such as models and ease; window: on which options are judged
@@ -38,13 +38,13 @@ class Subject:
 
     block: tuple[str, ...]
     window: Window
-    space: Mapping[str, Span]
+    space: Mapping[str, SearchRange]
     usual: Mapping[str, Any]
     fixed: Mapping[str, Any]
     judge: Callable[[Mapping[str, Any]], FloatArray]
 
 
-def subject(layout: Layout, settings: Settings, name: str, task: str) -> Subject:
+def subject(layout: Layout, settings: Settings, name: str, task: str) -> TuningTarget:
     """A model of params.yaml by its name, or the task's blend as `blend`.
 
     Raises SettingsError for a name or a task that params.yaml lacks, and for a model without anything to search.
@@ -60,7 +60,7 @@ def subject(layout: Layout, settings: Settings, name: str, task: str) -> Subject
     return _model(layout, settings, log, name, task)
 
 
-def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: str) -> Subject:
+def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: str) -> TuningTarget:
     block = settings.models[name]
     kind, config = registry.configure(name, block)
     space = space_of(type(config))
@@ -75,7 +75,7 @@ def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: s
         with threadpool_limits(1):
             return _ndcg(layout, kind.fit(training, tried), training, window, truth)
 
-    return Subject(("models", name), window, space, *_parted(config, space), judge)
+    return TuningTarget(("models", name), window, space, *_parted(config, space), judge)
 
 
 def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window, truth: Truth) -> FloatArray:
@@ -93,7 +93,7 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
     return per_user(items, truth, CUTOFF)["ndcg"]
 
 
-def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Subject:
+def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> TuningTarget:
     """Taught by the windows that are over when the newest begins, judged on the newest, as stage blend does it."""
     options = settings.blend_of(task)
     known, _ = read_lessons(layout, settings, log, task)
@@ -114,14 +114,16 @@ def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Subj
     def judge(tried: Mapping[str, Any]) -> FloatArray:
         chosen = parse(BlendSettings, options.model_dump() | dict(tried), f"tune: blend.{task}")
         scores = np.full(padded.shape, -np.inf)
-        scores[padded >= 0] = Blend.fit(newest.context, examples, chosen, settings.seed).score_table(table)
+        scores[padded >= 0] = BlendRanker.fit(newest.context, examples, chosen, settings.seed).score_table(
+            table
+        )
         return per_user(rank_candidates(scores, padded, CUTOFF).items, truth, CUTOFF)["ndcg"]
 
     space = space_of(BlendSettings)
-    return Subject((_BLEND, task), newest.window, space, *_parted(options, space), judge)
+    return TuningTarget((_BLEND, task), newest.window, space, *_parted(options, space), judge)
 
 
-def _parted(config: Params, space: Mapping[str, Span]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parted(config: Params, space: Mapping[str, SearchRange]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The defaults of what is searched, and the present values of what is not."""
     usual = {name: type(config).model_fields[name].default for name in space}
     return usual, {name: value for name, value in config.model_dump().items() if name not in space}

@@ -17,13 +17,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tierrec_core.settings import Span
+from tierrec_core.settings import SearchRange
 
 Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The best options of a search, the figure that they reached, and every trial: options and figure."""
 
     options: Options
@@ -32,13 +32,13 @@ class Found:
 
 
 def search(
-    space: Mapping[str, Span],
+    space: Mapping[str, SearchRange],
     judge: Callable[[Options], float],
     trials: int,
     seed: int,
     first: Sequence[Options] = (),
     journal: Path | None = None,
-) -> Found:
+) -> SearchResult:
     """Maximise over a fixed number of trials; same seed, same trials as long as `judge` answers the same.
 
     first: options to try before the search begins to guess
@@ -66,7 +66,7 @@ def search(
             study.tell(trial, value)
     ended = study.get_trials(states=[TrialState.COMPLETE])
     told = [(one.params, float(one.values[0])) for one in ended]
-    return Found(study.best_params, float(study.best_value), told)
+    return SearchResult(study.best_params, float(study.best_value), told)
 
 
 def brief(options: Options) -> str:
@@ -96,7 +96,7 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _suggested(trial: optuna.Trial, name: str, span: Span) -> Any:
+def _suggested(trial: optuna.Trial, name: str, span: SearchRange) -> Any:
     if span.choices:
         return trial.suggest_categorical(name, span.choices)
     if isinstance(span.low, int) and isinstance(span.high, int):

@@ -20,7 +20,7 @@ from benchmarks.families.multitask.learners import (
 from benchmarks.families.multitask.pairs import HORIZON, Categories, Table
 from benchmarks.families.multitask.task_gate import judge_tasks
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.models.multitask.experts import Shape
+from tierrec_core.models.multitask.experts import TaskNetworkConfig
 
 TITLE = "Several tasks at once: a purchase in a category, and one with a coupon"
 
@@ -35,14 +35,14 @@ ALL_THREE = f"{OURS}, and decomposed trees"
 
 _WIDTH, _EXPERTS = 32, 4
 _SHAPES = {
-    "shared bottom": Shape("shared_bottom", _WIDTH),
-    "MMoE": Shape("mmoe", _WIDTH, _EXPERTS),
-    "PLE": Shape("ple", _WIDTH, experts=2, own_experts=1, levels=3),
+    "shared bottom": TaskNetworkConfig("shared_bottom", _WIDTH),
+    "MMoE": TaskNetworkConfig("mmoe", _WIDTH, _EXPERTS),
+    "PLE": TaskNetworkConfig("ple", _WIDTH, experts=2, own_experts=1, levels=3),
 }
 _DESIGNS = (
     {
-        SINGLE: Design(Shape("single", _WIDTH), "independent"),
-        DECOMPOSED: Design(Shape("single", _WIDTH), "conditional"),
+        SINGLE: Design(TaskNetworkConfig("single", _WIDTH), "independent"),
+        DECOMPOSED: Design(TaskNetworkConfig("single", _WIDTH), "conditional"),
     }
     | {name: Design(shape) for name, shape in _SHAPES.items()}
     | {f"{name}, uncertainty": Design(shape, weighting="uncertainty") for name, shape in _SHAPES.items()}

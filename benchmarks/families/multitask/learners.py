@@ -9,8 +9,14 @@ from torch import nn
 
 from benchmarks.families.multitask.pairs import NUM_CATEGORIES, Table
 from tierrec_core.base.contracts import BoolArray, FloatArray
-from tierrec_core.models.multitask.esmm import Composition, Uncertainty, Weighting, probabilities, step_losses
-from tierrec_core.models.multitask.experts import Shape, TaskNetwork
+from tierrec_core.models.multitask.esmm import (
+    Composition,
+    UncertaintyWeights,
+    Weighting,
+    probabilities,
+    step_losses,
+)
+from tierrec_core.models.multitask.experts import TaskNetwork, TaskNetworkConfig
 from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
 TASKS = 2
@@ -27,7 +33,7 @@ Columns = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 class Design:
     """A network to be compared."""
 
-    shape: Shape
+    shape: TaskNetworkConfig
     composition: Composition = "entire_space"
     weighting: Weighting = "equal"
 
@@ -40,7 +46,7 @@ class PairNetwork(TaskNetwork):
         spaces = TASKS if design.shape.structure == "single" else 1
         self.category = nn.Embedding(NUM_CATEGORIES, _EMBEDDING * spaces)
         nn.init.normal_(self.category.weight, std=0.1)
-        self.noise = Uncertainty(TASKS) if design.weighting == "uncertainty" else None
+        self.noise = UncertaintyWeights(TASKS) if design.weighting == "uncertainty" else None
 
     def forward(self, features: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
         """[N, F], [N] -> [N, 2]"""

@@ -11,7 +11,7 @@ from benchmarks.models.stacked import stacked, without_last
 from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.settings import Span
+from tierrec_core.settings import SearchRange
 
 END = pd.Timestamp("2020-01-01", tz="UTC")
 _IDS = ("user_id", "item_id")
@@ -77,13 +77,13 @@ def _published(**figures: tuple[float, float]) -> Mapping[str, Mapping[str, floa
 
 _FIXED: Mapping[str, object] = {"step": "event", "neighbours": 2000}
 _SPACE = {
-    "reach": Span(10, 60, log=True),
-    "gap_exponent": Span(0.2, 1.5),
-    "backward": Span(0.0, 1.0),
-    "user_exponent": Span(0.0, 0.6),
-    "source_exponent": Span(0.0, 0.7),
-    "target_exponent": Span(0.0, 0.6),
-    "half_life_steps": Span(0.5, 6.0, log=True),
+    "reach": SearchRange(10, 60, log=True),
+    "gap_exponent": SearchRange(0.2, 1.5),
+    "backward": SearchRange(0.0, 1.0),
+    "user_exponent": SearchRange(0.0, 0.6),
+    "source_exponent": SearchRange(0.0, 0.7),
+    "target_exponent": SearchRange(0.0, 0.6),
+    "half_life_steps": SearchRange(0.5, 6.0, log=True),
 }
 _NEAR: Mapping[str, object] = {
     "reach": 18,

@@ -21,10 +21,10 @@ from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
-from tierrec_core.ranking import Blend, Candidates, retrieve
-from tierrec_core.ranking.ranker import Context
-from tierrec_core.settings import Retrieve, Settings, Span, read_settings
-from tierrec_core.stages.blend import Lesson
+from tierrec_core.ranking import BlendRanker, Candidates, retrieve
+from tierrec_core.ranking.ranker import RankingContext
+from tierrec_core.settings import RetrieveSettings, SearchRange, Settings, read_settings
+from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.fitted_models import read_models
 from tierrec_core.stages.inputs.split_log import read_split, read_training
 from tierrec_core.storage import artifacts
@@ -102,8 +102,8 @@ class Blended:
     """The blend over the models' candidates, found anew for each history; the rest is never shown."""
 
     models: Mapping[str, Recommender]
-    blend: Blend
-    retrieve: Retrieve
+    blend: BlendRanker
+    retrieve: RetrieveSettings
     repeats: bool
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
@@ -131,14 +131,15 @@ def blended(training: Training, options: Mapping[str, Any]) -> Blended:
     run, task = FinishedRun.read(), options["task"]
     settings = run.settings.blend_of(task)
     lessons = [
-        Lesson.read(run.layout, run.settings, run.log, one) for one in run.log.of(task, "train", "valid")
+        SnapshotWindow.read(run.layout, run.settings, run.log, one)
+        for one in run.log.of(task, "train", "valid")
     ]
     examples = [
         lesson.examples(settings.negative_share, np.random.default_rng([run.settings.seed, place]))
         for place, lesson in enumerate(lessons)
     ]
-    context = Context.fit(training, settings.attributes)
-    blend = Blend.fit(context, examples, settings, run.settings.seed)
+    context = RankingContext.fit(training, settings.attributes)
+    blend = BlendRanker.fit(context, examples, settings, run.settings.seed)
     models = read_models(run.layout, run.settings, run.log, run.log.final.name)
     return Blended(models, blend, run.settings.retrieve, lessons[0].window.repeats)
 
@@ -160,11 +161,11 @@ _TIFU_KNN = Entry(
     "tifu_knn",
     "tifu_knn",
     space={
-        "groups": Span(2, 20),
-        "within": Span(0.7, 1.0),
-        "across": Span(0.4, 1.0),
-        "neighbours": Span(50, 900, log=True),
-        "own_share": Span(0.3, 1.0),
+        "groups": SearchRange(2, 20),
+        "within": SearchRange(0.7, 1.0),
+        "across": SearchRange(0.4, 1.0),
+        "neighbours": SearchRange(50, 900, log=True),
+        "own_share": SearchRange(0.3, 1.0),
     },
     trials=30,
     first=[{"groups": 7, "within": 0.9, "across": 0.7, "neighbours": 300, "own_share": 0.7}],
@@ -184,9 +185,9 @@ _OTHERS = (
         "implicit_als",
         "implicit",
         space={
-            "factors": Span(16, 96, log=True),
-            "regularization": Span(0.01, 30.0, log=True),
-            "alpha": Span(0.5, 30.0, log=True),
+            "factors": SearchRange(16, 96, log=True),
+            "regularization": SearchRange(0.01, 30.0, log=True),
+            "alpha": SearchRange(0.5, 30.0, log=True),
         },
         trials=12,
         first=[{"factors": 32, "regularization": 0.01, "alpha": 1.0}],
@@ -196,7 +197,7 @@ _OTHERS = (
     Entry(
         "implicit_bm25",
         "implicit",
-        space={"neighbours": Span(5, 500, log=True)},
+        space={"neighbours": SearchRange(5, 500, log=True)},
         trials=6,
         first=[{"neighbours": 20}],
         is_peer=True,

@@ -11,7 +11,7 @@ from benchmarks.models.pairs import GivenSplit
 from benchmarks.models.peers import lenskit
 from benchmarks.models.peers.implicit import bm25, cosine
 from benchmarks.models.task import Dataset, Entry, Target
-from tierrec_core.settings import Span
+from tierrec_core.settings import SearchRange
 
 _BINARY: Mapping[str, object] = {"values": "binary"}
 _R, _N = "recall@20", "ndcg@20"
@@ -26,10 +26,10 @@ _ITEM_KNN = Entry(
     "item_knn",
     fixed=_BINARY,
     space={
-        "neighbours": Span(100, 800, log=True),
-        "alpha": Span(0.2, 0.8),
-        "shrinkage": Span(0.0, 50.0),
-        "user_exponent": Span(0.0, 1.0),
+        "neighbours": SearchRange(100, 800, log=True),
+        "alpha": SearchRange(0.2, 0.8),
+        "shrinkage": SearchRange(0.0, 50.0),
+        "user_exponent": SearchRange(0.0, 1.0),
     },
     trials=6,
     first=[{"neighbours": 400, "alpha": 0.5, "shrinkage": 0.5, "user_exponent": 0.5}],
@@ -39,9 +39,9 @@ _ALS = Entry(
     "als",
     fixed={"iterations": 12},
     space={
-        "factors": Span(32, 128, log=True),
-        "l2": Span(0.3, 100.0, log=True),
-        "confidence": Span(0.5, 20.0, log=True),
+        "factors": SearchRange(32, 128, log=True),
+        "l2": SearchRange(0.3, 100.0, log=True),
+        "confidence": SearchRange(0.5, 20.0, log=True),
     },
     trials=6,
 )
@@ -58,13 +58,13 @@ _GRAPH_FILTER = Entry(
     "graph_filter",
     fixed=_BINARY | {"rank": 512},
     space={
-        "user_exponent": Span(0.1, 0.6),
-        "item_exponent": Span(0.2, 0.6),
-        "tilt": Span(-0.2, 0.4),
-        "low_pass": Span(0.01, 0.5, log=True),
-        "low_pass_tilt": Span(0.2, 0.7),
-        "softness": Span(0.003, 0.3, log=True),
-        "sharpening": Span(0.0, 1.0),
+        "user_exponent": SearchRange(0.1, 0.6),
+        "item_exponent": SearchRange(0.2, 0.6),
+        "tilt": SearchRange(-0.2, 0.4),
+        "low_pass": SearchRange(0.01, 0.5, log=True),
+        "low_pass_tilt": SearchRange(0.2, 0.7),
+        "softness": SearchRange(0.003, 0.3, log=True),
+        "sharpening": SearchRange(0.0, 1.0),
     },
     trials=8,
     first=[
@@ -84,11 +84,11 @@ _FILTER_AND_FACTORS = Entry(
     | {"first.low_pass_tilt": 0.45, "first.softness": 0.02, "first.sharpening": 0.2}
     | {"second.kind": "als", "second.iterations": 12},
     space={
-        "weight": Span(0.1, 0.7),
-        "first.tilt": Span(-0.05, 0.15),
-        "second.factors": Span(192, 384, log=True),
-        "second.l2": Span(1.0, 30.0, log=True),
-        "second.confidence": Span(4.0, 30.0, log=True),
+        "weight": SearchRange(0.1, 0.7),
+        "first.tilt": SearchRange(-0.05, 0.15),
+        "second.factors": SearchRange(192, 384, log=True),
+        "second.l2": SearchRange(1.0, 30.0, log=True),
+        "second.confidence": SearchRange(4.0, 30.0, log=True),
     },
     trials=14,
     first=[
@@ -107,11 +107,11 @@ _AUTOENCODER = Entry(
     "linear_autoencoder",
     fixed=_BINARY,
     space={
-        "l2": Span(0.1, 20.0, log=True),
-        "dropout": Span(0.0, 1.0),
-        "user_exponent": Span(0.0, 0.6),
-        "item_exponent": Span(0.0, 0.5),
-        "tilt": Span(-0.3, 0.5),
+        "l2": SearchRange(0.1, 20.0, log=True),
+        "dropout": SearchRange(0.0, 1.0),
+        "user_exponent": SearchRange(0.0, 0.6),
+        "item_exponent": SearchRange(0.0, 0.5),
+        "tilt": SearchRange(-0.3, 0.5),
     },
     trials=60,
     first=[{"l2": 3.0, "dropout": 0.6, "user_exponent": 0.3, "item_exponent": 0.15, "tilt": 0.0}],
@@ -122,7 +122,7 @@ _LENSKIT_KNN = Entry(
     "lenskit_item_knn",
     "lenskit",
     fixed={"save_nbrs": 500},
-    space={"max_nbrs": Span(20, 400, log=True)},
+    space={"max_nbrs": SearchRange(20, 400, log=True)},
     trials=4,
     is_peer=True,
     build=lenskit.item_knn,
@@ -131,9 +131,9 @@ _LENSKIT_ALS = Entry(
     "lenskit_als",
     "lenskit",
     space={
-        "embedding_size": Span(32, 128, log=True),
-        "regularization": Span(0.01, 10.0, log=True),
-        "weight": Span(2.0, 80.0, log=True),
+        "embedding_size": SearchRange(32, 128, log=True),
+        "regularization": SearchRange(0.01, 10.0, log=True),
+        "weight": SearchRange(2.0, 80.0, log=True),
     },
     trials=6,
     is_peer=True,

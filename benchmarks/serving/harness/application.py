@@ -7,17 +7,17 @@ from fastapi import FastAPI
 
 from benchmarks.serving.harness.load import HOST
 from services.api.app import furnish
-from services.releases.manifest import Release
-from services.tenants.served_model import Model
+from services.releases.manifest import ReleaseManifest
+from services.tenants.served_model import ServedModel
 from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
 
-_RELEASE = Release(bento="bench:1", model="bench-bundle:1", default_task="next", labels={})
+_RELEASE = ReleaseManifest(bento="bench:1", model="bench-bundle:1", default_task="next", labels={})
 
 
 def serve(bundle: Path, folder: Path, port: int, store_url: str) -> None:
     """Serve one shop until the process is ended. bundle: its models; folder: its state."""
     settings = ShopsSettings(shops={DEFAULT: ShopSettings(folder=folder, store_url=store_url)})
-    shops = Shops.open(settings, lambda _: Model(_RELEASE, bundle), _RELEASE.bento)
+    shops = Shops.open(settings, lambda _: ServedModel(_RELEASE, bundle), _RELEASE.bento)
     application = FastAPI(openapi_url=None)
     furnish(application, shops, settings.limits)
     uvicorn.run(application, host=HOST, port=port, log_level="error", access_log=False)

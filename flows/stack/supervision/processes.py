@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import psutil
 
-from flows.stack.folder import Folder
+from flows.stack.folder import StackFolder
 from flows.stack.plan import PART_VARIABLE, RUN_VARIABLE, STACK_VARIABLE
 
 
 @dataclass(frozen=True)
-class Found:
+class StackProcess:
     """A process of a stack. part: which part started it; is_run: whether it is a flow run or belongs to one."""
 
     process: psutil.Process
@@ -23,7 +23,7 @@ class Found:
     is_run: bool
 
 
-def of_stack(folder: Folder) -> Iterator[Found]:
+def of_stack(folder: StackFolder) -> Iterator[StackProcess]:
     """All living processes of the stack but our own and those that we descend from."""
     ourselves = {os.getpid(), *(one.pid for one in psutil.Process().parents())}
     for process in psutil.process_iter():
@@ -32,7 +32,7 @@ def of_stack(folder: Folder) -> Iterator[Found]:
                 continue
             told = process.environ()
             if told.get(STACK_VARIABLE) == str(folder.path):
-                yield Found(process, told.get(PART_VARIABLE, ""), RUN_VARIABLE in told)
+                yield StackProcess(process, told.get(PART_VARIABLE, ""), RUN_VARIABLE in told)
 
 
 def end(processes: Iterable[psutil.Process], patience: float = 10.0) -> int:

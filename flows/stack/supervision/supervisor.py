@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.stack.folder import Folder, StackError
-from flows.stack.plan import PART_VARIABLE, Part
+from flows.stack.folder import StackError, StackFolder
+from flows.stack.plan import PART_VARIABLE, StackPart
 
 NAME = "supervisor"
 _TIMEOUT = 10.0
@@ -31,7 +31,7 @@ class Process:
     start: float
 
 
-def configuration(folder: Folder, parts: Iterable[Part]) -> str:
+def configuration(folder: StackFolder, parts: Iterable[StackPart]) -> str:
     """supervisor.ini. It names no path below the project, since its syntax forbids some characters in them."""
     own_socket = folder.socket.parent != folder.path
     lines = [
@@ -69,10 +69,10 @@ def configuration(folder: Folder, parts: Iterable[Part]) -> str:
 class Supervisor:
     """The daemon that keeps the parts of one stack running."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: StackFolder) -> None:
         self._folder = folder
 
-    def start(self, parts: Iterable[Part], environment: Mapping[str, str]) -> None:
+    def start(self, parts: Iterable[StackPart], environment: Mapping[str, str]) -> None:
         """Start the daemon, with no part yet. Raises StackError with its own words when it refuses."""
         self._folder.ini.write_text(configuration(self._folder, parts))
         for leftover in (self._folder.socket, self._folder.path / "supervisor.pid"):

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.measurement.known_items import Catalogue
+from monitoring.drift.measurement.known_items import KnownItems
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import from_days, to_days
 
@@ -14,7 +14,7 @@ _PASSIVE = (Event.IMPRESSION, Event.REDEEM)
 
 
 @dataclass(frozen=True)
-class Rows:
+class EncodedEvents:
     """N acts of interest; impressions and redemptions are none.
 
     who: a code for everybody, known or not, [N]
@@ -33,7 +33,7 @@ class Rows:
     money: FloatArray
 
     @classmethod
-    def of(cls, events: pd.DataFrame, items: pd.DataFrame, users: pd.Index, catalogue: Catalogue) -> Self:
+    def of(cls, events: pd.DataFrame, items: pd.DataFrame, users: pd.Index, catalogue: KnownItems) -> Self:
         """Encode EVENTS in order of time; the order of its rows does not matter to what is measured."""
         events = events[interested(events)]
         who, people = pd.factorize(events["user_id"], sort=True)

@@ -20,7 +20,7 @@ _RANK = 16
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class KnownItems:
     """The items and categories of the log before the cut; it does not learn of later ones.
 
     items: ids of the items that the champion can recommend, [I]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.measurement.encoded_events import interested
-from monitoring.drift.measurement.known_items import UNKNOWN, Catalogue
+from monitoring.drift.measurement.known_items import UNKNOWN, KnownItems
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 _FOCUS_ITEMS = 10
@@ -17,7 +17,7 @@ _PACE_LEAST = 30.0
 
 
 @dataclass(frozen=True)
-class Pulse:
+class RawStats:
     """The raw EVENTS of one window.
 
     daily: rows of each day, [D]; unknown, duplicates: of these, acts on items without a category, and rows that were
@@ -52,7 +52,7 @@ class Pulse:
         cls,
         events: pd.DataFrame,
         items: pd.DataFrame,
-        catalogue: Catalogue,
+        catalogue: KnownItems,
         users: pd.Index,
         start: float,
         end: float,

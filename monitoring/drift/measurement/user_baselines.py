@@ -6,14 +6,14 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.measurement.encoded_events import Rows
+from monitoring.drift.measurement.encoded_events import EncodedEvents
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 _HALF_LIFE = 90.0  # days, before the reference window
 
 
 @dataclass(frozen=True)
-class Habits:
+class UserBaselines:
     """What each reference user did by category before a day; what was done 90 days earlier counts half.
 
     events: events, [U, L]; days: days with an event, [U, L]
@@ -23,7 +23,7 @@ class Habits:
     days: sparse.csr_matrix
 
     @classmethod
-    def of(cls, rows: Rows, start: float, num_users: int, num_labels: int) -> Self:
+    def of(cls, rows: EncodedEvents, start: float, num_users: int, num_labels: int) -> Self:
         """Learn from what lies before the reference window's `start`: then both windows are strange to it alike."""
         past = rows.where(rows.day < start)
         found = (
@@ -56,7 +56,7 @@ def events_at(window: sparse.csr_matrix, label: IntArray) -> FloatArray:
 
 
 def count_labels(
-    rows: Rows, num_users: int, num_labels: int, weight: FloatArray | None = None
+    rows: EncodedEvents, num_users: int, num_labels: int, weight: FloatArray | None = None
 ) -> sparse.csr_matrix:
     """Events of reference users by label, or their weights [N], [U, L] float32; events without a label are left out."""
     keep = (rows.user >= 0) & (rows.label >= 0)
@@ -65,7 +65,7 @@ def count_labels(
     return sparse.coo_matrix(cells, (num_users, num_labels)).tocsr()
 
 
-def once_a_day(rows: Rows, num_labels: int) -> Rows:
+def once_a_day(rows: EncodedEvents, num_labels: int) -> EncodedEvents:
     """One row for each day on which a reference user did anything in a category: things of one basket hang together."""
     known = np.flatnonzero((rows.user >= 0) & (rows.label >= 0))
     day = np.floor(rows.day[known]).astype(np.int64)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.measurement.encoded_events import Rows
-from monitoring.drift.measurement.known_items import UNSEEN, Catalogue
+from monitoring.drift.measurement.encoded_events import EncodedEvents
+from monitoring.drift.measurement.known_items import UNSEEN, KnownItems
 from monitoring.drift.measurement.user_baselines import count_labels, once_a_day
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Observation:
+class WindowMeasurement:
     """What the U users of the reference did from day `start` to before day `end`, days since 1970 UTC.
 
     counts: events by category of the catalogue's names, [U, C]; unknown and unseen categories are in none
@@ -43,26 +43,26 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Lens:
+class MeasurementContext:
     """What a window is measured against, for U users.
 
     known_items: which items of the catalogue count as known, [I]; known_labels: which labels, [L]
     cuts: log of 1 + spend of a window that parts the tiers, [T - 1]
     """
 
-    catalogue: Catalogue
+    catalogue: KnownItems
     num_users: int
     known_items: BoolArray
     known_labels: BoolArray
     cuts: FloatArray
 
-    def measure(self, rows: Rows, start: float, end: float) -> Observation:
+    def measure(self, rows: EncodedEvents, start: float, end: float) -> WindowMeasurement:
         """Measure the rows of one window."""
         own = rows.where(rows.user >= 0)
         num_users, num_labels = self.num_users, len(self.catalogue.labels)
         strange = rows.who[rows.user < 0]
         vector, vectored = _mean_vector(own, self.catalogue.vectors, num_users)
-        return Observation(
+        return WindowMeasurement(
             start,
             end,
             counts=_grouped(own, self.catalogue, num_users),
@@ -79,16 +79,16 @@ class Lens:
             new_user_events=len(strange),
         )
 
-    def _knows(self, rows: Rows) -> BoolArray:
+    def _knows(self, rows: EncodedEvents) -> BoolArray:
         known: BoolArray = (rows.item >= 0) & self.known_items[rows.item]
         return known
 
-    def _has_met(self, rows: Rows) -> BoolArray:
+    def _has_met(self, rows: EncodedEvents) -> BoolArray:
         met: BoolArray = (rows.label != UNSEEN) & ((rows.label < 0) | self.known_labels[rows.label])
         return met
 
 
-def spend(rows: Rows, num_users: int) -> FloatArray:
+def spend(rows: EncodedEvents, num_users: int) -> FloatArray:
     """log(1 + money) of each user, [U]."""
     money: FloatArray = np.log1p(np.bincount(rows.user, rows.money, minlength=num_users))
     return money
@@ -110,13 +110,13 @@ def cuts_like(money: FloatArray, tier: IntArray, num_tiers: int) -> FloatArray:
     return cuts
 
 
-def _grouped(rows: Rows, catalogue: Catalogue, num_users: int) -> IntArray:
+def _grouped(rows: EncodedEvents, catalogue: KnownItems, num_users: int) -> IntArray:
     keep, size = rows.label >= 0, len(catalogue.names)
     cell = rows.user[keep].astype(np.int64) * size + catalogue.group[rows.label[keep]]
     return np.bincount(cell, minlength=num_users * size).reshape(num_users, size).astype(np.int32)
 
 
-def _active_days(rows: Rows, num_users: int) -> IntArray:
+def _active_days(rows: EncodedEvents, num_users: int) -> IntArray:
     if not len(rows.user):
         return np.zeros(num_users, np.int32)
     first = int(np.floor(rows.day.min()))
@@ -125,7 +125,7 @@ def _active_days(rows: Rows, num_users: int) -> IntArray:
     return np.bincount(pairs // span, minlength=num_users).astype(np.int32)
 
 
-def _mean_vector(rows: Rows, vectors: FloatArray, num_users: int) -> tuple[FloatArray, IntArray]:
+def _mean_vector(rows: EncodedEvents, vectors: FloatArray, num_users: int) -> tuple[FloatArray, IntArray]:
     known = rows.item >= 0
     user, item = rows.user[known], rows.item[known]
     count = np.bincount(user, minlength=num_users)

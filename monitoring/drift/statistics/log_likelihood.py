@@ -20,7 +20,7 @@ _MOST = 30.0  # nats a user; beyond it one user would decide for all
 
 
 @dataclass(frozen=True)
-class Evidence:
+class WindowLikelihood:
     """One window beside all else that is known of its users.
 
     window: events, or days with any, by category, [U, L]

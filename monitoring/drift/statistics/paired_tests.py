@@ -8,11 +8,11 @@ from typing import Literal, Self
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.measurement.known_items import Catalogue
-from monitoring.drift.measurement.user_baselines import Habits, events_at
-from monitoring.drift.measurement.window_measurement import Observation
-from monitoring.drift.statistics.log_likelihood import Evidence
-from monitoring.drift.statistics.permutation import MAX_USERS, Block
+from monitoring.drift.measurement.known_items import KnownItems
+from monitoring.drift.measurement.user_baselines import UserBaselines, events_at
+from monitoring.drift.measurement.window_measurement import WindowMeasurement
+from monitoring.drift.statistics.log_likelihood import WindowLikelihood
+from monitoring.drift.statistics.permutation import MAX_USERS, TestFamily
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
@@ -24,7 +24,7 @@ _DAYS, _EVENTS = (30.0, 0.2), (60.0, 0.6)
 
 
 @dataclass(frozen=True)
-class Contrast:
+class PairedComparison:
     """One family of paired comparisons over the same users.
 
     what: names, [M]
@@ -48,7 +48,7 @@ class Contrast:
             self, before=self.before[members], after=self.after[members], weight=self.weight[members]
         )
 
-    def block(self, members: BoolArray) -> Block:
+    def block(self, members: BoolArray) -> TestFamily:
         """The weighted changes of these users, whose signs flip when windows change places; all others have 0.
 
         Where users are so many that no signs are drawn, the others are left out.
@@ -58,10 +58,10 @@ class Contrast:
         if self.kind == "vector":
             difference = difference @ whitening((part.before + part.after) / 2, part.weight)
         if len(members) > MAX_USERS:
-            return Block(difference, self.side, joint=self.kind == "vector")
+            return TestFamily(difference, self.side, joint=self.kind == "vector")
         spread = np.zeros(self.before.shape)
         spread[members] = difference
-        return Block(spread, self.side, joint=self.kind == "vector")
+        return TestFamily(spread, self.side, joint=self.kind == "vector")
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Weighted means over users before and after, [M] each; 0 without users."""
@@ -100,14 +100,14 @@ def whitening(values: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Pair:
+class WindowPair:
     """Two windows of the same U users, with what was known before both: tier [U], categories and habits."""
 
-    before: Observation
-    after: Observation
+    before: WindowMeasurement
+    after: WindowMeasurement
     tier: IntArray
-    catalogue: Catalogue
-    habits: Habits
+    catalogue: KnownItems
+    habits: UserBaselines
 
     @cached_property
     def favourite(self) -> IntArray:
@@ -115,7 +115,7 @@ class Pair:
         return self.habits.favourites(self.before.labels, self.after.labels)
 
 
-def contrasts(pair: Pair) -> Iterator[Contrast]:
+def contrasts(pair: WindowPair) -> Iterator[PairedComparison]:
     """All that two windows can be compared by."""
     before, after = pair.before, pair.after
     yield _share(
@@ -139,7 +139,7 @@ def _share(
     num_before: IntArray,
     num_after: IntArray,
     side: int = 0,
-) -> Contrast:
+) -> PairedComparison:
     """Shares of a user's events. A user weighs as the root of the harmonic mean of both numbers of events.
 
     Equal weights let users with a handful of events decide, weights by events let a few heavy users; measured on
@@ -147,7 +147,7 @@ def _share(
     """
     low, high = np.minimum(num_before, num_after), np.maximum(num_before, num_after)
     weight = np.sqrt(low * (high / np.maximum(low + high, 1)))
-    return Contrast(
+    return PairedComparison(
         family,
         what,
         before / np.maximum(num_before, 1)[:, None],
@@ -158,19 +158,21 @@ def _share(
     )
 
 
-def _one(family: str, what: str, before: Observation, after: Observation, name: str, side: int) -> Contrast:
+def _one(
+    family: str, what: str, before: WindowMeasurement, after: WindowMeasurement, name: str, side: int
+) -> PairedComparison:
     """Share of a user's events that one count is."""
     counts = getattr(before, name)[:, None], getattr(after, name)[:, None]
     return _share(family, (what,), *counts, before.events, after.events, side)
 
 
-def _interests(pair: Pair) -> Contrast:
+def _interests(pair: WindowPair) -> PairedComparison:
     old, new = (events_at(one.labels, pair.favourite)[:, None] for one in (pair.before, pair.after))
     num_before, num_after = pair.before.events, pair.after.events
     return _share("interests", ("own favourite category",), old, new, num_before, num_after, -1)
 
 
-def _moves(pair: Pair) -> Contrast:
+def _moves(pair: WindowPair) -> PairedComparison:
     """Moves to any of the large categories, told by days: a basket full of one strange category is one day, no habit.
 
     Small ones are left out: everybody now and then buys from some, so that among all categories chance drowns a move.
@@ -180,32 +182,32 @@ def _moves(pair: Pair) -> Contrast:
         one.moves(pair.catalogue.named)[:, None] for one in _evidence(pair, *days, pair.habits.days, _DAYS)
     )
     everybody = np.ones(len(pair.tier))
-    return _beyond_activity(pair, Contrast("moves", (MOVES,), old, new, everybody, "level", 1))
+    return _beyond_activity(pair, PairedComparison("moves", (MOVES,), old, new, everybody, "level", 1))
 
 
-def _arrivals(pair: Pair) -> Contrast:
+def _arrivals(pair: WindowPair) -> PairedComparison:
     """Moves to one category, told by events: what many take up together tells more than days can."""
     old, new = (
         one.arrivals(pair.catalogue.named)
         for one in _evidence(pair, pair.before.labels, pair.after.labels, pair.habits.events, _EVENTS)
     )
     names, everybody = pair.catalogue.names[:-1], np.ones(len(pair.tier))
-    return _beyond_activity(pair, Contrast("arrivals", names, old, new, everybody, "level", 1))
+    return _beyond_activity(pair, PairedComparison("arrivals", names, old, new, everybody, "level", 1))
 
 
 def _evidence(
-    pair: Pair,
+    pair: WindowPair,
     before: sparse.csr_matrix,
     after: sparse.csr_matrix,
     habits: sparse.csr_matrix,
     settings: tuple[float, float],
-) -> Iterator[Evidence]:
+) -> Iterator[WindowLikelihood]:
     """That of each window, beside habits and the other one."""
-    yield Evidence(before, habits + after, pair.favourite, *settings)
-    yield Evidence(after, habits + before, pair.favourite, *settings)
+    yield WindowLikelihood(before, habits + after, pair.favourite, *settings)
+    yield WindowLikelihood(after, habits + before, pair.favourite, *settings)
 
 
-def _beyond_activity(pair: Pair, told: Contrast) -> Contrast:
+def _beyond_activity(pair: WindowPair, told: PairedComparison) -> PairedComparison:
     """Evidence of the users who did anything in both windows, as if each had done as much in both.
 
     Who does less has less evidence against a move. The slope of the change of evidence on the change of log events,
@@ -225,25 +227,25 @@ def _beyond_activity(pair: Pair, told: Contrast) -> Contrast:
     return replace(told, after=after, weight=both.astype(float))
 
 
-def _embedding(before: Observation, after: Observation) -> Contrast:
+def _embedding(before: WindowMeasurement, after: WindowMeasurement) -> PairedComparison:
     low = np.minimum(before.vectored, after.vectored)
     high = np.maximum(before.vectored, after.vectored)
     weight = np.sqrt(low * (high / np.maximum(low + high, 1)))
     names = tuple(f"dimension {number}" for number in range(before.vector.shape[1]))
-    return Contrast(
+    return PairedComparison(
         "embedding", names, before.vector.astype(float), after.vector.astype(float), weight, "vector"
     )
 
 
-def _transitions(before: Observation, after: Observation, tier: IntArray) -> Contrast:
+def _transitions(before: WindowMeasurement, after: WindowMeasurement, tier: IntArray) -> PairedComparison:
     """Who lives up to their tier, and who lives beyond it, by the spend of the window alone."""
     values = [np.stack([one.tier >= tier, one.tier > tier], axis=1).astype(float) for one in (before, after)]
     names = ("users who live up to their tier", "users who live beyond their tier")
-    return Contrast("transitions", names, values[0], values[1], np.ones(len(tier)), "share")
+    return PairedComparison("transitions", names, values[0], values[1], np.ones(len(tier)), "share")
 
 
-def _volume(before: Observation, after: Observation) -> Contrast:
+def _volume(before: WindowMeasurement, after: WindowMeasurement) -> PairedComparison:
     """Log of 1 + events, so that a few heavy users do not decide; a user who stays away counts."""
     weight = ((before.events > 0) | (after.events > 0)).astype(float)
     values = np.log1p(before.events)[:, None], np.log1p(after.events)[:, None]
-    return Contrast("volume", ("events a user",), *values, weight, "level")
+    return PairedComparison("volume", ("events a user",), *values, weight, "level")

@@ -14,8 +14,8 @@ from services.feedback import events, users
 from services.schemas import EventBatch, ItemBatch, UserBatch
 from services.store import Store, StoreError
 from services.tenants.shop import Shop
-from services.transfer.exporting import GROUP_ROWS, Format, Span, jsonl, pages
-from services.transfer.importing import BATCH_LINES, Intake
+from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, jsonl, pages
+from services.transfer.importing import BATCH_LINES, ImportSession
 from services.transfer.keeping import Keep
 from services.transfer.lines import NumberedLine, Splitter
 from services.transfer.parquet import parquet
@@ -65,7 +65,7 @@ async def export(
     store = shop_of(request).store
     if form == "parquet":
         limit = limit or _PARQUET_ROWS
-    span = await asyncio.to_thread(Span.find, store, kind, cursor, limit)
+    span = await asyncio.to_thread(ExportRange.find, store, kind, cursor, limit)
     return StreamingResponse(
         _body(store, span, form),
         media_type=PARQUET if form == "parquet" else NDJSON,
@@ -86,7 +86,7 @@ async def import_(
     ] = False,
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
-    intake = Intake(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))
+    intake = ImportSession(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))
     batches = _batches(request)
     async for lines in batches:
         await asyncio.to_thread(intake.take, lines)
@@ -97,7 +97,7 @@ async def import_(
 class _Underway(Response):
     """The answer to an import. White space comes while it lasts, so that nobody takes it for one that hangs."""
 
-    def __init__(self, intake: Intake, batches: AsyncIterator[list[NumberedLine]]) -> None:
+    def __init__(self, intake: ImportSession, batches: AsyncIterator[list[NumberedLine]]) -> None:
         super().__init__(media_type="application/json")
         del self.headers["content-length"]
         self._intake, self._batches = intake, batches
@@ -115,7 +115,7 @@ class _Underway(Response):
         await send({"type": "http.response.body", "body": answer})
 
 
-def _body(store: Store, span: Span, form: Format) -> Iterator[bytes]:
+def _body(store: Store, span: ExportRange, form: Format) -> Iterator[bytes]:
     if form == "parquet":
         return parquet(span.kind, pages(store, span, GROUP_ROWS))
     return map(jsonl, pages(store, span))

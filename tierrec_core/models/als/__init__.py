@@ -16,7 +16,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Als:
     class Config(Params):
         """confidence is the weight of the logarithm of a count, l2 the pull of all factors to zero."""
 
-        factors: Annotated[PositiveInt, Span(16, 256, log=True)] = 64
+        factors: Annotated[PositiveInt, SearchRange(16, 256, log=True)] = 64
         iterations: PositiveInt = 10
-        l2: Annotated[PositiveFloat, Span(0.1, 100.0, log=True)] = 5.0
-        confidence: Annotated[PositiveFloat, Span(0.3, 30.0, log=True)] = 2.0
+        l2: Annotated[PositiveFloat, SearchRange(0.1, 100.0, log=True)] = 5.0
+        confidence: Annotated[PositiveFloat, SearchRange(0.3, 30.0, log=True)] = 2.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -17,7 +17,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 
@@ -37,11 +37,11 @@ class ColdStart:
     class Config(Params):
         """prior_weight scales the learned precision; shrinkage counts as that many users of the whole population."""
 
-        factors: Annotated[PositiveInt, Span(16, 128, log=True)] = 32
+        factors: Annotated[PositiveInt, SearchRange(16, 128, log=True)] = 32
         iterations: PositiveInt = 4
-        l2: Annotated[PositiveFloat, Span(0.1, 100.0, log=True)] = 5.0
-        confidence: Annotated[PositiveFloat, Span(0.3, 30.0, log=True)] = 2.0
-        prior_weight: Annotated[PositiveFloat, Span(0.01, 10.0, log=True)] = 0.1
+        l2: Annotated[PositiveFloat, SearchRange(0.1, 100.0, log=True)] = 5.0
+        confidence: Annotated[PositiveFloat, SearchRange(0.3, 30.0, log=True)] = 2.0
+        prior_weight: Annotated[PositiveFloat, SearchRange(0.01, 10.0, log=True)] = 0.1
         shrinkage: PositiveFloat = 50.0
 
     @classmethod

@@ -14,17 +14,17 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg import weighting
 from tierrec_core.linalg.candidate_scores import or_never
-from tierrec_core.linalg.gram import Precision
+from tierrec_core.linalg.gram import RegularizedGramInverse
 from tierrec_core.linalg.weighting import Values
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
 class Ease:
     """Scores X B, whose B has a zero diagonal."""
 
-    precision: Precision
+    precision: RegularizedGramInverse
     config: "Ease.Config"
 
     class Config(Params):
@@ -33,9 +33,9 @@ class Ease:
         With more than max_side users and items only rank directions of X are kept, and no weight is exact.
         """
 
-        l2: Annotated[PositiveFloat, Span(10.0, 1e4, log=True)] = 300.0
+        l2: Annotated[PositiveFloat, SearchRange(10.0, 1e4, log=True)] = 300.0
         values: Values = "log_count"
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         max_side: PositiveInt = 20_000
         rank: PositiveInt = 256
 
@@ -43,7 +43,7 @@ class Ease:
     def fit(cls, training: Training, config: Config) -> Self:
         """Solve for the weights. Time grows with the cube of the smaller side, memory with its square."""
         met = weighting.behaviour(training.history, config.values, config.half_life)
-        precision = Precision.fit(
+        precision = RegularizedGramInverse.fit(
             met, config.l2, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
         return cls(precision, config)

@@ -19,7 +19,7 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.funnel_ranker.funnel import TAKEN, Behaviours, Funnel
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class FunnelRanker:
         """
 
         steps: tuple[str, ...] = ("view", "cart")
-        neighbours: Annotated[PositiveInt, Span(50, 1000, log=True)] = 300
+        neighbours: Annotated[PositiveInt, SearchRange(50, 1000, log=True)] = 300
         folds: PositiveInt = 3
         negative_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-        num_trees: Annotated[NonNegativeInt, Span(50, 400, log=True)] = 200
-        learning_rate: Annotated[PositiveFloat, Span(0.02, 0.2, log=True)] = 0.06
-        num_leaves: Annotated[int, Field(ge=2), Span(7, 63, log=True)] = 15
+        num_trees: Annotated[NonNegativeInt, SearchRange(50, 400, log=True)] = 200
+        learning_rate: Annotated[PositiveFloat, SearchRange(0.02, 0.2, log=True)] = 0.06
+        num_leaves: Annotated[int, Field(ge=2), SearchRange(7, 63, log=True)] = 15
         min_data_in_leaf: PositiveInt = 100
         feature_share: Annotated[float, Field(gt=0, le=1)] = 0.4
         l2: Annotated[float, Field(ge=0)] = 5.0

@@ -19,7 +19,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, or_never, sparse_products
 from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 _ITERATIONS = 3
 _OVERSAMPLED = 1.1
@@ -56,15 +56,15 @@ class GraphFilter:
         """
 
         values: Values = "log_count"
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
-        user_exponent: Annotated[Exponent, Span(0.1, 0.6)] = 0.3
-        item_exponent: Annotated[Exponent, Span(0.2, 0.6)] = 0.5
-        tilt: Annotated[Exponent, Span(-0.2, 0.4)] = 0.2
-        rank: Annotated[NonNegativeInt, Span(32, 1024, log=True)] = 128
-        low_pass: Annotated[NonNegativeFloat, Span(0.01, 0.5, log=True)] = 0.1
-        low_pass_tilt: Annotated[Exponent, Span(0.2, 0.7)] = 0.3
-        softness: Annotated[NonNegativeFloat, Span(0.003, 0.3, log=True)] = 0.1
-        sharpening: Annotated[NonNegativeFloat, Span()] = 0.0
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
+        user_exponent: Annotated[Exponent, SearchRange(0.1, 0.6)] = 0.3
+        item_exponent: Annotated[Exponent, SearchRange(0.2, 0.6)] = 0.5
+        tilt: Annotated[Exponent, SearchRange(-0.2, 0.4)] = 0.2
+        rank: Annotated[NonNegativeInt, SearchRange(32, 1024, log=True)] = 128
+        low_pass: Annotated[NonNegativeFloat, SearchRange(0.01, 0.5, log=True)] = 0.1
+        low_pass_tilt: Annotated[Exponent, SearchRange(0.2, 0.7)] = 0.3
+        softness: Annotated[NonNegativeFloat, SearchRange(0.003, 0.3, log=True)] = 0.1
+        sharpening: Annotated[NonNegativeFloat, SearchRange()] = 0.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -18,7 +18,7 @@ from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.linalg.sparse import strongest
 from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 _CHUNK = 1024  # items whose neighbours are sought at once
 
@@ -38,11 +38,11 @@ class ItemKnn:
         """
 
         values: Values = "log_count"
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
-        neighbours: Annotated[PositiveInt, Span(30, 1000, log=True)] = 200
-        alpha: Annotated[float, Field(ge=0, le=1), Span()] = 0.5
-        shrinkage: Annotated[float, Field(ge=0), Span(0.0, 100.0)] = 10.0
-        user_exponent: Annotated[float, Field(ge=0, le=2), Span()] = 0.5
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
+        neighbours: Annotated[PositiveInt, SearchRange(30, 1000, log=True)] = 200
+        alpha: Annotated[float, Field(ge=0, le=1), SearchRange()] = 0.5
+        shrinkage: Annotated[float, Field(ge=0), SearchRange(0.0, 100.0)] = 10.0
+        user_exponent: Annotated[float, Field(ge=0, le=2), SearchRange()] = 0.5
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

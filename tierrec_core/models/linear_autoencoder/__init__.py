@@ -17,10 +17,10 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
-from tierrec_core.linalg.gram import Precision
+from tierrec_core.linalg.gram import RegularizedGramInverse
 from tierrec_core.linalg.weighting import Values, behaviour, degrees, entries, power, scaled
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 Exponent = Annotated[float, Field(ge=-1, le=1)]
 
@@ -34,7 +34,7 @@ class LinearAutoencoder:
     degree: D, how well each item is known, [I]
     """
 
-    precision: Precision
+    precision: RegularizedGramInverse
     pull: FloatArray
     degree: FloatArray
     config: "LinearAutoencoder.Config"
@@ -48,12 +48,12 @@ class LinearAutoencoder:
         """
 
         values: Values = "log_count"
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
-        l2: Annotated[PositiveFloat, Span(0.1, 100.0, log=True)] = 2.0
-        dropout: Annotated[NonNegativeFloat, Span()] = 0.5
-        user_exponent: Annotated[Exponent, Span(0.0, 0.6)] = 0.3
-        item_exponent: Annotated[Exponent, Span(0.0, 0.5)] = 0.15
-        tilt: Annotated[Exponent, Span(-0.3, 0.5)] = 0.0
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
+        l2: Annotated[PositiveFloat, SearchRange(0.1, 100.0, log=True)] = 2.0
+        dropout: Annotated[NonNegativeFloat, SearchRange()] = 0.5
+        user_exponent: Annotated[Exponent, SearchRange(0.0, 0.6)] = 0.3
+        item_exponent: Annotated[Exponent, SearchRange(0.0, 0.5)] = 0.15
+        tilt: Annotated[Exponent, SearchRange(-0.3, 0.5)] = 0.0
         max_side: PositiveInt = 20_000
         rank: PositiveInt = 256
 
@@ -65,7 +65,7 @@ class LinearAutoencoder:
         graph = scaled(met, power(users, -config.user_exponent), power(items, -config.item_exponent))
         own = degrees(graph.multiply(graph).tocsr())[1]
         pull = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
-        precision = Precision.fit(
+        precision = RegularizedGramInverse.fit(
             scaled(graph, columns=pull), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
         return cls(precision, pull.astype(np.float32), items.astype(np.float32), config)

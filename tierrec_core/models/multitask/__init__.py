@@ -23,8 +23,14 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import ItemSampler, decay_weights, ranges, windows
 from tierrec_core.features.user_item import item_features, pair_features, user_features
 from tierrec_core.linalg.candidate_scores import or_never
-from tierrec_core.models.multitask.esmm import Composition, Uncertainty, Weighting, probabilities, step_losses
-from tierrec_core.models.multitask.experts import Shape, Structure, TaskNetwork
+from tierrec_core.models.multitask.esmm import (
+    Composition,
+    UncertaintyWeights,
+    Weighting,
+    probabilities,
+    step_losses,
+)
+from tierrec_core.models.multitask.experts import Structure, TaskNetwork, TaskNetworkConfig
 from tierrec_core.models.multitask.funnel_labels import COUPON, TARGET, check_steps, pairs_taking
 from tierrec_core.neural.trainer import (
     Weights,
@@ -37,13 +43,13 @@ from tierrec_core.neural.trainer import (
     with_weights,
 )
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import Tiering
 
 _PAIRS_AT_ONCE = 65_536
 
 
-class Batch(NamedTuple):
+class PairBatch(NamedTuple):
     """N pairs: dense features [N, F], item and row of the user [N]; B users' items and weights [B, L]."""
 
     features: torch.Tensor
@@ -53,7 +59,7 @@ class Batch(NamedTuple):
     weight: torch.Tensor
 
 
-class Network(TaskNetwork):
+class MultitaskNetwork(TaskNetwork):
     """A task network that reads dense features, the item's embedding, and the user's taste in the same space.
 
     Where tasks share nothing, the embedding has a part for each.
@@ -66,11 +72,11 @@ class Network(TaskNetwork):
         nn.init.normal_(item.weight, std=0.1)
         super().__init__(num_features + 3 * size, tasks, config.shape)
         self.item, self.size = item, size
-        self.noise = Uncertainty(tasks) if config.weighting == "uncertainty" else None
+        self.noise = UncertaintyWeights(tasks) if config.weighting == "uncertainty" else None
         self.register_buffer("centre", torch.zeros(num_features))
         self.register_buffer("spread", torch.ones(num_features))
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def forward(self, batch: PairBatch) -> torch.Tensor:
         """A logit for each step, [N, T]."""
         return self.judge(batch.features, batch.item, self.taste(batch.history, batch.weight)[batch.row])
 
@@ -87,7 +93,7 @@ class Network(TaskNetwork):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class LabelledPairs:
     """P pairs to learn from, sorted by user: the steps taken [P, T], and the log rate of sampling their like."""
 
     user: IntArray
@@ -131,22 +137,22 @@ class Multitask:
         own_experts: PositiveInt = 1
         levels: PositiveInt = 3
         hidden_size: PositiveInt = 32
-        dropout: Annotated[float, Field(ge=0, lt=1), Span(0.0, 0.5)] = 0.1
-        epochs: Annotated[PositiveInt, Span(2, 12)] = 4
-        learning_rate: Annotated[PositiveFloat, Span(5e-4, 0.02, log=True)] = 0.003
+        dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.5)] = 0.1
+        epochs: Annotated[PositiveInt, SearchRange(2, 12)] = 4
+        learning_rate: Annotated[PositiveFloat, SearchRange(5e-4, 0.02, log=True)] = 0.003
         weight_decay: NonNegativeFloat = 0.01
         users_per_batch: PositiveInt = 16
         own_share: Annotated[float, Field(gt=0, le=1)] = 0.5
         other_negatives: PositiveInt = 64
         popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.5
         max_length: PositiveInt = 64
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         refit: bool = False
 
         @property
-        def shape(self) -> Shape:
+        def shape(self) -> TaskNetworkConfig:
             """The task network's size."""
-            return Shape(
+            return TaskNetworkConfig(
                 self.structure, self.hidden_size, self.experts, self.own_experts, self.levels, self.dropout
             )
 
@@ -174,7 +180,7 @@ class Multitask:
         sides = user_features(past, training.tiering), item_features(past)
         dense = _dense(past, pairs.user, pairs.item, *sides, training.tiering)
         with reproducible(training.seed):
-            network = Network(training.history.num_items, dense.shape[1], config)
+            network = MultitaskNetwork(training.history.num_items, dense.shape[1], config)
             network.centre = torch.from_numpy(dense.mean(0))
             network.spread = torch.from_numpy(dense.std(0) + 1e-3)
             network.to(best_device())
@@ -191,9 +197,9 @@ class Multitask:
         return cls(weights_of(network), config, item_features(training.history), training.tiering)
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> MultitaskNetwork:
         """The network that the weights belong to."""
-        network = Network(len(self.item_features), len(self.weights["centre"]), self.config)
+        network = MultitaskNetwork(len(self.item_features), len(self.weights["centre"]), self.config)
         return with_weights(network, self.weights)
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
@@ -232,7 +238,7 @@ class Multitask:
         return result
 
 
-def _sample(past: Interactions, training: Training, config: Multitask.Config) -> Pairs:
+def _sample(past: Interactions, training: Training, config: Multitask.Config) -> LabelledPairs:
     """All pairs that took a step after the cut, and a known share of those that took none."""
     rng, size = training.rng, np.int64(past.num_items)
     came = training.history.where(training.history.day >= past.now)
@@ -250,7 +256,7 @@ def _sample(past: Interactions, training: Training, config: Multitask.Config) ->
     user, item = code // size, code % size
     rate = np.where(np.isin(code, own), config.own_share, config.other_negatives * sampler.share[item])
     taken = np.stack([np.isin(code, step) for step in steps], axis=1)
-    return Pairs(user, item, taken, np.log(rate))
+    return LabelledPairs(user, item, taken, np.log(rate))
 
 
 def _dense(
@@ -272,10 +278,10 @@ def _dense(
 
 def _read(
     history: Interactions, user: IntArray, item: IntArray, dense: FloatArray, config: Multitask.Config
-) -> Batch:
+) -> PairBatch:
     """One batch of pairs; each user's history is read once."""
     present, row = np.unique(user, return_inverse=True)
-    return Batch(tensor(dense), tensor(item), tensor(row), *_recent(history, present, config))
+    return PairBatch(tensor(dense), tensor(item), tensor(row), *_recent(history, present, config))
 
 
 def _recent(
@@ -289,8 +295,12 @@ def _recent(
 
 
 def _batches(
-    past: Interactions, pairs: Pairs, dense: FloatArray, config: Multitask.Config, rng: np.random.Generator
-) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+    past: Interactions,
+    pairs: LabelledPairs,
+    dense: FloatArray,
+    config: Multitask.Config,
+    rng: np.random.Generator,
+) -> Iterator[tuple[PairBatch, torch.Tensor, torch.Tensor]]:
     """Batches of whole users with the labels [N, T] and the log rates [N]."""
     offsets = np.searchsorted(pairs.user, np.arange(past.num_users + 1))
     present = np.flatnonzero(np.diff(offsets))
@@ -303,7 +313,11 @@ def _batches(
 
 
 def _loss(
-    network: Network, composition: Composition, batch: Batch, labels: torch.Tensor, log_rate: torch.Tensor
+    network: MultitaskNetwork,
+    composition: Composition,
+    batch: PairBatch,
+    labels: torch.Tensor,
+    log_rate: torch.Tensor,
 ) -> torch.Tensor:
     """The sum of all steps' cross-entropies over the sample, weighted where the network has learned how."""
     losses = torch.stack(step_losses(network(batch), labels, log_rate, composition))

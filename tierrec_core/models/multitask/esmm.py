@@ -47,7 +47,7 @@ def step_losses(
     return losses
 
 
-class Uncertainty(nn.Module):  # type: ignore[misc]
+class UncertaintyWeights(nn.Module):  # type: ignore[misc]
     """Weights of losses that are learned beside them, as if each task had a noise of its own (Kendall, CVPR 2018).
 
     log_variance: of each task's noise, [T]

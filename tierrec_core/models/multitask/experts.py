@@ -16,7 +16,7 @@ Structure = Literal["shared_bottom", "mmoe", "ple", "single"]
 
 
 @dataclass(frozen=True)
-class Shape:
+class TaskNetworkConfig:
     """How large a task network is.
 
     hidden: width of both layers of every expert; experts: how many the tasks of mmoe and ple share, where shared_bottom
@@ -42,7 +42,7 @@ class Shape:
         }[self.structure]
 
 
-class Extraction(nn.Module):  # type: ignore[misc]
+class ExtractionLayer(nn.Module):  # type: ignore[misc]
     """One layer: experts that all tasks share, experts of each task, and each task's gate over both kinds.
 
     A layer that another follows also has a gate over all experts, for what the next layer's shared experts read.
@@ -89,15 +89,15 @@ class Extraction(nn.Module):  # type: ignore[misc]
         return parts
 
 
-class TaskNetwork(Extraction):
+class TaskNetwork(ExtractionLayer):
     """Layers of experts, and for each task a tower that gives a logit."""
 
-    def __init__(self, width: int, tasks: int, shape: Shape) -> None:
+    def __init__(self, width: int, tasks: int, shape: TaskNetworkConfig) -> None:
         shared, own, levels = shape.counts
         hidden, dropout = shape.hidden, shape.dropout
         super().__init__(width, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=levels > 1)
         self.deeper = nn.ModuleList(
-            Extraction(
+            ExtractionLayer(
                 hidden, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=level < levels
             )
             for level in range(2, levels + 1)

@@ -10,7 +10,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Popularity:
     class Config(Params):
         """Only the newest window_days count; raise it for a small shop."""
 
-        window_days: Annotated[PositiveFloat, Span(1.0, 200.0, log=True)] = 14.0
+        window_days: Annotated[PositiveFloat, SearchRange(1.0, 200.0, log=True)] = 14.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

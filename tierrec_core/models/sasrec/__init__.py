@@ -19,10 +19,18 @@ from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import ItemSampler, StepKind, Steps, chosen, draw_within, ranges, windows
+from tierrec_core.features.sequences import (
+    ItemSampler,
+    Sessions,
+    StepKind,
+    chosen,
+    draw_within,
+    ranges,
+    windows,
+)
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
 from tierrec_core.neural.trainer import (
-    Held,
+    EarlyStopping,
     Weights,
     best_device,
     kept_back,
@@ -34,12 +42,12 @@ from tierrec_core.neural.trainer import (
     with_weights,
 )
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 _USERS_AT_ONCE = 256
 
 
-class Sequences(NamedTuple):
+class SessionSequences(NamedTuple):
     """B users' steps as one bag of items a step.
 
     items: the items of all S steps in a row, [E]
@@ -52,7 +60,7 @@ class Sequences(NamedTuple):
     real: torch.Tensor
 
 
-class Block(nn.Module):  # type: ignore[misc]
+class AttentionBlock(nn.Module):  # type: ignore[misc]
     """Causal self-attention and a point-wise feed-forward layer, each behind a layer norm and a shortcut."""
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
@@ -82,7 +90,7 @@ class Block(nn.Module):  # type: ignore[misc]
         return x + functional.dropout(self.feed_forward(self.forward_norm(x)), self.dropout, self.training)
 
 
-class Network(nn.Module):  # type: ignore[misc]
+class SasRecNetwork(nn.Module):  # type: ignore[misc]
     """Item and position embeddings, blocks, and one state a place; an item scores state . item + bias."""
 
     def __init__(self, num_items: int, config: "SasRec.Config") -> None:
@@ -91,12 +99,14 @@ class Network(nn.Module):  # type: ignore[misc]
         self.item = nn.Embedding(num_items, size)
         self.bias = nn.Parameter(torch.zeros(num_items))
         self.position = nn.Parameter(torch.zeros(config.max_length + 1, size))
-        self.blocks = nn.ModuleList(Block(size, config.heads, config.dropout) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(
+            AttentionBlock(size, config.heads, config.dropout) for _ in range(config.blocks)
+        )
         self.norm = nn.LayerNorm(size)
         self.dropout = config.dropout
         nn.init.normal_(self.item.weight, std=size**-0.5)
 
-    def states(self, sequences: Sequences) -> torch.Tensor:
+    def states(self, sequences: SessionSequences) -> torch.Tensor:
         """State l foretells step l from those before it; state 0 is a newcomer's: [B, L] -> [B, L + 1, D]."""
         users, length = sequences.real.shape
         steps = functional.embedding_bag(sequences.items, self.item.weight, sequences.offsets, mode="mean")
@@ -122,7 +132,7 @@ def sampled_softmax(
     return (torch.logaddexp(positive, rest) - positive).mean()
 
 
-class Batch(NamedTuple):
+class SequenceBatch(NamedTuple):
     """B users' steps, what is asked of each, and what it is compared with.
 
     sequences: the steps without the last, L places
@@ -132,7 +142,7 @@ class Batch(NamedTuple):
     log_expected: log of how often each is expected among the negatives, [N]
     """
 
-    sequences: Sequences
+    sequences: SessionSequences
     foretold: torch.Tensor
     targets: torch.Tensor
     negatives: torch.Tensor
@@ -155,15 +165,15 @@ class SasRec:
         """
 
         step: StepKind = "session"
-        max_length: Annotated[PositiveInt, Span(10, 120, log=True)] = 40
+        max_length: Annotated[PositiveInt, SearchRange(10, 120, log=True)] = 40
         embedding_size: PositiveInt = 64
         blocks: PositiveInt = 1
         heads: PositiveInt = 2
-        dropout: Annotated[float, Field(ge=0, lt=1), Span(0.0, 0.5)] = 0.1
-        epochs: Annotated[PositiveInt, Span(3, 20)] = 7
+        dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.5)] = 0.1
+        epochs: Annotated[PositiveInt, SearchRange(3, 20)] = 7
         patience: NonNegativeInt = 0
         validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-        learning_rate: Annotated[PositiveFloat, Span(5e-4, 0.02, log=True)] = 0.004
+        learning_rate: Annotated[PositiveFloat, SearchRange(5e-4, 0.02, log=True)] = 0.004
         weight_decay: NonNegativeFloat = 0.01
         batch_size: PositiveInt = 16
         targets: PositiveInt = 3
@@ -181,9 +191,9 @@ class SasRec:
     def fit(cls, training: Training, config: Config) -> Self:
         """Foretell each step's items from the steps before it."""
         with reproducible(training.seed):
-            network = Network(training.history.num_items, config).to(best_device())
+            network = SasRecNetwork(training.history.num_items, config).to(best_device())
 
-            def loss(batch: Batch) -> torch.Tensor:
+            def loss(batch: SequenceBatch) -> torch.Tensor:
                 states = network.states(batch.sequences)[batch.foretold]
                 targets = batch.targets
                 positive = (states.unsqueeze(1) * network.item(targets)).sum(-1) + network.bias[targets]
@@ -203,14 +213,14 @@ class SasRec:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="sasrec",
-                held=Held(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
+                held=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(weights_of(network), config)
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> SasRecNetwork:
         """The network that the weights belong to."""
-        return with_weights(Network(len(self.weights["bias"]), self.config), self.weights)
+        return with_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of what the next step holds, [U, I] float32."""
@@ -235,7 +245,7 @@ class SasRec:
     def _states(self, history: Interactions) -> Iterator[tuple[slice, torch.Tensor]]:
         """Rows and states after the last step [B, D] of some users at a time."""
         history = chosen(history)
-        steps = Steps.of(history, self.config.step)
+        steps = Sessions.of(history, self.config.step)
         for start in range(0, history.num_users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
             window = windows(
@@ -253,10 +263,10 @@ class _Sampler:
 
     def __init__(self, history: Interactions, config: SasRec.Config, rng: np.random.Generator) -> None:
         self.history, self.config, self.rng = chosen(history), config, rng
-        self.steps = Steps.of(self.history, config.step)
+        self.steps = Sessions.of(self.history, config.step)
         self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
 
-    def epoch(self, users: BoolArray) -> Iterator[Batch]:
+    def epoch(self, users: BoolArray) -> Iterator[SequenceBatch]:
         """Each of these users [U] who has a step once, in a random order."""
         offsets, config = self.steps.user_offsets, self.config
         active = np.flatnonzero((np.diff(offsets) > 0) & users)
@@ -266,14 +276,14 @@ class _Sampler:
             end = first + size + (self.rng.random(len(first)) * (last - first - size + 1)).astype(np.int64)
             yield self._batch(windows(first, end, config.max_length + 1))
 
-    def _batch(self, window: IntArray) -> Batch:
+    def _batch(self, window: IntArray) -> SequenceBatch:
         """The batch of these windows of steps, [B, L + 1]."""
         config = self.config
         real = window >= 0
         begin = self.steps.event_offsets[window[real]]
         drawn = draw_within(begin, self.steps.event_offsets[window[real] + 1], config.targets, self.rng)
         negatives = self.items.draw(config.negatives, self.rng)
-        return Batch(
+        return SequenceBatch(
             sequences=_read(self.history, self.steps, window[:, :-1]),
             foretold=tensor(real),
             targets=tensor(self.history.item[drawn]),
@@ -282,11 +292,11 @@ class _Sampler:
         )
 
 
-def _read(history: Interactions, steps: Steps, window: IntArray) -> Sequences:
+def _read(history: Interactions, steps: Sessions, window: IntArray) -> SessionSequences:
     """The items of the steps in each window [B, L], -1 where padded."""
     real = window >= 0
     first, last = steps.event_offsets[window[real]], steps.event_offsets[window[real] + 1]
-    return Sequences(
+    return SessionSequences(
         items=tensor(history.item[ranges(first, last)]),
         offsets=tensor(np.cumsum(last - first) - (last - first)),
         real=tensor(real),

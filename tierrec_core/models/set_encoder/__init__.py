@@ -20,7 +20,13 @@ from torch import nn
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import chosen
-from tierrec_core.features.support_sets import Episode, episodes, newest_items, padded_items, popularity
+from tierrec_core.features.support_sets import (
+    SupportEpisode,
+    episodes,
+    newest_items,
+    padded_items,
+    popularity,
+)
 from tierrec_core.linalg.candidate_scores import factor_products, met_sums, or_never
 from tierrec_core.neural.trainer import (
     Weights,
@@ -38,7 +44,7 @@ from tierrec_core.settings import Params
 _USERS_AT_ONCE = 512
 
 
-class Batch(NamedTuple):
+class SetBatch(NamedTuple):
     """Supports with -1 as padding [B, K], the popularity of their moment [I], and shares of what was taken [B, I]."""
 
     support: torch.Tensor
@@ -46,7 +52,7 @@ class Batch(NamedTuple):
     taken: torch.Tensor
 
 
-class Network(nn.Module):  # type: ignore[misc]
+class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
     """Each item of a support is encoded, and their mean and number are decoded to a user, [D]; nobody is 0.
 
     item: vectors of items shown [I, D]; offered: of items to be taken [I, D]
@@ -79,7 +85,7 @@ class Network(nn.Module):  # type: ignore[misc]
         total = (self.each(self.item(support.clamp(min=0))) * shown).sum(1)
         return size * self.whole(torch.cat([total / count.clamp(min=1), size], dim=1))
 
-    def logits(self, batch: Batch) -> torch.Tensor:
+    def logits(self, batch: SetBatch) -> torch.Tensor:
         """Of the softmax over the catalogue, [B, I]."""
         found = self.users(batch.support) @ self.offered.weight.T + batch.popularity
         row, place = (batch.support >= 0).nonzero(as_tuple=True)
@@ -123,7 +129,7 @@ class SetEncoder:
         with reproducible(training.seed):
             network = _network(history.num_items, config).to(best_device())
 
-            def loss(batch: Batch) -> torch.Tensor:
+            def loss(batch: SetBatch) -> torch.Tensor:
                 share = network.logits(batch).log_softmax(dim=1)
                 return -(batch.taken * share).sum(dim=1).mean()
 
@@ -140,7 +146,7 @@ class SetEncoder:
         return cls(weights_of(network), prior, config)
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> SetEncoderNetwork:
         """The network that the weights belong to."""
         return with_weights(_network(len(self.popularity), self.config), self.weights)
 
@@ -171,13 +177,15 @@ class SetEncoder:
         return newest_items(chosen(history), self.config.max_support)
 
 
-def _network(num_items: int, config: SetEncoder.Config) -> Network:
-    return Network(num_items, config.embedding_size, config.hidden_size, config.dropout)
+def _network(num_items: int, config: SetEncoder.Config) -> SetEncoderNetwork:
+    return SetEncoderNetwork(num_items, config.embedding_size, config.hidden_size, config.dropout)
 
 
-def _batches(parts: list[Episode], config: SetEncoder.Config, rng: np.random.Generator) -> Iterator[Batch]:
+def _batches(
+    parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.random.Generator
+) -> Iterator[SetBatch]:
     """Every user of every episode once, each known by a random number of items."""
-    jobs: list[tuple[Episode, IntArray, IntArray]] = []
+    jobs: list[tuple[SupportEpisode, IntArray, IntArray]] = []
     for episode in parts:
         count = rng.integers(0, config.max_support + 1, episode.history.num_users)
         support = padded_items(newest_items(episode.history, count, rng), config.max_support)
@@ -185,7 +193,7 @@ def _batches(parts: list[Episode], config: SetEncoder.Config, rng: np.random.Gen
         jobs += [(episode, support[rows], rows) for rows in batches]
     for place in rng.permutation(len(jobs)):
         episode, support, rows = jobs[place]
-        yield Batch(tensor(support), tensor(episode.popularity), tensor(_shares(episode.taken[rows])))
+        yield SetBatch(tensor(support), tensor(episode.popularity), tensor(_shares(episode.taken[rows])))
 
 
 def _shares(taken: sparse.csr_matrix) -> FloatArray:

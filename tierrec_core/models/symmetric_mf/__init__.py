@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import ItemSampler, Steps, chosen, decay_weights, draw_within, windows
+from tierrec_core.features.sequences import ItemSampler, Sessions, chosen, decay_weights, draw_within, windows
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
 from tierrec_core.neural.trainer import (
-    Held,
+    EarlyStopping,
     Weights,
     best_device,
     kept_back,
@@ -34,7 +34,7 @@ from tierrec_core.neural.trainer import (
     with_weights,
 )
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 _USERS_AT_ONCE = 512
 
@@ -46,7 +46,7 @@ def similarity(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
     return 2 * dot / squares.clamp(min=1e-9)
 
 
-class Network(nn.Module):  # type: ignore[misc]
+class SymmetricMfNetwork(nn.Module):  # type: ignore[misc]
     """Item embeddings as a user's history sees them (taste) and as they are offered (item), both [I, D]."""
 
     def __init__(self, num_items: int, embedding_size: int) -> None:
@@ -63,7 +63,7 @@ class Network(nn.Module):  # type: ignore[misc]
         return self.newcomer + history
 
 
-class Batch(NamedTuple):
+class RatingBatch(NamedTuple):
     """B histories of L items [B, L], P items that each user took next [B, P], and N negatives for all [N]."""
 
     items: torch.Tensor
@@ -73,11 +73,11 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeedMf:
+class SymmetricMf:
     """A fitted network: its weights by name, and the configuration that says how to read a history."""
 
     weights: Weights
-    config: "SeedMf.Config"
+    config: "SymmetricMf.Config"
 
     class Config(Params):
         """The history is the last max_length events, halved every half_life days.
@@ -88,18 +88,18 @@ class SeedMf:
         """
 
         embedding_size: PositiveInt = 64
-        epochs: Annotated[PositiveInt, Span(2, 12)] = 4
+        epochs: Annotated[PositiveInt, SearchRange(2, 12)] = 4
         patience: NonNegativeInt = 0
         validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-        learning_rate: Annotated[PositiveFloat, Span(1e-3, 0.05, log=True)] = 0.01
+        learning_rate: Annotated[PositiveFloat, SearchRange(1e-3, 0.05, log=True)] = 0.01
         weight_decay: NonNegativeFloat = 0.0
         batch_size: PositiveInt = 256
         positives: PositiveInt = 16
         negatives: PositiveInt = 1024
-        negative_weight: Annotated[PositiveFloat, Span(1.0, 100.0, log=True)] = 32.0
+        negative_weight: Annotated[PositiveFloat, SearchRange(1.0, 100.0, log=True)] = 32.0
         popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.25
         max_length: PositiveInt = 128
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         lookahead: PositiveInt = 32
         refit: bool = False
 
@@ -107,9 +107,9 @@ class SeedMf:
     def fit(cls, training: Training, config: Config) -> Self:
         """Minimise (1 - score)^2 over what users took next, and score^2 over sampled items."""
         with reproducible(training.seed):
-            network = Network(training.history.num_items, config.embedding_size).to(best_device())
+            network = SymmetricMfNetwork(training.history.num_items, config.embedding_size).to(best_device())
 
-            def loss(batch: Batch) -> torch.Tensor:
+            def loss(batch: RatingBatch) -> torch.Tensor:
                 users = network.users(batch.items, batch.weight)
                 taken = similarity(users.unsqueeze(1), network.item(batch.positives))
                 sampled = similarity(users, network.item(batch.negatives))
@@ -127,14 +127,14 @@ class SeedMf:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="seed_mf",
-                held=Held(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
+                held=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(weights_of(network), config)
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> SymmetricMfNetwork:
         """The network that the weights belong to."""
-        return with_weights(Network(*self.weights["item.weight"].shape), self.weights)
+        return with_weights(SymmetricMfNetwork(*self.weights["item.weight"].shape), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2), near 1 for what the user will take next, [U, I] float32."""
@@ -177,13 +177,13 @@ class SeedMf:
 class _Sampler:
     """Draws moments of the log: what a user had done before a step began, and what they took from then on."""
 
-    def __init__(self, history: Interactions, config: SeedMf.Config, rng: np.random.Generator) -> None:
+    def __init__(self, history: Interactions, config: SymmetricMf.Config, rng: np.random.Generator) -> None:
         self.history, self.config, self.rng = chosen(history), config, rng
-        steps = Steps.of(self.history, "session")
+        steps = Sessions.of(self.history, "session")
         self.step_start = steps.event_offsets[:-1][steps.of_event]
         self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
 
-    def epoch(self, users: BoolArray) -> Iterator[Batch]:
+    def epoch(self, users: BoolArray) -> Iterator[RatingBatch]:
         """As many positives as these users [U] have events, each batch with fresh negatives."""
         config, history = self.config, self.history
         events = np.flatnonzero(users[history.user])
@@ -194,7 +194,7 @@ class _Sampler:
             first, last = history.offsets[owner], history.offsets[owner + 1]
             until = np.minimum(moment + config.lookahead, last)
             next_events = draw_within(moment, until, config.positives, self.rng)
-            yield Batch(
+            yield RatingBatch(
                 *_read(history, first, moment, history.day[moment], config),
                 positives=tensor(history.item[next_events]),
                 negatives=tensor(self.items.draw(config.negatives, self.rng)),
@@ -202,7 +202,7 @@ class _Sampler:
 
 
 def _read(
-    history: Interactions, first: IntArray, last: IntArray, now: FloatArray, config: SeedMf.Config
+    history: Interactions, first: IntArray, last: IntArray, now: FloatArray, config: SymmetricMf.Config
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The newest items of each range of events and their weights as of `now` [B]: [B, L] and [B, L]."""
     window = windows(first, last, config.max_length)

@@ -19,7 +19,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never, sparse_products
 from tierrec_core.linalg.user_neighbours import by_item, nearest
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class TierKnn:
     class Config(Params):
         """interest_power 0 leaves the layers out, 1 is the article's formula."""
 
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 180.0
-        neighbours: Annotated[PositiveInt, Span(30, 1000, log=True)] = 200
-        interest_power: Annotated[float, Field(ge=0, le=2), Span(0.0, 2.0)] = 0.5
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 180.0
+        neighbours: Annotated[PositiveInt, SearchRange(30, 1000, log=True)] = 200
+        interest_power: Annotated[float, Field(ge=0, le=2), SearchRange(0.0, 2.0)] = 0.5
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

@@ -15,7 +15,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 
@@ -32,8 +32,8 @@ class TierPrior:
     class Config(Params):
         """strength is how many events the prior of all users counts for within a tier."""
 
-        window_days: Annotated[PositiveFloat, Span(1.0, 200.0, log=True)] = 28.0
-        strength: Annotated[PositiveFloat, Span(10.0, 1e5, log=True)] = 2000.0
+        window_days: Annotated[PositiveFloat, SearchRange(1.0, 200.0, log=True)] = 28.0
+        strength: Annotated[PositiveFloat, SearchRange(10.0, 1e5, log=True)] = 2000.0
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

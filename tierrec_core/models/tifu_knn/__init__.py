@@ -16,11 +16,11 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import met_sums, or_never, sparse_products
 from tierrec_core.linalg.user_neighbours import by_item, nearest
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
-class Repeat:
+class TifuKnn:
     """A user's decayed frequencies, mixed with those of their nearest neighbours.
 
     frequency: decayed counts of the training users, [V, I]
@@ -29,14 +29,14 @@ class Repeat:
 
     frequency: sparse.csr_matrix
     target: tuple[str, ...]
-    config: "Repeat.Config"
+    config: "TifuKnn.Config"
 
     class Config(Params):
         """own_share is the weight of the user's own frequencies; the rest is the neighbours' mean."""
 
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 90.0
-        neighbours: Annotated[PositiveInt, Span(30, 1000, log=True)] = 300
-        own_share: Annotated[float, Field(ge=0, le=1), Span()] = 0.7
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 90.0
+        neighbours: Annotated[PositiveInt, SearchRange(30, 1000, log=True)] = 300
+        own_share: Annotated[float, Field(ge=0, le=1), SearchRange()] = 0.7
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:

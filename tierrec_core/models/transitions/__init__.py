@@ -13,12 +13,12 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import StepKind, Steps, chosen
+from tierrec_core.features.sequences import Sessions, StepKind, chosen
 from tierrec_core.linalg.candidate_scores import or_never
 from tierrec_core.linalg.sparse import strongest
 from tierrec_core.linalg.weighting import degrees, power, scaled
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Transitions:
         """
 
         step: StepKind = "session"
-        reach: Annotated[PositiveInt, Span(5, 60, log=True)] = 20
-        gap_exponent: Annotated[NonNegativeFloat, Span(0.0, 1.5)] = 0.5
-        backward: Annotated[float, Field(ge=0, le=1), Span()] = 0.6
-        user_exponent: Annotated[NonNegativeFloat, Span(0.0, 0.6)] = 0.0
-        source_exponent: Annotated[float, Field(ge=0, le=1), Span(0.0, 0.7)] = 0.4
-        target_exponent: Annotated[float, Field(ge=0, le=1), Span(0.0, 0.6)] = 0.4
-        half_life_steps: Annotated[PositiveFloat, Span(0.5, 6.0, log=True)] = 2.0
+        reach: Annotated[PositiveInt, SearchRange(5, 60, log=True)] = 20
+        gap_exponent: Annotated[NonNegativeFloat, SearchRange(0.0, 1.5)] = 0.5
+        backward: Annotated[float, Field(ge=0, le=1), SearchRange()] = 0.6
+        user_exponent: Annotated[NonNegativeFloat, SearchRange(0.0, 0.6)] = 0.0
+        source_exponent: Annotated[float, Field(ge=0, le=1), SearchRange(0.0, 0.7)] = 0.4
+        target_exponent: Annotated[float, Field(ge=0, le=1), SearchRange(0.0, 0.6)] = 0.4
+        half_life_steps: Annotated[PositiveFloat, SearchRange(0.5, 6.0, log=True)] = 2.0
         neighbours: PositiveInt = 500
 
     @classmethod
@@ -82,14 +82,14 @@ class Transitions:
     def _recent(self, history: Interactions) -> sparse.csr_matrix:
         """1 for what was met in the last step, less for what was met before, [U, I]."""
         history = chosen(history)
-        steps = Steps.of(history, self.config.step)
+        steps = Sessions.of(history, self.config.step)
         later = steps.user_offsets[1:][history.user] - 1 - steps.of_event
         return history.matrix(np.exp2(-later / self.config.half_life_steps))
 
 
 def _counted(history: Interactions, config: Transitions.Config) -> sparse.csr_matrix:
     """Weighted counts of j after i, and a share of those of j before i, [I, I]."""
-    step = Steps.of(history, config.step).of_event
+    step = Sessions.of(history, config.step).of_event
     length = np.bincount(history.user, minlength=history.num_users)
     weight = power(length.astype(np.float64), -config.user_exponent)[history.user]
     shape = (history.num_items, history.num_items)

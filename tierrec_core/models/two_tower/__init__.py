@@ -19,15 +19,22 @@ from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.vocabulary import Lexicon
+from tierrec_core.data.vocabulary import Vocabulary
 from tierrec_core.features.item_content import features_of, lexicon_of
 from tierrec_core.features.sequences import ItemSampler, chosen, decay_weights, draw_within, windows
 from tierrec_core.features.user_item import user_features
 from tierrec_core.linalg.candidate_scores import factor_products, or_never
-from tierrec_core.models.two_tower.examples import Lessons
-from tierrec_core.models.two_tower.network import Batch, Described, Dropout, Network, Users, loss
+from tierrec_core.models.two_tower.examples import SnapshotExamples
+from tierrec_core.models.two_tower.network import (
+    ItemTower,
+    TokenDropout,
+    TowerBatch,
+    TwoTowerNetwork,
+    UserInputs,
+    loss,
+)
 from tierrec_core.neural.trainer import (
-    Held,
+    EarlyStopping,
     Weights,
     best_device,
     kept_back,
@@ -39,7 +46,7 @@ from tierrec_core.neural.trainer import (
     with_weights,
 )
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, Span
+from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import Tiering
 
 _USERS_AT_ONCE = 512
@@ -54,7 +61,7 @@ class TwoTower:
     """
 
     weights: Weights
-    lexicon: Lexicon
+    lexicon: Vocabulary
     content: sparse.csr_matrix
     tiering: Tiering
     config: "TwoTower.Config"
@@ -69,13 +76,13 @@ class TwoTower:
         """
 
         embedding_size: PositiveInt = 64
-        id_dropout: Annotated[float, Field(ge=0, lt=1), Span(0.0, 0.6)] = 0.3
+        id_dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.6)] = 0.3
         history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-        epochs: Annotated[PositiveInt, Span(2, 12)] = 6
+        epochs: Annotated[PositiveInt, SearchRange(2, 12)] = 6
         patience: NonNegativeInt = 2
         validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-        learning_rate: Annotated[PositiveFloat, Span(1e-3, 0.02, log=True)] = 0.006
+        learning_rate: Annotated[PositiveFloat, SearchRange(1e-3, 0.02, log=True)] = 0.006
         weight_decay: NonNegativeFloat = 0.01
         batch_size: PositiveInt = 256
         targets: PositiveInt = 16
@@ -85,7 +92,7 @@ class TwoTower:
         step_days: PositiveFloat = 14.0
         horizon_days: PositiveFloat = 14.0
         max_length: PositiveInt = 128
-        half_life: Annotated[PositiveFloat, Span(7.0, 365.0, log=True)] = 60.0
+        half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         refit: bool = False
 
     @classmethod
@@ -117,7 +124,7 @@ class TwoTower:
         return cls(weights, lexicon, content, training.tiering, config)
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> TwoTowerNetwork:
         """The network that the weights belong to."""
         num_items, num_features = (len(self.weights[name]) for name in ("item.weight", "feature.weight"))
         network = _network(num_items, num_features, len(self.weights["centre"]), self.config)
@@ -146,7 +153,7 @@ class TwoTower:
             first, last = history.offsets[:-1][rows], history.offsets[1:][rows]
             read = _read(history, first, last, np.full(len(first), history.now), self.config)
             with torch.inference_mode():
-                users = Users(tensor(read[0]), tensor(read[1]), tensor(dense[rows]))
+                users = UserInputs(tensor(read[0]), tensor(read[1]), tensor(dense[rows]))
                 states[rows] = self.network.users(self._items, users).cpu().numpy()
         return states
 
@@ -171,7 +178,7 @@ class _Sampler:
     share: of each item among what is taken, [I]; kept: which lessons teach nothing but tell when to stop, [L]
     """
 
-    lessons: Lessons
+    lessons: SnapshotExamples
     content: sparse.csr_matrix
     items: ItemSampler
     share: FloatArray
@@ -182,30 +189,33 @@ class _Sampler:
     @classmethod
     def of(cls, training: Training, content: sparse.csr_matrix, config: TwoTower.Config) -> Self:
         """Negatives by popularity in the history: what nobody has met is not said to be disliked."""
-        lessons, rng = Lessons.of(training, config.cuts, config.step_days, config.horizon_days), training.rng
+        lessons, rng = (
+            SnapshotExamples.of(training, config.cuts, config.step_days, config.horizon_days),
+            training.rng,
+        )
         count = np.bincount(lessons.history.item, minlength=lessons.history.num_items).astype(float)
         weight = np.where(count > 0, count**config.popularity_power, 0.0)
         items = ItemSampler(weight / weight.sum())
         users = kept_back(lessons.history.num_users, config.validation_share, config.patience, rng)
         return cls(lessons, content, items, count / count.sum(), users[lessons.user], config, rng)
 
-    def epoch(self) -> Iterator[Batch]:
+    def epoch(self) -> Iterator[TowerBatch]:
         """Each lesson that teaches once, in a random order."""
         return self._batches(np.flatnonzero(~self.kept))
 
-    def held(self) -> Held[Batch] | None:
+    def held(self) -> EarlyStopping[TowerBatch] | None:
         """Each lesson that is kept back, if any is."""
         return (
-            Held(list(self._batches(np.flatnonzero(self.kept))), self.config.patience)
+            EarlyStopping(list(self._batches(np.flatnonzero(self.kept))), self.config.patience)
             if self.kept.any()
             else None
         )
 
-    def _batches(self, lessons: IntArray) -> Iterator[Batch]:
+    def _batches(self, lessons: IntArray) -> Iterator[TowerBatch]:
         for rows in shuffled_batches(len(lessons), self.config.batch_size, self.rng):
             yield self._batch(lessons[rows])
 
-    def _batch(self, rows: IntArray) -> Batch:
+    def _batch(self, rows: IntArray) -> TowerBatch:
         lessons, config = self.lessons, self.config
         history, until = lessons.history, lessons.until[rows]
         first = history.offsets[lessons.user[rows]]
@@ -217,29 +227,31 @@ class _Sampler:
             np.concatenate([past.ravel(), targets.ravel(), candidates]), return_inverse=True
         )
         places = np.split(place, np.cumsum([past.size, targets.size]))
-        return Batch(
+        return TowerBatch(
             described=_described(self.content, concerned),
-            users=Users(tensor(places[0].reshape(past.shape)), tensor(weight), tensor(lessons.dense[rows])),
+            users=UserInputs(
+                tensor(places[0].reshape(past.shape)), tensor(weight), tensor(lessons.dense[rows])
+            ),
             targets=tensor(places[1].reshape(targets.shape)),
             candidates=tensor(places[2]),
             log_expected=tensor(np.log(expected[candidates])),
         )
 
 
-def _network(num_items: int, num_features: int, num_dense: int, config: TwoTower.Config) -> Network:
-    drop = Dropout(config.id_dropout, config.history_dropout, config.dropout)
-    return Network(num_items, num_features, num_dense, config.embedding_size, drop)
+def _network(num_items: int, num_features: int, num_dense: int, config: TwoTower.Config) -> TwoTowerNetwork:
+    drop = TokenDropout(config.id_dropout, config.history_dropout, config.dropout)
+    return TwoTowerNetwork(num_items, num_features, num_dense, config.embedding_size, drop)
 
 
-def _content(lexicon: Lexicon, described: list[list[str]]) -> sparse.csr_matrix:
+def _content(lexicon: Vocabulary, described: list[list[str]]) -> sparse.csr_matrix:
     """What each feature counts for each item, in length 1, [N, D] float32."""
     counts = lexicon.count(described)
     return normalize(counts) if counts.nnz else counts
 
 
-def _described(content: sparse.csr_matrix, items: IntArray) -> Described:
+def _described(content: sparse.csr_matrix, items: IntArray) -> ItemTower:
     part = content[items]
-    return Described(tensor(items), tensor(part.indices), tensor(part.data), tensor(part.indptr[:-1]))
+    return ItemTower(tensor(items), tensor(part.indices), tensor(part.data), tensor(part.indptr[:-1]))
 
 
 def _read(

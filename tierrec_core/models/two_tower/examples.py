@@ -15,7 +15,7 @@ _LEAST_STEP = 1e-6
 
 
 @dataclass(frozen=True)
-class Lessons:
+class SnapshotExamples:
     """L users as of moments: what they had done and what they took next.
 
     user: who; now: when; until, last: events until:last of the history are what they took, those before what they did

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tierrec_core.base.contracts import FloatArray
 
 
-class Described(NamedTuple):
+class ItemTower(NamedTuple):
     """V items and what is written of them.
 
     items: their columns, [V]
@@ -23,7 +23,7 @@ class Described(NamedTuple):
     offsets: torch.Tensor
 
 
-class Users(NamedTuple):
+class UserInputs(NamedTuple):
     """B users: places of the items of their history and what each counts [B, L], and features of themselves [B, P]."""
 
     items: torch.Tensor
@@ -31,7 +31,7 @@ class Users(NamedTuple):
     dense: torch.Tensor
 
 
-class Dropout(NamedTuple):
+class TokenDropout(NamedTuple):
     """Chances to leave out, in training: an item's own vector, an item of a history, a number of the hidden layer."""
 
     ids: float
@@ -39,10 +39,12 @@ class Dropout(NamedTuple):
     hidden: float
 
 
-class Network(nn.Module):  # type: ignore[misc]
+class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
     """Both towers end in F + 1 numbers: the last is an item's bias, and 1 for a user."""
 
-    def __init__(self, num_items: int, num_features: int, num_dense: int, size: int, drop: Dropout) -> None:
+    def __init__(
+        self, num_items: int, num_features: int, num_dense: int, size: int, drop: TokenDropout
+    ) -> None:
         super().__init__()
         self.drop = drop
         self.register_buffer("centre", torch.zeros(num_dense))
@@ -70,7 +72,7 @@ class Network(nn.Module):  # type: ignore[misc]
         """Take the features of users [L, P] as distances from their mean."""
         self.centre, self.spread = torch.from_numpy(dense.mean(0)), torch.from_numpy(dense.std(0) + 1e-3)
 
-    def items(self, described: Described) -> torch.Tensor:
+    def items(self, described: ItemTower) -> torch.Tensor:
         """The items' vectors, [V, F + 1]."""
         said = functional.embedding_bag(
             described.features,
@@ -87,7 +89,7 @@ class Network(nn.Module):  # type: ignore[misc]
             return torch.ones(count, 1, device=device)
         return (torch.rand(count, 1, device=device) >= self.drop.ids).float()
 
-    def users(self, items: torch.Tensor, users: Users) -> torch.Tensor:
+    def users(self, items: torch.Tensor, users: UserInputs) -> torch.Tensor:
         """From the vectors of the items that they met [V, F + 1], [B, F + 1]."""
         weight = functional.dropout(users.weight, self.drop.history, self.training)
         met = functional.embedding_bag(users.items, items[:, :-1], per_sample_weights=weight, mode="sum")
@@ -96,21 +98,21 @@ class Network(nn.Module):  # type: ignore[misc]
         return torch.cat([x, x.new_ones(len(x), 1)], dim=1)
 
 
-class Batch(NamedTuple):
+class TowerBatch(NamedTuple):
     """Users, all items that they concern, and places among these of what they took and of what it is compared with.
 
     targets: what each user took, [B, T]; candidates: what all are compared with, [N]
     log_expected: log of how often each candidate is expected among them, [N]
     """
 
-    described: Described
-    users: Users
+    described: ItemTower
+    users: UserInputs
     targets: torch.Tensor
     candidates: torch.Tensor
     log_expected: torch.Tensor
 
 
-def loss(network: Network, batch: Batch) -> torch.Tensor:
+def loss(network: TwoTowerNetwork, batch: TowerBatch) -> torch.Tensor:
     """Mean cross-entropy of each target against itself and the candidates that are not it."""
     items = network.items(batch.described)
     users = network.users(items, batch.users)

@@ -8,13 +8,13 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.top_k import Ranked
+from tierrec_core.linalg.top_k import TopK
 from tierrec_core.ranking.policy.audience import Audience
 from tierrec_core.ranking.policy.diversity import calibrated, mmr, relevance
-from tierrec_core.ranking.policy.quotas import Pool, Quotas, fill
-from tierrec_core.settings import Policy as PolicySettings
-from tierrec_core.settings import TierPolicy
-from tierrec_core.settings.learning import Rerank
+from tierrec_core.ranking.policy.quotas import CandidatePool, Quotas, fill
+from tierrec_core.settings import PolicySettings as PolicySettings
+from tierrec_core.settings import TierPolicySettings
+from tierrec_core.settings.learning import RerankSettings
 from tierrec_core.tiers import TIER_NAMES
 
 _SPARE = 5  # a list is cut from one that is this many times as long
@@ -24,7 +24,7 @@ _EXPLORED = 500  # new items stand far behind those that a user met before
 
 
 @dataclass(frozen=True)
-class Policy:
+class ListPolicy:
     """The settings, resolved against one catalogue.
 
     novelty: what each tier favours, [3]
@@ -78,7 +78,7 @@ class Policy:
         deepest = self.settings.rerank.depth if self.settings.rerank else 0
         return max(_SPARE * k, deepest, _EXPLORED if explores else 0)
 
-    def cap(self, ranked: Ranked, k: int, audience: Audience | None = None) -> Ranked:
+    def cap(self, ranked: TopK, k: int, audience: Audience | None = None) -> TopK:
         """The first k of each list [U, K >= k] that leave no category with more than its share.
 
         With the audience, in the order and with the places that its tiers' settings ask for; scores then are by place,
@@ -86,21 +86,21 @@ class Policy:
         """
         asked = audience if self._rearranges() else None
         if not self.max_per_category and asked is None:
-            return Ranked(ranked.items[:, :k], ranked.scores[:, :k])
+            return TopK(ranked.items[:, :k], ranked.scores[:, :k])
         if asked is not None and self.settings.rerank is not None:
             ranked = self._reordered(ranked, asked, self.settings.rerank)
         chosen = fill(self._pool(ranked.items, asked), self._quotas(len(ranked.items), asked), k)
         there = chosen >= 0
         items = np.where(there, np.take_along_axis(ranked.items, chosen, axis=1), -1)
         scores = np.where(there, np.take_along_axis(ranked.scores, chosen, axis=1), -np.inf)
-        return Ranked(items.astype(np.int32), -np.sort(-scores, axis=1).astype(np.float32))
+        return TopK(items.astype(np.int32), -np.sort(-scores, axis=1).astype(np.float32))
 
     def _rearranges(self) -> bool:
         """Whether anything is asked for that hangs on the user."""
-        plain = {name: TierPolicy(novelty=one.novelty) for name, one in self.settings.tiers.items()}
+        plain = {name: TierPolicySettings(novelty=one.novelty) for name, one in self.settings.tiers.items()}
         return self.settings.rerank is not None or plain != self.settings.tiers
 
-    def _reordered(self, ranked: Ranked, audience: Audience, rerank: Rerank) -> Ranked:
+    def _reordered(self, ranked: TopK, audience: Audience, rerank: RerankSettings) -> TopK:
         """The first `depth` of each list in another order; the rest as it was."""
         head = ranked.items[:, : rerank.depth]
         relevant, layer = relevance(ranked.scores[:, : rerank.depth]), audience.layer(head)
@@ -111,14 +111,16 @@ class Policy:
         items, scores = ranked.items.copy(), ranked.scores.copy()
         items[:, : rerank.depth] = np.take_along_axis(head, order, axis=1)
         scores[:, : rerank.depth] = np.take_along_axis(scores[:, : rerank.depth], order, axis=1)
-        return Ranked(items, scores)
+        return TopK(items, scores)
 
-    def _pool(self, items: IntArray, audience: Audience | None) -> Pool:
+    def _pool(self, items: IntArray, audience: Audience | None) -> CandidatePool:
         """What may get a place. A trial is a candidate not met before, rarer than the median of such ones."""
         there = items >= 0
         category = np.where(there, self.category[items], -1)
         if audience is None:
-            return Pool(items, there, np.zeros(items.shape, bool), category, np.full(items.shape, -1.0))
+            return CandidatePool(
+                items, there, np.zeros(items.shape, bool), category, np.full(items.shape, -1.0)
+            )
         met, allowed, lots = audience.met(items), there, np.full(items.shape, -1.0)
         floor = self._of(audience, "quality_floor")
         if floor.any():
@@ -126,7 +128,7 @@ class Policy:
         if self._of(audience, "exploration").any():
             rare = _rarer(np.where(allowed & ~met, self.obscurity[items], np.nan))
             lots = np.where(rare, audience.lots(items, self.settings.seed), -1.0)
-        return Pool(items, allowed, met, category, lots)
+        return CandidatePool(items, allowed, met, category, lots)
 
     def _quotas(self, num_users: int, audience: Audience | None) -> Quotas:
         most = self.max_per_category
@@ -150,7 +152,7 @@ class Policy:
 
 def _by_tier(settings: PolicySettings, name: str) -> FloatArray:
     """A setting of each tier, [3]."""
-    given = (settings.tiers.get(tier, TierPolicy()) for tier in TIER_NAMES)  # type: ignore[call-overload]
+    given = (settings.tiers.get(tier, TierPolicySettings()) for tier in TIER_NAMES)  # type: ignore[call-overload]
     return np.array([getattr(one, name) for one in given], float)
 
 

@@ -10,7 +10,7 @@ _NOBODY = -1
 
 
 @dataclass(frozen=True)
-class Pool:
+class CandidatePool:
     """What may get a place: each row's candidates, best first, [U, K] each.
 
     items: columns; allowed: whether it may be shown at all; met: whether the user met it before
@@ -42,7 +42,7 @@ class Quotas:
     shown: int = 10
 
 
-def fill(pool: Pool, quotas: Quotas, k: int) -> IntArray:
+def fill(pool: CandidatePool, quotas: Quotas, k: int) -> IntArray:
     """Which candidate has each place, an index into the pool's K, -1 where nothing more may be shown, [U, k].
 
     An item that more lists want to show than may is kept by those that have it highest (deferred acceptance, Gale &
@@ -57,7 +57,7 @@ def fill(pool: Pool, quotas: Quotas, k: int) -> IntArray:
         refused |= over
 
 
-def _places(pool: Pool, quotas: Quotas, k: int, refused: BoolArray) -> IntArray:
+def _places(pool: CandidatePool, quotas: Quotas, k: int, refused: BoolArray) -> IntArray:
     """Place by place, the first candidate that every quota lets through."""
     rows = np.arange(len(pool.items))
     chosen = np.full((len(rows), k), _NOBODY, np.int64)

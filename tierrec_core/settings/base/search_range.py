@@ -8,7 +8,7 @@ from tierrec_core.settings.base.params import Params
 
 
 @dataclass(frozen=True)
-class Span:
+class SearchRange:
     """An option's range, a whole number where both ends are, on a log scale if so wished; or the given choices.
 
     As metadata of a field, `Annotated[PositiveFloat, Span(1.0, 1e4, log=True)]`, it bounds the search, not the option.
@@ -20,11 +20,11 @@ class Span:
     choices: tuple[Any, ...] = ()
 
 
-def space_of(config: type[Params]) -> Mapping[str, Span]:
+def space_of(config: type[Params]) -> Mapping[str, SearchRange]:
     """The options of a Config that are worth searching, each with its span; empty where none says so."""
     return {
         name: one
         for name, field in config.model_fields.items()
         for one in field.metadata
-        if isinstance(one, Span)
+        if isinstance(one, SearchRange)
     }

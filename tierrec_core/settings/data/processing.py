@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 from tierrec_core.settings.base.params import Params, Share
 
 
-class Validate(Params):
+class ValidateSettings(Params):
     """When the gate refuses. Shares are of rows."""
 
     max_bad_share: Share = 0.05
@@ -22,7 +22,7 @@ class Validate(Params):
     latest: datetime | None = None
 
 
-class Prepare(Params):
+class PrepareSettings(Params):
     """How a clean log is made from a valid one."""
 
     engine: Literal["duckdb", "spark"] = "duckdb"
@@ -57,7 +57,7 @@ class LeaveLastOut(Params):
     kind: Literal["leave_last_out"] = "leave_last_out"
 
 
-class Split(Params):
+class SplitSettings(Params):
     """What is known, what is judged, and which items take part (decided on the known part alone)."""
 
     by: Annotated[TimeSplit | GivenSplit | LeaveLastOut, Field(discriminator="kind")] = TimeSplit()

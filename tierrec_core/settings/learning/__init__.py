@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from tierrec_core.settings.base.params import Params, Share
-from tierrec_core.settings.base.search_range import Span
+from tierrec_core.settings.base.search_range import SearchRange
 
 
-class Task(Params):
+class TaskSettings(Params):
     """What is to be foretold: the target events of the next horizon_days, with or without items already met.
 
     windows earlier windows teach the blend. The newest, which ends where the test begins, is the validation window;
@@ -25,7 +25,7 @@ class Task(Params):
     newcomers: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-class Tiers(Params):
+class TierSettings(Params):
     """Activity tiers light < medium < heavy, and interest layers."""
 
     method: Literal["quantile", "kmeans", "gaussian_mixture", "agglomerative"] = "quantile"
@@ -36,7 +36,7 @@ class Tiers(Params):
     bootstraps: PositiveInt = 15
 
 
-class Retrieve(Params):
+class RetrieveSettings(Params):
     """How many candidates a user gets: items met before, and the first of each retriever's list.
 
     own_items are chosen by counts that halve every own_half_life days. per_model overrides per_model_default.
@@ -48,7 +48,7 @@ class Retrieve(Params):
     per_model: dict[str, PositiveInt] = Field(default={})
 
 
-class Blend(Params):
+class BlendSettings(Params):
     """The learned ranker of one task (LightGBM), a mean over num_seeds fits.
 
     attributes: columns of ITEMS whose groups become affinities; those that the catalogue lacks are left out
@@ -58,21 +58,21 @@ class Blend(Params):
 
     objective: Literal["binary", "lambdarank"] = "lambdarank"
     attributes: tuple[str, ...] = ("category", "brand")
-    num_trees: Annotated[PositiveInt, Span(100, 800, log=True)] = 300
+    num_trees: Annotated[PositiveInt, SearchRange(100, 800, log=True)] = 300
     num_seeds: PositiveInt = 1
-    learning_rate: Annotated[PositiveFloat, Span(0.01, 0.15, log=True)] = 0.04
-    num_leaves: Annotated[int, Field(ge=2), Span(7, 63, log=True)] = 15
-    min_data_in_leaf: Annotated[PositiveInt, Span(20, 400, log=True)] = 50
-    feature_share: Annotated[float, Field(gt=0, le=1), Span(0.1, 0.8)] = 0.3
+    learning_rate: Annotated[PositiveFloat, SearchRange(0.01, 0.15, log=True)] = 0.04
+    num_leaves: Annotated[int, Field(ge=2), SearchRange(7, 63, log=True)] = 15
+    min_data_in_leaf: Annotated[PositiveInt, SearchRange(20, 400, log=True)] = 50
+    feature_share: Annotated[float, Field(gt=0, le=1), SearchRange(0.1, 0.8)] = 0.3
     negative_share: Annotated[float, Field(gt=0, le=1)] = 0.15
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
-    l2: Annotated[float, Field(ge=0), Span(0.0, 20.0)] = 1.0
-    truncation: Annotated[PositiveInt, Span(10, 60)] = 20
+    l2: Annotated[float, Field(ge=0), SearchRange(0.0, 20.0)] = 1.0
+    truncation: Annotated[PositiveInt, SearchRange(10, 60)] = 20
     max_bin: Annotated[int, Field(ge=2, le=255)] = 63
     num_threads: PositiveInt = 2
 
 
-class TierPolicy(Params):
+class TierPolicySettings(Params):
     """What a tier's lists favour; the defaults change nothing.
 
     novelty: > 0 lifts items that few know, < 0 lifts the popular. The unit is one standard deviation of a user's
@@ -91,7 +91,7 @@ class TierPolicy(Params):
     exposure_cap: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class Rerank(Params):
+class RerankSettings(Params):
     """How the first `depth` candidates are put in another order.
 
     kind: mmr for variety of categories and layers, calibrated to follow the user's own mixture of layers
@@ -103,20 +103,20 @@ class Rerank(Params):
     depth: PositiveInt = 100
 
 
-class Policy(Params):
+class PolicySettings(Params):
     """What is done to a ranked list before a person sees it; the block list has the last word.
 
     seed: of the draws that fill places of exploration
     """
 
-    tiers: dict[Literal["light", "medium", "heavy"], TierPolicy] = Field(default={})
-    rerank: Rerank | None = None
+    tiers: dict[Literal["light", "medium", "heavy"], TierPolicySettings] = Field(default={})
+    rerank: RerankSettings | None = None
     max_per_category: PositiveInt | None = None
     blocked_items: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Boosting(Params):
+class BoostingSettings(Params):
     """Boosted trees for a yes or a no (LightGBM)."""
 
     num_trees: PositiveInt = 150
@@ -129,7 +129,7 @@ class Boosting(Params):
     max_bin: Annotated[int, Field(ge=2, le=255)] = 63
 
 
-class Churn(Params):
+class ChurnSettings(Params):
     """The chance of no target event in the next horizon_days, learned from moments step_days apart.
 
     min_history_days: how much of the log lies before the oldest of them
@@ -140,11 +140,11 @@ class Churn(Params):
     step_days: PositiveFloat = 14.0
     min_history_days: PositiveFloat = 56.0
     l2: PositiveFloat = 1.0
-    trees: Boosting = Boosting()
+    trees: BoostingSettings = BoostingSettings()
     bootstraps: PositiveInt = 1000
 
 
-class Campaigns(Params):
+class CampaignSettings(Params):
     """The chance that a user redeems a coupon campaign in the next horizon_days, learned step_days apart.
 
     category: what ITEMS calls a campaign; type_attribute: the column that says of which type it is
@@ -161,7 +161,7 @@ class Campaigns(Params):
     bootstraps: PositiveInt = 1000
 
 
-class Evaluate(Params):
+class EvaluateSettings(Params):
     """How lists are judged."""
 
     cutoffs: tuple[PositiveInt, ...] = (10, 20)
@@ -170,7 +170,7 @@ class Evaluate(Params):
     baseline: dict[str, str] = Field(default={})
 
 
-class Package(Params):
+class PackageSettings(Params):
     """The Bento and its smoke test."""
 
     name: str = "tierrec"

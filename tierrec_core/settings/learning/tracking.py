@@ -7,7 +7,7 @@ from pydantic import Field
 from tierrec_core.settings.base.params import Params
 
 
-class Wandb(Params):
+class WandbSettings(Params):
     """Weights & Biases. offline writes a run folder to send later with `wandb sync`; online sends as it trains.
 
     online sends the curves, the options and the name of the shop's models to the service that WANDB_BASE_URL names.
@@ -18,7 +18,7 @@ class Wandb(Params):
     mode: Literal["offline", "online"] = "offline"
 
 
-class Tracking(Params):
+class TrackingSettings(Params):
     """Who else hears of a training's figures. None of it changes a model, and so none of it asks for a new fit."""
 
-    wandb: Wandb | None = None
+    wandb: WandbSettings | None = None

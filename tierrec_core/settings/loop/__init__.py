@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from tierrec_core.settings.base.params import Params, Share
 
 
-class Monitor(Params):
+class MonitorSettings(Params):
     """When users' interests count as moved.
 
     window_days: how long the reference and the current window are
@@ -37,7 +37,7 @@ class Monitor(Params):
     report_rows: PositiveInt = 20_000
 
 
-class Gate(Params):
+class GateSettings(Params):
     """When a challenger may replace the champion; margins are shares of the champion's NDCG at the first cutoff.
 
     margin, tier_margin, task_margin: how much worse the lower end of the paired interval may be: overall on the first
@@ -55,7 +55,7 @@ class Gate(Params):
     bootstraps: PositiveInt = 1000
 
 
-class Rollout(Params):
+class RolloutSettings(Params):
     """How a challenger that passed the gate takes over.
 
     share: of the users, who are answered by it at first

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat
 from tierrec_core.settings.base.params import Params, Share
 
 
-class Serving(Params):
+class ServingSettings(Params):
     """How the service answers from what the pipeline made.
 
     shelf_depth: how many items of each known user's list are kept for rules and paging to choose from

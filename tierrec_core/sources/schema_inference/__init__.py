@@ -10,11 +10,11 @@ import pandas as pd
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, parse
 from tierrec_core.sources.schema_inference import default_settings
 from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess, our_event
-from tierrec_core.sources.schema_inference.log_files import LogFile, Overrides, find_logs
-from tierrec_core.sources.schema_inference.lookup_tables import Table, find_tables, groupings
-from tierrec_core.sources.schema_inference.preview import Peek
+from tierrec_core.sources.schema_inference.log_files import InferenceOverrides, LogFile, find_logs
+from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables, groupings
+from tierrec_core.sources.schema_inference.preview import FilePreview
 
-__all__ = ["Guess", "Overrides", "Proposal", "propose"]
+__all__ = ["Guess", "InferenceOverrides", "Proposal", "propose"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ def propose(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
     Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has who, what and
     when, naming the flag that sets it, and SettingsError for an unknown override.
     """
-    given = parse(Overrides, overrides, "overrides")
+    given = parse(InferenceOverrides, overrides, "overrides")
     aside = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
-    peeks = [Peek.at(path, given.separator) for path in dict.fromkeys([*paths, *aside])]
+    peeks = [FilePreview.at(path, given.separator) for path in dict.fromkeys([*paths, *aside])]
     logs = find_logs([peek for peek in peeks if peek.path not in aside or len(peeks) == 1], given)
     others = [peek for peek in peeks if peek.path not in [log.peek.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
@@ -51,7 +51,7 @@ def propose(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
     return Proposal({"source": source, **sections}, tuple(found))
 
 
-def _event_names(logs: list[LogFile], given: Overrides) -> dict[str, Guess]:
+def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
     """For each event name in the files, most frequent first, our name of it."""
     if "event" not in logs[0].roles:
         return {}
@@ -78,10 +78,10 @@ def _behaviours(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping
 
 def _source(
     logs: list[LogFile],
-    catalogue: Table | None,
-    users: Table | None,
+    catalogue: LookupTable | None,
+    users: LookupTable | None,
     names: Mapping[str, Guess],
-    given: Overrides,
+    given: InferenceOverrides,
 ) -> dict[str, Any]:
     """The source block; what equals a default is left out."""
     log = logs[0]
@@ -120,5 +120,5 @@ def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, Any]:
     return _beyond_defaults(kind, names)
 
 
-def _table_guesses(*tables: Table | None) -> list[Guess]:
+def _table_guesses(*tables: LookupTable | None) -> list[Guess]:
     return [guess for table in tables if table is not None for guess in table.columns.values()]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
-from tierrec_core.sources.schema_inference.preview import Peek
-from tierrec_core.sources.time_formats import Clock
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.time_formats import TimeFormat
 
 IGNORE = "ignore"
 
@@ -92,7 +92,7 @@ def name_score(role: str, column: str) -> float:
     return _PART - _PER_RANK * places[0] if places else 0.0
 
 
-def by_name(role: str, peek: Peek, taken: set[str]) -> Guess | None:
+def by_name(role: str, peek: FilePreview, taken: set[str]) -> Guess | None:
     """The column whose name fits the role best and whose content does not speak against it."""
     scores = {
         column: name_score(role, column)
@@ -105,7 +105,7 @@ def by_name(role: str, peek: Peek, taken: set[str]) -> Guess | None:
     return Guess(role, best, f"its name; {content(peek, best)}")
 
 
-def content(peek: Peek, column: str) -> str:
+def content(peek: FilePreview, column: str) -> str:
     """What a column holds, in words."""
     values = peek.sample[column].dropna()
     example = f", such as {str(values.iloc[0])[:40]!r}" if len(values) else ""
@@ -126,9 +126,9 @@ def _fits(role: str, values: pd.Series) -> bool:
     return True
 
 
-def time_column(peek: Peek, taken: set[str]) -> tuple[Guess, Clock] | None:
+def time_column(peek: FilePreview, taken: set[str]) -> tuple[Guess, TimeFormat] | None:
     """The column of times with the best name; numbers need such a name, dates do not."""
-    best: tuple[float, Guess, Clock] | None = None
+    best: tuple[float, Guess, TimeFormat] | None = None
     for column in [column for column in peek.columns if column in peek.clocks and column not in taken]:
         score, clock = name_score("timestamp", column), peek.clocks[column]
         if score == 0 and clock.unit is not None:
@@ -138,7 +138,7 @@ def time_column(peek: Peek, taken: set[str]) -> tuple[Guess, Clock] | None:
     return None if best is None else best[1:]
 
 
-def event_column(peek: Peek, taken: set[str]) -> Guess | None:
+def event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     """A column of few distinct texts, some of which are names of events; the name of the column breaks ties."""
     best: tuple[float, Guess] | None = None
     for column in peek.columns:
@@ -154,7 +154,7 @@ def event_column(peek: Peek, taken: set[str]) -> Guess | None:
     return None if best is None else best[1]
 
 
-def describes_items(peek: Peek, item: str, column: str) -> bool:
+def describes_items(peek: FilePreview, item: str, column: str) -> bool:
     """Whether nearly every item has one single value of the column, as an attribute of the item would."""
     seen = peek.sample[[item, column]].dropna().astype(str)
     groups = seen.groupby(item)[column]

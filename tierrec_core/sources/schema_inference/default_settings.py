@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from tierrec_core.base.contracts import Event
-from tierrec_core.sources.schema_inference.preview import Extent, Peek
-from tierrec_core.sources.time_formats import Clock
+from tierrec_core.sources.schema_inference.preview import FilePreview, LogExtent
+from tierrec_core.sources.time_formats import TimeFormat
 
 _CUT = 0.8
 _HORIZONS = (1 / 24, 0.25, 1, 2, 3, 7, 14, 28, 91, 182)
@@ -18,7 +18,7 @@ _DAY = pd.Timedelta(days=1)
 
 
 def sections(
-    logs: list[tuple[Peek, str, Clock]],
+    logs: list[tuple[FilePreview, str, TimeFormat]],
     behaviours: pd.Series,
     *,
     given_split: bool,
@@ -70,12 +70,12 @@ def attributes(items: pd.DataFrame, ours: Mapping[str, str]) -> list[str]:
     return sorted(grouping, key=lambda name: name not in ours)[:_MAX_ATTRIBUTES]
 
 
-def _joined(extents: list[Extent]) -> Extent:
+def _joined(extents: list[LogExtent]) -> LogExtent:
     """One extent over several files; their cut lies where it would if rows came evenly."""
     if len(extents) == 1:
         return extents[0]
     first, last = min(one.first for one in extents), max(one.last for one in extents)
-    return Extent(first, first + _CUT * (last - first), last, sum(one.rows for one in extents))
+    return LogExtent(first, first + _CUT * (last - first), last, sum(one.rows for one in extents))
 
 
 def _horizon(days: float) -> float:

@@ -17,8 +17,8 @@ from tierrec_core.sources.schema_inference.column_roles import (
     event_column,
     time_column,
 )
-from tierrec_core.sources.schema_inference.preview import Peek
-from tierrec_core.sources.time_formats import Clock, best
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.time_formats import TimeFormat, best
 
 _FLAGS = {
     "user": "--user-column",
@@ -29,7 +29,7 @@ _FLAGS = {
 _FURTHER = ("session", "quantity", "value", "channel", "split")
 
 
-class Overrides(Params):
+class InferenceOverrides(Params):
     """What a person knows better; each wins over any guess. events maps their names of events to ours."""
 
     user_column: str | None = None
@@ -58,22 +58,22 @@ class Overrides(Params):
 class LogFile:
     """A file with who, what and when."""
 
-    peek: Peek
+    peek: FilePreview
     roles: dict[str, Guess]
-    clock: Clock
+    clock: TimeFormat
 
     def values(self, role: str) -> pd.Series:
         """The sampled values of the column that has this role."""
         return self.peek.sample[self.roles[role].value]
 
-    def told_by(self, clock: Clock) -> Self:
+    def told_by(self, clock: TimeFormat) -> Self:
         """The same file, its times read by this clock."""
         time = self.roles["timestamp"]
         evidence = time.evidence.replace(self.clock.name, clock.name)
         return replace(self, clock=clock, roles=self.roles | {"timestamp": replace(time, evidence=evidence)})
 
 
-def find_logs(peeks: list[Peek], given: Overrides) -> list[LogFile]:
+def find_logs(peeks: list[FilePreview], given: InferenceOverrides) -> list[LogFile]:
     """The files with who, what and when that have the columns of the first such file.
 
     Raises MissingColumnError when there is none, saying what each file lacks and which flag sets it.
@@ -95,7 +95,7 @@ def _read_alike(logs: list[LogFile]) -> list[LogFile]:
     return [log.told_by(clock) for log in logs]
 
 
-def _log(peek: Peek, given: Overrides) -> LogFile | str:
+def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
     """The file as a log, or why it is none."""
     for role, column in given.columns.items():
         if column not in peek.columns:
@@ -128,7 +128,7 @@ def _log(peek: Peek, given: Overrides) -> LogFile | str:
     return LogFile(peek, roles, clock)
 
 
-def _tell_by_usage(peek: Peek, roles: dict[str, Guess], clock: Clock, taken: set[str]) -> None:
+def _tell_by_usage(peek: FilePreview, roles: dict[str, Guess], clock: TimeFormat, taken: set[str]) -> None:
     """Find user and item by how values recur where no name told them."""
     if "user" not in roles and (user := recurrence.user_column(peek, roles["timestamp"].value, clock, taken)):
         roles["user"] = user
@@ -138,7 +138,7 @@ def _tell_by_usage(peek: Peek, roles: dict[str, Guess], clock: Clock, taken: set
         taken.add(item.value)
 
 
-def _read_time(peek: Peek, roles: dict[str, Guess], taken: set[str]) -> Clock | None:
+def _read_time(peek: FilePreview, roles: dict[str, Guess], taken: set[str]) -> TimeFormat | None:
     """Find the column of times, unless it is given, and how it is written."""
     if "timestamp" in roles:
         return peek.clocks.get(roles["timestamp"].value)
@@ -150,6 +150,6 @@ def _read_time(peek: Peek, roles: dict[str, Guess], taken: set[str]) -> Clock | 
     return clock
 
 
-def _missing(peek: Peek, role: str, wanted: str) -> str:
+def _missing(peek: FilePreview, role: str, wanted: str) -> str:
     found = ", ".join(peek.columns)
     return f"{peek.path}: found columns {found}; wanted {wanted}; name it with {_FLAGS[role]}"

@@ -11,22 +11,24 @@ from tierrec_core.sources.schema_inference.column_roles import (
     name_score,
     overlap,
 )
-from tierrec_core.sources.schema_inference.log_files import LogFile, Overrides
-from tierrec_core.sources.schema_inference.preview import Peek
+from tierrec_core.sources.schema_inference.log_files import InferenceOverrides, LogFile
+from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _ATTRIBUTES = ("title", "category", "brand", "price")
 _PER_ATTRIBUTE = 0.1
 
 
 @dataclass(frozen=True)
-class Table:
+class LookupTable:
     """A catalogue or a table of users, and the columns of ours that it has."""
 
-    peek: Peek
+    peek: FilePreview
     columns: dict[str, Guess]
 
 
-def find_tables(log: LogFile, others: list[Peek], given: Overrides) -> tuple[Table | None, Table | None]:
+def find_tables(
+    log: LogFile, others: list[FilePreview], given: InferenceOverrides
+) -> tuple[LookupTable | None, LookupTable | None]:
     """The catalogue and the table of users among the other files; else the log, if it describes its items.
 
     Of two files that share as many ids, the one that has more of our attributes is the catalogue.
@@ -36,7 +38,7 @@ def find_tables(log: LogFile, others: list[Peek], given: Overrides) -> tuple[Tab
         for path, role in ((given.items_path, "item"), (given.users_path, "user"))
         if path is not None
     }
-    best: dict[str, tuple[float, Table]] = {}
+    best: dict[str, tuple[float, LookupTable]] = {}
     for peek in others:
         keys = {role: _key(peek, log, role) for role in ("item", "user")}
         role = forced.get(peek.path) or max(keys, key=lambda role: keys[role].score)
@@ -60,7 +62,7 @@ class _Key:
     score: float
 
 
-def _key(peek: Peek, log: LogFile, role: str) -> _Key:
+def _key(peek: FilePreview, log: LogFile, role: str) -> _Key:
     """The likeliest one, by its name and by the ids that it shares."""
     keys = []
     for column in peek.columns:
@@ -70,13 +72,13 @@ def _key(peek: Peek, log: LogFile, role: str) -> _Key:
     return max(keys, key=lambda key: key.score)
 
 
-def _table(peek: Peek, role: str, key: _Key, log: LogFile) -> Table:
+def _table(peek: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTable:
     why = f"holds {key.shared:.0%} of the ids in {log.peek.path.name}"
-    table = Table(peek, {role: Guess(f"{role} of {peek.path.name}", key.column, why)})
-    return Table(peek, table.columns | _attributes(table)) if role == "item" else table
+    table = LookupTable(peek, {role: Guess(f"{role} of {peek.path.name}", key.column, why)})
+    return LookupTable(peek, table.columns | _attributes(table)) if role == "item" else table
 
 
-def _attributes(table: Table) -> dict[str, Guess]:
+def _attributes(table: LookupTable) -> dict[str, Guess]:
     found: dict[str, Guess] = {}
     for role in _ATTRIBUTES:
         taken = {guess.value for guess in [*table.columns.values(), *found.values()]}
@@ -85,7 +87,7 @@ def _attributes(table: Table) -> dict[str, Guess]:
     return found
 
 
-def _described_in(log: LogFile) -> Table | None:
+def _described_in(log: LogFile) -> LookupTable | None:
     """The log as its own catalogue, if it repeats a title, category or brand with each item."""
     item = log.roles["item"]
     taken = {guess.value for guess in log.roles.values()}
@@ -95,10 +97,10 @@ def _described_in(log: LogFile) -> Table | None:
         for role, guess in named.items()
         if guess is not None and describes_items(log.peek, item.value, guess.value)
     }
-    return Table(log.peek, {"item": item} | found) if found else None
+    return LookupTable(log.peek, {"item": item} | found) if found else None
 
 
-def groupings(catalogue: Table | None, log: LogFile) -> list[str]:
+def groupings(catalogue: LookupTable | None, log: LogFile) -> list[str]:
     """Names of the ITEMS columns that group items."""
     if catalogue is None:
         return []

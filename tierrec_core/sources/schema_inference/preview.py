@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.errors import UnreadableFileError
-from tierrec_core.sources.time_formats import CLOCKS, PLAUSIBLE, Clock, plausible_shares
+from tierrec_core.sources.time_formats import CLOCKS, PLAUSIBLE, TimeFormat, plausible_shares
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
@@ -27,7 +27,7 @@ where moment {during} group by all order by all
 
 
 @dataclass(frozen=True)
-class Extent:
+class LogExtent:
     """When a log begins and ends, the moment before which `share` of its rows lie, and its number of rows."""
 
     first: pd.Timestamp
@@ -37,7 +37,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Peek:
+class FilePreview:
     """The first rows of a file; those of a CSV file are texts. separator is None for Parquet."""
 
     path: Path
@@ -79,14 +79,14 @@ class Peek:
         return [str(name) for name in self.sample.columns]
 
     @cached_property
-    def clocks(self) -> dict[str, Clock]:
+    def clocks(self) -> dict[str, TimeFormat]:
         """How the times of each column that holds times are written."""
         rows = self.sample.iloc[:: max(1, len(self.sample) // _CLOCK_ROWS)]
         shares = plausible_shares(rows).to_numpy()
         found = zip(self.columns, shares.argmax(axis=1), shares.max(axis=1), strict=True)
         return {column: CLOCKS[place] for column, place, share in found if share >= _MIN_PARSED}
 
-    def extent(self, column: str, clock: Clock, share: float) -> Extent:
+    def extent(self, column: str, clock: TimeFormat, share: float) -> LogExtent:
         """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""
         relation = _relation(self.path, self.separator)
         query = _MINUTES.format(time=clock.of(column), relation=relation, during=PLAUSIBLE)
@@ -94,7 +94,7 @@ class Peek:
             minutes = connection.execute(query).df()
         moments, reached = minutes["moment"], minutes["num"].cumsum()
         cut = int(np.searchsorted(reached, share * reached.iloc[-1]))
-        return Extent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], int(reached.iloc[-1]))
+        return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], int(reached.iloc[-1]))
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import pandas as pd
 
 from tierrec_core.sources import time_formats
 from tierrec_core.sources.schema_inference.column_roles import Guess, content
-from tierrec_core.sources.schema_inference.preview import Peek
-from tierrec_core.sources.time_formats import Clock
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.time_formats import TimeFormat
 
 _BURST = pd.Timedelta(minutes=30)
 _DAY = pd.Timedelta(days=1)
@@ -19,7 +19,7 @@ _MIN_DISTINCT = 10
 _MIN_RETURNING = 0.1
 
 
-def user_column(peek: Peek, time: str, clock: Clock, taken: set[str]) -> Guess | None:
+def user_column(peek: FilePreview, time: str, clock: TimeFormat, taken: set[str]) -> Guess | None:
     """The column whose values come in bursts and come back on other days; None where none does."""
     moments = time_formats.read(peek.sample[time], clock, "UTC")
     scores = {column: _burstiness(peek.sample[column], moments) for column in _recurring(peek, taken)}
@@ -30,14 +30,14 @@ def user_column(peek: Peek, time: str, clock: Clock, taken: set[str]) -> Guess |
     return Guess("user", best, f"{evidence}; {content(peek, best)}")
 
 
-def item_column(peek: Peek, taken: set[str]) -> Guess | None:
+def item_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     """Of the columns that recur, the one with the most values; None where none recurs."""
     counts = {column: peek.sample[column].nunique() for column in _recurring(peek, taken)}
     best = max(counts, key=lambda column: counts[column], default=None)
     return None if best is None else Guess("item", best, f"recurs most variedly; {content(peek, best)}")
 
 
-def _recurring(peek: Peek, taken: set[str]) -> list[str]:
+def _recurring(peek: FilePreview, taken: set[str]) -> list[str]:
     """Columns that may hold ids: many values, most of them more than once, and no fractions."""
     return [column for column in peek.columns if column not in taken and _may_be_ids(peek.sample[column])]
 

@@ -2,9 +2,9 @@
 
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
-from tierrec_core.bundle.bundle import Bundle, Known, Surface
-from tierrec_core.ranking import Blend
-from tierrec_core.ranking.policy import Policy
+from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
+from tierrec_core.ranking import BlendRanker
+from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import read_models
 from tierrec_core.stages.inputs.split_log import read_split
@@ -19,11 +19,11 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
     return Bundle(
         kinds={name: str(block.get("kind", name)) for name, block in settings.models.items()},
         models=read_models(layout, settings, log, log.final.name),
-        blends={task: artifacts.load(Blend, layout.blend(task)) for task in log.tasks},
+        blends={task: artifacts.load(BlendRanker, layout.blend(task)) for task in log.tasks},
         surfaces={
-            task: Surface(repeats=log.of(task, "test")[0].repeats, retrieve=settings.retrieve)
+            task: TaskConfig(repeats=log.of(task, "test")[0].repeats, retrieve=settings.retrieve)
             for task in log.tasks
         },
-        known=Known(history, Policy.fit(history, items, settings.policy), log.target),
+        known=KnownUsers(history, ListPolicy.fit(history, items, settings.policy), log.target),
         items=items,
     )

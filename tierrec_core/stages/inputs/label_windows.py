@@ -3,10 +3,10 @@
 import numpy as np
 
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.settings import Split, TimeSplit
+from tierrec_core.settings import SplitSettings, TimeSplit
 
 
-def judged_from(log: SplitLog, split: Split, horizon_days: float) -> float:
+def judged_from(log: SplitLog, split: SplitSettings, horizon_days: float) -> float:
     """The day from which such a model is judged: the cut, or earlier where the log ends too soon after it.
 
     A split that is no cut in time has no such day, so that the newest horizon_days are judged.
