@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitoring.drift.statistics.paired_tests import cohens_h
-from monitoring.drift.statistics.permutation import TestFamily
+from monitoring.drift.statistics.permutation import ComparisonFamily
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 
@@ -32,7 +32,7 @@ class OnlineMetrics:
         """Cohen's h of the change of the rate, [S]."""
         return cohens_h(*self.rates())
 
-    def block(self) -> TestFamily:
+    def block(self) -> ComparisonFamily:
         """Each user's conversions beyond the rate of both windows together, after minus before; only a fall counts."""
         shown = (self.shown_before + self.shown_after).sum(axis=1, keepdims=True)
         converted = (self.converted_before + self.converted_after).sum(axis=1, keepdims=True)
@@ -43,4 +43,4 @@ class OnlineMetrics:
         after = (self.converted_after - rate * self.shown_after) / np.maximum(
             self.shown_after.sum(axis=1, keepdims=True), 1
         )
-        return TestFamily((after - before).T, side=-1)
+        return ComparisonFamily((after - before).T, side=-1)

@@ -13,7 +13,12 @@ from monitoring.drift.online_metrics import OnlineMetrics
 from monitoring.drift.reference import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import PairedComparison, contrasts
-from monitoring.drift.statistics.permutation import TestFamily, benjamini_hochberg, family_weights, p_values
+from monitoring.drift.statistics.permutation import (
+    ComparisonFamily,
+    benjamini_hochberg,
+    family_weights,
+    p_values,
+)
 from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
@@ -175,7 +180,7 @@ class _Test:
     after: FloatArray
     effect: FloatArray
     threshold: FloatArray
-    block: TestFamily
+    block: ComparisonFamily
 
 
 def _tests(made: Sequence[PairedComparison], reference: DriftReference) -> Iterator[_Test]:

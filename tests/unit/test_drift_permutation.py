@@ -10,7 +10,7 @@ from scipy.stats import binomtest, false_discovery_control, norm
 
 from monitoring.drift.statistics.permutation import (
     MAX_USERS,
-    TestFamily,
+    ComparisonFamily,
     benjamini_hochberg,
     family_weights,
     p_values,
@@ -21,7 +21,7 @@ USERS, DRAWS = 10, 20_000
 SIGNS = np.array(list(itertools.product([1.0, -1.0], repeat=USERS)))
 
 
-def every_flip(block: TestFamily) -> FloatArray:
+def every_flip(block: ComparisonFamily) -> FloatArray:
     """The exact p-values: the share of all 2^U sign flips that reach what was observed."""
     sums = SIGNS @ block.differences
     if block.joint:
@@ -34,7 +34,7 @@ def every_flip(block: TestFamily) -> FloatArray:
 @pytest.mark.parametrize(("side", "joint"), [(0, False), (1, False), (-1, False), (0, True)])
 def test_p_is_the_share_of_all_sign_flips(side: int, joint: bool) -> None:
     rng = np.random.default_rng(1)
-    block = TestFamily(rng.gamma(1.0, size=(USERS, 5)) - 0.4, side, joint)
+    block = ComparisonFamily(rng.gamma(1.0, size=(USERS, 5)) - 0.4, side, joint)
     (found,) = p_values([block], DRAWS, seed=2)
     exact = every_flip(block)
     assert found.shape == exact.shape
@@ -48,13 +48,13 @@ def test_p_is_the_share_of_all_sign_flips(side: int, joint: bool) -> None:
     st.sampled_from([0, 1, -1]),
 )
 def test_the_bound_lies_above_the_exact_p(values: list[float], side: int) -> None:
-    block = TestFamily(np.array(values)[:, None], side)
+    block = ComparisonFamily(np.array(values)[:, None], side)
     assert every_flip(block)[0] <= block.bound()[0] + 1e-9
 
 
 def test_a_p_finer_than_the_draws_is_given_where_it_is_sure() -> None:
     values = np.random.default_rng(3).normal(1.0, 0.5, (400, 1))
-    (found,) = p_values([TestFamily(values)], 999, seed=4)
+    (found,) = p_values([ComparisonFamily(values)], 999, seed=4)
     z = values.sum() / np.sqrt((values**2).sum())
     assert found[0] == pytest.approx(3.178 * 2 * norm.sf(z))
     assert found[0] < 1 / 1000
@@ -63,26 +63,26 @@ def test_a_p_finer_than_the_draws_is_given_where_it_is_sure() -> None:
 def test_under_the_null_p_is_below_five_percent_in_five_percent() -> None:
     rng = np.random.default_rng(5)
     heavy = rng.standard_t(2, (80, 600))
-    (found,) = p_values([TestFamily(heavy)], 2_000, seed=6)
+    (found,) = p_values([ComparisonFamily(heavy)], 2_000, seed=6)
     assert binomtest(int((found <= 0.05).sum()), 600, 0.05).pvalue > 0.001
 
 
 def test_scaling_a_column_changes_no_p() -> None:
     values = np.random.default_rng(7).normal(0.2, 1.0, (60, 3))
-    (plain,) = p_values([TestFamily(values)], 999, seed=8)
-    (scaled,) = p_values([TestFamily(values * [1e-6, 1.0, 1e6])], 999, seed=8)
+    (plain,) = p_values([ComparisonFamily(values)], 999, seed=8)
+    (scaled,) = p_values([ComparisonFamily(values * [1e-6, 1.0, 1e6])], 999, seed=8)
     np.testing.assert_array_equal(plain, scaled)
 
 
 def test_users_without_a_difference_change_no_p() -> None:
     values = np.random.default_rng(9).normal(0.4, 1.0, (USERS, 2))
-    wide = TestFamily(np.concatenate([values, np.zeros((30, 2))]))
+    wide = ComparisonFamily(np.concatenate([values, np.zeros((30, 2))]))
     (found,) = p_values([wide], DRAWS, seed=10)
-    np.testing.assert_allclose(found, every_flip(TestFamily(values)), atol=0.02)
+    np.testing.assert_allclose(found, every_flip(ComparisonFamily(values)), atol=0.02)
 
 
 def test_nothing_at_all_has_p_one() -> None:
-    blocks = [TestFamily(np.zeros((20, 2))), TestFamily(np.zeros((20, 2)), joint=True)]
+    blocks = [ComparisonFamily(np.zeros((20, 2))), ComparisonFamily(np.zeros((20, 2)), joint=True)]
     plain, joint = p_values(blocks, 99, seed=11)
     assert plain.tolist() == [1.0, 1.0]
     assert joint.tolist() == [1.0]
@@ -92,12 +92,12 @@ def test_nothing_at_all_has_p_one() -> None:
 def test_the_normal_limit_is_what_many_users_draw(side: int, joint: bool) -> None:
     rng = np.random.default_rng(12)
     values = rng.normal(0.02, 1.0, (8_000, 3))
-    (drawn,) = p_values([TestFamily(values, side, joint)], 4_000, seed=13)
-    np.testing.assert_allclose(TestFamily(values, side, joint).limit(), drawn, atol=0.04)
+    (drawn,) = p_values([ComparisonFamily(values, side, joint)], 4_000, seed=13)
+    np.testing.assert_allclose(ComparisonFamily(values, side, joint).limit(), drawn, atol=0.04)
 
 
 def test_many_users_take_the_limit() -> None:
-    block = TestFamily(np.random.default_rng(14).normal(size=(MAX_USERS + 1, 2)))
+    block = ComparisonFamily(np.random.default_rng(14).normal(size=(MAX_USERS + 1, 2)))
     (found,) = p_values([block], 9, seed=15)
     np.testing.assert_array_equal(found, block.limit())
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from services.releases.pointer import Deployed, FileWatcher, Pointer, deploy, promote, rollback
+from services.releases.pointer import Deployed, Pointer, deploy, promote, rollback
 from services.releases.smoke_report import SmokeReport
+from services.shared_files import FileWatcher
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
 from tierrec_core.storage import artifacts
 

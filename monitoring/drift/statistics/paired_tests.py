@@ -12,7 +12,7 @@ from monitoring.drift.measurement.known_items import KnownItems
 from monitoring.drift.measurement.user_baselines import UserBaselines, events_at
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.statistics.log_likelihood import WindowLikelihood
-from monitoring.drift.statistics.permutation import MAX_USERS, TestFamily
+from monitoring.drift.statistics.permutation import MAX_USERS, ComparisonFamily
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
@@ -48,7 +48,7 @@ class PairedComparison:
             self, before=self.before[members], after=self.after[members], weight=self.weight[members]
         )
 
-    def block(self, members: BoolArray) -> TestFamily:
+    def block(self, members: BoolArray) -> ComparisonFamily:
         """The weighted changes of these users, whose signs flip when windows change places; all others have 0.
 
         Where users are so many that no signs are drawn, the others are left out.
@@ -58,10 +58,10 @@ class PairedComparison:
         if self.kind == "vector":
             difference = difference @ whitening((part.before + part.after) / 2, part.weight)
         if len(members) > MAX_USERS:
-            return TestFamily(difference, self.side, joint=self.kind == "vector")
+            return ComparisonFamily(difference, self.side, joint=self.kind == "vector")
         spread = np.zeros(self.before.shape)
         spread[members] = difference
-        return TestFamily(spread, self.side, joint=self.kind == "vector")
+        return ComparisonFamily(spread, self.side, joint=self.kind == "vector")
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Weighted means over users before and after, [M] each; 0 without users."""

@@ -20,7 +20,7 @@ _TIE = 1e-5  # of the observed value: what float32 may add
 
 
 @dataclass(frozen=True)
-class TestFamily:
+class ComparisonFamily:
     """Differences of the same users that are tested together.
 
     differences: after minus before, weighted; 0 for who does not take part, [U, M]
@@ -59,7 +59,7 @@ class TestFamily:
         return np.where(root > 0, p, 1.0)
 
 
-def p_values(blocks: Sequence[TestFamily], permutations: int, seed: int) -> list[FloatArray]:
+def p_values(blocks: Sequence[ComparisonFamily], permutations: int, seed: int) -> list[FloatArray]:
     """p-values of each block, [M] or joint [1]; all blocks share the random signs, as they share the users.
 
     Flipping signs leaves sums of squares as they are, so that the sum and its studentised form give the same p. With
@@ -112,7 +112,7 @@ def family_weights(sizes: Sequence[int], importance: Sequence[float]) -> FloatAr
     return weight
 
 
-def _statistics(blocks: Sequence[TestFamily], sums: FloatArray) -> list[FloatArray]:
+def _statistics(blocks: Sequence[ComparisonFamily], sums: FloatArray) -> list[FloatArray]:
     edges = np.cumsum([0, *(block.differences.shape[1] for block in blocks)])
     return [
         block.statistic(sums[:, start:end])
