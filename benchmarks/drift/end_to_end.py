@@ -22,8 +22,8 @@ import httpx
 
 from benchmarks.drift.figures import keep
 from services.deployment.server import free_port
-from tests.loops import batches, drifting_shop
-from tests.project import command
+from tests.support.drifting_shop import batches, drifting_shop
+from tests.support.projects import command
 
 USERS = [f"u{number:03d}" for number in range(300)]
 _LOOKS_EVERY, _ROLLS_EVERY = 20, 10  # seconds between runs of monitor and rollout

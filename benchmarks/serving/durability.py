@@ -19,7 +19,7 @@ from benchmarks.serving.harness.servers import Bench
 from benchmarks.serving.storm import Event, Posters, Victim, compare
 from services.deployment.server import free_port
 from services.store import Store
-from tests.postgres import new_schema, running
+from tests.support.postgres import new_schema, running
 
 EVENTS, KILLS, LARGEST_BATCH, POSTERS = 50_000, 20, 50, 4
 _SEED = 20

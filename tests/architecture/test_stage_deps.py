@@ -6,7 +6,7 @@ import grimp
 from ruamel.yaml import YAML
 
 from flows.deps import ROOMS, code_of, rewrite
-from tests.project import ROOT
+from tests.support.projects import ROOT
 from tierrec_core.models.registry import KINDS
 
 GRAPH = grimp.build_graph(*ROOMS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.project import BIN, ENV, command, toy_project
+from tests.support.projects import BIN, ENV, command, toy_project
 
 SLOW = """
 stages:

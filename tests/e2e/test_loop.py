@@ -13,8 +13,8 @@ import pytest
 
 from services.releases.pointer import Pointer
 from services.store import Impression, Store
-from tests.loops import drifting_shop, tell
-from tests.project import ENV, command
+from tests.support.drifting_shop import drifting_shop, tell
+from tests.support.projects import ENV, command
 
 ASK = (
     "import json, sys; from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \

@@ -13,10 +13,10 @@ from flows.project.params import set_values
 from services.releases.pointer import Pointer
 from services.shared_files import exclusive
 from tests.e2e.test_loop import decisions, pointer
-from tests.faults import MONITOR, Flow, Stages, opened, retrain
-from tests.loops import drifting_shop, tell
-from tests.project import command
-from tests.remotes import Server, prefect_server, wait_until
+from tests.support.drifting_shop import drifting_shop, tell
+from tests.support.prefect_workers import Server, prefect_server, wait_until
+from tests.support.process_faults import MONITOR, Flow, Stages, opened, retrain
+from tests.support.projects import command
 
 NEVER = {"max_latency_ratio": 1e-9}
 ALWAYS = {"margin": 1, "tier_margin": 1, "task_margin": 1, "max_coverage_loss": 1, "max_calibration_error": 1}

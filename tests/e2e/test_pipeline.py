@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.project import command, synthetic_project
+from tests.support.projects import command, synthetic_project
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 
 from flows.gpu.worker import run_stage
 from flows.liveness.run_liveness import reap_dead
-from tests.project import BIN, toy_project
-from tests.remotes import Server, end, free_port, prefect_server, wait_until
+from tests.support.prefect_workers import Server, end, free_port, prefect_server, wait_until
+from tests.support.projects import BIN, toy_project
 
 # The stage of the queue goes on for ever until somebody makes the file `go`, and says all the while that it lives.
 GRAPH = """

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from flows.gpu.worker import run_stage
-from tests.project import BIN, command, toy_project
-from tests.remotes import Server, commit, prefect_server, s3, wait_until
+from tests.support.prefect_workers import Server, commit, prefect_server, s3, wait_until
+from tests.support.projects import BIN, command, toy_project
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 # Each stage writes down, outside of the project, where it ran: whether a result was fetched or made shows there.

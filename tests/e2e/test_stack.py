@@ -12,8 +12,8 @@ import pytest
 
 from flows.stack.address import api_url
 from flows.stack.status import PartStatus
-from tests.project import command
-from tests.stacks import Stack, free_ports, toys, wait_for
+from tests.support.projects import command
+from tests.support.stacks import Stack, free_ports, toys, wait_for
 from tierrec_core.base.paths import Layout
 
 LONG = "a-rather-long-name-of-a-folder/" * 4  # no socket can be bound below it

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests.postgres import running
-from tests.project import command
-from tests.stacks import Stack, free_ports, toys
+from tests.support.postgres import running
+from tests.support.projects import command
+from tests.support.stacks import Stack, free_ports, toys
 
 
 def test_runs_are_kept_in_postgresql_and_its_password_is_not_shown(tmp_path: Path):

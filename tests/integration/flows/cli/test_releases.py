@@ -1,0 +1,169 @@
+"""From packaged Bentos to a pointer, by the commands that an engineer types, in a project of the tiny world."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import kubernetes_validate
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli.releases import app
+from services.auth.keys import Keyring
+from services.deployment import bento_store
+from services.deployment.contents import BentoContents
+from services.releases.pointer import Pointer
+from tests.support.packaged_project import add_code, judged_project
+from tests.support.projects import ENV
+from tierrec_core.base.errors import ArtifactError, GateError, SettingsError, TierRecError
+from tierrec_core.base.paths import Layout
+from tierrec_core.storage import artifacts
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layout:
+    """A project with a packaged Bento and, in its store, a newer one of the same model."""
+    layout, settings = judged_project(tmp_path_factory.mktemp("project"), items)
+    add_code(layout.root)
+    command = [sys.executable, "-m", "services", "package"]
+    done = subprocess.run(command, cwd=layout.root, env=ENV, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    contents = BentoContents.gather(layout, settings)
+    bento_store.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
+    return layout
+
+
+@pytest.fixture(scope="module")
+def tags(made: Layout) -> tuple[str, str]:
+    """The packaged one, and the other."""
+    packaged = artifacts.read_json(made.bento)["tag"]
+    versions = {path.parent.name for path in made.bento_home.glob("bentos/tierrec/*/bento.yaml")}
+    (other,) = {f"tierrec:{version}" for version in versions} - {packaged}
+    return packaged, other
+
+
+@pytest.fixture
+def pointer(made: Layout, tmp_path: Path) -> Path:
+    """Where a state folder of this test alone has its pointer."""
+    return tmp_path / "state" / "pointer.json"
+
+
+def tierrec(layout: Layout, pointer: Path, *arguments: str) -> str:
+    """What a command prints. Raises what it raises."""
+    with contextlib.chdir(layout.root):
+        done = CliRunner().invoke(app, [*arguments, "--folder", str(pointer.parent)])
+    if isinstance(done.exception, TierRecError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_release_is_tried_promoted_and_taken_back(
+    made: Layout, tags: tuple[str, str], pointer: Path
+) -> None:
+    packaged, other = tags
+    assert tierrec(made, pointer, "deploy") == f"{packaged} answers all users\n"
+    said = tierrec(made, pointer, "deploy", other, "--share", "0.25")
+    assert said == f"{packaged} answers, and {other} 25.0% of users\n"
+    table = tierrec(made, pointer, "releases").splitlines()
+    assert [line.split("  ")[0] for line in table] == [other, packaged]
+    assert "challenger 25%" in table[0]
+    assert "champion 75%" in table[1]
+    assert all("next.ndcg@10 0." in line and "git none" in line for line in table)
+    assert tierrec(made, pointer, "promote") == f"{other} answers all users\n"
+    assert "previous" in tierrec(made, pointer, "releases").splitlines()[1]
+    assert tierrec(made, pointer, "rollback") == f"{packaged} answers all users\n"
+    now = Pointer.read(pointer)
+    assert now.champion.model == artifacts.read_json(made.bento)["model"]
+    assert [change.act for change in now.history] == ["deploy", "deploy", "promote", "rollback"]
+    with pytest.raises(SettingsError, match="knows no earlier champion"):
+        tierrec(made, pointer, "rollback")
+
+
+def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(
+    made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
+) -> None:
+    clone = Layout(tmp_path / "clone")
+    shutil.copytree(made.root, clone.root)
+    tierrec(clone, pointer, "deploy")
+    before = pointer.read_bytes()
+    path = clone.lists("next", "blend")
+    frame = pd.read_parquet(path)
+    swapped = frame["user_id"].eq("u00") & frame["rank"].le(2)
+    frame.loc[swapped, "rank"] = 3 - frame.loc[swapped, "rank"]
+    frame.to_parquet(path)
+    with pytest.raises(GateError, match="1 of 20 served lists are not the judged ones"):
+        tierrec(clone, pointer, "deploy", tags[1])
+    told = artifacts.read_json(clone.bento)
+    told["smoke"]["next"]["identical"] -= 1
+    artifacts.write_json(told, clone.bento)
+    with pytest.raises(GateError, match="has not passed its smoke test: next 19 of 20"):
+        tierrec(clone, pointer, "deploy")
+    with pytest.raises(ArtifactError, match=f"tierrec:none is not in the store, wanted one of .*{tags[0]}"):
+        tierrec(clone, pointer, "deploy", "tierrec:none")
+    assert pointer.read_bytes() == before
+
+
+def test_what_the_store_has_lost_is_built_again_or_told(
+    made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
+) -> None:
+    clone = Layout(tmp_path / "clone")
+    shutil.copytree(made.root, clone.root)
+    shutil.rmtree(clone.bento_home / "bentos")
+    assert tierrec(clone, pointer, "deploy") == f"{tags[0]} answers all users\n"
+    assert [line.split("  ")[0] for line in tierrec(clone, pointer, "releases").splitlines()] == [tags[0]]
+    shutil.rmtree(clone.bento_home / "bentos")
+    assert tierrec(clone, pointer, "releases").endswith("is not in the store any more\n")
+    with pytest.raises(ArtifactError, match=f"wanted the Dockerfile of {tags[0]}"):
+        tierrec(clone, pointer, "manifests", "--out", str(tmp_path / "out"))
+
+
+def test_manifests_name_the_champion_and_carry_its_dockerfile(
+    made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ArtifactError, match="run `tierrec deploy`"):
+        tierrec(made, pointer, "manifests", "--out", str(out))
+    tierrec(made, pointer, "deploy")
+    said = tierrec(made, pointer, "manifests", "--out", str(out), "--namespace", "market")
+    assert f"bentoml containerize {tags[0]}" in said
+    name, version = tags[0].split(":")
+    own = made.bento_home / "bentos" / name / version / "env" / "docker" / "Dockerfile"
+    assert (out / "Dockerfile").read_bytes() == own.read_bytes()
+    manifests = {path.name: yaml.safe_load(path.read_text()) for path in out.glob("*.yaml")}
+    assert len(manifests) == 6
+    for manifest in manifests.values():
+        kubernetes_validate.validate(manifest, "1.37", strict=True)
+    shown = json.loads(manifests["configmap.yaml"]["data"]["pointer.json"])
+    assert Pointer.model_validate(shown) == Pointer.read(pointer)
+    user = manifests["deployment.yaml"]["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    assert f"ARG BENTO_USER_UID={user}" in own.read_text()
+    assert "BENTO_PATH=/home/bentoml/bento" in own.read_text()
+
+
+def test_keys_are_shown_once_rotated_and_revoked(made: Layout, pointer: Path) -> None:
+    shown = tierrec(
+        made, pointer, "keys", "add", "shop", "--scope", "read", "--scope", "write", "--days", "9"
+    )
+    token = shown.split()[0]
+    path = pointer.parent / "keys.json"
+    principal = Keyring.read(path).authenticate(f"Bearer {token}")
+    assert principal is not None
+    assert principal.scopes == {"read", "write"}
+    listed = tierrec(made, pointer, "keys", "list")
+    assert listed.startswith(f"{principal.key_id}  shop  ")
+    assert token.split("_", 2)[2] not in listed
+    rotated = tierrec(made, pointer, "keys", "rotate", "shop")
+    assert f"tierrec keys revoke {principal.key_id}" in rotated
+    assert "is revoked" in tierrec(made, pointer, "keys", "revoke", principal.key_id)
+    assert Keyring.read(path).authenticate(f"Bearer {token}") is None
+    (last,) = Keyring.read(path).keys
+    assert "this machine only" in tierrec(made, pointer, "keys", "revoke", last)
+    with pytest.raises(SettingsError, match="wrte"):
+        tierrec(made, pointer, "keys", "add", "shop", "--scope", "wrte")

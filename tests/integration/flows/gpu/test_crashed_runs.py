@@ -1,0 +1,150 @@
+"""The reaper before a real server, on runs whose claims name real processes."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prefect import flow, runtime
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling, Completed, Pending, Running, State
+
+from flows.gpu.work_pool import online
+from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, claim
+from flows.liveness.run_liveness import PATIENCE, SilenceTracker, reap_dead
+from tests.support.prefect_workers import HERE, Server, prefect_server, wait_until
+
+
+@flow
+def work() -> None: ...
+
+
+@flow(on_running=[claim])
+def talk() -> tuple[ProcessRecord | None, ProcessRecord | None]:
+    def said() -> ProcessRecord | None:
+        with get_client(sync_client=True) as client:
+            return ProcessRecord.read(client.read_flow_run(runtime.flow_run.id))
+
+    first = said()
+    wait_until(lambda: said() != first, "a second word", 2 * BEAT_SECONDS)
+    return first, said()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
+        running.pool("gpu")
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[SyncPrefectClient]:
+    with server.client() as connected:
+        yield connected
+        for run in connected.read_flow_runs():
+            connected.delete_flow_run(run.id)
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "600"]) as started:
+        yield started
+        started.kill()
+
+
+def add(client: SyncPrefectClient, state: State, claim: ProcessRecord | None, worker: str = "") -> FlowRun:
+    run = client.create_flow_run(work, state=state)
+    labels = {"prefect.worker.name": worker, "prefect.work-pool.name": "gpu"} if worker else {}
+    client.update_flow_run_labels(run.id, labels | ({CLAIM: str(claim)} if claim else {}))
+    return run
+
+
+def names(client: SyncPrefectClient, *runs: FlowRun) -> list[str | None]:
+    return [client.read_flow_run(one.id).state_name for one in runs]
+
+
+def test_a_run_ends_with_its_process_and_not_before(
+    client: SyncPrefectClient, process: subprocess.Popen[bytes]
+) -> None:
+    begun = datetime.now(UTC)
+    claim = ProcessRecord.make(datetime.now(UTC), process.pid)
+    running = add(client, Running(timestamp=begun), claim)
+    cancelling = add(client, Cancelling(timestamp=begun), claim)
+    assert reap_dead(client) == []
+    process.kill()
+    process.wait()
+    assert {one.run for one in reap_dead(client)} == {running.id, cancelling.id}
+    assert names(client, running, cancelling) == ["Crashed", "Cancelled"]
+    state = client.read_flow_run(running.id).state
+    assert state is not None
+    assert state.message == f"Reaped: its process is gone from {HERE}"
+    assert reap_dead(client) == []
+
+
+def test_finished_scheduled_and_unknown_runs_are_let_be(client: SyncPrefectClient) -> None:
+    gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
+    runs = [add(client, Completed(), gone), client.create_flow_run(work), add(client, Running(), None)]
+    assert reap_dead(client, now=datetime.now(UTC) + timedelta(days=1)) == []
+    assert names(client, *runs) == ["Completed", "Pending", "Running"]
+
+
+def test_only_the_named_run_is_reaped(client: SyncPrefectClient) -> None:
+    gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
+    one, other = add(client, Running(), gone), add(client, Running(), gone)
+    assert [ended.run for ended in reap_dead(client, only=one.id)] == [one.id]
+    assert names(client, one, other) == ["Crashed", "Running"]
+
+
+def test_a_run_of_a_worker_here_that_never_spoke_is_dead_after_a_while(client: SyncPrefectClient) -> None:
+    mute = add(client, Pending(), None, worker=f"gpu@{HERE}")
+    assert reap_dead(client) == []
+    assert [one.run for one in reap_dead(client, now=datetime.now(UTC) + 2 * PATIENCE)] == [mute.id]
+
+
+def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefectClient) -> None:
+    moments = iter(range(0, 1_000, 50))
+    watch = SilenceTracker(lambda: next(moments))
+    said = datetime.now(UTC)
+    run = add(client, Running(timestamp=said), ProcessRecord("far", 1, 0, said), worker="gpu@far")
+    assert [reap_dead(client, watch=watch) for _ in range(2)] == [[], []]
+    client.update_flow_run_labels(
+        run.id, {CLAIM: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))}
+    )
+    assert [reap_dead(client, watch=watch) for _ in range(3)] == [[], [], []]
+    assert [str(one) for one in reap_dead(client, watch=watch)] == [
+        f"{run.name}: it was not heard of for 150 s"
+    ]
+
+
+def test_a_far_run_that_never_spoke_is_dead_when_its_worker_is_silent_too(client: SyncPrefectClient) -> None:
+    moments = iter(range(0, 100_000, 50))
+    watch = SilenceTracker(lambda: next(moments))
+    beat = {"name": "gpu@far", "heartbeat_interval_seconds": 1}
+    client.request("POST", "/work_pools/gpu/workers/heartbeat", json=beat).raise_for_status()
+    run = add(client, Pending(), None, worker="gpu@far")
+    assert [reap_dead(client, watch=watch) for _ in range(4)] == [[], [], [], []]
+    wait_until(lambda: not online(client, "gpu"), "the worker's being missed")
+    assert [one.run for one in reap_dead(client, watch=watch)] == [run.id]
+
+
+def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> None:
+    """The flow sleeps a little longer than from one beat to the next."""
+    with server.client() as client:
+        state = talk(return_state=True)
+        assert state.is_completed()
+        first, last = state.result()
+        assert first is not None
+        assert last is not None
+        assert (first.host, first.pid, first.started_with) == (HERE, os.getpid(), last.started_with)
+        assert first.at < last.at
+        assert client.hello().is_success
+
+
+def test_more_runs_than_fit_a_page_are_all_looked_at(client: SyncPrefectClient) -> None:
+    gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=10))
+    for _ in range(205):
+        client.create_flow_run(work, state=Running())
+    last = add(client, Running(timestamp=datetime.now(UTC)), gone)
+    assert [one.run for one in reap_dead(client)] == [last.id]

@@ -1,0 +1,85 @@
+"""What the loop remembers, and the project folder as it was before a refused challenger."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.loop.loop_state import MAX_ATTEMPTS, LoopState, RetrainRecord
+from flows.project import backup
+from monitoring.drift import DriftDecision, DriftVerdict
+from tests.support.projects import command, toy_project
+from tierrec_core.base.paths import Layout
+
+STEADY = DriftVerdict(start=19_700.0, end=19_728.0, num_users=3, findings=(), faults=())
+
+
+def decision(act: Any, key: str, end: float = 19_728.0) -> DriftDecision:
+    return DriftDecision(datetime(2024, 1, 5, tzinfo=UTC).isoformat(), end, act, ("because",), "model:1", key)
+
+
+def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
+    memory = LoopState(Layout(tmp_path))
+    made = [decision("none", "a", 19_700.0), decision("retrain", "b", 19_728.0)]
+    for one in reversed(made):
+        memory.keep(one, STEADY, None)
+    assert memory.past() == made
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "is_asked"),
+    [
+        ("training", 1, True),
+        ("packaged", 1, True),
+        ("failed", 1, True),
+        ("failed", MAX_ATTEMPTS, False),
+        ("deployed", 1, False),
+        ("rejected", 1, False),
+        ("vetoed", 1, False),
+        ("unchanged", 1, False),
+    ],
+)
+def test_an_alarm_is_told_again_until_its_retrain_is_over(
+    tmp_path: Path, state: Any, attempts: int, is_asked: bool
+) -> None:
+    memory = LoopState(Layout(tmp_path))
+    memory.keep(decision("retrain", "a"), STEADY, None)
+    asked = memory.unanswered()
+    assert asked is not None
+    assert asked["key"] == "a"
+    memory.note(RetrainRecord(key="a", reason="drift"), state=state, attempts=attempts)
+    assert (memory.unanswered() is not None) is is_asked
+    if state == "packaged":
+        assert memory.unanswered(person_asked=True) is None
+
+
+def test_nothing_is_asked_where_nothing_drifted(tmp_path: Path) -> None:
+    memory = LoopState(Layout(tmp_path))
+    for act in ("none", "wait", "fault", "held"):
+        memory.keep(decision(act, act), STEADY, None)
+    assert memory.unanswered() is None
+
+
+def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    project = toy_project(
+        tmp_path / "project",
+        "stages:\n  one: {cmd: cp data/feedback/x out, deps: [data/feedback], outs: [out]}\n",
+    )
+    feedback = project / "data" / "feedback"
+    feedback.mkdir(parents=True)
+    (feedback / "x").write_text("before")
+    command(project, "dvc", "repro").check_returncode()
+    layout, kept = Layout(project), tmp_path / "kept"
+    before = {name: (project / name).read_bytes() for name in ("params.yaml", "dvc.lock", "out")}
+    backup.keep(layout, kept)
+    (feedback / "x").write_text("after")
+    (feedback / "y").write_text("new")
+    (project / "params.yaml").write_text((project / "params.yaml").read_text() + "# changed\n")
+    command(project, "dvc", "repro").check_returncode()
+    assert (project / "out").read_text() == "after"
+    backup.keep(layout, kept)  # a retrain that goes on after a kill
+    backup.restore(layout, kept)
+    assert {name: (project / name).read_bytes() for name in before} == before
+    assert [path.name for path in feedback.iterdir()] == ["x"]
+    assert "up to date" in command(project, "dvc", "status").stdout

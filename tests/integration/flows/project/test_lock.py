@@ -1,0 +1,61 @@
+"""The project's lock between real processes: one at a time, and a killed holder holds nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.project.lock import holder, project_lock
+from tests.support.prefect_workers import wait_until
+from tests.support.projects import ENV, ROOT
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from flows.project.lock import project_lock
+root, who = Path(sys.argv[1]), sys.argv[2]
+with project_lock(root, who):
+    for _ in range(int(sys.argv[3])):
+        (root / "held").open("a").write(who + chr(10))
+        time.sleep(0.05)
+"""
+
+
+def start(root: Path, who: str, turns: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLD, str(root), who, str(turns)]
+    return subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_second_waits_and_says_for_whom(tmp_path: Path) -> None:
+    with start(tmp_path, "train", 60) as first:
+        wait_until((tmp_path / "held").exists, "the first")
+        with start(tmp_path, "retrain", 5) as second:
+            said, _ = second.communicate(timeout=30)
+            assert (first.wait(), second.returncode) == (0, 0)
+    assert said.startswith(f"retrain: waits for train (pid {first.pid} on ")
+    assert (tmp_path / "held").read_text().split() == ["train"] * 60 + ["retrain"] * 5
+    assert holder(tmp_path) is None
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+    with start(tmp_path, "train", 100_000) as first:
+        wait_until((tmp_path / "held").exists, "the first")
+        first.kill()
+        first.wait()
+    said: list[str] = []
+    with project_lock(tmp_path, "next", said.append):
+        found = holder(tmp_path)
+        assert found is not None
+        assert (found.who, found.pid) == ("next", os.getpid())
+    assert said == []
+
+
+def test_it_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), project_lock(tmp_path, "fails"):
+        raise KeyError("work")
+    said: list[str] = []
+    with project_lock(tmp_path, "next", said.append):
+        assert said == []
+    assert holder(tmp_path) is None

@@ -1,0 +1,60 @@
+"""Stage `reference` writes what a monitor can load, whatever the split, and says what it measured."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from monitoring.drift import DriftReference
+from tests.support.projects import ENV, synthetic_project
+from tierrec_core.base.paths import Layout
+from tierrec_core.storage import artifacts
+
+BEFORE = (("tierrec_core", "ingest"), ("monitoring", "validate"), ("tierrec_core", "prepare"))
+
+
+def run(folder: Path, room: str, stage: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", room, stage], cwd=folder, env=ENV, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = synthetic_project(tmp_path_factory.mktemp("reference"))
+    for room, stage in BEFORE:
+        run(folder, room, stage)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["time", "leave_last_out"])
+def test_the_stage_writes_a_reference_and_says_what_it_measured(project: Path, kind: str) -> None:
+    yaml, path = YAML(), project / "params.yaml"
+    params = yaml.load(path.read_text())
+    params["split"] |= {"by": {"kind": kind}, "target": ["purchase", "view", "cart", "redeem"]}
+    with path.open("w") as stream:
+        yaml.dump(params, stream)
+    for stage in ("split", "tier"):
+        run(project, "tierrec_core", stage)
+    said = run(project, "monitoring", "reference").splitlines()
+    reference = artifacts.load(DriftReference, Layout(project).reference)
+    own = reference.observation
+    assert own.end == reference.cut
+    assert own.end - own.start == reference.settings.window_days
+    assert int(own.events.sum()) > 0
+    assert len(said) == 2
+    assert f"{int((own.events > 0).sum())} of {len(reference.users)} users" in said[0]
+    assert f"from {reference.num_past} pairs of past windows" in said[1]
+
+
+def test_the_same_data_give_the_same_bytes(project: Path) -> None:
+    layout = Layout(project)
+    first = [artifacts.sha256(layout.reference / name) for name in ("arrays.safetensors", "meta.json")]
+    run(project, "monitoring", "reference")
+    assert first == [
+        artifacts.sha256(layout.reference / name) for name in ("arrays.safetensors", "meta.json")
+    ]

@@ -1,0 +1,278 @@
+"""Evidently's page of a window and its workspace, held against scipy, our own metrics and a real `evidently ui`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import wasserstein_distance
+
+from monitoring.report.evidently_page import EvidentlyPage, write
+from monitoring.report.evidently_workspace import PROJECT_ID, push, snapshot_id
+from monitoring.report.served_lists import ServedLists
+from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER
+from services.deployment.server import free_port
+from tests.support.chart_windows import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
+from tierrec_core.base.errors import ArtifactError
+from tierrec_core.data.interactions import from_days
+from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.tiers import TIER_NAMES
+
+UI = Path(sys.prefix) / "bin" / "evidently"
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def before() -> pd.DataFrame:
+    return window(0, FLAT)
+
+
+@pytest.fixture(scope="module")
+def after() -> pd.DataFrame:
+    return window(1, MOVED)
+
+
+@pytest.fixture(scope="module")
+def moved(before, after, tmp_path_factory) -> EvidentlyPage:
+    return write(before, after, tmp_path_factory.mktemp("moved"), START + 28)
+
+
+def test_each_tiers_categories_are_as_far_apart_as_scipy_says(before, after, moved):
+    found = figures(moved.page.parent)
+    for tier in TIER_NAMES:
+        shares = [
+            frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).reindex(["x", "y", "z"])
+            for frame in (before, after)
+        ]
+        assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*shares))
+        assert found[f"category of {tier} users"] > 0.1
+
+
+@pytest.mark.parametrize("column", [BREADTH, FREQUENCY])
+def test_a_users_habit_counts_once_a_user(before, after, moved, column):
+    once = [frame.groupby("user_id")[column].first() for frame in (before, after)]
+    assert len(once[0]) == USERS
+    wanted = wasserstein_distance(*once) / max(once[0].std(ddof=0), 0.001)
+    assert figures(moved.page.parent)[column] == pytest.approx(wanted)
+
+
+def test_nothing_drifts_where_nothing_moved(before, tmp_path):
+    write(before, window(2, FLAT), tmp_path, START + 28)
+    found = figures(tmp_path)
+    assert found["DriftedColumnsCount"]["share"] == 0
+    assert {"event", "tier", "price", "value", *PER_USER} < set(found)
+
+
+def test_served_lists_are_judged_as_on_the_leaderboard(before, after, tmp_path):
+    rng = np.random.default_rng(5)
+    users, items = [f"u{number}" for number in range(80)], [f"i{number}" for number in range(40)]
+    shown = np.stack([rng.permutation(len(items))[:10] for _ in users])
+    did = [rng.choice(len(items), rng.integers(1, 15), replace=False) for _ in users]
+    lists = pd.DataFrame(
+        [
+            (user, items[item], place)
+            for user, row in zip(users, shown, strict=True)
+            for place, item in enumerate(row, 1)
+        ],
+        columns=["user_id", "item_id", "rank"],
+    )
+    truth = pd.DataFrame(
+        [(user, items[item]) for user, row in zip(users, did, strict=True) for item in row],
+        columns=["user_id", "item_id"],
+    )
+    write(
+        before,
+        after,
+        tmp_path,
+        START + 28,
+        ranked=ServedLists(lists, truth),
+        ranked_before=ServedLists(lists, truth),
+    )
+    pairs = [(row, item) for row, own in enumerate(did) for item in own]
+    wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
+    found = figures(tmp_path)
+    for name, ours in (("NDCG", "ndcg"), ("RecallTopK", "recall"), ("HitRate", "hit"), ("MRR", "mrr")):
+        assert sorted(found[name], key=int) == [str(rank) for rank in range(1, 11)]
+        assert found[name]["10"] == pytest.approx(wanted[ours].mean())
+    hits = np.mean([len(set(row) & set(own)) / 10 for row, own in zip(shown, did, strict=True)])
+    assert found["PrecisionTopK"]["10"] == pytest.approx(hits)
+    assert found["category of light users"] > 0.1
+
+
+def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, after, tmp_path):
+    rng = np.random.default_rng(6)
+    items = [str(100 + number) for number in range(30)]  # ids that look like numbers
+    category = {item: "xyz"[number % 3] for number, item in enumerate(items)}
+    lists = {f"u{number}": list(rng.permutation(items)[: rng.integers(2, 12)]) for number in range(40)}
+    known = [(f"u{user}", items[item]) for user in range(40) for item in rng.integers(0, 25, 9)]
+    pairs = ["user_id", "item_id"]
+    places = [(user, item, rank) for user, own in lists.items() for rank, item in enumerate(own, 1)]
+    ranked = ServedLists(
+        pd.DataFrame(places, columns=[*pairs, "rank"]),
+        pd.DataFrame(columns=pairs),
+        pd.DataFrame(known, columns=pairs),
+        pd.DataFrame({"item_id": items, "category": [category[item] for item in items]}),
+    )
+    page, _ = write(before, after, tmp_path, START + 28, ranked=ranked)
+    users = {item: len({user for user, other in known if other == item}) for item in items}
+    popular = {item: count / max(users.values()) for item, count in users.items() if count}
+    seen = [[popular[item] for item in own[:10] if item in popular] for own in lists.values()]
+    apart = [
+        sum(category[a] != category[b] for a, b in combinations(own[:10], 2)) / len(own[:10])
+        for own in lists.values()
+    ]
+    found = figures(tmp_path)
+    assert found["PopularityBiasMetric"] == pytest.approx(np.mean([np.mean(one) for one in seen if one]))
+    assert found["Diversity"] == pytest.approx(np.mean(apart))
+    assert "NDCG" not in found
+    assert "40 users&#39; first ones" in page.read_text() or "40 users' first ones" in page.read_text()
+    assert "so there is no ranking to judge" in page.read_text()
+
+
+def test_items_that_nobody_knows_have_no_popularity(before, after, tmp_path):
+    lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
+    known = pd.DataFrame({"user_id": ["u2"], "item_id": ["z"]})
+    write(before, after, tmp_path, START + 28, ranked=ServedLists(lists, lists.head(0), known, ITEM_FRAME))
+    found = figures(tmp_path)
+    assert "PopularityBiasMetric" not in found
+    assert found["Diversity"] == 0  # a and b are both of category x
+
+
+def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, after, tmp_path):
+    one = ServedLists(
+        pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "rank": [1]}),
+        pd.DataFrame({"user_id": ["u1"], "item_id": ["a"]}),
+    )
+    write(before, after, tmp_path / "short", START + 28, ranked=one)
+    assert figures(tmp_path / "short")["NDCG"] == {"1": 1.0}
+    none = ServedLists(one.lists.head(0), one.truth)
+    write(before, after, tmp_path / "none", START + 28, ranked=none, ranked_before=one)
+    assert "NDCG" not in figures(tmp_path / "none")
+
+
+def test_an_empty_window_has_a_page_that_says_so_and_no_snapshot(before, tmp_path):
+    page, snapshot = write(before, before.head(0), tmp_path / "window", START + 28)
+    assert snapshot is None
+    assert "Nothing to draw" in page.read_text()
+    assert figures(page.parent) == {}
+    push(snapshot, tmp_path / "ui")
+    assert not (tmp_path / "ui").exists()
+
+
+def test_a_tier_that_is_gone_is_named_on_the_page(before, after, tmp_path):
+    page, _ = write(before, after[after["tier"] != "light"], tmp_path, START + 28)
+    assert "category of light users" not in figures(tmp_path)
+    assert "nothing there: category of light users." in page.read_text()
+
+
+def test_a_window_pushed_twice_is_there_once(before, moved, tmp_path):
+    push(moved.snapshot, tmp_path)
+    first = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    again = write(before, window(3, FLAT), tmp_path / "page", START + 28)
+    push(again.snapshot, tmp_path)
+    assert sorted(p.name for p in (tmp_path / str(PROJECT_ID)).rglob("*.json")) == first
+    named = write(before, window(3, FLAT), tmp_path / "page", START + 28, name="new champion")
+    assert snapshot_id(named.snapshot) != snapshot_id(again.snapshot)
+
+
+def test_a_project_that_a_person_made_under_the_name_is_used(moved, tmp_path):
+    from evidently.ui.workspace import Workspace
+
+    theirs = Workspace.create(str(tmp_path)).create_project("tierrec")
+    push(moved.snapshot, tmp_path)
+    (only,) = Workspace.create(str(tmp_path)).list_projects()
+    assert only.id == theirs.id
+    assert len(Workspace.create(str(tmp_path)).list_runs(only.id)) == 1
+
+
+def test_a_damaged_workspace_is_named(moved, tmp_path):
+    push(moved.snapshot, tmp_path)
+    (tmp_path / str(PROJECT_ID) / "metadata.json").write_text("{")
+    with pytest.raises(ArtifactError, match="is no Evidently workspace"):
+        push(moved.snapshot, tmp_path)
+
+
+def test_a_workspace_keeps_the_newest_windows(before, after, tmp_path):
+    for day in (70, 28, 56, 42):
+        push(write(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3)
+    assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (42, 56, 70)]
+    half = tmp_path / "ui" / ".aside" / str(PROJECT_ID) / "snapshots" / "half.json"  # as a kill leaves it
+    half.parent.mkdir(parents=True)
+    half.write_text("{")
+    push(write(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3)
+    assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (28, 56, 70)]
+    assert not half.exists()
+
+
+def windows(folder: Path) -> list[str]:
+    """Names of the snapshots of a workspace."""
+    return sorted(json.loads(path.read_text())["name"] for path in folder.rglob("snapshots/*.json"))
+
+
+@pytest.fixture(scope="module")
+def ui(before, moved, tmp_path_factory) -> Iterator[httpx.Client]:
+    """`evidently ui` on a workspace of two windows, its API."""
+    folder = tmp_path_factory.mktemp("ui")
+    push(moved.snapshot, folder)
+    push(write(before, window(2, FLAT), folder / "page", START + 35).snapshot, folder)
+    port = free_port()
+    process = subprocess.Popen(
+        [UI, "ui", "--workspace", folder, "--port", str(port)],
+        env=os.environ | {"DO_NOT_TRACK": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+            wait_for(client, process)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def wait_for(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            client.get("/api/version").raise_for_status()
+            return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"evidently ui does not answer; it ended with {process.poll()}")
+
+
+def test_evidently_ui_shows_the_project_with_both_windows(ui):
+    (project,) = ui.get("/api/projects").json()
+    assert (project["id"], project["name"]) == (str(PROJECT_ID), "tierrec")
+    runs = ui.get(f"/api/projects/{PROJECT_ID}/snapshots").json()
+    wanted = [f"{from_days(day):%Y-%m-%d}" for day in (START + 28, START + 35)]
+    assert sorted(one["name"] for one in runs) == wanted
+    assert sorted(one["timestamp"][:10] for one in runs) == wanted
+    for run in runs:
+        data = ui.get(f"/api/projects/{PROJECT_ID}/{run['id']}/data").json()
+        assert "category of heavy users" in json.dumps(data)
+
+
+def test_evidently_ui_draws_each_tiers_distance_over_the_windows(ui, moved):
+    panels = ui.get(f"/api/v2/dashboards/{PROJECT_ID}").json()["panels"]
+    wanted = panels[0]["values"][0]
+    assert wanted["metric_labels"] == {"column": "category of light users"}
+    series = ui.post(
+        f"/api/v2/snapshots/{PROJECT_ID}/data_series_batch",
+        json={"series_filter": [{**wanted, "metadata": {}}]},
+    )
+    series.raise_for_status()
+    (line,) = series.json()["series"]
+    first = figures(moved.page.parent)["category of light users"]
+    assert line["values"][0] == pytest.approx(first)
+    assert line["values"][1] < 0.1 < first

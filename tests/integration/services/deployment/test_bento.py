@@ -1,0 +1,292 @@
+"""From a judged project to a Bento that answers on loopback."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+from services.deployment import bento_store
+from services.deployment.contents import BentoContents
+from services.deployment.package import ensure
+from services.deployment.server import is_free, serving
+from tests.support.packaged_project import add_code, judged_project
+from tests.support.projects import ENV
+from tierrec_core.base.errors import ArtifactError, StageError
+from tierrec_core.base.paths import Layout
+from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.settings import Settings, read_settings
+from tierrec_core.storage import artifacts
+
+SERVE = """
+import sys
+from pathlib import Path
+from services.deployment.serve import run_server
+from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
+try:
+    run_server(Layout(Path.cwd()), int(sys.argv[1]), workers=2)
+except TierRecError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layout:
+    """A project in git whose package stage has run."""
+    folder = tmp_path_factory.mktemp("project")
+    layout, _ = judged_project(folder, items)
+    add_code(folder)
+    for command in ("init -q", "add params.yaml", "-c user.name=a -c user.email=a@b commit -qm first"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+    done = package(folder)
+    assert done.returncode == 0, done.stderr
+    return layout
+
+
+@pytest.fixture(scope="module")
+def settings(made: Layout) -> Settings:
+    return read_settings(made.params)
+
+
+@pytest.fixture(scope="module")
+def url(made: Layout) -> Iterator[str]:
+    """The Bento as a live server with two workers."""
+    tag = artifacts.read_json(made.bento)["tag"]
+    with serving(made.bento_home, tag, workers=2, quiet=True) as server:
+        yield server.url
+
+
+def package(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services", "package"]
+    return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=300)
+
+
+def ask(url: str, body: object) -> dict[str, Any]:
+    answer = httpx.post(f"{url}/recommend", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def listed(answer: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+def judged(layout: Layout, task: str) -> dict[str, list[str]]:
+    frame = pd.read_parquet(layout.lists(task, "blend")).sort_values("rank")
+    return {str(user): list(one) for user, one in frame.groupby("user_id")["item_id"]}
+
+
+def test_bento_json_tells_what_was_built_and_tested(made: Layout, settings: Settings) -> None:
+    told = artifacts.read_json(made.bento)
+    contents = BentoContents.gather(made, settings)
+    assert told["tag"] == f"tierrec:{contents.version}"
+    assert told["model"] == f"tierrec-bundle:{contents.bundle}"
+    assert told["smoke"] == {task: {"users": 20, "identical": 20} for task in ("next", "discovery")}
+
+
+def test_bento_holds_the_code_the_pins_and_the_labels(made: Layout, settings: Settings) -> None:
+    contents = BentoContents.gather(made, settings)
+    folder = made.bento_home / "bentos" / "tierrec" / contents.version
+    code = {path.relative_to(folder / "src").as_posix() for path in (folder / "src").rglob("*.py")}
+    assert code == set(contents.code)
+    pins = (folder / "env" / "python" / "requirements.txt").read_text().splitlines()
+    assert set(contents.requirements) < set(pins)
+    bento = YAML(typ="safe").load((folder / "bento.yaml").read_text())
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=made.root, capture_output=True, text=True)
+    assert bento["labels"] == dict(contents.labels) | {
+        "git_revision": head.stdout.strip(),
+        "dvc_lock": "none",
+    }
+    assert [model["tag"] for model in bento["models"]] == [contents.release.model]
+
+
+def test_known_users_get_the_judged_lists(made: Layout, url: str) -> None:
+    for task in ("next", "discovery"):
+        lists = judged(made, task)
+        for user in list(lists)[::7]:
+            assert listed(ask(url, {"user_id": user, "task": task, "k": 20})) == lists[user]
+
+
+def test_visitor_gets_what_the_bundle_says(made: Layout, url: str) -> None:
+    bundle = Bundle.load(made.bundle)
+    history = ["i21", "i05", "i22"]
+    ranked = bundle.recommend("next", bundle.visitor(history), 10).items[0]
+    answer = ask(url, {"history": history, "explain": True})
+    assert listed(answer) == [str(bundle.history.items[column]) for column in ranked]
+    assert answer["path"] == "blend"
+    assert all(
+        np.isclose(sum(item["reasons"].values()), item["score"], atol=1e-5) for item in answer["items"]
+    )
+
+
+def test_unknown_user_and_empty_history_are_answered_alike(url: str) -> None:
+    bodies = [{"user_id": "nobody"}, {"history": []}, {"history": ["nothing"]}, {}]
+    answers = [ask(url, body) for body in bodies]
+    assert {answer["path"] for answer in answers} == {"cold"}
+    assert len(answers[0]["items"]) == 10
+    assert all(listed(answer) == listed(answers[0]) for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"k": 0}, "greater than or equal to 1"),
+        ({"k": 101}, "less than or equal to 100"),
+        ({"kk": 1}, "Extra inputs are not permitted"),
+        ({"user_id": "a", "history": []}, "both given; give one"),
+        ({"surface": "walls"}, "'products'"),
+        ([], "object"),
+    ],
+)
+def test_bad_field_is_refused_and_told(url: str, body: object, said: str) -> None:
+    answer = httpx.post(f"{url}/recommend", json=body)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+    assert said in answer.json()["detail"][0]["msg"]
+
+
+def test_bad_body_is_refused_and_told(url: str) -> None:
+    assert httpx.post(f"{url}/recommend", content=b'{"k": ').status_code == 400
+    for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle"):
+        answer = httpx.post(f"{url}/recommend", content=b"{}", headers={"content-type": kind})
+        assert answer.status_code == 415
+        assert "send application/json" in answer.json()["error"]
+
+
+def test_probes_metrics_and_info(made: Layout, url: str) -> None:
+    assert {httpx.get(f"{url}/{probe}").status_code for probe in ("livez", "readyz")} == {200}
+    ask(url, {"user_id": "u59"})
+    metrics = httpx.get(f"{url}/metrics").text
+    assert 'tierrec_requests_total{path="blend",shop="default",status="200",surface="products"}' in metrics
+    assert "u59" not in metrics
+    info, told = httpx.get(f"{url}/info").json(), artifacts.read_json(made.bento)
+    assert (info["bento"], info["model"], info["labels"]) == (told["tag"], told["model"], told["labels"])
+    page = httpx.get(f"{url}/docs.json").json()
+    assert {"/recommend", "/search", "/events", "/users/{user_id}"} <= set(page["paths"])
+
+
+def test_what_one_worker_is_told_all_know(url: str) -> None:
+    assert ask(url, {"user_id": "newcomer"})["path"] == "cold"
+    for number in range(20):  # each on a connection of its own, and so on either worker
+        item = f"i1{number % 10}"
+        body = {"key": f"k{number}", "user_id": "newcomer", "item_id": item, "event": "cart"}
+        assert httpx.post(f"{url}/events", json={"events": [body]}).json() == {"accepted": 1, "duplicates": 0}
+        answer = ask(url, {"user_id": "newcomer", "k": 40})
+        assert (answer["path"], answer["known_user"]) == ("blend", True)
+        assert listed(answer)[0].startswith("i1")
+    assert httpx.delete(f"{url}/users/newcomer").json()["events"] == 20
+    assert {ask(url, {"user_id": "newcomer"})["path"] for _ in range(10)} == {"cold"}
+
+
+def test_many_at_once_get_what_each_gets_alone(made: Layout, url: str) -> None:
+    lists = judged(made, "next")
+    users = [*lists, *lists]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda user: ask(url, {"user_id": user, "k": 20}), users))
+    assert [listed(answer) for answer in answers] == [lists[user] for user in users]
+    assert len({answer["request_id"] for answer in answers}) == len(users)
+
+
+def test_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
+    before = made.bento.read_bytes()
+    bundle = {path: artifacts.sha256(path) for path in made.bundle.rglob("*") if path.is_file()}
+    done = package(made.root)
+    assert done.returncode == 0, done.stderr
+    assert made.bento.read_bytes() == before
+    assert {path: artifacts.sha256(path) for path in made.bundle.rglob("*") if path.is_file()} == bundle
+    assert ask(url, {})["items"]  # the server that was running is still there
+
+
+def test_damaged_model_refuses_to_start_and_is_mended(made: Layout, settings: Settings) -> None:
+    told = artifacts.read_json(made.bento)
+    name, _, version = told["model"].partition(":")
+    arrays = made.bento_home / "models" / name / version / "bundle" / "known" / "arrays.safetensors"
+    content = bytearray(arrays.read_bytes())
+    content[-1] ^= 1
+    arrays.write_bytes(content)
+    with (
+        pytest.raises(StageError, match=rf"is damaged: its hash is \w+, wanted {version}"),
+        serving(made.bento_home, told["tag"], quiet=True),
+    ):
+        pass
+    assert ensure(made, settings) == told["tag"]
+    with serving(made.bento_home, told["tag"], quiet=True) as server:
+        assert ask(server.url, {})["model_version"] == version
+
+
+def test_lost_store_is_built_again_from_the_bundle(made: Layout, settings: Settings, tmp_path: Path) -> None:
+    clone = Layout(tmp_path / "clone")
+    shutil.copytree(made.root, clone.root, ignore=shutil.ignore_patterns(".bentoml"))
+    tag = artifacts.read_json(clone.bento)["tag"]
+    assert ensure(clone, settings) == tag
+    with serving(clone.bento_home, tag, quiet=True) as server:
+        assert ask(server.url, {})["path"] == "cold"
+    (clone.bundle / "items.parquet").touch()
+    (clone.bundle / "bundle.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=f"names {tag}, but .* now make"):
+        ensure(clone, settings)
+    clone.bento.unlink()
+    with pytest.raises(ArtifactError, match=r"bento\.json: is missing"):
+        ensure(clone, settings)
+
+
+def test_only_the_newest_bentos_stay(made: Layout, settings: Settings, tmp_path: Path) -> None:
+    clone = Layout(tmp_path / "clone")
+    shutil.copytree(made.root, clone.root)
+    old = BentoContents.gather(clone, settings)
+    new = replace(old, labels={**old.labels, "more": "1"})
+    for keep, wanted in ((2, {old.version, new.version}), (1, {new.version})):
+        bento_store.make(clone, new, keep=keep)
+        stored = {path.name for path in (clone.bento_home / "bentos" / "tierrec").iterdir() if path.is_dir()}
+        assert stored == wanted
+
+
+def test_lists_that_differ_stop_the_package(made: Layout, tmp_path: Path) -> None:
+    clone = Layout(tmp_path / "clone")
+    shutil.copytree(made.root, clone.root)
+    clone.bento.unlink()
+    path = clone.lists("next", "blend")
+    frame = pd.read_parquet(path)
+    swapped = frame["user_id"].eq("u00") & frame["rank"].le(2)
+    frame.loc[swapped, "rank"] = 3 - frame.loc[swapped, "rank"]
+    frame.to_parquet(path)
+    done = package(clone.root)
+    assert done.returncode == 2
+    assert "error: package: next: 1 of 20 served lists are not the judged ones" in done.stderr
+    assert "user 'u00' place 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not clone.bento.exists()
+
+
+def test_serve_answers_until_it_is_told_to_end(made: Layout) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-c", SERVE, str(port)]
+    with subprocess.Popen(command, cwd=made.root, env=ENV, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        example = next(line for line in process.stdout if line.strip().startswith("curl "))
+        assert ask(f"http://127.0.0.1:{port}", json.loads(example.split("'")[-2]))["items"]
+        family = psutil.Process(process.pid).children(recursive=True)
+        second = subprocess.run(command, cwd=made.root, env=ENV, capture_output=True, text=True)
+        assert f"error: serve: port {port} is taken" in second.stderr
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert family
+    assert not psutil.wait_procs(family, timeout=10)[1]
+    assert is_free(port)

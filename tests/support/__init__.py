@@ -1,0 +1,1 @@
+"""Projects, servers, stores and worlds that tests share."""

@@ -1,0 +1,111 @@
+"""A shop whose users' interests move after its champion was trained: a project with the log until then, and the rest of
+the events to be posted."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from services.store import NewEvent, Store
+from tests.support.projects import synthetic_project
+from tierrec_core.settings import SyntheticSource
+from tierrec_core.sources import synthetic
+
+MODELS = ("popularity", "repeat", "ease", "seed_mf")
+KNOWN_DAYS, DAYS = 150, 180
+LAUNCHED = 3  # every third item comes to the shop after its champion was trained
+WORLD = SyntheticSource(
+    num_users=300, num_items=120, num_categories=8, days=DAYS, drift_day=KNOWN_DAYS, drift_share=0.7
+)
+LOG, ITEMS = "log.parquet", "items.parquet"
+_COLUMNS = {
+    "event": "event",
+    "value": "value",
+    "quantity": "quantity",
+    "session": "session_id",
+    "channel": "channel",
+}
+
+
+def drifting_shop(folder: Path, seed: int = 3, **sections: Mapping[str, Any]) -> pd.DataFrame:
+    """Make the project, with a git commit of it; the EVENTS that are to be posted, oldest first.
+
+    sections: of params.yaml, each laid over what the project has
+    """
+    synthetic_project(folder)
+    log = synthetic.make(WORLD, seed).log
+    known = log.events["timestamp"] < log.events["timestamp"].min().normalize() + pd.Timedelta(
+        days=KNOWN_DAYS
+    )
+    launched = log.events["item_id"].isin(log.items["item_id"][::LAUNCHED])
+    known_log = log.events[known & ~launched]
+    known_log.to_parquet(folder / LOG)
+    log.items.to_parquet(folder / ITEMS)
+    _configure(folder / "params.yaml", sections)
+    (folder / ".gitignore").write_text(
+        "/data/**\n!/data/feedback/\n/data/feedback/*\n!/data/feedback/.gitkeep\n__pycache__/\n.bentoml/\n.prefect/\n"
+    )
+    for command in (
+        ["add", "-A"],
+        ["-c", "user.name=shop", "-c", "user.email=shop@localhost", "commit", "-qm", "shop"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return log.events[~known].sort_values("timestamp", ignore_index=True)
+
+
+def batches(events: pd.DataFrame, size: int = 500) -> Iterator[dict[str, Any]]:
+    """The bodies of POST /events that tell a shop of these EVENTS."""
+    names = ["user_id", "item_id", "event", "timestamp", "value", "quantity", "session_id", "channel"]
+    rows = json.loads(events[names].to_json(orient="records", date_format="iso"))
+    whole = [
+        {"key": f"posted-{place}"} | {name: value for name, value in row.items() if value is not None}
+        for place, row in enumerate(rows)
+    ]
+    for start in range(0, len(whole), size):
+        yield {"events": whole[start : start + size]}
+
+
+def _configure(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
+    yaml = YAML()
+    params = yaml.load(path.read_text())
+    params["source"] = {
+        "kind": "files",
+        "feedback": True,
+        "paths": [LOG],
+        "columns": _COLUMNS,
+        "items_path": ITEMS,
+        "item_columns": {"title": "title", "category": "category", "brand": "brand", "price": "price"},
+    }
+    params["models"] = {name: {"kind": name} for name in MODELS}
+    params["monitor"] = {"window_days": 28, "past_windows": 8}
+    for name, section in sections.items():
+        params[name] = dict(params.get(name) or {}) | dict(section)
+    with path.open("w") as stream:
+        yaml.dump(params, stream)
+
+
+def tell(folder: Path, events: pd.DataFrame) -> None:
+    """Put EVENTS into the shop's store, as the service does; what EVENTS lack is unknown."""
+    (folder / "data/serving").mkdir(parents=True, exist_ok=True)
+    store = Store.open(f"sqlite:///{folder / 'data/serving/feedback.db'}")
+    rows = events.reindex(columns=[*events, *{"session_id", "value"}.difference(events)]).astype(object)
+    store.add_events(
+        [
+            NewEvent(
+                key=f"{row.user_id} {row.item_id} {row.timestamp} {place}",
+                user_id=row.user_id,
+                item_id=row.item_id,
+                event=row.event,
+                timestamp=row.timestamp.to_pydatetime().astimezone(UTC),
+                session_id=None if pd.isna(row.session_id) else row.session_id,
+                value=None if pd.isna(row.value) else float(row.value),
+            )
+            for place, row in enumerate(rows.itertuples(index=False))
+        ]
+    )
+    store.close()

@@ -1,0 +1,83 @@
+"""The tiny world of conftest.py as a project whose stages have run up to evaluate, so that it can be packaged."""
+
+import importlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from flows.deps import rewrite
+from services.deployment.package import write_bundle
+from tests.conftest import make_events
+from tests.support.projects import ROOT
+from tierrec_core.base.contracts import EXPOSURES, USERS
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import Settings, read_settings
+from tierrec_core.storage import artifacts
+
+MODELS = ("popularity", "repeat", "ease", "als")
+PROMOTED = ("i03", "i13", "i23")
+BEFORE = ("split", "tier", "churn", "campaigns")
+AFTER = ("retrieve", "blend", "evaluate")
+_WINDOWS = {"horizon_days": 14, "windows": 2, "step_days": 14}
+PARAMS: dict[str, Any] = {
+    "split": {"by": {"kind": "time", "cut": 0.8}, "min_users_per_item": 2},
+    "tasks": {"next": _WINDOWS | {"repeats": True}, "discovery": _WINDOWS | {"repeats": False}},
+    "tiers": {"num_layers": 4, "bootstraps": 3},
+    "models": {name: {"kind": name} for name in MODELS},
+    "blend": {task: {"num_trees": 20} for task in ("next", "discovery")},
+    "evaluate": {"bootstraps": 20},
+    "package": {"smoke_users": 20},
+}
+
+
+def judged_project(folder: Path, items: pd.DataFrame, **params: Any) -> tuple[Layout, Settings]:
+    """Run split to evaluate in the folder; params replace sections of params.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    layout = Layout(folder)
+    with layout.params.open("w") as stream:
+        YAML().dump(PARAMS | params, stream)
+    settings = read_settings(layout.params)
+    events = make_events()
+    users = pd.DataFrame({"user_id": events["user_id"].unique()})
+    artifacts.write_frame(events, layout.prepared_events)
+    artifacts.write_frame(items, layout.raw_items)
+    artifacts.write_frame(USERS.conform(users, "tests"), layout.raw_users)
+    artifacts.write_frame(_promotions(events), layout.raw_exposures)
+    for stage in (
+        "split",
+        "tier",
+        "churn",
+        "campaigns",
+        *(f"train {name}" for name in MODELS),
+        "retrieve",
+        "blend",
+        "evaluate",
+    ):
+        module, *names = stage.split()
+        importlib.import_module(f"tierrec_core.stages.{module}").run(layout, settings, *names)
+    return layout, settings
+
+
+def _promotions(events: pd.DataFrame) -> pd.DataFrame:
+    """Three items are on display every week."""
+    weeks = pd.date_range(events["timestamp"].min().floor("D"), events["timestamp"].max(), freq="7D")
+    rows = [(item, week, 0.5, 0.0) for item in PROMOTED for week in weeks]
+    return EXPOSURES.conform(pd.DataFrame(rows, columns=["item_id", "week", "display", "mailer"]), "tests")
+
+
+def packed_bundle(folder: Path, items: pd.DataFrame, **params: Any) -> Path:
+    """The bundle of a judged project, with its pack: what a Bento carries as its model."""
+    layout, settings = judged_project(folder, items, **params)
+    write_bundle(layout, settings)
+    return layout.bundle
+
+
+def add_code(folder: Path) -> None:
+    """Put our own rooms, graph and constraints into a project, as a clone would have them."""
+    for room in ("tierrec_core", "services"):
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "constraints.txt", folder)
+    (folder / "dvc.yaml").write_text(rewrite((ROOT / "dvc.yaml").read_text()))

@@ -1,0 +1,76 @@
+"""Projects that tests make in a folder of their own: a toy graph of shell stages, and a small synthetic world."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import Settings
+from tierrec_core.stages import split, tier
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.prefix) / "bin"
+ENV = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+MODELS = ("popularity", "repeat", "ease")
+
+
+def command(folder: Path, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run a program of this environment in the folder and hand back what it said."""
+    program = [str(BIN / arguments[0]), *arguments[1:]]
+    return subprocess.run(program, cwd=folder, env=ENV, capture_output=True, text=True, timeout=timeout)
+
+
+def _init(folder: Path) -> Path:
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    command(folder, "dvc", "init", "-q").check_returncode()
+    shutil.copy(ROOT / ".dvcignore", folder)
+    return folder
+
+
+def toy_project(folder: Path, dvc_yaml: str) -> Path:
+    """A project whose stages are shell commands, with a valid params.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "dvc.yaml").write_text(dvc_yaml)
+    return _init(folder)
+
+
+def synthetic_project(folder: Path) -> Path:
+    """Our own graph on 150 made users and three fast models."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("dvc.yaml", "params.yaml", "constraints.txt", "prefect.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for room in ("tierrec_core", "monitoring", "services", "flows"):
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data" / "feedback").mkdir(parents=True)
+    (folder / "data" / "feedback" / ".gitkeep").touch()
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    params["source"] = {"kind": "synthetic", "num_users": 150, "num_items": 80}
+    params["split"] = {"by": {"kind": "time", "cut": 0.8}, "min_users_per_item": 2, "target": ["purchase"]}
+    window = {"horizon_days": 14, "windows": 2, "step_days": 14}
+    params["tasks"] = {"next": window | {"repeats": True}, "discovery": window | {"repeats": False}}
+    params["tiers"] = {"num_layers": 4, "bootstraps": 3}
+    params["models"] = {name: {"kind": name} for name in MODELS}
+    params["blend"] = {task: {"num_trees": 20} for task in ("next", "discovery")}
+    params["evaluate"] = {"bootstraps": 50}
+    params["retrieve"] = {}
+    with (folder / "params.yaml").open("w") as stream:
+        yaml.dump(params, stream)
+    return _init(folder)
+
+
+def tiered_project(folder: Path, events: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> Layout:
+    """Only data: prepared EVENTS and ITEMS, split and tiered as the settings say."""
+    layout = Layout(folder)
+    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
+        path.parent.mkdir(parents=True)
+        frame.to_parquet(path)
+    split.run(layout, settings)
+    tier.run(layout, settings)
+    return layout

@@ -1,0 +1,110 @@
+"""What a verdict says of its findings and faults: which wins, what is told first, and what others read as JSON."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from monitoring.drift import DriftFinding, DriftVerdict, FeedChecks, FeedFault, judge, observe
+from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made, moved_to
+from tierrec_core.data.interactions import from_days
+
+LARGE = DriftFinding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
+FALL = DriftFinding("volume", "heavy", "events a user", 3.0, 2.0, -1.0, 0.2, 0.0001, 0.002, True)
+NEAR = DriftFinding("volume", "light", "events a user", 2.0, 2.18, 0.18, 0.2, 0.03, 0.2, False)
+CALM = DriftFinding("shares", "light", "BEEF", 0.05, 0.051, 0.004, 0.05, 0.6, 1.0, False)
+AGAINST = DriftFinding("moves", "light", "evidence", 0.4, 0.1, -0.3, 0.05, 0.999, 1.0, False)
+FAULT = FeedFault("days are missing", "4 of 28", "fewer than 2")
+
+
+def verdict(*findings: DriftFinding, faults: tuple[FeedFault, ...] = ()) -> DriftVerdict:
+    return DriftVerdict(CUT, CUT + WIDTH, 400, findings, faults)
+
+
+@pytest.fixture(scope="module")
+def world() -> DriftWorld:
+    return made(seed=5)
+
+
+def test_alarms_come_largest_beside_their_limit_first() -> None:
+    assert verdict(CALM, LARGE, NEAR, FALL).alarms == (FALL, LARGE)
+
+
+def test_a_fault_wins_over_an_alarm_and_an_alarm_over_calm() -> None:
+    assert verdict(CALM).state == "steady"
+    assert verdict(CALM, LARGE).state == "drift"
+    assert verdict(CALM, LARGE, faults=(FAULT,)).state == "fault"
+    assert verdict(LARGE, faults=(FAULT,)).reasons() == [
+        "data fault: days are missing: 4 of 28, wanted fewer than 2"
+    ]
+
+
+def test_a_steady_verdict_tells_what_came_nearest() -> None:
+    assert verdict(CALM, NEAR).reasons() == [f"nothing moved; nearest to an alarm is {NEAR.sentence()}"]
+    assert verdict().reasons() == ["nothing moved"]
+
+
+def test_what_moved_against_the_side_that_counts_is_not_near_an_alarm() -> None:
+    assert verdict(AGAINST, NEAR).reasons() == verdict(NEAR).reasons()
+
+
+def test_a_fall_of_volume_reads_as_a_loss() -> None:
+    # exp(-1) - 1 = -63%
+    assert FALL.sentence() == "heavy: events a user 3.00 -> 2.00 (log, -63%) (p .0001, effect 1 > .2)"
+
+
+def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
+    said = verdict(CALM, LARGE, FALL, NEAR).payload()
+    assert said["tiers"] == ["heavy", "medium"]
+    assert said["layers"] == ["BEEF"]
+    assert said["effects"] == {"volume/heavy/events a user": -1.0, "shares/medium/BEEF": 0.125}
+    assert said["window"] == {"start": "2024-06-17", "end": "2024-07-15"}
+
+
+def test_a_real_verdict_is_json_and_tells_every_test(world: DriftWorld) -> None:
+    events = moved_to(
+        world, world.reference.users[world.reference.tier == 1], "category 3", 0.5, np.random.default_rng(1)
+    )
+    found = world.verdict(events)
+    report = json.loads(json.dumps(found.report(), allow_nan=False))
+    assert [DriftFinding(**one) for one in report["findings"]] == list(found.findings)
+    assert (report["state"], report["faults"]) == ("drift", [])
+    assert json.loads(json.dumps(found.payload(), allow_nan=False)) == found.payload()
+
+
+def test_an_alarm_wants_significance_and_size(world: DriftWorld) -> None:
+    one_sided = {"interests": -1, "moves": 1, "arrivals": 1, "new_items": 1, "unseen_categories": 1}
+    events = moved_to(
+        world, world.reference.users[world.reference.tier == 2], "category 3", 0.3, np.random.default_rng(1)
+    )
+    findings = world.verdict(events).findings
+    assert {one.alarm for one in findings} == {False, True}
+    for one in findings:
+        side = one_sided.get(one.family, 0)
+        size = one.effect * side if side else abs(one.effect)
+        assert one.alarm == (one.adjusted <= SETTINGS.level and size > one.threshold)
+
+
+def test_drift_on_a_broken_feed_is_a_fault_though_the_drift_is_seen(world: DriftWorld) -> None:
+    members = world.reference.users[world.reference.tier == 1]
+    events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
+    day = events["timestamp"]
+    gap = (day >= from_days(CUT + 10)) & (day < from_days(CUT + 14))
+    found = world.verdict(events[~gap])
+    assert ("shares", "medium", "category 3") in {(one.family, one.tier, one.what) for one in found.alarms}
+    assert found.state == "fault"
+    assert "days are missing" in found.reasons()[0]
+
+
+def test_a_stricter_level_or_higher_limits_silence_an_alarm(world: DriftWorld) -> None:
+    members = world.reference.users[world.reference.tier == 1]
+    events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
+    assert world.verdict(events).state == "drift"
+    limits = {name: limit + 50.0 for name, limit in world.reference.thresholds.items()}
+    lofty = replace(world, reference=replace(world.reference, thresholds=limits))
+    assert lofty.verdict(events).state == "steady"
+    current = observe(world.reference, events, world.items, CUT + WIDTH)
+    feed = FeedChecks.measure(events, world.items, world.reference, CUT + WIDTH, SETTINGS, None)
+    strict = SETTINGS.model_copy(update={"level": 1e-40})
+    assert judge(world.reference, current, feed, strict, seed=3).state == "steady"

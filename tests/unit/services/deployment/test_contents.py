@@ -1,0 +1,151 @@
+"""What goes into a Bento, and that its version follows from it alone."""
+
+import ast
+import importlib.metadata
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from flows.deps import rewrite
+from services.deployment.contents import RUNTIME, BentoContents, lineage, pin, provenance
+from tests.support.projects import ROOT
+from tierrec_core.base.errors import ArtifactError, SettingsError
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import Settings, parse
+from tierrec_core.storage import artifacts
+
+BROUGHT_BY_BENTOML = ("bentoml", "httpx", "starlette")
+TASK = {"horizon_days": 14, "windows": 2}
+LOCK = {
+    "ingest": {"outs": [{"path": "data/raw/events.parquet"}]},
+    "split": {
+        "deps": [{"path": "data/raw/events.parquet"}, {"path": "tierrec_core/data/splits.py"}],
+        "outs": [{"path": "data/split/log"}],
+    },
+    "train@ease": {"deps": [{"path": "data/split"}], "outs": [{"path": "data/models/ease"}]},
+    "report": {"deps": [{"path": "data/split/log"}], "outs": [{"path": "data/report/index.html"}]},
+    "package": {"deps": [{"path": "data/models"}], "outs": [{"path": "data/package/bundle"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> str:
+    """dvc.yaml with the code that each stage imports."""
+    return rewrite((ROOT / "dvc.yaml").read_text())
+
+
+def settings_with(**blocks: object) -> Settings:
+    raw = {"tasks": {"next": TASK, "discovery": TASK | {"repeats": False}}, "models": {}}
+    return parse(Settings, raw | blocks, "tests")
+
+
+@pytest.fixture
+def layout(tmp_path: Path, graph: str) -> Layout:
+    """A project with everything that contents are gathered from."""
+    layout = Layout(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(graph)
+    (tmp_path / "constraints.txt").write_text((ROOT / "constraints.txt").read_text())
+    for room in ("services", "tierrec_core"):
+        (tmp_path / room).symlink_to(ROOT / room, target_is_directory=True)
+    layout.bundle.mkdir(parents=True)
+    (layout.bundle / "weights").write_bytes(b"0123")
+    board = {"blend": {"ndcg@10": 0.38761}}
+    artifacts.write_json({"next": board, "discovery": board}, layout.metrics)
+    return layout
+
+
+def test_labels_tell_the_headline(layout: Layout) -> None:
+    contents = BentoContents.gather(layout, settings_with())
+    assert contents.labels["next.ndcg@10"] == "0.3876"
+    assert contents.release.bento == f"tierrec:{contents.version}"
+
+
+def test_version_depends_on_each_part_and_on_nothing_else(layout: Layout) -> None:
+    contents = BentoContents.gather(layout, settings_with())
+    assert (
+        BentoContents.gather(layout, settings_with(validate={"max_bad_share": 0.5})).version
+        == contents.version
+    )
+    changed = [
+        replace(contents, name="other"),
+        replace(contents, default_task="discovery"),
+        replace(contents, code=contents.code[1:]),
+        replace(contents, requirements=contents.requirements[1:]),
+        replace(contents, bundle="0"),
+        BentoContents.gather(layout, settings_with(policy={"max_per_category": 3})),
+    ]
+    assert len({contents.version} | {one.version for one in changed}) == len(changed) + 1
+
+
+def test_carried_code_needs_only_what_is_required(layout: Layout) -> None:
+    contents = BentoContents.gather(layout, settings_with())
+    assert {"services/api/app.py", "services/recommend/surfaces.py", "services/rules/rules.py"} <= set(
+        contents.code
+    )
+    assert "tierrec_core/models/ease/__init__.py" in contents.code
+    dists = importlib.metadata.packages_distributions()
+    required = {canonicalize_name(one) for one in (*RUNTIME, *BROUGHT_BY_BENTOML)}
+    for path in contents.code:
+        for module in _imported(ast.parse((layout.root / path).read_text())):
+            if module not in sys.stdlib_module_names | {"services", "tierrec_core"}:
+                assert required & {canonicalize_name(one) for one in dists[module]}, (path, module)
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    names = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names}
+
+
+def test_pins_names_however_they_are_spelled(tmp_path: Path) -> None:
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("# ours\nRuamel_Yaml==0.1\nnumpy==2.4.6\n")
+    assert pin(["numpy", "ruamel.yaml"], constraints) == ("numpy==2.4.6", "Ruamel_Yaml==0.1")
+    with pytest.raises(ArtifactError, match="no version of torch"):
+        pin(["torch", "numpy"], constraints)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        pin(["numpy"], tmp_path / "nothing.txt")
+
+
+def test_lineage_is_what_the_package_hangs_on_whatever_else_has_run() -> None:
+    assert set(lineage(LOCK, ["data/models", "services/deployment/package.py"])) == {
+        "ingest",
+        "split",
+        "train@ease",
+    }
+    without = {name: entry for name, entry in LOCK.items() if name not in ("report", "package")}
+    assert lineage(without, ["data/models"]) == lineage(LOCK, ["data/models"])
+    assert lineage(LOCK, ["services/deployment/package.py"]) == {}
+
+
+def test_provenance_follows_the_lock_of_what_the_package_hangs_on(layout: Layout) -> None:
+    lock = layout.root / "dvc.lock"
+    assert provenance(layout)["dvc_lock"] == "none"
+
+    def hash_of(stages: object) -> str:
+        lock.write_text(json.dumps({"stages": stages}))
+        return provenance(layout)["dvc_lock"]
+
+    before = hash_of(LOCK)
+    assert (
+        hash_of({name: entry for name, entry in LOCK.items() if name not in ("report", "package")}) == before
+    )
+    assert hash_of(LOCK | {"ingest": LOCK["ingest"] | {"cmd": "other"}}) != before
+
+
+def test_name_that_no_bento_can_have_is_told(layout: Layout) -> None:
+    with pytest.raises(SettingsError, match=r"package\.name: 'My Shop'"):
+        BentoContents.gather(layout, settings_with(package={"name": "My Shop"}))
+
+
+def test_missing_inputs_are_told(layout: Layout) -> None:
+    artifacts.write_json({"next": {}}, layout.metrics)
+    with pytest.raises(ArtifactError, match=r"metrics\.json: lacks 'blend'"):
+        BentoContents.gather(layout, settings_with())
+    (layout.root / "dvc.yaml").write_text("stages: {}")
+    with pytest.raises(ArtifactError, match=r"dvc\.yaml: has no stage 'package'"):
+        BentoContents.gather(layout, settings_with())

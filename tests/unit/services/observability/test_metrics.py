@@ -1,0 +1,177 @@
+"""What is told to Prometheus, read back by its own parser; and by two processes that share a folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.names import LADDER, SURFACES
+from services.observability.metrics import OTHER, Label, ServiceMetrics
+from tests.support.projects import ROOT
+
+
+def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample by name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(text: str, name: str, **labels: str) -> float | None:
+    wanted = {key.rstrip("_"): label for key, label in labels.items()}
+    return read(text).get((f"tierrec_{name}", frozenset(wanted.items())))
+
+
+@pytest.fixture
+def metrics() -> ServiceMetrics:
+    return ServiceMetrics(CollectorRegistry())
+
+
+def test_a_request_is_counted_timed_and_its_diversity_kept(metrics: ServiceMetrics) -> None:
+    shop = metrics.of("demo")
+    shop.observe("products", "blend", 200, 0.004, 0.5)
+    shop.observe("products", "blend", 200, 0.3, 1.0)
+    shop.observe("products", "blend", 500, 1.0)
+    text, where = metrics.exposition(), {"shop": "demo", "surface": "products"}
+    assert value(text, "requests_total", **where, path="blend", status="200") == 2
+    assert value(text, "requests_total", **where, path="blend", status="500") == 1
+    assert value(text, "request_seconds_bucket", **where, path="blend", le="0.005") == 1
+    assert value(text, "request_seconds_bucket", **where, path="blend", le="0.5") == 2
+    assert value(text, "request_seconds_sum", **where, path="blend") == pytest.approx(1.304)
+    assert value(text, "list_diversity_bucket", **where, le="0.5") == 1
+    assert value(text, "list_diversity_count", **where) == 2
+
+
+def test_the_other_counters_and_gauges(metrics: ServiceMetrics) -> None:
+    shop = metrics.of("demo")
+    shop.fell_back("search", "blend", "popularity", "TimeoutError")
+    shop.count_events("purchase", "accepted", 7)
+    shop.drop_impressions(3)
+    shop.swapped("done")
+    shop.store_state(0.25, 12)
+    text = metrics.exposition()
+    steps = {"surface": "search", "from_": "blend", "to": "popularity", "reason": "TimeoutError"}
+    assert value(text, "fallbacks_total", shop="demo", **steps) == 1
+    assert value(text, "events_total", shop="demo", event="purchase", status="accepted") == 7
+    assert value(text, "impressions_dropped_total", shop="demo") == 3
+    assert value(text, "swaps_total", shop="demo", result="done") == 1
+    assert value(text, "store_lag_seconds", shop="demo") == 0.25
+    assert value(text, "store_queue", shop="demo") == 12
+
+
+def test_one_model_a_role_is_shown_as_served(metrics: ServiceMetrics) -> None:
+    shop = metrics.of("demo")
+    shop.serve("champion", "shop:1", "aa")
+    shop.serve("challenger", "shop:2", "bb")
+    shop.serve("champion", "shop:2", "bb")
+    shop.serve("challenger", None)
+    text = metrics.exposition()
+    served = {
+        (role, version): value(
+            text, "model_info", shop="demo", bento=f"shop:{number}", model_version=version, role=role
+        )
+        for role, number, version in (("champion", 1, "aa"), ("champion", 2, "bb"), ("challenger", 2, "bb"))
+    }
+    assert served == {("champion", "aa"): 0, ("champion", "bb"): 1, ("challenger", "bb"): 0}
+
+
+def test_shops_are_told_apart_and_two_sets_do_not_meet(metrics: ServiceMetrics) -> None:
+    metrics.of("one").swapped("done")
+    metrics.of("two").swapped("done")
+    metrics.of("one").swapped("done")
+    ServiceMetrics(CollectorRegistry()).of("one").swapped("done")
+    text = metrics.exposition()
+    assert [value(text, "swaps_total", shop=shop, result="done") for shop in ("one", "two")] == [2, 1]
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_whatever_is_asked_makes_no_series_of_its_own(texts: list[str]) -> None:
+    metrics = ServiceMetrics(CollectorRegistry())
+    shop = metrics.of("demo")
+    for text in texts:
+        shop.observe(text, text, hash(text), 0.1, 0.1)
+        shop.count_events(text, text)
+    known = {"demo", OTHER, *SURFACES, *LADDER}
+    asked = {label for name, labels in read(metrics.exposition()) for key, label in labels if key != "le"}
+    assert asked <= known
+
+
+def test_open_labels_take_a_bounded_number_of_values() -> None:
+    label = Label(known=("a",), room=2)
+    assert [label(text) for text in ("b", "c", "d", "b", "a", OTHER)] == ["b", "c", OTHER, "b", "a", OTHER]
+
+
+WORKER = """
+import sys
+from prometheus_client import CollectorRegistry
+from services.observability.metrics import ServiceMetrics
+metrics = ServiceMetrics(CollectorRegistry())
+shop = metrics.of("demo")
+for _ in range(int(sys.argv[1])):
+    shop.observe("products", "blend", 200, 0.001, 0.5)
+shop.serve("champion", "shop:" + sys.argv[2], sys.argv[2])
+shop.store_state(float(sys.argv[1]), int(sys.argv[1]))
+print("ready", flush=True)
+for line in sys.stdin:
+    print(len(text := metrics.exposition()), text, flush=True)
+"""
+
+
+class Worker:
+    """A process that counts requests, then tells what it knows whenever it is asked."""
+
+    def __init__(self, folder: Path, count: int, version: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(count), version],
+            cwd=ROOT,
+            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_ready(self) -> None:
+        assert self.process.stdout.readline() == "ready\n"
+
+    def exposition(self) -> str:
+        self.process.stdin.write("tell\n")
+        self.process.stdin.flush()
+        first = self.process.stdout.readline()
+        length, _, head = first.partition(" ")
+        return head + self.process.stdout.read(int(length) + 1 - len(head))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_each_worker_tells_of_all_and_forgets_only_the_gauges_of_the_dead(tmp_path: Path) -> None:
+    workers = [Worker(tmp_path, 3, "aa"), Worker(tmp_path, 5, "bb")]
+    where, model = {"shop": "demo", "surface": "products"}, {"shop": "demo", "role": "champion"}
+    try:
+        for worker in workers:
+            worker.wait_ready()
+        texts = [worker.exposition() for worker in workers]
+        assert read(texts[0]) == read(texts[1])
+        assert value(texts[0], "requests_total", **where, path="blend", status="200") == 8
+        assert value(texts[0], "request_seconds_count", **where, path="blend") == 8
+        assert value(texts[0], "store_lag_seconds", shop="demo") == 5
+        assert value(texts[0], "store_queue", shop="demo") == 8
+        for version in ("aa", "bb"):
+            assert value(texts[0], "model_info", **model, bento=f"shop:{version}", model_version=version) == 1
+        workers[1].kill()
+        after = workers[0].exposition()
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert value(after, "requests_total", **where, path="blend", status="200") == 8
+    assert value(after, "store_queue", shop="demo") == 3
+    assert value(after, "model_info", **model, bento="shop:bb", model_version="bb") is None

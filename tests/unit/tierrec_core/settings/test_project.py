@@ -1,0 +1,63 @@
+"""params.yaml is closed: what is unknown or out of range is named, with the nearest key that exists."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tierrec_core.base.errors import SettingsError
+from tierrec_core.settings import Settings, TierSettings, parse, read_settings
+
+ROOT = Path(__file__).parents[4]
+SMALL = {"tasks": {"next": {}}, "models": {"popularity": {}}}
+
+
+def test_the_projects_own_file_is_good() -> None:
+    settings = read_settings(ROOT / "params.yaml")
+    assert settings.tiers.method == "quantile"
+    assert set(settings.tasks) == {"next", "discovery"}
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"sead": 3}, r"sead: unknown key; did you mean 'seed'\?"),
+        ({"tiers": {"windw_days": 3}}, r"tiers\.windw_days: unknown key; did you mean 'window_days'\?"),
+        ({"prepare": {"session_gap": 3}}, r"session_gap: unknown key; did you mean 'session_gap_minutes'\?"),
+        ({"tasks": {"next": {"window": 3}}}, r"tasks\.next\.window: .* did you mean 'windows'\?"),
+        ({"source": {"kind": "files", "paths": ["a"], "column": 1}}, r"did you mean 'columns'\?"),
+        ({"split": {"by": {"kind": "time", "cuts": 0.5}}}, r"did you mean 'cut'\?"),
+        ({"tiers": {"min_events_per_users": 3}}, r"did you mean 'min_events_per_user'\?"),
+        ({"tiers": {"zzz": 3}}, r"tiers\.zzz: unknown key$"),
+        ({"tiers": {"window_days": -1}}, r"tiers\.window_days: .*greater than 0; found -1"),
+        ({"tiers": {"method": "dbscan"}}, r"tiers\.method: .*'quantile'.*found 'dbscan'"),
+        ({"tiers": {"quantiles": [0.4, float("nan")]}}, r"tiers\.quantiles\.1"),
+        ({"split": {"by": {"kind": "time", "cut": 1.5}}}, r"split\.by"),
+    ],
+)
+def test_bad_blocks_are_explained(block: dict, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        parse(Settings, SMALL | block, "params.yaml")
+    assert str(caught.value).startswith("params.yaml: ")
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "is not YAML"), ("- 1", "wanted a mapping"), ("", "wanted a mapping")]
+)
+def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message) as caught:
+        read_settings(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_settings(tmp_path / "params.yaml")
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        TierSettings().hysteresis = 1.0  # type: ignore[misc]
