@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, FloatArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.models.als import Als
-from tierrec_core.storage import artifacts
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from ruamel.yaml import YAML
 from monitoring.__main__ import STAGES as MONITORING_STAGES
 from services.__main__ import STAGES as SERVICE_STAGES
 from tierrec_core.__main__ import STAGES as CORE_STAGES
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.models.registry import KINDS
-from tierrec_core.storage import artifacts
 
 ROOMS = ("tierrec_core", "monitoring", "services", "flows")
 MODELS = "tierrec_core.models"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
@@ -18,7 +19,6 @@ from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split, read_training
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 
 CUTOFF = 10

@@ -10,7 +10,7 @@ from benchmarks.families.family import NAMES, family, place
 from benchmarks.models import page, record
 from benchmarks.models.__main__ import FIGURES, PAGE, ROOT, SEED
 from benchmarks.serving.report import revision
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 
 
 def main() -> None:

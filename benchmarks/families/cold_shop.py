@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.features.simulated_cold_users import SimulatedColdUsers, known_only
-from tierrec_core.features.support_sets import newest_items
+from tierrec_core.data.support_sets import newest_items
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Training
 from tierrec_core.ranking import BlendRanker, retrieve
@@ -23,8 +23,8 @@ from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import SnapshotWindow
+from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers, known_only
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 
 TASK, FOLDS, NEWCOMERS, WINDOWS = "next", 5, 0.1, 3

@@ -11,9 +11,9 @@ from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_visits, sho
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.support_sets import episodes, popularity
 from tierrec_core.evaluation.bootstrap import interval, paired
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.features.support_sets import episodes, popularity
 from tierrec_core.linalg.top_k import top_k
 from tierrec_core.models import registry
 from tierrec_core.models.popularity import Popularity

@@ -11,10 +11,10 @@ from benchmarks.models.datasets.complete_journey import DISCOVERY, NEXT, PEERS, 
 from benchmarks.models.record import DRAWS, described, figures, read
 from benchmarks.models.task import Entry, Round
 from benchmarks.models.trial import fitted, judged, lists
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import by_group, interval
 from tierrec_core.evaluation.leaderboard import BLEND
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 TITLE = "The demo shop's blend against its peers, by tier"

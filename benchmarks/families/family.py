@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 
 NAMES = ("demo_shop", "tiers", "multitask", "cold_users", "cold_items", "policy")
 _FOLDER = Path(__file__).parent

@@ -14,7 +14,7 @@ import torch
 from benchmarks.families.adaptation import Parameters, Steps, adapted, maml, reptile
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.support_sets import SupportEpisode, newest_items
+from tierrec_core.data.support_sets import SupportEpisode, newest_items
 from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
 SIZE, MAX_SUPPORT, BATCH = 32, 8, 128

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.families.policy_stand import DRAWS, LENGTH, Stand
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
@@ -17,7 +18,6 @@ from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 TITLE = "Policy: tiers, variety and their cost"

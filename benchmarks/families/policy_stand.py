@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
@@ -23,7 +24,6 @@ from tierrec_core.ranking.ranker import RankingContext
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.blend import SnapshotWindow
-from tierrec_core.storage import artifacts
 
 LENGTH, DRAWS = 10, 1000
 

@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.models import record
 from benchmarks.models.task import Dataset, Entry
 from benchmarks.models.trial import Outcome, measured, tried
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.storage import artifacts
 from tierrec_core.tuning.study import SearchResult, brief, search
 
 P, R = ParamSpec("P"), TypeVar("R")

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.families.family import sections
 from benchmarks.models.datasets.public import DATASETS
 from benchmarks.models.task import Dataset
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 from tierrec_core.tuning.study import brief
 
 _ATTEMPTS = Path(__file__).parent / "attempts"

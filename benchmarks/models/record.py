@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models.trial import Outcome
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.evaluation.bootstrap import Interval, intervals
-from tierrec_core.storage import artifacts
 
 DRAWS = 2000
 Results = dict[str, dict[str, dict[str, Any]]]

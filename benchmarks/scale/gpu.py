@@ -21,13 +21,13 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
+from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.neural.trainer import best_device
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 
 KINDS = ("seed_mf", "two_tower", "sasrec", "multitask", "cold_start")

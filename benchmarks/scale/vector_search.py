@@ -11,9 +11,9 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
+from tierrec_core.base import memmap
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.linalg.top_k import TopK, top_k
-from tierrec_core.storage import memmap
 
 _SCORES_AT_ONCE = 1 << 20  # so many float32 stay in the cache from the product to the selection
 _LEVELS = 127

@@ -15,11 +15,11 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.scale.vector_search import Vectors
+from tierrec_core.base import artifacts
 from tierrec_core.bundle.bundle import KnownUsers
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.models.als import Als
-from tierrec_core.storage import artifacts
 
 _DATA = Path("data")
 _USERS, _ITEMS, _FACTORS, _MET = 50_000, 20_000, 64, 30

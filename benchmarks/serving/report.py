@@ -15,7 +15,7 @@ import psutil
 from rich.console import Console
 from rich.table import Column, Table
 
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 
 _PACKAGES = ("bentoml", "fastapi", "starlette", "uvicorn", "pydantic", "numpy", "lightgbm", "sqlalchemy")
 _GIB = 1 << 30

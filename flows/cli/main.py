@@ -126,7 +126,7 @@ def status() -> None:
     Example: tierrec status
     """
     from flows.graph.dvc_graph import StageGraph, stale
-    from tierrec_core.storage import artifacts
+    from tierrec_core.base import artifacts
 
     layout = _layout()
     waiting = StageGraph.read(layout.root).affected(stale(layout.root))

@@ -105,8 +105,8 @@ def manifests(
     """
     from services.deployment.kubernetes import Manifests, dockerfile, render
     from services.releases.pointer import Pointer
+    from tierrec_core.base import artifacts
     from tierrec_core.settings import parse
-    from tierrec_core.storage import artifacts
 
     pointer = Pointer.read(_pointer(folder))
     given = {"image": image, "namespace": namespace, "name": name, "secret": secret}

@@ -55,8 +55,8 @@ def simulate(
     from monitoring.simulation.policies import POLICIES
     from monitoring.simulation.replay import Replay, ReplayClock
     from monitoring.simulation.scenarios import happen
+    from tierrec_core.base import artifacts
     from tierrec_core.settings import MonitorSettings
-    from tierrec_core.storage import artifacts
 
     if policy not in POLICIES:
         raise SettingsError(f"--policy: {policy!r} is unknown; known are {', '.join(POLICIES)}")

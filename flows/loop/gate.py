@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.loop.champion import Champion
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
@@ -14,7 +15,6 @@ from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.promotion_gate import GateReport
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
-from tierrec_core.storage import artifacts
 
 
 @dataclass(frozen=True)

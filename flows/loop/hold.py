@@ -3,9 +3,9 @@
 from datetime import datetime
 from pathlib import Path
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 
 class Hold(Params):

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from monitoring.drift import DriftDecision, DriftVerdict
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 State = Literal["training", "packaged", "deployed", "rejected", "vetoed", "unchanged", "failed"]
 FINAL: tuple[State, ...] = ("deployed", "rejected", "vetoed", "unchanged")

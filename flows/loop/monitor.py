@@ -27,11 +27,11 @@ from monitoring.drift import (
     newest_complete_end,
     observe,
 )
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.storage import artifacts
 
 DRIFT_EVENT = "tierrec.drift.detected"
 FOLDER = "reference"

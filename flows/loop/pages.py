@@ -17,11 +17,11 @@ from monitoring.report.evidently_workspace import push
 from monitoring.report.loop_history import render
 from monitoring.report.served_lists import ServedLists
 from services.releases.pointer import Pointer
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
 from tierrec_core.sources import SourceFrames
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 INDEX, WINDOWS = "index.html", "windows"

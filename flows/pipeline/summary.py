@@ -11,9 +11,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 BUDGET_SECONDS, BUDGET_IDLE_SECONDS, BUDGET_GIB = 480.0, 20.0, 6.0
 _COLUMNS = ("ndcg@10", "recall@10", "coverage@10")

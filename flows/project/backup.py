@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import StageError
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 _FILES = ("params.yaml", "dvc.lock", "data/evaluation/metrics.json")
 _FEEDBACK = "data/feedback"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 _POLL_SECONDS = 0.5
 

@@ -10,10 +10,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.models import registry
 from tierrec_core.settings import Settings, parse, read_settings
-from tierrec_core.storage import artifacts
 
 
 def set_values(path: Path, assignments: list[str]) -> None:

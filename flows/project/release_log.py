@@ -9,10 +9,10 @@ from pydantic import Field
 from flows.project import snapshots
 from flows.project.snapshots import RevisionError
 from services.releases.smoke_report import SmokeReport
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse, read_settings
-from tierrec_core.storage import artifacts
 
 _DVC = ("dvc.yaml", "dvc.lock")
 

@@ -18,10 +18,10 @@ from flows.graph.dvc_graph import StageGraph, StageRunner
 from flows.graph.progress import Progress
 from flows.project import snapshots
 from flows.project.release_log import ReleaseRecord
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
-from tierrec_core.storage import artifacts
 
 FIRST, JUDGED, PACKAGED = "ingest", "evaluate", "package"
 _SELF_CONTAINED = ("complete_journey", "synthetic")  # sources that a revision and its environment hold whole

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.bootstrap import Interval, interval, paired
 from tierrec_core.settings import read_settings
-from tierrec_core.storage import artifacts
 from tierrec_core.tuning.objectives import TuningTarget, subject
 from tierrec_core.tuning.study import brief, search
 

@@ -15,8 +15,8 @@ import httpx
 from ruamel.yaml import YAML
 
 from flows.stack.folder import StackError, StackFolder
+from tierrec_core.base import artifacts
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 FILE = "prefect.yaml"
 LOG = "deploy"

@@ -6,8 +6,8 @@ from typing import Any
 
 from flows.stack.folder import StackError, StackFolder
 from flows.stack.plan import StackOptions, hidden
+from tierrec_core.base import artifacts
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 
 class StackState(Params):

@@ -19,8 +19,8 @@ from flows.stack.runs import write_off
 from flows.stack.state import StackState
 from flows.stack.supervision.processes import end, of_stack
 from flows.stack.supervision.supervisor import Supervisor
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 Say = Callable[[str], None]
 NO_GPU = "no CUDA device, its stages run on the CPU"

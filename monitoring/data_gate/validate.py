@@ -16,11 +16,11 @@ import pandas as pd
 from monitoring.data_gate.expectations import RuleScope, as_utc, item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, RuleOutcome, RuleStatus
 from monitoring.data_gate.measures import LogMeasures
+from tierrec_core.base.artifacts import read_frame, replacing_folder, write_frame, write_json
 from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, ValidateSettings
-from tierrec_core.storage.artifacts import read_frame, replacing_folder, write_frame, write_json
 
 _LINES = 2
 _REASONS = 3

@@ -15,9 +15,9 @@ from monitoring.report.category_shares import shares, told_apart
 from monitoring.report.served_lists import ServedLists
 from monitoring.report.window_sample import PER_USER
 from monitoring.report.window_sample import frames as frames
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import from_days
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 HTML, JSON = "drift.html", "drift.json"

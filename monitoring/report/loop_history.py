@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from monitoring.report.effect_timeline import HEIGHT, WIDTH, WINDOWS, Record, charts, loudest, ratio
 from monitoring.report.leaderboard_view import task_order
 from monitoring.report.report import figure
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 
 _FINDINGS = 12
 _CARDS = 20  # decisions told in full; older ones are lines of a table

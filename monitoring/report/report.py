@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monitoring.report.json_blocks import JsonTable, is_number, read_blocks, readable
 from monitoring.report.leaderboard_view import read_boards, task_order
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, TimeSplit
-from tierrec_core.storage import artifacts
 
 _TOP_FEATURES = 20
 _TINY = 0.00005

@@ -17,9 +17,9 @@ from pydantic import AwareDatetime, Field
 from starlette.types import Scope
 
 from services.shared_files import FileWatcher, exclusive
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 FILE = "keys.json"
 _PREFIX = "trk"

@@ -12,11 +12,11 @@ from typing import Any, Self
 from ruamel.yaml import YAML
 
 from services.releases.manifest import ReleaseManifest, fingerprint, version_of
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.leaderboard import BLEND, main_metric
 from tierrec_core.settings import Settings
-from tierrec_core.storage import artifacts
 
 STAGE = "package"
 RUNTIME = (  # BentoML adds itself

@@ -4,6 +4,7 @@ import shutil
 
 from services.deployment import bento_store, smoke
 from services.deployment.contents import BentoContents
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, ITEMS
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -14,7 +15,6 @@ from tierrec_core.ranking import Candidates
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings) -> None:

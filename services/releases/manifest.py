@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Self
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 FILE = "release.json"
 BUNDLE = "bundle"

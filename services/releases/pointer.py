@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 
 from services.releases.smoke_report import SmokeReport
 from services.shared_files import exclusive
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.settings import Params, Share, parse
-from tierrec_core.storage import artifacts
 
 FILE = "pointer.json"
 Side = Literal["champion", "challenger"]

@@ -5,9 +5,9 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 
 class ListCount(Params):

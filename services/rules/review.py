@@ -14,9 +14,9 @@ from services.rules.plan import ActiveWhen
 from services.rules.settings import Condition, Id
 from services.shared_files import exclusive
 from services.yaml_file import mapping_of, text_of
+from tierrec_core.base.artifacts import replacing_file
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage.artifacts import replacing_file
 
 
 class ItemApproval(Params):

@@ -15,8 +15,7 @@ from sqlalchemy import BigInteger, Table, select, type_coerce
 
 from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, UtcTimestamp
 from services.store.store import Store
-from tierrec_core.base import contracts
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts, contracts
 
 Kind = Literal["events", "impressions", "items", "users"]
 

@@ -15,6 +15,7 @@ from services.catalogue import page_cursor
 from services.catalogue.catalogue import Catalogue
 from services.releases.manifest import ReleaseManifest
 from services.store.recent_events import RecentActivity
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.bundle import precomputed as packs
@@ -23,7 +24,6 @@ from tierrec_core.bundle.repurchase import Override
 from tierrec_core.bundle.session_boost import SessionBoost
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.search.similar_items import SimilarItems
-from tierrec_core.storage.artifacts import read_frame
 from tierrec_core.tiers import TIER_NAMES
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from services.transfer.keeping import StoreKeeper
 from services.transfer.lines import NumberedLine, Splitter
 from services.transfer.parquet import SCHEMAS, table
 from services.transfer.records import Importable, Imported, Kind
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, DataError, SettingsError, UnreadableFileError
 from tierrec_core.settings import Params, parse
-from tierrec_core.storage import artifacts
 
 PART_ROWS = 20_000
 _READ_BYTES = 1 << 18

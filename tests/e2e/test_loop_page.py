@@ -13,9 +13,9 @@ from monitoring.report.evidently_page import frames, write
 from monitoring.report.loop_history import render
 from monitoring.report.served_lists import ServedLists
 from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 HOSTILE = "</script><script>window.broken = 1</script>"

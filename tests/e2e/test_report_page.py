@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring.report.report import run
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, TaskSettings
-from tierrec_core.storage import artifacts
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from flows.project.release_log import ReleaseMetrics, ReleaseRecord, path_of, ref_of, write_release
 from flows.project.snapshots import record
 from tests.support.projects import ENV, command, synthetic_project, toy_project
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 CLI = """
 import sys

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.open_shops import Caller, Opener
+from tierrec_core.base import artifacts, memmap
 from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.session_boost import SessionBoost
 from tierrec_core.bundle.user_tables import RankedLists
 from tierrec_core.propensity.campaigns import CampaignModel
 from tierrec_core.search.index import SearchIndex
-from tierrec_core.storage import artifacts, memmap
 
 Damage = Callable[[Path], None]
 

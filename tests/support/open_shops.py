@@ -28,12 +28,12 @@ from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops
 from tests.support.packaged_project import judged_project
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages import campaigns
-from tierrec_core.storage import artifacts
 
 OWN = "tierrec:own"
 GROUPS = range(4)

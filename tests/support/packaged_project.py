@@ -12,10 +12,10 @@ from flows.deps import rewrite
 from services.deployment.package import write_bundle
 from tests.conftest import make_events
 from tests.support.projects import ROOT
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, USERS
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.storage import artifacts
 
 MODELS = ("popularity", "repeat", "ease", "als")
 PROMOTED = ("i03", "i13", "i23")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.linalg.top_k import TopK
-from tierrec_core.storage import artifacts
 
 MANIFEST = "manifest.json"
 

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
@@ -18,7 +19,6 @@ from tierrec_core.protocols.model import Recommender
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_given
 from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.settings import Params, RetrieveSettings
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 

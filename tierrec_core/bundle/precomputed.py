@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base import artifacts, memmap
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.cf_fallback import factors_of
@@ -29,7 +30,6 @@ from tierrec_core.ranking import Candidates
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.search.similar_items import SimilarItems
 from tierrec_core.settings import ServingSettings
-from tierrec_core.storage import artifacts, memmap
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 _PROMOTED_SHARE = 0.05

@@ -9,11 +9,11 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
+from tierrec_core.base import artifacts, memmap
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import EncodedScorer, Recommender
-from tierrec_core.storage import artifacts, memmap
 
 _BATCH = 256
 _SPARSE_SHARE = 0.4  # a number that is kept with its place takes twice the room

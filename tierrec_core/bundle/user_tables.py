@@ -10,10 +10,10 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
+from tierrec_core.base import memmap
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.storage import memmap
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """params.yaml as frozen, closed models: every knob has a type, a range and a meaning, and an unknown key is named."""
 
-from tierrec_core.settings.base.params import Params, Share, parse
-from tierrec_core.settings.base.search_range import SearchRange, space_of
+from tierrec_core.base.params import Params, Share, parse
+from tierrec_core.base.search_range import SearchRange, space_of
 from tierrec_core.settings.data.processing import (
     GivenSplit,
     LeaveLastOut,

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings.base.params import Params, parse
+from tierrec_core.base.params import Params, parse
 from tierrec_core.settings.data.processing import PrepareSettings, SplitSettings, ValidateSettings
 from tierrec_core.settings.data.sources import CompleteJourneySource, Source
 from tierrec_core.settings.learning import (

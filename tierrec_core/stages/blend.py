@@ -6,19 +6,19 @@ from typing import Any, Self
 
 import numpy as np
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.features.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Settings
+from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.stages.inputs.split_log import read_split, read_training
-from tierrec_core.storage import artifacts
 
 _CUTOFF = 10
 

@@ -1,9 +1,9 @@
 """Stage ingest: read the source into the four raw frames."""
 
 from tierrec_core import sources
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
-from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings) -> None:

@@ -5,14 +5,14 @@ import os
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import Snapshot, SplitLog
-from tierrec_core.features.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.ranking import retrieve
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import read_models
+from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.storage import artifacts
 
 
 def run(layout: Layout, settings: Settings) -> None:

@@ -6,14 +6,14 @@ import time
 
 from threadpoolctl import threadpool_limits
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
-from tierrec_core.neural.training_curves import TrainingRun, recording
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import fitted_snapshots
 from tierrec_core.stages.inputs.split_log import read_split, read_training
-from tierrec_core.storage import artifacts
+from tierrec_core.tracking.training_curves import TrainingRun, recording
 
 
 def run(layout: Layout, settings: Settings, name: str = "") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
@@ -21,7 +22,6 @@ from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, SearchRange, Settings, parse, space_of
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.stages.inputs.split_log import read_split, read_training
-from tierrec_core.storage import artifacts
 
 CUTOFF = 10
 _BLEND = "blend"

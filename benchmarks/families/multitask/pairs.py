@@ -8,12 +8,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.features.user_item import item_features, pair_features
-from tierrec_core.storage import artifacts
 
 HORIZON = 28.0
 NUM_CATEGORIES = 128

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.models.peers.complete_journey import counted_bm25, implicit_als, tifu_knn
 from benchmarks.models.task import Entry, Round, Target
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
@@ -27,7 +28,6 @@ from tierrec_core.settings import RetrieveSettings, SearchRange, Settings, read_
 from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.fitted_models import read_models
 from tierrec_core.stages.inputs.split_log import read_split, read_training
-from tierrec_core.storage import artifacts
 
 _NDCG, _RECALL = "ndcg@10", "recall@10"
 

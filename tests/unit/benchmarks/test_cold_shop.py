@@ -7,7 +7,7 @@ import pytest
 from benchmarks.families.cold_shop import as_visits, of_users, shown
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.features.support_sets import newest_items
+from tierrec_core.data.support_sets import newest_items
 from tierrec_core.settings import SplitSettings, TaskSettings, TimeSplit
 
 HELD = np.array([3, 17, 40])

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.families import few_shot
 from tests.conftest import NUM_GROUPS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.support_sets import episodes, newest_items, popularity
+from tierrec_core.data.support_sets import episodes, newest_items, popularity
 from tierrec_core.protocols.model import Training
 
 OPTIONS = {"joint": {"epochs": 40}, "anil": {"epochs": 40}, "reptiled": {"batches": 100}}

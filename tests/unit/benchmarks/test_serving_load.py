@@ -20,7 +20,7 @@ from benchmarks.serving.family import Family, slope
 from benchmarks.serving.harness.load import HOST, Load, drive, post
 from benchmarks.serving.report import Target, merge, paired
 from benchmarks.serving.storm import Posters, compare
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 
 GOOD, BUSY, GONE, ENDLESS, LAST = "good", "busy", "gone", "endless", "last"
 ANSWERS = {

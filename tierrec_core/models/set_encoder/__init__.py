@@ -19,14 +19,14 @@ from torch import nn
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import chosen
-from tierrec_core.features.support_sets import (
+from tierrec_core.data.support_sets import (
     SupportEpisode,
     episodes,
     newest_items,
     padded_items,
     popularity,
 )
+from tierrec_core.features.sequences import chosen
 from tierrec_core.linalg.candidate_scores import factor_products, met_sums, or_never
 from tierrec_core.neural.trainer import (
     Weights,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
-from tierrec_core.settings.base.params import Params, Share
+from tierrec_core.base.params import Params, Share
 
 
 class ValidateSettings(Params):

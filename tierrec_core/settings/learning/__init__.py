@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from tierrec_core.settings.base.params import Params, Share
-from tierrec_core.settings.base.search_range import SearchRange
+from tierrec_core.base.params import Params, Share
+from tierrec_core.base.search_range import SearchRange
 
 
 class TaskSettings(Params):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tierrec_core.settings.base.params import Params
+from tierrec_core.base.params import Params
 
 
 class WandbSettings(Params):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from tierrec_core.settings.base.params import Params, Share
+from tierrec_core.base.params import Params, Share
 
 
 class MonitorSettings(Params):

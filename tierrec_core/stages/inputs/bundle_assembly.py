@@ -1,5 +1,6 @@
 """The bundle, put together from what the stages wrote."""
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
@@ -8,7 +9,6 @@ from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import read_models
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.storage import artifacts
 
 
 def assemble(layout: Layout, settings: Settings) -> Bundle:

@@ -1,11 +1,11 @@
 """Fitted models as of a snapshot: which fits there are, and which one a snapshot may use."""
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender
 from tierrec_core.settings import Params, Settings
-from tierrec_core.storage import artifacts
 
 
 def fitted_snapshots(config: Params, log: SplitLog) -> list[str]:

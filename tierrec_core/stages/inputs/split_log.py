@@ -2,13 +2,13 @@
 
 import pandas as pd
 
+from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.features.simulated_cold_users import known_only
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Settings
-from tierrec_core.storage import artifacts
-from tierrec_core.storage.artifacts import read_frame
+from tierrec_core.stages.inputs.simulated_cold_users import known_only
 from tierrec_core.tiers import Tiering
 
 __all__ = ["read_frame", "read_split", "read_training"]

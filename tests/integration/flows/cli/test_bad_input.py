@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.support.projects import ENV, ROOT
+from tierrec_core.base.artifacts import read_json, write_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage.artifacts import read_json, write_frame
 
 START = 1_700_000_000
 GOOD = [f"u{n % 7},i{n % 5},{START + n * 9_000},view,1" for n in range(300)]

@@ -21,9 +21,9 @@ from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
 from tests.support.packaged_project import add_code, judged_project
 from tests.support.projects import ENV
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError, TierRecError
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 
 @pytest.fixture(scope="module")

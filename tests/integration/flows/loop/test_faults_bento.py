@@ -13,8 +13,8 @@ import pytest
 from tests.support.packaged_project import add_code, judged_project
 from tests.support.process_faults import opened
 from tests.support.projects import ENV
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from flows.loop.monitor import examine
 from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made
 from tests.support.drifting_shop import tell
 from tests.support.projects import ENV, ROOT
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import read_settings
-from tierrec_core.storage import artifacts
 
 TASK = {"horizon_days": 14, "repeats": True, "windows": 1, "step_days": 14}
 COLUMNS = {name: name for name in ("event", "value", "quantity", "channel")} | {"session": "session_id"}

@@ -20,7 +20,7 @@ from flows.stack.supervision.supervisor import Supervisor
 from services.deployment.package import run as package
 from tests.support.packaged_project import add_code, judged_project
 from tests.support.prefect_workers import answers, free_port, wait_until
-from tierrec_core.storage import artifacts
+from tierrec_core.base import artifacts
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ from flows.project.release_log import (
     write_release,
 )
 from tests.support.projects import command, toy_project
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, SettingsError, TierRecError
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 TAG, MODEL = "shop:1f2e3d", "shop-bundle:aa11"

@@ -13,11 +13,11 @@ import pytest
 from monitoring.data_gate.expectations import RuleScope, item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, RuleOutcome, RuleStatus
 from monitoring.data_gate.validate import ValidationVerdict, run
+from tierrec_core.base.artifacts import read_frame, write_frame
 from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, ITEMS
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, ValidateSettings
-from tierrec_core.storage.artifacts import read_frame, write_frame
 
 ROWS, DAYS, NUM_ITEMS = 1000, 56, 50
 NOW = datetime(2024, 3, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 
 from monitoring.drift import DriftReference
 from tests.support.projects import ENV, synthetic_project
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
-from tierrec_core.storage import artifacts
 
 BEFORE = (("tierrec_core", "ingest"), ("monitoring", "validate"), ("tierrec_core", "prepare"))
 

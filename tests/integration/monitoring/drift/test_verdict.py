@@ -18,10 +18,10 @@ from monitoring.drift import (
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import contrasts
 from tests.support.drift_world import CUT, CUT_DAY, SETTINGS, WIDTH, DriftWorld, known, made, moved_to
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import from_days
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 

@@ -25,11 +25,11 @@ from services.deployment.package import ensure
 from services.deployment.server import is_free, serving
 from tests.support.packaged_project import add_code, judged_project
 from tests.support.projects import ENV
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.storage import artifacts
 
 SERVE = """
 import sys

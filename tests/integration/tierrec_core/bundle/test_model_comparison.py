@@ -9,6 +9,7 @@ import pytest
 
 from services.deployment.package import write_bundle
 from tests.support.packaged_project import judged_project
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
@@ -16,7 +17,6 @@ from tierrec_core.bundle.model_comparison import contest, frozen_lists
 from tierrec_core.bundle.precomputed import FOLDER
 from tierrec_core.bundle.user_tables import RankedLists
 from tierrec_core.settings import Settings
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tierrec_core.base.artifacts import read_frame, write_frame
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import (
     DataError,
@@ -18,7 +19,6 @@ from tierrec_core.base.errors import (
 )
 from tierrec_core.settings import FilesSource
 from tierrec_core.sources import files
-from tierrec_core.storage.artifacts import read_frame, write_frame
 
 HEADER = "user_id,item_id,timestamp,kind"
 

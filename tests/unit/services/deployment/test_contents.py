@@ -13,10 +13,10 @@ from packaging.utils import canonicalize_name
 from flows.deps import rewrite
 from services.deployment.contents import RUNTIME, BentoContents, lineage, pin, provenance
 from tests.support.projects import ROOT
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, parse
-from tierrec_core.storage import artifacts
 
 BROUGHT_BY_BENTOML = ("bentoml", "httpx", "starlette")
 TASK = {"horizon_days": 14, "windows": 2}

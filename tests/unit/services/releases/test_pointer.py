@@ -15,8 +15,8 @@ from scipy.stats import binom
 from services.releases.pointer import Deployed, Pointer, deploy, promote, rollback
 from services.releases.smoke_report import SmokeReport
 from services.shared_files import FileWatcher
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
-from tierrec_core.storage import artifacts
 
 FORK = multiprocessing.get_context("fork")
 SHARES = st.floats(0, 1)

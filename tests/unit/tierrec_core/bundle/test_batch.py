@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from tests.support.bundles import make_bundle
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.bundle.batch import write_lists
-from tierrec_core.storage import artifacts
 
 K = 7
 

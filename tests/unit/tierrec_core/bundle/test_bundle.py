@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.support.bundles import BLOCKED, make_bundle
+from tierrec_core.base.artifacts import sha256
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.user_states import UserStates
 from tierrec_core.protocols.model import Training
-from tierrec_core.storage.artifacts import sha256
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.rules import RepeatRule
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.storage import artifacts
 
 CATEGORY = {"milk": "dairy", "yoghurt": "dairy", "fridge": "kitchen", "oven": "kitchen", "odd": None}
 

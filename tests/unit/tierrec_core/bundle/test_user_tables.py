@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core.base import memmap
+from tierrec_core.base.artifacts import sha256
 from tierrec_core.base.errors import ArtifactError, DataError
 from tierrec_core.bundle.user_tables import RankedLists, SeenItems, UserIndex
-from tierrec_core.storage import memmap
-from tierrec_core.storage.artifacts import sha256
 
 ITEMS = np.array([[4, 2, 9], [7, -1, -1], [-1, -1, -1], [0, 1, 2]], np.int32)
 SCORES = np.array(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import ContentModel
-from tierrec_core.storage import artifacts
 
 NUM_ITEMS, HELD, SIZE = 240, 40, 5
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
+from tierrec_core.base import artifacts
 from tierrec_core.bundle.user_states import UserStates
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Retriever
 from tierrec_core.ranking import score_given
-from tierrec_core.storage import artifacts
 
 # Networks learn 60 users in a second or two when they are small; the other kinds are taken as they come.
 SMALL = {

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import NUM_ITEMS
+from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item import pair_features
 from tierrec_core.models.multitask import Multitask
@@ -15,7 +16,6 @@ from tierrec_core.models.multitask.funnel_labels import pairs_taking
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 
 CONFIG = Multitask.Config(epochs=15, embedding_size=8, hidden_size=16, users_per_batch=8, learning_rate=0.01)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import Sessions
 from tierrec_core.models.registry import configure
 from tierrec_core.models.sasrec import SasRec, SasRecNetwork, SessionSequences, sampled_softmax
-from tierrec_core.storage import artifacts
 
 CONFIG = SasRec.Config(
     embedding_size=16,

@@ -6,9 +6,9 @@ import torch
 from scipy.optimize import approx_fprime
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
+from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.symmetric_mf import SymmetricMf, similarity
-from tierrec_core.storage import artifacts
 
 CONFIG = SymmetricMf.Config(
     embedding_size=8, epochs=30, learning_rate=0.03, batch_size=16, negatives=64, negative_weight=2.0

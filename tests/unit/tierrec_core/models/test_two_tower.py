@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import NUM_GROUPS, NUM_ITEMS
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import features_of
@@ -21,7 +22,6 @@ from tierrec_core.models.two_tower.network import (
     UserInputs,
     loss,
 )
-from tierrec_core.storage import artifacts
 
 CONFIG = TwoTower.Config(
     embedding_size=8, epochs=20, patience=0, learning_rate=0.02, batch_size=32, negatives=32

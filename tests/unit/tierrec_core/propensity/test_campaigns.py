@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import make_events
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.errors import DataError
 from tierrec_core.base.paths import Layout
@@ -19,7 +20,6 @@ from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import campaigns as stage
 from tierrec_core.stages import split
-from tierrec_core.storage import artifacts
 
 SMALL = CampaignSettings(horizon_days=14, step_days=7, bootstraps=100)
 IDS = pd.Index(["c0", "c1", "c2", "c3"], dtype=object)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
@@ -28,7 +29,6 @@ from tierrec_core.settings import ChurnSettings as ChurnSettings
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
 from tierrec_core.stages.inputs.label_windows import moments
-from tierrec_core.storage import artifacts
 
 SMALL = ChurnSettings(trees=BoostingSettings(num_trees=40, min_data_in_leaf=20), bootstraps=50)
 NUM_USERS, DAYS, CUT = 500, 320, 280

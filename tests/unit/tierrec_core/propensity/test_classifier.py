@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from tierrec_core.base import artifacts
 from tierrec_core.propensity.classifier import Classifier, log_odds
 from tierrec_core.settings import BoostingSettings
-from tierrec_core.storage import artifacts
 
 COLUMNS = ("first", "second", "still")
 SMALL = BoostingSettings(num_trees=30, min_data_in_leaf=20)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import TopK, rank_candidates
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import TierPolicySettings
-from tierrec_core.storage import artifacts
 
 
 def fitted(interactions: Interactions, items: pd.DataFrame, **settings: object) -> ListPolicy:

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 import pytest
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.explain import reasons
 from tierrec_core.data.interactions import Interactions
@@ -15,7 +16,6 @@ from tierrec_core.ranking import BlendRanker, Candidates, retrieve
 from tierrec_core.ranking.ranker import FEW_ITEMS, RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, RetrieveSettings
-from tierrec_core.storage import artifacts
 
 SMALL = BlendSettings(num_trees=20, min_data_in_leaf=5, attributes=("category",))
 

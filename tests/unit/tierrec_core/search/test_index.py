@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.text import texts, words
 from tierrec_core.search.index import SearchIndex
-from tierrec_core.storage import artifacts
 
 SHOP = [
     ("Corn flakes", "breakfast cereal", "Kelly"),

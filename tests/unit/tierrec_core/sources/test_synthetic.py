@@ -9,11 +9,11 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from tierrec_core import sources
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.settings import SyntheticSource
 from tierrec_core.sources import synthetic
 from tierrec_core.sources.synthetic import INTERESTS, SyntheticWorld
-from tierrec_core.storage import artifacts
 
 SOURCE = SyntheticSource(
     num_users=300, num_items=120, num_categories=8, days=240, drift_day=120, drift_share=0.3

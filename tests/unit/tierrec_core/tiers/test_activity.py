@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import TierSettings
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.activity import ActivityTiers
 from tierrec_core.tiers.rfm import FEATURES, MONEY, ActivityFeatures

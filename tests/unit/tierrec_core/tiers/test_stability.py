@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import f_oneway
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import split, tier
-from tierrec_core.storage import artifacts
 from tierrec_core.tiers import Tiering
 from tierrec_core.tiers.activity import ActivityTiers
 from tierrec_core.tiers.stability import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.support_sets import newest_items
+from tierrec_core.data.support_sets import newest_items
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 1000])

@@ -13,7 +13,7 @@ import numpy as np
 from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
-from tierrec_core.features.support_sets import newest_items
+from tierrec_core.data.support_sets import newest_items
 
 SUPPORTS = (0, 1, 2, 3, 5, 8)
 

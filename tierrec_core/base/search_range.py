@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierrec_core.settings.base.params import Params
+from tierrec_core.base.params import Params
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
-from tierrec_core.storage import artifacts
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]

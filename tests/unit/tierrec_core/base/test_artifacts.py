@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.settings import TaskSettings
-from tierrec_core.storage import artifacts
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.features.simulated_cold_users import SUPPORTS, SimulatedColdUsers, are_hidden, known_only
 from tierrec_core.settings import SplitSettings, TaskSettings, TimeSplit
+from tierrec_core.stages.inputs.simulated_cold_users import (
+    SUPPORTS,
+    SimulatedColdUsers,
+    are_hidden,
+    known_only,
+)
 
 SHARE, SEED = 0.2, 3
 TASKS = {

@@ -15,7 +15,6 @@ from tierrec_core.models import registry
 from tierrec_core.models.symmetric_mf import SymmetricMf
 from tierrec_core.neural.tracking import record
 from tierrec_core.neural.trainer import minimise, reproducible, shuffled_batches, tensor
-from tierrec_core.neural.training_curves import TrainingRun, recording
 from tierrec_core.settings import (
     Settings,
     SplitSettings,
@@ -26,6 +25,7 @@ from tierrec_core.settings import (
     parse,
 )
 from tierrec_core.stages import split, tier, train
+from tierrec_core.tracking.training_curves import TrainingRun, recording
 
 CONFIG = SymmetricMf.Config(embedding_size=4, epochs=3)
 EPOCHS = 5

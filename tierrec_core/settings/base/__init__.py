@@ -1,1 +1,0 @@
-"""Base class of settings and search ranges."""

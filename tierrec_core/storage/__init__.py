@@ -1,1 +1,0 @@
-"""Frozen objects on disk: hashed, without pickle."""

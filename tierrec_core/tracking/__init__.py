@@ -1,0 +1,1 @@
+"""Curves of deep models in TensorBoard and Weights & Biases."""
