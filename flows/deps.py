@@ -1,8 +1,10 @@
-"""The `.py` deps of dvc.yaml: python -m flows.deps [--write] compares or rewrites them.
+"""The code dependencies of dvc.yaml, a folder a line: python -m flows.deps [--write] compares or rewrites them.
 
-A stage hangs on its own module and on all that this imports, directly or not. The registry imports a model
-by its name, which no reader of import statements sees: a train stage hangs on the module of its own kind, and a
-stage that reads all models hangs on the modules of all kinds.
+A stage depends on the package of every module that its own module imports, directly or not, with three exceptions:
+- of the settings it depends on the folders of the sections that its `params` name, since it reads no others;
+- a `train` stage depends on its own kind of model alone, by the folder `tierrec_core/models/${item.kind}`; a stage that
+  loads all models depends on the folder of them all;
+- `__init__.py` and `__main__.py` of a room, and the table of kinds, only point to what is a dependency already.
 """
 
 import io
@@ -20,57 +22,66 @@ from services.__main__ import STAGES as SERVICE_STAGES
 from tierrec_core.__main__ import STAGES as CORE_STAGES
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
-from tierrec_core.models.registry import KINDS
+from tierrec_core.settings import Settings
 
 ROOMS = ("tierrec_core", "monitoring", "services", "flows")
-MODELS = "tierrec_core.models"
 ENTRIES: Mapping[str, str] = {
     **{f"tierrec_core {stage}": f"tierrec_core.stages.{stage}" for stage in CORE_STAGES},
     **{f"monitoring {stage}": module for stage, module in MONITORING_STAGES.items()},
     **{f"services {stage}": module for stage, module in SERVICE_STAGES.items()},
 }
-KIND_FILE = "tierrec_core/models/${item.kind}/__init__.py"
+SETTINGS, MODELS, STAGES = "tierrec_core.settings", "tierrec_core.models", "tierrec_core.stages"
+REGISTRY = f"{MODELS}.registry"
+KIND_FOLDER = "tierrec_core/models/${item.kind}"
 
 
-def closure(graph: grimp.ImportGraph, modules: Iterable[str]) -> set[str]:
-    """The modules, all that they import, and the packages around each."""
-    found: set[str] = set()
-    todo = list(modules)
-    while todo:
-        module = todo.pop()
-        if module not in found:
-            found.add(module)
-            todo += graph.find_modules_directly_imported_by(module)
-            todo += [module.rpartition(".")[0]] if "." in module else []
-    return found
+def code_dependencies(graph: grimp.ImportGraph, stage: str, command: str, params: Iterable[str]) -> list[str]:
+    """The folders and files that a stage depends on, sorted, none inside another.
 
-
-def code_of(graph: grimp.ImportGraph, stage: str, command: str) -> list[str]:
-    """Paths of the files that a stage hangs on, in order. Raises SettingsError when its module is not there."""
+    command: the stage's `cmd`; params: the keys of params.yaml that it reads
+    Raises SettingsError when the command runs no stage.
+    """
     match = re.search(r"-m (\w+ \w+)", command)
     entry = ENTRIES.get(match[1]) if match else None
-    if entry is None or match is None or entry not in graph.modules:
+    if entry is None or entry not in graph.modules:
         raise SettingsError(
             f"dvc.yaml: {stage}: {command!r} runs no stage; wanted one of {', '.join(ENTRIES)}"
         )
-    modules = closure(graph, [entry, f"{match[1].split()[0]}.__main__"])
-    kinds = {place.partition(":")[0] for place in KINDS.values()} & graph.modules
-    if "tierrec_core.models.registry" in modules:
-        modules |= closure(graph, kinds)
-    files = {_path(graph, module) for module in modules}
-    if stage == "train":
-        files = files - {_path(graph, kind) for kind in kinds} | {KIND_FILE}
-    return sorted(files)
+    modules = graph.find_upstream_modules(entry) | {entry}
+    paths = {_section(name) for name in params}
+    if REGISTRY in modules:
+        for kind in graph.find_children(MODELS) - {REGISTRY}:
+            modules |= graph.find_upstream_modules(kind)
+        modules = {module for module in modules if not module.startswith(MODELS)}
+        paths.add(KIND_FOLDER if stage == "train" else _path(MODELS))
+    paths |= {_path(module) for module in modules if not _only_points(module)}
+    folders = {path for path in paths if not path.endswith(".py")}
+    return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in folders))
 
 
-def _path(graph: grimp.ImportGraph, module: str) -> str:
-    """Where a module lies; a package is its __init__.py."""
-    path = module.replace(".", "/")
-    return f"{path}/__init__.py" if graph.find_children(module) or module in ROOMS else f"{path}.py"
+def _only_points(module: str) -> bool:
+    """Whether a module only leads to others: a room, its __main__, the table of kinds, the settings as a whole."""
+    return "." not in module or module.endswith(".__main__") or module.startswith(SETTINGS)
+
+
+def _path(module: str) -> str:
+    """The folder of a module; a stage's module is a file of its own, since all stages lie in one folder."""
+    if module.rpartition(".")[0] == STAGES and not Path(module.replace(".", "/")).is_dir():
+        return f"{module.replace('.', '/')}.py"
+    folder = Path(module.replace(".", "/"))
+    return str(folder if folder.is_dir() else folder.parent)
+
+
+def _section(key: str) -> str:
+    """The folder of the settings that describe a key of params.yaml."""
+    name = key.partition(".")[0]
+    field = Settings.model_fields["validate_" if name == "validate" else name]
+    modules = re.findall(rf"{re.escape(SETTINGS)}\.(?:\w+)", repr(field.annotation))
+    return _path(modules[0] if modules else "tierrec_core.base.params")
 
 
 def rewrite(text: str) -> str:
-    """dvc.yaml with the `.py` deps that the code asks for. Comments and all other lines stay."""
+    """dvc.yaml with the code dependencies that the imports ask for. Comments and all other lines stay."""
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 200
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -78,8 +89,8 @@ def rewrite(text: str) -> str:
     graph = grimp.build_graph(*ROOMS)
     for stage, block in document["stages"].items():
         body = block.get("do", block)
-        data = [path for path in body["deps"] if not str(path).endswith(".py")]
-        wanted = data + code_of(graph, stage, body["cmd"])
+        data = [path for path in body["deps"] if str(path).partition("/")[0] not in ROOMS]
+        wanted = data + code_dependencies(graph, stage, body["cmd"], body.get("params", ()))
         if list(body["deps"]) != wanted:
             body["deps"][:] = wanted
             body["deps"].fa.set_block_style()
@@ -101,7 +112,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if "--write" not in arguments:
         sys.stderr.write(
-            "dvc.yaml: deps are not what the stages import; run `python -m flows.deps --write`\n"
+            "dvc.yaml: code dependencies differ from what the stages import; run `python -m flows.deps --write`\n"
         )
         return 1
     with artifacts.replacing_file(path) as fresh:

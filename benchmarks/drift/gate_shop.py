@@ -18,7 +18,8 @@ from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.blend import SnapshotWindow
-from tierrec_core.stages.inputs.split_log import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import read_training
 from tierrec_core.tiers import Tiering
 
 CUTOFF = 10

@@ -3,11 +3,12 @@
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.reference import DriftReference
 from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.split_log import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering
 
 

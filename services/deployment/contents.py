@@ -19,6 +19,8 @@ from tierrec_core.evaluation.leaderboard import BLEND, main_metric
 from tierrec_core.settings import Settings
 
 STAGE = "package"
+_ROOMS = ("services", "tierrec_core")
+_SETTINGS = Path("tierrec_core/settings")
 RUNTIME = (  # BentoML adds itself
     "alembic",
     "duckdb",
@@ -83,7 +85,7 @@ class BentoContents:
             root=layout.root,
             name=name,
             default_task=settings.package.task,
-            code=tuple(path for path in _deps(layout) if path.endswith(".py")),
+            code=_carried_code(layout),
             requirements=pin(RUNTIME, layout.root / "constraints.txt"),
             bundle=fingerprint(layout.bundle),
             labels={"params": _params_hash(settings, params)} | _headline(layout, settings),
@@ -169,6 +171,15 @@ def _stage(layout: Layout) -> dict[str, Any]:
 
 def _deps(layout: Layout) -> list[str]:
     return [str(path) for path in _stage(layout)["deps"]]
+
+
+def _carried_code(layout: Layout) -> tuple[str, ...]:
+    """The Python files that a Bento carries: the folders that the package stage depends on, and all settings."""
+    folders = [Path(path) for path in _deps(layout) if path.partition("/")[0] in _ROOMS] + [_SETTINGS]
+    files = {file for folder in folders for file in (layout.root / folder).rglob("*.py")}
+    around = {parent for folder in folders for parent in folder.parents if parent.name}
+    files |= {layout.root / parent / "__init__.py" for parent in around}
+    return tuple(sorted(str(file.relative_to(layout.root)) for file in files))
 
 
 def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:

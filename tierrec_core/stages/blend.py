@@ -18,7 +18,8 @@ from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers
-from tierrec_core.stages.inputs.split_log import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import read_training
 
 _CUTOFF = 10
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS, Event
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
@@ -15,7 +16,7 @@ from tierrec_core.propensity.campaigns import CampaignModel, redeemed
 from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import judged_from
-from tierrec_core.stages.inputs.split_log import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering
 
 Report = dict[str, Any]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
@@ -17,7 +18,7 @@ from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, 
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import judged_from, moments
-from tierrec_core.stages.inputs.split_log import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Report = dict[str, Any]

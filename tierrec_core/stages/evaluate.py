@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, USERS, FloatArray, IntArray
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -25,7 +26,7 @@ from tierrec_core.ranking.candidates import Candidates
 from tierrec_core.ranking.catalogue import rank_views
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
-from tierrec_core.stages.inputs.split_log import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Lists = dict[str, IntArray]

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, TaskSettings
-from tierrec_core.stages.inputs.split_log import read_frame
 
 
 def run(layout: Layout, settings: Settings) -> None:

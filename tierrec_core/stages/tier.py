@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
+from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.split_log import read_frame, read_split
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 from tierrec_core.tiers.stability import (
     bootstrap_agreement,

@@ -12,7 +12,8 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import fitted_snapshots
-from tierrec_core.stages.inputs.split_log import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import read_training
 from tierrec_core.tracking.training_curves import TrainingRun, recording
 
 

@@ -21,7 +21,8 @@ from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, SearchRange, Settings, parse, space_of
 from tierrec_core.stages.blend import read_lessons
-from tierrec_core.stages.inputs.split_log import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import read_training
 
 CUTOFF = 10
 _BLEND = "blend"

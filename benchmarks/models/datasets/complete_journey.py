@@ -27,7 +27,8 @@ from tierrec_core.ranking.ranker import RankingContext
 from tierrec_core.settings import RetrieveSettings, SearchRange, Settings, read_settings
 from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.fitted_models import read_models
-from tierrec_core.stages.inputs.split_log import read_split, read_training
+from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import read_training
 
 _NDCG, _RECALL = "ndcg@10", "recall@10"
 
