@@ -16,9 +16,9 @@ from services.tenants.shops import STORE_VARIABLE
 from tierrec_core import sources
 from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.base.paths import Layout
-from tierrec_core.data.cleaning import prepare
 from tierrec_core.settings import Settings
 from tierrec_core.sources import SourceFrames, feedback
+from tierrec_core.sources.cleaning import prepare
 
 
 @contextlib.contextmanager

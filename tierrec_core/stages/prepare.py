@@ -5,8 +5,8 @@ from dataclasses import asdict
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
-from tierrec_core.data.cleaning import prepare
 from tierrec_core.settings import Settings
+from tierrec_core.sources.cleaning import prepare
 
 
 def run(layout: Layout, settings: Settings) -> None:

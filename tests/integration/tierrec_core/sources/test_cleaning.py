@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import EmptyDataError
-from tierrec_core.data.cleaning import prepare
 from tierrec_core.settings import PrepareSettings
+from tierrec_core.sources.cleaning import prepare
 
 COLUMNS = list(EVENTS.columns)
 ORDER = ["timestamp", *(name for name in COLUMNS if name != "timestamp")]
