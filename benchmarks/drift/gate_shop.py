@@ -25,7 +25,7 @@ from tierrec_core.tiers import Tiering
 CUTOFF = 10
 SEEDS, SUBSETS = (8, 9), (1, 2, 3)
 _KEPT = 0.9  # of the users, from whom a refit on a subset learns
-_FAVOURITES = {"next": "repeat", "discovery": "ease_binary"}
+_FAVOURITES = {"next": "tifu_knn", "discovery": "ease_binary"}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 python -m benchmarks.scale.gpu [--users 4000] [--json FILE]
 
 A sample is one event of the log in one epoch; of long histories sasrec reads a window, so its figure is an upper bound.
-seed_mf, two_tower, sasrec and multitask train in torch: on CUDA in bfloat16 where torch deems that safe, on a CPU in
-float32.
+symmetric_mf, two_tower, sasrec and multitask train in torch: on CUDA in bfloat16 where it is safe, on a CPU in float32.
 cold_start is solved in closed form by NumPy, on the CPU whatever there is.
 """
 
@@ -30,7 +29,7 @@ from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
 from tierrec_core.tiers import Tiering
 
-KINDS = ("seed_mf", "two_tower", "sasrec", "multitask", "cold_start")
+KINDS = ("symmetric_mf", "two_tower", "sasrec", "multitask", "cold_start")
 SEED, NUM_ITEMS, DAYS = 7, 1_000, 180
 _WARM_UP_USERS = 60
 

@@ -46,7 +46,7 @@ def ndcg(lists: pd.DataFrame, truth: pd.DataFrame, k: int) -> float:
 
 def test_the_run_ends_with_a_leaderboard_and_what_to_do_next(project: Path) -> None:
     said = (project / "said.txt").read_text()
-    for word in ("blend", "repeat", "heavy", "data/report/index.html", "tierrec serve"):
+    for word in ("blend", "tifu_knn", "heavy", "data/report/index.html", "tierrec serve"):
         assert word in said, said[-3000:]
 
 
@@ -85,7 +85,7 @@ def test_the_truth_lies_after_the_cut_and_discovery_is_new(project: Path) -> Non
 def test_models_that_know_the_user_beat_popularity(project: Path) -> None:
     board = metrics(project)["next"]
     assert board["blend"]["ndcg@10"] > 1.2 * board["popularity"]["ndcg@10"]
-    assert board["repeat"]["ndcg@10"] > 1.2 * board["popularity"]["ndcg@10"]
+    assert board["tifu_knn"]["ndcg@10"] > 1.2 * board["popularity"]["ndcg@10"]
 
 
 def test_the_bento_served_the_judged_lists(project: Path) -> None:

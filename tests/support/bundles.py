@@ -12,7 +12,7 @@ from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import RetrieveSettings
 
-KINDS = {"popularity": "popularity", "habit": "repeat", "ease": "ease"}
+KINDS = {"popularity": "popularity", "habit": "tifu_knn", "ease": "ease"}
 BLOCKED = "i03"
 
 

@@ -16,7 +16,7 @@ from tests.support.projects import synthetic_project
 from tierrec_core.settings import SyntheticSource
 from tierrec_core.sources import synthetic
 
-MODELS = ("popularity", "repeat", "ease", "seed_mf")
+MODELS = ("popularity", "tifu_knn", "ease", "symmetric_mf")
 KNOWN_DAYS, DAYS = 150, 180
 LAUNCHED = 3  # every third item comes to the shop after its champion was trained
 WORLD = SyntheticSource(

@@ -17,7 +17,7 @@ from tierrec_core.base.contracts import EXPOSURES, USERS
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
-MODELS = ("popularity", "repeat", "ease", "als")
+MODELS = ("popularity", "tifu_knn", "ease", "als")
 PROMOTED = ("i03", "i13", "i23")
 BEFORE = ("split", "tier", "churn", "campaigns")
 AFTER = ("retrieve", "blend", "evaluate")

@@ -16,7 +16,7 @@ from tierrec_core.stages import split, tier
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
 ENV = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-MODELS = ("popularity", "repeat", "ease")
+MODELS = ("popularity", "tifu_knn", "ease")
 
 
 def command(folder: Path, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:

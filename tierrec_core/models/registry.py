@@ -12,7 +12,7 @@ from tierrec_core.settings import Params, parse
 KINDS: Mapping[str, str] = {
     "popularity": "tierrec_core.models.popularity:Popularity",
     "tier_prior": "tierrec_core.models.tier_prior:TierPrior",
-    "repeat": "tierrec_core.models.tifu_knn:TifuKnn",
+    "tifu_knn": "tierrec_core.models.tifu_knn:TifuKnn",
     "tier_knn": "tierrec_core.models.tier_knn:TierKnn",
     "item_knn": "tierrec_core.models.item_knn:ItemKnn",
     "ease": "tierrec_core.models.ease:Ease",
@@ -21,7 +21,7 @@ KINDS: Mapping[str, str] = {
     "transitions": "tierrec_core.models.transitions:Transitions",
     "funnel_ranker": "tierrec_core.models.funnel_ranker:FunnelRanker",
     "als": "tierrec_core.models.als:Als",
-    "seed_mf": "tierrec_core.models.symmetric_mf:SymmetricMf",
+    "symmetric_mf": "tierrec_core.models.symmetric_mf:SymmetricMf",
     "two_tower": "tierrec_core.models.two_tower:TwoTower",
     "sasrec": "tierrec_core.models.sasrec:SasRec",
     "multitask": "tierrec_core.models.multitask:Multitask",

@@ -148,12 +148,12 @@ def blended(training: Training, options: Mapping[str, Any]) -> Blended:
 MODELS = (
     "popularity",
     "tier_prior",
-    "repeat",
+    "tifu_knn",
     "tier_knn",
     "ease",
     "ease_binary",
     "als",
-    "seed_mf",
+    "symmetric_mf",
     "sasrec",
     "multitask",
     "cold_start",
@@ -175,7 +175,7 @@ _TIFU_KNN = Entry(
 )
 _FREQUENCY = Entry(
     "personal_frequency",
-    "repeat",
+    "tifu_knn",
     fixed={"half_life": 90.0, "own_share": 1.0, "neighbours": 1},
     is_peer=True,
 )

@@ -126,7 +126,7 @@ class SymmetricMf:
                 epochs=config.epochs,
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
-                name="seed_mf",
+                name="symmetric_mf",
                 held=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(weights_of(network), config)

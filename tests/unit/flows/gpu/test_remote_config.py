@@ -29,8 +29,8 @@ LONG, SHORT = 2 * SILENCE_SECONDS, SILENCE_SECONDS / 2
         ({}, ""),
         ({"owner": "somebody"}, ""),
         ({"queue": "gpu"}, "gpu"),
-        ({"queue": "gpu", "kind": "sasrec", "kinds": ["seed_mf", "sasrec"]}, "gpu"),
-        ({"queue": "gpu", "kind": "ease", "kinds": ["seed_mf", "sasrec"]}, ""),
+        ({"queue": "gpu", "kind": "sasrec", "kinds": ["symmetric_mf", "sasrec"]}, "gpu"),
+        ({"queue": "gpu", "kind": "ease", "kinds": ["symmetric_mf", "sasrec"]}, ""),
         ({"queue": "gpu", "kinds": []}, ""),
     ],
 )

@@ -13,8 +13,8 @@ from tierrec_core.settings import Params
 
 BLOCKS = {
     "popularity": {},
-    "few": {"kind": "repeat", "neighbours": 5},
-    "many": {"kind": "repeat", "neighbours": 60},
+    "few": {"kind": "tifu_knn", "neighbours": 5},
+    "many": {"kind": "tifu_knn", "neighbours": 60},
     "als": {"factors": 6},
 }
 

@@ -16,7 +16,7 @@ from tierrec_core.ranking import score_given
 
 # Networks learn 60 users in a second or two when they are small; the other kinds are taken as they come.
 SMALL = {
-    "seed_mf": {
+    "symmetric_mf": {
         "embedding_size": 8,
         "epochs": 30,
         "learning_rate": 0.03,

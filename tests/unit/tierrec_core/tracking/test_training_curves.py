@@ -32,7 +32,7 @@ EPOCHS = 5
 
 
 def run_in(folder: Path) -> TrainingRun:
-    return TrainingRun("seed_mf", "2017-11-01", CONFIG, folder)
+    return TrainingRun("symmetric_mf", "2017-11-01", CONFIG, folder)
 
 
 def loss_curve() -> list[float]:
@@ -115,7 +115,7 @@ def test_the_stage_writes_the_curves_of_each_fit_beside_the_models(events, items
     settings = Settings(
         split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
         tasks={"next": TaskSettings(windows=1)},
-        models={"popularity": {}, "small": {"kind": "seed_mf", "embedding_size": 4, "epochs": 2}},
+        models={"popularity": {}, "small": {"kind": "symmetric_mf", "embedding_size": 4, "epochs": 2}},
     )
     for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
         path.parent.mkdir(parents=True)
