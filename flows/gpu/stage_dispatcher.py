@@ -134,7 +134,7 @@ class StageDispatcher:
                 self._runner.dvc(stage, "push", *before)
             with held(root) as repo:
                 dvc_remote.hide_results(repo)
-                revision = snapshots.record(root, f"tierrec: {stage}", ref)
+                revision = snapshots.record(root, f"tierrec: {stage}", ref, also=["dvc.lock"])
             if self._route.push_to is not None:
                 snapshots.push(root, self._route.push_to, ref)
         except (TransientStageError, snapshots.RevisionError):
