@@ -22,7 +22,7 @@ from benchmarks.shop_data import ShopData
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import ContentModel
-from tierrec_core.linalg.cosine import nearest
+from tierrec_core.linalg.cosine import nearest_by_cosine
 from tierrec_core.search.similar_items import SimilarItems
 
 _FIRST, _HELD = 10, 0.1
@@ -69,7 +69,7 @@ def of_known(data: ShopData, baskets: Baskets) -> Mapping[str, IntArray]:
     """Each method's neighbours of all items, [I, 50]."""
     count = np.bincount(data.past.item, minlength=len(data.items))
     popular = np.argsort(-count, kind="stable")[:50]
-    by_vector, _ = nearest(data.vectors, data.vectors, 51)
+    by_vector, _ = nearest_by_cosine(data.vectors, data.vectors, 51)
     return {
         "the most popular, for every item": np.tile(popular, (len(data.items), 1)),
         "cosine of ALS vectors": by_vector[:, 1:],
@@ -85,7 +85,7 @@ def of_unseen(data: ShopData, held: IntArray, kept: IntArray) -> Mapping[str, In
     told = ContentModel.fit(items, vectors, past).vectors(data.items.iloc[held])
     similar = SimilarItems.fit(past, items, vectors)
     return {
-        "cosine of content vectors": kept[nearest(told, vectors, 50)[0]],
+        "cosine of content vectors": kept[nearest_by_cosine(told, vectors, 50)[0]],
         "SimilarItems.of_unseen": kept[similar.of_unseen(told, vectors)[0]],
     }
 

@@ -1,1 +1,1 @@
-"""Top-k selection, sparse weighting and closed-form solvers."""
+"""Top-k selection, sparse matrix operations, nearest neighbours and closed-form solvers."""

@@ -1,6 +1,6 @@
-"""Scores of a few given items: what the second step of a two-step model is made of.
+"""Scores of given candidate items, for models that score in two steps.
 
-Candidates are columns [U, C]; one of -1 is padding, which `or_never` turns into -inf.
+Candidates are item columns [U, C]; -1 is padding, whose score `mask_padding` sets to -inf.
 """
 
 import numpy as np
@@ -10,32 +10,34 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 
 
-def or_never(scores: FloatArray, candidates: IntArray) -> FloatArray:
-    """The scores, -inf where the candidate is padding, [U, C] float32."""
+def mask_padding(scores: FloatArray, candidates: IntArray) -> FloatArray:
+    """Scores with -inf where the candidate is padding, [U, C] float32."""
     return np.where(candidates >= 0, scores, -np.inf).astype(np.float32)
 
 
 def factor_products(users: FloatArray, items: FloatArray, candidates: IntArray) -> FloatArray:
-    """Inner products of user factors [U, F] with those of the candidates among the items [I, F], [U, C]."""
+    """Inner products of user factors [U, F] and the candidates' rows of item factors [I, F], [U, C]."""
     scores: FloatArray = np.matmul(items[candidates], users[:, :, None])[..., 0]
     return scores
 
 
 def sparse_products(users: FloatArray, items: sparse.csr_matrix, candidates: IntArray) -> FloatArray:
-    """Inner products of dense user rows [U, V] with the candidates' sparse rows of `items` [I, V], [U, C]."""
+    """Inner products of dense user rows [U, V] and the candidates' rows of a sparse `items` [I, V], [U, C]."""
     scores = np.empty(candidates.shape, np.float32)
-    for score, user, wanted in zip(scores, users, candidates, strict=True):
-        score[:] = items[wanted] @ user
+    for row_scores, user, columns in zip(scores, users, candidates, strict=True):
+        row_scores[:] = items[columns] @ user
     return scores
 
 
-def met_sums(history: Interactions, candidates: IntArray, weight: FloatArray | None = None) -> FloatArray:
-    """Sum of the weights [N] of a user's events with each candidate, or their number, [U, C]."""
+def sum_by_candidate(
+    history: Interactions, candidates: IntArray, weight: FloatArray | None = None
+) -> FloatArray:
+    """Sum of the weights [N] of a user's events with each candidate, or the number of events, [U, C] float32."""
     size = np.int64(history.num_items)
-    wanted = (np.arange(len(candidates))[:, None] * size + candidates).ravel()
-    ordered = np.sort(wanted)
-    event = history.user * size + history.item
-    found = np.searchsorted(ordered, event)
-    hit = np.append(ordered, -1)[found] == event
-    sums = np.bincount(found[hit], None if weight is None else weight[hit], minlength=len(wanted))
-    return sums[np.searchsorted(ordered, wanted)].reshape(candidates.shape).astype(np.float32)
+    candidate_key = (np.arange(len(candidates))[:, None] * size + candidates).ravel()
+    sorted_keys = np.sort(candidate_key)
+    event_key = history.user * size + history.item
+    position = np.searchsorted(sorted_keys, event_key)
+    hit = np.append(sorted_keys, -1)[position] == event_key
+    sums = np.bincount(position[hit], None if weight is None else weight[hit], minlength=len(candidate_key))
+    return sums[np.searchsorted(sorted_keys, candidate_key)].reshape(candidates.shape).astype(np.float32)

@@ -1,30 +1,51 @@
-"""Vectors as directions: of length 1, and the nearest by cosine."""
+"""Nearest neighbours by cosine similarity, of dense item vectors and of sparse user histories."""
 
 import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.linalg.top_k import top_k
 
-_BLOCK = 256
+_BATCH = 256
 
 
-def unit(vectors: FloatArray) -> FloatArray:
-    """The rows in length 1, [N, F] float32; a row of zeros stays."""
+def normalize_rows(vectors: FloatArray) -> FloatArray:
+    """The rows scaled to length 1, [N, F] float32; a row of zeros stays zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: FloatArray = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
-    return scaled
+    normalized: FloatArray = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
+    return normalized
 
 
-def nearest(vectors: FloatArray, corpus: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """Rows of the corpus [I, F] most like each vector [N, F], best first, and their cosines, [N, k] both.
+def nearest_by_cosine(vectors: FloatArray, corpus: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Rows of the corpus [I, F] nearest to each vector [N, F], best first, and their cosines, [N, k] both.
 
-    The rows are -1, and the cosines 0, where the corpus has fewer.
+    Where the corpus has fewer than k rows, the row is -1 and the cosine 0.
     """
-    directions = unit(corpus)
-    found, cosine = np.full((len(vectors), k), -1, np.int32), np.zeros((len(vectors), k), np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        ranked = top_k(unit(vectors[block]) @ directions.T, k)
-        found[block] = ranked.items
-        cosine[block] = np.where(ranked.items >= 0, ranked.scores, 0.0)
-    return found, cosine
+    normalized_corpus = normalize_rows(corpus)
+    rows, cosines = np.full((len(vectors), k), -1, np.int32), np.zeros((len(vectors), k), np.float32)
+    for start in range(0, len(vectors), _BATCH):
+        batch = slice(start, start + _BATCH)
+        ranked = top_k(normalize_rows(vectors[batch]) @ normalized_corpus.T, k)
+        rows[batch] = ranked.items
+        cosines[batch] = np.where(ranked.items >= 0, ranked.scores, 0.0)
+    return rows, cosines
+
+
+def normalized_transpose(corpus: sparse.csr_matrix) -> sparse.csr_matrix:
+    """User histories [V, I] scaled to length 1 and transposed, as `neighbour_similarities` needs them, [I, V]."""
+    return normalize(corpus).T.tocsr()
+
+
+def neighbour_similarities(query: sparse.csr_matrix, corpus: sparse.csr_matrix, k: int) -> FloatArray:
+    """Cosine of each query row [U, I] with its k nearest users, 0 for all others, [U, V] float32.
+
+    corpus: a `normalized_transpose`, [I, V]
+    Users without a common item are never neighbours. Ties for the last place are all kept, so that the result
+    does not depend on the order of the corpus.
+    """
+    similarity: FloatArray = (normalize(query) @ corpus).toarray().astype(np.float32)
+    if k < similarity.shape[1]:
+        edge = np.partition(similarity, -k, axis=1)[:, -k, None]
+        similarity[similarity < edge] = 0.0
+    return similarity

@@ -1,9 +1,9 @@
-"""The inverse of a regularised Gram matrix, which item-item autoencoders in closed form are made of.
+"""Inverse of a regularised Gram matrix, for item-item autoencoders in closed form.
 
-P = (Z'Z + ridge)^-1 of Z [V, I] is items by items. With fewer users than items K = (ZZ' + ridge)^-1 is inverted
-instead, from which P = (I - Z'KZ) / ridge (Woodbury 1950) never has to be made. Where both sides are too many, the
-R greatest singular values of Z stand for it (randomised, Halko, Martinsson & Tropp 2011): P = (I - D diag(g) D') /
-ridge with g = s^2 / (s^2 + ridge), which is exact where R reaches the rank of Z, and takes items times R to keep.
+P = (Z'Z + ridge)^-1 of Z [V, I] has shape [I, I]. With fewer users than items, K = (ZZ' + ridge)^-1 is inverted
+instead, and P = (I - Z'KZ) / ridge (Woodbury 1950) is never materialised. Where both sides are too large, the R
+largest singular values of Z approximate it (randomised, Halko, Martinsson & Tropp 2011): P = (I - D diag(g) D') /
+ridge with g = s^2 / (s^2 + ridge). This is exact where R reaches the rank of Z, and needs memory of items times R.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegularizedGramInverse:
-    """P in the form that the shape of Z allows.
+    """P in primal, dual or low-rank form, whichever the shape of Z allows.
 
     core: P [I, I] in the primal form, K [V, V] in the dual, the gains g [R] in the low-rank form
     diagonal: of P, [I]
@@ -40,69 +40,72 @@ class RegularizedGramInverse:
 
     @classmethod
     def fit(cls, rows: sparse.csr_matrix, ridge: float, *, max_side: int, rank: int, seed: int) -> Self:
-        """Invert the smaller side of Z unless it has more than max_side entries; says in the log which form it took.
+        """Invert the smaller side of Z, or approximate by low rank if that side is longer than max_side.
 
-        Time grows with the cube of that side and memory with its square; low rank takes items times rank.
+        Time grows with the cube of that side and memory with its square; low rank takes items times rank. The
+        chosen form is logged.
         """
         num_rows, num_items = rows.shape
         if min(rows.shape) > max_side:
-            _say(rows, f"low rank, {rank} directions")
+            _log_form(rows, f"low rank, {rank} directions")
             _, values, directions = randomized_svd(
                 rows, min(rank, *rows.shape), n_iter=_POWER_ITERATIONS, random_state=seed
             )
             gains = values**2 / (values**2 + ridge)
             diagonal = (1.0 - directions.T**2 @ gains) / ridge
-            return cls(_single(gains), _single(diagonal), None, _single(directions.T), ridge)
+            return cls(_float32(gains), _float32(diagonal), None, _float32(directions.T), ridge)
         if num_items <= num_rows:
-            _say(rows, "primal, the items' side inverted")
-            inverse = _single(inverted((rows.T @ rows).toarray(), ridge))
+            _log_form(rows, "primal, item side inverted")
+            inverse = _float32(invert_regularized((rows.T @ rows).toarray(), ridge))
             return cls(inverse, inverse.diagonal().copy(), None, None, ridge)
-        _say(rows, "dual, the users' side inverted")
-        inverse = _single(inverted((rows @ rows.T).toarray(), ridge))
+        _log_form(rows, "dual, user side inverted")
+        inverse = _float32(invert_regularized((rows @ rows.T).toarray(), ridge))
         projected = np.asarray(rows.multiply(inverse @ rows).sum(axis=0)).ravel()
-        return cls(inverse, _single((1.0 - projected) / ridge), rows, None, ridge)
+        return cls(inverse, _float32((1.0 - projected) / ridge), rows, None, ridge)
 
     def encode(self, seen: sparse.csr_matrix) -> FloatArray:
-        """What `at` needs of histories [U, I] beside themselves: [U, V] in the dual form, [U, R] or [U, 0]."""
+        """User state for `multiply_at_candidates` of histories [U, I]: dual [U, V], low rank [U, R], primal [U, 0]."""
         if self.rows is not None:
-            likeness: FloatArray = (seen @ self._by_item).toarray() @ self.core
-            return likeness
+            dual: FloatArray = (seen @ self._items_by_row).toarray() @ self.core
+            return dual
         if self.directions is not None:
-            moved: FloatArray = (seen @ self.directions) * self.core
-            return moved
+            projected: FloatArray = (seen @ self.directions) * self.core
+            return projected
         return np.zeros((seen.shape[0], 0), np.float32)
 
-    def times(self, seen: sparse.csr_matrix) -> FloatArray:
+    def multiply(self, seen: sparse.csr_matrix) -> FloatArray:
         """X P for histories X [U, I], [U, I]."""
         if self.rows is None and self.directions is None:
             product: FloatArray = seen @ self.core
             return product
         state = self.encode(seen)
-        explained = state @ self.directions.T if self.directions is not None else (self._by_item @ state.T).T
+        explained = (
+            state @ self.directions.T if self.directions is not None else (self._items_by_row @ state.T).T
+        )
         result: FloatArray = (seen.toarray() - explained) / self.ridge
         return result
 
-    def at(
+    def multiply_at_candidates(
         self, seen: sparse.csr_matrix, own: FloatArray, state: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """X P at the candidates [U, C], given X at them, `own`, and its state, [U, C]."""
+        """X P at the candidates, [U, C], given X at the candidates, `own` [U, C], and the encoded state."""
         if self.directions is not None:
             explained = factor_products(state, self.directions, candidates)
         elif self.rows is not None:
-            explained = sparse_products(state, self._by_item, candidates)
+            explained = sparse_products(state, self._items_by_row, candidates)
         else:
-            return _dense_at(seen, self.core, candidates)
+            return _dense_products(seen, self.core, candidates)
         result: FloatArray = (own - explained) / self.ridge
         return result
 
     @cached_property
-    def _by_item(self) -> sparse.csr_matrix:
-        """Z seen from the items, [I, V]; [I, 0] in the other forms."""
-        nobody = sparse.csr_matrix((len(self.diagonal), 0), dtype=np.float32)
-        return nobody if self.rows is None else self.rows.T.tocsr()
+    def _items_by_row(self) -> sparse.csr_matrix:
+        """Z transposed, [I, V]; [I, 0] in the other forms."""
+        no_rows = sparse.csr_matrix((len(self.diagonal), 0), dtype=np.float32)
+        return no_rows if self.rows is None else self.rows.T.tocsr()
 
 
-def inverted(gram: FloatArray, ridge: float) -> FloatArray:
+def invert_regularized(gram: FloatArray, ridge: float) -> FloatArray:
     """(gram + ridge)^-1 by Cholesky, in double precision."""
     gram = gram.astype(np.float64)
     gram[np.diag_indices_from(gram)] += ridge
@@ -112,17 +115,17 @@ def inverted(gram: FloatArray, ridge: float) -> FloatArray:
     return lower + np.tril(lower, -1).T
 
 
-def _dense_at(seen: sparse.csr_matrix, inverse: FloatArray, candidates: IntArray) -> FloatArray:
-    found = np.empty(candidates.shape, np.float32)
+def _dense_products(seen: sparse.csr_matrix, inverse: FloatArray, candidates: IntArray) -> FloatArray:
+    products = np.empty(candidates.shape, np.float32)
     for row, columns in enumerate(candidates):
         span = slice(seen.indptr[row], seen.indptr[row + 1])
-        found[row] = inverse[np.ix_(columns, seen.indices[span])] @ seen.data[span]
-    return found
+        products[row] = inverse[np.ix_(columns, seen.indices[span])] @ seen.data[span]
+    return products
 
 
-def _single(array: FloatArray) -> FloatArray:
+def _float32(array: FloatArray) -> FloatArray:
     return array.astype(np.float32)
 
 
-def _say(rows: sparse.csr_matrix, form: str) -> None:
+def _log_form(rows: sparse.csr_matrix, form: str) -> None:
     log.info("autoencoder of %d users and %d items: %s", *rows.shape, form)

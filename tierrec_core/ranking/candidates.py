@@ -9,7 +9,7 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.linalg.top_k import top_k
 from tierrec_core.protocols.model import EncodedScorer, Ranker, Recommender, Retriever
 from tierrec_core.settings import RetrieveSettings
@@ -105,7 +105,7 @@ def _given(
     if isinstance(model, Ranker):
         return model.score_candidates(history, candidates)
     scores = cast("Retriever", model).score_catalogue(history)
-    return or_never(np.take_along_axis(scores, candidates.astype(np.int64), axis=1), candidates)
+    return mask_padding(np.take_along_axis(scores, candidates.astype(np.int64), axis=1), candidates)
 
 
 def _retrieve_batch(

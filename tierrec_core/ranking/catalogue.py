@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.top_k import TopK, empty, top_k
+from tierrec_core.linalg.top_k import TopK, empty_lists, top_k
 from tierrec_core.protocols.model import Retriever
 
 _BATCH = 512
@@ -40,7 +40,7 @@ def _batches(history: Interactions, batch: int) -> Iterator[Interactions]:
 
 def _stack(parts: Sequence[TopK], k: int) -> TopK:
     if not parts:
-        return empty(0, k)
+        return empty_lists(0, k)
     return TopK(
         np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts])
     )

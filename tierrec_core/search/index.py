@@ -18,7 +18,7 @@ from sklearn.preprocessing import normalize
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.text import texts, words
 from tierrec_core.data.vocabulary import Vocabulary
-from tierrec_core.linalg.cosine import unit
+from tierrec_core.linalg.cosine import normalize_rows
 from tierrec_core.linalg.top_k import top_k
 
 _RELATED, _BEHAVIOUR = 0.3, 0.1  # how much of the rest the second and the third score fill at most
@@ -72,7 +72,7 @@ class SearchIndex:
     def fit(cls, items: pd.DataFrame, vectors: FloatArray | None = None) -> Self:
         """Learn the words of ITEMS, row i for column i, and their company; vectors [I, F] tell who buys what."""
         written = [words(text) for text in texts(items)]
-        vectors = unit(np.zeros((len(items), 0), np.float32) if vectors is None else vectors)
+        vectors = normalize_rows(np.zeros((len(items), 0), np.float32) if vectors is None else vectors)
         lexicon = Vocabulary.of(written)
         count = lexicon.count(written)
         carried = (count > 0).astype(np.float32)
@@ -119,7 +119,7 @@ class SearchIndex:
         count = grown.lexicon.count(written)
         if vectors is None:
             vectors = (count > 0)[:, : len(self.tastes)] @ self.tastes
-        fresh = Segment(_bm25(count, grown.idf, self.mean_length).T.tocsr(), unit(vectors))
+        fresh = Segment(_bm25(count, grown.idf, self.mean_length).T.tocsr(), normalize_rows(vectors))
         kept = np.flatnonzero(~np.isin(self.columns, columns))
         return replace(
             grown,
@@ -147,7 +147,7 @@ class SearchIndex:
         used = np.flatnonzero(told)
         related = np.zeros_like(meant)
         related[: len(told)] = told[used] @ self.related[used]
-        asked, taste = np.stack([meant, related]), unit((told[used] @ self.tastes[used])[None])[0]
+        asked, taste = np.stack([meant, related]), normalize_rows((told[used] @ self.tastes[used])[None])[0]
         found = np.zeros((3, len(self)), np.float32)
         found[:, : len(self.fitted)] = self.fitted.scores(asked, taste)
         found[:, self.columns] = self.posted.scores(asked, taste)

@@ -18,7 +18,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
 from tierrec_core.data.vocabulary import Vocabulary
-from tierrec_core.linalg.cosine import nearest
+from tierrec_core.linalg.cosine import nearest_by_cosine
 
 _PEOPLE, _WORDS = 0.5, 0.02  # what these weigh beside baskets
 _SHRINKAGE = 20.0
@@ -47,7 +47,7 @@ class SimilarItems:
         evidence = _evidence(history, items)
         alike = all_pairs_knn(evidence, k + 1, num_threads=1, show_progress=False).tocsr()
         short = np.flatnonzero(np.diff(alike.indptr) <= k)
-        near, cosine = nearest(item_vectors[short], item_vectors, 2 * k + 1)
+        near, cosine = nearest_by_cosine(item_vectors[short], item_vectors, 2 * k + 1)
         alike = alike + _LEAST * _pairs(np.repeat(short, near.shape[1]), near, cosine, alike.shape)
         return cls(*_table(alike - sparse.diags(alike.diagonal()), k))
 
@@ -56,7 +56,7 @@ class SimilarItems:
 
         The neighbours of the items with the nearest vectors [I, F], which vouch for them by the cosine.
         """
-        vouching, cosine = nearest(vectors, item_vectors, _VOUCHERS)
+        vouching, cosine = nearest_by_cosine(vectors, item_vectors, _VOUCHERS)
         row = np.arange(len(vectors)).repeat(vouching.shape[1])
         vouching, cosine = vouching.ravel(), cosine.ravel()
         votes = np.where(vouching >= 0, cosine, 0.0)[:, None] * self.weights[vouching]

@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -61,7 +61,7 @@ class Als:
 
     def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """Products of user factors and the candidates' factors, [U, C]."""
-        return or_never(factor_products(state, self.item_factors, candidates), candidates)
+        return mask_padding(factor_products(state, self.item_factors, candidates), candidates)
 
     @cached_property
     def _solver(self) -> tuple[Any, ThreadpoolController]:

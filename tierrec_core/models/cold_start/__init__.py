@@ -15,7 +15,7 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import TIER_NAMES, Tiering
@@ -77,7 +77,7 @@ class ColdStart:
 
     def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """The posterior mean times the candidates' factors, [U, C]."""
-        return or_never(factor_products(state, self.item_factors, candidates), candidates)
+        return mask_padding(factor_products(state, self.item_factors, candidates), candidates)
 
     @cached_property
     def _items(self) -> FloatArray:

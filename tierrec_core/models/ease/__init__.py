@@ -1,7 +1,7 @@
 """EASE: a linear item-item autoencoder with a closed-form fit (Steck, WWW 2019).
 
 The weights are B = I - P diag(1 / diag P) with P = (X'X + l2)^-1; neither is made where a smaller form of P says the
-same, see `gram.Precision`.
+same, see `RegularizedGramInverse`.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg import weighting
-from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.linalg.gram import RegularizedGramInverse
-from tierrec_core.linalg.weighting import Values
+from tierrec_core.linalg.sparse import ValueWeighting, weighted_history, weights_at_candidates
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -34,7 +33,7 @@ class Ease:
         """
 
         l2: Annotated[PositiveFloat, SearchRange(10.0, 1e4, log=True)] = 300.0
-        values: Values = "log_count"
+        values: ValueWeighting = "log_count"
         half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         max_side: PositiveInt = 20_000
         rank: PositiveInt = 256
@@ -42,7 +41,7 @@ class Ease:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Solve for the weights. Time grows with the cube of the smaller side, memory with its square."""
-        met = weighting.behaviour(training.history, config.values, config.half_life)
+        met = weighted_history(training.history, config.values, config.half_life)
         precision = RegularizedGramInverse.fit(
             met, config.l2, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
@@ -51,7 +50,7 @@ class Ease:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """What the rest of the history says of each item, [U, I]."""
         seen = self._seen(history)
-        scores: FloatArray = seen.toarray() - self.precision.times(seen) / self.precision.diagonal
+        scores: FloatArray = seen.toarray() - self.precision.multiply(seen) / self.precision.diagonal
         return scores.astype("float32")
 
     def encode(self, history: Interactions) -> FloatArray:
@@ -60,10 +59,10 @@ class Ease:
 
     def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """What the rest of the history says of each candidate, [U, C]."""
-        own = weighting.entries(history, candidates, self.config.values, self.config.half_life)
-        projected = self.precision.at(self._seen(history), own, state, candidates)
-        return or_never(own - projected / self.precision.diagonal[candidates], candidates)
+        own = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
+        projected = self.precision.multiply_at_candidates(self._seen(history), own, state, candidates)
+        return mask_padding(own - projected / self.precision.diagonal[candidates], candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
         """X as the config wants it, [U, I]."""
-        return weighting.behaviour(history, self.config.values, self.config.half_life)
+        return weighted_history(history, self.config.values, self.config.half_life)

@@ -14,8 +14,7 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.sparse import strongest
-from tierrec_core.linalg.weighting import degrees, power, scaled
+from tierrec_core.linalg.sparse import degrees, keep_top_k_per_row, safe_power, scale
 
 TAKEN = "taken"
 _PRIOR = 5.0  # users of the whole log that each item's rate is drawn to
@@ -139,14 +138,14 @@ def entries(matrix: sparse.csr_matrix, user: IntArray, item: IntArray) -> FloatA
 def _alike(seen: Behaviours, one: str, two: str, neighbours: int) -> sparse.csr_matrix:
     """Cosine of who did `one` with item i and who did `two` with item j, each item's nearest, 0 for itself."""
     source, target = seen.of[one], seen.of[two]
-    by_item = scaled(source, columns=power(degrees(source)[1] + 1.0, -0.5)).T.tocsr()
-    target = scaled(target, columns=power(degrees(target)[1] + 1.0, -0.5))
+    by_item = scale(source, columns=safe_power(degrees(source)[1] + 1.0, -0.5)).T.tocsr()
+    target = scale(target, columns=safe_power(degrees(target)[1] + 1.0, -0.5))
     parts = []
     for start in range(0, by_item.shape[0], _CHUNK):
         together = (by_item[start : start + _CHUNK] @ target).tocsr()
         row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
         together.data[together.indices == start + row] = 0.0
-        parts.append(strongest(together, neighbours))
+        parts.append(keep_top_k_per_row(together, neighbours))
     return sparse.vstack(parts, format="csr", dtype=np.float32)
 
 

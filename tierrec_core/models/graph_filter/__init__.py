@@ -16,8 +16,8 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import factor_products, or_never, sparse_products
-from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, sparse_products
+from tierrec_core.linalg.sparse import ValueWeighting, degrees, safe_power, scale, weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -55,7 +55,7 @@ class GraphFilter:
         sharpening: how long the heat equation runs backwards, 0 leaves it out
         """
 
-        values: Values = "log_count"
+        values: ValueWeighting = "log_count"
         half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         user_exponent: Annotated[Exponent, SearchRange(0.1, 0.6)] = 0.3
         item_exponent: Annotated[Exponent, SearchRange(0.2, 0.6)] = 0.5
@@ -69,9 +69,9 @@ class GraphFilter:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Normalise the graph and find its strongest frequencies (Halko et al., SIAM Review 2011)."""
-        met = behaviour(training.history, config.values, config.half_life)
+        met = weighted_history(training.history, config.values, config.half_life)
         users, items = degrees(met)
-        graph = scaled(met, power(users, -config.user_exponent), power(items, -config.item_exponent))
+        graph = scale(met, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
         rank = min(config.rank, min(graph.shape))
         strength, basis = _frequencies(graph, max(rank, 1), training.rng)
         graph.data /= np.float32(np.sqrt(max(strength[0], 1e-12)))
@@ -105,7 +105,7 @@ class GraphFilter:
         linear += factor_products(sharp, self.basis, candidates)
         passed = factor_products(low, self.basis, candidates)
         scores = linear * self._tilt[candidates] + passed * self._low_tilt[candidates]
-        return or_never(scores, candidates)
+        return mask_padding(scores, candidates)
 
     def _linear(self, likeness: sparse.csr_matrix) -> FloatArray:
         """Likeness to the training users, spread over what they met, [U, I]."""
@@ -116,8 +116,8 @@ class GraphFilter:
         return spread
 
     def _tilted(self, history: Interactions, tilt: float) -> sparse.csr_matrix:
-        met = behaviour(history, self.config.values, self.config.half_life)
-        return scaled(met, columns=power(self.degree, -tilt))
+        met = weighted_history(history, self.config.values, self.config.half_life)
+        return scale(met, columns=safe_power(self.degree, -tilt))
 
     def _likeness(self, history: Interactions) -> sparse.csr_matrix:
         """To each training user, [U, V]."""
@@ -134,11 +134,11 @@ class GraphFilter:
 
     @cached_property
     def _tilt(self) -> FloatArray:
-        return power(self.degree, self.config.tilt)
+        return safe_power(self.degree, self.config.tilt)
 
     @cached_property
     def _low_tilt(self) -> FloatArray:
-        return power(self.degree, self.config.low_pass_tilt)
+        return safe_power(self.degree, self.config.low_pass_tilt)
 
 
 def _frequencies(

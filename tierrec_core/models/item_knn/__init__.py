@@ -14,9 +14,15 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import or_never
-from tierrec_core.linalg.sparse import strongest
-from tierrec_core.linalg.weighting import Values, behaviour, degrees, power, scaled
+from tierrec_core.linalg.candidate_scores import mask_padding
+from tierrec_core.linalg.sparse import (
+    ValueWeighting,
+    degrees,
+    keep_top_k_per_row,
+    safe_power,
+    scale,
+    weighted_history,
+)
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -37,7 +43,7 @@ class ItemKnn:
         that meet everything. neighbours bounds the memory: the items times it.
         """
 
-        values: Values = "log_count"
+        values: ValueWeighting = "log_count"
         half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         neighbours: Annotated[PositiveInt, SearchRange(30, 1000, log=True)] = 200
         alpha: Annotated[float, Field(ge=0, le=1), SearchRange()] = 0.5
@@ -47,7 +53,9 @@ class ItemKnn:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Keep each item's nearest. Time grows with the pairs met together, memory with items times neighbours."""
-        parts = [strongest(part, config.neighbours) for part in _similarities(training.history, config)]
+        parts = [
+            keep_top_k_per_row(part, config.neighbours) for part in _similarities(training.history, config)
+        ]
         return cls(sparse.vstack(parts, format="csr", dtype=np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
@@ -68,20 +76,20 @@ class ItemKnn:
         wanted = np.arange(len(candidates))[:, None] * size + candidates
         place = np.searchsorted(known, wanted)
         found = np.append(known, -1)[place] == wanted
-        return or_never(np.where(found, np.append(scored.data, 0.0)[place], 0.0), candidates)
+        return mask_padding(np.where(found, np.append(scored.data, 0.0)[place], 0.0), candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
-        return behaviour(history, self.config.values, self.config.half_life)
+        return weighted_history(history, self.config.values, self.config.half_life)
 
 
 def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[sparse.csr_matrix]:
     """Rows of the whole similarity, a chunk of items at a time, [N, I]."""
-    met = behaviour(history, config.values, config.half_life)
+    met = weighted_history(history, config.values, config.half_life)
     activity, _ = degrees(met)
-    damped = scaled(met, rows=power(activity, -config.user_exponent))
+    damped = scale(met, rows=safe_power(activity, -config.user_exponent))
     _, size = degrees(met.multiply(met).tocsr())
     by_item = met.T.tocsr()
-    source, target = power(size, config.alpha), power(size, 1.0 - config.alpha)
+    source, target = safe_power(size, config.alpha), safe_power(size, 1.0 - config.alpha)
     for start in range(0, met.shape[1], _CHUNK):
         together = (by_item[start : start + _CHUNK] @ damped).tocsr()
         row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))

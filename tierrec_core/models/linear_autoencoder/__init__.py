@@ -3,7 +3,7 @@
 Users and items have their degrees divided out to exponents of their own before the fit, and preference for known
 items is put back after it (Park et al., SIGIR 2025); an item's own weight is also held back by how often it is met,
 as if entries were dropped at random (EDLAE, Steck, NeurIPS 2020). With exponents and dropout of 0 it is EASE (Steck,
-WWW 2019). What is inverted, and what stands for it in large catalogues, `gram.Precision` tells.
+WWW 2019). What is inverted, and what stands for it in large catalogues, `RegularizedGramInverse` tells.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,16 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.linalg.gram import RegularizedGramInverse
-from tierrec_core.linalg.weighting import Values, behaviour, degrees, entries, power, scaled
+from tierrec_core.linalg.sparse import (
+    ValueWeighting,
+    degrees,
+    safe_power,
+    scale,
+    weighted_history,
+    weights_at_candidates,
+)
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -47,7 +54,7 @@ class LinearAutoencoder:
         max_side, rank: with more than max_side users and items only rank directions of N are kept
         """
 
-        values: Values = "log_count"
+        values: ValueWeighting = "log_count"
         half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
         l2: Annotated[PositiveFloat, SearchRange(0.1, 100.0, log=True)] = 2.0
         dropout: Annotated[NonNegativeFloat, SearchRange()] = 0.5
@@ -60,20 +67,20 @@ class LinearAutoencoder:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Solve for the weights. Time grows with the cube of the smaller side, memory with its square."""
-        met = behaviour(training.history, config.values, config.half_life)
+        met = weighted_history(training.history, config.values, config.half_life)
         users, items = degrees(met)
-        graph = scaled(met, power(users, -config.user_exponent), power(items, -config.item_exponent))
+        graph = scale(met, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
         own = degrees(graph.multiply(graph).tocsr())[1]
         pull = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
         precision = RegularizedGramInverse.fit(
-            scaled(graph, columns=pull), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
+            scale(graph, columns=pull), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
         return cls(precision, pull.astype(np.float32), items.astype(np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """What the rest of the history says of each item, [U, I]."""
         seen = self._seen(history)
-        projected = self.precision.times(self._pulled(seen)) * self.pull
+        projected = self.precision.multiply(self._pulled(seen)) * self.pull
         scores: FloatArray = (seen.toarray() - projected / self._diagonal) * self._tilt
         return scores.astype(np.float32)
 
@@ -85,21 +92,21 @@ class LinearAutoencoder:
         """What the rest of the history says of each candidate, [U, C]."""
         own, pull = self._own(history, candidates), self.pull[candidates]
         seen = self._pulled(self._seen(history))
-        projected = self.precision.at(seen, own * pull, state, candidates) * pull
+        projected = self.precision.multiply_at_candidates(seen, own * pull, state, candidates) * pull
         scores = (own - projected / self._diagonal[candidates]) * self._tilt[candidates]
-        return or_never(scores, candidates)
+        return mask_padding(scores, candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
-        met = behaviour(history, self.config.values, self.config.half_life)
-        return scaled(met, columns=power(self.degree, -self.config.tilt))
+        met = weighted_history(history, self.config.values, self.config.half_life)
+        return scale(met, columns=safe_power(self.degree, -self.config.tilt))
 
     def _pulled(self, seen: sparse.csr_matrix) -> sparse.csr_matrix:
-        return scaled(seen, columns=self.pull)
+        return scale(seen, columns=self.pull)
 
     def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
-        met = entries(history, candidates, self.config.values, self.config.half_life)
-        tilted: FloatArray = met * power(self.degree, -self.config.tilt)[candidates]
+        met = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
+        tilted: FloatArray = met * safe_power(self.degree, -self.config.tilt)[candidates]
         return tilted
 
     @cached_property
@@ -109,4 +116,4 @@ class LinearAutoencoder:
 
     @cached_property
     def _tilt(self) -> FloatArray:
-        return power(self.degree, self.config.tilt)
+        return safe_power(self.degree, self.config.tilt)

@@ -22,7 +22,7 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import ItemSampler, decay_weights, ranges, windows
 from tierrec_core.features.user_item import item_features, pair_features, user_features
-from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.models.multitask.esmm import (
     Composition,
     UncertaintyWeights,
@@ -216,7 +216,7 @@ class Multitask:
     def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """As score_candidates, for histories that are encoded already."""
         probability = self._judge(history, state, candidates)[..., self.config.scored]
-        return or_never(probability, candidates)
+        return mask_padding(probability, candidates)
 
     def probabilities(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Probability of each step within the horizon, [U, C] -> [U, C, T]; 0 where padded."""

@@ -8,7 +8,7 @@ from pydantic import PositiveFloat
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -45,4 +45,4 @@ class Popularity:
 
     def score_encoded(self, _history: Interactions, _state: FloatArray, candidates: IntArray) -> FloatArray:
         """Each candidate's share of all events, [U, C]."""
-        return or_never(self.share[candidates], candidates)
+        return mask_padding(self.share[candidates], candidates)

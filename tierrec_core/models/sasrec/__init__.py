@@ -28,7 +28,7 @@ from tierrec_core.features.sequences import (
     ranges,
     windows,
 )
-from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.neural.trainer import (
     EarlyStopping,
     Weights,
@@ -240,7 +240,7 @@ class SasRec:
     def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         products = factor_products(state, self.weights["item.weight"], candidates)
-        return or_never(products + self.weights["bias"][candidates], candidates)
+        return mask_padding(products + self.weights["bias"][candidates], candidates)
 
     def _states(self, history: Interactions) -> Iterator[tuple[slice, torch.Tensor]]:
         """Rows and states after the last step [B, D] of some users at a time."""

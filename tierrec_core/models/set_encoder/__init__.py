@@ -27,7 +27,7 @@ from tierrec_core.data.support_sets import (
     popularity,
 )
 from tierrec_core.features.sequences import chosen
-from tierrec_core.linalg.candidate_scores import factor_products, met_sums, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, sum_by_candidate
 from tierrec_core.neural.trainer import (
     Weights,
     best_device,
@@ -169,9 +169,9 @@ class SetEncoder:
 
     def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
-        shown = met_sums(self._support(history), candidates) * self.weights["again"][candidates]
+        shown = sum_by_candidate(self._support(history), candidates) * self.weights["again"][candidates]
         moved = factor_products(state, self.weights["offered.weight"], candidates)
-        return or_never(moved + self.popularity[candidates] + shown, candidates)
+        return mask_padding(moved + self.popularity[candidates] + shown, candidates)
 
     def _support(self, history: Interactions) -> Interactions:
         return newest_items(chosen(history), self.config.max_support)

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import ItemSampler, Sessions, chosen, decay_weights, draw_within, windows
-from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.neural.trainer import (
     EarlyStopping,
     Weights,
@@ -155,7 +155,7 @@ class SymmetricMf:
         """2 u.i / (|u|^2 + |i|^2) for the candidates, [U, C]."""
         dot = factor_products(state, self.weights["item.weight"], candidates)
         squares = np.square(state).sum(axis=1, keepdims=True) + self._item_squares[candidates]
-        return or_never(2 * dot / np.maximum(squares, 1e-9), candidates)
+        return mask_padding(2 * dot / np.maximum(squares, 1e-9), candidates)
 
     @cached_property
     def _item_squares(self) -> FloatArray:

@@ -16,8 +16,8 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import or_never, sparse_products
-from tierrec_core.linalg.user_neighbours import by_item, nearest
+from tierrec_core.linalg.candidate_scores import mask_padding, sparse_products
+from tierrec_core.linalg.cosine import neighbour_similarities, normalized_transpose
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -59,17 +59,19 @@ class TierKnn:
 
     def encode(self, history: Interactions) -> FloatArray:
         """Alpha of each training user, [U, V]; rows sum to 1, or to 0 without neighbours."""
-        alpha = nearest(_behaviour(history, self.config.half_life), self._corpus, self.config.neighbours)
+        alpha = neighbour_similarities(
+            _behaviour(history, self.config.half_life), self._corpus, self.config.neighbours
+        )
         alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
         return alpha
 
     def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """The neighbours' weighted mean for each candidate, [U, C]."""
-        return or_never(sparse_products(state, self._trusted_by_item, candidates), candidates)
+        return mask_padding(sparse_products(state, self._trusted_by_item, candidates), candidates)
 
     @cached_property
     def _corpus(self) -> sparse.csr_matrix:
-        return by_item(self.behaviour)
+        return normalized_transpose(self.behaviour)
 
     @cached_property
     def _trusted_by_item(self) -> sparse.csr_matrix:

@@ -13,7 +13,7 @@ from pydantic import PositiveFloat
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import or_never
+from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import TIER_NAMES, Tiering
@@ -57,4 +57,4 @@ class TierPrior:
 
     def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """Each candidate's probability in the tier, [U, C]."""
-        return or_never(self.probability[state.astype(np.int64), candidates], candidates)
+        return mask_padding(self.probability[state.astype(np.int64), candidates], candidates)

@@ -13,8 +13,8 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import met_sums, or_never, sparse_products
-from tierrec_core.linalg.user_neighbours import by_item, nearest
+from tierrec_core.linalg.candidate_scores import mask_padding, sparse_products, sum_by_candidate
+from tierrec_core.linalg.cosine import neighbour_similarities, normalized_transpose
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -61,18 +61,18 @@ class TifuKnn:
     def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """Expected frequency of each candidate, [U, C]."""
         taken, share = history.only(*self.target), self.config.own_share
-        own = met_sums(taken, candidates, np.exp2(-taken.age / self.config.half_life))
+        own = sum_by_candidate(taken, candidates, np.exp2(-taken.age / self.config.half_life))
         peers = sparse_products(state, self._frequency_by_item, candidates)
-        return or_never(share * own + (1.0 - share) * peers, candidates)
+        return mask_padding(share * own + (1.0 - share) * peers, candidates)
 
     def _neighbours(self, own: sparse.csr_matrix) -> FloatArray:
-        weight = nearest(own, self._corpus, self.config.neighbours)
+        weight = neighbour_similarities(own, self._corpus, self.config.neighbours)
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
         return weight
 
     @cached_property
     def _corpus(self) -> sparse.csr_matrix:
-        return by_item(self.frequency)
+        return normalized_transpose(self.frequency)
 
     @cached_property
     def _frequency_by_item(self) -> sparse.csr_matrix:

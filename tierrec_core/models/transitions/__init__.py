@@ -14,9 +14,8 @@ from scipy import sparse
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import Sessions, StepKind, chosen
-from tierrec_core.linalg.candidate_scores import or_never
-from tierrec_core.linalg.sparse import strongest
-from tierrec_core.linalg.weighting import degrees, power, scaled
+from tierrec_core.linalg.candidate_scores import mask_padding
+from tierrec_core.linalg.sparse import degrees, keep_top_k_per_row, safe_power, scale
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -53,12 +52,12 @@ class Transitions:
         counted = _counted(history, config)
         met = np.bincount(history.item, minlength=history.num_items).astype(np.float64)
         leaving, _ = degrees(counted)
-        known = scaled(
+        known = scale(
             counted,
-            rows=power(leaving + 1.0, -config.source_exponent),
-            columns=power(met + 1.0, -config.target_exponent),
+            rows=safe_power(leaving + 1.0, -config.source_exponent),
+            columns=safe_power(met + 1.0, -config.target_exponent),
         )
-        return cls(strongest(known, config.neighbours), config)
+        return cls(keep_top_k_per_row(known, config.neighbours), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Sums of what each met item says of each item, the newest steps counting most, [U, I]."""
@@ -77,7 +76,7 @@ class Transitions:
             span = slice(recent.indptr[row], recent.indptr[row + 1])
             said = recent[row].data[None] @ follow[recent.indices[span]]
             scores[row] = said.ravel()[columns]
-        return or_never(scores, candidates)
+        return mask_padding(scores, candidates)
 
     def _recent(self, history: Interactions) -> sparse.csr_matrix:
         """1 for what was met in the last step, less for what was met before, [U, I]."""
@@ -91,7 +90,7 @@ def _counted(history: Interactions, config: Transitions.Config) -> sparse.csr_ma
     """Weighted counts of j after i, and a share of those of j before i, [I, I]."""
     step = Sessions.of(history, config.step).of_event
     length = np.bincount(history.user, minlength=history.num_users)
-    weight = power(length.astype(np.float64), -config.user_exponent)[history.user]
+    weight = safe_power(length.astype(np.float64), -config.user_exponent)[history.user]
     shape = (history.num_items, history.num_items)
     forward, together = sparse.csr_matrix(shape, dtype=np.float32), sparse.csr_matrix(shape, dtype=np.float32)
     for lag in range(1, min(config.reach, int(length.max(initial=1)) - 1) + 1):

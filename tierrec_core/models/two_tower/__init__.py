@@ -23,7 +23,7 @@ from tierrec_core.data.vocabulary import Vocabulary
 from tierrec_core.features.item_content import features_of, lexicon_of
 from tierrec_core.features.sequences import ItemSampler, chosen, decay_weights, draw_within, windows
 from tierrec_core.features.user_item import user_features
-from tierrec_core.linalg.candidate_scores import factor_products, or_never
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.models.two_tower.examples import SnapshotExamples
 from tierrec_core.models.two_tower.network import (
     ItemTower,
@@ -159,7 +159,7 @@ class TwoTower:
 
     def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
-        return or_never(factor_products(state, self.item_factors, candidates), candidates)
+        return mask_padding(factor_products(state, self.item_factors, candidates), candidates)
 
     @cached_property
     def _items(self) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Ranking against sorting by hand."""
+"""Top-k selection against sorting in plain Python."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ TIED = st.sampled_from([-np.inf, np.nan, -1.0, 0.0, 0.5, 1.0, np.inf])
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
 
 
-def sorted_by_hand(scores, columns, k):
+def sorted_in_python(scores, columns, k):
     pairs = [(-s, c) for s, c in zip(scores, columns, strict=True) if c >= 0 and s > -np.inf]
     best = [c for _, c in sorted(pairs)][:k]
     return best + [-1] * (k - len(best))
@@ -38,7 +38,7 @@ def test_top_k_equals_sorting(scores, k, random):
     blocked = np.array([[random.random() < 0.3 for _ in row] for row in scores])
     ranked = top_k(scores, k, sparse.csr_matrix(blocked))
     hidden = np.where(blocked, np.nan, scores)
-    expected = [sorted_by_hand(row, range(len(row)), k) for row in hidden]
+    expected = [sorted_in_python(row, range(len(row)), k) for row in hidden]
     assert ranked.items.tolist() == expected
     for row, items, values in zip(scores, ranked.items, ranked.scores, strict=True):
         np.testing.assert_array_equal(values, [row[item] if item >= 0 else -np.inf for item in items])
@@ -50,11 +50,11 @@ def test_candidates_equal_sorting(scores, k, random):
     candidates = np.array([random.sample(range(-1, 30), scores.shape[1]) for _ in scores])
     ranked = rank_candidates(scores, candidates, k)
     assert ranked.items.tolist() == [
-        sorted_by_hand(row, columns, k) for row, columns in zip(scores, candidates, strict=True)
+        sorted_in_python(row, columns, k) for row, columns in zip(scores, candidates, strict=True)
     ]
 
 
-def test_scores_handed_in_are_left_alone():
+def test_scores_are_not_modified():
     scores = np.array([[1.0, np.nan, 3.0]], np.float32)
     top_k(scores, 2, sparse.csr_matrix([[0, 0, 1]]))
     np.testing.assert_array_equal(scores, np.array([[1.0, np.nan, 3.0]], np.float32))
@@ -68,17 +68,17 @@ def test_batches_change_nothing(interactions, batch):
     np.testing.assert_array_equal(ranked.scores, whole.scores)
 
 
-def test_met_items_are_left_out_only_where_asked(interactions):
+def test_seen_items_are_excluded_only_on_request(interactions):
     model = Counted()
-    everything, unmet = rank_views(model, interactions, 40, exclude_met=(False, True))
+    everything, unseen = rank_views(model, interactions, 40, exclude_met=(False, True))
     met = interactions.binary().toarray().astype(bool)
     assert model.scored == interactions.num_users
     assert (np.sort(everything.items, axis=1) == np.arange(40)).all()
-    for row, items in enumerate(unmet.items):
+    for row, items in enumerate(unseen.items):
         assert set(items[items >= 0]) == set(np.flatnonzero(~met[row]))
 
 
-def test_one_user_and_none(interactions):
+def test_a_single_user_and_no_users(interactions):
     one = rank_catalogue(Counted(), interactions.rows(np.array([3])), 4, exclude_met=False)
     all_users = rank_catalogue(Counted(), interactions, 4, exclude_met=False)
     np.testing.assert_array_equal(one.items[0], all_users.items[3])

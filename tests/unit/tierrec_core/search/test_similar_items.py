@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import texts, words
-from tierrec_core.linalg.cosine import nearest
+from tierrec_core.linalg.cosine import nearest_by_cosine
 from tierrec_core.search.similar_items import SimilarItems
 
 BLANK = np.zeros((40, 1))
@@ -98,7 +98,7 @@ SMALL = st.integers(-3, 3).map(float)
 
 @given(hnp.arrays(float, (7, 3), elements=SMALL), hnp.arrays(float, (4, 3), elements=SMALL))
 def test_nearest_equals_sorting_all_cosines(corpus: np.ndarray, vectors: np.ndarray) -> None:
-    rows, cosine = nearest(vectors, corpus, 9)
+    rows, cosine = nearest_by_cosine(vectors, corpus, 9)
     for vector, row, own in zip(vectors, rows, cosine, strict=True):
         length = np.linalg.norm(corpus, axis=1) * np.linalg.norm(vector)
         every = np.divide(corpus @ vector, length, out=np.zeros(7), where=length > 0)
