@@ -1,4 +1,4 @@
-"""Where it is worth looking for an option: written beside the option itself, in the Config that has it."""
+"""Ranges of hyperparameter search, declared as metadata of the option that they bound."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from tierrec_core.base.params import Params
 
 @dataclass(frozen=True)
 class SearchRange:
-    """An option's range, a whole number where both ends are, on a log scale if so wished; or the given choices.
+    """Range of an option: integers when both ends are integers, on a log scale if `log`; or the given choices.
 
-    As metadata of a field, `Annotated[PositiveFloat, Span(1.0, 1e4, log=True)]`, it bounds the search, not the option.
+    In `Annotated[PositiveFloat, SearchRange(1.0, 1e4, log=True)]` it bounds the search, not the option.
     """
 
     low: float = 0.0
@@ -20,11 +20,11 @@ class SearchRange:
     choices: tuple[Any, ...] = ()
 
 
-def space_of(config: type[Params]) -> Mapping[str, SearchRange]:
-    """The options of a Config that are worth searching, each with its span; empty where none says so."""
+def search_space(config: type[Params]) -> Mapping[str, SearchRange]:
+    """The searchable options of a Config by name; empty when it declares no range."""
     return {
-        name: one
+        name: entry
         for name, field in config.model_fields.items()
-        for one in field.metadata
-        if isinstance(one, SearchRange)
+        for entry in field.metadata
+        if isinstance(entry, SearchRange)
     }

@@ -1,7 +1,7 @@
-"""params.yaml as frozen, closed models: every knob has a type, a range and a meaning, and an unknown key is named."""
+"""params.yaml as frozen, closed models: each option has a type, a range and a meaning."""
 
-from tierrec_core.base.params import Params, Share, parse
-from tierrec_core.base.search_range import SearchRange, space_of
+from tierrec_core.base.params import Params, RenamedFrom, Share, parse
+from tierrec_core.base.search_range import SearchRange, search_space
 from tierrec_core.settings.data.processing import (
     GivenSplit,
     LeaveLastOut,
@@ -56,6 +56,7 @@ __all__ = [
     "Params",
     "PolicySettings",
     "PrepareSettings",
+    "RenamedFrom",
     "RetrieveSettings",
     "RolloutSettings",
     "SearchRange",
@@ -74,5 +75,5 @@ __all__ = [
     "WandbSettings",
     "parse",
     "read_settings",
-    "space_of",
+    "search_space",
 ]

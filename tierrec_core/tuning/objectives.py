@@ -19,7 +19,7 @@ from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Trainin
 from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import BlendSettings as BlendSettings
-from tierrec_core.settings import Params, SearchRange, Settings, parse, space_of
+from tierrec_core.settings import Params, SearchRange, Settings, parse, search_space
 from tierrec_core.stages.blend import read_lessons
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import read_training
@@ -64,7 +64,7 @@ def subject(layout: Layout, settings: Settings, name: str, task: str) -> TuningT
 def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: str) -> TuningTarget:
     block = settings.models[name]
     kind, config = registry.configure(name, block)
-    space = space_of(type(config))
+    space = search_space(type(config))
     if not space:
         raise SettingsError(f"tune: models.{name}: its kind has no option that is worth a search")
     window = log.of(task, "valid")[0]
@@ -120,7 +120,7 @@ def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Tuni
         )
         return per_user(rank_candidates(scores, padded, CUTOFF).items, truth, CUTOFF)["ndcg"]
 
-    space = space_of(BlendSettings)
+    space = search_space(BlendSettings)
     return TuningTarget((_BLEND, task), newest.window, space, *_parted(options, space), judge)
 
 

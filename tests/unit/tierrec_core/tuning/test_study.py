@@ -19,7 +19,7 @@ from tierrec_core.settings import (
     SplitSettings,
     TaskSettings,
     TimeSplit,
-    space_of,
+    search_space,
 )
 from tierrec_core.stages import retrieve, train
 from tierrec_core.stages.blend import read_lessons
@@ -62,7 +62,7 @@ def test_the_blends_defaults_lie_within_their_spans() -> None:
 
 
 def check_defaults(config: type) -> None:
-    for name, span in space_of(config).items():
+    for name, span in search_space(config).items():
         value = config.model_fields[name].default
         assert value in span.choices if span.choices else span.low <= value <= span.high, name
         assert config.model_validate({name: span.choices[0] if span.choices else span.low})
