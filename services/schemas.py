@@ -63,7 +63,7 @@ class RecommendRequest(Body):
     explain: bool = Field(False, description="Give the reasons for each item.")
 
     @property
-    def wanted(self) -> int:
+    def num_items(self) -> int:
         """How many items to answer with."""
         return self.k or (10 if self.items is None else len(self.items))
 

@@ -21,7 +21,7 @@ _ONE_THREAD = [
 ]
 _TIMEOUT = 30  # seconds
 
-application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # furnished when a worker starts
+application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # configured when a worker starts
 
 
 @bentoml.service(
@@ -37,13 +37,13 @@ class RecommenderService:
     """Lists for every surface of every shop, with reasons; and whatever happens in the shops."""
 
     def __init__(self) -> None:
-        from services.api.app import furnish  # heavy; building and starting a Bento need none of it
+        from services.api.app import configure_app  # heavy; building and starting a Bento need none of it
         from services.tenants.shops import Shops, ShopsSettings
 
         own = ReleaseManifest.read(_ROOT)
         settings = ShopsSettings.from_environment()
         self.shops = Shops.open(settings, _load, own.bento)
-        furnish(application, self.shops, settings.limits)
+        configure_app(application, self.shops, settings.limits)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod

@@ -43,6 +43,11 @@ class FileWatcher:
         self._next_look = float("-inf")
         self._seen: tuple[int, ...] | None = None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the next call of `changed` looks at the file."""
+        return self._clock() >= self._next_look
+
     def changed(self) -> bool:
         """Whether the file is another than when this was last true; at first, whether there is one."""
         now = self._clock()

@@ -1,18 +1,79 @@
-"""ASGI middleware: a body that is not JSON is refused before BentoML tries to read it some other way."""
+"""ASGI middleware: selects the shop, writes the access log, and refuses bodies that are not JSON."""
+
+from time import perf_counter
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.schemas import Problem
+from services.tenants.shop import Shop
+from services.tenants.shops import DEFAULT, Shops
 
+SHOP_HEADER = "X-Tierrec-Shop"
+_HEADER = SHOP_HEADER.lower().encode()
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
 
 
-class JsonOnly:
-    """Answers 415 to a POST whose content type is given and not JSON; BentoML would end some of these in 500.
+class ShopMiddleware:
+    """Puts the shop that a header names into scope["state"]["shop"]; answers 404 to an unknown name."""
 
-    An import is JSON line by line.
+    def __init__(self, app: ASGIApp, shops: Shops) -> None:
+        self.app, self._shops = app, shops
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http":
+            name = next(
+                (value.decode("latin-1") for key, value in scope["headers"] if key == _HEADER), DEFAULT
+            )
+            shop = self._shops.by_name.get(name)
+            if shop is None:
+                problem = Problem(error=f"{SHOP_HEADER}: there is no shop of this name")
+                await JSONResponse(problem.model_dump(), 404)(scope, receive, send)
+                return
+            scope.setdefault("state", {})["shop"] = shop
+        await self.app(scope, receive, send)
+
+
+class AccessLogMiddleware:
+    """Writes one line a request to the shop's log: method, path, status, duration and the id of the key."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and log it once it is answered."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, start = 500, perf_counter()
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            state = scope["state"]
+            shop: Shop = state["shop"]
+            principal = state.get("principal")
+            shop.journal.access(
+                scope["method"],
+                scope["path"],
+                status,
+                perf_counter() - start,
+                key_id=principal.key_id if principal else None,
+            )
+
+
+class JsonOnlyMiddleware:
+    """Answers 415 to a POST with a content type other than JSON, or JSON lines for an import.
+
+    BentoML would answer some of these with 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -20,11 +81,11 @@ class JsonOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        answer: ASGIApp = self.app
+        app: ASGIApp = self.app
         if scope["type"] == "http" and scope["method"] == "POST":
-            wanted = _NDJSON if scope["path"].startswith("/import/") else _JSON
-            kind = Headers(scope=scope).get("content-type", wanted).partition(";")[0].strip().lower()
-            if kind != wanted:
-                problem = Problem(error=f"content-type: {kind!r} is not understood; send {wanted}")
-                answer = JSONResponse(problem.model_dump(), status_code=415)
-        await answer(scope, receive, send)
+            expected = _NDJSON if scope["path"].startswith("/import/") else _JSON
+            given = Headers(scope=scope).get("content-type", expected).partition(";")[0].strip().lower()
+            if given != expected:
+                problem = Problem(error=f"content-type: {given!r} is not understood; send {expected}")
+                app = JSONResponse(problem.model_dump(), status_code=415)
+        await app(scope, receive, send)

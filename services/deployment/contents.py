@@ -37,7 +37,6 @@ RUNTIME = (  # BentoML adds itself
     "psycopg-binary",
     "pyarrow",
     "pydantic",
-    "python-json-logger",
     "rapidfuzz",
     "ruamel.yaml",
     "safetensors",

@@ -2,16 +2,18 @@
 
 import hashlib
 import hmac
+import json
 import logging
 import os
 import re
 import secrets
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from pythonjsonlogger.json import JsonFormatter
+import orjson
 
 from tierrec_core.base.errors import ArtifactError
 
@@ -80,6 +82,25 @@ class Pseudonyms(logging.Filter):
         return True
 
 
+class _JsonFormatter(logging.Formatter):
+    """One line of JSON a record: time, level, message and extra fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        fields = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "event": record.getMessage(),
+            **{name: value for name, value in record.__dict__.items() if name not in _OWN_FIELDS},
+        }
+        if record.exc_text:
+            fields["exc_info"] = record.exc_text
+        try:
+            return orjson.dumps(fields, default=str).decode()
+        except orjson.JSONEncodeError:  # lone surrogates
+            return json.dumps(fields, default=str)
+
+
 @dataclass(frozen=True)
 class JsonLog:
     """One line of JSON an access or decision; users by pseudonym. Fields that are None are left out."""
@@ -91,13 +112,7 @@ class JsonLog:
         """A log that writes to the stream, and nowhere else; the same name again moves it there."""
         handler = logging.StreamHandler(stream)
         handler.addFilter(Pseudonyms(secret))
-        handler.setFormatter(
-            JsonFormatter(
-                ["levelname", "message"],
-                rename_fields={"levelname": "level", "message": "event"},
-                timestamp="at",
-            )
-        )
+        handler.setFormatter(_JsonFormatter())
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False

@@ -1,61 +1,107 @@
-"""How an answer that was given came to be: what was kept of it, and the reasons for its items as of now."""
+"""Reasons for the items of a list, as short texts with the amount that each adds to the score."""
 
 import time
 
 import numpy as np
 
 from services.recommend.fallback_chain import StrategyResult
-from services.recommend.reasons import reasons_of
 from services.recommend.request import ListRequest, RequestContext, ResultPage
+from services.recommend.user import history_of
 from services.rules import RankedOrder
 from services.schemas import Explained, Explanation
 from services.store import Impression
 from services.tenants.shop import Shop
+from tierrec_core.base.contracts import IntArray
+from tierrec_core.bundle.explain import PEERS, TREND, reasons
 
-_TRIES, _PAUSE = 3, 0.1  # another worker's writer may hold an impression for a moment
+JUST_NOW = "it fits what you did just now"
+FITS_WORDS = "it fits what you typed"
+ALIKE = "it is like the item you look at"
+COUPONS = "people like you redeem it"
+
+_BY_STRATEGY = {
+    "cf": PEERS,
+    "cold": TREND,
+    "tier_prior": TREND,
+    "popularity": TREND,
+    "search": FITS_WORDS,
+    "similar": ALIKE,
+    "campaigns": COUPONS,
+}
+_ATTEMPTS, _PAUSE_SECONDS = 3, 0.1  # another worker may not have written the impression yet
 
 
-def explain(shop: Shop, request_id: str) -> Explanation | None:
-    """None for a request that nobody knows, or that was answered too long ago."""
-    found = _impression(shop, request_id)
-    if found is None:
+def explain_answer(shop: Shop, request_id: str) -> Explanation | None:
+    """Explain an earlier answer; reasons are as of now. None if its impression is unknown or no longer stored."""
+    impression = _find_impression(shop, request_id)
+    if impression is None:
         return None
-    scene = RequestContext.of(
-        shop, ListRequest(found.surface, max(len(found.items), 1), user_id=found.user_id)
-    )
+    shop.refresh()
+    request = ListRequest(impression.surface, max(len(impression.items), 1), user_id=impression.user_id)
     return Explanation(
-        request_id=found.request_id,
-        surface=found.surface,
-        path=found.path,
-        fallback=found.reason,
-        model_version=found.model_version,
-        experiment=found.experiment,
-        variant=found.variant,
-        items=_items(scene, found),
+        request_id=impression.request_id,
+        surface=impression.surface,
+        path=impression.path,
+        fallback=impression.reason,
+        model_version=impression.model_version,
+        experiment=impression.experiment,
+        variant=impression.variant,
+        items=_explained_items(RequestContext.of(shop, request), impression),
     )
 
 
-def _impression(shop: Shop, request_id: str) -> Impression | None:
-    for _ in range(_TRIES):
-        if (found := shop.impressions.find(request_id)) is not None:
-            return found
-        time.sleep(_PAUSE)
+def reasons_of(context: RequestContext, page: ResultPage) -> list[dict[str, float]]:
+    """The reasons for each item of the page, strongest first; those of a blend add up to its score."""
+    strategy, columns = page.result.strategy, page.order.columns
+    scores = page.order.scores.tolist()
+    if strategy not in ("blend", "fold") or context.request.surface == "campaigns":
+        return [{_BY_STRATEGY[strategy]: score} for score in scores]
+    by_item = _blend_reasons(context, columns)
+    if len(context.user.fresh.columns):
+        fold = context.model.fold
+        items, boosts = fold.lift(context.user.fresh)
+        boost = dict(zip(items.tolist(), (fold.strength * boosts).tolist(), strict=True))
+        by_item = [
+            ({JUST_NOW: boost[column]} if column in boost else {}) | item_reasons
+            for column, item_reasons in zip(columns.tolist(), by_item, strict=True)
+        ]
+    return [item_reasons or {PEERS: score} for item_reasons, score in zip(by_item, scores, strict=True)]
+
+
+def _blend_reasons(context: RequestContext, columns: IntArray) -> list[dict[str, float]]:
+    """The blend's reasons for each column; empty for items that it does not know or did not retrieve."""
+    user, model = context.user, context.model
+    if user.row is None and not user.session_items:
+        return [{} for _ in columns]
+    try:
+        contributions = model.bundle.explain(context.task, history_of(model, user), columns)
+        return [reasons(contribution) if contribution else {} for contribution in contributions]
+    except Exception:  # a list with poorer reasons is better than an error
+        version = model.release.model_version
+        context.shop.journal.failure(None, context.request.user_id, part="reasons", model=version)
+        return [{} for _ in columns]
+
+
+def _find_impression(shop: Shop, request_id: str) -> Impression | None:
+    for _ in range(_ATTEMPTS):
+        if (impression := shop.impressions.find(request_id)) is not None:
+            return impression
+        time.sleep(_PAUSE_SECONDS)
     return None
 
 
-def _items(scene: RequestContext, found: Impression) -> list[Explained]:
-    """The items with what speaks for them; those that the catalogue no longer has are named without a reason."""
-    goods = scene.model.catalogue
-    if found.surface == "campaigns":
-        goods = scene.model.campaigns
-    columns = goods.columns(found.items)
+def _explained_items(context: RequestContext, impression: Impression) -> list[Explained]:
+    """The items with their reasons; an item that the catalogue no longer has gets no reason."""
+    model, path = context.model, impression.path
+    catalogue = model.campaigns if impression.surface == "campaigns" else model.catalogue
+    columns = catalogue.columns(impression.items)
     known = columns[columns >= 0]
     order = RankedOrder(known, np.zeros(len(known)))
-    reasons = reasons_of(scene, ResultPage(order, StrategyResult(found.path, order, found.path, ""), None))
-    _, titles = scene.model.described(known, found.surface)
-    described = dict(zip(goods.frame["item_id"].iloc[known], zip(titles, reasons, strict=True), strict=True))
+    by_item = reasons_of(context, ResultPage(order, StrategyResult(path, order, path, ""), None))
+    ids, titles = model.described(known, impression.surface)
+    described = dict(zip(ids, zip(titles, by_item, strict=True), strict=True))
     return [
-        Explained(item_id=item, title=title, reasons=why)
-        for item in found.items
-        for title, why in [described.get(item, (item, {}))]
+        Explained(item_id=item, title=title, reasons=item_reasons)
+        for item in impression.items
+        for title, item_reasons in [described.get(item, (item, {}))]
     ]

@@ -1,7 +1,7 @@
-"""The ladder: who ranks a list, and who does when they cannot. blend or fold -> cf -> tier_prior -> popularity.
+"""Fallback chain of ranking strategies: blend or fold -> cf -> tier_prior -> popularity.
 
-A rung that raises is told of and counted, and the next one answers: a failing model makes a list poorer, never an
-error. The lower rungs know the whole catalogue, and so also fill a list of which rules have left too little.
+A strategy that raises is logged and counted, and the next one ranks instead: a failing model degrades a list and never
+causes an error. The later strategies score the whole catalogue, so they also fill lists that rules have made too short.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,227 +9,224 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.recommend.user import RequestUser, split
+from services.recommend.user import RequestUser, history_of
 from services.rules import RankedOrder
 from services.tenants.served_model import ServedModel
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
-DEPTH = 500
+MAX_CANDIDATES = 500
 _EMPTY = RankedOrder(np.zeros(0, np.int64), np.zeros(0))
+
+FailureCallback = Callable[[str, str, str], None]  # failing strategy, next strategy, exception type
 
 
 @dataclass(frozen=True)
 class RankingStrategy:
-    """One way to rank. rank gives its best DEPTH items among those allowed [I'], or nothing where it cannot help."""
+    """One way to rank: its best MAX_CANDIDATES among the allowed items [I'], or an empty order if it has none."""
 
-    path: str
+    name: str
     rank: Callable[[BoolArray | None], RankedOrder]
 
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """What the ladder gave. reason: why an earlier rung, `wanted`, did not answer; empty where the first one did."""
+    """The order, and the strategy that gave it. reason: why `first_choice` did not; empty if it did."""
 
-    path: str
+    strategy: str
     order: RankedOrder
-    wanted: str
+    first_choice: str
     reason: str
 
 
 class FallbackChain:
-    """The rungs for one person and task on one model."""
+    """The strategies for one user and task on one model."""
 
-    def __init__(self, model: ServedModel, person: RequestUser, task: str) -> None:
-        self.model, self.person, self.task = model, person, task
+    def __init__(self, model: ServedModel, user: RequestUser, task: str) -> None:
+        self.model, self.user, self.task = model, user, task
 
-    def rungs(self) -> list[RankingStrategy]:
-        """For a list of products, best first."""
-        lower = [
-            RankingStrategy("cf", self._collaborative),
-            RankingStrategy("tier_prior", self._tier_prior),
-            RankingStrategy("popularity", self._popularity),
+    def strategies(self) -> list[RankingStrategy]:
+        """Strategies for a list of products, best first."""
+        fallbacks = [
+            RankingStrategy("cf", self._by_factors),
+            RankingStrategy("tier_prior", self._by_tier_prior),
+            RankingStrategy("popularity", self._by_popularity),
         ]
-        if self.person.is_new:
-            return [RankingStrategy("cold", self._popularity), *lower[1:]]
-        if self.person.row is None and self.person.visit:
-            return [RankingStrategy("blend", self._visitor), *lower]
-        if len(self.person.fresh.columns):
-            return [RankingStrategy("fold", self._folded), *lower]
-        return [RankingStrategy("blend", self._shelf), *lower]
+        if self.user.is_new:
+            return [RankingStrategy("cold", self._by_popularity), *fallbacks[1:]]
+        if self.user.row is None and self.user.session_items:
+            return [RankingStrategy("blend", self._by_all_models), *fallbacks]
+        if len(self.user.fresh.columns):
+            return [RankingStrategy("fold", self._boosted), *fallbacks]
+        return [RankingStrategy("blend", self._precomputed), *fallbacks]
 
-    def _shelf(self, allowed: BoolArray | None) -> RankedOrder:
-        """The blend's list as it was precomputed, with posted items where their content puts them."""
-        columns, scores = self.model.pack.shelves[self.task].row(self._row)
-        return self._without_met(keep(self._with_posted(columns, scores), allowed))
-
-    def _folded(self, allowed: BoolArray | None) -> RankedOrder:
-        """The same, moved by what the person did since."""
-        order = _EMPTY
-        if self.person.row is not None:
-            order = self._with_posted(*self.model.pack.shelves[self.task].row(self.person.row))
-        moved = RankedOrder(*self.model.fold.apply(order.columns, order.scores, self.person.fresh))
-        return self._without_met(keep(moved, allowed))
-
-    def _visitor(self, allowed: BoolArray | None) -> RankedOrder:
-        """All models and the blend, now: for somebody who has no list yet."""
-        bundle = self.model.bundle
-        history = bundle.visitor(*split(self.person.visit))
-        ranked = bundle.recommend(self.task, history, DEPTH)
-        found = ranked.items[0] >= 0
-        order = RankedOrder(ranked.items[0][found].astype(np.int64), ranked.scores[0][found])
-        fresh = self.person.fresh
-        if len(fresh.columns):
-            order = RankedOrder(*self.model.fold.apply(order.columns, order.scores, fresh))
-        return keep(order, allowed)
-
-    def _collaborative(self, allowed: BoolArray | None) -> RankedOrder:
-        """Products of factors over the whole catalogue."""
-        taste = self.taste()
-        if not taste.any():
-            return _EMPTY
-        return self._without_met(best(self.model.factors @ taste, allowed))
-
-    def _tier_prior(self, allowed: BoolArray | None) -> RankedOrder:
-        return self._without_met(best(self.model.prior_of(self.person.tier), allowed))
-
-    def _popularity(self, allowed: BoolArray | None) -> RankedOrder:
-        return self._without_met(best(self.model.popularity, allowed))
-
-    def reranked(self, columns: IntArray) -> RankedOrder:
-        """These columns [C] in the blend's order; nothing of somebody of whom it knows nothing."""
-        model, person = self.model, self.person
+    def rerank(self, columns: IntArray) -> RankedOrder:
+        """Sort these columns [C] by the blend; empty for a user without history."""
+        model, user = self.model, self.user
         trained = columns[columns < model.num_trained]
-        if not len(trained) or (person.row is None and not person.visit):
+        if not len(trained) or (user.row is None and not user.session_items):
             return _EMPTY
-        scores = model.rerank(self.task, person.row, split(person.visit), trained)
-        order = sorted_order(trained, scores)
-        if len(person.fresh.columns):
-            order = RankedOrder(*model.fold.apply(order.columns, order.scores, person.fresh))
-            order = keep(order, np.isin(np.arange(len(model.factors)), columns))
+        state = None if user.row is None else model.pack.states.row(user.row)
+        scores = model.bundle.rerank(self.task, history_of(model, user), trained, state)
+        order = sort_by_score(trained, scores)
+        if len(user.fresh.columns):
+            order = keep_allowed(self._boost(order), np.isin(np.arange(len(model.factors)), columns))
         return order
 
-    def taste(self) -> FloatArray:
-        """The person's factors: those of the model, and the items of a visit and of fresh events, [F]."""
-        model, person = self.model, self.person
-        columns = model.catalogue.columns([item for item, _ in person.visit])
-        taste = model.factors[columns].sum(axis=0)
-        taste = taste + person.fresh.weights @ model.factors[person.fresh.columns]
-        known: FloatArray = taste if person.row is None else taste + model.pack.people.factors[person.row]
-        return known
+    def user_factors(self) -> FloatArray:
+        """The user's factors: those of the model plus those of session items and fresh events, [F]."""
+        model, user = self.model, self.user
+        columns = model.catalogue.columns([item for item, _ in user.session_items])
+        factors = model.factors[columns].sum(axis=0)
+        factors = factors + user.fresh.weights @ model.factors[user.fresh.columns]
+        total: FloatArray = factors if user.row is None else factors + model.pack.people.factors[user.row]
+        return total
 
-    @property
-    def _row(self) -> int:
-        if self.person.row is None:
-            raise LookupError("the model has no row for this person")
-        return self.person.row
+    def _precomputed(self, allowed: BoolArray | None) -> RankedOrder:
+        """The blend's precomputed list, with posted items inserted."""
+        return self._exclude_seen(keep_allowed(self._precomputed_with_posted(), allowed))
 
-    def _with_posted(self, columns: IntArray, scores: FloatArray) -> RankedOrder:
-        """Posted items join where an item of the list with as strong a match of factors stands."""
-        model = self.model
-        first = model.num_trained
-        if len(model.factors) == first or not len(columns) or self.person.row is None:
+    def _boosted(self, allowed: BoolArray | None) -> RankedOrder:
+        """The precomputed list re-ranked by the user's fresh events."""
+        order = _EMPTY if self.user.row is None else self._precomputed_with_posted()
+        return self._exclude_seen(keep_allowed(self._boost(order), allowed))
+
+    def _by_all_models(self, allowed: BoolArray | None) -> RankedOrder:
+        """Score with all models and the blend at request time, for a user without a precomputed list."""
+        ranked = self.model.bundle.recommend(self.task, history_of(self.model, self.user), MAX_CANDIDATES)
+        is_item = ranked.items[0] >= 0
+        order = RankedOrder(ranked.items[0][is_item].astype(np.int64), ranked.scores[0][is_item])
+        if len(self.user.fresh.columns):
+            order = self._boost(order)
+        return keep_allowed(order, allowed)
+
+    def _by_factors(self, allowed: BoolArray | None) -> RankedOrder:
+        """Dot products of user and item factors over the whole catalogue."""
+        factors = self.user_factors()
+        if not factors.any():
+            return _EMPTY
+        return self._exclude_seen(top_items(self.model.factors @ factors, allowed))
+
+    def _by_tier_prior(self, allowed: BoolArray | None) -> RankedOrder:
+        return self._exclude_seen(top_items(self.model.prior_of(self.user.tier), allowed))
+
+    def _by_popularity(self, allowed: BoolArray | None) -> RankedOrder:
+        return self._exclude_seen(top_items(self.model.popularity, allowed))
+
+    def _boost(self, order: RankedOrder) -> RankedOrder:
+        return RankedOrder(*self.model.fold.apply(order.columns, order.scores, self.user.fresh))
+
+    def _precomputed_with_posted(self) -> RankedOrder:
+        """The precomputed list; a posted item gets the score of the listed item at the same quantile of affinity."""
+        model, row = self.model, self.user.row
+        if row is None:
+            raise LookupError("the model has no row for this user")
+        columns, scores = model.pack.shelves[self.task].row(row)
+        num_trained = model.num_trained
+        if len(model.factors) == num_trained or not len(columns):
             return RankedOrder(columns, scores)
-        taste = model.pack.people.factors[self.person.row]
-        listed, posted = model.factors[columns] @ taste, model.factors[first:] @ taste
-        place = np.searchsorted(np.sort(listed), posted, side="right") / len(columns)
-        joined = np.quantile(scores, place.clip(0, 1))
-        kept = np.flatnonzero(posted > 0)
-        return sorted_order(np.concatenate([columns, kept + first]), np.concatenate([scores, joined[kept]]))
+        factors = model.pack.people.factors[row]
+        listed, posted = model.factors[columns] @ factors, model.factors[num_trained:] @ factors
+        quantile = np.searchsorted(np.sort(listed), posted, side="right") / len(columns)
+        posted_scores = np.quantile(scores, quantile.clip(0, 1))
+        inserted = np.flatnonzero(posted > 0)
+        return sort_by_score(
+            np.concatenate([columns, inserted + num_trained]),
+            np.concatenate([scores, posted_scores[inserted]]),
+        )
 
-    def _without_met(self, order: RankedOrder) -> RankedOrder:
-        """Discovery shows nothing that the person met before."""
+    def _exclude_seen(self, order: RankedOrder) -> RankedOrder:
+        """Remove items that the user interacted with before, for the task discovery only."""
         if self.task != "discovery":
             return order
-        visited = self.model.catalogue.columns([item for item, _ in self.person.visit])
-        met = [self.person.fresh.columns, visited]
-        if self.person.row is not None:
-            met.append(self.model.pack.met.row(self.person.row))
-        new = ~np.isin(order.columns, np.concatenate(met))
-        return RankedOrder(order.columns[new], order.scores[new])
+        session = self.model.catalogue.columns([item for item, _ in self.user.session_items])
+        seen = [self.user.fresh.columns, session]
+        if self.user.row is not None:
+            seen.append(self.model.pack.met.row(self.user.row))
+        return order.take(~np.isin(order.columns, np.concatenate(seen)))
 
 
-def climb(
-    rungs: Sequence[RankingStrategy],
+def first_successful(
+    strategies: Sequence[RankingStrategy],
     allowed: BoolArray | None,
     num_items: int,
-    failed: Callable[[str, str, str], None],
+    on_failure: FailureCallback,
 ) -> StrategyResult:
-    """The first rung that gives something; `failed` is told, while the error is at hand, of each that raised.
+    """The result of the first strategy that ranks anything.
 
-    num_items: of the catalogue that the rungs rank
+    num_items: size of the catalogue that the strategies rank
+    on_failure: called for each strategy that raises, while its exception is being handled
     """
     reason = ""
-    for place, rung in enumerate(rungs):
+    for position, strategy in enumerate(strategies):
         try:
-            order = _checked(rung.rank(allowed), num_items)
-        except Exception as error:  # whatever a model does, the next rung answers
-            reason = reason or f"{rung.path} failed: {type(error).__name__}"
-            failed(rung.path, rungs[min(place + 1, len(rungs) - 1)].path, type(error).__name__)
+            order = _validated(strategy.rank(allowed), num_items)
+        except Exception as error:  # whatever a model raises, the next strategy ranks
+            kind = type(error).__name__
+            reason = reason or f"{strategy.name} failed: {kind}"
+            on_failure(strategy.name, strategies[min(position + 1, len(strategies) - 1)].name, kind)
             continue
         if len(order.columns):
-            return StrategyResult(rung.path, order, rungs[0].path, reason)
-        reason = reason or f"{rung.path} has nothing for this request"
-    return StrategyResult(rungs[-1].path, _EMPTY, rungs[0].path, reason)
+            return StrategyResult(strategy.name, order, strategies[0].name, reason)
+        reason = reason or f"{strategy.name} has nothing for this request"
+    return StrategyResult(strategies[-1].name, _EMPTY, strategies[0].name, reason)
 
 
-def filled(
-    climbed: StrategyResult,
-    rungs: Sequence[RankingStrategy],
-    wanted: int,
+def fill_from_fallbacks(
+    result: StrategyResult,
+    strategies: Sequence[RankingStrategy],
+    k: int,
     allowed: BoolArray | None,
     num_items: int,
-    failed: Callable[[str, str, str], None],
+    on_failure: FailureCallback,
 ) -> RankedOrder:
-    """The order, and behind it what the rungs below would show, until `wanted` items are there or nothing is left."""
-    order, lower = climbed.order, _below(rungs, climbed.path)
-    while lower and len(order.columns) < wanted:
-        more = climb(lower, allowed, num_items, failed)
-        lower = _below(lower, more.path)
+    """Append items of the later strategies to the result's order until it has k items or none are left."""
+    order, rest = result.order, _after(strategies, result.strategy)
+    while rest and len(order.columns) < k:
+        more = first_successful(rest, allowed, num_items, on_failure)
+        rest = _after(rest, more.strategy)
         new = more.order.columns[~np.isin(more.order.columns, order.columns)]
-        floor = float(order.scores[-1]) if len(order.scores) else 0.0
-        behind = floor - np.arange(1, len(new) + 1) * 1e-6
-        order = RankedOrder(np.concatenate([order.columns, new]), np.concatenate([order.scores, behind]))
+        lowest = float(order.scores[-1]) if len(order.scores) else 0.0
+        scores = lowest - np.arange(1, len(new) + 1) * 1e-6
+        order = RankedOrder(np.concatenate([order.columns, new]), np.concatenate([order.scores, scores]))
     return order
 
 
-def best(scores: FloatArray, allowed: BoolArray | None) -> RankedOrder:
-    """The DEPTH best of all items [I'] that are allowed, equals by column; without those whose score is no number.
+def top_items(scores: FloatArray, allowed: BoolArray | None) -> RankedOrder:
+    """The best MAX_CANDIDATES allowed items by their scores [I'], ties by column; NaN scores are left out.
 
-    Raises FloatingPointError when none is a number.
+    Raises FloatingPointError if every score is NaN.
     """
     if len(scores) and np.isnan(scores).all():
-        raise FloatingPointError("no score is a number")
+        raise FloatingPointError("every score is NaN")
     usable = scores if allowed is None else np.where(allowed, scores, -np.inf)
-    count = min(DEPTH, len(usable))
+    count = min(MAX_CANDIDATES, len(usable))
     columns = np.argpartition(-usable, count - 1)[:count] if count < len(usable) else np.arange(count)
     columns = columns[usable[columns] > -np.inf]
-    return sorted_order(columns, usable[columns])
+    return sort_by_score(columns, usable[columns])
 
 
-def _below(rungs: Sequence[RankingStrategy], path: str) -> Sequence[RankingStrategy]:
-    """The rungs under one of them."""
-    return rungs[[rung.path for rung in rungs].index(path) + 1 :]
-
-
-def _checked(order: RankedOrder, num_items: int) -> RankedOrder:
-    """The order. Raises IndexError or FloatingPointError for one of which no page can be made."""
-    columns = order.columns
-    if len(columns) and (columns.min() < 0 or columns.max() >= num_items):
-        raise IndexError("ranks what is not in the catalogue")
-    if not np.isfinite(order.scores).all():
-        raise FloatingPointError("has scores that are no numbers")
-    return order
-
-
-def keep(order: RankedOrder, allowed: BoolArray | None) -> RankedOrder:
-    """Only what is allowed."""
+def keep_allowed(order: RankedOrder, allowed: BoolArray | None) -> RankedOrder:
+    """Drop what is not allowed [I']; None allows everything."""
     if allowed is None:
         return order
     kept = allowed[order.columns]
-    return order if kept.all() else RankedOrder(order.columns[kept], order.scores[kept])
+    return order if kept.all() else order.take(kept)
 
 
-def sorted_order(columns: IntArray, scores: FloatArray) -> RankedOrder:
-    """Best first, equals by column."""
-    order = np.lexsort((columns, -scores))
-    return RankedOrder(columns[order], scores[order])
+def sort_by_score(columns: IntArray, scores: FloatArray) -> RankedOrder:
+    """Sort by descending score, ties by column."""
+    return RankedOrder(columns, scores).take(np.lexsort((columns, -scores)))
+
+
+def _after(strategies: Sequence[RankingStrategy], name: str) -> Sequence[RankingStrategy]:
+    return strategies[[strategy.name for strategy in strategies].index(name) + 1 :]
+
+
+def _validated(order: RankedOrder, num_items: int) -> RankedOrder:
+    """Raise IndexError for columns outside the catalogue and FloatingPointError for scores that are not finite."""
+    columns = order.columns
+    if len(columns) and (columns.min() < 0 or columns.max() >= num_items):
+        raise IndexError("a ranked column is outside the catalogue")
+    if not np.isfinite(order.scores).all():
+        raise FloatingPointError("a score is not finite")
+    return order

@@ -1,7 +1,4 @@
-"""From what is asked to what is shown: who asks, what may be shown, who ranks it, what the rules make of it.
-
-The one module that joins the parts for every surface. It reads the shop, and changes nothing but counters.
-"""
+"""Turns a list request into a page: user, model, allowed items, ranking, rules and paging, for every surface."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from services.catalogue import page_cursor as cursors
+from services.catalogue import page_cursor
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
 from services.experiments import Assignment
-from services.recommend.fallback_chain import RankingStrategy, StrategyResult, climb, filled
-from services.recommend.user import RequestUser, person_of
+from services.recommend.fallback_chain import (
+    RankingStrategy,
+    StrategyResult,
+    fill_from_fallbacks,
+    first_successful,
+    sort_by_score,
+)
+from services.recommend.user import RequestUser, resolve_user
 from services.rules import RankedOrder, Situation
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
@@ -25,18 +28,18 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.bundle.repurchase import suppressed
 
 _NO_COLUMNS = np.zeros(0, np.int64)
-_REPEATS_MATTER = ("products", "ads", "onboarding")
+_HIDE_RECENT_PURCHASES = ("products", "ads", "onboarding")
 _DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class ListRequest:
-    """What all surfaces have in common, from whichever request; wanted is how many items."""
+    """What the requests of all surfaces have in common."""
 
     surface: str
-    wanted: int
+    k: int
     user_id: str | None = None
-    visit: tuple[str, ...] = ()
+    session_items: tuple[str, ...] = ()
     basket: tuple[str, ...] = ()
     attributes: Mapping[str, Any] | None = None
     exclude: tuple[str, ...] = ()
@@ -47,158 +50,158 @@ class ListRequest:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """Everything that one answer hangs on. side: champion or challenger; seen: hashes of what earlier pages showed"""
+    """Everything that determines one list. shown: hashes of the items on earlier pages."""
 
     shop: Shop
-    asked: ListRequest
+    request: ListRequest
     model: ServedModel
-    side: str
     assignment: Assignment
-    person: RequestUser
+    user: RequestUser
     task: str
     now: datetime
-    seen: IntArray | None = None
+    shown: IntArray | None = None
 
     @classmethod
-    def of(cls, shop: Shop, asked: ListRequest) -> "RequestContext":
-        """Look at everything as it is now. Raises DataError for a task that is not served."""
-        shop.refresh()
+    def of(cls, shop: Shop, request: ListRequest) -> "RequestContext":
+        """Resolve experiment, model, task and user from the shop's current state; see `Shop.refresh`.
+
+        Raises DataError for a task that is not served and for an invalid cursor.
+        """
         now = datetime.now(UTC)
-        assignment = shop.configuration.now.experiments.assign(asked.user_id, asked.surface, now)
-        model, side = shop.model_for(asked.user_id, assignment.overrides.release)
-        task = asked.task or assignment.overrides.task or model.release.default_task
+        assignment = shop.configuration.now.experiments.assign(request.user_id, request.surface, now)
+        model, _ = shop.model_for(request.user_id, assignment.overrides.release)
+        task = request.task or assignment.overrides.task or model.release.default_task
         if task not in model.pack.shelves:
-            served = ", ".join(model.pack.shelves)
-            raise DataError(f"task: {task!r} is not served; wanted one of {served}")
-        person = person_of(model, shop.live, asked.user_id, asked.visit, asked.basket, asked.attributes)
-        seen = cursors.decode(asked.cursor) if asked.cursor else None
-        return cls(shop, asked, model, side, assignment, person, task, now, seen)
-
-    def situation(self, shown: IntArray = _NO_COLUMNS) -> Situation:
-        """What the rules ask for; shown: columns on earlier pages."""
-        return Situation(
-            surface=self.asked.surface,
-            tier=self.person.tier,
-            user=self.person.attributes,
-            now=self.now,
-            k=self.asked.wanted,
-            shown=shown,
+            raise DataError(f"task: {task!r} is not served; wanted one of {', '.join(model.pack.shelves)}")
+        user = resolve_user(
+            model, shop.live, request.user_id, request.session_items, request.basket, request.attributes
         )
+        shown = page_cursor.decode(request.cursor) if request.cursor else None
+        return cls(shop, request, model, assignment, user, task, now, shown)
 
-    def failed(self, path: str, following: str, kind: str) -> None:
-        """A rung is raising, and the following one will be asked."""
-        self.shop.metrics.fell_back(self.asked.surface, path, following, kind)
-        version = self.model.release.model_version
-        self.shop.journal.failure(None, self.asked.user_id, rung=path, following=following, model=version)
+    def record_failure(self, strategy: str, following: str, kind: str) -> None:
+        """Count and log the exception that is being handled."""
+        self.shop.metrics.fell_back(self.request.surface, strategy, following, kind)
+        self.shop.journal.failure(
+            None,
+            self.request.user_id,
+            strategy=strategy,
+            following=following,
+            model=self.model.release.model_version,
+        )
 
 
 @dataclass(frozen=True)
 class ResultPage:
-    """What is to be shown, best first, and how it came to be."""
+    """The items to show, best first, and how they were ranked."""
 
     order: RankedOrder
-    climbed: StrategyResult
+    result: StrategyResult
     cursor: str | None
 
 
-def page_of(
-    scene: RequestContext,
-    rungs: Sequence[RankingStrategy],
+def build_page(
+    context: RequestContext,
+    strategies: Sequence[RankingStrategy],
     *,
     only: BoolArray | None = None,
     catalogue: Catalogue | None = None,
 ) -> ResultPage:
-    """Climb the ladder among what may be shown, fill up from below, apply the rules, and cut a page.
+    """Rank the allowed items, fill up from the fallbacks, apply the rules, and cut a page.
 
-    only: where given, no other items may be shown, [I']; catalogue: where the columns are not the model's
+    only: if given, no other items are allowed, [I']; catalogue: if the columns are not those of the model's items
     """
-    asked, goods = scene.asked, catalogue or scene.model.catalogue
-    hashes = scene.model.hashes if goods is scene.model.catalogue else cursors.hashes(goods.frame["item_id"])
-    shown = _NO_COLUMNS if scene.seen is None else np.flatnonzero(np.isin(hashes, scene.seen))
-    situation = scene.situation(shown)
-    allowed = _without(scene, goods, _allowed(scene, goods, situation, only), shown)
-    climbed = climb(rungs, allowed, len(goods), scene.failed)
-    order = filled(climbed, rungs, asked.wanted, allowed, len(goods), scene.failed)
-    order = _with_overrides(scene, order) if goods is scene.model.catalogue else order
-    page = scene.shop.configuration.now.rules.apply(order, situation, goods, allowed)
-    return ResultPage(page, climbed, _next_cursor(scene, hashes[page.columns]))
+    request, model = context.request, context.model
+    is_items = catalogue is None
+    catalogue = catalogue or model.catalogue
+    hashes = model.hashes if is_items else page_cursor.hashes(catalogue.frame["item_id"])
+    shown = _NO_COLUMNS if context.shown is None else np.flatnonzero(np.isin(hashes, context.shown))
+    situation = Situation(
+        request.surface, context.user.tier, context.user.attributes, context.now, request.k, shown
+    )
+    allowed = _exclude(context, catalogue, _allowed(context, catalogue, situation, only), shown)
+    result = first_successful(strategies, allowed, len(catalogue), context.record_failure)
+    order = fill_from_fallbacks(
+        result, strategies, request.k, allowed, len(catalogue), context.record_failure
+    )
+    if is_items:
+        order = _apply_variant_policy(context, order)
+    page = context.shop.configuration.now.rules.apply(order, situation, catalogue, allowed)
+    return ResultPage(page, result, _next_cursor(context, hashes[page.columns]))
 
 
 def _allowed(
-    scene: RequestContext, goods: Catalogue, situation: Situation, only: BoolArray | None
+    context: RequestContext, catalogue: Catalogue, situation: Situation, only: BoolArray | None
 ) -> BoolArray | None:
-    """Which items may be shown, [I']; None where all may. The review has the last word."""
-    configuration = scene.shop.configuration.now
-    masks = [configuration.rules.allowed(goods, situation), only]
-    if scene.asked.filter is not None:
-        masks.append(Expression.parse(scene.asked.filter).mask(goods))
-    masks.append(configuration.review.allowed(goods))
+    """Items that rules, filter and review allow, [I']; None if all are."""
+    configuration = context.shop.configuration.now
+    masks = [configuration.rules.allowed(catalogue, situation), only]
+    if context.request.filter is not None:
+        masks.append(Expression.parse(context.request.filter).mask(catalogue))
+    masks.append(configuration.review.allowed(catalogue))
     given = [mask for mask in masks if mask is not None]
     return np.logical_and.reduce(given) if given else None
 
 
-def _without(
-    scene: RequestContext, goods: Catalogue, allowed: BoolArray | None, shown: IntArray
+def _exclude(
+    context: RequestContext, catalogue: Catalogue, allowed: BoolArray | None, shown: IntArray
 ) -> BoolArray | None:
-    """What is left when exclusions, the cart, earlier pages, and what was just bought are taken out."""
-    asked = scene.asked
-    dropped = goods.columns([*asked.exclude, *asked.basket]) if asked.exclude or asked.basket else _NO_COLUMNS
-    hidden = _hidden(scene) if goods is scene.model.catalogue else _NO_COLUMNS
-    if not len(dropped) and not len(hidden) and not len(shown):
+    """Remove exclusions, the cart, earlier pages, blocked items and recent purchases from the allowed items."""
+    request = context.request
+    excluded = [*request.exclude, *request.basket]
+    columns = catalogue.columns(excluded) if excluded else _NO_COLUMNS
+    hidden = _hidden(context) if catalogue is context.model.catalogue else _NO_COLUMNS
+    if not len(columns) and not len(hidden) and not len(shown):
         return allowed
-    left = np.ones(len(goods.frame), bool) if allowed is None else allowed.copy()
-    left[dropped[dropped >= 0]] = False
-    left[hidden] = False
-    left[shown] = False
-    return left
+    remaining = np.ones(len(catalogue), bool) if allowed is None else allowed.copy()
+    remaining[np.concatenate([columns[columns >= 0], hidden, shown])] = False
+    return remaining
 
 
-def _hidden(scene: RequestContext) -> IntArray:
-    """What params.yaml blocks and, on lists for which nobody named an item, what was just bought, [S]."""
-    blocked: IntArray = scene.model.pack.facts.blocked
-    if scene.asked.surface not in _REPEATS_MATTER:
+def _hidden(context: RequestContext) -> IntArray:
+    """Items that params.yaml blocks and, on surfaces where the client names no item, recent purchases, [S]."""
+    blocked: IntArray = context.model.pack.facts.blocked
+    if context.request.surface not in _HIDE_RECENT_PURCHASES:
         return blocked
-    return np.concatenate([blocked, _just_bought(scene)])
+    return np.concatenate([blocked, _recently_purchased(context)])
 
 
-def _just_bought(scene: RequestContext) -> IntArray:
-    """What the person has taken and need not see again yet, [S].
+def _recently_purchased(context: RequestContext) -> IntArray:
+    """Purchases whose repurchase interval has not passed, [S].
 
-    What they took since the model was made waits as learned; the blend knows what they took before, so that this
-    waits only where rules.yaml says so.
+    Purchases since the model was fitted wait as learned. The blend accounts for earlier purchases, so these wait only
+    if rules.yaml says so for their category.
     """
-    model, person, repeat = scene.model, scene.person, scene.shop.configuration.now.rules.repeat
-    if not person.bought and (not repeat or person.row is None):
+    model, user, repeat = context.model, context.user, context.shop.configuration.now.rules.repeat
+    if not user.purchases and (not repeat or user.row is None):
         return _NO_COLUMNS
-    columns = model.catalogue.columns([item for item, _ in person.bought])
-    days = np.array([(scene.now - at).total_seconds() for _, at in person.bought]) / _DAY_SECONDS
+    columns = model.catalogue.columns([item for item, _ in user.purchases])
+    days = np.array([(context.now - at).total_seconds() for _, at in user.purchases]) / _DAY_SECONDS
     waits = model.waits(repeat)
     hidden = suppressed(waits, columns[columns >= 0], days[columns >= 0])
-    if repeat and person.row is not None:
-        known, day = model.pack.bought.row(person.row)
-        named = model.catalogue.frame["category"].iloc[known].isin(list(repeat)).to_numpy(dtype=bool)
-        age = scene.now.timestamp() / _DAY_SECONDS - day
-        hidden = np.union1d(hidden, suppressed(waits, known[named], age[named]))
+    if repeat and user.row is not None:
+        bought, day = model.pack.bought.row(user.row)
+        has_rule = model.catalogue.frame["category"].iloc[bought].isin(list(repeat)).to_numpy(dtype=bool)
+        age = context.now.timestamp() / _DAY_SECONDS - day
+        hidden = np.union1d(hidden, suppressed(waits, bought[has_rule], age[has_rule]))
     return hidden
 
 
-def _with_overrides(scene: RequestContext, order: RankedOrder) -> RankedOrder:
-    """What a variant of an experiment changes of the policy."""
-    novelty, cap = scene.assignment.overrides.novelty, scene.assignment.overrides.max_per_category
+def _apply_variant_policy(context: RequestContext, order: RankedOrder) -> RankedOrder:
+    """Apply the novelty and the category cap of the experiment's variant."""
+    novelty, cap = context.assignment.overrides.novelty, context.assignment.overrides.max_per_category
     if novelty and len(order.columns):
-        obscure = scene.model.obscurity[order.columns]
-        scores = order.scores + novelty * order.scores.std() * obscure
-        best = np.lexsort((order.columns, -scores))
-        order = RankedOrder(order.columns[best], scores[best])
+        obscurity = context.model.obscurity[order.columns]
+        order = sort_by_score(order.columns, order.scores + novelty * order.scores.std() * obscurity)
     if cap:
-        category = pd.Series(scene.model.categories[order.columns])
-        kept = (category.groupby(category).cumcount() < cap).to_numpy()
-        order = RankedOrder(order.columns[kept], order.scores[kept])
+        category = pd.Series(context.model.categories[order.columns])
+        order = order.take((category.groupby(category).cumcount() < cap).to_numpy())
     return order
 
 
-def _next_cursor(scene: RequestContext, shown: IntArray) -> str | None:
-    """Where the next page begins; None when this one is not full, or empty."""
-    if len(shown) < max(scene.asked.wanted, 1):
+def _next_cursor(context: RequestContext, page: IntArray) -> str | None:
+    """The cursor of the next page, from the hashes of this one; None if this page is empty or not full."""
+    if len(page) < max(context.request.k, 1):
         return None
-    return cursors.encode(shown if scene.seen is None else np.concatenate([scene.seen, shown])) or None
+    shown = page if context.shown is None else np.concatenate([context.shown, page])
+    return page_cursor.encode(shown) or None

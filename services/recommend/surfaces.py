@@ -1,4 +1,4 @@
-"""The surfaces: which rungs each climbs, what it adds to the page, and the answer that is written."""
+"""The surfaces: which strategies rank each of them, and the answer as JSON."""
 
 import uuid
 from collections.abc import Callable
@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from services.recommend.campaigns import campaign_page
-from services.recommend.fallback_chain import FallbackChain, RankingStrategy, best, keep, sorted_order
-from services.recommend.reasons import reasons_of
-from services.recommend.request import ListRequest, RequestContext, ResultPage, page_of
+from services.recommend.explain import reasons_of
+from services.recommend.fallback_chain import (
+    FallbackChain,
+    RankingStrategy,
+    keep_allowed,
+    sort_by_score,
+    top_items,
+)
+from services.recommend.request import ListRequest, RequestContext, ResultPage, build_page
 from services.rules import RankedOrder
 from services.schemas import RecommendRequest, SearchRequest, SimilarRequest
 from services.store import Impression
@@ -20,205 +26,212 @@ from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
 
-_SEARCHED = 200
-_TASTE = 0.25  # how much of a search hit's score is the user's interest; the words have the rest
+_MAX_HITS = 200
+_PERSONAL_WEIGHT = 0.25  # of a hit's score; its relevance has the rest
 
 
 @dataclass(frozen=True)
 class ListJob:
-    """A list that is about to be made. is_heavy: it takes milliseconds, so a thread should finish it."""
+    """A list to be computed. is_slow: takes milliseconds, or reads files or the store; run it in a thread."""
 
-    scene: RequestContext
+    context: RequestContext
     page: Callable[[], ResultPage]
-    explain: bool
-    is_heavy: bool
+    explain: bool = False
+    is_slow: bool = True
 
-    def finish(self) -> dict[str, Any]:
-        """Make the list, keep the impression, count it, and write it down."""
-        began = perf_counter()
+    def run(self) -> dict[str, Any]:
+        """Compute the list, queue its impression, and record metrics and the log line."""
+        start = perf_counter()
         page = self.page()
-        answer = _written(self.scene, page, explain=self.explain)
-        _remember(self.scene, answer)
-        distinct = _diversity(self.scene, page)
-        seconds = perf_counter() - began
-        self.scene.shop.metrics.observe(self.scene.asked.surface, answer["path"], 200, seconds, distinct)
+        answer = _answer(self.context, page, explain=self.explain)
+        _log_answer(self.context, answer)
+        diversity = _category_diversity(self.context, page)
+        seconds = perf_counter() - start
+        surface = self.context.request.surface
+        self.context.shop.metrics.observe(surface, answer["path"], 200, seconds, diversity)
         return answer
 
 
-def recommend(shop: Shop, request: RecommendRequest) -> ListJob:
-    """A list for a surface. Raises DataError for a task, a filter or a cursor that is none."""
-    asked = ListRequest(
-        surface=request.surface,
-        wanted=request.wanted,
-        user_id=request.user_id,
-        visit=request.history or (),
-        basket=request.context.basket,
-        attributes=request.context.attributes,
-        exclude=request.exclude,
-        filter=request.filter,
-        cursor=request.cursor,
-        task=request.task,
+def recommendation_job(shop: Shop, body: RecommendRequest) -> ListJob:
+    """Prepare a list for a surface. Raises DataError for a task, filter or cursor that is not valid."""
+    request = ListRequest(
+        surface=body.surface,
+        k=body.num_items,
+        user_id=body.user_id,
+        session_items=body.history or (),
+        basket=body.context.basket,
+        attributes=body.context.attributes,
+        exclude=body.exclude,
+        filter=body.filter,
+        cursor=body.cursor,
+        task=body.task,
     )
-    scene = RequestContext.of(shop, asked)
-    ladder = FallbackChain(scene.model, scene.person, scene.task)
-    rungs = ladder.rungs()
+    context = RequestContext.of(shop, request)
+    chain = FallbackChain(context.model, context.user, context.task)
+    strategies = chain.strategies()
     pages: dict[str, Callable[[], ResultPage]] = {
-        "products": lambda: page_of(scene, rungs),
-        "ads": lambda: page_of(scene, rungs, only=scene.model.promoted),
-        "campaigns": lambda: campaign_page(scene),
-        "onboarding": lambda: page_of(scene, [_diversified(scene, rung) for rung in rungs]),
-        "rank": lambda: _ranked_page(scene, ladder, request.items or ()),
+        "products": lambda: build_page(context, strategies),
+        "ads": lambda: build_page(context, strategies, only=context.model.promoted),
+        "campaigns": lambda: campaign_page(context),
+        "onboarding": lambda: build_page(context, [_diversified(context, one) for one in strategies]),
+        "rank": lambda: _ranked_page(context, chain, body.items or ()),
     }
-    is_heavy = request.explain or request.surface in ("rank", "campaigns") or bool(scene.person.visit)
-    return ListJob(scene, pages[request.surface], request.explain, is_heavy)
+    is_slow = body.explain or body.surface in ("rank", "campaigns") or bool(context.user.session_items)
+    return ListJob(context, pages[body.surface], body.explain, is_slow)
 
 
-def search(shop: Shop, request: SearchRequest) -> dict[str, Any]:
-    """Hits of the words, ordered by how well they fit and by the user's interests."""
-    scene = RequestContext.of(shop, _asked("search", request))
-    ladder = FallbackChain(scene.model, scene.person, scene.task)
+def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:
+    """Items that match the words, ordered by relevance and the user's interests."""
+    shop.refresh()
+    context = RequestContext.of(shop, _list_request("search", body))
+    chain = FallbackChain(context.model, context.user, context.task)
 
-    def hits(allowed: BoolArray | None) -> RankedOrder:
-        columns, scores = scene.model.search.query(request.query, _SEARCHED)
-        found = RankedOrder(np.asarray(columns, np.int64), np.asarray(scores, float))
-        return keep(_by_taste(ladder, found), allowed)
+    def rank(allowed: BoolArray | None) -> RankedOrder:
+        columns, scores = context.model.search.query(body.query, _MAX_HITS)
+        hits = RankedOrder(np.asarray(columns, np.int64), np.asarray(scores, float))
+        return keep_allowed(_personalize(chain, hits), allowed)
 
-    rung = RankingStrategy("search", hits)
-    return ListJob(scene, lambda: page_of(scene, [rung]), explain=False, is_heavy=True).finish()
+    return ListJob(context, lambda: build_page(context, [RankingStrategy("search", rank)])).run()
 
 
-def similar(shop: Shop, request: SimilarRequest) -> dict[str, Any]:
-    """Items like one item. Raises DataError for an item that nobody knows."""
-    asked = _asked("similar", request)
-    scene = RequestContext.of(shop, asked)
-    model = scene.model
-    column = int(model.catalogue.columns([request.item_id])[0])
+def similar_items(shop: Shop, body: SimilarRequest) -> dict[str, Any]:
+    """Items similar to one item. Raises DataError if it is not in the catalogue."""
+    shop.refresh()
+    context = RequestContext.of(shop, _list_request("similar", body))
+    model = context.model
+    column = int(model.catalogue.columns([body.item_id])[0])
     if column < 0:
         raise DataError("item_id: is not in the catalogue; post it to /items, or ask for another")
-    order = _alike(model, column)
-    self_hidden = np.ones(len(model.catalogue.frame), bool)
-    self_hidden[column] = False
-    ladder = FallbackChain(model, scene.person, scene.task)
-    taste = model.factors[column]
-    rungs = [
-        RankingStrategy("similar", lambda allowed: keep(_by_taste(ladder, order), allowed)),
-        RankingStrategy("cf", lambda allowed: best(model.factors @ taste, allowed)),
+    neighbours = _neighbours(model, column)
+    others = np.arange(len(model.catalogue)) != column
+    chain = FallbackChain(model, context.user, context.task)
+    factors = model.factors[column]
+    strategies = [
+        RankingStrategy("similar", lambda allowed: keep_allowed(_personalize(chain, neighbours), allowed)),
+        RankingStrategy("cf", lambda allowed: top_items(model.factors @ factors, allowed)),
     ]
-    return ListJob(
-        scene, lambda: page_of(scene, rungs, only=self_hidden), explain=False, is_heavy=True
-    ).finish()
+    return ListJob(context, lambda: build_page(context, strategies, only=others)).run()
 
 
-def _alike(model: ServedModel, column: int) -> RankedOrder:
-    """What is chosen together with an item; of an item that was posted live, what reads like it."""
+def _list_request(surface: str, body: SearchRequest | SimilarRequest) -> ListRequest:
+    return ListRequest(
+        surface=surface,
+        k=body.k,
+        user_id=body.user_id,
+        basket=body.context.basket,
+        attributes=body.context.attributes,
+        exclude=body.exclude,
+        filter=body.filter,
+        cursor=body.cursor,
+    )
+
+
+def _neighbours(model: ServedModel, column: int) -> RankedOrder:
+    """Items that are bought together with an item; for one posted live, items with a similar description."""
     if column < model.num_trained:
-        near, likeness = model.fold.neighbours[column], model.fold.likeness[column]
-        return sorted_order(near[near >= 0].astype(np.int64), likeness[near >= 0].astype(float))
-    described = model.catalogue.frame.iloc[column][["title", "category", "brand"]].dropna()
-    columns, scores = model.search.query(" ".join(map(str, described)), _SEARCHED)
+        columns, similarity = model.fold.neighbours[column], model.fold.likeness[column]
+        known = columns >= 0
+        return sort_by_score(columns[known].astype(np.int64), similarity[known].astype(float))
+    description = model.catalogue.frame.iloc[column][["title", "category", "brand"]].dropna()
+    columns, scores = model.search.query(" ".join(map(str, description)), _MAX_HITS)
     return RankedOrder(columns.astype(np.int64), scores.astype(float))
 
 
-def _asked(surface: str, request: SearchRequest | SimilarRequest) -> ListRequest:
-    return ListRequest(
-        surface=surface,
-        wanted=request.k,
-        user_id=request.user_id,
-        basket=request.context.basket,
-        attributes=request.context.attributes,
-        exclude=request.exclude,
-        filter=request.filter,
-        cursor=request.cursor,
-    )
-
-
-def _ranked_page(scene: RequestContext, ladder: FallbackChain, items: tuple[str, ...]) -> ResultPage:
-    """The given items and no others, sorted by the blend; what it cannot score is sorted by the lower rungs."""
-    columns = scene.model.catalogue.columns(items)
+def _ranked_page(context: RequestContext, chain: FallbackChain, items: tuple[str, ...]) -> ResultPage:
+    """The given items only, sorted by the blend; items that it cannot score are sorted by the fallbacks."""
+    catalogue = context.model.catalogue
+    columns = catalogue.columns(items)
     columns = np.unique(columns[columns >= 0])
-    only = np.zeros(len(scene.model.catalogue.frame), bool)
+    only = np.zeros(len(catalogue), bool)
     only[columns] = True
-    blend = RankingStrategy("blend", lambda allowed: keep(ladder.reranked(columns), allowed))
-    return page_of(scene, [blend, *ladder.rungs()[1:]], only=only)
+    blend = RankingStrategy("blend", lambda allowed: keep_allowed(chain.rerank(columns), allowed))
+    return build_page(context, [blend, *chain.strategies()[1:]], only=only)
 
 
-def _diversified(scene: RequestContext, rung: RankingStrategy) -> RankingStrategy:
-    """The same rung, taking each category's best in turn: a newcomer sees the breadth of the shop."""
+def _diversified(context: RequestContext, strategy: RankingStrategy) -> RankingStrategy:
+    """Interleave the categories round-robin: first the best item of each, then the second best, and so on."""
 
     def rank(allowed: BoolArray | None) -> RankedOrder:
-        order = rung.rank(allowed)
-        category = scene.model.categories[order.columns]
+        order = strategy.rank(allowed)
+        category = context.model.categories[order.columns]
         by_category = np.argsort(category, kind="stable")
-        first = np.searchsorted(category[by_category], category[by_category])
-        turn = np.empty(len(category), np.int64)
-        turn[by_category] = np.arange(len(category)) - first
-        taken = np.argsort(turn, kind="stable")
-        return RankedOrder(order.columns[taken], -np.arange(len(taken), dtype=float))
+        start = np.searchsorted(category[by_category], category[by_category])
+        rank_in_category = np.empty(len(category), np.int64)
+        rank_in_category[by_category] = np.arange(len(category)) - start
+        interleaved = np.argsort(rank_in_category, kind="stable")
+        return RankedOrder(order.columns[interleaved], -np.arange(len(interleaved), dtype=float))
 
-    return RankingStrategy(rung.path, rank)
+    return RankingStrategy(strategy.name, rank)
 
 
-def _by_taste(ladder: FallbackChain, hits: RankedOrder) -> RankedOrder:
-    """Hits with scores from 0 to 1, reordered by how well each fits the person among these hits."""
-    taste = ladder.taste()
-    if not taste.any() or len(hits.columns) < 2:
+def _personalize(chain: FallbackChain, hits: RankedOrder) -> RankedOrder:
+    """Mix the hits' scores (0..1) with the rank of each hit by the user's affinity to it."""
+    factors = chain.user_factors()
+    if not factors.any() or len(hits.columns) < 2:
         return hits
-    fit = ladder.model.factors[hits.columns] @ taste
-    place = np.argsort(np.argsort(fit, kind="stable"), kind="stable") / (len(fit) - 1)
-    return sorted_order(hits.columns, (1 - _TASTE) * hits.scores + _TASTE * place)
+    affinity = chain.model.factors[hits.columns] @ factors
+    rank = np.argsort(np.argsort(affinity, kind="stable"), kind="stable") / (len(affinity) - 1)
+    return sort_by_score(hits.columns, (1 - _PERSONAL_WEIGHT) * hits.scores + _PERSONAL_WEIGHT * rank)
 
 
-def _written(scene: RequestContext, page: ResultPage, *, explain: bool) -> dict[str, Any]:
-    """The answer as JSON has it; schemas.Answer describes it."""
-    ids, titles = scene.model.described(page.order.columns, scene.asked.surface)
+def _answer(context: RequestContext, page: ResultPage, *, explain: bool) -> dict[str, Any]:
+    """The answer as JSON; its schema is schemas.Answer."""
+    ids, titles = context.model.described(page.order.columns, context.request.surface)
     items = [
         {"item_id": item, "title": title, "score": score}
         for item, title, score in zip(ids, titles, page.order.scores.tolist(), strict=True)
     ]
     if explain:
-        for item, reasons in zip(items, reasons_of(scene, page), strict=True):
+        for item, reasons in zip(items, reasons_of(context, page), strict=True):
             item["reasons"] = reasons
-    climbed = page.climbed
-    fallback = {"wanted": climbed.wanted, "reason": climbed.reason} if climbed.reason else None
+    result = page.result
     return {
         "items": items,
-        "path": climbed.path,
-        "fallback": fallback,
-        "surface": scene.asked.surface,
-        "task": scene.task,
-        "tier": scene.person.tier,
-        "known_user": scene.person.known,
-        "model_version": scene.model.release.model_version,
-        "experiment": scene.assignment.experiment,
-        "variant": scene.assignment.variant,
+        "path": result.strategy,
+        "fallback": {"wanted": result.first_choice, "reason": result.reason} if result.reason else None,
+        "surface": context.request.surface,
+        "task": context.task,
+        "tier": context.user.tier,
+        "known_user": context.user.known,
+        "model_version": context.model.release.model_version,
+        "experiment": context.assignment.experiment,
+        "variant": context.assignment.variant,
         "request_id": uuid.uuid4().hex,
         "cursor": page.cursor,
     }
 
 
-def _diversity(scene: RequestContext, page: ResultPage) -> float | None:
-    """Distinct categories over the list's length; None for an empty list, and for campaigns, which have none."""
+def _category_diversity(context: RequestContext, page: ResultPage) -> float | None:
+    """Distinct categories over the list's length; None for an empty list and for campaigns."""
     columns = page.order.columns
-    if not len(columns) or scene.asked.surface == "campaigns":
+    if not len(columns) or context.request.surface == "campaigns":
         return None
-    return len(set(scene.model.categories[columns].tolist())) / len(columns)
+    return len(set(context.model.categories[columns].tolist())) / len(columns)
 
 
-def _remember(scene: RequestContext, answer: dict[str, Any]) -> None:
-    """Hand the impression to the writer, which the answer does not wait for."""
-    fallback = answer["fallback"]
-    scene.shop.impressions.put(
+def _log_answer(context: RequestContext, answer: dict[str, Any]) -> None:
+    """Queue the impression, which is written in the background, and log the decision."""
+    reason = answer["fallback"]["reason"] if answer["fallback"] else None
+    context.shop.impressions.put(
         Impression(
             request_id=answer["request_id"],
-            user_id=scene.asked.user_id,
-            surface=scene.asked.surface,
+            user_id=context.request.user_id,
+            surface=answer["surface"],
             items=tuple(item["item_id"] for item in answer["items"]),
             path=answer["path"],
             model_version=answer["model_version"],
-            at=scene.now,
-            variant=scene.assignment.variant,
-            experiment=scene.assignment.experiment,
-            propensity=scene.assignment.propensity,
-            reason=fallback["reason"] if fallback else None,
+            at=context.now,
+            variant=context.assignment.variant,
+            experiment=context.assignment.experiment,
+            propensity=context.assignment.propensity,
+            reason=reason,
         )
+    )
+    logged = ("surface", "task", "path", "tier", "known_user", "model_version", "experiment", "variant")
+    context.shop.journal.decision(
+        answer["request_id"],
+        context.request.user_id,
+        **{name: answer[name] for name in logged},
+        num_items=len(answer["items"]),
+        fallback=reason,
     )

@@ -1,4 +1,4 @@
-"""Who is asking: a row of the pack, what they did since, their tier and their attributes."""
+"""The user of a request: row in the model, recent activity, tier and attributes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +10,7 @@ import numpy as np
 from services.store.recent_events import RecentActivity, RecentEvent
 from services.tenants.served_model import ServedModel
 from tierrec_core.bundle.session_boost import FreshEvents
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.tiers import TIER_NAMES
 
 NOTHING = FreshEvents(np.zeros(0, np.int64), np.zeros(0))
@@ -17,101 +18,107 @@ NOTHING = FreshEvents(np.zeros(0, np.int64), np.zeros(0))
 
 @dataclass(frozen=True)
 class RequestUser:
-    """Somebody, as one model sees them.
+    """A user as one model sees them.
 
-    row: their row of the pack; None for somebody whom the model does not know
-    visit: (item id, event) pairs of somebody without a row, oldest first
-    fresh: what somebody with a row did since the model was fitted, and the cart of anybody
-    bought: (item id, moment) of what they took since then
-    tier: one of TIER_NAMES; attributes: segments that rules ask for
-    known: the log knows them, or they were posted, or they did something
+    row: their row in the model; None for a user whom the model does not know
+    session_items: (item id, event) pairs of a user without a row, oldest first
+    fresh: events since the model was fitted of a user with a row, and the cart of any user
+    purchases: (item id, time) of their purchases since the model was fitted
+    tier: one of TIER_NAMES; attributes: segments that rules refer to
+    known: the user is in the log, was posted, or has posted events
     """
 
     user_id: str | None
     row: int | None
     tier: str
     known: bool
-    visit: tuple[tuple[str, str], ...] = ()
+    session_items: tuple[tuple[str, str], ...] = ()
     fresh: FreshEvents = NOTHING
-    bought: tuple[tuple[str, datetime], ...] = ()
+    purchases: tuple[tuple[str, datetime], ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:
-        """Nothing is known of what they like."""
-        return self.row is None and not self.visit and not len(self.fresh.columns)
+        """Whether there is no history to personalize with."""
+        return self.row is None and not self.session_items and not len(self.fresh.columns)
 
 
-def person_of(
+def resolve_user(
     model: ServedModel,
     live: RecentActivity,
     user_id: str | None,
-    visit: Sequence[str] = (),
+    session_items: Sequence[str] = (),
     basket: Sequence[str] = (),
     attributes: Mapping[str, Any] | None = None,
 ) -> RequestUser:
-    """Who asks: a user by id, or a visitor by the items that they took; basket is what lies in their cart."""
+    """Look up a user by id, or describe a visitor by the items that they bought, oldest first."""
     if user_id is None:
-        pairs = tuple((item, "purchase") for item in visit)
-        return _visitor(model, None, pairs, basket, attributes or {}, known=False)
-    posted, events = live.attributes_of(user_id), _kept(live.events_of(user_id))
-    known = {**(posted or {}), **(attributes or {})}
-    bought = tuple((one.item_id, one.at) for one in events if one.event in model.pack.facts.target)
+        pairs = tuple((item, "purchase") for item in session_items)
+        return _without_row(model, None, pairs, basket, attributes or {}, known=False)
+    posted, events = live.attributes_of(user_id), _cancel_returns(live.events_of(user_id))
+    merged = {**(posted or {}), **(attributes or {})}
+    target = model.pack.facts.target
+    purchases = tuple((event.item_id, event.at) for event in events if event.event in target)
     row = None if live.is_erased(user_id) else model.pack.users.find(user_id)
     if row is None:
-        pairs = tuple((one.item_id, one.event) for one in events)
+        pairs = tuple((event.item_id, event.event) for event in events)
         is_known = posted is not None or bool(events)
-        return replace(_visitor(model, user_id, pairs, basket, known, known=is_known), bought=bought)
-    fresh = _fresh(model, [one for one in events if one.at >= model.since], basket)
+        return replace(
+            _without_row(model, user_id, pairs, basket, merged, known=is_known), purchases=purchases
+        )
+    fresh = _fresh_events(model, [event for event in events if event.at >= model.since], basket)
     tier = TIER_NAMES[model.pack.people.tier[row]]
-    return RequestUser(user_id, row, tier, known=True, fresh=fresh, bought=bought, attributes=known)
+    return RequestUser(user_id, row, tier, known=True, fresh=fresh, purchases=purchases, attributes=merged)
 
 
-def _visitor(
+def history_of(model: ServedModel, user: RequestUser) -> Interactions:
+    """The user's history as all models score it, one row; loads the models if that has not happened yet."""
+    if user.row is not None:
+        return model.bundle.history.rows(np.array([user.row]))
+    items, events = [item for item, _ in user.session_items], [event for _, event in user.session_items]
+    return model.bundle.visitor(items, events)
+
+
+def _without_row(
     model: ServedModel,
     user_id: str | None,
-    visit: tuple[tuple[str, str], ...],
+    session_items: tuple[tuple[str, str], ...],
     basket: Sequence[str],
     attributes: Mapping[str, Any],
     *,
     known: bool,
 ) -> RequestUser:
-    """Somebody without a row; of their visit what was posted live is folded in, since no model knows it."""
-    columns = model.catalogue.columns([item for item, _ in visit])
-    trained = (columns >= 0) & (columns < model.num_trained)
-    live = [item for (item, _), column in zip(visit, columns, strict=True) if column >= model.num_trained]
-    kept = tuple(pair for pair, knows in zip(visit, trained, strict=True) if knows)
-    fresh = _fresh(model, (), [*live, *basket])
-    return RequestUser(user_id, None, model.tier_of(kept), known, kept, fresh, attributes=attributes)
+    """Items posted live become fresh events, because no model was trained on them."""
+    columns = model.catalogue.columns([item for item, _ in session_items])
+    pairs = list(zip(session_items, columns, strict=True))
+    trained = tuple(pair for pair, column in pairs if 0 <= column < model.num_trained)
+    posted = [item for (item, _), column in pairs if column >= model.num_trained]
+    fresh = _fresh_events(model, (), [*posted, *basket])
+    return RequestUser(user_id, None, model.tier_of(trained), known, trained, fresh, attributes=attributes)
 
 
-def _fresh(model: ServedModel, events: Sequence[RecentEvent], basket: Sequence[str]) -> FreshEvents:
-    """What events, and then the cart, speak for; what lies in the cart counts as just put there."""
+def _fresh_events(model: ServedModel, events: Sequence[RecentEvent], basket: Sequence[str]) -> FreshEvents:
+    """Weigh events by intent and age; items in the cart count as added now."""
     if not events and not basket:
         return NOTHING
     facts, now = model.pack.facts, datetime.now(UTC)
-    columns = model.catalogue.columns([*(one.item_id for one in events), *basket])
-    ages = np.array([(now - one.at).total_seconds() / 3600 for one in events] + [0.0] * len(basket))
-    worth = [facts.intent.get(one.event, 0.0) for one in events] + [facts.intent["cart"]] * len(basket)
-    weights = np.array(worth) * np.exp2(-np.maximum(ages, 0.0) / facts.fold_half_life_hours)
+    columns = model.catalogue.columns([*(event.item_id for event in events), *basket])
+    hours = np.array([(now - event.at).total_seconds() / 3600 for event in events] + [0.0] * len(basket))
+    intent = [facts.intent.get(event.event, 0.0) for event in events] + [facts.intent["cart"]] * len(basket)
+    weights = np.array(intent) * np.exp2(-np.maximum(hours, 0.0) / facts.fold_half_life_hours)
     return FreshEvents(columns[columns >= 0], weights[columns >= 0])
 
 
-def _kept(events: Sequence[RecentEvent]) -> Sequence[RecentEvent]:
-    """Events without returns, and without what each takes back: the newest purchase of the item before it."""
-    if all(one.quantity >= 0 for one in events):
+def _cancel_returns(events: Sequence[RecentEvent]) -> Sequence[RecentEvent]:
+    """Remove returns, and for each the newest earlier purchase of the same item."""
+    if all(event.quantity >= 0 for event in events):
         return events
     kept: list[RecentEvent] = []
-    for one in events:
-        if one.quantity >= 0:
-            kept.append(one)
+    for event in events:
+        if event.quantity >= 0:
+            kept.append(event)
             continue
-        purchases = (at for at, other in enumerate(kept) if other[:2] == (one.item_id, "purchase"))
+        purchases = (at for at, other in enumerate(kept) if other[:2] == (event.item_id, "purchase"))
         if (newest := max(purchases, default=None)) is not None:
             del kept[newest]
     return kept
-
-
-def split(visit: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """The items of (item id, event) pairs, and the events."""
-    return [item for item, _ in visit], [event for _, event in visit]

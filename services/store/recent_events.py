@@ -60,10 +60,10 @@ class RecentActivity:
 
     def refresh(self) -> None:
         """Take over what was committed since the last look; costs next to nothing when nothing was."""
-        if self._is_current():
+        if self.is_current:
             return
         with self._lock:
-            if self._is_current():  # another thread took it over while this one waited
+            if self.is_current:  # another thread took it over while this one waited
                 return
             count, now = self.store.bell.count, time.monotonic()
             self._read_erasures()
@@ -72,8 +72,9 @@ class RecentActivity:
             self._read_users()
             self._heard, self._next_look = count, now + _LOOK_SECONDS
 
-    def _is_current(self) -> bool:
-        """Whether all that rang is here. It is not before all is read: nobody may answer from a half."""
+    @property
+    def is_current(self) -> bool:
+        """Whether everything committed so far has been read completely; needs no access to the store."""
         return self.store.bell.count == self._heard and time.monotonic() < self._next_look
 
     def events_of(self, user_id: str) -> tuple[RecentEvent, ...]:
@@ -82,6 +83,10 @@ class RecentActivity:
         if user_id in self._partial or (found is None and self._forgot):
             return self._look_up(user_id)
         return found or ()
+
+    def holds(self, user_id: str) -> bool:
+        """Whether all fresh events of the user are in memory; if not, `events_of` queries the store."""
+        return user_id not in self._partial and (user_id in self._events or not self._forgot)
 
     def attributes_of(self, user_id: str) -> Mapping[str, Any] | None:
         """What was posted about the user; None for somebody who never was."""

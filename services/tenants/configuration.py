@@ -63,6 +63,11 @@ class LiveConfiguration:
         for watch, _, _ in self._watched:
             watch.changed()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `refresh` would look at a file."""
+        return any(watch.is_due for watch, _, _ in self._watched)
+
     def refresh(self) -> None:
         """Read what has changed; between looks this costs a reading of the clock."""
         for watch, name, read in self._watched:

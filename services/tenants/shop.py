@@ -99,6 +99,15 @@ class Shop:
             self.journal.failure(None, None, part="store", shop=self.name)
         self._grow()
 
+    def is_current(self, user_id: str | None) -> bool:
+        """Whether the user can be answered from memory, as of now: neither files nor the store need to be read."""
+        return (
+            self.live.is_current
+            and (user_id is None or self.live.holds(user_id))
+            and self.live.item_revision == self.serving.champion.revision
+            and not (self.configuration.is_due or self._pointer_watch.is_due)
+        )
+
     def model_for(self, user_id: str | None, side: Side | None) -> tuple[ServedModel, Side]:
         """Who answers a user: the side that an experiment wants, or the one to which the pointer sends them."""
         serving = self.serving

@@ -19,7 +19,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.api.app import SHOP_HEADER, furnish
+from services.api.app import configure_app
+from services.api.middleware import SHOP_HEADER
 from services.auth.limits import RequestLimits
 from services.deployment.package import write_bundle
 from services.observability.metrics import ServiceMetrics
@@ -190,7 +191,7 @@ class Opener:
         shops = Shops(opened, metrics)
         self.opened.append(shops)
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        furnish(app, shops, limits or RequestLimits())
+        configure_app(app, shops, limits or RequestLimits())
         headers = {SHOP_HEADER: names[0]} if names else {}
         return Caller(app, shops, (address, 1), headers)
 

@@ -6,7 +6,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from benchmarks.serving.harness.load import HOST
-from services.api.app import furnish
+from services.api.app import configure_app
 from services.releases.manifest import ReleaseManifest
 from services.tenants.served_model import ServedModel
 from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
@@ -19,5 +19,5 @@ def serve(bundle: Path, folder: Path, port: int, store_url: str) -> None:
     settings = ShopsSettings(shops={DEFAULT: ShopSettings(folder=folder, store_url=store_url)})
     shops = Shops.open(settings, lambda _: ServedModel(_RELEASE, bundle), _RELEASE.bento)
     application = FastAPI(openapi_url=None)
-    furnish(application, shops, settings.limits)
+    configure_app(application, shops, settings.limits)
     uvicorn.run(application, host=HOST, port=port, log_level="error", access_log=False)

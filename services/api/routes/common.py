@@ -1,4 +1,4 @@
-"""What every endpoint needs: whose shop it is, how answers are written, and what a refusal looks like."""
+"""What the endpoints share: the request's shop, JSON answers, and the documented error responses."""
 
 from typing import Annotated, Any
 
@@ -22,13 +22,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 def shop_of(request: Request) -> Shop:
-    """The shop that the guard has found for this request."""
+    """The shop that ShopMiddleware has selected for the request."""
     shop: Shop = request.scope["state"]["shop"]
     return shop
 
 
-def written(answer: Any, status: int = 200) -> Response:
-    """A JSON answer; the schema of the page describes it, so that it need not be checked again."""
-    if isinstance(answer, BaseModel):
-        answer = answer.model_dump(mode="json")
-    return Response(orjson.dumps(answer), status, media_type="application/json")
+def json_response(content: Any, status: int = 200) -> Response:
+    """Serialize without validation against the response model, which only documents the answer."""
+    if isinstance(content, BaseModel):
+        content = content.model_dump(mode="json")
+    return Response(orjson.dumps(content), status, media_type="application/json")

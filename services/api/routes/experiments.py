@@ -1,20 +1,25 @@
-"""Experiments and what came of them so far."""
+"""The endpoint for the results of experiments."""
 
 import asyncio
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.api.routes.common import REFUSALS, shop_of, written
+from services.api.routes.common import REFUSALS, json_response, shop_of
 from services.experiments import VariantResult, tally
+from services.tenants.shop import Shop
 
 router = APIRouter(tags=["experiments"], responses=REFUSALS)
 
 
-@router.get("/experiments", response_model=dict[str, list[VariantResult]])
-async def results(request: Request) -> Response:
+@router.get("/experiments", name="results", response_model=dict[str, list[VariantResult]])
+async def _results(request: Request) -> Response:
     """Each experiment's variants with always-valid 95% intervals: looking often does no harm."""
-    shop = shop_of(request)
+    return json_response(await asyncio.to_thread(_tally, shop_of(request)))
+
+
+def _tally(shop: Shop) -> dict[str, list[dict[str, Any]]]:
     shop.configuration.refresh()
-    found = await asyncio.to_thread(tally, shop.configuration.now.experiments, shop.store)
-    return written({name: [asdict(one) for one in variants] for name, variants in found.items()})
+    results = tally(shop.configuration.now.experiments, shop.store)
+    return {name: [asdict(variant) for variant in variants] for name, variants in results.items()}

@@ -1,19 +1,19 @@
-"""What is being served, and how it does."""
+"""The endpoint that describes the served model."""
 
 from fastapi import APIRouter, Request, Response
 
-from services.api.routes.common import REFUSALS, shop_of, written
+from services.api.routes.common import REFUSALS, json_response, shop_of
 from services.schemas import Info
 
 router = APIRouter(tags=["service"], responses=REFUSALS)
 
 
-@router.get("/info", response_model=Info)
-async def info(request: Request) -> Response:
+@router.get("/info", name="info", response_model=Info)
+async def _info(request: Request) -> Response:
     """The champion's tags, tasks, catalogue and labels."""
     model = shop_of(request).serving.champion
     release = model.release
-    return written(
+    return json_response(
         Info(
             bento=release.bento,
             model=release.model,

@@ -1,4 +1,4 @@
-"""Users, items, events and impressions in and out, streamed: /export and /import."""
+"""Endpoints that export and import users, items, events and impressions as streams."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -51,8 +51,8 @@ _IMPORTED = {
 router = APIRouter(tags=["transfer"], responses=REFUSALS)
 
 
-@router.get("/export/{kind}", response_class=StreamingResponse, responses=_EXPORTED)
-async def export(
+@router.get("/export/{kind}", name="export", response_class=StreamingResponse, responses=_EXPORTED)
+async def _export(
     request: Request,
     kind: Kind,
     form: Annotated[Format, Query(alias="format")] = "jsonl",
@@ -77,7 +77,7 @@ async def export(
 
 
 @router.post("/import/{kind}", name="import", response_model=Imported, openapi_extra=_IMPORTED)
-async def import_(
+async def _import(
     request: Request,
     kind: Importable,
     skip: Annotated[int, Query(ge=0, le=_MAX_CURSOR, description="Pass over this many lines.")] = 0,
@@ -86,21 +86,21 @@ async def import_(
     ] = False,
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
-    intake = ImportSession(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))
+    session = ImportSession(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))
     batches = _batches(request)
     async for lines in batches:
-        await asyncio.to_thread(intake.take, lines)
+        await asyncio.to_thread(session.take, lines)
         break
-    return _Underway(intake, batches)
+    return _ImportResponse(session, batches)
 
 
-class _Underway(Response):
-    """The answer to an import. White space comes while it lasts, so that nobody takes it for one that hangs."""
+class _ImportResponse(Response):
+    """Answers an import when it ends; sends white space meanwhile, so that the connection does not time out."""
 
-    def __init__(self, intake: ImportSession, batches: AsyncIterator[list[NumberedLine]]) -> None:
+    def __init__(self, session: ImportSession, batches: AsyncIterator[list[NumberedLine]]) -> None:
         super().__init__(media_type="application/json")
         del self.headers["content-length"]
-        self._intake, self._batches = intake, batches
+        self._session, self._batches = session, batches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive  # the batches read the body
@@ -108,10 +108,10 @@ class _Underway(Response):
         async for lines in self._batches:
             await send({"type": "http.response.body", "body": b" ", "more_body": True})
             try:
-                await asyncio.to_thread(self._intake.take, lines)
+                await asyncio.to_thread(self._session.take, lines)
             except StoreError:
-                self._intake.stop("store: does not answer")
-        answer = self._intake.answer.model_dump_json().encode()
+                self._session.stop("store: does not answer")
+        answer = self._session.answer.model_dump_json().encode()
         await send({"type": "http.response.body", "body": answer})
 
 
@@ -122,25 +122,25 @@ def _body(store: Store, span: ExportRange, form: Format) -> Iterator[bytes]:
 
 
 async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
-    """The lines of the body, some thousands at a time, and then the rest; a body that breaks off has no rest."""
-    splitter, waiting = Splitter(), list[NumberedLine]()
+    """The lines of the body in batches, the rest last; the rest is dropped if the client disconnects."""
+    splitter, pending = Splitter(), list[NumberedLine]()
     try:
         async for chunk in request.stream():
-            waiting += splitter.feed(chunk)
-            whole = len(waiting) // BATCH_LINES * BATCH_LINES
+            pending += splitter.feed(chunk)
+            whole = len(pending) // BATCH_LINES * BATCH_LINES
             if whole:
-                yield waiting[:whole]
-                del waiting[:whole]
+                yield pending[:whole]
+                del pending[:whole]
     except ClientDisconnect:
         return
-    yield waiting + splitter.end()
+    yield pending + splitter.end()
 
 
 def _keep(shop: Shop, kind: Importable) -> Keep:
-    """The same as a post of these records."""
+    """Store a batch of records as a post of them would."""
     keeps: dict[Importable, Callable[..., Any]] = {
         "events": lambda batch: events.post_events(shop, EventBatch(events=tuple(batch))),
         "items": lambda batch: events.post_items(shop, ItemBatch(items=tuple(batch))),
-        "users": lambda batch: users.post(shop, UserBatch(users=tuple(batch))),
+        "users": lambda batch: users.post_users(shop, UserBatch(users=tuple(batch))),
     }
     return keeps[kind]

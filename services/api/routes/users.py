@@ -1,38 +1,38 @@
-"""People: their tier and interests, new ones, and those who want to be forgotten."""
+"""Endpoints for users: tier and interests, attributes, and erasure."""
 
 import asyncio
 
 from fastapi import APIRouter, Request, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from services.api.routes.common import REFUSALS, PathId, shop_of, written
-from services.feedback import users
+from services.api.routes.common import REFUSALS, PathId, json_response, shop_of
+from services.feedback.users import describe_user, erase_user, post_users
 from services.schemas import Acknowledged, Erasure, TierAnswer, UserBatch
 
 
-class AnyText(StringConvertor):
-    """Any text in a path: ids of users may hold slashes and ends of lines."""
+class _AnyText(StringConvertor):
+    """Any text in a path: user ids may contain slashes and newlines."""
 
     regex = "(?s:.+)"
 
 
-register_url_convertor("text", AnyText())
+register_url_convertor("text", _AnyText())
 router = APIRouter(tags=["users"], responses=REFUSALS)
 
 
-@router.get("/users/{user_id:text}/tier", response_model=TierAnswer)
-async def tier(user_id: PathId, request: Request) -> Response:
+@router.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
+async def _tier(user_id: PathId, request: Request) -> Response:
     """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
-    return written(await asyncio.to_thread(users.tier, shop_of(request), user_id))
+    return json_response(await asyncio.to_thread(describe_user, shop_of(request), user_id))
 
 
-@router.post("/users", response_model=Acknowledged)
-async def post_users(body: UserBatch, request: Request) -> Response:
+@router.post("/users", name="post_users", response_model=Acknowledged)
+async def _post_users(body: UserBatch, request: Request) -> Response:
     """Make users known, or change their attributes; acknowledged after commit."""
-    return written(await asyncio.to_thread(users.post, shop_of(request), body))
+    return json_response(await asyncio.to_thread(post_users, shop_of(request), body))
 
 
-@router.delete("/users/{user_id:text}", response_model=Erasure)
-async def erase(user_id: PathId, request: Request) -> Response:
+@router.delete("/users/{user_id:text}", name="erase", response_model=Erasure)
+async def _erase(user_id: PathId, request: Request) -> Response:
     """Delete all that is stored of a user, and treat them as unknown from now on."""
-    return written(await asyncio.to_thread(users.erase, shop_of(request), user_id))
+    return json_response(await asyncio.to_thread(erase_user, shop_of(request), user_id))

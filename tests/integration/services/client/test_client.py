@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from services.api.app import furnish
+from services.api.app import configure_app
 from services.auth import keys
 from services.auth.keys import KeyScope
 from services.auth.limits import RequestLimits
@@ -59,7 +59,7 @@ def shops(items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def url(shops: Shops) -> Iterator[str]:
     application = FastAPI(openapi_url=None)
-    furnish(application, shops, RequestLimits())
+    configure_app(application, shops, RequestLimits())
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(application, log_level="error"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.recommend.reasons import ALIKE, COUPONS, FITS_WORDS, JUST_NOW
+from services.recommend.explain import ALIKE, COUPONS, FITS_WORDS, JUST_NOW
 from tests.support.damaged_models import FACTORS, broken, campaigns_nan, shelf_outside
 from tests.support.open_shops import Caller, Opener, event, ids
 from tierrec_core.bundle.explain import PEERS, START, TREND

@@ -1,4 +1,4 @@
-"""Models that really fail: the next rung answers, it is counted and told, and nobody sees an error."""
+"""Models that really fail: the next strategy ranks, the failure is counted and logged, and no request fails."""
 
 import contextlib
 import json
@@ -42,14 +42,14 @@ CASES: dict[str, tuple[tuple[Damage, ...], dict[str, Any], str, list[str]]] = {
 
 
 def steps(caller: Caller) -> dict[str, float]:
-    """How often each rung was counted as failing."""
+    """How often each strategy was counted as failing."""
     paths = ("blend", "fold", "cf", "cold", "tier_prior", "popularity", "campaigns", "search", "similar")
     counts = {path: caller.metric("tierrec_fallbacks_total", **{"from": path}) for path in paths}
     return {path: count for path, count in counts.items() if count}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_failing_rung_is_passed_once_and_told(
+def test_a_failing_strategy_runs_once_and_is_logged(
     start: Opener, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     damage, body, path, failing = CASES[case]
@@ -61,8 +61,9 @@ def test_a_failing_rung_is_passed_once_and_told(
     assert answer["fallback"]["reason"].startswith(f"{failing[0]} failed: ")
     assert steps(caller) == dict.fromkeys(failing, 1)
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    assert [line["rung"] for line in told if "rung" in line] == failing
-    assert all("exc_info" in line for line in told)
+    failures = [line for line in told if line["event"] == "failure"]
+    assert [line["strategy"] for line in failures if "strategy" in line] == failing
+    assert all("exc_info" in line for line in failures)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -107,7 +108,7 @@ def test_a_failing_search_is_no_error(start: Opener) -> None:
     assert steps(caller) == {"search": 1}
 
 
-def test_a_rung_that_has_nothing_is_told_and_is_no_failure(start: Opener) -> None:
+def test_a_strategy_without_items_is_reported_and_is_no_failure(start: Opener) -> None:
     caller = start()
     answer = caller.recommend(user_id="u59", filter="price < 0")
     assert (answer["items"], answer["fallback"]["reason"]) == ([], "blend has nothing for this request")

@@ -263,3 +263,18 @@ def test_lists_go_on_while_items_are_posted(start: Opener) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert caller.metric("tierrec_fallbacks_total") == 0
     assert len([item for item in ids(caller.ask("search", query="lamp", k=40)) if "new" in item]) == 30
+
+
+def test_a_redemption_is_as_old_as_its_timestamp(start: Opener) -> None:
+    caller = start()
+    for user, days in (("u53", 0), ("u57", 30)):
+        at = datetime.now(UTC) - timedelta(days=days)
+        caller.post_events(event(1, user, "c1", "redeem", timestamp=at.isoformat()))
+        answer = caller.recommend(surface="campaigns", user_id=user)
+        model = caller.shop.serving.champion
+        campaigns, history = model.pack.campaigns, model.bundle.history_of(user)
+        now = datetime.now(UTC).timestamp() / 86_400
+        redemptions = campaigns.redemptions_of(user, [("c1", now - max(days, 1e-3))], now)
+        expected = dict(zip(campaigns.campaigns, campaigns.score(history, redemptions)[0], strict=True))
+        served = {item["item_id"]: item["score"] for item in answer["items"]}
+        assert served == pytest.approx(expected, abs=1e-4)

@@ -1,4 +1,4 @@
-"""Rules, review and requests say what may be shown, and nothing else ever is: on no surface, rung or page."""
+"""Rules, review and requests restrict what is shown, on every surface and page and by every strategy."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ def test_what_is_hidden_never_appears(
 
 @pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("path", PATHS)
-def test_a_blocked_item_is_on_no_surface_and_no_rung(
+def test_a_blocked_item_is_on_no_surface_and_ranked_by_no_strategy(
     callers: dict[str, Caller], path: str, surface: str
 ) -> None:
     caller = callers[path]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.api.app import SHOP_HEADER
+from services.api.middleware import SHOP_HEADER
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import KeyScope, add, revoke, rotate
 from services.auth.limits import RequestLimits

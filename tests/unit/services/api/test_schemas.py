@@ -43,10 +43,10 @@ def test_edges_are_inside() -> None:
 
 
 def test_a_list_is_as_long_as_asked_and_rank_as_long_as_given() -> None:
-    assert RecommendRequest(k=7).wanted == 7
-    assert RecommendRequest().wanted == 10
-    assert RecommendRequest(surface="rank", items=("a",) * 500).wanted == 500
-    assert RecommendRequest(surface="rank", items=("a", "b"), k=1).wanted == 1
+    assert RecommendRequest(k=7).num_items == 7
+    assert RecommendRequest().num_items == 10
+    assert RecommendRequest(surface="rank", items=("a",) * 500).num_items == 500
+    assert RecommendRequest(surface="rank", items=("a", "b"), k=1).num_items == 1
 
 
 EVENT = {"key": "k", "user_id": "u", "item_id": "i", "event": "view"}

@@ -59,7 +59,7 @@ REQUESTS = {
 
 def document() -> dict[str, Any]:
     application = FastAPI()
-    app.furnish(application, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
+    app.configure_app(application, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
     return application.openapi()
 
 

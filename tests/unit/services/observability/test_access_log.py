@@ -214,7 +214,7 @@ def test_no_line_names_a_user(user: str, other: str) -> None:
     assert "cursor" not in found[2]
     assert found[3]["event"] == f"{name} asked 3 times"
     assert str(found[5]["exc_info"]).endswith("KeyError")
-    assert "test_security.py" in str(found[5]["exc_info"])
+    assert "test_access_log.py" in str(found[5]["exc_info"])
 
 
 def test_the_leak_would_be_seen_without_the_filter() -> None:
