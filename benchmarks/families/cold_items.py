@@ -69,8 +69,8 @@ def ways(data: ShopData, tenth: Tenth, rng: np.random.Generator) -> dict[str, Fl
     als = Als.fit(training, data.als.config)
     content = ContentModel.fit(training.items, als.item_factors, training.history)
     tower = TwoTower.fit(training, TwoTower.Config())
-    by_content = als.encode(askers) @ content.vectors(new).T
-    by_tower = tower.encode(askers) @ tower.item_vectors(new).T
+    by_content = als.encode_users(askers) @ content.vectors(new).T
+    by_tower = tower.encode_users(askers) @ tower.item_vectors(new).T
     alike = {
         _BASELINES[0]: rng.random(tenth.bought.shape),
         _BASELINES[1]: tenth.popularity_of(data.items["category"]),

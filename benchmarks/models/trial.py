@@ -43,7 +43,7 @@ def lists(model: Retriever, given: Round, k: int, users: IntArray | None = None)
     rows = np.arange(given.history.num_users) if users is None else users
     history, hidden = given.history.rows(rows), given.hidden
     if hidden is given.history:
-        items = rank_catalogue(model, history, k, exclude_met=True).items
+        items = rank_catalogue(model, history, k, exclude_seen=True).items
     else:
         items = _masked(model, given, rows, k)
     spread = np.full((given.history.num_users, k), -1, items.dtype)

@@ -69,7 +69,7 @@ def measured(name: str) -> list[str]:
         assert isinstance(model, Retriever)
         began = time.process_time()
         ranked = rank_catalogue(
-            model, training.history.rows(np.arange(_ASKED)), _K, exclude_met=True, batch=_ASKED
+            model, training.history.rows(np.arange(_ASKED)), _K, exclude_seen=True, batch=_ASKED
         )
         ranking = time.process_time() - began
         assert (ranked.items >= 0).all()

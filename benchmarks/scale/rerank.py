@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.user_states import UserStates
-from tierrec_core.ranking import Candidates, score_given
+from tierrec_core.ranking import Candidates, score_candidates
 
 _BUNDLE = Path("data/package/bundle")
 _USERS, _WARM, _CANDIDATES = 200, 20, 100
@@ -74,7 +74,7 @@ def _measure_parts(clock: Clock, bundle: Bundle, states: UserStates, user: int, 
     kept = clock.time("part: states", lambda: states.row(user))
     scores = {
         name: clock.time(
-            f"model: {name}", lambda n=name: score_given({n: bundle.models[n]}, one, columns[None], kept)
+            f"model: {name}", lambda n=name: score_candidates({n: bundle.models[n]}, one, columns[None], kept)
         )[name][0]
         for name in bundle.models
     }

@@ -44,7 +44,7 @@ def demo() -> tuple[Vectors, Interactions]:
     bundle = _DATA / "package" / "bundle"
     history = artifacts.load(KnownUsers, bundle / "known").history
     model = artifacts.load(Als, bundle / "models" / "als")
-    return Vectors.of(model.encode(history), model.item_factors), history
+    return Vectors.of(model.encode_users(history), model.item_factors), history
 
 
 def compare(vectors: Vectors, met: sparse.csr_matrix, threads: int) -> dict[str, float]:

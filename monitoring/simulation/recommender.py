@@ -52,7 +52,7 @@ class ReplayRecommender:
     def lists(self, past: Interactions, rows: IntArray, k: int) -> IntArray:
         """First k items for the histories of these rows, [R, k]: columns of past.items, -1 where a list is shorter."""
         history = narrowed(past.rows(rows), self.history.items)
-        found = rank_catalogue(cast("Retriever", self.model), history, k, exclude_met=False).items
+        found = rank_catalogue(cast("Retriever", self.model), history, k, exclude_seen=False).items
         column = np.r_[past.items.get_indexer(self.history.items), -1]
         listed: IntArray = column[found]
         return listed

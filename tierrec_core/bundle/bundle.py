@@ -16,7 +16,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import TopK, rank_candidates
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender
-from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_given
+from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_candidates
 from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.settings import Params, RetrieveSettings
 from tierrec_core.tiers import TIER_NAMES
@@ -117,7 +117,7 @@ class Bundle:
         order = np.argsort(columns, kind="stable")
         order = order[columns[order] >= 0]
         item, user = columns[order].astype(np.int32), np.zeros(len(order), np.int32)
-        given = score_given(self.models, history, item[None], states)
+        given = score_candidates(self.models, history, item[None], states)
         candidates = Candidates(user, item, {name: score[0] for name, score in given.items()})
         blend = self.blends[task]
         table = blend.context.table(history, candidates)

@@ -23,7 +23,7 @@ def factors_of(models: Mapping[str, Recommender], history: Interactions) -> tupl
     for model in models.values():
         found = getattr(model, "item_factors", None)
         if isinstance(found, np.ndarray) and isinstance(model, EncodedScorer):
-            return found, model.encode
+            return found, model.encode_users
     return _decomposed(history)
 
 

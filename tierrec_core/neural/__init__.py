@@ -1,1 +1,1 @@
-"""What the deep models share: the training loop, its curves, and network modules."""
+"""Shared parts of the neural models: training loop, metric tracking and training curves."""

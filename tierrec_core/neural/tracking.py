@@ -1,7 +1,6 @@
-"""What a training loop tells of each epoch, to whoever listens; without a listener nothing is done.
+"""Publishes the metrics of each training epoch to a listener, if one is set; the fit does not depend on it.
 
-Figures are only watched: a fit gives the same bytes with and without them. Who listens, and with which vendor, is said
-in `curves`, which serving never needs.
+Kept apart from `training_curves`, so that serving need not import TensorBoard or Weights & Biases.
 """
 
 import contextlib
@@ -9,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Protocol
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 
 
 class MetricListener(Protocol):
-    """Where figures go."""
+    """Receives the metrics of each epoch."""
 
-    def write(self, step: int, figures: Figures) -> None:
-        """Figures by their names as of an epoch, counted from 1."""
+    def write(self, step: int, metrics: Metrics) -> None:
+        """Record metrics by name for an epoch, counted from 1."""
         ...
 
 
@@ -24,8 +23,8 @@ _listener: ContextVar[MetricListener | None] = ContextVar("listener", default=No
 
 
 @contextlib.contextmanager
-def told_to(listener: MetricListener) -> Iterator[None]:
-    """Inside, `record` tells this listener."""
+def use_listener(listener: MetricListener) -> Iterator[None]:
+    """Send what `record_metrics` records within the context to this listener."""
     token = _listener.set(listener)
     try:
         yield
@@ -33,7 +32,7 @@ def told_to(listener: MetricListener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def record(step: int, figures: Figures) -> None:
-    """Figures by their names as of an epoch, counted from 1, for whoever listens."""
+def record_metrics(step: int, metrics: Metrics) -> None:
+    """Send the metrics of an epoch, counted from 1, to the current listener, if any."""
     if (listener := _listener.get()) is not None:
-        listener.write(step, figures)
+        listener.write(step, metrics)

@@ -1,7 +1,4 @@
-"""How deep models are trained: one loop, one local seed, one thread; two fits on a CPU give equal bytes.
-
-The loop tells tierrec_core.neural.tracking the figures of each epoch.
-"""
+"""Training loop of the neural models; with a local seed and one thread, two fits on a CPU are bit-identical."""
 
 import contextlib
 import logging
@@ -15,11 +12,11 @@ import torch
 from torch import nn
 
 from tierrec_core.base.contracts import BoolArray, IntArray
-from tierrec_core.neural.tracking import record
+from tierrec_core.neural.tracking import record_metrics
 
 Weights = dict[str, np.ndarray[Any, Any]]
 Batch = TypeVar("Batch")
-Net = TypeVar("Net", bound=nn.Module)
+Network = TypeVar("Network", bound=nn.Module)
 
 _STEPS_WORTH_COMPILING = 10_000  # of a few milliseconds each; a compilation takes about half a minute
 
@@ -27,19 +24,19 @@ log = logging.getLogger(__name__)
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
-    """The array on the best device: integers as int64, floats as float32, booleans as they are."""
-    kinds = {"i": np.int64, "u": np.int64, "f": np.float32, "b": np.bool_}
-    return torch.from_numpy(array.astype(kinds[array.dtype.kind])).to(best_device())
+def to_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Copy to the best device: integers as int64, floats as float32, booleans unchanged."""
+    dtypes = {"i": np.int64, "u": np.int64, "f": np.float32, "b": np.bool_}
+    return torch.from_numpy(array.astype(dtypes[array.dtype.kind])).to(best_device())
 
 
 @contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Inside, torch draws from `seed` and adds up in one thread; outside, nothing of torch is changed.
+    """Seed torch and limit it to one thread within the context; its global state is restored afterwards.
 
     The number of threads decides the order of a sum, and so the last bits of every weight.
     """
@@ -53,22 +50,22 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def kept_back(num_users: int, share: float, patience: int, rng: np.random.Generator) -> BoolArray:
-    """The share of the users who teach nothing but tell when to stop, [U]; nobody where patience is 0."""
+def holdout_mask(num_users: int, share: float, patience: int, rng: np.random.Generator) -> BoolArray:
+    """Mark the random share of users held out for early stopping, [U]; none where patience is 0."""
     order = rng.permutation(num_users)
-    kept: BoolArray = order < (int(share * num_users) if patience else 0)
-    return kept
+    mask: BoolArray = order < (int(share * num_users) if patience else 0)
+    return mask
 
 
 @dataclass(frozen=True)
 class EarlyStopping(Generic[Batch]):
-    """What is kept back of the training to tell when to stop: training ends `patience` epochs after its best loss."""
+    """Stops training `patience` epochs after the lowest loss on the held-out batches."""
 
     batches: Sequence[Batch]
     patience: int
 
 
-def minimise(
+def train_network(
     network: nn.Module,
     loss: Callable[[Batch], torch.Tensor],
     batches: Callable[[], Iterable[Batch]],
@@ -77,31 +74,33 @@ def minimise(
     learning_rate: float,
     weight_decay: float = 0.0,
     name: str,
-    held: EarlyStopping[Batch] | None = None,
+    early_stopping: EarlyStopping[Batch] | None = None,
 ) -> list[float]:
-    """Train in place with AdamW and a cosine decay; returns the mean loss of each epoch, [epochs that were run].
+    """Train in place with AdamW and a cosine decay; return the mean training loss of each epoch that ran.
 
-    `batches` is called once an epoch. With `held`, the network ends with the weights of the epoch whose loss on the
-    held batches was lowest. On a GPU the loss is computed in bfloat16 where torch deems it safe, and compiled where
-    many steps are ahead.
+    `batches` is called once an epoch. With `early_stopping`, the network ends with the weights of the epoch with the
+    lowest held-out loss. On a GPU the loss is computed in bfloat16 where torch considers it safe, and compiled where
+    there are enough steps to pay for it.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs, eta_min=learning_rate / 10)
-    device, best = next(network.parameters()).device, _Best(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=learning_rate / 10)
+    device, best = next(network.parameters()).device, _BestWeights(network)
     curve: list[float] = []
     for epoch in range(1, epochs + 1):
         began, rate = time.perf_counter(), schedule.get_last_lr()[0]
-        losses = _epoch(network, loss, batches(), optimiser, device)
+        losses = _train_epoch(network, loss, batches(), optimizer, device)
         schedule.step()
         curve.append(float(torch.stack(losses).mean()))
-        figures = {"loss/train": curve[-1], "learning_rate": rate}
-        if held:
-            figures["loss/held"] = best.see(_mean_loss(network, loss, held.batches, device), epoch)
-        figures["seconds"] = time.perf_counter() - began
-        record(epoch, figures)
-        told = ", ".join(f"{what} {value:.5g}" for what, value in figures.items())
-        log.info("%s: epoch %d of %d, %s", name, epoch, epochs, told)
-        if held and epoch - best.epoch >= held.patience:
+        metrics = {"loss/train": curve[-1], "learning_rate": rate}
+        if early_stopping:
+            held_out_loss = _mean_loss(network, loss, early_stopping.batches, device)
+            metrics["loss/held"] = held_out_loss
+            best.update(held_out_loss, epoch)
+        metrics["seconds"] = time.perf_counter() - began
+        record_metrics(epoch, metrics)
+        values = ", ".join(f"{metric} {value:.5g}" for metric, value in metrics.items())
+        log.info("%s: epoch %d of %d, %s", name, epoch, epochs, values)
+        if early_stopping and epoch - best.epoch >= early_stopping.patience:
             break
         if epoch == 1 and device.type == "cuda" and len(losses) * (epochs - 1) >= _STEPS_WORTH_COMPILING:
             loss = torch.compile(loss, dynamic=True)
@@ -110,22 +109,22 @@ def minimise(
     return curve
 
 
-def _epoch(
+def _train_epoch(
     network: nn.Module,
     loss: Callable[[Batch], torch.Tensor],
     batches: Iterable[Batch],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     device: torch.device,
 ) -> list[torch.Tensor]:
-    """One step a batch; the loss of each."""
+    """Take one step per batch; return the loss of each."""
     network.train()
     losses = []
     for batch in batches:
-        with _precision(device):
+        with _autocast(device):
             value = loss(batch)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         value.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(value.detach())
     return losses
 
@@ -136,48 +135,47 @@ def _mean_loss(
     batches: Iterable[Batch],
     device: torch.device,
 ) -> float:
-    """The mean loss without dropout and without learning from it."""
+    """Mean loss in evaluation mode, without gradients."""
     network.eval()
-    with torch.no_grad(), _precision(device):
+    with torch.no_grad(), _autocast(device):
         return float(torch.stack([loss(batch) for batch in batches]).mean())
 
 
-def _precision(device: torch.device) -> torch.autocast:
+def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-class _Best:
-    """The weights of the epoch with the lowest loss so far; without any loss seen, the newest."""
+class _BestWeights:
+    """The weights of the epoch with the lowest loss; `restore` does nothing without an update."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._weights: dict[str, torch.Tensor] | None = None
         self._loss, self.epoch = float("inf"), 0
 
-    def see(self, loss: float, epoch: int) -> float:
+    def update(self, loss: float, epoch: int) -> None:
         if loss < self._loss:
             self._loss, self.epoch = loss, epoch
             self._weights = {name: value.clone() for name, value in self._network.state_dict().items()}
-        return loss
 
     def restore(self) -> None:
         if self._weights is not None:
             self._network.load_state_dict(self._weights)
 
 
-def weights_of(network: nn.Module) -> Weights:
-    """The network's parameters and buffers as float arrays by their dotted names."""
+def network_weights(network: nn.Module) -> Weights:
+    """Parameters and buffers as arrays, by dotted name."""
     return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
 
-def with_weights(network: Net, weights: Weights) -> Net:
-    """The network with these weights, ready to score on the best device."""
+def load_weights(network: Network, weights: Weights) -> Network:
+    """Load the weights and return the network in evaluation mode on the best device."""
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     return network.requires_grad_(False).eval().to(best_device())  # type: ignore[no-any-return]
 
 
 def shuffled_batches(count: int, size: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    """The numbers 0..count-1 in a random order, `size` at a time."""
+    """Yield 0..count-1 in random order, `size` at a time."""
     order = rng.permutation(count)
     for start in range(0, count, size):
         yield order[start : start + size]

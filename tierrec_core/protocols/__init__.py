@@ -1,1 +1,1 @@
-"""What a model is."""
+"""Interfaces that every model implements."""

@@ -1,4 +1,4 @@
-"""What a model is: fitted from a Training, then asked to score histories. A model is fitted or does not exist."""
+"""Model interfaces: a model is fitted from a `Training` and scores histories; an unfitted model does not exist."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -14,13 +14,13 @@ from tierrec_core.tiers import Tiering
 
 @dataclass(frozen=True)
 class Training:
-    """All that a model may learn from, as of one moment.
+    """Everything a model may learn from, as of one snapshot.
 
-    history: every training event before `history.now`; its items are the catalogue, [I]
+    history: training events before `history.now`; its items are the catalogue, [I]
     items: the ITEMS frame, row i describes history.items[i], [I]
     tiering: activity tiers and interest layers, fitted on the same history
-    target: names of the events that count as success, usually just purchase
-    seed: the one seed of params.yaml
+    target: names of the events that count as success, usually only purchase
+    seed: the seed of params.yaml
     """
 
     history: Interactions
@@ -31,18 +31,18 @@ class Training:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A fresh generator: the same at each call, so that a fit never depends on who drew before it."""
+        """A new generator with the same state at each access, so that fits do not influence one another."""
         return np.random.default_rng(self.seed)
 
 
 class Recommender(Protocol):
-    """A frozen, fitted model with its Config beside it."""
+    """A frozen, fitted model with its Config."""
 
     Config: ClassVar[type[Params]]
 
     @classmethod
     def fit(cls, training: Training, config: Any) -> Self:
-        """Learn from the training; config is an instance of cls.Config."""
+        """Fit the model; config is an instance of cls.Config."""
         ...
 
 
@@ -51,34 +51,35 @@ class Retriever(Recommender, Protocol):
     """Scores the whole catalogue."""
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Scores of every item for every history, [U, I] float32; higher is better, -inf is never."""
+        """Score every item for every history, [U, I] float32; higher is better, -inf is never recommended."""
         ...
 
 
 @runtime_checkable
 class Ranker(Recommender, Protocol):
-    """Scores given candidates, for what would be too slow over the catalogue."""
+    """Scores given candidates; for models that are too slow to score the catalogue."""
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
-        """Scores of the candidate columns, [U, C] -> [U, C] float32; a candidate of -1 is padding."""
+        """Score the candidate columns, [U, C] -> [U, C] float32; a candidate of -1 is padding."""
         ...
 
 
 @runtime_checkable
 class EncodedScorer(Recommender, Protocol):
-    """Scores given candidates of a history that is encoded already, without the rest of the catalogue.
+    """Encodes a user's history, then scores given candidates from the encoding without the rest of the catalogue.
 
-    What `encode` makes of a history can be kept, so that a known user costs only the second step.
+    The encoding can be stored, so that a request for a known user only runs the second step.
     """
 
-    def encode(self, history: Interactions) -> FloatArray:
-        """All that scoring needs of each history beyond the history itself, [U, S]; S may be 0."""
+    def encode_users(self, history: Interactions) -> FloatArray:
+        """User states: all that scoring needs beyond the history itself, [U, S]; S may be 0."""
         ...
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray, /) -> FloatArray:
-        """Scores of the candidate columns [U, C] given the histories' states [U, S], [U, C] float32.
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray, /
+    ) -> FloatArray:
+        """Score the candidate columns [U, C] given the histories' user states [U, S], [U, C] float32.
 
-        They are those of score_catalogue or score_candidates up to rounding; a candidate of -1 is padding and
-        scores -inf.
+        Equal to score_catalogue or score_candidates up to rounding; a candidate of -1 is padding and scores -inf.
         """
         ...

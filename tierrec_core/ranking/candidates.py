@@ -81,7 +81,7 @@ def retrieve(
     )
 
 
-def score_given(
+def score_candidates(
     models: Mapping[str, Recommender],
     history: Interactions,
     candidates: IntArray,
@@ -100,7 +100,7 @@ def _given(
 ) -> FloatArray:
     if hasattr(model, "score_encoded"):  # isinstance of a protocol takes as long as the scores of some models
         two_step = cast("EncodedScorer", model)
-        known = two_step.encode(history) if state is None else state
+        known = two_step.encode_users(history) if state is None else state
         return two_step.score_encoded(history, known, candidates)
     if isinstance(model, Ranker):
         return model.score_candidates(history, candidates)

@@ -12,23 +12,23 @@ _BATCH = 512
 
 
 def rank_catalogue(
-    model: Retriever, history: Interactions, k: int, *, exclude_met: bool, batch: int = _BATCH
+    model: Retriever, history: Interactions, k: int, *, exclude_seen: bool, batch: int = _BATCH
 ) -> TopK:
     """The model's first k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
 
-    exclude_met leaves out the items of the user's own history.
+    exclude_seen leaves out the items of the user's own history.
     """
-    return rank_views(model, history, k, exclude_met=(exclude_met,), batch=batch)[0]
+    return rank_catalogue_variants(model, history, k, exclude_seen=(exclude_seen,), batch=batch)[0]
 
 
-def rank_views(
-    model: Retriever, history: Interactions, k: int, *, exclude_met: Sequence[bool], batch: int = _BATCH
+def rank_catalogue_variants(
+    model: Retriever, history: Interactions, k: int, *, exclude_seen: Sequence[bool], batch: int = _BATCH
 ) -> list[TopK]:
-    """As rank_catalogue, once for each value of exclude_met, while every user is scored only once."""
-    views: list[list[TopK]] = [[] for _ in exclude_met]
+    """As rank_catalogue, once for each value of exclude_seen, while every user is scored only once."""
+    views: list[list[TopK]] = [[] for _ in exclude_seen]
     for part in _batches(history, batch):
         scores, met = model.score_catalogue(part), part.binary()
-        for view, excluded in zip(views, exclude_met, strict=True):
+        for view, excluded in zip(views, exclude_seen, strict=True):
             view.append(top_k(scores, k, met if excluded else None))
     return [_stack(view, k) for view in views]
 

@@ -23,7 +23,7 @@ from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.protocols.model import Ranker, Retriever
 from tierrec_core.ranking.candidates import Candidates
-from tierrec_core.ranking.catalogue import rank_views
+from tierrec_core.ranking.catalogue import rank_catalogue_variants
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
 from tierrec_core.stages.inputs.split_log import read_split
@@ -69,7 +69,7 @@ def _rank_models(layout: Layout, bundle: Bundle, k: int, windows: Mapping[str, W
     exclude = [not window.repeats for window in windows.values()]
     for name, model in bundle.models.items():
         if isinstance(model, Retriever):
-            views = rank_views(model, history, k, exclude_met=exclude)
+            views = rank_catalogue_variants(model, history, k, exclude_seen=exclude)
             for task, ranked in zip(windows, views, strict=True):
                 lists[task][name] = ranked.items
         elif isinstance(model, Ranker):

@@ -1,7 +1,7 @@
-"""Curves of a training on disk: always TensorBoard's event files, and Weights & Biases where params.yaml asks for it.
+"""Writes training curves as TensorBoard event files and, where params.yaml asks for it, to Weights & Biases.
 
-A stage says where (`recording`), the training loop says what (`tracking.record`). The two vendors are imported here
-alone, and only when there is a first figure.
+A stage opens `recording`; the training loop calls `tracking.record_metrics`. Both vendors are imported only here and
+only with the first metric.
 """
 
 import contextlib
@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.neural.tracking import Figures, told_to
+from tierrec_core.neural.tracking import Metrics, use_listener
 from tierrec_core.settings import Params, TrackingSettings, WandbSettings
 
-_UNTOLD = {
+_WANDB_SETTINGS = {
     "console": "off",
     "silent": True,
     "disable_code": True,
@@ -30,7 +30,7 @@ _UNTOLD = {
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One fit: of which model, as of which snapshot, with which options, and the folder of its curves."""
+    """One fit of a model on a snapshot with its config, and the folder for its curves."""
 
     model: str
     snapshot: str
@@ -39,103 +39,91 @@ class TrainingRun:
 
     @property
     def options(self) -> dict[str, bool | int | float | str]:
-        """The options as both vendors take them: what is neither number nor text is written out."""
-        plain = self.config.model_dump(mode="json")
+        """The config as both vendors accept it: values other than numbers and text become text."""
+        values = self.config.model_dump(mode="json")
         return {
             name: value if isinstance(value, bool | int | float | str) else str(value)
-            for name, value in plain.items()
+            for name, value in values.items()
         }
 
 
-class CurveWriter(Protocol):
-    """Where figures go."""
-
-    def write(self, step: int, figures: Figures) -> None:
-        """Figures by their names as of an epoch, counted from 1."""
-        ...
-
-    def close(self, last: Figures) -> None:
-        """The fit is over, or was broken off; `last` are the newest figures."""
-        ...
-
-
 class _TensorBoard:
-    """An event file with a curve a figure, and the options beside the last figures (HParams)."""
+    """Event file with a curve per metric, and the options with the final metrics (HParams)."""
 
     def __init__(self, run: TrainingRun) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._run, self._writer = run, SummaryWriter(str(run.folder))
 
-    def write(self, step: int, figures: Figures) -> None:
-        for name, value in figures.items():
+    def write(self, step: int, metrics: Metrics) -> None:
+        for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
-    def close(self, last: Figures) -> None:
+    def close(self, last: Metrics) -> None:
         from torch.utils.tensorboard.summary import hparams
 
-        metrics = {f"last/{name}": value for name, value in last.items()}
-        for summary in hparams(self._run.options, metrics):
+        final = {f"last/{name}": value for name, value in last.items()}
+        for summary in hparams(self._run.options, final):
             self._writer.file_writer.add_summary(summary)
-        self.write(0, metrics)
+        self.write(0, final)
         self._writer.close()
 
 
 class _Wandb:
-    """A run of Weights & Biases in the same folder. It is told the figures and the options, not the machine."""
+    """Weights & Biases run in the same folder, without details of the machine."""
 
-    def __init__(self, run: TrainingRun, wanted: WandbSettings) -> None:
+    def __init__(self, run: TrainingRun, settings: WandbSettings) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             import wandb
         except ImportError as error:
             raise SettingsError(
                 "params.yaml: tracking.wandb is set and wandb is not installed; run `pip install 'tierrec[wandb]'` "
-                "or take tracking.wandb out"
+                "or remove tracking.wandb"
             ) from error
         try:
             self._run = wandb.init(
-                project=wanted.project,
-                entity=wanted.entity,
-                mode=wanted.mode,
+                project=settings.project,
+                entity=settings.entity,
+                mode=settings.mode,
                 dir=str(run.folder),
                 name=f"{run.model}-{run.snapshot}",
                 group=run.model,
                 config=run.options,
-                settings=wandb.Settings(**_UNTOLD),
+                settings=wandb.Settings(**_WANDB_SETTINGS),
             )
         except wandb.Error as error:
             raise SettingsError(
-                f"params.yaml: tracking.wandb: mode {wanted.mode!r} did not begin a run ({error}); "
-                "set WANDB_API_KEY, or take mode: offline"
+                f"params.yaml: tracking.wandb: mode {settings.mode!r} could not start a run ({error}); "
+                "set WANDB_API_KEY, or use mode: offline"
             ) from error
 
-    def write(self, step: int, figures: Figures) -> None:
-        self._run.log(dict(figures), step=step)
+    def write(self, step: int, metrics: Metrics) -> None:
+        self._run.log(dict(metrics), step=step)
 
-    def close(self, last: Figures) -> None:  # noqa: ARG002  Weights & Biases keeps the last of each by itself
+    def close(self, last: Metrics) -> None:  # noqa: ARG002  Weights & Biases keeps the last of each by itself
         self._run.finish()
 
 
 @dataclass
 class CurveRecorder:
-    """The writers of one run, opened at the first figure: a model without a curve leaves nothing."""
+    """Writers of one run, opened at the first metric: a model without a training loop leaves no files."""
 
     run: TrainingRun
     tracking: TrackingSettings
-    _writers: list[CurveWriter] = field(default_factory=list)
+    _writers: list[_TensorBoard | _Wandb] = field(default_factory=list)
     _last: dict[str, float] = field(default_factory=dict)
 
-    def write(self, step: int, figures: Figures) -> None:
-        """Hand the figures to every writer."""
+    def write(self, step: int, metrics: Metrics) -> None:
+        """Pass the metrics to every writer."""
         if not self._writers:
             self._open()
-        self._last |= figures
+        self._last |= metrics
         for writer in self._writers:
-            writer.write(step, figures)
+            writer.write(step, metrics)
 
     def _open(self) -> None:
-        """An earlier fit's curves make way: TensorBoard would draw both as one."""
+        """Open the writers, deleting an earlier fit's curves, which TensorBoard would join to these."""
         shutil.rmtree(self.run.folder, ignore_errors=True)
         self.run.folder.mkdir(parents=True)
         self._writers.append(_TensorBoard(self.run))
@@ -152,6 +140,9 @@ class CurveRecorder:
 
 @contextlib.contextmanager
 def recording(run: TrainingRun, tracking: TrackingSettings) -> Iterator[None]:
-    """Inside, what is recorded goes to the run's folder. Raises SettingsError where a vendor is wanted and missing."""
-    with CurveRecorder(run, tracking) as recorder, told_to(recorder):
+    """Write the metrics recorded within the context to the run's folder.
+
+    Raises SettingsError where Weights & Biases is configured but not installed or cannot start a run.
+    """
+    with CurveRecorder(run, tracking) as recorder, use_listener(recorder):
         yield

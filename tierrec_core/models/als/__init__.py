@@ -47,10 +47,10 @@ class Als:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Products of folded-in user factors and item factors, [U, I]."""
-        scores: FloatArray = (self.encode(history) @ self.item_factors.T).astype(np.float32)
+        scores: FloatArray = (self.encode_users(history) @ self.item_factors.T).astype(np.float32)
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """User factors folded in from the history, [U, F]."""
         solver, threads = self._solver
         with threads.limit(limits=1, user_api="blas"):
@@ -59,9 +59,11 @@ class Als:
             )
         return users
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Products of user factors and the candidates' factors, [U, C]."""
-        return mask_padding(factor_products(state, self.item_factors, candidates), candidates)
+        return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 
     @cached_property
     def _solver(self) -> tuple[Any, ThreadpoolController]:

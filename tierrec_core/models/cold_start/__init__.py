@@ -62,9 +62,9 @@ class ColdStart:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Posterior mean of the user's factors times the items', [U, I]."""
-        return (self.encode(history) @ self._items.T).astype(np.float32)
+        return (self.encode_users(history) @ self._items.T).astype(np.float32)
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """Posterior mean of the user's factors, [U, F] float64."""
         weight, tier = _weights(history, self.config.confidence), self.tiering.assign(history)
         users = np.zeros((history.num_users, self._items.shape[1]))
@@ -75,9 +75,11 @@ class ColdStart:
             users[rows] = _solve(weight[rows], self._items, *prior, gram=self._gram)
         return users
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """The posterior mean times the candidates' factors, [U, C]."""
-        return mask_padding(factor_products(state, self.item_factors, candidates), candidates)
+        return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 
     @cached_property
     def _items(self) -> FloatArray:

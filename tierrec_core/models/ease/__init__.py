@@ -53,14 +53,16 @@ class Ease:
         scores: FloatArray = seen.toarray() - self.precision.multiply(seen) / self.precision.diagonal
         return scores.astype("float32")
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """What the dual form, [U, V], or the low-rank form, [U, R], needs of a history; [U, 0] in the primal form."""
         return self.precision.encode(self._seen(history))
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """What the rest of the history says of each candidate, [U, C]."""
         own = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
-        projected = self.precision.multiply_at_candidates(self._seen(history), own, state, candidates)
+        projected = self.precision.multiply_at_candidates(self._seen(history), own, user_states, candidates)
         return mask_padding(own - projected / self.precision.diagonal[candidates], candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:

@@ -83,7 +83,7 @@ class GraphFilter:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """The filtered history, [U, I]."""
-        sharp, low = self._split(self.encode(history))
+        sharp, low = self._split(self.encode_users(history))
         scores = self._linear(self._likeness(history))
         if self.config.sharpening:
             scores += sharp @ self.basis.T
@@ -92,15 +92,17 @@ class GraphFilter:
             scores += low @ (self.basis * self._low_tilt[:, None]).T
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """How strong each frequency is when sharpened, and when passed, [U, 2 K]."""
         sharp = self._tilted(history, self.config.tilt) @ self.basis * self.sharpened
         low = self._tilted(history, self.config.low_pass_tilt) @ self.basis * self.passed
         return np.concatenate([sharp, low], axis=1)
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """The filtered history at the candidates, [U, C]."""
-        sharp, low = self._split(state)
+        sharp, low = self._split(user_states)
         linear = sparse_products(self._likeness(history).toarray(), self._by_item, candidates)
         linear += factor_products(sharp, self.basis, candidates)
         passed = factor_products(low, self.basis, candidates)
@@ -123,9 +125,9 @@ class GraphFilter:
         """To each training user, [U, V]."""
         return (self._tilted(history, self.config.tilt) @ self._by_item).tocsr()
 
-    def _split(self, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _split(self, user_states: FloatArray) -> tuple[FloatArray, FloatArray]:
         rank = self.basis.shape[1]
-        return state[:, :rank], state[:, rank:]
+        return user_states[:, :rank], user_states[:, rank:]
 
     @cached_property
     def _by_item(self) -> sparse.csr_matrix:

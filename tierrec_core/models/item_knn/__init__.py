@@ -63,11 +63,13 @@ class ItemKnn:
         scores: FloatArray = (self._seen(history) @ self.similarity).toarray().astype(np.float32)
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """Nothing: the history itself is all that scoring needs, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
-    def score_encoded(self, history: Interactions, _state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, _user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Sums of the similarities of the met items to each candidate, [U, C]."""
         scored = (self._seen(history) @ self.similarity).tocsr()
         scored.sort_indices()

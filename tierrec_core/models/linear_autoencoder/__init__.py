@@ -84,15 +84,17 @@ class LinearAutoencoder:
         scores: FloatArray = (seen.toarray() - projected / self._diagonal) * self._tilt
         return scores.astype(np.float32)
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """What the dual form, [U, V], or the low-rank form, [U, R], needs of a history; [U, 0] in the primal form."""
         return self.precision.encode(self._pulled(self._seen(history))).astype(np.float32)
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """What the rest of the history says of each candidate, [U, C]."""
         own, pull = self._own(history, candidates), self.pull[candidates]
         seen = self._pulled(self._seen(history))
-        projected = self.precision.multiply_at_candidates(seen, own * pull, state, candidates) * pull
+        projected = self.precision.multiply_at_candidates(seen, own * pull, user_states, candidates) * pull
         scores = (own - projected / self._diagonal[candidates]) * self._tilt[candidates]
         return mask_padding(scores, candidates)
 

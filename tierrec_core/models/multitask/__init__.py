@@ -35,12 +35,12 @@ from tierrec_core.models.multitask.funnel_labels import COUPON, TARGET, check_st
 from tierrec_core.neural.trainer import (
     Weights,
     best_device,
-    minimise,
+    load_weights,
+    network_weights,
     reproducible,
     shuffled_batches,
-    tensor,
-    weights_of,
-    with_weights,
+    to_tensor,
+    train_network,
 )
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -185,7 +185,7 @@ class Multitask:
             network.spread = torch.from_numpy(dense.std(0) + 1e-3)
             network.to(best_device())
             rng = training.rng
-            minimise(
+            train_network(
                 network,
                 lambda batch: _loss(network, config.composition, *batch),
                 lambda: _batches(past, pairs, dense, config, rng),
@@ -194,45 +194,49 @@ class Multitask:
                 weight_decay=config.weight_decay,
                 name="multitask",
             )
-        return cls(weights_of(network), config, item_features(training.history), training.tiering)
+        return cls(network_weights(network), config, item_features(training.history), training.tiering)
 
     @cached_property
     def network(self) -> MultitaskNetwork:
         """The network that the weights belong to."""
         network = MultitaskNetwork(len(self.item_features), len(self.weights["centre"]), self.config)
-        return with_weights(network, self.weights)
+        return load_weights(network, self.weights)
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Probability of the scored step within the horizon, [U, C] -> [U, C] float32; -inf where padded."""
-        return self.score_encoded(history, self.encode(history), candidates)
+        return self.score_encoded(history, self.encode_users(history), candidates)
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """Features of the user and their taste, [U, 7 + J + D]."""
         meetings, weight = _recent(history, np.arange(history.num_users), self.config)
         with torch.inference_mode():
             taste = self.network.taste(meetings, weight).cpu().numpy()
         return np.hstack([user_features(history, self.tiering), taste])
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """As score_candidates, for histories that are encoded already."""
-        probability = self._judge(history, state, candidates)[..., self.config.scored]
+        probability = self._judge(history, user_states, candidates)[..., self.config.scored]
         return mask_padding(probability, candidates)
 
     def probabilities(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Probability of each step within the horizon, [U, C] -> [U, C, T]; 0 where padded."""
-        return self._judge(history, self.encode(history), candidates)
+        return self._judge(history, self.encode_users(history), candidates)
 
-    def _judge(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def _judge(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         result = np.zeros((*candidates.shape, len(self.config.funnel)), np.float32)
         place = np.flatnonzero(candidates >= 0)
         user, item = place // max(candidates.shape[1], 1), candidates.ravel()[place]
-        features, taste = np.split(state, [state.shape[1] - self.network.item.embedding_dim], axis=1)
+        features, taste = np.split(
+            user_states, [user_states.shape[1] - self.network.item.embedding_dim], axis=1
+        )
         for start in range(0, len(place), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             users, items = user[part], item[part]
             dense = _dense(history, users, items, features, self.item_features, self.tiering)
             with torch.inference_mode():
-                logits = self.network.judge(tensor(dense), tensor(items), tensor(taste)[users])
+                logits = self.network.judge(to_tensor(dense), to_tensor(items), to_tensor(taste)[users])
                 chances = probabilities(logits, self.config.composition)
             result.reshape(-1, result.shape[-1])[place[part]] = chances.cpu().numpy()
         return result
@@ -281,7 +285,7 @@ def _read(
 ) -> PairBatch:
     """One batch of pairs; each user's history is read once."""
     present, row = np.unique(user, return_inverse=True)
-    return PairBatch(tensor(dense), tensor(item), tensor(row), *_recent(history, present, config))
+    return PairBatch(to_tensor(dense), to_tensor(item), to_tensor(row), *_recent(history, present, config))
 
 
 def _recent(
@@ -291,7 +295,7 @@ def _recent(
     window = windows(history.offsets[:-1][users], history.offsets[1:][users], config.max_length)
     weight = decay_weights(history, window, np.full(len(users), history.now), config.half_life)
     met = history.item[window] if len(history) else np.zeros_like(window)
-    return tensor(met), tensor(weight)
+    return to_tensor(met), to_tensor(weight)
 
 
 def _batches(
@@ -309,7 +313,7 @@ def _batches(
         at = ranges(offsets[users], offsets[users + 1])
         labels = pairs.taken[at].astype(float)
         batch = _read(past, pairs.user[at], pairs.item[at], dense[at], config)
-        yield batch, tensor(labels), tensor(pairs.log_rate[at])
+        yield batch, to_tensor(labels), to_tensor(pairs.log_rate[at])
 
 
 def _loss(

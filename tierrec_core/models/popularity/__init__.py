@@ -39,10 +39,12 @@ class Popularity:
         """Each item's share of all events, whoever asks, [U, I]."""
         return np.tile(self.share, (history.num_users, 1))
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """Nothing: the same for everybody, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
-    def score_encoded(self, _history: Interactions, _state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, _user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Each candidate's share of all events, [U, C]."""
         return mask_padding(self.share[candidates], candidates)

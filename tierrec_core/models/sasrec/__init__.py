@@ -33,13 +33,13 @@ from tierrec_core.neural.trainer import (
     EarlyStopping,
     Weights,
     best_device,
-    kept_back,
-    minimise,
+    holdout_mask,
+    load_weights,
+    network_weights,
     reproducible,
     shuffled_batches,
-    tensor,
-    weights_of,
-    with_weights,
+    to_tensor,
+    train_network,
 )
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -202,10 +202,10 @@ class SasRec:
                 return sampled_softmax(positive.flatten(), negative, same, batch.log_expected)
 
             sampler = _Sampler(training.history, config, training.rng)
-            kept = kept_back(
+            kept = holdout_mask(
                 training.history.num_users, config.validation_share, config.patience, training.rng
             )
-            minimise(
+            train_network(
                 network,
                 loss,
                 lambda: sampler.epoch(~kept),
@@ -213,14 +213,16 @@ class SasRec:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="sasrec",
-                held=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
+                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience)
+                if kept.any()
+                else None,
             )
-        return cls(weights_of(network), config)
+        return cls(network_weights(network), config)
 
     @cached_property
     def network(self) -> SasRecNetwork:
         """The network that the weights belong to."""
-        return with_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
+        return load_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of what the next step holds, [U, I] float32."""
@@ -230,16 +232,18 @@ class SasRec:
                 scores[rows] = (last @ self.network.item.weight.T + self.network.bias).cpu().numpy()
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """The state after the last step, [U, D]."""
         states = np.empty((history.num_users, self.config.embedding_size), np.float32)
         for rows, last in self._states(history):
             states[rows] = last.cpu().numpy()
         return states
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Logits of the candidates, [U, C]."""
-        products = factor_products(state, self.weights["item.weight"], candidates)
+        products = factor_products(user_states, self.weights["item.weight"], candidates)
         return mask_padding(products + self.weights["bias"][candidates], candidates)
 
     def _states(self, history: Interactions) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -285,10 +289,10 @@ class _Sampler:
         negatives = self.items.draw(config.negatives, self.rng)
         return SequenceBatch(
             sequences=_read(self.history, self.steps, window[:, :-1]),
-            foretold=tensor(real),
-            targets=tensor(self.history.item[drawn]),
-            negatives=tensor(negatives),
-            log_expected=tensor(np.log(self.items.share[negatives] * config.negatives)),
+            foretold=to_tensor(real),
+            targets=to_tensor(self.history.item[drawn]),
+            negatives=to_tensor(negatives),
+            log_expected=to_tensor(np.log(self.items.share[negatives] * config.negatives)),
         )
 
 
@@ -297,7 +301,7 @@ def _read(history: Interactions, steps: Sessions, window: IntArray) -> SessionSe
     real = window >= 0
     first, last = steps.event_offsets[window[real]], steps.event_offsets[window[real] + 1]
     return SessionSequences(
-        items=tensor(history.item[ranges(first, last)]),
-        offsets=tensor(np.cumsum(last - first) - (last - first)),
-        real=tensor(real),
+        items=to_tensor(history.item[ranges(first, last)]),
+        offsets=to_tensor(np.cumsum(last - first) - (last - first)),
+        real=to_tensor(real),
     )

@@ -31,12 +31,12 @@ from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, 
 from tierrec_core.neural.trainer import (
     Weights,
     best_device,
-    minimise,
+    load_weights,
+    network_weights,
     reproducible,
     shuffled_batches,
-    tensor,
-    weights_of,
-    with_weights,
+    to_tensor,
+    train_network,
 )
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params
@@ -133,7 +133,7 @@ class SetEncoder:
                 share = network.logits(batch).log_softmax(dim=1)
                 return -(batch.taken * share).sum(dim=1).mean()
 
-            minimise(
+            train_network(
                 network,
                 loss,
                 lambda: _batches(parts, config, rng),
@@ -143,34 +143,36 @@ class SetEncoder:
                 name="set_encoder",
             )
         prior = popularity(history, training.target, config.window_days)
-        return cls(weights_of(network), prior, config)
+        return cls(network_weights(network), prior, config)
 
     @cached_property
     def network(self) -> SetEncoderNetwork:
         """The network that the weights belong to."""
-        return with_weights(_network(len(self.popularity), self.config), self.weights)
+        return load_weights(_network(len(self.popularity), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of what the user takes next, [U, I] float32."""
-        support, users = self._support(history), self.encode(history)
+        support, users = self._support(history), self.encode_users(history)
         scores = users @ self.weights["offered.weight"].T + self.popularity
         scores[support.user, support.item] += self.weights["again"][support.item]
         return scores.astype(np.float32)
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """What the newest items of the history make of the user, [U, D]."""
         items = padded_items(self._support(history), self.config.max_support)
         users = np.empty((history.num_users, self.config.embedding_size), np.float32)
         for start in range(0, len(items), _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
             with torch.inference_mode():
-                users[rows] = self.network.users(tensor(items[rows])).cpu().numpy()
+                users[rows] = self.network.users(to_tensor(items[rows])).cpu().numpy()
         return users
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         shown = sum_by_candidate(self._support(history), candidates) * self.weights["again"][candidates]
-        moved = factor_products(state, self.weights["offered.weight"], candidates)
+        moved = factor_products(user_states, self.weights["offered.weight"], candidates)
         return mask_padding(moved + self.popularity[candidates] + shown, candidates)
 
     def _support(self, history: Interactions) -> Interactions:
@@ -193,7 +195,9 @@ def _batches(
         jobs += [(episode, support[rows], rows) for rows in batches]
     for place in rng.permutation(len(jobs)):
         episode, support, rows = jobs[place]
-        yield SetBatch(tensor(support), tensor(episode.popularity), tensor(_shares(episode.taken[rows])))
+        yield SetBatch(
+            to_tensor(support), to_tensor(episode.popularity), to_tensor(_shares(episode.taken[rows]))
+        )
 
 
 def _shares(taken: sparse.csr_matrix) -> FloatArray:

@@ -25,13 +25,13 @@ from tierrec_core.neural.trainer import (
     EarlyStopping,
     Weights,
     best_device,
-    kept_back,
-    minimise,
+    holdout_mask,
+    load_weights,
+    network_weights,
     reproducible,
     shuffled_batches,
-    tensor,
-    weights_of,
-    with_weights,
+    to_tensor,
+    train_network,
 )
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -116,10 +116,10 @@ class SymmetricMf:
                 return (1 - taken).square().mean() + config.negative_weight * sampled.square().mean()
 
             sampler = _Sampler(training.history, config, training.rng)
-            kept = kept_back(
+            kept = holdout_mask(
                 training.history.num_users, config.validation_share, config.patience, training.rng
             )
-            minimise(
+            train_network(
                 network,
                 loss,
                 lambda: sampler.epoch(~kept),
@@ -127,14 +127,16 @@ class SymmetricMf:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="symmetric_mf",
-                held=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
+                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience)
+                if kept.any()
+                else None,
             )
-        return cls(weights_of(network), config)
+        return cls(network_weights(network), config)
 
     @cached_property
     def network(self) -> SymmetricMfNetwork:
         """The network that the weights belong to."""
-        return with_weights(SymmetricMfNetwork(*self.weights["item.weight"].shape), self.weights)
+        return load_weights(SymmetricMfNetwork(*self.weights["item.weight"].shape), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2), near 1 for what the user will take next, [U, I] float32."""
@@ -144,17 +146,19 @@ class SymmetricMf:
                 scores[rows] = similarity(users, self.network.item.weight).cpu().numpy()
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """The user's taste, [U, D]."""
         taste = np.empty((history.num_users, self.config.embedding_size), np.float32)
         for rows, users in self._users(history):
             taste[rows] = users.cpu().numpy()
         return taste
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2) for the candidates, [U, C]."""
-        dot = factor_products(state, self.weights["item.weight"], candidates)
-        squares = np.square(state).sum(axis=1, keepdims=True) + self._item_squares[candidates]
+        dot = factor_products(user_states, self.weights["item.weight"], candidates)
+        squares = np.square(user_states).sum(axis=1, keepdims=True) + self._item_squares[candidates]
         return mask_padding(2 * dot / np.maximum(squares, 1e-9), candidates)
 
     @cached_property
@@ -196,8 +200,8 @@ class _Sampler:
             next_events = draw_within(moment, until, config.positives, self.rng)
             yield RatingBatch(
                 *_read(history, first, moment, history.day[moment], config),
-                positives=tensor(history.item[next_events]),
-                negatives=tensor(self.items.draw(config.negatives, self.rng)),
+                positives=to_tensor(history.item[next_events]),
+                negatives=to_tensor(self.items.draw(config.negatives, self.rng)),
             )
 
 
@@ -208,4 +212,4 @@ def _read(
     window = windows(first, last, config.max_length)
     weight = decay_weights(history, window, now, config.half_life)
     items = history.item[window] if len(history) else np.zeros_like(window)
-    return tensor(items), tensor(weight)
+    return to_tensor(items), to_tensor(weight)

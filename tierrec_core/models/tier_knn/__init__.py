@@ -54,10 +54,10 @@ class TierKnn:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """The neighbours' weighted mean, [U, I]."""
-        scores: FloatArray = (self.trusted.T @ self.encode(history).T).T.astype(np.float32)
+        scores: FloatArray = (self.trusted.T @ self.encode_users(history).T).T.astype(np.float32)
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """Alpha of each training user, [U, V]; rows sum to 1, or to 0 without neighbours."""
         alpha = neighbour_similarities(
             _behaviour(history, self.config.half_life), self._corpus, self.config.neighbours
@@ -65,9 +65,11 @@ class TierKnn:
         alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
         return alpha
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """The neighbours' weighted mean for each candidate, [U, C]."""
-        return mask_padding(sparse_products(state, self._trusted_by_item, candidates), candidates)
+        return mask_padding(sparse_products(user_states, self._trusted_by_item, candidates), candidates)
 
     @cached_property
     def _corpus(self) -> sparse.csr_matrix:

@@ -51,10 +51,12 @@ class TierPrior:
         """The item's probability in the tier that the history belongs to, [U, I]."""
         return self.probability[self.tiering.assign(history)]
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """The tier's code, [U, 1]."""
         return self.tiering.assign(history).astype(np.float32)[:, None]
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Each candidate's probability in the tier, [U, C]."""
-        return mask_padding(self.probability[state.astype(np.int64), candidates], candidates)
+        return mask_padding(self.probability[user_states.astype(np.int64), candidates], candidates)

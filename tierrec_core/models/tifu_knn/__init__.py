@@ -54,15 +54,17 @@ class TifuKnn:
         scores[user, own.indices] += share * own.data
         return scores.astype(np.float32)
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """What each training user counts for as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
         return self._neighbours(history.only(*self.target).decayed(self.config.half_life))
 
-    def score_encoded(self, history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Expected frequency of each candidate, [U, C]."""
         taken, share = history.only(*self.target), self.config.own_share
         own = sum_by_candidate(taken, candidates, np.exp2(-taken.age / self.config.half_life))
-        peers = sparse_products(state, self._frequency_by_item, candidates)
+        peers = sparse_products(user_states, self._frequency_by_item, candidates)
         return mask_padding(share * own + (1.0 - share) * peers, candidates)
 
     def _neighbours(self, own: sparse.csr_matrix) -> FloatArray:

@@ -64,11 +64,13 @@ class Transitions:
         scores: FloatArray = (self._recent(history) @ self.follow).toarray().astype(np.float32)
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """Nothing: the history itself is all that scoring needs, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
-    def score_encoded(self, history: Interactions, _state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, history: Interactions, _user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Sums of what each met item says of each candidate, [U, C]."""
         recent, follow = self._recent(history), self.follow
         scores = np.empty(candidates.shape, np.float32)

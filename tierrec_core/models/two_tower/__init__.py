@@ -37,13 +37,13 @@ from tierrec_core.neural.trainer import (
     EarlyStopping,
     Weights,
     best_device,
-    kept_back,
-    minimise,
+    holdout_mask,
+    load_weights,
+    network_weights,
     reproducible,
     shuffled_batches,
-    tensor,
-    weights_of,
-    with_weights,
+    to_tensor,
+    train_network,
 )
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -109,7 +109,7 @@ class TwoTower:
             network = _network(len(described), len(lexicon), sampler.lessons.dense.shape[1], config)
             network.standardise(sampler.lessons.dense)
             network.to(best_device())
-            minimise(
+            train_network(
                 network,
                 lambda batch: loss(network, batch),
                 sampler.epoch,
@@ -117,9 +117,9 @@ class TwoTower:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="two_tower",
-                held=sampler.held(),
+                early_stopping=sampler.held(),
             )
-        weights = weights_of(network)
+        weights = network_weights(network)
         weights["item.weight"][np.bincount(training.history.item, minlength=len(described)) == 0] = 0.0
         return cls(weights, lexicon, content, training.tiering, config)
 
@@ -128,7 +128,7 @@ class TwoTower:
         """The network that the weights belong to."""
         num_items, num_features = (len(self.weights[name]) for name in ("item.weight", "feature.weight"))
         network = _network(num_items, num_features, len(self.weights["centre"]), self.config)
-        return with_weights(network, self.weights)
+        return load_weights(network, self.weights)
 
     @cached_property
     def item_factors(self) -> FloatArray:
@@ -141,10 +141,10 @@ class TwoTower:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of what the user will take, [U, I] float32."""
-        scores: FloatArray = self.encode(history) @ self.item_factors.T
+        scores: FloatArray = self.encode_users(history) @ self.item_factors.T
         return scores
 
-    def encode(self, history: Interactions) -> FloatArray:
+    def encode_users(self, history: Interactions) -> FloatArray:
         """The user tower's end, [U, F + 1]; its product with an item's vector is the score."""
         dense, history = user_features(history, self.tiering), chosen(history)
         states = np.empty((history.num_users, self.config.embedding_size + 1), np.float32)
@@ -153,17 +153,19 @@ class TwoTower:
             first, last = history.offsets[:-1][rows], history.offsets[1:][rows]
             read = _read(history, first, last, np.full(len(first), history.now), self.config)
             with torch.inference_mode():
-                users = UserInputs(tensor(read[0]), tensor(read[1]), tensor(dense[rows]))
+                users = UserInputs(to_tensor(read[0]), to_tensor(read[1]), to_tensor(dense[rows]))
                 states[rows] = self.network.users(self._items, users).cpu().numpy()
         return states
 
-    def score_encoded(self, _history: Interactions, state: FloatArray, candidates: IntArray) -> FloatArray:
+    def score_encoded(
+        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
+    ) -> FloatArray:
         """Logits of the candidates, [U, C]."""
-        return mask_padding(factor_products(state, self.item_factors, candidates), candidates)
+        return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 
     @cached_property
     def _items(self) -> torch.Tensor:
-        return tensor(self.item_factors)
+        return to_tensor(self.item_factors)
 
     def _said(self, content: sparse.csr_matrix) -> FloatArray:
         """The part of the vectors that features [N, D] tell, [N, F + 1]."""
@@ -196,7 +198,7 @@ class _Sampler:
         count = np.bincount(lessons.history.item, minlength=lessons.history.num_items).astype(float)
         weight = np.where(count > 0, count**config.popularity_power, 0.0)
         items = ItemSampler(weight / weight.sum())
-        users = kept_back(lessons.history.num_users, config.validation_share, config.patience, rng)
+        users = holdout_mask(lessons.history.num_users, config.validation_share, config.patience, rng)
         return cls(lessons, content, items, count / count.sum(), users[lessons.user], config, rng)
 
     def epoch(self) -> Iterator[TowerBatch]:
@@ -230,11 +232,11 @@ class _Sampler:
         return TowerBatch(
             described=_described(self.content, concerned),
             users=UserInputs(
-                tensor(places[0].reshape(past.shape)), tensor(weight), tensor(lessons.dense[rows])
+                to_tensor(places[0].reshape(past.shape)), to_tensor(weight), to_tensor(lessons.dense[rows])
             ),
-            targets=tensor(places[1].reshape(targets.shape)),
-            candidates=tensor(places[2]),
-            log_expected=tensor(np.log(expected[candidates])),
+            targets=to_tensor(places[1].reshape(targets.shape)),
+            candidates=to_tensor(places[2]),
+            log_expected=to_tensor(np.log(expected[candidates])),
         )
 
 
@@ -251,7 +253,9 @@ def _content(lexicon: Vocabulary, described: list[list[str]]) -> sparse.csr_matr
 
 def _described(content: sparse.csr_matrix, items: IntArray) -> ItemTower:
     part = content[items]
-    return ItemTower(tensor(items), tensor(part.indices), tensor(part.data), tensor(part.indptr[:-1]))
+    return ItemTower(
+        to_tensor(items), to_tensor(part.indices), to_tensor(part.data), to_tensor(part.indptr[:-1])
+    )
 
 
 def _read(

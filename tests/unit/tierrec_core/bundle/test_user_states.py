@@ -8,7 +8,7 @@ import pytest
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.bundle.user_states import DenseStates, SparseStates, UserStates
 from tierrec_core.models import registry
-from tierrec_core.ranking import score_given
+from tierrec_core.ranking import score_candidates
 from tierrec_core.settings import Params
 
 BLOCKS = {
@@ -52,7 +52,7 @@ def test_a_row_is_what_the_model_makes_of_that_user(models, states, interactions
         kept, one = states.row(user), interactions.rows(np.array([user]))
         assert list(kept) == list(models)
         for name, model in models.items():
-            np.testing.assert_allclose(kept[name], model.encode(one), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(kept[name], model.encode_users(one), rtol=1e-4, atol=1e-6)
             assert kept[name].dtype == np.float32
 
 
@@ -74,8 +74,8 @@ def test_scores_from_kept_states_are_those_of_the_catalogue(models, states, inte
     for user in (0, 31, 59):
         one = interactions.rows(np.array([user]))
         for given in (
-            score_given(models, one, candidates),
-            score_given(models, one, candidates, states.row(user)),
+            score_candidates(models, one, candidates),
+            score_candidates(models, one, candidates, states.row(user)),
         ):
             for name, model in models.items():
                 expected = model.score_catalogue(one)[0, [5, 30, 12]]
@@ -87,7 +87,7 @@ def test_more_users_than_a_batch_keep_their_rows(models, interactions):
     crowd = np.random.default_rng(0).integers(interactions.num_users, size=600)
     states = UserStates.of({"few": models["few"]}, interactions.rows(crowd))
     for row in (0, 255, 256, 599):
-        expected = models["few"].encode(interactions.rows(crowd[[row]]))
+        expected = models["few"].encode_users(interactions.rows(crowd[[row]]))
         np.testing.assert_allclose(states.row(row)["few"], expected, rtol=1e-4, atol=1e-6)
 
 
@@ -106,7 +106,7 @@ def test_damage_is_found(states, tmp_path):
 def test_a_model_that_scores_in_one_step_has_no_state_and_is_asked_for_its_catalogue(interactions):
     states = UserStates.of({"plain": OneStep()}, interactions)
     assert states.row(3) == {}
-    found = score_given({"plain": OneStep()}, interactions, np.tile([7, -1, 2], (60, 1)), states.row(3))[
+    found = score_candidates({"plain": OneStep()}, interactions, np.tile([7, -1, 2], (60, 1)), states.row(3))[
         "plain"
     ]
     counts = interactions.matrix().toarray()

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import rank_candidates, top_k
-from tierrec_core.ranking.catalogue import rank_catalogue, rank_views
+from tierrec_core.ranking.catalogue import rank_catalogue, rank_catalogue_variants
 
 TIED = st.sampled_from([-np.inf, np.nan, -1.0, 0.0, 0.5, 1.0, np.inf])
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
@@ -63,14 +63,14 @@ def test_scores_are_not_modified():
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_batches_change_nothing(interactions, batch):
     whole = top_k(interactions.decayed(30.0).toarray(), 5)
-    ranked = rank_catalogue(Counted(), interactions, 5, exclude_met=False, batch=batch)
+    ranked = rank_catalogue(Counted(), interactions, 5, exclude_seen=False, batch=batch)
     np.testing.assert_array_equal(ranked.items, whole.items)
     np.testing.assert_array_equal(ranked.scores, whole.scores)
 
 
 def test_seen_items_are_excluded_only_on_request(interactions):
     model = Counted()
-    everything, unseen = rank_views(model, interactions, 40, exclude_met=(False, True))
+    everything, unseen = rank_catalogue_variants(model, interactions, 40, exclude_seen=(False, True))
     met = interactions.binary().toarray().astype(bool)
     assert model.scored == interactions.num_users
     assert (np.sort(everything.items, axis=1) == np.arange(40)).all()
@@ -79,9 +79,9 @@ def test_seen_items_are_excluded_only_on_request(interactions):
 
 
 def test_a_single_user_and_no_users(interactions):
-    one = rank_catalogue(Counted(), interactions.rows(np.array([3])), 4, exclude_met=False)
-    all_users = rank_catalogue(Counted(), interactions, 4, exclude_met=False)
+    one = rank_catalogue(Counted(), interactions.rows(np.array([3])), 4, exclude_seen=False)
+    all_users = rank_catalogue(Counted(), interactions, 4, exclude_seen=False)
     np.testing.assert_array_equal(one.items[0], all_users.items[3])
     assert rank_catalogue(
-        Counted(), interactions.rows(np.array([], int)), 4, exclude_met=False
+        Counted(), interactions.rows(np.array([], int)), 4, exclude_seen=False
     ).items.shape == (0, 4)

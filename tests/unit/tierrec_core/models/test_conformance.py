@@ -12,7 +12,7 @@ from tierrec_core.bundle.user_states import UserStates
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Retriever
-from tierrec_core.ranking import score_given
+from tierrec_core.ranking import score_candidates
 
 # Networks learn 60 users in a second or two when they are small; the other kinds are taken as they come.
 SMALL = {
@@ -153,7 +153,7 @@ def test_padding_is_never_chosen_and_moves_no_other_score(model, interactions, s
 
 def test_given_candidates_have_the_scores_of_the_catalogue(model, interactions, scores):
     backwards = np.tile(np.arange(NUM_ITEMS)[::-1], (interactions.num_users, 1))
-    found = score_given({"it": model}, interactions, backwards)["it"]
+    found = score_candidates({"it": model}, interactions, backwards)["it"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:, ::-1], scores, rtol=1e-4, atol=1e-5)
 
@@ -162,13 +162,13 @@ def test_one_users_kept_state_is_enough_for_that_user(model, interactions, score
     states = UserStates.of({"it": model}, interactions)
     for user in range(0, interactions.num_users, 13):
         one, candidates = interactions.rows(np.array([user])), np.array([[9, -1, 0, 33, -1]])
-        found = score_given({"it": model}, one, candidates, states.row(user))["it"][0]
+        found = score_candidates({"it": model}, one, candidates, states.row(user))["it"][0]
         np.testing.assert_allclose(found[[0, 2, 3]], scores[user, [9, 0, 33]], rtol=1e-4, atol=1e-5)
         assert (found[[1, 4]] == -np.inf).all()
 
 
 def test_an_empty_history_has_the_scores_of_the_catalogue_for_given_candidates_too(model, interactions):
     nobody, some = Interactions.from_history([], interactions.items, interactions.now), np.array([[3, 11]])
-    found = score_given({"it": model}, nobody, some)["it"]
+    found = score_candidates({"it": model}, nobody, some)["it"]
     np.testing.assert_allclose(found, scores_of(model, nobody)[:, [3, 11]], rtol=1e-4, atol=1e-5)
-    assert score_given({"it": model}, nobody, some[:, :0])["it"].shape == (1, 0)
+    assert score_candidates({"it": model}, nobody, some[:, :0])["it"].shape == (1, 0)

@@ -52,7 +52,7 @@ def test_dual_form_is_the_primal_form(training, values):
 @pytest.mark.parametrize("values", ["binary", "log_count", "log_decayed"])
 def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(training, values):
     model = fit(training, 25, values=values)
-    state = model.encode(training.history)
+    state = model.encode_users(training.history)
     assert state.shape == (60, 25)
     candidates = np.random.default_rng(0).permuted(np.tile(np.arange(40), (60, 1)), axis=1)[:, :15]
     found = model.score_encoded(training.history, state, candidates)
@@ -83,7 +83,7 @@ def test_low_rank_form_is_ease_of_the_nearest_matrix_of_that_rank(training):
     inverse = np.linalg.inv(near.T @ near + L2 * np.eye(40))
     expected = x - x @ inverse / np.diag(inverse)
     np.testing.assert_allclose(model.score_catalogue(training.history), expected, rtol=1e-2, atol=1e-3)
-    state = model.encode(training.history)
+    state = model.encode_users(training.history)
     assert state.shape == (60, 7)
     candidates = np.tile(np.arange(40), (60, 1))
     again = model.score_encoded(training.history, state, candidates)

@@ -74,7 +74,7 @@ def test_a_full_ideal_low_pass_gives_the_history_back(training):
 
 
 def test_state_is_two_numbers_a_frequency_whatever_the_number_of_users(training):
-    assert fit(training, rank=5).encode(training.history).shape == (60, 10)
+    assert fit(training, rank=5).encode_users(training.history).shape == (60, 10)
 
 
 def test_rank_zero_leaves_only_the_linear_filter(training):

@@ -58,7 +58,7 @@ def test_without_exponents_and_dropout_it_is_ease(training, rows):
 def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(training, values):
     config = LinearAutoencoder.Config(values=values, **OPTIONS)
     model = LinearAutoencoder.fit(few(training, 25), config)
-    state = model.encode(training.history)
+    state = model.encode_users(training.history)
     assert state.shape == (60, 25)
     candidates = np.random.default_rng(0).permuted(np.tile(np.arange(40), (60, 1)), axis=1)[:, :15]
     found = model.score_encoded(training.history, state, candidates)
@@ -88,5 +88,5 @@ def test_low_rank_form_of_every_direction_is_the_exact_one(training, rows):
     found, expected = (model.score_catalogue(training.history) for model in (every, exact))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     candidates = np.tile(np.arange(40), (60, 1))
-    again = every.score_encoded(training.history, every.encode(training.history), candidates)
+    again = every.score_encoded(training.history, every.encode_users(training.history), candidates)
     np.testing.assert_allclose(again, found, rtol=1e-3, atol=1e-4)

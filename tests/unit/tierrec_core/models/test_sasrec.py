@@ -181,7 +181,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
     )
 
 
-def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
+def test_early_stopping_on_the_holdout(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = SasRec.fit(training, patient)

@@ -89,7 +89,7 @@ def test_batch_mates_do_not_matter(model, interactions):
     np.testing.assert_allclose(model.score_catalogue(alone)[0], scores[7], atol=1e-6)
 
 
-def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
+def test_early_stopping_on_the_holdout(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = SymmetricMf.fit(training, patient)

@@ -67,7 +67,7 @@ def test_an_item_outside_of_the_catalogue_is_ranked_by_its_content(cold, interac
         for group in range(NUM_GROUPS)
     ]
     new = ITEMS.conform(pd.DataFrame(rows), "tests")
-    scores = cold.encode(interactions) @ cold.item_vectors(new).T
+    scores = cold.encode_users(interactions) @ cold.item_vectors(new).T
     assert (scores.argmax(axis=1) == group_of(interactions)).mean() > 0.9
 
 
@@ -157,7 +157,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
     np.testing.assert_array_equal(loaded.item_vectors(training.items), model.item_vectors(training.items))
 
 
-def test_stops_when_it_learns_nothing_more_of_those_kept_back(training, caplog):
+def test_early_stopping_on_the_holdout(training, caplog):
     patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = TwoTower.fit(training, patient)

@@ -7,12 +7,12 @@ from torch import nn
 
 from tierrec_core.neural.trainer import (
     EarlyStopping,
-    kept_back,
-    minimise,
+    holdout_mask,
+    load_weights,
+    network_weights,
     reproducible,
     shuffled_batches,
-    weights_of,
-    with_weights,
+    train_network,
 )
 
 
@@ -21,7 +21,7 @@ def fitted_line(seed: int) -> nn.Linear:
     x = torch.linspace(-1, 1, 64).unsqueeze(1)
     with reproducible(seed):
         line = nn.Linear(1, 1)
-        minimise(
+        train_network(
             line,
             lambda rows: (line(x[rows]) - (3 * x[rows] - 1)).square().mean(),
             lambda: shuffled_batches(64, 16, np.random.default_rng(0)),
@@ -38,12 +38,12 @@ def test_finds_the_least_squares_line():
 
 
 def test_same_seed_same_bytes_and_another_seed_other_bytes():
-    first, again, other = (weights_of(fitted_line(seed)) for seed in (0, 0, 1))
+    first, again, other = (network_weights(fitted_line(seed)) for seed in (0, 0, 1))
     assert all(first[name].tobytes() == again[name].tobytes() for name in first)
     assert any(first[name].tobytes() != other[name].tobytes() for name in first)
 
 
-def test_leaves_torchs_own_generator_and_threads_alone():
+def test_restores_torchs_generator_and_threads():
     torch.manual_seed(5)
     expected, threads = torch.rand(3), torch.get_num_threads()
     torch.manual_seed(5)
@@ -53,7 +53,7 @@ def test_leaves_torchs_own_generator_and_threads_alone():
 
 
 def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear, list[float]]:
-    """Weights that training draws from 0 to 1, and a held loss that is least where they equal the target."""
+    """Train a weight from 0 to 1 with a held-out loss that is lowest where the weight equals the target."""
     weight = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(weight.weight)
 
@@ -63,14 +63,14 @@ def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear,
         return (weight.weight - wanted).square().sum()
 
     with reproducible(0):
-        curve = minimise(
+        curve = train_network(
             weight,
             loss,
             lambda: [1.0] * 5,
             epochs=40,
             learning_rate=0.02,
             name="weight",
-            held=EarlyStopping([target], patience),
+            early_stopping=EarlyStopping([target], patience),
         )
     return weight, curve
 
@@ -92,11 +92,11 @@ def test_a_held_loss_that_always_falls_stops_nothing():
     assert weight.weight.item() == seen[-1]
 
 
-def test_a_share_of_the_users_is_kept_back_where_there_is_patience():
+def test_holdout_is_a_share_of_the_users_and_empty_without_patience():
     rng = np.random.default_rng(0)
-    assert kept_back(1000, 0.05, 2, rng).sum() == 50
-    assert not kept_back(1000, 0.05, 0, rng).any()
-    assert not kept_back(3, 0.3, 1, rng).all()
+    assert holdout_mask(1000, 0.05, 2, rng).sum() == 50
+    assert not holdout_mask(1000, 0.05, 0, rng).any()
+    assert not holdout_mask(3, 0.3, 1, rng).all()
 
 
 def test_batches_are_a_partition():
@@ -105,9 +105,9 @@ def test_batches_are_a_partition():
     assert sorted(np.concatenate(batches)) == list(range(10))
 
 
-def test_weights_survive_the_way_through_numpy():
+def test_weights_survive_a_round_trip_through_numpy():
     line = fitted_line(0)
-    again = with_weights(nn.Linear(1, 1), weights_of(line))
+    again = load_weights(nn.Linear(1, 1), network_weights(line))
     x = torch.rand(5, 1)
     assert torch.equal(again(x.to(again.weight.device)).cpu(), line(x))
     assert not again.training

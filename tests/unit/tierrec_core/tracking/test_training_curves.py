@@ -13,8 +13,8 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
 from tierrec_core.models.symmetric_mf import SymmetricMf
-from tierrec_core.neural.tracking import record
-from tierrec_core.neural.trainer import minimise, reproducible, shuffled_batches, tensor
+from tierrec_core.neural.tracking import record_metrics
+from tierrec_core.neural.trainer import reproducible, shuffled_batches, to_tensor, train_network
 from tierrec_core.settings import (
     Settings,
     SplitSettings,
@@ -36,12 +36,12 @@ def run_in(folder: Path) -> TrainingRun:
 
 
 def loss_curve() -> list[float]:
-    """Of a line through noise."""
+    """Fit a line to noise and return its loss curve."""
     rng = np.random.default_rng(0)
-    x, noise = tensor(rng.normal(size=(64, 1))), tensor(rng.normal(size=(64, 1)))
+    x, noise = to_tensor(rng.normal(size=(64, 1))), to_tensor(rng.normal(size=(64, 1)))
     with reproducible(0):
         line = nn.Linear(1, 1).to(x.device)
-        return minimise(
+        return train_network(
             line,
             lambda rows: (line(x[rows]) - 3 * x[rows] - noise[rows]).square().mean(),
             lambda: shuffled_batches(64, 16, np.random.default_rng(0)),
@@ -55,7 +55,7 @@ def events_of(folder: Path) -> EventAccumulator:
     return EventAccumulator(str(folder)).Reload()
 
 
-def test_tensorboard_reads_the_curve_that_minimise_returned(tmp_path: Path) -> None:
+def test_tensorboard_reads_the_returned_loss_curve(tmp_path: Path) -> None:
     with recording(run_in(tmp_path / "curves"), TrackingSettings()):
         curve = loss_curve()
     read = events_of(tmp_path / "curves")
@@ -66,7 +66,7 @@ def test_tensorboard_reads_the_curve_that_minimise_returned(tmp_path: Path) -> N
     assert all(point.value > 0 for point in read.Scalars("seconds"))
 
 
-def test_tensorboard_reads_the_options_beside_the_last_figures(tmp_path: Path) -> None:
+def test_tensorboard_reads_the_options_with_the_final_metrics(tmp_path: Path) -> None:
     with recording(run_in(tmp_path), TrackingSettings()):
         curve = loss_curve()
     read = events_of(tmp_path)
@@ -76,41 +76,41 @@ def test_tensorboard_reads_the_options_beside_the_last_figures(tmp_path: Path) -
     assert read.Scalars("last/loss/train")[0].value == pytest.approx(curve[-1])
 
 
-def test_a_second_fit_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_second_fit_replaces_the_curves_of_the_first(tmp_path: Path) -> None:
     for _ in range(2):
         with recording(run_in(tmp_path / "curves"), TrackingSettings()):
             loss_curve()
     assert len(events_of(tmp_path / "curves").Scalars("loss/train")) == EPOCHS
 
 
-def test_a_fit_that_is_broken_off_keeps_what_it_had(tmp_path: Path) -> None:
-    def broken_off() -> None:
+def test_an_interrupted_fit_keeps_its_curve(tmp_path: Path) -> None:
+    def interrupted() -> None:
         with recording(run_in(tmp_path), TrackingSettings()):
-            record(1, {"loss/train": 0.5})
+            record_metrics(1, {"loss/train": 0.5})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        broken_off()
+        interrupted()
     assert [point.value for point in events_of(tmp_path).Scalars("loss/train")] == [0.5]
-    record(2, {"loss/train": 0.4})  # nobody is recording any more
+    record_metrics(2, {"loss/train": 0.4})  # no listener is set any more
     assert len(events_of(tmp_path).Scalars("loss/train")) == 1
 
 
-def test_a_model_without_a_curve_leaves_nothing(training, tmp_path: Path) -> None:
+def test_a_model_without_a_curve_leaves_no_files(training, tmp_path: Path) -> None:
     kind, config = registry.configure("popularity", {})
     with recording(TrainingRun("popularity", "now", config, tmp_path / "curves"), TrackingSettings()):
         kind.fit(training, config)
     assert not (tmp_path / "curves").exists()
 
 
-def test_watching_changes_no_byte(training, tmp_path: Path) -> None:
+def test_recording_does_not_change_the_fit(training, tmp_path: Path) -> None:
     alone = SymmetricMf.fit(training, CONFIG)
     with recording(run_in(tmp_path), TrackingSettings()):
         watched = SymmetricMf.fit(training, CONFIG)
     assert all(alone.weights[name].tobytes() == watched.weights[name].tobytes() for name in alone.weights)
 
 
-def test_the_stage_writes_the_curves_of_each_fit_beside_the_models(events, items, tmp_path: Path) -> None:
+def test_the_stage_writes_the_curves_of_each_fit(events, items, tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     settings = Settings(
         split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
@@ -134,7 +134,7 @@ def test_the_stage_writes_the_curves_of_each_fit_beside_the_models(events, items
 def test_weights_and_biases_reads_the_curve_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real package, offline: its own reader finds the figures in the run folder."""
+    """The real package, offline: its own reader finds the metrics in the run folder."""
     wandb = pytest.importorskip("wandb")
     from wandb.proto import wandb_internal_pb2
     from wandb.sdk.internal.datastore import DataStore
@@ -147,18 +147,18 @@ def test_weights_and_biases_reads_the_curve_without_a_network(
     store, losses, projects = DataStore(), [], set()
     store.open_for_scan(str(log))
     while (data := store.scan_data()) is not None:
-        said = wandb_internal_pb2.Record()
-        said.ParseFromString(data)
-        if said.HasField("run"):
-            projects.add(said.run.project)
+        entry = wandb_internal_pb2.Record()
+        entry.ParseFromString(data)
+        if entry.HasField("run"):
+            projects.add(entry.run.project)
         losses += [
-            float(one.value_json) for one in said.history.item if "loss/train" in (one.key, *one.nested_key)
+            float(one.value_json) for one in entry.history.item if "loss/train" in (one.key, *one.nested_key)
         ]
     np.testing.assert_allclose(losses, curve, rtol=1e-6)
     assert projects == {"shop"}
 
 
-def test_the_vendors_are_not_imported_before_there_is_a_figure() -> None:
+def test_the_vendors_are_not_imported_before_the_first_metric() -> None:
     code = "import sys, tierrec_core.neural.trainer; assert not {'tensorboard', 'wandb'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
