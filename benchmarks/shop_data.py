@@ -36,6 +36,6 @@ class ShopData:
         return cls(
             items=artifacts.read_frame(layout.items, ITEMS),
             past=log.history(log.final.name),
-            future=log.log.where(log.position >= bound).only(*log.target),
+            future=log.log.where(log.position >= bound).filter_events(*log.target),
             als=artifacts.load(Als, layout.model("als", log.final.name)),
         )

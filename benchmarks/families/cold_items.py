@@ -49,7 +49,7 @@ class Tenth:
         held, kept = np.sort(shuffled[:size]), np.sort(shuffled[size:])
         past, items = without(data.past, kept), data.items.iloc[kept].reset_index(drop=True)
         tiering = Tiering.fit(past, items, TierSettings(), seed=0)
-        bought = without(data.future, held).binary()
+        bought = without(data.future, held).binary_matrix()
         users = np.flatnonzero((np.diff(bought.indptr) > 0) & (np.diff(past.offsets) > 0))
         training = Training(past, items, tiering, ("purchase",), seed=0)
         return cls(held, kept, training, users, bought[users].toarray() > 0)
@@ -65,7 +65,7 @@ class Tenth:
 def ways(data: ShopData, tenth: Tenth, rng: np.random.Generator) -> dict[str, FloatArray]:
     """Scores of the held items by each way to rank what is new, [U, H]."""
     training, new = tenth.training, data.items.iloc[tenth.held]
-    askers = training.history.rows(tenth.users)
+    askers = training.history.select_users(tenth.users)
     als = Als.fit(training, data.als.config)
     content = ContentModel.fit(training.items, als.item_factors, training.history)
     tower = TwoTower.fit(training, TwoTower.Config())
@@ -79,7 +79,7 @@ def ways(data: ShopData, tenth: Tenth, rng: np.random.Generator) -> dict[str, Fl
         _CONTENT: by_content,
         _TOWER: by_tower,
         _BOTH: _ranks(by_content) + _ranks(by_tower),
-        _BOUND: data.als.score_catalogue(data.past.rows(tenth.users))[:, tenth.held],
+        _BOUND: data.als.score_catalogue(data.past.select_users(tenth.users))[:, tenth.held],
     }
     return {name: np.broadcast_to(scores, tenth.bought.shape) for name, scores in alike.items()}
 

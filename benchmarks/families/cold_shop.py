@@ -112,7 +112,7 @@ class ColdShop:
     def _lesson(self, window: Window, models: Models) -> SnapshotWindow:
         training, truth = self.training(window.snapshot), self.known.truth(window)
         rows = np.unique(truth[0])  # newcomers too, each with their whole history
-        found = retrieve(models, training.history.rows(rows), self.settings.retrieve, repeats=True)
+        found = retrieve(models, training.history.select_users(rows), self.settings.retrieve, repeats=True)
         context = RankingContext.fit(training, self.settings.blend_of(TASK).attributes)
         return SnapshotWindow(window, context, training.history, found.renumbered(rows), truth)
 
@@ -124,14 +124,14 @@ class ColdShop:
 
 def of_users(log: SplitLog, rows: IntArray) -> SplitLog:
     """The same log of these users alone, rows ascending."""
-    return replace(log, log=log.log.rows(rows), position=log.position[np.isin(log.log.user, rows)])
+    return replace(log, log=log.log.select_users(rows), position=log.position[np.isin(log.log.user, rows)])
 
 
 def shown(held: SplitLog, window: Window, count: int) -> tuple[Interactions, tuple[IntArray, IntArray]]:
     """Those held out who took something in the window by their last `count` items, [U], and what they took."""
     user, item = held.truth(window)
     rows = np.unique(user)
-    whole = held.history(window.snapshot).rows(rows)
+    whole = held.history(window.snapshot).select_users(rows)
     return newest_items(whole, count, np.random.default_rng(count)), (np.searchsorted(rows, user), item)
 
 

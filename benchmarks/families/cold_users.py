@@ -113,7 +113,7 @@ def _of_retrievers(methods: Models, support: Interactions) -> dict[str, IntArray
 def _own_first(models: Models, support: Interactions) -> IntArray:
     """The support itself, the more popular first, and then what is popular."""
     found = next(model for model in models.values() if isinstance(model, Popularity))
-    return top_k(found.score_catalogue(support) + support.binary().toarray(), CUTOFF).items
+    return top_k(found.score_catalogue(support) + support.binary_matrix().toarray(), CUTOFF).items
 
 
 def _answered(bundle: Bundle, support: Interactions) -> IntArray:

@@ -42,7 +42,7 @@ class FewShot:
         """Logits of every item, [U, I]; where more than the user moves, one user is adapted to at a time."""
         alone = self.steps == EVERYTHING
         rows = np.array_split(np.arange(history.num_users), history.num_users if alone else 1)
-        return np.concatenate([self._score(history.rows(part)) for part in rows])
+        return np.concatenate([self._score(history.select_users(part)) for part in rows])
 
     def _score(self, history: Interactions) -> FloatArray:
         support = _taken(history, self.popularity)
@@ -124,7 +124,7 @@ def _loss(parameters: Parameters, data: Taken) -> torch.Tensor:
 
 
 def _taken(history: Interactions, popularity: FloatArray) -> Taken:
-    return Taken(torch.from_numpy(history.binary().toarray()), torch.from_numpy(popularity))
+    return Taken(torch.from_numpy(history.binary_matrix().toarray()), torch.from_numpy(popularity))
 
 
 def _of(episode: SupportEpisode, rows: FloatArray) -> Taken:
@@ -151,5 +151,5 @@ def _tasks(episodes: list[SupportEpisode], rng: np.random.Generator) -> Iterator
     """Supports of none to MAX_SUPPORT items, and what was taken next."""
     for episode, rows in _batches(episodes, rng):
         count = rng.integers(0, MAX_SUPPORT + 1, len(rows))
-        support = newest_items(episode.history.rows(rows), count, rng)
+        support = newest_items(episode.history.select_users(rows), count, rng)
         yield _taken(support, episode.popularity), _of(episode, rows)

@@ -78,7 +78,7 @@ class Stand:
     @cached_property
     def _audience(self) -> Audience:
         rows = self.truth.users
-        history = self.history.rows(rows)
+        history = self.history.select_users(rows)
         return Audience(history, self.context.tiering.assign(history), self.context.tiering)
 
     def lists(self, asked: Mapping[str, Any]) -> IntArray:

@@ -88,7 +88,7 @@ def _parts(base: ActivityFeatures) -> dict[str, Any]:
 
 def _told(base: ActivityFeatures, history: Interactions) -> FloatArray:
     """What the regression looks at, [U, 9]."""
-    bought = history.only(Event.PURCHASE)
+    bought = history.filter_events(Event.PURCHASE)
     paid, users = np.maximum(bought.value, 0.0), history.num_users
     spend = [
         np.log1p(np.bincount(bought.user, paid * np.exp2(-bought.age / half_life), minlength=users))

@@ -77,7 +77,7 @@ def _window(
     known = replace(training, history=past)
     users = np.unique(past.user)
     asked = np.intersect1d(users, truth.user)
-    candidates = retrieve(fit_all(known, members), past.rows(asked), settings, repeats=False)
+    candidates = retrieve(fit_all(known, members), past.select_users(asked), settings, repeats=False)
     return RankingDataset.of(
         RankingContext.fit(known, chosen.attributes),
         past,

@@ -94,7 +94,7 @@ def training_of(history: Interactions, items: pd.DataFrame | None, seed: int) ->
 
 def pairs_of(history: Interactions) -> Truth:
     """The distinct pairs of a history as a truth."""
-    return Truth.of(*history.pairs(), history.num_items)
+    return Truth.of(*history.unique_pairs(), history.num_items)
 
 
 def held_out(group: np.ndarray, rank: FloatArray, share: float) -> BoolArray:

@@ -41,7 +41,7 @@ def fitted(entry: Entry, training: Training, options: Mapping[str, Any]) -> Retr
 def lists(model: Retriever, given: Round, k: int, users: IntArray | None = None) -> IntArray:
     """Lists of k item columns of the chosen rows, [U, k]; rows that are not chosen are -1."""
     rows = np.arange(given.history.num_users) if users is None else users
-    history, hidden = given.history.rows(rows), given.hidden
+    history, hidden = given.history.select_users(rows), given.hidden
     if hidden is given.history:
         items = rank_catalogue(model, history, k, exclude_seen=True).items
     else:
@@ -56,8 +56,8 @@ def _masked(model: Retriever, given: Round, rows: IntArray, k: int, batch: int =
     parts = []
     for start in range(0, len(rows), batch):
         chosen = rows[start : start + batch]
-        scores = model.score_catalogue(given.history.rows(chosen))
-        parts.append(top_k(scores, k, given.hidden.rows(chosen).binary()).items)
+        scores = model.score_catalogue(given.history.select_users(chosen))
+        parts.append(top_k(scores, k, given.hidden.select_users(chosen).binary_matrix()).items)
     return np.concatenate(parts)
 
 

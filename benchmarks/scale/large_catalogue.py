@@ -48,7 +48,7 @@ def made(seed: int = 0) -> Training:
         events_frame(pd.Series(user), pd.Series(item)),
         **{side: pd.Index(known.astype(str), dtype=object) for side, known in ids.items()},
     )
-    few = training_of(history.rows(np.arange(_TIERED)), None, seed)
+    few = training_of(history.select_users(np.arange(_TIERED)), None, seed)
     return Training(
         history,
         ITEMS.conform(pd.DataFrame({"item_id": history.items}), "benchmark"),
@@ -69,7 +69,7 @@ def measured(name: str) -> list[str]:
         assert isinstance(model, Retriever)
         began = time.process_time()
         ranked = rank_catalogue(
-            model, training.history.rows(np.arange(_ASKED)), _K, exclude_seen=True, batch=_ASKED
+            model, training.history.select_users(np.arange(_ASKED)), _K, exclude_seen=True, batch=_ASKED
         )
         ranking = time.process_time() - began
         assert (ranked.items >= 0).all()

@@ -56,12 +56,12 @@ def measure(bundle: Bundle, states: UserStates) -> dict[str, dict[str, float]]:
     task = bundle.tasks[0]
 
     def known(user: int, columns: np.ndarray) -> np.ndarray:
-        return bundle.rerank(task, history.rows(np.array([user])), columns, states.row(user))
+        return bundle.rerank(task, history.select_users(np.array([user])), columns, states.row(user))
 
     for user, columns in zip(users, asked, strict=True):
         clock.time("rerank of a known user", lambda u=user, c=columns: known(u, c))
     for user, columns in zip(users, asked, strict=True):
-        one = history.rows(np.array([user]))
+        one = history.select_users(np.array([user]))
         clock.time("rerank of anybody", lambda o=one, c=columns: bundle.rerank(task, o, c))
     for user, columns in zip(users, asked, strict=True):
         _measure_parts(clock, bundle, states, user, np.sort(columns))
@@ -70,7 +70,7 @@ def measure(bundle: Bundle, states: UserStates) -> dict[str, dict[str, float]]:
 
 def _measure_parts(clock: Clock, bundle: Bundle, states: UserStates, user: int, columns: np.ndarray) -> None:
     blend = next(iter(bundle.blends.values()))
-    one = clock.time("part: history", lambda: bundle.history.rows(np.array([user])))
+    one = clock.time("part: history", lambda: bundle.history.select_users(np.array([user])))
     kept = clock.time("part: states", lambda: states.row(user))
     scores = {
         name: clock.time(

@@ -83,7 +83,7 @@ def ndcg_loss(vectors: Vectors, history: Interactions) -> dict[str, float]:
             history.items.get_indexer(frame["item_id"].astype(object)),
             history.num_items,
         )
-        exclude = None if repeats else history.binary()
+        exclude = None if repeats else history.binary_matrix()
         exact, rounded = (
             per_user(one.top_k(users, _CUTOFF, exclude).items, truth, _CUTOFF)["ndcg"].mean()
             for one in (vectors, small)
@@ -94,7 +94,7 @@ def ndcg_loss(vectors: Vectors, history: Interactions) -> dict[str, float]:
 
 def main() -> None:
     synthetic, (factors, history) = made_up(), demo()
-    worlds = {"synthetic": synthetic, "demo": (factors, history.binary())}
+    worlds = {"synthetic": synthetic, "demo": (factors, history.binary_matrix())}
     rates = {
         f"{name}_{threads}_threads": compare(*world, threads)
         for name, world in worlds.items()

@@ -56,7 +56,7 @@ def library(history: Interactions) -> IntArray:
     """Neighbours by implicit's plain cosine of the users' purchases, [I, 50]."""
     model = CosineRecommender(K=51, num_threads=1)
     with warnings.catch_warnings(action="ignore", category=ParameterWarning):
-        model.fit(history.binary().astype(np.float64), show_progress=False)
+        model.fit(history.binary_matrix().astype(np.float64), show_progress=False)
     table = np.full((history.num_items, 50), -1, np.int32)
     for item in range(history.num_items):
         found, _ = model.similar_items(item, N=51)

@@ -40,7 +40,7 @@ class ReplayRecommender:
         """Learn from what lies before the cut, about the items that enough users had met by then."""
         begun = time.process_time()
         past = world.log.before(cut)
-        met = np.bincount(past.pairs()[1], minlength=past.num_items)
+        met = np.bincount(past.unique_pairs()[1], minlength=past.num_items)
         history = narrowed(past, past.items[met >= min_users])
         place = pd.Index(world.items["item_id"].astype(object)).get_indexer(history.items)
         items = world.items.take(place).reset_index(drop=True)
@@ -51,7 +51,7 @@ class ReplayRecommender:
 
     def lists(self, past: Interactions, rows: IntArray, k: int) -> IntArray:
         """First k items for the histories of these rows, [R, k]: columns of past.items, -1 where a list is shorter."""
-        history = narrowed(past.rows(rows), self.history.items)
+        history = narrowed(past.select_users(rows), self.history.items)
         found = rank_catalogue(cast("Retriever", self.model), history, k, exclude_seen=False).items
         column = np.r_[past.items.get_indexer(self.history.items), -1]
         listed: IntArray = column[found]

@@ -153,7 +153,9 @@ class Replay:
     def _truth(self, tick: float) -> Truth:
         log = self.world.log
         user, item = (
-            log.where((log.day >= tick) & (log.day < tick + self.clock.step)).only(*self.world.target).pairs()
+            log.where((log.day >= tick) & (log.day < tick + self.clock.step))
+            .filter_events(*self.world.target)
+            .unique_pairs()
         )
         return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
 

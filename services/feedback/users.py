@@ -38,7 +38,7 @@ def _churn_risk(shop: Shop, model: ServedModel, user: RequestUser) -> float | No
         history = model.visitor(user.session_items)
     else:
         try:
-            history = model.bundle.history.rows(np.array([user.row]))
+            history = model.bundle.history.select_users(np.array([user.row]))
         except Exception:
             version = model.release.model_version
             shop.journal.failure(None, user.user_id, part="churn", model=version)

@@ -74,7 +74,7 @@ def resolve_user(
 def history_of(model: ServedModel, user: RequestUser) -> Interactions:
     """The user's history as all models score it, one row; loads the models if that has not happened yet."""
     if user.row is not None:
-        return model.bundle.history.rows(np.array([user.row]))
+        return model.bundle.history.select_users(np.array([user.row]))
     items, events = [item for item, _ in user.session_items], [event for _, event in user.session_items]
     return model.bundle.visitor(items, events)
 

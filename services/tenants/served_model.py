@@ -120,7 +120,7 @@ class ServedModel:
         """The blend's scores of these columns [C] for a row, or for a visit (items, events), [C]."""
         if row is None:
             return self.bundle.rerank(task, self.bundle.visitor(*visit), columns)
-        history = self.bundle.history.rows(np.array([row]))
+        history = self.bundle.history.select_users(np.array([row]))
         return self.bundle.rerank(task, history, columns, self.pack.states.row(row))
 
     def waits(self, overrides: Mapping[str, Override]) -> FloatArray:

@@ -28,7 +28,7 @@ def make_bundle(training: Training) -> Bundle:
     context = RankingContext.fit(training, ("category",))
     candidates = retrieve(models, past, settings, repeats=True)
     examples = RankingDataset.of(
-        context, past, candidates, later.pairs(), negative_share=1.0, rng=np.random.default_rng(0)
+        context, past, candidates, later.unique_pairs(), negative_share=1.0, rng=np.random.default_rng(0)
     )
     blend = BlendRanker.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)
     policy = ListPolicy.fit(training.history, training.items, PolicySettings(blocked_items=(BLOCKED,)))

@@ -81,7 +81,7 @@ def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterat
     begun, done = time.perf_counter(), 0
     for place, part in enumerate(parts, start=1):
         rows = np.arange(part.first, part.last)
-        ranked = bundle.recommend(part.task, bundle.history.rows(rows), part.k)
+        ranked = bundle.recommend(part.task, bundle.history.select_users(rows), part.k)
         artifacts.write_frame(_frame(bundle, part, ranked), folder / part.name)
         done += len(rows)
         rate = done / (time.perf_counter() - begun)

@@ -71,7 +71,7 @@ class Bundle:
     def history_of(self, user_id: str) -> Interactions | None:
         """One known user's history; None for a user whom the log does not know."""
         row = self._rows.get(user_id)
-        return None if row is None else self.history.rows(np.array([row]))
+        return None if row is None else self.history.select_users(np.array([row]))
 
     def visitor(self, item_ids: Sequence[str], events: str | Sequence[str] = "purchase") -> Interactions:
         """A history of somebody unknown, who did this to these items in this order; unknown items are left out."""

@@ -46,7 +46,7 @@ def _taken_share(
     asked = history.where((history.event == EVENT_CODES[name]) & (history.age > horizon_days))
     if len(asked) < _MIN_EXAMPLES:
         return None
-    taken = history.only(*target)
+    taken = history.filter_events(*target)
     # One line for all pairs: days of one pair lie in a band of their own, wider than the log is long.
     width = float(history.day.max() - history.day.min()) + 2 * horizon_days + 1
     start = float(history.day.min())

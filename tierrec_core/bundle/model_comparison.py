@@ -126,10 +126,10 @@ class _World:
 
     def truth(self, target: Sequence[str], *, repeats: bool) -> Truth | None:
         """What was to be found; None where there is nothing."""
-        user, item = self.future.only(*target).pairs()
+        user, item = self.future.filter_events(*target).unique_pairs()
         if not repeats:
             num_items = self.past.num_items
-            met_user, met_item = self.past.pairs()
+            met_user, met_item = self.past.unique_pairs()
             new = ~np.isin(user * num_items + item, met_user * num_items + met_item)
             user, item = user[new], item[new]
         return Truth.of(user, item, self.past.num_items) if len(user) else None
@@ -179,11 +179,11 @@ class _Entrant:
 
     def tiers(self, task: str, users: IntArray) -> IntArray:
         """The tier of each of these rows, [E]."""
-        return self.bundle.blends[task].context.tiering.assign(self.history.rows(users))
+        return self.bundle.blends[task].context.tiering.assign(self.history.select_users(users))
 
     def answer(self, task: str, user: int, k: int) -> float:
         """Seconds that one user's list takes."""
-        history = self.history.rows(np.array([user]))
+        history = self.history.select_users(np.array([user]))
         begun = time.perf_counter()
         self.bundle.recommend(task, history, k)
         return time.perf_counter() - begun
@@ -239,7 +239,7 @@ def _coverage(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff
 def _ranked(bundle: Bundle, task: str, history: Interactions, users: IntArray, k: int) -> IntArray:
     """The bundle's lists for these rows, in batches that bound the memory, as its own columns, [E, k]."""
     parts = [
-        bundle.recommend(task, history.rows(users[place : place + _BATCH]), k).items
+        bundle.recommend(task, history.select_users(users[place : place + _BATCH]), k).items
         for place in range(0, len(users), _BATCH)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, k), np.int32)

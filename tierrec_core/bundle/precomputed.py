@@ -149,7 +149,7 @@ def write(bundle: Bundle, beside: PackageInputs, settings: ServingSettings, fold
     tiering = next(iter(bundle.blends.values())).context.tiering
     UserIndex.of(map(str, history.users)).save(folder / "users")
     SeenItems.of(history).save(folder / "met")
-    memmap.save(LastPurchases.of(history.only(*target)), folder / "bought")
+    memmap.save(LastPurchases.of(history.filter_events(*target)), folder / "bought")
     for task in bundle.tasks:
         ranked = bundle.rank(task, history, beside.candidates[task], settings.shelf_depth)
         RankedLists.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
@@ -200,7 +200,7 @@ def write(bundle: Bundle, beside: PackageInputs, settings: ServingSettings, fold
 
 def _prior(bundle: Bundle, tier: IntArray) -> FloatArray:
     """Share of each tier's target events of the last four weeks that fall on each item, smoothed, [3, I]."""
-    history = bundle.history.only(*bundle.target)
+    history = bundle.history.filter_events(*bundle.target)
     recent = history.where(history.age <= 28.0)
     count = np.zeros((len(TIER_NAMES), history.num_items))
     np.add.at(count, (tier[recent.user], recent.item), 1.0)
@@ -212,7 +212,7 @@ def _prior(bundle: Bundle, tier: IntArray) -> FloatArray:
 
 def _popularity(bundle: Bundle) -> FloatArray:
     """Share of the target events of the last two weeks, [I]; of the whole log where those are empty."""
-    history = bundle.history.only(*bundle.target)
+    history = bundle.history.filter_events(*bundle.target)
     recent = history.item[history.age <= 14.0]
     count = np.bincount(recent if len(recent) else history.item, minlength=history.num_items)
     share: FloatArray = (count / max(count.sum(), 1)).astype(np.float32)

@@ -60,7 +60,7 @@ class RenewalPolicy:
     ) -> Self:
         """Look at who bought what again, and when. category describes the items, [I]; a basket counts once."""
         code, names = pd.factorize(category, sort=True)
-        bought, pause = _purchases(history.only(*target))
+        bought, pause = _purchases(history.filter_events(*target))
         place = np.where(code < 0, len(names), code)[bought]
         again = ~np.isnan(pause)
         purchases, repeats = (np.bincount(one, minlength=len(names) + 1) for one in (place, place[again]))

@@ -119,4 +119,4 @@ def _encoded(model: EncodedScorer, history: Interactions) -> DenseStates | Spars
 def _batches(model: EncodedScorer, history: Interactions) -> Iterator[FloatArray]:
     for start in range(0, max(history.num_users, 1), _BATCH):
         rows = np.arange(start, min(start + _BATCH, history.num_users))
-        yield model.encode_users(history.rows(rows)).astype(np.float32)
+        yield model.encode_users(history.select_users(rows)).astype(np.float32)

@@ -99,7 +99,7 @@ class SeenItems:
     @classmethod
     def of(cls, history: Interactions) -> Self:
         """The distinct items of each history."""
-        user, item = history.pairs()
+        user, item = history.unique_pairs()
         offsets = np.searchsorted(user, np.arange(history.num_users + 1))
         return cls(item.astype(np.int32), offsets.astype(np.int64))
 

@@ -151,7 +151,7 @@ class Interactions:
             coupon=self.coupon[keep],
         )
 
-    def only(self, *events: str) -> Self:
+    def filter_events(self, *events: str) -> Self:
         """Only events of these names."""
         return self.where(np.isin(self.event, [EVENT_CODES[name] for name in events]))
 
@@ -159,7 +159,7 @@ class Interactions:
         """The world as it was known at `now`: later events are gone."""
         return replace(self.where(self.day < now), now=now)
 
-    def rows(self, chosen: IntArray) -> Self:
+    def select_users(self, chosen: IntArray) -> Self:
         """The histories of the chosen rows, in that order."""
         length = np.diff(self.offsets)[chosen]
         start = np.repeat(self.offsets[:-1][chosen] - np.r_[0, np.cumsum(length)[:-1]], length)
@@ -177,17 +177,17 @@ class Interactions:
         shape = (self.num_users, self.num_items)
         return sparse.coo_matrix((data, (self.user, self.item)), shape=shape).tocsr()
 
-    def binary(self) -> sparse.csr_matrix:
+    def binary_matrix(self) -> sparse.csr_matrix:
         """1 where the user met the item at all, [U, I] float32."""
         matrix = self.matrix()
         matrix.data[:] = 1.0
         return matrix
 
-    def decayed(self, half_life: float) -> sparse.csr_matrix:
+    def decayed_matrix(self, half_life: float) -> sparse.csr_matrix:
         """Events counted with a weight that halves every `half_life` days, [U, I] float32."""
         return self.matrix(np.exp2(-self.age / half_life))
 
-    def pairs(self) -> tuple[IntArray, IntArray]:
+    def unique_pairs(self) -> tuple[IntArray, IntArray]:
         """The distinct (user, item) pairs, in order of (user, item): two arrays [P]."""
         met = self.matrix()
         met.sort_indices()

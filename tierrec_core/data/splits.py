@@ -99,12 +99,14 @@ class SplitLog:
         Users without any known event before are left out, and, unless repeats count, pairs met before.
         """
         bound = self._bound(window.snapshot)
-        future = self.log.where((self.position >= bound) & (self.position < window.until)).only(*self.target)
+        future = self.log.where((self.position >= bound) & (self.position < window.until)).filter_events(
+            *self.target
+        )
         past = self.log.where(self.position < bound)
-        user, item = future.pairs()
+        user, item = future.unique_pairs()
         keep = np.diff(past.offsets)[user] > 0
         if not window.repeats:
-            met = np.stack(past.pairs()).T @ [self.log.num_items, 1]
+            met = np.stack(past.unique_pairs()).T @ [self.log.num_items, 1]
             keep &= ~np.isin(user * self.log.num_items + item, met)
         return user[keep], item[keep]
 

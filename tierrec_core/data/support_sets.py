@@ -37,10 +37,12 @@ class SupportEpisode:
         window_days: float,
     ) -> Self:
         """The world as it was known at the moment, in days since 1970."""
-        soon = log.where((log.day >= moment) & (log.day < moment + horizon_days)).only(*target)
+        soon = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(*target)
         known = log.before(moment)
         users = np.flatnonzero(np.bincount(soon.user, minlength=log.num_users))
-        return cls(known.rows(users), soon.binary()[users], popularity(known, target, window_days))
+        return cls(
+            known.select_users(users), soon.binary_matrix()[users], popularity(known, target, window_days)
+        )
 
 
 def episodes(
@@ -55,7 +57,7 @@ def episodes(
 
 def popularity(history: Interactions, target: tuple[str, ...], window_days: float) -> FloatArray:
     """Log of how often each item was taken in the days before `history.now`, a half more than counted, [I]."""
-    recent = history.where(history.age <= window_days).only(*target)
+    recent = history.where(history.age <= window_days).filter_events(*target)
     count = np.bincount(recent.item, minlength=history.num_items)
     logs: FloatArray = np.log(count + 0.5).astype(np.float32)
     return logs

@@ -43,7 +43,7 @@ def popularity_bias(items: IntArray, history: Interactions) -> dict[str, float]:
 
 def popularity_of_users(items: IntArray, history: Interactions) -> tuple[FloatArray, FloatArray]:
     """The mean popularity, as in `popularity_bias`, of each list and of each history; NaN where empty, [U] and [U]."""
-    buyers = np.bincount(history.pairs()[1], minlength=history.num_items)
+    buyers = np.bincount(history.unique_pairs()[1], minlength=history.num_items)
     percentile = rankdata(buyers) / history.num_items
     recommended = _row_means(np.where(items >= 0, percentile[items], np.nan))
     count = np.bincount(history.user, minlength=history.num_users)

@@ -18,7 +18,7 @@ def item_features(history: Interactions) -> FloatArray:
     size = history.num_items
     events = np.bincount(history.item, minlength=size)
     recent = np.bincount(history.item, np.exp2(-history.age / 14.0), minlength=size)
-    users = np.bincount(history.pairs()[1], minlength=size)
+    users = np.bincount(history.unique_pairs()[1], minlength=size)
     coupons = np.bincount(history.item, history.coupon, minlength=size)
     trend = np.log1p(recent) - np.log1p(
         np.bincount(history.item, np.exp2(-history.age / 56.0), minlength=size)

@@ -48,7 +48,7 @@ class UserItemFeatures:
                 np.bincount(code, facts["item_events_28d"])[code] / (sold + 1.0)
             ).astype(np.float32)
             facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (sold + 1.0)).astype(np.float32)
-        mixed = len(history.only(*target)) < len(history)
+        mixed = len(history.filter_events(*target)) < len(history)
         return cls(facts, groups, target if mixed else ())
 
     def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
@@ -58,7 +58,7 @@ class UserItemFeatures:
         own = _named(items.of_pairs(user, item), "item")
         found = own | _regularity(own)
         if self.target:
-            taken = history.only(*self.target)
+            taken = history.filter_events(*self.target)
             found |= _named(
                 WeightedHistory(taken).met(taken.item, history.num_items).of_pairs(user, item), "taken"
             )
@@ -141,14 +141,14 @@ def _item_facts(history: Interactions) -> dict[str, FloatArray]:
     facts: dict[str, FloatArray | IntArray] = {
         f"item_events_{days:.0f}d": np.bincount(item, age <= days, num) for days in WINDOWS
     }
-    buyers = np.bincount(history.pairs()[1], minlength=num)
+    buyers = np.bincount(history.unique_pairs()[1], minlength=num)
     recent = history.where(history.age <= 28.0)
     events = np.bincount(item, minlength=num)
     oldest = np.zeros(num)
     np.maximum.at(oldest, item, age)
     facts |= {
         "item_buyers": buyers,
-        "item_buyers_28d": np.bincount(recent.pairs()[1], minlength=num),
+        "item_buyers_28d": np.bincount(recent.unique_pairs()[1], minlength=num),
         "item_trend": (facts["item_events_14d"] + 1.0) / (facts["item_events_91d"] * 14.0 / 91.0 + 1.0),
         "item_trend_28d": (facts["item_events_28d"] + 1.0) / (facts["item_events_91d"] * 28.0 / 91.0 + 1.0),
         "item_repeats": events / np.maximum(buyers, 1),

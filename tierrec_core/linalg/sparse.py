@@ -21,8 +21,8 @@ def weighted_history(history: Interactions, values: ValueWeighting, half_life: f
     half_life: days after which an event counts half, for "log_decayed"
     """
     if values == "binary":
-        return history.binary()
-    matrix = history.matrix() if values == "log_count" else history.decayed(half_life)
+        return history.binary_matrix()
+    matrix = history.matrix() if values == "log_count" else history.decayed_matrix(half_life)
     matrix.data = np.log1p(matrix.data)
     return matrix
 

@@ -52,7 +52,7 @@ class CampaignWindow:
             MODEL: current.score(past, before),
             "type_popularity": rate + 1e-9 * redeemers,  # campaigns of one type go by their own redeemers
             "most_redeemed": redeemers,
-            "past_redemptions": np.bincount(before.pairs()[0], minlength=past.num_users)[:, None],
+            "past_redemptions": np.bincount(before.unique_pairs()[0], minlength=past.num_users)[:, None],
             "coupons_91d": np.bincount(lately.user, minlength=past.num_users)[:, None],
         }
         scores = {name: np.broadcast_to(score, answer.shape)[pair] for name, score in said.items()}

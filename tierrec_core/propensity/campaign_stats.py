@@ -38,7 +38,7 @@ class CampaignStats:
         cls, types: pd.Index, history: Interactions, redemptions: Interactions, tiering: Tiering
     ) -> Self:
         """As of `history.now`; redemptions have the rows of history and a column a campaign, [U, C]."""
-        met = redemptions.binary()
+        met = redemptions.binary_matrix()
         last_day = np.full(len(types), -np.inf)
         np.maximum.at(last_day, redemptions.item, redemptions.day)
         return cls(

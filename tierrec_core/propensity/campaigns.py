@@ -105,7 +105,7 @@ class CampaignModel:
     def features(self, history: Interactions, redemptions: Interactions, campaign: IntArray) -> FloatArray:
         """COLUMNS of every user and each of the chosen campaigns [L], [U, L, F]; arguments as for `score`."""
         standing, tiers = self.standing, self.tiering.assign(history)
-        met = redemptions.binary()
+        met = redemptions.binary_matrix()
         of_type = met @ sparse.csr_matrix(standing.type_code[:, None] == standing.type_code[campaign])
         affinity = standing.affinity(self.tiering.interests_of(history), campaign)
         before = redemptions.matrix()[:, campaign].toarray()
@@ -200,14 +200,14 @@ def answers(redemptions: Interactions, moment: float, horizon_days: float) -> Bo
 
 def _user_features(history: Interactions, redemptions: Interactions) -> list[FloatArray]:
     """The user's part of COLUMNS, from log_visits_28d to log_days_since_redemption, [U] each."""
-    bought, num = history.only(Event.PURCHASE), history.num_users
+    bought, num = history.filter_events(Event.PURCHASE), history.num_users
     opens = np.ones(len(bought), bool)
     opens[1:] = (np.diff(bought.user) != 0) | (np.diff(bought.session) != 0)
     visits = np.bincount(bought.user, opens & (bought.age <= 28.0), num)
     coupons = np.bincount(bought.user, bought.coupon, num)
     lately = np.bincount(bought.user, bought.coupon & (bought.age <= 91.0), num)
     share = (coupons + _COUPON_SHARE[0]) / (np.bincount(bought.user, minlength=num) + _COUPON_SHARE[1])
-    campaigns = np.bincount(redemptions.pairs()[0], minlength=num)
+    campaigns = np.bincount(redemptions.unique_pairs()[0], minlength=num)
     last = np.full(num, _NEVER)
     np.minimum.at(last, redemptions.user, redemptions.age)
     return [np.log1p(visits), np.log(share), np.log1p(lately), np.log1p(campaigns), np.log1p(last)]

@@ -40,7 +40,7 @@ class ChurnFeatures:
 
     def of(self, history: Interactions) -> dict[str, FloatArray]:
         """Every feature by name as of `history.now`, [U] each."""
-        found = _rhythm(history.only(*self.target))
+        found = _rhythm(history.filter_events(*self.target))
         found["log_days_since_any_event"] = np.log1p(_last(history))
         tier = self.tiering.assign(history)
         found |= {f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(TIER_NAMES) if code}
@@ -70,7 +70,9 @@ class ChurnDataset:
         """Everybody with an event before the moment; the log must reach to horizon_days after it."""
         past = log.before(moment)
         user = np.flatnonzero(np.diff(past.offsets))
-        coming = log.where((log.day >= moment) & (log.day < moment + horizon_days)).only(*habits.target)
+        coming = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(
+            *habits.target
+        )
         returned = np.bincount(coming.user, minlength=log.num_users) > 0
         table = habits.of(past)
         return cls(tuple(table), _stack(table, tuple(table))[user], ~returned[user], user)
@@ -85,7 +87,7 @@ class ChurnDataset:
             np.concatenate([part.user for part in parts]),
         )
 
-    def only(self, *columns: str) -> FloatArray:
+    def select_columns(self, *columns: str) -> FloatArray:
         """The values of these features, [N, len(columns)]."""
         return self.values[:, [self.columns.index(name) for name in columns]]
 

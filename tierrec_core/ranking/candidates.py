@@ -70,7 +70,7 @@ def retrieve(
     memory does not grow with their number.
     """
     parts = [
-        _retrieve_batch(models, history.rows(rows), settings, repeats=repeats)
+        _retrieve_batch(models, history.select_users(rows), settings, repeats=repeats)
         for rows in _batches(history.num_users)
     ]
     starts = np.arange(0, max(history.num_users, 1), _BATCH)
@@ -112,7 +112,7 @@ def _retrieve_batch(
     models: Mapping[str, Recommender], history: Interactions, settings: RetrieveSettings, *, repeats: bool
 ) -> Candidates:
     chosen = np.zeros((history.num_users, history.num_items), bool)
-    met = history.decayed(settings.own_half_life)
+    met = history.decayed_matrix(settings.own_half_life)
     if repeats:
         _choose_own(chosen, met, settings.own_items)
     scores: dict[str, FloatArray] = {}

@@ -27,7 +27,7 @@ def rank_catalogue_variants(
     """As rank_catalogue, once for each value of exclude_seen, while every user is scored only once."""
     views: list[list[TopK]] = [[] for _ in exclude_seen]
     for part in _batches(history, batch):
-        scores, met = model.score_catalogue(part), part.binary()
+        scores, met = model.score_catalogue(part), part.binary_matrix()
         for view, excluded in zip(views, exclude_seen, strict=True):
             view.append(top_k(scores, k, met if excluded else None))
     return [_stack(view, k) for view in views]
@@ -35,7 +35,7 @@ def rank_catalogue_variants(
 
 def _batches(history: Interactions, batch: int) -> Iterator[Interactions]:
     for start in range(0, history.num_users, batch):
-        yield history.rows(np.arange(start, min(start + batch, history.num_users)))
+        yield history.select_users(np.arange(start, min(start + batch, history.num_users)))
 
 
 def _stack(parts: Sequence[TopK], k: int) -> TopK:

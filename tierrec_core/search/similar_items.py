@@ -78,7 +78,7 @@ def _evidence(history: Interactions, items: pd.DataFrame) -> sparse.csr_matrix:
     rarity = np.log(len(items) / carriers)
     rare = np.flatnonzero(carriers <= _COMMON)
     said = normalize(carried @ sparse.diags(rarity))[:, rare].T
-    parts = [_shrunk(baskets.tocsr()), _PEOPLE**0.5 * _shrunk(history.binary()), _WORDS**0.5 * said]
+    parts = [_shrunk(baskets.tocsr()), _PEOPLE**0.5 * _shrunk(history.binary_matrix()), _WORDS**0.5 * said]
     return sparse.vstack(parts, format="csr", dtype=np.float64)
 
 

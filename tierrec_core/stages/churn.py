@@ -117,8 +117,8 @@ def _constant(
 
 def _recency(train: ChurnDataset, later: ChurnDataset, settings: Settings) -> Classifier:
     """The baseline: the days since the last act and nothing else, fitted and calibrated on the same rows."""
-    fitted = Classifier.logistic((RECENCY,), train.only(RECENCY), train.label, settings.churn.l2)
-    return fitted.calibrated(later.only(RECENCY), later.label)
+    fitted = Classifier.logistic((RECENCY,), train.select_columns(RECENCY), train.label, settings.churn.l2)
+    return fitted.calibrated(later.select_columns(RECENCY), later.label)
 
 
 def _judge(
@@ -129,11 +129,11 @@ def _judge(
     test = _examples(log, [plan.test], churn.habits, settings)
     found = {
         "model": churn.probability(history)[test.user],
-        _BASELINE: recency.probability(test.only(RECENCY)),
+        _BASELINE: recency.probability(test.select_columns(RECENCY)),
         "base_rate": np.full(len(test.label), churn.base_rate),
     }
     tier = churn.habits.tiering.assign(history)[test.user]
-    lately = test.only(RECENCY)[:, 0] <= np.log1p(churn.horizon_days)
+    lately = test.select_columns(RECENCY)[:, 0] <= np.log1p(churn.horizon_days)
     groups = {"all": np.ones(len(test.label), bool), "active": lately}
     groups |= {name: tier == code for code, name in enumerate(TIER_NAMES)}
     rng, blocks = np.random.default_rng(settings.seed), {}

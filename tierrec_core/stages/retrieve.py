@@ -31,7 +31,7 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
     for window in (one for one in log.windows if one.snapshot == snapshot.name):
         user, item = log.truth(window)
         rows = np.arange(history.num_users) if window.role == "test" else np.unique(user)
-        found = retrieve(models, history.rows(rows), settings.retrieve, repeats=window.repeats)
+        found = retrieve(models, history.select_users(rows), settings.retrieve, repeats=window.repeats)
         candidates = found.renumbered(rows)
         artifacts.save(candidates, layout.candidates(window.name))
         share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)

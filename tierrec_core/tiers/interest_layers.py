@@ -99,7 +99,7 @@ def _labels(
 def _cooccurrence(history: Interactions, num_layers: int, rng: np.random.Generator) -> pd.Series:
     """Clusters of items that the same users buy, each named by its most bought item."""
     seed = int(rng.integers(2**31))
-    met = history.binary()
+    met = history.binary_matrix()
     size = max(1, min(_RANK, *met.shape) - 1)
     vectors = TruncatedSVD(size, random_state=seed).fit_transform(met.T)
     vectors = normalize(vectors)
@@ -165,7 +165,7 @@ def _shares(history: Interactions, layer: IntArray, share: FloatArray) -> FloatA
 
 def _lift(history: Interactions, interests: FloatArray, code: IntArray, share: FloatArray) -> FloatArray:
     """Q_ij / share_j, with Q_i the mean interest of the item's buyers, drawn to that of its label, [I, J]."""
-    buyers = history.binary()
+    buyers = history.binary_matrix()
     total, count = buyers.T @ interests, np.asarray(buyers.sum(axis=0)).ravel()
     onto = _onto(code, int(code.max()) + 1)
     label = (onto.T @ total + share) / (onto.T @ count + 1)[:, None]

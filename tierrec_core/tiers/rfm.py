@@ -31,7 +31,7 @@ class ActivityFeatures:
     @classmethod
     def fit(cls, history: Interactions, window_days: float) -> Self:
         """Learn what counts and what items usually cost. Where nothing has a price, each event is worth 1."""
-        bought = history.only(Event.PURCHASE)
+        bought = history.filter_events(Event.PURCHASE)
         events = (str(Event.PURCHASE),) if len(bought) else _INTEREST
         paid = bought.where(bought.value > 0)
         money = np.bincount(paid.item, paid.value, minlength=history.num_items)

@@ -38,7 +38,7 @@ def explained_variance(tiers: IntArray, outcome: FloatArray) -> float:
 
 def spend_between(log: Interactions, start: float, end: float) -> FloatArray:
     """Money paid from day `start` to before day `end`, [U]; number of purchases where none has a value."""
-    bought = log.where((log.day >= start) & (log.day < end)).only(Event.PURCHASE)
+    bought = log.where((log.day >= start) & (log.day < end)).filter_events(Event.PURCHASE)
     paid = np.maximum(bought.value, 0.0) if (bought.value > 0).any() else np.ones(len(bought))
     return np.bincount(bought.user, paid, minlength=log.num_users).astype(float)
 

@@ -83,11 +83,13 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
     """Of the whole catalogue's order by a retriever, of the window's candidates' order by a ranker."""
     history = training.history
     if isinstance(model, Retriever):
-        ranked = rank_catalogue(model, history.rows(truth.users), CUTOFF, exclude_seen=not window.repeats)
+        ranked = rank_catalogue(
+            model, history.select_users(truth.users), CUTOFF, exclude_seen=not window.repeats
+        )
     elif isinstance(model, Ranker):
         table = artifacts.load(Candidates, layout.candidates(window.name)).padded(history.num_users)
         table = table[truth.users]
-        scores = model.score_candidates(history.rows(truth.users), table)
+        scores = model.score_candidates(history.select_users(truth.users), table)
         ranked = rank_candidates(scores, table, CUTOFF)
     items = np.full((history.num_users, CUTOFF), -1, np.int32)
     items[truth.users] = ranked.items

@@ -89,7 +89,7 @@ class Table:
             _of_user(known)[user],
             *_of_products(shop, cut, user, category),
         ]
-        labels = [part.binary().toarray().ravel() > 0 for part in (came, came.where(came.coupon))]
+        labels = [part.binary_matrix().toarray().ravel() > 0 for part in (came, came.where(came.coupon))]
         return cls(
             np.hstack(columns).astype(np.float32), user, category, *labels, np.zeros(len(user), np.float32)
         )
@@ -135,8 +135,8 @@ def _of_user(known: Interactions) -> FloatArray:
     columns = [
         _since(known.age, known.user, known.num_users),
         np.log1p(np.bincount(visits.astype(int), minlength=known.num_users)),
-        np.diff(known.where(known.age <= 90).binary().indptr),
-        np.diff(known.where(known.coupon).binary().indptr),
+        np.diff(known.where(known.age <= 90).binary_matrix().indptr),
+        np.diff(known.where(known.coupon).binary_matrix().indptr),
     ]
     return np.stack(columns, axis=1)
 

@@ -44,7 +44,7 @@ class FunnelLog:
         def round_of(past: pd.DataFrame, future: pd.DataFrame) -> Round:
             history = taken(past)
             training = training_of(history, None, seed)
-            return Round(training, history, pairs_of(taken(future)), history.only("purchase"))
+            return Round(training, history, pairs_of(taken(future)), history.filter_events("purchase"))
 
         train = frame["split"] == "train"
         known = train & ~frame["is_valid"]
@@ -66,14 +66,16 @@ class Rule:
         """The place in the funnel before the point, the item's share of purchases behind it, [U, I]."""
         place = np.zeros((history.num_users, history.num_items), np.float32)
         for event, worth in (("view", 1.0), ("cart", 2.0)):
-            met = history.only(event)
+            met = history.filter_events(event)
             place[met.user, met.item] += worth
         return place + self.share
 
 
 def rule(training: Training, _options: Mapping[str, Any]) -> Rule:
     """Counts purchases; learns nothing."""
-    bought = np.bincount(training.history.only("purchase").item, minlength=training.history.num_items)
+    bought = np.bincount(
+        training.history.filter_events("purchase").item, minlength=training.history.num_items
+    )
     return Rule((bought / (bought.sum() + 1.0)).astype(np.float32))
 
 

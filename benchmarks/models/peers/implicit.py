@@ -25,12 +25,12 @@ class ItemItem:
     def of(cls, model: ItemItemRecommender, training: Training) -> "ItemItem":
         """Fit the library's model to what users met at all."""
         with warnings.catch_warnings(action="ignore", category=ParameterWarning):
-            model.fit(training.history.binary().astype(np.float64), show_progress=False)
+            model.fit(training.history.binary_matrix().astype(np.float64), show_progress=False)
         return cls(model.similarity.astype(np.float32).tocsr())
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """As the library's `recommend` scores, [U, I]."""
-        scores: FloatArray = (history.binary() @ self.similarity).toarray().astype(np.float32)
+        scores: FloatArray = (history.binary_matrix() @ self.similarity).toarray().astype(np.float32)
         return scores
 
 

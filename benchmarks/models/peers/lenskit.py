@@ -27,14 +27,14 @@ class Scorer:
     @classmethod
     def of(cls, scorer: Component[ItemList], training: Training) -> "Scorer":
         """Train on the distinct pairs of the history."""
-        user, item = training.history.pairs()
+        user, item = training.history.unique_pairs()
         frame = pd.DataFrame({"user_id": user.astype(np.int64), "item_id": item.astype(np.int64)})
         scorer.train(from_interactions_df(frame), TrainingOptions(rng=training.seed))
         return cls(scorer, ItemList(item_ids=np.arange(training.history.num_items)))
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """[U, I]"""
-        met = history.binary()
+        met = history.binary_matrix()
         scores = np.stack([self._scores(met[row].indices) for row in range(history.num_users)])
         return np.nan_to_num(scores, nan=-np.inf).astype(np.float32)
 

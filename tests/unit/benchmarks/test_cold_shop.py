@@ -22,7 +22,7 @@ def log(events: pd.DataFrame) -> SplitLog:
 def test_a_log_of_some_users_is_theirs_at_every_moment(log: SplitLog):
     part = of_users(log, HELD)
     for snapshot in log.snapshots:
-        whole, mine = log.history(snapshot.name).rows(HELD), part.history(snapshot.name)
+        whole, mine = log.history(snapshot.name).select_users(HELD), part.history(snapshot.name)
         np.testing.assert_array_equal(mine.item, whole.item)
         np.testing.assert_array_equal(mine.user, whole.user)
     window = log.of("next", "test")[0]
@@ -43,7 +43,7 @@ def test_a_visit_is_what_the_service_makes_of_the_same_items(interactions: Inter
     support = newest_items(interactions, 4, np.random.default_rng(0))
     visits = as_visits(support)
     for user in (0, 30):
-        one = visits.rows(np.array([user]))
+        one = visits.select_users(np.array([user]))
         ids = support.items[support.item[support.user == user]]
         expected = Interactions.from_history(ids, support.items, support.now)
         for name in ("item", "day", "value", "quantity", "coupon", "event"):

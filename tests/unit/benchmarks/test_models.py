@@ -190,7 +190,7 @@ def test_a_ranker_of_candidates_shows_nothing_else(training):
 
     chosen = Candidates(np.array([0, 0, 2]), np.array([3, 5, 1]), {})
     model = OfCandidates(ById(), chosen, training)
-    scores = model.score_catalogue(training.history.rows(np.array([2, 0])))
+    scores = model.score_catalogue(training.history.select_users(np.array([2, 0])))
     assert {tuple(pair) for pair in np.argwhere(scores > -np.inf)} == {(0, 1), (1, 3), (1, 5)}
     assert scores[1, 3] > scores[1, 5]
 

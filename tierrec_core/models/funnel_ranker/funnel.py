@@ -32,7 +32,8 @@ class Behaviours:
     def read(cls, history: Interactions, steps: tuple[str, ...], target: tuple[str, ...]) -> Self:
         """A step that the history lacks is empty."""
         return cls(
-            {step: history.only(step).binary() for step in steps} | {TAKEN: history.only(*target).binary()}
+            {step: history.filter_events(step).binary_matrix() for step in steps}
+            | {TAKEN: history.filter_events(*target).binary_matrix()}
         )
 
     @property

@@ -33,6 +33,6 @@ def pairs_taking(came: Interactions, steps: Sequence[str], target: tuple[str, ..
 
 
 def _codes(came: Interactions, step: str, target: tuple[str, ...]) -> IntArray:
-    events = came.only(*target) if step in (TARGET, COUPON) else came.only(step)
+    events = came.filter_events(*target) if step in (TARGET, COUPON) else came.filter_events(step)
     events = events.where(events.coupon) if step == COUPON else events
     return np.asarray(events.user * np.int64(came.num_items) + events.item)

@@ -30,7 +30,7 @@ class Popularity:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Count the target events of the window."""
-        history = training.history.only(*training.target)
+        history = training.history.filter_events(*training.target)
         recent = history.item[history.age <= config.window_days]
         count = np.bincount(recent, minlength=history.num_items)
         return cls((count / max(count.sum(), 1)).astype(np.float32))

@@ -81,6 +81,6 @@ class TierKnn:
 
 
 def _behaviour(history: Interactions, half_life: float) -> sparse.csr_matrix:
-    matrix = history.decayed(half_life)
+    matrix = history.decayed_matrix(half_life)
     matrix.data = np.log1p(matrix.data)
     return matrix

@@ -38,7 +38,7 @@ class TierPrior:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Count each tier's target events of the window, and smooth."""
-        history = training.history.only(*training.target)
+        history = training.history.filter_events(*training.target)
         recent = history.where(history.age <= config.window_days)
         tier = training.tiering.tier[recent.user]
         count = np.zeros((len(TIER_NAMES), history.num_items))

@@ -41,12 +41,12 @@ class TifuKnn:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Keep every training user's decayed counts."""
-        history = training.history.only(*training.target)
-        return cls(history.decayed(config.half_life), training.target, config)
+        history = training.history.filter_events(*training.target)
+        return cls(history.decayed_matrix(config.half_life), training.target, config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Expected frequency of each item, [U, I]."""
-        own = history.only(*self.target).decayed(self.config.half_life)
+        own = history.filter_events(*self.target).decayed_matrix(self.config.half_life)
         weight, share = self._neighbours(own), self.config.own_share
         peers = (self.frequency.T @ weight.T).T
         scores: FloatArray = (1.0 - share) * peers
@@ -56,13 +56,13 @@ class TifuKnn:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """What each training user counts for as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
-        return self._neighbours(history.only(*self.target).decayed(self.config.half_life))
+        return self._neighbours(history.filter_events(*self.target).decayed_matrix(self.config.half_life))
 
     def score_encoded(
         self, history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
         """Expected frequency of each candidate, [U, C]."""
-        taken, share = history.only(*self.target), self.config.own_share
+        taken, share = history.filter_events(*self.target), self.config.own_share
         own = sum_by_candidate(taken, candidates, np.exp2(-taken.age / self.config.half_life))
         peers = sparse_products(user_states, self._frequency_by_item, candidates)
         return mask_padding(share * own + (1.0 - share) * peers, candidates)

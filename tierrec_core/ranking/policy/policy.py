@@ -159,7 +159,7 @@ def _by_tier(settings: PolicySettings, name: str) -> FloatArray:
 def _quality(history: Interactions) -> FloatArray:
     """The percentile of each item's mean rating or, in a log without ratings, of the share of its buyers who came
     back to it another day; both drawn to everybody's mean as if by ten more users, [I]."""
-    rated = history.only(Event.RATING)
+    rated = history.filter_events(Event.RATING)
     if len(rated):
         item, good, num_items = rated.item, rated.value.astype(float), rated.num_items
     else:

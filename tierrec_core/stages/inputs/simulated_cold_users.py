@@ -50,7 +50,7 @@ class SimulatedColdUsers:
         user, item = log.truth(replace(window, repeats=True))
         hidden = np.flatnonzero(are_hidden(log.log.num_users, share, seed))
         rows = hidden[np.isin(hidden, user)]
-        whole = log.history(window.snapshot).rows(np.tile(rows, len(SUPPORTS)))
+        whole = log.history(window.snapshot).select_users(np.tile(rows, len(SUPPORTS)))
         count = np.repeat(np.array(SUPPORTS), len(rows))
         support = newest_items(whole, count, np.random.default_rng(seed))
         mine = np.isin(user, rows)
@@ -58,5 +58,5 @@ class SimulatedColdUsers:
         copies = (place + len(rows) * np.arange(len(SUPPORTS))[:, None]).ravel()
         taken = copies * log.log.num_items + np.tile(item[mine], len(SUPPORTS))
         if not window.repeats:
-            taken = np.setdiff1d(taken, np.stack(support.pairs()).T @ [log.log.num_items, 1])
+            taken = np.setdiff1d(taken, np.stack(support.unique_pairs()).T @ [log.log.num_items, 1])
         return cls(support, (taken // log.log.num_items, taken % log.log.num_items))

@@ -62,7 +62,7 @@ def test_explanations_add_up_to_the_score(bundle: Bundle):
 def test_reranked_candidates_have_the_scores_of_the_list(bundle: Bundle, kept: bool):
     states = UserStates.of(bundle.models, bundle.history)
     for row in (0, 17, 59):
-        history = bundle.history.rows(np.array([row]))
+        history = bundle.history.select_users(np.array([row]))
         candidates = bundle.candidates("next", history)
         columns = np.random.default_rng(row).permutation(candidates.item)
         scores = bundle.rerank("next", history, columns, states.row(row) if kept else None)
@@ -72,7 +72,7 @@ def test_reranked_candidates_have_the_scores_of_the_list(bundle: Bundle, kept: b
 
 
 def test_reranking_looks_at_nothing_but_the_given_items(bundle: Bundle):
-    history, columns = bundle.history.rows(np.array([23])), np.array([31, -1, 8, 3, -1, 14])
+    history, columns = bundle.history.select_users(np.array([23])), np.array([31, -1, 8, 3, -1, 14])
     scores = bundle.rerank("next", history, columns)
     assert np.isneginf(scores[[1, 4]]).all()
     assert scores[3] == -np.inf  # i03 is blocked

@@ -30,7 +30,7 @@ def everybody(**settings: float) -> dict[str, dict[str, float]]:
 def test_repeats_are_limited_where_the_task_has_them(bundle: Bundle):
     limited = under(bundle, tiers=everybody(repeat_slots=0.3)).recommend("next", bundle.history, 10).items
     usual = bundle.recommend("next", bundle.history, 10).items
-    met = bundle.history.binary().toarray() > 0
+    met = bundle.history.binary_matrix().toarray() > 0
     found, before = ((met[np.arange(60)[:, None], one] & (one >= 0)).sum(axis=1) for one in (limited, usual))
     assert found.max() <= 3 < before.max()
 
@@ -44,7 +44,7 @@ def test_one_user_has_the_list_of_the_batch_and_a_short_list_begins_a_long_one(b
     )
     batch = asked.recommend("next", asked.history, 12)
     for user in (0, 31, 59):
-        alone = asked.recommend("next", asked.history.rows(np.array([user])), 6)
+        alone = asked.recommend("next", asked.history.select_users(np.array([user])), 6)
         np.testing.assert_array_equal(alone.items[0], batch.items[user, :6])
     there = batch.scores[np.isfinite(batch.scores).all(axis=1)]
     assert (np.diff(there, axis=1) <= 0).all()

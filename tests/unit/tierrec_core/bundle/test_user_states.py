@@ -49,7 +49,7 @@ def states(models, interactions):
 
 def test_a_row_is_what_the_model_makes_of_that_user(models, states, interactions):
     for user in range(0, interactions.num_users, 9):
-        kept, one = states.row(user), interactions.rows(np.array([user]))
+        kept, one = states.row(user), interactions.select_users(np.array([user]))
         assert list(kept) == list(models)
         for name, model in models.items():
             np.testing.assert_allclose(kept[name], model.encode_users(one), rtol=1e-4, atol=1e-6)
@@ -72,7 +72,7 @@ def test_states_survive_disk(states, interactions, tmp_path):
 def test_scores_from_kept_states_are_those_of_the_catalogue(models, states, interactions):
     candidates = np.array([[5, 30, -1, 12]])
     for user in (0, 31, 59):
-        one = interactions.rows(np.array([user]))
+        one = interactions.select_users(np.array([user]))
         for given in (
             score_candidates(models, one, candidates),
             score_candidates(models, one, candidates, states.row(user)),
@@ -85,9 +85,9 @@ def test_scores_from_kept_states_are_those_of_the_catalogue(models, states, inte
 
 def test_more_users_than_a_batch_keep_their_rows(models, interactions):
     crowd = np.random.default_rng(0).integers(interactions.num_users, size=600)
-    states = UserStates.of({"few": models["few"]}, interactions.rows(crowd))
+    states = UserStates.of({"few": models["few"]}, interactions.select_users(crowd))
     for row in (0, 255, 256, 599):
-        expected = models["few"].encode_users(interactions.rows(crowd[[row]]))
+        expected = models["few"].encode_users(interactions.select_users(crowd[[row]]))
         np.testing.assert_allclose(states.row(row)["few"], expected, rtol=1e-4, atol=1e-6)
 
 

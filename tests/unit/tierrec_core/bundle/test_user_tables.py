@@ -58,7 +58,7 @@ def test_packed_histories_are_the_items_met(interactions, tmp_path):
     for user in range(0, interactions.num_users, 7):
         assert packed.row(user).tolist() == sorted(set(interactions.item[interactions.user == user]))
     part = packed.matrix(10, 25, interactions.num_items)
-    np.testing.assert_array_equal(part.toarray(), interactions.binary().toarray()[10:25])
+    np.testing.assert_array_equal(part.toarray(), interactions.binary_matrix().toarray()[10:25])
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [2, 2, 3]])

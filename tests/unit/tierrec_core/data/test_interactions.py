@@ -16,7 +16,7 @@ def test_matrix_is_the_crosstab(events, interactions) -> None:
         columns=interactions.items, fill_value=0
     )
     np.testing.assert_array_equal(interactions.matrix().toarray(), wanted)
-    np.testing.assert_array_equal(interactions.binary().toarray(), wanted > 0)
+    np.testing.assert_array_equal(interactions.binary_matrix().toarray(), wanted > 0)
 
 
 def test_events_are_in_order_of_user_and_day(interactions) -> None:
@@ -33,7 +33,7 @@ def test_the_order_of_rows_changes_nothing(events, interactions) -> None:
 
 @given(chosen=st.lists(st.integers(0, 59), max_size=80))
 def test_rows_equal_the_matrix_rows(interactions, chosen: list[int]) -> None:
-    part = interactions.rows(np.array(chosen, dtype=int))
+    part = interactions.select_users(np.array(chosen, dtype=int))
     np.testing.assert_array_equal(part.matrix().toarray(), interactions.matrix().toarray()[chosen])
     assert list(part.users) == list(interactions.users[chosen])
 
@@ -48,7 +48,9 @@ def test_before_and_after_are_all(interactions, back: float) -> None:
 
 def test_decay_halves_in_a_half_life(interactions) -> None:
     later = Interactions(**{**vars_of(interactions), "now": interactions.now + 30})
-    np.testing.assert_allclose(later.decayed(30).toarray(), interactions.decayed(30).toarray() / 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        later.decayed_matrix(30).toarray(), interactions.decayed_matrix(30).toarray() / 2, rtol=1e-5
+    )
 
 
 def vars_of(history: Interactions) -> dict:
@@ -56,15 +58,15 @@ def vars_of(history: Interactions) -> dict:
 
 
 def test_pairs_are_the_nonzeros(interactions) -> None:
-    rows, columns = interactions.binary().toarray().nonzero()
-    user, item = interactions.pairs()
+    rows, columns = interactions.binary_matrix().toarray().nonzero()
+    user, item = interactions.unique_pairs()
     np.testing.assert_array_equal(user, rows)
     np.testing.assert_array_equal(item, columns)
 
 
 def test_only_keeps_named_events(interactions) -> None:
-    assert len(interactions.only("view", "cart")) == 0
-    assert len(interactions.only("purchase")) == len(interactions)
+    assert len(interactions.filter_events("view", "cart")) == 0
+    assert len(interactions.filter_events("purchase")) == len(interactions)
 
 
 def test_a_visitor_has_the_items_in_order() -> None:

@@ -35,7 +35,7 @@ def test_gini_of_equal_and_of_one():
 
 
 def test_popular_lists_have_a_bias_and_own_histories_have_none(interactions):
-    buyers = np.asarray(interactions.binary().sum(axis=0)).ravel()
+    buyers = np.asarray(interactions.binary_matrix().sum(axis=0)).ravel()
     best = np.tile(np.argsort(-buyers)[:5], (interactions.num_users, 1))
     assert popularity_bias(best, interactions)["bias"] > 0.1
     last = [interactions.item[interactions.user == user] for user in range(interactions.num_users)]
@@ -84,7 +84,7 @@ def test_each_user_has_a_popularity_that_averages_to_the_bias(interactions):
     lists = np.argsort(np.random.default_rng(0).random((interactions.num_users, 40)), axis=1)[:, :5]
     recommended, own = popularity_of_users(lists, interactions)
     assert (recommended - own).mean() == pytest.approx(popularity_bias(lists, interactions)["bias"])
-    buyers = np.asarray(interactions.binary().sum(axis=0)).ravel()
+    buyers = np.asarray(interactions.binary_matrix().sum(axis=0)).ravel()
     below = [
         ((buyers < buyers[item]).sum() + (buyers <= buyers[item]).sum() + 1) / 2 / 40 for item in lists[7]
     ]

@@ -65,7 +65,7 @@ def test_where_the_log_has_views_too_purchases_are_counted_apart(
     viewed.event[::2] = EVENT_CODES["view"]
     features = UserItemFeatures.fit(viewed, items, (), ("purchase",))
     found = features.compute(viewed, viewed.user, viewed.item)
-    bought = viewed.only("purchase").matrix()
+    bought = viewed.filter_events("purchase").matrix()
     expected = np.asarray(bought[viewed.user, viewed.item]).ravel() > 0
     np.testing.assert_array_equal(found["taken_count"] > 0, expected)
     assert "taken_count" not in UserItemFeatures.fit(interactions, items, (), ("purchase",)).compute(
@@ -83,7 +83,7 @@ def test_an_empty_history_is_finite(interactions: Interactions, items: pd.DataFr
 def test_one_user_alone_has_the_features_of_the_batch(interactions: Interactions, items: pd.DataFrame):
     features = UserItemFeatures.fit(interactions, items, ("category",), ("purchase",))
     item = np.arange(interactions.num_items)
-    alone = features.compute(interactions.rows(np.array([7])), np.zeros(len(item), int), item)
+    alone = features.compute(interactions.select_users(np.array([7])), np.zeros(len(item), int), item)
     batch = features.compute(interactions, np.full(len(item), 7), item)
     for name, column in alone.items():
         np.testing.assert_allclose(column, batch[name], rtol=1e-6, err_msg=name)

@@ -29,7 +29,7 @@ class Counted:
 
     def score_catalogue(self, history: Interactions):
         self.scored += history.num_users
-        return history.decayed(30.0).toarray()
+        return history.decayed_matrix(30.0).toarray()
 
 
 @given(hnp.arrays(np.float32, SHAPES, elements=TIED), st.integers(1, 12), st.randoms())
@@ -62,7 +62,7 @@ def test_scores_are_not_modified():
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_batches_change_nothing(interactions, batch):
-    whole = top_k(interactions.decayed(30.0).toarray(), 5)
+    whole = top_k(interactions.decayed_matrix(30.0).toarray(), 5)
     ranked = rank_catalogue(Counted(), interactions, 5, exclude_seen=False, batch=batch)
     np.testing.assert_array_equal(ranked.items, whole.items)
     np.testing.assert_array_equal(ranked.scores, whole.scores)
@@ -71,7 +71,7 @@ def test_batches_change_nothing(interactions, batch):
 def test_seen_items_are_excluded_only_on_request(interactions):
     model = Counted()
     everything, unseen = rank_catalogue_variants(model, interactions, 40, exclude_seen=(False, True))
-    met = interactions.binary().toarray().astype(bool)
+    met = interactions.binary_matrix().toarray().astype(bool)
     assert model.scored == interactions.num_users
     assert (np.sort(everything.items, axis=1) == np.arange(40)).all()
     for row, items in enumerate(unseen.items):
@@ -79,9 +79,9 @@ def test_seen_items_are_excluded_only_on_request(interactions):
 
 
 def test_a_single_user_and_no_users(interactions):
-    one = rank_catalogue(Counted(), interactions.rows(np.array([3])), 4, exclude_seen=False)
+    one = rank_catalogue(Counted(), interactions.select_users(np.array([3])), 4, exclude_seen=False)
     all_users = rank_catalogue(Counted(), interactions, 4, exclude_seen=False)
     np.testing.assert_array_equal(one.items[0], all_users.items[3])
     assert rank_catalogue(
-        Counted(), interactions.rows(np.array([], int)), 4, exclude_seen=False
+        Counted(), interactions.select_users(np.array([], int)), 4, exclude_seen=False
     ).items.shape == (0, 4)

@@ -31,7 +31,7 @@ def test_fold_in_minimises_the_weighted_squares(model, interactions, user):
         return (weight * error**2).sum() + CONFIG.l2 * factors @ factors, gradient
 
     best = minimize(loss, np.zeros(6), jac=True, method="BFGS", options={"gtol": 1e-9}).x
-    scores = model.score_catalogue(interactions.rows(np.array([user])))[0]
+    scores = model.score_catalogue(interactions.select_users(np.array([user])))[0]
     np.testing.assert_allclose(scores, items @ best, atol=1e-4)
 
 

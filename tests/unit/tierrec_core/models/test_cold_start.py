@@ -24,7 +24,7 @@ def model(training):
 
 @pytest.mark.parametrize("user", [0, 30, 59])
 def test_scores_are_the_posterior_mean(model, interactions, user):
-    one = interactions.rows(np.array([user]))
+    one = interactions.select_users(np.array([user]))
     count, tier = one.matrix().toarray()[0].astype(float), model.tiering.assign(one)[0]
     weight = 1 + model.config.confidence * np.log1p(count)
     items, mean = model.item_factors.astype(float), model.mean[tier].astype(float)

@@ -106,7 +106,7 @@ def test_scoring_leaves_the_history_as_it_was(model, interactions):
 
 
 def test_a_stranger_with_the_history_of_a_user_gets_that_users_scores(model, interactions, scores):
-    stranger = renamed(interactions.rows(np.array([33])), "never seen")
+    stranger = renamed(interactions.select_users(np.array([33])), "never seen")
     np.testing.assert_allclose(scores_of(model, stranger)[0], scores[33], rtol=1e-4, atol=1e-5)
 
 
@@ -123,12 +123,12 @@ def test_an_empty_history_among_others_changes_nothing(model, interactions, scor
 
 def test_order_of_rows_does_not_matter(model, interactions, scores):
     order = np.random.default_rng(1).permutation(interactions.num_users)
-    shuffled = scores_of(model, interactions.rows(order))
+    shuffled = scores_of(model, interactions.select_users(order))
     np.testing.assert_allclose(shuffled, scores[order], rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_is_its_rows_one_by_one(model, interactions, scores):
-    alone = [scores_of(model, interactions.rows(np.array([row])))[0] for row in range(0, 60, 9)]
+    alone = [scores_of(model, interactions.select_users(np.array([row])))[0] for row in range(0, 60, 9)]
     np.testing.assert_allclose(np.stack(alone), scores[::9], rtol=1e-4, atol=1e-5)
 
 
@@ -161,7 +161,7 @@ def test_given_candidates_have_the_scores_of_the_catalogue(model, interactions, 
 def test_one_users_kept_state_is_enough_for_that_user(model, interactions, scores):
     states = UserStates.of({"it": model}, interactions)
     for user in range(0, interactions.num_users, 13):
-        one, candidates = interactions.rows(np.array([user])), np.array([[9, -1, 0, 33, -1]])
+        one, candidates = interactions.select_users(np.array([user])), np.array([[9, -1, 0, 33, -1]])
         found = score_candidates({"it": model}, one, candidates, states.row(user))["it"][0]
         np.testing.assert_allclose(found[[0, 2, 3]], scores[user, [9, 0, 33]], rtol=1e-4, atol=1e-5)
         assert (found[[1, 4]] == -np.inf).all()

@@ -12,13 +12,15 @@ L2 = 20.0
 
 
 def fit(training, rows, **options):
-    few = dataclasses.replace(training, history=training.history.rows(np.arange(rows)))
+    few = dataclasses.replace(training, history=training.history.select_users(np.arange(rows)))
     return Ease.fit(few, Ease.Config(l2=L2, **options))
 
 
 def weights(model, items):
     """B, read off by scoring: one visitor a row who met a single item once, binary values."""
-    visitors = [Interactions.from_history([item], items, now=0.0).binary().toarray()[0] for item in items]
+    visitors = [
+        Interactions.from_history([item], items, now=0.0).binary_matrix().toarray()[0] for item in items
+    ]
     np.testing.assert_array_equal(visitors, np.eye(len(items)))
     return np.stack(
         [model.score_catalogue(Interactions.from_history([item], items, now=0.0))[0] for item in items]
@@ -30,7 +32,7 @@ def test_weights_are_the_ridge_optimum(training, rows, dual):
     model = fit(training, rows, values="binary")
     assert (model.precision.rows is not None) == dual
     found = weights(model, training.history.items).astype(float)
-    x = training.history.rows(np.arange(rows)).binary().toarray().astype(float)
+    x = training.history.select_users(np.arange(rows)).binary_matrix().toarray().astype(float)
     gradient = x.T @ (x @ found - x) + L2 * found
     np.testing.assert_allclose(gradient - np.diag(np.diag(gradient)), 0, atol=1e-3)
     np.testing.assert_allclose(np.diag(found), 0, atol=1e-5)
@@ -38,9 +40,9 @@ def test_weights_are_the_ridge_optimum(training, rows, dual):
 
 @pytest.mark.parametrize("values", ["binary", "log_count", "log_decayed"])
 def test_dual_form_is_the_primal_form(training, values):
-    history = training.history.rows(np.arange(25))
-    matrix = history.binary() if values == "binary" else history.matrix()
-    matrix = history.decayed(60.0) if values == "log_decayed" else matrix
+    history = training.history.select_users(np.arange(25))
+    matrix = history.binary_matrix() if values == "binary" else history.matrix()
+    matrix = history.decayed_matrix(60.0) if values == "log_decayed" else matrix
     x = matrix.toarray().astype(float)
     x = x if values == "binary" else np.log1p(x)
     inverse = np.linalg.inv(x.T @ x + L2 * np.eye(x.shape[1]))
@@ -77,7 +79,7 @@ def test_low_rank_form_of_every_direction_is_ease(training, rows):
 def test_low_rank_form_is_ease_of_the_nearest_matrix_of_that_rank(training):
     """Against the closed form on what the first 7 singular values give."""
     model = fit(training, 60, values="binary", max_side=10, rank=7)
-    x = training.history.binary().toarray().astype(float)
+    x = training.history.binary_matrix().toarray().astype(float)
     left, values, right = np.linalg.svd(x, full_matrices=False)
     near = (left[:, :7] * values[:7]) @ right[:7]
     inverse = np.linalg.inv(near.T @ near + L2 * np.eye(40))

@@ -83,7 +83,7 @@ def test_hidden_purchases_of_the_cart_come_before_looks():
         choice = np.flatnonzero(bought[user])
         if len(choice) > 1:
             hidden[user, rng.choice(choice)] = True
-    purchase = history.only("purchase").event[0]
+    purchase = history.filter_events("purchase").event[0]
     left = history.where(~((history.event == purchase) & hidden[history.user, history.item]))
     scores = fit(left).score_catalogue(left)
     ranks, chance = [], []

@@ -15,7 +15,7 @@ def fit(training, **options):
 
 def graph_by_hand(history, user_exponent, item_exponent):
     """The met items [U, I], the number of users of each item [I], and P with its largest eigenvalue at 1, [I, I]."""
-    met = history.binary().toarray().astype(float)
+    met = history.binary_matrix().toarray().astype(float)
     users, items = met.sum(axis=1), met.sum(axis=0)
     graph = met / users[:, None] ** user_exponent / np.maximum(items, 1) ** item_exponent
     square = graph.T @ graph
@@ -52,7 +52,7 @@ def test_who_is_like_few_gets_scores_in_the_same_way_as_who_is_like_many(trainin
     quiet[np.r_[first, first + 1]] = True
     sparse_world = history.where(quiet | (history.user == 59))
     model = fit(dataclasses.replace(training, history=sparse_world), rank=4)
-    share = [model._likeness(sparse_world.rows(np.array([user]))).nnz / 60 for user in range(60)]
+    share = [model._likeness(sparse_world.select_users(np.array([user]))).nnz / 60 for user in range(60)]
     few, many = int(np.argmin(share)), int(np.argmax(share))
     met, items, square = graph_by_hand(sparse_world, 0.3, 0.5)
     plain = dataclasses.replace(model, passed=model.passed * 0)
@@ -60,7 +60,7 @@ def test_who_is_like_few_gets_scores_in_the_same_way_as_who_is_like_many(trainin
     for user in (few, many):
         weight = np.where(items > 0, np.maximum(items, 1) ** 0.2, 0)
         expected = (met[user] / np.maximum(items, 1) ** 0.2) @ square * weight
-        found = plain.score_catalogue(sparse_world.rows(np.array([user])))[0]
+        found = plain.score_catalogue(sparse_world.select_users(np.array([user])))[0]
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -70,7 +70,7 @@ def test_a_full_ideal_low_pass_gives_the_history_back(training):
     without, with_all = (fit(training, low_pass=one, **options) for one in (0.0, 1.0))
     history = training.history
     rest = with_all.score_catalogue(history) - without.score_catalogue(history)
-    np.testing.assert_allclose(rest, history.binary().toarray(), atol=1e-3)
+    np.testing.assert_allclose(rest, history.binary_matrix().toarray(), atol=1e-3)
 
 
 def test_state_is_two_numbers_a_frequency_whatever_the_number_of_users(training):

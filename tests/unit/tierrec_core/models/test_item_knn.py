@@ -34,7 +34,7 @@ def by_hand(met, neighbours, alpha, shrinkage, user_exponent):
 @pytest.mark.parametrize("values", ["binary", "log_count"])
 def test_equals_the_formula(training, values, neighbours, alpha, shrinkage, user_exponent):
     history = training.history
-    met = history.binary().toarray() if values == "binary" else np.log1p(history.matrix().toarray())
+    met = history.binary_matrix().toarray() if values == "binary" else np.log1p(history.matrix().toarray())
     met = met.astype(float)
     options = {"alpha": alpha, "shrinkage": shrinkage, "user_exponent": user_exponent}
     expected = by_hand(met, neighbours, **options)
@@ -54,7 +54,7 @@ def test_a_catalogue_that_is_sought_through_in_parts_equals_the_formula_too(trai
     wide = dataclasses.replace(
         training.history, items=ids, item=rng.integers(num_items, size=len(training.history)).astype(np.int32)
     )
-    met = wide.binary().toarray().astype(float)
+    met = wide.binary_matrix().toarray().astype(float)
     length = np.maximum(np.sqrt((met**2).sum(axis=0)), 1e-9)
     cosine = (met / length).T @ (met / length)
     np.fill_diagonal(cosine, 0.0)
@@ -74,14 +74,14 @@ def test_shrinkage_doubts_neighbours_that_few_vouch_for(training):
     plain, shrunk = (
         fit(training, values="binary", shrinkage=one).similarity.toarray() for one in (0.0, 30.0)
     )
-    size = training.history.binary().sum(axis=0).A1
+    size = training.history.binary_matrix().sum(axis=0).A1
     kept = np.divide(shrunk, plain, out=np.zeros_like(plain), where=plain > 0)
     often, seldom = np.argsort(-size)[:2], np.argsort(size)[:2]
     assert kept[often[0], often[1]] > kept[seldom[0], seldom[1]]
 
 
 def test_a_larger_alpha_prefers_items_that_many_know(training):
-    size = np.asarray(training.history.binary().sum(axis=0)).ravel()
+    size = np.asarray(training.history.binary_matrix().sum(axis=0)).ravel()
     one = Interactions.from_history([training.history.items[15]], training.history.items, now=0.0)
     least, most = (
         np.corrcoef(size, fit(training, alpha=alpha).score_catalogue(one)[0])[0, 1] for alpha in (0.0, 1.0)

@@ -12,7 +12,7 @@ OPTIONS = {"l2": 0.7, "dropout": 0.4, "user_exponent": 0.35, "item_exponent": 0.
 
 
 def few(training, rows):
-    return dataclasses.replace(training, history=training.history.rows(np.arange(rows)))
+    return dataclasses.replace(training, history=training.history.select_users(np.arange(rows)))
 
 
 def fit(training, **options):
@@ -24,7 +24,7 @@ def test_weights_are_the_optimum_of_the_normalised_problem(training, rows, dual)
     """B read off by least squares from the scores; its gradient is zero off the diagonal, and B zero on it."""
     model = fit(few(training, rows), **OPTIONS)
     assert (model.precision.rows is not None) == dual
-    met = training.history.rows(np.arange(rows)).binary().toarray().astype(float)
+    met = training.history.select_users(np.arange(rows)).binary_matrix().toarray().astype(float)
     users, items = met.sum(axis=1), met.sum(axis=0)
     tilted = np.where(items > 0, np.maximum(items, 1) ** -0.15, 0)
     graph = met / users[:, None] ** 0.35 / np.maximum(items, 1) ** 0.2
@@ -40,14 +40,14 @@ def test_weights_are_the_optimum_of_the_normalised_problem(training, rows, dual)
     own = np.diag(graph.T @ graph)
     np.testing.assert_allclose(np.diag(pull), 0.7 * own.mean() + 0.4 * own, rtol=1e-5)
     expected = (met * tilted) @ weights / np.where(tilted > 0, tilted, np.inf)
-    found = model.score_catalogue(training.history.rows(np.arange(rows)))
+    found = model.score_catalogue(training.history.select_users(np.arange(rows)))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [60, 25])
 def test_without_exponents_and_dropout_it_is_ease(training, rows):
     some = few(training, rows)
-    mean = float(some.history.binary().sum() / some.history.num_items)
+    mean = float(some.history.binary_matrix().sum() / some.history.num_items)
     plain = {"dropout": 0.0, "user_exponent": 0.0, "item_exponent": 0.0, "tilt": 0.0}
     found = fit(some, l2=20.0 / mean, **plain).score_catalogue(training.history)
     ease = Ease.fit(some, Ease.Config(l2=20.0, values="binary")).score_catalogue(training.history)
@@ -69,12 +69,12 @@ def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(trainin
 def test_dropout_holds_back_the_weight_of_what_is_met_most(training):
     """What follows from the most common item weakens more than what follows from the rarest."""
     plain, dropped = (fit(training, **OPTIONS | {"dropout": one, "tilt": 0.0}) for one in (0.0, 5.0))
-    size = np.asarray(training.history.binary().sum(axis=0)).ravel()
+    size = np.asarray(training.history.binary_matrix().sum(axis=0)).ravel()
 
     def strength(model, item):
         one = training.history.where(training.history.item == item)
         user = int(one.user[0])
-        return np.abs(model.score_catalogue(one.rows(np.array([user])))).sum()
+        return np.abs(model.score_catalogue(one.select_users(np.array([user])))).sum()
 
     ratio = [strength(dropped, item) / strength(plain, item) for item in (size.argmax(), size.argmin())]
     assert ratio[0] < ratio[1]

@@ -45,13 +45,13 @@ def future(interactions, cut):
 
 
 def test_order_of_purchases_to_come(model, past, future):
-    bought = future.binary().toarray().ravel()
+    bought = future.binary_matrix().toarray().ravel()
     assert roc_auc_score(bought, model.score_candidates(past, ALL).ravel()) > 0.7
 
 
 def test_probabilities_are_calibrated(model, past, future):
     """Most pairs are not bought, and most of those are never sampled; the mean must agree all the same."""
-    rate = future.binary().toarray().mean()
+    rate = future.binary_matrix().toarray().mean()
     assert model.score_candidates(past, ALL).mean() == pytest.approx(rate, rel=0.2)
 
 
@@ -69,7 +69,7 @@ def test_share_of_coupons_is_found(model, past):
 
 def test_padding_and_order_of_candidates(model, past):
     candidates = np.array([[3, -1, 17], [17, 3, -1]])
-    two = past.rows(np.array([8, 8]))
+    two = past.select_users(np.array([8, 8]))
     scores = model.score_candidates(two, candidates)
     assert np.isneginf(scores[[0, 1], [1, 2]]).all()
     np.testing.assert_allclose(scores[0, [0, 2]], scores[1, [1, 0]], rtol=1e-5)
@@ -129,11 +129,13 @@ def test_a_funnel_of_views_carts_and_purchases(browsed):
     chances = model.probabilities(past, everything)
     assert (np.diff(chances, axis=-1) <= 0).all()
     came = history.where(history.day >= past.now)
-    rates = [came.only(step).binary().mean() for step in config.funnel]
+    rates = [came.filter_events(step).binary_matrix().mean() for step in config.funnel]
     np.testing.assert_allclose(chances.mean(axis=(0, 1)), rates, rtol=0.25)
     scores = model.score_candidates(past, everything)
     np.testing.assert_array_equal(scores, chances[..., 2])
-    assert roc_auc_score(came.only("purchase").binary().toarray().ravel(), scores.ravel()) > 0.8
+    assert (
+        roc_auc_score(came.filter_events("purchase").binary_matrix().toarray().ravel(), scores.ravel()) > 0.8
+    )
 
 
 @pytest.mark.parametrize("composition", ["conditional", "independent"])
@@ -142,7 +144,7 @@ def test_other_structures_find_the_order_and_the_rate(training, past, future, st
     update = {"structure": structure, "composition": composition, "weighting": "uncertainty"}
     model = Multitask.fit(dataclasses.replace(training, history=past), CONFIG.model_copy(update=update))
     chances = model.probabilities(past, ALL)
-    bought, coupon = future.binary().toarray(), future.where(future.coupon).binary().toarray()
+    bought, coupon = future.binary_matrix().toarray(), future.where(future.coupon).binary_matrix().toarray()
     assert roc_auc_score(bought.ravel(), chances[..., 0].ravel()) > 0.7
     np.testing.assert_allclose(chances.mean(axis=(0, 1)), [bought.mean(), coupon.mean()], rtol=0.5)
 
@@ -165,8 +167,8 @@ def test_a_later_step_counts_for_those_before(interactions):
     """Nobody of the tiny world viewed anything, but who bought something must have."""
     viewed, bought = pairs_taking(interactions, ("view", "purchase"), ("purchase",))
     np.testing.assert_array_equal(viewed, bought)
-    user, item = interactions.pairs()
+    user, item = interactions.unique_pairs()
     np.testing.assert_array_equal(bought, user * NUM_ITEMS + item)
     with_coupon = interactions.where(interactions.coupon)
     _, used = pairs_taking(interactions, ("target", "coupon"), ("purchase",))
-    np.testing.assert_array_equal(used, np.flatnonzero(with_coupon.binary().toarray()))
+    np.testing.assert_array_equal(used, np.flatnonzero(with_coupon.binary_matrix().toarray()))

@@ -107,7 +107,7 @@ def test_padding_does_not_matter():
 
 def test_batch_mates_do_not_matter(model, interactions):
     together = model.score_catalogue(interactions)
-    alone = model.score_catalogue(interactions.rows(np.array([3])))
+    alone = model.score_catalogue(interactions.select_users(np.array([3])))
     np.testing.assert_allclose(alone[0], together[3], atol=1e-5)
 
 

@@ -85,7 +85,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
 
 def test_batch_mates_do_not_matter(model, interactions):
     scores = model.score_catalogue(interactions)
-    alone = interactions.rows(np.array([7]))
+    alone = interactions.select_users(np.array([7]))
     np.testing.assert_allclose(model.score_catalogue(alone)[0], scores[7], atol=1e-6)
 
 

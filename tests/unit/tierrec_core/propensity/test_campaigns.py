@@ -85,7 +85,7 @@ def test_features_are_those_that_one_counts(interactions, redemptions, model):
     )
     tier = model.tiering.assign(interactions)
     for row in range(0, 60, 11):
-        bought, used = interactions.rows(np.array([row])), redemptions.rows(np.array([row]))
+        bought, used = interactions.select_users(np.array([row])), redemptions.select_users(np.array([row]))
         distinct = set(used.item.tolist())
         recent = {session for session, age in zip(bought.session, bought.age, strict=True) if age <= 28}
         wanted = {
@@ -151,7 +151,7 @@ def test_a_new_campaign_is_scored_by_its_type_until_somebody_redeems_it(interact
 def test_redemptions_of_one_user_are_their_row_and_what_came_since(interactions, redemptions, model):
     row, now = 4, interactions.now + 3
     alone = model.redemptions_of(interactions.users[row], [], interactions.now)
-    history = interactions.rows(np.array([row]))
+    history = interactions.select_users(np.array([row]))
     np.testing.assert_allclose(
         model.score(history, alone)[0], model.score(interactions, redemptions)[row], rtol=1e-6
     )
@@ -198,7 +198,7 @@ def test_a_window_asks_only_for_live_campaigns_and_known_users(interactions, red
     row, place = window.answer.nonzero()
     assert set(zip(window.user[row].tolist(), window.live[place].tolist(), strict=True)) == pairs
     assert set(window.user) == set(interactions.user[interactions.day < moment])
-    before = redemptions.where(redemptions.day < moment).binary()
+    before = redemptions.where(redemptions.day < moment).binary_matrix()
     np.testing.assert_array_equal(
         window.scores["most_redeemed"][0], np.asarray(before.sum(axis=0))[0, window.live]
     )

@@ -147,7 +147,7 @@ def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions
     np.testing.assert_array_equal(found.user, known)
     np.testing.assert_array_equal(found.label, [user not in returned for user in known])
     np.testing.assert_allclose(
-        found.only("log_visits_91d")[:, 0],
+        found.select_columns("log_visits_91d")[:, 0],
         habits.of(interactions.before(moment))["log_visits_91d"][known],
         rtol=1e-6,
     )
@@ -218,10 +218,10 @@ def test_any_history_has_a_chance_and_nobody_has_the_base_rate(shop, history):
     assert churn.probability(nobody) == [churn.base_rate]
     visitor = churn.probability(Interactions.from_history(["i1", "i5"], history.items, history.now))
     assert 0 < visitor[0] < 1
-    alone = [churn.probability(history.rows(np.array([row])))[0] for row in (3, 250, 450)]
+    alone = [churn.probability(history.select_users(np.array([row])))[0] for row in (3, 250, 450)]
     np.testing.assert_allclose(alone, everybody[[3, 250, 450]], rtol=1e-6)
     order = np.random.default_rng(0).permutation(history.num_users)
-    np.testing.assert_allclose(churn.probability(history.rows(order)), everybody[order], rtol=1e-6)
+    np.testing.assert_allclose(churn.probability(history.select_users(order)), everybody[order], rtol=1e-6)
 
 
 def test_survives_disk_and_a_second_run_is_the_same(shop, history, tmp_path):

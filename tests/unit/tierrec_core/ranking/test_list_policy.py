@@ -75,7 +75,7 @@ def listed(training: Training, k: int = 10, rows: np.ndarray | None = None, **se
     """What the policy makes of the order 0, 1, 2 ... for the tiny world's users."""
     rows = np.arange(training.history.num_users) if rows is None else rows
     policy = fitted(training.history, training.items, **settings)
-    audience = Audience(training.history.rows(rows), training.tiering.tier[rows], training.tiering)
+    audience = Audience(training.history.select_users(rows), training.tiering.tier[rows], training.tiering)
     order = np.tile(np.arange(40, dtype=np.int32), (len(rows), 1))
     return policy.cap(TopK(order, -order.astype(np.float32)), k, audience)
 
@@ -94,7 +94,7 @@ def test_settings_that_ask_for_nothing_leave_the_list_alone(training: Training):
 def test_only_the_tier_that_asks_is_limited(training: Training):
     light = training.tiering.tier == 0
     found = listed(training, tiers={"light": TierPolicySettings(repeat_slots=0.2)})
-    met = training.history.binary().toarray()[np.arange(60)[:, None], found.items] > 0
+    met = training.history.binary_matrix().toarray()[np.arange(60)[:, None], found.items] > 0
     assert met[light].sum(axis=1).max() <= 2
     np.testing.assert_array_equal(found.items[~light], np.tile(np.arange(10), ((~light).sum(), 1)))
     assert (np.diff(found.scores, axis=1) <= 0).all()
@@ -104,7 +104,7 @@ def test_new_items_below_the_floor_are_left_out(training: Training):
     history = training.history
     policy = fitted(history, training.items, tiers={"light": TierPolicySettings(quality_floor=0.5)})
     found = listed(training, k=40, tiers={"light": TierPolicySettings(quality_floor=0.5)})
-    met = history.binary().toarray() > 0
+    met = history.binary_matrix().toarray() > 0
     for user in np.flatnonzero(training.tiering.tier == 0):
         good = np.flatnonzero(met[user] | (policy.quality >= 0.5))
         np.testing.assert_array_equal(found.items[user][found.items[user] >= 0], good)
@@ -129,7 +129,7 @@ def test_trials_are_new_rare_and_the_same_whoever_else_asks(training: Training):
     alone = listed(training, rows=np.array([17]), **settings)
     np.testing.assert_array_equal(found.items[17], alone.items[0])
     policy = fitted(training.history, training.items, **settings)
-    met = training.history.binary().toarray() > 0
+    met = training.history.binary_matrix().toarray() > 0
     trials = found.items[:, [4, 9]]
     assert not met[np.arange(60)[:, None], trials].any()
     middle = np.array([np.median(policy.obscurity[~row]) for row in met])

@@ -58,13 +58,13 @@ def world(training: Training) -> tuple[RankingContext, Interactions, Candidates,
     cut = training.history.now - 30
     past, later = training.history.before(cut), training.history.where(training.history.day >= cut)
     candidates = retrieve(MODELS, past, RetrieveSettings(own_items=40, per_model_default=10), repeats=True)
-    return RankingContext.fit(training, ("category",)), past, candidates, later.pairs()
+    return RankingContext.fit(training, ("category",)), past, candidates, later.unique_pairs()
 
 
 def test_candidates_are_own_items_and_the_first_of_each_retriever(interactions: Interactions):
     candidates = retrieve(MODELS, interactions, FEW, repeats=True)
     counts = interactions.matrix().toarray()
-    decayed = interactions.decayed(FEW.own_half_life).toarray()
+    decayed = interactions.decayed_matrix(FEW.own_half_life).toarray()
     for user in range(interactions.num_users):
         own = set(np.argsort(-decayed[user], kind="stable")[:5]) & set(np.flatnonzero(decayed[user]))
         first = set(np.argsort(-counts[user], kind="stable")[:3])
@@ -130,7 +130,7 @@ def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_wit
     blend = BlendRanker.fit(context, [known], SMALL, seed=1, newcomers=[contrary] * 9)
     artifacts.save(blend, tmp_path / "blend")
     blend = artifacts.load(BlendRanker, tmp_path / "blend")
-    num_items = np.diff(past.binary().indptr)[candidates.user]
+    num_items = np.diff(past.binary_matrix().indptr)[candidates.user]
     short = num_items <= FEW_ITEMS
     assert 0 < short.sum() < len(short)
     scores, expected = blend.score(past, candidates), alone.score(past, candidates)

@@ -94,7 +94,7 @@ def test_nobody_active_is_light() -> None:
 @given(first=st.floats(0.01, 1e6), extra=st.floats(0, 1e6), user=st.integers(0, 99))
 def test_more_spend_never_lowers_the_tier(first: float, extra: float, user: int) -> None:
     history, _ = WORLD
-    row = history.rows(np.array([user]))
+    row = history.select_users(np.array([user]))
     less = replace(row, value=np.full(len(row), first, np.float32))
     more = replace(row, value=np.full(len(row), first + extra, np.float32))
     assert RULE.assign(more)[0] >= RULE.assign(less)[0]
@@ -103,7 +103,9 @@ def test_more_spend_never_lowers_the_tier(first: float, extra: float, user: int)
 @given(chosen=st.lists(st.integers(0, 99), min_size=1, max_size=30))
 def test_whoever_else_is_there_a_tier_is_the_same(chosen: list[int]) -> None:
     history, _ = WORLD
-    np.testing.assert_array_equal(RULE.assign(history.rows(np.array(chosen))), RULE.assign(history)[chosen])
+    np.testing.assert_array_equal(
+        RULE.assign(history.select_users(np.array(chosen))), RULE.assign(history)[chosen]
+    )
 
 
 def test_hysteresis_as_worked_by_hand() -> None:

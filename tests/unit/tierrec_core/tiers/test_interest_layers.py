@@ -34,7 +34,7 @@ def test_interests_equal_a_plain_loop(interactions, items) -> None:
 
 def test_lift_equals_a_plain_loop(interactions, items) -> None:
     layers = fit(interactions, items)
-    interests, met = layers.interests(interactions), interactions.binary().toarray()
+    interests, met = layers.interests(interactions), interactions.binary_matrix().toarray()
     for item in range(40):
         group = [other for other in range(40) if other // 10 == item // 10]
         group_total = sum(met[:, other] @ interests for other in group) + layers.share
