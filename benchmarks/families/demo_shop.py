@@ -20,7 +20,7 @@ from tierrec_core.tiers import TIER_NAMES, Tiering
 TITLE = "The demo shop's blend against its peers, by tier"
 _METRICS, _K = ("ndcg@10", "recall@10"), 10
 _AGAINST: tuple[tuple[ShopTask, tuple[str, ...]], ...] = (
-    (NEXT, ("tifu_knn", "personal_frequency")),
+    (NEXT, ("published_tifu_knn", "personal_frequency")),
     (DISCOVERY, ("ease_of_what_was_met", "ease_of_log_counts")),
 )
 

@@ -22,7 +22,7 @@ NEVER = {"max_latency_ratio": 1e-9}
 ALWAYS = {"margin": 1, "tier_margin": 1, "task_margin": 1, "max_coverage_loss": 1, "max_calibration_error": 1}
 FILES = ("params.yaml", "dvc.lock", "data/evaluation/metrics.json")
 INGEST, EASE, PACKAGE = "-m tierrec_core ingest", "-m tierrec_core train ease", "-m services package"
-BESIDE_EASE = ("churn", "campaigns", "train@popularity", "train@repeat", "reference")
+BESIDE_EASE = ("churn", "campaigns", "train@popularity", "train@tifu_knn", "reference")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     later = drifting_shop(folder, rollout={"share": 0.5, "max_hours": 0}, gate=ALWAYS | NEVER)
     set_values(
         folder / "params.yaml",
-        [f"models={json.dumps({one: {'kind': one} for one in ('popularity', 'repeat', 'ease')})}"],
+        [f"models={json.dumps({one: {'kind': one} for one in ('popularity', 'tifu_knn', 'ease')})}"],
     )
     ran = command(folder, "tierrec", "run", timeout=600)
     assert ran.returncode == 0, ran.stdout + ran.stderr

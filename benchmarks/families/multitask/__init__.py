@@ -1,5 +1,5 @@
 """Multi-task networks against single-task and decomposed baselines."""
 
-from benchmarks.families.multitask.benchmark import lines, measure
+from benchmarks.families.multitask.benchmark import TITLE, lines, measure
 
-__all__ = ["lines", "measure"]
+__all__ = ["TITLE", "lines", "measure"]

@@ -159,7 +159,7 @@ MODELS = (
     "cold_start",
 )
 _TIFU_KNN = Entry(
-    "tifu_knn",
+    "published_tifu_knn",
     "tifu_knn",
     space={
         "groups": SearchRange(2, 20),
