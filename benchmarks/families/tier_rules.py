@@ -11,7 +11,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import TierSettings
 from tierrec_core.tiers.activity import ActivityTiers
 from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
-from tierrec_core.tiers.stability import spend_between
+from tierrec_core.tiers.stability import spend_per_user
 
 _MONTH = 28.0
 _HALF_LIVES = (14.0, 28.0, 45.0, 90.0, 180.0)
@@ -24,7 +24,7 @@ class FlatSpend(ActivityFeatures):
     def of(self, history: Interactions) -> FloatArray:
         """As ActivityFeatures.of, [U, 4]."""
         found = super().of(history)
-        found[:, MONEY] = np.log1p(spend_between(history, history.now - self.window_days, history.now))
+        found[:, MONEY] = np.log1p(spend_per_user(history, history.now - self.window_days, history.now))
         return found
 
 
@@ -69,7 +69,7 @@ class Foretold(ActivityFeatures):
         base = ActivityFeatures.fit(history, window_days)
         past = history.before(history.now - _MONTH)
         told, active = _told(base, past), base.of(past)[:, MONEY] > 0
-        wanted = np.log1p(spend_between(history, past.now, history.now))
+        wanted = np.log1p(spend_per_user(history, past.now, history.now))
         gram = told[active].T @ told[active] + 1e-3 * np.eye(told.shape[1])
         weights = np.linalg.solve(gram, told[active].T @ wanted[active])
         return cls(**_parts(base), weights=weights)

@@ -23,8 +23,8 @@ from tierrec_core.tiers.stability import (
     change_share,
     explained_variance,
     flip_share,
-    follow,
-    spend_between,
+    spend_per_user,
+    tiers_over_time,
 )
 
 TITLE = "Activity tiers"
@@ -147,7 +147,7 @@ class _Shop:
     def of(cls, log: SplitLog) -> "_Shop":
         kept = [one.name for one in log.snapshots if one.bound + _MONTH <= log.log.now]
         histories = [log.history(name) for name in kept]
-        spend = [spend_between(log.log, past.now, past.now + _MONTH) for past in histories]
+        spend = [spend_per_user(log.log, past.now, past.now + _MONTH) for past in histories]
         newest = histories[-1]
         first = float(newest.day.min()) + 90.0
         return cls(log.log, kept, histories, spend, np.arange(newest.now, first, -_MONTH)[::-1].tolist())
@@ -161,7 +161,8 @@ class _Shop:
         many = rule.settings.model_copy(update={"bootstraps": BOOTSTRAPS})
         agreement = bootstrap_agreement(newest, self.histories[-1], many, rng)
         held, free = (
-            follow(drawn[0], self.histories[-1], self.moments, hysteresis=kept) for kept in (True, False)
+            tiers_over_time(drawn[0], self.histories[-1], self.moments, hysteresis=kept)
+            for kept in (True, False)
         )
         eta = [explained_variance(*pair) for pair in zip(tiers, self.spend, strict=True)]
         judged = _eta(tiers[-_JUDGED:], self.spend[-_JUDGED:], np.random.default_rng(seed))

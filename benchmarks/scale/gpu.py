@@ -50,7 +50,7 @@ class Speed:
 def world(num_users: int) -> Training:
     """A log of the made source, and its tiers."""
     source = SyntheticSource(num_users=num_users, num_items=NUM_ITEMS, days=DAYS)
-    log = synthetic.make(source, SEED).log
+    log = synthetic.make_synthetic_world(source, SEED).log
     history = Interactions.from_events(log.events, items=pd.Index(log.items["item_id"], dtype=object))
     tiering = Tiering.fit(history, log.items, TierSettings(), SEED)
     return Training(history, log.items, tiering, ("purchase",), SEED)

@@ -86,12 +86,12 @@ class Vectors:
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
-        memmap.save(self, folder)
+        memmap.save_arrays(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.load(cls, folder, verify=verify)
+        return memmap.map_arrays(cls, folder, verify=verify)
 
     def _ranked(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None, rows: range

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.shop_data import ShopData
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.data.text import texts, words
+from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.search.index import SearchIndex
 
 _TYPES, _FEWEST, _FIRST, _DEEP = 300, 5, 20, 5_000
@@ -44,7 +44,7 @@ def type_queries(items: pd.DataFrame, rng: np.random.Generator) -> list[Query]:
     kinds = items["product_type"].fillna("")
     count = kinds[kinds != ""].value_counts()
     chosen = rng.choice(sorted(count.index[count >= _FEWEST]), _TYPES, replace=False)
-    return [Query(" ".join(words(one)), (kinds == one).to_numpy()) for one in chosen]
+    return [Query(" ".join(tokenize(one)), (kinds == one).to_numpy()) for one in chosen]
 
 
 def with_typos(queries: Sequence[Query], rng: np.random.Generator) -> list[Query]:
@@ -74,10 +74,10 @@ def edited(word: str, rng: np.random.Generator) -> str:
 
 def category_queries(items: pd.DataFrame, hidden: BoolArray) -> list[Query]:
     """Words of categories that no title has; the hidden items of the category should be found."""
-    titled = {word for title in items["title"].fillna("") for word in words(title)}
+    titled = {word for title in items["title"].fillna("") for word in tokenize(title)}
     category, found = items["category"].fillna(""), []
     for one in sorted(set(category) - {"", "unknown"}):
-        untitled = [word for word in words(one) if len(word) > 2 and word not in titled]
+        untitled = [word for word in tokenize(one) if len(word) > 2 and word not in titled]
         relevant = (category == one).to_numpy() & hidden
         if untitled and relevant.sum() >= _FEWEST:
             found.append(Query(" ".join(untitled), relevant))
@@ -110,7 +110,7 @@ def tfidf(**options: object) -> Make:
 
     def make(items: pd.DataFrame) -> Search:
         vectoriser = TfidfVectorizer(dtype=np.float32, **options)
-        table = vectoriser.fit_transform(texts(items))
+        table = vectoriser.fit_transform(item_texts(items))
         return lambda text, k: _first((vectoriser.transform([text]) @ table.T).toarray()[0], k)
 
     return make
@@ -119,7 +119,7 @@ def tfidf(**options: object) -> Make:
 def lsa(items: pd.DataFrame) -> Search:
     """Latent semantic analysis in 256 dimensions by scikit-learn."""
     vectoriser, svd = TfidfVectorizer(dtype=np.float32), TruncatedSVD(256, random_state=0)
-    table = normalize(svd.fit_transform(vectoriser.fit_transform(texts(items))))
+    table = normalize(svd.fit_transform(vectoriser.fit_transform(item_texts(items))))
     return lambda text, k: _first(table @ svd.transform(vectoriser.transform([text]))[0], k)
 
 

@@ -71,7 +71,7 @@ def init(
     Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
     """
     from flows.project.params import replace_sections
-    from tierrec_core.sources.schema_inference import propose
+    from tierrec_core.sources.schema_inference import propose_settings
 
     guesses = {
         "user_column": user_column,
@@ -85,7 +85,7 @@ def init(
         "users_path": None if users is None else str(users),
     }
     overrides = {name: value for name, value in guesses.items() if value is not None}
-    proposal = propose(files, overrides)
+    proposal = propose_settings(files, overrides)
     _show_guesses(proposal.guesses)
     _show_patch(proposal.patch)
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):

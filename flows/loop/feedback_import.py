@@ -46,14 +46,16 @@ def export(layout: Layout, settings: Settings) -> int:
 
 def newest(layout: Layout, settings: Settings) -> SourceFrames:
     """The four frames that an ingest would write now; nothing in the project changes."""
-    log = sources.read(settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed)
+    log = sources.read_source(
+        settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed
+    )
     if not settings.source.feedback:
         return log
     with opened_store(layout) as store, tempfile.TemporaryDirectory(prefix="tierrec-feedback-") as scratch:
         if store is None:
             return log
         export_for_ingest(store, Path(scratch))
-        return feedback.append(log, Path(scratch))
+        return feedback.append_feedback(log, Path(scratch))
 
 
 def clean(events: pd.DataFrame, settings: Settings) -> pd.DataFrame:

@@ -58,12 +58,12 @@ class ReplayWorld:
 
 def complete_journey() -> ReplayWorld:
     """The real year 2017. Raises UnreadableFileError when the package is not installed."""
-    log = journey.read()
+    log = journey.read_complete_journey()
     return ReplayWorld("complete_journey", log.events, log.items)
 
 
 def synthetic(seed: int, *, num_users: int = 600, num_items: int = 300, days: int = 337) -> ReplayWorld:
     """A made shop in which nothing ever changes; twelve months of 28 days, and a day by which the last is over."""
     source = SyntheticSource(num_users=num_users, num_items=num_items, days=days)
-    log = made.read(source, seed)
+    log = made.read_synthetic(source, seed)
     return ReplayWorld(f"synthetic {seed}", log.events, log.items)

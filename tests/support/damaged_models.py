@@ -43,9 +43,9 @@ def facts_nan(field: str) -> Damage:
 
 def people_nan(bundle: Path) -> None:
     folder = bundle / precomputed.FOLDER / "people"
-    people = memmap.load(precomputed.UserTables, folder)
+    people = memmap.map_arrays(precomputed.UserTables, folder)
     arrays = {"tier": np.array(people.tier), "interests": np.array(people.interests)}
-    memmap.save(precomputed.UserTables(factors=np.full_like(people.factors, np.nan), **arrays), folder)
+    memmap.save_arrays(precomputed.UserTables(factors=np.full_like(people.factors, np.nan), **arrays), folder)
 
 
 def fold_outside(bundle: Path) -> None:

@@ -64,7 +64,7 @@ def made(seed: int, **options: float) -> DriftWorld:
         days=CUT_DAY + WIDTH,
         **options,  # type: ignore[arg-type]
     )
-    log = synthetic.make(source, seed).log
+    log = synthetic.make_synthetic_world(source, seed).log
     return DriftWorld(log.events, log.items, known(log.events, log.items))
 
 

@@ -38,7 +38,7 @@ def drifting_shop(folder: Path, seed: int = 3, **sections: Mapping[str, Any]) ->
     sections: of params.yaml, each laid over what the project has
     """
     synthetic_project(folder)
-    log = synthetic.make(WORLD, seed).log
+    log = synthetic.make_synthetic_world(WORLD, seed).log
     known = log.events["timestamp"] < log.events["timestamp"].min().normalize() + pd.Timedelta(
         days=KNOWN_DAYS
     )

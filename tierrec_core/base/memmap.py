@@ -20,16 +20,16 @@ Array = np.ndarray[Any, Any]
 _META = "meta.json"
 
 
-def save(thing: Any, folder: Path) -> None:
+def save_arrays(thing: Any, folder: Path) -> None:
     """Write a dataclass whose fields are all arrays, replacing what was there in one step.
 
     Raises ArtifactError when the disk is full or refuses.
     """
     arrays = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    stream(type(thing), folder, [arrays])
+    stream_arrays(type(thing), folder, [arrays])
 
 
-def stream(kind: type[Any], folder: Path, blocks: Iterable[Mapping[str, Array]]) -> None:
+def stream_arrays(kind: type[Any], folder: Path, blocks: Iterable[Mapping[str, Array]]) -> None:
     """As `save`, from blocks of rows one after the other, of which only one is in memory at a time.
 
     A block has an array for each field of `kind`; a field's arrays agree in all but their number of rows.
@@ -51,7 +51,7 @@ def stream(kind: type[Any], folder: Path, blocks: Iterable[Mapping[str, Array]])
         artifacts.write_json({"type": kind.__qualname__, "sha256": hashes}, fresh / _META)
 
 
-def load(kind: type[T], folder: Path, *, verify: bool = True) -> T:
+def map_arrays(kind: type[T], folder: Path, *, verify: bool = True) -> T:
     """Map what `save` or `stream` wrote, read-only. Unless `verify` is false every byte is hashed first.
 
     Raises ArtifactError when it is missing, damaged or of another type.

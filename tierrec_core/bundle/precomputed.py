@@ -116,9 +116,9 @@ class Precomputed:
         return cls(
             users=UserIndex.load(folder / "users"),
             met=SeenItems.load(folder / "met"),
-            bought=memmap.load(LastPurchases, folder / "bought"),
+            bought=memmap.map_arrays(LastPurchases, folder / "bought"),
             shelves={path.name: RankedLists.load(path) for path in sorted((folder / "shelves").iterdir())},
-            people=memmap.load(UserTables, folder / "people"),
+            people=memmap.map_arrays(UserTables, folder / "people"),
             facts=artifacts.load(ItemTables, folder / "facts"),
             fold=artifacts.load(SessionBoost, folder / "fold"),
             renewal=artifacts.load(RenewalPolicy, folder / "renewal"),
@@ -149,7 +149,7 @@ def write(bundle: Bundle, beside: PackageInputs, settings: ServingSettings, fold
     tiering = next(iter(bundle.blends.values())).context.tiering
     UserIndex.of(map(str, history.users)).save(folder / "users")
     SeenItems.of(history).save(folder / "met")
-    memmap.save(LastPurchases.of(history.filter_events(*target)), folder / "bought")
+    memmap.save_arrays(LastPurchases.of(history.filter_events(*target)), folder / "bought")
     for task in bundle.tasks:
         ranked = bundle.rank(task, history, beside.candidates[task], settings.shelf_depth)
         RankedLists.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
@@ -158,7 +158,7 @@ def write(bundle: Bundle, beside: PackageInputs, settings: ServingSettings, fold
         tiering.interests_of(history).astype(np.float32),
         encode(history).astype(np.float32),
     )
-    memmap.save(people, folder / "people")
+    memmap.save_arrays(people, folder / "people")
     weights = learned_weights(history, target) | {str(name): one for name, one in settings.behaviour.items()}
     artifacts.save(
         ItemTables(

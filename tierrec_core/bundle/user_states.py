@@ -83,7 +83,7 @@ class UserStates:
         """Write to the folder in one step. Raises ArtifactError when the disk is full or refuses."""
         with artifacts.replacing_folder(folder) as fresh:
             for name, states in self.by_model.items():
-                memmap.save(states, fresh / name)
+                memmap.save_arrays(states, fresh / name)
             kinds = {name: type(states).__qualname__ for name, states in self.by_model.items()}
             artifacts.write_json(kinds, fresh / _ABOUT)
 
@@ -97,7 +97,10 @@ class UserStates:
         }
         try:
             return cls(
-                {name: memmap.load(known[kind], folder / name, verify=verify) for name, kind in kinds.items()}
+                {
+                    name: memmap.map_arrays(known[kind], folder / name, verify=verify)
+                    for name, kind in kinds.items()
+                }
             )
         except (KeyError, AttributeError) as error:
             raise ArtifactError(

@@ -74,12 +74,12 @@ class UserIndex:
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
-        memmap.save(self, folder)
+        memmap.save_arrays(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.load(cls, folder, verify=verify)
+        return memmap.map_arrays(cls, folder, verify=verify)
 
     def _encoded(self, row: int | np.integer) -> bytes:
         return self.text[self.offsets[row] : self.offsets[row + 1]].tobytes()
@@ -119,12 +119,12 @@ class SeenItems:
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
-        memmap.save(self, folder)
+        memmap.save_arrays(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.load(cls, folder, verify=verify)
+        return memmap.map_arrays(cls, folder, verify=verify)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class RankedLists:
         half: keep the scores in float16. Raises ArtifactError when the blocks differ in K or the disk is full.
         """
         precision = np.float16 if half else np.float32
-        memmap.stream(
+        memmap.stream_arrays(
             cls,
             folder,
             (
@@ -196,7 +196,7 @@ class RankedLists:
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `write` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.load(cls, folder, verify=verify)
+        return memmap.map_arrays(cls, folder, verify=verify)
 
 
 def _hash(encoded: bytes) -> int:

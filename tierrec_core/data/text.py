@@ -9,13 +9,13 @@ _WORD = re.compile(r"[^\W_]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-def words(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """Words and numbers of a text, in order."""
     found: list[str] = _WORD.findall(strip_accents_unicode(text.casefold()))
     return found
 
 
-def attributes(items: pd.DataFrame) -> list[str]:
+def text_columns(items: pd.DataFrame) -> list[str]:
     """Names of the columns of ITEMS that may hold text and are neither the id nor the title."""
     kinds = pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype
     return [
@@ -25,13 +25,13 @@ def attributes(items: pd.DataFrame) -> list[str]:
     ]
 
 
-def texts(items: pd.DataFrame) -> list[str]:
+def item_texts(items: pd.DataFrame) -> list[str]:
     """Title and attributes of each item of ITEMS in one text, [N].
 
     An item without a title has its id instead. An attribute without a letter is a code and no text.
     """
     columns = [items["title"].fillna(items["item_id"]).astype(str)]
-    columns += [items[name].astype(object).map(_readable) for name in attributes(items)]
+    columns += [items[name].astype(object).map(_readable) for name in text_columns(items)]
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.text import attributes, words
+from tierrec_core.data.text import text_columns, tokenize
 from tierrec_core.data.vocabulary import Vocabulary
 
 _L2 = (1.0, 5.0, 30.0)  # of an item of mean weight; the last where there are too few items to choose
@@ -101,7 +101,7 @@ def features_of(items: pd.DataFrame) -> list[list[str]]:
 
     A pair tells what neither part does: a brand is not liked, or known, alike in each category.
     """
-    columns = [_level(items["price"]), *(_value(items[name], name) for name in attributes(items))]
+    columns = [_level(items["price"]), *(_value(items[name], name) for name in text_columns(items))]
     single = [[feature for part in parts for feature in part] for parts in zip(*columns, strict=True)]
     return [
         [*title, *values, *map("&".join, combinations(values[:_PAIRED], 2))]
@@ -116,7 +116,7 @@ def lexicon_of(described: list[list[str]]) -> Vocabulary:
 
 
 def _title(titles: pd.Series) -> list[list[str]]:
-    return [[f"title:{word}" for word in words(title)] for title in titles.fillna("")]
+    return [[f"title:{word}" for word in tokenize(title)] for title in titles.fillna("")]
 
 
 def _level(prices: pd.Series) -> list[list[str]]:

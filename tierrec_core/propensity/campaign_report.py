@@ -12,7 +12,7 @@ from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.bootstrap import interval, paired
 from tierrec_core.evaluation.calibration import area, difference, figure, interval_of, resamples
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.propensity.campaigns import CampaignModel, answers
+from tierrec_core.propensity.campaigns import CampaignModel, redemption_labels
 
 Report = dict[str, Any]
 
@@ -44,7 +44,7 @@ class CampaignWindow:
     ) -> Self:
         """The horizon_days from the moment on, with the weights of the model and what is known by then."""
         past, before = history.before(moment), redemptions.before(moment)
-        current, answer = model.at(past, before), answers(redemptions, moment, model.horizon_days)
+        current, answer = model.at(past, before), redemption_labels(redemptions, moment, model.horizon_days)
         pair = np.ix_(np.flatnonzero(np.diff(past.offsets)), np.flatnonzero(answer.any(axis=0)))
         lately = past.where(past.coupon & (past.age <= 91.0))
         redeemers, rate = current.standing.redeemers, current.standing.log_type_rate
@@ -74,7 +74,7 @@ class CampaignWindow:
         return {"from": f"{from_days(self.moment):%Y-%m-%dT%H:%M}", "campaigns": found}
 
 
-def judge_lists(
+def evaluate_lists(
     windows: Sequence[CampaignWindow], cutoff: int, draws: int, rng: np.random.Generator
 ) -> Report:
     """How early in a list of the live campaigns users find what they redeem; the windows of a user are averaged.
@@ -105,7 +105,7 @@ def judge_lists(
     return blocks | {"users": int(rows.max()) + 1}
 
 
-def judge_targeting(
+def evaluate_targeting(
     windows: Sequence[CampaignWindow], num_users: int, draws: int, rng: np.random.Generator
 ) -> Report:
     """Whether a campaign finds its people: AUC over the users of a campaign, mean over campaigns and windows.

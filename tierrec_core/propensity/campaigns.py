@@ -184,14 +184,14 @@ class CampaignModel:
         first = float(history.day.min(initial=history.now)) + self.horizon_days
         for moment in np.arange(history.now - self.horizon_days, first, -step_days):
             past, before = history.before(moment), self.past.before(moment)
-            answer = answers(self.past, moment, self.horizon_days)
+            answer = redemption_labels(self.past, moment, self.horizon_days)
             live, user = np.flatnonzero(answer.any(axis=0)), np.flatnonzero(np.diff(past.offsets))
             if len(live):
                 values = self.at(past, before).features(past, before, live)[user]
                 yield values.reshape(-1, len(COLUMNS)), answer[np.ix_(user, live)].ravel()
 
 
-def answers(redemptions: Interactions, moment: float, horizon_days: float) -> BoolArray:
+def redemption_labels(redemptions: Interactions, moment: float, horizon_days: float) -> BoolArray:
     """Who redeems which campaign in the horizon_days from the moment on, [U, C]."""
     coming = redemptions.where((redemptions.day >= moment) & (redemptions.day < moment + horizon_days))
     redeems: BoolArray = coming.matrix().toarray() > 0
@@ -213,7 +213,9 @@ def _user_features(history: Interactions, redemptions: Interactions) -> list[Flo
     return [np.log1p(visits), np.log(share), np.log1p(lately), np.log1p(campaigns), np.log1p(last)]
 
 
-def redeemed(events: pd.DataFrame, users: pd.Index, campaigns: pd.Index, now: float) -> Interactions:
+def redemption_history(
+    events: pd.DataFrame, users: pd.Index, campaigns: pd.Index, now: float
+) -> Interactions:
     """Who redeemed which campaign before `now`, from an EVENTS frame: rows are `users`, columns `campaigns`.
 
     There may be no such event; those of other users or campaigns are left out.

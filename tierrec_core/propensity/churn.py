@@ -115,7 +115,7 @@ class ChurnModel:
         seed: int,
     ) -> Self:
         """Learn from `train`, which must hold both answers, and calibrate on `later`, which it must not hold."""
-        fitted = fit_kind(kind, train, settings, seed).calibrated(later.values, later.label)
+        fitted = fit_classifier(kind, train, settings, seed).calibrated(later.values, later.label)
         return cls(settings.horizon_days, float(expit(log_odds(later.label))), habits, fitted)
 
     @classmethod
@@ -131,16 +131,18 @@ class ChurnModel:
         return np.where(np.diff(history.offsets) > 0, chance, self.base_rate)
 
 
-def fit_kind(kind: str, train: ChurnDataset, settings: ChurnSettings, seed: int) -> Classifier:
+def fit_classifier(kind: str, train: ChurnDataset, settings: ChurnSettings, seed: int) -> Classifier:
     """One of KINDS, fitted and not yet calibrated."""
     if kind == "logistic":
         return Classifier.logistic(train.columns, train.values, train.label, settings.l2)
     return Classifier.boosted(train.columns, train.values, train.label, settings.trees, seed)
 
 
-def trial(train: ChurnDataset, later: ChurnDataset, settings: ChurnSettings, seed: int) -> dict[str, float]:
+def validation_losses(
+    train: ChurnDataset, later: ChurnDataset, settings: ChurnSettings, seed: int
+) -> dict[str, float]:
     """Log loss on `later` of each kind fitted on `train`; lower is better."""
-    fits = {kind: fit_kind(kind, train, settings, seed) for kind in KINDS}
+    fits = {kind: fit_classifier(kind, train, settings, seed) for kind in KINDS}
     return {
         kind: float(log_loss(later.label, fitted.probability(later.values), labels=[False, True]))
         for kind, fitted in fits.items()

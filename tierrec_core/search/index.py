@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.data.text import texts, words
+from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.data.vocabulary import Vocabulary
 from tierrec_core.linalg.cosine import normalize_rows
 from tierrec_core.linalg.top_k import top_k
@@ -71,7 +71,7 @@ class SearchIndex:
     @classmethod
     def fit(cls, items: pd.DataFrame, vectors: FloatArray | None = None) -> Self:
         """Learn the words of ITEMS, row i for column i, and their company; vectors [I, F] tell who buys what."""
-        written = [words(text) for text in texts(items)]
+        written = [tokenize(text) for text in item_texts(items)]
         vectors = normalize_rows(np.zeros((len(items), 0), np.float32) if vectors is None else vectors)
         lexicon = Vocabulary.of(written)
         count = lexicon.count(written)
@@ -114,7 +114,7 @@ class SearchIndex:
         Without vectors [N, F] an item has the taste of its words. The cost grows with the items posted so far and
         with the words, not with the catalogue.
         """
-        written = [words(text) for text in texts(items)]
+        written = [tokenize(text) for text in item_texts(items)]
         grown = self._knowing(written)
         count = grown.lexicon.count(written)
         if vectors is None:
@@ -136,7 +136,7 @@ class SearchIndex:
     def _meant(self, text: str) -> FloatArray:
         """How much each word is meant, 0 to 1, [W]."""
         meant = np.zeros(len(self.lexicon), np.float32)
-        for word in words(text):
+        for word in tokenize(text):
             for row, weight in self.lexicon.meanings(word).items():
                 meant[row] = max(meant[row], weight)
         return meant

@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.text import texts, words
+from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.data.vocabulary import Vocabulary
 from tierrec_core.linalg.cosine import nearest_by_cosine
 
@@ -71,7 +71,7 @@ def _evidence(history: Interactions, items: pd.DataFrame) -> sparse.csr_matrix:
     baskets = sparse.coo_matrix(
         (np.ones(len(basket)), (basket, history.item)), (basket.max() + 1, len(items))
     )
-    written = [words(text) for text in texts(items)]
+    written = [tokenize(text) for text in item_texts(items)]
     count = Vocabulary.of(written).count(written)
     carried = (count > 0).astype(float)
     carriers = np.asarray(carried.sum(axis=0)).ravel()

@@ -54,7 +54,7 @@ from shown join stores using (week)
 _USERS = "select cast(household_id as varchar) user_id, * exclude (household_id) from '{folder}/demographics.parquet'"
 
 
-def read() -> SourceFrames:
+def read_complete_journey() -> SourceFrames:
     """Read the installed package. Raises UnreadableFileError when it is not installed."""
     folder = _folder()
     with duckdb.connect() as connection:

@@ -13,7 +13,7 @@ from tierrec_core.sources.frames import SourceFrames
 FOLDER = "feedback"
 
 
-def append(log: SourceFrames, folder: Path) -> SourceFrames:
+def append_feedback(log: SourceFrames, folder: Path) -> SourceFrames:
     """The log with the folder's events.parquet, items.parquet and users.parquet; one that is missing adds nothing.
 
     Of an item or user in both, a posted attribute wins, in the type of the log's column. Raises UnreadableFileError,

@@ -23,7 +23,7 @@ _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 _MISSING = {"na", "n/a", "null", "none"}
 
 
-def read(source: FilesSource, root: Path) -> SourceFrames:
+def read_files(source: FilesSource, root: Path) -> SourceFrames:
     """Read the files that source names, relative to root.
 
     Raises UnreadableFileError, MissingColumnError, EmptyDataError, DataError for a value in a file, or SettingsError
@@ -157,7 +157,7 @@ def _dated(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[
     """
     columns = {path: part["timestamp"] for path, part in parts.items()}
     ways = {
-        dtype: time_formats.best(
+        dtype: time_formats.detect_time_format(
             pd.concat([column for column in columns.values() if column.dtype == dtype], ignore_index=True),
             source.timestamp_unit,
         )
@@ -171,7 +171,7 @@ def _times(values: pd.Series, clock: TimeFormat, source: FilesSource, path: Path
     column = source.columns.timestamp
     if clock.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _refuse_mixed(values.astype("string").dropna(), path, column)
-    times = time_formats.read(values, clock, source.timezone)
+    times = time_formats.parse_times(values, clock, source.timezone)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if clock.unit else "")
     wanted = f"is no time (most rows: {clock.name}); {remedy}"
     _refuse(values, values.notna() & times.isna(), path, column, wanted)

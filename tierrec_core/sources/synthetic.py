@@ -60,12 +60,12 @@ class _Catalogue:
         return np.minimum(ranks, sizes - 1) * num_categories + categories
 
 
-def read(source: SyntheticSource, seed: int) -> SourceFrames:
+def read_synthetic(source: SyntheticSource, seed: int) -> SourceFrames:
     """The log of the world, without the truth."""
-    return make(source, seed).log
+    return make_synthetic_world(source, seed).log
 
 
-def make(source: SyntheticSource, seed: int) -> SyntheticWorld:
+def make_synthetic_world(source: SyntheticSource, seed: int) -> SyntheticWorld:
     """Make the world; the same source and seed give the same bytes.
 
     Each user has a tier, a few favourite categories, and in each category favourite items to which they return.

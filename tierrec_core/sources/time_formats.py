@@ -30,7 +30,7 @@ _TEXT = "cast({c} as varchar)"
 _ISO = f"try_cast(replace(replace({_TEXT}, ' +', '+'), ' -', '-') as timestamptz)"
 _MICROS = f"try_cast(round(try_cast({_TEXT} as double) * {{scale}}) as bigint)"
 _EPOCH = f"try(make_timestamp({_MICROS})) at time zone 'UTC'"
-CLOCKS = (
+TIME_FORMATS = (
     *(
         TimeFormat(f"{name}seconds since 1970", _EPOCH.replace("{scale}", scale), unit)
         for name, unit, scale in (
@@ -58,7 +58,7 @@ def plausible_shares(frame: pd.DataFrame) -> pd.DataFrame:
     return _shares(frame, PLAUSIBLE)
 
 
-def best(values: pd.Series, unit: str = "auto") -> TimeFormat:
+def detect_time_format(values: pd.Series, unit: str = "auto") -> TimeFormat:
     """The clock that reads most rows plausibly, else at all; of equals the first, so that days precede months.
 
     Of a long column MAX_RANKED rows are looked at, evenly apart.
@@ -68,14 +68,14 @@ def best(values: pd.Series, unit: str = "auto") -> TimeFormat:
     shares = plausible_shares(frame).loc["c"]
     if unit != "auto" or not shares.any():
         read = _shares(frame, _ANY).loc["c"]
-        number = next((clock for clock in CLOCKS if unit == clock.unit), None)
+        number = next((clock for clock in TIME_FORMATS if unit == clock.unit), None)
         if number is not None and read[number.name] > 1 / 2:
             return number
         shares = shares if shares.any() else read
-    return CLOCKS[int(shares.to_numpy().argmax())]
+    return TIME_FORMATS[int(shares.to_numpy().argmax())]
 
 
-def read(values: pd.Series, clock: TimeFormat, timezone: str) -> pd.Series:
+def parse_times(values: pd.Series, clock: TimeFormat, timezone: str) -> pd.Series:
     """Moments in UTC, [N]; NaT where the clock reads none. Times without an offset are of the timezone.
 
     The hour that a clock change skips moves on; of the hour that it repeats, the later one is meant.
@@ -97,13 +97,13 @@ def _shares(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     wanted = [
         _SHARE.format(c=_name(column), time=clock.of(column), condition=condition)
         for column in frame.columns
-        for clock in CLOCKS
+        for clock in TIME_FORMATS
     ]
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'").register("seen", frame)
         found = connection.execute(f"select {', '.join(wanted)} from seen").fetchall()[0]  # noqa: S608
-    rows = [found[start : start + len(CLOCKS)] for start in range(0, len(found), len(CLOCKS))]
-    return pd.DataFrame(rows, index=frame.columns, columns=[clock.name for clock in CLOCKS])
+    rows = [found[start : start + len(TIME_FORMATS)] for start in range(0, len(found), len(TIME_FORMATS))]
+    return pd.DataFrame(rows, index=frame.columns, columns=[clock.name for clock in TIME_FORMATS])
 
 
 def _name(column: str) -> str:

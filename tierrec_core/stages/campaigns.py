@@ -11,8 +11,14 @@ from tierrec_core.base.contracts import EVENTS, ITEMS, Event
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.calibration import reliability
-from tierrec_core.propensity.campaign_report import LISTS, MODEL, CampaignWindow, judge_lists, judge_targeting
-from tierrec_core.propensity.campaigns import CampaignModel, redeemed
+from tierrec_core.propensity.campaign_report import (
+    LISTS,
+    MODEL,
+    CampaignWindow,
+    evaluate_lists,
+    evaluate_targeting,
+)
+from tierrec_core.propensity.campaigns import CampaignModel, redemption_history
 from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import judged_from
@@ -32,7 +38,7 @@ def run(layout: Layout, settings: Settings) -> None:
     known = log.before(cut) if cut > log.day.min() else log
     events = read_frame(layout.prepared_events, EVENTS)
     ids, types = catalogue(events, read_frame(layout.raw_items, ITEMS), options)
-    redemptions = redeemed(events, log.users, ids, log.now)
+    redemptions = redemption_history(events, log.users, ids, log.now)
     tiering = Tiering.fit(known, read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
     model = CampaignModel.fit(known, redemptions.before(known.now), types, tiering, options)
     report = describe(model, log, redemptions, settings)
@@ -79,8 +85,8 @@ def describe(
     said = np.concatenate([window.scores[MODEL].ravel() for window in windows])
     return report | {
         "judged": True,
-        "lists": judge_lists(with_choice, options.cutoff, draws, rng),
-        "targeting": judge_targeting(windows, log.num_users, draws, rng),
+        "lists": evaluate_lists(with_choice, options.cutoff, draws, rng),
+        "targeting": evaluate_targeting(windows, log.num_users, draws, rng),
         "reliability": reliability(answer, said),
         "windows": [window.describe(model.campaigns) for window in windows],
     }

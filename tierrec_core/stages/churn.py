@@ -14,7 +14,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.calibration import judge, reliability
-from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, trial
+from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, validation_losses
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import judged_from, moments
@@ -81,7 +81,7 @@ def build(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[Churn
         answer = "nobody" if train.label.all() else "everybody"
         return _constant(log, plan, habits, settings, f"{answer} came back in the days to learn from")
     choose, later = (_examples(log, [one], habits, settings) for one in (plan.choose, plan.calibrate))
-    losses = trial(train, choose, options, seed)
+    losses = validation_losses(train, choose, options, seed)
     kind, train = min(losses, key=losses.__getitem__), ChurnDataset.join([train, choose])
     churn = ChurnModel.fit(kind, habits, train, later, options, seed)
     report = {

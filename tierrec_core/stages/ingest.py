@@ -8,7 +8,7 @@ from tierrec_core.settings import Settings
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write EVENTS, ITEMS, USERS and EXPOSURES; print the size of each."""
-    log = sources.read(settings.source, layout.root, settings.seed)
+    log = sources.read_source(settings.source, layout.root, settings.seed)
     artifacts.write_frame(log.events, layout.raw_events)
     artifacts.write_frame(log.items, layout.raw_items)
     artifacts.write_frame(log.users, layout.raw_users)

@@ -19,8 +19,8 @@ from tierrec_core.tiers.stability import (
     change_share,
     explained_variance,
     flip_share,
-    follow,
-    spend_between,
+    spend_per_user,
+    tiers_over_time,
     transition_table,
 )
 
@@ -64,7 +64,7 @@ def describe(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) ->
 
 def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
     """Users and spend of each tier in the window."""
-    spend = spend_between(history, history.now - window_days, history.now)
+    spend = spend_per_user(history, history.now - window_days, history.now)
     count = np.bincount(tiering.tier, minlength=len(TIER_NAMES))
     paid = np.bincount(tiering.tier, spend, minlength=len(TIER_NAMES))
     return {
@@ -81,7 +81,7 @@ def _worth(log: SplitLog, tierings: dict[str, Tiering], history: Interactions) -
     """Eta squared of spend in the 28 days after each snapshot whose 28 days were over before the test."""
     days = {name: log.history(name).now for name in tierings}
     return {
-        name: explained_variance(tiering.tier, spend_between(history, days[name], days[name] + _MONTH))
+        name: explained_variance(tiering.tier, spend_per_user(history, days[name], days[name] + _MONTH))
         for name, tiering in tierings.items()
         if days[name] + _MONTH <= history.now
     }
@@ -96,8 +96,8 @@ def _monthly(
     moments = np.arange(history.now, first, -_MONTH)[::-1]
     if len(moments) < 2:
         return {"months": len(moments)}
-    held = follow(rule, history, moments.tolist(), hysteresis=True)
-    free = follow(rule, history, moments.tolist(), hysteresis=False)
+    held = tiers_over_time(rule, history, moments.tolist(), hysteresis=True)
+    free = tiers_over_time(rule, history, moments.tolist(), hysteresis=False)
     table = transition_table(held[:-1].ravel(), held[1:].ravel())
     return {
         "months": len(moments),

@@ -36,14 +36,16 @@ def explained_variance(tiers: IntArray, outcome: FloatArray) -> float:
     return between / total if total > 0 else 0.0
 
 
-def spend_between(log: Interactions, start: float, end: float) -> FloatArray:
+def spend_per_user(log: Interactions, start: float, end: float) -> FloatArray:
     """Money paid from day `start` to before day `end`, [U]; number of purchases where none has a value."""
     bought = log.where((log.day >= start) & (log.day < end)).filter_events(Event.PURCHASE)
     paid = np.maximum(bought.value, 0.0) if (bought.value > 0).any() else np.ones(len(bought))
     return np.bincount(bought.user, paid, minlength=log.num_users).astype(float)
 
 
-def follow(rule: ActivityTiers, log: Interactions, moments: Sequence[float], *, hysteresis: bool) -> IntArray:
+def tiers_over_time(
+    rule: ActivityTiers, log: Interactions, moments: Sequence[float], *, hysteresis: bool
+) -> IntArray:
     """Tiers of every user at each moment under the frozen rule, [M, U]."""
     tiers: list[IntArray] = []
     for moment in moments:

@@ -9,12 +9,12 @@ import pandas as pd
 
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, parse
 from tierrec_core.sources.schema_inference import default_settings
-from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess, our_event
+from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess, canonical_event
 from tierrec_core.sources.schema_inference.log_files import InferenceOverrides, LogFile, find_logs
-from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables, groupings
+from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, catalogue_attributes, find_tables
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
-__all__ = ["Guess", "InferenceOverrides", "Proposal", "propose"]
+__all__ = ["Guess", "InferenceOverrides", "Proposal", "propose_settings"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Proposal:
     guesses: tuple[Guess, ...]
 
 
-def propose(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
+def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
     """Look at CSV and Parquet files and propose source, split, tasks and blend.
 
     Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has who, what and
@@ -42,11 +42,11 @@ def propose(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
     parse(FilesSource, source, "proposal")
     found = [*logs[0].roles.values(), *_table_guesses(catalogue, users), *names.values()]
     behaviours = _behaviours(logs, names, source)
-    sections = default_settings.sections(
+    sections = default_settings.default_sections(
         [(log.peek, log.roles["timestamp"].value, log.clock) for log in logs],
         behaviours,
         given_split="split" in logs[0].roles,
-        attributes=groupings(catalogue, logs[0]),
+        attributes=catalogue_attributes(catalogue, logs[0]),
     )
     return Proposal({"source": source, **sections}, tuple(found))
 
@@ -59,7 +59,7 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
     return {
         str(name): Guess(
             f"event {name}",
-            given.events.get(str(name), our_event(str(name))),
+            given.events.get(str(name), canonical_event(str(name))),
             f"{'given' if name in given.events else 'its name'}; {count} rows",
         )
         for name, count in counts.items()

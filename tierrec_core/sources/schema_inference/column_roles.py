@@ -77,7 +77,7 @@ _ROLE_NAMES = {role: [plain(name) for name in names.split()] for role, names in 
 _OUR_EVENT = {plain(name): ours for ours, names in _EVENT_SYNONYMS.items() for name in names.split()}
 
 
-def our_event(name: str) -> str:
+def canonical_event(name: str) -> str:
     """Our name of an event that a file calls `name`, or `ignore`."""
     return _OUR_EVENT.get(plain(name), IGNORE)
 
@@ -92,7 +92,7 @@ def name_score(role: str, column: str) -> float:
     return _PART - _PER_RANK * places[0] if places else 0.0
 
 
-def by_name(role: str, peek: FilePreview, taken: set[str]) -> Guess | None:
+def find_by_name(role: str, peek: FilePreview, taken: set[str]) -> Guess | None:
     """The column whose name fits the role best and whose content does not speak against it."""
     scores = {
         column: name_score(role, column)
@@ -102,10 +102,10 @@ def by_name(role: str, peek: FilePreview, taken: set[str]) -> Guess | None:
     best = max(scores, key=lambda column: scores[column], default=None)
     if best is None or scores[best] == 0:
         return None
-    return Guess(role, best, f"its name; {content(peek, best)}")
+    return Guess(role, best, f"its name; {describe_content(peek, best)}")
 
 
-def content(peek: FilePreview, column: str) -> str:
+def describe_content(peek: FilePreview, column: str) -> str:
     """What a column holds, in words."""
     values = peek.sample[column].dropna()
     example = f", such as {str(values.iloc[0])[:40]!r}" if len(values) else ""
@@ -126,7 +126,7 @@ def _fits(role: str, values: pd.Series) -> bool:
     return True
 
 
-def time_column(peek: FilePreview, taken: set[str]) -> tuple[Guess, TimeFormat] | None:
+def find_time_column(peek: FilePreview, taken: set[str]) -> tuple[Guess, TimeFormat] | None:
     """The column of times with the best name; numbers need such a name, dates do not."""
     best: tuple[float, Guess, TimeFormat] | None = None
     for column in [column for column in peek.columns if column in peek.clocks and column not in taken]:
@@ -134,11 +134,11 @@ def time_column(peek: FilePreview, taken: set[str]) -> tuple[Guess, TimeFormat] 
         if score == 0 and clock.unit is not None:
             continue
         if best is None or score > best[0]:
-            best = score, Guess("timestamp", column, f"{clock.name}; {content(peek, column)}"), clock
+            best = score, Guess("timestamp", column, f"{clock.name}; {describe_content(peek, column)}"), clock
     return None if best is None else best[1:]
 
 
-def event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
+def find_event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     """A column of few distinct texts, some of which are names of events; the name of the column breaks ties."""
     best: tuple[float, Guess] | None = None
     for column in peek.columns:
@@ -146,7 +146,7 @@ def event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
         if column in taken or not 0 < values.nunique() <= _MAX_EVENT_KINDS:
             continue
         shares = values.astype(str).value_counts(normalize=True)
-        known = shares[[our_event(name) in EVENT_NAMES for name in shares.index]]
+        known = shares[[canonical_event(name) in EVENT_NAMES for name in shares.index]]
         score = known.sum() + name_score("event", column)
         if len(known) and (best is None or score > best[0]):
             shown = ", ".join(sorted(known.index)[:4])
@@ -154,7 +154,7 @@ def event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     return None if best is None else best[1]
 
 
-def describes_items(peek: FilePreview, item: str, column: str) -> bool:
+def is_item_attribute(peek: FilePreview, item: str, column: str) -> bool:
     """Whether nearly every item has one single value of the column, as an attribute of the item would."""
     seen = peek.sample[[item, column]].dropna().astype(str)
     groups = seen.groupby(item)[column]

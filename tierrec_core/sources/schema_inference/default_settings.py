@@ -17,7 +17,7 @@ _MAX_ATTRIBUTES = 5
 _DAY = pd.Timedelta(days=1)
 
 
-def sections(
+def default_sections(
     logs: list[tuple[FilePreview, str, TimeFormat]],
     behaviours: pd.Series,
     *,
@@ -33,17 +33,19 @@ def sections(
         "split": {
             "by": {"kind": "given"} if given_split else {"kind": "time", "cut": _CUT},
             "min_users_per_item": min_users_per_item(extent.rows),
-            "target": [target(behaviours)],
+            "default_target": [default_target(behaviours)],
         },
         "tasks": {
             "next": _task(next_days, known, repeats=True),
             "discovery": _task(discovery_days, known, repeats=False),
         },
-        "blend": {task: {"attributes": attributes} for task in ("next", "discovery")} if attributes else {},
+        "blend": {task: {"grouping_columns": attributes} for task in ("next", "discovery")}
+        if attributes
+        else {},
     }
 
 
-def target(behaviours: pd.Series) -> str:
+def default_target(behaviours: pd.Series) -> str:
     """The strongest event on items of the catalogue that is at least a thousandth of the log."""
     shares = {str(name): float(share) for name, share in behaviours.items()}
     ranked = [event for event in reversed(Event) if event not in (Event.REDEEM, Event.IMPRESSION)]
@@ -56,7 +58,7 @@ def min_users_per_item(rows: int) -> int:
     return next(users for size, users in ((1_000_000, 10), (100_000, 5), (10_000, 3), (0, 2)) if rows >= size)
 
 
-def attributes(items: pd.DataFrame, ours: Mapping[str, str]) -> list[str]:
+def grouping_columns(items: pd.DataFrame, ours: Mapping[str, str]) -> list[str]:
     """Columns whose values group the items: at least two groups, and two items in the mean group."""
     names = {theirs: role for role, theirs in ours.items()}
     left_out = {ours[role] for role in ("item", "title", "price") if role in ours}

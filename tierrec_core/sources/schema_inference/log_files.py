@@ -12,13 +12,13 @@ from tierrec_core.settings import Params
 from tierrec_core.sources.schema_inference import recurrence
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
-    by_name,
-    content,
-    event_column,
-    time_column,
+    describe_content,
+    find_by_name,
+    find_event_column,
+    find_time_column,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.time_formats import TimeFormat, best
+from tierrec_core.sources.time_formats import TimeFormat, detect_time_format
 
 _FLAGS = {
     "user": "--user-column",
@@ -91,7 +91,7 @@ def _read_alike(logs: list[LogFile]) -> list[LogFile]:
     columns = [log.values("timestamp") for log in logs]
     if len(logs) == 1 or len({column.dtype for column in columns}) > 1:
         return logs
-    clock = best(pd.concat(columns, ignore_index=True))
+    clock = detect_time_format(pd.concat(columns, ignore_index=True))
     return [log.told_by(clock) for log in logs]
 
 
@@ -102,7 +102,8 @@ def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
             found = ", ".join(peek.columns)
             return f"{peek.path}: {_FLAGS[role]} {column} is not a column; wanted one of {found}"
     roles = {
-        role: Guess(role, column, f"given; {content(peek, column)}") for role, column in given.columns.items()
+        role: Guess(role, column, f"given; {describe_content(peek, column)}")
+        for role, column in given.columns.items()
     }
     taken = {guess.value for guess in roles.values()}
     clock = _read_time(peek, roles, taken)
@@ -114,11 +115,11 @@ def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
         )
     if clock is None:
         return _missing(peek, "timestamp", "a column of times")
-    if "event" not in roles and (event := event_column(peek, taken)):
+    if "event" not in roles and (event := find_event_column(peek, taken)):
         roles["event"] = event
         taken.add(event.value)
     for role in ("user", "item", *_FURTHER):
-        if role not in roles and (guess := by_name(role, peek, taken)):
+        if role not in roles and (guess := find_by_name(role, peek, taken)):
             roles[role] = guess
             taken.add(guess.value)
     _tell_by_usage(peek, roles, clock, taken)
@@ -130,10 +131,12 @@ def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
 
 def _tell_by_usage(peek: FilePreview, roles: dict[str, Guess], clock: TimeFormat, taken: set[str]) -> None:
     """Find user and item by how values recur where no name told them."""
-    if "user" not in roles and (user := recurrence.user_column(peek, roles["timestamp"].value, clock, taken)):
+    if "user" not in roles and (
+        user := recurrence.find_user_column(peek, roles["timestamp"].value, clock, taken)
+    ):
         roles["user"] = user
         taken.add(user.value)
-    if "item" not in roles and (item := recurrence.item_column(peek, taken)):
+    if "item" not in roles and (item := recurrence.find_item_column(peek, taken)):
         roles["item"] = item
         taken.add(item.value)
 
@@ -142,7 +145,7 @@ def _read_time(peek: FilePreview, roles: dict[str, Guess], taken: set[str]) -> T
     """Find the column of times, unless it is given, and how it is written."""
     if "timestamp" in roles:
         return peek.clocks.get(roles["timestamp"].value)
-    found = time_column(peek, taken)
+    found = find_time_column(peek, taken)
     if found is None:
         return None
     roles["timestamp"], clock = found

@@ -6,8 +6,8 @@ from pathlib import Path
 from tierrec_core.sources.schema_inference import default_settings
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
-    by_name,
-    describes_items,
+    find_by_name,
+    is_item_attribute,
     name_score,
     overlap,
 )
@@ -82,7 +82,7 @@ def _attributes(table: LookupTable) -> dict[str, Guess]:
     found: dict[str, Guess] = {}
     for role in _ATTRIBUTES:
         taken = {guess.value for guess in [*table.columns.values(), *found.values()]}
-        if guess := by_name(role, table.peek, taken):
+        if guess := find_by_name(role, table.peek, taken):
             found[role] = guess
     return found
 
@@ -91,20 +91,20 @@ def _described_in(log: LogFile) -> LookupTable | None:
     """The log as its own catalogue, if it repeats a title, category or brand with each item."""
     item = log.roles["item"]
     taken = {guess.value for guess in log.roles.values()}
-    named = {role: by_name(role, log.peek, taken) for role in ("title", "category", "brand")}
+    named = {role: find_by_name(role, log.peek, taken) for role in ("title", "category", "brand")}
     found = {
         role: guess
         for role, guess in named.items()
-        if guess is not None and describes_items(log.peek, item.value, guess.value)
+        if guess is not None and is_item_attribute(log.peek, item.value, guess.value)
     }
     return LookupTable(log.peek, {"item": item} | found) if found else None
 
 
-def groupings(catalogue: LookupTable | None, log: LogFile) -> list[str]:
+def catalogue_attributes(catalogue: LookupTable | None, log: LogFile) -> list[str]:
     """Names of the ITEMS columns that group items."""
     if catalogue is None:
         return []
     ours = {role: guess.value for role, guess in catalogue.columns.items()}
     if catalogue.peek is log.peek:
         return [role for role in ("category", "brand") if role in ours]
-    return default_settings.attributes(catalogue.peek.sample, ours)
+    return default_settings.grouping_columns(catalogue.peek.sample, ours)

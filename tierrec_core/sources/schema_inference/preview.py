@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.errors import UnreadableFileError
-from tierrec_core.sources.time_formats import CLOCKS, PLAUSIBLE, TimeFormat, plausible_shares
+from tierrec_core.sources.time_formats import PLAUSIBLE, TIME_FORMATS, TimeFormat, plausible_shares
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
@@ -84,7 +84,7 @@ class FilePreview:
         rows = self.sample.iloc[:: max(1, len(self.sample) // _CLOCK_ROWS)]
         shares = plausible_shares(rows).to_numpy()
         found = zip(self.columns, shares.argmax(axis=1), shares.max(axis=1), strict=True)
-        return {column: CLOCKS[place] for column, place, share in found if share >= _MIN_PARSED}
+        return {column: TIME_FORMATS[place] for column, place, share in found if share >= _MIN_PARSED}
 
     def extent(self, column: str, clock: TimeFormat, share: float) -> LogExtent:
         """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.sources import time_formats
-from tierrec_core.sources.schema_inference.column_roles import Guess, content
+from tierrec_core.sources.schema_inference.column_roles import Guess, describe_content
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat
 
@@ -19,22 +19,24 @@ _MIN_DISTINCT = 10
 _MIN_RETURNING = 0.1
 
 
-def user_column(peek: FilePreview, time: str, clock: TimeFormat, taken: set[str]) -> Guess | None:
+def find_user_column(peek: FilePreview, time: str, clock: TimeFormat, taken: set[str]) -> Guess | None:
     """The column whose values come in bursts and come back on other days; None where none does."""
-    moments = time_formats.read(peek.sample[time], clock, "UTC")
+    moments = time_formats.parse_times(peek.sample[time], clock, "UTC")
     scores = {column: _burstiness(peek.sample[column], moments) for column in _recurring(peek, taken)}
     best = max(scores, key=lambda column: scores[column], default=None)
     if best is None or scores[best] <= 0:
         return None
     evidence = f"comes in bursts, next row within {_BURST.seconds // 60} min for {scores[best]:.0%} of rows"
-    return Guess("user", best, f"{evidence}; {content(peek, best)}")
+    return Guess("user", best, f"{evidence}; {describe_content(peek, best)}")
 
 
-def item_column(peek: FilePreview, taken: set[str]) -> Guess | None:
+def find_item_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     """Of the columns that recur, the one with the most values; None where none recurs."""
     counts = {column: peek.sample[column].nunique() for column in _recurring(peek, taken)}
     best = max(counts, key=lambda column: counts[column], default=None)
-    return None if best is None else Guess("item", best, f"recurs most variedly; {content(peek, best)}")
+    return (
+        None if best is None else Guess("item", best, f"recurs most variedly; {describe_content(peek, best)}")
+    )
 
 
 def _recurring(peek: FilePreview, taken: set[str]) -> list[str]:

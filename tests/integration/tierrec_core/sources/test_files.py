@@ -26,7 +26,7 @@ HEADER = "user_id,item_id,timestamp,kind"
 def read(folder, *rows, header=HEADER, **knobs):
     (folder / "log.csv").write_text("\n".join([header, *rows]) + "\n")
     columns = {"event": "kind"} if "kind" in header else {}
-    return files.read(FilesSource(paths=("log.csv",), columns=columns, **knobs), folder)
+    return files.read_files(FilesSource(paths=("log.csv",), columns=columns, **knobs), folder)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_one_late_day_shows_that_months_come_first(tmp_path):
 def test_the_files_of_other_days_show_it_too(tmp_path):
     for name, day in (("a", "03/04/2024"), ("b", "03/31/2024")):
         (tmp_path / f"{name}.csv").write_text(f"user_id,item_id,timestamp\nu,i,{day}\n")
-    stamps = files.read(FilesSource(paths=("*.csv",)), tmp_path).events["timestamp"]
+    stamps = files.read_files(FilesSource(paths=("*.csv",)), tmp_path).events["timestamp"]
     assert stamps.dt.strftime("%d %B").tolist() == ["04 March", "31 March"]
 
 
@@ -142,12 +142,12 @@ def test_errors_name_file_place_and_remedy(tmp_path, rows, header, error, words)
 def test_broken_files(tmp_path, content, error):
     (tmp_path / "log.parquet").write_bytes(content)
     with pytest.raises(error, match=r"log\.parquet"):
-        files.read(FilesSource(paths=("*.parquet",)), tmp_path)
+        files.read_files(FilesSource(paths=("*.parquet",)), tmp_path)
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(UnreadableFileError, match=r"source\.paths"):
-        files.read(FilesSource(paths=("none.csv",)), tmp_path)
+        files.read_files(FilesSource(paths=("none.csv",)), tmp_path)
 
 
 VALUES = "user_id,item_id,timestamp,kind,paid"
@@ -158,7 +158,7 @@ def paid(folder, *cells):
     (folder / "log.csv").write_text(
         "\n".join([VALUES, *(f"u,i{n},{n},view,{c}" for n, c in enumerate(cells))])
     )
-    return files.read(FilesSource(paths=("log.csv",), columns=columns), folder).events["value"]
+    return files.read_files(FilesSource(paths=("log.csv",), columns=columns), folder).events["value"]
 
 
 def test_numbers_that_are_not_finite_go_on_to_the_gate(tmp_path):
@@ -190,14 +190,14 @@ def parquet(folder, **columns):
     ],
 )
 def test_parquet_ids_keep_every_digit(tmp_path, cells, kept):
-    users = files.read(parquet(tmp_path, user_id=cells), tmp_path).events["user_id"]
+    users = files.read_files(parquet(tmp_path, user_id=cells), tmp_path).events["user_id"]
     assert users[0] == kept
     assert users.isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("cells", [[1, 2], [1.0, 2.0], [Decimal("1.00"), Decimal("2.00")], ["1", "2.0"]])
 def test_parquet_numbers_of_any_type(tmp_path, cells):
-    assert files.read(parquet(tmp_path, paid=cells), tmp_path).events["value"].tolist() == [1.0, 2.0]
+    assert files.read_files(parquet(tmp_path, paid=cells), tmp_path).events["value"].tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -211,20 +211,20 @@ def test_parquet_numbers_of_any_type(tmp_path, cells):
     ],
 )
 def test_parquet_times_of_any_type(tmp_path, stamps):
-    events = files.read(parquet(tmp_path, timestamp=stamps), tmp_path).events
+    events = files.read_files(parquet(tmp_path, timestamp=stamps), tmp_path).events
     assert events["timestamp"].tolist() == [NOON, pd.NaT]
 
 
 def test_an_index_of_pandas_is_a_column(tmp_path):
     frame = pd.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [1_700_000_000]})
     frame.set_index("user_id").to_parquet(tmp_path / "log.parquet")
-    assert files.read(FilesSource(paths=("log.parquet",)), tmp_path).events["user_id"].tolist() == ["u"]
+    assert files.read_files(FilesSource(paths=("log.parquet",)), tmp_path).events["user_id"].tolist() == ["u"]
 
 
 def test_files_of_both_kinds_are_one_log(tmp_path):
     parquet(tmp_path, user_id=[1, 2])
     (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n3,i,2023-11-14T22:13:22Z\n")
-    events = files.read(FilesSource(paths=("log.*",)), tmp_path).events
+    events = files.read_files(FilesSource(paths=("log.*",)), tmp_path).events
     assert events["user_id"].tolist() == ["1", "2", "3"]
     assert set(events["event"]) == {"purchase"}
 
@@ -279,13 +279,13 @@ def test_a_users_file_without_its_column(tmp_path):
 def test_the_logs_own_split_is_kept(tmp_path):
     parquet(tmp_path, part=["train", "test"])
     source = FilesSource(paths=("log.parquet",), columns={"split": "part"})
-    assert files.read(source, tmp_path).events["split"].tolist() == ["train", "test"]
+    assert files.read_files(source, tmp_path).events["split"].tolist() == ["train", "test"]
 
 
 def test_numbers_of_the_log_survive_the_disk(tmp_path):
     paid(tmp_path, "NaN", "", "inf")
     source = FilesSource(paths=("log.csv",), columns={"event": "kind", "value": "paid"})
-    write_frame(files.read(source, tmp_path).events, tmp_path / "events.parquet")
+    write_frame(files.read_files(source, tmp_path).events, tmp_path / "events.parquet")
     again = read_frame(tmp_path / "events.parquet", EVENTS)["value"]
     assert again.isna().tolist() == [False, True, False]
     assert np.isnan(again[0])

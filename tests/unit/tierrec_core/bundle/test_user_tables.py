@@ -157,7 +157,7 @@ def test_a_dataclass_of_arrays_of_any_rank_survives_disk(tmp_path):
         deep: np.ndarray
 
     two = Two(np.arange(5.0), np.arange(24).reshape(2, 3, 4))
-    memmap.save(two, tmp_path / "two")
-    again = memmap.load(Two, tmp_path / "two")
+    memmap.save_arrays(two, tmp_path / "two")
+    again = memmap.map_arrays(Two, tmp_path / "two")
     np.testing.assert_array_equal(again.flat, two.flat)
     np.testing.assert_array_equal(again.deep, two.deep)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.data.text import texts, words
+from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.data.vocabulary import Vocabulary
 
 KNOWN = [
@@ -127,7 +127,7 @@ def test_an_extended_lexicon_keeps_its_rows() -> None:
 
 
 def test_words_are_folded() -> None:
-    assert words("Crème-Brûlée, 2/7.5 OZ straße_x") == [
+    assert tokenize("Crème-Brûlée, 2/7.5 OZ straße_x") == [
         "creme",
         "brulee",
         "2",
@@ -150,4 +150,4 @@ def test_a_text_has_the_title_or_the_id_and_what_can_be_read() -> None:
             "vector": [[0.1], [0.2]],
         }
     )
-    assert [text.split() for text in texts(items)] == [["Green", "tea", "Acme"], ["2", "K2"]]
+    assert [text.split() for text in item_texts(items)] == [["Green", "tea", "Acme"], ["2", "K2"]]

@@ -110,7 +110,7 @@ def test_two_fits_give_the_same_bytes(training, tmp_path):
 @pytest.fixture(scope="module")
 def browsed():
     """The made shop, where most of what is looked at is put aside, and most of that bought."""
-    log = synthetic.read(
+    log = synthetic.read_synthetic(
         SyntheticSource(num_users=80, num_items=60, num_categories=4, days=168, drift_day=None), 0
     )
     history = Interactions.from_events(log.events[log.events["event"] != "redeem"])

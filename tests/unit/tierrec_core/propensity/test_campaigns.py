@@ -15,7 +15,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.propensity.campaign_report import CampaignWindow
-from tierrec_core.propensity.campaigns import COLUMNS, CampaignModel, answers, redeemed
+from tierrec_core.propensity.campaigns import COLUMNS, CampaignModel, redemption_history, redemption_labels
 from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import campaigns as stage
@@ -44,7 +44,7 @@ def redeem_events(seed=5):
 
 @pytest.fixture(scope="module")
 def redemptions(interactions):
-    return redeemed(redeem_events(), interactions.users, IDS, interactions.now)
+    return redemption_history(redeem_events(), interactions.users, IDS, interactions.now)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def model(interactions, redemptions, training):
 
 def test_redemptions_are_those_of_known_users_and_campaigns(interactions, redemptions):
     events = pd.concat([make_events(), redeem_events()])
-    found = redeemed(events, interactions.users[:30], IDS[1:], interactions.now)
+    found = redemption_history(events, interactions.users[:30], IDS[1:], interactions.now)
     wanted = redeem_events().query("user_id < 'u30' and item_id > 'c0'")
     assert len(found) == len(wanted) > 0
     assert found.matrix().sum(axis=0).tolist()[0] == [(wanted["item_id"] == name).sum() for name in IDS[1:]]
-    none = redeemed(make_events(), interactions.users, IDS, interactions.now)
+    none = redemption_history(make_events(), interactions.users, IDS, interactions.now)
     assert (len(none), none.matrix().shape) == (0, (60, 4))
 
 
@@ -106,7 +106,7 @@ def test_features_are_those_that_one_counts(interactions, redemptions, model):
 
 
 def test_each_taste_gets_its_own_campaign_first(interactions, model):
-    blank = redeemed(make_events(), interactions.users, IDS, interactions.now)
+    blank = redemption_history(make_events(), interactions.users, IDS, interactions.now)
     scores = model.score(interactions, blank)
     group = np.arange(60) % 4
     first = scores[:, :2].argmax(axis=1)
@@ -121,7 +121,7 @@ def test_chances_add_up_to_what_happens(interactions, redemptions, model):
     moment = interactions.now - SMALL.horizon_days
     while moment > interactions.day.min() + SMALL.horizon_days:
         past, before = interactions.before(moment), redemptions.before(moment)
-        answer = answers(redemptions, moment, SMALL.horizon_days)
+        answer = redemption_labels(redemptions, moment, SMALL.horizon_days)
         known = np.flatnonzero(np.diff(past.offsets))
         pair = np.ix_(known, np.flatnonzero(answer.any(axis=0)))
         expected += model.at(past, before).score(past, before)[pair].sum()
@@ -142,7 +142,7 @@ def test_a_new_campaign_is_scored_by_its_type_until_somebody_redeems_it(interact
     np.testing.assert_array_equal(after[:, :4], before)
     np.testing.assert_allclose(after[:, 4], before[:, 3])  # c3 is small too, and nobody redeemed it
     assert np.isfinite(after[:, 5]).all()
-    seen = redeemed(
+    seen = redemption_history(
         redeem_events().replace({"item_id": {"c0": "c9"}}), interactions.users, ids[:1], interactions.now
     )
     assert grown.at(interactions, seen).standing.redeemers[4] == model.standing.redeemers[0]
@@ -248,12 +248,12 @@ def test_the_stage_finds_the_campaigns_that_the_catalogue_dropped(shop):
 def test_the_report_is_what_happened(shop):
     """NDCG and AUC from the written model, by counting and by scikit-learn."""
     model, report, log = shop
-    redemptions = redeemed(redeem_events(), log.log.users, IDS, log.log.now)
+    redemptions = redemption_history(redeem_events(), log.log.users, IDS, log.log.now)
     gains, areas = {}, []
     moment = log.final.bound
     while moment + 14 <= log.log.now:
         past, before = log.log.before(moment), redemptions.before(moment)
-        truth = answers(redemptions, moment, 14)
+        truth = redemption_labels(redemptions, moment, 14)
         live = np.flatnonzero(truth.any(axis=0))
         scores = model.at(past, before).score(past, before)
         for user in np.flatnonzero(truth.any(axis=1)):

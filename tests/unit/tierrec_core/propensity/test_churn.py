@@ -16,7 +16,7 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, trial
+from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, validation_losses
 from tierrec_core.settings import (
     BoostingSettings,
     LeaveLastOut,
@@ -155,7 +155,7 @@ def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions
 
 def test_the_trial_is_scikit_learns_log_loss_of_rows_unseen(interactions, habits):
     train, later = (ChurnDataset.of(interactions, interactions.now - back, 14.0, habits) for back in (50, 20))
-    losses = trial(train, later, SMALL, seed=0)
+    losses = validation_losses(train, later, SMALL, seed=0)
     fitted = {kind: ChurnModel.fit(kind, habits, train, later, SMALL, seed=0) for kind in losses}
     plain = {kind: replace(one.classifier, slope=1.0, shift=0.0) for kind, one in fitted.items()}
     for kind, loss in losses.items():

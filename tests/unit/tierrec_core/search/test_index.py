@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
-from tierrec_core.data.text import texts, words
+from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.search.index import SearchIndex
 
 SHOP = [
@@ -109,14 +109,14 @@ def test_postings_equal_bm25_written_out(corpus: list[list[str]]) -> None:
 
 def test_the_order_of_full_matches_is_that_of_bm25(index: SearchIndex) -> None:
     """What BM25 puts first by a query of known words is first here."""
-    written = [Counter(words(text)) for text in texts(shop())]
+    written = [Counter(tokenize(text)) for text in item_texts(shop())]
     weight = index.fitted.postings.toarray()
     for text in ("oat flakes", "soap", "milk", "granola quick", "farm dairy milk"):
-        rows = [index.lexicon.row[word] for word in words(text)]
+        rows = [index.lexicon.row[word] for word in tokenize(text)]
         total = weight[rows].sum(axis=0)
         best = index.query(text, 1)[0][0]
         assert total[best] == total.max()
-        assert set(words(text)) & set(written[best])
+        assert set(tokenize(text)) & set(written[best])
 
 
 @given(st.text(st.sampled_from("aceghiklmoprstwy "), max_size=30), st.integers(1, 15))

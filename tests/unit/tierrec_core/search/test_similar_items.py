@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.text import texts, words
+from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.linalg.cosine import nearest_by_cosine
 from tierrec_core.search.similar_items import SimilarItems
 
@@ -32,7 +32,7 @@ def test_weights_equal_the_blend_written_out(interactions, items, similar: Simil
     of_item = [np.flatnonzero(interactions.item == item) for item in range(40)]
     baskets = cosines([set(interactions.session[events].tolist()) for events in of_item])
     people = cosines([set(interactions.user[events].tolist()) for events in of_item])
-    written = [set(words(text)) for text in texts(items)]
+    written = [set(tokenize(text)) for text in item_texts(items)]
     every = sorted(set().union(*written))
     rarity = [math.log(40 / sum(word in text for text in written)) for word in every]
     said = np.array([[word in text for word in every] for text in written]) * rarity

@@ -41,7 +41,7 @@ def purchases(user_id, item_ids):
 def appended(folder, **frames):
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
-    return feedback.append(a_log(), folder)
+    return feedback.append_feedback(a_log(), folder)
 
 
 def test_events_come_beside_the_log_and_twins_stay(tmp_path):
@@ -94,7 +94,7 @@ def test_what_the_log_repeats_is_left_for_the_gate(tmp_path):
     log = a_log()
     twins = SourceFrames.of(log.events, pd.concat([log.items, log.items[:1]]), where="tests")
     pd.DataFrame({"item_id": ["oats"]}).to_parquet(tmp_path / "items.parquet")
-    items = feedback.append(twins, tmp_path).items["item_id"].tolist()
+    items = feedback.append_feedback(twins, tmp_path).items["item_id"].tolist()
     assert items == ["bread", "bread", "milk", "oats"]
 
 
@@ -103,7 +103,7 @@ def test_a_source_reads_it_only_if_asked(tmp_path, asked):
     folder = tmp_path / "data" / "feedback"
     folder.mkdir(parents=True)
     purchases("visitor", ["i0001"]).to_parquet(folder / "events.parquet", index=False)
-    log = sources.read(SyntheticSource(feedback=asked, **WORLD), tmp_path, seed=1)
+    log = sources.read_source(SyntheticSource(feedback=asked, **WORLD), tmp_path, seed=1)
     assert log.events["user_id"].eq("visitor").any() == asked
     assert USERS.conform(log.users, "tests").equals(log.users)
 
@@ -113,13 +113,13 @@ def test_files_take_it_as_well(tmp_path):
     folder = tmp_path / "data" / "feedback"
     folder.mkdir(parents=True)
     purchases("ben", ["oats"]).to_parquet(folder / "events.parquet", index=False)
-    log = sources.read(FilesSource(paths=("log.csv",), feedback=True), tmp_path, seed=1)
+    log = sources.read_source(FilesSource(paths=("log.csv",), feedback=True), tmp_path, seed=1)
     assert log.events["user_id"].tolist() == ["ann", "ben"]
 
 
 def test_without_an_export_the_log_stands_alone(tmp_path):
-    plain = sources.read(SyntheticSource(**WORLD), tmp_path, seed=1)
-    asked = sources.read(SyntheticSource(feedback=True, **WORLD), tmp_path, seed=1)
+    plain = sources.read_source(SyntheticSource(**WORLD), tmp_path, seed=1)
+    asked = sources.read_source(SyntheticSource(feedback=True, **WORLD), tmp_path, seed=1)
     pd.testing.assert_frame_equal(plain.events, asked.events)
     pd.testing.assert_frame_equal(plain.items, asked.items)
 
@@ -129,7 +129,7 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path):
     with pytest.raises(
         UnreadableFileError, match=r"events\.parquet: cannot be read .*; export the store again"
     ):
-        feedback.append(a_log(), tmp_path)
+        feedback.append_feedback(a_log(), tmp_path)
     pd.DataFrame({"item_id": ["i"]}).to_parquet(tmp_path / "events.parquet")
     with pytest.raises(MissingColumnError, match=r"events\.parquet: column 'user_id' is missing"):
-        feedback.append(a_log(), tmp_path)
+        feedback.append_feedback(a_log(), tmp_path)

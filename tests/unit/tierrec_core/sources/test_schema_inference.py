@@ -6,7 +6,7 @@ import pytest
 
 from tierrec_core.base.errors import MissingColumnError, SettingsError, UnreadableFileError
 from tierrec_core.settings import FilesSource, SplitSettings, TaskSettings, parse
-from tierrec_core.sources.schema_inference import propose
+from tierrec_core.sources.schema_inference import propose_settings
 
 NUM_ROWS = 2000
 
@@ -151,7 +151,7 @@ TARGETS = {
 def test_each_shape_is_read_right(shape, tmp_path):
     wanted = shape(tmp_path)
     files = sorted(tmp_path.iterdir())
-    proposal = propose(files, {})
+    proposal = propose_settings(files, {})
     log = str(next(path for path in files if path.stem == "log"))
     assert proposal.patch["source"] == {"kind": "files", "paths": [log]} | wanted
     assert parse(FilesSource, proposal.patch["source"], "tests").paths == (log,)
@@ -164,7 +164,7 @@ def test_each_shape_is_read_right(shape, tmp_path):
 @pytest.mark.parametrize("days", [20, 365, 3000])
 def test_windows_fit_into_the_log(days, tmp_path):
     frame(days=days).rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
-    tasks = propose([tmp_path / "log.csv"], {}).patch["tasks"]
+    tasks = propose_settings([tmp_path / "log.csv"], {}).patch["tasks"]
     for name, raw in tasks.items():
         task = parse(TaskSettings, raw, name)
         assert task.horizon_days <= 0.21 * days
@@ -179,7 +179,7 @@ def test_windows_fit_into_the_log(days, tmp_path):
 def test_a_year_of_days_shows_how_they_are_written(written, name, tmp_path):
     log = frame(days=360).rename(columns={"moment": "time"})
     log.assign(time=log["time"].dt.strftime(written)).to_csv(tmp_path / "log.csv", index=False)
-    guesses = {guess.place: guess for guess in propose([tmp_path / "log.csv"], {}).guesses}
+    guesses = {guess.place: guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses}
     assert guesses["timestamp"].value == "time"
     assert guesses["timestamp"].evidence.startswith(f"dates like {name};")
 
@@ -190,13 +190,13 @@ def test_ids_of_64_bits_are_no_times(tmp_path):
     log.to_csv(tmp_path / "log.csv", index=False)
     log.to_parquet(tmp_path / "log.parquet")
     for path in tmp_path.iterdir():
-        columns = propose([path], {}).patch["source"]["columns"]
+        columns = propose_settings([path], {}).patch["source"]["columns"]
         assert columns == {"user": "user", "item": "item", "timestamp": "time"}
 
 
 def test_groupings_of_the_catalogue_are_attributes(tmp_path):
     with_tables(tmp_path)
-    patch = propose(sorted(tmp_path.iterdir()), {}).patch
+    patch = propose_settings(sorted(tmp_path.iterdir()), {}).patch
     assert patch["blend"]["next"] == patch["blend"]["discovery"] == {"attributes": ["category", "brand"]}
 
 
@@ -205,7 +205,7 @@ def test_files_of_one_shape_are_one_log(tmp_path):
     for month, rows in log.groupby(log["time"].dt.month):
         rows.to_csv(tmp_path / f"{month}.csv", index=False)
     files = sorted(tmp_path.iterdir())
-    patch = propose(files, {}).patch
+    patch = propose_settings(files, {}).patch
     assert len(files) == 2
     assert patch["source"]["paths"] == [str(path) for path in files]
     assert patch["source"]["columns"]["split"] == "subset"
@@ -216,7 +216,7 @@ def test_files_of_single_days_are_read_alike(tmp_path):
     log = frame(days=1).rename(columns={"moment": "time"})
     for name, day in (("a", "03/04/2024"), ("b", "03/31/2024")):
         log.assign(time=day + log["time"].dt.strftime(" %H:%M")).to_csv(tmp_path / f"{name}.csv", index=False)
-    proposal = propose(sorted(tmp_path.iterdir()), {})
+    proposal = propose_settings(sorted(tmp_path.iterdir()), {})
     (time,) = [guess for guess in proposal.guesses if guess.place == "timestamp"]
     assert time.evidence.startswith("dates like 12/31/2024;")
     days = parse(TaskSettings, proposal.patch["tasks"]["discovery"], "tests").horizon_days
@@ -239,7 +239,7 @@ def test_every_override_wins(tmp_path):
         "timezone": "Europe/Berlin",
         "items_path": str(tmp_path / "goods.csv"),
     }
-    source = propose([tmp_path / "log.csv"], overrides).patch["source"]
+    source = propose_settings([tmp_path / "log.csv"], overrides).patch["source"]
     assert source["columns"] == {"user": "user", "item": "item", "timestamp": "moment", "event": "kind"}
     assert source["events"] == {"zap": "click", "buy": "cart"}
     assert (source["separator"], source["timezone"]) == (";", "Europe/Berlin")
@@ -255,21 +255,21 @@ def test_a_missing_column_names_the_flag_that_sets_it(lost, flag, tmp_path):
     log = frame().rename(columns=names)
     log.assign(xyzzy="a").to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(MissingColumnError, match=flag):
-        propose([tmp_path / "log.csv"], {})
+        propose_settings([tmp_path / "log.csv"], {})
 
 
 def test_an_override_that_is_no_column_is_named(tmp_path):
     frame().to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(MissingColumnError, match="--user-column nobody is not a column"):
-        propose([tmp_path / "log.csv"], {"user_column": "nobody"})
+        propose_settings([tmp_path / "log.csv"], {"user_column": "nobody"})
     with pytest.raises(SettingsError, match="user_colum: unknown key; did you mean 'user_column'"):
-        propose([tmp_path / "log.csv"], {"user_colum": "user"})
+        propose_settings([tmp_path / "log.csv"], {"user_colum": "user"})
 
 
 def test_a_given_column_that_holds_no_times_is_named(tmp_path):
     frame().rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(MissingColumnError, match=r"--time-column item: .* which are no times"):
-        propose([tmp_path / "log.csv"], {"time_column": "item"})
+        propose_settings([tmp_path / "log.csv"], {"time_column": "item"})
 
 
 @pytest.mark.parametrize(
@@ -284,9 +284,9 @@ def test_a_given_column_that_holds_no_times_is_named(tmp_path):
 def test_unreadable_files_say_what_to_do(name, content, said, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnreadableFileError, match=said):
-        propose([tmp_path / name], {})
+        propose_settings([tmp_path / name], {})
 
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UnreadableFileError, match="is not a file"):
-        propose([tmp_path / "nowhere.csv"], {})
+        propose_settings([tmp_path / "nowhere.csv"], {})

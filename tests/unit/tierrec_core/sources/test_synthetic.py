@@ -22,7 +22,7 @@ SOURCE = SyntheticSource(
 
 @pytest.fixture(scope="module")
 def world() -> SyntheticWorld:
-    return synthetic.make(SOURCE, seed=3)
+    return synthetic.make_synthetic_world(SOURCE, seed=3)
 
 
 def bought_shares(world: SyntheticWorld, rows: pd.Series) -> FloatArray:
@@ -106,7 +106,7 @@ def test_no_two_rows_are_equal(world):
 
 
 def test_no_drift_day_no_drift():
-    still = synthetic.make(SOURCE.model_copy(update={"drift_day": None}), seed=3)
+    still = synthetic.make_synthetic_world(SOURCE.model_copy(update={"drift_day": None}), seed=3)
     assert not still.drifted.any()
     np.testing.assert_array_equal(still.before, still.after)
 
@@ -114,7 +114,7 @@ def test_no_drift_day_no_drift():
 def test_one_seed_one_world(tmp_path):
     digests = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        log = sources.read(SOURCE, tmp_path, seed)
+        log = sources.read_source(SOURCE, tmp_path, seed)
         artifacts.write_frame(log.events, tmp_path / name)
         digests.append(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
     assert digests[0] == digests[1] != digests[2]
@@ -124,6 +124,6 @@ def test_one_seed_one_world(tmp_path):
 def test_the_smallest_worlds_are_made(size):
     users, items, categories = size
     small = SyntheticSource(num_users=users, num_items=items, num_categories=categories, days=2, drift_day=1)
-    world = synthetic.make(small, seed=0)
+    world = synthetic.make_synthetic_world(small, seed=0)
     assert world.log.events["user_id"].nunique() == users
     assert len(world.categories) == min(items, categories)

@@ -19,8 +19,8 @@ from tierrec_core.tiers.stability import (
     change_share,
     explained_variance,
     flip_share,
-    follow,
-    spend_between,
+    spend_per_user,
+    tiers_over_time,
     transition_table,
 )
 
@@ -56,7 +56,7 @@ def test_eta_squared_of_a_constant_is_zero() -> None:
 
 def test_spend_lies_in_the_half_open_span(interactions) -> None:
     middle = interactions.now - 30
-    parts = spend_between(interactions, 0, middle) + spend_between(interactions, middle, interactions.now)
+    parts = spend_per_user(interactions, 0, middle) + spend_per_user(interactions, middle, interactions.now)
     np.testing.assert_allclose(parts, np.bincount(interactions.user, interactions.value))
 
 
@@ -72,7 +72,7 @@ def test_agreement_is_high_where_tiers_lie_apart_and_reproducible(interactions) 
 def test_hysteresis_calms_the_months(interactions) -> None:
     rule = ActivityTiers.fit(interactions, TierSettings(hysteresis=0.5), np.random.default_rng(0))
     moments = np.arange(interactions.now - 60, interactions.now, 7.0).tolist()
-    free, held = (follow(rule, interactions, moments, hysteresis=state) for state in (False, True))
+    free, held = (tiers_over_time(rule, interactions, moments, hysteresis=state) for state in (False, True))
     assert change_share(held) < change_share(free)
     np.testing.assert_array_equal(free[-1], rule.assign(interactions.before(moments[-1])))
 
