@@ -26,7 +26,7 @@ def experiments(
     """
     from rich.console import Console
 
-    from services.experiments import Experiments, tally
+    from services.experiments import Experiments, all_results
     from services.store import Store
 
     folder = folder or Layout(Path.cwd()).data / "serving"
@@ -36,7 +36,7 @@ def experiments(
         return
     feedback = Store.open(store or f"sqlite:///{folder / 'feedback.db'}")
     try:
-        for name, found in tally(known, feedback).items():
+        for name, found in all_results(known, feedback).items():
             console.print(_table(name, known.by_name[name], found))
             if found[0].mismatch:
                 console.print(

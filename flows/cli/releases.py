@@ -130,7 +130,7 @@ def add(
 
     Example: tierrec keys add shop --scope read --scope write --days 90
     """
-    from services.auth.keys import add as add_key
+    from services.auth.keys import add_key as add_key
 
     lifetime = timedelta(days=days) if days else None
     key, token = add_key(_keys(folder), label, tuple(scope or ["read"]), lifetime)
@@ -161,7 +161,7 @@ def rotate(label: Annotated[str, typer.Argument(help="Whose key.")], folder: Fol
 
     Example: tierrec keys rotate shop
     """
-    from services.auth.keys import rotate as rotate_key
+    from services.auth.keys import rotate_key as rotate_key
 
     key, token, first = rotate_key(_keys(folder), label)
     _show_once(token, f"key {key.id} of {label!r}; then: tierrec keys revoke {first.id}")
@@ -175,7 +175,7 @@ def revoke(
 
     Example: tierrec keys revoke 1f2e3d4c
     """
-    from services.auth.keys import revoke as revoke_key
+    from services.auth.keys import revoke_key as revoke_key
 
     path = _keys(folder)
     gone = revoke_key(path, key_id)

@@ -119,7 +119,7 @@ class LiveKeyring:
         return self._ring
 
 
-def add(
+def add_key(
     path: Path, label: str, scopes: tuple[str, ...], lifetime: timedelta | None = None
 ) -> tuple[Key, str]:
     """Make a key, and hand back its entry and the key itself, which nothing can show again.
@@ -143,7 +143,7 @@ def add(
     return key, token
 
 
-def rotate(path: Path, label: str) -> tuple[Key, str, Key]:
+def rotate_key(path: Path, label: str) -> tuple[Key, str, Key]:
     """Make a second key for a label, with the rights and lifetime of its first: the new one, its text, the first.
 
     Revoke the first once everybody has the new one. Raises SettingsError unless the label has one live key.
@@ -154,11 +154,11 @@ def rotate(path: Path, label: str) -> tuple[Key, str, Key]:
         known = sorted({key.label for key in _load(path)})
         raise SettingsError(f"{path}: no live key is labelled {label!r}; wanted one of {known}")
     first = live[0]
-    key, token = add(path, label, first.scopes, first.expires - first.created if first.expires else None)
+    key, token = add_key(path, label, first.scopes, first.expires - first.created if first.expires else None)
     return key, token, first
 
 
-def revoke(path: Path, key_id: str) -> Key:
+def revoke_key(path: Path, key_id: str) -> Key:
     """Take a key away at once, and hand back its entry. Raises SettingsError when there is no such key."""
     with exclusive(path):
         keys = {key.id: key for key in _load(path)}

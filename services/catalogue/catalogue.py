@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from services.catalogue.columns import MEANINGFUL, append, change, extend, typed
+from services.catalogue.columns import MEANINGFUL, add_columns, append_rows, to_column_type, update_rows
 from tierrec_core.base.contracts import ITEMS, BoolArray, IntArray
 from tierrec_core.base.errors import DataError
 
@@ -100,7 +100,7 @@ class Catalogue:
         """The models' items. Raises DataError when a column that has a meaning holds something else."""
         frame = ITEMS.conform(items.reset_index(drop=True), "items")
         names = [str(name) for name in frame if name not in ITEMS.columns]
-        columns = {name: typed(frame[name], MEANINGFUL.get(name), name) for name in names}
+        columns = {name: to_column_type(frame[name], MEANINGFUL.get(name), name) for name in names}
         return cls(frame.assign(**columns), len(frame))
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class Catalogue:
         merged = _by_id(rows)
         if not merged:
             return self
-        frame = extend(self.frame, list(merged.values()))
+        frame = add_columns(self.frame, list(merged.values()))
         if frame.shape[1] > _MAX_COLUMNS:
             raise DataError(
                 f"items: {frame.shape[1]} attributes, wanted at most {_MAX_COLUMNS}; leave some out"
@@ -151,8 +151,8 @@ class Catalogue:
         known = [row for item_id, row in merged.items() if columns[item_id] >= 0]
         new = [row for item_id, row in merged.items() if columns[item_id] < 0]
         places = np.array([columns[row["item_id"]] for row in known], np.int64)
-        frame = change(frame, places, known) if known else frame
-        frame = append(frame, new) if new else frame
+        frame = update_rows(frame, places, known) if known else frame
+        frame = append_rows(frame, new) if new else frame
         changed = np.r_[np.sort(places), len(self) : len(frame)]
         posted = {row["item_id"]: len(self) + number for number, row in enumerate(new)}
         return replace(

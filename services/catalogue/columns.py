@@ -31,7 +31,7 @@ _INFERRED = {
 _MAX_CHUNKS = 16
 
 
-def typed(values: pd.Series, kind: str | None, name: str) -> pd.Series:
+def to_column_type(values: pd.Series, kind: str | None, name: str) -> pd.Series:
     """The column in one of our types; without a kind it is told by what the column holds.
 
     A column of anything else, such as vectors, stays as it is. Raises DataError when it is not of the kind asked for.
@@ -57,7 +57,7 @@ def kind_of(values: pd.Series) -> str:
     return next((kind for kind in NAMES if values.dtype == kind), "object")
 
 
-def extend(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The frame with an empty column for each attribute that only the rows have."""
     fresh = {}
     for name in sorted({name for row in rows for name in row} - set(frame)):
@@ -68,7 +68,7 @@ def extend(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFra
     return frame.assign(**fresh) if fresh else frame
 
 
-def append(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The frame with the rows after its own. Raises DataError when a value is not what its column holds."""
     columns = {name: _posted(rows, name, kind_of(frame[name])) for name in map(str, frame)}
     grown = pd.concat([frame, pd.DataFrame(columns)], ignore_index=True)
@@ -76,7 +76,7 @@ def append(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFra
     return grown.assign(**{name: _in_one_piece(grown[name]) for name in texts})
 
 
-def change(frame: pd.DataFrame, places: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def update_rows(frame: pd.DataFrame, places: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The frame with each row's attributes at its place; a column in which nothing changes is shared, not copied.
 
     Raises DataError when a value is not what its column holds.

@@ -17,7 +17,7 @@ from tierrec_core.base.errors import DataError
 _MAX_ITEMS = 5000
 
 
-def hashes(item_ids: Iterable[str]) -> IntArray:
+def hash_ids(item_ids: Iterable[str]) -> IntArray:
     """32 bits of each item id, [N] uint32."""
     return np.fromiter((zlib.crc32(one.encode()) for one in item_ids), np.uint32)
 

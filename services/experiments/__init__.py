@@ -1,7 +1,7 @@
 """Experiments on the service's lists: who sees which variant, and what came of it."""
 
 from services.experiments.assignment import NOBODY, Assignment, Experiments
-from services.experiments.results import VariantResult, results, tally
+from services.experiments.results import VariantResult, all_results, variant_results
 from services.experiments.settings import Experiment, Variant, VariantOverrides
 
 __all__ = [
@@ -12,6 +12,6 @@ __all__ = [
     "Variant",
     "VariantOverrides",
     "VariantResult",
-    "results",
-    "tally",
+    "all_results",
+    "variant_results",
 ]

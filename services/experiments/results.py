@@ -60,7 +60,7 @@ class VariantResult:
     mismatch: bool
 
 
-def results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResult]:
+def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResult]:
     """Judge the variants in the order of the settings; rows of variants that these do not have are left out.
 
     outcomes: user_id, variant, impressions, conversions, one row a user. Raises MissingColumnError.
@@ -92,14 +92,15 @@ def results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResul
     return found
 
 
-def tally(experiments: Experiments, store: VariantOutcomes) -> Mapping[str, list[VariantResult]]:
+def all_results(experiments: Experiments, store: VariantOutcomes) -> Mapping[str, list[VariantResult]]:
     """The results of every experiment by its name.
 
     Where several experiments held at once, a conversion that follows lists of two such combinations counts for each
     of them; rates and verdicts do not hang on that.
     """
     return {
-        name: results(_gather(experiments, store, name), one) for name, one in experiments.by_name.items()
+        name: variant_results(_gather(experiments, store, name), one)
+        for name, one in experiments.by_name.items()
     }
 
 

@@ -114,7 +114,7 @@ def build_page(
     request, model = context.request, context.model
     is_items = catalogue is None
     catalogue = catalogue or model.catalogue
-    hashes = model.hashes if is_items else page_cursor.hashes(catalogue.frame["item_id"])
+    hashes = model.hashes if is_items else page_cursor.hash_ids(catalogue.frame["item_id"])
     shown = _NO_COLUMNS if context.shown is None else np.flatnonzero(np.isin(hashes, context.shown))
     situation = Situation(
         request.surface, context.user.tier, context.user.attributes, context.now, request.k, shown

@@ -1,4 +1,4 @@
-"""What a shop wants shown, and what not: rules.yaml, checked, and applied to every answer."""
+"""The merchandising rules of a shop: rules.yaml, validated, and applied to every list."""
 
 from services.rules.order import RankedOrder, Situation
 from services.rules.rules import Rules

@@ -1,4 +1,4 @@
-"""What rules are asked: a ranked list, and the situation in which it is to be shown."""
+"""The input of the rules: a ranked list, and the situation in which it is shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,15 +9,13 @@ import numpy as np
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 
-_NOTHING = np.zeros(0, np.int64)
-
 
 @dataclass(frozen=True)
 class Situation:
-    """Who looks at what, and when.
+    """Where, when and to whom a list is shown.
 
-    tier: one of TIER_NAMES; user: attributes that segments name; now: with its offset
-    k: how many slots the page has; shown: columns on earlier pages, whose slots and caps are used up
+    tier: one of TIER_NAMES; user: attributes that segments refer to; now: with a time zone
+    k: the number of slots of the page; shown: columns on earlier pages, which have used slots and caps
     """
 
     surface: str
@@ -25,7 +23,7 @@ class Situation:
     user: Mapping[str, Any]
     now: datetime
     k: int
-    shown: IntArray = field(default_factory=lambda: _NOTHING)
+    shown: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,6 @@ class RankedOrder:
     columns: IntArray
     scores: FloatArray
 
-    def take(self, places: Any) -> "RankedOrder":
-        """The order at these places: a slice, a mask [C] or indices."""
-        return RankedOrder(self.columns[places], self.scores[places])
+    def take(self, positions: Any) -> "RankedOrder":
+        """The order at these positions: a slice, a mask [C] or indices."""
+        return RankedOrder(self.columns[positions], self.scores[positions])

@@ -1,4 +1,4 @@
-"""The rules that hold in one situation, by effect."""
+"""The rules that apply in one situation, grouped by effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,30 +15,30 @@ from tierrec_core.base.errors import SettingsError
 
 @dataclass(frozen=True)
 class ActiveWhen:
-    """All of these conditions are true, and none of those.
+    """True if all `included` conditions and none of the `excluded` ones are true.
 
-    A condition that reads what a catalogue does not have is true nowhere, as with SQL's null.
+    A condition on a column that the catalogue lacks is never true, as with SQL's null.
     """
 
-    wanted: tuple[Expression, ...] = ()
-    unwanted: tuple[Expression, ...] = ()
+    included: tuple[Expression, ...] = ()
+    excluded: tuple[Expression, ...] = ()
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:
         """For each row of a part of the catalogue's frame, [N]."""
-        held = np.ones(len(frame), bool)
-        for expression in self.wanted:
-            held &= _matches(expression, frame)
-        for expression in self.unwanted:
-            held &= ~_matches(expression, frame)
-        return held
+        mask = np.ones(len(frame), bool)
+        for expression in self.included:
+            mask &= _matches(expression, frame)
+        for expression in self.excluded:
+            mask &= ~_matches(expression, frame)
+        return mask
 
 
 @dataclass(frozen=True)
 class RulePlan:
     """Each effect's rules in the order of the file."""
 
-    wanted: tuple[Expression, ...]
-    unwanted: tuple[Expression, ...]
+    included: tuple[Expression, ...]
+    excluded: tuple[Expression, ...]
     pins: tuple[Pin, ...]
     shares: tuple[ShareOfSlots, ...]
     caps: tuple[Cap, ...]
@@ -46,11 +46,11 @@ class RulePlan:
 
     @classmethod
     def of(cls, rules: Sequence[Rule]) -> Self:
-        """Sort rules by effect."""
+        """Group rules by effect."""
         bands = [rule.price_band.condition for rule in rules if rule.price_band]
         return cls(
-            wanted=(*(rule.include for rule in rules if rule.include), *bands),
-            unwanted=tuple(rule.exclude for rule in rules if rule.exclude),
+            included=(*(rule.include for rule in rules if rule.include), *bands),
+            excluded=tuple(rule.exclude for rule in rules if rule.exclude),
             pins=tuple(rule.pin for rule in rules if rule.pin),
             shares=tuple(rule.share for rule in rules if rule.share),
             caps=tuple(rule.cap for rule in rules if rule.cap),
@@ -58,20 +58,20 @@ class RulePlan:
         )
 
     @property
-    def places(self) -> bool:
-        """Whether it does more than hide and boost."""
+    def has_slot_rules(self) -> bool:
+        """Whether a page has to be filled slot by slot."""
         return bool(self.pins or self.shares or self.caps)
 
     @property
-    def reads(self) -> tuple[Expression, ...]:
-        """Every condition in it; a cap reads its attribute."""
-        capped = [Expression.parse(f"{quoted(cap.attribute)} is null") for cap in self.caps]
+    def conditions(self) -> tuple[Expression, ...]:
+        """Every condition of the plan, and one for the attribute of each cap."""
+        capped = [Expression.parse(f"{quote_column(cap.attribute)} is null") for cap in self.caps]
         counted = [share.of for share in self.shares] + [boost.of for boost in self.boosts]
-        return (*self.wanted, *self.unwanted, *counted, *capped)
+        return (*self.included, *self.excluded, *counted, *capped)
 
 
-def quoted(name: str) -> str:
-    """A column's name as an expression spells it."""
+def quote_column(name: str) -> str:
+    """A column's name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 

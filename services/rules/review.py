@@ -1,4 +1,4 @@
-"""Human review: what nobody may see, and what nobody may see until a person has approved it."""
+"""Human review: blocked items, and items that are hidden until they are approved."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,14 +20,14 @@ from tierrec_core.settings import Params, parse
 
 
 class ItemApproval(Params):
-    """Items that match required_for are hidden until their id is among the approved; None = no item needs it."""
+    """Items that match required_for are hidden until they are approved; None = no item needs approval."""
 
     required_for: Condition | None = None
     approved: tuple[Id, ...] = ()
 
 
 class Review(Params):
-    """review.yaml: items and whole categories that are blocked, and items that wait for approval."""
+    """review.yaml: blocked items, blocked categories, and items that need approval."""
 
     blocked: tuple[Id, ...] = ()
     blocked_categories: tuple[str, ...] = ()
@@ -35,31 +35,31 @@ class Review(Params):
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
-        """Read a YAML text. Raises SettingsError that begins with `where` and names the key."""
+        """Parse YAML. Raises SettingsError with the location `where` and the key."""
         return parse(cls, mapping_of(text, where), where)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file; without one everything may be shown. Errors as for `parse`."""
+        """Read a file; a missing file hides nothing. Errors as for `parse`."""
         return cls.parse(text_of(path), str(path))
 
     def check(self, catalogue: Catalogue) -> None:
-        """Raise SettingsError where required_for reads what the catalogue does not have."""
+        """Raise SettingsError if required_for refers to a column that the catalogue lacks."""
         if self.approval.required_for is not None:
             self.approval.required_for.check(catalogue)
 
     def allowed(self, catalogue: Catalogue) -> BoolArray | None:
-        """Which items may be shown, [I], read-only; None = all of them. It is applied last."""
-        return catalogue.mask(self._verdict) if self._verdict else None
+        """The allowed items, [I], read-only; None = all items."""
+        return catalogue.mask(self._condition) if self._condition else None
 
     @cached_property
-    def _verdict(self) -> "_Verdict | None":
+    def _condition(self) -> "_ReviewCondition | None":
         hides = self.blocked or self.blocked_categories or self.approval.required_for
-        return _Verdict(self) if hides else None
+        return _ReviewCondition(self) if hides else None
 
 
-class _Verdict:
-    """A review as a condition on items. Two are never equal: to compare long lists would take longer than a mask."""
+class _ReviewCondition:
+    """A review as a condition on items. Compares by identity, since comparing long lists costs more than a mask."""
 
     def __init__(self, review: Review) -> None:
         approval = review.approval
@@ -68,7 +68,7 @@ class _Verdict:
         self._approved = list(approval.approved)
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:
-        """Which rows may be shown, [N]."""
+        """The rows that may be shown, [N]."""
         hidden = frame["item_id"].isin(self._blocked) | frame["category"].isin(self._categories)
         shown: BoolArray = ~hidden.to_numpy(bool)
         if self._required is not None:
@@ -78,45 +78,45 @@ class _Verdict:
 
 
 def block(path: Path, item_ids: Sequence[str]) -> Review:
-    """Hide these items from everybody; the new review. Raises SettingsError for a file or an id that is not valid."""
+    """Hide these items, and return the new review. Raises SettingsError for an invalid file or id."""
     return _edited(path, "blocked", item_ids, add=True)
 
 
 def unblock(path: Path, item_ids: Sequence[str]) -> Review:
-    """Take items from the block list; errors as for `block`."""
+    """Remove items from the block list; errors as for `block`."""
     return _edited(path, "blocked", item_ids, add=False)
 
 
 def approve(path: Path, item_ids: Sequence[str]) -> Review:
-    """Let these items be shown although they need approval; errors as for `block`."""
+    """Approve these items; errors as for `block`."""
     return _edited(path, "approval.approved", item_ids, add=True)
 
 
 def withdraw(path: Path, item_ids: Sequence[str]) -> Review:
-    """Take an approval back; errors as for `block`."""
+    """Withdraw the approval of these items; errors as for `block`."""
     return _edited(path, "approval.approved", item_ids, add=False)
 
 
-def _edited(path: Path, place: str, item_ids: Sequence[str], *, add: bool) -> Review:
-    """Change one list of the file in one step, and nothing else in it: comments stay."""
+def _edited(path: Path, key: str, item_ids: Sequence[str], *, add: bool) -> Review:
+    """Change one list of the file atomically; the rest of it and its comments are kept."""
     given = parse(Review, {"blocked": tuple(item_ids)}, str(path)).blocked
     yaml = YAML()
     with exclusive(path):
         text = text_of(path)
         Review.parse(text, str(path))
-        whole = yaml.load(text) or {}
-        *outer, name = place.split(".")
-        block = whole
-        for key in outer:
-            block = block.setdefault(key, {})
-        listed = block.setdefault(name, [])
+        document = yaml.load(text) or {}
+        *parents, name = key.split(".")
+        mapping = document
+        for parent in parents:
+            mapping = mapping.setdefault(parent, {})
+        listed = mapping.setdefault(name, [])
         for item_id in dict.fromkeys(given):
             if add and item_id not in listed:
                 listed.append(item_id)
             elif not add and item_id in listed:
                 listed.remove(item_id)
         written = StringIO()
-        yaml.dump(whole, written)
+        yaml.dump(document, written)
         review = Review.parse(written.getvalue(), str(path))
         with replacing_file(path) as fresh:
             fresh.write_text(written.getvalue(), encoding="utf-8")

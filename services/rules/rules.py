@@ -1,4 +1,4 @@
-"""All rules of a shop: which items may be shown, and in which order."""
+"""All rules of a shop: which items are allowed, and how lists are re-ordered."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
@@ -11,7 +11,7 @@ from pydantic import Field
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
 from services.rules.order import RankedOrder, Situation
-from services.rules.pages import Pages, boosted
+from services.rules.pages import PageBuilder, apply_boosts
 from services.rules.plan import ActiveWhen, RulePlan
 from services.rules.settings import RepeatRule, Rule, Scope
 from services.yaml_file import mapping_of, text_of
@@ -21,13 +21,13 @@ from tierrec_core.settings import Params, parse
 
 _IN_STOCK = Expression.parse("stock is null or stock > 0")
 _NO_PLAN = RulePlan.of(())
-_KEPT = 256  # plans
+_MAX_CACHED_PLANS = 256
 
 
 class Rules(Params):
-    """rules.yaml. Availability (stock, available_from, available_until) counts without any rule.
+    """rules.yaml. Availability (stock, available_from, available_until) applies without any rule.
 
-    repeat: by category, what overrides the learned renewal
+    repeat: by category, overrides of the learned repurchase intervals
     """
 
     rules: Annotated[tuple[Rule, ...], Field(max_length=1000)] = ()
@@ -35,51 +35,51 @@ class Rules(Params):
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
-        """Read a YAML text. Raises SettingsError that begins with `where` and names the rule."""
+        """Parse YAML. Raises SettingsError with the location `where` and the rule."""
         return parse(cls, mapping_of(text, where), where)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file; without one there are no rules. Errors as for `parse`."""
+        """Read a file; a missing file has no rules. Errors as for `parse`."""
         return cls.parse(text_of(path), str(path))
 
     def check(self, catalogue: Catalogue) -> None:
-        """Raise SettingsError for a rule that reads what the catalogue does not have."""
+        """Raise SettingsError for a rule on a column that the catalogue lacks."""
         for number, rule in enumerate(self.rules):
-            for expression in RulePlan.of([rule]).reads:
+            for expression in RulePlan.of([rule]).conditions:
                 try:
                     expression.check(catalogue)
                 except SettingsError as error:
                     raise SettingsError(f"rules.{number}: {error}") from error
 
     def allowed(self, catalogue: Catalogue, situation: Situation) -> BoolArray | None:
-        """Which items may be shown, [I], perhaps read-only; None = all of them. The review is asked apart."""
+        """The allowed items without regard to the review, [I], possibly read-only; None = all items."""
         plan = self._plan(situation)
-        wanted = (*plan.wanted, _IN_STOCK) if "stock" in catalogue.names else plan.wanted
-        lasting = catalogue.mask(ActiveWhen(wanted, plan.unwanted)) if wanted or plan.unwanted else None
-        now = catalogue.available(situation.now)
-        return lasting if now is None else now if lasting is None else lasting & now
+        included = (*plan.included, _IN_STOCK) if "stock" in catalogue.names else plan.included
+        by_rules = catalogue.mask(ActiveWhen(included, plan.excluded)) if included or plan.excluded else None
+        by_date = catalogue.available(situation.now)
+        return by_rules if by_date is None else by_date if by_rules is None else by_rules & by_date
 
     def apply(
         self, order: RankedOrder, situation: Situation, catalogue: Catalogue, allowed: BoolArray | None = None
     ) -> RankedOrder:
-        """The first k of the order after the rules, fewer where candidates, caps or shares do not give more.
+        """Apply the rules to the order and cut the first k, fewer if candidates, caps or shares do not give more.
 
-        allowed: everything that may be shown at all, [I]; what it lacks is not shown, pinned or not, nor is what
-        earlier pages have shown. Boosts come first, then pins at their slots (closed up where the list is too short
-        to reach them), then shares and caps. On the surface `rank` a pin moves an item that was given, and adds
-        none. Without shares a longer k only adds to the list; shares are of each page of k.
+        allowed: the items that may be shown, [I]; other items and those of earlier pages are not shown, even if
+        pinned. Boosts are applied first, then pins at their slots (or earlier if the list is too short to reach
+        them), then shares and caps. On the surface `rank` a pin moves a given item and adds none. Without shares a
+        larger k only extends the list; shares refer to each page of k.
         """
         if allowed is not None:
-            kept = allowed[order.columns]
-            order = order if kept.all() else order.take(kept)
+            is_allowed = allowed[order.columns]
+            order = order if is_allowed.all() else order.take(is_allowed)
         if len(situation.shown):
             order = order.take(~np.isin(order.columns, situation.shown))
         plan = self._plan(situation)
-        order = boosted(order, plan.boosts, catalogue)
-        if not plan.places:
+        order = apply_boosts(order, plan.boosts, catalogue)
+        if not plan.has_slot_rules:
             return order.take(slice(situation.k))
-        return Pages(plan, situation, catalogue).page(order, allowed)
+        return PageBuilder(plan, situation, catalogue).build(order, allowed)
 
     def _plan(self, situation: Situation) -> RulePlan:
         if not self.rules:
@@ -89,29 +89,31 @@ class Rules(Params):
 
     @cached_property
     def _segments(self) -> tuple[str, ...]:
-        """User attributes that some rule asks for."""
+        """User attributes that some rule refers to."""
         return tuple(sorted({name for rule in self.rules for name in rule.scope.segments}))
 
     @cached_property
     def _plan_of(self) -> Callable[[str, str, tuple[Any, ...]], RulePlan]:
-        """The plan for a surface, a tier and the segments' values; those used last are kept."""
+        """The plan for a surface, a tier and the segments' values, cached."""
 
-        @lru_cache(maxsize=_KEPT)
+        @lru_cache(maxsize=_MAX_CACHED_PLANS)
         def plan(surface: str, tier: str, values: tuple[Any, ...]) -> RulePlan:
             user = dict(zip(self._segments, values, strict=True))
-            return RulePlan.of([rule for rule in self.rules if _holds(rule.scope, surface, tier, user)])
+            return RulePlan.of([rule for rule in self.rules if _applies(rule.scope, surface, tier, user)])
 
         return plan
 
 
-def _holds(scope: Scope, surface: str, tier: str, user: Mapping[str, Any]) -> bool:
-    """Whether a rule of this scope holds here and for this user."""
+def _applies(scope: Scope, surface: str, tier: str, user: Mapping[str, Any]) -> bool:
+    """Whether a rule of this scope applies."""
     if (scope.surfaces and surface not in scope.surfaces) or (scope.tiers and tier not in scope.tiers):
         return False
-    wanted = {name: one if isinstance(one, tuple) else (one,) for name, one in scope.segments.items()}
-    return all(user[name] in values for name, values in wanted.items())
+    accepted = {
+        name: value if isinstance(value, tuple) else (value,) for name, value in scope.segments.items()
+    }
+    return all(user[name] in values for name, values in accepted.items())
 
 
 def _scalar(value: Any) -> Any:
-    """A user's attribute, as far as a segment can ask for it."""
+    """The attribute's value if a segment can refer to it, else None."""
     return value if isinstance(value, str | bool | int | float) else None

@@ -1,4 +1,4 @@
-"""rules.yaml as frozen, closed models: each rule has one effect, and a scope in which it holds."""
+"""The schema of rules.yaml: each rule has one effect, and a scope in which it applies."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -22,7 +22,7 @@ def _expression(value: Any) -> Expression:
 
 
 def _quoted(value: Any) -> Any:
-    """Refuse an id that YAML took for a number: 0123 would have lost its zero."""
+    """Refuse an id that YAML parsed as a number: 0123 would have lost its zero."""
     if isinstance(value, int | float):
         raise ValueError(f"an id is text; write '{value}' in quotes")
     return value
@@ -34,9 +34,9 @@ Scalar = str | bool | int | float
 
 
 class Scope(Params):
-    """Where a rule holds: on these surfaces, for these tiers and users; an empty part holds everywhere.
+    """Where a rule applies: on these surfaces, for these tiers and users; an empty part does not restrict it.
 
-    segments: user attributes with the value, or the values, that a user must have, all of them
+    segments: user attributes with the accepted value or values; all must match
     """
 
     surfaces: tuple[Surface, ...] = ()
@@ -45,17 +45,17 @@ class Scope(Params):
 
 
 class Pin(Params):
-    """An item in a slot, the first being 1. Of several pins for one slot the first whose item may be shown gets it."""
+    """An item at a slot, counted from 1. Of several pins for one slot the first whose item may be shown is used."""
 
     item_id: Id
     slot: Annotated[int, Field(ge=1, le=1000)]
 
 
 class ShareOfSlots(Params):
-    """How large a part of a page's slots the items that match may have (at_most) or shall have (at_least).
+    """The minimum (at_least) and maximum (at_most) share of a page's slots for the items that match.
 
-    at_most is rounded down to whole slots and always kept, if need be by a shorter page; at_least is rounded up and
-    met as far as there are candidates.
+    at_most is rounded down to whole slots and always enforced, if necessary by a shorter page; at_least is rounded up
+    and reached as far as there are candidates.
     """
 
     of: Condition
@@ -70,7 +70,7 @@ class ShareOfSlots(Params):
 
 
 class Cap(Params):
-    """At most `max` items of a list, over all its pages, share a value of the attribute; no value is not capped."""
+    """At most `max` items of a list, over all its pages, have the same value of the attribute; null is not capped."""
 
     attribute: str
     max: PositiveInt
@@ -90,22 +90,22 @@ class PriceBand(Params):
 
     @property
     def condition(self) -> Expression:
-        """The band as a condition."""
+        """The price band as a SQL condition."""
         above = f"price >= {self.min!r}"
         return Expression.parse(above if self.max is None else f"{above} and price <= {self.max!r}")
 
 
 class Boost(Params):
-    """Adds to the scores of items that match; the unit is one standard deviation of the list's scores."""
+    """Adds `factor` standard deviations of the list's scores to the scores of items that match."""
 
     of: Condition
     factor: Annotated[float, Field(ge=-10, le=10)]
 
 
 class Rule(Params):
-    """One effect in one scope. Several include rules narrow one another.
+    """One effect in one scope. If there are several include rules, an item has to match all of them.
 
-    A condition on an empty attribute is neither true nor false: such an item is not included, nor excluded by it.
+    A condition on a null attribute is neither true nor false: it neither includes nor excludes the item.
     """
 
     name: str = ""
@@ -122,16 +122,15 @@ class Rule(Params):
     def _one_effect(self) -> Self:
         given = [name for name in EFFECTS if getattr(self, name) is not None]
         if len(given) != 1:
-            found = ", ".join(given) or "none"
-            raise ValueError(f"has {found}; wanted exactly one of {', '.join(EFFECTS)}")
+            raise ValueError(f"has {', '.join(given) or 'none'}; wanted exactly one of {', '.join(EFFECTS)}")
         return self
 
 
 class RepeatRule(Params):
-    """What overrides the learned renewal of a category; None leaves what was learned.
+    """Overrides the learned repurchase interval of a category; None keeps it.
 
-    wait_days hides what was bought for so many days. Without it, may_repeat: false hides it for good, and
-    may_repeat: true for the time that was learned.
+    wait_days hides a purchased item for so many days. Without it, may_repeat: false hides it permanently, and
+    may_repeat: true for the learned interval.
     """
 
     may_repeat: bool | None = None

@@ -171,7 +171,7 @@ class ServedModel:
         self.item_ids = frame["item_id"].to_numpy(object)
         self.titles = frame["title"].fillna(frame["item_id"]).to_numpy(object)
         self.categories = pd.factorize(frame["category"].fillna("unknown"))[0]
-        self.hashes = page_cursor.hashes(self.item_ids)
+        self.hashes = page_cursor.hash_ids(self.item_ids)
 
     def _index(self, changed: IntArray) -> None:
         """Let the search find these columns by what is written of them now."""

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services.api.routes.common import REFUSALS, json_response, shop_of
-from services.experiments import VariantResult, tally
+from services.experiments import VariantResult, all_results
 from services.tenants.shop import Shop
 
 router = APIRouter(tags=["experiments"], responses=REFUSALS)
@@ -21,5 +21,5 @@ async def _results(request: Request) -> Response:
 
 def _tally(shop: Shop) -> dict[str, list[dict[str, Any]]]:
     shop.configuration.refresh()
-    results = tally(shop.configuration.now.experiments, shop.store)
+    results = all_results(shop.configuration.now.experiments, shop.store)
     return {name: [asdict(variant) for variant in variants] for name, variants in results.items()}

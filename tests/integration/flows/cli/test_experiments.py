@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from flows.cli.experiments import experiments as command
-from services.experiments import Experiments, VariantResult, tally
+from services.experiments import Experiments, VariantResult, all_results
 from services.store import Impression, NewEvent, Store
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -78,7 +78,7 @@ def bought(user: str, item: str, at: datetime) -> NewEvent:
 def tallied(folder: Path) -> dict[str, list[VariantResult]]:
     store = Store.open(url(folder))
     try:
-        return dict(tally(Experiments.read(folder / "experiments.yaml"), store))
+        return dict(all_results(Experiments.read(folder / "experiments.yaml"), store))
     finally:
         store.close()
 

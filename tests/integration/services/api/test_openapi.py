@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from services.auth.keys import FILE as KEYS
-from services.auth.keys import KeyScope, add
+from services.auth.keys import KeyScope, add_key
 from tests.support.endpoints import ADMIN, READ, WRITE
 from tests.support.open_shops import Opener, event, ids, until
 
@@ -45,7 +45,7 @@ def as_lines(_: Any, value: Any) -> bytes:
 def page(opener: Opener) -> Any:
     """The service's page, asked with a key that may do everything."""
     caller = opener()
-    token = add(caller.shop.folder / KEYS, "all", tuple(KeyScope))[1]
+    token = add_key(caller.shop.folder / KEYS, "all", tuple(KeyScope))[1]
     found = schemathesis.openapi.from_asgi("/docs.json", caller.app)
     found.config.update(headers={"Authorization": f"Bearer {token}"})
     return found

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from services.auth.keys import KeyScope, LiveKeyring, add, revoke
+from services.auth.keys import KeyScope, LiveKeyring, add_key, revoke_key
 from services.auth.limits import AuthMiddleware, BodyLimit
 
 MAX_BYTES = 1000
@@ -61,12 +61,12 @@ def test_a_body_is_measured_whether_its_length_is_told_or_not(client: httpx.Clie
 
 def test_a_key_opens_and_closes_a_running_server(client: httpx.Client, keys: Path) -> None:
     assert client.post("/events").status_code == 200
-    key, token = add(keys, "shop", (KeyScope.WRITE,))
+    key, token = add_key(keys, "shop", (KeyScope.WRITE,))
     headers = {"Authorization": f"Bearer {token}"}
     time.sleep(0.06)
     assert client.post("/events").status_code == 401
     assert client.post("/events", headers=headers).status_code == 200
-    revoke(keys, key.id)
+    revoke_key(keys, key.id)
     time.sleep(0.06)
     answer = client.post("/events", headers=headers)
     assert answer.status_code == 401

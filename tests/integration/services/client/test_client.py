@@ -234,8 +234,8 @@ def test_what_is_no_import_is_refused(url: str, path: str, kind: str, status: in
 
 def test_an_export_needs_a_key_that_may_administer(shops: Shops, url: str) -> None:
     shop = shops.by_name["locked"]
-    _, reader = keys.add(shop.folder / keys.FILE, "reader", (KeyScope.READ, KeyScope.WRITE))
-    _, admin = keys.add(shop.folder / keys.FILE, "admin", (KeyScope.ADMIN,))
+    _, reader = keys.add_key(shop.folder / keys.FILE, "reader", (KeyScope.READ, KeyScope.WRITE))
+    _, admin = keys.add_key(shop.folder / keys.FILE, "admin", (KeyScope.ADMIN,))
     time.sleep(0.1)  # the file is looked at every 50 ms
     with Client(url, reader, "locked") as client:
         assert client.events(events=[event(1)]).accepted == 1

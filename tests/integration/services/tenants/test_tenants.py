@@ -7,7 +7,7 @@ import pytest
 
 from services.api.middleware import SHOP_HEADER
 from services.auth.keys import FILE as KEYS
-from services.auth.keys import KeyScope, add, revoke, rotate
+from services.auth.keys import KeyScope, add_key, revoke_key, rotate_key
 from services.auth.limits import RequestLimits
 from tests.support.endpoints import ADMIN, OPEN, READ, WRITE
 from tests.support.open_shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, event, ids
@@ -29,7 +29,7 @@ def both(start: Opener) -> tuple[Caller, Caller]:
 def key(caller: Caller, *scopes: KeyScope) -> dict[str, str]:
     """The header of a new key of the shop."""
     label = "+".join(scopes)
-    return {"Authorization": f"Bearer {add(caller.shop.folder / KEYS, label, scopes)[1]}"}
+    return {"Authorization": f"Bearer {add_key(caller.shop.folder / KEYS, label, scopes)[1]}"}
 
 
 def attempt(caller: Caller, endpoint: tuple[str, str], given: dict[str, Any], **headers: str) -> int:
@@ -79,11 +79,11 @@ def test_keys_rotate_while_both_are_live(start: Opener) -> None:
     caller = start()
     old = key(caller, KeyScope.READ)
     assert caller.send("GET", "/info", headers=old).status_code == 200
-    _, token, first = rotate(caller.shop.folder / KEYS, "read")
+    _, token, first = rotate_key(caller.shop.folder / KEYS, "read")
     time.sleep(LOOK_SECONDS)
     new = {"Authorization": f"Bearer {token}"}
     assert {caller.send("GET", "/info", headers=one).status_code for one in (old, new)} == {200}
-    revoke(caller.shop.folder / KEYS, first.id)
+    revoke_key(caller.shop.folder / KEYS, first.id)
     time.sleep(LOOK_SECONDS)
     assert [caller.send("GET", "/info", headers=one).status_code for one in (old, new)] == [401, 200]
 

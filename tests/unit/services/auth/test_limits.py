@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.auth.keys import Keyring, KeyScope, add
+from services.auth.keys import Keyring, KeyScope, add_key
 from services.auth.limits import AuthMiddleware, BodyLimit, Rate, RequestLimits
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import parse
@@ -115,8 +115,8 @@ def test_errors_of_the_app_itself_are_not_hidden() -> None:
 
 def test_a_key_must_be_there_known_and_wide_enough(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    key, reader = add(path, "reader", (KeyScope.READ,))
-    _, writer = add(path, "writer", (KeyScope.WRITE, KeyScope.READ))
+    key, reader = add_key(path, "reader", (KeyScope.READ,))
+    _, writer = add_key(path, "writer", (KeyScope.WRITE, KeyScope.READ))
     ring = Keyring.read(path)
     app = AuthMiddleware(APP, lambda scope: ring, needs)
     assert ask(app, "GET", "/livez").json()["key"] is None
@@ -144,7 +144,7 @@ def test_without_keys_only_this_machine_is_answered(client: str, status: int) ->
 
 def test_who_asks_too_often_is_told_how_long_to_wait(tmp_path: Path) -> None:
     path, now = tmp_path / "keys.json", [0.0]
-    (_, one), (_, other) = add(path, "one", (KeyScope.READ,)), add(path, "other", (KeyScope.READ,))
+    (_, one), (_, other) = add_key(path, "one", (KeyScope.READ,)), add_key(path, "other", (KeyScope.READ,))
     ring = Keyring.read(path)
     app = AuthMiddleware(APP, lambda scope: ring, needs, Rate(0.5, 2, clock=lambda: now[0]))
     assert [ask(app, "GET", "/items", token=one).status_code for _ in range(3)] == [200, 200, 429]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.experiments import NOBODY, Experiment, Experiments, VariantOverrides, results
+from services.experiments import NOBODY, Experiment, Experiments, VariantOverrides, variant_results
 from tierrec_core.base.errors import MissingColumnError, SettingsError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -186,7 +186,7 @@ SIZES = {"control": 10_000, "novelty": 5000, "challenger": 3000}
 
 def test_a_better_and_a_worse_variant_are_told_apart(novelty: Experiment) -> None:
     frame = outcomes(SIZES, {"control": 0.10, "novelty": 0.14, "challenger": 0.06})
-    found = results(frame.sample(frac=1, random_state=0), novelty)
+    found = variant_results(frame.sample(frac=1, random_state=0), novelty)
     assert [one.variant for one in found] == list(novelty.variants)
     assert [one.verdict for one in found] == ["baseline", "better", "worse"]
     assert found[0].difference is None
@@ -209,7 +209,8 @@ def test_a_better_and_a_worse_variant_are_told_apart(novelty: Experiment) -> Non
 def test_equal_variants_are_left_undecided_in_nearly_all_worlds(novelty: Experiment) -> None:
     same = dict.fromkeys(SIZES, 0.1)
     judged = [
-        {one.verdict for one in results(outcomes(SIZES, same, seed), novelty)} - {"baseline", "undecided"}
+        {one.verdict for one in variant_results(outcomes(SIZES, same, seed), novelty)}
+        - {"baseline", "undecided"}
         for seed in range(60)
     ]
     assert stats.binomtest(sum(map(bool, judged)), 60, 0.05, alternative="greater").pvalue > 0.001
@@ -217,24 +218,24 @@ def test_equal_variants_are_left_undecided_in_nearly_all_worlds(novelty: Experim
 
 def test_a_wrong_split_is_flagged_and_nothing_is_concluded(novelty: Experiment) -> None:
     lost = SIZES | {"novelty": 4500}
-    found = results(outcomes(lost, {"control": 0.10, "novelty": 0.20, "challenger": 0.10}), novelty)
+    found = variant_results(outcomes(lost, {"control": 0.10, "novelty": 0.20, "challenger": 0.10}), novelty)
     assert all(one.mismatch and one.split_p_value < 0.01 for one in found)
     assert [one.verdict for one in found] == ["baseline", "undecided", "undecided"]
 
 
 def test_more_variants_widen_each_interval() -> None:
     frame = outcomes({"v0": 3000, "v1": 3000, "v2": 3000}, dict.fromkeys(("v0", "v1", "v2"), 0.1))
-    two = results(frame, of_shares(0.3, 0.3).by_name["test"])[1].difference
-    three = results(frame, of_shares(0.3, 0.3, 0.3).by_name["test"])[1].difference
+    two = variant_results(frame, of_shares(0.3, 0.3).by_name["test"])[1].difference
+    three = variant_results(frame, of_shares(0.3, 0.3, 0.3).by_name["test"])[1].difference
     assert three.value == two.value
     assert three.high - three.low > two.high - two.low
 
 
 def test_before_anybody_came_all_is_open_and_still_json(novelty: Experiment) -> None:
     nobody = outcomes({}, {})
-    found = results(nobody, novelty)
+    found = variant_results(nobody, novelty)
     assert [(one.users, one.verdict) for one in found[1:]] == [(0, "undecided")] * 2
     assert (found[1].difference.low, found[1].difference.high) == (-1, 1)
     json.dumps([asdict(one) for one in found], allow_nan=False)
     with pytest.raises(MissingColumnError, match="outcomes: column 'variant'"):
-        results(nobody.drop(columns="variant"), novelty)
+        variant_results(nobody.drop(columns="variant"), novelty)

@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.keys import Keyring, KeyScope, LiveKeyring, add, check_host, is_loopback, revoke, rotate
+from services.auth.keys import (
+    Keyring,
+    KeyScope,
+    LiveKeyring,
+    add_key,
+    check_host,
+    is_loopback,
+    revoke_key,
+    rotate_key,
+)
 from services.observability.access_log import JsonLog, Pseudonyms, log_secret, pseudonym
 from tierrec_core.base.errors import ArtifactError, SettingsError
 
@@ -35,7 +44,7 @@ def bearer(token: str) -> str:
 
 
 def test_a_key_opens_what_it_was_made_for_and_is_not_kept(path: Path) -> None:
-    key, token = add(path, "shop", (READ, WRITE))
+    key, token = add_key(path, "shop", (READ, WRITE))
     principal = Keyring.read(path).authenticate(bearer(token))
     assert principal is not None
     assert (principal.key_id, principal.scopes) == (key.id, {READ, WRITE})
@@ -50,8 +59,8 @@ def test_a_key_opens_what_it_was_made_for_and_is_not_kept(path: Path) -> None:
 @given(st.data())
 def test_no_other_text_opens_anything(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("keys") / "keys.json"
-    _, token = add(path, "shop", (READ,))
-    _, other = add(path, "other", (READ,))
+    _, token = add_key(path, "shop", (READ,))
+    _, other = add_key(path, "other", (READ,))
     ring = Keyring.read(path)
     place = data.draw(st.integers(0, len(token) - 1))
     changed = token[:place] + data.draw(st.characters()) + token[place + 1 :]
@@ -64,7 +73,7 @@ def test_no_other_text_opens_anything(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_a_key_ends_when_it_expires(path: Path) -> None:
-    key, token = add(path, "shop", (READ,), timedelta(days=1))
+    key, token = add_key(path, "shop", (READ,), timedelta(days=1))
     assert key.expires is not None
     ring, instant = Keyring.read(path), timedelta(microseconds=1)
     assert ring.authenticate(bearer(token), key.expires - instant) is not None
@@ -73,9 +82,9 @@ def test_a_key_ends_when_it_expires(path: Path) -> None:
 
 
 def test_rotation_has_two_live_keys_and_never_three(path: Path) -> None:
-    first, old = add(path, "shop", (READ, WRITE), timedelta(days=30))
-    add(path, "other", (READ,))
-    second, new, replaced = rotate(path, "shop")
+    first, old = add_key(path, "shop", (READ, WRITE), timedelta(days=30))
+    add_key(path, "other", (READ,))
+    second, new, replaced = rotate_key(path, "shop")
     assert replaced == first
     assert second.scopes == first.scopes
     assert second.expires is not None
@@ -83,29 +92,29 @@ def test_rotation_has_two_live_keys_and_never_three(path: Path) -> None:
     for token in (old, new):
         assert Keyring.read(path).authenticate(bearer(token)) is not None
     with pytest.raises(SettingsError, match=f"'shop' has 2 live keys already .{first.id}, {second.id}"):
-        rotate(path, "shop")
-    assert revoke(path, first.id) == first
+        rotate_key(path, "shop")
+    assert revoke_key(path, first.id) == first
     assert Keyring.read(path).authenticate(bearer(old)) is None
     assert Keyring.read(path).authenticate(bearer(new)) is not None
-    assert rotate(path, "shop")[2] == second
+    assert rotate_key(path, "shop")[2] == second
     with pytest.raises(SettingsError, match=f"no key has the id '{first.id}'"):
-        revoke(path, first.id)
+        revoke_key(path, first.id)
     with pytest.raises(
         SettingsError, match=r"no live key is labelled 'nobody'; wanted one of \['other', 'sh"
     ):
-        rotate(path, "nobody")
+        rotate_key(path, "nobody")
 
 
 def test_expired_keys_make_room_for_new_ones(path: Path) -> None:
     for _ in range(3):
-        add(path, "shop", (READ,), timedelta(microseconds=1))
+        add_key(path, "shop", (READ,), timedelta(microseconds=1))
     assert len(Keyring.read(path).keys) == 1
 
 
 def test_writers_at_the_same_time_lose_no_key(path: Path) -> None:
     def write(name: str) -> None:
         for step in range(10):
-            add(path, f"{name}{step}", (READ,))
+            add_key(path, f"{name}{step}", (READ,))
 
     writers = [FORK.Process(target=write, args=(name,)) for name in "ab"]
     for writer in writers:
@@ -119,9 +128,9 @@ def test_writers_at_the_same_time_lose_no_key(path: Path) -> None:
 def test_a_running_server_follows_the_file_and_never_opens_to_all_again(path: Path) -> None:
     live = LiveKeyring(path, itertools.count().__next__)
     assert live().open
-    _, token = add(path, "shop", (READ,))
+    _, token = add_key(path, "shop", (READ,))
     assert live().authenticate(bearer(token)) is not None
-    _, other = add(path.with_name("more.json"), "more", (READ,))
+    _, other = add_key(path.with_name("more.json"), "more", (READ,))
     path.with_name("more.json").rename(path)
     assert live().authenticate(bearer(other)) is not None
     assert live().authenticate(bearer(token)) is None
@@ -132,7 +141,7 @@ def test_a_running_server_follows_the_file_and_never_opens_to_all_again(path: Pa
 
 
 def test_an_unreadable_file_leaves_the_keys_that_were_there(path: Path) -> None:
-    _, token = add(path, "shop", (READ,))
+    _, token = add_key(path, "shop", (READ,))
     live = LiveKeyring(path, itertools.count().__next__)
     for text in ('{"keys": [{"id": "x"}]}', "{", ""):
         path.write_text(text)
@@ -148,7 +157,7 @@ def test_without_keys_only_loopback_may_be_served_and_that_is_said(path: Path) -
         assert not is_loopback(host)
         with pytest.raises(SettingsError, match="no API key is configured"):
             check_host(Keyring.read(path), host)
-    add(path, "shop", (READ,))
+    add_key(path, "shop", (READ,))
     assert check_host(Keyring.read(path), "0.0.0.0") is None
 
 
