@@ -1,1 +1,1 @@
-"""API keys, scopes and rate limits."""
+"""API keys, scopes, and limits on size and rate."""

@@ -1,4 +1,4 @@
-"""API keys: 256 random bits each, of which the file keeps a SHA-256; slow hashes are for what can be guessed."""
+"""API keys: 256 random bits each, stored as SHA-256; keys cannot be guessed, so a slow hash is not needed."""
 
 import hashlib
 import hmac
@@ -24,14 +24,14 @@ from tierrec_core.settings import Params, parse
 FILE = "keys.json"
 _PREFIX = "trk"
 _SCHEME = "bearer "
-_MAX_LIVE = 2  # of a label: the key in use, and the one that will replace it
-_NOBODY = "0" * 64  # an unknown id costs the same comparison as a known one
+_MAX_LIVE = 2  # per label: the key in use and its replacement
+_NO_HASH = "0" * 64  # unknown ids take as long to compare as known ones
 
 logger = logging.getLogger(__name__)
 
 
 class KeyScope(StrEnum):
-    """What a key may do; none includes another."""
+    """A permission of a key; none includes another."""
 
     READ = "read"
     WRITE = "write"
@@ -39,7 +39,7 @@ class KeyScope(StrEnum):
 
 
 class Key(Params):
-    """A key as the file keeps it. hash: SHA-256 of the whole key, hex; expires: None = never; label: whose it is."""
+    """A key as stored. hash: SHA-256 of the whole key, hex; expires: None = never; label: names its user."""
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -49,19 +49,19 @@ class Key(Params):
     label: Annotated[str, Field(min_length=1, max_length=100)]
 
     def is_live(self, now: datetime) -> bool:
-        """Whether it still opens anything."""
+        """Whether it has not expired."""
         return self.expires is None or now < self.expires
 
 
 class KeyFile(Params):
-    """keys.json."""
+    """The content of keys.json."""
 
     keys: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: the id of their key, and what it may do."""
+    """The authenticated caller: the id of the key and its scopes."""
 
     key_id: str
     scopes: frozenset[KeyScope]
@@ -72,48 +72,48 @@ LOCAL = Principal("local", frozenset(KeyScope))
 
 @dataclass(frozen=True)
 class Keyring:
-    """The keys of a shop, by id. is_locked: that there is none means that nobody may enter, not that all may."""
+    """The keys of a shop, by id. is_locked: an empty keyring refuses every request instead of allowing local ones."""
 
     keys: Mapping[str, Key]
     is_locked: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read keys.json; a missing file holds no keys. Raises SettingsError or ArtifactError when it is damaged."""
+        """Read keys.json; a missing file has no keys. Raises SettingsError or ArtifactError if it is damaged."""
         return cls({key.id: key for key in _load(path)})
 
     @property
     def open(self) -> bool:
-        """No key is configured: only requests from this machine may be answered, and these without a key."""
+        """Whether no key is configured, so that requests from this machine need none and others are refused."""
         return not (self.keys or self.is_locked)
 
     def authenticate(self, header: str | None, now: datetime | None = None) -> Principal | None:
-        """Who a request's Authorization header (`Bearer trk_...`) speaks for; None: nobody that is known."""
+        """The caller by the Authorization header (`Bearer trk_...`); None if the key is not valid."""
         if header is None or header[: len(_SCHEME)].lower() != _SCHEME:
             return None
         token = header[len(_SCHEME) :].strip()
         key = self.keys.get(token.split("_", 2)[1] if token.count("_") >= 2 else "")
-        matches = hmac.compare_digest(_hash(token), _NOBODY if key is None else key.hash)
+        matches = hmac.compare_digest(_hash(token), _NO_HASH if key is None else key.hash)
         if key is None or not matches or not key.is_live(now or datetime.now(UTC)):
             return None
         return Principal(key.id, frozenset(key.scopes))
 
 
 class LiveKeyring:
-    """The keyring of a file that may be changed while the server runs. One that had keys never opens to all again."""
+    """The keyring of a file that may change while the server runs; once it had keys, it is never open again."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._watch = path, FileWatcher(path, clock)
         self._ring = Keyring.read(path)
 
     def __call__(self, scope: Scope | None = None) -> Keyring:
-        """The keys as of now; those from before when the file has become unreadable, which is logged."""
-        del scope  # a Guard hands it in, for those who choose among several shops by it
+        """The current keys; the previous ones if the file has become unreadable, which is logged."""
+        del scope  # the signature that AuthMiddleware expects
         if self._watch.changed():
             try:
                 ring = Keyring.read(self._path)
             except TierRecError as error:
-                logger.error("%s; the keys from before stay", error)
+                logger.error("%s; the previous keys stay in force", error)
             else:
                 self._ring = replace(ring, is_locked=not self._ring.open)
         return self._ring
@@ -122,31 +122,32 @@ class LiveKeyring:
 def add_key(
     path: Path, label: str, scopes: tuple[str, ...], lifetime: timedelta | None = None
 ) -> tuple[Key, str]:
-    """Make a key, and hand back its entry and the key itself, which nothing can show again.
+    """Create a key, and return its entry and the key itself, which is not stored.
 
-    Raises SettingsError when the label has two live keys already, or a scope is none.
+    Raises SettingsError if the label has two live keys already, or a scope is unknown.
     """
     now = datetime.now(UTC)
     with exclusive(path):
-        kept = [key for key in _load(path) if key.is_live(now)]
-        mine = [key.id for key in kept if key.label == label]
-        if len(mine) >= _MAX_LIVE:
+        live = [key for key in _load(path) if key.is_live(now)]
+        same_label = [key.id for key in live if key.label == label]
+        if len(same_label) >= _MAX_LIVE:
             raise SettingsError(
-                f"{path}: {label!r} has {len(mine)} live keys already ({', '.join(mine)}), wanted fewer than "
-                f"{_MAX_LIVE}; end one with `tierrec keys revoke ID`"
+                f"{path}: {label!r} has {len(same_label)} live keys already ({', '.join(same_label)}), "
+                f"wanted fewer than {_MAX_LIVE}; end one with `tierrec keys revoke ID`"
             )
         id_ = secrets.token_hex(4)
         token = f"{_PREFIX}_{id_}_{secrets.token_urlsafe(32)}"
         entry = {"id": id_, "hash": _hash(token), "scopes": scopes, "created": now, "label": label}
         key = parse(Key, entry | {"expires": now + lifetime if lifetime else None}, f"{path}: {label}")
-        _save(path, [*kept, key])
+        _save(path, [*live, key])
     return key, token
 
 
 def rotate_key(path: Path, label: str) -> tuple[Key, str, Key]:
-    """Make a second key for a label, with the rights and lifetime of its first: the new one, its text, the first.
+    """Create a second key for a label, with the scopes and lifetime of its first.
 
-    Revoke the first once everybody has the new one. Raises SettingsError unless the label has one live key.
+    Returns the new entry, the new key and the first entry; revoke the first once all clients use the new key. Raises
+    SettingsError unless the label has exactly one live key.
     """
     now = datetime.now(UTC)
     live = [key for key in _load(path) if key.label == label and key.is_live(now)]
@@ -159,22 +160,22 @@ def rotate_key(path: Path, label: str) -> tuple[Key, str, Key]:
 
 
 def revoke_key(path: Path, key_id: str) -> Key:
-    """Take a key away at once, and hand back its entry. Raises SettingsError when there is no such key."""
+    """Delete a key, and return its entry. Raises SettingsError for an unknown id."""
     with exclusive(path):
         keys = {key.id: key for key in _load(path)}
-        gone = keys.pop(key_id, None)
-        if gone is None:
+        revoked = keys.pop(key_id, None)
+        if revoked is None:
             raise SettingsError(
                 f"{path}: no key has the id {key_id!r}; wanted one of {', '.join(keys) or 'none'}"
             )
         _save(path, list(keys.values()))
-    return gone
+    return revoked
 
 
 def check_host(ring: Keyring, host: str) -> str | None:
-    """The warning that a server without keys must print before it listens on a host; None where there are keys.
+    """The warning to print before a server without keys listens on a host; None if there are keys.
 
-    Raises SettingsError when there is no key and the host can be reached from other machines.
+    Raises SettingsError if there is no key and the host can be reached from other machines.
     """
     if not ring.open:
         return None
@@ -183,11 +184,11 @@ def check_host(ring: Keyring, host: str) -> str | None:
             f"serve: no API key is configured, and {host} can be reached from other machines; wanted 127.0.0.1\n"
             "add a key with `tierrec keys add LABEL`, or serve on 127.0.0.1"
         )
-    return "WARNING: no API key is configured: whoever is on this machine may read, write and administer"
+    return "WARNING: no API key is configured: any process on this machine may read, write and administer"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host, or be it."""
+    """Whether a host name or address is this machine's loopback."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a caller may ask of the service: limits on size and rate, and who may do what; pure ASGI middleware."""
+"""ASGI middleware for authentication, rate limits and body size limits."""
 
 import math
 import time
@@ -20,21 +20,21 @@ _is_loopback = lru_cache(1024)(is_loopback)
 
 
 class RequestLimits(Params):
-    """Bounds beside those of the schemas; the rate and burst hold for each key in each worker (None: no limit)."""
+    """Limits in addition to those of the schemas; rate and burst are per key and worker (None: no limit)."""
 
     max_body_bytes: PositiveInt = 1 << 20
     requests_per_second: PositiveFloat | None = None
     burst: PositiveInt = 50
 
     def rate(self) -> "Rate | None":
-        """The limiter that these settings want."""
+        """The rate limiter with these settings, if there is one."""
         return None if self.requests_per_second is None else Rate(self.requests_per_second, self.burst)
 
 
 class Rate:
-    """A token bucket for each caller, kept as the moment when it will be full again (GCRA: one number a caller).
+    """A token bucket per caller, stored as the time when it will be full again (GCRA).
 
-    The callers seen longest ago are forgotten, which fills their buckets.
+    The least recently seen callers are evicted, which fills their buckets.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Rate:
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def take(self, caller: str) -> float:
-        """Take a token. 0: it was there; else the seconds until there is one."""
+        """Take a token, and return 0; if there is none, return the seconds until there is one."""
         now = self._clock()
         full_at = max(self._full_at.get(caller, now), now) + self._cost
         wait = full_at - now - self._depth
-        if wait > self._cost * 1e-9:  # what rounding may do to a bucket that is just full enough
+        if wait > self._cost * 1e-9:  # tolerates rounding errors
             return wait
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
@@ -64,7 +64,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """An answer that is no answer: its status, why, and further headers."""
+    """An error response: status, message and headers."""
 
     status: int
     error: str
@@ -77,9 +77,9 @@ class _Refusal:
 
 
 class BodyLimit:
-    """Answers 413 to a body that is too long: before it is read where its length is told, or else on the way.
+    """Answers 413 to a body that is too long: before it is read if the headers state its length, else on the way.
 
-    streamed: beginnings of paths whose bodies are read piece by piece, and so may have any length
+    streamed: prefixes of paths whose bodies are streamed, and so may have any length
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, streamed: tuple[str, ...] = ()) -> None:
@@ -91,16 +91,16 @@ class BodyLimit:
         if scope["type"] != "http" or (self._streamed and scope["path"].startswith(self._streamed)):
             await self.app(scope, receive, send)
             return
-        told = _told_length(scope)
-        if told is None:
+        length = _content_length(scope)
+        if length is None:
             await self._count(scope, receive, send)
-        elif told > self.max_bytes:
+        elif length > self.max_bytes:
             await self._refusal(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the body through piece by piece; when it gets too long, refuse, and tell the app that nobody is there."""
+        """Pass the body on in pieces; once it is too long, refuse it, and signal a disconnect to the app."""
         num_bytes, is_answered, is_refused = 0, False, False
 
         async def counted() -> Message:
@@ -128,10 +128,10 @@ class BodyLimit:
 
 
 class AuthMiddleware:
-    """Answers 401, 403 and 429: a caller needs a key, the scope for what they ask, and a token of their bucket.
+    """Answers 401, 403 and 429: a request needs a key, the scope for it, and a token of the rate limit.
 
-    keyring: the keys that count for a request; needs: the scope that a method and path want, None = no key.
-    Who asks is put into scope["state"]["principal"]. Where no key is configured, only this machine is answered.
+    keyring: the keys for a request; needs: the scope that a method and path require, None = no key.
+    Puts the caller into scope["state"]["principal"]. If no key is configured, only this machine is answered.
     """
 
     def __init__(
@@ -146,23 +146,23 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        next_: ASGIApp = self.app
+        app: ASGIApp = self.app
         if scope["type"] == "http":
-            need = self._needs(scope["method"], scope["path"])
-            if need is not None:
-                next_ = self._judge(scope, need) or self.app
-        await next_(scope, receive, send)
+            required = self._needs(scope["method"], scope["path"])
+            if required is not None:
+                app = self._refusal(scope, required) or self.app
+        await app(scope, receive, send)
 
-    def _judge(self, scope: Scope, need: KeyScope) -> _Refusal | None:
-        ring = self._keyring(scope)
-        principal = _local(scope) if ring.open else ring.authenticate(_header(scope, b"authorization"))
-        if principal is None and ring.open:
+    def _refusal(self, scope: Scope, required: KeyScope) -> _Refusal | None:
+        keyring = self._keyring(scope)
+        principal = _local(scope) if keyring.open else keyring.authenticate(_header(scope, b"authorization"))
+        if principal is None and keyring.open:
             return _Refusal(403, "key: none is configured, so only this machine is answered; add one")
         if principal is None:
             error = "key: is missing, unknown or expired; send Authorization: Bearer trk_..."
             return _Refusal(401, error, (("www-authenticate", "Bearer"),))
-        if need not in principal.scopes:
-            return _Refusal(403, f"key: {principal.key_id} lacks the scope {need.value!r}")
+        if required not in principal.scopes:
+            return _Refusal(403, f"key: {principal.key_id} lacks the scope {required.value!r}")
         wait = 0.0 if self._rate is None else self._rate.take(principal.key_id)
         if wait:
             after = (("retry-after", str(math.ceil(wait))),)
@@ -172,7 +172,7 @@ class AuthMiddleware:
 
 
 def _local(scope: Scope) -> Principal | None:
-    """Everything is allowed to this machine, which a socket without an address is, too."""
+    """The principal with all scopes for requests from this machine, Unix sockets included."""
     client = scope.get("client")
     return LOCAL if client is None or _is_loopback(client[0]) else None
 
@@ -181,12 +181,12 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
-def _told_length(scope: Scope) -> int | None:
-    """The length that the headers tell; None when the body must be counted."""
-    told = None
+def _content_length(scope: Scope) -> int | None:
+    """The length that the headers state; None if the body must be counted."""
+    length = None
     for key, value in scope["headers"]:
         if key == b"transfer-encoding":
             return None
         if key == b"content-length":
-            told = int(value) if value.isdigit() else None
-    return told
+            length = int(value) if value.isdigit() else None
+    return length

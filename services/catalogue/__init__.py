@@ -1,1 +1,1 @@
-"""The catalogue that is served, and filters on it."""
+"""The served catalogue, filters on it, and cursors for paging."""

@@ -1,4 +1,4 @@
-"""Everything that can be shown: the items of the models, and after them the items posted live, as one snapshot."""
+"""An immutable snapshot of all items: those of the models, followed by those posted live."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from services.catalogue.columns import MEANINGFUL, add_columns, append_rows, to_column_type, update_rows
+from services.catalogue.columns import COLUMN_TYPES, add_columns, append_rows, to_column_type, update_rows
 from tierrec_core.base.contracts import ITEMS, BoolArray, IntArray
 from tierrec_core.base.errors import DataError
 
@@ -21,86 +21,85 @@ _MAX_MASKS = 128
 
 
 class Condition(Protocol):
-    """What holds for an item or not, by its own row alone; hashable, so that its mask can be kept."""
+    """A condition on one row of the catalogue; hashable, so that its mask can be cached."""
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:
-        """Whether it holds, for each row of a part of the catalogue's frame, [N]."""
+        """Evaluate it for each row of a part of the catalogue's frame, [N]."""
         ...
 
 
 @dataclass(frozen=True)
 class ItemIds:
-    """Columns of the item ids. The models' items are shared by all snapshots; the posted ones are copied."""
+    """The column of each item id. The mapping of the models' items is shared by all snapshots."""
 
     trained: Mapping[str, int]
     posted: Mapping[str, int]
 
     def column(self, item_id: str) -> int:
-        """The item's column, -1 where it is unknown."""
-        found = self.trained.get(item_id)
-        return self.posted.get(item_id, -1) if found is None else found
+        """The item's column, -1 if it is unknown."""
+        column = self.trained.get(item_id)
+        return self.posted.get(item_id, -1) if column is None else column
 
 
-class Masks:
-    """The masks used last, each with the rows that have changed since it was made; safe between threads."""
+class MaskCache:
+    """The most recently used masks, each with the rows that have changed since; thread-safe."""
 
-    def __init__(self, held: Mapping[Condition, tuple[BoolArray, IntArray]] | None = None) -> None:
-        self._held = dict(held or {})
+    def __init__(self, cached: Mapping[Condition, tuple[BoolArray, IntArray]] | None = None) -> None:
+        self._cached = dict(cached or {})
         self._lock = threading.Lock()
 
     def of(self, condition: Condition, frame: pd.DataFrame) -> BoolArray:
-        """The condition's mask of the whole frame, [I], read-only; only rows that changed are looked at again."""
-        none = np.zeros(0, np.int64)
+        """The condition's mask of the whole frame, [I], read-only; evaluates changed rows only."""
         mask, stale = self._take(condition) or (np.zeros(0, bool), np.arange(len(frame)))
         if len(stale):
             mask = np.concatenate([mask, np.zeros(len(frame) - len(mask), bool)])
             rows = frame if len(stale) == len(frame) else frame.iloc[stale]
             mask[stale] = condition.matches(rows)
             mask.flags.writeable = False
-        self._put(condition, (mask, none))
+        self._put(condition, (mask, np.zeros(0, np.int64)))
         return mask
 
-    def after(self, changed: IntArray) -> "Masks":
-        """The same masks for a snapshot in which the rows `changed` are new or different."""
+    def after(self, changed: IntArray) -> "MaskCache":
+        """The cache of a snapshot in which the rows `changed` are new or different."""
         with self._lock:
-            held = list(self._held.items())
-        return Masks({key: (mask, np.union1d(stale, changed)) for key, (mask, stale) in held})
+            cached = list(self._cached.items())
+        return MaskCache({key: (mask, np.union1d(stale, changed)) for key, (mask, stale) in cached})
 
     def _take(self, condition: Condition) -> tuple[BoolArray, IntArray] | None:
         with self._lock:
-            return self._held.get(condition)
+            return self._cached.get(condition)
 
     def _put(self, condition: Condition, mask: tuple[BoolArray, IntArray]) -> None:
-        """Keep it as the one used last; the one used longest ago goes when there are too many."""
+        """Insert it as the most recent, and evict the least recently used one if the cache is full."""
         with self._lock:
-            self._held.pop(condition, None)
-            self._held[condition] = mask
-            if len(self._held) > _MAX_MASKS:
-                del self._held[next(iter(self._held))]
+            self._cached.pop(condition, None)
+            self._cached[condition] = mask
+            if len(self._cached) > _MAX_MASKS:
+                del self._cached[next(iter(self._cached))]
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """An immutable snapshot; `of` makes the first one, `with_items` each later one.
 
-    frame: ITEMS with any further attributes, row i describes column i, [I]. available_from (inclusive) and
-        available_until (exclusive) are moments in UTC, stock is a number, on_promotion is true or false
+    frame: ITEMS and further attributes, row i describes column i, [I]. available_from (inclusive) and
+        available_until (exclusive) are times in UTC, stock is a number, on_promotion a boolean
     num_trained: rows before it are columns of the models; later rows are items posted live
-    version: grows by one with each change
+    version: incremented by each change
     """
 
     frame: pd.DataFrame
     num_trained: int
     version: int = 0
     ids: ItemIds | None = field(default=None, repr=False)
-    masks: Masks = field(default_factory=Masks, repr=False)
+    masks: MaskCache = field(default_factory=MaskCache, repr=False)
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
-        """The models' items. Raises DataError when a column that has a meaning holds something else."""
+        """The models' items. Raises DataError if a column with a defined type holds something else."""
         frame = ITEMS.conform(items.reset_index(drop=True), "items")
         names = [str(name) for name in frame if name not in ITEMS.columns]
-        columns = {name: to_column_type(frame[name], MEANINGFUL.get(name), name) for name in names}
+        columns = {name: to_column_type(frame[name], COLUMN_TYPES.get(name), name) for name in names}
         return cls(frame.assign(**columns), len(frame))
 
     def __len__(self) -> int:
@@ -108,36 +107,35 @@ class Catalogue:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Of its attributes; asked on every request, and ten times as fast as the frame is."""
+        """Names of its attributes; a set is ten times as fast to query as the frame."""
         return frozenset(map(str, self.frame.columns))
 
     def columns(self, item_ids: Iterable[str]) -> IntArray:
-        """The column of each item, -1 where it is unknown, [N]."""
+        """The column of each item, -1 if it is unknown, [N]."""
         return np.fromiter(map(self._ids.column, item_ids), np.int64)
 
     def values(self, name: str, columns: IntArray) -> list[Any]:
-        """What an attribute holds for these columns, None where it is empty, [N]."""
-        taken: list[Any] = pa.array(self.frame[name].array.take(columns)).to_pylist()
-        return taken
+        """The attribute's values for these columns, None for null, [N]."""
+        values: list[Any] = pa.array(self.frame[name].array.take(columns)).to_pylist()
+        return values
 
     def mask(self, condition: Condition) -> BoolArray:
-        """Where the condition holds, [I], read-only. The masks used last are kept from snapshot to snapshot."""
+        """Where the condition is true, [I], read-only; cached across snapshots."""
         return self.masks.of(condition, self.frame)
 
     def available(self, now: datetime) -> BoolArray | None:
-        """Where `now` (with its offset) lies between available_from and available_until, [I]; None = everywhere."""
-        if self._spans is None:
+        """Items available at `now`, which has a time zone, [I]; None = all items."""
+        if self._availability is None:
             return None
-        start, end = self._spans
+        start, end = self._availability
         moment = (now - _EPOCH) // timedelta(microseconds=1)
         mask: BoolArray = (start <= moment) & (moment < end)
         return mask
 
     def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Self:
-        """The catalogue after these rows. A known id keeps its column, and the attributes that its row leaves out.
+        """The catalogue updated with these rows. A known id keeps its column and the attributes that its row omits.
 
-        A new id gets the next column. Raises DataError, and changes nothing, when a row has no item_id or an
-        attribute holds what its column cannot.
+        A new id gets the next column. Raises DataError if a row has no item_id or a value does not fit its column.
         """
         merged = _by_id(rows)
         if not merged:
@@ -150,30 +148,30 @@ class Catalogue:
         columns = dict(zip(merged, self.columns(merged).tolist(), strict=True))
         known = [row for item_id, row in merged.items() if columns[item_id] >= 0]
         new = [row for item_id, row in merged.items() if columns[item_id] < 0]
-        places = np.array([columns[row["item_id"]] for row in known], np.int64)
-        frame = update_rows(frame, places, known) if known else frame
+        positions = np.array([columns[row["item_id"]] for row in known], np.int64)
+        frame = update_rows(frame, positions, known) if known else frame
         frame = append_rows(frame, new) if new else frame
-        changed = np.r_[np.sort(places), len(self) : len(frame)]
+        changed = np.r_[np.sort(positions), len(self) : len(frame)]
         posted = {row["item_id"]: len(self) + number for number, row in enumerate(new)}
         return replace(
             self,
             frame=frame,
             version=self.version + 1,
             ids=ItemIds(self._ids.trained, {**self._ids.posted, **posted}),
-            masks=self.masks.after(changed) if set(frame) == set(self.frame) else Masks(),
+            masks=self.masks.after(changed) if set(frame) == set(self.frame) else MaskCache(),
         )
 
     @cached_property
     def _ids(self) -> ItemIds:
         if self.ids is not None:
             return self.ids
-        column = {str(item_id): place for place, item_id in enumerate(self.frame["item_id"])}
-        trained = {item_id: place for item_id, place in column.items() if place < self.num_trained}
+        column = {str(item_id): position for position, item_id in enumerate(self.frame["item_id"])}
+        trained = {item_id: position for item_id, position in column.items() if position < self.num_trained}
         return ItemIds(trained, {item_id: column[item_id] for item_id in column.keys() - trained.keys()})
 
     @cached_property
-    def _spans(self) -> tuple[IntArray, IntArray] | None:
-        """First moment at which each item may be shown, and first at which not, in microseconds since 1970."""
+    def _availability(self) -> tuple[IntArray, IntArray] | None:
+        """Start (inclusive) and end (exclusive) of each item's availability, in microseconds since 1970, [I] each."""
         names = [name for name in ("available_from", "available_until") if name in self.frame]
         if not any(self.frame[name].notna().any() for name in names):
             return None
@@ -189,11 +187,11 @@ def _moments(frame: pd.DataFrame, name: str, missing: int) -> IntArray:
 
 
 def _by_id(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The rows by item; a later row of the same item wins."""
+    """Merge the rows by item; later rows override earlier ones."""
     merged: dict[str, dict[str, Any]] = {}
     for row in rows:
         item_id = row.get("item_id")
         if not isinstance(item_id, str) or not item_id:
-            raise DataError(f"items: item_id is {item_id!r:.80}, wanted a text that is not empty")
+            raise DataError(f"items: item_id is {item_id!r:.80}, wanted a non-empty text")
         merged.setdefault(item_id, {}).update(row)
     return merged

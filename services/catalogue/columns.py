@@ -1,4 +1,4 @@
-"""Columns of the catalogue: text, numbers, truth values or moments, each with its empty places."""
+"""Columns of the catalogue: nullable text, numbers, booleans or times."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,16 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import DataError
 
-TEXT, NUMBER, TRUTH, TIME = "string[pyarrow]", "Float64", "boolean", "datetime64[us, UTC]"
-NAMES = {TEXT: "text", NUMBER: "a number", TRUTH: "true or false", TIME: "a moment like 2024-01-31T12:00:00Z"}
-MEANINGFUL = {"available_from": TIME, "available_until": TIME, "stock": NUMBER, "on_promotion": TRUTH}
+TEXT, NUMBER, BOOLEAN, TIME = "string[pyarrow]", "Float64", "boolean", "datetime64[us, UTC]"
+NAMES = {
+    TEXT: "text",
+    NUMBER: "a number",
+    BOOLEAN: "true or false",
+    TIME: "a time such as 2024-01-31T12:00:00Z",
+}
+COLUMN_TYPES = {"available_from": TIME, "available_until": TIME, "stock": NUMBER, "on_promotion": BOOLEAN}
 _INFERRED = {
-    "boolean": TRUTH,
+    "boolean": BOOLEAN,
     "date": TIME,
     "datetime": TIME,
     "datetime64": TIME,
@@ -32,20 +37,21 @@ _MAX_CHUNKS = 16
 
 
 def to_column_type(values: pd.Series, kind: str | None, name: str) -> pd.Series:
-    """The column in one of our types; without a kind it is told by what the column holds.
+    """Convert a column to one of the four types, by default the one that its values suggest.
 
-    A column of anything else, such as vectors, stays as it is. Raises DataError when it is not of the kind asked for.
+    A column of anything else, such as vectors, becomes an object column. Raises DataError for a value that does not
+    fit the kind.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
-    found = _INFERRED.get(pd.api.types.infer_dtype(values, skipna=True))
-    found = kind_of(values) if kind_of(values) in NAMES else found
-    kind = kind or found
+    current = kind_of(values)
+    inferred = current if current in NAMES else _INFERRED.get(pd.api.types.infer_dtype(values, skipna=True))
+    kind = kind or inferred
     if kind is None:
         return values.astype(object)
     if isinstance(values.dtype, np.dtype | pd.DatetimeTZDtype) and values.dtype.kind == "M":
         values = pd.to_datetime(values, utc=True)
-    elif kind == TIME or (kind != found and not values.dropna().isin([False, True]).all()):
+    elif kind == TIME or (kind != inferred and not values.dropna().isin([False, True]).all()):
         pairs = zip(values, values.isna(), strict=True)
         cells = [None if empty else _cell(value, kind, name) for value, empty in pairs]
         return pd.Series(_array(cells, kind), index=values.index)
@@ -53,46 +59,46 @@ def to_column_type(values: pd.Series, kind: str | None, name: str) -> pd.Series:
 
 
 def kind_of(values: pd.Series) -> str:
-    """Which of our types a column has; `object` for anything else."""
+    """The column's type among the four; `object` for anything else."""
     return next((kind for kind in NAMES if values.dtype == kind), "object")
 
 
 def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The frame with an empty column for each attribute that only the rows have."""
+    """Add a null column for each attribute that only the rows have."""
     fresh = {}
     for name in sorted({name for row in rows for name in row} - set(frame)):
         given = [row[name] for row in rows if row.get(name) is not None]
         if given:
-            kind = MEANINGFUL.get(name) or _kind(given[0], name)
+            kind = COLUMN_TYPES.get(name) or _kind(given[0], name)
             fresh[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
     return frame.assign(**fresh) if fresh else frame
 
 
 def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The frame with the rows after its own. Raises DataError when a value is not what its column holds."""
+    """Append the rows. Raises DataError for a value that does not fit its column."""
     columns = {name: _posted(rows, name, kind_of(frame[name])) for name in map(str, frame)}
     grown = pd.concat([frame, pd.DataFrame(columns)], ignore_index=True)
     texts = [name for name in columns if kind_of(grown[name]) == TEXT]
-    return grown.assign(**{name: _in_one_piece(grown[name]) for name in texts})
+    return grown.assign(**{name: _rechunked(grown[name]) for name in texts})
 
 
-def update_rows(frame: pd.DataFrame, places: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The frame with each row's attributes at its place; a column in which nothing changes is shared, not copied.
+def update_rows(frame: pd.DataFrame, positions: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Overwrite attributes of the rows at these positions [N]; unchanged columns are shared, not copied.
 
-    Raises DataError when a value is not what its column holds.
+    Raises DataError for a value that does not fit its column.
     """
     columns: dict[str, Any] = {name: frame[name].array for name in map(str, frame)}
     for name in columns.keys() & {name for row in rows for name in row}:
-        at = [number for number, row in enumerate(rows) if name in row]
-        fresh = _posted([rows[number] for number in at], name, kind_of(frame[name]))
-        if not pd.Series(fresh).equals(pd.Series(columns[name].take(places[at]))):
+        given = [number for number, row in enumerate(rows) if name in row]
+        values = _posted([rows[number] for number in given], name, kind_of(frame[name]))
+        if not pd.Series(values).equals(pd.Series(columns[name].take(positions[given]))):
             columns[name] = columns[name].copy()
-            columns[name][places[at]] = fresh
+            columns[name][positions[given]] = values
     return pd.DataFrame(columns, copy=False)
 
 
 def _posted(rows: Sequence[Mapping[str, Any]], name: str, kind: str) -> Any:
-    """What the rows say of one attribute; nothing where they do not name it."""
+    """The rows' values of one attribute; null for rows without it."""
     return _array([_cell(row.get(name), kind, f"{row['item_id']}: {name}") for row in rows], kind)
 
 
@@ -107,12 +113,12 @@ def _dtype(kind: str) -> Any:
 
 
 def _cell(value: Any, kind: str, where: str) -> Any:
-    """One value as the kind wants it; what is empty becomes None."""
+    """One value converted to the kind; NaN becomes None."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if kind == TIME:
-        return _moment(value, where)
-    fits = {TEXT: isinstance(value, str), TRUTH: isinstance(value, bool), NUMBER: _is_number(value)}
+        return _utc_time(value, where)
+    fits = {TEXT: isinstance(value, str), BOOLEAN: isinstance(value, bool), NUMBER: _is_number(value)}
     if not fits.get(kind, False):
         wanted = NAMES.get(kind, "null, since this attribute cannot be posted")
         raise DataError(f"items: {where} is {value!r:.80}, wanted {wanted}")
@@ -120,9 +126,9 @@ def _cell(value: Any, kind: str, where: str) -> Any:
 
 
 def _kind(value: Any, name: str) -> str:
-    """Our type for an attribute that was posted for the first time."""
+    """The type for an attribute that is posted for the first time."""
     if isinstance(value, bool):
-        return TRUTH
+        return BOOLEAN
     if _is_number(value):
         return NUMBER
     if isinstance(value, str):
@@ -134,8 +140,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _moment(value: Any, where: str) -> datetime:
-    """A moment in UTC, without its offset; one that names no offset is in UTC already."""
+def _utc_time(value: Any, where: str) -> datetime:
+    """A time in UTC without time zone; one without an offset is taken as UTC."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(moment, date) and not isinstance(moment, datetime):
@@ -145,9 +151,9 @@ def _moment(value: Any, where: str) -> datetime:
         raise DataError(f"items: {where} is {value!r:.80}, wanted {NAMES[TIME]}") from error
 
 
-def _in_one_piece(texts: pd.Series) -> Any:
-    """The same texts; a column that was appended to many times is put together again, since reading pieces is slow."""
-    pieces = pa.array(texts.array)
-    if not isinstance(pieces, pa.ChunkedArray) or pieces.num_chunks <= _MAX_CHUNKS:
+def _rechunked(texts: pd.Series) -> Any:
+    """Combine the chunks of a column that was appended to many times, because reading many chunks is slow."""
+    chunks = pa.array(texts.array)
+    if not isinstance(chunks, pa.ChunkedArray) or chunks.num_chunks <= _MAX_CHUNKS:
         return texts
-    return pd.array(pieces.combine_chunks(), dtype=_dtype(TEXT))
+    return pd.array(chunks.combine_chunks(), dtype=_dtype(TEXT))

@@ -1,4 +1,4 @@
-"""A condition's tree over a part of the catalogue, by Arrow's kernels: their logic has SQL's third value, unknown."""
+"""Evaluates a parsed SQL condition with Arrow kernels, which implement SQL's three-valued logic."""
 
 import contextlib
 import difflib
@@ -15,7 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from sqlglot import exp
 
-from services.catalogue.columns import NAMES, NUMBER, TEXT, TIME, TRUTH, kind_of
+from services.catalogue.columns import BOOLEAN, NAMES, NUMBER, TEXT, TIME, kind_of
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import SettingsError
 
@@ -27,45 +27,45 @@ COMPARISONS: Mapping[type[exp.Expr], Callable[..., Any]] = {
     exp.GT: pc.greater,
     exp.GTE: pc.greater_equal,
 }
-_ARROW = {TRUTH: pa.bool_(), NUMBER: pa.float64(), TEXT: pa.large_string(), TIME: pa.timestamp("us", "UTC")}
+_ARROW = {BOOLEAN: pa.bool_(), NUMBER: pa.float64(), TEXT: pa.large_string(), TIME: pa.timestamp("us", "UTC")}
 
 
 @dataclass(frozen=True)
 class FilterOperand:
-    """What a part of a condition amounts to: an array [N] or a scalar of a type of ours; null is of any type."""
+    """The value of a subexpression: an array [N] or a scalar of one of the four types; null has any type."""
 
     data: Any
     kind: str | None
 
     def of(self, kind: str) -> "FilterOperand":
-        """The same, as the type that it is compared with. Raises SettingsError when it is of another."""
+        """Convert to the type that it is compared with. Raises SettingsError if that is not possible."""
         if self.kind == kind:
             return self
         if self.kind is None:
             return FilterOperand(pa.scalar(None, _ARROW[kind]), kind)
         if kind == TIME and isinstance(self.data, pa.StringScalar | pa.LargeStringScalar):
-            return FilterOperand(pa.scalar(_moment(self.data.as_py()), _ARROW[TIME]), TIME)
+            return FilterOperand(pa.scalar(_utc_time(self.data.as_py()), _ARROW[TIME]), TIME)
         raise SettingsError(f"compares {NAMES[kind]} with {NAMES[self.kind]}; wanted the same on both sides")
 
 
 def evaluate(tree: exp.Expr, frame: pd.DataFrame) -> BoolArray:
-    """Where the condition is true, [N]; where it is false or unknown is not told apart.
+    """Where the condition is true, rather than false or unknown, [N].
 
-    Raises SettingsError for a column that the frame lacks and for types that do not compare.
+    Raises SettingsError for a column that the frame lacks and for types that cannot be compared.
     """
-    found = _truth(tree, frame)
-    if isinstance(found, pa.Scalar):
-        return np.full(len(frame), found.as_py() is True)
-    held: BoolArray = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
-    return held
+    truth = _truth(tree, frame)
+    if isinstance(truth, pa.Scalar):
+        return np.full(len(frame), truth.as_py() is True)
+    mask: BoolArray = pc.fill_null(truth, False).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _truth(node: exp.Expr, frame: pd.DataFrame) -> Any:
-    """True, false or unknown for each row, or one of them for all."""
+    """True, false or null: for each row, or a scalar."""
     operand = _operand(node, frame)
-    if operand.kind not in (TRUTH, None):
+    if operand.kind not in (BOOLEAN, None):
         raise SettingsError(f"{node.sql('duckdb')} is {NAMES[str(operand.kind)]}, wanted a condition")
-    return operand.of(TRUTH).data
+    return operand.of(BOOLEAN).data
 
 
 def _operand(node: exp.Expr, frame: pd.DataFrame) -> FilterOperand:
@@ -75,7 +75,7 @@ def _operand(node: exp.Expr, frame: pd.DataFrame) -> FilterOperand:
         return _column(node.name, frame)
     if isinstance(node, exp.Literal | exp.Neg | exp.Null | exp.Boolean):
         return _literal(node)
-    return FilterOperand(_CONDITIONS[type(node)](node, frame), TRUTH)
+    return FilterOperand(_CONDITIONS[type(node)](node, frame), BOOLEAN)
 
 
 def _column(name: str, frame: pd.DataFrame) -> FilterOperand:
@@ -85,7 +85,7 @@ def _column(name: str, frame: pd.DataFrame) -> FilterOperand:
         raise SettingsError(f"column {name!r} is unknown; {hint}")
     kind = kind_of(frame[name])
     if kind not in NAMES:
-        raise SettingsError(f"column {name!r} holds neither text, numbers, truth values nor moments")
+        raise SettingsError(f"column {name!r} holds neither text, numbers, booleans nor times")
     return FilterOperand(pa.array(frame[name], from_pandas=True), kind)
 
 
@@ -93,7 +93,7 @@ def _literal(node: exp.Expr) -> FilterOperand:
     if isinstance(node, exp.Null):
         return FilterOperand(None, None)
     if isinstance(node, exp.Boolean):
-        return FilterOperand(pa.scalar(bool(node.this)), TRUTH)
+        return FilterOperand(pa.scalar(bool(node.this)), BOOLEAN)
     if isinstance(node, exp.Literal) and node.is_string:
         return FilterOperand(pa.scalar(node.this, pa.large_string()), TEXT)
     return FilterOperand(pa.scalar(_number(node)), NUMBER)
@@ -104,15 +104,14 @@ def _number(node: exp.Expr) -> float:
         return -_number(node.this)
     number = math.nan
     if isinstance(node, exp.Literal) and not node.is_string:
-        with contextlib.suppress(ValueError):  # sqlglot takes 1e for a number
+        with contextlib.suppress(ValueError):  # sqlglot parses 1e as a number
             number = float(node.this)
     if not math.isfinite(number):
-        raise SettingsError(f"{node.sql('duckdb')} is no number that can be compared; wanted one like -12.5")
+        raise SettingsError(f"{node.sql('duckdb')} is not a finite number; wanted one such as -12.5")
     return number
 
 
 def _chain(node: exp.Expr, frame: pd.DataFrame) -> Any:
-    """Ands, or ors, however many."""
     join = pc.and_kleene if isinstance(node, exp.And) else pc.or_kleene
     return functools.reduce(join, (_truth(part, frame) for part in node.flatten()))
 
@@ -133,28 +132,28 @@ def _between(node: exp.Expr, frame: pd.DataFrame) -> Any:
 
 def _compared(operator: type[exp.Expr], left: FilterOperand, right: FilterOperand) -> Any:
     kinds = [kind for kind in (left.kind, right.kind) if kind is not None]
-    kind = TIME if TIME in kinds else kinds[0] if kinds else TRUTH
+    kind = TIME if TIME in kinds else kinds[0] if kinds else BOOLEAN
     left, right = left.of(kind), right.of(kind)
-    if kind == TRUTH:  # Arrow has no order of truth values; SQL has false < true
+    if kind == BOOLEAN:  # Arrow does not order booleans; in SQL false < true
         return COMPARISONS[operator](left.data.cast(pa.int8()), right.data.cast(pa.int8()))
     return COMPARISONS[operator](left.data, right.data)
 
 
 def _in(node: exp.Expr, frame: pd.DataFrame) -> Any:
-    """x in (a, b): x = a or x = b, and so unknown where neither holds and one of them is null."""
+    """x in (a, b) means x = a or x = b: null if neither is true and one of them is null."""
     inner, listed = _operand(node.this, frame), [_operand(part, frame) for part in node.expressions]
     if not listed:
         raise SettingsError("in () lists nothing; wanted at least one value")
     is_column = isinstance(inner.data, pa.Array | pa.ChunkedArray)
-    fixed = [one for one in listed if is_column and isinstance(one.data, pa.Scalar)]
-    parts = [_compared(exp.EQ, inner, one) for one in listed if one not in fixed]
-    return functools.reduce(pc.or_kleene, parts + ([_among(inner, fixed)] if fixed else []))
+    constants = [operand for operand in listed if is_column and isinstance(operand.data, pa.Scalar)]
+    parts = [_compared(exp.EQ, inner, operand) for operand in listed if operand not in constants]
+    return functools.reduce(pc.or_kleene, parts + ([_in_constants(inner, constants)] if constants else []))
 
 
-def _among(inner: FilterOperand, fixed: Sequence[FilterOperand]) -> Any:
-    """Whether a column holds one of some values; a single look at each row, however many there are."""
+def _in_constants(inner: FilterOperand, constants: Sequence[FilterOperand]) -> Any:
+    """Look up each row once, however many constants there are."""
     kind = str(inner.kind)
-    values = pa.array([one.of(kind).data.as_py() for one in fixed], _ARROW[kind])
+    values = pa.array([constant.of(kind).data.as_py() for constant in constants], _ARROW[kind])
     return pc.if_else(pc.is_valid(inner.data), pc.is_in(inner.data, values), pa.scalar(None, pa.bool_()))
 
 
@@ -169,17 +168,17 @@ def _like(node: exp.Expr, frame: pd.DataFrame) -> Any:
     pattern = node.expression
     if not isinstance(pattern, exp.Literal) or not pattern.is_string:
         raise SettingsError(f"like {pattern.sql('duckdb')}: wanted a pattern such as 'a%'")
-    escaped = pattern.this.replace("\\", "\\\\")  # Arrow escapes with a backslash, DuckDB's like with nothing
-    found = pc.match_like(_operand(node.this, frame).of(TEXT).data, escaped)
-    return pc.invert(found) if node.args.get("negate") else found
+    escaped = pattern.this.replace("\\", "\\\\")  # Arrow's like has an escape character, DuckDB's has none
+    matches = pc.match_like(_operand(node.this, frame).of(TEXT).data, escaped)
+    return pc.invert(matches) if node.args.get("negate") else matches
 
 
-def _moment(text: str) -> datetime:
-    """A moment in UTC; one that names no offset is in UTC already."""
+def _utc_time(text: str) -> datetime:
+    """A time in UTC; one without an offset is taken as UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError(f"{text!r:.80} is no moment; wanted {NAMES[TIME]}") from error
+        raise SettingsError(f"{text!r:.80} is not a time; wanted {NAMES[TIME]}") from error
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""Conditions on the catalogue's columns, written in SQL: parsed by sqlglot, held against a white list, evaluated."""
+"""SQL conditions on the catalogue's columns: parsed by sqlglot, checked against an allow list, evaluated."""
 
 import functools
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from tierrec_core.base.errors import SettingsError
 
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 30
-_KEPT = 512  # parsed texts
-_NODES = {
+_MAX_CACHED = 512
+_ALLOWED_NODES = {
     *COMPARISONS,
     exp.And,
     exp.Between,
@@ -35,42 +35,41 @@ _NODES = {
     exp.Or,
     exp.Paren,
 }
-# What these nodes may hold beyond their operands changes their meaning: x.price, in (select ...), between symmetric.
-_PARTS = {"this", "expression", "expressions", "low", "high", "is_string", "quoted", "negate"}
+# Other arguments change the meaning of a node: x.price, in (select ...), between symmetric.
+_ALLOWED_ARGUMENTS = {"this", "expression", "expressions", "low", "high", "is_string", "quoted", "negate"}
 _WANTED = "and, or, not, =, <>, <, <=, >, >=, in (...), between, like, is null, columns, 'texts', numbers, true, false"
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One condition. It holds where SQL says true; a comparison with an empty place is neither true nor false."""
+    """One condition, with SQL's three-valued logic: a comparison with null is neither true nor false."""
 
     text: str
     tree: exp.Expr = field(compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a condition. Raises SettingsError when it is none, too long, or uses more than is offered."""
+        """Parse a condition. Raises SettingsError if it is invalid, too long, or uses SQL that is not allowed."""
         return cls(text, _parsed(text))
 
     def check(self, catalogue: Catalogue) -> None:
-        """Raise SettingsError for a column that the catalogue lacks, or for types that do not compare."""
+        """Raise SettingsError for a column that the catalogue lacks and for types that cannot be compared."""
         self.matches(catalogue.frame.iloc[:0])
 
     def mask(self, catalogue: Catalogue) -> BoolArray:
-        """Where it holds, [I], read-only; errors as for `check`."""
+        """Where it is true, [I], read-only; errors as for `check`."""
         return catalogue.mask(self)
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:
-        """Where it holds in a part of the catalogue's frame, [N]; errors as for `check`."""
+        """Where it is true in a part of the catalogue's frame, [N]; errors as for `check`."""
         try:
             return evaluate(self.tree, frame)
         except SettingsError as error:
             raise _refused(self.text, str(error)) from error
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_MAX_CACHED)
 def _parsed(text: str) -> exp.Expr:
-    """The tree of a text that holds nothing but what is offered."""
     if len(text) > _MAX_LENGTH:
         raise _refused(text, f"{len(text)} characters, wanted at most {_MAX_LENGTH}")
     try:
@@ -80,8 +79,8 @@ def _parsed(text: str) -> exp.Expr:
     except RecursionError as error:
         raise _refused(text, f"nested too deep, wanted at most {_MAX_DEPTH} levels") from error
     for node, depth in _nodes(tree):
-        extra = [name for name, value in node.args.items() if value and name not in _PARTS]
-        if type(node) not in _NODES or extra:
+        extra = [name for name, value in node.args.items() if value and name not in _ALLOWED_ARGUMENTS]
+        if type(node) not in _ALLOWED_NODES or extra:
             raise _refused(text, f"{' '.join([node.key, *extra])!r} is not offered; wanted {_WANTED}")
         if depth > _MAX_DEPTH:
             raise _refused(text, f"nested {depth} levels deep, wanted at most {_MAX_DEPTH}")
@@ -89,14 +88,14 @@ def _parsed(text: str) -> exp.Expr:
 
 
 def _nodes(tree: exp.Expr) -> Iterator[tuple[exp.Expr, int]]:
-    """Every node with its depth; a chain of ands, or of ors, is one level however long it is."""
-    todo = [(tree, 1)]
-    while todo:
-        node, depth = todo.pop()
+    """Every node with its depth; a chain of ands or of ors counts as one level."""
+    pending = [(tree, 1)]
+    while pending:
+        node, depth = pending.pop()
         yield node, depth
         for inner in node.iter_expressions():
             chained = isinstance(node, exp.And | exp.Or) and type(inner) is type(node)
-            todo.append((inner, depth + (not chained)))
+            pending.append((inner, depth + (not chained)))
 
 
 def _refused(text: str, reason: str) -> SettingsError:

@@ -1,7 +1,7 @@
-"""The cursor of a paged list: which items earlier pages showed, so that none comes twice, whatever has changed since.
+"""The cursor of a paged list: hashes of the items on earlier pages, so that no item is shown twice.
 
-An offset would show items twice as soon as a fresh event or a new release moves them. A cursor holds 32 bits of a
-hash of each item shown; two items whose bits agree, one in four billion pairs, cost a list the second.
+An offset would repeat items as soon as a new event or a new release moves them. A cursor holds a 32-bit hash of each
+item shown; if two items have the same hash (one in four billion pairs), the second is not shown.
 """
 
 import base64
@@ -18,24 +18,24 @@ _MAX_ITEMS = 5000
 
 
 def hash_ids(item_ids: Iterable[str]) -> IntArray:
-    """32 bits of each item id, [N] uint32."""
-    return np.fromiter((zlib.crc32(one.encode()) for one in item_ids), np.uint32)
+    """A 32-bit hash of each item id, [N] uint32."""
+    return np.fromiter((zlib.crc32(item_id.encode()) for item_id in item_ids), np.uint32)
 
 
-def encode(seen: IntArray) -> str:
-    """A cursor for these hashes [N]; the empty text where a next page would be one too many."""
-    if len(seen) > _MAX_ITEMS:
+def encode(shown: IntArray) -> str:
+    """The cursor for these hashes [N]; empty if they are more than a cursor may hold."""
+    if len(shown) > _MAX_ITEMS:
         return ""
-    return base64.urlsafe_b64encode(seen.astype("<u4").tobytes()).decode()
+    return base64.urlsafe_b64encode(shown.astype("<u4").tobytes()).decode()
 
 
 def decode(cursor: str) -> IntArray:
-    """The hashes of what was shown, [N]. Raises DataError for what is no cursor of ours."""
+    """The hashes of the items shown, [N]. Raises DataError for an invalid cursor."""
     try:
         content = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
-        seen: IntArray = np.frombuffer(content, "<u4")
+        shown: IntArray = np.frombuffer(content, "<u4")
     except (binascii.Error, ValueError) as error:
         raise DataError(
             f"cursor: is damaged ({error}); send the one of the answer before, or none"
         ) from error
-    return seen
+    return shown

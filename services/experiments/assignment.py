@@ -1,4 +1,4 @@
-"""Who sees which variant: the same user the same one, by a hash of salt and user id and nothing that is stored."""
+"""Assigns users to variants by a hash of salt and user id, so that nothing has to be stored."""
 
 import hashlib
 from bisect import bisect_left
@@ -14,18 +14,18 @@ from typing import Self
 from services.experiments.settings import Experiment, VariantOverrides, read_experiments
 from services.names import SURFACES
 
-JOINT = "+"  # between the names of several experiments, and of their variants, that hold at once
+JOINT = "+"  # joins the names of simultaneous experiments, and of their variants
 _DIGEST_BYTES = 8
-_FLOAT_BITS = 53  # a float's own precision, so that the largest hash stays below 1
+_FLOAT_BITS = 53  # a float's precision, so that the largest hash stays below 1
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a user sees on a surface.
+    """The variant of a user on a surface.
 
-    experiment, variant: None where the user takes part in none; where several experiments on different knobs hold
-    at once, both are names in the order of the file with JOINT between them
-    propensity: the chance that a user gets this variant, in (0, 1]; of several, their product
+    experiment, variant: None if the user is in no experiment; for simultaneous experiments on different knobs, their
+    names in the order of the file, joined by JOINT
+    propensity: the probability of this assignment, in (0, 1]
     """
 
     experiment: str | None
@@ -34,16 +34,16 @@ class Assignment:
     overrides: VariantOverrides
 
 
-NOBODY = Assignment(None, None, 1.0, VariantOverrides())
+NO_VARIANT = Assignment(None, None, 1.0, VariantOverrides())
 
 
 @dataclass(frozen=True)
 class _Bands:
-    """Which part of [0, 1) each variant of one experiment has.
+    """The part of [0, 1) that each variant of one experiment occupies.
 
-    The first grows from 0 upwards, the others from 1 downwards in the order of the file, and who is in no variant
-    lies between. So nobody changes variant while the share of the first or of the last grows, or a variant is added
-    at the end: with two variants, whatever grows. No stateless rule could promise that for each of three.
+    The first grows from 0 upwards, the others from 1 downwards in the order of the file, and users in no variant are in
+    between. So no user changes variant when the share of the first or of the last grows, or a variant is added at the
+    end: with two variants, whichever grows. No stateless rule can guarantee that for each of three.
     """
 
     first: float
@@ -63,15 +63,15 @@ class _Bands:
         )
 
     def at(self, point: float) -> Assignment | None:
-        """Whose band holds the point of [0, 1), if anybody's does."""
+        """The assignment of the band that contains the point of [0, 1), if there is one."""
         if point < self.first:
             return self.assignments[0]
-        place = bisect_left(self.edges, 1 - point) + 1
-        return self.assignments[place] if place < len(self.assignments) else None
+        band = bisect_left(self.edges, 1 - point) + 1
+        return self.assignments[band] if band < len(self.assignments) else None
 
 
-class _Trial:
-    """One experiment, made ready to be asked on each request."""
+class _Assigner:
+    """Assigns users to the variants of one experiment."""
 
     def __init__(self, name: str, experiment: Experiment) -> None:
         self.starts, self.ends = experiment.starts, experiment.ends
@@ -88,58 +88,60 @@ class _Trial:
 
 @dataclass(frozen=True)
 class Experiments:
-    """All experiments of one shop by name."""
+    """All experiments of one shop, by name."""
 
     by_name: Mapping[str, Experiment]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read experiments.yaml; a missing file holds none. Raises SettingsError saying what is wrong and where."""
+        """Read experiments.yaml; a missing file has none. Raises SettingsError with the location of the error."""
         return cls(read_experiments(path))
 
     def assign(self, user_id: str | None, surface: str, now: datetime) -> Assignment:
-        """What the user sees on the surface at `now`, which has a time zone; nobody without an id takes part."""
-        trials = self._by_surface.get(surface)
-        if not trials or user_id is None:
-            return NOBODY
+        """The user's assignment on the surface at `now`, which has a time zone; NO_VARIANT for users without an id."""
+        assigners = self._by_surface.get(surface)
+        if not assigners or user_id is None:
+            return NO_VARIANT
         user = user_id.encode()
-        running = [trial for trial in trials if trial.starts <= now < trial.ends]
-        found = [one for trial in running if (one := trial.assign(user)) is not None]
-        if len(found) > 1:
-            return _joint(found)
-        return found[0] if found else NOBODY
+        running = [assigner for assigner in assigners if assigner.starts <= now < assigner.ends]
+        assignments = [given for assigner in running if (given := assigner.assign(user)) is not None]
+        if len(assignments) > 1:
+            return _joint(assignments)
+        return assignments[0] if assignments else NO_VARIANT
 
     def labels(self, name: str) -> list[str]:
-        """Every `Assignment.experiment` that somebody in this experiment may have, itself first."""
+        """Every possible `Assignment.experiment` of a user in this experiment, its own name first."""
         order = list(self.by_name)
-        found: set[tuple[str, ...]] = {(name,)}
+        combinations: set[tuple[str, ...]] = {(name,)}
         for surface in self.by_name[name].surfaces:
             groups: list[tuple[str, ...]] = [(name,)]
             for other in order:
                 if other != name and surface in self.by_name[other].surfaces:
-                    groups += [(*group, other) for group in groups if self._meet(other, group)]
-            found.update(groups)
-        return [JOINT.join(sorted(group, key=order.index)) for group in sorted(found, key=len)]
+                    groups += [(*group, other) for group in groups if self._overlaps(other, group)]
+            combinations.update(groups)
+        return [JOINT.join(sorted(group, key=order.index)) for group in sorted(combinations, key=len)]
 
     def may_pick_a_release(self, label: str) -> bool:
-        """Whether what an `Assignment.experiment` names may pick the model; what the file names no more may."""
-        known = [self.by_name.get(name) for name in label.split(JOINT)]
-        return any(one is None or "release" in one.knobs for one in known)
+        """Whether an `Assignment.experiment` may select the release; assumed for experiments no longer in the file."""
+        experiments = [self.by_name.get(name) for name in label.split(JOINT)]
+        return any(one is None or "release" in one.knobs for one in experiments)
 
-    def _meet(self, other: str, group: Iterable[str]) -> bool:
-        return all(self.by_name[other].meets(self.by_name[one]) for one in group)
+    def _overlaps(self, other: str, group: Iterable[str]) -> bool:
+        return all(self.by_name[other].overlaps(self.by_name[name]) for name in group)
 
     @cached_property
-    def _by_surface(self) -> Mapping[str, Sequence[_Trial]]:
-        trials = {name: _Trial(name, one) for name, one in self.by_name.items()}
+    def _by_surface(self) -> Mapping[str, Sequence[_Assigner]]:
+        assigners = {name: _Assigner(name, experiment) for name, experiment in self.by_name.items()}
         return {
-            surface: [trials[name] for name, one in self.by_name.items() if surface in one.surfaces]
+            surface: [
+                assigners[name] for name, experiment in self.by_name.items() if surface in experiment.surfaces
+            ]
             for surface in SURFACES
         }
 
 
 def variant_of(experiment: str, assigned: str, variant: str) -> str | None:
-    """The variant that a user had in an experiment, from the two names of their Assignment; None: took no part."""
+    """The user's variant in one experiment, from the names in their Assignment; None if they were not in it."""
     return dict(zip(assigned.split(JOINT), variant.split(JOINT), strict=True)).get(experiment)
 
 

@@ -1,4 +1,4 @@
-"""What came of an experiment: each variant's conversion and its difference to the first, valid at every look."""
+"""Results of an experiment: conversion rates and differences to the baseline, with always-valid intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from tierrec_core.evaluation.confidence_sequences import (
 )
 
 ALPHA = 0.05
-MISMATCH = 0.01  # a p-value below it: users did not come in the planned shares, so nothing can be concluded
+MISMATCH = 0.01  # with a smaller p-value there is a sample ratio mismatch, so that nothing can be concluded
 _COLUMNS = ("user_id", "variant", "impressions", "conversions")
 
 Verdict: TypeAlias = Literal["baseline", "better", "worse", "undecided"]
 
 
 class VariantOutcomes(Protocol):
-    """Who remembers what was shown and what followed: the feedback store."""
+    """A source of impressions and conversions: the feedback store."""
 
     def outcomes(self, experiment: str, *, goal: str, horizon_hours: float) -> pd.DataFrame:
-        """One row a user: user_id, variant, impressions, conversions within the horizon of being shown."""
+        """One row a user: user_id, variant, impressions, conversions within the horizon after an impression."""
         ...
 
 
@@ -61,7 +61,7 @@ class VariantResult:
 
 
 def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResult]:
-    """Judge the variants in the order of the settings; rows of variants that these do not have are left out.
+    """Compare the variants in the order of the settings; rows of unknown variants are ignored.
 
     outcomes: user_id, variant, impressions, conversions, one row a user. Raises MissingColumnError.
     """
@@ -71,10 +71,10 @@ def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[Vari
     chance = split_p_value(users[shares > 0], shares[shares > 0] / shares.sum())
     rates = proportion(converted, users, ALPHA)
     differences = _differences(users, converted, experiment.expected_users)
-    found = []
+    results = []
     for row, (name, variant) in enumerate(experiment.variants.items()):
         difference = _clipped(differences, row - 1) if row else None
-        found.append(
+        results.append(
             VariantResult(
                 variant=name,
                 share=variant.share,
@@ -89,14 +89,14 @@ def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[Vari
                 mismatch=chance < MISMATCH,
             )
         )
-    return found
+    return results
 
 
 def all_results(experiments: Experiments, store: VariantOutcomes) -> Mapping[str, list[VariantResult]]:
     """The results of every experiment by its name.
 
-    Where several experiments held at once, a conversion that follows lists of two such combinations counts for each
-    of them; rates and verdicts do not hang on that.
+    With simultaneous experiments, a conversion that follows lists of two combinations of variants counts for each of
+    them; rates and verdicts do not depend on that.
     """
     return {
         name: variant_results(_gather(experiments, store, name), one)
@@ -105,13 +105,13 @@ def all_results(experiments: Experiments, store: VariantOutcomes) -> Mapping[str
 
 
 def _gather(experiments: Experiments, store: VariantOutcomes, name: str) -> pd.DataFrame:
-    """Outcomes of one experiment, whatever others held for its users at the same time; one row a user."""
-    one = experiments.by_name[name]
+    """Outcomes of one experiment, whatever other experiments its users were in; one row a user."""
+    experiment = experiments.by_name[name]
     frames = []
     for label in experiments.labels(name):
-        found = store.outcomes(label, goal=one.goal, horizon_hours=one.horizon_hours)
-        variants = [variant_of(name, label, text) for text in found["variant"]]
-        frames.append(found.assign(variant=pd.Series(variants, found.index, dtype=object)))
+        outcomes = store.outcomes(label, goal=experiment.goal, horizon_hours=experiment.horizon_hours)
+        variants = [variant_of(name, label, joint) for joint in outcomes["variant"]]
+        frames.append(outcomes.assign(variant=pd.Series(variants, outcomes.index, dtype=object)))
     return (
         pd.concat(frames)
         .groupby("user_id", as_index=False)
@@ -120,7 +120,7 @@ def _gather(experiments: Experiments, store: VariantOutcomes, name: str) -> pd.D
 
 
 def _totals(outcomes: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
-    """users, converted, impressions and conversions a variant, in the given order."""
+    """Users, converted, impressions and conversions by variant, in the given order."""
     missing = [name for name in _COLUMNS if name not in outcomes.columns]
     if missing:
         raise MissingColumnError(
@@ -132,7 +132,7 @@ def _totals(outcomes: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
 
 
 def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
-    """Of each variant but the first to the first, [V - 1], at a level that allows for there being several."""
+    """Differences of the other variants to the first, [V - 1], at a level corrected for their number."""
     sequence = ConfidenceSequence.tuned(expected, ALPHA / (len(users) - 1))
     return sequence.difference(
         Moments.of_successes(users[1:], converted[1:]), Moments.of_successes(users[:1], converted[:1])
@@ -140,7 +140,7 @@ def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
 
 
 def _clipped(bounds: Bounds, row: int) -> Interval:
-    """One of the bounds; shares and their differences lie between -1 and 1 whatever is known of them."""
+    """One of the bounds, clipped to [-1, 1], the range of rates and their differences."""
     values: FloatArray = np.clip([bounds.estimate[row], bounds.low[row], bounds.high[row]], -1, 1)
     return Interval(*map(float, values))
 

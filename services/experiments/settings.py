@@ -1,4 +1,4 @@
-"""experiments.yaml as frozen, closed models: variants, their shares, and what each changes."""
+"""The schema of experiments.yaml: variants, their shares, and what each changes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -31,9 +31,9 @@ Salt = Annotated[str, Field(pattern=r"^[\x21-\x7e]+$", max_length=64)]
 
 
 def _no_number(value: Any) -> Any:
-    """Refuse what pydantic would take for seconds since 1970."""
+    """Refuse numbers, which pydantic would parse as seconds since 1970."""
     if isinstance(value, int | float):
-        raise ValueError("a moment looks like 2024-01-31T08:00:00Z")
+        raise ValueError("wanted a time such as 2024-01-31T08:00:00Z")
     return value
 
 
@@ -46,10 +46,10 @@ Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc
 
 @dataclass(frozen=True)
 class VariantOverrides:
-    """What a variant changes, one field a knob; None leaves it as it is.
+    """What a variant changes, one field a knob; None changes nothing.
 
-    release: which of the two models answers; task: what the list foretells
-    novelty, max_per_category: replace the policy's, for every tier
+    release: which of the two models ranks; task: what the list predicts
+    novelty, max_per_category: replace those of the policy, for every tier
     """
 
     release: Literal["champion", "challenger"] | None = None
@@ -64,19 +64,19 @@ class VariantOverrides:
 
     @classmethod
     def merged(cls, several: Iterable[Self]) -> Self:
-        """All of them at once; they have no knob in common."""
+        """Combine overrides that have no knob in common."""
         return cls(**{knob: getattr(one, knob) for one in several for knob in one.knobs})
 
 
 class VariantPolicy(Params):
-    """What a variant's lists favour; see Policy in params.yaml."""
+    """Overrides of the list policy; see Policy in params.yaml."""
 
     novelty: Annotated[float, Field(ge=-1, le=1)] | None = None
     max_per_category: PositiveInt | None = None
 
 
 class Variant(Params):
-    """One arm: its share of all users, and what it changes (nothing: a control)."""
+    """One arm: its share of all users, and what it changes; a control changes nothing."""
 
     share: Share
     policy: VariantPolicy = VariantPolicy()
@@ -85,17 +85,17 @@ class Variant(Params):
 
     @property
     def overrides(self) -> VariantOverrides:
-        """What this variant changes."""
+        """The settings as overrides."""
         return VariantOverrides(self.release, self.task, self.policy.novelty, self.policy.max_per_category)
 
 
 class Experiment(Params):
-    """Variants shown side by side; the first one is what the others are compared with.
+    """Variants that run at the same time; the first one is the baseline of the comparisons.
 
-    salt: decides who is where; the experiment's name where there is none
-    goal: what counts as success within horizon_hours of a list being shown
-    expected_users: where the intervals are tightest; to be set before the start and not by what is seen
-    starts, ends: from one moment to just before the other, UTC where they say nothing else
+    salt: seeds the assignment of users; defaults to the experiment's name
+    goal: the event that counts as success within horizon_hours of a list being shown
+    expected_users: where the intervals are tightest; set it before the start, not by the results
+    starts (inclusive), ends (exclusive): UTC if they have no time zone
     """
 
     surfaces: Annotated[tuple[Surface, ...], Field(min_length=1)]
@@ -109,11 +109,11 @@ class Experiment(Params):
 
     @property
     def knobs(self) -> frozenset[str]:
-        """What any of the variants changes."""
+        """The knobs that any of the variants changes."""
         return frozenset[str]().union(*(variant.overrides.knobs for variant in self.variants.values()))
 
-    def meets(self, other: "Experiment") -> bool:
-        """Whether there is a moment at which both run."""
+    def overlaps(self, other: "Experiment") -> bool:
+        """Whether both run at some time."""
         return max(self.starts, other.starts) < min(self.ends, other.ends)
 
     @field_validator("variants")
@@ -133,15 +133,15 @@ class Experiment(Params):
 
 
 class _Named(Params):
-    """The name of an experiment, so that a bad one is told like any other bad setting."""
+    """The name of an experiment, so that an invalid one is reported like any other setting."""
 
     name: Name
 
 
 def read_experiments(path: Path) -> dict[str, Experiment]:
-    """Read experiments.yaml; a missing or empty file holds none.
+    """Read experiments.yaml; a missing or empty file has none.
 
-    Raises SettingsError naming the key, or the two experiments that would change the same thing on the same surface.
+    Raises SettingsError naming the key, or two experiments that change the same knob on the same surface.
     """
     if not path.exists():
         return {}
@@ -151,21 +151,23 @@ def read_experiments(path: Path) -> dict[str, Experiment]:
         raise SettingsError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, Mapping):
         raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of experiments by name")
-    found = {}
+    experiments = {}
     for name, block in raw.items():
-        known = parse(_Named, {"name": name}, str(path)).name
-        found[known] = parse(Experiment, block, f"{path}: {known}")
-    for pair in combinations(found.items(), 2):
+        valid_name = parse(_Named, {"name": name}, str(path)).name
+        experiments[valid_name] = parse(Experiment, block, f"{path}: {valid_name}")
+    for pair in combinations(experiments.items(), 2):
         _refuse_clash(path, *pair)
-    return found
+    return experiments
 
 
 def _refuse_clash(path: Path, first: tuple[str, Experiment], second: tuple[str, Experiment]) -> None:
     (one, left), (other, right) = first, second
     if (left.salt or one) == (right.salt or other):
-        raise SettingsError(f"{path}: {one} and {other} have the same salt, so they would split users alike")
+        raise SettingsError(
+            f"{path}: {one} and {other} have the same salt, so they would split users in the same way"
+        )
     surfaces, knobs = set(left.surfaces) & set(right.surfaces), left.knobs & right.knobs
-    if surfaces and knobs and left.meets(right):
+    if surfaces and knobs and left.overlaps(right):
         raise SettingsError(
             f"{path}: {one} and {other} both change {min(knobs)} on {min(surfaces)} at the same time; "
             "end one before the other starts, or make them variants of one experiment"

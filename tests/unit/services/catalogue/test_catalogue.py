@@ -118,10 +118,10 @@ def test_many_small_posts_equal_a_large_one():
         ({"item_id": "new", "title": 5}, "new: title is 5, wanted text"),
         ({"item_id": "new", "stock": "many"}, "new: stock is 'many', wanted a number"),
         ({"item_id": "new", "on_promotion": 1}, "new: on_promotion is 1, wanted true or false"),
-        ({"item_id": "new", "available_until": "soon"}, "new: available_until is 'soon', wanted a moment"),
+        ({"item_id": "new", "available_until": "soon"}, "new: available_until is 'soon', wanted a time"),
         (
             {"item_id": "new", "available_until": 1_700_000_000},
-            "available_until is 1700000000, wanted a moment",
+            "available_until is 1700000000, wanted a time",
         ),
         ({"item_id": "new", "colours": ["red"]}, "colours is ['red'], wanted text, a number"),
         ({"item_id": "new"} | {f"a{number}": 1 for number in range(300)}, "wanted at most 256"),
