@@ -33,15 +33,13 @@ def default_sections(
         "split": {
             "by": {"kind": "given"} if given_split else {"kind": "time", "cut": _CUT},
             "min_users_per_item": min_users_per_item(extent.rows),
-            "default_target": [default_target(behaviours)],
+            "target": [default_target(behaviours)],
         },
         "tasks": {
             "next": _task(next_days, known, repeats=True),
             "discovery": _task(discovery_days, known, repeats=False),
         },
-        "blend": {task: {"grouping_columns": attributes} for task in ("next", "discovery")}
-        if attributes
-        else {},
+        "blend": {task: {"attributes": attributes} for task in ("next", "discovery")} if attributes else {},
     }
 
 
