@@ -10,7 +10,7 @@ export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser postgres run test test-unit test-slow bench bench-families bench-serving bench-drift bench-gpu stack check format serve clean
+.PHONY: help setup browser postgres run test test-unit test-slow bench bench-families bench-serving bench-drift bench-gpu stack check format client serve clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ check: $(STAMP)  ## lint, format, types, layers, stage dependencies
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+client: $(STAMP)  ## write the Python client's models from the service's OpenAPI document
+	PYTHONPATH=clients/python $(BIN)/python -m generate
 
 serve: $(STAMP)  ## serve the packaged recommender on port 3000
 	$(BIN)/tierrec serve

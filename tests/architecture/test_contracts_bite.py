@@ -16,6 +16,7 @@ BREACHES = [
     ("flows", "flows/graph/progress.py", "import flows.cli.main"),
     ("monitoring", "monitoring/drift/verdict.py", "import monitoring.report.report"),
     ("models", "tierrec_core/models/ease/__init__.py", "import tierrec_core.models.als"),
+    ("client", "services/api/app.py", "import tierrec_client"),
     ("door-flows", "tierrec_core/base/paths.py", "import prefect"),
     ("door-services", "flows/graph/process_guard.py", "import bentoml"),
     ("door-monitoring", "services/__init__.py", "import evidently"),

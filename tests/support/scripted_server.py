@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from services.client import AsyncClient, Client
+from tierrec_client import AsyncClient, Client
 
 
 @dataclass

@@ -20,26 +20,34 @@ from services.api.app import configure_app
 from services.auth import keys
 from services.auth.keys import KeyScope
 from services.auth.limits import RequestLimits
-from services.client import (
-    AsyncClient,
-    Client,
-    EventRow,
-    Imported,
-    ImpressionRow,
-    ItemRow,
-    ServiceError,
-    UserRow,
-)
 from services.releases.manifest import ReleaseManifest
-from services.schemas import EventIn, ItemIn, RecommendRequest, UserIn
 from services.store import Store
 from services.tenants.served_model import ServedModel
 from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
-from services.transfer.records import NDJSON
+from tests.support import transfer_records
 from tests.support.packaged_project import packed_bundle
-from tests.support.transfer_records import event, kept
+from tests.support.transfer_records import kept
+from tierrec_client import (
+    AsyncClient,
+    Client,
+    EventIn,
+    EventRow,
+    Imported,
+    ImpressionRow,
+    ItemIn,
+    ItemRow,
+    RecommendRequest,
+    ServiceError,
+    UserIn,
+    UserRow,
+)
+from tierrec_client.calls import NDJSON
 
 SHOPS = (DEFAULT, "copy", "locked", "broken", "busy")
+
+
+def event(number: int, **changes: Any) -> EventIn:
+    return EventIn.model_validate(transfer_records.event(number, **changes).model_dump(exclude_unset=True))
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +261,7 @@ def test_a_broken_store_is_told_before_and_during_an_import(shops: Shops, url: s
 
     def breaking() -> Iterator[bytes]:
         yield body[:cut]
-        for _ in range(400):
+        for _ in range(2_000):
             if shop.live.events_of("u1"):  # the first batch is stored, and the shop has heard of it
                 break
             time.sleep(0.02)

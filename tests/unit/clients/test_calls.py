@@ -8,24 +8,29 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import pytest
-from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from prometheus_client import CollectorRegistry
 from pydantic import TypeAdapter, ValidationError
 
-from services import schemas
-from services.api import app
-from services.auth.limits import RequestLimits
-from services.client import AsyncClient, Client, EventRow, ItemRow, calls, fields
-from services.client.calls import Call
-from services.client.streams import Import
-from services.observability.metrics import ServiceMetrics
-from services.schemas import EventIn, ItemIn, UserIn
-from services.tenants.shops import Shops
-from services.transfer.records import NDJSON
-from tierrec_core.base.errors import DataError
+import generate
+from services.transfer import records
+from tests.support.projects import ROOT
+from tierrec_client import (
+    AsyncClient,
+    Client,
+    EventIn,
+    EventRow,
+    ItemIn,
+    ItemRow,
+    UserIn,
+    calls,
+    fields,
+    models,
+    rows,
+)
+from tierrec_client.calls import NDJSON, Call
+from tierrec_client.streams import ImportBatches
 
 EVENT = EventIn(key="k", user_id="u", item_id="i", event="view")
 JSON = "application/json"
@@ -48,28 +53,33 @@ CALLS: dict[tuple[str, str], Call[Any]] = {
     ("POST", "/import/{kind}"): calls.import_lines("events", b"{}\n"),
 }
 REQUESTS = {
-    calls.recommend: (schemas.RecommendRequest, fields.RecommendFields),
-    calls.search: (schemas.SearchRequest, fields.SearchFields),
-    calls.similar: (schemas.SimilarRequest, fields.SimilarFields),
-    calls.events: (schemas.EventBatch, fields.EventFields),
-    calls.items: (schemas.ItemBatch, fields.ItemFields),
-    calls.users: (schemas.UserBatch, fields.UserFields),
+    calls.recommend: (models.RecommendRequest, fields.RecommendFields),
+    calls.search: (models.SearchRequest, fields.SearchFields),
+    calls.similar: (models.SimilarRequest, fields.SimilarFields),
+    calls.events: (models.EventBatch, fields.EventFields),
+    calls.items: (models.ItemBatch, fields.ItemFields),
+    calls.users: (models.UserBatch, fields.UserFields),
 }
 
 
-def document() -> dict[str, Any]:
-    application = FastAPI()
-    app.configure_app(application, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
-    return application.openapi()
-
-
-DOCUMENT = document()
+DOCUMENT = generate.openapi_document()
 OPERATIONS = [
     (method.upper(), path, operation)
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
     if (method.upper(), path) != STREAMED
 ]
+
+
+def test_the_models_are_generated_from_the_document_of_today() -> None:
+    assert generate.MODELS.read_text() == generate.generate_models(), "run `make client`"
+
+
+@pytest.mark.parametrize("name", ["EventRow", "ItemRow", "UserRow", "ImpressionRow"])
+def test_rows_have_the_fields_of_the_service_lines(name: str) -> None:
+    ours, theirs = (getattr(module, name).model_json_schema() for module in (rows, records))
+    assert fields_of(ours, ours.get("$defs", {})) == fields_of(theirs, theirs.get("$defs", {}))
+    assert ours["required"] == theirs["required"]
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
@@ -126,7 +136,8 @@ def fields_of(schema: dict[str, Any], names: dict[str, Any]) -> Any:
         return fields_of(names[schema["$ref"].rpartition("/")[2]], names)
     if "properties" in schema:
         return {name: fields_of(one, names) for name, one in schema["properties"].items()}
-    inner = schema.get("items") or schema.get("additionalProperties")
+    patterns = schema.get("patternProperties", {None: None})
+    inner = schema.get("items") or schema.get("additionalProperties") or next(iter(patterns.values()))
     if isinstance(inner, dict):
         return [schema["type"], fields_of(inner, names)]
     if "anyOf" in schema:
@@ -141,9 +152,9 @@ def test_keyword_arguments_are_the_fields_of_the_request(make: Callable[..., Cal
 
 
 def test_a_request_is_given_or_made_but_never_both() -> None:
-    request = schemas.SearchRequest(query="shoes", k=3)
+    request = models.SearchRequest(query="shoes", k=3)
     assert calls.search(request).body == calls.search(query="shoes", k=3).body == b'{"query":"shoes","k":3}'
-    with pytest.raises(DataError, match="k beside a SearchRequest; give either"):
+    with pytest.raises(ValueError, match="k: given together with a SearchRequest; give one"):
         calls.search(request, k=4)
     with pytest.raises(ValidationError, match="query"):
         calls.search(k=4)
@@ -165,12 +176,17 @@ def test_both_clients_have_the_same_methods_and_their_documentation() -> None:
         assert getattr(AsyncClient, "aclose" if name == "close" else name).__doc__
 
 
-def test_the_client_needs_httpx_and_pydantic_and_nothing_of_the_service() -> None:
-    program = "import services.client, sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+def test_the_client_imports_httpx_and_pydantic_and_nothing_of_the_service() -> None:
+    program = "import tierrec_client, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    folder = ROOT / "clients" / "python"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
     loaded = set(ran.stdout.split())
-    assert {"httpx", "pydantic", "services", "tierrec_core"} <= loaded
+    assert {"httpx", "pydantic", "tierrec_client"} <= loaded
     heavy = {
+        "services",
+        "tierrec_core",
         "numpy",
         "pandas",
         "scipy",
@@ -187,16 +203,16 @@ def test_the_client_needs_httpx_and_pydantic_and_nothing_of_the_service() -> Non
 
 @given(st.lists(st.integers(1, 100_000), max_size=12))
 def test_parts_are_small_and_lose_nothing(sizes: list[int]) -> None:
-    taken, parts = Import.of(ItemRow), []
+    batches, parts = ImportBatches(ItemRow), []
     for size in sizes:
-        parts += [part for part in [taken.add(ItemIn(item_id="i", attributes={"x": "y" * size}))] if part]
-    parts += [part for part in [taken.rest()] if part]
+        parts += [part for part in [batches.add(ItemIn(item_id="i", attributes={"x": "y" * size}))] if part]
+    parts += [part for part in [batches.flush()] if part]
     lines = b"".join(parts).splitlines()
     assert [len(json.loads(line)["attributes"]["x"]) for line in lines] == sizes
     assert all(len(part) <= 1 << 18 for part in parts)
-    assert taken.kind == "items"
+    assert batches.kind == "items"
 
 
 def test_rows_of_an_export_are_imported_as_what_they_are() -> None:
-    kinds = [Import.of(model).kind for model in (EventIn, EventRow, ItemRow, UserIn)]
+    kinds = [ImportBatches(model).kind for model in (EventIn, EventRow, ItemRow, UserIn)]
     assert kinds == ["events", "events", "items", "users"]

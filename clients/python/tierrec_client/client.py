@@ -1,4 +1,4 @@
-"""The two clients: the same calls, sent over a connection that blocks, or over one that is awaited."""
+"""The two clients: the same calls over a blocking or an asyncio connection."""
 
 import asyncio
 import contextlib
@@ -8,31 +8,30 @@ from typing import Self, TypeVar
 
 import httpx
 
-from services.client import calls
-from services.client.calls import Call
-from services.client.endpoints import AsyncEndpoint, Endpoint
-from services.client.errors import Pauses, ServiceError, check, telling
-from services.client.streams import Export, Import
-from services.schemas import EventIn, ItemIn, UserIn
-from services.transfer.records import Imported, TransferRow
-from tierrec_core.base.errors import DataError
+from tierrec_client import calls
+from tierrec_client.calls import Call
+from tierrec_client.endpoints import AsyncEndpoint, Endpoint
+from tierrec_client.errors import Backoff, ServiceError, raise_for_status, wrap_request_errors
+from tierrec_client.models import EventIn, Imported, ItemIn, UserIn
+from tierrec_client.rows import ExportRow
+from tierrec_client.streams import ExportStream, ImportBatches
 
 SHOP_HEADER = "X-Tierrec-Shop"
 _TIMEOUT_SECONDS = 10.0
 _RETRIES = 5
 
 T = TypeVar("T")
-R = TypeVar("R", bound=TransferRow)
+R = TypeVar("R", bound=ExportRow)
 M = TypeVar("M", EventIn, ItemIn, UserIn)
 
 
 class Client:
-    """Asks one shop of a service. Use it in a `with` block; any thread may call any method.
+    """A blocking client of one shop, to be used in a `with` block. It is thread-safe.
 
     key: an API key, trk_...; shop: the shop's name where the service has several
     timeout: seconds to wait for a connection or for the next part of an answer
-    retries: how often a call is sent again when the service is away; never one that is not the same done twice
-    Methods raise ServiceError, and ValidationError for fields that no request has. A URL that is none: DataError.
+    retries: how often an idempotent call is sent again while the service is unavailable
+    Methods raise ServiceError, and ValueError (pydantic.ValidationError is one) for invalid arguments.
     """
 
     recommend = Endpoint(calls.recommend)
@@ -56,7 +55,7 @@ class Client:
         timeout: float = _TIMEOUT_SECONDS,
         retries: int = _RETRIES,
     ) -> None:
-        self._url, self._retries = _checked(url), retries
+        self._url, self._retries = _checked_url(url), retries
         self._http = httpx.Client(base_url=url, headers=_headers(key, shop), timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -66,56 +65,57 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Send a call until it is answered or there is no hope."""
-        pauses = Pauses(self._retries if call.is_repeatable else 0)
+        """Send a call and return its answer, with retries if the call is idempotent."""
+        backoff = Backoff(self._retries if call.is_idempotent else 0)
         while True:
             try:
-                with telling(self._url):
-                    response = self._http.send(call.request(self._http))
-                return call.read(response)
+                with wrap_request_errors(self._url):
+                    response = self._http.send(call.build_request(self._http))
+                return call.parse(response)
             except ServiceError as error:
-                time.sleep(pauses.after(error))
+                time.sleep(backoff.next_delay(error))
 
     def export(self, row: type[R], *, cursor: int = 0, limit: int | None = None) -> Iterator[R]:
-        """All rows of a kind (EventRow, ItemRow, UserRow, ImpressionRow) behind a cursor, as they come.
+        """Stream the rows of a kind (EventRow, ItemRow, UserRow, ImpressionRow) after a cursor.
 
-        A connection that breaks is made again, behind the last row.
+        After a broken connection the export continues after the last row received.
         """
-        rows = Export(row, cursor, limit, self._retries)
-        while not rows.is_done:
+        stream = ExportStream(row, cursor, limit, self._retries)
+        while not stream.is_done:
             try:
-                with telling(self._url), self._stream(rows.request(self._http)) as response:
+                request = stream.build_request(self._http)
+                with wrap_request_errors(self._url), self._stream(request) as response:
                     for chunk in response.iter_bytes():
-                        yield from rows.feed(chunk)
+                        yield from stream.feed(chunk)
                 return
             except ServiceError as error:
-                time.sleep(rows.pauses.after(error))
+                time.sleep(stream.backoff.next_delay(error))
 
     def import_(self, model: type[M], records: Iterable[M]) -> Imported:
-        """Keep all records of a model (EventIn, ItemIn, UserIn). Doing it again does no harm."""
-        taken = Import.of(model)
+        """Store all records of a model (EventIn, ItemIn, UserIn) in batches. It may be repeated safely."""
+        batches = ImportBatches(model)
         for record in records:
-            if chunk := taken.add(record):
-                taken.sent(self.send(calls.import_lines(taken.kind, chunk)))
-        if chunk := taken.rest():
-            taken.sent(self.send(calls.import_lines(taken.kind, chunk)))
-        return taken.answer
+            if lines := batches.add(record):
+                batches.add_answer(self.send(calls.import_lines(batches.kind, lines)))
+        if lines := batches.flush():
+            batches.add_answer(self.send(calls.import_lines(batches.kind, lines)))
+        return batches.total
 
     @contextlib.contextmanager
     def _stream(self, request: httpx.Request) -> Iterator[httpx.Response]:
         with contextlib.closing(self._http.send(request, stream=True)) as response:
             if not response.is_success:
                 response.read()
-            check(response)
+            raise_for_status(response)
             yield response
 
 
 class AsyncClient:
-    """Client for asyncio: the same methods, awaited; export is read with `async for`. Use it in `async with`."""
+    """Client for asyncio with the same methods; iterate over `export` with `async for`. Use it in `async with`."""
 
     recommend = AsyncEndpoint(calls.recommend)
     search = AsyncEndpoint(calls.search)
@@ -138,7 +138,7 @@ class AsyncClient:
         timeout: float = _TIMEOUT_SECONDS,
         retries: int = _RETRIES,
     ) -> None:
-        self._url, self._retries = _checked(url), retries
+        self._url, self._retries = _checked_url(url), retries
         self._http = httpx.AsyncClient(base_url=url, headers=_headers(key, shop), timeout=timeout)
 
     async def __aenter__(self) -> Self:
@@ -148,54 +148,54 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await self._http.aclose()
 
     async def send(self, call: Call[T]) -> T:
-        """Send a call until it is answered or there is no hope."""
-        pauses = Pauses(self._retries if call.is_repeatable else 0)
+        """Send a call and return its answer, with retries if the call is idempotent."""
+        backoff = Backoff(self._retries if call.is_idempotent else 0)
         while True:
             try:
-                with telling(self._url):
-                    response = await self._http.send(call.request(self._http))
-                return call.read(response)
+                with wrap_request_errors(self._url):
+                    response = await self._http.send(call.build_request(self._http))
+                return call.parse(response)
             except ServiceError as error:
-                await asyncio.sleep(pauses.after(error))
+                await asyncio.sleep(backoff.next_delay(error))
 
     async def export(self, row: type[R], *, cursor: int = 0, limit: int | None = None) -> AsyncIterator[R]:
-        """All rows of a kind behind a cursor, as Client.export."""
-        rows = Export(row, cursor, limit, self._retries)
-        while not rows.is_done:
+        """Stream the rows of a kind after a cursor, as Client.export does."""
+        stream = ExportStream(row, cursor, limit, self._retries)
+        while not stream.is_done:
             try:
-                with telling(self._url):
-                    async with self._stream(rows.request(self._http)) as response:
+                with wrap_request_errors(self._url):
+                    async with self._stream(stream.build_request(self._http)) as response:
                         async for chunk in response.aiter_bytes():
-                            for one in rows.feed(chunk):
-                                yield one
+                            for exported in stream.feed(chunk):
+                                yield exported
                 return
             except ServiceError as error:
-                await asyncio.sleep(rows.pauses.after(error))
+                await asyncio.sleep(stream.backoff.next_delay(error))
 
     async def import_(self, model: type[M], records: Iterable[M] | AsyncIterable[M]) -> Imported:
-        """Keep all records of a model, as Client.import_."""
-        taken = Import.of(model)
-        async for record in _each(records):
-            if chunk := taken.add(record):
-                taken.sent(await self.send(calls.import_lines(taken.kind, chunk)))
-        if chunk := taken.rest():
-            taken.sent(await self.send(calls.import_lines(taken.kind, chunk)))
-        return taken.answer
+        """Store all records of a model in batches, as Client.import_ does."""
+        batches = ImportBatches(model)
+        async for record in _iterate(records):
+            if lines := batches.add(record):
+                batches.add_answer(await self.send(calls.import_lines(batches.kind, lines)))
+        if lines := batches.flush():
+            batches.add_answer(await self.send(calls.import_lines(batches.kind, lines)))
+        return batches.total
 
     @contextlib.asynccontextmanager
     async def _stream(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
         async with contextlib.aclosing(await self._http.send(request, stream=True)) as response:
             if not response.is_success:
                 await response.aread()
-            check(response)
+            raise_for_status(response)
             yield response
 
 
-async def _each(records: Iterable[M] | AsyncIterable[M]) -> AsyncIterator[M]:
+async def _iterate(records: Iterable[M] | AsyncIterable[M]) -> AsyncIterator[M]:
     if isinstance(records, AsyncIterable):
         async for record in records:
             yield record
@@ -205,12 +205,12 @@ async def _each(records: Iterable[M] | AsyncIterable[M]) -> AsyncIterator[M]:
 
 
 def _headers(key: str | None, shop: str | None) -> dict[str, str]:
-    given = {"Authorization": key and f"Bearer {key}", SHOP_HEADER: shop}
-    return {name: value for name, value in given.items() if value}
+    headers = {"Authorization": key and f"Bearer {key}", SHOP_HEADER: shop}
+    return {name: value for name, value in headers.items() if value}
 
 
-def _checked(url: str) -> str:
+def _checked_url(url: str) -> str:
     with contextlib.suppress(httpx.InvalidURL):
         if httpx.URL(url).scheme in ("http", "https") and httpx.URL(url).host:
             return url
-    raise DataError(f"client: {url!r} is no address of a service; wanted http://HOST:PORT")
+    raise ValueError(f"client: {url!r} is not the URL of a service; wanted http://HOST:PORT")

@@ -1,13 +1,13 @@
-"""The fields of each request as keyword arguments; the models in services.schemas say what they mean."""
+"""The fields of each request as keyword arguments; tierrec_client.models describes them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from services.schemas import Context, EventIn, ItemIn, UserIn
+from tierrec_client.models import Context, EventIn, ItemIn, UserIn
 
 
 class ListFields(TypedDict, total=False):
-    """What all lists take."""
+    """Fields of every request for a list."""
 
     user_id: str | None
     exclude: Sequence[str]
@@ -17,7 +17,7 @@ class ListFields(TypedDict, total=False):
 
 
 class RecommendFields(ListFields, total=False):
-    """Of RecommendRequest."""
+    """Fields of RecommendRequest."""
 
     history: Sequence[str] | None
     surface: Literal["products", "ads", "campaigns", "onboarding", "rank"]
@@ -28,32 +28,32 @@ class RecommendFields(ListFields, total=False):
 
 
 class SearchFields(ListFields, total=False):
-    """Of SearchRequest; query is needed."""
+    """Fields of SearchRequest; query is required."""
 
     query: str
     k: int
 
 
 class SimilarFields(ListFields, total=False):
-    """Of SimilarRequest; item_id is needed."""
+    """Fields of SimilarRequest; item_id is required."""
 
     item_id: str
     k: int
 
 
 class EventFields(TypedDict, total=False):
-    """Of EventBatch; events are needed."""
+    """Fields of EventBatch; events are required."""
 
     events: Sequence[EventIn]
 
 
 class ItemFields(TypedDict, total=False):
-    """Of ItemBatch; items are needed."""
+    """Fields of ItemBatch; items are required."""
 
     items: Sequence[ItemIn]
 
 
 class UserFields(TypedDict, total=False):
-    """Of UserBatch; users are needed."""
+    """Fields of UserBatch; users are required."""
 
     users: Sequence[UserIn]

@@ -1,33 +1,33 @@
-"""Methods of a client that are made of calls, so that a signature is written once for both clients."""
+"""Descriptors that turn the functions of `calls` into client methods, so that each signature is written once."""
 
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from services.client.calls import Call
+from tierrec_client.calls import Call
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Sends(Protocol):
-    """A client that blocks."""
+class Sender(Protocol):
+    """A client with a blocking `send`."""
 
     def send(self, call: Call[T]) -> T:
-        """The answer to a call."""
+        """Return the answer to a call."""
         ...
 
 
-class SendsLater(Protocol):
-    """A client that is awaited."""
+class AsyncSender(Protocol):
+    """A client with an awaitable `send`."""
 
     def send(self, call: Call[T]) -> Awaitable[T]:
-        """The answer to a call, once it is there."""
+        """Return the answer to a call."""
         ...
 
 
 class Endpoint(Generic[P, T]):
-    """A method of a client that blocks: makes a call and sends it."""
+    """A method of the blocking client: makes a call and sends it."""
 
     def __init__(self, make: Callable[P, Call[T]]) -> None:
         self.make, self.__doc__ = make, make.__doc__
@@ -35,8 +35,8 @@ class Endpoint(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, client: Sends, owner: Any) -> Callable[P, T]: ...
-    def __get__(self, client: Sends | None, owner: Any) -> Self | Callable[P, T]:
+    def __get__(self, client: Sender, owner: Any) -> Callable[P, T]: ...
+    def __get__(self, client: Sender | None, owner: Any) -> Self | Callable[P, T]:
         if client is None:
             return self
 
@@ -48,7 +48,7 @@ class Endpoint(Generic[P, T]):
 
 
 class AsyncEndpoint(Generic[P, T]):
-    """A method of a client that is awaited."""
+    """A method of the asyncio client: makes a call and sends it."""
 
     def __init__(self, make: Callable[P, Call[T]]) -> None:
         self.make, self.__doc__ = make, make.__doc__
@@ -56,8 +56,8 @@ class AsyncEndpoint(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, client: SendsLater, owner: Any) -> Callable[P, Awaitable[T]]: ...
-    def __get__(self, client: SendsLater | None, owner: Any) -> Self | Callable[P, Awaitable[T]]:
+    def __get__(self, client: AsyncSender, owner: Any) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: AsyncSender | None, owner: Any) -> Self | Callable[P, Awaitable[T]]:
         if client is None:
             return self
 
