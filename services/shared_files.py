@@ -1,6 +1,7 @@
 """State files that several processes share: changed by one at a time, watched by all."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +9,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.paths import Layout
 
 FOLDER_VARIABLE = "TIERREC_STATE"  # names the state folder of the only shop to a server that starts
 
 _LOCK_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
+
+
+def serving_folder(layout: Layout, folder: Path | None = None) -> Path:
+    """The state folder of the shop: the given one, else the one that TIERREC_STATE names, else data/serving."""
+    return folder or Path(os.environ.get(FOLDER_VARIABLE) or layout.serving)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""tierrec doctor: is this machine fit to run, test and serve?"""
+"""tierrec doctor: checks whether this machine can run, test and serve the project."""
 
 import re
 import shutil
@@ -17,38 +17,38 @@ _PROGRAMS = {"java": "prepare.engine: spark", "chromium": "the browser tests", "
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One look: what, whether all is well, what was found. An optional thing that is missing is well."""
+    """The result of one check. A missing optional program is ok."""
 
-    what: str
-    well: bool
-    found: str
+    name: str
+    is_ok: bool
+    detail: str
 
 
-def examine(root: Path) -> Iterator[DoctorFinding]:
-    """Every finding about the machine and the project."""
-    yield _versions(root / "constraints.txt")
-    free = shutil.disk_usage(root).free / 2**30
-    yield DoctorFinding("disk", free >= _NEEDED_GIB, f"{free:.0f} GiB free, wanted {_NEEDED_GIB}")
+def diagnose(root: Path) -> Iterator[DoctorFinding]:
+    """Run every check of the machine and the project."""
+    yield _check_versions(root / "constraints.txt")
+    disk = shutil.disk_usage(root).free / 2**30
+    yield DoctorFinding("disk", disk >= _NEEDED_GIB, f"{disk:.0f} GiB free, wanted {_NEEDED_GIB}")
     memory = psutil.virtual_memory().available / 2**30
     yield DoctorFinding("memory", memory >= _NEEDED_GIB, f"{memory:.0f} GiB available, wanted {_NEEDED_GIB}")
     for port, user in _PORTS.items():
         with socket.socket() as probe:
-            taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        yield DoctorFinding(f"port {port}", not taken, f"{'taken' if taken else 'free'} ({user})")
+            is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        yield DoctorFinding(f"port {port}", not is_taken, f"{'taken' if is_taken else 'free'} ({user})")
     for program, user in _PROGRAMS.items():
         yield DoctorFinding(program, True, shutil.which(program) or f"absent; only {user} needs it")
 
 
-def _versions(constraints: Path) -> DoctorFinding:
+def _check_versions(constraints: Path) -> DoctorFinding:
     if not constraints.exists():
         return DoctorFinding("versions", False, f"{constraints} is missing; run this in a project folder")
-    wanted = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text(), re.MULTILINE))
+    pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text(), re.MULTILINE))
     wrong = []
-    for name, version in wanted.items():
+    for name, pinned in pins.items():
         try:
-            found = metadata.version(name)
+            installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        if found.partition("+")[0] != version.partition("+")[0]:
-            wrong.append(f"{name} {found} (wanted {version})")
+        if installed.partition("+")[0] != pinned.partition("+")[0]:
+            wrong.append(f"{name} {installed} (wanted {pinned})")
     return DoctorFinding("versions", not wrong, "; ".join(wrong[:5]) or "as in constraints.txt")

@@ -1,11 +1,10 @@
-"""`tierrec experiments`: what came of the experiments so far."""
+"""tierrec experiments: the results of the shop's experiments."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from tierrec_core.base.paths import Layout
+from flows.cli.common import Folder, StoreUrl, project_layout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,54 +12,54 @@ if TYPE_CHECKING:
     from services.experiments import Experiment, VariantResult
     from tierrec_core.evaluation.bootstrap import Interval
 
+app = typer.Typer()
 
-def experiments(
-    folder: Annotated[
-        Path | None, typer.Option(help="Where experiments.yaml and the feedback lie; data/serving.")
-    ] = None,
-    store: Annotated[str | None, typer.Option(help="URL of the feedback; feedback.db of the folder.")] = None,
-) -> None:
+
+@app.command("experiments")
+def _experiments(folder: Folder = None, store: StoreUrl = None) -> None:
     """Show each experiment's variants: conversion, difference to the first with its always-valid interval, verdict.
 
     Example: tierrec experiments --folder data/serving
     """
     from rich.console import Console
 
+    from flows.project.feedback_store import open_store
     from services.experiments import Experiments, all_results
-    from services.store import Store
+    from services.shared_files import serving_folder
 
-    folder = folder or Layout(Path.cwd()).data / "serving"
-    console, known = Console(), Experiments.read(folder / "experiments.yaml")
-    if not known.by_name:
-        console.print(f"no experiments: {folder / 'experiments.yaml'} holds none", soft_wrap=True)
+    path = serving_folder(project_layout(), folder) / "experiments.yaml"
+    console, experiments = Console(), Experiments.read(path)
+    if not experiments.by_name:
+        console.print(f"no experiments: {path} holds none", soft_wrap=True)
         return
-    feedback = Store.open(store or f"sqlite:///{folder / 'feedback.db'}")
-    try:
-        for name, found in all_results(known, feedback).items():
-            console.print(_table(name, known.by_name[name], found))
-            if found[0].mismatch:
+    with open_store(project_layout(), folder, store) as feedback:
+        for name, results in all_results(experiments, feedback).items():
+            console.print(_table(name, experiments.by_name[name], results))
+            if results[0].mismatch:
                 console.print(
-                    f"{name}: users did not come in the planned shares (p = {found[0].split_p_value:.2g}); "
+                    f"{name}: users did not come in the planned shares (p = {results[0].split_p_value:.2g}); "
                     "find out why before believing any difference"
                 )
-    finally:
-        feedback.close()
 
 
-def _table(name: str, experiment: "Experiment", found: list["VariantResult"]) -> "Table":
+def _table(name: str, experiment: "Experiment", results: list["VariantResult"]) -> "Table":
     from rich.table import Table
 
     title = f"{name}: {experiment.goal} within {experiment.horizon_hours:g} h"
     table = Table("variant", "share", "users", "rate", "difference to the first", "verdict", title=title)
-    for one in found:
-        difference = _percents(one.difference, "+") if one.difference else ""
+    for result in results:
         table.add_row(
-            one.variant, f"{one.share:.0%}", f"{one.users:,}", _percents(one.rate), difference, one.verdict
+            result.variant,
+            f"{result.share:.0%}",
+            f"{result.users:,}",
+            _percentages(result.rate),
+            _percentages(result.difference, "+") if result.difference else "",
+            result.verdict,
         )
     return table
 
 
-def _percents(interval: "Interval", sign: str = "") -> str:
-    """A value and its interval in percent (a difference: percentage points)."""
-    value, low, high = (f"{100 * one:{sign}.2f}" for one in (interval.value, interval.low, interval.high))
+def _percentages(interval: "Interval", sign: str = "") -> str:
+    """A value and its interval in percent, or a difference in percentage points."""
+    value, low, high = (f"{100 * bound:{sign}.2f}" for bound in (interval.value, interval.low, interval.high))
     return f"{value} [{low}, {high}]"

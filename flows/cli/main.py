@@ -1,4 +1,4 @@
-"""tierrec: the command line. What a command needs is imported inside it, so that --help is instant."""
+"""tierrec: the command line. Commands import what they need inside themselves, so that --help is instant."""
 
 import signal
 import sys
@@ -9,37 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.experiments import experiments
-from flows.cli.loop import app as loop
-from flows.cli.releases import app as releases
-from flows.cli.review import app as review
-from flows.cli.simulate import simulate
-from flows.cli.stack import app as stack
-from flows.cli.transfer import export, import_
-from flows.cli.tune import tune
-from flows.cli.watch import app as watch
-from tierrec_core.base.errors import ArtifactError, TierRecError
-from tierrec_core.base.paths import Layout
+from flows.cli import experiments, keys, loop, releases, review, simulate, stack, transfer, tune, watch
+from flows.cli.common import INTERRUPTED, project_layout, raise_interrupt
+from tierrec_core.base.errors import ArtifactError, DataError, TierRecError
 
 if TYPE_CHECKING:
     from tierrec_core.sources.schema_inference import Guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.add_typer(releases)
-app.add_typer(watch)
-app.add_typer(loop)
-app.add_typer(review, name="review")
-app.add_typer(stack, name="stack")
-app.command()(simulate)
-app.command()(tune)
-app.command()(experiments)
-app.command()(export)
-app.command("import")(import_)
-_INTERRUPTED = 130
+for module in (releases, watch, loop, simulate, tune, experiments, transfer):
+    app.add_typer(module.app)
+for name, module in {"keys": keys, "review": review, "stack": stack}.items():
+    app.add_typer(module.app, name=name)
+
+_REASONS = 3
 
 
 def main() -> None:
-    """Run the command; an error that a person can mend is one message and exit code 2."""
+    """Run a command; an error that the user can fix is one message and exit code 2."""
     try:
         app()
     except TierRecError as error:
@@ -48,120 +35,147 @@ def main() -> None:
 
 
 @app.callback()
-def about() -> None:
+def _about() -> None:
     """A recommender platform: data -> models -> tested Bento, in the current folder."""
 
 
-@app.command()
-def init(
+@app.command("init")
+def _init(
     files: list[Path],
-    user_column: Annotated[str | None, typer.Option(help="Who.")] = None,
-    item_column: Annotated[str | None, typer.Option(help="What.")] = None,
-    event_column: Annotated[str | None, typer.Option(help="Kind of event.")] = None,
-    time_column: Annotated[str | None, typer.Option(help="When.")] = None,
-    event: Annotated[list[str] | None, typer.Option(help="Their name of an event=ours.")] = None,
-    separator: Annotated[str | None, typer.Option(help="Between the columns of a CSV file.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Of times without an offset.")] = None,
-    items: Annotated[Path | None, typer.Option(help="The catalogue.")] = None,
-    users: Annotated[Path | None, typer.Option(help="The users' attributes, for audits.")] = None,
+    user_column: Annotated[str | None, typer.Option(help="User id column.")] = None,
+    item_column: Annotated[str | None, typer.Option(help="Item id column.")] = None,
+    event_column: Annotated[str | None, typer.Option(help="Event type column.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Timestamp column.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option(help="Event type, as name in the log=name in tierrec.")
+    ] = None,
+    separator: Annotated[str | None, typer.Option(help="Column separator of CSV files.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
+    items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
+    users: Annotated[Path | None, typer.Option(help="File of user attributes, for audits.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
 ) -> None:
-    """Look at event logs (CSV, Parquet), propose how to read them, and write that into params.yaml.
+    """Infer the format of event logs (CSV, Parquet), propose settings for it, and write them into params.yaml.
 
     Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
     """
     from flows.project.params import replace_sections
     from tierrec_core.sources.schema_inference import propose_settings
 
-    guesses = {
+    options = {
         "user_column": user_column,
         "item_column": item_column,
         "event_column": event_column,
         "time_column": time_column,
-        "events": _pairs(event or []) or None,
+        "events": dict(text.partition("=")[::2] for text in event or ()) or None,
         "separator": separator,
         "timezone": timezone,
         "items_path": None if items is None else str(items),
         "users_path": None if users is None else str(users),
     }
-    overrides = {name: value for name, value in guesses.items() if value is not None}
+    overrides = {name: value for name, value in options.items() if value is not None}
     proposal = propose_settings(files, overrides)
     _show_guesses(proposal.guesses)
     _show_patch(proposal.patch)
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):
         raise typer.Exit(1)
-    replace_sections(_layout().params, proposal.patch)
+    replace_sections(project_layout().params, proposal.patch)
     print("params.yaml is written. Next: tierrec run")
 
 
-@app.command()
-def run(
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="key=value in params.yaml.")] = None,
-    only: Annotated[str | None, typer.Option(help="One stage, such as train or train@ease.")] = None,
+@app.command("run")
+def _run(
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value to set in params.yaml.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Run one stage, such as train or train@ease.")] = None,
 ) -> None:
-    """Bring everything that is stale up to date, and show the leaderboard.
+    """Run every stale stage, and show the leaderboard.
 
     Example: tierrec run --set models.ease.l2=300
     """
     from rich.console import Console
 
-    from flows.pipeline.train import run as train
+    from flows.pipeline.train import run
     from flows.project.params import set_values
 
-    layout, console = _layout(), Console()
+    layout, console = project_layout(), Console()
     set_values(layout.params, assignments or [])
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     try:
-        summary = train(layout.root, console, only)
+        summary = run(layout.root, console, only)
     except KeyboardInterrupt:
-        print("stopped; `tierrec run` continues where it was", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        print("stopped; `tierrec run` resumes", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     summary.show(console, layout)
 
 
-@app.command()
-def status() -> None:
-    """Tell what is stale, when the last run was, and which Bento is the champion.
+@app.command("status")
+def _status() -> None:
+    """Show the stale stages, the last run, and the Bentos that serve users.
 
     Example: tierrec status
     """
-    from flows.graph.dvc_graph import StageGraph, stale
+    from flows.graph.dvc_graph import StageGraph, find_stale_stages
+    from flows.project.champion import read_pointer
     from tierrec_core.base import artifacts
 
-    layout = _layout()
-    waiting = StageGraph.read(layout.root).affected(stale(layout.root))
-    print(f"stale: {', '.join(waiting) or 'nothing'}")
+    layout = project_layout()
+    stages = StageGraph.read(layout.root).affected(find_stale_stages(layout.root))
+    print(f"stale: {', '.join(stages) or 'nothing'}")
     runs = sorted(layout.runs.glob("*.json"))
     last = artifacts.read_json(runs[-1]) if runs else None
     print(f"last run: {last['ended']}, {last['seconds']:.0f} s" if last else "last run: none")
-    bento = artifacts.read_json(layout.bento) if layout.bento.exists() else {}
-    print(f"champion: {bento.get('tag', 'none')}")
+    pointer = read_pointer(layout)
+    print(f"champion: {pointer.champion.bento if pointer else 'none'}")
+    if pointer and pointer.challenger:
+        print(f"challenger: {pointer.challenger.bento}, {pointer.share:.0%} of users")
 
 
-@app.command()
-def recommend(
-    user: Annotated[str | None, typer.Argument(help="A user of the log.")] = None,
-    history: Annotated[str | None, typer.Option(help="Items of somebody unknown: a,b,c.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
+@app.command("recommend")
+def _recommend(
+    user: Annotated[str | None, typer.Argument(help="User id in the log.")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids of an unknown user: a,b,c.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of items.")] = 10,
     task: Annotated[str, typer.Option(help="next or discovery.")] = "next",
-    explain: Annotated[bool, typer.Option("--explain", help="Say what carries each item.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what contributes most to each item's score.")
+    ] = False,
 ) -> None:
-    """Recommend items to a user of the log, or to somebody with the given history.
+    """Recommend items to a user of the log, or to an unknown user with the given history.
 
     Example: tierrec recommend 1053 -k 5 --explain
     """
-    for rank, (item, title, reasons) in enumerate(_answer(user, history, k, task, explain), 1):
+    from tierrec_core.bundle.bundle import Bundle
+    from tierrec_core.bundle.explain import reasons
+
+    if (user is None) == (history is None):
+        raise DataError("recommend: wanted either USER or --history a,b,c")
+    bundle = Bundle.load(project_layout().bundle)
+    if task not in bundle.tasks:
+        raise DataError(f"recommend: task {task!r} is unknown; the bundle has {', '.join(bundle.tasks)}")
+    seen = bundle.visitor((history or "").split(",")) if user is None else bundle.history_of(user)
+    if seen is None:
+        raise DataError(
+            f"recommend: user {user!r} is not in the log; give item ids instead with --history a,b,c"
+        )
+    ranked = bundle.recommend(task, seen, k).items[0]
+    columns = ranked[ranked >= 0]
+    shares = bundle.explain(task, seen, columns) if explain else [{}] * len(columns)
+    rows = bundle.items.iloc[columns][["item_id", "title"]].itertuples(index=False)
+    for rank, ((item, title), contributions) in enumerate(zip(rows, shares, strict=True), 1):
         print(f"{rank:3}  {item}  {title}")
-        for name, share in reasons:
+        strongest = list(reasons(contributions).items())[:_REASONS] if explain else []
+        for name, share in strongest:
             print(f"       {share:+.3f}  {name}")
 
 
-@app.command()
-def serve(
-    port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+@app.command("serve")
+def _serve(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
     host: Annotated[
-        str, typer.Option(help="Where to listen; beyond this machine only with API keys.")
+        str, typer.Option(help="Address to listen on; other than loopback only with API keys.")
     ] = "127.0.0.1",
 ) -> None:
     """Serve the packaged Bento until Ctrl-C.
@@ -170,16 +184,16 @@ def serve(
     """
     from services.deployment.serve import run_server
 
-    run_server(_layout(), port, workers, host)
+    run_server(project_layout(), port, workers, host)
 
 
-@app.command()
-def batch(
-    folder: Annotated[Path, typer.Argument(help="Where the Parquet parts go.")],
+@app.command("batch")
+def _batch(
+    folder: Annotated[Path, typer.Argument(help="Output folder for the Parquet parts.")],
     task: Annotated[str, typer.Option(help="next or discovery.")] = "next",
-    k: Annotated[int, typer.Option("-k", min=1, help="Items a user.")] = 20,
+    k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 20,
 ) -> None:
-    """Write the lists of all users to Parquet, part by part; started again, it continues.
+    """Write the lists of all users to Parquet, part by part; an interrupted export resumes.
 
     Example: tierrec batch lists --task discovery -k 20
     """
@@ -187,19 +201,19 @@ def batch(
     from tierrec_core.bundle.batch import write_lists
     from tierrec_core.bundle.bundle import Bundle
 
-    bundle = _layout().bundle
+    bundle = project_layout().bundle
     write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, tell=print)
 
 
-@app.command()
-def report(
+@app.command("report")
+def _report(
     show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
-    """Print where the report is.
+    """Print the path of the report.
 
     Example: tierrec report --open
     """
-    page = _layout().report
+    page = project_layout().report
     if not page.exists():
         raise ArtifactError(f"{page}: is missing; run `tierrec run` to make it")
     print(page)
@@ -207,35 +221,23 @@ def report(
         webbrowser.open(page.resolve().as_uri())
 
 
-@app.command()
-def doctor() -> None:
-    """Check versions, disk, memory, ports, and the programs that some parts need.
+@app.command("doctor")
+def _doctor() -> None:
+    """Check versions, disk, memory, ports, and the programs that some features need.
 
     Example: tierrec doctor
     """
-    from flows.cli.doctor import examine
+    from flows.cli.doctor import diagnose
 
-    findings = list(examine(Path.cwd()))
-    for one in findings:
-        print(f"{'ok ' if one.well else 'BAD'}  {one.what:12} {one.found}")
-    if not all(one.well for one in findings):
+    findings = list(diagnose(Path.cwd()))
+    for finding in findings:
+        print(f"{'ok ' if finding.is_ok else 'BAD'}  {finding.name:12} {finding.detail}")
+    if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)
 
 
-def _layout() -> Layout:
-    return Layout(Path.cwd())
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    return dict(text.partition("=")[::2] for text in texts)
-
-
 def _show_guesses(guesses: Sequence["Guess"]) -> None:
-    """A table of what was found, and why that was thought."""
+    """Print what was inferred, with the evidence."""
     from rich.console import Console
     from rich.table import Table
 
@@ -246,39 +248,9 @@ def _show_guesses(guesses: Sequence["Guess"]) -> None:
 
 
 def _show_patch(patch: dict[str, Any], prefix: str = "") -> None:
-    """One line a setting, nested keys dotted."""
+    """Print one line per setting, with dotted keys."""
     for key, value in patch.items():
         if isinstance(value, dict) and value:
             _show_patch(value, f"{prefix}{key}.")
         else:
             print(f"{prefix + key:32} {value}")
-
-
-def _answer(
-    user: str | None, items: str | None, k: int, task: str, explain: bool
-) -> list[tuple[str, str, list[tuple[str, float]]]]:
-    """Item id, title and the heaviest reasons of each recommendation; the one place that asks the bundle."""
-    from tierrec_core.base.errors import DataError
-    from tierrec_core.bundle.bundle import Bundle
-    from tierrec_core.bundle.explain import reasons
-
-    if (user is None) == (items is None):
-        raise DataError("recommend: wanted either USER or --history a,b,c")
-    bundle = Bundle.load(_layout().bundle)
-    if task not in bundle.tasks:
-        raise DataError(f"recommend: task {task!r} is unknown; the bundle has {', '.join(bundle.tasks)}")
-    history = bundle.visitor((items or "").split(",")) if user is None else bundle.history_of(user)
-    if history is None:
-        raise DataError(f"recommend: user {user!r} is not in the log; give their items with --history a,b,c")
-    ranked = bundle.recommend(task, history, k).items[0]
-    columns = ranked[ranked >= 0]
-    why = (
-        [reasons(shares) for shares in bundle.explain(task, history, columns)]
-        if explain
-        else [{}] * len(columns)
-    )
-    shown = bundle.items.iloc[columns][["item_id", "title"]].itertuples(index=False)
-    return [
-        (str(item), str(title), list(shares.items())[:3])
-        for (item, title), shares in zip(shown, why, strict=True)
-    ]

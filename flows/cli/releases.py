@@ -1,202 +1,125 @@
-"""tierrec deploy, promote, rollback, releases, keys, manifests: who answers, who may ask, and where it runs."""
+"""tierrec deploy, promote, rollback, releases, manifests: which Bentos serve the users, and where they run."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierrec_core.base.paths import Layout
+from flows.cli.common import Folder, project_layout
 
 if TYPE_CHECKING:
     from services.deployment.kubernetes import Manifests
     from services.releases.pointer import Pointer
 
 app = typer.Typer(no_args_is_help=True)
-keys = typer.Typer(no_args_is_help=True, help="Add, list, rotate and revoke API keys.")
-app.add_typer(keys, name="keys")
 
-Folder = Annotated[Path | None, typer.Option(help="State folder of a shop (default: data/serving).")]
 _ORIGIN = ("git_revision", "dvc_lock", "params")  # labels that are no metrics
 _DIGITS = 12
+_REASON = "by a user"
 
 
-@app.command()
-def deploy(
-    tag: Annotated[
-        str | None, typer.Argument(help="A Bento of the store; the packaged one if left out.")
+@app.command("deploy")
+def _deploy(
+    tag: Annotated[str | None, typer.Argument(help="Tag of a Bento (default: the packaged one).")] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of users that the challenger serves (default: rollout.share)."
+        ),
     ] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="The challenger's share of the users.")] = 0.1,
     folder: Folder = None,
 ) -> None:
     """Make a Bento that passes its smoke test the challenger, or the champion if there is none.
 
     Example: tierrec deploy --share 0.2
     """
-    from services.deployment.admission import admit
-    from services.releases import pointer as releases
-    from tierrec_core.settings import read_settings
+    from flows.project.deployment import deploy_release
 
-    layout = Layout(Path.cwd())
-    report = admit(layout, read_settings(layout.params), tag)
-    _tell(releases.deploy(_pointer(folder), report, share))
+    _show_serving(deploy_release(project_layout(), tag, share=share, folder=folder))
 
 
-@app.command()
-def promote(folder: Folder = None) -> None:
+@app.command("promote")
+def _promote(folder: Folder = None) -> None:
     """Make the challenger the champion.
 
     Example: tierrec promote
     """
-    from services.releases import pointer as releases
+    from flows.project.deployment import promote_release
 
-    _tell(releases.promote(_pointer(folder)))
+    _show_serving(promote_release(project_layout(), reason=f"promoted {_REASON}", folder=folder))
 
 
-@app.command()
-def rollback(folder: Folder = None) -> None:
-    """Take the challenger away or, where there is none, bring back the champion before this one.
+@app.command("rollback")
+def _rollback(folder: Folder = None) -> None:
+    """Remove the challenger or, if there is none, restore the previous champion.
 
     Example: tierrec rollback
     """
-    from services.deployment.admission import stored
-    from services.releases import pointer as releases
+    from flows.project.deployment import roll_back_release
 
-    tags = {one.tag for one in stored(Layout(Path.cwd()))}
-    _tell(releases.rollback(_pointer(folder), tags))
+    _show_serving(roll_back_release(project_layout(), reason=f"rolled back {_REASON}", folder=folder))
 
 
 @app.command("releases")
-def show_releases(folder: Folder = None) -> None:
-    """List the Bentos of the store, the newest first: who answers, how good, from which commit.
+def _releases(folder: Folder = None) -> None:
+    """List the Bentos of the store, newest first, with their role, metrics and commit.
 
     Example: tierrec releases
     """
+    from flows.project.champion import read_pointer
     from services.deployment.admission import stored
-    from services.releases.pointer import Pointer
 
-    path = _pointer(folder)
-    pointer = Pointer.read(path) if path.exists() else None
-    bentos = stored(Layout(Path.cwd()))
-    for one in bentos:
+    pointer = read_pointer(project_layout(), folder)
+    bentos = stored(project_layout())
+    for bento in bentos:
         metrics = "  ".join(
-            f"{name} {value}" for name, value in sorted(one.labels.items()) if name not in _ORIGIN
+            f"{name} {value}" for name, value in sorted(bento.labels.items()) if name not in _ORIGIN
         )
-        revision = one.labels.get("git_revision", "none")[:_DIGITS]
-        typer.echo(f"{one.tag}  {_state(one.tag, pointer):15}  {metrics}  git {revision}  {one.built[:16]}")
-    lost = set() if pointer is None else pointer.in_use - {one.tag for one in bentos}
-    for tag in sorted(lost):
-        typer.echo(f"{tag}  {_state(tag, pointer):15}  is not in the store any more")
+        revision = bento.labels.get("git_revision", "none")[:_DIGITS]
+        typer.echo(
+            f"{bento.tag}  {_role(bento.tag, pointer):15}  {metrics}  git {revision}  {bento.built[:16]}"
+        )
+    missing = set() if pointer is None else pointer.in_use - {bento.tag for bento in bentos}
+    for tag in sorted(missing):
+        typer.echo(f"{tag}  {_role(tag, pointer):15}  is not in the store any more")
 
 
-@app.command()
-def manifests(
-    out: Annotated[Path, typer.Option(help="Folder for the files.")],
-    image: Annotated[str | None, typer.Option(help="(default: the champion's tag).")] = None,
-    namespace: Annotated[str | None, typer.Option(help="Of the cluster (default: default).")] = None,
-    name: Annotated[str | None, typer.Option(help="Of all that is made (default: tierrec).")] = None,
-    secret: Annotated[str | None, typer.Option(help="Holds store-url, keys.json (default: tierrec).")] = None,
+@app.command("manifests")
+def _manifests(
+    out: Annotated[Path, typer.Option(help="Output folder.")],
+    image: Annotated[str | None, typer.Option(help="Container image (default: the champion's tag).")] = None,
+    namespace: Annotated[str | None, typer.Option(help="Kubernetes namespace (default: default).")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of all resources (default: tierrec).")] = None,
+    secret: Annotated[
+        str | None, typer.Option(help="Secret with store-url and keys.json (default: tierrec).")
+    ] = None,
     folder: Folder = None,
 ) -> None:
     """Write Kubernetes manifests and the champion's Dockerfile.
 
     Example: tierrec manifests --out deploy --image registry.example.org/shop:1
     """
+    from flows.project.champion import pointer_path
+    from services.auth.keys import FILE
     from services.deployment.kubernetes import Manifests, dockerfile, render
     from services.releases.pointer import Pointer
     from tierrec_core.base import artifacts
     from tierrec_core.settings import parse
 
-    pointer = Pointer.read(_pointer(folder))
+    path = pointer_path(project_layout(), folder)
+    pointer = Pointer.read(path)
     given = {"image": image, "namespace": namespace, "name": name, "secret": secret}
     settings = parse(Manifests, {key: value for key, value in given.items() if value}, "manifests")
     files = dict(render(settings, pointer))
-    files["Dockerfile"] = dockerfile(Layout(Path.cwd()), pointer.champion.bento)
+    files["Dockerfile"] = dockerfile(project_layout(), pointer.champion.bento)
     for file, text in files.items():
         with artifacts.replacing_file(out / file) as fresh:
             fresh.write_text(text)
-    _show_next_steps(out, files, settings, pointer.champion.bento, _keys(folder))
+    _show_next_steps(out, files, settings, pointer.champion.bento, path.parent / FILE)
 
 
-@keys.command()
-def add(
-    label: Annotated[str, typer.Argument(help="Who will use it.")],
-    scope: Annotated[list[str] | None, typer.Option(help="read, write or admin (default: read).")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Until it expires (default: never).")] = None,
-    folder: Folder = None,
-) -> None:
-    """Make a key and show it, once.
-
-    Example: tierrec keys add shop --scope read --scope write --days 90
-    """
-    from services.auth.keys import add_key as add_key
-
-    lifetime = timedelta(days=days) if days else None
-    key, token = add_key(_keys(folder), label, tuple(scope or ["read"]), lifetime)
-    _show_once(token, f"key {key.id} of {label!r} may {', '.join(key.scopes)}")
-
-
-@keys.command("list")
-def show_keys(folder: Folder = None) -> None:
-    """List the keys: id, label, scopes, and until when; the keys themselves are nowhere.
-
-    Example: tierrec keys list
-    """
-    from services.auth.keys import Keyring
-
-    path = _keys(folder)
-    for key in Keyring.read(path).keys.values():
-        until = f"{key.expires:%Y-%m-%d %H:%M}" if key.expires else "ever"
-        scopes = ",".join(key.scopes)
-        typer.echo(
-            f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  until {until}"
-        )
-    _warn_if_open(path)
-
-
-@keys.command()
-def rotate(label: Annotated[str, typer.Argument(help="Whose key.")], folder: Folder = None) -> None:
-    """Make a second key for a label, as wide as the first, which stays until it is revoked.
-
-    Example: tierrec keys rotate shop
-    """
-    from services.auth.keys import rotate_key as rotate_key
-
-    key, token, first = rotate_key(_keys(folder), label)
-    _show_once(token, f"key {key.id} of {label!r}; then: tierrec keys revoke {first.id}")
-
-
-@keys.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(help="As `tierrec keys list` shows it.")], folder: Folder = None
-) -> None:
-    """Take a key away at once.
-
-    Example: tierrec keys revoke 1f2e3d4c
-    """
-    from services.auth.keys import revoke_key as revoke_key
-
-    path = _keys(folder)
-    gone = revoke_key(path, key_id)
-    typer.echo(f"key {gone.id} of {gone.label!r} is revoked")
-    _warn_if_open(path)
-
-
-def _state_folder(folder: Path | None) -> Path:
-    return folder or Layout(Path.cwd()).data / "serving"
-
-
-def _pointer(folder: Path | None) -> Path:
-    return _state_folder(folder) / "pointer.json"
-
-
-def _keys(folder: Path | None) -> Path:
-    return _state_folder(folder) / "keys.json"
-
-
-def _tell(pointer: "Pointer") -> None:
-    """Who answers now."""
+def _show_serving(pointer: "Pointer") -> None:
     if pointer.challenger is None:
         typer.echo(f"{pointer.champion.bento} answers all users")
     else:
@@ -205,7 +128,7 @@ def _tell(pointer: "Pointer") -> None:
         )
 
 
-def _state(tag: str, pointer: "Pointer | None") -> str:
+def _role(tag: str, pointer: "Pointer | None") -> str:
     if pointer is None or tag not in pointer.in_use:
         return "-"
     if tag == pointer.champion.bento:
@@ -214,25 +137,14 @@ def _state(tag: str, pointer: "Pointer | None") -> str:
     return f"challenger {pointer.share:.0%}" if challenger and tag == challenger.bento else "previous"
 
 
-def _show_next_steps(out: Path, files: Iterable[str], made: "Manifests", tag: str, keys_file: Path) -> None:
+def _show_next_steps(
+    out: Path, files: Iterable[str], settings: "Manifests", tag: str, keys_file: Path
+) -> None:
     typer.echo(f"{out}: {', '.join(sorted(files))}. Next:")
-    image = f" -t {made.image}" if made.image else ""
+    image = f" -t {settings.image}" if settings.image else ""
     typer.echo(f"  BENTOML_HOME=.bentoml bentoml containerize {tag}{image}")
     typer.echo(
-        f"  kubectl -n {made.namespace} create secret generic {made.secret} "
+        f"  kubectl -n {settings.namespace} create secret generic {settings.secret} "
         f"--from-literal=store-url=postgresql://... --from-file={keys_file}"
     )
     typer.echo(f"  kubectl apply -f {out}")
-
-
-def _show_once(token: str, about: str) -> None:
-    """The key alone goes to standard output, so that it can be piped into a vault."""
-    typer.echo(token)
-    typer.echo(f"{about}. It is shown this once; only its hash is kept.", err=True)
-
-
-def _warn_if_open(path: Path) -> None:
-    from services.auth.keys import Keyring
-
-    if Keyring.read(path).open:
-        typer.echo("WARNING: no key is configured; the server will answer this machine only", err=True)

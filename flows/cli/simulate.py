@@ -1,4 +1,4 @@
-"""`tierrec simulate`: a replay with a clock, for a person: what happened, who noticed, what it cost."""
+"""tierrec simulate: replay a year with simulated drift, and report detections, retrains and list quality."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,20 +15,23 @@ if TYPE_CHECKING:
     from monitoring.simulation.world import ReplayWorld
 
 _MONTH = 28.0
-_FIRST = 5  # months that the first model learns from
-_REASON = 70
+_TRAINING_MONTHS = 5  # of the first model
+_MAX_REASON = 70
+
+app = typer.Typer()
 
 
 class WorldName(StrEnum):
-    """What can be replayed."""
+    """Data sets that can be replayed."""
 
     COMPLETE_JOURNEY = "complete_journey"
     SYNTHETIC = "synthetic"
 
 
-def simulate(
+@app.command("simulate")
+def _simulate(
     world: Annotated[
-        WorldName, typer.Option(help="The real year, or a made shop.")
+        WorldName, typer.Option(help="The Complete Journey data set, or a synthetic shop.")
     ] = WorldName.COMPLETE_JOURNEY,
     shift: Annotated[
         str,
@@ -36,17 +39,17 @@ def simulate(
             help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots..."
         ),
     ] = "interests",
-    share: Annotated[float, typer.Option(min=0, max=1, help="Of the users, to whom it happens.")] = 0.2,
-    month: Annotated[int, typer.Option(min=1, help="After so many months of 28 days it happens.")] = 7,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of users affected by the shift.")] = 0.2,
+    month: Annotated[int, typer.Option(min=1, help="Months of 28 days before the shift.")] = 7,
     policy: Annotated[
-        str, typer.Option(help="Who decides: ours, psi_10, psi_20, evidently, monthly, never, always.")
+        str, typer.Option(help="Retraining policy: ours, psi_10, psi_20, evidently, monthly, never, always.")
     ] = "ours",
-    every: Annotated[float, typer.Option(min=1, help="Days between two looks.")] = _MONTH,
-    served: Annotated[bool, typer.Option(help="Lists are made at the retrain, not at the visit.")] = False,
-    seed: int = 7,
-    json: Annotated[Path | None, typer.Option(help="Write what is shown there, too.")] = None,
+    every: Annotated[float, typer.Option(min=1, help="Days between two evaluations of the policy.")] = _MONTH,
+    served: Annotated[bool, typer.Option(help="Compute lists at each retrain, not at each visit.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 7,
+    json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.")] = None,
 ) -> None:
-    """Replay a year: something happens, the policy looks month by month, and users show what its model was worth.
+    """Replay a year with a shift in it: evaluate a retraining policy month by month against a frozen model.
 
     Example: tierrec simulate --world synthetic --shift diffuse --share 0.4
     """
@@ -61,18 +64,18 @@ def simulate(
     if policy not in POLICIES:
         raise SettingsError(f"--policy: {policy!r} is unknown; known are {', '.join(POLICIES)}")
     before = _world(world, seed)
-    first = before.start + _FIRST * _MONTH
+    first = before.start + _TRAINING_MONTHS * _MONTH
     ticks = int((before.end - first) // every) - 1
     if ticks < 1:
         raise SettingsError(
-            f"--every: the log has {before.end - first:g} days after its first {_FIRST} months, which is no room for "
+            f"--every: the log has {before.end - first:g} days after its first {_TRAINING_MONTHS} months, too few for "
             f"two steps of {every:g} days; look more often"
         )
     after = happen(before, shift, before.start + month * _MONTH, share, seed)
     replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
     course, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
     console = Console()
-    console.print(_told(after), highlight=False)
+    console.print(_describe(after), highlight=False)
     console.print(_table(replay, course, frozen, policy))
     report = _report(replay, course, frozen, policy)
     console.print(_summary(report), highlight=False)
@@ -86,11 +89,11 @@ def _world(name: WorldName, seed: int) -> "ReplayWorld":
     return world.synthetic(seed) if name is WorldName.SYNTHETIC else world.complete_journey()
 
 
-def _told(world: "ReplayWorld") -> str:
+def _describe(world: "ReplayWorld") -> str:
     from tierrec_core.data.interactions import from_days
 
     if world.change is None:
-        return f"{world.name}: nothing happens to it"
+        return f"{world.name}: no shift"
     return f"{world.name}: from {from_days(world.change.start):%Y-%m-%d} on, {world.change.what}"
 
 
@@ -106,19 +109,19 @@ def _table(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", pol
         f"NDCG@10 {policy}",
         "conversion",
         "retrains",
-        title="What was seen, and what the lists were worth until the next look",
+        title="Verdicts, and the quality of the lists until the next evaluation",
     )
     for number, (step, still) in enumerate(zip(course.steps, frozen.steps, strict=True)):
-        done = sum(one.look.retrain for one in course.steps[: number + 1])
+        num_retrains = sum(earlier.look.retrain for earlier in course.steps[: number + 1])
         table.add_row(
             _window(replay, step),
             step.look.state,
             "retrain" if step.look.retrain else "",
-            _short(step),
+            _first_reason(step),
             f"{still.quality.ndcg.mean():.4f}",
             f"{step.quality.ndcg.mean():.4f}",
             f"{step.quality.outcomes.rate:.1%}",
-            str(done),
+            str(num_retrains),
         )
     return table
 
@@ -130,10 +133,12 @@ def _window(replay: "Replay", step: "ReplayStep") -> str:
     return f"{start:%Y-%m-%d} .. {from_days(step.look.end):%m-%d}"
 
 
-def _short(step: "ReplayStep") -> str:
+def _first_reason(step: "ReplayStep") -> str:
     reasons = step.look.reasons
     more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
-    return (reasons[0][:_REASON] + ("…" if len(reasons[0]) > _REASON else "") + more) if reasons else ""
+    return (
+        (reasons[0][:_MAX_REASON] + ("…" if len(reasons[0]) > _MAX_REASON else "") + more) if reasons else ""
+    )
 
 
 def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:
@@ -173,8 +178,8 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
 
 
 def _summary(report: dict[str, Any]) -> str:
-    gain, seen = report["retrained_minus_frozen"], report["delay_days"]
-    noticed = "" if seen is None else f", noticed after {seen:g} days"
+    gain, delay = report["retrained_minus_frozen"], report["delay_days"]
+    noticed = "" if delay is None else f", noticed after {delay:g} days"
     return (
         f"{report['policy']}: {report['retrains']} retrains ({report['retrain_cpu_seconds']:.0f} CPU s){noticed}; "
         f"NDCG@10 over the frozen model {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"

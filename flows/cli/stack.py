@@ -1,4 +1,4 @@
-"""tierrec stack: everything on one machine, kept running."""
+"""tierrec stack: start, stop and inspect all services on one machine."""
 
 import json
 import signal
@@ -7,97 +7,101 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.common import INTERRUPTED
+
 if TYPE_CHECKING:
     from flows.stack.status import PartStatus
 
 app = typer.Typer(
-    no_args_is_help=True, help="Prefect's server, a worker a pool, deployments and the service, kept running."
+    no_args_is_help=True,
+    help="Prefect's server, one worker per pool, the deployments and the service, supervised.",
 )
-_INTERRUPTED, _WIDE = 130, 140
+_MIN_WIDTH = 140
 
 
-@app.command()
-def up(
-    server_port: Annotated[int | None, typer.Option(help="Of Prefect's server (default: 4200).")] = None,
-    service_port: Annotated[int | None, typer.Option(help="Of the service (default: 3000).")] = None,
-    host: Annotated[str | None, typer.Option(help="Where the service listens (default: 127.0.0.1).")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that answer (default: 1).")] = None,
+@app.command("up")
+def _up(
+    server_port: Annotated[int | None, typer.Option(help="Port of Prefect's server (default: 4200).")] = None,
+    service_port: Annotated[int | None, typer.Option(help="Port of the service (default: 3000).")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address that the service listens on (default: 127.0.0.1).")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes of the service (default: 1).")
+    ] = None,
     database: Annotated[
         str | None, typer.Option(help="postgresql://... for Prefect (default: SQLite in .prefect).")
     ] = None,
     schedules: Annotated[
         bool | None,
-        typer.Option("--schedules/--no-schedules", help="Whether flows run by the clock (default: yes)."),
+        typer.Option("--schedules/--no-schedules", help="Whether flows run on schedule (default: yes)."),
     ] = None,
 ) -> None:
     """Start what is not running yet, and return when all of it is ready.
 
     Example: tierrec stack up --server-port 4201
     """
-    from flows.stack.up import up as act
+    from flows.stack.up import up
 
+    options = {
+        "server_port": server_port,
+        "service_port": service_port,
+        "host": host,
+        "workers": workers,
+        "database": database,
+        "schedules": schedules,
+    }
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        state = act(
-            Path.cwd(),
-            {
-                "server_port": server_port,
-                "service_port": service_port,
-                "host": host,
-                "workers": workers,
-                "database": database,
-                "schedules": schedules,
-            },
-            typer.echo,
-        )
+        state = up(Path.cwd(), options, typer.echo)
     except KeyboardInterrupt:
-        typer.echo("interrupted; `tierrec stack up` goes on, `tierrec stack down` ends what runs", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        typer.echo("interrupted; `tierrec stack up` resumes, `tierrec stack down` stops what runs", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"the stack is up; watch the flows at {state.api_url.removesuffix('/api')}")
 
 
-@app.command()
-def down() -> None:
-    """End all of it, runs of flows included.
+@app.command("down")
+def _down() -> None:
+    """Stop everything, including flow runs.
 
     Example: tierrec stack down
     """
-    from flows.stack.down import down as act
+    from flows.stack.down import down
 
-    count = act(Path.cwd(), typer.echo)
-    typer.echo(f"the stack is down; {count} processes ended" if count else "no stack was up")
+    num_processes = down(Path.cwd(), typer.echo)
+    typer.echo(f"the stack is down; {num_processes} processes ended" if num_processes else "no stack was up")
 
 
-@app.command()
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+@app.command("status")
+def _status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell how each part is; exit code 1 when one that is wanted is not running.
+    """Show the state of each part; exit code 1 when a required part is not running.
 
     Example: tierrec stack status
     """
-    from flows.stack.status import status as look
+    from flows.stack.status import stack_status
 
-    rows = look(Path.cwd())
-    well = bool(rows) and all(row.is_well for row in rows)
+    rows = stack_status(Path.cwd())
+    is_well = bool(rows) and all(row.is_well for row in rows)
     if as_json:
-        typer.echo(json.dumps({"well": well, "parts": [row.report() for row in rows]}, indent=1))
+        typer.echo(json.dumps({"well": is_well, "parts": [row.report() for row in rows]}, indent=1))
     elif rows:
         _show(rows)
     else:
         typer.echo("no stack is up here; `tierrec stack up` starts one")
-    if not well:
+    if not is_well:
         raise typer.Exit(1)
 
 
 def _show(rows: list["PartStatus"]) -> None:
-    """A table, and the notes below it."""
+    """Print a table, and the notes below it."""
     from rich.console import Console
     from rich.table import Column, Table
 
     console = Console()
     if not console.is_terminal:
-        console.width = max(console.width, _WIDE)
+        console.width = max(console.width, _MIN_WIDTH)
     table = Table("part", "state", "pid", Column("since (UTC)", no_wrap=True), "restarts", "MiB", box=None)
     for name in ("where", "log"):
         table.add_column(name, overflow="fold")

@@ -1,4 +1,4 @@
-"""tierrec monitor, retrain, rollout: the loop's flows in the foreground, with or without a running stack."""
+"""tierrec monitor, retrain, rollout: run a flow of the loop in the foreground, with or without a running stack."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,46 +8,45 @@ import typer
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command()
-def monitor() -> None:
-    """Judge the newest complete window against the champion's reference, and say what follows.
+@app.command("monitor")
+def _monitor() -> None:
+    """Compare the newest complete window with the champion's reference window, and decide whether to retrain.
 
     Example: tierrec monitor
     """
-    _join()
-    from flows.loop.monitor import monitor as flow
+    _use_prefect()
+    from flows.loop.monitor import monitor
 
-    typer.echo(flow())
+    typer.echo(monitor())
 
 
-@app.command()
-def retrain(
-    reason: Annotated[str, typer.Option(help="Kept with the release.")] = "asked by a person",
+@app.command("retrain")
+def _retrain(
+    reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user",
 ) -> None:
-    """Train on the newest data, hold the result against the champion, and let it answer a share of the users.
+    """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users.
 
     Example: tierrec retrain --reason "new catalogue"
     """
-    _join()
-    from flows.loop.retrain import retrain as flow
+    _use_prefect()
+    from flows.loop.retrain import retrain
 
-    typer.echo(flow(reason=reason))
+    typer.echo(retrain(reason=reason))
 
 
-@app.command()
-def rollout() -> None:
-    """Look at the challenger's feedback: promote it, take it away, or wait.
+@app.command("rollout")
+def _rollout() -> None:
+    """Evaluate the challenger's feedback: promote it, roll it back, or wait.
 
     Example: tierrec rollout
     """
-    _join()
-    from flows.loop.rollout import rollout as flow
+    _use_prefect()
+    from flows.loop.rollout import rollout
 
-    typer.echo(flow())
+    typer.echo(rollout())
 
 
-def _join() -> None:
-    """Runs are seen by the stack's server where one runs; else Prefect lives in the project meanwhile."""
-    from flows.pipeline.train import embed
+def _use_prefect() -> None:
+    from flows.pipeline.train import configure_prefect
 
-    embed(Path.cwd())
+    configure_prefect(Path.cwd())

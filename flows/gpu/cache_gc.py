@@ -12,17 +12,17 @@ MOST_REPOSITORIES = 8  # those that were used last
 _USED, _LOCKS = "used", "*.lock"
 
 
-def alone(home: Path) -> BaseFileLock:
+def clones_lock(home: Path) -> BaseFileLock:
     """Inside, nobody takes a clone, and nobody else looks after them."""
     return FileLock(home / "upkeep.lock", fallback_to_soft=False)
 
 
-def size(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
     """Bytes of all files below the folder."""
     return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
 
 
-def tidy(
+def prune_caches(
     home: Path, folder: Path, *, most_bytes: int = MOST_BYTES, most_repositories: int = MOST_REPOSITORIES
 ) -> None:
     """After a stage of the folder's repository: bound its cache, and the number of repositories.
@@ -30,9 +30,9 @@ def tidy(
     A cache that is too large begins anew, and the repositories that were used longest ago go. What somebody works with
     stays. All that is lost is fetched from the remotes again.
     """
-    with suppress(OSError), alone(home):
+    with suppress(OSError), clones_lock(home):
         (folder / _USED).touch()
-        if size(folder / CACHE) > most_bytes:
+        if folder_size(folder / CACHE) > most_bytes:
             _drop(folder, folder / CACHE)
         others = [one for one in home.iterdir() if one != folder and any(one.glob(_LOCKS))]
         for one in sorted(others, key=_last_used, reverse=True)[most_repositories - 1 :]:

@@ -39,7 +39,7 @@ class WorkerClone:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / ".git").exists():
             git(self.folder, "init", "--quiet")
-        found = snapshots.fetch(self.folder, repository, ref)
+        found = snapshots.fetch_snapshot(self.folder, repository, ref)
         if found != revision:
             raise StageError(
                 f"{repository}: {ref} is {found[:12]}, wanted {revision[:12]}; the stage is sent again"
@@ -52,12 +52,12 @@ class WorkerClone:
         root = self.folder / below
         if not (root / ".dvc").is_dir():
             raise StageError(f"{root}: has no .dvc folder, wanted a project; commit what `dvc init` made")
-        dvc_remote.use(root, remote, self.cache)
+        dvc_remote.set_remote(root, remote, self.cache)
         return root
 
 
 @contextlib.contextmanager
-def borrowed(repository: str) -> Iterator[WorkerClone]:
+def borrow_clone(repository: str) -> Iterator[WorkerClone]:
     """The first clone of the repository on this machine that is free; a new one where none is.
 
     They lie in the folder that TIERREC_CLONE names, or else in one of the repository below ~/.tierrec/clones.
@@ -70,12 +70,12 @@ def borrowed(repository: str) -> Iterator[WorkerClone]:
         yield WorkerClone(folder / str(place), folder / cache_gc.CACHE)
     finally:
         lock.release()
-        cache_gc.tidy(home, folder)
+        cache_gc.prune_caches(home, folder)
 
 
 def _first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
     """A place that is now ours, and its lock."""
-    with cache_gc.alone(home):
+    with cache_gc.clones_lock(home):
         for place in range(_MOST):
             lock = FileLock(folder / f"{place}.lock", fallback_to_soft=False)
             try:

@@ -12,7 +12,7 @@ from dvc_data.hashfile.gc import gc
 from dvc_data.hashfile.hash_info import HashInfo
 
 from flows.gpu import cache_gc
-from flows.graph.dvc_graph import held
+from flows.graph.dvc_graph import locked_repo
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 
@@ -33,7 +33,7 @@ _TOLD = (
 )
 
 
-def known(root: Path) -> Mapping[str, str] | None:
+def read_remote(root: Path) -> Mapping[str, str] | None:
     """The project's default remote, for a clone: its name, its URL in full, and how it is reached; None without one.
 
     Raises SettingsError when DVC cannot read its configuration.
@@ -49,19 +49,19 @@ def known(root: Path) -> Mapping[str, str] | None:
     return {"name": str(name)} | {key: str(section[key]) for key in _TOLD if section.get(key) is not None}
 
 
-def provide(root: Path) -> Mapping[str, str]:
+def ensure_remote(root: Path) -> Mapping[str, str]:
     """As `known`; a project without a remote gets a folder of its own as one, in DVC's local configuration."""
-    found = known(root)
+    found = read_remote(root)
     if found is None:
-        with held(root):
-            use(root, {"name": NAME, "url": str(_own(root))})
-        found = known(root)
+        with locked_repo(root):
+            set_remote(root, {"name": NAME, "url": str(_own(root))})
+        found = read_remote(root)
     if found is None:
         raise SettingsError(f"{root / '.dvc' / 'config.local'}: the remote that was added is not there")
     return found
 
 
-def use(root: Path, remote: Mapping[str, str], cache: Path | None = None) -> None:
+def set_remote(root: Path, remote: Mapping[str, str], cache: Path | None = None) -> None:
     """Make a remote the default one, and a folder the cache, in DVC's local configuration, which git does not see."""
     config = Config(dvc_dir=str(root / ".dvc"), validate=False)
     section = {key: value for key, value in remote.items() if key != "name"}
@@ -72,17 +72,17 @@ def use(root: Path, remote: Mapping[str, str], cache: Path | None = None) -> Non
             local["cache"]["dir"] = str(cache)
 
 
-def tidy(root: Path, most_bytes: int = MOST_BYTES) -> int:
+def prune_remote(root: Path, most_bytes: int = MOST_BYTES) -> int:
     """Where the remote is the folder that `provide` gave and is larger: leave the results that dvc.lock names now.
 
     How many files went; the project's cache has them still. Only to be called while no stage is out: a worker's result
     that was not fetched yet is in no dvc.lock. Raises SettingsError when DVC cannot tell what is used.
     """
-    found = known(root)
-    if found is None or found["url"] != str(_own(root)) or cache_gc.size(_own(root)) <= most_bytes:
+    found = read_remote(root)
+    if found is None or found["url"] != str(_own(root)) or cache_gc.folder_size(_own(root)) <= most_bytes:
         return 0
     try:
-        with held(root) as repo:
+        with locked_repo(root) as repo:
             used = set[HashInfo]().union(*repo.used_objs().values())
             remote = repo.cloud.get_remote_odb(found["name"], "gc", hash_name="md5")
             shutil.rmtree(_own(root) / "runs", ignore_errors=True)  # what they tell of may go
@@ -96,7 +96,7 @@ def _own(root: Path) -> Path:
     return (Layout(root).loop / "remote").resolve()
 
 
-def hide_results(repo: Repo) -> None:
+def ignore_outputs(repo: Repo) -> None:
     """Have git ignore the outputs that are there, as DVC does when a stage ends: half of one is no part of a revision.
 
     Raises SettingsError when git tracks an output.

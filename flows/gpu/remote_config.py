@@ -61,7 +61,7 @@ def _repository(top: Path, pool: WorkPool) -> tuple[str, str | None]:
 
 def _remote(root: Path, pool: WorkPool) -> Mapping[str, str]:
     try:
-        remote = dvc_remote.known(root) or (dvc_remote.provide(root) if pool.is_here else None)
+        remote = dvc_remote.read_remote(root) or (dvc_remote.ensure_remote(root) if pool.is_here else None)
     except TierRecError as error:
         raise PoolNotReady(str(error)) from error
     if remote is None:

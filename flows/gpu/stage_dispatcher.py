@@ -25,11 +25,12 @@ from prefect.states import Cancelling
 
 from flows.gpu import dvc_remote
 from flows.gpu.remote_config import RemoteConfig
-from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, WorkPool, online
-from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, held
-from flows.liveness.run_liveness import SilenceTracker, reap_dead
+from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, WorkPool, online_workers
+from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, locked_repo
+from flows.liveness.run_liveness import SilenceTracker, end_crashed_runs
 from flows.project import snapshots
 from tierrec_core.base.errors import StageError, TierRecError
+from tierrec_core.base.paths import Layout
 
 ATTEMPTS = 3
 _POLL_SECONDS, _REAP_EVERY_SECONDS, _OUTAGE_SECONDS = 1.0, 5.0, 120.0
@@ -43,7 +44,7 @@ class NoWorkerError(Exception):
     """The pool's workers are gone, and the run was taken back."""
 
 
-def connect() -> SyncPrefectClient:
+def connect_to_server() -> SyncPrefectClient:
     """A client of the server that is named."""
     return get_client(sync_client=True)
 
@@ -61,7 +62,7 @@ class StageDispatcher:
     @classmethod
     def find(cls, queue: str, graph: StageGraph, runner: StageRunner, listen: Listener) -> Self:
         """A sender to the queue's pool. Raises Unready where nobody would take a stage."""
-        pool = WorkPool.find(queue, connect)
+        pool = WorkPool.find(queue, connect_to_server)
         return cls(graph, runner, pool, RemoteConfig.find(runner.root, pool), listen)
 
     def send(self, stage: str) -> bool:
@@ -70,7 +71,7 @@ class StageDispatcher:
         The stages before it are done. Raises StageError in the stage's own words when it ends badly there.
         """
         try:
-            with connect() as client:
+            with connect_to_server() as client:
                 return self._send(stage, client)
         except (
             PoolNotReady,
@@ -91,14 +92,14 @@ class StageDispatcher:
             out = list(self._out)
         if not out:
             return
-        with suppress(httpx.HTTPError, PrefectException), connect() as client:
+        with suppress(httpx.HTTPError, PrefectException), connect_to_server() as client:
             for run in out:
                 client.set_flow_run_state(run, Cancelling())
 
     def tidy(self) -> None:
         """Keep a remote that is the project's own from growing without end; after all stages are done."""
         try:
-            dvc_remote.tidy(self._runner.root)
+            dvc_remote.prune_remote(self._runner.root)
         except (TierRecError, OSError) as error:
             self._listen(self.pool.name, f"{error!s:.300}")
 
@@ -132,11 +133,13 @@ class StageDispatcher:
         try:
             if before:
                 self._runner.dvc(stage, "push", *before)
-            with held(root) as repo:
-                dvc_remote.hide_results(repo)
-                revision = snapshots.record(root, f"tierrec: {stage}", ref, also=["dvc.lock"])
+            with locked_repo(root) as repo:
+                dvc_remote.ignore_outputs(repo)
+                revision = snapshots.record_snapshot(
+                    root, f"tierrec: {stage}", ref, also=[Layout(root).dvc_lock.name]
+                )
             if self._route.push_to is not None:
-                snapshots.push(root, self._route.push_to, ref)
+                snapshots.push_snapshot(root, self._route.push_to, ref)
         except (TransientStageError, snapshots.RevisionError):
             raise
         except TierRecError as error:
@@ -198,8 +201,8 @@ class StageDispatcher:
     def _look_after(self, client: SyncPrefectClient, run: FlowRun, watch: SilenceTracker) -> None:
         """End a run whose worker is dead, and take one back that nobody would begin."""
         if run.state is None or not run.state.is_scheduled():
-            reap_dead(client, only=run.id, watch=watch)
-        elif not online(client, self.pool.name):
+            end_crashed_runs(client, only=run.id, watch=watch)
+        elif not online_workers(client, self.pool.name):
             client.set_flow_run_state(run.id, Cancelling())
             raise NoWorkerError("it has no worker online any more")
 

@@ -48,7 +48,7 @@ class WorkPool:
             raise PoolNotReady(f"the server has no work pool {name}; `tierrec stack up` makes it") from error
         if pool.is_paused:
             raise PoolNotReady(f"work pool {name} is paused; `prefect work-pool resume {name}`")
-        workers = online(client, name)
+        workers = online_workers(client, name)
         if not workers:
             raise PoolNotReady(f"work pool {name} has no worker online; `prefect worker start --pool {name}`")
         try:
@@ -60,7 +60,7 @@ class WorkPool:
         return cls(name, workers, all(_is_here(one) for one in workers))
 
 
-def online(client: SyncPrefectClient, pool: str) -> tuple[str, ...]:
+def online_workers(client: SyncPrefectClient, pool: str) -> tuple[str, ...]:
     """Names of the pool's workers whose heart was heard lately."""
     known = client.read_workers_for_work_pool(pool)
     return tuple(sorted(one.name for one in known if one.status == WorkerStatus.ONLINE))

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 
-from flows.gpu.clone import borrowed
+from flows.gpu.clone import borrow_clone
 from flows.graph.dvc_graph import StageGraph, StageRunner
-from flows.liveness.process_heartbeat import claim
+from flows.liveness.process_heartbeat import send_heartbeats
 
 _BY_PREFECT = "PREFECT__FLOW_RUN_ID"
 _POLL_SECONDS = 0.5
 
 
-@flow(name="run-stage", flow_run_name="{stage}", on_running=[claim], validate_parameters=False)
-def run_stage(
+@flow(name="run-stage", flow_run_name="{stage}", on_running=[send_heartbeats], validate_parameters=False)
+def run_stage_in_clone(
     stage: str, revision: str, ref: str, repository: str, remote: dict[str, str], folder: str = ""
 ) -> None:
     """Run one stage as it is in a revision, unless the remote has its results already, and push these.
@@ -27,7 +27,7 @@ def run_stage(
     project inside the repository. Raises StageError with the stage's own words, RevisionError when git cannot fetch.
     """
     log = get_run_logger()
-    with _ended_with_worker(), borrowed(repository) as clone:
+    with _ended_with_worker(), borrow_clone(repository) as clone:
         log.info("%s of %s, in %s", stage, revision[:12], clone.folder)
         clone.check_out(repository, ref, revision)
         root = clone.project(folder, remote)

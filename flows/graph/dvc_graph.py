@@ -20,6 +20,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from tierrec_core.base.errors import SettingsError, StageError
+from tierrec_core.base.paths import Layout
 
 Listener = Callable[[str, str], None]
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock", "another DVC process")
@@ -85,13 +86,13 @@ def _queue(meta: Any) -> str:
 
 
 @contextlib.contextmanager
-def held(root: Path) -> Iterator[Repo]:
+def locked_repo(root: Path) -> Iterator[Repo]:
     """The project as DVC sees it; inside, nobody else writes dvc.lock. Raises TransientStageError when it is busy."""
     with _open(root) as repo, repo.lock:
         yield repo
 
 
-def stale(root: Path, stages: list[str] | None = None) -> set[str]:
+def find_stale_stages(root: Path, stages: list[str] | None = None) -> set[str]:
     """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock.
 
     A process that was killed holds DVC's lock until the system has buried it, so a busy DVC is asked a few times.
@@ -105,7 +106,7 @@ def stale(root: Path, stages: list[str] | None = None) -> set[str]:
 
 
 def _stale(root: Path, stages: list[str] | None) -> set[str]:
-    with held(root) as repo:
+    with locked_repo(root) as repo:
         wanted = [one for one in repo.index.stages if stages is None or one.name in stages]
         return {str(one.name) for one in wanted if one.status()}
 
@@ -121,7 +122,7 @@ def _open(root: Path) -> Iterator[Repo]:
         raise SettingsError(f"{root}: DVC cannot read params.yaml: {error}; put a date in quotes") from error
     except DvcException as error:
         hint = "; every block of models wants its `kind`" if "item.kind" in str(error) else ""
-        raise SettingsError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}{hint}") from error
+        raise SettingsError(f"{Layout(root).dvc_yaml}: {' '.join(str(error).split())}{hint}") from error
     except (sqlite3.Error, OSError) as error:
         raise StageError(
             f"{root}: DVC could not write or read what it keeps: {error}; look for room on the disk, then run again"

@@ -16,7 +16,7 @@ _WATCH = "--watch"
 
 
 @contextlib.contextmanager
-def outlived_by_none(pids: list[int]) -> Iterator[None]:
+def killed_with_us(pids: list[int]) -> Iterator[None]:
     """While inside, processes that somebody else started for us are killed if we are."""
     watch = [sys.executable, "-m", "flows.graph.process_guard", _WATCH, *map(str, pids)]
     watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)

@@ -87,14 +87,14 @@ def _started_with(process: psutil.Process) -> int:
     return zlib.crc32("\0".join(words).encode())
 
 
-def claim(flow: Any, flow_run: FlowRun, state: Any) -> None:  # noqa: ARG001 - the names are Prefect's
+def send_heartbeats(flow: Any, flow_run: FlowRun, state: Any) -> None:  # noqa: ARG001 - the names are Prefect's
     """Say on the server which process runs this flow, and say it again until the run is over; for `on_running`."""
     _say(flow_run.id)
     beat = contextvars.copy_context().run  # it carries the settings that Prefect knows its server by
     threading.Thread(target=beat, args=(_keep_saying, flow_run.id), daemon=True).start()
 
 
-def processes_of(run: UUID) -> Iterator[psutil.Process]:
+def processes_of_run(run: UUID) -> Iterator[psutil.Process]:
     """Processes here that were started for a run: its engine, and all that this started."""
     for process in psutil.process_iter():
         try:

@@ -23,7 +23,14 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, Sign, claim, processes_of
+from flows.liveness.process_heartbeat import (
+    BEAT_SECONDS,
+    CLAIM,
+    ProcessRecord,
+    Sign,
+    processes_of_run,
+    send_heartbeats,
+)
 
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 PATIENCE = timedelta(seconds=30)  # from a run's being taken to its claim
@@ -91,14 +98,14 @@ class SilenceTracker:
         return bool(self._heard.keys() - self._talking)
 
 
-@flow(name="reap", on_running=[claim])
+@flow(name="reap", on_running=[send_heartbeats])
 def reap() -> list[str]:
     """End all runs whose processes are dead; which they were, and why. Runs elsewhere are watched for a while."""
     watch, ended, log = SilenceTracker(), list[str](), get_run_logger()
     until = time.monotonic() + SILENCE_SECONDS + BEAT_SECONDS
     with get_client(sync_client=True) as client:
         while True:
-            for one in reap_dead(client, watch=watch):
+            for one in end_crashed_runs(client, watch=watch):
                 log.info("%s", one)
                 ended.append(str(one))
             if not watch.is_waiting or time.monotonic() > until:
@@ -108,7 +115,7 @@ def reap() -> list[str]:
     return ended
 
 
-def reap_dead(
+def end_crashed_runs(
     client: SyncPrefectClient,
     only: UUID | None = None,
     *,
@@ -127,7 +134,7 @@ def reap_dead(
         cause = _look(run, workers, watched, moment).cause_of_death()
         if cause is None or run.state is None:
             continue
-        for process in processes_of(run.id):
+        for process in processes_of_run(run.id):
             process.kill()
         state = Cancelled if run.state.type == StateType.CANCELLING else Crashed
         # A run that ended by itself while we looked stays as it ended: without force the server refuses to change it.
@@ -170,7 +177,7 @@ def _unclaimed(run: FlowRun, worker: str, now: datetime) -> Sign:
     if not worker.endswith(f"@{platform.node()}"):
         return "unknown"
     is_new = run.state is None or now - run.state.timestamp <= PATIENCE
-    return "lives" if is_new or next(processes_of(run.id), None) is not None else "gone"
+    return "lives" if is_new or next(processes_of_run(run.id), None) is not None else "gone"
 
 
 def _unfinished(client: SyncPrefectClient, only: UUID | None) -> Iterator[FlowRun]:

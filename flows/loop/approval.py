@@ -47,12 +47,12 @@ class PendingApproval:
     until: datetime | None
 
 
-def hours_to_answer(settings: Settings) -> float:
+def approval_hours(settings: Settings) -> float:
     """How long a person's word is waited for."""
     return settings.rollout.max_hours or _HOURS
 
 
-def nobody_answered(hours: float) -> str:
+def timeout_reason(hours: float) -> str:
     """Why a challenger is vetoed that nobody said a word of."""
     return f"nobody answered within {hours:g} h"
 
@@ -82,17 +82,17 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
     try:
         return pause_flow_run(wait_for_input=question, timeout=seconds, poll_interval=_POLL_SECONDS, key=_KEY)
     except FlowPauseTimeout:
-        return Approval(approved=False, reason=nobody_answered(timeout_hours))
+        return Approval(approved=False, reason=timeout_reason(timeout_hours))
 
 
 @contextlib.contextmanager
-def connected(url: str) -> Iterator[SyncPrefectClient]:
+def connect_to(url: str) -> Iterator[SyncPrefectClient]:
     """A client of the server at a URL."""
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         yield client
 
 
-def waiting(client: SyncPrefectClient) -> list[PendingApproval]:
+def list_pending(client: SyncPrefectClient) -> list[PendingApproval]:
     """The runs that wait for a word, the longest waiting first."""
     paused = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PAUSED]}}})
     runs = client.read_flow_runs(flow_run_filter=paused, limit=_SHOWN)
@@ -100,9 +100,9 @@ def waiting(client: SyncPrefectClient) -> list[PendingApproval]:
     return sorted(found, key=lambda one: (one.since, one.name))
 
 
-def find(client: SyncPrefectClient, run: str | None) -> PendingApproval:
+def find_pending(client: SyncPrefectClient, run: str | None) -> PendingApproval:
     """The waiting run of that name or id; without one, the only one that waits. Raises ApprovalError."""
-    known = waiting(client)
+    known = list_pending(client)
     meant = [one for one in known if run is None or run in (one.name, str(one.run_id))]
     if len(meant) == 1:
         return meant[0]
@@ -116,7 +116,7 @@ def find(client: SyncPrefectClient, run: str | None) -> PendingApproval:
     raise ApprovalError(f"approval: {len(known)} runs wait for it; name one of {names}")
 
 
-def answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reason: str = "") -> None:
+def send_answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reason: str = "") -> None:
     """Let the run go on with a person's word. Raises ApprovalError when it does not wait any more."""
     word = Approval(approved=approved, reason=reason).model_dump()
     result = client.resume_flow_run(run_id, run_input=word)

@@ -13,9 +13,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from flows.loop.approval import hours_to_answer, nobody_answered
+from flows.loop.approval import approval_hours, timeout_reason
 from flows.loop.loop_state import LoopState, RetrainRecord
-from flows.loop.retrain import RetrainRun, key_of, retrain
+from flows.loop.retrain import RetrainRun, retrain, retrain_key
 from flows.project.lock import BusyError, project_lock
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
@@ -23,7 +23,7 @@ from tierrec_core.settings import Settings
 _ALIVE = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
-def veto_unanswered(
+def veto_expired_retrains(
     layout: Layout, settings: Settings, now: datetime, client: SyncPrefectClient
 ) -> list[RetrainRecord]:
     """End the retrains that waited too long and have no run any more, as a person's veto would; how they ended.
@@ -32,7 +32,7 @@ def veto_unanswered(
     """
     if settings.rollout.approval != "required":
         return []
-    hours, memory = hours_to_answer(settings), LoopState(layout)
+    hours, memory = approval_hours(settings), LoopState(layout)
     late = _late(memory.retrains(), now - timedelta(hours=hours))
     if not late or not late.difference(_keys_of_runs(client)):
         return []
@@ -41,7 +41,7 @@ def veto_unanswered(
             # once more: whoever held the lock may have gone on with one
             left = _late(memory.retrains(), now - timedelta(hours=hours)) - _keys_of_runs(client)
             work = RetrainRun(layout, memory)
-            return [work.veto(one, nobody_answered(hours)) for one in memory.retrains() if one.key in left]
+            return [work.veto(one, timeout_reason(hours)) for one in memory.retrains() if one.key in left]
     except BusyError as busy:
         print(busy)
         return []
@@ -63,4 +63,4 @@ def _keys_of_runs(client: SyncPrefectClient) -> set[str]:
     states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ALIVE)))
     named = FlowFilter(name=FlowFilterName(any_=[retrain.name]))
     runs: list[FlowRun] = client.read_flow_runs(flow_filter=named, flow_run_filter=states)
-    return {key_of(run.id, run.parameters.get("decision")) for run in runs}
+    return {retrain_key(run.id, run.parameters.get("decision")) for run in runs}

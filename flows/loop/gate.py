@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.loop.champion import Champion
+from flows.project.champion import Champion
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
@@ -31,7 +31,7 @@ class GateOutcome:
         return "; ".join(f"{one.name}: {one.found}, wanted {one.wanted}" for one in failed)
 
 
-def gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> GateOutcome:
+def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> GateOutcome:
     """Hold what the stages have just made against the champion, and write data/loop/gates/KEY.json.
 
     Both rank from the same histories as of the challenger's cut, and what users did in the main task's horizon after

@@ -18,23 +18,23 @@ class Hold(Params):
         return f"since {self.at}" + (f": {self.reason}" if self.reason else "")
 
 
-def hold(layout: Layout, reason: str, now: datetime) -> Hold:
+def hold_loop(layout: Layout, reason: str, now: datetime) -> Hold:
     """Hold the loop from now on. A hold that is there already stays, with its own moment and the new reason."""
-    before = held(layout)
+    before = read_hold(layout)
     at = before.at if before else now.isoformat(timespec="seconds")
     fresh = Hold(at=at, reason=reason or (before.reason if before else ""))
     artifacts.write_json(fresh.model_dump(), _path(layout))
     return fresh
 
 
-def let_go(layout: Layout) -> Hold | None:
+def release_hold(layout: Layout) -> Hold | None:
     """Let the loop go on; the hold that there was."""
-    before = held(layout)
+    before = read_hold(layout)
     _path(layout).unlink(missing_ok=True)
     return before
 
 
-def held(layout: Layout) -> Hold | None:
+def read_hold(layout: Layout) -> Hold | None:
     """The hold, if there is one. Raises ArtifactError or SettingsError for a file that is no such thing."""
     path = _path(layout)
     return parse(Hold, artifacts.read_json(path), str(path)) if path.exists() else None

@@ -104,7 +104,7 @@ class LoopState:
         """Write how a retrain goes on, and hand it back."""
         after = retrain.model_copy(update=changes)
         if after.state in FINAL or after.state == "failed":
-            after = after.model_copy(update={"ended": now()})
+            after = after.model_copy(update={"ended": utc_now()})
         artifacts.write_json(after.model_dump(), self._retrain(after.key))
         return after
 
@@ -124,6 +124,6 @@ class LoopState:
         return self.layout.loop / "retrains" / f"{key}.json"
 
 
-def now() -> str:
+def utc_now() -> str:
     """This moment in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

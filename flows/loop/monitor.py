@@ -10,13 +10,13 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.events import emit_event
 
-from flows.liveness.process_heartbeat import claim
+from flows.liveness.process_heartbeat import send_heartbeats
 from flows.loop import hold
-from flows.loop.champion import Champion
-from flows.loop.feedback_import import clean, newest
+from flows.loop.feedback_import import clean_events, read_newest_log
 from flows.loop.loop_state import LoopState
-from flows.loop.online_metrics import online
+from flows.loop.online_metrics import read_online_metrics
 from flows.loop.pages import write_charts, write_history
+from flows.project.champion import Champion
 from monitoring.drift import (
     DriftDecision,
     DriftReference,
@@ -46,21 +46,23 @@ class MonitorResult:
     record: Mapping[str, Any]
 
 
-@flow(name="monitor", log_prints=True, on_running=[claim], retries=3, retry_delay_seconds=20)
+@flow(name="monitor", log_prints=True, on_running=[send_heartbeats], retries=3, retry_delay_seconds=20)
 def monitor() -> str:
     """Judge the newest complete window; a decision to retrain is emitted as an event. What was decided, in words."""
     layout = Layout(Path.cwd())
     settings, memory = read_settings(layout.params), LoopState(layout)
-    look = examine(layout, settings, memory, datetime.now(UTC))
+    look = evaluate_newest_window(layout, settings, memory, datetime.now(UTC))
     if look is not None:
-        publish(look)
+        publish_decision(look)
     asked = memory.unanswered(person_asked=settings.rollout.approval == "required")
-    if asked is not None and hold.held(layout) is None:
-        announce(layout, asked)
+    if asked is not None and hold.read_hold(layout) is None:
+        emit_drift_event(layout, asked)
     return "nothing new" if look is None else f"{look.decision.act}: {'; '.join(look.decision.reasons)}"
 
 
-def examine(layout: Layout, settings: Settings, memory: LoopState, now: datetime) -> MonitorResult | None:
+def evaluate_newest_window(
+    layout: Layout, settings: Settings, memory: LoopState, now: datetime
+) -> MonitorResult | None:
     """Look at the newest complete window, decide and write that down; None when that window was decided on before.
 
     Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and what reading the log
@@ -68,7 +70,7 @@ def examine(layout: Layout, settings: Settings, memory: LoopState, now: datetime
     """
     champion = Champion.require(layout)
     reference = read_reference(champion)
-    log, past = newest(layout, settings), memory.past()
+    log, past = read_newest_log(layout, settings), memory.past()
     end = newest_complete_end(log.events, settings.monitor, now)
     if any(one.window_end == end and one.model == champion.model for one in past):
         print(f"the window that ends {from_days(end):%Y-%m-%d} was judged before")
@@ -79,11 +81,11 @@ def examine(layout: Layout, settings: Settings, memory: LoopState, now: datetime
             f"to {from_days(reference.cut):%Y-%m-%d}; wanted a later one: check the source and the machine's clock"
         )
     feed = FeedChecks.measure(log.events, log.items, reference, end, settings.monitor, now)
-    current = observe(reference, clean(log.events, settings), log.items, end)
-    shown = online(layout, champion, settings, now)
+    current = observe(reference, clean_events(log.events, settings), log.items, end)
+    shown = read_online_metrics(layout, champion, settings, now)
     verdict = judge(reference, current, feed, settings.monitor, settings.seed, shown)
     decision = decide(
-        verdict, past, settings.monitor, model=champion.model, at=now, held=hold.held(layout) is not None
+        verdict, past, settings.monitor, model=champion.model, at=now, held=hold.read_hold(layout) is not None
     )
     page = write_charts(layout, settings, log, reference, verdict, decision.key)
     record = memory.keep(decision, verdict, page)
@@ -102,7 +104,7 @@ def read_reference(champion: Champion) -> DriftReference:
         ) from error
 
 
-def publish(look: MonitorResult) -> None:
+def publish_decision(look: MonitorResult) -> None:
     """The decision as Prefect artifacts, and in the log of the run."""
     lines = [
         f"# {look.verdict.state}: {look.decision.act}",
@@ -116,7 +118,7 @@ def publish(look: MonitorResult) -> None:
     print("\n".join(lines))
 
 
-def announce(layout: Layout, record: Mapping[str, Any]) -> None:
+def emit_drift_event(layout: Layout, record: Mapping[str, Any]) -> None:
     """Tell the server; its automation starts `retrain`, which knows the key of a decision that it has met before."""
     keys = ("key", "model", "window_end", "reasons", "tiers", "layers", "effects", "window")
     emit_event(

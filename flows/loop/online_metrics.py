@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
-from flows.loop.champion import Champion
-from flows.loop.feedback_import import opened_store
+from flows.project.champion import Champion
+from flows.project.feedback_store import existing_store
 from monitoring.drift import OnlineMetrics
 from monitoring.report.served_lists import CUTOFF, ServedLists
 from tierrec_core.base.paths import Layout
@@ -15,14 +15,16 @@ from tierrec_core.settings import Settings
 SURFACE = "products"  # whose lists foretell what users do; the others answer what they ask for
 
 
-def online(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> OnlineMetrics | None:
+def read_online_metrics(
+    layout: Layout, champion: Champion, settings: Settings, now: datetime
+) -> OnlineMetrics | None:
     """Of users who saw the champion's lists in both windows, which end by the clock; None where nobody did.
 
     Raises StoreError when the store does not answer.
     """
     width, version = timedelta(days=settings.monitor.window_days), champion.model.partition(":")[2]
     goal, horizon = settings.rollout.goal, settings.rollout.horizon_hours
-    with opened_store(layout) as store:
+    with existing_store(layout) as store:
         if store is None:
             return None
         after = store.outcomes_by_version(now - width, goal, horizon)
@@ -34,7 +36,7 @@ def online(layout: Layout, champion: Champion, settings: Settings, now: datetime
     return OnlineMetrics((f"{champion.bento} champion",), *(both[name].to_numpy()[None] for name in columns))
 
 
-def served(
+def read_served_lists(
     layout: Layout, champion: Champion, settings: Settings, events: pd.DataFrame, start: float, end: float
 ) -> ServedLists | None:
     """Each user's first list of the champion from day start to before day end, and what they took of the goal after it.
@@ -44,7 +46,7 @@ def served(
     """
     window = (from_days(start).to_pydatetime(), from_days(end).to_pydatetime())
     num_users = max(settings.monitor.report_rows // CUTOFF, 1)
-    with opened_store(layout) as store:
+    with existing_store(layout) as store:
         if store is None:
             return None
         shown = store.first_lists(champion.model.partition(":")[2], SURFACE, *window, num_users)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flows.loop.champion import Champion, pointer_path
 from flows.loop.loop_state import LoopState
-from flows.loop.online_metrics import served
-from flows.project.release_log import releases
+from flows.loop.online_metrics import read_served_lists
+from flows.project.champion import Champion, pointer_path
+from flows.project.release_log import list_releases
 from monitoring.drift import DriftReference, DriftVerdict
 from monitoring.drift.measurement.encoded_events import interested, within
 from monitoring.report.evidently_page import frames, write
@@ -72,7 +72,7 @@ def write_history(memory: LoopState) -> Path:
     gates: list[Mapping[str, Any]] = [
         artifacts.read_json(path) for path in sorted((layout.loop / "gates").glob("*.json"))
     ]
-    made = [one.model_dump(mode="json") for one in releases(layout)]
+    made = [one.model_dump(mode="json") for one in list_releases(layout)]
     retrains = [one.model_dump() for one in memory.retrains()]
     decisions = [_without_lost_page(one, layout) for one in memory.decisions]
     render(decisions, gates, made, page, retrains=retrains, serving=_serving(layout))
@@ -86,7 +86,7 @@ def _ranked(
     champion = Champion.find(layout)
     if champion is None:
         return None
-    lists = served(layout, champion, settings, log.events, verdict.start, verdict.end)
+    lists = read_served_lists(layout, champion, settings, log.events, verdict.start, verdict.end)
     if lists is None:
         return None
     known = within(log.events, reference.observation.start, reference.observation.end)

@@ -16,21 +16,21 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from rich.console import Console
 
-from flows.graph.dvc_graph import StageGraph, StageRunner, stale
+from flows.graph.dvc_graph import StageGraph, StageRunner, find_stale_stages
 from flows.graph.progress import Progress
-from flows.liveness.process_heartbeat import claim
+from flows.liveness.process_heartbeat import send_heartbeats
 from flows.loop import hold
-from flows.loop.approval import Approval, hours_to_answer, wait_for_approval
-from flows.loop.champion import Champion, pointer_path
-from flows.loop.feedback_import import export, newest
-from flows.loop.gate import gate
-from flows.loop.loop_state import LoopState, RetrainRecord, State, now
+from flows.loop.approval import Approval, approval_hours, wait_for_approval
+from flows.loop.feedback_import import export_feedback, read_newest_log
+from flows.loop.gate import run_gate
+from flows.loop.loop_state import LoopState, RetrainRecord, State, utc_now
 from flows.loop.pages import write_history
 from flows.pipeline.tasks import submit_stages
 from flows.project import backup
+from flows.project.champion import Champion, pointer_path
 from flows.project.lock import project_lock
 from flows.project.params import set_values
-from flows.project.release_log import ReleaseRecord, note_release, path_of, write_release
+from flows.project.release_log import ReleaseRecord, note_release, release_path, write_release
 from monitoring.drift import newest_complete_end
 from services.deployment.admission import admit
 from services.releases import pointer as releases
@@ -46,7 +46,7 @@ _AFTER_THE_GATE = frozenset({"package", "report"})
 _NO_STAGE: frozenset[str] = frozenset()
 
 
-@flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[claim])
+@flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[send_heartbeats])
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     """Train on the newest data and put what passes the gate on a share of users; how it ended, in words.
 
@@ -79,16 +79,16 @@ class RetrainRun:
 
     def begin(self, asked: RetrainRecord) -> RetrainRecord:
         """The retrain as it stands: new, to be gone on with, or over. Raises GateError while a person holds it."""
-        held = hold.held(self.layout)
+        held = hold.read_hold(self.layout)
         if held is not None:
             raise GateError(f"retrain: the loop is held ({held}); `tierrec hold --off` lets it go on")
         known = self.memory.retrain(asked.key) or asked
         if known.is_over or known.state == "packaged":
             return known
-        backup.mend(self.layout)
+        backup.repair_dvc_lock_file(self.layout)
         self._end_killed(known)
         return self.memory.note(
-            known, state="training", attempts=known.attempts + 1, began=known.began or now(), error=""
+            known, state="training", attempts=known.attempts + 1, began=known.began or utc_now(), error=""
         )
 
     def train(self, record: RetrainRecord) -> RetrainRecord:
@@ -97,15 +97,15 @@ class RetrainRun:
         Raises what a stage raises, after it was written down, and ArtifactError when the disk is too full to begin.
         """
         before = self._before(record)
-        backup.keep(self.layout, before)
+        backup.save_backup(self.layout, before)
         self._name_champion()
         try:
             settings = self._refresh()
             self._bring_up_to_date(_AFTER_THE_GATE)
             champion = Champion.find(self.layout)
-            report = None if champion is None else gate(self.layout, settings, champion, record.key)
+            report = None if champion is None else run_gate(self.layout, settings, champion, record.key)
             if report is not None and not report.report.passed:
-                backup.restore(self.layout, before)
+                backup.restore_backup(self.layout, before)
                 return self._end(record, state="rejected", gate=report.path, error=report.complaint)
             self._bring_up_to_date(_NO_STAGE)
         except Exception as error:
@@ -122,10 +122,10 @@ class RetrainRun:
         settings = read_settings(self.layout.params)
         if settings.rollout.approval != "required" or not record.champion:
             return Approval(approved=True)
-        self.memory.note(record, asked=record.asked or now())
+        self.memory.note(record, asked=record.asked or utc_now())
         return wait_for_approval(
             f"{record.challenger} passed the gate against {record.champion}; {record.reason}",
-            timeout_hours=hours_to_answer(settings),
+            timeout_hours=approval_hours(settings),
         )
 
     def release(self, record: RetrainRecord, word: Approval) -> RetrainRecord:
@@ -149,7 +149,7 @@ class RetrainRun:
         """Take a challenger back; what a later retrain has made of the project since then stays."""
         later = [one for one in self.memory.retrains() if one.began > record.began]
         if all(one.state in _PUT_BACK for one in later):
-            backup.restore(self.layout, self._before(record))
+            backup.restore_backup(self.layout, self._before(record))
         return self._end(record, state="vetoed", error=reason)
 
     def _deploy(self, tag: str) -> None:
@@ -162,7 +162,7 @@ class RetrainRun:
             return
         if now.champion.bento != tag:
             releases.promote(pointer)
-        if ReleaseRecord.read(path_of(self.layout, tag)).state == "released":
+        if ReleaseRecord.read(release_path(self.layout, tag)).state == "released":
             note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
 
     def _end_killed(self, ours: RetrainRecord) -> None:
@@ -171,17 +171,17 @@ class RetrainRun:
             before = self._before(one)
             if one.key == ours.key or one.state not in ("training", "failed") or not before.exists():
                 continue
-            backup.restore(self.layout, before)
+            backup.restore_backup(self.layout, before)
             if one.state == "training":
                 self.memory.note(one, state="failed", error=f"it was killed, and {ours.key} came after it")
-            backup.forget(before)
+            backup.delete_backup(before)
 
     def _fail(self, record: RetrainRecord, error: Exception) -> None:
         """Write down why, and bring the project back; a copy that could not be brought back is kept for the next."""
         before, said = self._before(record), str(error)
         try:
-            backup.restore(self.layout, before)
-            backup.forget(before)
+            backup.restore_backup(self.layout, before)
+            backup.delete_backup(before)
         except TierRecError as another:
             said = f"{said}; the project could not be brought back: {another}"
         self.memory.note(record, state="failed", error=said)
@@ -195,9 +195,9 @@ class RetrainRun:
     def _refresh(self) -> Settings:
         """Bring in the feedback, and move a cut in time so that the test is the newest window that nobody has seen."""
         settings = read_settings(self.layout.params)
-        export(self.layout, settings)
+        export_feedback(self.layout, settings)
         if isinstance(settings.split.by, TimeSplit):
-            events = newest(self.layout, settings).events
+            events = read_newest_log(self.layout, settings).events
             end = newest_complete_end(events, settings.monitor, datetime.now(UTC))
             horizon = next(iter(settings.tasks.values())).horizon_days
             if end - horizon <= to_days(events["timestamp"]).min():
@@ -212,27 +212,29 @@ class RetrainRun:
 
     def _bring_up_to_date(self, left_out: frozenset[str]) -> None:
         graph = StageGraph.read(self.layout.root)
-        todo = [stage for stage in graph.affected(stale(self.layout.root)) if stage not in left_out]
+        todo = [
+            stage for stage in graph.affected(find_stale_stages(self.layout.root)) if stage not in left_out
+        ]
         progress = Progress(Console(force_terminal=False), todo)
         submit_stages(graph, todo, StageRunner(self.layout.root, progress.line), progress)
 
     def _end(self, record: RetrainRecord, **changes: Any) -> RetrainRecord:
         after = self.memory.note(record, **changes)
-        backup.forget(self._before(record))
+        backup.delete_backup(self._before(record))
         return after
 
     def _before(self, record: RetrainRecord) -> Path:
         return self.layout.loop / "retrains" / f"{record.key}-before"
 
 
-def key_of(run: UUID | str, decision: Mapping[str, Any] | None) -> str:
+def retrain_key(run: UUID | str, decision: Mapping[str, Any] | None) -> str:
     """By which the retrain of a run is known: that of the decision or, where a person asked, of the run itself."""
     return str(decision["key"]) if decision else f"asked-{str(run)[:18]}"
 
 
 def _asked(decision: Mapping[str, Any] | None, reason: str) -> RetrainRecord:
     # a suspended run begins again, and is the same
-    key = key_of(flow_run.id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}", decision)
+    key = retrain_key(flow_run.id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}", decision)
     if decision:
         return RetrainRecord(key=key, reason="; ".join(decision.get("reasons") or ()) or "drift")
     return RetrainRecord(key=key, reason=reason or "asked by a person")

@@ -1,4 +1,4 @@
-"""The flows `rollout` and `deploy`: a challenger's time on a share of the users, and how it begins and ends."""
+"""The flows `rollout` and `deploy`: serve a challenger to a share of users, then promote it or roll it back."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,71 +8,70 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
-from flows.liveness.process_heartbeat import claim
-from flows.loop.champion import pointer_path, state_folder
-from flows.loop.feedback_import import opened_store
+from flows.liveness.process_heartbeat import send_heartbeats
 from flows.loop.loop_state import LoopState, RetrainRecord
 from flows.loop.pages import write_history
-from flows.project.release_log import State, note_release, write_release
-from services.deployment.admission import admit, stored
+from flows.project.champion import pointer_path
+from flows.project.deployment import deploy_release, promote_release, roll_back_release
+from flows.project.feedback_store import existing_store
 from services.experiments import Experiments
-from services.releases import pointer as releases
 from services.releases import rollout as rollouts
 from services.releases.pointer import Pointer
 from services.releases.rollout import RolloutVerdict
+from services.shared_files import serving_folder
 from services.tenants.configuration import EXPERIMENTS
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
 
-@flow(name="rollout", log_prints=True, on_running=[claim], retries=3, retry_delay_seconds=20)
+@flow(name="rollout", log_prints=True, on_running=[send_heartbeats], retries=3, retry_delay_seconds=20)
 def rollout() -> str:
-    """Promote the challenger, take it away, or wait for more feedback; what was done and why, in words.
+    """Promote the challenger, roll it back, or wait for more feedback; returns what was done and why.
 
-    A packaged one that no person answered for in time is vetoed.
+    Also vetoes packaged challengers whose approval timed out.
     """
     layout = Layout(Path.cwd())
     settings = read_settings(layout.params)
-    said = _roll_out(layout, settings)
-    for one in _vetoed(layout, settings):
-        said += f"; {one.challenger}: vetoed: {one.error}"
-        print(said)
-    return said
+    summary = _roll_out(layout, settings)
+    for retrain in _veto_expired(layout, settings):
+        summary += f"; {retrain.challenger}: vetoed: {retrain.error}"
+        print(summary)
+    return summary
 
 
 def _roll_out(layout: Layout, settings: Settings) -> str:
     path = pointer_path(layout)
     if not path.exists() or (pointer := Pointer.read(path)).challenger is None:
         return "no challenger"
-    verdict = weigh(layout, settings, pointer)
-    said = f"{pointer.challenger.bento}: {verdict.act}: {verdict.reason}"
-    create_markdown_artifact(key="rollout", markdown=said)
-    print(said)
+    verdict = evaluate_challenger(layout, settings, pointer)
+    summary = f"{pointer.challenger.bento}: {verdict.act}: {verdict.reason}"
+    create_markdown_artifact(key="rollout", markdown=summary)
+    print(summary)
     if verdict.act != "wait":
-        act(layout, pointer, verdict)
-    return said
+        apply_verdict(layout, pointer, verdict)
+    return summary
 
 
-def _vetoed(layout: Layout, settings: Settings) -> list[RetrainRecord]:
+def _veto_expired(layout: Layout, settings: Settings) -> list[RetrainRecord]:
     if settings.rollout.approval != "required":
         return []
-    from flows.loop.approval_timeouts import veto_unanswered  # brings DVC along
+    from flows.loop.approval_timeouts import veto_expired_retrains  # imports DVC
 
     with get_client(sync_client=True) as client:
-        ended = veto_unanswered(layout, settings, datetime.now(UTC), client)
-    if ended:
+        vetoed = veto_expired_retrains(layout, settings, datetime.now(UTC), client)
+    if vetoed:
         write_history(LoopState(layout))
-    return ended
+    return vetoed
 
 
-def weigh(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdict:
-    """What the feedback so far says of the challenger. Raises StoreError when the store does not answer."""
-    now, nobody = datetime.now(UTC), rollouts.RolloutArm(0, 0, 0)
-    with opened_store(layout) as store:
+def evaluate_challenger(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdict:
+    """The verdict on the challenger from its feedback so far. Raises StoreError when the store does not answer."""
+    now, empty = datetime.now(UTC), rollouts.RolloutArm(0, 0, 0)
+    with existing_store(layout) as store:
         if store is None:
             hours = (now - rollouts.deployed_at(pointer)).total_seconds() / 3600
-            return rollouts.judge(nobody, nobody, pointer.share, hours, settings.rollout)
+            return rollouts.judge(empty, empty, pointer.share, hours, settings.rollout)
         champion, challenger, age_hours = rollouts.observe(
             store, pointer, now, settings.rollout, experiments=_experiments(layout)
         )
@@ -80,47 +79,41 @@ def weigh(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdic
 
 
 def _experiments(layout: Layout) -> Experiments:
-    """The shop's; of a file that is wrong none is known, and who took part in any does not count."""
+    """The shop's experiments; with an invalid file, users who took part in any experiment are left out."""
     try:
-        return Experiments.read(state_folder(layout) / EXPERIMENTS)
+        return Experiments.read(serving_folder(layout) / EXPERIMENTS)
     except SettingsError as error:
         print(error)
         return rollouts.NO_EXPERIMENTS
 
 
-def act(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> None:
-    """Promote or roll back, write that down and tell the server. Nothing when somebody else changed the pointer."""
-    path, challenger = pointer_path(layout), pointer.challenger
-    if challenger is None or Pointer.read(path).revision != pointer.revision:
+def apply_verdict(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> None:
+    """Promote or roll back, record it and emit an event. Does nothing when the pointer has changed since."""
+    challenger = pointer.challenger
+    if challenger is None or Pointer.read(pointer_path(layout)).revision != pointer.revision:
         return
     if verdict.act == "promote":
-        releases.promote(path)
+        promote_release(layout, reason=verdict.reason)
     else:
-        releases.rollback(path, {one.tag for one in stored(layout)})
-    state: State = "promoted" if verdict.act == "promote" else "rolled back"
-    note_release(layout, challenger.bento, state=state, reason=verdict.reason)
+        roll_back_release(layout, reason=verdict.reason)
     write_history(LoopState(layout))
     emit_event(
-        event=f"tierrec.release.{state.replace(' ', '_')}",
+        event=f"tierrec.release.{'promoted' if verdict.act == 'promote' else 'rolled_back'}",
         resource={"prefect.resource.id": f"tierrec.release.{challenger.bento}"},
         payload={"reason": verdict.reason},
     )
 
 
-@flow(name="deploy", log_prints=True, on_running=[claim])
-def deploy(tag: str | None = None, share: float | None = None) -> str:
-    """Let a Bento that passes its smoke test answer a share of the users; the packaged one where none is named."""
-    layout = Layout(Path.cwd())
-    settings = read_settings(layout.params)
-    report = admit(layout, settings, tag)
-    write_release(layout, report.tag, reason="deployed by a person", gate=None)
-    pointer = releases.deploy(
-        pointer_path(layout), report, settings.rollout.share if share is None else share
-    )
-    said = (
-        f"{report.tag} answers {pointer.share:.0%} of users"
-        if pointer.challenger
-        else f"{report.tag} answers all"
-    )
-    print(said)
-    return said
+@flow(name="deploy", log_prints=True, on_running=[send_heartbeats])
+def deploy_bento(tag: str | None = None, share: float | None = None) -> str:
+    """Serve a Bento that passes its smoke test to a share of users.
+
+    tag: None = the packaged Bento; share: None = rollout.share
+    """
+    pointer = deploy_release(Layout(Path.cwd()), tag, share=share)
+    if pointer.challenger:
+        summary = f"{pointer.challenger.bento} answers {pointer.share:.0%} of users"
+    else:
+        summary = f"{pointer.champion.bento} answers all"
+    print(summary)
+    return summary

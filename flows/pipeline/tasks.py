@@ -16,10 +16,10 @@ from rich.console import Console
 
 from flows.gpu.stage_dispatcher import StageDispatcher
 from flows.gpu.work_pool import PoolNotReady
-from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, stale
-from flows.graph.process_guard import outlived_by_none
+from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, find_stale_stages
+from flows.graph.process_guard import killed_with_us
 from flows.graph.progress import Progress
-from flows.liveness.process_heartbeat import claim
+from flows.liveness.process_heartbeat import send_heartbeats
 from flows.pipeline.summary import Leaderboard
 from flows.project.lock import project_lock
 from tierrec_core.base.paths import Layout
@@ -37,13 +37,13 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), TransientStageError)
 
 
-@flow(name="train", task_runner=_side_by_side(), on_running=[claim])
+@flow(name="train", task_runner=_side_by_side(), on_running=[send_heartbeats])
 def train() -> Leaderboard:
     """Bring every stage of dvc.yaml in this folder up to date, siblings side by side."""
     root = Path.cwd()
     with project_lock(root, "train"):
         graph = StageGraph.read(root)
-        todo = graph.affected(stale(root))
+        todo = graph.affected(find_stale_stages(root))
         progress = Progress(Console(force_terminal=False), todo)
         submit_stages(graph, todo, StageRunner(root, progress.line), progress)
         return Leaderboard.read(Layout(root))
@@ -52,10 +52,10 @@ def train() -> Leaderboard:
 def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
     """As `train`, for stages that are known to be stale, shown by `progress`; raises the first failure."""
 
-    @flow(name="train", task_runner=_side_by_side(), validate_parameters=False, on_running=[claim])
+    @flow(name="train", task_runner=_side_by_side(), validate_parameters=False, on_running=[send_heartbeats])
     def train_shown() -> None:
         embedded_server = [child.pid for child in psutil.Process().children()]
-        with outlived_by_none(embedded_server):
+        with killed_with_us(embedded_server):
             submit_stages(graph, todo, runner, progress)
 
     with project_lock(runner.root, "tierrec run", partial(_tell, progress)):
@@ -120,7 +120,7 @@ def _run(
     sender: StageDispatcher | None,
 ) -> None:
     """Run the stage, here or elsewhere, if it is still stale now that the stages before it are done."""
-    if not stale(runner.root, [stage]):
+    if not find_stale_stages(runner.root, [stage]):
         progress.end(stage, "unchanged")
         return
     try:

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.graph.dvc_graph import StageGraph, StageRunner, stale
+from flows.graph.dvc_graph import StageGraph, StageRunner, find_stale_stages
 from flows.graph.progress import Progress
 from flows.pipeline.summary import Leaderboard, PeakMemory, Summary
-from flows.stack.address import api_url
+from flows.stack.address import find_api_url
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models.registry import check_kinds
@@ -37,12 +37,12 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
     with PeakMemory() as memory:
         check_kinds(read_settings(layout.params).models)
         graph = StageGraph.read(root)
-        todo = graph.affected(stale(root))
+        todo = graph.affected(find_stale_stages(root))
         if only is not None:
             todo = [stage for stage in todo if stage in _chosen(graph, only)]
         progress = Progress(console, todo)
         if todo:
-            embed(root)
+            configure_prefect(root)
             from flows.pipeline.tasks import run_stages
 
             with progress:
@@ -61,14 +61,14 @@ def _chosen(graph: StageGraph, only: str) -> set[str]:
     return chosen
 
 
-def embed(root: Path) -> None:
+def configure_prefect(root: Path) -> None:
     """Runs go to the server that is named or that this project's stack has; else Prefect lives here, quietly."""
-    url = api_url(root)
+    url = find_api_url(root)
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     else:
-        for name, value in (_QUIET | {"PREFECT_HOME": str(root / ".prefect")}).items():
+        for name, value in (_QUIET | {"PREFECT_HOME": str(Layout(root).prefect_home)}).items():
             os.environ.setdefault(name, value)
 
 

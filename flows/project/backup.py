@@ -14,12 +14,10 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.errors import StageError
 from tierrec_core.base.paths import Layout
 
-_FILES = ("params.yaml", "dvc.lock", "data/evaluation/metrics.json")
-_FEEDBACK = "data/feedback"
 _IN_USE = ".dvc/tmp/rwlock"  # by which DVC's processes tell each other what they read and write
 
 
-def keep(layout: Layout, folder: Path) -> None:
+def save_backup(layout: Layout, folder: Path) -> None:
     """Copy what a retrain changes and DVC does not keep. Raises ArtifactError on a full disk.
 
     A copy that is there is whole, and is left as it is: a retrain that goes on after a kill must not take its own
@@ -28,19 +26,19 @@ def keep(layout: Layout, folder: Path) -> None:
     if folder.exists():
         return
     with artifacts.replacing_folder(folder) as fresh:
-        for name in (*_FILES, *_names(layout.root)):
+        for name in _file_names(layout):
             if (layout.root / name).exists():
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(layout.root / name, fresh / name)
 
 
-def restore(layout: Layout, folder: Path) -> None:
+def restore_backup(layout: Layout, folder: Path) -> None:
     """Put everything back, and every stage's outputs from DVC's cache; what was not there before goes.
 
     Raises ArtifactError on a full disk, StageError when DVC refuses.
     """
-    mend(layout)
-    for name in {*_FILES, *_names(folder), *_names(layout.root)}:
+    repair_dvc_lock_file(layout)
+    for name in {*_file_names(Layout(folder)), *_file_names(layout)}:
         if (folder / name).exists():
             with artifacts.replacing_file(layout.root / name) as fresh:
                 shutil.copy2(folder / name, fresh)
@@ -59,7 +57,7 @@ def restore(layout: Layout, folder: Path) -> None:
         )
 
 
-def mend(layout: Layout) -> None:
+def repair_dvc_lock_file(layout: Layout) -> None:
     """Remove what DVC's processes tell each other where a kill or a full disk has torn it: DVC would never work again.
 
     Only for who holds the project's lock: then nobody has anything to tell.
@@ -73,12 +71,14 @@ def mend(layout: Layout) -> None:
         return
 
 
-def forget(folder: Path) -> None:
+def delete_backup(folder: Path) -> None:
     """Throw the copy away, with what kills left of its making."""
     for one in (folder, *folder.parent.glob(f".{folder.name}.*")):
         shutil.rmtree(one, ignore_errors=True)
 
 
-def _names(root: Path) -> list[str]:
-    """The feedback's files below a folder."""
-    return [str(path.relative_to(root)) for path in (root / _FEEDBACK).rglob("*") if path.is_file()]
+def _file_names(layout: Layout) -> list[str]:
+    """The files to back up, relative to the project; those of the feedback as far as they exist."""
+    feedback = [path for path in layout.feedback.rglob("*") if path.is_file()]
+    files = (layout.params, layout.dvc_lock, layout.metrics, *feedback)
+    return [str(path.relative_to(layout.root)) for path in files]

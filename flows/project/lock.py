@@ -51,7 +51,7 @@ def project_lock(
             lock.acquire(timeout=0)
             break
         except Timeout:
-            before = str(holder(root) or "another process")
+            before = str(read_lock_holder(root) or "another process")
             if not patient:
                 raise BusyError(
                     f"{who}: the project is changed by {before}; try again when it is done"
@@ -68,7 +68,7 @@ def project_lock(
         lock.release()
 
 
-def holder(root: Path) -> LockHolder | None:
+def read_lock_holder(root: Path) -> LockHolder | None:
     """Who wrote last that the project is theirs. Killed holders leave this behind: only the lock itself proves one."""
     path = _path(root, "json")
     try:

@@ -14,8 +14,6 @@ from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse, read_settings
 
-_DVC = ("dvc.yaml", "dvc.lock")
-
 State = Literal["released", "promoted", "rolled back"]
 
 
@@ -63,25 +61,25 @@ class ReleaseRecord(Params):
         return parse(cls, artifacts.read_json(path), str(path))
 
 
-def ref_of(tag: str) -> str:
+def release_ref(tag: str) -> str:
     """The git ref under which a release's revision is kept."""
     return f"{snapshots.PREFIX}releases/{_slug(tag)}"
 
 
-def path_of(layout: Layout, tag: str) -> Path:
+def release_path(layout: Layout, tag: str) -> Path:
     """Where a release is written down."""
-    return layout.loop / "releases" / f"{_slug(tag)}.json"
+    return layout.loop / "list_releases" / f"{_slug(tag)}.json"
 
 
-def releases(layout: Layout) -> list[ReleaseRecord]:
+def list_releases(layout: Layout) -> list[ReleaseRecord]:
     """All that are written down, oldest first."""
-    found = [ReleaseRecord.read(path) for path in (layout.loop / "releases").glob("*.json")]
+    found = [ReleaseRecord.read(path) for path in (layout.loop / "list_releases").glob("*.json")]
     return sorted(found, key=lambda one: (one.at, one.tag))
 
 
-def find(layout: Layout, name: str) -> ReleaseRecord:
+def find_release(layout: Layout, name: str) -> ReleaseRecord:
     """A release by its tag, its version, or the beginning of one of these. Raises ArtifactError unless one is meant."""
-    known = releases(layout)
+    known = list_releases(layout)
     exact = [one for one in known if one.tag == name]
     meant = exact or [one for one in known if name in _beginnings(one.tag, len(name))]
     if name and len(meant) == 1:
@@ -89,7 +87,7 @@ def find(layout: Layout, name: str) -> ReleaseRecord:
     what = f"{name!r} is {len(meant)} of the releases" if meant and name else f"no release is {name!r}"
     tags = ", ".join(one.tag for one in known)
     hint = f"wanted one of {tags}" if tags else "none is written down yet, a retrain does that"
-    raise ArtifactError(f"{layout.loop / 'releases'}: {what}; {hint}")
+    raise ArtifactError(f"{layout.loop / 'list_releases'}: {what}; {hint}")
 
 
 def write_release(layout: Layout, tag: str, *, reason: str, gate: Path | None) -> Path:
@@ -98,7 +96,7 @@ def write_release(layout: Layout, tag: str, *, reason: str, gate: Path | None) -
     A release that has a revision already keeps it, so that a retrain which goes on after a kill changes nothing.
     A tag that is not the packaged one was not made by the files of now, and gets none. Raises ArtifactError.
     """
-    path = path_of(layout, tag)
+    path = release_path(layout, tag)
     known = ReleaseRecord.read(path) if path.exists() else None
     if known is None or known.revision is None:
         fresh = _recorded(layout, tag, reason, gate)
@@ -109,7 +107,7 @@ def write_release(layout: Layout, tag: str, *, reason: str, gate: Path | None) -
 
 def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path:
     """Write down how a release went on; one that was never written down is, without a revision if it must be."""
-    path = path_of(layout, tag)
+    path = release_path(layout, tag)
     if not path.exists():
         write_release(layout, tag, reason="deployed by a person", gate=None)
     known = ReleaseRecord.read(path)
@@ -142,9 +140,9 @@ def _revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, 
     if not is_packaged:
         return None, "it was not the packaged Bento when it was written down, so other files made it"
     try:
-        wanted = [layout.params, *(layout.root / name for name in _DVC), layout.metrics]
+        wanted = [layout.params, layout.dvc_yaml, layout.dvc_lock, layout.metrics]
         names = [str(path.relative_to(layout.root)) for path in wanted]
-        return snapshots.record(layout.root, f"release {tag}", ref_of(tag), also=names), ""
+        return snapshots.record_snapshot(layout.root, f"release {tag}", release_ref(tag), also=names), ""
     except RevisionError as error:
         return None, str(error)
 
@@ -163,9 +161,9 @@ def _model_of(layout: Layout, tag: str) -> str:
 
 
 def _stale(layout: Layout) -> tuple[str, ...]:
-    from flows.graph.dvc_graph import stale
+    from flows.graph.dvc_graph import find_stale_stages
 
-    return tuple(sorted(stale(layout.root)))
+    return tuple(sorted(find_stale_stages(layout.root)))
 
 
 def _below(root: Path, path: Path) -> str:

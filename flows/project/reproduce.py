@@ -81,7 +81,7 @@ def reproduce(
         raise ArtifactError(f"{release.tag}: was released without what it takes to make it again: {why}")
     with _folder(keep) as folder:
         console.print(f"{release.tag}: checking out {release.revision[:12]}", highlight=False)
-        there = Layout(snapshots.check_out(layout.root, release.revision, folder))
+        there = Layout(snapshots.check_out_snapshot(layout.root, release.revision, folder))
         before = _recorded_metrics(there, release)
         skipped = _prepare(layout, there, console)
         seconds = _run(there, skipped, console, package=package)
@@ -130,8 +130,8 @@ def _prepare(layout: Layout, there: Layout, console: Console) -> frozenset[str]:
         console.print("taking the raw frames from DVC's cache", highlight=False)
         _take_raw(layout, there)
         skipped = frozenset({FIRST})
-    (there.data / "feedback").mkdir(parents=True, exist_ok=True)
-    (there.root / "dvc.lock").unlink(missing_ok=True)
+    there.feedback.mkdir(parents=True, exist_ok=True)
+    there.dvc_lock.unlink(missing_ok=True)
     with Repo(str(there.root)) as repo, repo.config.edit("local") as config:
         config["cache"]["dir"] = str(there.root / ".dvc" / "cache")
         config["core"]["site_cache_dir"] = str(there.root / ".dvc" / "tmp" / "site")
@@ -146,7 +146,7 @@ def _take_raw(layout: Layout, there: Layout) -> None:
     config: dict[str, Any] = {"cache": {"dir": cache}, "remote": settings}
     if remote:
         config["core"] = {"remote": remote}
-    targets = [f"{there.root / 'dvc.yaml'}:{FIRST}"]  # a bare name would be looked for in the current folder
+    targets = [f"{there.dvc_yaml}:{FIRST}"]  # a bare name would be looked for in the current folder
     try:
         with Repo(str(there.root), config=config) as repo:
             try:
@@ -168,7 +168,7 @@ def _run(there: Layout, skipped: frozenset[str], console: Console, *, package: b
     """Every stage before and up to the last, one after the other; the seconds of each."""
     graph, last = StageGraph.read(there.root), PACKAGED if package else JUDGED
     if last not in graph.upstream:
-        raise ArtifactError(f"{there.root / 'dvc.yaml'}: has no stage {last!r}, wanted one that ends it")
+        raise ArtifactError(f"{there.dvc_yaml}: has no stage {last!r}, wanted one that ends it")
     wanted = graph.ancestors(last) | {last}
     stages = [stage for stage in graph.upstream if stage in wanted and stage not in skipped]
     progress = Progress(console, stages)

@@ -8,19 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.paths import Layout
 
 PREFIX = "refs/tierrec/"
 _NAME, _EMAIL = "tierrec", "tierrec@localhost"
-# What people and services keep in a project without its being code, params or results; .gitignore has the last word.
-_LEFT_OUT = (
+_PROJECT = Layout(Path("/"))
+# Files of a project that are neither code, params nor results; .gitignore overrides these patterns.
+_EXCLUDED = (
     "/.venv/",
-    "/.prefect/",
-    "/.bentoml/",
-    "/data/loop/",
-    "/data/runs/",
-    "/data/validation/docs/",
-    "/data/serving/*",
-    "!/data/serving/*.yaml",
+    f"{_PROJECT.prefect_home}/",
+    f"{_PROJECT.bento_home}/",
+    f"{_PROJECT.loop}/",
+    f"{_PROJECT.runs}/",
+    f"{_PROJECT.data_docs}/",
+    f"{_PROJECT.serving}/*",
+    f"!{_PROJECT.serving}/*.yaml",
 )
 _MISLEADING = (
     "GIT_DIR",
@@ -36,7 +38,7 @@ class RevisionError(TierRecError):
     """Git is missing, the folder is in no repository, or git refused."""
 
 
-def record(root: Path, message: str, ref: str, *, also: Sequence[str] = ()) -> str:
+def record_snapshot(root: Path, message: str, ref: str, *, also: Sequence[str] = ()) -> str:
     """Commit the folder as it is now, without what is ignored, and let the ref name it; the commit's id.
 
     The parent is HEAD. Where the ref names a commit of the same files already, that one stays.
@@ -54,18 +56,18 @@ def record(root: Path, message: str, ref: str, *, also: Sequence[str] = ()) -> s
     return commit
 
 
-def push(root: Path, remote: str, ref: str) -> None:
+def push_snapshot(root: Path, remote: str, ref: str) -> None:
     """Send the ref to a remote (a name, URL or path), in place of what it has there. Raises RevisionError."""
-    _git(root, "push", "--quiet", "--no-verify", remote, f"+{ref}:{ref}")
+    _git(root, "push_snapshot", "--quiet", "--no-verify", remote, f"+{ref}:{ref}")
 
 
-def fetch(root: Path, remote: str, ref: str) -> str:
+def fetch_snapshot(root: Path, remote: str, ref: str) -> str:
     """Take the ref from a remote, in place of what it is here; the commit's id. Raises RevisionError."""
-    _git(root, "fetch", "--quiet", "--no-tags", remote, f"+{ref}:{ref}")
+    _git(root, "fetch_snapshot", "--quiet", "--no-tags", remote, f"+{ref}:{ref}")
     return _git(root, "rev-parse", f"{ref}^{{commit}}")
 
 
-def check_out(root: Path, revision: str, folder: Path) -> Path:
+def check_out_snapshot(root: Path, revision: str, folder: Path) -> Path:
     """Put the files of a commit into an empty folder; where in there the project lies.
 
     The folder becomes a repository of its own that borrows the objects of root's: nothing there can change these, and
@@ -107,7 +109,7 @@ def _excludes(root: Path) -> str:
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     theirs = Path(named) if named else home / "git" / "ignore"
     prefix = _git(root, "rev-parse", "--show-prefix").rstrip("/")
-    ours = [line.replace("/", f"/{prefix}/", 1) if prefix else line for line in _LEFT_OUT]
+    ours = [line.replace("/", f"/{prefix}/", 1) if prefix else line for line in _EXCLUDED]
     return "\n".join([theirs.read_text() if theirs.is_file() else "", *ours, ""])
 
 

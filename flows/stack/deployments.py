@@ -1,10 +1,11 @@
-"""The deployments and automations of prefect.yaml on the stack's server; made again only when something changed.
+"""Deploys the flows of prefect.yaml to the stack's server, when something has changed since the last time.
 
-`prefect deploy` throws an automation away and makes it anew, so that an event between the two starts nothing, and it
-loads every flow: so a second `up` leaves alone what is as it should be.
+`prefect deploy` deletes and recreates automations, so that an event in between starts nothing, and it imports every
+flow; so a second `tierrec stack up` skips it when the server is up to date.
 """
 
 import hashlib
+import io
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,34 +17,42 @@ from ruamel.yaml import YAML
 
 from flows.stack.folder import StackError, StackFolder
 from tierrec_core.base import artifacts
-from tierrec_core.settings import Params, parse
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import Params, parse, read_settings
 
 FILE = "prefect.yaml"
 LOG = "deploy"
+ROLLOUT = "rollout"
 SCHEDULES_VARIABLE = "TIERREC_SCHEDULES"
-_SECONDS, _PAGE = 30.0, 200
+_TIMEOUT_SECONDS, _PAGE = 30.0, 200
 
 
 class DeployedFlows(Params):
-    """What was deployed. fingerprint: of all that it came from; deployments: their ids by name"""
+    """What was deployed. fingerprint: of its sources; deployments: ids by name"""
 
     fingerprint: str
     deployments: dict[str, str]
     automations: tuple[str, ...]
 
 
-def deploy(root: Path, api_url: str, environment: Mapping[str, str], *, schedules: bool) -> list[str] | None:
-    """Bring the server to what prefect.yaml says; the names of its deployments, or None when nothing had changed.
+def deploy_flows(
+    root: Path, api_url: str, environment: Mapping[str, str], *, schedules: bool
+) -> list[str] | None:
+    """Deploy prefect.yaml to the server; returns the deployments' names, or None when the server is up to date.
 
-    The pools must exist, or Prefect drops the triggers. Raises StackError with Prefect's own words.
+    The work pools must exist, or Prefect drops the triggers. Raises StackError with Prefect's output.
     """
-    folder, print_now = StackFolder.of(root), fingerprint(root, schedules=schedules)
-    before = _read(folder)
-    if before is not None and before.fingerprint == print_now and _is_there(before, api_url):
+    folder, current = StackFolder.of(root), deployments_fingerprint(root, schedules=schedules)
+    before = _read_deployed(folder)
+    if before is not None and before.fingerprint == current and _is_complete(before, api_url):
         return None
+    folder.deployments.write_text(render_deployments(root))
     with folder.log(LOG).open("w") as log:
         done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            [
+                *(sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
+                *("--prefect-file", str(folder.deployments)),
+            ],
             cwd=root,
             env={**environment, SCHEDULES_VARIABLE: str(schedules).lower()},
             stdin=subprocess.DEVNULL,
@@ -52,73 +61,80 @@ def deploy(root: Path, api_url: str, environment: Mapping[str, str], *, schedule
         )
     if done.returncode:
         raise StackError(
-            f"{root / FILE}: cannot be deployed; last lines of {folder.log(LOG)}:\n{folder.last_words(LOG)}"
+            f"{root / FILE}: cannot be deployed; last lines of {folder.log(LOG)}:\n{folder.last_lines(LOG)}"
         )
-    names = set(_wanted(root))
-    now = _ask(api_url, print_now, names)
+    names = {str(deployment["name"]) for deployment in _read_deployments(root)}
+    deployed = _query_server(api_url, current, names)
     if before is not None:
-        _remove({name: key for name, key in before.deployments.items() if name not in names}, api_url)
-    artifacts.write_json(now.model_dump(mode="json"), folder.deployed)
-    return sorted(now.deployments)
+        for name in before.deployments.keys() - names:
+            httpx.delete(f"{api_url}/deployments/{before.deployments[name]}", timeout=_TIMEOUT_SECONDS)
+    artifacts.write_json(deployed.model_dump(mode="json"), folder.deployed)
+    return sorted(deployed.deployments)
 
 
-def fingerprint(root: Path, *, schedules: bool) -> str:
-    """A hash of prefect.yaml, of the files with the flows that it names, and of what is put into it."""
-    digest = hashlib.sha256(f"{root}\0{schedules}\0".encode())
-    entrypoints = [str(one.get("entrypoint", "")) for one in _read_yaml(root)]
-    files = {FILE, *(_file(one) for one in entrypoints)}
+def render_deployments(root: Path) -> str:
+    """prefect.yaml as the stack deploys it: the rollout runs every rollout.check_minutes of params.yaml."""
+    document = _read_yaml(root)
+    for deployment in document.get("deployments") or ():
+        if deployment["name"] == ROLLOUT:
+            seconds = read_settings(Layout(root).params).rollout.check_minutes * 60
+            for schedule in deployment["schedules"]:
+                schedule["interval"] = seconds
+    stream = io.StringIO()
+    YAML(typ="safe").dump(document, stream)
+    return stream.getvalue()
+
+
+def deployments_fingerprint(root: Path, *, schedules: bool) -> str:
+    """A hash of all that a deployment depends on: the rendered prefect.yaml and the files of its flows."""
+    digest = hashlib.sha256(f"{root}\0{schedules}\0{render_deployments(root)}".encode())
+    files = {_source_file(str(deployment.get("entrypoint", ""))) for deployment in _read_deployments(root)}
     for path in sorted(root / name for name in files):
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 
 
-def _file(entrypoint: str) -> str:
-    """Of flows/pipeline/train.py:train, or of flows.pipeline.train.train."""
+def _source_file(entrypoint: str) -> str:
+    """The file of flows/pipeline/train.py:train or of flows.pipeline.train.train."""
     path, _, flow = entrypoint.rpartition(":")
     return path if path else "/".join(flow.split(".")[:-1]) + ".py"
 
 
-def _read_yaml(root: Path) -> list[dict[str, Any]]:
+def _read_yaml(root: Path) -> dict[str, Any]:
     path = root / FILE
     if not path.exists():
         raise StackError(f"{path}: is missing, wanted the deployments; run this in the project's folder")
-    return list(YAML(typ="safe").load(path.read_text()).get("deployments") or ())
+    return dict(YAML(typ="safe").load(path.read_text()))
 
 
-def _wanted(root: Path) -> list[str]:
-    return [str(one["name"]) for one in _read_yaml(root)]
+def _read_deployments(root: Path) -> list[dict[str, Any]]:
+    return list(_read_yaml(root).get("deployments") or ())
 
 
-def _read(folder: StackFolder) -> DeployedFlows | None:
+def _read_deployed(folder: StackFolder) -> DeployedFlows | None:
     if not folder.deployed.exists():
         return None
     return parse(DeployedFlows, artifacts.read_json(folder.deployed), str(folder.deployed))
 
 
-def _is_there(before: DeployedFlows, api_url: str) -> bool:
-    """Whether the server still has all that was deployed; a new database has nothing of it."""
-    now = _ask(api_url, before.fingerprint, set(before.deployments))
-    return now.deployments == before.deployments and set(before.automations) == set(now.automations)
+def _is_complete(before: DeployedFlows, api_url: str) -> bool:
+    """Whether the server still has everything that was deployed; a new database has nothing of it."""
+    current = _query_server(api_url, before.fingerprint, set(before.deployments))
+    return current.deployments == before.deployments and set(before.automations) == set(current.automations)
 
 
-def _ask(api_url: str, fingerprint: str, names: set[str]) -> DeployedFlows:
-    with httpx.Client(base_url=api_url, timeout=_SECONDS) as client:
-        wanted = {"deployments": {"name": {"any_": sorted(names)}}, "limit": _PAGE}
-        answer = client.post("deployments/filter", json=wanted)
-        deployments = {one["name"]: str(one["id"]) for one in answer.raise_for_status().json()}
-        automations = [
-            str(one["id"])
-            for key in deployments.values()
-            for one in client.get(f"automations/related-to/prefect.deployment.{key}")
+def _query_server(api_url: str, fingerprint: str, names: set[str]) -> DeployedFlows:
+    with httpx.Client(base_url=api_url, timeout=_TIMEOUT_SECONDS) as client:
+        query = {"deployments": {"name": {"any_": sorted(names)}}, "limit": _PAGE}
+        response = client.post("deployments/filter", json=query)
+        deployments = {found["name"]: str(found["id"]) for found in response.raise_for_status().json()}
+        automations = {
+            str(automation["id"])
+            for deployment_id in deployments.values()
+            for automation in client.get(f"automations/related-to/prefect.deployment.{deployment_id}")
             .raise_for_status()
             .json()
-        ]
+        }
     return DeployedFlows(
-        fingerprint=fingerprint, deployments=deployments, automations=tuple(sorted(set(automations)))
+        fingerprint=fingerprint, deployments=deployments, automations=tuple(sorted(automations))
     )
-
-
-def _remove(deployments: Mapping[str, str], api_url: str) -> None:
-    """Those that prefect.yaml names no more, with their schedules."""
-    for key in deployments.values():
-        httpx.delete(f"{api_url}/deployments/{key}", timeout=_SECONDS)

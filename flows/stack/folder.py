@@ -56,6 +56,11 @@ class StackFolder:
         return self.path / "deployed.json"
 
     @property
+    def deployments(self) -> Path:
+        """prefect.yaml as it was deployed, with settings of params.yaml filled in."""
+        return self.path / "prefect.yaml"
+
+    @property
     def lock(self) -> Path:
         """Held by whoever brings the stack up or down."""
         return self.path / "lock"
@@ -82,7 +87,7 @@ class StackFolder:
         path = self.starts(part)
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    def last_words(self, part: str) -> str:
+    def last_lines(self, part: str) -> str:
         """The part's own `error:` line, or else its last lines."""
         path = self.log(part)
         said = path.read_text(errors="replace")[-_LOOK_BACK:] if path.exists() else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flows.stack.folder import StackError, StackFolder
+from tierrec_core.base.paths import Layout
 
 HOST = "127.0.0.1"
 SERVER, SERVICE, GPU = "server", "service", "gpu"
@@ -79,7 +80,7 @@ class StackPart:
     seconds_to_end: int = 20
 
 
-def parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
+def stack_parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
     """All parts of the project's stack, in order of their start."""
     return (
         _server(root, options),
@@ -88,7 +89,7 @@ def parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
     )
 
 
-def environment(root: Path, options: StackOptions, inherited: Mapping[str, str]) -> dict[str, str]:
+def stack_environment(root: Path, options: StackOptions, inherited: Mapping[str, str]) -> dict[str, str]:
     """What all parts get: no telemetry, this server, this project, and a mark by which they are known as ours."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(_INHERITED_BY_NONE)}
     path = os.pathsep.join((str(Path(sys.prefix) / "bin"), kept.get("PATH", os.defpath)))
@@ -96,7 +97,7 @@ def environment(root: Path, options: StackOptions, inherited: Mapping[str, str])
         "PATH": path,
         "PYTHONUNBUFFERED": "1",
         "PREFECT_API_URL": options.api_url,
-        "PREFECT_HOME": str(root / ".prefect"),
+        "PREFECT_HOME": str(Layout(root).prefect_home),
         "TIERREC_ROOT": str(root),
         STACK_VARIABLE: str(StackFolder.of(root).path),
     }
@@ -119,14 +120,15 @@ def asyncpg_url(url: str) -> str:
         split.hostname or "host" in options
     ):
         raise StackError(
-            f"--database {hidden(url)}: wanted postgresql://USER:PASSWORD@HOST:PORT/NAME; without it SQLite is used"
+            f"--database {mask_password(url)}: wanted postgresql://USER:PASSWORD@HOST:PORT/NAME; "
+            "without it SQLite is used"
         )
     if "sslmode" in options:  # libpq's word; asyncpg has another and refuses this one
         options["ssl"] = options.pop("sslmode")
     return urlunsplit(split._replace(scheme="postgresql+asyncpg", query=urlencode(options)))
 
 
-def hidden(url: str) -> str:
+def mask_password(url: str) -> str:
     """A URL without its password."""
     split = urlsplit(url)
     if split.password is None:

@@ -24,7 +24,7 @@ class PortRequest:
 
 def require_free(wanted: list[PortRequest]) -> None:
     """Raises StackError with a line for each port that is taken, and for one that two parts want."""
-    lines = [_taken(one) for one in wanted if not is_free(one.port, one.host)]
+    lines = [_taken(one) for one in wanted if not is_port_free(one.port, one.host)]
     lines += [
         f"port {one.port}: wanted by the {other.part} and the {one.part}; choose another with {one.option}"
         for place, one in enumerate(wanted)
@@ -35,7 +35,7 @@ def require_free(wanted: list[PortRequest]) -> None:
         raise StackError("\n".join(lines))
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
+def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -47,7 +47,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def holder(port: int) -> str:
+def port_holder(port: int) -> str:
     """Who listens on the port, for people."""
     with contextlib.suppress(psutil.Error, OSError):
         for one in psutil.net_connections(kind="tcp"):
@@ -58,7 +58,7 @@ def holder(port: int) -> str:
 
 def _taken(wanted: PortRequest) -> str:
     return (
-        f"port {wanted.port}: taken by {holder(wanted.port)}, wanted it for the {wanted.part}; "
+        f"port {wanted.port}: taken by {port_holder(wanted.port)}, wanted it for the {wanted.part}; "
         f"choose another with {wanted.option}"
     )
 

@@ -11,7 +11,7 @@ _UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
 _WORKER = "prefect.worker.name"
 
 
-def write_off(api_url: str) -> list[str]:
+def crash_unfinished_runs(api_url: str) -> list[str]:
     """End all unfinished runs that this stack's workers started, and so free their places; their names.
 
     Only for when no process of theirs is left. A server that does not answer is fine: the next `up` asks again.

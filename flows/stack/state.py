@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from flows.stack.folder import StackError, StackFolder
-from flows.stack.plan import StackOptions, hidden
+from flows.stack.plan import StackOptions, mask_password
 from tierrec_core.base import artifacts
 from tierrec_core.settings import Params, parse
 
@@ -60,7 +60,7 @@ def make(options: StackOptions, parts: tuple[str, ...], *, started: str, cuda: b
         parts=parts,
         host=options.host,
         workers=options.workers,
-        database=hidden(options.database) if options.database else None,
+        database=mask_password(options.database) if options.database else None,
         schedules=options.schedules,
         cuda=cuda,
     )
@@ -75,7 +75,7 @@ def choose(asked: Mapping[str, Any], running: StackState | None) -> StackOptions
     if running is None:
         return StackOptions(**given)
     known = asdict(running.options)
-    shown = given | ({"database": hidden(given["database"])} if "database" in given else {})
+    shown = given | ({"database": mask_password(given["database"])} if "database" in given else {})
     fixed = [name for name in shown if name != "schedules" and shown[name] != known[name]]
     if fixed:
         differing = ", ".join(f"{name} {known[name]} (asked: {shown[name]})" for name in fixed)

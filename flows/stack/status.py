@@ -9,7 +9,7 @@ from flows.stack import health, state
 from flows.stack.folder import StackFolder
 from flows.stack.plan import NAMES, POOLS, SERVER, SERVICE
 from flows.stack.state import StackState
-from flows.stack.supervision.processes import of_stack, resident
+from flows.stack.supervision.processes import resident_memory, stack_processes
 from flows.stack.supervision.supervisor import NAME as SUPERVISOR
 from flows.stack.supervision.supervisor import Process, Supervisor
 from flows.stack.up import NO_GPU, NOTHING_PACKAGED
@@ -43,7 +43,7 @@ class PartStatus:
         return asdict(self)
 
 
-def status(root: Path, now: datetime | None = None) -> list[PartStatus]:
+def stack_status(root: Path, now: datetime | None = None) -> list[PartStatus]:
     """A row a part, the supervisor first; none when no stack is up."""
     root = root.resolve()
     folder = StackFolder.of(root)
@@ -79,7 +79,7 @@ class _Look:
         return self._row(name, said, process.pid or None, since, self._note(name, said))
 
     def _orphan(self, name: str) -> PartStatus:
-        found = [one.process for one in of_stack(self.folder) if one.part == name and not one.is_run]
+        found = [one.process for one in stack_processes(self.folder) if one.part == name and not one.is_run]
         if not found:
             return self._row(name, "down", None, None, "")
         eldest = min(found, key=lambda one: one.create_time())
@@ -94,7 +94,7 @@ class _Look:
 
     def _note(self, name: str, said: str) -> str:
         if said == "down" or (said == "starting" and self.folder.num_starts(name) > 1):
-            return self.folder.last_words(name).splitlines()[-1]
+            return self.folder.last_lines(name).splitlines()[-1]
         return NO_GPU if name == "gpu" and not self.known.cuda else ""
 
     def _row(self, name: str, said: str, pid: int | None, since: str | None, note: str) -> PartStatus:
@@ -106,7 +106,7 @@ class _Look:
             pid=pid,
             since=since,
             restarts=max(0, self.folder.num_starts(name) - 1),
-            memory=resident(pid) if pid and name != SUPERVISOR else 0,
+            memory=resident_memory(pid) if pid and name != SUPERVISOR else 0,
             where=where.get(name, pool),
             log=str(self.folder.log(name).relative_to(self.root)),
             note=note,

@@ -11,13 +11,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from flows.stack import health, state
-from flows.stack.deployments import FILE, deploy
+from flows.stack.deployments import FILE, deploy_flows
 from flows.stack.folder import StackError, StackFolder
-from flows.stack.plan import POOLS, SERVER, SERVICE, StackOptions, environment, parts
+from flows.stack.plan import POOLS, SERVER, SERVICE, StackOptions, stack_environment, stack_parts
 from flows.stack.ports import PortRequest, require_free
-from flows.stack.runs import write_off
+from flows.stack.runs import crash_unfinished_runs
 from flows.stack.state import StackState
-from flows.stack.supervision.processes import end, of_stack
+from flows.stack.supervision.processes import end_processes, stack_processes
 from flows.stack.supervision.supervisor import Supervisor
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
@@ -56,7 +56,7 @@ class _Ascent:
     def run(self, asked: Mapping[str, Any]) -> StackState:
         running = state.read(self._folder) if self._supervisor.pid else None
         options = state.choose(asked, running)
-        told = environment(self._root, options, os.environ)
+        told = stack_environment(self._root, options, os.environ)
         if running is None:
             self._end_leftovers()
         wanted = self._wanted()
@@ -72,7 +72,7 @@ class _Ascent:
         for name in running_parts.difference(wanted):
             self._supervisor.finish(name)
         self._start(missing, now, is_new=running is None)
-        made = deploy(self._root, now.api_url, told, schedules=options.schedules)
+        made = deploy_flows(self._root, now.api_url, told, schedules=options.schedules)
         self._say(f"deployments: {', '.join(made)}" if made else "deployments: as they were")
         if SERVICE in wanted:
             self._wait(SERVICE, now)
@@ -80,7 +80,7 @@ class _Ascent:
 
     def _end_leftovers(self) -> None:
         """Processes of a stack whose supervisor was killed."""
-        count = end(one.process for one in of_stack(self._folder))
+        count = end_processes(one.process for one in stack_processes(self._folder))
         if count:
             self._say(f"ended {count} processes that a killed supervisor had left")
 
@@ -94,8 +94,10 @@ class _Ascent:
         return {one.name for one in self._supervisor.processes().values() if one.state in _RUNS}
 
     def _begin(self, options: StackOptions, told: Mapping[str, str]) -> None:
-        plan = parts(self._root, options)
-        described = {one.name: asdict(one) | {"environment": {**told, **one.environment}} for one in plan}
+        plan = stack_parts(self._root, options)
+        described = {
+            one.name: asdict(one) | {"stack_environment": {**told, **one.environment}} for one in plan
+        }
         artifacts.write_json(
             {name: one | {"folder": str(one["folder"])} for name, one in described.items()},
             self._folder.parts,
@@ -123,7 +125,7 @@ class _Ascent:
 
     def _write_off(self, now: StackState) -> None:
         """Runs of a stack that was not taken down: nothing of it lives, and no worker was started yet."""
-        ended = write_off(now.api_url)
+        ended = crash_unfinished_runs(now.api_url)
         if ended:
             self._say(f"runs that an earlier stack had left: {', '.join(ended)}")
 
@@ -137,11 +139,11 @@ class _Ascent:
         process = self._supervisor.processes().get(name)
         if process is None:
             raise StackError(
-                f"{name}: supervisor is gone; its last lines:\n{self._folder.last_words('supervisor')}"
+                f"{name}: supervisor is gone; its last lines:\n{self._folder.last_lines('supervisor')}"
             )
         if process.state == "FATAL" or self._folder.num_starts(name) > max_starts:
             raise StackError(
-                f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_words(name)}\n"
+                f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_lines(name)}\n"
                 "`tierrec stack up` tries again, `tierrec stack down` ends the rest"
             )
         return process.state in ("STARTING", "RUNNING") and health.is_ready(name, now, process.start)
@@ -152,7 +154,7 @@ class _Ascent:
             if time.monotonic() > end_of_patience:
                 raise StackError(
                     f"{name}: is not ready after {_PATIENCE:.0f} s; last lines of {self._folder.log(name)}:\n"
-                    f"{self._folder.last_words(name)}"
+                    f"{self._folder.last_lines(name)}"
                 )
             time.sleep(_POLL)
 

@@ -110,7 +110,7 @@ class BentoContents:
 
 def provenance(layout: Layout) -> dict[str, str]:
     """Labels that tell where a Bento came from: the commit, and the lock of all that the package hangs on."""
-    lock = layout.root / "dvc.lock"
+    lock = layout.dvc_lock
     stages = YAML(typ="safe").load(lock.read_text())["stages"] if lock.exists() else {}
     held = lineage(stages, _deps(layout))
     return {
@@ -158,7 +158,7 @@ def _normal(name: str) -> str:
 
 def _stage(layout: Layout) -> dict[str, Any]:
     """The package stage as dvc.yaml has it."""
-    path = layout.root / "dvc.yaml"
+    path = layout.dvc_yaml
     try:
         stage: dict[str, Any] = YAML(typ="safe").load(path.read_text())["stages"][STAGE]
     except (OSError, KeyError, TypeError) as error:

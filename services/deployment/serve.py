@@ -10,6 +10,7 @@ from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
 from services.deployment.package import ensure
 from services.deployment.server import HOST, is_free, serving
+from services.shared_files import serving_folder
 from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
@@ -23,16 +24,15 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
     Raises ArtifactError when nothing is packaged, SettingsError when the port is taken or the host may be reached
     by others and there is no key, StageError when the server does not start or ends by itself.
     """
-    warning = check_host(Keyring.read(layout.serving / KEYS), host)
+    folder = serving_folder(layout)
+    warning = check_host(Keyring.read(folder / KEYS), host)
     tag = ensure(layout, read_settings(layout.params))
     if not is_free(port):
         raise SettingsError(f"serve: port {port} is taken, wanted a free one; choose another with --port")
     signal.signal(signal.SIGTERM, _interrupt)
     with (
         contextlib.suppress(KeyboardInterrupt),
-        serving(
-            layout.bento_home, tag, folder=layout.serving, host=host, port=port, workers=workers
-        ) as server,
+        serving(layout.bento_home, tag, folder=folder, host=host, port=port, workers=workers) as server,
     ):
         if warning:
             print(warning, file=sys.stderr)

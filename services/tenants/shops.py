@@ -13,9 +13,10 @@ from ruamel.yaml.error import YAMLError
 
 from services.auth.limits import RequestLimits
 from services.observability.metrics import ServiceMetrics
-from services.shared_files import FOLDER_VARIABLE
+from services.shared_files import serving_folder
 from services.tenants.shop import Loader, Shop
 from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
 
 DEFAULT = "default"
@@ -59,7 +60,7 @@ class ShopsSettings(Params):
         """What TIERREC_SHOPS names, else one shop in TIERREC_STATE with the store at TIERREC_STORE."""
         if named := os.environ.get(SHOPS_VARIABLE):
             return cls.read(Path(named))
-        folder = Path(os.environ.get(FOLDER_VARIABLE, "data/serving"))
+        folder = serving_folder(Layout(Path()))
         return cls(shops={DEFAULT: ShopSettings(folder=folder, store_url=os.environ.get(STORE_VARIABLE, ""))})
 
 

@@ -10,7 +10,6 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.deps import ENTRIES, ROOMS, code_dependencies, rewrite
-from flows.graph.dvc_graph import stale
 from tests.support.projects import MODELS, ROOT, command, synthetic_project
 from tierrec_core.models.registry import KINDS
 from tierrec_core.settings import Settings
@@ -115,7 +114,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text("{}")
     command(project, "dvc", "commit", "--force", "-q").check_returncode()
-    assert stale(project) == set()
+    assert find_stale_stages(project) == set()
     return project
 
 
@@ -136,7 +135,7 @@ def test_a_change_makes_stale_what_depends_on_it_and_nothing_else(
     before = (committed / file).read_text()
     (committed / file).write_text(f"{before}\n# changed\n")
     try:
-        assert stale(committed) == expected
+        assert find_stale_stages(committed) == expected
     finally:
         (committed / file).write_text(before)
-    assert stale(committed) == set()
+    assert find_stale_stages(committed) == set()

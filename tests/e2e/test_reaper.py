@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
-from flows.gpu.worker import run_stage
-from flows.liveness.run_liveness import reap_dead
+from flows.gpu.worker import run_stage_in_clone
+from flows.liveness.run_liveness import end_crashed_runs
 from tests.support.prefect_workers import Server, end, free_port, prefect_server, wait_until
 from tests.support.projects import BIN, toy_project
 
@@ -34,7 +34,7 @@ stages:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
         running.pool(limit=1)
-        running.deploy(run_stage, "stage")
+        running.deploy(run_stage_in_clone, "stage")
         yield running
 
 
@@ -98,13 +98,13 @@ def test_only_the_dead_are_reaped(project: Path, server: Server) -> None:
     ):
         wait_until((folder / "ticks").exists, "a tick")
         [sent] = [one for one in server.runs() if one.id not in before]
-        assert reap_dead(client) == []
+        assert end_crashed_runs(client) == []
         run.process.kill()
         run.process.wait()
-        assert [one.run for one in reap_dead(client)] == [server.runs("train")[-1].id]
+        assert [one.run for one in end_crashed_runs(client)] == [server.runs("train")[-1].id]
         assert server.run(sent.id).state_name == "Running"
         end(worker)
-        assert [one.run for one in reap_dead(client)] == [sent.id]
+        assert [one.run for one in end_crashed_runs(client)] == [sent.id]
         assert server.run(sent.id).state_name == "Crashed"
 
 
@@ -140,7 +140,7 @@ def test_a_killed_server_that_comes_back_finds_the_stage_done_once(project: Path
     with contextlib.ExitStack() as stack:
         with prefect_server(folder / "prefect", port) as server:
             server.pool()
-            server.deploy(run_stage, "stage")
+            server.deploy(run_stage_in_clone, "stage")
             worker = server.worker("sixth", TIERREC_CLONE=str(folder / "one"))
             stack.enter_context(worker)
             run = stack.enter_context(Orchestrator(project, server))

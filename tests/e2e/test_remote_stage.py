@@ -9,7 +9,7 @@ import boto3
 import psutil
 import pytest
 
-from flows.gpu.worker import run_stage
+from flows.gpu.worker import run_stage_in_clone
 from tests.support.prefect_workers import Server, commit, prefect_server, s3, wait_until
 from tests.support.projects import BIN, command, toy_project
 
@@ -38,7 +38,7 @@ stages:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
         running.pool()
-        running.deploy(run_stage, "stage")
+        running.deploy(run_stage_in_clone, "stage")
         yield running
 
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from flows.project.release_log import ReleaseMetrics, ReleaseRecord, path_of, ref_of, write_release
-from flows.project.snapshots import record
+from flows.project.release_log import ReleaseMetrics, ReleaseRecord, release_path, release_ref, write_release
+from flows.project.snapshots import record_snapshot
 from tests.support.projects import ENV, command, synthetic_project, toy_project
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
@@ -118,7 +118,7 @@ def toy(folder: Path, score: str, *, feedback: bool = False, source: str = "synt
     with layout.params.open("w") as stream:
         yaml.dump(params, stream)
     command(layout.root, "dvc", "repro", "evaluate").check_returncode()
-    revision = record(layout.root, "release", ref_of(TAG))
+    revision = record_snapshot(layout.root, "release", release_ref(TAG))
     written = ReleaseRecord(
         tag=TAG,
         model="shop-bundle:1",
@@ -129,7 +129,7 @@ def toy(folder: Path, score: str, *, feedback: bool = False, source: str = "synt
         metrics=ReleaseMetrics(sha256=artifacts.sha256(layout.metrics)),
         feedback=feedback,
     )
-    artifacts.write_json(written.model_dump(mode="json"), path_of(layout, TAG))
+    artifacts.write_json(written.model_dump(mode="json"), release_path(layout, TAG))
     return layout
 
 
@@ -177,10 +177,11 @@ def test_what_differs_is_named_and_the_command_fails(tmp_path: Path, scratch: Pa
     counted = f"echo x >> {tmp_path / 'count'}; wc -l < {tmp_path / 'count'} > score.txt"
     layout = toy(tmp_path, counted)
     (layout.root / "constraints.txt").write_text(f"# pins\n{pin}\n")
-    written = ReleaseRecord.read(path_of(layout, TAG))
-    revision = record(layout.root, "release", ref_of(TAG))
+    written = ReleaseRecord.read(release_path(layout, TAG))
+    revision = record_snapshot(layout.root, "release", release_ref(TAG))
     artifacts.write_json(
-        written.model_dump(mode="json") | {"revision": revision, "stale": ["score"]}, path_of(layout, TAG)
+        written.model_dump(mode="json") | {"revision": revision, "stale": ["score"]},
+        release_path(layout, TAG),
     )
     done = reproduce(layout.root, TAG, scratch=scratch)
     assert done.returncode == 1
@@ -206,7 +207,7 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, scratch: Path) ->
 
 def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Path) -> None:
     layout = toy(tmp_path, "echo 0.5 > score.txt")
-    path = path_of(layout, TAG)
+    path = release_path(layout, TAG)
     written = artifacts.read_json(path)
     for change, said in (
         ({"metrics": {"sha256": "0" * 64}}, "is not the one that was written down"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.stack.address import api_url
+from flows.stack.address import find_api_url
 from flows.stack.status import PartStatus
 from tests.support.projects import command
 from tests.support.stacks import Stack, free_ports, toys, wait_for
@@ -39,7 +39,7 @@ def test_all_parts_run_and_a_missing_bento_is_left_out(stack: Stack):
     assert parts["service"]["state"] == "left out"
     assert "tierrec run" in parts["service"]["note"]
     assert all(psutil.pid_exists(parts[name]["pid"]) for name in WORKING)
-    assert api_url(stack.root) == f"http://127.0.0.1:{stack.server_port}/api"
+    assert find_api_url(stack.root) == f"http://127.0.0.1:{stack.server_port}/api"
 
 
 def test_nothing_listens_beyond_this_machine(stack: Stack):
@@ -177,7 +177,7 @@ def test_down_ends_runs_and_all_processes_and_frees_their_places(stack: Stack):
     assert "the stack is down" in said.stdout
     assert stack.processes() == []
     assert stack.status() == {}
-    assert api_url(stack.root) is None
+    assert find_api_url(stack.root) is None
 
     assert stack.up().returncode == 0
     assert stack.state_of(run) == "CRASHED"

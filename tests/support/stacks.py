@@ -15,7 +15,7 @@ import httpx
 import psutil
 from ruamel.yaml import YAML
 
-from flows.stack.status import PartStatus, status
+from flows.stack.status import PartStatus, stack_status
 from tests.support.projects import ROOT, command
 
 FLOWS = """
@@ -147,7 +147,7 @@ class Stack:
         return command(self.root, "tierrec", "stack", "down")
 
     def status(self) -> dict[str, PartStatus]:
-        return {row.part: row for row in status(self.root)}
+        return {row.part: row for row in stack_status(self.root)}
 
     def processes(self) -> list[psutil.Process]:
         """Found by what each process says of itself, whoever its parent is."""

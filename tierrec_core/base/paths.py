@@ -16,6 +16,26 @@ class Layout:
         return self.root / "params.yaml"
 
     @property
+    def dvc_yaml(self) -> Path:
+        """dvc.yaml: the stages."""
+        return self.root / "dvc.yaml"
+
+    @property
+    def dvc_lock(self) -> Path:
+        """dvc.lock: the hashes of what each stage last read and wrote."""
+        return self.root / "dvc.lock"
+
+    @property
+    def prefect_home(self) -> Path:
+        """PREFECT_HOME: Prefect's local database and settings."""
+        return self.root / ".prefect"
+
+    @property
+    def feedback(self) -> Path:
+        """Folder of the service's feedback, exported for ingest."""
+        return self.data / "feedback"
+
+    @property
     def data(self) -> Path:
         """All that the pipeline makes."""
         return self.root / "data"

@@ -16,7 +16,7 @@ def read_source(source: Source, root: Path, seed: int) -> SourceFrames:
     Only a made world needs the seed. Raises DataError when something cannot be read.
     """
     log = _read(source, root, seed)
-    return feedback.append_feedback(log, Layout(root).data / feedback.FOLDER) if source.feedback else log
+    return feedback.append_feedback(log, Layout(root).feedback) if source.feedback else log
 
 
 def _read(source: Source, root: Path, seed: int) -> SourceFrames:

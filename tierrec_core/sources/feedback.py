@@ -10,8 +10,6 @@ from tierrec_core.base.contracts import EVENTS, ITEMS, USERS, Contract
 from tierrec_core.base.errors import MissingColumnError, UnreadableFileError
 from tierrec_core.sources.frames import SourceFrames
 
-FOLDER = "feedback"
-
 
 def append_feedback(log: SourceFrames, folder: Path) -> SourceFrames:
     """The log with the folder's events.parquet, items.parquet and users.parquet; one that is missing adds nothing.

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from flows.stack.folder import StackFolder
 from flows.stack.plan import PART_VARIABLE
-from flows.stack.supervision.processes import end, of_stack
+from flows.stack.supervision.processes import end_processes, stack_processes
 
 
 def main(name: str) -> None:
     """Become the part. The working folder is the stack's, whose parts.json says how."""
     folder = StackFolder(Path.cwd())
-    end([one.process for one in of_stack(folder) if one.part == name and not one.is_run], patience=3.0)
+    end_processes(
+        [one.process for one in stack_processes(folder) if one.part == name and not one.is_run], patience=3.0
+    )
     part = json.loads(folder.parts.read_text())[name]
     with folder.starts(name).open("a") as starts:
         starts.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")

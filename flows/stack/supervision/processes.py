@@ -23,7 +23,7 @@ class StackProcess:
     is_run: bool
 
 
-def of_stack(folder: StackFolder) -> Iterator[StackProcess]:
+def stack_processes(folder: StackFolder) -> Iterator[StackProcess]:
     """All living processes of the stack but our own and those that we descend from."""
     ourselves = {os.getpid(), *(one.pid for one in psutil.Process().parents())}
     for process in psutil.process_iter():
@@ -35,7 +35,7 @@ def of_stack(folder: StackFolder) -> Iterator[StackProcess]:
                 yield StackProcess(process, told.get(PART_VARIABLE, ""), RUN_VARIABLE in told)
 
 
-def end(processes: Iterable[psutil.Process], patience: float = 10.0) -> int:
+def end_processes(processes: Iterable[psutil.Process], patience: float = 10.0) -> int:
     """Ask them to end, and kill those that have not after `patience` seconds; how many they were."""
     asked = list(processes)
     for process in asked:
@@ -49,7 +49,7 @@ def end(processes: Iterable[psutil.Process], patience: float = 10.0) -> int:
     return len(asked)
 
 
-def resident(pid: int) -> int:
+def resident_memory(pid: int) -> int:
     """Bytes of memory of a process and all that it started; 0 when it is gone."""
     total = 0
     with contextlib.suppress(psutil.Error):

@@ -31,7 +31,7 @@ class Process:
     start: float
 
 
-def configuration(folder: StackFolder, parts: Iterable[StackPart]) -> str:
+def supervisor_ini(folder: StackFolder, parts: Iterable[StackPart]) -> str:
     """supervisor.ini. It names no path below the project, since its syntax forbids some characters in them."""
     own_socket = folder.socket.parent != folder.path
     lines = [
@@ -74,7 +74,7 @@ class Supervisor:
 
     def start(self, parts: Iterable[StackPart], environment: Mapping[str, str]) -> None:
         """Start the daemon, with no part yet. Raises StackError with its own words when it refuses."""
-        self._folder.ini.write_text(configuration(self._folder, parts))
+        self._folder.ini.write_text(supervisor_ini(self._folder, parts))
         for leftover in (self._folder.socket, self._folder.path / "supervisor.pid"):
             leftover.unlink(missing_ok=True)
         shutil.rmtree(self._folder.path / "starts", ignore_errors=True)

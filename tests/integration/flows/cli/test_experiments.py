@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from flows.cli.experiments import experiments as command
+from flows.cli.experiments import app
 from services.experiments import Experiments, VariantResult, all_results
 from services.store import Impression, NewEvent, Store
 
@@ -100,8 +99,6 @@ def test_the_variant_that_sells_is_better_and_the_other_undecided(tallied) -> No
 
 
 def run(*arguments: str) -> str:
-    app = typer.Typer()
-    app.command()(command)
     answer = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"}, catch_exceptions=False)
     assert answer.exit_code == 0
     return answer.output

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli.releases import app
+from flows.cli.main import app
 from services.auth.keys import Keyring
 from services.deployment import bento_store
 from services.deployment.contents import BentoContents

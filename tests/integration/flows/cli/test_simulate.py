@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.simulate import simulate
+from flows.cli.simulate import app
 from tests.support.projects import ROOT
 from tierrec_core.base.errors import SettingsError
 
@@ -18,7 +18,7 @@ _WIDE = {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 def _run(*arguments: str) -> str:
     """In a process of its own, as the command runs."""
-    program = "import typer; from flows.cli.simulate import simulate; typer.run(simulate)"
+    program = "from flows.cli.simulate import app; app()"
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=ROOT,
@@ -110,10 +110,6 @@ def test_a_broken_feed_is_named_and_nobody_retrains_on_it(tmp_path):
     ],
 )
 def test_an_unknown_word_is_answered_with_the_known_ones(options, message):
-    import typer
-
-    app = typer.Typer()
-    app.command()(simulate)
     result = CliRunner().invoke(app, ["--world", "synthetic", *options])
     assert isinstance(result.exception, SettingsError)
     assert message in str(result.exception)

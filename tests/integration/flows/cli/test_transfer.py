@@ -11,37 +11,31 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from flows.cli.transfer import export, import_
+from flows.cli.transfer import app
 from services.store import Store
 from services.store.schema import EVENTS
 from services.transfer.files import progress_of
 from tests.support.postgres import new_schema
 from tests.support.projects import ROOT
 from tests.support.transfer_records import NOW
-from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.errors import SettingsError, TierRecError
 
 pytest_plugins = ["tests.support.stores"]
 
 NUM_EVENTS = 30_000
 PROGRAM = """
-import typer
-from flows.cli.transfer import export, import_
-app = typer.Typer()
-app.command()(export)
-app.command("import")(import_)
+from flows.cli.transfer import app
 app()
 """
 
 
 def run(*arguments: object, code: int = 0) -> str:
-    app = typer.Typer()
-    app.command()(export)
-    app.command("import")(import_)
     answer = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "200"})
+    if isinstance(answer.exception, TierRecError):
+        raise answer.exception
     assert answer.exit_code == code, answer.output
     return answer.output
 
@@ -174,7 +168,7 @@ def test_an_export_for_ingest_writes_what_ingest_reads(folder: Path, tmp_path: P
 
 def test_an_export_of_no_store_makes_none(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"feedback\.db: is missing; name its folder with --folder"):
-        export("events", tmp_path / "out.jsonl", folder=tmp_path)
-    with pytest.raises(SettingsError, match="--for-ingest writes all there is of all kinds"):
-        export("items", tmp_path, store=f"sqlite:///{tmp_path / 'feedback.db'}", for_ingest=True)
+        run("export", "events", tmp_path / "out.jsonl", "--folder", tmp_path)
+    with pytest.raises(SettingsError, match="--for-ingest exports all records of all types"):
+        run("export", "items", tmp_path, "--store", f"sqlite:///{tmp_path / 'feedback.db'}", "--for-ingest")
     assert not (tmp_path / "out.jsonl").exists()

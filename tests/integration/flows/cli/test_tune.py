@@ -44,7 +44,7 @@ def test_a_search_that_was_stopped_goes_on_and_its_patch_is_applied(project: Pat
     first.send_signal(signal.SIGINT)
     rest, said = first.communicate(timeout=60)
     assert first.returncode == 130, said
-    assert "goes on where it was" in said
+    assert "the same command resumes" in said
     before = len(figures("".join(heard) + rest))
     assert 2 <= before < 40
 

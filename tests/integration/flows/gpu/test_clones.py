@@ -8,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from flows.gpu import cache_gc, dvc_remote
-from flows.gpu.clone import VARIABLE, borrowed
+from flows.gpu.clone import VARIABLE, borrow_clone
 from flows.gpu.remote_config import RemoteConfig
 from flows.gpu.work_pool import PoolNotReady, WorkPool
 from flows.project import snapshots
@@ -35,8 +35,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_a_clone_has_exactly_the_revision_and_keeps_its_caches(project: Path) -> None:
-    first = snapshots.record(project, "one", REF)
-    with borrowed(str(project)) as clone:
+    first = snapshots.record_snapshot(project, "one", REF)
+    with borrow_clone(str(project)) as clone:
         clone.check_out(str(project), REF, first)
         root = clone.project("", {"name": "far", "url": "/far"})
         for left in ("rows", "deps/stale", ".dvc/tmp/kept"):
@@ -44,30 +44,30 @@ def test_a_clone_has_exactly_the_revision_and_keeps_its_caches(project: Path) ->
             (root / left).write_text("from before")
     (project / "dvc.yaml").write_text(GRAPH.format(word="two"))
     (project / "params.yaml").unlink()
-    second = snapshots.record(project, "two", REF)
-    with borrowed(str(project)) as again:
+    second = snapshots.record_snapshot(project, "two", REF)
+    with borrow_clone(str(project)) as again:
         assert again == clone
         again.check_out(str(project), REF, second)
         tracked = {".dvc", ".dvcignore", ".git", "dvc.yaml"}
         assert {one.name for one in again.folder.iterdir()} == tracked
         assert "two" in (again.folder / "dvc.yaml").read_text()
         assert (again.folder / ".dvc" / "tmp" / "kept").read_text() == "from before"
-        assert dvc_remote.known(again.folder) == {"name": "far", "url": "/far"}
+        assert dvc_remote.read_remote(again.folder) == {"name": "far", "url": "/far"}
 
 
 def test_a_ref_that_moved_on_is_no_other_revision(project: Path) -> None:
-    first = snapshots.record(project, "one", REF)
+    first = snapshots.record_snapshot(project, "one", REF)
     (project / "dvc.yaml").write_text(GRAPH.format(word="two"))
-    snapshots.record(project, "two", REF)
-    with borrowed(str(project)) as clone, pytest.raises(StageError, match=f"wanted {first[:12]}"):
+    snapshots.record_snapshot(project, "two", REF)
+    with borrow_clone(str(project)) as clone, pytest.raises(StageError, match=f"wanted {first[:12]}"):
         clone.check_out(str(project), REF, first)
 
 
 def test_two_at_once_have_a_clone_each_and_one_cache(project: Path) -> None:
-    with borrowed(str(project)) as one, borrowed(str(project)) as two:
+    with borrow_clone(str(project)) as one, borrow_clone(str(project)) as two:
         assert one.folder != two.folder
         assert one.cache == two.cache
-    with borrowed(str(project)) as again:
+    with borrow_clone(str(project)) as again:
         assert again == one
 
 
@@ -81,8 +81,8 @@ def test_a_project_in_a_subfolder_is_found_in_the_clone(tmp_path: Path) -> None:
     command(root, "dvc", "init", "-q", "--subdir").check_returncode()
     route = RemoteConfig.find(root, NEAR)
     assert (route.repository, route.push_to, route.folder) == (str(top), None, "books")
-    revision = snapshots.record(root, "one", REF)
-    with borrowed(route.repository) as clone:
+    revision = snapshots.record_snapshot(root, "one", REF)
+    with borrow_clone(route.repository) as clone:
         clone.check_out(route.repository, REF, revision)
         assert (clone.project(route.folder, route.remote) / "dvc.yaml").read_text() == GRAPH.format(
             word="one"
@@ -93,7 +93,7 @@ def test_a_remote_is_told_in_full_but_without_its_keys(project: Path) -> None:
     command(project, "dvc", "remote", "add", "--default", "shared", "s3://bucket/dvc").check_returncode()
     for key, value in (("endpointurl", "http://far:9000"), ("secret_access_key", "secret")):
         command(project, "dvc", "remote", "modify", "--local", "shared", key, value).check_returncode()
-    assert dvc_remote.known(project) == {
+    assert dvc_remote.read_remote(project) == {
         "name": "shared",
         "url": "s3://bucket/dvc",
         "endpointurl": "http://far:9000",
@@ -102,15 +102,15 @@ def test_a_remote_is_told_in_full_but_without_its_keys(project: Path) -> None:
 
 def test_a_relative_remote_is_told_as_a_place_that_a_clone_can_find(project: Path) -> None:
     command(project, "dvc", "remote", "add", "--default", "shared", "../remote").check_returncode()
-    assert dvc_remote.known(project) == {"name": "shared", "url": str(project.parent / "remote")}
+    assert dvc_remote.read_remote(project) == {"name": "shared", "url": str(project.parent / "remote")}
 
 
 def test_a_project_without_a_remote_gets_a_folder_and_tracked_files_stay(project: Path) -> None:
     before = (project / ".dvc" / "config").read_text()
-    assert dvc_remote.known(project) is None
-    given = dvc_remote.provide(project)
+    assert dvc_remote.read_remote(project) is None
+    given = dvc_remote.ensure_remote(project)
     assert given == {"name": "tierrec", "url": str(project / "data" / "loop" / "remote")}
-    assert dvc_remote.provide(project) == given
+    assert dvc_remote.ensure_remote(project) == given
     assert (project / ".dvc" / "config").read_text() == before
     with Repo(str(project)) as repo:
         assert repo.cloud.get_remote().path == given["url"]
@@ -118,7 +118,7 @@ def test_a_project_without_a_remote_gets_a_folder_and_tracked_files_stay(project
 
 def test_what_a_person_configured_locally_stays_when_a_remote_is_added(project: Path) -> None:
     command(project, "dvc", "config", "--local", "cache.type", "copy").check_returncode()
-    dvc_remote.provide(project)
+    dvc_remote.ensure_remote(project)
     assert command(project, "dvc", "config", "cache.type").stdout.strip() == "copy"
 
 
@@ -154,40 +154,40 @@ def fill(folder: Path, size: int) -> None:
 
 
 def test_a_cache_that_is_too_large_begins_anew_when_nobody_uses_it(project: Path, clones: Path) -> None:
-    with borrowed(str(project)) as one:
+    with borrow_clone(str(project)) as one:
         fill(one.cache / "files", 2000)
-        with borrowed(str(project)):
+        with borrow_clone(str(project)):
             pass
-        cache_gc.tidy(clones, one.cache.parent, most_bytes=1000)
+        cache_gc.prune_caches(clones, one.cache.parent, most_bytes=1000)
         assert one.cache.exists(), "somebody works with it"
-    cache_gc.tidy(clones, one.cache.parent, most_bytes=3000)
+    cache_gc.prune_caches(clones, one.cache.parent, most_bytes=3000)
     assert one.cache.exists(), "it is not too large"
-    cache_gc.tidy(clones, one.cache.parent, most_bytes=1000)
+    cache_gc.prune_caches(clones, one.cache.parent, most_bytes=1000)
     assert not one.cache.exists()
-    with borrowed(str(project)) as again:
+    with borrow_clone(str(project)) as again:
         assert again == one
 
 
 def test_repositories_that_were_used_longest_ago_go(clones: Path) -> None:
     folders = []
     for number in range(5):
-        with borrowed(f"/shop{number}") as clone:
+        with borrow_clone(f"/shop{number}") as clone:
             fill(clone.folder, 10)
         folders.append(clone.folder.parent)
         os.utime(folders[-1] / "used", (number, number))
-    with borrowed("/shop0"):
-        cache_gc.tidy(clones, folders[4], most_repositories=3)
+    with borrow_clone("/shop0"):
+        cache_gc.prune_caches(clones, folders[4], most_repositories=3)
         assert [one.exists() for one in folders] == [True, False, True, True, True], "shop0 is in use"
     os.utime(folders[0] / "used", (0, 0))
-    cache_gc.tidy(clones, folders[4], most_repositories=3)
+    cache_gc.prune_caches(clones, folders[4], most_repositories=3)
     assert [one.exists() for one in folders] == [False, False, True, True, True]
-    with borrowed("/shop0") as clone:
+    with borrow_clone("/shop0") as clone:
         assert clone.folder.parent == folders[0]
 
 
 def test_every_stage_leaves_the_clones_within_their_bounds(clones: Path) -> None:
     for number in range(cache_gc.MOST_REPOSITORIES + 3):
-        with borrowed(f"/shop{number}"):
+        with borrow_clone(f"/shop{number}"):
             pass
     assert sum(one.is_dir() for one in clones.iterdir()) == cache_gc.MOST_REPOSITORIES
 
@@ -198,7 +198,7 @@ def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(
     stages: {{data: {{cmd: "mkdir -p rows; echo {word} > rows/new; echo same > rows/same; seq {word} > rows/b",
                      outs: [rows]}}}}"""
     project = toy_project(tmp_path / "folders", graph.format(word=1))
-    remote = Path(dvc_remote.provide(project)["url"])
+    remote = Path(dvc_remote.ensure_remote(project)["url"])
     made = {}
     for word in (1, 2, 3):
         (project / "dvc.yaml").write_text(graph.format(word=word))
@@ -206,9 +206,9 @@ def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(
         made[word] = (project / "dvc.lock").read_bytes()
         command(project, "dvc", "push", "--run-cache").check_returncode()
     before = objects(remote)
-    assert dvc_remote.tidy(project) == 0, "it is small"
+    assert dvc_remote.prune_remote(project) == 0, "it is small"
     assert objects(remote) == before
-    assert dvc_remote.tidy(project, most_bytes=0) == len(before) - 4
+    assert dvc_remote.prune_remote(project, most_bytes=0) == len(before) - 4
     assert not (remote / "runs").exists()
     assert pulled(project, tmp_path / "now") == {"new": "3\n", "same": "same\n", "b": "1\n2\n3\n"}
     (project / "dvc.yaml").write_text(graph.format(word=1))
@@ -218,7 +218,7 @@ def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(
     command(
         project, "dvc", "remote", "add", "--local", "--default", "--force", "mine", "/srv"
     ).check_returncode()
-    assert dvc_remote.tidy(project, most_bytes=0) == 0, "a person's remote is theirs"
+    assert dvc_remote.prune_remote(project, most_bytes=0) == 0, "a person's remote is theirs"
 
 
 def objects(remote: Path) -> set[Path]:
@@ -229,9 +229,9 @@ def pulled(project: Path, folder: Path) -> dict[str, str]:
     """What somebody without a cache gets from the remote."""
     toy_project(folder, (project / "dvc.yaml").read_text())
     (folder / "dvc.lock").write_bytes((project / "dvc.lock").read_bytes())
-    known = dvc_remote.known(project)
+    known = dvc_remote.read_remote(project)
     assert known is not None
-    dvc_remote.use(folder, known)
+    dvc_remote.set_remote(folder, known)
     done = command(folder, "dvc", "pull")
     assert done.returncode == 0, done.stderr
     return {one.name: one.read_text() for one in (folder / "rows").iterdir()}

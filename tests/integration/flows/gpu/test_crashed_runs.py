@@ -11,9 +11,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Completed, Pending, Running, State
 
-from flows.gpu.work_pool import online
-from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, claim
-from flows.liveness.run_liveness import PATIENCE, SilenceTracker, reap_dead
+from flows.gpu.work_pool import online_workers
+from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, send_heartbeats
+from flows.liveness.run_liveness import PATIENCE, SilenceTracker, end_crashed_runs
 from tests.support.prefect_workers import HERE, Server, prefect_server, wait_until
 
 
@@ -21,7 +21,7 @@ from tests.support.prefect_workers import HERE, Server, prefect_server, wait_unt
 def work() -> None: ...
 
 
-@flow(on_running=[claim])
+@flow(on_running=[send_heartbeats])
 def talk() -> tuple[ProcessRecord | None, ProcessRecord | None]:
     def said() -> ProcessRecord | None:
         with get_client(sync_client=True) as client:
@@ -72,35 +72,35 @@ def test_a_run_ends_with_its_process_and_not_before(
     claim = ProcessRecord.make(datetime.now(UTC), process.pid)
     running = add(client, Running(timestamp=begun), claim)
     cancelling = add(client, Cancelling(timestamp=begun), claim)
-    assert reap_dead(client) == []
+    assert end_crashed_runs(client) == []
     process.kill()
     process.wait()
-    assert {one.run for one in reap_dead(client)} == {running.id, cancelling.id}
+    assert {one.run for one in end_crashed_runs(client)} == {running.id, cancelling.id}
     assert names(client, running, cancelling) == ["Crashed", "Cancelled"]
     state = client.read_flow_run(running.id).state
     assert state is not None
     assert state.message == f"Reaped: its process is gone from {HERE}"
-    assert reap_dead(client) == []
+    assert end_crashed_runs(client) == []
 
 
 def test_finished_scheduled_and_unknown_runs_are_let_be(client: SyncPrefectClient) -> None:
     gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
     runs = [add(client, Completed(), gone), client.create_flow_run(work), add(client, Running(), None)]
-    assert reap_dead(client, now=datetime.now(UTC) + timedelta(days=1)) == []
+    assert end_crashed_runs(client, now=datetime.now(UTC) + timedelta(days=1)) == []
     assert names(client, *runs) == ["Completed", "Pending", "Running"]
 
 
 def test_only_the_named_run_is_reaped(client: SyncPrefectClient) -> None:
     gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
     one, other = add(client, Running(), gone), add(client, Running(), gone)
-    assert [ended.run for ended in reap_dead(client, only=one.id)] == [one.id]
+    assert [ended.run for ended in end_crashed_runs(client, only=one.id)] == [one.id]
     assert names(client, one, other) == ["Crashed", "Running"]
 
 
 def test_a_run_of_a_worker_here_that_never_spoke_is_dead_after_a_while(client: SyncPrefectClient) -> None:
     mute = add(client, Pending(), None, worker=f"gpu@{HERE}")
-    assert reap_dead(client) == []
-    assert [one.run for one in reap_dead(client, now=datetime.now(UTC) + 2 * PATIENCE)] == [mute.id]
+    assert end_crashed_runs(client) == []
+    assert [one.run for one in end_crashed_runs(client, now=datetime.now(UTC) + 2 * PATIENCE)] == [mute.id]
 
 
 def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefectClient) -> None:
@@ -108,12 +108,12 @@ def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefect
     watch = SilenceTracker(lambda: next(moments))
     said = datetime.now(UTC)
     run = add(client, Running(timestamp=said), ProcessRecord("far", 1, 0, said), worker="gpu@far")
-    assert [reap_dead(client, watch=watch) for _ in range(2)] == [[], []]
+    assert [end_crashed_runs(client, watch=watch) for _ in range(2)] == [[], []]
     client.update_flow_run_labels(
         run.id, {CLAIM: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))}
     )
-    assert [reap_dead(client, watch=watch) for _ in range(3)] == [[], [], []]
-    assert [str(one) for one in reap_dead(client, watch=watch)] == [
+    assert [end_crashed_runs(client, watch=watch) for _ in range(3)] == [[], [], []]
+    assert [str(one) for one in end_crashed_runs(client, watch=watch)] == [
         f"{run.name}: it was not heard of for 150 s"
     ]
 
@@ -124,9 +124,9 @@ def test_a_far_run_that_never_spoke_is_dead_when_its_worker_is_silent_too(client
     beat = {"name": "gpu@far", "heartbeat_interval_seconds": 1}
     client.request("POST", "/work_pools/gpu/workers/heartbeat", json=beat).raise_for_status()
     run = add(client, Pending(), None, worker="gpu@far")
-    assert [reap_dead(client, watch=watch) for _ in range(4)] == [[], [], [], []]
-    wait_until(lambda: not online(client, "gpu"), "the worker's being missed")
-    assert [one.run for one in reap_dead(client, watch=watch)] == [run.id]
+    assert [end_crashed_runs(client, watch=watch) for _ in range(4)] == [[], [], [], []]
+    wait_until(lambda: not online_workers(client, "gpu"), "the worker's being missed")
+    assert [one.run for one in end_crashed_runs(client, watch=watch)] == [run.id]
 
 
 def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> None:
@@ -147,4 +147,4 @@ def test_more_runs_than_fit_a_page_are_all_looked_at(client: SyncPrefectClient) 
     for _ in range(205):
         client.create_flow_run(work, state=Running())
     last = add(client, Running(timestamp=datetime.now(UTC)), gone)
-    assert [one.run for one in reap_dead(client)] == [last.id]
+    assert [one.run for one in end_crashed_runs(client)] == [last.id]

@@ -102,7 +102,7 @@ def environment(folder: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def client(environment: dict[str, str]) -> Iterator[SyncPrefectClient]:
-    with approval.connected(environment["PREFECT_API_URL"]) as made:
+    with approval.connect_to(environment["PREFECT_API_URL"]) as made:
         yield made
 
 
@@ -133,7 +133,7 @@ def asked(client: SyncPrefectClient, name: str) -> PendingApproval:
     """The run that asks for the name, once it does."""
 
     def found() -> list[PendingApproval]:
-        return [one for one in approval.waiting(client) if one.summary == f'{name} passed "the gate"']
+        return [one for one in approval.list_pending(client) if one.summary == f'{name} passed "the gate"']
 
     until(found)
     return found()[0]
@@ -157,7 +157,7 @@ def test_a_suspended_run_holds_no_process_and_goes_on_when_a_person_approves(
     assert (folder / "approved.began").read_text() == "xx"  # it began again instead of waiting in a process
     until(lambda: client.read_flow_run(one.run_id).state_name == "Completed")
     with pytest.raises(ApprovalError, match="does not take the answer"):
-        approval.answer(client, one.run_id, approved=False)
+        approval.send_answer(client, one.run_id, approved=False)
 
 
 def test_a_suspended_run_is_told_of_a_veto_by_the_servers_own_api(

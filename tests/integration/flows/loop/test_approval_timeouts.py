@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed, State, Suspended
 from ruamel.yaml import YAML
 
-from flows.loop.approval_timeouts import veto_unanswered
+from flows.loop.approval_timeouts import veto_expired_retrains
 from flows.loop.loop_state import LoopState, RetrainRecord
-from flows.loop.retrain import key_of, retrain
+from flows.loop.retrain import retrain, retrain_key
 from flows.project import backup
 from flows.project.lock import project_lock
 from tests.support.prefect_workers import Server, prefect_server
@@ -50,7 +50,7 @@ def layout(tmp_path: Path) -> Layout:
 def package(layout: Layout, key: str, hours_ago: float, now: datetime = NOW) -> None:
     """What a retrain leaves behind that has asked so long ago."""
     memory = LoopState(layout)
-    backup.keep(layout, layout.loop / "retrains" / f"{key}-before")
+    backup.save_backup(layout, layout.loop / "retrains" / f"{key}-before")
     (layout.root / "data" / "feedback" / "x").write_text(key)
     command(layout.root, "dvc", "repro").check_returncode()
     asked = (now - timedelta(hours=hours_ago)).isoformat()
@@ -70,7 +70,7 @@ def begin_run(server: Server, key: str, state: State) -> None:
 
 def vetoed(server: Server, layout: Layout, settings: Settings | None = None) -> list[str]:
     with server.client() as client:
-        found = veto_unanswered(layout, settings or read_settings(layout.params), NOW, client)
+        found = veto_expired_retrains(layout, settings or read_settings(layout.params), NOW, client)
     return [one.key for one in found]
 
 
@@ -166,5 +166,5 @@ def test_the_rollout_looks_for_them(server: Server, layout: Layout) -> None:
 
 def test_a_retrain_is_found_by_the_key_that_its_flow_gives_it() -> None:
     assert retrain.name == "retrain"
-    assert key_of("0123456789abcdef01234567", {"key": "k"}) == "k"
-    assert key_of("0123456789abcdef01234567", None) == "asked-0123456789abcdef01"
+    assert retrain_key("0123456789abcdef01234567", {"key": "k"}) == "k"
+    assert retrain_key("0123456789abcdef01234567", None) == "asked-0123456789abcdef01"

@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.loop.loop_state import LoopState
-from flows.loop.monitor import examine
+from flows.loop.monitor import evaluate_newest_window
 from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made
 from tests.support.drifting_shop import tell
 from tests.support.projects import ENV, ROOT
@@ -83,7 +83,7 @@ def open_shop(folder: Path, world: DriftWorld, events: pd.DataFrame, **monitor: 
 def look(shop: Path, now: datetime) -> dict[str, Any] | None:
     """What was written down of a look; None where the window was known."""
     layout = Layout(shop)
-    found = examine(layout, read_settings(layout.params), LoopState(layout), now)
+    found = evaluate_newest_window(layout, read_settings(layout.params), LoopState(layout), now)
     return None if found is None else dict(found.record)
 
 

@@ -55,7 +55,7 @@ def change(layout: Layout) -> None:
 def killed(layout: Layout, key: str) -> Path:
     """A retrain that was killed after its stages had run; its copy of what was before."""
     kept = layout.loop / "retrains" / f"{key}-before"
-    backup.keep(layout, kept)
+    backup.save_backup(layout, kept)
     LoopState(layout).note(
         RetrainRecord(key=key, reason="drift", attempts=1, began="2024-01-05T00:00:00+00:00")
     )
@@ -69,7 +69,7 @@ def test_bringing_back_may_be_killed_and_done_again(layout: Layout, tmp_path: Pa
         (feedback / str(number)).write_text("before")
     command(layout.root, "dvc", "repro").check_returncode()
     before, kept = state(layout), tmp_path / "kept"
-    backup.keep(layout, kept)
+    backup.save_backup(layout, kept)
     change(layout)
     for number in range(MANY):
         (feedback / str(number)).write_text("after")
@@ -83,7 +83,7 @@ def test_bringing_back_may_be_killed_and_done_again(layout: Layout, tmp_path: Pa
     assert midway != before
     own = {name: found for name, found in midway.items() if not Path(name).name.startswith(".")}
     assert all(found in (before.get(name), after.get(name)) for name, found in own.items())
-    backup.restore(layout, kept)
+    backup.restore_backup(layout, kept)
     assert state(layout) == before
     assert "up to date" in command(layout.root, "dvc", "status").stdout
 
@@ -108,13 +108,13 @@ def test_a_full_disk_leaves_no_half_copy_and_no_half_file(layout: Layout, tmp_pa
 
     assert "cannot be written (File too large)" in run("keep")
     assert list(tmp_path.iterdir()) == [layout.root]
-    backup.keep(layout, kept)
+    backup.save_backup(layout, kept)
     layout.params.write_bytes(layout.params.read_bytes() + b"# after\n")
     changed = state(layout)
     assert "cannot be written (File too large)" in run("restore")
     assert state(layout) in (changed, whole)
     assert state(layout)["params.yaml"] == changed["params.yaml"]
-    backup.restore(layout, kept)
+    backup.restore_backup(layout, kept)
     assert state(layout) == whole
 
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from flows.stack.folder import StackFolder
-from flows.stack.plan import SERVICE, StackOptions, environment, parts
-from flows.stack.supervision.processes import end, of_stack
+from flows.stack.plan import SERVICE, StackOptions, stack_environment, stack_parts
+from flows.stack.supervision.processes import end_processes, stack_processes
 from flows.stack.supervision.supervisor import Supervisor
 from services.deployment.package import run as package
 from tests.support.packaged_project import add_code, judged_project
@@ -39,10 +39,10 @@ def root(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Path:
 def service(root: Path) -> Iterator[tuple[Supervisor, str]]:
     """The service alone, kept running as `tierrec stack up` does it; its URL."""
     options, folder = StackOptions(service_port=free_port()), StackFolder.of(root)
-    (part,) = [one for one in parts(root, options) if one.name == SERVICE]
-    told = environment(root, options, os.environ)
+    (part,) = [one for one in stack_parts(root, options) if one.name == SERVICE]
+    told = stack_environment(root, options, os.environ)
     folder.make()
-    described = asdict(part) | {"folder": str(part.folder), "environment": {**told, **part.environment}}
+    described = asdict(part) | {"folder": str(part.folder), "stack_environment": {**told, **part.environment}}
     artifacts.write_json({SERVICE: described}, folder.parts)
     supervisor = Supervisor(folder)
     supervisor.start([part], told)
@@ -55,7 +55,7 @@ def service(root: Path) -> Iterator[tuple[Supervisor, str]]:
         supervisor.shut_down()
         if daemon is not None:
             psutil.wait_procs([psutil.Process(daemon)] if psutil.pid_exists(daemon) else [], timeout=60)
-        end(one.process for one in of_stack(folder))
+        end_processes(one.process for one in stack_processes(folder))
 
 
 def test_a_killed_service_is_back_and_has_lost_nothing(root: Path, service: tuple[Supervisor, str]) -> None:

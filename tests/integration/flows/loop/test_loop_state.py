@@ -72,14 +72,14 @@ def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> Non
     command(project, "dvc", "repro").check_returncode()
     layout, kept = Layout(project), tmp_path / "kept"
     before = {name: (project / name).read_bytes() for name in ("params.yaml", "dvc.lock", "out")}
-    backup.keep(layout, kept)
+    backup.save_backup(layout, kept)
     (feedback / "x").write_text("after")
     (feedback / "y").write_text("new")
     (project / "params.yaml").write_text((project / "params.yaml").read_text() + "# changed\n")
     command(project, "dvc", "repro").check_returncode()
     assert (project / "out").read_text() == "after"
-    backup.keep(layout, kept)  # a retrain that goes on after a kill
-    backup.restore(layout, kept)
+    backup.save_backup(layout, kept)  # a retrain that goes on after a kill
+    backup.restore_backup(layout, kept)
     assert {name: (project / name).read_bytes() for name in before} == before
     assert [path.name for path in feedback.iterdir()] == ["x"]
     assert "up to date" in command(project, "dvc", "status").stdout

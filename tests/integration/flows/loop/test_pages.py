@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from flows.loop import pages
-from flows.loop.champion import Champion
 from flows.loop.loop_state import LoopState
-from flows.loop.online_metrics import SURFACE, served
+from flows.loop.online_metrics import SURFACE, read_served_lists
+from flows.project.champion import Champion
 from monitoring.drift import DriftDecision, DriftVerdict
 from monitoring.report.served_lists import CUTOFF
 from services.store import Impression, Store
@@ -98,7 +98,7 @@ def test_the_lists_are_each_users_first_and_what_counts_follows_them(
     layout: Layout, settings: Settings, shown: list[Impression]
 ) -> None:
     events, first = done(4), first_lists(shown)
-    found = served(layout, CHAMPION, settings, events, FIRST, FIRST + DAYS)
+    found = read_served_lists(layout, CHAMPION, settings, events, FIRST, FIRST + DAYS)
     assert found is not None
     assert 30 < len(first) < len(USERS)
     wanted = {
@@ -124,8 +124,8 @@ def test_a_budget_of_rows_draws_whole_lists_of_the_same_users(
 ) -> None:
     first = first_lists(shown)
     few = settings.model_copy(update={"monitor": settings.monitor.model_copy(update={"report_rows": 200})})
-    found = served(layout, CHAMPION, few, done(4), FIRST, FIRST + DAYS)
-    again = served(layout, CHAMPION, few, done(4), FIRST, FIRST + DAYS)
+    found = read_served_lists(layout, CHAMPION, few, done(4), FIRST, FIRST + DAYS)
+    again = read_served_lists(layout, CHAMPION, few, done(4), FIRST, FIRST + DAYS)
     assert found is not None
     assert again is not None
     pd.testing.assert_frame_equal(found.lists, again.lists)
@@ -138,9 +138,9 @@ def test_nobody_was_shown_anything_where_no_store_is_or_another_model_answered(
     layout: Layout, settings: Settings, shown: list[Impression], tmp_path: Path
 ) -> None:
     nowhere = Layout(tmp_path / "elsewhere")
-    assert served(nowhere, CHAMPION, settings, done(4), FIRST, FIRST + DAYS) is None
+    assert read_served_lists(nowhere, CHAMPION, settings, done(4), FIRST, FIRST + DAYS) is None
     other = Champion("tierrec:b9", "tierrec_model:v9", Path("nowhere"))
-    found = served(layout, other, settings, done(4), FIRST, FIRST + DAYS)
+    found = read_served_lists(layout, other, settings, done(4), FIRST, FIRST + DAYS)
     assert found is not None
     assert (len(found.lists), len(found.truth)) == (0, 0)
 

@@ -14,11 +14,11 @@ from flows.cli.loop import app
 from flows.loop import hold as holding
 from flows.project.release_log import (
     ReleaseRecord,
-    find,
+    find_release,
+    list_releases,
     note_release,
-    path_of,
-    ref_of,
-    releases,
+    release_path,
+    release_ref,
     write_release,
 )
 from tests.support.projects import command, toy_project
@@ -75,19 +75,19 @@ def git(layout: Layout, *arguments: str) -> str:
 def test_a_hold_is_kept_with_its_moment_until_it_is_let_go(
     layout: Layout, tierrec: Callable[..., str]
 ) -> None:
-    assert holding.held(layout) is None
+    assert holding.read_hold(layout) is None
     assert tierrec("hold", "--off") == "the loop was not held\n"
     assert "held since 20" in tierrec("hold", "--reason", "stocktaking")
-    first = holding.held(layout)
+    first = holding.read_hold(layout)
     assert first is not None
     assert str(first).endswith(": stocktaking")
-    again = holding.hold(layout, "and a sale", NOW + timedelta(days=999))
+    again = holding.hold_loop(layout, "and a sale", NOW + timedelta(days=999))
     assert (again.at, again.reason) == (first.at, "and a sale")
     assert "it was held since 20" in tierrec("hold", "--off")
-    assert holding.held(layout) is None
+    assert holding.read_hold(layout) is None
     (layout.loop / "hold.json").write_text('{"until": "friday"}')
     with pytest.raises(SettingsError, match="hold"):
-        holding.held(layout)
+        holding.read_hold(layout)
 
 
 def test_decisions_are_shown_in_words_and_as_they_were_kept(
@@ -110,8 +110,8 @@ def test_a_release_is_written_down_with_the_revision_that_made_it(layout: Layout
     gate = layout.loop / "gates" / "one.json"
     path = write_release(layout, TAG, reason="drift", gate=gate)
     record = json.loads(path.read_text())
-    assert path == layout.loop / "releases" / "shop-1f2e3d.json"
-    assert git(layout, "rev-parse", ref_of(TAG)) == record["revision"]
+    assert path == layout.loop / "list_releases" / "shop-1f2e3d.json"
+    assert git(layout, "rev-parse", release_ref(TAG)) == record["revision"]
     held = git(layout, "ls-tree", "-r", "--name-only", record["revision"]).splitlines()
     assert {"params.yaml", "dvc.yaml", "dvc.lock", "data/evaluation/metrics.json"} <= set(held)
     assert "data/package/bento.json" not in held
@@ -143,7 +143,7 @@ def test_a_bento_that_other_files_made_has_no_revision_until_it_is_packaged(layo
     assert "other files made it" in known.unrecorded
     package(layout, other)
     known = ReleaseRecord.read(write_release(layout, other, reason="again", gate=None))
-    assert known.revision == git(layout, "rev-parse", ref_of(other))
+    assert known.revision == git(layout, "rev-parse", release_ref(other))
 
 
 def test_a_project_without_git_releases_and_says_why_that_cannot_be_made_again(layout: Layout) -> None:
@@ -158,23 +158,23 @@ def test_what_became_of_a_release_is_added(layout: Layout) -> None:
     write_release(layout, TAG, reason="drift", gate=None)
     note_release(layout, TAG, state="promoted", reason="better")
     note_release(layout, TAG, state="rolled back", reason="a person")
-    known = ReleaseRecord.read(path_of(layout, TAG))
+    known = ReleaseRecord.read(release_path(layout, TAG))
     assert (known.state, known.reason) == ("rolled back", "drift")
     assert [(one.state, one.reason) for one in known.changes] == [
         ("promoted", "better"),
         ("rolled back", "a person"),
     ]
     note_release(layout, "shop:999", state="promoted", reason="better")
-    assert [one.tag for one in releases(layout)] == [TAG, "shop:999"]
+    assert [one.tag for one in list_releases(layout)] == [TAG, "shop:999"]
 
 
 def test_a_release_is_found_by_how_its_tag_or_version_begins(layout: Layout) -> None:
     for tag in (TAG, "shop:1faaaa", "shop:1f"):
         write_release(layout, tag, reason="drift", gate=None)
     for name in (TAG, "1f2e3d", "1f2", "shop:1f2"):
-        assert find(layout, name).tag == TAG
-    assert find(layout, "shop:1f").tag == "shop:1f"  # a whole tag means itself
+        assert find_release(layout, name).tag == TAG
+    assert find_release(layout, "shop:1f").tag == "shop:1f"  # a whole tag means itself
     for name, said in (("1f", "is 3 of the releases"), ("9", "no release is '9'"), ("", "no release is ''")):
         with pytest.raises(ArtifactError, match=said) as error:
-            find(layout, name)
+            find_release(layout, name)
         assert TAG in str(error.value)

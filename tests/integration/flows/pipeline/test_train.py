@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, stale
+from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, find_stale_stages
 from tests.support.projects import command, toy_project
 from tierrec_core.base.errors import StageError
 
@@ -68,7 +68,7 @@ def test_graph_knows_what_hangs_on_a_stage(tmp_path: Path) -> None:
     graph = StageGraph.read(toy_project(tmp_path, DIAMOND))
     assert graph.ancestors("bottom") == {"top", "left", "right"}
     assert graph.affected({"left"}) == ["left", "bottom"]
-    assert stale(tmp_path) == {"top", "left", "right", "bottom"}
+    assert find_stale_stages(tmp_path) == {"top", "left", "right", "bottom"}
 
 
 def test_stopped_runner_begins_nothing(tmp_path: Path) -> None:

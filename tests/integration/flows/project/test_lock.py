@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.project.lock import holder, project_lock
+from flows.project.lock import project_lock, read_lock_holder
 from tests.support.prefect_workers import wait_until
 from tests.support.projects import ENV, ROOT
 
@@ -36,7 +36,7 @@ def test_a_second_waits_and_says_for_whom(tmp_path: Path) -> None:
             assert (first.wait(), second.returncode) == (0, 0)
     assert said.startswith(f"retrain: waits for train (pid {first.pid} on ")
     assert (tmp_path / "held").read_text().split() == ["train"] * 60 + ["retrain"] * 5
-    assert holder(tmp_path) is None
+    assert read_lock_holder(tmp_path) is None
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         first.wait()
     said: list[str] = []
     with project_lock(tmp_path, "next", said.append):
-        found = holder(tmp_path)
+        found = read_lock_holder(tmp_path)
         assert found is not None
         assert (found.who, found.pid) == ("next", os.getpid())
     assert said == []
@@ -58,4 +58,4 @@ def test_it_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
     said: list[str] = []
     with project_lock(tmp_path, "next", said.append):
         assert said == []
-    assert holder(tmp_path) is None
+    assert read_lock_holder(tmp_path) is None

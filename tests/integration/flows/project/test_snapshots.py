@@ -70,7 +70,7 @@ def files(root: Path, revision: str) -> dict[str, str]:
 
 def test_the_commit_holds_the_folder_as_it_is_and_nobody_notices(project: Path) -> None:
     before = state(project)
-    commit = snapshots.record(project, "release shop:1", REF)
+    commit = snapshots.record_snapshot(project, "release shop:1", REF)
     assert state(project) == before
     assert files(project, commit) == {
         ".gitignore": "*.log",
@@ -85,10 +85,10 @@ def test_the_commit_holds_the_folder_as_it_is_and_nobody_notices(project: Path) 
 
 
 def test_the_same_files_are_the_same_commit_and_others_are_another(project: Path) -> None:
-    first = snapshots.record(project, "one", REF)
-    assert snapshots.record(project, "two", REF) == first
+    first = snapshots.record_snapshot(project, "one", REF)
+    assert snapshots.record_snapshot(project, "two", REF) == first
     (project / "kept").write_text("kept 2\n")
-    second = snapshots.record(project, "three", REF)
+    second = snapshots.record_snapshot(project, "three", REF)
     assert second != first
     assert git(project, "show", f"{second}:kept") == "kept 2"
     assert git(project, "rev-parse", REF) == second
@@ -96,23 +96,23 @@ def test_the_same_files_are_the_same_commit_and_others_are_another(project: Path
 
 def test_an_ignored_file_is_held_where_it_is_wanted(project: Path) -> None:
     before = state(project)
-    commit = snapshots.record(project, "release", REF, also=["noise.log", "missing.log"])
+    commit = snapshots.record_snapshot(project, "release", REF, also=["noise.log", "missing.log"])
     assert files(project, commit)["noise.log"] == "noise"
-    assert "noise.log" not in files(project, snapshots.record(project, "release", f"{REF}-plain"))
+    assert "noise.log" not in files(project, snapshots.record_snapshot(project, "release", f"{REF}-plain"))
     assert state(project) == before
 
 
 def test_a_persons_own_name_is_kept(project: Path) -> None:
     git(project, "config", "user.name", "Ann")
     git(project, "config", "user.email", "ann@example.org")
-    commit = snapshots.record(project, "release", REF)
+    commit = snapshots.record_snapshot(project, "release", REF)
     assert git(project, "log", "-1", "--format=%an <%ae>", commit) == "Ann <ann@example.org>"
 
 
 def test_a_repository_without_a_commit_gets_one_without_a_parent(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / "file").write_text("x")
-    commit = snapshots.record(tmp_path, "release", REF)
+    commit = snapshots.record_snapshot(tmp_path, "release", REF)
     assert files(tmp_path, commit) == {"file": "x"}
     assert git(tmp_path, "log", "--format=%P", commit) == ""
     assert git(tmp_path, "for-each-ref", "refs/heads") == ""
@@ -130,7 +130,7 @@ def test_what_services_and_people_keep_in_a_project_is_left_out_even_without_a_g
     for name in (*state_files, "data/serving/rules.yaml", "data/evaluation/metrics.json"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(name)
-    found = files(project, snapshots.record(project, "release", REF))
+    found = files(project, snapshots.record_snapshot(project, "release", REF))
     assert not set(state_files) & set(found)
     assert {"data/serving/rules.yaml", "data/evaluation/metrics.json"} <= set(found)
 
@@ -140,12 +140,12 @@ def test_a_project_below_the_top_of_a_repository_is_recorded_with_what_lies_besi
     (shop / "data" / "loop").mkdir(parents=True)
     (shop / "params.yaml").write_text("seed: 7\n")
     (shop / "data" / "loop" / "hold.json").write_text("{}")
-    commit = snapshots.record(shop, "release", REF)
+    commit = snapshots.record_snapshot(shop, "release", REF)
     found = files(project, commit)
     assert found["shops/one/params.yaml"] == "seed: 7"
     assert "shops/one/data/loop/hold.json" not in found
     assert found["changed"] == "changed 1"  # beside the project: as git has it
-    there = snapshots.check_out(shop, commit, project.parent / "out")
+    there = snapshots.check_out_snapshot(shop, commit, project.parent / "out")
     assert (there / "params.yaml").read_text() == "seed: 7\n"
     assert there.relative_to(project.parent / "out") == Path("shops/one")
 
@@ -158,16 +158,16 @@ def test_variables_of_a_git_hook_do_not_lead_astray(
     git(other, "init", "-q")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-    commit = snapshots.record(project, "release", REF)
+    commit = snapshots.record_snapshot(project, "release", REF)
     monkeypatch.undo()
     assert git(project, "rev-parse", REF) == commit
 
 
 def test_a_checkout_of_its_own_leaves_no_trace_and_changes_nothing(project: Path, tmp_path: Path) -> None:
-    commit = snapshots.record(project, "release", REF)
+    commit = snapshots.record_snapshot(project, "release", REF)
     (project / "kept").write_text("kept 2\n")
     before = state(project)
-    folder = snapshots.check_out(project, commit, tmp_path / "out")
+    folder = snapshots.check_out_snapshot(project, commit, tmp_path / "out")
     assert (folder / "kept").read_text() == "kept 1\n"
     assert git(folder, "status", "--porcelain") == ""
     git(folder, "-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "mine", "--allow-empty")
@@ -180,26 +180,26 @@ def test_a_ref_travels_to_a_remote_and_from_there_into_another_clone(project: Pa
     git(tmp_path, "init", "-q", "--bare", str(remote))
     git(project, "remote", "add", "origin", str(remote))
     git(project, "push", "-q", "origin", "main")
-    first = snapshots.record(project, "release", REF)
-    snapshots.push(project, "origin", REF)
+    first = snapshots.record_snapshot(project, "release", REF)
+    snapshots.push_snapshot(project, "origin", REF)
     git(tmp_path, "clone", "-q", "-b", "main", str(remote), str(clone))
-    assert snapshots.fetch(clone, "origin", REF) == first
+    assert snapshots.fetch_snapshot(clone, "origin", REF) == first
     (project / "kept").write_text("kept 2\n")
-    second = snapshots.record(project, "release", REF)
-    snapshots.push(project, str(remote), REF)
-    assert snapshots.fetch(clone, str(remote), REF) == second
+    second = snapshots.record_snapshot(project, "release", REF)
+    snapshots.push_snapshot(project, str(remote), REF)
+    assert snapshots.fetch_snapshot(clone, str(remote), REF) == second
     assert git(remote, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags") == "refs/heads/main"
 
 
 def test_errors_say_what_to_do(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RevisionError, match="`git init`"):
-        snapshots.record(tmp_path, "release", REF)
+        snapshots.record_snapshot(tmp_path, "release", REF)
     with pytest.raises(RevisionError, match="has no commit 0123456789ab; fetch it"):
-        snapshots.check_out(project, "0123456789abcdef0123456789abcdef01234567", tmp_path / "out")
+        snapshots.check_out_snapshot(project, "0123456789abcdef0123456789abcdef01234567", tmp_path / "out")
     with pytest.raises(RevisionError, match=r"`git push` failed: .*nowhere"):
-        snapshots.push(project, "nowhere", REF)
+        snapshots.push_snapshot(project, "nowhere", REF)
     with pytest.raises(RevisionError, match="is no folder"):
-        snapshots.record(tmp_path / "missing", "release", REF)
+        snapshots.record_snapshot(tmp_path / "missing", "release", REF)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RevisionError, match="install git"):
-        snapshots.record(project, "release", REF)
+        snapshots.record_snapshot(project, "release", REF)

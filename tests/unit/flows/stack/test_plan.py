@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from flows.stack import state
-from flows.stack.address import api_url
+from flows.stack.address import find_api_url
 from flows.stack.folder import StackError, StackFolder
-from flows.stack.plan import StackOptions, asyncpg_url, environment, hidden, parts
+from flows.stack.plan import StackOptions, asyncpg_url, mask_password, stack_environment, stack_parts
 from flows.stack.ports import PortRequest, require_free
-from flows.stack.supervision.processes import end, of_stack
+from flows.stack.supervision.processes import end_processes, stack_processes
 
 
 def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(tmp_path: Path):
@@ -24,7 +24,7 @@ def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(t
         "PREFECT_API_DATABASE_CONNECTION_URL": "y",
         "HOME": "/home/shop",
     }
-    told = environment(tmp_path, StackOptions(server_port=4210), inherited)
+    told = stack_environment(tmp_path, StackOptions(server_port=4210), inherited)
     assert not {"PREFECT__FLOW_RUN_ID", "PREFECT_API_DATABASE_CONNECTION_URL"} & set(told)
     assert told["HOME"] == "/home/shop"
     assert told["PREFECT_API_URL"] == "http://127.0.0.1:4210/api"
@@ -36,7 +36,7 @@ def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(t
 def test_only_the_service_may_listen_beyond_this_machine(tmp_path: Path):
     hosts = {
         part.name: part.command[part.command.index("--host") + 1]
-        for part in parts(tmp_path, StackOptions(host="0.0.0.0"))
+        for part in stack_parts(tmp_path, StackOptions(host="0.0.0.0"))
         if "--host" in part.command
     }
     assert hosts == {"server": "127.0.0.1", "service": "0.0.0.0"}
@@ -60,7 +60,7 @@ def test_a_wrong_database_is_told_without_its_password():
     with pytest.raises(StackError, match="mysql://shop:") as caught:
         asyncpg_url("mysql://shop:secret@db/prefect")
     assert "secret" not in str(caught.value)
-    assert hidden("postgresql://db/prefect") == "postgresql://db/prefect"
+    assert mask_password("postgresql://db/prefect") == "postgresql://db/prefect"
 
 
 def test_a_running_stack_keeps_its_options_and_refuses_others():
@@ -88,12 +88,12 @@ def test_the_environment_names_the_server_before_the_stack_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
-    assert api_url(tmp_path) == "http://elsewhere/api"
+    assert find_api_url(tmp_path) == "http://elsewhere/api"
     monkeypatch.delenv("PREFECT_API_URL")
     folder = StackFolder.of(tmp_path)
     folder.make()
     state.write(folder, state.make(StackOptions(), ("server",), started="now", cuda=False))
-    assert api_url(tmp_path) is None, "the file is there, its server is not"
+    assert find_api_url(tmp_path) is None, "the file is there, its server is not"
 
 
 def test_only_processes_with_the_stacks_mark_are_ended(tmp_path: Path):
@@ -107,8 +107,8 @@ def test_only_processes_with_the_stacks_mark_are_ended(tmp_path: Path):
         for process in (ours, theirs):
             assert process.stdout is not None
             process.stdout.readline()
-        assert [one.process.pid for one in of_stack(folder)] == [ours.pid]
-        assert end(one.process for one in of_stack(folder)) == 1
+        assert [one.process.pid for one in stack_processes(folder)] == [ours.pid]
+        assert end_processes(one.process for one in stack_processes(folder)) == 1
         assert not psutil.pid_exists(ours.pid)
         assert theirs.poll() is None
     finally:

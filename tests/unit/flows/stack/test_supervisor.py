@@ -8,8 +8,8 @@ import pytest
 from supervisor.options import ServerOptions
 
 from flows.stack.folder import StackFolder
-from flows.stack.plan import NAMES, StackOptions, parts
-from flows.stack.supervision.supervisor import Supervisor, configuration
+from flows.stack.plan import NAMES, StackOptions, stack_parts
+from flows.stack.supervision.supervisor import Supervisor, supervisor_ini
 
 ODD = "a shop; 100% %(here)s 'ours'"
 LONG = "/".join(["a-rather-long-name-of-a-folder"] * 6)
@@ -18,7 +18,7 @@ LONG = "/".join(["a-rather-long-name-of-a-folder"] * 6)
 def parsed(root: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
     folder = StackFolder.of(root)
     folder.make()
-    folder.ini.write_text(configuration(folder, parts(root, StackOptions())))
+    folder.ini.write_text(supervisor_ini(folder, stack_parts(root, StackOptions())))
     monkeypatch.chdir(folder.path)
     monkeypatch.setenv("TIERREC_PYTHON", sys.executable)
     options = ServerOptions()
