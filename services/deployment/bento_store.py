@@ -58,7 +58,7 @@ def make(layout: Layout, contents: BentoContents, keep: int = KEEP) -> str:
 
 def _recipe(layout: Layout, contents: BentoContents, keep: int) -> BuildRecipe:
     return BuildRecipe(
-        service=f"{service.__name__}:Recommender",
+        service=f"{service.__name__}:RecommenderService",
         release=contents.release,
         bundle=layout.bundle.resolve(),
         requirements=contents.requirements,

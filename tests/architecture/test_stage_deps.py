@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.deps import ENTRIES, ROOMS, code_dependencies, rewrite
+from flows.graph.dvc_graph import find_stale_stages
 from tests.support.projects import MODELS, ROOT, command, synthetic_project
 from tierrec_core.models.registry import KINDS
 from tierrec_core.settings import Settings

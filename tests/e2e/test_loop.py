@@ -16,10 +16,8 @@ from services.store import Impression, Store
 from tests.support.drifting_shop import drifting_shop, tell
 from tests.support.projects import ENV, command
 
-ASK = (
-    "import json, sys; from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \
-from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
-)
+ASK = "import json, sys; from pathlib import Path; from flows.pipeline.train import configure_prefect; \
+configure_prefect(Path.cwd()); from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,10 @@ from watchdog.observers import Observer
 
 from tests.support.prefect_workers import Server
 
-RETRAIN = (
-    "import json, sys; from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \
-from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
-)
-MONITOR = "from pathlib import Path; from flows.pipeline.train import embed; embed(Path.cwd()); \
-from flows.loop.monitor import monitor; print(monitor())"
+RETRAIN = "import json, sys; from pathlib import Path; from flows.pipeline.train import configure_prefect; \
+configure_prefect(Path.cwd()); from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
+MONITOR = "from pathlib import Path; from flows.pipeline.train import configure_prefect; \
+configure_prefect(Path.cwd()); from flows.loop.monitor import monitor; print(monitor())"
 _MARK = "TIERREC_TEST_FLOW"
 _PYTHON = """#!/bin/sh
 echo "began $*" >> '{journal}'

@@ -15,15 +15,17 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from flows.project.release_log import list_releases
 from services.auth.keys import Keyring
 from services.deployment import bento_store
 from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
 from tests.support.packaged_project import add_code, judged_project
-from tests.support.projects import ENV
+from tests.support.projects import ENV, command
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError, TierRecError
 from tierrec_core.base.paths import Layout
+from tierrec_core.settings import read_settings
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layou
     """A project with a packaged Bento and, in its store, a newer one of the same model."""
     layout, settings = judged_project(tmp_path_factory.mktemp("project"), items)
     add_code(layout.root)
-    command = [sys.executable, "-m", "services", "package"]
-    done = subprocess.run(command, cwd=layout.root, env=ENV, capture_output=True, text=True, timeout=300)
+    command(layout.root, "dvc", "init", "--no-scm", "-q").check_returncode()
+    package = [sys.executable, "-m", "services", "package"]
+    done = subprocess.run(package, cwd=layout.root, env=ENV, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     contents = BentoContents.gather(layout, settings)
     bento_store.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
@@ -68,6 +71,8 @@ def test_a_release_is_tried_promoted_and_taken_back(
     made: Layout, tags: tuple[str, str], pointer: Path
 ) -> None:
     packaged, other = tags
+    listed = tierrec(made, pointer, "releases").splitlines()
+    assert ["champion 100%" in line for line in listed] == [False, True], "without a pointer the packaged one"
     assert tierrec(made, pointer, "deploy") == f"{packaged} answers all users\n"
     said = tierrec(made, pointer, "deploy", other, "--share", "0.25")
     assert said == f"{packaged} answers, and {other} 25.0% of users\n"
@@ -84,6 +89,21 @@ def test_a_release_is_tried_promoted_and_taken_back(
     assert [change.act for change in now.history] == ["deploy", "deploy", "promote", "rollback"]
     with pytest.raises(SettingsError, match="knows no earlier champion"):
         tierrec(made, pointer, "rollback")
+    changes = {record.tag: [change.state for change in record.changes] for record in list_releases(made)}
+    assert changes == {packaged: [], other: ["promoted", "rolled back"]}
+
+
+def test_the_share_of_a_challenger_is_that_of_params(
+    made: Layout, tags: tuple[str, str], pointer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged, other = tags
+    tierrec(made, pointer, "deploy", packaged)
+    tierrec(made, pointer, "deploy", other)
+    assert Pointer.read(pointer).share == read_settings(made.params).rollout.share == 0.2
+    monkeypatch.setenv("TIERREC_STATE", str(pointer.parent))
+    with contextlib.chdir(made.root):
+        said = CliRunner().invoke(app, ["status"]).output
+    assert f"champion: {packaged}\nchallenger: {other}, 20% of users\n" in said
 
 
 def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(

@@ -23,7 +23,7 @@ GRAPH = "stages:\n  one: {cmd: cp data/feedback/0 out, deps: [data/feedback], ou
 MANY, LIMIT = 1_000, 8_000
 RESTORE = (
     "import sys; from pathlib import Path; from flows.project import backup; "
-    "from tierrec_core.base.paths import Layout; backup.restore(Layout(Path(sys.argv[1])), Path(sys.argv[2]))"
+    "from tierrec_core.base.paths import Layout; backup.restore_backup(Layout(Path(sys.argv[1])), Path(sys.argv[2]))"
 )
 
 
