@@ -23,7 +23,7 @@ from benchmarks.drift.figures import keep
 from benchmarks.drift.gate_shop import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import coverage
-from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, judge
+from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, check_promotion
 from tierrec_core.settings import GateSettings
 from tierrec_core.tiers import TIER_NAMES
 
@@ -118,7 +118,7 @@ def gate(shop: Shop, before: Lists, after: Lists, rng: np.random.Generator) -> G
         GateSide({name: _shown(task, lists[name][window]) for name, task in shop.tasks.items()})
         for lists in (before, after)
     )
-    return judge(tasks, *sides, shop.settings.gate, rng, metric=f"NDCG@{CUTOFF}")
+    return check_promotion(tasks, *sides, shop.settings.gate, rng, metric=f"NDCG@{CUTOFF}")
 
 
 def _shown(task: ShopTask, lists: IntArray) -> float:
@@ -199,7 +199,7 @@ def _small(
         drawn = rng.integers(len(blend), size=users)
         moved = rng.choice([-1.0, 1.0], users) * (other - blend)[drawn] - loss * blend[drawn]
         tasks[name] = Scores(blend[drawn], blend[drawn] + moved, tier[drawn])
-    return judge(tasks, GateSide({}), GateSide({}), settings, rng)
+    return check_promotion(tasks, GateSide({}), GateSide({}), settings, rng)
 
 
 def _by_kind(found: list[tuple[str, GateReport]]) -> dict[str, dict[str, int]]:

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 
 from benchmarks.drift.detection_trials import KINDS, DetectionTrial
 from monitoring.simulation.replay import ReplayResult, lost
-from tierrec_core.evaluation.bootstrap import Interval
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 
 PLACEBO, STATIONARY = "placebo", "stationary"
 SHARES = (10, 20, 40)
@@ -15,13 +15,13 @@ DELAY = "delay 20%"
 _CHANGES = ("new category", "collapse", "season")
 
 
-def share(found: int, of: int) -> Interval:
+def share(found: int, of: int) -> ConfidenceInterval:
     """found / of with its exact binomial interval of 95%; of is at least 1."""
     low, high = binomtest(found, of).proportion_ci(method="exact")
-    return Interval(found / of, float(low), float(high))
+    return ConfidenceInterval(found / of, float(low), float(high))
 
 
-def figures_of(name: str, interval: Interval) -> dict[str, float]:
+def figures_of(name: str, interval: ConfidenceInterval) -> dict[str, float]:
     """A figure and the ends of its interval, by three flat keys."""
     ends = {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return {key: round(value, 6) for key, value in ends.items()}

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.search.content import without
 from benchmarks.shop_data import ShopData
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.evaluation.bootstrap import interval, paired
+from tierrec_core.evaluation.bootstrap import bootstrap_mean, paired_bootstrap
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.models.als import Als
 from tierrec_core.models.two_tower import TwoTower
@@ -108,9 +108,11 @@ def measure(seed: int) -> dict[str, Any]:
     record = {}
     for name in users:
         mine = users[name].to_numpy()
-        gaps = {base: asdict(paired(mine, users[base].to_numpy(), _DRAWS, rng)) for base in _BASELINES}
+        gaps = {
+            base: asdict(paired_bootstrap(mine, users[base].to_numpy(), _DRAWS, rng)) for base in _BASELINES
+        }
         tenths = every.groupby("tenth")[name].mean().round(6).tolist()
-        record[str(name)] = asdict(interval(mine, _DRAWS, rng)) | {"tenths": tenths, "against": gaps}
+        record[str(name)] = asdict(bootstrap_mean(mine, _DRAWS, rng)) | {"tenths": tenths, "against": gaps}
     return {"users": len(users), "held_items": sizes, "ways": record}
 
 

@@ -92,7 +92,7 @@ class ColdShop:
             kinds={name: str(block.get("kind", name)) for name, block in self.settings.models.items()},
             models=self.final,
             blends={TASK: blend},
-            surfaces={TASK: TaskConfig(repeats=True, retrieve=self.settings.retrieve)},
+            task_configs={TASK: TaskConfig(repeats=True, retrieve=self.settings.retrieve)},
             known=KnownUsers(training.history, policy, training.target),
             items=self.items,
         )

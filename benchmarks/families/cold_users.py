@@ -12,7 +12,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.support_sets import episodes, popularity
-from tierrec_core.evaluation.bootstrap import interval, paired
+from tierrec_core.evaluation.bootstrap import bootstrap_mean, paired_bootstrap
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import top_k
 from tierrec_core.models import registry
@@ -129,8 +129,8 @@ def _compared(values: Mapping[str, FloatArray], seed: int) -> dict[str, Any]:
     """Each method's mean, and how far the shipped path lies above it, each with its interval."""
     return {
         name: {
-            "ndcg": asdict(interval(one, DRAWS, np.random.default_rng(seed))),
-            "shipped": asdict(paired(values[SHIPPED], one, DRAWS, np.random.default_rng(seed))),
+            "ndcg": asdict(bootstrap_mean(one, DRAWS, np.random.default_rng(seed))),
+            "shipped": asdict(paired_bootstrap(values[SHIPPED], one, DRAWS, np.random.default_rng(seed))),
         }
         for name, one in values.items()
     }

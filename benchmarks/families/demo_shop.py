@@ -13,7 +13,7 @@ from benchmarks.models.task import Entry, Round
 from benchmarks.models.trial import fitted, judged, lists
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.evaluation.bootstrap import by_group, interval
+from tierrec_core.evaluation.bootstrap import bootstrap_by_group, bootstrap_mean
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
@@ -87,8 +87,8 @@ def _gains(
     found = {}
     for metric in _METRICS:
         gain = own[metric] - peer[metric]
-        groups = by_group(gain, group, TIER_NAMES, DRAWS, np.random.default_rng(seed))
-        found[metric] = {"all": described(interval(gain, DRAWS, np.random.default_rng(seed)))} | {
+        groups = bootstrap_by_group(gain, group, TIER_NAMES, DRAWS, np.random.default_rng(seed))
+        found[metric] = {"all": described(bootstrap_mean(gain, DRAWS, np.random.default_rng(seed)))} | {
             name: described(one) for name, one in groups.items()
         }
     return found

@@ -13,7 +13,7 @@ from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.bootstrap import by_group
+from tierrec_core.evaluation.bootstrap import bootstrap_by_group
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.settings import read_settings
@@ -168,7 +168,7 @@ def _members(layout: Layout, log: SplitLog, task: str, seed: int) -> dict[str, A
     tier = artifacts.load(Tiering, layout.tiering(log.final.name)).tier[truth.users]
     rng = np.random.default_rng(seed)
     gaps = {
-        name: by_group(values[BLEND] - one, tier, TIER_NAMES, DRAWS, rng)
+        name: bootstrap_by_group(values[BLEND] - one, tier, TIER_NAMES, DRAWS, rng)
         for name, one in values.items()
         if name != BLEND
     }

@@ -14,7 +14,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation import beyond_accuracy
-from tierrec_core.evaluation.bootstrap import Interval, paired
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, paired_bootstrap
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
@@ -100,12 +100,12 @@ class Stand:
         """What the lists are worth and whom and what they show; the cost is a share of the plain lists' NDCG."""
         lists, rng = self.lists(asked), np.random.default_rng(seed)
         ndcg = per_user(lists, self.truth, LENGTH)["ndcg"]
-        gap = paired(self.plain, ndcg, DRAWS, rng)
+        gap = paired_bootstrap(self.plain, ndcg, DRAWS, rng)
         usual, num_items = float(self.plain.mean()), self.history.num_items
         category = pd.factorize(self.items["category"], use_na_sentinel=False)[0]
         return {
             "ndcg": float(ndcg.mean()),
-            "cost": vars(Interval(gap.value / usual, gap.low / usual, gap.high / usual)),
+            "cost": vars(ConfidenceInterval(gap.value / usual, gap.low / usual, gap.high / usual)),
             "diversity": beyond_accuracy.diversity(lists, category),
             "coverage": coverage(lists, num_items, LENGTH),
             "gini": beyond_accuracy.exposure_gini(lists, num_items),

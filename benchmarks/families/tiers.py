@@ -13,7 +13,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.bootstrap import by_group
+from tierrec_core.evaluation.bootstrap import bootstrap_by_group
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES
@@ -218,8 +218,8 @@ def _after(tiers: IntArray, spend: FloatArray, rng: np.random.Generator) -> dict
     """What each tier went on to spend, and how many of it bought at all."""
     count = np.bincount(tiers, minlength=len(TIER_NAMES))
     figures = {
-        "spend": by_group(spend, tiers, TIER_NAMES, 1000, rng),
-        "buys": by_group((spend > 0).astype(float), tiers, TIER_NAMES, 1000, rng),
+        "spend": bootstrap_by_group(spend, tiers, TIER_NAMES, 1000, rng),
+        "buys": bootstrap_by_group((spend > 0).astype(float), tiers, TIER_NAMES, 1000, rng),
     }
     return {
         name: {"users": int(count[code])}

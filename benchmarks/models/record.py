@@ -9,20 +9,20 @@ import numpy as np
 from benchmarks.models.trial import Outcome
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.evaluation.bootstrap import Interval, intervals
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_means
 
 DRAWS = 2000
 Results = dict[str, dict[str, dict[str, Any]]]
 
 
-def described(found: Interval) -> dict[str, Any]:
+def described(found: ConfidenceInterval) -> dict[str, Any]:
     """A figure as results.json has it."""
     return {"value": round(found.value, 5), "ci": [round(found.low, 5), round(found.high, 5)]}
 
 
 def figures(values: Mapping[str, FloatArray], seed: int) -> dict[str, Any]:
     """Each metric's mean over users [E] with its bootstrap interval."""
-    found = intervals(np.stack(list(values.values()), axis=1), DRAWS, np.random.default_rng(seed))
+    found = bootstrap_means(np.stack(list(values.values()), axis=1), DRAWS, np.random.default_rng(seed))
     return {metric: described(one) for metric, one in zip(values, found, strict=True)}
 
 

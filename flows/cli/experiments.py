@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from services.experiments import Experiment, VariantResult
-    from tierrec_core.evaluation.bootstrap import Interval
+    from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 
 app = typer.Typer()
 
@@ -59,7 +59,7 @@ def _table(name: str, experiment: "Experiment", results: list["VariantResult"]) 
     return table
 
 
-def _percentages(interval: "Interval", sign: str = "") -> str:
+def _percentages(interval: "ConfidenceInterval", sign: str = "") -> str:
     """A value and its interval in percent, or a difference in percentage points."""
     value, low, high = (f"{100 * bound:{sign}.2f}" for bound in (interval.value, interval.low, interval.high))
     return f"{value} [{low}, {high}]"

@@ -202,7 +202,7 @@ def _batch(
     from tierrec_core.bundle.bundle import Bundle
 
     bundle = project_layout().bundle
-    write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, tell=print)
+    write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, progress=print)
 
 
 @app.command("report")

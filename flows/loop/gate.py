@@ -10,7 +10,7 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.bundle.model_comparison import contest
+from tierrec_core.bundle.model_comparison import compare_models
 from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.promotion_gate import GateReport
 from tierrec_core.settings import Settings
@@ -40,7 +40,7 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
     challenger, main = assemble(layout, settings), settings.package.task
     start = challenger.history.now
     until = start + settings.tasks[main].horizon_days  # type: ignore[index]
-    found = contest(
+    comparison = compare_models(
         Bundle.load(champion.bundle),
         challenger,
         artifacts.read_frame(layout.prepared_events, EVENTS),
@@ -52,7 +52,7 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
         cutoff=settings.evaluate.cutoffs[0],
         calibration=(_champions_error(champion), _challengers_error(layout)),
     )
-    report = found.judge(settings.gate, np.random.default_rng(settings.seed))
+    report = comparison.check(settings.gate, np.random.default_rng(settings.seed))
     path = layout.loop / "gates" / f"{key}.json"
     window = {"start": f"{from_days(start):%Y-%m-%d}", "end": f"{from_days(until):%Y-%m-%d}"}
     artifacts.write_json(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
-from tierrec_core.evaluation.bootstrap import Interval, interval, paired
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean, paired_bootstrap
 from tierrec_core.settings import read_settings
 from tierrec_core.tuning.objectives import TuningTarget, subject
 from tierrec_core.tuning.study import brief, search
@@ -30,9 +30,9 @@ class TuningResult:
 
     block: tuple[str, ...]
     options: Mapping[str, Any]
-    present: Interval
-    best: Interval
-    gain: Interval
+    present: ConfidenceInterval
+    best: ConfidenceInterval
+    gain: ConfidenceInterval
 
     @property
     def patch(self) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tunin
     return TuningResult(
         what.block,
         found.options,
-        interval(present, _DRAWS, np.random.default_rng(settings.seed)),
-        interval(values, _DRAWS, np.random.default_rng(settings.seed)),
-        paired(values, present, _DRAWS, np.random.default_rng(settings.seed)),
+        bootstrap_mean(present, _DRAWS, np.random.default_rng(settings.seed)),
+        bootstrap_mean(values, _DRAWS, np.random.default_rng(settings.seed)),
+        paired_bootstrap(values, present, _DRAWS, np.random.default_rng(settings.seed)),
     )
 
 

@@ -13,7 +13,7 @@ from monitoring.simulation.policies import PolicyContext, PolicyDecision, Retrai
 from monitoring.simulation.recommender import ReplayRecommender
 from monitoring.simulation.world import ReplayWorld
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.evaluation.bootstrap import Interval, interval
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.settings import MonitorSettings
 
@@ -177,7 +177,7 @@ class Replay:
         )
 
 
-def lost(course: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf) -> Interval:
+def lost(course: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf) -> ConfidenceInterval:
     """NDCG@10 that a course lost against another, per user and tick from a day on, resampled by users."""
     size = int(max(step.quality.users.max(initial=0) for step in best.steps)) + 1
     total, count = np.zeros(size), np.zeros(size)
@@ -186,7 +186,7 @@ def lost(course: ReplayResult, best: ReplayResult, seed: int, since: float = -np
             np.add.at(total, mine.quality.users, theirs.quality.ndcg - mine.quality.ndcg)
             np.add.at(count, mine.quality.users, 1)
     seen = count > 0
-    return interval(total[seen] / count[seen].mean(), _BOOTSTRAPS, np.random.default_rng(seed))
+    return bootstrap_mean(total[seen] / count[seen].mean(), _BOOTSTRAPS, np.random.default_rng(seed))
 
 
 def delay(steps: Sequence[ReplayStep], start: float) -> float | None:

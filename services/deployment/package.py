@@ -42,7 +42,7 @@ def write_bundle(layout: Layout, settings: Settings) -> None:
     """All models, and beside them what is precomputed of every known user."""
     bundle = assemble(layout, settings)
     bundle.save(layout.bundle)
-    precomputed.write(bundle, _beside(layout), settings.serving, layout.bundle / precomputed.FOLDER)
+    precomputed.precompute(bundle, _beside(layout), settings.serving, layout.bundle / precomputed.FOLDER)
     if layout.reference.exists():  # what the monitor holds newer windows against travels with the model
         shutil.copytree(layout.reference, layout.bundle / layout.reference.name)
 

@@ -11,7 +11,7 @@ from services.experiments.assignment import Experiments, variant_of
 from services.experiments.settings import Experiment
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import MissingColumnError
-from tierrec_core.evaluation.bootstrap import Interval
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 from tierrec_core.evaluation.confidence_sequences import (
     Bounds,
     ConfidenceSequence,
@@ -52,9 +52,9 @@ class VariantResult:
     users: int
     impressions: int
     conversions: int
-    rate: Interval
+    rate: ConfidenceInterval
     mean_conversions: float
-    difference: Interval | None
+    difference: ConfidenceInterval | None
     verdict: Verdict
     split_p_value: float
     mismatch: bool
@@ -139,13 +139,13 @@ def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
     )
 
 
-def _clipped(bounds: Bounds, row: int) -> Interval:
+def _clipped(bounds: Bounds, row: int) -> ConfidenceInterval:
     """One of the bounds, clipped to [-1, 1], the range of rates and their differences."""
     values: FloatArray = np.clip([bounds.estimate[row], bounds.low[row], bounds.high[row]], -1, 1)
-    return Interval(*map(float, values))
+    return ConfidenceInterval(*map(float, values))
 
 
-def _verdict(difference: Interval | None, mismatch: bool) -> Verdict:
+def _verdict(difference: ConfidenceInterval | None, mismatch: bool) -> Verdict:
     if difference is None:
         return "baseline"
     if mismatch or difference.low <= 0 <= difference.high:

@@ -16,18 +16,19 @@ def describe_user(shop: Shop, user_id: str) -> TierAnswer:
     user = resolve_user(model, shop.live, user_id)
     pack = model.pack
     if user.row is not None:
-        interests = pack.people.interests[user.row]
+        interests = pack.user_tables.interests[user.row]
     else:
         interests = pack.tiering.interests_of(model.visitor(user.session_items))[0]
     return TierAnswer(
         tier=user.tier,
         known_user=user.known,
         interests={
-            layer: round(float(share), 6) for layer, share in zip(pack.facts.layers, interests, strict=True)
+            layer: round(float(share), 6)
+            for layer, share in zip(pack.item_tables.layers, interests, strict=True)
         },
         churn_risk=_churn_risk(shop, model, user),
         churn_days=pack.churn.horizon_days,
-        churn_calibration_error=pack.facts.churn_calibration_error,
+        churn_calibration_error=pack.item_tables.churn_calibration_error,
         model_version=model.release.model_version,
     )
 

@@ -17,7 +17,7 @@ _EARLIER = 1e-3  # days; the model reads redemptions before its `now` only
 def campaign_page(context: RequestContext) -> ResultPage:
     """A page of active campaigns; empty if the shop has none."""
     model, campaigns = context.model, context.model.pack.campaigns
-    active = campaigns.idle_days(model.pack.facts.now) <= _ACTIVE_HORIZONS * campaigns.horizon_days
+    active = campaigns.idle_days(model.pack.item_tables.now) <= _ACTIVE_HORIZONS * campaigns.horizon_days
 
     def by_probability(allowed: BoolArray | None) -> RankedOrder:
         history = history_of(model, context.user)

@@ -59,7 +59,7 @@ def reasons_of(context: RequestContext, page: ResultPage) -> list[dict[str, floa
     by_item = _blend_reasons(context, columns)
     if len(context.user.fresh.columns):
         fold = context.model.fold
-        items, boosts = fold.lift(context.user.fresh)
+        items, boosts = fold.boosts(context.user.fresh)
         boost = dict(zip(items.tolist(), (fold.strength * boosts).tolist(), strict=True))
         by_item = [
             ({JUST_NOW: boost[column]} if column in boost else {}) | item_reasons

@@ -78,7 +78,9 @@ class FallbackChain:
         columns = model.catalogue.columns([item for item, _ in user.session_items])
         factors = model.factors[columns].sum(axis=0)
         factors = factors + user.fresh.weights @ model.factors[user.fresh.columns]
-        total: FloatArray = factors if user.row is None else factors + model.pack.people.factors[user.row]
+        total: FloatArray = (
+            factors if user.row is None else factors + model.pack.user_tables.factors[user.row]
+        )
         return total
 
     def _precomputed(self, allowed: BoolArray | None) -> RankedOrder:
@@ -120,11 +122,11 @@ class FallbackChain:
         model, row = self.model, self.user.row
         if row is None:
             raise LookupError("the model has no row for this user")
-        columns, scores = model.pack.shelves[self.task].row(row)
+        columns, scores = model.pack.ranked_lists[self.task].row(row)
         num_trained = model.num_trained
         if len(model.factors) == num_trained or not len(columns):
             return RankedOrder(columns, scores)
-        factors = model.pack.people.factors[row]
+        factors = model.pack.user_tables.factors[row]
         listed, posted = model.factors[columns] @ factors, model.factors[num_trained:] @ factors
         quantile = np.searchsorted(np.sort(listed), posted, side="right") / len(columns)
         posted_scores = np.quantile(scores, quantile.clip(0, 1))
@@ -141,7 +143,7 @@ class FallbackChain:
         session = self.model.catalogue.columns([item for item, _ in self.user.session_items])
         seen = [self.user.fresh.columns, session]
         if self.user.row is not None:
-            seen.append(self.model.pack.met.row(self.user.row))
+            seen.append(self.model.pack.seen.row(self.user.row))
         return order.take(~np.isin(order.columns, np.concatenate(seen)))
 
 

@@ -25,7 +25,7 @@ from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import DataError
-from tierrec_core.bundle.repurchase import suppressed
+from tierrec_core.bundle.repurchase import suppressed_items
 
 _NO_COLUMNS = np.zeros(0, np.int64)
 _HIDE_RECENT_PURCHASES = ("products", "ads", "onboarding")
@@ -71,8 +71,10 @@ class RequestContext:
         assignment = shop.configuration.now.experiments.assign(request.user_id, request.surface, now)
         model, _ = shop.model_for(request.user_id, assignment.overrides.release)
         task = request.task or assignment.overrides.task or model.release.default_task
-        if task not in model.pack.shelves:
-            raise DataError(f"task: {task!r} is not served; wanted one of {', '.join(model.pack.shelves)}")
+        if task not in model.pack.ranked_lists:
+            raise DataError(
+                f"task: {task!r} is not served; wanted one of {', '.join(model.pack.ranked_lists)}"
+            )
         user = resolve_user(
             model, shop.live, request.user_id, request.session_items, request.basket, request.attributes
         )
@@ -160,7 +162,7 @@ def _exclude(
 
 def _hidden(context: RequestContext) -> IntArray:
     """Items that params.yaml blocks and, on surfaces where the client names no item, recent purchases, [S]."""
-    blocked: IntArray = context.model.pack.facts.blocked
+    blocked: IntArray = context.model.pack.item_tables.blocked
     if context.request.surface not in _HIDE_RECENT_PURCHASES:
         return blocked
     return np.concatenate([blocked, _recently_purchased(context)])
@@ -178,12 +180,12 @@ def _recently_purchased(context: RequestContext) -> IntArray:
     columns = model.catalogue.columns([item for item, _ in user.purchases])
     days = np.array([(context.now - at).total_seconds() for _, at in user.purchases]) / _DAY_SECONDS
     waits = model.waits(repeat)
-    hidden = suppressed(waits, columns[columns >= 0], days[columns >= 0])
+    hidden = suppressed_items(waits, columns[columns >= 0], days[columns >= 0])
     if repeat and user.row is not None:
-        bought, day = model.pack.bought.row(user.row)
+        bought, day = model.pack.last_purchases.row(user.row)
         has_rule = model.catalogue.frame["category"].iloc[bought].isin(list(repeat)).to_numpy(dtype=bool)
         age = context.now.timestamp() / _DAY_SECONDS - day
-        hidden = np.union1d(hidden, suppressed(waits, bought[has_rule], age[has_rule]))
+        hidden = np.union1d(hidden, suppressed_items(waits, bought[has_rule], age[has_rule]))
     return hidden
 
 

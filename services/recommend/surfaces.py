@@ -129,7 +129,7 @@ def _list_request(surface: str, body: SearchRequest | SimilarRequest) -> ListReq
 def _neighbours(model: ServedModel, column: int) -> RankedOrder:
     """Items that are bought together with an item; for one posted live, items with a similar description."""
     if column < model.num_trained:
-        columns, similarity = model.fold.neighbours[column], model.fold.likeness[column]
+        columns, similarity = model.fold.neighbours[column], model.fold.similarity[column]
         known = columns >= 0
         return sort_by_score(columns[known].astype(np.int64), similarity[known].astype(float))
     description = model.catalogue.frame.iloc[column][["title", "category", "brand"]].dropna()

@@ -57,7 +57,7 @@ def resolve_user(
         return _without_row(model, None, pairs, basket, attributes or {}, known=False)
     posted, events = live.attributes_of(user_id), _cancel_returns(live.events_of(user_id))
     merged = {**(posted or {}), **(attributes or {})}
-    target = model.pack.facts.target
+    target = model.pack.item_tables.target
     purchases = tuple((event.item_id, event.at) for event in events if event.event in target)
     row = None if live.is_erased(user_id) else model.pack.users.find(user_id)
     if row is None:
@@ -67,7 +67,7 @@ def resolve_user(
             _without_row(model, user_id, pairs, basket, merged, known=is_known), purchases=purchases
         )
     fresh = _fresh_events(model, [event for event in events if event.at >= model.since], basket)
-    tier = TIER_NAMES[model.pack.people.tier[row]]
+    tier = TIER_NAMES[model.pack.user_tables.tier[row]]
     return RequestUser(user_id, row, tier, known=True, fresh=fresh, purchases=purchases, attributes=merged)
 
 
@@ -101,7 +101,7 @@ def _fresh_events(model: ServedModel, events: Sequence[RecentEvent], basket: Seq
     """Weigh events by intent and age; items in the cart count as added now."""
     if not events and not basket:
         return NOTHING
-    facts, now = model.pack.facts, datetime.now(UTC)
+    facts, now = model.pack.item_tables, datetime.now(UTC)
     columns = model.catalogue.columns([*(event.item_id for event in events), *basket])
     hours = np.array([(now - event.at).total_seconds() / 3600 for event in events] + [0.0] * len(basket))
     intent = [facts.intent.get(event.event, 0.0) for event in events] + [facts.intent["cart"]] * len(basket)

@@ -13,7 +13,7 @@ from services.releases.pointer import Deployed, Pointer
 from services.store import Store
 from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.evaluation.bootstrap import Interval
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, split_p_value
 from tierrec_core.settings import RolloutSettings
 
@@ -46,7 +46,7 @@ class RolloutVerdict:
 
     act: Act
     reason: str
-    difference: Interval | None
+    difference: ConfidenceInterval | None
     split_p_value: float
 
 
@@ -143,7 +143,7 @@ def deployed_at(pointer: Pointer) -> datetime:
 def _decide(
     champion: RolloutArm,
     challenger: RolloutArm,
-    difference: Interval | None,
+    difference: ConfidenceInterval | None,
     age_hours: float,
     settings: RolloutSettings,
 ) -> tuple[Act, str]:
@@ -170,11 +170,15 @@ def _decide(
     return "promote", f"no worse at {limit}: {told}"
 
 
-def _difference(champion: RolloutArm, challenger: RolloutArm, settings: RolloutSettings) -> Interval | None:
+def _difference(
+    champion: RolloutArm, challenger: RolloutArm, settings: RolloutSettings
+) -> ConfidenceInterval | None:
     if min(champion.users, challenger.users) < settings.min_users:
         return None
     found = bounds(*_arrays(champion, challenger), settings)
-    return Interval(*(float(np.clip(end, -1, 1)) for end in (found.estimate, found.low, found.high)))
+    return ConfidenceInterval(
+        *(float(np.clip(end, -1, 1)) for end in (found.estimate, found.low, found.high))
+    )
 
 
 def _arrays(champion: RolloutArm, challenger: RolloutArm) -> tuple[IntArray, IntArray]:
@@ -203,7 +207,7 @@ def _version(deployed: Deployed) -> str:
     return deployed.model.partition(":")[2]
 
 
-def _percents(difference: Interval) -> str:
+def _percents(difference: ConfidenceInterval) -> str:
     """A difference of shares in percentage points."""
     value, low, high = (f"{100 * one:+.2f}" for one in (difference.value, difference.low, difference.high))
     return f"{value} points [{low}, {high}] against the champion's"

@@ -65,10 +65,10 @@ class ServedModel:
         items = read_frame(folder / "items.parquet", ITEMS)
         self.catalogue = Catalogue.of(items)
         self.campaigns = Catalogue.of(self.pack.campaign_items)
-        self.factors, self.popularity = self.pack.facts.item_factors, self.pack.facts.popularity
-        self.fold, self.search = self.pack.fold, self.pack.search
+        self.factors, self.popularity = self.pack.item_tables.item_factors, self.pack.item_tables.popularity
+        self.fold, self.search = self.pack.session_boost, self.pack.search
         self.trained_ids = pd.Index(items["item_id"].astype(object))
-        self.since = from_days(self.pack.facts.now).to_pydatetime()
+        self.since = from_days(self.pack.item_tables.now).to_pydatetime()
         self.revision = 0
         self._read_bundle = _Bundle(folder)
         self._waits: tuple[Mapping[str, Override], FloatArray] | None = None
@@ -82,7 +82,7 @@ class ServedModel:
     def warm(self) -> None:
         """Read all models, and let them answer once: what they load when first used is loaded then."""
         bundle = self.bundle
-        for task in self.pack.shelves:
+        for task in self.pack.ranked_lists:
             bundle.recommend(task, bundle.visitor(self.item_ids[:1].tolist()), 1)
 
     @property
@@ -94,7 +94,7 @@ class ServedModel:
     def promoted(self) -> BoolArray:
         """Which items the surface ads may show: as was posted, else as known when the model was made, [I']."""
         known = np.zeros(len(self.catalogue.frame), bool)
-        known[: self.num_trained] = self.pack.facts.promoted
+        known[: self.num_trained] = self.pack.item_tables.promoted
         if "on_promotion" not in self.catalogue.frame:
             return known
         posted = self.catalogue.frame["on_promotion"].astype("boolean")
@@ -138,7 +138,7 @@ class ServedModel:
     def visitor(self, visit: Sequence[tuple[str, str]]) -> Interactions:
         """The history of somebody who has no row, by their (item id, event) pairs, oldest first; one row."""
         items, events = [item for item, _ in visit], [event for _, event in visit]
-        return Interactions.from_history(items, self.trained_ids, self.pack.facts.now, events)
+        return Interactions.from_history(items, self.trained_ids, self.pack.item_tables.now, events)
 
     def prior_of(self, tier: str) -> FloatArray:
         """Probability of each item in a tier; posted items have their guess, [I']."""
@@ -192,7 +192,7 @@ class ServedModel:
         try:
             vectors = self.pack.content.vectors(added).astype(np.float32)
             popularity = self.pack.content.popularity(added).astype(np.float32)
-            similar = SimilarItems(self.fold.neighbours, self.fold.likeness)
+            similar = SimilarItems(self.fold.neighbours, self.fold.similarity)
             neighbours, weights = similar.of_unseen(vectors, self.factors)
             likeness = (weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).astype(np.float32)
         except Exception as error:  # lists without the new items' likes are better than none
@@ -201,7 +201,7 @@ class ServedModel:
         self.popularity = np.concatenate([self.popularity, popularity])
         self.fold = SessionBoost(
             np.concatenate([self.fold.neighbours, _fit(neighbours, width, -1)]),
-            np.concatenate([self.fold.likeness, _fit(likeness, width, 0.0)]),
+            np.concatenate([self.fold.similarity, _fit(likeness, width, 0.0)]),
             self.fold.strength,
         )
 

@@ -29,7 +29,7 @@ except TierRecError as error:
     sys.exit(2)
 """
 TAG = "shop:1f2e3d"
-LEADERBOARD = "tierrec_core/evaluation/leaderboard.py"
+BOOTSTRAP = "tierrec_core/evaluation/bootstrap.py"
 TOY = """
 stages:
   ingest:
@@ -79,14 +79,14 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_release_is_made_again_byte_for_byte_by_its_own_code_and_params(tmp_path: Path) -> None:
     layout = Layout(synthetic_project(tmp_path / "project"))
     edit(
-        layout.root / LEADERBOARD, "_DIGITS = 6", "_DIGITS = 5"
+        layout.root / BOOTSTRAP, "_DIGITS = 6", "_DIGITS = 5"
     )  # neither the installed code nor that of later
     ran = command(layout.root, "dvc", "repro", "package", timeout=900)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     tag = artifacts.read_json(layout.bento)["tag"]
     write_release(layout, tag, reason="drift", gate=None)
     judged = layout.metrics.read_bytes()
-    edit(layout.root / LEADERBOARD, "_DIGITS = 5", "_DIGITS = 2")
+    edit(layout.root / BOOTSTRAP, "_DIGITS = 5", "_DIGITS = 2")
     edit(layout.params, "seed: 7", "seed: 8")
     layout.metrics.unlink()
     before = remembered(layout.root)

@@ -36,7 +36,7 @@ def make_bundle(training: Training) -> Bundle:
         kinds=KINDS,
         models=models,
         blends={"next": blend, "discovery": blend},
-        surfaces={
+        task_configs={
             "next": TaskConfig(repeats=True, retrieve=settings),
             "discovery": TaskConfig(repeats=False, retrieve=settings),
         },

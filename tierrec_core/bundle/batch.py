@@ -1,4 +1,4 @@
-"""Lists for all known users as Parquet, in parts: memory stays bounded, and a restart writes only what is missing."""
+"""Writes ranked lists of all known users as Parquet parts, in bounded memory; a restart writes only missing parts."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchPart:
-    """Lists of the users from row `first` to before row `last`, and all that they hang on."""
+    """The users from row `first` to before row `last`, and everything that their lists depend on."""
 
     bundle: str
     task: str
@@ -31,11 +31,11 @@ class BatchPart:
 
     @property
     def name(self) -> str:
-        """The file's name; names sort as rows do."""
+        """The file's name; names sort in order of rows."""
         return f"part-{self.first:09d}.parquet"
 
     def is_in(self, folder: Path) -> bool:
-        """Whether the folder has exactly this part, by what the file says of itself; it is whole if it is there."""
+        """Whether the folder has exactly this part, by the attributes in the file; files are written atomically."""
         try:
             return bool(pd.read_parquet(folder / self.name, columns=[]).attrs == asdict(self))
         except (OSError, ValueError):
@@ -50,13 +50,13 @@ def write_lists(
     fingerprint: str,
     k: int = 20,
     batch: int = 1024,
-    tell: Callable[[str], None] = log.info,
+    progress: Callable[[str], None] = log.info,
 ) -> dict[str, object]:
     """Write every known user's first k items of the task to the folder and return the manifest.
 
     Files are part-*.parquet with user_id, item_id, rank from 1 and score, in order of the bundle's users, and
-    manifest.json, which is there only when all parts are. Parts of the same bundle, k and batch are kept;
-    others are replaced. fingerprint: tells bundles apart; batch: users a part; tell: is given a line a part.
+    manifest.json, which exists only when all parts do. Parts of the same bundle, k and batch are kept;
+    others are replaced. fingerprint: identifies the bundle; batch: users per part; progress: gets a line per part.
     Raises SettingsError for a task that the bundle lacks, ArtifactError when the disk is full or refuses.
     """
     if task not in bundle.tasks:
@@ -69,47 +69,47 @@ def write_lists(
     if missing:
         (folder / MANIFEST).unlink(missing_ok=True)
     if len(missing) < len(parts):
-        tell(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts are there already")
+        progress(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts are there already")
     for line in _write_parts(bundle, missing, folder):
-        tell(line)
-    about = {"bundle": fingerprint, "task": task, "k": k, "users": count}
-    return _write_manifest(folder, about, parts)
+        progress(line)
+    header = {"bundle": fingerprint, "task": task, "k": k, "users": count}
+    return _write_manifest(folder, header, parts)
 
 
 def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterator[str]:
-    """Write the parts one after the other, with a line on each."""
-    begun, done = time.perf_counter(), 0
-    for place, part in enumerate(parts, start=1):
+    """Write the parts one after the other and yield a progress line for each."""
+    started, done = time.perf_counter(), 0
+    for number, part in enumerate(parts, start=1):
         rows = np.arange(part.first, part.last)
         ranked = bundle.recommend(part.task, bundle.history.select_users(rows), part.k)
         artifacts.write_frame(_frame(bundle, part, ranked), folder / part.name)
         done += len(rows)
-        rate = done / (time.perf_counter() - begun)
-        yield f"batch {part.task}: part {place} of {len(parts)}, {done} users, {rate:.0f} a second"
+        rate = done / (time.perf_counter() - started)
+        yield f"batch {part.task}: part {number} of {len(parts)}, {done} users, {rate:.0f} a second"
 
 
 def _frame(bundle: Bundle, part: BatchPart, ranked: TopK) -> pd.DataFrame:
-    """One row a place of a list; the part goes into the file as attributes of the frame."""
-    row, place = np.nonzero(ranked.items >= 0)
+    """One row per item of a list; the part goes into the file as attributes of the frame."""
+    row, position = np.nonzero(ranked.items >= 0)
     frame = pd.DataFrame(
         {
             "user_id": bundle.history.users[part.first + row],
-            "item_id": bundle.history.items[ranked.items[row, place]],
-            "rank": (place + 1).astype(np.int32),
-            "score": ranked.scores[row, place].astype(np.float32),
+            "item_id": bundle.history.items[ranked.items[row, position]],
+            "rank": (position + 1).astype(np.int32),
+            "score": ranked.scores[row, position].astype(np.float32),
         }
     )
     frame.attrs |= asdict(part)
     return frame
 
 
-def _write_manifest(folder: Path, about: Mapping[str, object], parts: list[BatchPart]) -> dict[str, object]:
-    """Drop what other runs left, then tell what is there."""
+def _write_manifest(folder: Path, header: Mapping[str, object], parts: list[BatchPart]) -> dict[str, object]:
+    """Delete files of other runs, then list the parts."""
     names = {part.name for part in parts}
     for path in [*folder.glob("part-*.parquet"), *folder.glob(".part-*")]:
         if path.name not in names:
             path.unlink()
-    held = {
+    files = {
         part.name: {
             "users": part.last - part.first,
             "rows": len(pd.read_parquet(folder / part.name, columns=["rank"])),
@@ -117,6 +117,6 @@ def _write_manifest(folder: Path, about: Mapping[str, object], parts: list[Batch
         }
         for part in parts
     }
-    manifest = {**about, "parts": held}
+    manifest = {**header, "parts": files}
     artifacts.write_json(manifest, folder / MANIFEST)
     return manifest

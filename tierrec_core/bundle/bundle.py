@@ -1,4 +1,4 @@
-"""All that answers a request, as one artefact: models, blends, policy, catalogue, known users' histories."""
+"""Everything that ranks items for a request, as one artefact: models, rankers, policy, catalogue and histories."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from tierrec_core.protocols.model import Recommender
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_candidates
 from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.settings import Params, RetrieveSettings
-from tierrec_core.tiers import TIER_NAMES
+from tierrec_core.tiers import TIER_NAMES, Tiering
 
 
 class TaskConfig(Params):
-    """How one task answers: whether items met before may come again, and how candidates are found."""
+    """How one task ranks: whether seen items may be recommended again, and how candidates are retrieved."""
 
     repeats: bool
     retrieve: RetrieveSettings
@@ -31,7 +31,7 @@ class TaskConfig(Params):
 
 @dataclass(frozen=True)
 class KnownUsers:
-    """What the bundle knows of everybody: histories as of the final snapshot, policy, and what counts as success."""
+    """Histories of all known users as of the final snapshot, the list policy, and the target events."""
 
     history: Interactions
     policy: ListPolicy
@@ -40,23 +40,23 @@ class KnownUsers:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Answers for any history; the same code for a batch, an evaluation and a live visitor.
+    """Ranks items for any history; batch, evaluation and service share this code.
 
-    kinds: each model's kind, by the model's name; surfaces: each task's way to answer, by the task's name
+    kinds: each model's kind, by the model's name; task_configs: each task's config, by the task's name
     items: the ITEMS frame, row i describes column i, [I]
     """
 
     kinds: Mapping[str, str]
     models: Mapping[str, Recommender]
     blends: Mapping[str, BlendRanker]
-    surfaces: Mapping[str, TaskConfig]
+    task_configs: Mapping[str, TaskConfig]
     known: KnownUsers
     items: pd.DataFrame
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names of the tasks that it answers."""
-        return tuple(self.surfaces)
+        """Names of the tasks it ranks for."""
+        return tuple(self.task_configs)
 
     @property
     def history(self) -> Interactions:
@@ -65,33 +65,38 @@ class Bundle:
 
     @property
     def target(self) -> tuple[str, ...]:
-        """Names of the events that the models foretell."""
+        """Names of the events that the models predict."""
         return self.known.target
 
+    @property
+    def tiering(self) -> Tiering:
+        """Tiers and interest layers as of the final snapshot."""
+        return next(iter(self.blends.values())).context.tiering
+
     def history_of(self, user_id: str) -> Interactions | None:
-        """One known user's history; None for a user whom the log does not know."""
+        """One known user's history; None for an unknown user."""
         row = self._rows.get(user_id)
         return None if row is None else self.history.select_users(np.array([row]))
 
     def visitor(self, item_ids: Sequence[str], events: str | Sequence[str] = "purchase") -> Interactions:
-        """A history of somebody unknown, who did this to these items in this order; unknown items are left out."""
+        """The history of an unknown user with these events on these items, oldest first; unknown items are dropped."""
         return Interactions.from_history(item_ids, self.history.items, self.history.now, events)
 
     def tier_of(self, history: Interactions) -> str:
         """The tier of a history of one user."""
-        return TIER_NAMES[int(self._blend().context.tiering.assign(history)[0])]
+        return TIER_NAMES[int(self.tiering.assign(history)[0])]
 
     def candidates(self, task: str, history: Interactions) -> Candidates:
-        """What the task's lists are chosen from, with every model's score."""
-        surface = self.surfaces[task]
-        return retrieve(self.models, history, surface.retrieve, repeats=surface.repeats)
+        """The task's candidates for each history, with every model's score."""
+        config = self.task_configs[task]
+        return retrieve(self.models, history, config.retrieve, repeats=config.repeats)
 
     def recommend(self, task: str, history: Interactions, k: int) -> TopK:
-        """The blend's first k of each history after the policy, [R, k]."""
+        """Retrieve, rank and apply the policy: the first k items of each history, [R, k]."""
         return self.rank(task, history, self.candidates(task, history), k)
 
     def rank(self, task: str, history: Interactions, candidates: Candidates, k: int) -> TopK:
-        """As `recommend`, for candidates that are there already."""
+        """As `recommend`, for candidates that are retrieved already."""
         blend, policy = self.blends[task], self.known.policy
         tiering = blend.context.tiering
         tier = tiering.assign(history)
@@ -109,16 +114,16 @@ class Bundle:
         columns: IntArray,
         states: Mapping[str, FloatArray] | None = None,
     ) -> FloatArray:
-        """The blend's score, after the policy, of each given item column [C] for a history of one user, [C].
+        """Score the given item columns [C] for a history of one user, after the policy, [C].
 
-        Columns are distinct, in any order; -1 is padding and scores -inf, as does what nobody may see. Ranks, which
-        the blend looks at, count among these items. states: States.row of this history, where it is kept.
+        Columns are distinct, in any order; -1 is padding and scores -inf, as do blocked items. Rank features of the
+        blend are computed among these items only. states: UserStates.row of this history, if it is stored.
         """
         order = np.argsort(columns, kind="stable")
         order = order[columns[order] >= 0]
         item, user = columns[order].astype(np.int32), np.zeros(len(order), np.int32)
-        given = score_candidates(self.models, history, item[None], states)
-        candidates = Candidates(user, item, {name: score[0] for name, score in given.items()})
+        model_scores = score_candidates(self.models, history, item[None], states)
+        candidates = Candidates(user, item, {name: score[0] for name, score in model_scores.items()})
         blend = self.blends[task]
         table = blend.context.table(history, candidates)
         tier = table["tier"][:1].astype(np.int64)
@@ -127,15 +132,15 @@ class Bundle:
         return scores
 
     def explain(self, task: str, history: Interactions, columns: IntArray) -> list[dict[str, float]]:
-        """For each item column [C] what each feature adds to its score, for a history of one user.
+        """Each feature's contribution to the score of each item column [C], for a history of one user.
 
         Items that are no candidates of this user get an empty explanation.
         """
         candidates = self.candidates(task, history)
-        asked = np.isin(candidates.item, columns)
-        shares = self.blends[task].contributions(history, candidates, asked).to_dict("records")
-        found = dict(zip(candidates.item[asked].tolist(), shares, strict=True))
-        return [found.get(int(column), {}) for column in columns]
+        requested = np.isin(candidates.item, columns)
+        contributions = self.blends[task].contributions(history, candidates, requested).to_dict("records")
+        by_item = dict(zip(candidates.item[requested].tolist(), contributions, strict=True))
+        return [by_item.get(int(column), {}) for column in columns]
 
     def save(self, folder: Path) -> None:
         """Write everything to the folder in one step; the same bundle gives the same bytes."""
@@ -146,15 +151,15 @@ class Bundle:
                 artifacts.save(blend, fresh / "blends" / task)
             artifacts.save(self.known, fresh / "known")
             artifacts.write_frame(self.items, fresh / "items.parquet")
-            surfaces = {task: surface.model_dump(mode="json") for task, surface in self.surfaces.items()}
+            surfaces = {task: config.model_dump(mode="json") for task, config in self.task_configs.items()}
             artifacts.write_json({"kinds": dict(self.kinds), "surfaces": surfaces}, fresh / "bundle.json")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ArtifactError when a part is missing or damaged."""
         try:
-            about = artifacts.read_json(folder / "bundle.json")
-            kinds, surfaces = about["kinds"], about["surfaces"]
+            header = artifacts.read_json(folder / "bundle.json")
+            kinds, surfaces = header["kinds"], header["surfaces"]
         except (TypeError, KeyError) as error:
             raise ArtifactError(
                 f"{folder}: bundle.json lacks {error}; run the package stage again"
@@ -166,7 +171,7 @@ class Bundle:
                 for name, kind in kinds.items()
             },
             blends={task: artifacts.load(BlendRanker, folder / "blends" / task) for task in surfaces},
-            surfaces={task: TaskConfig.model_validate(surface) for task, surface in surfaces.items()},
+            task_configs={task: TaskConfig.model_validate(config) for task, config in surfaces.items()},
             known=artifacts.load(KnownUsers, folder / "known"),
             items=artifacts.read_frame(folder / "items.parquet", ITEMS),
         )
@@ -174,6 +179,3 @@ class Bundle:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {str(user): row for row, user in enumerate(self.history.users)}
-
-    def _blend(self) -> BlendRanker:
-        return next(iter(self.blends.values()))

@@ -1,4 +1,4 @@
-"""Collaborative factors for the rungs below the blend, from whichever model has them."""
+"""Collaborative factors for the fallback strategies, from whichever model has them."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,36 +11,37 @@ from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import EncodedScorer, Recommender
 
-Encode = Callable[[Interactions], FloatArray]
+EncodeUsers = Callable[[Interactions], FloatArray]
+
 _RANK = 64
 
 
-def factors_of(models: Mapping[str, Recommender], history: Interactions) -> tuple[FloatArray, Encode]:
-    """Item factors [I, F] and what turns histories into user factors [U, F].
+def find_factors(models: Mapping[str, Recommender], history: Interactions) -> tuple[FloatArray, EncodeUsers]:
+    """Item factors [I, F] and a function from histories to user factors [U, F].
 
-    The first model with `item_factors` lends its own; without one, a truncated SVD of the log of counts is taken.
+    They are those of the first model with `item_factors`, or of PureSVD where no model has any.
     """
     for model in models.values():
-        found = getattr(model, "item_factors", None)
-        if isinstance(found, np.ndarray) and isinstance(model, EncodedScorer):
-            return found, model.encode_users
-    return _decomposed(history)
+        factors = getattr(model, "item_factors", None)
+        if isinstance(factors, np.ndarray) and isinstance(model, EncodedScorer):
+            return factors, model.encode_users
+    return _pure_svd(history)
 
 
-def _decomposed(history: Interactions) -> tuple[FloatArray, Encode]:
-    """PureSVD (Cremonesi et al., RecSys 2010): a user is the sum of the factors of what they met."""
+def _pure_svd(history: Interactions) -> tuple[FloatArray, EncodeUsers]:
+    """PureSVD (Cremonesi et al., RecSys 2010): a user is the weighted sum of the factors of the seen items."""
     rank = max(1, min(_RANK, history.num_items - 1, history.num_users - 1))
-    svd = TruncatedSVD(rank, random_state=0).fit(normalize(_counts(history)))
-    items: FloatArray = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
+    svd = TruncatedSVD(rank, random_state=0).fit(normalize(_log_counts(history)))
+    item_factors: FloatArray = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
 
-    def encode(histories: Interactions) -> FloatArray:
-        users: FloatArray = np.asarray(normalize(_counts(histories)) @ items, dtype=np.float32)
-        return users
+    def encode_users(histories: Interactions) -> FloatArray:
+        factors: FloatArray = np.asarray(normalize(_log_counts(histories)) @ item_factors, dtype=np.float32)
+        return factors
 
-    return items, encode
+    return item_factors, encode_users
 
 
-def _counts(history: Interactions) -> sparse.csr_matrix:
+def _log_counts(history: Interactions) -> sparse.csr_matrix:
     matrix = history.matrix()
     matrix.data = np.log1p(matrix.data)
     return matrix

@@ -1,7 +1,7 @@
-"""What each behaviour is worth as a sign of interest, learned from the log: view < cart < purchase, but by how much?
+"""How much each event type says about interest, learned from the log.
 
-The weight of a behaviour is the share of its (user, item) pairs that are taken within the horizon, relative to the
-behaviour whose share is highest; a behaviour of which the log has too few examples has its usual weight.
+The weight of an event type is the share of its events that a target event on the same item follows within the
+horizon, relative to the event type with the highest share. An event type with too few examples keeps its default.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy as np
 from tierrec_core.base.contracts import EVENT_CODES, FloatArray
 from tierrec_core.data.interactions import Interactions
 
-USUAL: Mapping[str, float] = {
+DEFAULT_WEIGHTS: Mapping[str, float] = {
     "view": 0.3,
     "click": 0.35,
     "favourite": 0.6,
@@ -21,42 +21,41 @@ USUAL: Mapping[str, float] = {
     "redeem": 0.5,
 }
 _MIN_EXAMPLES = 200
-_FLOOR = 0.05
+_MIN_WEIGHT = 0.05
 
 
-def learned_weights(
+def learn_event_weights(
     history: Interactions, target: tuple[str, ...], horizon_days: float = 7.0
 ) -> dict[str, float]:
-    """Weights by name of event, 0.05 to 1, from all events that are over by one horizon before `now`."""
-    shares = {
-        name: share
-        for name in USUAL
-        if (share := _taken_share(history, name, target, horizon_days)) is not None
+    """Weights by name of event, 0.05 to 1, from all events whose horizon is over by `now`."""
+    rates = {
+        name: rate
+        for name in DEFAULT_WEIGHTS
+        if (rate := _conversion_rate(history, name, target, horizon_days)) is not None
     }
-    best = max(shares.values(), default=0.0)
+    best = max(rates.values(), default=0.0)
     if best == 0.0:
-        return dict(USUAL)
-    return dict(USUAL) | {name: round(max(share / best, _FLOOR), 4) for name, share in shares.items()}
+        return dict(DEFAULT_WEIGHTS)
+    learned = {name: round(max(rate / best, _MIN_WEIGHT), 4) for name, rate in rates.items()}
+    return dict(DEFAULT_WEIGHTS) | learned
 
 
-def _taken_share(
+def _conversion_rate(
     history: Interactions, name: str, target: tuple[str, ...], horizon_days: float
 ) -> float | None:
-    """Share of the behaviour's events after which the user takes the item within the horizon; None for too few."""
-    asked = history.where((history.event == EVENT_CODES[name]) & (history.age > horizon_days))
-    if len(asked) < _MIN_EXAMPLES:
+    """Share of the events after which the user has a target event on the item within the horizon, None for too few."""
+    examples = history.where((history.event == EVENT_CODES[name]) & (history.age > horizon_days))
+    if len(examples) < _MIN_EXAMPLES:
         return None
-    taken = history.filter_events(*target)
-    # One line for all pairs: days of one pair lie in a band of their own, wider than the log is long.
+    # One sorted array serves all pairs: each pair's days lie in a band of their own, wider than the log is long.
     width = float(history.day.max() - history.day.min()) + 2 * horizon_days + 1
     start = float(history.day.min())
 
-    def place(part: Interactions) -> FloatArray:
-        pair = part.user.astype(np.float64) * part.num_items + part.item
-        return pair * width + (part.day - start)
+    def keys(events: Interactions) -> FloatArray:
+        pair = events.user.astype(np.float64) * events.num_items + events.item
+        return pair * width + (events.day - start)
 
-    moments = np.sort(place(taken))
-    begin = place(asked)
-    first_after = np.searchsorted(moments, begin + 1e-6, side="right")
-    until = np.searchsorted(moments, begin + horizon_days, side="right")
-    return float((until > first_after).mean())
+    targets, begin = np.sort(keys(history.filter_events(*target))), keys(examples)
+    first_after = np.searchsorted(targets, begin + 1e-6, side="right")
+    first_too_late = np.searchsorted(targets, begin + horizon_days, side="right")
+    return float((first_too_late > first_after).mean())

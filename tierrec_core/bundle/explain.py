@@ -1,4 +1,4 @@
-"""Why this item: the blend's Shapley values as reasons that a person can read; they add up to the score."""
+"""Why an item is recommended: the ranker's Shapley values grouped into readable reasons that add up to the score."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ TREND = "many choose it now"
 YOU = "how and how often you shop"
 START = "where every item starts"
 
-_PREFIXES: Mapping[str, str] = {
+_REASON_BY_PREFIX: Mapping[str, str] = {
     "item_last_age": DUE,
     "item_gap": DUE,
     "interval": DUE,
@@ -44,13 +44,13 @@ _PREFIXES: Mapping[str, str] = {
 
 
 def reasons(contributions: Mapping[str, float]) -> dict[str, float]:
-    """Contributions of features, and `base`, by reason, strongest first; the sum stays the same."""
-    shares = pd.Series(contributions, dtype=float)
-    grouped = shares.groupby([reason_of(name) for name in shares.index]).sum()
+    """Sum the contributions of features, and of `base`, by reason, largest magnitude first."""
+    values = pd.Series(contributions, dtype=float)
+    grouped = values.groupby([_reason_of(name) for name in values.index]).sum()
     ordered = grouped.reindex(grouped.abs().sort_values(ascending=False, kind="stable").index)
-    return {str(name): float(share) for name, share in ordered.items()}
+    return {str(name): float(value) for name, value in ordered.items()}
 
 
-def reason_of(feature: str) -> str:
-    """The reason that a feature speaks for; affinities to a category, brand or other group are taste."""
-    return next((reason for prefix, reason in _PREFIXES.items() if feature.startswith(prefix)), TASTE)
+def _reason_of(feature: str) -> str:
+    """The reason of the first matching prefix; affinities to a category, brand or other group count as taste."""
+    return next((reason for prefix, reason in _REASON_BY_PREFIX.items() if feature.startswith(prefix)), TASTE)

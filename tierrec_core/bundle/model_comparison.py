@@ -1,8 +1,9 @@
-"""The contest: two bundles rank for the same users, and what these then did tells which was right."""
+"""Compares two bundles on the same users: both rank as of one moment, and the events that follow are the truth."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -12,30 +13,27 @@ from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
-from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, judge
+from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, check_promotion
 from tierrec_core.settings import GateSettings
-from tierrec_core.tiers import TIER_NAMES
 
 _BATCH = 512
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """What the gate judges: tasks, the main one first; champion and challenger beyond accuracy; name of the metric."""
+    """Input of the promotion gate: scores by task, main task first; both sides' other figures; the metric's name."""
 
     tasks: Mapping[str, Scores]
     champion: GateSide
     challenger: GateSide
     metric: str
 
-    def judge(self, settings: GateSettings, rng: np.random.Generator) -> GateReport:
-        """What the gate says of it."""
-        return judge(
-            self.tasks, self.champion, self.challenger, settings, rng, metric=self.metric, tiers=TIER_NAMES
-        )
+    def check(self, settings: GateSettings, rng: np.random.Generator) -> GateReport:
+        """Apply the promotion gate."""
+        return check_promotion(self.tasks, self.champion, self.challenger, settings, rng, metric=self.metric)
 
 
-def contest(
+def compare_models(
     champion: Bundle,
     challenger: Bundle,
     events: pd.DataFrame,
@@ -47,23 +45,21 @@ def contest(
     seed: int,
     cutoff: int = 10,
     calibration: tuple[float | None, float | None] = (None, None),
-    served: Mapping[str, pd.DataFrame] | None = None,
 ) -> ModelComparison:
-    """Let both rank as of `start`, for everybody with a history then, and look at what happened up to `until`.
+    """Rank as of `start` with both bundles, for all users with a history, and score on events up to `until`.
 
     start, until: in days since 1970 UTC; events: prepared EVENTS, before and after
-    main: the task that decides, judged first; cutoff: of NDCG and coverage
+    main: the task that decides; cutoff: of NDCG and coverage
     calibration: error of the churn risk of champion and challenger
-    served: lists that the champion showed, by task, which are judged instead of what it would show: see frozen_lists
-    Both get the same fresh histories. The truth is over the items that either knows; where a task shows nothing twice,
-    what was met before start is no truth. Tiers are the challenger's. Raises GateError when a side has seen the window
-    or does not answer the main task, EmptyDataError when nobody did anything in it.
+    Both get the same fresh histories. The truth covers the items that either bundle knows; for a task without
+    repeats, items seen before start are no truth. Tiers are the challenger's. Raises GateError when a bundle was
+    trained on the window or lacks the main task, EmptyDataError when the window has no target event.
     """
     _require_unseen(champion, challenger, start)
-    tasks = list(_tasks(champion, challenger, main))
-    world = _World.of(_catalogue(champion, challenger), events, start, until)
-    sides = _Entrant.of(champion, world, events, served or {}), _Entrant.of(challenger, world, events, {})
-    truths = _truths(world, challenger, tasks)
+    tasks = _common_tasks(champion, challenger, main)
+    window = _Window.of(champion, challenger, events, start, until)
+    sides = [_Contender.of(bundle, window, events) for bundle in (champion, challenger)]
+    truths = _truths(window, challenger, tasks)
     if main not in truths:
         raise EmptyDataError(
             f"contest: task {main!r} has no {'/'.join(challenger.target)} event of a user with a history in "
@@ -73,46 +69,35 @@ def contest(
     lists = [
         {task: side.lists(task, truth.users, cutoff) for task, truth in truths.items()} for side in sides
     ]
-    before, after = (_ndcg(truths, mine, cutoff) for mine in lists)
+    before, after = (_ndcg(truths, side_lists, cutoff) for side_lists in lists)
     scores = {
         task: Scores(before[task], after[task], sides[1].tiers(task, truth.users))
         for task, truth in truths.items()
     }
-    shown = [_coverage(truths, mine, cutoff) for mine in lists]
-    shown[0] |= {task: 0.0 for task in champion.tasks if task not in challenger.tasks}
-    asked = np.random.default_rng(seed).permutation(world.active)[: settings.latency_users]
-    facts = zip(shown, calibration, _latency(sides, main, asked, cutoff), strict=True)
-    first, second = (GateSide(*one) for one in facts)
+    coverages = [_coverage(truths, side_lists, cutoff) for side_lists in lists]
+    coverages[0] |= {task: 0.0 for task in champion.tasks if task not in challenger.tasks}
+    timed_users = np.random.default_rng(seed).permutation(window.active)[: settings.latency_users]
+    latencies = _latency(sides, main, timed_users, cutoff)
+    first, second = (GateSide(*figures) for figures in zip(coverages, calibration, latencies, strict=True))
     return ModelComparison(scores, first, second, f"NDCG@{cutoff}")
 
 
-def frozen_lists(bundle: Bundle, task: str, k: int) -> pd.DataFrame:
-    """What a bundle shows its known users as long as it hears nothing new: user_id, item_id, rank from 1."""
-    history = bundle.history
-    items = _ranked(bundle, task, history, np.arange(history.num_users), k)
-    row, place = np.nonzero(items >= 0)
-    return pd.DataFrame(
-        {
-            "user_id": history.users[row],
-            "item_id": history.items[items[row, place]],
-            "rank": (place + 1).astype(np.int32),
-        }
-    )
-
-
 @dataclass(frozen=True)
-class _World:
-    """What both sides are asked about: users with a history, and the items that either knows.
+class _Window:
+    """Users with a history before the window, over the items that either bundle knows.
 
-    past, future: before start, and from start to before the end; rows and columns are the same
+    past, future: events before the window and within it; rows and columns are the same
     """
 
     past: Interactions
     future: Interactions
 
     @classmethod
-    def of(cls, items: pd.Index, events: pd.DataFrame, start: float, until: float) -> "_World":
-        """Impressions are no behaviour, and nobody is asked about without a history."""
+    def of(
+        cls, champion: Bundle, challenger: Bundle, events: pd.DataFrame, start: float, until: float
+    ) -> Self:
+        """Split the log at start, without impressions and without users who have no history."""
+        items = pd.Index(sorted({*champion.history.items, *challenger.history.items}), dtype=object)
         events = events[(events["event"] != Event.IMPRESSION) & events["item_id"].isin(items)]
         early = to_days(events["timestamp"]) < start
         users = pd.Index(sorted(events.loc[early, "user_id"].astype(str).unique()), dtype=object)
@@ -121,89 +106,69 @@ class _World:
 
     @property
     def active(self) -> IntArray:
-        """Rows of the users who did anything in the window."""
+        """Rows of the users with an event in the window."""
         return np.unique(self.future.user)
 
     def truth(self, target: Sequence[str], *, repeats: bool) -> Truth | None:
-        """What was to be found; None where there is nothing."""
+        """The target events' pairs, without seen items unless repeats are allowed; None if there is no pair."""
         user, item = self.future.filter_events(*target).unique_pairs()
         if not repeats:
             num_items = self.past.num_items
-            met_user, met_item = self.past.unique_pairs()
-            new = ~np.isin(user * num_items + item, met_user * num_items + met_item)
+            seen_user, seen_item = self.past.unique_pairs()
+            new = ~np.isin(user * num_items + item, seen_user * num_items + seen_item)
             user, item = user[new], item[new]
         return Truth.of(user, item, self.past.num_items) if len(user) else None
 
-    def columns(self, lists: pd.DataFrame, k: int) -> IntArray:
-        """Lists of user_id, item_id and rank as item columns, [U, k]; whoever has no list gets -1."""
-        table = np.full((self.past.num_users, k), -1, np.int64)
-        user = self.past.users.get_indexer(pd.Index(lists["user_id"].astype(object)))
-        item = self.past.items.get_indexer(pd.Index(lists["item_id"].astype(object)))
-        rank = lists["rank"].to_numpy(dtype=np.int64)
-        keep = (user >= 0) & (rank <= k)
-        table[user[keep], rank[keep] - 1] = item[keep]
-        return table
-
 
 @dataclass(frozen=True)
-class _Entrant:
-    """One side: its bundle, everybody's history over its own catalogue, and which of all items each of its columns is.
+class _Contender:
+    """One bundle with the window's histories over its own catalogue.
 
-    columns: [I]; served: lists that are there already, by task
+    columns: the window's column of each of the bundle's items, [I]
     """
 
     bundle: Bundle
-    world: _World
     history: Interactions
     columns: IntArray
-    served: Mapping[str, pd.DataFrame]
 
     @classmethod
-    def of(
-        cls, bundle: Bundle, world: _World, events: pd.DataFrame, served: Mapping[str, pd.DataFrame]
-    ) -> "_Entrant":
-        """Tell it what happened before start; what its catalogue lacks it does not hear of."""
-        known, past = bundle.history.items, world.past
+    def of(cls, bundle: Bundle, window: _Window, events: pd.DataFrame) -> Self:
+        """Build the histories before the window; items outside the bundle's catalogue are dropped."""
+        items, past = bundle.history.items, window.past
         early = (to_days(events["timestamp"]) < past.now) & (events["event"] != Event.IMPRESSION)
-        history = Interactions.from_events(events[early], users=past.users, items=known, now=past.now)
-        return cls(bundle, world, history, past.items.get_indexer(known), served)
+        history = Interactions.from_events(events[early], users=past.users, items=items, now=past.now)
+        return cls(bundle, history, past.items.get_indexer(items))
 
     def lists(self, task: str, users: IntArray, k: int) -> IntArray:
-        """Its lists for these rows, as columns of all items, [U, k]; -1 elsewhere."""
-        if task in self.served:
-            return self.world.columns(self.served[task], k)
-        own = _ranked(self.bundle, task, self.history, users, k)
+        """Lists for these rows as the window's columns, [U, k], computed in batches; -1 for other rows."""
         table = np.full((self.history.num_users, k), -1, np.int64)
-        table[users] = np.where(own >= 0, self.columns[own], -1)
+        for start in range(0, len(users), _BATCH):
+            rows = users[start : start + _BATCH]
+            items = self.bundle.recommend(task, self.history.select_users(rows), k).items
+            table[rows] = np.where(items >= 0, self.columns[items], -1)
         return table
 
     def tiers(self, task: str, users: IntArray) -> IntArray:
         """The tier of each of these rows, [E]."""
         return self.bundle.blends[task].context.tiering.assign(self.history.select_users(users))
 
-    def answer(self, task: str, user: int, k: int) -> float:
-        """Seconds that one user's list takes."""
+    def time_request(self, task: str, user: int, k: int) -> float:
+        """Seconds to rank for one user."""
         history = self.history.select_users(np.array([user]))
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self.bundle.recommend(task, history, k)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
 
-def _catalogue(champion: Bundle, challenger: Bundle) -> pd.Index:
-    """The ids of all items that either side knows."""
-    return pd.Index(sorted({*champion.history.items, *challenger.history.items}), dtype=object)
-
-
-def _tasks(champion: Bundle, challenger: Bundle, main: str) -> Iterator[str]:
-    """The tasks that both answer, the main one first."""
+def _common_tasks(champion: Bundle, challenger: Bundle, main: str) -> list[str]:
+    """The tasks of both bundles, the main one first."""
     for name, bundle in (("champion", champion), ("challenger", challenger)):
         if main not in bundle.tasks:
             raise GateError(
                 f"contest: the {name} answers {', '.join(bundle.tasks)}, wanted {main!r} to judge by; "
                 "name a task of both in package.task of params.yaml"
             )
-    yield main
-    yield from (task for task in challenger.tasks if task in champion.tasks and task != main)
+    return [main, *(task for task in challenger.tasks if task in champion.tasks and task != main)]
 
 
 def _require_unseen(champion: Bundle, challenger: Bundle, start: float) -> None:
@@ -216,45 +181,36 @@ def _require_unseen(champion: Bundle, challenger: Bundle, start: float) -> None:
             )
 
 
-def _truths(world: _World, challenger: Bundle, tasks: Sequence[str]) -> dict[str, Truth]:
-    """What was to be found, by task; tasks without any are left out."""
-    found = {
-        task: world.truth(challenger.target, repeats=challenger.surfaces[task].repeats) for task in tasks
+def _truths(window: _Window, challenger: Bundle, tasks: Sequence[str]) -> dict[str, Truth]:
+    """The truth by task; tasks without any are left out."""
+    truths = {
+        task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks
     }
-    return {task: truth for task, truth in found.items() if truth is not None}
+    return {task: truth for task, truth in truths.items() if truth is not None}
 
 
 def _ndcg(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff: int) -> dict[str, FloatArray]:
-    """Of one side's lists [U, k], for each user with a truth, by task, [E] each."""
+    """NDCG of lists [U, k] for each user with a truth, by task, [E] each."""
     return {task: per_user(lists[task], truth, cutoff)["ndcg"] for task, truth in truths.items()}
 
 
 def _coverage(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff: int) -> dict[str, float]:
-    """The share of all items that one side shows, by task."""
+    """The share of the window's items in the lists, by task."""
     return {
         task: coverage(lists[task][truth.users], truth.num_items, cutoff) for task, truth in truths.items()
     }
 
 
-def _ranked(bundle: Bundle, task: str, history: Interactions, users: IntArray, k: int) -> IntArray:
-    """The bundle's lists for these rows, in batches that bound the memory, as its own columns, [E, k]."""
-    parts = [
-        bundle.recommend(task, history.select_users(users[place : place + _BATCH]), k).items
-        for place in range(0, len(users), _BATCH)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, k), np.int32)
+def _latency(sides: Sequence[_Contender], task: str, users: IntArray, k: int) -> list[float]:
+    """The p95 of ranking for one user, of each side, in seconds.
 
-
-def _latency(sides: Sequence[_Entrant], task: str, users: IntArray, k: int) -> list[float]:
-    """The p95 of answering one user, of each side, in seconds.
-
-    The sides take turns, and turns in going first, so that what disturbs the machine disturbs both; the first user
-    warms up.
+    The sides alternate, and alternate in who goes first, so that other load on the machine affects both; the first
+    user is a warm-up.
     """
-    taken = np.zeros((len(users), len(sides)))
+    seconds = np.zeros((len(users), len(sides)))
     for side in sides:
-        side.answer(task, int(users[0]), k)
-    for place, user in enumerate(users):
-        for turn in (0, 1) if place % 2 else (1, 0):
-            taken[place, turn] = sides[turn].answer(task, int(user), k)
-    return [float(one) for one in np.quantile(taken, 0.95, axis=0)]
+        side.time_request(task, int(users[0]), k)
+    for index, user in enumerate(users):
+        for turn in (0, 1) if index % 2 else (1, 0):
+            seconds[index, turn] = sides[turn].time_request(task, int(user), k)
+    return [float(p95) for p95 in np.quantile(seconds, 0.95, axis=0)]

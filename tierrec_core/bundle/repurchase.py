@@ -1,4 +1,4 @@
-"""Whether, and how soon, people buy the same thing again, by category: milk comes back in a week, a fridge does not."""
+"""Learns by category whether users buy an item again, and after how many days it may be recommended again."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from tierrec_core.settings import Params, Share
 
 
 class Override(Protocol):
-    """What a person says of a category; None leaves what was learned."""
+    """A configured rule for a category; None keeps the learned value."""
 
     @property
     def may_repeat(self) -> bool | None:
-        """Whether what was bought may come again; without wait_days, False hides it for good."""
+        """Whether a bought item may be recommended again; without wait_days, False hides it forever."""
 
     @property
     def wait_days(self) -> float | None:
-        """For how many days what was bought is hidden, whatever may_repeat says."""
+        """For how many days a bought item is hidden, whatever may_repeat says."""
 
 
 @dataclass(frozen=True)
 class RenewalPolicy:
-    """What was learned of each category; the last place of each array stands for items of no known category.
+    """Learned values of each category; the last entry of each array is for items without a known category.
 
     names: categories, sorted, [C]
-    repeat_share: share of the purchases in which a user bought an item again, drawn to the overall share, [C + 1]
-    repeats: whether that is enough for a category whose items are bought again, [C + 1]
-    wait_days: days between two purchases of one item that only the soonest fall short of, drawn likewise, [C + 1]
+    repeat_share: share of purchases in which a user bought an item again, shrunk towards the overall share, [C + 1]
+    repeats: whether that reaches min_share, [C + 1]
+    wait_days: the `quantile` of days between two purchases of one item, shrunk likewise, [C + 1]
     """
 
     names: tuple[str, ...]
@@ -41,9 +41,9 @@ class RenewalPolicy:
     wait_days: FloatArray
 
     class Config(Params):
-        """min_share: categories with fewer repeats are durable; quantile: the share of renewals that may come sooner.
+        """min_share: categories with fewer repeats are durable; quantile: share of repeats that come before wait_days.
 
-        prior_purchases: how many purchases at the overall figures each category begins with; raise it for few data.
+        prior_purchases: weight of the overall values, in purchases; raise it for few data.
         """
 
         min_share: Share = 0.05
@@ -58,45 +58,45 @@ class RenewalPolicy:
         config: Config,
         target: tuple[str, ...] = ("purchase",),
     ) -> Self:
-        """Look at who bought what again, and when. category describes the items, [I]; a basket counts once."""
+        """Count repeat purchases and the days between them; category: of each item, [I]. A basket counts once."""
         code, names = pd.factorize(category, sort=True)
-        bought, pause = _purchases(history.filter_events(*target))
-        place = np.where(code < 0, len(names), code)[bought]
-        again = ~np.isnan(pause)
-        purchases, repeats = (np.bincount(one, minlength=len(names) + 1) for one in (place, place[again]))
-        by_category = pd.Series(pause[again]).groupby(place[again]).quantile(config.quantile)
-        soon = by_category.reindex(range(len(names) + 1), fill_value=0.0).to_numpy()
-        overall = np.quantile(pause[again], config.quantile) if again.any() else 0.0
-        prior, often = config.prior_purchases, repeats / np.maximum(purchases, 1)
-        share = _shrunk(often, purchases, repeats.sum() / max(len(bought), 1), prior)
-        wait = _shrunk(soon, repeats, float(overall), prior)
+        item, gap = _purchases(history.filter_events(*target))
+        group = np.where(code < 0, len(names), code)[item]
+        repeat = ~np.isnan(gap)
+        purchases, repeats = (np.bincount(of, minlength=len(names) + 1) for of in (group, group[repeat]))
+        by_category = pd.Series(gap[repeat]).groupby(group[repeat]).quantile(config.quantile)
+        soonest = by_category.reindex(range(len(names) + 1), fill_value=0.0).to_numpy()
+        overall = np.quantile(gap[repeat], config.quantile) if repeat.any() else 0.0
+        prior, rate = config.prior_purchases, repeats / np.maximum(purchases, 1)
+        share = _shrink(rate, purchases, repeats.sum() / max(len(item), 1), prior)
+        wait = _shrink(soonest, repeats, float(overall), prior)
         return cls(tuple(map(str, names)), share, share >= config.min_share, wait)
 
     def waits(self, category: pd.Series, overrides: Mapping[str, Override]) -> FloatArray:
-        """For how many days after its purchase an item of each category is not shown; inf = never again, [N].
+        """For how many days after its purchase an item of each category is hidden; inf = forever, [N].
 
         category: names, empty where there is none, [N]; overrides: by category.
         """
         learned = np.where(self.repeats, self.wait_days, np.inf)
-        known = {name: float(days) for name, days in zip(self.names, learned, strict=False)}
-        known |= dict(self._overridden(overrides))
-        code, found = pd.factorize(category)
-        by_code = np.array([*(known.get(str(name), learned[-1]) for name in found), learned[-1]])
+        by_name = {name: float(days) for name, days in zip(self.names, learned, strict=False)}
+        by_name |= dict(self._overridden(overrides))
+        code, names = pd.factorize(category)
+        by_code = np.array([*(by_name.get(str(name), learned[-1]) for name in names), learned[-1]])
         waits: FloatArray = by_code[code]
         return waits
 
     def _overridden(self, overrides: Mapping[str, Override]) -> Iterator[tuple[str, float]]:
-        """Days of waiting of the categories of which somebody has said something."""
-        place = {name: number for number, name in enumerate(self.names)}
-        for name, one in overrides.items():
-            number = place.get(name, len(self.names))
-            may_repeat = self.repeats[number] if one.may_repeat is None else one.may_repeat
-            learned = self.wait_days[number] if may_repeat else np.inf
-            yield name, float(learned if one.wait_days is None else one.wait_days)
+        """Days to wait of each category that has an override."""
+        index_of = {name: index for index, name in enumerate(self.names)}
+        for name, override in overrides.items():
+            index = index_of.get(name, len(self.names))
+            may_repeat = self.repeats[index] if override.may_repeat is None else override.may_repeat
+            learned = self.wait_days[index] if may_repeat else np.inf
+            yield name, float(learned if override.wait_days is None else override.wait_days)
 
 
-def suppressed(waits: FloatArray, columns: IntArray, days: FloatArray) -> IntArray:
-    """Distinct columns that may not be shown: what was bought `days` ago, [N] and [N], and must wait, waits [I]."""
+def suppressed_items(waits: FloatArray, columns: IntArray, days: FloatArray) -> IntArray:
+    """Distinct columns to hide, of items [N] bought `days` ago [N]; waits: in days, of every item, [I]."""
     return np.unique(columns[days < waits[columns]])
 
 
@@ -104,17 +104,17 @@ def _purchases(history: Interactions) -> tuple[IntArray, FloatArray]:
     """Each purchase's item, and the days since the same user last bought it; NaN for the first time, [P] and [P]."""
     order = np.lexsort((history.day, history.item, history.user))
     user, item, day, session = (
-        one[order] for one in (history.user, history.item, history.day, history.session)
+        column[order] for column in (history.user, history.item, history.day, history.session)
     )
     same = (np.diff(user, prepend=-1) == 0) & (np.diff(item, prepend=-1) == 0)
     in_basket = same & (np.diff(session, prepend=-1) == 0)
-    user, item, day, same = (one[~in_basket] for one in (user, item, day, same))
+    item, day, same = item[~in_basket], day[~in_basket], same[~in_basket]
     return item, np.where(same, np.diff(day, prepend=np.nan), np.nan)
 
 
-def _shrunk(values: FloatArray, count: IntArray, overall: float, prior: float) -> FloatArray:
-    """Each mean of `count` observations, as if `prior` more of the overall value had been seen."""
+def _shrink(values: FloatArray, count: IntArray, overall: float, prior: float) -> FloatArray:
+    """Shrink each mean of `count` observations towards the overall value, which weighs as much as `prior` of them."""
     weight = count + prior
-    known = np.where(weight > 0, values * count + overall * prior, overall)
-    shrunk: FloatArray = known / np.where(weight > 0, weight, 1.0)
+    total = np.where(weight > 0, values * count + overall * prior, overall)
+    shrunk: FloatArray = total / np.where(weight > 0, weight, 1.0)
     return shrunk

@@ -1,19 +1,22 @@
-"""Fresh events folded into a list that was ranked before them: a session model that is not trained.
+"""Re-ranks a precomputed list using recent events, without a trained session model.
 
-Each fresh event lifts its item and the items most like it (Linden et al., IEEE Internet Computing 2003) by
-its behaviour's weight and its age; several events add up with saturation, so that ten views are no ten purchases.
+Each recent event boosts its item and the items most similar to it (Linden et al., IEEE Internet Computing 2003) by
+the weight of the event and its age. The boosts of several events saturate, so that ten views count for less than ten
+purchases.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.search.similar_items import SimilarItems
 
 
 @dataclass(frozen=True)
 class FreshEvents:
-    """What somebody did after the model was fitted: item columns [E] and what each is worth now, 0 to 1, [E]."""
+    """A user's events since the model was fitted: item columns, [E], and current weights, 0 to 1, [E]."""
 
     columns: IntArray
     weights: FloatArray
@@ -21,40 +24,48 @@ class FreshEvents:
 
 @dataclass(frozen=True)
 class SessionBoost:
-    """Neighbours of every item, most alike first.
+    """The nearest neighbours of every item, most similar first.
 
     neighbours: item columns, -1 where there are fewer, [I, N]
-    likeness: 0 to 1, each item's nearest being 1, [I, N]
-    strength: what full certainty adds to an item; 1 is the way from the list's end to its top
+    similarity: relative to the item's nearest neighbour, 0 to 1, [I, N]
+    strength: score added by the largest boost; 1 is the distance from the end of the list to its top
     """
 
     neighbours: IntArray
-    likeness: FloatArray
+    similarity: FloatArray
     strength: float
 
-    def lift(self, fresh: FreshEvents) -> tuple[IntArray, FloatArray]:
-        """The items that fresh events speak for, ascending [L], and how strongly, 0 to 1, [L]."""
+    @classmethod
+    def of(cls, similar: SimilarItems, strength: float) -> Self:
+        """Scale each item's similarities by the largest of them."""
+        largest = np.maximum(similar.weights.max(axis=1, keepdims=True), 1e-9)
+        return cls(similar.neighbours, (similar.weights / largest).clip(0, 1).astype(np.float32), strength)
+
+    def boosts(self, fresh: FreshEvents) -> tuple[IntArray, FloatArray]:
+        """The boosted items, ascending, [B], and the boost of each, 0 to 1, [B]."""
         near = np.concatenate([fresh.columns[:, None], self.neighbours[fresh.columns]], axis=1)
-        worth = np.concatenate([np.ones((len(near), 1)), self.likeness[fresh.columns]], axis=1)
-        worth = (worth * fresh.weights[:, None])[near >= 0]
-        items, place = np.unique(near[near >= 0], return_inverse=True)
-        lifted: FloatArray = 1.0 - np.exp(-np.bincount(place, worth, minlength=len(items)))
-        return items.astype(np.int64), lifted
+        weight = np.concatenate([np.ones((len(near), 1)), self.similarity[fresh.columns]], axis=1)
+        weight = (weight * fresh.weights[:, None])[near >= 0]
+        items, index = np.unique(near[near >= 0], return_inverse=True)
+        boost: FloatArray = 1.0 - np.exp(-np.bincount(index, weight, minlength=len(items)))
+        return items.astype(np.int64), boost
 
     def apply(self, columns: IntArray, scores: FloatArray, fresh: FreshEvents) -> tuple[IntArray, FloatArray]:
-        """The list [K], scored from 0, its end, to 1, its top, with the items lifted into it, best first."""
+        """Scale the list's scores [K] to 0..1, add the boosts, and sort; boosted items that it lacks join it."""
         if not len(fresh.columns):
             return columns, scores
-        items, lifted = self.lift(fresh)
+        items, boost = self.boosts(fresh)
         low = float(scores.min(initial=np.inf))
-        base = (scores - low) / (float(scores.max(initial=-np.inf)) - low or 1.0)
+        scaled = (scores - low) / (float(scores.max(initial=-np.inf)) - low or 1.0)
         order = np.argsort(columns, kind="stable")
-        place = np.searchsorted(columns, items, sorter=order)
-        place = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(items), np.int64)
-        listed = columns[place] == items if len(columns) else np.zeros(len(items), bool)
-        moved = base.astype(float, copy=True)
-        moved[place[listed]] += self.strength * lifted[listed]
-        everything = np.concatenate([columns, items[~listed]])
-        total = np.concatenate([moved, self.strength * lifted[~listed]])
-        best = np.lexsort((everything, -total))
-        return everything[best], total[best]
+        position = np.searchsorted(columns, items, sorter=order)
+        position = (
+            order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(len(items), np.int64)
+        )
+        listed = columns[position] == items if len(columns) else np.zeros(len(items), bool)
+        boosted = scaled.astype(float, copy=True)
+        boosted[position[listed]] += self.strength * boost[listed]
+        columns = np.concatenate([columns, items[~listed]])
+        scores = np.concatenate([boosted, self.strength * boost[~listed]])
+        best = np.lexsort((columns, -scores))
+        return columns[best], scores[best]

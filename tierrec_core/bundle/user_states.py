@@ -1,4 +1,4 @@
-"""What two-step models make of every known user's history, kept on disk, so that a known user is not encoded again."""
+"""Encoded histories of all known users, stored on disk so that a request does not encode them again."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import EncodedScorer, Recommender
 
 _BATCH = 256
-_SPARSE_SHARE = 0.4  # a number that is kept with its place takes twice the room
-_ABOUT = "states.json"
+_SPARSE_SHARE = 0.4  # a sparse value takes twice the space of a dense one
+_KINDS = "states.json"
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class DenseStates:
 
 @dataclass(frozen=True)
 class SparseStates:
-    """One model's states without their zeros.
+    """One model's states without their zeros, as in a CSR matrix.
 
-    values, places: of all users' numbers, [N] float32 and int32
-    offsets: user u's are at offsets[u]:offsets[u + 1], [U + 1] int64; size: S, [1]
+    values, places: nonzero values of all users and their columns, [N] float32 and int32
+    offsets: user u's values are at offsets[u]:offsets[u + 1], [U + 1] int64; size: S, [1]
     """
 
     values: FloatArray
@@ -66,10 +66,10 @@ class UserStates:
 
     @classmethod
     def of(cls, models: Mapping[str, Recommender], history: Interactions) -> Self:
-        """Encode every history [U] by each model that scores in two steps."""
+        """Encode every history [U] with each model that is an EncodedScorer."""
         return cls(
             {
-                name: _encoded(model, history)
+                name: _encode(model, history)
                 for name, model in models.items()
                 if isinstance(model, EncodedScorer)
             }
@@ -85,36 +85,35 @@ class UserStates:
             for name, states in self.by_model.items():
                 memmap.save_arrays(states, fresh / name)
             kinds = {name: type(states).__qualname__ for name, states in self.by_model.items()}
-            artifacts.write_json(kinds, fresh / _ABOUT)
+            artifacts.write_json(kinds, fresh / _KINDS)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        kinds = artifacts.read_json(folder / _ABOUT)
-        known: dict[str, type[DenseStates] | type[SparseStates]] = {
-            "DenseStates": DenseStates,
-            "SparseStates": SparseStates,
+        names = artifacts.read_json(folder / _KINDS)
+        kinds: dict[str, type[DenseStates] | type[SparseStates]] = {
+            kind.__qualname__: kind for kind in (DenseStates, SparseStates)
         }
         try:
             return cls(
                 {
-                    name: memmap.map_arrays(known[kind], folder / name, verify=verify)
-                    for name, kind in kinds.items()
+                    name: memmap.map_arrays(kinds[kind], folder / name, verify=verify)
+                    for name, kind in names.items()
                 }
             )
         except (KeyError, AttributeError) as error:
             raise ArtifactError(
-                f"{folder / _ABOUT}: names no kind of states ({error}); write the states again"
+                f"{folder / _KINDS}: names no kind of states ({error}); write the states again"
             ) from error
 
 
-def _encoded(model: EncodedScorer, history: Interactions) -> DenseStates | SparseStates:
-    """One model's states of all users; sparse where most of the first batch is zero."""
+def _encode(model: EncodedScorer, history: Interactions) -> DenseStates | SparseStates:
+    """One model's states of all users; sparse if most of the first batch is zero."""
     batches = _batches(model, history)
     first = next(batches)
     if np.count_nonzero(first) < _SPARSE_SHARE * first.size:
         return SparseStates.of(
-            sparse.vstack([sparse.csr_matrix(part) for part in chain([first], batches)], "csr")
+            sparse.vstack([sparse.csr_matrix(batch) for batch in chain([first], batches)], "csr")
         )
     return DenseStates(np.concatenate([first, *batches]))
 

@@ -1,4 +1,4 @@
-"""Users by the million: their ids, what they met and what they are shown, as arrays that are mapped from disk."""
+"""Arrays about millions of users, memory-mapped from disk: ids, seen items, last purchases and ranked lists."""
 
 import hashlib
 from collections import Counter
@@ -18,10 +18,10 @@ from tierrec_core.data.interactions import Interactions
 
 @dataclass(frozen=True)
 class UserIndex:
-    """Which row a user id has, and back: hashes in order for the search, the ids themselves for the proof.
+    """Maps user ids to rows and back, by binary search over hashes; the ids themselves resolve collisions.
 
     hashes: of all ids, ascending, [U] uint64; row: the row of each hash, [U] int32
-    text: all ids in order of row as UTF-8, one after the other, [B] uint8
+    text: all ids as UTF-8, concatenated in order of row, [B] uint8
     offsets: row u's id is text[offsets[u]:offsets[u + 1]], [U + 1] int64
     """
 
@@ -32,12 +32,12 @@ class UserIndex:
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Self:
-        """Row u is the u-th id. Raises DataError when an id comes twice."""
-        encoded = [one.encode() for one in ids]
+        """Give the u-th id row u. Raises DataError for a duplicate id."""
+        encoded = [user_id.encode() for user_id in ids]
         if len(set(encoded)) < len(encoded):
-            twice, count = Counter(encoded).most_common(1)[0]
+            duplicate, count = Counter(encoded).most_common(1)[0]
             raise DataError(
-                f"users: id {twice.decode()!r} comes {count} times; wanted each id once, drop the rest"
+                f"users: id {duplicate.decode()!r} comes {count} times; wanted each id once, drop the rest"
             )
         hashes = np.fromiter(map(_hash, encoded), np.uint64, len(encoded))
         row = np.argsort(hashes, kind="stable").astype(np.int32)
@@ -49,20 +49,15 @@ class UserIndex:
         return len(self.row)
 
     def find(self, user_id: str) -> int | None:
-        """The id's row; None where it is unknown."""
+        """The id's row; None for an unknown id."""
         encoded = user_id.encode()
-        wanted = np.uint64(_hash(encoded))
-        place = int(np.searchsorted(self.hashes, wanted))
-        while place < len(self.hashes) and self.hashes[place] == wanted:
-            if self._encoded(self.row[place]) == encoded:
-                return int(self.row[place])
-            place += 1
+        digest = np.uint64(_hash(encoded))
+        index = int(np.searchsorted(self.hashes, digest))
+        while index < len(self.hashes) and self.hashes[index] == digest:
+            if self._encoded(self.row[index]) == encoded:
+                return int(self.row[index])
+            index += 1
         return None
-
-    def rows(self, user_ids: Iterable[str]) -> IntArray:
-        """The row of each id, -1 where it is unknown, [N] int32."""
-        found = (self.find(one) for one in user_ids)
-        return np.fromiter((-1 if row is None else row for row in found), np.int32)
 
     def id(self, row: int | np.integer) -> str:
         """The id of a row."""
@@ -87,10 +82,10 @@ class UserIndex:
 
 @dataclass(frozen=True)
 class SeenItems:
-    """Which items each user met, and nothing else: what a list must leave out.
+    """The distinct items of each user, for excluding seen items from a list.
 
     items: columns of all users' items, ascending within a user, each once, [N] int32
-    offsets: user u met items[offsets[u]:offsets[u + 1]], [U + 1] int64
+    offsets: user u has seen items[offsets[u]:offsets[u + 1]], [U + 1] int64
     """
 
     items: IntArray
@@ -107,15 +102,15 @@ class SeenItems:
         return len(self.offsets) - 1
 
     def row(self, user: int) -> IntArray:
-        """Columns of the items that the user met, [M]."""
+        """Columns of the items that the user has seen, [M]."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def matrix(self, first: int, last: int, num_items: int) -> sparse.csr_matrix:
-        """1 where the users from `first` to before `last` met an item, [last - first, num_items] float32."""
+        """1 where the users from `first` to before `last` have seen an item, [last - first, num_items] float32."""
         offsets = self.offsets[first : last + 1]
         items = self.items[offsets[0] : offsets[-1]]
-        parts = np.ones(len(items), np.float32), items, offsets - offsets[0]
-        return sparse.csr_matrix(parts, shape=(last - first, num_items))
+        arrays = np.ones(len(items), np.float32), items, offsets - offsets[0]
+        return sparse.csr_matrix(arrays, shape=(last - first, num_items))
 
     def save(self, folder: Path) -> None:
         """Write to the folder in one step."""
@@ -129,10 +124,10 @@ class SeenItems:
 
 @dataclass(frozen=True)
 class LastPurchases:
-    """When each user last took each item.
+    """When each user last bought each item.
 
     items: columns of all users' items, ascending within a user, each once, [N] int32
-    day: of the last time, in days since 1970 UTC, [N] float32
+    day: of the last purchase, in days since 1970 UTC, [N] float32
     offsets: user u's are at offsets[u]:offsets[u + 1], [U + 1] int64
     """
 
@@ -142,7 +137,7 @@ class LastPurchases:
 
     @classmethod
     def of(cls, history: Interactions) -> Self:
-        """The newest event of each distinct (user, item)."""
+        """Keep the newest event of each distinct (user, item) pair."""
         order = np.lexsort((history.day, history.item, history.user))
         user, item = history.user[order], history.item[order]
         last = np.append((user[1:] != user[:-1]) | (item[1:] != item[:-1]), len(user) > 0)[: len(user)]
@@ -150,17 +145,17 @@ class LastPurchases:
         return cls(item[last].astype(np.int32), history.day[order][last].astype(np.float32), offsets)
 
     def row(self, user: int) -> tuple[IntArray, FloatArray]:
-        """Columns of what the user took, and the day of the last time, [M] and [M]."""
+        """Columns of the items that the user bought, and the day of the last purchase, [M] and [M]."""
         span = slice(self.offsets[user], self.offsets[user + 1])
         return self.items[span], self.day[span]
 
 
 @dataclass(frozen=True)
 class RankedLists:
-    """Precomputed lists of one task, ready to be shown.
+    """Precomputed lists of one task.
 
     items: columns, best first, -1 where a list is shorter than K, [U, K] int32
-    scores: the score of each, [U, K] float32 or, where half the disk is worth three digits, float16
+    scores: the score of each, [U, K] float32, or float16 to halve the disk space at three digits
     """
 
     items: IntArray
@@ -170,7 +165,7 @@ class RankedLists:
         return len(self.items)
 
     def row(self, user: int) -> tuple[IntArray, FloatArray]:
-        """Columns and float32 scores of the user's list without the padding, best first, [M] and [M]."""
+        """Columns and float32 scores of the user's list without padding, best first, [M] and [M]."""
         items = self.items[user]
         count = np.count_nonzero(items >= 0)
         return items[:count], self.scores[user, :count].astype(np.float32)

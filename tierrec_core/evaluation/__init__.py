@@ -1,1 +1,1 @@
-"""How lists are judged: metrics a user, intervals over users, audits, and the leaderboard."""
+"""Offline evaluation: accuracy metrics, bootstrap intervals, audits beyond accuracy, leaderboard and promotion gate."""

@@ -1,6 +1,8 @@
-"""Inference that stays valid however often one looks: asymptotic confidence sequences for means and for differences of
-means (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, Annals of Statistics 2024), an exact one for proportions (Robbins
-1970) and a test of how users were split (Lindon & Malek, NeurIPS 2022).
+"""Anytime-valid inference for continuously monitored experiments.
+
+Asymptotic confidence sequences for means and their differences (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, Annals
+of Statistics 2024), an exact one for proportions (Robbins 1970) and a test for sample ratio mismatch (Lindon & Malek,
+NeurIPS 2022).
 """
 
 from dataclasses import dataclass
@@ -13,38 +15,28 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import SettingsError
 
 _PRIOR = 0.5  # of the Beta mixture: Jeffreys
-_BISECTIONS = 60  # halvings of [0, 1]: to within a float's own precision
+_BISECTIONS = 60  # of [0, 1], down to the precision of a float
 _SPLIT_PRIOR = 100.0  # concentration of the Dirichlet mixture around the planned shares, in users
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What is known of observations so far; three arrays of one shape [...], so that many samples go at once.
-
-    count: observations; variance: of one observation, with count - 1 below
-    """
+    """Count, mean and unbiased variance of the observations of many samples, three arrays of one shape [...]."""
 
     count: IntArray
     mean: FloatArray
     variance: FloatArray
 
     @classmethod
-    def of_sums(cls, count: IntArray, total: FloatArray, squares: FloatArray) -> Self:
-        """From sums of the observations and of their squares."""
-        mean = total / np.maximum(count, 1)
-        left = np.maximum(squares - count * mean**2, 0.0)
-        return cls(count, mean, left / np.maximum(count - 1, 1))
-
-    @classmethod
     def of_successes(cls, count: IntArray, successes: IntArray) -> Self:
-        """From how many of count succeeded; one success and one failure more keep the variance of a few above zero."""
+        """From successes out of count; one extra success and failure keep the variance of small samples above zero."""
         smooth = (successes + 1) / (count + 2)
         return cls(count, successes / np.maximum(count, 1), smooth * (1 - smooth))
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """An estimate and what it lies between at all times together; arrays of one shape [...]."""
+    """An estimate and its confidence sequence; arrays of one shape [...]."""
 
     estimate: FloatArray
     low: FloatArray
@@ -53,10 +45,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class ConfidenceSequence:
-    """An interval for each number of observations that all hold the truth at once with probability 1 - alpha.
+    """Intervals, one for each number of observations, that all contain the true value with probability 1 - alpha.
 
-    The guarantee is for many observations: do not look before some dozens are there. rho says where the sequence is
-    tightest and must not be chosen by what was observed.
+    The guarantee is asymptotic: wait for some dozens of observations. rho decides where the sequence is tightest and
+    must not depend on the observations.
     """
 
     alpha: float
@@ -66,7 +58,7 @@ class ConfidenceSequence:
     def tuned(cls, expected: float, alpha: float = 0.05) -> Self:
         """The sequence that is tightest at the expected number of observations.
 
-        Raises SettingsError for an alpha that is no probability, or nothing expected.
+        Raises SettingsError unless 0 < alpha < 1 and expected > 0.
         """
         if not 0 < alpha < 1 or expected <= 0:
             raise SettingsError(
@@ -77,19 +69,19 @@ class ConfidenceSequence:
         return cls(alpha, float(np.sqrt((best - 1) / expected)))
 
     def critical(self, count: IntArray) -> FloatArray:
-        """How many standard errors the interval reaches to each side; 1.96 becomes 3.03 where it is tightest."""
+        """Half-width of the interval in standard errors; 3.03 where it is tightest, against 1.96 for a fixed sample."""
         spread = np.maximum(count, 1) * self.rho**2
-        found: FloatArray = np.sqrt((1 + 1 / spread) * (np.log1p(spread) - 2 * np.log(self.alpha)))
-        return found
+        critical: FloatArray = np.sqrt((1 + 1 / spread) * (np.log1p(spread) - 2 * np.log(self.alpha)))
+        return critical
 
     def mean(self, sample: Moments) -> Bounds:
-        """Of the mean; without an observation it is unbounded."""
+        """Bounds of the mean; infinite without an observation."""
         return self._around(sample.mean, sample.variance / np.maximum(sample.count, 1), sample.count)
 
     def difference(self, sample: Moments, baseline: Moments) -> Bounds:
-        """Of mean(sample) - mean(baseline), two independent groups whose variances may differ.
+        """Bounds of mean(sample) - mean(baseline) for independent groups with unequal variances.
 
-        It is the sequence of the augmented inverse-propensity estimator whose regressions are the groups' means.
+        This is the sequence of the augmented inverse-propensity estimator whose regressions are the groups' means.
         """
         error = sample.variance / np.maximum(sample.count, 1) + baseline.variance / np.maximum(
             baseline.count, 1
@@ -103,9 +95,9 @@ class ConfidenceSequence:
 
 
 def proportion(successes: IntArray, count: IntArray, alpha: float = 0.05) -> Bounds:
-    """Of a proportion, exact from the first observation on; successes and count are of one shape [...].
+    """Bounds of a proportion, exact from the first observation; successes and count have one shape [...].
 
-    p is held as long as the Beta mixture of the likelihoods is less than 1 / alpha times that of p (Ville).
+    They contain p as long as the Beta mixture of the likelihoods is below 1 / alpha times the likelihood of p (Ville).
     """
     successes, count = np.asarray(successes), np.asarray(count)
     estimate = successes / np.maximum(count, 1)
@@ -117,9 +109,9 @@ def proportion(successes: IntArray, count: IntArray, alpha: float = 0.05) -> Bou
 
 
 def split_p_value(counts: IntArray, shares: FloatArray) -> float:
-    """The always-valid p-value of counts [V] having been drawn with shares [V], which add up to 1.
+    """The always-valid p-value that counts [V] were drawn with shares [V], which sum to 1.
 
-    It may be looked at after each user: the chance that it is ever below alpha is at most alpha.
+    It may be checked after each user: the probability that it is ever below alpha is at most alpha.
     """
     prior = _SPLIT_PRIOR * shares
     total = counts.sum()
@@ -134,12 +126,13 @@ def split_p_value(counts: IntArray, shares: FloatArray) -> float:
 def _crossing(
     successes: IntArray, count: IntArray, outer: FloatArray, inner: FloatArray, alpha: float
 ) -> FloatArray:
-    """Between inner, which is held, and outer: where the evidence against p reaches 1 / alpha; outer if nowhere."""
+    """Where the evidence against p reaches 1 / alpha between inner, which is in the sequence, and outer; else outer."""
     mixture = betaln(successes + _PRIOR, count - successes + _PRIOR) - betaln(_PRIOR, _PRIOR) + np.log(alpha)
-    out, held = outer.astype(float), inner.astype(float)
+    outside, inside = outer.astype(float), inner.astype(float)
     for _ in range(_BISECTIONS):
-        middle = (out + held) / 2
+        middle = (outside + inside) / 2
         likelihood = xlogy(successes, middle) + xlog1py(count - successes, -middle)
-        holds = likelihood > mixture
-        out, held = np.where(holds, out, middle), np.where(holds, middle, held)
-    return out
+        contained = likelihood > mixture
+        outside = np.where(contained, outside, middle)
+        inside = np.where(contained, middle, inside)
+    return outside

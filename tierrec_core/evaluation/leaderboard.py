@@ -1,4 +1,4 @@
-"""One task's block of metrics.json: every model's figures, intervals, and paired difference to a baseline."""
+"""The leaderboard of one task: every model's metrics, intervals, and paired difference to a baseline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,18 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.evaluation.bootstrap import Interval, intervals
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_means, round_figure
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
 from tierrec_core.settings import EvaluateSettings
 
 BLEND = "blend"
-_DIGITS = 6
 _MAIN = "ndcg"
-_A_TIER = ("ndcg", "recall")
+_TIER_METRICS = ("ndcg", "recall")
 
 Block = dict[str, Any]
 
 
-def judge(
+def evaluate_models(
     lists: Mapping[str, IntArray],
     truth: Truth,
     groups: tuple[IntArray, Sequence[str]],
@@ -29,41 +28,49 @@ def judge(
     rng: np.random.Generator,
     baseline: str | None = None,
 ) -> dict[str, Block]:
-    """Judge the lists [U, L] of each model on one truth: model -> its block of metrics.json.
+    """Evaluate the lists [U, L] of each model on one truth: model -> its block of metrics.json.
 
     groups: tier of each user, [U], as an index into the names that come with it
-    baseline: against whom differences are taken; without one, the best single model on this very truth, which
-    if anything flatters the baseline. Raises SettingsError when it is not among the models.
+    baseline: the model that differences are taken to; by default the best single model on this truth, which favours
+    the baseline. Raises SettingsError when it is not among the models.
     """
-    values = {model: _values(items, truth, settings) for model, items in lists.items()}
+    values = {
+        model: {
+            f"{metric}@{k}": figures
+            for k in settings.cutoffs
+            for metric, figures in per_user(items, truth, k).items()
+        }
+        for model, items in lists.items()
+    }
     comparison = _Comparison(values, _baseline(values, main_metric(settings), baseline), settings, rng)
-    everybody = np.ones(len(truth.users), dtype=bool)
-    blocks = comparison.blocks(METRICS, settings.cutoffs, everybody)
+    blocks = comparison.blocks(METRICS, settings.cutoffs, np.ones(len(truth.users), dtype=bool))
     for model, items in lists.items():
-        shown = {f"coverage@{k}": _round(coverage(items, truth.num_items, k)) for k in settings.cutoffs}
-        blocks[model] |= shown | {"by_tier": {}}
+        coverages = {
+            f"coverage@{k}": round_figure(coverage(items, truth.num_items, k)) for k in settings.cutoffs
+        }
+        blocks[model] |= coverages | {"by_tier": {}}
     tier, names = groups
     for code, name in enumerate(names):
-        chosen = tier[truth.users] == code
-        if chosen.any():
-            for model, block in comparison.blocks(_A_TIER, settings.cutoffs[:1], chosen).items():
+        members = tier[truth.users] == code
+        if members.any():
+            for model, block in comparison.blocks(_TIER_METRICS, settings.cutoffs[:1], members).items():
                 blocks[model]["by_tier"][name] = block
     return blocks
 
 
 def main_metric(settings: EvaluateSettings) -> str:
-    """The figure by which models are ranked: NDCG at the first cutoff."""
+    """The metric that ranks models: NDCG at the first cutoff."""
     return f"{_MAIN}@{settings.cutoffs[0]}"
 
 
 def tabulate(boards: Mapping[str, Mapping[str, Block]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All tasks as two long tables for plots: (task, model, metric, value, lo, hi), and that by tier."""
+    """All tasks as two long tables for plots: (task, model, metric, value, lo, hi), and the same by tier."""
     overall, tiers = [], []
     for task, blocks in boards.items():
         for model, block in blocks.items():
             overall += [(task, model, *row) for row in _rows(block)]
-            for tier, part in block["by_tier"].items():
-                tiers += [(task, model, tier, *row) for row in _rows(part)]
+            for tier, tier_block in block["by_tier"].items():
+                tiers += [(task, model, tier, *row) for row in _rows(tier_block)]
     figures = ["metric", "value", "lo", "hi"]
     return (
         pd.DataFrame(overall, columns=["task", "model", *figures]),
@@ -73,66 +80,50 @@ def tabulate(boards: Mapping[str, Mapping[str, Block]]) -> tuple[pd.DataFrame, p
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Every model's figures for the same E users: model -> metric@k -> [E]."""
+    """Every model's metrics for the same E users: model -> metric@k -> [E]."""
 
     values: Mapping[str, Mapping[str, FloatArray]]
     against: str
     settings: EvaluateSettings
     rng: np.random.Generator
 
-    def blocks(self, metrics: Sequence[str], cutoffs: Sequence[int], chosen: BoolArray) -> dict[str, Block]:
-        """The figures of every model over the chosen users, all from one set of resamples."""
-        wanted = [f"{metric}@{k}" for k in cutoffs for metric in metrics]
+    def blocks(self, metrics: Sequence[str], cutoffs: Sequence[int], members: BoolArray) -> dict[str, Block]:
+        """The block of every model over these users, all from one set of resamples."""
+        names = [f"{metric}@{k}" for k in cutoffs for metric in metrics]
         main = main_metric(self.settings)
         columns = [
-            [*(figures[name] for name in wanted), figures[main] - self.values[self.against][main]]
+            column[members]
             for figures in self.values.values()
+            for column in (
+                *(figures[name] for name in names),
+                figures[main] - self.values[self.against][main],
+            )
         ]
-        stacked = np.stack([one[chosen] for column in columns for one in column], axis=1)
-        found = iter(intervals(stacked, self.settings.bootstraps, self.rng))
+        intervals = iter(bootstrap_means(np.stack(columns, axis=1), self.settings.bootstraps, self.rng))
         return {
-            model: {"users": int(chosen.sum())}
-            | self._block(wanted, [next(found) for _ in range(len(wanted) + 1)])
+            model: {"users": int(members.sum())}
+            | self._block(names, [next(intervals) for _ in range(len(names) + 1)])
             for model in self.values
         }
 
-    def _block(self, wanted: Sequence[str], found: Sequence[Interval]) -> Block:
-        """One model's figures, and last its difference to the baseline."""
-        *figures, delta = found
+    def _block(self, names: Sequence[str], intervals: Sequence[ConfidenceInterval]) -> Block:
+        """One model's metrics, and last its difference to the baseline."""
+        *figures, delta = intervals
         block: Block = {}
-        for name, one in zip(wanted, figures, strict=True):
-            block |= {name: _round(one.value), f"{name}_ci": bounds(one)}
-        difference = {"against": self.against, "value": _round(delta.value), "ci": bounds(delta)}
-        return block | {f"delta_{main_metric(self.settings)}": difference}
+        for name, figure in zip(names, figures, strict=True):
+            block |= figure.report(name)
+        return block | {f"delta_{main_metric(self.settings)}": delta.report_delta(self.against)}
 
 
-def _values(items: IntArray, truth: Truth, settings: EvaluateSettings) -> dict[str, FloatArray]:
-    return {
-        f"{metric}@{k}": figures
-        for k in settings.cutoffs
-        for metric, figures in per_user(items, truth, k).items()
-    }
-
-
-def _baseline(values: Mapping[str, Mapping[str, FloatArray]], main: str, named: str | None) -> str:
-    if named is not None and named not in values:
+def _baseline(values: Mapping[str, Mapping[str, FloatArray]], main: str, configured: str | None) -> str:
+    if configured is not None and configured not in values:
         raise SettingsError(
-            f"params.yaml: evaluate.baseline: {named!r} was not judged; choose one of {', '.join(values)}"
+            f"params.yaml: evaluate.baseline: {configured!r} was not judged; choose one of {', '.join(values)}"
         )
     single = [model for model in values if model != BLEND] or list(values)
-    return named or max(single, key=lambda model: (values[model][main].mean(), model))
+    return configured or max(single, key=lambda model: (values[model][main].mean(), model))
 
 
 def _rows(block: Block) -> list[tuple[str, float, float | None, float | None]]:
     names = [name for name in block if "@" in name and isinstance(block[name], float)]
     return [(name, block[name], *block.get(f"{name}_ci", (None, None))) for name in names]
-
-
-def bounds(one: Interval) -> list[float]:
-    """The interval's ends, rounded as metrics.json wants them."""
-    return [_round(one.low), _round(one.high)]
-
-
-def _round(value: float) -> float:
-    """Six digits, and no negative zero, so that equal figures are equal text."""
-    return round(float(value), _DIGITS) + 0.0

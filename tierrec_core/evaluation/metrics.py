@@ -1,4 +1,4 @@
-"""Accuracy of each user's list (Järvelin & Kekäläinen, TOIS 2002), and coverage of the catalogue."""
+"""Accuracy metrics per user (Järvelin & Kekäläinen, TOIS 2002), and catalogue coverage."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ METRICS = ("ndcg", "recall", "mrr", "hit")
 
 @dataclass(frozen=True)
 class Truth:
-    """What U users of a catalogue of I items really did: the distinct relevant (user, item) pairs.
+    """Ground truth: the distinct relevant (user, item) pairs of U users and I items.
 
     user, item: row and column of each pair, in order of (user, item), [P]
     """
@@ -25,7 +25,7 @@ class Truth:
 
     @classmethod
     def of(cls, user: IntArray, item: IntArray, num_items: int) -> Self:
-        """Order the pairs and drop repeated ones. Raises EmptyDataError when there is none."""
+        """Sort the pairs and drop duplicates. Raises EmptyDataError when there is none."""
         if len(user) == 0:
             raise EmptyDataError(
                 "evaluation: the truth has no (user, item) pair, wanted at least one; "
@@ -36,28 +36,28 @@ class Truth:
 
     @cached_property
     def users(self) -> IntArray:
-        """Rows of the E users who have a truth: those over whom metrics are averaged, [E]."""
+        """Rows of the E users with a relevant item, over whom metrics are averaged, [E]."""
         return np.unique(self.user)
 
     @cached_property
     def num_relevant(self) -> IntArray:
-        """Relevant items of each of them, [E]."""
+        """Number of relevant items of each user of `users`, [E]."""
         return np.unique(self.user, return_counts=True)[1]
 
     def hits(self, items: IntArray) -> BoolArray:
-        """Where the lists [U, L] of all users show a relevant item, for the users with a truth, [E, L]."""
+        """Where the lists [U, L] of all users have a relevant item, for the users with a truth, [E, L]."""
         shown = items[self.users].astype(np.int64)
         code = self.users[:, None].astype(np.int64) * self.num_items + shown
-        found: BoolArray = np.isin(code, self.user * self.num_items + self.item) & (shown >= 0)
-        return found
+        hits: BoolArray = np.isin(code, self.user * self.num_items + self.item) & (shown >= 0)
+        return hits
 
 
 def per_user(items: IntArray, truth: Truth, k: int) -> dict[str, FloatArray]:
     """Each of METRICS at k for each user with a truth, [E]; lists [U, L] are item columns, -1 where empty.
 
     ndcg: binary gain, ideal cut at min(k, relevant items)
-    recall: relevant items found, as a share of all that are relevant
-    mrr: 1 / rank of the first relevant item; hit: 1 if there is any
+    recall: share of the relevant items in the list
+    mrr: 1 / rank of the first relevant item; hit: 1 if there is one
     """
     hits = truth.hits(items)[:, :k].astype(np.float64)
     ranks = np.arange(1, hits.shape[1] + 1)
@@ -71,6 +71,6 @@ def per_user(items: IntArray, truth: Truth, k: int) -> dict[str, FloatArray]:
 
 
 def coverage(items: IntArray, num_items: int, k: int) -> float:
-    """Distinct items in the first k of all lists [U, L], as a share of the catalogue."""
+    """Share of the catalogue that appears in the first k of the lists [U, L]."""
     shown = items[:, :k]
     return len(np.unique(shown[shown >= 0])) / num_items

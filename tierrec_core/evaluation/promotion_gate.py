@@ -1,11 +1,11 @@
-"""The gate: may a challenger replace the champion? Paired differences over users, overall, by tier and by task.
+"""Decides whether a challenger may replace the champion, by paired differences overall, by tier and by task.
 
-The challenger is refused where two things hold together. Its paired bootstrap interval (Efron & Tibshirani, 1993)
-reaches below minus the margin, so that a loss that matters cannot be ruled out; and the loss is no chance, by a test of
-random signs (Fisher, 1935; Smucker, Allan & Carterette, CIKM 2007). With many users the first decides alone, which is a
-test of non-inferiority. With few users nobody could pass that, not even an equal model, so the second decides: an equal
-model is refused as rarely as the level says, whatever the number of users, and a loss is found once it exceeds what so
-few users hide. The level is one-sided 2.5% overall, and 2.5% for all tiers and further tasks together (Bonferroni).
+The challenger is rejected when two conditions hold together: its paired bootstrap interval (Efron & Tibshirani, 1993)
+reaches below minus the margin, so that a relevant loss cannot be ruled out; and the loss is significant in a
+randomization test of signs (Fisher, 1935; Smucker, Allan & Carterette, CIKM 2007). With many users the first condition
+decides, which is a test of non-inferiority. With few users even an equal model would fail it, so the second decides: an
+equal model is rejected no more often than the level, for any number of users, and a loss is found once it exceeds the
+noise. The level is one-sided 2.5% overall, and 2.5% for all tiers and further tasks together (Bonferroni).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,22 +17,21 @@ from scipy.stats import norm
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import GateError
-from tierrec_core.evaluation.bootstrap import Interval, interval
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean, round_figure
 from tierrec_core.settings import GateSettings
+from tierrec_core.tiers import TIER_NAMES
 
 Verdict = Literal["better", "no change", "worse", "undecided"]
 
-_LEVEL = 0.025  # one-sided, as much as a 95% interval leaves above its upper end
-_ENUMERATED = 12  # differences up to which all signs are tried
-_SLACK = 1e-12
-_FEWEST = 20  # users of the first task, below which an interval is no evidence
-_DIGITS = 6
-_TIERS = ("light", "medium", "heavy")
+_LEVEL = 0.025  # one-sided, the tail above a 95% interval
+_MAX_ENUMERATED = 12  # number of differences up to which all signs are enumerated
+_TOLERANCE = 1e-12
+_MIN_USERS = 20  # of the main task, below which an interval is no evidence
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One thing that was looked at, as a person reads it: what it is, what was found, what was wanted."""
+    """One readable check: its name, the figure found, the figure wanted, and whether it passed."""
 
     name: str
     found: str
@@ -42,9 +41,9 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class Scores:
-    """One task on the gate's window: the metric of both sides for the same users.
+    """The metric of both sides for the same users of one task.
 
-    champion, challenger: each user's metric, [E]; tier: of each user, as an index into the tiers' names, [E]
+    champion, challenger: each user's metric, [E]; tier: of each user, as an index into TIER_NAMES, [E]
     """
 
     champion: FloatArray
@@ -54,10 +53,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class GateSide:
-    """What else is known of one side.
+    """Figures of one side beyond accuracy.
 
-    coverage: share of the catalogue that its lists show, by task; calibration_error: of the churn risk, None where it
-    could not be judged; latency_p95: of answering one user, in seconds, None where it was not measured
+    coverage: share of the catalogue in its lists, by task; calibration_error: of the churn risk, None if it could not
+    be measured; latency_p95: of one user's request, in seconds, None if it was not measured
     """
 
     coverage: Mapping[str, float]
@@ -70,17 +69,16 @@ class PairedDifference:
     """Challenger minus champion in one group of users."""
 
     users: int
-    interval: Interval
+    interval: ConfidenceInterval
 
     def report(self) -> dict[str, Any]:
-        """As the gate's report writes it."""
-        one = self.interval
-        return {"users": self.users, "value": _round(one.value), "ci": [_round(one.low), _round(one.high)]}
+        """The difference for JSON."""
+        return {"value": round_figure(self.interval.value), "ci": self.interval.bounds}
 
 
 @dataclass(frozen=True)
 class TaskDifference:
-    """One task's differences: of all users, and by the name of each tier that has any."""
+    """One task's differences: of all users, and by the name of each tier with users."""
 
     overall: PairedDifference
     by_tier: Mapping[str, PairedDifference]
@@ -88,11 +86,11 @@ class TaskDifference:
 
 @dataclass(frozen=True)
 class GateReport:
-    """What the gate says, and why.
+    """The gate's decision with its checks and differences.
 
-    verdict: worse = a loss is shown that may exceed a margin, overall or somewhere; no change = the first task's
-    interval lies within the margin; better = it lies above zero and reaches beyond the margin; undecided = too wide to
-    tell, but no loss is shown
+    verdict: worse = a significant loss that may exceed a margin, in some group; no change = the main task's interval
+    lies within the margin; better = it lies above zero and reaches beyond the margin; undecided = the interval is too
+    wide, but no loss is significant
     """
 
     verdict: Verdict
@@ -101,7 +99,7 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the challenger may go on."""
+        """Whether the challenger may replace the champion."""
         return all(check.passed for check in self.checks)
 
     def report(self) -> dict[str, Any]:
@@ -112,19 +110,22 @@ class GateReport:
             "checks": [asdict(check) for check in self.checks],
             "tasks": {
                 task: {
-                    "users": found.overall.users,
-                    "overall": {key: one for key, one in found.overall.report().items() if key != "users"},
-                    "by_tier": {tier: one.report() for tier, one in found.by_tier.items()},
+                    "users": difference.overall.users,
+                    "overall": difference.overall.report(),
+                    "by_tier": {
+                        tier: {"users": members.users} | members.report()
+                        for tier, members in difference.by_tier.items()
+                    },
                 }
-                for task, found in self.tasks.items()
+                for task, difference in self.tasks.items()
             },
         }
 
     def require_passed(self) -> None:
-        """Raises GateError that names the checks which refused."""
+        """Raise GateError naming the failed checks, if any failed."""
         failed = [check for check in self.checks if not check.passed]
         if failed:
-            named = "; ".join(f"{one.name} is {one.found}, wanted {one.wanted}" for one in failed[:3])
+            named = "; ".join(f"{check.name} is {check.found}, wanted {check.wanted}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
             raise GateError(
                 f"gate: {len(failed)} of {len(self.checks)} checks refuse the challenger ({self.verdict})\n"
@@ -132,7 +133,7 @@ class GateReport:
             )
 
 
-def judge(
+def check_promotion(
     tasks: Mapping[str, Scores],
     champion: GateSide,
     challenger: GateSide,
@@ -140,22 +141,19 @@ def judge(
     rng: np.random.Generator,
     *,
     metric: str = "NDCG@10",
-    tiers: Sequence[str] = _TIERS,
 ) -> GateReport:
-    """Compare the two sides on every task; the first task is the one that must be better or equal.
+    """Compare the two sides on every task; the first task is the main one, which decides the verdict.
 
-    metric: name of what the scores hold; tiers: names of the tiers, which the scores' tier counts.
-    Raises EmptyDataError when a task has no user.
+    metric: name of the scores' metric. Raises EmptyDataError when a task has no user.
     """
-    groups = list(_groups(tasks, settings, tiers, rng))
+    groups = list(_groups(tasks, settings, rng))
     main = groups[0]
     accuracy = [
         main.check(metric, _LEVEL),
-        *(one.check(metric, _LEVEL / (len(groups) - 1)) for one in groups[1:]),
+        *(group.check(metric, _LEVEL / (len(groups) - 1)) for group in groups[1:]),
     ]
-    enough = GateCheck(
-        f"{main.task}: users", str(len(main.delta)), f">= {_FEWEST}", len(main.delta) >= _FEWEST
-    )
+    num_users = len(main.delta)
+    enough = GateCheck(f"{main.task}: users", str(num_users), f">= {_MIN_USERS}", num_users >= _MIN_USERS)
     others = [*_coverage(champion, challenger, settings), _calibration(champion, challenger, settings)]
     checks = (enough, *accuracy, *others, _latency(champion, challenger, settings))
     lost = not all(check.passed for check in accuracy)
@@ -164,16 +162,16 @@ def judge(
 
 @dataclass(frozen=True)
 class _Group:
-    """Users who are compared: all of a task, or one tier of it (tier "").
+    """The compared users: one tier of a task, or all of it (tier "").
 
-    delta: challenger - champion, [E]; margin: of the metric
+    delta: challenger - champion, [E]; margin: in units of the metric
     """
 
     task: str
     tier: str
     delta: FloatArray
     margin: float
-    interval: Interval
+    interval: ConfidenceInterval
 
     @property
     def may_lose(self) -> bool:
@@ -181,28 +179,27 @@ class _Group:
         return self.interval.low < -self.margin
 
     def check(self, metric: str, level: float) -> GateCheck:
-        """Refuse what may lose more than the margin and loses by no chance at this level."""
-        one = self.interval
+        """Fail if the loss may exceed the margin and is significant at this level."""
+        interval = self.interval
         name = f"{self.task}, {self.tier} users: {metric}" if self.tier else f"{self.task}: {metric}"
-        found = f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+        found = f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
         wanted = f">= {-self.margin:.4f} at the lower end"
         if not self.may_lose:
             return GateCheck(name, found, wanted, passed=True)
-        chance = loss_p_value(self.delta)
+        p_value = loss_p_value(self.delta)
         wanted = f"{wanted}, or a loss that may be chance, p > {level:.2g}"
-        return GateCheck(name, f"{found}, p = {chance:.2g}", wanted, chance > level)
+        return GateCheck(name, f"{found}, p = {p_value:.2g}", wanted, p_value > level)
 
 
 def _groups(
-    tasks: Mapping[str, Scores], settings: GateSettings, tiers: Sequence[str], rng: np.random.Generator
+    tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.Generator
 ) -> Iterator[_Group]:
-    """All users of each task, each followed by its tiers; the first is the one that decides overall."""
-    for place, (task, scores) in enumerate(tasks.items()):
-        everybody = np.ones(len(scores.tier), bool)
-        yield _group(
-            task, "", scores, everybody, settings.task_margin if place else settings.margin, settings, rng
-        )
-        for code, tier in enumerate(tiers):
+    """All users of each task, followed by its tiers; the first group decides the verdict."""
+    margin = settings.margin
+    for task, scores in tasks.items():
+        yield _group(task, "", scores, np.ones(len(scores.tier), bool), margin, settings, rng)
+        margin = settings.task_margin
+        for code, tier in enumerate(TIER_NAMES):
             members = scores.tier == code
             if members.any():
                 yield _group(task, tier, scores, members, settings.tier_margin, settings, rng)
@@ -217,55 +214,55 @@ def _group(
     settings: GateSettings,
     rng: np.random.Generator,
 ) -> _Group:
-    """The members' differences; the margin becomes one of the metric."""
+    """Bootstrap the members' differences; margin: relative to the champion's mean."""
     delta = (scores.challenger - scores.champion)[members]
-    found = interval(delta, settings.bootstraps, rng)
-    return _Group(task, tier, delta, margin * float(scores.champion[members].mean()), found)
+    interval = bootstrap_mean(delta, settings.bootstraps, rng)
+    return _Group(task, tier, delta, margin * float(scores.champion[members].mean()), interval)
 
 
 def loss_p_value(delta: FloatArray) -> float:
-    """How often differences delta [E] of random signs have a mean as low as theirs; exact for a few users."""
-    moved = delta[delta != 0]  # a zero keeps its sign
-    if len(moved) > _ENUMERATED:
-        return float(norm.cdf(moved.sum() / np.sqrt((moved**2).sum())))
-    signs = 1 - 2 * ((np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1)
-    sums = signs @ moved
-    return float((sums <= sums[0] + _SLACK * np.abs(moved).sum()).mean())
+    """One-sided p-value of a randomization test of the signs of the differences delta [E]; exact for a few users."""
+    delta = delta[delta != 0]  # the sign of a zero does not matter
+    if len(delta) > _MAX_ENUMERATED:
+        return float(norm.cdf(delta.sum() / np.sqrt((delta**2).sum())))
+    signs = 1 - 2 * ((np.arange(2 ** len(delta))[:, None] >> np.arange(len(delta))) & 1)
+    sums = signs @ delta
+    return float((sums <= sums[0] + _TOLERANCE * np.abs(delta).sum()).mean())
 
 
 def _coverage(champion: GateSide, challenger: GateSide, settings: GateSettings) -> Iterator[GateCheck]:
-    for task, shown in champion.coverage.items():
-        name, least = f"{task}: coverage", (1 - settings.max_coverage_loss) * shown
+    for task, before in champion.coverage.items():
+        name, minimum = f"{task}: coverage", (1 - settings.max_coverage_loss) * before
         if task in challenger.coverage:
-            found = challenger.coverage[task]
-            wanted = f">= {least:.4f}, the champion's {shown:.4f} less {settings.max_coverage_loss:.0%}"
-            yield GateCheck(name, f"{found:.4f}", wanted, bool(found >= least))
+            after = challenger.coverage[task]
+            wanted = f">= {minimum:.4f}, the champion's {before:.4f} less {settings.max_coverage_loss:.0%}"
+            yield GateCheck(name, f"{after:.4f}", wanted, bool(after >= minimum))
         else:
             yield GateCheck(name, "not answered", "an answer, as the champion has one", passed=False)
 
 
 def _calibration(champion: GateSide, challenger: GateSide, settings: GateSettings) -> GateCheck:
-    """The challenger may miss the limit where the champion misses it by as much."""
-    name, found, before = "churn: calibration error", challenger.calibration_error, champion.calibration_error
+    """Require the limit, or the champion's error if that exceeds the limit."""
+    name, after, before = "churn: calibration error", challenger.calibration_error, champion.calibration_error
     limit, wanted = settings.max_calibration_error, f"<= {settings.max_calibration_error:g}"
-    if found is None:
+    if after is None:
         return GateCheck(name, "not judged", wanted, passed=True)
     if before is not None and before > limit:
         limit, wanted = before, f"{wanted}, or the champion's {before:.4f}"
-    return GateCheck(name, f"{found:.4f}", wanted, bool(found <= limit))
+    return GateCheck(name, f"{after:.4f}", wanted, bool(after <= limit))
 
 
 def _latency(champion: GateSide, challenger: GateSide, settings: GateSettings) -> GateCheck:
-    name, times = "latency: p95", f"{settings.max_latency_ratio:g} times the champion's"
+    name, wanted = "latency: p95", f"<= {settings.max_latency_ratio:g} times the champion's"
     if champion.latency_p95 is None or challenger.latency_p95 is None:
-        return GateCheck(name, "not measured", f"<= {times}", passed=True)
+        return GateCheck(name, "not measured", wanted, passed=True)
     passed = bool(challenger.latency_p95 <= settings.max_latency_ratio * champion.latency_p95)
-    wanted = f"<= {times} {1e3 * champion.latency_p95:.1f} ms"
+    wanted = f"{wanted} {1e3 * champion.latency_p95:.1f} ms"
     return GateCheck(name, f"{1e3 * challenger.latency_p95:.1f} ms", wanted, passed)
 
 
 def _verdict(main: _Group, *, lost: bool, enough: bool) -> Verdict:
-    """A difference that lies within the margin is none, significant or not: no two fits of one model are the same."""
+    """A difference within the margin counts as none, significant or not, since each refit changes a model slightly."""
     if lost:
         return "worse"
     if enough and not main.may_lose and main.interval.high <= main.margin:
@@ -274,16 +271,8 @@ def _verdict(main: _Group, *, lost: bool, enough: bool) -> Verdict:
 
 
 def _differences(groups: Sequence[_Group]) -> dict[str, TaskDifference]:
-    found = {(one.task, one.tier): PairedDifference(len(one.delta), one.interval) for one in groups}
-    return {
-        task: TaskDifference(
-            overall, {tier: one for (other, tier), one in found.items() if other == task and tier}
-        )
-        for (task, name), overall in found.items()
-        if not name
-    }
-
-
-def _round(value: float) -> float:
-    """Six digits, and no negative zero, so that equal figures are equal text."""
-    return round(float(value), _DIGITS) + 0.0
+    by_task: dict[str, dict[str, PairedDifference]] = {}
+    for group in groups:
+        difference = PairedDifference(len(group.delta), group.interval)
+        by_task.setdefault(group.task, {})[group.tier] = difference
+    return {task: TaskDifference(tiers.pop(""), tiers) for task, tiers in by_task.items()}

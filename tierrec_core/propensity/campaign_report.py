@@ -9,8 +9,13 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.evaluation.bootstrap import interval, paired
-from tierrec_core.evaluation.calibration import area, difference, figure, interval_of, resamples
+from tierrec_core.evaluation.bootstrap import (
+    bootstrap_mean,
+    paired_bootstrap,
+    percentile_interval,
+    resample_counts,
+)
+from tierrec_core.evaluation.calibration import roc_auc
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.propensity.campaigns import CampaignModel, redemption_labels
 
@@ -21,7 +26,6 @@ LISTS = (MODEL, "type_popularity", "most_redeemed")
 TARGETS = (MODEL, "past_redemptions", "coupons_91d")
 
 _FEWEST = 5
-_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,11 @@ def evaluate_lists(
     blocks: Report = {name: {} for name in LISTS}
     for name, metrics in found.items():
         for metric, values in metrics.items():
-            blocks[name] |= figure(metric, interval(values, draws, rng))
+            blocks[name] |= bootstrap_mean(values, draws, rng).report(metric)
     main = f"ndcg@{cutoff}"
     blocks[MODEL][f"delta_{main}"] = [
-        difference(name, paired(found[MODEL][main], found[name][main], draws, rng)) for name in LISTS[1:]
+        paired_bootstrap(found[MODEL][main], found[name][main], draws, rng).report_delta(name)
+        for name in LISTS[1:]
     ]
     return blocks | {"users": int(rows.max()) + 1}
 
@@ -120,13 +125,15 @@ def evaluate_targeting(
     if not judged:
         return {"campaigns": 0}
     point = _areas(judged, np.ones((1, num_users)))[:, 0]
-    drawn = np.concatenate([_areas(judged, counts) for counts in resamples(num_users, draws, rng)], axis=1)
+    drawn = np.concatenate(
+        [_areas(judged, counts) for counts in resample_counts(num_users, draws, rng)], axis=1
+    )
     blocks: Report = {
-        name: figure("auc", interval_of(one, draw))
+        name: percentile_interval(one, draw).report("auc")
         for name, one, draw in zip(TARGETS, point, drawn, strict=True)
     }
     blocks[MODEL]["delta_auc"] = [
-        difference(name, interval_of(point[0] - one, drawn[0] - draw))
+        percentile_interval(point[0] - one, drawn[0] - draw).report_delta(name)
         for name, one, draw in zip(TARGETS[1:], point[1:], drawn[1:], strict=True)
     ]
     return blocks | {"campaigns": len(judged)}
@@ -143,7 +150,7 @@ def _areas(judged: Sequence[tuple[CampaignWindow, int]], counts: FloatArray) -> 
     """The mean AUC of each of TARGETS over the judged campaigns, in each sample of users [B, U]: [3, B]."""
     found = [
         [
-            area(window.answer[:, place], window.scores[name][:, place], counts[:, window.user])
+            roc_auc(window.answer[:, place], window.scores[name][:, place], counts[:, window.user])
             for name in TARGETS
         ]
         for window, place in judged

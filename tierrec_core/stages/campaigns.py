@@ -1,4 +1,4 @@
-"""Stage campaigns: fit which coupon campaign suits whom, and judge it on the redemptions after the cut."""
+"""Stage campaigns: fit a model of coupon redemptions, and evaluate it on the redemptions after the cut."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS, Event
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
+from tierrec_core.evaluation.bootstrap import round_figure
 from tierrec_core.evaluation.calibration import reliability
 from tierrec_core.propensity.campaign_report import (
     LISTS,
@@ -21,85 +22,82 @@ from tierrec_core.propensity.campaign_report import (
 from tierrec_core.propensity.campaigns import CampaignModel, redemption_history
 from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.label_windows import judged_from
+from tierrec_core.stages.inputs.label_windows import evaluation_start
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering
 
 Report = dict[str, Any]
 
 _UNKNOWN = "unknown"
-_DIGITS = 6
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the model and report.json; print how it did. A log without redemptions gets a model of no campaign."""
+    """Write the model and report.json; print the main metric. Without redemptions the model has no campaigns."""
     split, options = read_split(layout), settings.campaigns
-    log, cut = split.log, judged_from(split, settings.split, options.horizon_days)
+    log, cut = split.log, evaluation_start(split, settings.split, options.horizon_days)
     known = log.before(cut) if cut > log.day.min() else log
     events = read_frame(layout.prepared_events, EVENTS)
-    ids, types = catalogue(events, read_frame(layout.raw_items, ITEMS), options)
+    ids, types = read_campaigns(events, read_frame(layout.raw_items, ITEMS), options)
     redemptions = redemption_history(events, log.users, ids, log.now)
     tiering = Tiering.fit(known, read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
     model = CampaignModel.fit(known, redemptions.before(known.now), types, tiering, options)
-    report = describe(model, log, redemptions, settings)
+    report = evaluate_campaigns(model, log, redemptions, settings)
     artifacts.save(model, layout.campaigns)
     artifacts.write_json(report, layout.campaigns_report)
     print(f"campaigns: {model.num_campaigns} known; {_summary(report, options)}")
 
 
-def catalogue(
+def read_campaigns(
     events: pd.DataFrame, items: pd.DataFrame, options: CampaignSettings
 ) -> tuple[pd.Index, pd.Index]:
-    """Ids and types of the campaigns that ITEMS describes or that somebody redeemed, [C] each.
+    """Ids and types of the campaigns that ITEMS describes or that were redeemed, [C] each.
 
-    None at all where nobody redeemed anything.
+    A log without redemptions has no campaigns.
     """
-    found = events.loc[events["event"] == Event.REDEEM, "item_id"].astype(str).unique()
+    redeemed_ids = events.loc[events["event"] == Event.REDEEM, "item_id"].astype(str).unique()
     described = items[items["category"].eq(options.category).fillna(value=False)].drop_duplicates("item_id")
-    ids = sorted({*described["item_id"].astype(str), *found}) if len(found) else []
-    told = described.set_index(described["item_id"].astype(str)).get(options.type_attribute)
-    if told is None:
+    known = {*described["item_id"].astype(str), *redeemed_ids}
+    ids = sorted(known) if len(redeemed_ids) else []
+    types = described.set_index(described["item_id"].astype(str)).get(options.type_attribute)
+    if types is None:
         return pd.Index(ids, dtype=object), pd.Index([_UNKNOWN] * len(ids), dtype=object)
-    types = told.reindex(ids).astype("string").fillna(_UNKNOWN)
+    types = types.reindex(ids).astype("string").fillna(_UNKNOWN)
     return pd.Index(ids, dtype=object), pd.Index(types.to_numpy(), dtype=object)
 
 
-def describe(
+def evaluate_campaigns(
     model: CampaignModel, log: Interactions, redemptions: Interactions, settings: Settings
 ) -> Report:
-    """What the model is, and how it did in the windows after what it learned from."""
+    """Report on the model, and on its lists and targeting in the windows after its training data."""
     options = settings.campaigns
-    report = _about(model, redemptions)
+    report = _describe(model, redemptions)
     starts = np.arange(model.past.now, log.now - options.horizon_days + 1e-9, options.horizon_days)
     windows = [CampaignWindow.of(model, log, redemptions, float(start)) for start in starts]
     with_choice = [window for window in windows if len(window.live) > 1]
     if not with_choice:
-        lacking = (
-            "no two campaigns are live after the cut"
-            if model.num_campaigns
-            else "the log has no redeem event"
-        )
-        return report | {"judged": False, "reason": lacking}
+        no_choice = "no two campaigns are live after the cut"
+        reason = no_choice if model.num_campaigns else "the log has no redeem event"
+        return report | {"judged": False, "reason": reason}
     rng, draws = np.random.default_rng(settings.seed), options.bootstraps
     answer = np.concatenate([window.answer.ravel() for window in windows])
-    said = np.concatenate([window.scores[MODEL].ravel() for window in windows])
+    predicted = np.concatenate([window.scores[MODEL].ravel() for window in windows])
     return report | {
         "judged": True,
         "lists": evaluate_lists(with_choice, options.cutoff, draws, rng),
         "targeting": evaluate_targeting(windows, log.num_users, draws, rng),
-        "reliability": reliability(answer, said),
+        "reliability": reliability(answer, predicted),
         "windows": [window.describe(model.campaigns) for window in windows],
     }
 
 
-def _about(model: CampaignModel, redemptions: Interactions) -> Report:
+def _describe(model: CampaignModel, redemptions: Interactions) -> Report:
     weights = zip(model.classifier.columns, model.classifier.weights.tolist(), strict=True)
     return {
         "campaigns": model.num_campaigns,
         "redemptions": {"known": len(model.past), "later": len(redemptions) - len(model.past)},
         "horizon_days": model.horizon_days,
         "learned_until": f"{from_days(model.past.now):%Y-%m-%dT%H:%M}",
-        "weights": {name: round(weight, _DIGITS) for name, weight in weights},
+        "weights": {name: round_figure(weight) for name, weight in weights},
     }
 
 
@@ -107,5 +105,4 @@ def _summary(report: Report, options: CampaignSettings) -> str:
     if not report["judged"]:
         return f"not judged, since {report['reason']}"
     main = f"ndcg@{options.cutoff}"
-    told = ", ".join(f"{name} {report['lists'][name][main]}" for name in LISTS)
-    return f"{main}: {told}"
+    return f"{main}: " + ", ".join(f"{name} {report['lists'][name][main]}" for name in LISTS)

@@ -1,4 +1,4 @@
-"""Stage churn: fit the chance that a user stays away, and judge it once, on the days of the test."""
+"""Stage churn: fit the probability that a user does not come back, and evaluate it once, on the test days."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.calibration import judge, reliability
+from tierrec_core.evaluation.bootstrap import round_figure
+from tierrec_core.evaluation.calibration import evaluate_probabilities, reliability
 from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, validation_losses
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.label_windows import judged_from, moments
+from tierrec_core.stages.inputs.label_windows import evaluation_start, snapshot_days
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 Report = dict[str, Any]
 
 _BASELINE = "recency"
-_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class ChurnWindows:
-    """Moments in days. What each is answered by is over before the next one's moment.
+    """Snapshots in days since 1970 UTC; the labels of each are complete before the next one.
 
-    train: where the kinds of model learn, oldest first; empty where the log has no room
-    choose: where they are tried; calibrate: on what the better one is calibrated; test: where it is judged
+    train: to fit the candidate models, oldest first; empty when the log is too short
+    choose: to select a model; calibrate: to calibrate it; test: to evaluate it
     """
 
     train: tuple[float, ...]
@@ -42,116 +42,123 @@ class ChurnWindows:
 
     @classmethod
     def of(cls, log: SplitLog, settings: Settings) -> Self:
-        """The plan of a log, backwards from where its test begins."""
+        """Place the windows backwards from the start of the test."""
         options, horizon = settings.churn, settings.churn.horizon_days
-        test = judged_from(log, settings.split, horizon)
+        test = evaluation_start(log, settings.split, horizon)
         first = float(log.log.day.min()) + options.min_history_days
-        train = moments(first, test - 3 * horizon, options.step_days)
+        train = snapshot_days(first, test - 3 * horizon, options.step_days)
         return cls(tuple(train), test - 2 * horizon, test - horizon, test)
 
     def describe(self) -> Report:
-        """Its moments as dates; what is tried at `choose` is learned from afterwards."""
-        train = [_date(moment) for moment in (*self.train, self.choose)]
+        """The snapshots as dates; the final fit trains on `choose`, too."""
+        train = [_date(day) for day in (*self.train, self.choose)]
         later = {"choose": self.choose, "calibrate": self.calibrate, "test": self.test}
-        return {"train": train} | {name: _date(moment) for name, moment in later.items()}
+        return {"train": train} | {name: _date(day) for name, day in later.items()}
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the model and report.json; print how it did."""
-    churn, report = build(read_split(layout), read_frame(layout.items, ITEMS), settings)
+    """Write the model and report.json; print the AUC."""
+    churn, report = fit_churn(read_split(layout), read_frame(layout.items, ITEMS), settings)
     artifacts.save(churn, layout.churn)
     artifacts.write_json(report, layout.churn_report)
     if report["judged"]:
-        everybody = report["test"]["all"]
-        print(f"churn: AUC {everybody['model']['auc']}, by {_BASELINE} alone {everybody[_BASELINE]['auc']}")
+        block = report["test"]["all"]
+        print(f"churn: AUC {block['model']['auc']}, by {_BASELINE} alone {block[_BASELINE]['auc']}")
     else:
-        print(f"churn: everybody gets {churn.base_rate:.3f}, since {report['reason']}")
+        print(f"churn: all users get {churn.base_rate:.3f}, since {report['reason']}")
 
 
-def build(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[ChurnModel, Report]:
-    """The model and its report; a log that is too short gets the base rate and a report that says so."""
-    plan, options, seed = ChurnWindows.of(log, settings), settings.churn, settings.seed
-    known = log.log.before(plan.choose) if plan.train else log.history(log.final.name)
-    habits = ChurnFeatures(log.target, Tiering.fit(known, items, settings.tiers, seed))
-    if not plan.train:
+def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[ChurnModel, Report]:
+    """The model and its report; a log that is too short gets the base rate and the reason."""
+    windows, options, seed = ChurnWindows.of(log, settings), settings.churn, settings.seed
+    known = log.log.before(windows.choose) if windows.train else log.history(log.final.name)
+    features = ChurnFeatures(log.target, Tiering.fit(known, items, settings.tiers, seed))
+    if not windows.train:
         days, wanted = np.ptp(log.log.day), options.min_history_days + 4 * options.horizon_days
-        return _constant(log, plan, habits, settings, f"the log has {days:.0f} days, wanted {wanted:.0f}")
-    train = _examples(log, plan.train, habits, settings)
+        reason = f"the log has {days:.0f} days, wanted {wanted:.0f}"
+        return _fit_base_rate(log, windows, features, settings, reason)
+    train = _dataset(log, windows.train, features, settings)
     if train.label.all() or not train.label.any():
-        answer = "nobody" if train.label.all() else "everybody"
-        return _constant(log, plan, habits, settings, f"{answer} came back in the days to learn from")
-    choose, later = (_examples(log, [one], habits, settings) for one in (plan.choose, plan.calibrate))
+        who = "nobody" if train.label.all() else "everybody"
+        return _fit_base_rate(log, windows, features, settings, f"{who} came back in the days to learn from")
+    choose, calibrate = (
+        _dataset(log, [day], features, settings) for day in (windows.choose, windows.calibrate)
+    )
     losses = validation_losses(train, choose, options, seed)
     kind, train = min(losses, key=losses.__getitem__), ChurnDataset.join([train, choose])
-    churn = ChurnModel.fit(kind, habits, train, later, options, seed)
+    churn = ChurnModel.fit(kind, features, train, calibrate, options, seed)
     report = {
         "judged": True,
-        "moments": plan.describe(),
+        "moments": windows.describe(),
         "examples": len(train.label),
         "kind": kind,
         "log_loss_when_chosen": _rounded(losses),
-        "base_rate": round(churn.base_rate, _DIGITS),
+        "base_rate": round_figure(churn.base_rate),
         "importance": _rounded(churn.classifier.importance),
     }
-    judged = _judge(log, plan, churn, _recency(train, later, settings), settings)
-    return churn, _about(log, settings) | report | judged
+    recency = _fit_recency(train, calibrate, settings)
+    return churn, _header(log, settings) | report | _evaluate(log, windows, churn, recency, settings)
 
 
-def _examples(log: SplitLog, at: Sequence[float], habits: ChurnFeatures, settings: Settings) -> ChurnDataset:
+def _dataset(
+    log: SplitLog, days: Sequence[float], features: ChurnFeatures, settings: Settings
+) -> ChurnDataset:
     return ChurnDataset.join(
-        [ChurnDataset.of(log.log, moment, settings.churn.horizon_days, habits) for moment in at]
+        [ChurnDataset.of(log.log, day, settings.churn.horizon_days, features) for day in days]
     )
 
 
-def _constant(
-    log: SplitLog, plan: ChurnWindows, habits: ChurnFeatures, settings: Settings, reason: str
+def _fit_base_rate(
+    log: SplitLog, windows: ChurnWindows, features: ChurnFeatures, settings: Settings, reason: str
 ) -> tuple[ChurnModel, Report]:
-    """The base rate for everybody, from the newest window that is whole and, if there is one, no test."""
+    """The base rate for all users, from the newest window inside the log that is not the test, if there is one."""
     first = float(log.log.day.min())
-    whole = [moment for moment in (plan.calibrate, plan.test) if moment > first][:1]
-    label = _examples(log, whole, habits, settings).label if whole else np.zeros(0, bool)
-    churn = ChurnModel.constant(habits, label, settings.churn)
-    about = {"judged": False, "reason": reason, "base_rate": round(churn.base_rate, _DIGITS)}
-    return churn, _about(log, settings) | about | {"measured_at": [_date(moment) for moment in whole]}
+    days = [day for day in (windows.calibrate, windows.test) if day > first][:1]
+    label = _dataset(log, days, features, settings).label if days else np.zeros(0, bool)
+    churn = ChurnModel.constant(features, label, settings.churn)
+    report = {"judged": False, "reason": reason, "base_rate": round_figure(churn.base_rate)}
+    return churn, _header(log, settings) | report | {"measured_at": [_date(day) for day in days]}
 
 
-def _recency(train: ChurnDataset, later: ChurnDataset, settings: Settings) -> Classifier:
-    """The baseline: the days since the last act and nothing else, fitted and calibrated on the same rows."""
+def _fit_recency(train: ChurnDataset, calibrate: ChurnDataset, settings: Settings) -> Classifier:
+    """The baseline with recency as its only feature, fitted and calibrated on the same rows."""
     fitted = Classifier.logistic((RECENCY,), train.select_columns(RECENCY), train.label, settings.churn.l2)
-    return fitted.calibrated(later.select_columns(RECENCY), later.label)
+    return fitted.calibrated(calibrate.select_columns(RECENCY), calibrate.label)
 
 
-def _judge(
-    log: SplitLog, plan: ChurnWindows, churn: ChurnModel, recency: Classifier, settings: Settings
+def _evaluate(
+    log: SplitLog, windows: ChurnWindows, churn: ChurnModel, recency: Classifier, settings: Settings
 ) -> Report:
-    """Figures of the model and its baselines over everybody, over those active of late, and by tier."""
-    history = log.log.before(plan.test)
-    test = _examples(log, [plan.test], churn.habits, settings)
-    found = {
+    """Evaluate the model and its baselines over all users, recently active users, and each tier."""
+    history = log.log.before(windows.test)
+    test = _dataset(log, [windows.test], churn.habits, settings)
+    probabilities = {
         "model": churn.probability(history)[test.user],
         _BASELINE: recency.probability(test.select_columns(RECENCY)),
         "base_rate": np.full(len(test.label), churn.base_rate),
     }
     tier = churn.habits.tiering.assign(history)[test.user]
-    lately = test.select_columns(RECENCY)[:, 0] <= np.log1p(churn.horizon_days)
-    groups = {"all": np.ones(len(test.label), bool), "active": lately}
+    active = test.select_columns(RECENCY)[:, 0] <= np.log1p(churn.horizon_days)
+    groups = {"all": np.ones(len(test.label), bool), "active": active}
     groups |= {name: tier == code for code, name in enumerate(TIER_NAMES)}
     rng, blocks = np.random.default_rng(settings.seed), {}
-    for name, chosen in groups.items():
-        if chosen.any():
-            label, said = test.label[chosen], {model: one[chosen] for model, one in found.items()}
-            about = {"users": len(label), "stayed_away": round(float(label.mean()), _DIGITS)}
-            blocks[name] = about | judge(label, said, _BASELINE, settings.churn.bootstraps, rng)
-    return {"test": blocks, "reliability": reliability(test.label, found["model"])}
+    for name, members in groups.items():
+        if members.any():
+            label = test.label[members]
+            predicted = {model: probability[members] for model, probability in probabilities.items()}
+            counts = {"users": len(label), "stayed_away": round_figure(label.mean())}
+            draws = settings.churn.bootstraps
+            blocks[name] = counts | evaluate_probabilities(label, predicted, _BASELINE, draws, rng)
+    return {"test": blocks, "reliability": reliability(test.label, probabilities["model"])}
 
 
-def _about(log: SplitLog, settings: Settings) -> Report:
+def _header(log: SplitLog, settings: Settings) -> Report:
     return {"horizon_days": settings.churn.horizon_days, "target": list(log.target)}
 
 
-def _date(moment: float) -> str:
-    return f"{from_days(moment):%Y-%m-%dT%H:%M}"
+def _date(day: float) -> str:
+    return f"{from_days(day):%Y-%m-%dT%H:%M}"
 
 
 def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(one, _DIGITS) for name, one in figures.items()}
+    return {name: round_figure(figure) for name, figure in figures.items()}

@@ -1,4 +1,4 @@
-"""evaluate: every model's lists at the test's snapshot, judged on what happened afterwards."""
+"""Stage evaluate: rank with every model as of the test snapshot, and evaluate on the events that follow."""
 
 import json
 import shutil
@@ -17,8 +17,8 @@ from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation import beyond_accuracy
-from tierrec_core.evaluation.bootstrap import Interval
-from tierrec_core.evaluation.leaderboard import BLEND, Block, bounds, judge, main_metric, tabulate
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, round_figure
+from tierrec_core.evaluation.leaderboard import BLEND, Block, evaluate_models, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.protocols.model import Ranker, Retriever
@@ -34,7 +34,7 @@ _EXPOSURE_DRAWS = 200
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Rank, judge and audit; write lists, truths, plots and metrics.json."""
+    """Rank, evaluate and audit; write lists, truths, plots and metrics.json."""
     log = read_split(layout)
     bundle, k = assemble(layout, settings), settings.evaluate.list_length
     history = bundle.history
@@ -45,7 +45,7 @@ def run(layout: Layout, settings: Settings) -> None:
     truths = {task: Truth.of(*log.truth(window), log.log.num_items) for task, window in windows.items()}
     tier = artifacts.load(Tiering, layout.tiering(log.final.name)).tier
     boards = {
-        task: judge(
+        task: evaluate_models(
             lists[task],
             truths[task],
             (tier, TIER_NAMES),
@@ -64,7 +64,7 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 def _rank_models(layout: Layout, bundle: Bundle, k: int, windows: Mapping[str, Window]) -> dict[str, Lists]:
-    """Every model's lists [U, k] for each task; a retriever scores each user once for all tasks."""
+    """Every model's lists [U, k] by task; a retriever scores each user once for all tasks."""
     history, lists = bundle.history, {task: Lists() for task in windows}
     exclude = [not window.repeats for window in windows.values()]
     for name, model in bundle.models.items():
@@ -86,18 +86,19 @@ def _candidates(layout: Layout, window: Window) -> Candidates:
 def _audit(
     layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth, tier: IntArray
 ) -> dict[str, Any]:
-    """What accuracy does not show of the blend's first k, k being the first cutoff."""
+    """Audit the blend's lists beyond accuracy, up to the first cutoff."""
     cutoff = settings.evaluate.cutoffs[0]
-    shown = items[:, :cutoff]
+    top = items[:, :cutoff]
     category = pd.factorize(read_frame(layout.items, ITEMS)["category"], use_na_sentinel=False)[0]
     ndcg = per_user(items, truth, cutoff)["ndcg"]
     return {
-        "exposure_gini": round(beyond_accuracy.exposure_gini(shown, history.num_items), 6),
+        "exposure_gini": round_figure(beyond_accuracy.exposure_gini(top, history.num_items)),
         "popularity": {
-            name: round(one, 6) for name, one in beyond_accuracy.popularity_bias(shown, history).items()
+            name: round_figure(figure)
+            for name, figure in beyond_accuracy.popularity_bias(top, history).items()
         },
-        "diversity": round(beyond_accuracy.diversity(shown, category), 6),
-        "by_tier": _audit_tiers(settings, history, shown, category, tier),
+        "diversity": round_figure(beyond_accuracy.diversity(top, category)),
+        "by_tier": _audit_tiers(settings, history, top, category, tier),
         "by_demographic": _audit_groups(
             layout, settings, history.users[truth.users], ndcg, tier[truth.users]
         ),
@@ -105,69 +106,72 @@ def _audit(
 
 
 def _audit_tiers(
-    settings: Settings, history: Interactions, shown: IntArray, category: IntArray, tier: IntArray
+    settings: Settings, history: Interactions, top: IntArray, category: IntArray, tier: IntArray
 ) -> dict[str, Any]:
-    """What each tier is shown, as `figure` and `figure_ci`."""
+    """Audit the lists of each tier; figures come as `name` and `name_ci`."""
     draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
-    recommended, own = beyond_accuracy.popularity_of_users(shown, history)
+    recommended, own = beyond_accuracy.popularity_of_users(top, history)
     values = {
         "popularity_bias": recommended - own,
-        "diversity": beyond_accuracy.diversity_of_lists(shown, category),
+        "diversity": beyond_accuracy.diversity_of_lists(top, category),
     }
     tiers = tier, TIER_NAMES
-    found = {name: beyond_accuracy.known_by_group(one, tiers, draws, rng) for name, one in values.items()}
+    means = {
+        name: beyond_accuracy.mean_by_group(figures, tiers, draws, rng) for name, figures in values.items()
+    }
     exposure = beyond_accuracy.exposure_by_group(
-        shown, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng
+        top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng
     )
     size = np.bincount(tier, minlength=len(TIER_NAMES))
     return {
         name: {"users": int(size[TIER_NAMES.index(name)])}
-        | _figures(one | {what: means[name] for what, means in found.items() if name in means})
-        for name, one in exposure.items()
+        | _report(intervals | {figure: by_tier[name] for figure, by_tier in means.items() if name in by_tier})
+        for name, intervals in exposure.items()
     }
 
 
 def _audit_groups(
     layout: Layout, settings: Settings, user_ids: pd.Index, ndcg: FloatArray, tier: IntArray
 ) -> dict[str, Any]:
-    """The main metric of each demographic group, and how far it lies from what its users' tiers have."""
+    """The main metric of each demographic group, and its difference to the mean of its users' tiers."""
     main, users = main_metric(settings.evaluate), read_frame(layout.raw_users, USERS)
-    values = {main: ndcg, f"{main}_beside_tier": beyond_accuracy.beside_tier(ndcg, tier)}
+    values = {main: ndcg, f"{main}_beside_tier": beyond_accuracy.tier_adjusted(ndcg, tier)}
     groups = {
         name: beyond_accuracy.demographic_groups(
-            one, user_ids, users, settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
+            figures, user_ids, users, settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
         )
-        for name, one in values.items()
+        for name, figures in values.items()
     }
     return {
         attribute: {
-            group: {"users": count} | _figures({name: groups[name][attribute][group][1] for name in values})
-            for group, (count, _) in found.items()
+            group: {"users": count} | _report({name: groups[name][attribute][group][1] for name in values})
+            for group, (count, _) in by_group.items()
         }
-        for attribute, found in groups[main].items()
+        for attribute, by_group in groups[main].items()
     }
 
 
-def _figures(found: Mapping[str, Interval]) -> dict[str, Any]:
-    """Each figure with its interval, as metrics.json has them."""
-    named = ({name: round(one.value, 6), f"{name}_ci": bounds(one)} for name, one in found.items())
-    return {key: value for pair in named for key, value in pair.items()}
+def _report(intervals: Mapping[str, ConfidenceInterval]) -> dict[str, Any]:
+    """Each figure with its interval, as in metrics.json."""
+    return {
+        key: value for name, interval in intervals.items() for key, value in interval.report(name).items()
+    }
 
 
 def _write(layout: Layout, log: SplitLog, lists: Mapping[str, Lists], truths: Mapping[str, Truth]) -> None:
-    """Lists and truths with the log's own ids; lists of models that are gone do not stay behind."""
+    """Write lists and truths with the log's ids, and delete lists of models that are no longer configured."""
     users, items = log.log.users.to_numpy(), log.log.items.to_numpy()
     for task, truth in truths.items():
         pairs = pd.DataFrame({"user_id": users[truth.user], "item_id": items[truth.item]})
         artifacts.write_frame(pairs, layout.truth(task))
         shutil.rmtree(layout.lists(task, "").parent, ignore_errors=True)
         for model, ranked in lists[task].items():
-            row, place = np.nonzero(ranked >= 0)
+            row, position = np.nonzero(ranked >= 0)
             frame = pd.DataFrame(
                 {
                     "user_id": users[row],
-                    "item_id": items[ranked[row, place]],
-                    "rank": (place + 1).astype("int32"),
+                    "item_id": items[ranked[row, position]],
+                    "rank": (position + 1).astype("int32"),
                 }
             )
             artifacts.write_frame(frame, layout.lists(task, model))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.evaluation.bootstrap import Interval
-from tierrec_core.evaluation.calibration import area, interval_of
+from tierrec_core.evaluation.bootstrap import percentile_interval
+from tierrec_core.evaluation.calibration import roc_auc
 
 _RANKS = 1000
 _TENTHS = 10
@@ -32,16 +32,16 @@ class Judged:
         """As the record holds it."""
         return {
             "auc": round(self.auc, _DIGITS),
-            "auc_ci": _bounds(interval_of(self.auc, self.drawn_auc)),
+            "auc_ci": percentile_interval(self.auc, self.drawn_auc).bounds,
             "auc_by_seed": [round(one, _DIGITS) for one in self.by_seed],
             "ece": round(self.ece, _DIGITS + 1),
-            "ece_ci": _bounds(interval_of(self.ece, self.drawn_ece)),
+            "ece_ci": percentile_interval(self.ece, self.drawn_ece).bounds,
         }
 
     def ahead_of(self, other: "Judged") -> dict[str, Any]:
         """The paired difference of both AUCs."""
-        found = interval_of(self.auc - other.auc, self.drawn_auc - other.drawn_auc)
-        return {"value": round(found.value, _DIGITS), "ci": _bounds(found)}
+        delta = percentile_interval(self.auc - other.auc, self.drawn_auc - other.drawn_auc)
+        return {"value": round(delta.value, _DIGITS), "ci": delta.bounds}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Judge:
         """
         found = [self._areas(one) for one in seeds]
         errors = [self._errors(one) for one in seeds]
-        points = [float(area(self.label, one, np.ones((1, len(one))))[0]) for one in seeds]
+        points = [float(roc_auc(self.label, one, np.ones((1, len(one))))[0]) for one in seeds]
         ece = float(np.mean([point for point, _ in errors]))
         drawn = np.mean([one for _, one in errors], axis=0)
         auc = float(np.mean(points))
@@ -107,7 +107,3 @@ class Judge:
 def differences(of: Mapping[str, Judged], model: str, others: Sequence[str]) -> dict[str, Any]:
     """How far the model is ahead of each of the others."""
     return {other: of[model].ahead_of(of[other]) for other in others}
-
-
-def _bounds(found: Interval) -> list[float]:
-    return [round(found.low, _DIGITS + 1), round(found.high, _DIGITS + 1)]

@@ -18,7 +18,7 @@ async def _info(request: Request) -> Response:
             bento=release.bento,
             model=release.model,
             model_version=release.model_version,
-            tasks=list(model.pack.shelves),
+            tasks=list(model.pack.ranked_lists),
             num_users=len(model.pack.users),
             num_items=len(model.catalogue.frame),
             labels=release.labels,

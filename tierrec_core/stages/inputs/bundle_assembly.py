@@ -20,7 +20,7 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
         kinds={name: str(block.get("kind", name)) for name, block in settings.models.items()},
         models=read_models(layout, settings, log, log.final.name),
         blends={task: artifacts.load(BlendRanker, layout.blend(task)) for task in log.tasks},
-        surfaces={
+        task_configs={
             task: TaskConfig(repeats=log.of(task, "test")[0].repeats, retrieve=settings.retrieve)
             for task in log.tasks
         },

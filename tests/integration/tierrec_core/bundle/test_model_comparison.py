@@ -1,4 +1,4 @@
-"""A contest on a judged project: it finds what the evaluate stage found, and frozen lists are the shelves' lists."""
+"""A comparison on an evaluated project repeats metrics.json, and precomputed lists are those of the bundle."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.bundle.model_comparison import contest, frozen_lists
+from tierrec_core.bundle.model_comparison import compare_models
 from tierrec_core.bundle.precomputed import FOLDER
 from tierrec_core.bundle.user_tables import RankedLists
 from tierrec_core.settings import Settings
@@ -31,7 +31,7 @@ def test_it_finds_the_figures_of_metrics_json(project: tuple[Layout, Settings], 
     layout, settings = project
     bundle, metrics = Bundle.load(layout.bundle), artifacts.read_json(layout.metrics)
     events, start = artifacts.read_frame(layout.prepared_events, EVENTS), bundle.history.now
-    found = contest(bundle, bundle, events, start, start + 14, settings.gate, main="next", seed=0)
+    found = compare_models(bundle, bundle, events, start, start + 14, settings.gate, main="next", seed=0)
     assert list(found.tasks) == ["next", "discovery"]
     for task, scores in found.tasks.items():
         wanted = metrics[task]["blend"]
@@ -40,18 +40,18 @@ def test_it_finds_the_figures_of_metrics_json(project: tuple[Layout, Settings], 
         for code, name in enumerate(TIER_NAMES):
             tier = wanted["by_tier"].get(name)
             assert (scores.tier == code).sum() == (tier["users"] if tier else 0)
-    report = found.judge(settings.gate, np.random.default_rng(0)).report()
+    report = found.check(settings.gate, np.random.default_rng(0)).report()
     assert report["verdict"] == "no change"
     artifacts.write_json(report, tmp_path / "gate.json")
     assert json.loads((tmp_path / "gate.json").read_text()) == report
 
 
-def test_frozen_lists_are_the_shelves(project: tuple[Layout, Settings]):
+def test_precomputed_lists_are_those_of_the_bundle(project: tuple[Layout, Settings]):
     layout, _ = project
     bundle = Bundle.load(layout.bundle)
     for task in bundle.tasks:
-        shelf = RankedLists.load(layout.bundle / FOLDER / "shelves" / task)
-        frozen = frozen_lists(bundle, task, 10).groupby("user_id")["item_id"].apply(list)
-        assert len(frozen) == len(shelf) > 50
-        for row, user in enumerate(bundle.history.users):
-            assert frozen[user] == [bundle.history.items[column] for column in shelf.row(row)[0][:10]]
+        lists = RankedLists.load(layout.bundle / FOLDER / "shelves" / task)
+        ranked = bundle.recommend(task, bundle.history, 10).items
+        assert len(lists) == len(ranked) > 50
+        for row, items in enumerate(ranked):
+            assert lists.row(row)[0][:10].tolist() == items[items >= 0].tolist()

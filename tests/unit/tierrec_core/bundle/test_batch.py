@@ -17,9 +17,9 @@ def bundle(training):
     return make_bundle(training)
 
 
-def write(bundle, folder, tell=lambda line: None, **options):
+def write(bundle, folder, progress=lambda line: None, **options):
     return write_lists(
-        bundle, "next", folder, tell=tell, **({"fingerprint": "one", "k": K, "batch": 25} | options)
+        bundle, "next", folder, progress=progress, **({"fingerprint": "one", "k": K, "batch": 25} | options)
     )
 
 
@@ -61,7 +61,7 @@ def test_a_restart_writes_only_what_is_missing(bundle, tmp_path):
     (tmp_path / middle).unlink()
     (tmp_path / "manifest.json").unlink()
     (tmp_path / f".{middle}.123").write_bytes(b"half a part")
-    write(bundle, tmp_path, tell=lines.append)
+    write(bundle, tmp_path, progress=lines.append)
     after = snapshot(tmp_path)
     assert {name: content for name, (_, content) in after.items()} == {
         name: content for name, (_, content) in before.items()
@@ -103,10 +103,10 @@ def test_an_interrupted_run_leaves_no_manifest(bundle, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(bundle, tmp_path, tell=stop, fingerprint="two")
+        write(bundle, tmp_path, progress=stop, fingerprint="two")
     assert not (tmp_path / "manifest.json").exists()
     lines = []
-    write(bundle, tmp_path, tell=lines.append, fingerprint="two")
+    write(bundle, tmp_path, progress=lines.append, fingerprint="two")
     assert lines[0] == "batch next: 2 of 3 parts are there already"
 
 

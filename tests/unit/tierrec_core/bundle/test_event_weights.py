@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tierrec_core.base.contracts import EVENTS
-from tierrec_core.bundle.event_weights import USUAL, learned_weights
+from tierrec_core.bundle.event_weights import DEFAULT_WEIGHTS, learn_event_weights
 from tierrec_core.data.interactions import Interactions
 
 DAY = pd.Timedelta(days=1)
@@ -27,23 +27,23 @@ def log(view_share: float, cart_share: float, pairs: int = 400) -> Interactions:
 
 
 def test_weights_are_the_shares_that_were_taken() -> None:
-    weights = learned_weights(log(view_share=0.2, cart_share=0.8), ("purchase",))
+    weights = learn_event_weights(log(view_share=0.2, cart_share=0.8), ("purchase",))
     taken_again = 0.5  # of two purchases the first is followed by another
     assert weights["cart"] == 1.0
     assert weights["view"] == pytest.approx(0.2 / 0.8, abs=0.01)
     assert weights["purchase"] == pytest.approx(taken_again / 0.8, abs=0.01)
-    assert weights["favourite"] == USUAL["favourite"]
+    assert weights["favourite"] == DEFAULT_WEIGHTS["favourite"]
 
 
 def test_a_purchase_after_the_horizon_does_not_count() -> None:
-    weights = learned_weights(log(view_share=0.2, cart_share=0.8), ("purchase",), horizon_days=0.5)
-    assert weights == dict(USUAL)
+    weights = learn_event_weights(log(view_share=0.2, cart_share=0.8), ("purchase",), horizon_days=0.5)
+    assert weights == dict(DEFAULT_WEIGHTS)
 
 
 def test_a_log_of_one_behaviour_keeps_the_usual_weights(interactions: Interactions) -> None:
-    weights = learned_weights(interactions, ("purchase",))
+    weights = learn_event_weights(interactions, ("purchase",))
     assert weights["purchase"] == 1.0
-    assert {name: weights[name] for name in USUAL if name != "purchase"} == {
-        name: weight for name, weight in USUAL.items() if name != "purchase"
+    assert {name: weights[name] for name in DEFAULT_WEIGHTS if name != "purchase"} == {
+        name: weight for name, weight in DEFAULT_WEIGHTS.items() if name != "purchase"
     }
     assert np.isfinite(list(weights.values())).all()

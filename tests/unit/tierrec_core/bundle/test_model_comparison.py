@@ -1,4 +1,4 @@
-"""The contest of two small bundles with different catalogues, against loops over ids that know nothing of columns."""
+"""Comparisons of two small bundles with different catalogues, against loops over ids."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.bundles import make_bundle
 from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.bundle.model_comparison import contest, frozen_lists
+from tierrec_core.bundle.model_comparison import compare_models
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import GateSettings, TierSettings
@@ -42,7 +42,7 @@ def challenger(events: pd.DataFrame, items: pd.DataFrame) -> Bundle:
 
 
 def run(champion: Bundle, challenger: Bundle, events: pd.DataFrame, **options):
-    return contest(
+    return compare_models(
         champion, challenger, events, START, UNTIL, SETTINGS, **{"main": "next", "seed": 0} | options
     )
 
@@ -104,7 +104,7 @@ def test_scores_are_those_of_a_loop_over_ids(task, champion, challenger, events)
 def test_the_main_task_comes_first_and_is_named(champion, challenger, events):
     found = run(champion, challenger, events, main="discovery", cutoff=5)
     assert list(found.tasks) == ["discovery", "next"]
-    report = found.judge(SETTINGS, np.random.default_rng(0))
+    report = found.check(SETTINGS, np.random.default_rng(0))
     assert report.checks[1].name == "discovery: NDCG@5"
 
 
@@ -116,7 +116,7 @@ def test_a_bundle_against_itself_is_no_change(challenger, events):
     assert (found.champion.calibration_error, found.challenger.calibration_error) == (0.02, 0.03)
     assert (found.champion.latency_p95 or 0) > 0
     assert (found.challenger.latency_p95 or 0) > 0
-    report = found.judge(SETTINGS.model_copy(update={"max_latency_ratio": 1e9}), np.random.default_rng(0))
+    report = found.check(SETTINGS.model_copy(update={"max_latency_ratio": 1e9}), np.random.default_rng(0))
     assert (report.verdict, report.passed) == ("no change", True)
 
 
@@ -127,7 +127,7 @@ def test_who_knows_what_all_buy_now_wins(champion, challenger, events):
     scores = run(champion, late, craze).tasks["next"]
     assert len(scores.champion) == 60
     assert (scores.challenger - scores.champion).mean() > 0.1
-    report = run(champion, late, craze).judge(SETTINGS, np.random.default_rng(0))
+    report = run(champion, late, craze).check(SETTINGS, np.random.default_rng(0))
     assert report.tasks["next"].overall.interval.low > 0
 
 
@@ -164,35 +164,11 @@ def test_impressions_are_no_behaviour(champion, challenger, events):
         np.testing.assert_array_equal(scores.challenger, two.tasks[task].challenger)
 
 
-def test_what_was_served_is_judged_instead(champion, challenger, events):
-    frozen = frozen_lists(champion, "next", 10)
-    scores = run(champion, challenger, events, served={"next": frozen}).tasks
-    catalogue = {*champion.history.items, *challenger.history.items}
-    by_user = {user: list(rows.sort_values("rank")["item_id"]) for user, rows in frozen.groupby("user_id")}
-    wanted = truth_of(events, catalogue, repeats=True)
-    expected = [ndcg(by_user.get(user, []), truth) for user, truth in wanted]
-    np.testing.assert_allclose(scores["next"].champion, expected, atol=1e-12)
-    fresh = run(champion, challenger, events).tasks
-    assert not np.array_equal(scores["next"].champion, fresh["next"].champion)
-    np.testing.assert_array_equal(scores["discovery"].champion, fresh["discovery"].champion)
-
-
-def test_frozen_lists_are_what_a_bundle_says_of_the_users_it_knows(champion):
-    frozen = frozen_lists(champion, "discovery", 5)
-    assert set(frozen["user_id"]) == set(champion.history.users)
-    for user in ("u00", "u31"):
-        history = champion.history_of(user)
-        assert history is not None
-        mine = frozen[frozen["user_id"] == user]
-        assert mine["rank"].tolist() == list(range(1, len(mine) + 1))
-        assert mine["item_id"].tolist() == shown_to(champion, "discovery", history)[:5]
-
-
 def test_a_window_that_a_side_has_seen_is_refused(champion, challenger, events):
     with pytest.raises(
         GateError, match=r"challenger has seen everything before 2024-03-31.*begins at 2024-03-30"
     ):
-        contest(champion, challenger, events, START - 1, UNTIL, SETTINGS, main="next", seed=0)
+        compare_models(champion, challenger, events, START - 1, UNTIL, SETTINGS, main="next", seed=0)
 
 
 def test_a_task_that_one_side_lacks(champion, challenger, events):
@@ -200,11 +176,11 @@ def test_a_task_that_one_side_lacks(champion, challenger, events):
         challenger.kinds,
         challenger.models,
         {"next": challenger.blends["next"]},
-        {"next": challenger.surfaces["next"]},
+        {"next": challenger.task_configs["next"]},
         challenger.known,
         challenger.items,
     )
-    report = run(champion, only_next, events).judge(SETTINGS, np.random.default_rng(0))
+    report = run(champion, only_next, events).check(SETTINGS, np.random.default_rng(0))
     missing = [one for one in report.checks if one.name == "discovery: coverage"]
     assert [(one.found, one.passed) for one in missing] == [("not answered", False)]
     assert list(run(only_next, champion, events).tasks) == ["next"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.rules import RepeatRule
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
-from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed
+from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed_items
 from tierrec_core.data.interactions import Interactions
 
 CATEGORY = {"milk": "dairy", "yoghurt": "dairy", "fridge": "kitchen", "oven": "kitchen", "odd": None}
@@ -54,8 +54,8 @@ def test_hides_what_was_bought_too_lately_and_durables_for_good(world: Interacti
     milk, yoghurt, fridge, oven, odd = range(5)
     bought = np.array([milk, milk, yoghurt, fridge, oven, odd, odd])
     days = np.array([30.0, 2.0, 8.0, 1.0, 4000.0, 1.0, 9.0])
-    assert suppressed(waits, bought, days).tolist() == [milk, fridge, oven, odd]
-    assert suppressed(waits, bought[:0], days[:0]).tolist() == []
+    assert suppressed_items(waits, bought, days).tolist() == [milk, fridge, oven, odd]
+    assert suppressed_items(waits, bought[:0], days[:0]).tolist() == []
 
 
 PURCHASES = st.lists(

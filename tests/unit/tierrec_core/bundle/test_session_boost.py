@@ -18,7 +18,7 @@ def fresh(*pairs: tuple[int, float]) -> FreshEvents:
 
 
 def test_lift_is_the_saturated_sum_over_events() -> None:
-    items, lifted = FOLD.lift(fresh((0, 1.0), (2, 0.5)))
+    items, lifted = FOLD.boosts(fresh((0, 1.0), (2, 0.5)))
     assert items.tolist() == [0, 1, 2]
     by_hand = [1.0 + 0.5, 1.0, 0.5 + 0.5]
     assert lifted == pytest.approx(1 - np.exp(-np.array(by_hand)))

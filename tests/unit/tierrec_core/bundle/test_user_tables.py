@@ -24,7 +24,6 @@ def test_an_index_answers_as_a_dict_does(ids, asked):
     assert len(index) == len(ids)
     assert index.ids(0, len(ids)) == ids
     assert [index.find(one) for one in [*ids, *asked]] == [rows.get(one) for one in [*ids, *asked]]
-    assert index.rows(asked).tolist() == [rows.get(one, -1) for one in asked]
 
 
 def test_ids_of_one_hash_are_told_apart_by_their_text():

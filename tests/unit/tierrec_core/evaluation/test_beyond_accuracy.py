@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.evaluation.beyond_accuracy import (
-    beside_tier,
     demographic_groups,
     diversity,
     diversity_of_lists,
     exposure_by_group,
     exposure_gini,
-    known_by_group,
+    mean_by_group,
     popularity_bias,
     popularity_of_users,
+    tier_adjusted,
 )
 
 TIERS = ("light", "medium", "heavy")
@@ -115,11 +115,11 @@ def test_tiers_of_any_size_are_compared_at_the_same_number_of_lists():
 
 def test_means_of_tiers_leave_out_whom_nothing_is_known_of():
     values, tier = np.array([0.0, 1.0, np.nan, 4.0]), np.array([0, 0, 0, 2])
-    found = known_by_group(values, (tier, TIERS), 50, np.random.default_rng(0))
+    found = mean_by_group(values, (tier, TIERS), 50, np.random.default_rng(0))
     assert {name: one.value for name, one in found.items()} == {"light": 0.5, "heavy": 4.0}
 
 
 def test_a_group_that_is_only_more_active_stands_even_with_its_tiers():
     tier = np.array([0, 0, 2, 2, 2])
     values = np.array([0.1, 0.3, 0.7, 0.8, 0.9])
-    np.testing.assert_allclose(beside_tier(values, tier), [-0.1, 0.1, -0.1, 0.0, 0.1], atol=1e-12)
+    np.testing.assert_allclose(tier_adjusted(values, tier), [-0.1, 0.1, -0.1, 0.0, 0.1], atol=1e-12)

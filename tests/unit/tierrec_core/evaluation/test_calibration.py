@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from tierrec_core.evaluation.bootstrap import interval
-from tierrec_core.evaluation.calibration import area, judge, reliability, resamples
+from tierrec_core.evaluation.bootstrap import bootstrap_mean, resample_counts
+from tierrec_core.evaluation.calibration import evaluate_probabilities, reliability, roc_auc
 
 
 def made(seed=0, num=300):
@@ -22,7 +22,7 @@ def made(seed=0, num=300):
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=2, max_size=40))
 def test_area_is_scikit_learns_with_weights_and_ties(rows):
     label, score, weight = (np.array(column) for column in zip(*rows, strict=True))
-    found = area(label, score, weight[None].astype(float))[0]
+    found = roc_auc(label, score, weight[None].astype(float))[0]
     if weight[label].sum() and weight[~label].sum():
         assert found == pytest.approx(roc_auc_score(label, score, sample_weight=weight))
     else:
@@ -30,7 +30,7 @@ def test_area_is_scikit_learns_with_weights_and_ties(rows):
 
 
 def test_samples_are_drawn_with_replacement_in_chunks():
-    parts = list(resamples(2_100_000, 2, np.random.default_rng(0)))
+    parts = list(resample_counts(2_100_000, 2, np.random.default_rng(0)))
     assert [len(part) for part in parts] == [1, 1]
     counts = np.concatenate(parts)
     assert (counts.sum(axis=1) == 2_100_000).all()
@@ -39,7 +39,7 @@ def test_samples_are_drawn_with_replacement_in_chunks():
 
 def test_points_are_scikit_learns_and_counted():
     label, models = made()
-    blocks = judge(label, models, "constant", 50, np.random.default_rng(0))
+    blocks = evaluate_probabilities(label, models, "constant", 50, np.random.default_rng(0))
     for name, said in models.items():
         tenth = pd.qcut(said, 10, duplicates="drop") if name != "constant" else np.zeros(len(said))
         table = pd.DataFrame({"said": said, "true": label}).groupby(tenth, observed=True)
@@ -51,10 +51,10 @@ def test_points_are_scikit_learns_and_counted():
 
 def test_the_interval_of_brier_is_that_of_a_mean():
     label, models = made()
-    block = judge(label, models, "sure", 4000, np.random.default_rng(0))["honest"]
+    block = evaluate_probabilities(label, models, "sure", 4000, np.random.default_rng(0))["honest"]
     error = {name: (models[name] - label) ** 2 for name in ("honest", "sure")}
-    mean = interval(error["honest"], 4000, np.random.default_rng(1))
-    delta = interval(error["honest"] - error["sure"], 4000, np.random.default_rng(2))
+    mean = bootstrap_mean(error["honest"], 4000, np.random.default_rng(1))
+    delta = bootstrap_mean(error["honest"] - error["sure"], 4000, np.random.default_rng(2))
     assert block["brier_ci"] == pytest.approx([mean.low, mean.high], abs=0.05 * (mean.high - mean.low))
     found = block["delta_brier"]
     assert found["against"] == "sure"
@@ -63,7 +63,7 @@ def test_the_interval_of_brier_is_that_of_a_mean():
 
 def test_intervals_hold_their_point_and_honesty_shows():
     label, models = made(seed=1, num=4000)
-    blocks = judge(label, models, "sure", 200, np.random.default_rng(0))
+    blocks = evaluate_probabilities(label, models, "sure", 200, np.random.default_rng(0))
     for block in blocks.values():
         for name in ("auc", "brier", "ece"):
             assert block[f"{name}_ci"][0] <= block[name] <= block[f"{name}_ci"][1]
@@ -75,13 +75,15 @@ def test_intervals_hold_their_point_and_honesty_shows():
 def test_a_model_against_its_copy_differs_by_nothing():
     label, models = made()
     both = {"one": models["honest"], "two": models["honest"].copy()}
-    block = judge(label, both, "one", 100, np.random.default_rng(0))["two"]
+    block = evaluate_probabilities(label, both, "one", 100, np.random.default_rng(0))["two"]
     assert [block[f"delta_{name}"]["ci"] for name in ("auc", "brier", "ece")] == [[0.0, 0.0]] * 3
 
 
 def test_no_order_is_judged_by_four_rows():
     label = np.arange(100) < 4
-    block = judge(label, {"one": np.linspace(1, 0, 100)}, "one", 20, np.random.default_rng(0))["one"]
+    block = evaluate_probabilities(
+        label, {"one": np.linspace(1, 0, 100)}, "one", 20, np.random.default_rng(0)
+    )["one"]
     assert set(block) == {"brier", "brier_ci", "ece", "ece_ci"}
 
 

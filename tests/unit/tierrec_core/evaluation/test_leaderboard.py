@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.evaluation.leaderboard import judge, tabulate
+from tierrec_core.evaluation.leaderboard import evaluate_models, tabulate
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.settings import EvaluateSettings
 
@@ -30,7 +30,7 @@ def lists():
 def board(lists, truth, baseline=None, tier=None, seed=0):
     tier = np.arange(NUM_USERS) % 2 * 2 if tier is None else tier
     settings = EvaluateSettings(bootstraps=200)
-    return judge(lists, truth, (tier, TIERS), settings, np.random.default_rng(seed), baseline)
+    return evaluate_models(lists, truth, (tier, TIERS), settings, np.random.default_rng(seed), baseline)
 
 
 def test_perfect_and_useless_models_are_known(lists, truth):

@@ -28,7 +28,7 @@ from tierrec_core.settings import (
 from tierrec_core.settings import ChurnSettings as ChurnSettings
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
-from tierrec_core.stages.inputs.label_windows import moments
+from tierrec_core.stages.inputs.label_windows import snapshot_days
 
 SMALL = ChurnSettings(trees=BoostingSettings(num_trees=40, min_data_in_leaf=20), bootstraps=50)
 NUM_USERS, DAYS, CUT = 500, 320, 280
@@ -275,7 +275,7 @@ def test_a_split_that_is_no_cut_in_time_is_judged_on_its_newest_days(tmp_path):
 
 @given(st.floats(0, 100), st.floats(-50, 200), st.floats(0.5, 30))
 def test_moments_go_back_in_whole_steps(first, last, step):
-    found = moments(first, last, step)
+    found = snapshot_days(first, last, step)
     assert (found[-1:] == [last]) == (last >= first - 1e-9)
     np.testing.assert_allclose(np.diff(found), step)
     assert all(first - 1e-6 <= moment <= last for moment in found)
