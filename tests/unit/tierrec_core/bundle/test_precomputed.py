@@ -76,7 +76,9 @@ def test_an_empty_window_is_served_as_the_popularity_of_the_whole_history(
     later = replace(bundle.history, now=bundle.history.now + 1000.0)
     bundle = replace(bundle, known=replace(bundle.known, history=later))
     served = precomputed(bundle, {"ease": bundle.models["ease"]}, tmp_path)
-    count = np.bincount(training.history.only(*training.target).item, minlength=training.history.num_items)
+    count = np.bincount(
+        training.history.filter_events(*training.target).item, minlength=training.history.num_items
+    )
     np.testing.assert_allclose(served.item_tables.popularity, count / count.sum(), rtol=1e-6)
 
 
