@@ -1,5 +1,6 @@
 """The tiny world of conftest.py as a project whose stages have run up to evaluate, so that it can be packaged."""
 
+import hashlib
 import importlib
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 from flows.deps import rewrite
 from services.deployment.package import write_bundle
 from tests.conftest import make_events
+from tests.support.once import once
 from tests.support.projects import ROOT
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, USERS
@@ -34,8 +36,18 @@ PARAMS: dict[str, Any] = {
 
 
 def judged_project(folder: Path, items: pd.DataFrame, **params: Any) -> tuple[Layout, Settings]:
-    """Run split to evaluate in the folder; params replace sections of params.yaml."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Run split to evaluate in the folder; params replace sections of params.yaml.
+
+    A project of the same params is trained once in a test run and copied afterwards.
+    """
+    key = hashlib.sha256(repr((sorted(params.items()), len(items))).encode()).hexdigest()[:16]
+    trained = once(folder, f"judged-{key}", lambda place: _train(place, items, params))
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    layout = Layout(folder)
+    return layout, read_settings(layout.params)
+
+
+def _train(folder: Path, items: pd.DataFrame, params: dict[str, Any]) -> None:
     layout = Layout(folder)
     with layout.params.open("w") as stream:
         YAML().dump(PARAMS | params, stream)
@@ -46,19 +58,9 @@ def judged_project(folder: Path, items: pd.DataFrame, **params: Any) -> tuple[La
     artifacts.write_frame(items, layout.raw_items)
     artifacts.write_frame(USERS.conform(users, "tests"), layout.raw_users)
     artifacts.write_frame(_promotions(events), layout.raw_exposures)
-    for stage in (
-        "split",
-        "tier",
-        "churn",
-        "campaigns",
-        *(f"train {name}" for name in MODELS),
-        "retrieve",
-        "blend",
-        "evaluate",
-    ):
+    for stage in (*BEFORE, *(f"train {name}" for name in MODELS), *AFTER):
         module, *names = stage.split()
         importlib.import_module(f"tierrec_core.stages.{module}").run(layout, settings, *names)
-    return layout, settings
 
 
 def _promotions(events: pd.DataFrame) -> pd.DataFrame:

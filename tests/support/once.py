@@ -1,0 +1,24 @@
+"""Expensive fixtures that are made once in a test run and shared by its processes."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def once(temporary: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` has filled, in this process or in another of the same run. Copy it; do not change it.
+
+    temporary: any temporary folder of the test; what is shared lies in pytest's folder of the whole run
+    """
+    run = next(folder for folder in temporary.parents if re.fullmatch(r"pytest-\d+", folder.name))
+    shared = run / "shared"
+    shared.mkdir(exist_ok=True)
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
