@@ -31,7 +31,7 @@ def _tune(
     from tierrec_core.settings import read_settings
 
     layout = project_layout()
-    task = task or read_settings(layout.params).package.task
+    task = task or read_settings(layout.params).default_task
     try:
         result = tune(layout, model, task, trials, lambda line: print(line, flush=True))
     except KeyboardInterrupt:

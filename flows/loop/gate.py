@@ -37,7 +37,7 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
     Both rank from the same histories as of the challenger's cut, and what users did in the main task's horizon after
     it is the truth. Raises GateError when the champion has seen a part of that window.
     """
-    challenger, main = assemble(layout, settings), settings.package.task
+    challenger, main = assemble(layout, settings), settings.default_task
     start = challenger.history.now
     until = start + settings.tasks[main].horizon_days  # type: ignore[index]
     comparison = compare_models(

@@ -83,7 +83,7 @@ class BentoContents:
         return cls(
             root=layout.root,
             name=name,
-            default_task=settings.package.task,
+            default_task=settings.default_task,
             code=_carried_code(layout),
             requirements=pin(RUNTIME, layout.root / "constraints.txt"),
             bundle=fingerprint(layout.bundle),

@@ -24,7 +24,7 @@ def make_bundle(training: Training) -> Bundle:
     for name, kind in KINDS.items():
         model, config = registry.configure(name, {"kind": kind})
         models[name] = model.fit(training, config)
-    settings = RetrieveSettings(own_items=20, per_model_default=10)
+    settings = RetrieveSettings(max_repeat_candidates=20, per_model_default=10)
     context = RankingContext.fit(training, ("category",))
     candidates = retrieve(models, past, settings, repeats=True)
     examples = RankingDataset.of(

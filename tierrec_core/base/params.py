@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from tierrec_core.base.errors import SettingsError
 
@@ -43,9 +42,7 @@ class Params(BaseModel):
         block = dict(raw)
         for key, former in _renames(cls, raw):
             if key in block:
-                raise PydanticCustomError(
-                    "renamed", f"{former.key} is now {key}, and both are given; remove {former.key}"
-                )
+                raise ValueError(f"{former.key} is now {key}, and both are given; remove {former.key}")
             block[key] = former.convert(block.pop(former.key))
         return block
 
@@ -102,7 +99,10 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
         near = _nearest(name, _block(kind, outer)) or _nearest(name, _all_models(kind))
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{location}: unknown key{hint}"
-    return f"{location}: {problem['msg'][0].lower()}{problem['msg'][1:]}; found {problem['input']!r:.80}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+        return ": ".join(filter(None, [location, message]))
+    return f"{location}: {message[0].lower()}{message[1:]}; found {problem['input']!r:.80}"
 
 
 def _nearest(name: object, models: Sequence[type[BaseModel]]) -> list[str]:

@@ -148,7 +148,7 @@ def precompute(bundle: Bundle, inputs: PackageInputs, settings: ServingSettings,
     history, tiering = bundle.history, bundle.tiering
     item_factors, encode = find_factors(bundle.models, history)
     for task in bundle.tasks:
-        ranked = bundle.rank(task, history, inputs.candidates[task], settings.shelf_depth)
+        ranked = bundle.rank(task, history, inputs.candidates[task], settings.ranked_list_length)
         RankedLists.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
     UserIndex.of(map(str, history.users)).save(folder / "users")
     SeenItems.of(history).save(folder / "met")
@@ -164,7 +164,7 @@ def precompute(bundle: Bundle, inputs: PackageInputs, settings: ServingSettings,
     UserStates.of(bundle.models, history).save(folder / "states")
     artifacts.save(_item_tables(bundle, inputs, settings, item_factors), folder / "facts")
     similar = SimilarItems.fit(history, bundle.items, item_factors)
-    artifacts.save(SessionBoost.of(similar, settings.fold_strength), folder / "fold")
+    artifacts.save(SessionBoost.of(similar, settings.boost_strength), folder / "fold")
     renewal = RenewalPolicy.fit(history, bundle.items["category"], RenewalPolicy.Config(), bundle.target)
     artifacts.save(renewal, folder / "renewal")
     artifacts.save(SearchIndex.fit(bundle.items, item_factors), folder / "search")
@@ -182,7 +182,7 @@ def _item_tables(
     bundle: Bundle, inputs: PackageInputs, settings: ServingSettings, item_factors: FloatArray
 ) -> ItemTables:
     history, target = bundle.history, bundle.target
-    configured = {str(name): weight for name, weight in settings.behaviour.items()}
+    configured = {str(name): weight for name, weight in settings.event_weights.items()}
     weights = learn_event_weights(history, target) | configured
     return ItemTables(
         item_factors=item_factors.astype(np.float32),
@@ -193,10 +193,10 @@ def _item_tables(
         target=target,
         behaviour=weights,
         intent={
-            name: weight * (settings.fold_of_target if name in target else 1.0)
+            name: weight * (settings.target_boost_share if name in target else 1.0)
             for name, weight in weights.items()
         },
-        fold_half_life_hours=settings.fold_half_life_hours,
+        fold_half_life_hours=settings.boost_half_life_hours,
         churn_calibration_error=inputs.calibration_error,
         now=history.now,
         blocked=bundle.known.policy.blocked,

@@ -1,4 +1,4 @@
-"""The kinds of models: one line a kind, imported only when it is asked for."""
+"""Registry of model kinds, one line each; a kind is imported on first use."""
 
 import difflib
 import importlib
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from tierrec_core.base.errors import SettingsError
+from tierrec_core.base.params import warn_renamed
 from tierrec_core.protocols.model import Recommender
 from tierrec_core.settings import Params, parse
 
@@ -30,25 +31,39 @@ KINDS: Mapping[str, str] = {
 }
 
 
+# Former names of kinds, accepted until 0.3. Each has a folder, because dvc.yaml depends on the folder of a kind.
+RENAMED_KINDS: Mapping[str, str] = {"repeat": "tifu_knn", "seed_mf": "symmetric_mf"}
+
+
+def kind_name(name: str, block: Mapping[str, Any]) -> str:
+    """The current name of the kind of a block of `models`; `kind` defaults to the block's name."""
+    given = str(block.get("kind", name))
+    return RENAMED_KINDS.get(given, given)
+
+
 def check_kinds(models: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise SettingsError, naming the nearest kind that exists, unless all blocks are of known kinds."""
+    """Raise SettingsError, naming the closest kind, unless all blocks are of known kinds. Warn of former names."""
     for block, options in models.items():
-        name = str(options.get("kind", block))
-        if name not in KINDS:
-            near = difflib.get_close_matches(name, KINDS, n=1)
+        given, current = str(options.get("kind", block)), kind_name(block, options)
+        if current not in KINDS:
+            near = difflib.get_close_matches(current, KINDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KINDS)}"
-            raise SettingsError(f"params.yaml: models.{block}: kind {name!r} is unknown; {hint}")
+            raise SettingsError(f"params.yaml: models.{block}: kind {current!r} is unknown; {hint}")
+        if given != current:
+            warn_renamed("params.yaml", f"models.{block}.kind: {given}", f"kind: {current}")
 
 
 def kind(name: str) -> type[Recommender]:
-    """The class of a kind. Raises SettingsError naming the nearest kind that exists."""
-    check_kinds({name: {}})
-    module, _, attribute = KINDS[name].partition(":")
+    """The class of a kind, by its current or former name. Raises SettingsError naming the closest kind."""
+    current = kind_name(name, {})
+    check_kinds({current: {}})
+    module, _, attribute = KINDS[current].partition(":")
     return cast("type[Recommender]", getattr(importlib.import_module(module), attribute))
 
 
 def configure(name: str, block: Mapping[str, Any]) -> tuple[type[Recommender], Params]:
-    """The class and the checked Config of one block of params.yaml's models; `kind` defaults to the block's name."""
-    options = dict(block)
-    model = kind(str(options.pop("kind", name)))
+    """The class and the validated Config of one block of `models` in params.yaml."""
+    check_kinds({name: block})
+    model = kind(kind_name(name, block))
+    options = {key: value for key, value in block.items() if key != "kind"}
     return model, parse(model.Config, options, f"params.yaml: models.{name}")

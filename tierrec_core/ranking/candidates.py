@@ -112,9 +112,9 @@ def _retrieve_batch(
     models: Mapping[str, Recommender], history: Interactions, settings: RetrieveSettings, *, repeats: bool
 ) -> Candidates:
     chosen = np.zeros((history.num_users, history.num_items), bool)
-    met = history.decayed_matrix(settings.own_half_life)
+    met = history.decayed_matrix(settings.repeat_half_life)
     if repeats:
-        _choose_own(chosen, met, settings.own_items)
+        _choose_own(chosen, met, settings.max_repeat_candidates)
     scores: dict[str, FloatArray] = {}
     retrievers = {name: model for name, model in models.items() if isinstance(model, Retriever)}
     for name, retriever in retrievers.items():

@@ -1,10 +1,10 @@
-"""params.yaml as a whole."""
+"""params.yaml as a whole: all sections, and the names that they share."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -20,6 +20,7 @@ from tierrec_core.settings.learning import (
     PackageSettings,
     PolicySettings,
     RetrieveSettings,
+    TaskName,
     TaskSettings,
     TierSettings,
 )
@@ -29,19 +30,19 @@ from tierrec_core.settings.serving import ServingSettings
 
 
 class Settings(Params):
-    """All of params.yaml. The blocks of `models` are checked by the registry, which knows the kinds."""
+    """All of params.yaml. The blocks of `models` are validated by the registry of models."""
 
     seed: int = 7
     source: Source = CompleteJourneySource()
     validate_: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     prepare: PrepareSettings = PrepareSettings()
     split: SplitSettings = SplitSettings()
-    tasks: dict[Literal["next", "discovery"], TaskSettings]
+    tasks: Annotated[dict[TaskName, TaskSettings], Field(min_length=1)]
     tiers: TierSettings = TierSettings()
     models: dict[str, dict[str, Any]]
     tracking: TrackingSettings = TrackingSettings()
     retrieve: RetrieveSettings = RetrieveSettings()
-    blend: dict[Literal["next", "discovery"], BlendSettings] = Field(default={})
+    blend: dict[str, BlendSettings] = Field(default={})
     policy: PolicySettings = PolicySettings()
     churn: ChurnSettings = ChurnSettings()
     campaigns: CampaignSettings = CampaignSettings()
@@ -52,14 +53,38 @@ class Settings(Params):
     gate: GateSettings = GateSettings()
     rollout: RolloutSettings = RolloutSettings()
 
-    def newcomers_of(self, tasks: Iterable[str]) -> float:
-        """The share of users whom models that serve the windows of these tasks may not know."""
-        shares = {str(name): task.newcomers for name, task in self.tasks.items()}
-        return max((shares[task] for task in tasks), default=0.0)
+    @model_validator(mode="after")
+    def _known_names(self) -> Self:
+        """Every task and tier that another section names is declared."""
+        package = [self.package.task] if self.package.task else []
+        for section, names in (
+            ("blend", self.blend),
+            ("evaluate.baseline", self.evaluate.baseline),
+            ("package.task", package),
+        ):
+            _require_known(section, names, self.tasks, "tasks")
+        _require_known("policy.tiers", self.policy.tiers, self.tiers.names, "tiers.names")
+        return self
+
+    @property
+    def default_task(self) -> str:
+        """The task of requests that name none."""
+        return self.package.task or next(iter(self.tasks))
+
+    def simulated_cold_share(self, tasks: Iterable[str]) -> float:
+        """Largest share of simulated cold users among these tasks."""
+        return max((self.tasks[task].simulated_cold_share for task in tasks), default=0.0)
 
     def blend_of(self, task: str) -> BlendSettings:
-        """The blend's settings for a task; the defaults where params.yaml has none."""
-        return {str(name): block for name, block in self.blend.items()}.get(task, BlendSettings())
+        """The ranker's settings of a task; the defaults where params.yaml has none."""
+        return self.blend.get(task, BlendSettings())
+
+
+def _require_known(section: str, names: Iterable[str], known: Iterable[str], declared_in: str) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{section}: {name!r} is unknown; known in {declared_in} are {', '.join(known)}")
 
 
 def read_settings(path: Path) -> Settings:

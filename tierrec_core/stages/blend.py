@@ -92,7 +92,7 @@ class SnapshotWindow:
     def of_newcomers(self, layout: Layout, settings: Settings, log: SplitLog) -> Self | None:
         """The same window for strangers, of whom only a few events are known; None where it has none."""
         found = SimulatedColdUsers.of(
-            log, self.window, settings.newcomers_of([self.window.task]), settings.seed
+            log, self.window, settings.simulated_cold_share([self.window.task]), settings.seed
         )
         if not found.history.num_users:
             return None

@@ -36,7 +36,9 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
         artifacts.save(candidates, layout.candidates(window.name))
         share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)
         lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
-        newcomers = SimulatedColdUsers.of(log, window, settings.newcomers_of([window.task]), settings.seed)
+        newcomers = SimulatedColdUsers.of(
+            log, window, settings.simulated_cold_share([window.task]), settings.seed
+        )
         if window.role != "test" and newcomers.history.num_users:
             few = retrieve(models, newcomers.history, settings.retrieve, repeats=window.repeats)
             artifacts.save(few, layout.newcomers(window.name))

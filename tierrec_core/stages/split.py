@@ -8,13 +8,13 @@ from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.settings import Settings, TaskSettings
+from tierrec_core.settings import Settings
 
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write the SplitLog and the ITEMS of its catalogue; print one line a window."""
     events = read_frame(layout.prepared_events, EVENTS)
-    log = SplitLog.cut(events, settings.split, dict[str, TaskSettings](settings.tasks.items()))
+    log = SplitLog.cut(events, settings.split, settings.tasks)
     catalogue = align(read_frame(layout.raw_items, ITEMS), log.log.items)
     artifacts.save(log, layout.split)
     artifacts.write_frame(catalogue, layout.items)

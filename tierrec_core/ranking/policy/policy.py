@@ -152,7 +152,7 @@ class ListPolicy:
 
 def _by_tier(settings: PolicySettings, name: str) -> FloatArray:
     """A setting of each tier, [3]."""
-    given = (settings.tiers.get(tier, TierPolicySettings()) for tier in TIER_NAMES)  # type: ignore[call-overload]
+    given = (settings.tiers.get(tier, TierPolicySettings()) for tier in TIER_NAMES)
     return np.array([getattr(one, name) for one in given], float)
 
 

@@ -1,1 +1,1 @@
-"""Settings of sources, cleaning and splits."""
+"""Settings of sources, validation, cleaning and splits."""

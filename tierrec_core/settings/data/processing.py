@@ -1,4 +1,4 @@
-"""How a log is judged, cleaned and cut."""
+"""Settings of validation, cleaning and the train/test split."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from tierrec_core.base.params import Params, Share
 
 
 class ValidateSettings(Params):
-    """When the gate refuses. Shares are of rows."""
+    """Limits of the data quality gate. Shares are shares of rows."""
 
     max_bad_share: Share = 0.05
     max_duplicate_share: Share = 0.05
@@ -23,7 +23,7 @@ class ValidateSettings(Params):
 
 
 class PrepareSettings(Params):
-    """How a clean log is made from a valid one."""
+    """Cleaning and sessionization of a validated log."""
 
     engine: Literal["duckdb", "spark"] = "duckdb"
     session_gap_minutes: PositiveFloat = 30.0
@@ -31,22 +31,22 @@ class PrepareSettings(Params):
     min_events_per_user: PositiveInt = 1
 
 
-def _no_number(value: Any) -> Any:
-    """Refuse what pydantic would take for seconds since 1970."""
+def _reject_number(value: Any) -> Any:
+    """Reject a number, which pydantic would read as seconds since 1970."""
     if isinstance(value, int | float):
-        raise ValueError("a date looks like 2024-01-31")
+        raise ValueError("wanted a date such as 2024-01-31")
     return value
 
 
 class TimeSplit(Params):
-    """Everything before the cut is known; cut is a date, or the share of events that lie before it."""
+    """Events before `cut` are training data; cut is a date, or the share of events before it."""
 
     kind: Literal["time"] = "time"
-    cut: Annotated[datetime, BeforeValidator(_no_number)] | Annotated[float, Field(gt=0, lt=1)] = 0.8
+    cut: Annotated[datetime, BeforeValidator(_reject_number)] | Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
 class GivenSplit(Params):
-    """The log says itself what is test: events whose `split` column reads `test`."""
+    """Events whose `split` column holds `test` are the test."""
 
     kind: Literal["given"] = "given"
 
@@ -58,7 +58,7 @@ class LeaveLastOut(Params):
 
 
 class SplitSettings(Params):
-    """What is known, what is judged, and which items take part (decided on the known part alone)."""
+    """Train/test split, target events, and the catalogue: items with enough users in the training data."""
 
     by: Annotated[TimeSplit | GivenSplit | LeaveLastOut, Field(discriminator="kind")] = TimeSplit()
     min_users_per_item: PositiveInt = 10

@@ -1,4 +1,4 @@
-"""Where the log comes from."""
+"""Settings of the log's source, one class a kind."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from tierrec_core.base.params import Params, Share
 
 
 class AnySource(Params):
-    """feedback: read also the events, items and users of the service's store that lie in data/feedback."""
+    """feedback: add the events, items and users that the service recorded, from data/feedback."""
 
     feedback: bool = False
 
@@ -21,7 +21,7 @@ class CompleteJourneySource(AnySource):
 
 
 class ColumnMap(Params):
-    """Names of our columns in the user's files; None = the file has no such column."""
+    """Names of the log's columns in the user's files; None = the files have no such column."""
 
     user: str = "user_id"
     item: str = "item_id"
@@ -36,7 +36,7 @@ class ColumnMap(Params):
 
 
 class ItemColumnMap(Params):
-    """Names of our columns in the user's catalogue; all further columns are kept as attributes."""
+    """Names of the catalogue's columns in the user's file; further columns are kept as attributes."""
 
     item: str = "item_id"
     title: str | None = None
@@ -48,8 +48,8 @@ class ItemColumnMap(Params):
 class FilesSource(AnySource):
     """One or more CSV or Parquet files with any column and event names.
 
-    events maps the names in the files to ours; default_event is used where the files have no event column.
-    timestamp_unit is for numbers: s, ms, us or ns since 1970. timezone is for texts without an offset.
+    events maps event names in the files to the platform's; default_event is used when there is no event column.
+    timestamp_unit: of numeric timestamps, since 1970; timezone: of text timestamps without an offset
     """
 
     kind: Literal["files"] = "files"
@@ -67,7 +67,7 @@ class FilesSource(AnySource):
 
 
 class SyntheticSource(AnySource):
-    """A made world whose tiers, interests and drift are known, for tests and demonstrations."""
+    """Synthetic log with known tiers, interests and drift, for tests and demonstrations."""
 
     kind: Literal["synthetic"] = "synthetic"
     num_users: PositiveInt = 600

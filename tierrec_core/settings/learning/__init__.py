@@ -1,59 +1,89 @@
-"""What is learned and how it is judged: tasks, tiers, candidates, blends, policy, churn and campaigns."""
+"""Settings of tasks, tiers, candidates, rankers, list policy, churn, campaigns and evaluation."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from tierrec_core.base.params import Params, Share
+from tierrec_core.base.params import Params, RenamedFrom, Share
 from tierrec_core.base.search_range import SearchRange
+
+TierName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
+TaskName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
 
 
 class TaskSettings(Params):
-    """What is to be foretold: the target events of the next horizon_days, with or without items already met.
+    """A prediction task: target events of the next horizon_days, with (repeats) or without items seen before.
 
-    windows earlier windows teach the blend. The newest, which ends where the test begins, is the validation window;
-    the others begin step_days apart and may overlap.
-
-    newcomers: the share of users whom the models of this task's earlier windows do not know, and whom its blend sees by
-    a few of their events, so that it learns what strangers are like
+    windows: how many windows before the test train the ranker. The newest, which ends where the test begins, is the
+        validation window; the others begin step_days apart and may overlap
+    simulated_cold_share: share of users hidden from the models of these windows and shown to the ranker with a few of
+        their events, so that it learns to rank for cold users
     """
 
     horizon_days: PositiveFloat = 14.0
     repeats: bool = True
     windows: PositiveInt = 4
     step_days: PositiveFloat = 14.0
-    newcomers: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    simulated_cold_share: Annotated[float, Field(ge=0, lt=1), RenamedFrom("newcomers")] = 0.0
 
 
 class TierSettings(Params):
-    """Activity tiers light < medium < heavy, and interest layers."""
+    """Activity tiers and interest layers.
 
+    names: of the tiers, by ascending activity
+    window_days: period of the features that decide the tier
+    quantiles: of the monetary score of active users, one between each two tiers; for method quantile
+    hysteresis: distance beyond a boundary at which a user changes tier, in standard deviations
+    bootstraps: resamples for the stability report
+    """
+
+    names: Annotated[tuple[TierName, ...], Field(min_length=2)] = ("light", "medium", "heavy")
     method: Literal["quantile", "kmeans", "gaussian_mixture", "agglomerative"] = "quantile"
     window_days: PositiveFloat = 90.0
-    quantiles: tuple[Share, Share] = (0.4, 0.8)
+    quantiles: tuple[Share, ...] = (0.4, 0.8)
     hysteresis: Annotated[float, Field(ge=0)] = 0.15
     num_layers: PositiveInt = 8
     bootstraps: PositiveInt = 15
 
+    @field_validator("names")
+    @classmethod
+    def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names of tiers repeat; wanted each once")
+        return names
+
+    @model_validator(mode="after")
+    def _one_quantile_between_tiers(self) -> Self:
+        if self.method == "quantile" and len(self.quantiles) != len(self.names) - 1:
+            raise ValueError(
+                f"quantiles has {len(self.quantiles)} values for {len(self.names)} names; wanted one between each two "
+                f"tiers, {len(self.names) - 1}"
+            )
+        if sorted(self.quantiles) != list(self.quantiles):
+            raise ValueError("quantiles do not ascend")
+        return self
+
 
 class RetrieveSettings(Params):
-    """How many candidates a user gets: items met before, and the first of each retriever's list.
+    """How many candidates a user gets: items seen before, and the top of each retriever's list.
 
-    own_items are chosen by counts that halve every own_half_life days. per_model overrides per_model_default.
+    max_repeat_candidates: of the items seen before, by counts that decay with repeat_half_life in days
+    per_model_default, per_model: top items of each retriever
     """
 
-    own_items: PositiveInt = 200
-    own_half_life: PositiveFloat = 90.0
+    max_repeat_candidates: Annotated[PositiveInt, RenamedFrom("own_items")] = 200
+    repeat_half_life: Annotated[PositiveFloat, RenamedFrom("own_half_life")] = 90.0
     per_model_default: PositiveInt = 40
     per_model: dict[str, PositiveInt] = Field(default={})
 
 
 class BlendSettings(Params):
-    """The learned ranker of one task (LightGBM), a mean over num_seeds fits.
+    """The LightGBM ranker of one task, averaged over num_seeds fits.
 
-    attributes: columns of ITEMS whose groups become affinities; those that the catalogue lacks are left out
-    truncation: how deep into a list the objective looks
-    negative_share: how many of the candidates that a user did not take are learned from
+    attributes: item columns turned into affinity features; those that the catalogue lacks are skipped
+    truncation: depth of the list that the objective optimizes (lambdarank_truncation_level)
+    negative_share: share of each user's negative candidates kept for training
+    feature_share, row_share: share of features and of rows sampled per tree
     """
 
     objective: Literal["binary", "lambdarank"] = "lambdarank"
@@ -73,15 +103,15 @@ class BlendSettings(Params):
 
 
 class TierPolicySettings(Params):
-    """What a tier's lists favour; the defaults change nothing.
+    """Policy of a tier's lists; the defaults change nothing.
 
-    novelty: > 0 lifts items that few know, < 0 lifts the popular. The unit is one standard deviation of a user's
-    scores for a whole step from the most to the least popular item
-    repeat_slots: the share of places that items met before may fill
-    exploration: the share of places that are drawn among the user's rarer candidates
-    quality_floor: the percentile of quality that an item not met before needs: by mean rating or, in a log without
-    ratings, by the share of buyers who came back to it
-    exposure_cap: the share of the tier's lists made at once that may show one item among the first ten
+    novelty: > 0 boosts unpopular items, < 0 popular ones, in standard deviations of a user's scores between the most
+        and the least popular item
+    repeat_slots: largest share of slots for items seen before
+    exploration: share of slots sampled from the user's less popular candidates
+    quality_floor: percentile of quality that an unseen item needs; quality is the mean rating or, in a log without
+        ratings, the share of buyers who bought it again
+    exposure_cap: largest share of the tier's lists of one batch that may show an item in the top ten
     """
 
     novelty: Annotated[float, Field(ge=-1, le=1)] = 0.0
@@ -92,10 +122,10 @@ class TierPolicySettings(Params):
 
 
 class RerankSettings(Params):
-    """How the first `depth` candidates are put in another order.
+    """Diversity re-ranking of the first `depth` candidates.
 
-    kind: mmr for variety of categories and layers, calibrated to follow the user's own mixture of layers
-    weight: 0 is relevance alone, 1 variety alone
+    kind: mmr diversifies categories and layers; calibrated follows the user's own mixture of layers
+    weight: 0 is relevance alone, 1 diversity alone
     """
 
     kind: Literal["mmr", "calibrated"]
@@ -104,12 +134,13 @@ class RerankSettings(Params):
 
 
 class PolicySettings(Params):
-    """What is done to a ranked list before a person sees it; the block list has the last word.
+    """Rules applied to a ranked list before it is shown; blocked_items overrides all others.
 
-    seed: of the draws that fill places of exploration
+    tiers: by the name of the tier
+    seed: of the sampling for exploration
     """
 
-    tiers: dict[Literal["light", "medium", "heavy"], TierPolicySettings] = Field(default={})
+    tiers: dict[str, TierPolicySettings] = Field(default={})
     rerank: RerankSettings | None = None
     max_per_category: PositiveInt | None = None
     blocked_items: tuple[str, ...] = ()
@@ -117,7 +148,7 @@ class PolicySettings(Params):
 
 
 class BoostingSettings(Params):
-    """Boosted trees for a yes or a no (LightGBM)."""
+    """LightGBM binary classifier."""
 
     num_trees: PositiveInt = 150
     learning_rate: PositiveFloat = 0.05
@@ -130,10 +161,10 @@ class BoostingSettings(Params):
 
 
 class ChurnSettings(Params):
-    """The chance of no target event in the next horizon_days, learned from moments step_days apart.
+    """Prediction of churn, no target event in the next horizon_days, trained on snapshots step_days apart.
 
-    min_history_days: how much of the log lies before the oldest of them
-    l2: pulls the weights of the logistic regression to zero, against which the trees are tried
+    min_history_days: length of the log before the oldest snapshot
+    l2: of the logistic regression, which is compared with the trees
     """
 
     horizon_days: PositiveFloat = 28.0
@@ -145,11 +176,11 @@ class ChurnSettings(Params):
 
 
 class CampaignSettings(Params):
-    """The chance that a user redeems a coupon campaign in the next horizon_days, learned step_days apart.
+    """Prediction that a user redeems a coupon campaign in the next horizon_days, trained on snapshots step_days apart.
 
-    category: what ITEMS calls a campaign; type_attribute: the column that says of which type it is
-    l2: pulls the weights of the logistic regression to zero; redemptions are few
-    cutoff: how many campaigns of a list are judged
+    category: the item category of campaigns; type_attribute: the item column with the campaign's type
+    l2: of the logistic regression
+    cutoff: length of the list of campaigns that is evaluated
     """
 
     category: str = "campaign"
@@ -162,7 +193,7 @@ class CampaignSettings(Params):
 
 
 class EvaluateSettings(Params):
-    """How lists are judged."""
+    """Evaluation of lists. baseline names, by task, the model that others are compared with."""
 
     cutoffs: tuple[PositiveInt, ...] = (10, 20)
     list_length: PositiveInt = 20
@@ -171,8 +202,8 @@ class EvaluateSettings(Params):
 
 
 class PackageSettings(Params):
-    """The Bento and its smoke test."""
+    """The Bento and its smoke test. task is the default task of requests; the first of `tasks` where unset."""
 
     name: str = "tierrec"
-    task: str = "next"
+    task: str | None = None
     smoke_users: PositiveInt = 50

@@ -1,4 +1,4 @@
-"""Where the curves of deep models go beside TensorBoard's files, which are always written."""
+"""Experiment trackers for training curves, in addition to TensorBoard files, which are always written."""
 
 from typing import Annotated, Literal
 
@@ -8,9 +8,9 @@ from tierrec_core.base.params import Params
 
 
 class WandbSettings(Params):
-    """Weights & Biases. offline writes a run folder to send later with `wandb sync`; online sends as it trains.
+    """Weights & Biases. offline writes a run folder for a later `wandb sync`; online uploads during training.
 
-    online sends the curves, the options and the name of the shop's models to the service that WANDB_BASE_URL names.
+    online sends training curves, hyperparameters and model names to the server at WANDB_BASE_URL.
     """
 
     project: Annotated[str, Field(min_length=1)] = "tierrec"
@@ -19,6 +19,6 @@ class WandbSettings(Params):
 
 
 class TrackingSettings(Params):
-    """Who else hears of a training's figures. None of it changes a model, and so none of it asks for a new fit."""
+    """Experiment trackers. They do not change a model, so a change here does not retrain one."""
 
     wandb: WandbSettings | None = None

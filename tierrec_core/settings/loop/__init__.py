@@ -1,4 +1,4 @@
-"""When interests count as moved, when a new model counts as better, and how it takes over."""
+"""Settings of drift monitoring, the promotion gate and the rollout."""
 
 from typing import Annotated, Literal
 
@@ -8,18 +8,19 @@ from tierrec_core.base.params import Params, Share
 
 
 class MonitorSettings(Params):
-    """When users' interests count as moved.
+    """When user interests count as drifted.
 
-    window_days: how long the reference and the current window are
-    lateness_hours: how long after its end a window counts as complete, for events that come late
-    num_categories: how many categories are told apart; the rest are one
+    window_days: length of the reference window and of the current window
+    lateness_hours: time after its end when a window counts as complete, to wait for late events
+    num_categories: the largest categories are tested one by one, the rest as one
     level: false discovery rate over all tests (Benjamini & Hochberg, 1995)
-    permutations: random sign flips of users for each p-value
-    quantile: an effect must exceed this quantile of the effects between past windows, which lie past_step_days apart
-    cooldown_days, retrains_a_week: after an alarm, and in seven days, no more retrains than this; days of the log
-    max_silence_hours: the feed is stale when the newest event is older than this by the clock; unset, nobody looks
-    max_user_share: one user with more than this share of a window's events is no person
-    report_rows: how many rows of each window are drawn for the page of charts
+    permutations: random sign flips over users for each p-value
+    quantile: an effect must exceed this quantile of the effects between past_windows pairs of past windows,
+        past_step_days apart
+    cooldown_days: no retrain for so long after an alarm; retrains_a_week: limit; both in days of the log
+    max_silence_hours: the feed is stale when its newest event is older than this by the clock; None disables the check
+    max_user_share: a user with more than this share of a window's events is treated as a bot
+    report_rows: rows sampled from each window for the page of charts
     """
 
     window_days: PositiveFloat = 28.0
@@ -38,11 +39,11 @@ class MonitorSettings(Params):
 
 
 class GateSettings(Params):
-    """When a challenger may replace the champion; margins are shares of the champion's NDCG at the first cutoff.
+    """When a challenger may replace the champion. Margins are shares of the champion's NDCG at the first cutoff.
 
-    margin, tier_margin, task_margin: how much worse the lower end of the paired interval may be: overall on the first
-    task, in each tier, and on each further task
-    max_coverage_loss: relative; max_calibration_error: of the churn risk; max_latency_ratio: p95 of answering
+    margin, tier_margin, task_margin: largest loss at the lower end of the paired interval: overall on the first task,
+        in each tier, and on each further task
+    max_coverage_loss: relative; max_calibration_error: of the churn risk; max_latency_ratio: of p95 response times
     """
 
     margin: Share = 0.01
@@ -56,16 +57,16 @@ class GateSettings(Params):
 
 
 class RolloutSettings(Params):
-    """How a challenger that passed the gate takes over.
+    """How a challenger that passed the gate replaces the champion.
 
-    share: of the users, who are answered by it at first
-    approval: whether a person must say yes before it answers anybody
-    goal: what counts as success within horizon_hours of a list being shown
-    min_users: on each side, before the figures are looked at
-    expected_users: where the always-valid interval is tightest
-    margin: a relative loss of the success rate that is still no worse
-    max_hours: after that it is promoted unless it is worse; 0 promotes as soon as it is deployed
-    check_minutes: how often the figures are looked at
+    share: share of users that the challenger serves at first
+    approval: whether a person must approve it before it serves anyone
+    goal: the event that counts as success within horizon_hours of an impression
+    min_users: users needed on each side before a decision
+    expected_users: number of users at which the always-valid interval is tightest
+    margin: relative loss of the success rate that is tolerated
+    max_hours: then the challenger is promoted unless it is worse; 0 promotes on deployment
+    check_minutes: interval between checks
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.2

@@ -1,26 +1,27 @@
-"""How the service answers."""
+"""Settings of the service."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from tierrec_core.base.params import Params, Share
+from tierrec_core.base.params import Params, RenamedFrom, Share
 
 
 class ServingSettings(Params):
-    """How the service answers from what the pipeline made.
+    """How the service ranks from precomputed lists and recent events.
 
-    shelf_depth: how many items of each known user's list are kept for rules and paging to choose from
-    behaviour: what an event is worth as a sign of interest, a purchase being 1; learned from the log where unset
-    fold_strength: how far fresh events move an item; 1 is the way from a list's end to its top
-    fold_of_target: how much of its weight a target event keeps then: who has bought wants it less, not more
-    fold_half_life_hours: after that time a fresh event counts half
+    ranked_list_length: how many items of each known user's list are stored, for rules and paging to choose from
+    event_weights: strength of an event as a signal of interest, a purchase being 1; learned from the log where unset
+    boost_strength: how far recent events move an item; 1 is the distance from a list's end to its top
+    target_boost_share: share of its weight that a target event keeps in the boost, since a purchase satisfies demand
+    boost_half_life_hours: age at which a recent event counts half
     """
 
-    shelf_depth: Annotated[int, Field(ge=20, le=1000)] = 200
-    behaviour: dict[Literal["view", "click", "favourite", "cart", "rating", "purchase", "redeem"], Share] = (
-        Field(default={})
-    )
-    fold_strength: PositiveFloat = 2.0
-    fold_of_target: Share = 0.05
-    fold_half_life_hours: PositiveFloat = 24.0
+    ranked_list_length: Annotated[int, Field(ge=20, le=1000), RenamedFrom("shelf_depth")] = 200
+    event_weights: Annotated[
+        dict[Literal["view", "click", "favourite", "cart", "rating", "purchase", "redeem"], Share],
+        RenamedFrom("behaviour"),
+    ] = Field(default={})
+    boost_strength: Annotated[PositiveFloat, RenamedFrom("fold_strength")] = 2.0
+    target_boost_share: Annotated[Share, RenamedFrom("fold_of_target")] = 0.05
+    boost_half_life_hours: Annotated[PositiveFloat, RenamedFrom("fold_half_life_hours")] = 24.0

@@ -4,6 +4,7 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
+from tierrec_core.models import registry
 from tierrec_core.ranking import BlendRanker
 from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import Settings
@@ -17,7 +18,7 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
     history = log.history(log.final.name)
     items = artifacts.read_frame(layout.items, ITEMS)
     return Bundle(
-        kinds={name: str(block.get("kind", name)) for name, block in settings.models.items()},
+        kinds={name: registry.kind_name(name, block) for name, block in settings.models.items()},
         models=read_models(layout, settings, log, log.final.name),
         blends={task: artifacts.load(BlendRanker, layout.blend(task)) for task in log.tasks},
         task_configs={

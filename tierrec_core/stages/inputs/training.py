@@ -16,7 +16,7 @@ def read_training(
 ) -> Training:
     """All that is known as of the snapshot; without newcomers, what a model may learn from."""
     served = (window.task for window in log.windows if window.snapshot == snapshot)
-    hidden = 0.0 if newcomers else settings.newcomers_of(served)
+    hidden = 0.0 if newcomers else settings.simulated_cold_share(served)
     return Training(
         history=known_only(log, snapshot, hidden, settings.seed),
         items=pd.read_parquet(layout.items),

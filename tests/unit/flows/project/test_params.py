@@ -55,4 +55,4 @@ def test_dates_are_written_as_text_which_dvc_can_read(params: Path) -> None:
 def test_sections_are_replaced_whole(params: Path) -> None:
     replace_sections(params, {"source": {"kind": "files", "paths": ("a.csv",)}})
     assert read_settings(params).source.kind == "files"
-    assert params.read_text().startswith("# Every knob")
+    assert params.read_text().startswith("# All options")

@@ -66,7 +66,7 @@ def test_reads_what_overrides_a_renewal():
     ("text", "message"),
     [
         ("rules: {}", "rules:"),
-        ("rules: [{}]", "rules.0: value error, has none; wanted exactly one of include, exclude, pin"),
+        ("rules: [{}]", "rules.0: has none; wanted exactly one of include, exclude, pin"),
         ("rules: [{include: a = 1, exclude: a = 2}]", "has include, exclude; wanted exactly one"),
         ("rules: [{exlude: a = 1}]", "rules.0.exlude: unknown key; did you mean 'exclude'?"),
         ("rules: [{exclude: 'lower(a) = 1'}]", "'lower' is not offered"),

@@ -50,21 +50,23 @@ class ById:
 
 MODELS = {"often": Often(), "by_id": ById()}
 ALL = {"negative_share": 1.0, "rng": np.random.default_rng(0)}
-FEW = RetrieveSettings(own_items=5, per_model_default=3)
+FEW = RetrieveSettings(max_repeat_candidates=5, per_model_default=3)
 
 
 @pytest.fixture(scope="module")
 def world(training: Training) -> tuple[RankingContext, Interactions, Candidates, tuple[IntArray, IntArray]]:
     cut = training.history.now - 30
     past, later = training.history.before(cut), training.history.where(training.history.day >= cut)
-    candidates = retrieve(MODELS, past, RetrieveSettings(own_items=40, per_model_default=10), repeats=True)
+    candidates = retrieve(
+        MODELS, past, RetrieveSettings(max_repeat_candidates=40, per_model_default=10), repeats=True
+    )
     return RankingContext.fit(training, ("category",)), past, candidates, later.unique_pairs()
 
 
 def test_candidates_are_own_items_and_the_first_of_each_retriever(interactions: Interactions):
     candidates = retrieve(MODELS, interactions, FEW, repeats=True)
     counts = interactions.matrix().toarray()
-    decayed = interactions.decayed_matrix(FEW.own_half_life).toarray()
+    decayed = interactions.decayed_matrix(FEW.repeat_half_life).toarray()
     for user in range(interactions.num_users):
         own = set(np.argsort(-decayed[user], kind="stable")[:5]) & set(np.flatnonzero(decayed[user]))
         first = set(np.argsort(-counts[user], kind="stable")[:3])

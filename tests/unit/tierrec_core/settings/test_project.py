@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings import Settings, TierSettings, parse, read_settings
+from tierrec_core.settings import BlendSettings, Settings, TierSettings, parse, read_settings
 
 ROOT = Path(__file__).parents[4]
 SMALL = {"tasks": {"next": {}}, "models": {"popularity": {}}}
@@ -33,6 +33,25 @@ def test_the_projects_own_file_is_good() -> None:
         ({"tiers": {"method": "dbscan"}}, r"tiers\.method: .*'quantile'.*found 'dbscan'"),
         ({"tiers": {"quantiles": [0.4, float("nan")]}}, r"tiers\.quantiles\.1"),
         ({"split": {"by": {"kind": "time", "cut": 1.5}}}, r"split\.by"),
+        ({"blend": {"later": {}}}, r"params\.yaml: blend: 'later' is unknown; known in tasks are next$"),
+        (
+            {"evaluate": {"baseline": {"later": "ease"}}},
+            r"evaluate\.baseline: 'later' is unknown; .* are next$",
+        ),
+        ({"package": {"task": "later"}}, r"package\.task: 'later' is unknown; known in tasks are next$"),
+        ({"tasks": {}}, r"tasks: .*at least 1"),
+        ({"tasks": {"a b": {}}}, r"tasks\.a b"),
+        (
+            {"policy": {"tiers": {"top": {}}}},
+            r"policy\.tiers: 'top' is unknown; .* are light, medium, heavy$",
+        ),
+        ({"tiers": {"names": ["a"]}}, r"tiers\.names: .*at least 2"),
+        ({"tiers": {"names": ["a", "b", "a"]}}, r"tiers\.names: .*each once"),
+        (
+            {"tiers": {"names": ["a", "b", "c", "d"]}},
+            r"tiers: quantiles has 2 values for 4 names; wanted .*, 3$",
+        ),
+        ({"tiers": {"quantiles": [0.8, 0.4]}}, r"tiers: quantiles do not ascend"),
     ],
 )
 def test_bad_blocks_are_explained(block: dict, message: str) -> None:
@@ -56,6 +75,20 @@ def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         read_settings(tmp_path / "params.yaml")
+
+
+def test_tasks_and_tiers_have_any_names() -> None:
+    raw = {
+        "tasks": {"basket": {}, "week": {"repeats": False}},
+        "tiers": {"names": ["rare", "often"], "quantiles": [0.7]},
+        "blend": {"week": {"num_trees": 7}},
+        "evaluate": {"baseline": {"basket": "popularity"}},
+        "policy": {"tiers": {"rare": {"novelty": 0.5}}},
+    }
+    settings = parse(Settings, SMALL | raw, "params.yaml")
+    assert settings.default_task == "basket"
+    assert (settings.blend_of("week").num_trees, settings.blend_of("basket")) == (7, BlendSettings())
+    assert parse(Settings, SMALL | raw | {"package": {"task": "week"}}, "params.yaml").default_task == "week"
 
 
 def test_settings_are_frozen() -> None:
