@@ -14,7 +14,7 @@ FORMER = Path(__file__).parent / "params_0_1.yaml"
 RENAMED_KEYS = {
     "tasks.next.newcomers": "tasks.next.simulated_cold_share",
     "retrieve.own_items": "retrieve.max_repeat_candidates",
-    "serving.ranked_list_length": "serving.ranked_list_length",
+    "serving.shelf_depth": "serving.ranked_list_length",
     "serving.fold_half_life_hours": "serving.boost_half_life_hours",
 }
 
