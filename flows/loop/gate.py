@@ -39,7 +39,7 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
     """
     challenger, main = assemble(layout, settings), settings.default_task
     start = challenger.history.now
-    until = start + settings.tasks[main].horizon_days  # type: ignore[index]
+    until = start + settings.tasks[main].horizon_days
     comparison = compare_models(
         Bundle.load(champion.bundle),
         challenger,
