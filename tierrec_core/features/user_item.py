@@ -1,4 +1,4 @@
-"""Features of (user, item) pairs and of both sides, for models that judge pairs rather than the catalogue."""
+"""Features of users, items and user-item pairs, for models that score pairs rather than the catalogue."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ _NEVER_DAYS = 1000.0
 
 
 def item_features(history: Interactions) -> FloatArray:
-    """What the log says of each item: log events, log recent events, trend, log users, coupon share, [I, 5].
+    """Log events, log recent events, trend, log users and coupon share of each item, [I, 5].
 
-    A fitted model keeps these; a single visitor's history could not tell them.
+    A fitted model stores them, since they need the whole log.
     """
     size = history.num_items
     events = np.bincount(history.item, minlength=size)
@@ -28,7 +28,7 @@ def item_features(history: Interactions) -> FloatArray:
 
 
 def user_features(history: Interactions, tiering: Tiering) -> FloatArray:
-    """Log events, log recent events, log days since the last, coupon share, one-hot tier, P_u, [U, 7 + J]."""
+    """Log events, log recent events, log days since the last, coupon share, one-hot tier, interests, [U, 7 + J]."""
     size = history.num_users
     events = np.bincount(history.user, minlength=size)
     recent = np.bincount(history.user, np.exp2(-history.age / 28.0), minlength=size)
@@ -41,25 +41,25 @@ def user_features(history: Interactions, tiering: Tiering) -> FloatArray:
 
 
 def pair_features(history: Interactions, user: IntArray, item: IntArray) -> FloatArray:
-    """What each user did to each item before, for pairs (user [N], item [N]), [N, 8].
+    """Each user's earlier events with the item, for pairs (user [N], item [N]), [N, 8].
 
-    Decayed counts at three half-lives, log count, nearness 1 / (1 + days) of the last and the first time, how
-    overdue the item is (log of days since the last over the mean interval), and ten times its share of the
-    user's events. A pair that never met has zeros.
+    Decayed counts at three half-lives, log count, 1 / (1 + days) since the last and the first event, how overdue
+    the item is (log of days since the last event over the mean interval), and ten times its share of the user's
+    events. All are 0 for a pair without events.
     """
     size = np.int64(history.num_items)
-    known, place = np.unique(history.user * size + history.item, return_inverse=True)
-    count = np.bincount(place, minlength=len(known))
+    known, pair = np.unique(history.user * size + history.item, return_inverse=True)
+    count = np.bincount(pair, minlength=len(known))
     last, first = np.full(len(known), np.inf), np.zeros(len(known))
-    np.minimum.at(last, place, history.age)
-    np.maximum.at(first, place, history.age)
-    decayed = [np.log1p(np.bincount(place, np.exp2(-history.age / days), len(known))) for days in _HALF_LIVES]
+    np.minimum.at(last, pair, history.age)
+    np.maximum.at(first, pair, history.age)
+    decayed = [np.log1p(np.bincount(pair, np.exp2(-history.age / days), len(known))) for days in _HALF_LIVES]
     interval = (first - last) / np.maximum(count - 1, 1)
     overdue = np.where(count > 1, np.log1p(last) - np.log1p(interval), 0.0)
     share = count / np.maximum(np.diff(history.offsets)[known // size], 1)
     columns = [*decayed, np.log1p(count), 1 / (1 + last), 1 / (1 + first), overdue, 10 * share]
     table = np.vstack([np.stack(columns, axis=1), np.zeros((1, len(columns)))]).astype(np.float32)
-    wanted = user * size + item
-    found = np.searchsorted(known, wanted)
-    met = np.append(known, -1)[found] == wanted
-    return table[np.where(met, found, -1)]
+    code = user * size + item
+    position = np.searchsorted(known, code)
+    has_events = np.append(known, -1)[position] == code
+    return table[np.where(has_events, position, -1)]

@@ -1,7 +1,7 @@
-"""Behaviour features of (user, item) pairs: how often, how lately, how regularly, and how due.
+"""Behaviour features of user-item pairs: frequency, recency, regularity, and how overdue the next purchase is.
 
-They are computed from a history as of its `now`, plus facts about items that are frozen with the blend. So a
-live visitor, a known user and a training window run the same code.
+They are computed from a history as of its `now` and from item statistics stored with the ranker, so that training and
+serving, for known users and new visitors, run the same code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.interaction_stats import MEASURES, NEVER, WeightedHistory
+from tierrec_core.features.interaction_stats import MEASURES, NEVER, InteractionStats, WeightedHistory
 
 WINDOWS = (14.0, 28.0, 91.0, 364.0)
 
 
 @dataclass(frozen=True)
 class UserItemFeatures:
-    """Facts about items as of a snapshot, and the recipe for the features of pairs.
+    """Item statistics as of a snapshot, from which, with a history, the features of pairs are computed.
 
-    facts: what is known of each item, by name, [I]
+    facts: statistics of items by feature name, [I]
     groups: the code of each item's category, brand, ..., by attribute, [I]
     target: names of the events that count as success where the log has others too, else empty
     """
@@ -36,63 +36,63 @@ class UserItemFeatures:
     def fit(
         cls, history: Interactions, items: pd.DataFrame, attributes: Sequence[str], target: tuple[str, ...]
     ) -> Self:
-        """Measure the items in the history; group them by those of the attributes that the catalogue has."""
+        """Compute item statistics; group items by those attributes that are in the catalogue with several values."""
         groups = {
             name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1
         }
         facts = _item_facts(history) | {"item_price": _floats(items["price"])}
         for name, code in groups.items():
-            sold = np.bincount(code, facts["item_events_91d"])[code]
-            facts[f"{name}_events_91d"] = sold.astype(np.float32)
+            events = np.bincount(code, facts["item_events_91d"])[code]
+            facts[f"{name}_events_91d"] = events.astype(np.float32)
             facts[f"{name}_trend"] = (
-                np.bincount(code, facts["item_events_28d"])[code] / (sold + 1.0)
+                np.bincount(code, facts["item_events_28d"])[code] / (events + 1.0)
             ).astype(np.float32)
-            facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (sold + 1.0)).astype(np.float32)
-        mixed = len(history.filter_events(*target)) < len(history)
-        return cls(facts, groups, target if mixed else ())
+            facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (events + 1.0)).astype(np.float32)
+        has_other_events = len(history.filter_events(*target)) < len(history)
+        return cls(facts, groups, target if has_other_events else ())
 
     def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
         """Features of the pairs (user [P], item [P]) by name, each [P] float32."""
-        past = WeightedHistory(history)
-        items = past.met(history.item, history.num_items)
-        own = _named(items.of_pairs(user, item), "item")
-        found = own | _regularity(own)
+        weighted = WeightedHistory(history)
+        stats = InteractionStats.of(weighted, history.item, history.num_items)
+        of_item = _by_name(stats.lookup(user, item), "item")
+        features = of_item | _regularity(of_item)
         if self.target:
-            taken = history.filter_events(*self.target)
-            found |= _named(
-                WeightedHistory(taken).met(taken.item, history.num_items).of_pairs(user, item), "taken"
-            )
-        people = _user_facts(history, np.bincount(items.user, minlength=history.num_users))
-        total = people["user_decayed_90d"][user] + 0.01
+            targets = history.filter_events(*self.target)
+            target_stats = InteractionStats.of(WeightedHistory(targets), targets.item, history.num_items)
+            features |= _by_name(target_stats.lookup(user, item), "taken")
+        user_facts = _user_facts(history, np.bincount(stats.user, minlength=history.num_users))
+        total = user_facts["user_decayed_90d"][user] + 0.01
         for name, code in self.groups.items():
-            met = past.met(code[history.item], self._sizes[name])
-            found |= _named(met.of_pairs(user, code[item]), name)
-            found[f"item_in_{name}"] = own["item_decayed_90d"] / (found[f"{name}_decayed_90d"] + 0.01)
+            group_stats = InteractionStats.of(weighted, code[history.item], self._group_sizes[name])
+            features |= _by_name(group_stats.lookup(user, code[item]), name)
+            features[f"item_in_{name}"] = of_item["item_decayed_90d"] / (
+                features[f"{name}_decayed_90d"] + 0.01
+            )
         for name in self.groups:
-            found[f"{name}_share"] = found[f"{name}_decayed_90d"] / total
-        found["item_per_visit"] = own["item_count"] / (people["user_visits"][user] + 1.0)
-        found |= {name: column[user] for name, column in people.items()}
-        known = dict(zip(self.facts, self._facts[:, item], strict=True))
-        return {name: column.astype(np.float32) for name, column in found.items()} | known
+            features[f"{name}_share"] = features[f"{name}_decayed_90d"] / total
+        features["item_per_visit"] = of_item["item_count"] / (user_facts["user_visits"][user] + 1.0)
+        features |= {name: column[user] for name, column in user_facts.items()}
+        item_facts = dict(zip(self.facts, self._fact_table[:, item], strict=True))
+        return {name: column.astype(np.float32) for name, column in features.items()} | item_facts
 
     @cached_property
-    def _facts(self) -> FloatArray:
-        """All facts, in their order, [K, I] float32."""
+    def _fact_table(self) -> FloatArray:
+        """All facts in their order, [K, I] float32; one lookup in it is faster than one per fact."""
         return np.stack([np.asarray(column, np.float32) for column in self.facts.values()])
 
     @cached_property
-    def _sizes(self) -> dict[str, int]:
-        """The number of codes of each group."""
+    def _group_sizes(self) -> dict[str, int]:
         return {name: int(code.max()) + 1 for name, code in self.groups.items()}
 
 
-def _named(measures: FloatArray, thing: str) -> dict[str, FloatArray]:
-    """Rows of met.MEASURES under the names of the features, [P] each."""
-    return {f"{thing}_{name}": row for name, row in zip(MEASURES, measures, strict=True)}
+def _by_name(measures: FloatArray, prefix: str) -> dict[str, FloatArray]:
+    """Rows of MEASURES by feature name, [P] each."""
+    return {f"{prefix}_{name}": row for name, row in zip(MEASURES, measures, strict=True)}
 
 
 def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """How regular the user's purchases of the item are, and how due the next one is."""
+    """Regularity of the user's purchases of the item, and how overdue the next one is, [P] each."""
     gaps = np.maximum(own["item_count"] - 1.0, 0.0)
     interval = np.where(
         gaps > 0, (own["item_first_age"] - own["item_last_age"]) / np.maximum(gaps, 1.0), NEVER
@@ -108,10 +108,10 @@ def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 
 def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]:
-    """What is known of each user, given the number of items that each met [U], [U] each."""
+    """Statistics of each user, given the number of distinct items of each [U], [U] each."""
     num = history.num_users
     user, age = history.user, history.age
-    first_of_visit = (
+    starts_visit = (
         np.r_[True, (np.diff(user) != 0) | (np.diff(history.session) != 0)]
         if len(user)
         else np.zeros(0, bool)
@@ -120,13 +120,13 @@ def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]
     np.minimum.at(last, user, age)
     oldest = np.zeros(num)
     np.maximum.at(oldest, user, age)
-    visits = np.bincount(user, first_of_visit, num)
+    visits = np.bincount(user, starts_visit, num)
     events = np.bincount(user, minlength=num).astype(float)
     return {
         "user_last_age": last,
         "user_tenure": oldest,
         "user_visits": visits,
-        "user_visits_28d": np.bincount(user, first_of_visit & (age <= 28.0), num),
+        "user_visits_28d": np.bincount(user, starts_visit & (age <= 28.0), num),
         "user_basket": events / np.maximum(visits, 1.0),
         "user_items": items.astype(float),
         "user_repeat_share": 1.0 - items / np.maximum(events, 1.0),
@@ -136,7 +136,7 @@ def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]
 
 
 def _item_facts(history: Interactions) -> dict[str, FloatArray]:
-    """What is known of each item, [I] each."""
+    """Statistics of each item, [I] each."""
     num, item, age = history.num_items, history.item, history.age
     facts: dict[str, FloatArray | IntArray] = {
         f"item_events_{days:.0f}d": np.bincount(item, age <= days, num) for days in WINDOWS
@@ -159,10 +159,10 @@ def _item_facts(history: Interactions) -> dict[str, FloatArray]:
 
 
 def _codes(column: pd.Series) -> IntArray:
-    """A code for each distinct value; a missing one is a value of its own."""
+    """A code for each distinct value; missing is a value of its own."""
     return pd.factorize(column.astype("string").fillna("unknown").astype(str), sort=True)[0].astype(np.int64)
 
 
 def _floats(column: pd.Series) -> FloatArray:
-    """A number column with NaN where it is missing."""
+    """Float column, NaN where missing."""
     return column.astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan)

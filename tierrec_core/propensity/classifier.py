@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from tierrec_core.base.contracts import BoolArray, FloatArray
+from tierrec_core.features.gradient_boosting import boosting_parameters
 from tierrec_core.settings import BoostingSettings
 
 _SOLVER: Mapping[str, Any] = {"solver": "newton-cholesky", "tol": 1e-8}  # few features: exact in a few steps
@@ -64,7 +65,10 @@ class Classifier:
     ) -> Self:
         """Grow trees on values [N, F] and label [N]; the same input gives the same trees."""
         data = lightgbm.Dataset(values, label=label, params={"max_bin": settings.max_bin, "verbose": -1})
-        booster = lightgbm.train(_parameters(settings, seed), data, settings.num_trees)
+        parameters = boosting_parameters(
+            settings, seed, objective="binary", row_share=settings.row_share, num_threads=1
+        )
+        booster = lightgbm.train(parameters, data, settings.num_trees)
         return replace(cls.prior(columns, 0.0), trees=booster.model_to_string())
 
     def calibrated(self, values: FloatArray, label: BoolArray) -> Self:
@@ -109,22 +113,3 @@ class Classifier:
 def log_odds(label: BoolArray) -> float:
     """Log odds of the share of true labels, drawn a little to one half so that they are finite; 0 for none."""
     return float(logit((label.sum() + 1.0) / (len(label) + 2.0)))
-
-
-def _parameters(settings: BoostingSettings, seed: int) -> dict[str, object]:
-    return {
-        "objective": "binary",
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.num_leaves,
-        "min_data_in_leaf": settings.min_data_in_leaf,
-        "feature_fraction": settings.feature_share,
-        "bagging_fraction": settings.row_share,
-        "bagging_freq": 1,
-        "lambda_l2": settings.l2,
-        "max_bin": settings.max_bin,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbose": -1,
-    }

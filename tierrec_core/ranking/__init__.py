@@ -1,4 +1,4 @@
-"""The stacked meta-ranker: every retriever's candidates, ordered by all models' scores and by behaviour."""
+"""Two-stage recommendation: candidate generation by all models, then a learned ranker, then list policies."""
 
 from tierrec_core.ranking.candidates import Candidates, retrieve, score_candidates
 from tierrec_core.ranking.ranker import BlendRanker

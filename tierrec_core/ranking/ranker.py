@@ -1,9 +1,9 @@
-"""The learned ranker over model scores, behaviour and context (LambdaMART, Burges 2010; LightGBM, Ke 2017).
+"""Learning to rank: gradient boosted trees over model scores, behaviour and context (LambdaMART, Burges 2010).
 
-It learns from earlier windows: what the models, fitted before a window, said of the candidates, and what the
-users then did. It is stacking (Wolpert 1992) whose weights depend on the user, since tier, history and
-recency are features. Short histories have trees of their own, which learned from newcomers too: what these teach of
-strangers would cost those who are known well.
+A stacked model (Wolpert 1992; LightGBM, Ke 2017): models fitted before a past window score its candidates, and the
+labels are what the users did in the window. Tier, history and recency are features, so the weight of each model depends
+on the user. Short histories have their own trees, also trained on simulated cold-start users; training all trees on
+these would lower the quality for users with long histories.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,58 +17,57 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.features.gradient_boosting import (
+    RankingExamples,
+    boosting_parameters,
+    ranking_data,
+    stack_columns,
+)
 from tierrec_core.features.user_item_history import UserItemFeatures
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.candidates import Candidates
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.tiers import Tiering
 
-FEW_ITEMS = 8
+SHORT_HISTORY_ITEMS = 8
 _NUM_ITEMS = "user_items"
 
 
 @dataclass(frozen=True)
 class RankingContext:
-    """What is known as of a snapshot, whoever asks: facts about items, and the tiers."""
+    """State as of a snapshot that is the same for all users: item statistics and the tiering."""
 
     features: UserItemFeatures
     tiering: Tiering
 
     @classmethod
     def fit(cls, training: Training, attributes: Sequence[str]) -> Self:
-        """Measure the items and take over the tiering."""
+        """Compute the item statistics on the training history."""
         features = UserItemFeatures.fit(training.history, training.items, attributes, training.target)
         return cls(features, training.tiering)
 
     def table(
-        self, history: Interactions, candidates: Candidates, asked: BoolArray | None = None
+        self, history: Interactions, candidates: Candidates, mask: BoolArray | None = None
     ) -> dict[str, FloatArray]:
-        """Every feature by name: scores, ranks, behaviour, tier and interest, [P] or, of those asked, [A] each.
+        """Every feature by name: scores, ranks, behaviour, tier and interest, [P], or [M] with a mask.
 
-        asked: which pairs to look at, all without it, [P]; the others still count for the ranks of these.
+        mask: the pairs to compute, [P]; the other candidates still count for the ranks of these.
         """
         ranks = candidates.ranks()
-        if asked is not None:
-            candidates, ranks = candidates.where(asked), {name: rank[asked] for name, rank in ranks.items()}
+        if mask is not None:
+            candidates, ranks = candidates.where(mask), {name: rank[mask] for name, rank in ranks.items()}
         user, item = candidates.user, candidates.item
-        found = self.features.compute(history, user, item)
-        found["tier"] = self.tiering.assign(history)[user].astype(np.float32)
+        table = self.features.compute(history, user, item)
+        table["tier"] = self.tiering.assign(history)[user].astype(np.float32)
         interests = self.tiering.interests_of(history)
-        found["interest_in_layer"] = interests[user, self.tiering.item_layer[item]].astype(np.float32)
-        found |= {f"score_{name}": score for name, score in candidates.scores.items()}
-        return found | {f"rank_{name}": rank for name, rank in ranks.items()}
+        table["interest_in_layer"] = interests[user, self.tiering.item_layer[item]].astype(np.float32)
+        table |= {f"score_{name}": score for name, score in candidates.scores.items()}
+        return table | {f"rank_{name}": rank for name, rank in ranks.items()}
 
 
 @dataclass(frozen=True)
-class RankingDataset:
-    """One window's candidates as a table, with what happened. Pairs are in order of user.
-
-    user: row of each pair, [P]; label: whether the user took the item, [P]
-    """
-
-    table: dict[str, FloatArray]
-    user: IntArray
-    label: BoolArray
+class RankingDataset(RankingExamples):
+    """One window's candidates as features, labelled with whether the user then interacted with the item."""
 
     @classmethod
     def of(
@@ -81,9 +80,10 @@ class RankingDataset:
         negative_share: float,
         rng: np.random.Generator,
     ) -> Self:
-        """All that the users took, and a share of what they did not: nearly as much to learn in far less time.
+        """All positives and a random share of the negatives, of users with a truth (user [Q], item [Q]).
 
-        Only users with a truth teach anything: the others have no order to learn.
+        Sampling negatives hardly lowers the quality and shortens training; users without a truth have no order to
+        learn.
         """
         candidates = candidates.of_users(truth[0])
         label = candidates.among(*truth, history.num_items)
@@ -93,17 +93,17 @@ class RankingDataset:
 
 @dataclass(frozen=True)
 class BlendRanker:
-    """Gradient boosted trees that order candidates, as of the final snapshot.
+    """Gradient boosted trees that rank candidates, as of the final snapshot.
 
     columns: names of the features, in the trees' order, [F]
-    trees: LightGBM's own text form, one a seed
-    short: the same for histories of at most FEW_ITEMS items; none where nothing was learned from newcomers
+    trees: LightGBM's text format, one per seed
+    short_history_trees: the same for histories of at most SHORT_HISTORY_ITEMS items; empty without cold-start examples
     """
 
     context: RankingContext
     columns: tuple[str, ...]
     trees: tuple[str, ...]
-    short: tuple[str, ...] = ()
+    short_history_trees: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -112,107 +112,86 @@ class BlendRanker:
         examples: Sequence[RankingDataset],
         settings: BlendSettings,
         seed: int,
-        newcomers: Sequence[RankingDataset] = (),
+        cold_users: Sequence[RankingDataset] = (),
     ) -> Self:
-        """Learn the order of all examples' candidates; `context` is what the blend will be asked with."""
+        """Learn to rank the candidates of all examples; `context` is the snapshot to predict from."""
         columns = tuple(examples[0].table)
-        trees = _learned(examples, columns, settings, seed)
-        short = _learned([*examples, *newcomers], columns, settings, seed) if newcomers else ()
+        trees = _fit_trees(examples, columns, settings, seed)
+        short = _fit_trees([*examples, *cold_users], columns, settings, seed) if cold_users else ()
         return cls(context, columns, trees, short)
 
     @cached_property
     def _boosters(self) -> tuple[list[lightgbm.Booster], list[lightgbm.Booster]]:
-        """Those of long histories and those of short ones, read together so that no later request waits for it."""
+        """Boosters of long and of short histories, parsed together so that no later request waits for parsing."""
         long, short = (
-            [lightgbm.Booster(model_str=one) for one in trees] for trees in (self.trees, self.short)
+            [lightgbm.Booster(model_str=text) for text in trees]
+            for trees in (self.trees, self.short_history_trees)
         )
         return long, short
 
     def score(self, history: Interactions, candidates: Candidates) -> FloatArray:
-        """The mean of the trees' scores of each pair, [P]; only the order within a user means something."""
+        """Mean of the trees' scores of each pair, [P]; only the order within a user is meaningful."""
         return self.score_table(self.context.table(history, candidates))
 
     def score_table(self, table: Mapping[str, FloatArray], threads: int = 0) -> FloatArray:
-        """As `score`, for features that are computed already; 0 threads are as many as OpenMP gives."""
-        return self._predicted(_stack(table, self.columns), num_threads=threads)
+        """As `score`, from computed features; with 0 threads OpenMP decides."""
+        return self._predict(stack_columns(table, self.columns), num_threads=threads)
 
     def contributions(
-        self, history: Interactions, candidates: Candidates, asked: BoolArray | None = None
+        self, history: Interactions, candidates: Candidates, mask: BoolArray | None = None
     ) -> pd.DataFrame:
-        """What each feature, and `base`, adds to each score, [P, F + 1] (Shapley values, Lundberg 2020).
+        """SHAP values of each feature, and `base`, in each score, [P, F + 1] (Lundberg 2020).
 
-        asked: which pairs to explain, all without it, [P]; then [A, F + 1].
+        mask: the pairs to explain, [P]; then [M, F + 1].
         """
-        values = _stack(self.context.table(history, candidates, asked), self.columns)
-        shares = self._predicted(values, pred_contrib=True)
+        values = stack_columns(self.context.table(history, candidates, mask), self.columns)
+        shares = self._predict(values, pred_contrib=True)
         return pd.DataFrame(shares.reshape(len(values), -1), columns=[*self.columns, "base"])
 
-    def _predicted(self, values: FloatArray, **asked: Any) -> FloatArray:
-        """What each pair's trees say, [P] or [P, F + 1]; values [P, F]."""
+    def _predict(self, values: FloatArray, **options: Any) -> FloatArray:
+        """Mean prediction for features [P, F], by the trees for each history's length: [P] or [P, F + 1]."""
         if not len(values):
-            return np.zeros((0, len(self.columns) + 1) if asked.get("pred_contrib") else 0)
+            return np.zeros((0, len(self.columns) + 1) if options.get("pred_contrib") else 0)
         long, short = self._boosters
-        is_short = values[:, self.columns.index(_NUM_ITEMS)] <= FEW_ITEMS if short else np.zeros(1, bool)
+        num_items = values[:, self.columns.index(_NUM_ITEMS)]
+        is_short = num_items <= SHORT_HISTORY_ITEMS if short else np.zeros(1, bool)
         if is_short.all() or not is_short.any():
-            return _mean(short if is_short.all() else long, values, **asked)
-        parts = _mean(long, values[~is_short], **asked), _mean(short, values[is_short], **asked)
+            return _predict_mean(short if is_short.all() else long, values, **options)
+        parts = (
+            _predict_mean(long, values[~is_short], **options),
+            _predict_mean(short, values[is_short], **options),
+        )
         result = np.empty((len(values), *parts[0].shape[1:]))
         result[~is_short], result[is_short] = parts
         return result
 
     @property
     def importance(self) -> dict[str, float]:
-        """Share of the whole gain that each feature brought, highest first."""
+        """Each feature's share of the total gain, highest first."""
         gain = np.sum([booster.feature_importance("gain") for booster in self._boosters[0]], axis=0)
         order = np.argsort(-gain, kind="stable")
-        return {self.columns[place]: float(gain[place] / max(gain.sum(), 1e-12)) for place in order}
+        return {self.columns[index]: float(gain[index] / max(gain.sum(), 1e-12)) for index in order}
 
 
-def _learned(
+def _fit_trees(
     examples: Sequence[RankingDataset], columns: tuple[str, ...], settings: BlendSettings, seed: int
 ) -> tuple[str, ...]:
-    """Trees that order all examples' candidates, one text a seed."""
-    data = lightgbm.Dataset(
-        np.concatenate([_stack(one.table, columns) for one in examples]),
-        label=np.concatenate([one.label for one in examples]),
-        group=np.concatenate([np.unique(one.user, return_counts=True)[1] for one in examples]),
-        params={"max_bin": settings.max_bin, "verbose": -1},
-        free_raw_data=False,
-    )
+    """One fit per seed, as LightGBM's text."""
+    data = ranking_data(examples, columns, settings.max_bin)
+    parameters = boosting_parameters(
+        settings,
+        seed,
+        objective=settings.objective,
+        row_share=settings.row_share,
+        num_threads=settings.num_threads,
+    ) | {"lambdarank_truncation_level": settings.truncation}
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
-    boosters = [lightgbm.train(_parameters(settings, int(one)), data, settings.num_trees) for one in seeds]
-    return tuple(booster.model_to_string() for booster in boosters)
+    return tuple(
+        lightgbm.train(parameters | {"seed": int(fit_seed)}, data, settings.num_trees).model_to_string()
+        for fit_seed in seeds
+    )
 
 
-def _mean(boosters: Sequence[lightgbm.Booster], values: FloatArray, **asked: Any) -> FloatArray:
-    mean: FloatArray = np.mean([booster.predict(values, **asked) for booster in boosters], axis=0)
+def _predict_mean(boosters: Sequence[lightgbm.Booster], values: FloatArray, **options: Any) -> FloatArray:
+    mean: FloatArray = np.mean([booster.predict(values, **options) for booster in boosters], axis=0)
     return mean
-
-
-def _stack(table: Mapping[str, FloatArray], columns: Sequence[str]) -> FloatArray:
-    """The table as one array in the given order of columns, [P, F] float32."""
-    stacked = np.empty((len(table[columns[0]]), len(columns)), np.float32)
-    for place, name in enumerate(columns):
-        stacked[:, place] = table[name]
-    return stacked
-
-
-def _parameters(settings: BlendSettings, seed: int) -> dict[str, object]:
-    """LightGBM's parameters, fixed so that the same examples give the same trees."""
-    return {
-        "objective": settings.objective,
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.num_leaves,
-        "min_data_in_leaf": settings.min_data_in_leaf,
-        "feature_fraction": settings.feature_share,
-        "bagging_fraction": settings.row_share,
-        "bagging_freq": 1,
-        "lambda_l2": settings.l2,
-        "lambdarank_truncation_level": settings.truncation,
-        "max_bin": settings.max_bin,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": settings.num_threads,
-        "verbose": -1,
-    }

@@ -1,4 +1,4 @@
-"""The funnel's facts against plain loops, and a made shop in which carts are bought and looks are not."""
+"""Funnel statistics against plain loops, and a synthetic shop in which carts are bought and views are not."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import pytest
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.funnel_ranker import FunnelRanker
-from tierrec_core.models.funnel_ranker.funnel import _PRIOR, TAKEN, Behaviours, Funnel
+from tierrec_core.models.funnel_ranker.funnel import _PRIOR_USERS, TARGET, Behaviours, FunnelStats
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
@@ -16,8 +16,8 @@ NUM_USERS, NUM_ITEMS = 150, 30
 STEPS = ("view", "cart")
 
 
-def made(seed: int = 0) -> tuple[Interactions, np.ndarray, np.ndarray, np.ndarray]:
-    """Who viewed, carted and bought what: of what is carted .7 is bought, of what is only viewed .05."""
+def make_shop(seed: int = 0) -> tuple[Interactions, np.ndarray, np.ndarray, np.ndarray]:
+    """Views, carts and purchases: 0.7 of the carts and 0.05 of the other views are bought."""
     rng = np.random.default_rng(seed)
     viewed = rng.random((NUM_USERS, NUM_ITEMS)) < 0.4
     carted = viewed & (rng.random(viewed.shape) < 0.3)
@@ -48,35 +48,37 @@ def fit(history: Interactions, num_trees: int = 40) -> FunnelRanker:
     return FunnelRanker.fit(training_of(history), config)
 
 
-def test_half_way_is_what_was_met_and_not_bought():
-    history, viewed, carted, bought = made()
-    user, item = Behaviours.read(history, STEPS, ("purchase",)).half_way()
+def test_open_pairs_have_a_step_and_no_purchase():
+    history, viewed, carted, bought = make_shop()
+    user, item = Behaviours.read(history, STEPS, ("purchase",)).open_pairs()
     found = np.zeros((NUM_USERS, NUM_ITEMS), bool)
     found[user, item] = True
     np.testing.assert_array_equal(found, (viewed | carted) & ~bought)
 
 
-def test_rates_are_shares_of_buyers_drawn_to_everybodys():
-    history, viewed, carted, bought = made()
-    rate = Funnel.measure(Behaviours.read(history, STEPS, ("purchase",)), neighbours=NUM_ITEMS).rate
+def test_rates_are_shares_of_buyers_smoothed_towards_all_items():
+    history, viewed, carted, bought = make_shop()
+    rate = FunnelStats.fit(Behaviours.read(history, STEPS, ("purchase",)), neighbours=NUM_ITEMS).rate
     for code, state in ((1, viewed & ~carted), (3, viewed & carted)):
-        usual = (state & bought).sum() / state.sum()
-        wanted = ((state & bought).sum(axis=0) + _PRIOR * usual) / (state.sum(axis=0) + _PRIOR)
-        np.testing.assert_allclose(rate[code], wanted, rtol=1e-5)
+        overall = (state & bought).sum() / state.sum()
+        expected = ((state & bought).sum(axis=0) + _PRIOR_USERS * overall) / (
+            state.sum(axis=0) + _PRIOR_USERS
+        )
+        np.testing.assert_allclose(rate[code], expected, rtol=1e-5)
 
 
-def test_likeness_is_a_cosine_of_who_did_what():
-    history, viewed, _, bought = made()
-    funnel = Funnel.measure(Behaviours.read(history, STEPS, ("purchase",)), neighbours=NUM_ITEMS)
-    wanted = (
+def test_similarity_is_the_cosine_of_the_items_users():
+    history, viewed, _, bought = make_shop()
+    funnel = FunnelStats.fit(Behaviours.read(history, STEPS, ("purchase",)), neighbours=NUM_ITEMS)
+    expected = (
         viewed.T.astype(float) @ bought / np.sqrt(np.outer(viewed.sum(axis=0) + 1, bought.sum(axis=0) + 1))
     )
-    np.fill_diagonal(wanted, 0.0)
-    np.testing.assert_allclose(funnel.alike[f"view>{TAKEN}"].toarray(), wanted, rtol=1e-4, atol=1e-6)
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(funnel.similarity[f"view>{TARGET}"].toarray(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_hidden_purchases_of_the_cart_come_before_looks():
-    history, _, carted, bought = made()
+def test_hidden_purchases_of_the_cart_rank_before_views():
+    history, _, carted, bought = make_shop()
     rng = np.random.default_rng(1)
     hidden = np.zeros_like(bought)
     for user in range(NUM_USERS):
@@ -95,8 +97,8 @@ def test_hidden_purchases_of_the_cart_come_before_looks():
 
 
 @pytest.mark.parametrize("trees", [0, 40])
-def test_what_is_half_way_comes_before_all_else(trees: int):
-    history, viewed, carted, bought = made()
+def test_open_pairs_rank_first(trees: int):
+    history, viewed, carted, bought = make_shop()
     scores = fit(history, trees).score_catalogue(history)
-    half_way = (viewed | carted) & ~bought
-    assert scores[half_way].min() >= 1.0 > scores[~half_way].max()
+    open_pairs = (viewed | carted) & ~bought
+    assert scores[open_pairs].min() >= 1.0 > scores[~open_pairs].max()

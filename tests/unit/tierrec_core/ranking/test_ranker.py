@@ -13,7 +13,7 @@ from tierrec_core.bundle.explain import reasons
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve
-from tierrec_core.ranking.ranker import FEW_ITEMS, RankingContext, RankingDataset
+from tierrec_core.ranking.ranker import SHORT_HISTORY_ITEMS, RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, RetrieveSettings
 
@@ -129,11 +129,11 @@ def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_wit
     known = RankingDataset.of(context, past, candidates, truth, **ALL)
     contrary = replace(known, label=~known.label)
     alone = BlendRanker.fit(context, [known], SMALL, seed=1)
-    blend = BlendRanker.fit(context, [known], SMALL, seed=1, newcomers=[contrary] * 9)
+    blend = BlendRanker.fit(context, [known], SMALL, seed=1, cold_users=[contrary] * 9)
     artifacts.save(blend, tmp_path / "blend")
     blend = artifacts.load(BlendRanker, tmp_path / "blend")
     num_items = np.diff(past.binary_matrix().indptr)[candidates.user]
-    short = num_items <= FEW_ITEMS
+    short = num_items <= SHORT_HISTORY_ITEMS
     assert 0 < short.sum() < len(short)
     scores, expected = blend.score(past, candidates), alone.score(past, candidates)
     np.testing.assert_array_equal(scores[~short], expected[~short])
