@@ -1,10 +1,10 @@
-"""What goes in and out of the service: names, examples and limits of its OpenAPI page."""
+"""Request and response bodies, with the descriptions, examples and limits of the OpenAPI document."""
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from services.names import Ladder
+from services.names import Strategy
 
 ID_LENGTH, NO_NUL = 256, "^[^\\x00]+$"
 Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
@@ -23,8 +23,17 @@ Cursor = Annotated[
 ]
 
 
+def _refuse_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("wanted a number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_refuse_boolean), Field(allow_inf_nan=False)]
+
+
 class Body(BaseModel):
-    """Frozen, closed, and silent about values: they may be a person's id, and messages are logged."""
+    """A frozen request body; refuses unknown fields, and keeps input, which may be a user id, out of errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -64,7 +73,7 @@ class RecommendRequest(Body):
 
     @property
     def num_items(self) -> int:
-        """How many items to answer with."""
+        """The requested number of items: k, by default 10 or all given items."""
         return self.k or (10 if self.items is None else len(self.items))
 
     @model_validator(mode="after")
@@ -88,7 +97,7 @@ class Item(BaseModel):
 class Fallback(BaseModel):
     """Which rung of the ladder should have answered, and why it did not."""
 
-    wanted: Ladder
+    wanted: Strategy
     reason: str
 
 
@@ -96,7 +105,7 @@ class Answer(BaseModel):
     """A list, best first, shorter than k when there is nothing more; and how it came to be."""
 
     items: list[Item]
-    path: Ladder
+    path: Strategy
     fallback: Fallback | None = None
     surface: str
     task: str
@@ -145,8 +154,8 @@ class EventIn(Body):
     item_id: Id
     event: Literal["impression", "view", "click", "favourite", "cart", "rating", "purchase", "redeem"]
     timestamp: AwareDatetime | None = Field(None, description="When; now where it is left out.")
-    value: float | None = Field(None, ge=0, allow_inf_nan=False, description="Money paid, or stars.")
-    quantity: float | None = Field(None, allow_inf_nan=False, description="Pieces; negative for a return.")
+    value: Number | None = Field(None, ge=0, description="Money paid, or stars.")
+    quantity: Number | None = Field(None, description="Pieces; negative for a return.")
     session_id: Id | None = None
     channel: Id | None = None
     request_id: Id | None = Field(None, description="The answer that showed the item.")
@@ -178,8 +187,8 @@ class ItemIn(Body):
     title: str | None = Field(None, max_length=500)
     category: str | None = Field(None, max_length=200)
     brand: str | None = Field(None, max_length=200)
-    price: float | None = Field(None, ge=0, allow_inf_nan=False)
-    stock: float | None = Field(None, allow_inf_nan=False, description="0 or less hides the item.")
+    price: Number | None = Field(None, ge=0)
+    stock: Number | None = Field(None, description="0 or less hides the item.")
     available_from: AwareDatetime | None = None
     available_until: AwareDatetime | None = None
     on_promotion: bool | None = Field(None, description="Whether the surface ads may show it.")
@@ -242,7 +251,7 @@ class Explanation(BaseModel):
 
     request_id: str
     surface: str
-    path: Ladder
+    path: Strategy
     fallback: str | None = Field(description="Why a better rung did not answer; null where the best one did.")
     model_version: str
     experiment: str | None = None

@@ -10,7 +10,7 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from services.names import LADDER, SURFACES
+from services.names import STRATEGIES, SURFACES
 from tierrec_core.base.contracts import EVENT_NAMES
 
 OTHER = "other"
@@ -54,7 +54,7 @@ class ServiceMetrics:
         self._registry = registry
         self._shops: dict[str, ShopMetrics] = {}
         self.shop = Label(room=100)
-        self.surface, self.path, self.status = Label(SURFACES), Label(LADDER), Label(STATUSES)
+        self.surface, self.path, self.status = Label(SURFACES), Label(STRATEGIES), Label(STATUSES)
         self.reason, self.result = Label(room=20), Label(room=10)
         self.event, self.outcome = Label(EVENT_NAMES), Label(("accepted", "duplicate", "rejected"))
         self.role, self.bento, self.version = (

@@ -61,6 +61,8 @@ EVENT = {"key": "k", "user_id": "u", "item_id": "i", "event": "view"}
         (EventBatch, {"events": [EVENT | {"timestamp": "2024-01-01T00:00:00"}]}, ("events", 0, "timestamp")),
         (EventBatch, {"events": [EVENT | {"value": -1}]}, ("events", 0, "value")),
         (EventBatch, {"events": [EVENT | {"quantity": "nan"}]}, ("events", 0, "quantity")),
+        (EventBatch, {"events": [EVENT | {"quantity": True}]}, ("events", 0, "quantity")),
+        (ItemIn, {"item_id": "i", "stock": True}, ("stock",)),
         (ItemIn, {"item_id": "i", "price": -0.01}, ("price",)),
         (ItemIn, {"item_id": "i", "price": "inf"}, ("price",)),
         (ItemIn, {"item_id": "i", "colour": "red"}, ("colour",)),

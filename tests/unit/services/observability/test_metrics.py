@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.names import LADDER, SURFACES
+from services.names import STRATEGIES, SURFACES
 from services.observability.metrics import OTHER, Label, ServiceMetrics
 from tests.support.projects import ROOT
 
@@ -99,7 +99,7 @@ def test_whatever_is_asked_makes_no_series_of_its_own(texts: list[str]) -> None:
     for text in texts:
         shop.observe(text, text, hash(text), 0.1, 0.1)
         shop.count_events(text, text)
-    known = {"demo", OTHER, *SURFACES, *LADDER}
+    known = {"demo", OTHER, *SURFACES, *STRATEGIES}
     asked = {label for name, labels in read(metrics.exposition()) for key, label in labels if key != "le"}
     assert asked <= known
 
