@@ -29,7 +29,8 @@ def _refuse_boolean(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_refuse_boolean), Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_refuse_boolean)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_refuse_boolean)]
 
 
 class Body(BaseModel):
@@ -154,7 +155,7 @@ class EventIn(Body):
     item_id: Id
     event: Literal["impression", "view", "click", "favourite", "cart", "rating", "purchase", "redeem"]
     timestamp: AwareDatetime | None = Field(None, description="When; now where it is left out.")
-    value: Number | None = Field(None, ge=0, description="Money paid, or stars.")
+    value: Amount | None = Field(None, description="Money paid, or stars.")
     quantity: Number | None = Field(None, description="Pieces; negative for a return.")
     session_id: Id | None = None
     channel: Id | None = None
@@ -187,7 +188,7 @@ class ItemIn(Body):
     title: str | None = Field(None, max_length=500)
     category: str | None = Field(None, max_length=200)
     brand: str | None = Field(None, max_length=200)
-    price: Number | None = Field(None, ge=0)
+    price: Amount | None = None
     stock: Number | None = Field(None, description="0 or less hides the item.")
     available_from: AwareDatetime | None = None
     available_until: AwareDatetime | None = None

@@ -36,6 +36,11 @@ class VariantOutcomes(Protocol):
 
 
 @dataclass(frozen=True)
+class Interval(ConfidenceInterval):
+    """A mean over users with its 95% interval."""
+
+
+@dataclass(frozen=True)
 class VariantResult:
     """One variant so far; becomes JSON by dataclasses.asdict.
 
@@ -52,9 +57,9 @@ class VariantResult:
     users: int
     impressions: int
     conversions: int
-    rate: ConfidenceInterval
+    rate: Interval
     mean_conversions: float
-    difference: ConfidenceInterval | None
+    difference: Interval | None
     verdict: Verdict
     split_p_value: float
     mismatch: bool
@@ -139,13 +144,13 @@ def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
     )
 
 
-def _clipped(bounds: Bounds, row: int) -> ConfidenceInterval:
+def _clipped(bounds: Bounds, row: int) -> Interval:
     """One of the bounds, clipped to [-1, 1], the range of rates and their differences."""
     values: FloatArray = np.clip([bounds.estimate[row], bounds.low[row], bounds.high[row]], -1, 1)
-    return ConfidenceInterval(*map(float, values))
+    return Interval(*map(float, values))
 
 
-def _verdict(difference: ConfidenceInterval | None, mismatch: bool) -> Verdict:
+def _verdict(difference: Interval | None, mismatch: bool) -> Verdict:
     if difference is None:
         return "baseline"
     if mismatch or difference.low <= 0 <= difference.high:

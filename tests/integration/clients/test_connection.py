@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api import app
+from services.api import middleware
 from tierrec_client import AsyncClient, Client, EventIn, EventRow, Imported, ItemRow, ServiceError, models
 from tierrec_client.calls import NDJSON
 from tierrec_client.client import SHOP_HEADER
@@ -87,7 +87,7 @@ def test_key_and_shop_go_with_each_request_and_only_where_given(serve, way) -> N
         JSON,
     )
     assert {"Authorization", SHOP_HEADER} & second.keys() == set()
-    assert SHOP_HEADER == app.SHOP_HEADER
+    assert SHOP_HEADER == middleware.SHOP_HEADER
 
 
 def test_any_id_arrives_as_it_is(serve) -> None:
