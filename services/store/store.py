@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any, Self
 
 import pandas as pd
@@ -26,7 +27,7 @@ from services.store.records import (
 )
 from services.store.schema import ERASURES, EVENTS, IMPRESSIONS, ITEMS, USERS
 
-_PRUNE_ROWS = 10_000
+_PRUNE_ROWS, _PRUNE_PAUSE_SECONDS = 1_000, 0.1
 
 
 @dataclass(frozen=True)
@@ -216,14 +217,18 @@ class Store:
         with self.database.reading() as connection:
             return outcomes.read_rates(connection, since, goal, horizon_hours)
 
-    def prune(self, impressions_before: datetime) -> int:
-        """Delete answers that were given before a moment, in small transactions; how many."""
+    def prune(self, impressions_before: datetime, stop: Event | None = None) -> int:
+        """Delete impressions shown before a moment; return how many.
+
+        Rows go in small transactions with pauses in between, so that other writers need not wait. stop: ends it early
+        """
         old = select(IMPRESSIONS.c.id).where(IMPRESSIONS.c.at < impressions_before).limit(_PRUNE_ROWS)
-        total, pruned = 0, _PRUNE_ROWS
-        while pruned == _PRUNE_ROWS:
+        total = 0
+        while ids := [row["id"] for row in self._rows(old)]:
             with self.database.writing() as connection:
-                pruned = connection.execute(delete(IMPRESSIONS).where(IMPRESSIONS.c.id.in_(old))).rowcount
-            total += pruned
+                total += connection.execute(delete(IMPRESSIONS).where(IMPRESSIONS.c.id.in_(ids))).rowcount
+            if (stop or Event()).wait(_PRUNE_PAUSE_SECONDS):
+                break
         return total
 
     def _add(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

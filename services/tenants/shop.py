@@ -19,12 +19,14 @@ from services.shared_files import FileWatcher
 from services.store import Store, StoreError
 from services.store.impressions import ImpressionWriter
 from services.store.recent_events import RecentActivity
+from services.store.retention import ImpressionRetention
 from services.tenants.configuration import LiveConfiguration
 from services.tenants.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
 FEEDBACK = "feedback.db"
+IMPRESSION_DAYS = 365
 
 Loader = Callable[[str], ServedModel]
 
@@ -62,6 +64,7 @@ class Shop:
         default: str,
         metrics: ShopMetrics,
         store_url: str = "",
+        impression_days: int = IMPRESSION_DAYS,
     ) -> None:
         """Open the store, load the models that the pointer names, and catch up with what was posted."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +84,7 @@ class Shop:
             folder, lambda: self.serving.champion.catalogue, metrics.swapped
         )
         self.impressions = ImpressionWriter(self.store, metrics.drop_impressions, hash_of=self.hash_of)
+        self._retention = ImpressionRetention(self.store, impression_days)
         threading.Thread(target=self._warm, name=f"warm-{name}", daemon=True).start()
         self._swapping = threading.Lock()
         self._tell()
@@ -129,6 +133,7 @@ class Shop:
 
     def close(self) -> None:
         """Write what is waiting, and close the store."""
+        self._retention.close()
         self.impressions.close()
         self.store.close()
 

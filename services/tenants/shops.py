@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from services.auth.limits import RequestLimits
 from services.observability.metrics import ServiceMetrics
 from services.shared_files import serving_folder
-from services.tenants.shop import Loader, Shop
+from services.tenants.shop import IMPRESSION_DAYS, Loader, Shop
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
@@ -30,11 +30,13 @@ class ShopSettings(Params):
     """One shop. folder: its state, of which no two shops may share one; store_url: SQLite in the folder if unset.
 
     bento: the tag that answers until a pointer names another; the Bento's own where unset
+    impression_days: how long impressions are kept; experiments, rollouts and reports see no older ones
     """
 
     folder: Path
     store_url: str = ""
     bento: str = ""
+    impression_days: Annotated[int, Field(ge=1, le=36_500)] = IMPRESSION_DAYS
 
 
 class ShopsSettings(Params):
@@ -83,6 +85,7 @@ class Shops:
                 default=one.bento or own_bento,
                 metrics=metrics.of(name),
                 store_url=one.store_url,
+                impression_days=one.impression_days,
             )
             for name, one in settings.shops.items()
         }

@@ -1,7 +1,8 @@
 """The feedback store on SQLite and on PostgreSQL: what is kept, what is found again, what is forgotten."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from services.store import (
     Acknowledgement,
@@ -20,7 +21,8 @@ from services.store import (
     PostedUser,
     Store,
 )
-from services.store.schema import METADATA
+from services.store.retention import ImpressionRetention
+from services.store.schema import IMPRESSIONS, METADATA
 from tests.support.postgres import new_schema
 from tierrec_core.base.errors import DataError
 
@@ -107,6 +109,43 @@ def test_old_answers_are_pruned(store: Store) -> None:
     store.add_impressions([impression(f"r{hour}", at=NOW + timedelta(hours=hour)) for hour in range(5)])
     assert store.prune(NOW + timedelta(hours=3)) == 3
     assert [store.impression(f"r{hour}") is None for hour in range(5)] == [True] * 3 + [False] * 2
+
+
+def test_retention_deletes_old_impressions_in_the_background_until_it_is_closed(store: Store) -> None:
+    now = datetime.now(UTC)
+    ages = {f"r{number}": now - timedelta(days=8 if number < 2_500 else 6) for number in range(2_600)}
+    store.add_impressions([impression(name, at=at) for name, at in ages.items()])
+    with contextlib.closing(ImpressionRetention(store, days=7, interval_seconds=0.05)):
+        until(lambda: count_impressions(store) == 100)
+        store.add_impressions([impression("late", at=now - timedelta(days=9))])
+        until(lambda: store.impression("late") is None)
+    assert store.impression("r2500") is not None
+    store.add_impressions([impression("later", at=now - timedelta(days=9))])
+    time.sleep(0.2)
+    assert store.impression("later") is not None
+
+
+def test_events_are_written_between_the_transactions_of_a_prune(store: Store) -> None:
+    store.add_impressions([impression(f"r{number}") for number in range(5_000)])
+    with contextlib.closing(ImpressionRetention(store, days=1)):
+        before = []
+        while count_impressions(store):
+            store.add_events([event(f"k{len(before)}")])
+            before.append(count_impressions(store))
+    assert len(set(before)) > 2
+
+
+def count_impressions(store: Store) -> int:
+    with store.database.reading() as connection:
+        return int(connection.scalar(select(func.count()).select_from(IMPRESSIONS)))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("not within 20 s")
 
 
 def test_posts_replace_and_revisions_grow(store: Store) -> None:

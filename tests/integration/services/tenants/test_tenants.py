@@ -1,6 +1,8 @@
 """Two shops in one process: nothing of one is reached from the other, and keys open what they should and no more."""
 
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from services.api.middleware import SHOP_HEADER
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import KeyScope, add_key, revoke_key, rotate_key
 from services.auth.limits import RequestLimits
+from services.store import Impression
+from services.tenants.shop import IMPRESSION_DAYS
 from tests.support.endpoints import ADMIN, OPEN, READ, WRITE
-from tests.support.open_shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, event, ids
+from tests.support.open_shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, event, ids, until
 
 pytest_plugins = ["tests.support.open_shops"]
 
@@ -198,3 +202,15 @@ def test_the_header_alone_decides_which_shop(both: tuple[Caller, Caller]) -> Non
         for name in ("one", "two", "One", "one ", "../one")
     }
     assert answers == {"one": 200, "two": 200, "One": 404, "one ": answers["one "], "../one": 404}
+
+
+def test_a_shop_deletes_impressions_older_than_its_retention(start: Opener) -> None:
+    caller = start()
+    old = datetime.now(UTC) - timedelta(days=IMPRESSION_DAYS + 1)
+    shown = Impression(
+        request_id="old", user_id=None, surface="products", items=(), path="blend", model_version="m", at=old
+    )
+    caller.shop.store.add_impressions([shown, replace(shown, request_id="new", at=datetime.now(UTC))])
+    start()  # another worker of the same shop
+    until(lambda: caller.shop.store.impression("old") is None)
+    assert caller.shop.store.impression("new") is not None
