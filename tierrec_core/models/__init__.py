@@ -1,1 +1,1 @@
-"""The models. Each file holds one, with its Config beside it; they do not know of one another."""
+"""Recommendation models: one package per kind, with its Config; models do not import one another."""

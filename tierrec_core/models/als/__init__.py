@@ -1,6 +1,6 @@
 """Implicit-feedback matrix factorisation by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
 
-The library `implicit` fits it; a history is folded in by the same least squares with the item side held fixed.
+Fitted by the library `implicit`; users are folded in by the same least squares with fixed item factors.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class Als:
-    """Item factors; a user's factors come from their history.
+    """Item factors; user factors are computed from the history.
 
     item_factors: [I, F]
     """
@@ -30,7 +30,7 @@ class Als:
     config: "Als.Config"
 
     class Config(Params):
-        """confidence is the weight of the logarithm of a count, l2 the pull of all factors to zero."""
+        """confidence: weight of the logarithm of a count; l2: regularization of all factors."""
 
         factors: Annotated[PositiveInt, SearchRange(16, 256, log=True)] = 64
         iterations: PositiveInt = 10
@@ -39,14 +39,14 @@ class Als:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Alternate a fixed number of times, on one thread so that sums keep their order."""
+        """Run a fixed number of iterations on one thread, so that sums keep their order."""
         model = _library(config, int(training.rng.integers(2**31)))
         with threadpool_limits(1, "blas"):
             model.fit(_confidence(training.history, config), show_progress=False)
         return cls(np.asarray(model.item_factors), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Products of folded-in user factors and item factors, [U, I]."""
+        """Inner products of user and item factors, [U, I]."""
         scores: FloatArray = (self.encode_users(history) @ self.item_factors.T).astype(np.float32)
         return scores
 
@@ -62,12 +62,12 @@ class Als:
     def score_encoded(
         self, _history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """Products of user factors and the candidates' factors, [U, C]."""
+        """Inner products of user factors and the candidates' factors, [U, C]."""
         return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 
     @cached_property
     def _solver(self) -> tuple[Any, ThreadpoolController]:
-        """The library with these item factors, and the threads of the libraries that it has loaded."""
+        """A library model with these item factors, and a controller of its BLAS threads."""
         model = _library(self.config, seed=0)
         model.item_factors = self.item_factors
         return model, ThreadpoolController()

@@ -1,8 +1,8 @@
-"""Cold start by a learned prior: fold-in that begins at what users of the same tier usually are.
+"""Matrix factorization whose users are folded in from a learned prior per tier.
 
-Items have factors by alternating least squares (Hu et al., ICDM 2008). Plain fold-in pulls a new user to zero; here
-the prior is a Gaussian a tier, learned from the training users' own factors (hierarchical, empirical Bayes, closed
-form): with no events the answer is the tier's mean, and each event moves it as far as the tier's spread allows.
+Item factors come from alternating least squares (Hu et al., ICDM 2008). Plain fold-in shrinks a new user to zero; here
+the prior is a Gaussian per tier, estimated from the training users' factors (hierarchical empirical Bayes, closed
+form): without events the user is the tier's mean, and each event moves it as far as the tier's covariance allows.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class ColdStart:
     config: "ColdStart.Config"
 
     class Config(Params):
-        """prior_weight scales the learned precision; shrinkage counts as that many users of the whole population."""
+        """prior_weight scales the learned precision; shrinkage is in users of the whole population."""
 
         factors: Annotated[PositiveInt, SearchRange(16, 128, log=True)] = 32
         iterations: PositiveInt = 4
@@ -46,22 +46,22 @@ class ColdStart:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Factorise, then learn each tier's mean and spread of user factors."""
+        """Factorize, then estimate the mean and precision of each tier's user factors."""
         weight = _weights(training.history, config.confidence)
         items: FloatArray = training.rng.normal(0.0, 0.1, (weight.shape[1], config.factors))
-        flat = np.zeros(config.factors), config.l2 * np.eye(config.factors)
+        flat_prior = np.zeros(config.factors), config.l2 * np.eye(config.factors)
         columns = weight.T.tocsr()
         for _ in range(config.iterations):
-            users = _solve(weight, items, *flat)
-            items = _solve(columns, users, *flat)
-        users = _solve(weight, items, *flat)
-        known = np.diff(weight.indptr) > 0
-        mean, precision = _prior(users[known], training.tiering.tier[known], config)
-        kept = [array.astype(np.float32) for array in (items, mean, precision)]
-        return cls(kept[0], kept[1], kept[2], training.tiering, config)
+            users = _solve(weight, items, *flat_prior)
+            items = _solve(columns, users, *flat_prior)
+        users = _solve(weight, items, *flat_prior)
+        has_events = np.diff(weight.indptr) > 0
+        mean, precision = _prior(users[has_events], training.tiering.tier[has_events], config)
+        items, mean, precision = (array.astype(np.float32) for array in (items, mean, precision))
+        return cls(items, mean, precision, training.tiering, config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Posterior mean of the user's factors times the items', [U, I]."""
+        """Inner products of the posterior mean and the item factors, [U, I]."""
         return (self.encode_users(history) @ self._items.T).astype(np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
@@ -78,7 +78,7 @@ class ColdStart:
     def score_encoded(
         self, _history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """The posterior mean times the candidates' factors, [U, C]."""
+        """Inner products of the posterior mean and the candidates' factors, [U, C]."""
         return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 
     @cached_property
@@ -91,7 +91,7 @@ class ColdStart:
 
 
 def _weights(history: Interactions, confidence: float) -> sparse.csr_matrix:
-    """Confidence beyond that of an item never met, [U, I]."""
+    """Confidence in excess of that of an unseen item, [U, I]."""
     matrix = history.matrix()
     matrix.data = confidence * np.log1p(matrix.data)
     return matrix
@@ -104,29 +104,29 @@ def _solve(
     precision: FloatArray,
     gram: FloatArray | None = None,
 ) -> FloatArray:
-    """Posterior means of the rows of `weight` [R, C] given the other side's factors [C, F], [R, F].
+    """Posterior means for the rows of `weight` [R, C] given the other side's factors [C, F], [R, F].
 
-    gram: the other side's factors times themselves, [F, F], where it is known already
+    gram: other.T @ other if already computed, [F, F]
     """
-    base, pull = (other.T @ other if gram is None else gram) + precision, precision @ mean
+    base, offset = (other.T @ other if gram is None else gram) + precision, precision @ mean
     solved = np.empty((weight.shape[0], other.shape[1]))
     for row in range(weight.shape[0]):
         span = slice(weight.indptr[row], weight.indptr[row + 1])
-        met, extra = other[weight.indices[span]], weight.data[span].astype(np.float64)
-        left = base + (met * extra[:, None]).T @ met
-        solved[row] = np.linalg.solve(left, met.T @ (1.0 + extra) + pull)
+        seen, confidence = other[weight.indices[span]], weight.data[span].astype(np.float64)
+        left = base + (seen * confidence[:, None]).T @ seen
+        solved[row] = np.linalg.solve(left, seen.T @ (1.0 + confidence) + offset)
     return solved
 
 
 def _prior(users: FloatArray, tier: IntArray, config: ColdStart.Config) -> tuple[FloatArray, FloatArray]:
     """Mean [3, F] and precision [3, F, F] of each tier, shrunk towards the whole population."""
-    overall, spread = users.mean(axis=0), np.cov(users, rowvar=False) + 1e-6 * np.eye(users.shape[1])
+    overall, covariance = users.mean(axis=0), np.cov(users, rowvar=False) + 1e-6 * np.eye(users.shape[1])
     means, precisions = [], []
     for code in range(len(TIER_NAMES)):
-        mine = users[tier == code]
-        share = len(mine) / (len(mine) + config.shrinkage)
-        mean = share * mine.mean(axis=0) + (1 - share) * overall if len(mine) else overall
-        own = (mine - mean).T @ (mine - mean) / max(len(mine), 1)
+        members = users[tier == code]
+        share = len(members) / (len(members) + config.shrinkage)
+        mean = share * members.mean(axis=0) + (1 - share) * overall if len(members) else overall
+        own = (members - mean).T @ (members - mean) / max(len(members), 1)
         means.append(mean)
-        precisions.append(np.linalg.inv(share * own + (1 - share) * spread))
+        precisions.append(np.linalg.inv(share * own + (1 - share) * covariance))
     return np.stack(means), np.stack(precisions)

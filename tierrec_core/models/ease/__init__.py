@@ -1,7 +1,7 @@
 """EASE: a linear item-item autoencoder with a closed-form fit (Steck, WWW 2019).
 
-The weights are B = I - P diag(1 / diag P) with P = (X'X + l2)^-1; neither is made where a smaller form of P says the
-same, see `RegularizedGramInverse`.
+The weights are B = I - P diag(1 / diag P) with P = (X'X + l2)^-1. `RegularizedGramInverse` stores P in a smaller form
+where one is exact, or a low-rank approximation for large catalogues.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class Ease:
-    """Scores X B, whose B has a zero diagonal."""
+    """Scores X B, where B has a zero diagonal."""
 
     precision: RegularizedGramInverse
     config: "Ease.Config"
 
     class Config(Params):
-        """l2 pulls weights to zero; raise it for sparse catalogues. values says what an entry of X is.
+        """l2 shrinks the weights; raise it for sparse catalogues. values: entries of X.
 
-        With more than max_side users and items only rank directions of X are kept, and no weight is exact.
+        With more than max_side users and items only `rank` directions of X are kept, and the weights are approximate.
         """
 
         l2: Annotated[PositiveFloat, SearchRange(10.0, 1e4, log=True)] = 300.0
@@ -48,23 +48,23 @@ class Ease:
         return cls(precision, config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """What the rest of the history says of each item, [U, I]."""
+        """Prediction of each item from the other items of the history, [U, I]."""
         seen = self._seen(history)
         scores: FloatArray = seen.toarray() - self.precision.multiply(seen) / self.precision.diagonal
         return scores.astype("float32")
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """What the dual form, [U, V], or the low-rank form, [U, R], needs of a history; [U, 0] in the primal form."""
+        """Projection of the history: [U, V] in the dual, [U, R] in the low-rank, [U, 0] in the primal form."""
         return self.precision.encode(self._seen(history))
 
     def score_encoded(
         self, history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """What the rest of the history says of each candidate, [U, C]."""
+        """Prediction of each candidate from the other items of the history, [U, C]."""
         own = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
         projected = self.precision.multiply_at_candidates(self._seen(history), own, user_states, candidates)
         return mask_padding(own - projected / self.precision.diagonal[candidates], candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
-        """X as the config wants it, [U, I]."""
+        """X, weighted as configured, [U, I]."""
         return weighted_history(history, self.config.values, self.config.half_life)

@@ -1,9 +1,9 @@
-"""Graph filter: what the neighbours of neighbours met, and a smooth low pass beside it, with nothing to train.
+"""Graph filter: a linear filter plus a low-pass filter of the user-item graph, without training.
 
-GF-CF (Shen et al., CIKM 2021): the linear filter P = N'N of the normalised graph N plus a low pass over its strongest
-frequencies. Degrees are taken to exponents of their own for users and items, as in LinkProp (Fu et al., WSDM 2022).
-The low pass may be soft, s / (s + softness), which is the ridge solution of a linear autoencoder at low rank, and
-the linear filter may be sharpened by the heat equation run backwards, as in BSPM (Choi et al., SIGIR 2023).
+GF-CF (Shen et al., CIKM 2021): the linear filter P = N'N of the normalized graph N plus a low pass over its largest
+eigenvalues. Degrees have separate exponents for users and items, as in LinkProp (Fu et al., WSDM 2022). The low pass
+may be soft, s / (s + softness), the ridge solution of a linear autoencoder at low rank, and the linear filter may be
+sharpened by the reversed heat equation, as in BSPM (Choi et al., SIGIR 2023).
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tierrec_core.settings import Params, SearchRange
 
 _ITERATIONS = 3
 _OVERSAMPLED = 1.1
-_CROWDED = 0.1  # of likenesses that are not 0: from there on dense products are the faster ones
+_DENSE_ABOVE = 0.1  # share of non-zero similarities above which dense products are faster
 Exponent = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -31,12 +31,12 @@ Exponent = Annotated[float, Field(ge=-1, le=1)]
 class GraphFilter:
     """Scores X D^-t (P + V s(e^-Ts - 1) V') D^t + w X D^-q V s / (s + softness) V' D^q.
 
-    P's eigenvalues s are scaled to at most 1; t is the tilt, q the low pass's own, T the sharpening, w its weight.
+    The eigenvalues s of P are scaled to at most 1; t is tilt, q low_pass_tilt, T sharpening, w low_pass.
 
-    graph: N, training users by items, degrees divided out, [V, I]
-    basis: eigenvectors of the strongest frequencies of P, [I, K]
-    sharpened, passed: what the sharpening and the low pass make of each, [K]
-    degree: D, how well each item is known, [I]
+    graph: N, training users by items, degree-normalized, [V, I]
+    basis: eigenvectors of the largest eigenvalues of P, [I, K]
+    sharpened, passed: gain of the sharpening and of the low pass for each, [K]
+    degree: D, sum of each item's entries, [I]
     """
 
     graph: sparse.csr_matrix
@@ -47,12 +47,12 @@ class GraphFilter:
     config: "GraphFilter.Config"
 
     class Config(Params):
-        """rank frequencies pass; memory grows with items times rank, time with events times rank.
+        """rank: number of eigenvectors; memory grows with items times rank, time with events times rank.
 
-        user_exponent, item_exponent: how far degrees are divided out of N; .5 and .5 are symmetric normalisation
-        tilt, low_pass_tilt: how far known items are preferred; items are divided out and multiplied in by it
-        low_pass: the weight of the low pass, 0 leaves it out; softness 0 is an ideal one
-        sharpening: how long the heat equation runs backwards, 0 leaves it out
+        user_exponent, item_exponent: powers of the degrees that N is divided by; 0.5 and 0.5 are symmetric
+        tilt, low_pass_tilt: preference for frequent items; histories are divided and scores multiplied by this power
+        low_pass: weight of the low pass, 0 disables it; with softness 0 it is ideal
+        sharpening: time of the reversed heat equation, 0 disables it
         """
 
         values: ValueWeighting = "log_count"
@@ -68,23 +68,23 @@ class GraphFilter:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Normalise the graph and find its strongest frequencies (Halko et al., SIAM Review 2011)."""
+        """Normalize the graph and compute its largest eigenvalues (Halko et al., SIAM Review 2011)."""
         met = weighted_history(training.history, config.values, config.half_life)
         users, items = degrees(met)
         graph = scale(met, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
         rank = min(config.rank, min(graph.shape))
-        strength, basis = _frequencies(graph, max(rank, 1), training.rng)
-        graph.data /= np.float32(np.sqrt(max(strength[0], 1e-12)))
-        strength = strength[:rank] / max(strength[0], 1e-12)
-        sharpened = strength * np.expm1(-config.sharpening * strength)
-        passed = config.low_pass * strength / np.maximum(strength + config.softness, 1e-12)
+        eigenvalues, basis = _largest_eigenvalues(graph, max(rank, 1), training.rng)
+        graph.data /= np.float32(np.sqrt(max(eigenvalues[0], 1e-12)))
+        eigenvalues = eigenvalues[:rank] / max(eigenvalues[0], 1e-12)
+        sharpened = eigenvalues * np.expm1(-config.sharpening * eigenvalues)
+        passed = config.low_pass * eigenvalues / np.maximum(eigenvalues + config.softness, 1e-12)
         gains = sharpened.astype(np.float32), passed.astype(np.float32)
         return cls(graph, basis[:, :rank], *gains, items.astype(np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """The filtered history, [U, I]."""
         sharp, low = self._split(self.encode_users(history))
-        scores = self._linear(self._likeness(history))
+        scores = self._linear(self._user_similarity(history))
         if self.config.sharpening:
             scores += sharp @ self.basis.T
         scores *= self._tilt
@@ -93,7 +93,7 @@ class GraphFilter:
         return scores
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """How strong each frequency is when sharpened, and when passed, [U, 2 K]."""
+        """Projection on the eigenvectors with the gains of the sharpening and of the low pass, [U, 2 K]."""
         sharp = self._tilted(history, self.config.tilt) @ self.basis * self.sharpened
         low = self._tilted(history, self.config.low_pass_tilt) @ self.basis * self.passed
         return np.concatenate([sharp, low], axis=1)
@@ -103,26 +103,26 @@ class GraphFilter:
     ) -> FloatArray:
         """The filtered history at the candidates, [U, C]."""
         sharp, low = self._split(user_states)
-        linear = sparse_products(self._likeness(history).toarray(), self._by_item, candidates)
+        linear = sparse_products(self._user_similarity(history).toarray(), self._by_item, candidates)
         linear += factor_products(sharp, self.basis, candidates)
         passed = factor_products(low, self.basis, candidates)
         scores = linear * self._tilt[candidates] + passed * self._low_tilt[candidates]
         return mask_padding(scores, candidates)
 
-    def _linear(self, likeness: sparse.csr_matrix) -> FloatArray:
-        """Likeness to the training users, spread over what they met, [U, I]."""
-        if likeness.nnz < _CROWDED * np.prod(likeness.shape, dtype=np.int64):
-            spread: FloatArray = (likeness @ self.graph).toarray()
+    def _linear(self, similarity: sparse.csr_matrix) -> FloatArray:
+        """Sum of the graph's rows, weighted by similarity to the training users, [U, I]."""
+        if similarity.nnz < _DENSE_ABOVE * np.prod(similarity.shape, dtype=np.int64):
+            scores: FloatArray = (similarity @ self.graph).toarray()
         else:
-            spread = np.ascontiguousarray((self._by_item @ likeness.toarray().T).T)
-        return spread
+            scores = np.ascontiguousarray((self._by_item @ similarity.toarray().T).T)
+        return scores
 
     def _tilted(self, history: Interactions, tilt: float) -> sparse.csr_matrix:
         met = weighted_history(history, self.config.values, self.config.half_life)
         return scale(met, columns=safe_power(self.degree, -tilt))
 
-    def _likeness(self, history: Interactions) -> sparse.csr_matrix:
-        """To each training user, [U, V]."""
+    def _user_similarity(self, history: Interactions) -> sparse.csr_matrix:
+        """Similarity to each training user, [U, V]."""
         return (self._tilted(history, self.config.tilt) @ self._by_item).tocsr()
 
     def _split(self, user_states: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -131,7 +131,7 @@ class GraphFilter:
 
     @cached_property
     def _by_item(self) -> sparse.csr_matrix:
-        """The graph seen from the items, [I, V]."""
+        """Transpose of the graph, [I, V]."""
         return self.graph.T.tocsr()
 
     @cached_property
@@ -143,17 +143,17 @@ class GraphFilter:
         return safe_power(self.degree, self.config.low_pass_tilt)
 
 
-def _frequencies(
+def _largest_eigenvalues(
     graph: sparse.csr_matrix, rank: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """The largest eigenvalues of N'N [K], falling, and their vectors [I, K], by subspace iteration."""
+    """Largest eigenvalues of N'N [K], descending, and eigenvectors [I, K], by subspace iteration."""
     width = min(int(rank * _OVERSAMPLED) + 32, graph.shape[1])
-    back = graph.T.tocsr()
+    transposed = graph.T.tocsr()
     basis = np.linalg.qr(rng.standard_normal((graph.shape[1], width), dtype=np.float32))[0]
     for _ in range(_ITERATIONS):
-        basis = np.linalg.qr(back @ (graph @ basis))[0]
+        basis = np.linalg.qr(transposed @ (graph @ basis))[0]
     image = graph @ basis
-    strength, turn = np.linalg.eigh((image.T @ image).astype(np.float64))
-    order = np.argsort(-strength)[:rank]
-    vectors: FloatArray = basis @ turn[:, order].astype(np.float32)
-    return np.maximum(strength[order], 0.0), vectors
+    eigenvalues, rotation = np.linalg.eigh((image.T @ image).astype(np.float64))
+    order = np.argsort(-eigenvalues)[:rank]
+    vectors: FloatArray = basis @ rotation[:, order].astype(np.float32)
+    return np.maximum(eigenvalues[order], 0.0), vectors

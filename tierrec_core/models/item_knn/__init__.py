@@ -1,4 +1,4 @@
-"""Item neighbourhoods: the k nearest items of each, by asymmetric cosine with shrinkage.
+"""Item-based k nearest neighbours by asymmetric cosine with shrinkage.
 
 Item-based top-N recommendation (Deshpande & Karypis, TOIS 2004) with the asymmetric cosine of Aiolli (RecSys 2013):
 s_ij = sum over users of x_ui x_uj / d_u^user_exponent, over (n_i^alpha n_j^(1 - alpha) + shrinkage).
@@ -26,21 +26,21 @@ from tierrec_core.linalg.sparse import (
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
-_CHUNK = 1024  # items whose neighbours are sought at once
+_CHUNK = 1024  # items per block
 
 
 @dataclass(frozen=True)
 class ItemKnn:
-    """similarity: row i holds what having met item i says of its neighbours, 0 on the diagonal, [I, I]"""
+    """similarity: row i holds the similarity of seen item i to its neighbours, 0 on the diagonal, [I, I]."""
 
     similarity: sparse.csr_matrix
     config: "ItemKnn.Config"
 
     class Config(Params):
-        """alpha is how much the met item's popularity counts against it, the candidate's counting the rest.
+        """alpha: exponent of the seen item's popularity in the norm; the candidate's has 1 - alpha.
 
-        shrinkage, in users, makes neighbours doubtful that few users vouch for; user_exponent makes users doubtful
-        that meet everything. neighbours bounds the memory: the items times it.
+        shrinkage, in users, lowers the similarity of items with few common users; user_exponent lowers the weight of
+        users with many items. Memory grows with items times neighbours.
         """
 
         values: ValueWeighting = "log_count"
@@ -52,40 +52,40 @@ class ItemKnn:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Keep each item's nearest. Time grows with the pairs met together, memory with items times neighbours."""
+        """Keep each item's neighbours. Time grows with co-occurring pairs, memory with items times neighbours."""
         parts = [
             keep_top_k_per_row(part, config.neighbours) for part in _similarities(training.history, config)
         ]
         return cls(sparse.vstack(parts, format="csr", dtype=np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Sums of the similarities of the met items to each item, [U, I]."""
+        """Sum of the similarities of the seen items to each item, [U, I]."""
         scores: FloatArray = (self._seen(history) @ self.similarity).toarray().astype(np.float32)
         return scores
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """Nothing: the history itself is all that scoring needs, [U, 0]."""
+        """Empty, since scoring needs only the history, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
     def score_encoded(
         self, history: Interactions, _user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """Sums of the similarities of the met items to each candidate, [U, C]."""
-        scored = (self._seen(history) @ self.similarity).tocsr()
-        scored.sort_indices()
+        """Sum of the similarities of the seen items to each candidate, [U, C]."""
+        scores = (self._seen(history) @ self.similarity).tocsr()
+        scores.sort_indices()
         size = np.int64(history.num_items)
-        known = np.repeat(np.arange(len(candidates)), np.diff(scored.indptr)) * size + scored.indices
-        wanted = np.arange(len(candidates))[:, None] * size + candidates
-        place = np.searchsorted(known, wanted)
-        found = np.append(known, -1)[place] == wanted
-        return mask_padding(np.where(found, np.append(scored.data, 0.0)[place], 0.0), candidates)
+        known = np.repeat(np.arange(len(candidates)), np.diff(scores.indptr)) * size + scores.indices
+        code = np.arange(len(candidates))[:, None] * size + candidates
+        position = np.searchsorted(known, code)
+        has_score = np.append(known, -1)[position] == code
+        return mask_padding(np.where(has_score, np.append(scores.data, 0.0)[position], 0.0), candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
         return weighted_history(history, self.config.values, self.config.half_life)
 
 
 def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[sparse.csr_matrix]:
-    """Rows of the whole similarity, a chunk of items at a time, [N, I]."""
+    """Yield the rows of the similarity matrix in blocks of items, [N, I]."""
     met = weighted_history(history, config.values, config.half_life)
     activity, _ = degrees(met)
     damped = scale(met, rows=safe_power(activity, -config.user_exponent))
@@ -93,8 +93,8 @@ def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[spa
     by_item = met.T.tocsr()
     source, target = safe_power(size, config.alpha), safe_power(size, 1.0 - config.alpha)
     for start in range(0, met.shape[1], _CHUNK):
-        together = (by_item[start : start + _CHUNK] @ damped).tocsr()
-        row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
-        together.data /= source[start + row] * target[together.indices] + config.shrinkage
-        together.data[together.indices == start + row] = 0.0
-        yield together
+        cosine = (by_item[start : start + _CHUNK] @ damped).tocsr()
+        row = np.repeat(np.arange(cosine.shape[0]), np.diff(cosine.indptr))
+        cosine.data /= source[start + row] * target[cosine.indices] + config.shrinkage
+        cosine.data[cosine.indices == start + row] = 0.0
+        yield cosine

@@ -1,9 +1,9 @@
-"""A linear item-item autoencoder that knows degrees: EASE on a normalised graph, in closed form.
+"""Linear item-item autoencoder on a degree-normalized graph, in closed form.
 
-Users and items have their degrees divided out to exponents of their own before the fit, and preference for known
-items is put back after it (Park et al., SIGIR 2025); an item's own weight is also held back by how often it is met,
-as if entries were dropped at random (EDLAE, Steck, NeurIPS 2020). With exponents and dropout of 0 it is EASE (Steck,
-WWW 2019). What is inverted, and what stands for it in large catalogues, `RegularizedGramInverse` tells.
+Users and items are divided by powers of their degrees before the fit, and scores are multiplied by a power of the
+item's degree after it (Park et al., SIGIR 2025). An item's own weight is also regularized by its frequency, as if
+entries were dropped at random (EDLAE, Steck, NeurIPS 2020). With exponents and dropout of 0 it is EASE (Steck, WWW
+2019). `RegularizedGramInverse` describes the forms of the inverse, including the one for large catalogues.
 """
 
 from dataclasses import dataclass
@@ -37,21 +37,21 @@ class LinearAutoencoder:
     """Scores X D^-t B D^t, where B = I - P diag(1 / diag P), P = (N'N + L)^-1 and L is diagonal; t is the tilt.
 
     precision: (W'W + 1)^-1 with W = N L^-1/2, so that P = L^-1/2 (W'W + 1)^-1 L^-1/2
-    pull: L^-1/2, [I]
-    degree: D, how well each item is known, [I]
+    ridge_scale: L^-1/2, [I]
+    degree: D, sum of each item's entries, [I]
     """
 
     precision: RegularizedGramInverse
-    pull: FloatArray
+    ridge_scale: FloatArray
     degree: FloatArray
     config: "LinearAutoencoder.Config"
 
     class Config(Params):
-        """l2 pulls weights to zero, in units of the mean diagonal of N'N; dropout pulls by the item's own diagonal.
+        """l2 shrinks the weights, in units of the mean diagonal of N'N; dropout shrinks by the item's own diagonal.
 
-        user_exponent, item_exponent: how far degrees are divided out of N
-        tilt: how far known items are preferred; items are divided out of a history and multiplied into its scores
-        max_side, rank: with more than max_side users and items only rank directions of N are kept
+        user_exponent, item_exponent: powers of the degrees that N is divided by
+        tilt: preference for frequent items; histories are divided and scores multiplied by this power of the degree
+        max_side, rank: with more than max_side users and items only `rank` directions of N are kept
         """
 
         values: ValueWeighting = "log_count"
@@ -71,30 +71,37 @@ class LinearAutoencoder:
         users, items = degrees(met)
         graph = scale(met, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
         own = degrees(graph.multiply(graph).tocsr())[1]
-        pull = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
+        ridge_scale = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
         precision = RegularizedGramInverse.fit(
-            scale(graph, columns=pull), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
+            scale(graph, columns=ridge_scale),
+            1.0,
+            max_side=config.max_side,
+            rank=config.rank,
+            seed=training.seed,
         )
-        return cls(precision, pull.astype(np.float32), items.astype(np.float32), config)
+        return cls(precision, ridge_scale.astype(np.float32), items.astype(np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """What the rest of the history says of each item, [U, I]."""
+        """Prediction of each item from the other items of the history, [U, I]."""
         seen = self._seen(history)
-        projected = self.precision.multiply(self._pulled(seen)) * self.pull
+        projected = self.precision.multiply(self._ridge_scaled(seen)) * self.ridge_scale
         scores: FloatArray = (seen.toarray() - projected / self._diagonal) * self._tilt
         return scores.astype(np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """What the dual form, [U, V], or the low-rank form, [U, R], needs of a history; [U, 0] in the primal form."""
-        return self.precision.encode(self._pulled(self._seen(history))).astype(np.float32)
+        """Projection of the history: [U, V] in the dual, [U, R] in the low-rank, [U, 0] in the primal form."""
+        return self.precision.encode(self._ridge_scaled(self._seen(history))).astype(np.float32)
 
     def score_encoded(
         self, history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """What the rest of the history says of each candidate, [U, C]."""
-        own, pull = self._own(history, candidates), self.pull[candidates]
-        seen = self._pulled(self._seen(history))
-        projected = self.precision.multiply_at_candidates(seen, own * pull, user_states, candidates) * pull
+        """Prediction of each candidate from the other items of the history, [U, C]."""
+        own, ridge_scale = self._own(history, candidates), self.ridge_scale[candidates]
+        seen = self._ridge_scaled(self._seen(history))
+        projected = (
+            self.precision.multiply_at_candidates(seen, own * ridge_scale, user_states, candidates)
+            * ridge_scale
+        )
         scores = (own - projected / self._diagonal[candidates]) * self._tilt[candidates]
         return mask_padding(scores, candidates)
 
@@ -102,8 +109,8 @@ class LinearAutoencoder:
         met = weighted_history(history, self.config.values, self.config.half_life)
         return scale(met, columns=safe_power(self.degree, -self.config.tilt))
 
-    def _pulled(self, seen: sparse.csr_matrix) -> sparse.csr_matrix:
-        return scale(seen, columns=self.pull)
+    def _ridge_scaled(self, seen: sparse.csr_matrix) -> sparse.csr_matrix:
+        return scale(seen, columns=self.ridge_scale)
 
     def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
@@ -113,8 +120,8 @@ class LinearAutoencoder:
 
     @cached_property
     def _diagonal(self) -> FloatArray:
-        """Of P, [I]."""
-        return self.precision.diagonal * self.pull**2
+        """Diagonal of P, [I]."""
+        return self.precision.diagonal * self.ridge_scale**2
 
     @cached_property
     def _tilt(self) -> FloatArray:

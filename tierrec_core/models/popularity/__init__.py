@@ -1,4 +1,4 @@
-"""Popularity of the last weeks: what most users took. The floor that every other model has to beat."""
+"""Popularity within the last weeks, the baseline of every other model."""
 
 from dataclasses import dataclass
 from typing import Annotated, Self
@@ -15,15 +15,15 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class Popularity:
-    """The same list for everybody.
+    """One list for all users.
 
-    share: of all events in the window, [I]
+    share: of the target events in the window, [I]
     """
 
     share: FloatArray
 
     class Config(Params):
-        """Only the newest window_days count; raise it for a small shop."""
+        """window_days: length of the counted period; raise it for a small shop."""
 
         window_days: Annotated[PositiveFloat, SearchRange(1.0, 200.0, log=True)] = 14.0
 
@@ -36,11 +36,11 @@ class Popularity:
         return cls((count / max(count.sum(), 1)).astype(np.float32))
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Each item's share of all events, whoever asks, [U, I]."""
+        """Each item's share of all events, [U, I]."""
         return np.tile(self.share, (history.num_users, 1))
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """Nothing: the same for everybody, [U, 0]."""
+        """Empty, since all users have the same scores, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
     def score_encoded(

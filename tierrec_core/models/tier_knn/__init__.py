@@ -1,9 +1,9 @@
-"""User neighbourhoods weighted by interest layers: the article's CF formula, made sound.
+"""User-based k nearest neighbours weighted by interest layers, after the reference article's CF formula.
 
 score(u, i) = sum over v of alpha_uv P_v,j(i) R_vi / sum over v of alpha_uv, where alpha_uv is the similarity of two
-users, j(i) the layer of item i, P_v,j how much v is interested in that layer, and R_vi what v did to i. The article
-gives alpha one index and no normaliser; with both it is user-kNN (Herlocker et al., SIGIR 1999) that trusts a
-neighbour more where the neighbour knows their way.
+users, j(i) the layer of item i, P_v,j the interest of v in that layer, and R_vi the events of v with i. The article
+gives alpha one index and no normalizer; with both it is user-kNN (Herlocker et al., SIGIR 1999) that trusts a
+neighbour more in layers the neighbour is interested in.
 """
 
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class TierKnn:
-    """What neighbours did, weighted by their interest in the item's layer.
+    """Training users' behaviour, plain and weighted by their interest in the item's layer.
 
-    behaviour: R, logarithm of decayed counts, [V, I]
-    trusted: P_v,j(i) R_vi, the same with each neighbour's interest in the item's layer, [V, I]
+    behaviour: R, log of 1 + decayed counts, [V, I]
+    weighted: P_v,j(i) R_vi, [V, I]
     """
 
     behaviour: sparse.csr_matrix
-    trusted: sparse.csr_matrix
+    weighted: sparse.csr_matrix
     config: "TierKnn.Config"
 
     class Config(Params):
-        """interest_power 0 leaves the layers out, 1 is the article's formula."""
+        """interest_power: 0 ignores the layers, 1 is the article's formula."""
 
         half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 180.0
         neighbours: Annotated[PositiveInt, SearchRange(30, 1000, log=True)] = 200
@@ -48,17 +48,17 @@ class TierKnn:
         user = np.repeat(np.arange(behaviour.shape[0]), np.diff(behaviour.indptr))
         layer = training.tiering.item_layer[behaviour.indices]
         interest = training.tiering.interests[user, layer] ** config.interest_power
-        trusted = behaviour.copy()
-        trusted.data = (behaviour.data * interest).astype(np.float32)
-        return cls(behaviour, trusted, config)
+        weighted = behaviour.copy()
+        weighted.data = (behaviour.data * interest).astype(np.float32)
+        return cls(behaviour, weighted, config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """The neighbours' weighted mean, [U, I]."""
-        scores: FloatArray = (self.trusted.T @ self.encode_users(history).T).T.astype(np.float32)
+        """Weighted mean over the neighbours, [U, I]."""
+        scores: FloatArray = (self.weighted.T @ self.encode_users(history).T).T.astype(np.float32)
         return scores
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """Alpha of each training user, [U, V]; rows sum to 1, or to 0 without neighbours."""
+        """Weight of each training user as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
         alpha = neighbour_similarities(
             _behaviour(history, self.config.half_life), self._corpus, self.config.neighbours
         )
@@ -68,16 +68,16 @@ class TierKnn:
     def score_encoded(
         self, _history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """The neighbours' weighted mean for each candidate, [U, C]."""
-        return mask_padding(sparse_products(user_states, self._trusted_by_item, candidates), candidates)
+        """Weighted mean over the neighbours for each candidate, [U, C]."""
+        return mask_padding(sparse_products(user_states, self._weighted_by_item, candidates), candidates)
 
     @cached_property
     def _corpus(self) -> sparse.csr_matrix:
         return normalized_transpose(self.behaviour)
 
     @cached_property
-    def _trusted_by_item(self) -> sparse.csr_matrix:
-        return self.trusted.T.tocsr()
+    def _weighted_by_item(self) -> sparse.csr_matrix:
+        return self.weighted.T.tocsr()
 
 
 def _behaviour(history: Interactions, half_life: float) -> sparse.csr_matrix:

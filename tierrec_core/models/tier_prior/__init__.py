@@ -1,7 +1,7 @@
-"""Tier prior: popularity within the user's tier, the sound reading of the article's final formula.
+"""Popularity within the user's tier.
 
-That formula, R_u = sum over v of alpha_v P_v, has no user on its right side: it weights everybody's behaviour by
-tier and is the same for all users of a tier. So it is a prior for those of whom little is known, and no more. Counts
+The reference article's final formula, R_u = sum over v of alpha_v P_v, does not depend on u: it weights all users'
+behaviour by tier and is the same for all users of a tier, so it serves as a prior for users with little history. Counts
 of a tier are smoothed towards those of all users by a Dirichlet prior (Zhai & Lafferty, TOIS 2004).
 """
 
@@ -21,16 +21,16 @@ from tierrec_core.tiers import TIER_NAMES, Tiering
 
 @dataclass(frozen=True)
 class TierPrior:
-    """One list a tier.
+    """One list per tier.
 
-    probability: of each item among the next events of a tier's users, [3, I]
+    probability: of each item among the target events of a tier's users, [3, I]
     """
 
     probability: FloatArray
     tiering: Tiering
 
     class Config(Params):
-        """strength is how many events the prior of all users counts for within a tier."""
+        """strength: weight of the prior from all users, in events of a tier."""
 
         window_days: Annotated[PositiveFloat, SearchRange(1.0, 200.0, log=True)] = 28.0
         strength: Annotated[PositiveFloat, SearchRange(10.0, 1e5, log=True)] = 2000.0
@@ -48,7 +48,7 @@ class TierPrior:
         return cls(smoothed.astype(np.float32), training.tiering)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """The item's probability in the tier that the history belongs to, [U, I]."""
+        """Each item's probability in the history's tier, [U, I]."""
         return self.probability[self.tiering.assign(history)]
 
     def encode_users(self, history: Interactions) -> FloatArray:

@@ -1,6 +1,6 @@
-"""TIFU-KNN with recency: people buy again what they bought lately and often (Hu et al., SIGIR 2020).
+"""TIFU-KNN: repeat purchases by decayed frequency, mixed with nearest neighbours (Hu et al., SIGIR 2020).
 
-The paper groups baskets and decays within and across groups; decay in continuous time says the same with one knob.
+The paper groups baskets and decays within and across groups; here the decay is continuous in time with one half-life.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class TifuKnn:
-    """A user's decayed frequencies, mixed with those of their nearest neighbours.
+    """Decayed frequencies of the training users, for mixing a user's own with those of the nearest neighbours.
 
     frequency: decayed counts of the training users, [V, I]
-    target: names of the events that are counted; a view is no purchase
+    target: names of the events that are counted
     """
 
     frequency: sparse.csr_matrix
@@ -32,7 +32,7 @@ class TifuKnn:
     config: "TifuKnn.Config"
 
     class Config(Params):
-        """own_share is the weight of the user's own frequencies; the rest is the neighbours' mean."""
+        """own_share: weight of the user's own frequencies against the mean of the neighbours."""
 
         half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 90.0
         neighbours: Annotated[PositiveInt, SearchRange(30, 1000, log=True)] = 300
@@ -40,7 +40,7 @@ class TifuKnn:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Keep every training user's decayed counts."""
+        """Compute the decayed counts of the training users."""
         history = training.history.filter_events(*training.target)
         return cls(history.decayed_matrix(config.half_life), training.target, config)
 
@@ -55,15 +55,15 @@ class TifuKnn:
         return scores.astype(np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """What each training user counts for as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
+        """Weight of each training user as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
         return self._neighbours(history.filter_events(*self.target).decayed_matrix(self.config.half_life))
 
     def score_encoded(
         self, history: Interactions, user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
         """Expected frequency of each candidate, [U, C]."""
-        taken, share = history.filter_events(*self.target), self.config.own_share
-        own = sum_by_candidate(taken, candidates, np.exp2(-taken.age / self.config.half_life))
+        targets, share = history.filter_events(*self.target), self.config.own_share
+        own = sum_by_candidate(targets, candidates, np.exp2(-targets.age / self.config.half_life))
         peers = sparse_products(user_states, self._frequency_by_item, candidates)
         return mask_padding(share * own + (1.0 - share) * peers, candidates)
 

@@ -1,7 +1,7 @@
-"""Transitions: what follows what, and how soon after, counted over all users.
+"""Item-to-item transition counts over all users, weighted by the gap between the events.
 
-Sequential rules with a weight that falls with the gap (Ludewig & Jannach, UMUAI 2018: SR), counted a little in the
-other direction too, and asked from the whole history with a decay by step (VSKNN, ibid.) instead of from its end.
+Sequential rules whose weight falls with the gap (SR, Ludewig & Jannach, UMUAI 2018), counted with a lower weight in the
+reverse direction too, and applied to the whole history with a decay per step (VSKNN, ibid.).
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class Transitions:
-    """follow: row i holds what having met item i says of what comes next, 0 on the diagonal, [I, I]"""
+    """transition: row i holds the weights of the items that follow item i, 0 on the diagonal, [I, I]."""
 
-    follow: sparse.csr_matrix
+    transition: sparse.csr_matrix
     config: "Transitions.Config"
 
     class Config(Params):
-        """Events of one step have no order and a gap of one step; others weigh gap ** -gap_exponent.
+        """Events of one step are unordered, with a gap of one step; other gaps weigh gap ** -gap_exponent.
 
-        reach is how many events ahead are looked at; backward is what the wrong direction counts for. source_exponent
-        makes an item doubtful after which much comes, target_exponent one that comes after everything, and
-        user_exponent users with long histories. The history fades by half in half_life_steps.
+        reach: number of events to look ahead; backward: weight of the reverse direction. The exponents divide by the
+        degree: of the source item, the target item, and the user's history length. The weight of the history halves
+        every half_life_steps.
         """
 
         step: StepKind = "session"
@@ -47,70 +47,73 @@ class Transitions:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Count, normalise and keep the strongest. Time and memory grow with the events times the reach."""
+        """Count, normalize and prune. Time and memory grow with events times reach."""
         history = chosen(training.history)
-        counted = _counted(history, config)
-        met = np.bincount(history.item, minlength=history.num_items).astype(np.float64)
-        leaving, _ = degrees(counted)
-        known = scale(
-            counted,
-            rows=safe_power(leaving + 1.0, -config.source_exponent),
-            columns=safe_power(met + 1.0, -config.target_exponent),
+        counts = _count_transitions(history, config)
+        num_events = np.bincount(history.item, minlength=history.num_items).astype(np.float64)
+        outgoing, _ = degrees(counts)
+        normalized = scale(
+            counts,
+            rows=safe_power(outgoing + 1.0, -config.source_exponent),
+            columns=safe_power(num_events + 1.0, -config.target_exponent),
         )
-        return cls(keep_top_k_per_row(known, config.neighbours), config)
+        return cls(keep_top_k_per_row(normalized, config.neighbours), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Sums of what each met item says of each item, the newest steps counting most, [U, I]."""
-        scores: FloatArray = (self._recent(history) @ self.follow).toarray().astype(np.float32)
+        """Sum of the transition weights from the seen items, newest steps weighted most, [U, I]."""
+        scores: FloatArray = (self._recent(history) @ self.transition).toarray().astype(np.float32)
         return scores
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """Nothing: the history itself is all that scoring needs, [U, 0]."""
+        """Empty, since scoring needs only the history, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
     def score_encoded(
         self, history: Interactions, _user_states: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """Sums of what each met item says of each candidate, [U, C]."""
-        recent, follow = self._recent(history), self.follow
+        """Sum of the transition weights from the seen items to each candidate, [U, C]."""
+        recent, transition = self._recent(history), self.transition
         scores = np.empty(candidates.shape, np.float32)
         for row, columns in enumerate(candidates):
             span = slice(recent.indptr[row], recent.indptr[row + 1])
-            said = recent[row].data[None] @ follow[recent.indices[span]]
-            scores[row] = said.ravel()[columns]
+            weights = recent[row].data[None] @ transition[recent.indices[span]]
+            scores[row] = weights.ravel()[columns]
         return mask_padding(scores, candidates)
 
     def _recent(self, history: Interactions) -> sparse.csr_matrix:
-        """1 for what was met in the last step, less for what was met before, [U, I]."""
+        """Sum of the event weights: 1 in the last step, decayed by step before it, [U, I]."""
         history = chosen(history)
         steps = Sessions.of(history, self.config.step)
         later = steps.user_offsets[1:][history.user] - 1 - steps.of_event
         return history.matrix(np.exp2(-later / self.config.half_life_steps))
 
 
-def _counted(history: Interactions, config: Transitions.Config) -> sparse.csr_matrix:
-    """Weighted counts of j after i, and a share of those of j before i, [I, I]."""
+def _count_transitions(history: Interactions, config: Transitions.Config) -> sparse.csr_matrix:
+    """Weighted counts of j after i, plus `backward` times those of j before i, [I, I]."""
     step = Sessions.of(history, config.step).of_event
     length = np.bincount(history.user, minlength=history.num_users)
     weight = safe_power(length.astype(np.float64), -config.user_exponent)[history.user]
     shape = (history.num_items, history.num_items)
-    forward, together = sparse.csr_matrix(shape, dtype=np.float32), sparse.csr_matrix(shape, dtype=np.float32)
+    forward, same_step = (
+        sparse.csr_matrix(shape, dtype=np.float32),
+        sparse.csr_matrix(shape, dtype=np.float32),
+    )
     for lag in range(1, min(config.reach, int(length.max(initial=1)) - 1) + 1):
         same_user = history.user[:-lag] == history.user[lag:]
         gap = (step[lag:] - step[:-lag])[same_user]
         value = weight[lag:][same_user] * np.maximum(gap, 1.0) ** -config.gap_exponent
         pair = history.item[:-lag][same_user], history.item[lag:][same_user]
         ordered = gap > 0
-        forward += _summed(value, pair, ordered, shape)
-        together += _summed(value, pair, ~ordered, shape)
-    counted = (forward + config.backward * forward.T + together + together.T).tocsr()
-    counted.setdiag(0.0)
-    counted.eliminate_zeros()
-    return counted
+        forward += _sum_pairs(value, pair, ordered, shape)
+        same_step += _sum_pairs(value, pair, ~ordered, shape)
+    counts = (forward + config.backward * forward.T + same_step + same_step.T).tocsr()
+    counts.setdiag(0.0)
+    counts.eliminate_zeros()
+    return counts
 
 
-def _summed(
-    value: FloatArray, pair: tuple[IntArray, IntArray], kept: BoolArray, shape: tuple[int, int]
+def _sum_pairs(
+    value: FloatArray, pair: tuple[IntArray, IntArray], mask: BoolArray, shape: tuple[int, int]
 ) -> sparse.csr_matrix:
     row, column = pair
-    return sparse.coo_matrix((value[kept].astype(np.float32), (row[kept], column[kept])), shape).tocsr()
+    return sparse.coo_matrix((value[mask].astype(np.float32), (row[mask], column[mask])), shape).tocsr()

@@ -29,16 +29,18 @@ def test_weights_are_the_optimum_of_the_normalised_problem(training, rows, dual)
     tilted = np.where(items > 0, np.maximum(items, 1) ** -0.15, 0)
     graph = met / users[:, None] ** 0.35 / np.maximum(items, 1) ** 0.2
     inverse = (
-        np.diag(model.pull)
-        @ np.linalg.inv(np.diag(model.pull) @ graph.T @ graph @ np.diag(model.pull) + np.eye(40))
-        @ np.diag(model.pull)
+        np.diag(model.ridge_scale)
+        @ np.linalg.inv(
+            np.diag(model.ridge_scale) @ graph.T @ graph @ np.diag(model.ridge_scale) + np.eye(40)
+        )
+        @ np.diag(model.ridge_scale)
     )
     weights = np.eye(40) - inverse / np.diag(inverse)
-    pull = np.diag(1.0 / model.pull.astype(float) ** 2)
-    gradient = graph.T @ (graph @ weights - graph) + pull @ weights
+    ridge = np.diag(1.0 / model.ridge_scale.astype(float) ** 2)
+    gradient = graph.T @ (graph @ weights - graph) + ridge @ weights
     np.testing.assert_allclose(gradient - np.diag(np.diag(gradient)), 0, atol=1e-6)
     own = np.diag(graph.T @ graph)
-    np.testing.assert_allclose(np.diag(pull), 0.7 * own.mean() + 0.4 * own, rtol=1e-5)
+    np.testing.assert_allclose(np.diag(ridge), 0.7 * own.mean() + 0.4 * own, rtol=1e-5)
     expected = (met * tilted) @ weights / np.where(tilted > 0, tilted, np.inf)
     found = model.score_catalogue(training.history.select_users(np.arange(rows)))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)

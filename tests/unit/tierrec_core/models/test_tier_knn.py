@@ -34,10 +34,10 @@ def test_equals_the_formula(training, neighbours, interest_power):
 
 def test_layers_turn_the_balance_towards_what_neighbours_know(training):
     """Of two neighbours with equal purchases, the one who is at home in the item's layer counts for more."""
-    trusted, plain = fit(training, interest_power=1.0), fit(training, interest_power=0.0)
-    ratio = trusted.trusted.toarray()[plain.trusted.toarray() > 0] / plain.trusted.data
+    weighted, plain = fit(training, interest_power=1.0), fit(training, interest_power=0.0)
+    ratio = weighted.weighted.toarray()[plain.weighted.toarray() > 0] / plain.weighted.data
     own = (
-        training.tiering.item_layer[plain.trusted.indices]
-        == training.tiering.interests.argmax(axis=1)[plain.trusted.nonzero()[0]]
+        training.tiering.item_layer[plain.weighted.indices]
+        == training.tiering.interests.argmax(axis=1)[plain.weighted.nonzero()[0]]
     )
     assert ratio[own].min() > ratio[~own].max()

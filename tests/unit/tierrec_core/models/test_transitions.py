@@ -69,7 +69,7 @@ def test_equals_nested_loops(per_step, options):
     sequences, config = random_sequences(), Transitions.Config(**options)
     model = Transitions.fit(training_of(log(sequences, per_step)), config)
     wanted = by_hand(sequences, per_step, config)
-    np.testing.assert_allclose(model.follow.toarray(), wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.transition.toarray(), wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_the_newest_steps_count_most():
@@ -80,7 +80,7 @@ def test_the_newest_steps_count_most():
     wanted = np.zeros((NUM_USERS, NUM_ITEMS))
     for user, items in enumerate(sequences):
         for place, item in enumerate(items):
-            wanted[user] += 0.5 ** ((LENGTH - 1 - place) / 2.0) * model.follow[item].toarray().ravel()
+            wanted[user] += 0.5 ** ((LENGTH - 1 - place) / 2.0) * model.transition[item].toarray().ravel()
     np.testing.assert_allclose(model.score_catalogue(history), wanted, rtol=1e-4, atol=1e-6)
 
 
