@@ -1,1 +1,1 @@
-"""The way from params.yaml to a finished run: the bridge to DVC, the Prefect flow and the command line."""
+"""The command line, the Prefect flows, and the DVC stages that they run."""

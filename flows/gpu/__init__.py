@@ -1,1 +1,1 @@
-"""Stages on another machine: an orchestrator sends a revision, a worker runs the stage in a clone of its own."""
+"""Runs stages on other machines: dispatched as a git revision, run by a worker in a clone of its own."""

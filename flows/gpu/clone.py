@@ -1,7 +1,7 @@
-"""A worker's own clones of a project: nothing is shared with it but a git remote and a DVC remote.
+"""A worker's clones of a project, which share nothing with it but a git remote and a DVC remote.
 
-Each stage that runs has a clone to itself, so that several on one machine do not meet; the clones of a repository share
-one DVC cache, which is made for that. Who is done looks after the whole: see flows.gpu.cache_gc.
+Each running stage has a clone to itself; the clones of a repository share one DVC cache. See flows.gpu.cache_gc for
+their limits.
 """
 
 import contextlib
@@ -14,42 +14,42 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.gpu import cache_gc, dvc_remote
-from flows.gpu.git import git
-from flows.project import snapshots
+from flows.project.git import run_git
+from flows.project.snapshots import fetch_snapshot
 from tierrec_core.base.errors import StageError
 
 VARIABLE = "TIERREC_CLONE"
 _KEPT = (".dvc/cache", ".dvc/config.local", ".dvc/tmp", ".venv")
-_MOST = 64
+_MAX_CLONES = 64
 
 
 @dataclass(frozen=True)
 class WorkerClone:
-    """A git repository in a folder that nobody else uses for now."""
+    """A git repository in a folder that no other process uses."""
 
     folder: Path
     cache: Path
 
     def check_out(self, repository: str, ref: str, revision: str) -> None:
-        """Bring exactly the files of a revision into the folder; DVC's caches and a .venv stay.
+        """Make the folder contain exactly the files of a revision, apart from DVC's caches and a .venv.
 
-        Outputs of earlier revisions go: a single stage takes what lies there for its input, whatever dvc.lock says.
+        Outputs of earlier revisions are deleted, since a single stage reads whatever is there, whatever dvc.lock says.
         Raises RevisionError when git cannot fetch, StageError when the ref has moved on.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / ".git").exists():
-            git(self.folder, "init", "--quiet")
-        found = snapshots.fetch_snapshot(self.folder, repository, ref)
-        if found != revision:
+            run_git(self.folder, "init", "--quiet")
+        fetched = fetch_snapshot(self.folder, repository, ref)
+        if fetched != revision:
             raise StageError(
-                f"{repository}: {ref} is {found[:12]}, wanted {revision[:12]}; the stage is sent again"
+                f"{repository}: {ref} is {fetched[:12]}, wanted {revision[:12]}; the stage is sent again"
             )
-        git(self.folder, "checkout", "--quiet", "--force", "--detach", revision)
-        git(self.folder, "clean", "-ffdxq", *(f"--exclude=**/{name}" for name in _KEPT))
+        run_git(self.folder, "checkout", "--quiet", "--force", "--detach", revision)
+        run_git(self.folder, "clean", "-ffdxq", *(f"--exclude=**/{name}" for name in _KEPT))
 
-    def project(self, below: str, remote: Mapping[str, str]) -> Path:
-        """The project in the clone, where results go to the remote. Raises StageError when DVC does not know it."""
-        root = self.folder / below
+    def project(self, subfolder: str, remote: Mapping[str, str]) -> Path:
+        """The project in the clone, set up to push to the remote. Raises StageError for a folder without .dvc."""
+        root = self.folder / subfolder
         if not (root / ".dvc").is_dir():
             raise StageError(f"{root}: has no .dvc folder, wanted a project; commit what `dvc init` made")
         dvc_remote.set_remote(root, remote, self.cache)
@@ -58,29 +58,28 @@ class WorkerClone:
 
 @contextlib.contextmanager
 def borrow_clone(repository: str) -> Iterator[WorkerClone]:
-    """The first clone of the repository on this machine that is free; a new one where none is.
+    """The first free clone of the repository on this machine; a new one when all are in use.
 
-    They lie in the folder that TIERREC_CLONE names, or else in one of the repository below ~/.tierrec/clones.
+    Clones lie below the folder that TIERREC_CLONE names, else below ~/.tierrec/clones.
     """
     home = Path(os.environ.get(VARIABLE) or Path.home() / ".tierrec" / "clones")
     folder = home / hashlib.sha256(repository.encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
-    place, lock = _first_free(home, folder)
+    number, lock = _lock_first_free(home, folder)
     try:
-        yield WorkerClone(folder / str(place), folder / cache_gc.CACHE)
+        yield WorkerClone(folder / str(number), folder / cache_gc.CACHE)
     finally:
         lock.release()
         cache_gc.prune_caches(home, folder)
 
 
-def _first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
-    """A place that is now ours, and its lock."""
+def _lock_first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
     with cache_gc.clones_lock(home):
-        for place in range(_MOST):
-            lock = FileLock(folder / f"{place}.lock", fallback_to_soft=False)
+        for number in range(_MAX_CLONES):
+            lock = FileLock(folder / f"{number}.lock", fallback_to_soft=False)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
-            return place, lock
-    raise StageError(f"{folder}: {_MOST} clones are in use; give the pool a lower limit")
+            return number, lock
+    raise StageError(f"{folder}: {_MAX_CLONES} clones are in use; give the pool a lower limit")

@@ -1,4 +1,4 @@
-"""The DVC remote that carries results between a project and the clones of its workers."""
+"""The DVC remote that carries outputs between a project and the clones of its workers."""
 
 import shutil
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 
 NAME = "tierrec"
-MOST_BYTES = 5 * 2**30  # in a project's own remote, before what is no result of now goes
-# What a clone may be told of a remote. Keys and passwords stay where they are: a worker has its own.
-_TOLD = (
+MAX_BYTES = 5 * 2**30  # of a project's own remote, before outdated outputs are deleted
+# Options of a remote that are sent to workers. Keys and passwords are not: each worker has its own.
+_SENT_OPTIONS = (
     "url",
     "endpointurl",
     "region",
@@ -34,35 +34,36 @@ _TOLD = (
 
 
 def read_remote(root: Path) -> Mapping[str, str] | None:
-    """The project's default remote, for a clone: its name, its URL in full, and how it is reached; None without one.
+    """The project's default remote as a clone needs it: name, full URL and options; None without one.
 
     Raises SettingsError when DVC cannot read its configuration.
     """
     try:
-        config = Config(dvc_dir=str(root / ".dvc"), validate=False)  # what is written there, without defaults
+        config = Config(dvc_dir=str(root / ".dvc"), validate=False)  # without defaults
     except (ConfigError, DvcException) as error:
-        raise SettingsError(f"{root / '.dvc' / 'config'}: DVC cannot read it: {error}; mend it") from error
+        raise SettingsError(f"{root / '.dvc' / 'config'}: DVC cannot read it: {error}; correct it") from error
     name = config.get("core", {}).get("remote")
     section = config.get("remote", {}).get(name)
     if not section:
         return None
-    return {"name": str(name)} | {key: str(section[key]) for key in _TOLD if section.get(key) is not None}
+    options = {key: str(section[key]) for key in _SENT_OPTIONS if section.get(key) is not None}
+    return {"name": str(name)} | options
 
 
 def ensure_remote(root: Path) -> Mapping[str, str]:
-    """As `known`; a project without a remote gets a folder of its own as one, in DVC's local configuration."""
-    found = read_remote(root)
-    if found is None:
+    """As `read_remote`; a project without a remote gets a folder of its own as one, in DVC's local configuration."""
+    remote = read_remote(root)
+    if remote is None:
         with locked_repo(root):
-            set_remote(root, {"name": NAME, "url": str(_own(root))})
-        found = read_remote(root)
-    if found is None:
+            set_remote(root, {"name": NAME, "url": str(_own_remote(root))})
+        remote = read_remote(root)
+    if remote is None:
         raise SettingsError(f"{root / '.dvc' / 'config.local'}: the remote that was added is not there")
-    return found
+    return remote
 
 
 def set_remote(root: Path, remote: Mapping[str, str], cache: Path | None = None) -> None:
-    """Make a remote the default one, and a folder the cache, in DVC's local configuration, which git does not see."""
+    """Set the default remote, and the cache folder, in DVC's local configuration, which git ignores."""
     config = Config(dvc_dir=str(root / ".dvc"), validate=False)
     section = {key: value for key, value in remote.items() if key != "name"}
     with config.edit("local") as local:
@@ -72,32 +73,35 @@ def set_remote(root: Path, remote: Mapping[str, str], cache: Path | None = None)
             local["cache"]["dir"] = str(cache)
 
 
-def prune_remote(root: Path, most_bytes: int = MOST_BYTES) -> int:
-    """Where the remote is the folder that `provide` gave and is larger: leave the results that dvc.lock names now.
+def prune_remote(root: Path, max_bytes: int = MAX_BYTES) -> int:
+    """Delete outputs that dvc.lock no longer names from the folder that `ensure_remote` added, if it is too large.
 
-    How many files went; the project's cache has them still. Only to be called while no stage is out: a worker's result
-    that was not fetched yet is in no dvc.lock. Raises SettingsError when DVC cannot tell what is used.
+    Returns the number of deleted files; the project's cache still has them. No stage may be running elsewhere: no
+    dvc.lock names a worker's outputs until they are fetched. Raises SettingsError when DVC cannot tell what is used.
     """
-    found = read_remote(root)
-    if found is None or found["url"] != str(_own(root)) or cache_gc.folder_size(_own(root)) <= most_bytes:
+    remote = read_remote(root)
+    own = _own_remote(root)
+    if remote is None or remote["url"] != str(own) or cache_gc.folder_size(own) <= max_bytes:
         return 0
     try:
         with locked_repo(root) as repo:
             used = set[HashInfo]().union(*repo.used_objs().values())
-            remote = repo.cloud.get_remote_odb(found["name"], "gc", hash_name="md5")
-            shutil.rmtree(_own(root) / "runs", ignore_errors=True)  # what they tell of may go
-            get_index(remote).clear()
-            return int(gc(remote, used))
+            database = repo.cloud.get_remote_odb(remote["name"], "gc", hash_name="md5")
+            shutil.rmtree(
+                own / "runs", ignore_errors=True
+            )  # the run-cache refers to outputs that may be deleted
+            get_index(database).clear()
+            return int(gc(database, used))
     except DvcException as error:
-        raise SettingsError(f"{_own(root)}: cannot be tidied: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{own}: cannot be pruned: {' '.join(str(error).split())}") from error
 
 
-def _own(root: Path) -> Path:
+def _own_remote(root: Path) -> Path:
     return (Layout(root).loop / "remote").resolve()
 
 
 def ignore_outputs(repo: Repo) -> None:
-    """Have git ignore the outputs that are there, as DVC does when a stage ends: half of one is no part of a revision.
+    """Have git ignore existing outputs, as DVC does when a stage ends, so that no snapshot holds a partial output.
 
     Raises SettingsError when git tracks an output.
     """

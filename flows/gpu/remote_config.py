@@ -1,4 +1,4 @@
-"""The way between a project and the workers of a pool: where git has the revisions, and DVC the results."""
+"""How the workers of a pool reach a project: a git repository for revisions, and a DVC remote for outputs."""
 
 import os
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 from flows.gpu import dvc_remote
-from flows.gpu.git import git
 from flows.gpu.work_pool import PoolNotReady, WorkPool
-from tierrec_core.base.errors import StageError, TierRecError
+from flows.project.git import RevisionError, run_git
+from tierrec_core.base.errors import TierRecError
 
 VARIABLE = "TIERREC_REPOSITORY"
 _ORIGIN = "origin"
@@ -19,10 +19,10 @@ _NO_RUN_CACHE = ("http://", "https://")
 
 @dataclass(frozen=True)
 class RemoteConfig:
-    """How a worker gets at a revision and gives back what it made of it.
+    """How a worker fetches a revision and returns the outputs.
 
-    repository: where it fetches; push_to: where we send revisions for that, None when it fetches from the project
-    folder: of the project inside the repository; remote: of DVC, as flows.gpu.dvc_remote tells it
+    repository: where it fetches; push_to: where revisions are pushed for it, None when it fetches from the project
+    folder: of the project inside the repository; remote: of DVC, see flows.gpu.dvc_remote
     """
 
     repository: str
@@ -32,10 +32,11 @@ class RemoteConfig:
 
     @classmethod
     def find(cls, root: Path, pool: WorkPool) -> Self:
-        """The route to a pool. Raises Unready where there is none, and says what would make one."""
+        """The configuration for a pool. Raises PoolNotReady, which says what is missing."""
         try:
-            top, folder = git(root, "rev-parse", "--show-toplevel"), git(root, "rev-parse", "--show-prefix")
-        except StageError as error:
+            top = run_git(root, "rev-parse", "--show-toplevel")
+            folder = run_git(root, "rev-parse", "--show-prefix")
+        except RevisionError as error:
             raise PoolNotReady(
                 f"the project is in no git repository, so no revision can be sent ({error})"
             ) from error
@@ -44,15 +45,15 @@ class RemoteConfig:
 
 
 def _repository(top: Path, pool: WorkPool) -> tuple[str, str | None]:
-    """Workers on this machine fetch from the project itself: nothing is published that need not be."""
+    """Workers on this machine fetch from the project itself, so that nothing is pushed."""
     named = os.environ.get(VARIABLE)
     if named:
         return named, named
     if pool.is_here:
         return str(top), None
     try:
-        return _without_password(git(top, "remote", "get-url", _ORIGIN)), _ORIGIN
-    except StageError as error:
+        return _without_password(run_git(top, "remote", "get-url", _ORIGIN)), _ORIGIN
+    except RevisionError as error:
         raise PoolNotReady(
             f"workers of pool {pool.name} are on other machines, and the project has no git remote {_ORIGIN}; "
             f"`git remote add {_ORIGIN} URL`"
@@ -70,12 +71,12 @@ def _remote(root: Path, pool: WorkPool) -> Mapping[str, str]:
             "`dvc remote add --default NAME URL`"
         )
     if remote["url"].startswith(_NO_RUN_CACHE):
-        raise PoolNotReady(f"DVC keeps no run-cache in {remote['url']}; take a remote of another kind")
+        raise PoolNotReady(f"DVC keeps no run-cache in {remote['url']}; use a remote of another kind")
     return remote
 
 
 def _without_password(url: str) -> str:
-    """A URL as others may see it: the worker has its own credentials."""
+    """The URL without credentials, since the worker has its own."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https") and "@" in parts.netloc:
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

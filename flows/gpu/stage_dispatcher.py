@@ -1,4 +1,4 @@
-"""Stages that ask for a queue: sent to its work pool as a revision, awaited, and sent again when their worker dies."""
+"""Dispatches stages to a work pool as a git revision, awaits them, and resends them when their worker dies."""
 
 import hashlib
 import platform
@@ -29,54 +29,54 @@ from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, WorkPool, online_worke
 from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, locked_repo
 from flows.liveness.run_liveness import SilenceTracker, end_crashed_runs
 from flows.project import snapshots
+from flows.project.git import RevisionError
 from tierrec_core.base.errors import StageError, TierRecError
 from tierrec_core.base.paths import Layout
 
-ATTEMPTS = 3
-_POLL_SECONDS, _REAP_EVERY_SECONDS, _OUTAGE_SECONDS = 1.0, 5.0, 120.0
-_BEGUN = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+MAX_ATTEMPTS = 3
+_POLL_SECONDS, _CHECK_SECONDS, _OUTAGE_SECONDS = 1.0, 5.0, 120.0
+_UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 Listener = Callable[[str, str], None]
 
 
 class NoWorkerError(Exception):
-    """The pool's workers are gone, and the run was taken back."""
+    """The pool has no worker online any more, and the run was cancelled."""
 
 
-def connect_to_server() -> SyncPrefectClient:
-    """A client of the server that is named."""
+def _connect() -> SyncPrefectClient:
     return get_client(sync_client=True)
 
 
 class StageDispatcher:
-    """Sends stages of one project to one pool. `stop` cancels all that are out, and lets none begin."""
+    """Sends stages of one project to one pool. `stop` cancels those that are running and prevents new ones."""
 
     def __init__(
-        self, graph: StageGraph, runner: StageRunner, pool: WorkPool, route: RemoteConfig, listen: Listener
+        self, graph: StageGraph, runner: StageRunner, pool: WorkPool, remote: RemoteConfig, listen: Listener
     ) -> None:
-        self.pool, self._graph, self._runner, self._route, self._listen = pool, graph, runner, route, listen
-        self._out: set[UUID] = set()
+        self.pool, self._graph, self._runner, self._remote, self._listen = pool, graph, runner, remote, listen
+        self._running: set[UUID] = set()
         self._lock, self._stopped = threading.Lock(), threading.Event()
 
     @classmethod
     def find(cls, queue: str, graph: StageGraph, runner: StageRunner, listen: Listener) -> Self:
-        """A sender to the queue's pool. Raises Unready where nobody would take a stage."""
-        pool = WorkPool.find(queue, connect_to_server)
+        """A dispatcher to the queue's pool. Raises PoolNotReady when no worker would run a stage."""
+        pool = WorkPool.find(queue, _connect)
         return cls(graph, runner, pool, RemoteConfig.find(runner.root, pool), listen)
 
     def send(self, stage: str) -> bool:
-        """Have a stage done elsewhere: whether the remote has its results now; if not, it is to be run here.
+        """Run a stage on a worker; returns whether the remote has its outputs. If not, it has to be run here.
 
-        The stages before it are done. Raises StageError in the stage's own words when it ends badly there.
+        Its upstream stages must be done. Raises StageError with the stage's own error when it fails.
         """
         try:
-            with connect_to_server() as client:
+            with _connect() as client:
                 return self._send(stage, client)
         except (
             PoolNotReady,
             NoWorkerError,
-            snapshots.RevisionError,
+            RevisionError,
             httpx.HTTPError,
             PrefectException,
         ) as error:
@@ -86,29 +86,29 @@ class StageDispatcher:
             return False
 
     def stop(self) -> None:
-        """Cancel all runs that are out; their workers end them."""
+        """Cancel all runs; their workers end them."""
         with self._lock:
             self._stopped.set()
-            out = list(self._out)
-        if not out:
+            runs = list(self._running)
+        if not runs:
             return
-        with suppress(httpx.HTTPError, PrefectException), connect_to_server() as client:
-            for run in out:
+        with suppress(httpx.HTTPError, PrefectException), _connect() as client:
+            for run in runs:
                 client.set_flow_run_state(run, Cancelling())
 
-    def tidy(self) -> None:
-        """Keep a remote that is the project's own from growing without end; after all stages are done."""
+    def prune_remote(self) -> None:
+        """Delete outdated outputs from a remote of the project's own; after all stages are done."""
         try:
             dvc_remote.prune_remote(self._runner.root)
         except (TierRecError, OSError) as error:
             self._listen(self.pool.name, f"{error!s:.300}")
 
     def _send(self, stage: str, client: SyncPrefectClient) -> bool:
-        revision, ref = self._hand_over(stage)
-        for _ in range(ATTEMPTS):
-            run = self._adopt(client, stage, revision) or self._submit(stage, revision, ref)
+        revision, ref = self._publish(stage)
+        for _ in range(MAX_ATTEMPTS):
+            run = self._find_run(client, stage, revision) or self._submit(stage, revision, ref)
             with self._lock:
-                self._out.add(run.id)
+                self._running.add(run.id)
                 is_late = self._stopped.is_set()
             if is_late:
                 client.set_flow_run_state(run.id, Cancelling())
@@ -116,31 +116,31 @@ class StageDispatcher:
                 run = self._await(client, stage, run)
             finally:
                 with self._lock:
-                    self._out.discard(run.id)
+                    self._running.discard(run.id)
             if run.state is not None and run.state.is_completed():
                 return True
             if run.state is None or not run.state.is_crashed():
                 raise _explain(stage, run, self._stopped.is_set())
             self._listen(stage, f"{run.state.message or 'its worker died'}; sent again")
         raise StageError(
-            f"{stage}: its worker in pool {self.pool.name} died {ATTEMPTS} times; see its log (out of memory?)"
+            f"{stage}: its worker in pool {self.pool.name} died {MAX_ATTEMPTS} times; see its log (out of memory?)"
         )
 
-    def _hand_over(self, stage: str) -> tuple[str, str]:
-        """Give the remotes what the stage needs: its revision, and the ref by which git finds that."""
-        root, before = self._runner.root, sorted(self._graph.upstream[stage])
+    def _publish(self, stage: str) -> tuple[str, str]:
+        """Push what the stage needs to the remotes; returns the revision and its ref."""
+        root, upstream = self._runner.root, sorted(self._graph.upstream[stage])
         ref = f"{snapshots.PREFIX}stages/{self._project}/{_UNSAFE.sub('-', stage)}"
         try:
-            if before:
-                self._runner.dvc(stage, "push", *before)
+            if upstream:
+                self._runner.dvc(stage, "push", *upstream)
             with locked_repo(root) as repo:
                 dvc_remote.ignore_outputs(repo)
                 revision = snapshots.record_snapshot(
                     root, f"tierrec: {stage}", ref, also=[Layout(root).dvc_lock.name]
                 )
-            if self._route.push_to is not None:
-                snapshots.push_snapshot(root, self._route.push_to, ref)
-        except (TransientStageError, snapshots.RevisionError):
+            if self._remote.push_to is not None:
+                snapshots.push_snapshot(root, self._remote.push_to, ref)
+        except (TransientStageError, RevisionError):
             raise
         except TierRecError as error:
             raise PoolNotReady(str(error)) from error
@@ -155,66 +155,66 @@ class StageDispatcher:
             "stage": stage,
             "revision": revision,
             "ref": ref,
-            "repository": self._route.repository,
-            "remote": dict(self._route.remote),
-            "folder": self._route.folder,
+            "repository": self._remote.repository,
+            "remote": dict(self._remote.remote),
+            "folder": self._remote.folder,
         }
         tags = self._tags(stage, revision)
         run = cast(FlowRun, run_deployment(DEPLOYMENT, parameters=parameters, timeout=0, tags=tags))
         self._listen(stage, f"sent to {self.pool.name}")
         return run
 
-    def _adopt(self, client: SyncPrefectClient, stage: str, revision: str) -> FlowRun | None:
-        """A run of the same stage of the same revision that an orchestrator before us sent, and which goes on."""
-        wanted = FlowRunFilter(
+    def _find_run(self, client: SyncPrefectClient, stage: str, revision: str) -> FlowRun | None:
+        """An unfinished run of the same stage and revision, started by an earlier orchestrator."""
+        query = FlowRunFilter(
             tags=FlowRunFilterTags(all_=self._tags(stage, revision)),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_BEGUN)),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)),
         )
-        found = client.read_flow_runs(flow_run_filter=wanted, limit=1)
-        return found[0] if found else None
+        runs = client.read_flow_runs(flow_run_filter=query, limit=1)
+        return runs[0] if runs else None
 
     def _tags(self, stage: str, revision: str) -> list[str]:
         return ["tierrec", self._project, stage, revision[:12]]
 
     def _await(self, client: SyncPrefectClient, stage: str, run: FlowRun) -> FlowRun:
-        """The run when it is over. Raises Nobody when no worker is left who could begin it."""
-        said, answered, looked, watch = "", time.monotonic(), time.monotonic(), SilenceTracker()
+        """Wait until the run has ended. Raises NoWorkerError when no worker is left to start it."""
+        reported, answered, checked, tracker = "", time.monotonic(), time.monotonic(), SilenceTracker()
         while not self._stopped.wait(_POLL_SECONDS):
             try:
                 run = client.read_flow_run(run.id)
                 if run.state is not None and run.state.is_final():
                     return run
-                if time.monotonic() - looked > _REAP_EVERY_SECONDS:
-                    looked = time.monotonic()
-                    self._look_after(client, run, watch)
+                if time.monotonic() - checked > _CHECK_SECONDS:
+                    checked = time.monotonic()
+                    self._check(client, run, tracker)
                 answered = time.monotonic()
             except (httpx.HTTPError, PrefectException):
-                watch.forget()
+                tracker.reset()
                 if time.monotonic() - answered > _OUTAGE_SECONDS:
                     raise
                 continue
-            if run.state is not None and run.state.name != said:
-                said = str(run.state.name)
-                self._listen(stage, f"at {self.pool.name}: {said.lower()}")
+            if run.state is not None and run.state.name != reported:
+                reported = str(run.state.name)
+                self._listen(stage, f"at {self.pool.name}: {reported.lower()}")
         raise StageError(f"{stage}: stopped; `tierrec run` continues here")
 
-    def _look_after(self, client: SyncPrefectClient, run: FlowRun, watch: SilenceTracker) -> None:
-        """End a run whose worker is dead, and take one back that nobody would begin."""
+    def _check(self, client: SyncPrefectClient, run: FlowRun, tracker: SilenceTracker) -> None:
+        """End a run whose worker is dead, and cancel one that no worker would start."""
         if run.state is None or not run.state.is_scheduled():
-            end_crashed_runs(client, only=run.id, watch=watch)
+            end_crashed_runs(client, only=run.id, tracker=tracker)
         elif not online_workers(client, self.pool.name):
             client.set_flow_run_state(run.id, Cancelling())
             raise NoWorkerError("it has no worker online any more")
 
 
 def _explain(stage: str, run: FlowRun, stopped: bool) -> StageError:
-    """The error of a run that did not end well: the words of the exception that ended it there."""
+    """The error of a failed run, with the message of the exception that ended it on the worker."""
     if stopped:
         return StageError(f"{stage}: stopped; `tierrec run` continues here")
-    said = (run.state.message if run.state else None) or "it said nothing"
+    message = (run.state.message if run.state else None) or "no message"
     if run.state is not None and run.state.is_cancelled():
-        return StageError(f"{stage}: somebody cancelled it on the server ({said})")
-    kind, _, words = said.partition("Error: ")
+        return StageError(f"{stage}: it was cancelled on the server ({message})")
+    kind, _, details = message.partition("Error: ")
     if kind.endswith("TransientStage"):
-        return TransientStageError(words)
-    return StageError(words.removeprefix("error: ") or f"{stage}: {said}")
+        return TransientStageError(details)
+    return StageError(details.removeprefix("error: ") or f"{stage}: {message}")

@@ -1,8 +1,9 @@
-"""What the Prefect server knows of a work pool: whether somebody there would run a stage for us."""
+"""Asks the Prefect server whether a work pool has a worker that would run a stage."""
 
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlparse
 
 import httpx
@@ -15,8 +16,8 @@ DEPLOYMENT = "run-stage/stage"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class PoolNotReady(Exception):  # noqa: N818 - no error: the stage runs in place, and a person is told why
-    """Nobody would run a stage, and why."""
+class PoolNotReady(Exception):  # noqa: N818 - no error: the stage runs here instead, with a message why
+    """No worker of the pool would run a stage, and why."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,20 @@ class WorkPool:
     is_here: bool
 
     @classmethod
-    def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> "WorkPool":
-        """Ask the server. Raises Unready, which says what is missing and how to get it."""
+    def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> Self:
+        """Ask the server. Raises PoolNotReady, which says what is missing and how to get it."""
         if not get_current_settings().api.url:
             raise PoolNotReady("no Prefect server is named; `tierrec stack up` starts one")
         try:
             with connect() as client:
-                return cls._ask(name, client)
+                return cls._query(name, client)
         except (httpx.HTTPError, PrefectException, RuntimeError) as error:
             raise PoolNotReady(
                 f"the Prefect server does not answer ({type(error).__name__}: {error!s:.120})"
             ) from error
 
     @classmethod
-    def _ask(cls, name: str, client: SyncPrefectClient) -> "WorkPool":
+    def _query(cls, name: str, client: SyncPrefectClient) -> Self:
         try:
             pool = client.read_work_pool(name)
         except ObjectNotFound as error:
@@ -57,17 +58,17 @@ class WorkPool:
             raise PoolNotReady(
                 f"the server has no deployment {DEPLOYMENT}; `prefect deploy --name stage`"
             ) from error
-        return cls(name, workers, all(_is_here(one) for one in workers))
+        return cls(name, workers, all(_is_here(worker) for worker in workers))
 
 
 def online_workers(client: SyncPrefectClient, pool: str) -> tuple[str, ...]:
-    """Names of the pool's workers whose heart was heard lately."""
-    known = client.read_workers_for_work_pool(pool)
-    return tuple(sorted(one.name for one in known if one.status == WorkerStatus.ONLINE))
+    """Names of the pool's workers with recent heartbeats."""
+    workers = client.read_workers_for_work_pool(pool)
+    return tuple(sorted(worker.name for worker in workers if worker.status == WorkerStatus.ONLINE))
 
 
 def _is_here(worker: str) -> bool:
-    """By the name's end, NAME@HOST; or since a server that listens to its own machine alone has no others."""
+    """Whether a worker named NAME@HOST is on this machine; other names are here if the server is on loopback."""
     if "@" in worker:
         return worker.rpartition("@")[2] == platform.node()
     return urlparse(get_current_settings().api.url or "").hostname in _LOOPBACK

@@ -1,1 +1,1 @@
-"""DVC's graph, and one stage as a process."""
+"""The DVC stage graph, and the processes that run its stages."""

@@ -1,4 +1,4 @@
-"""The bridge to DVC: what the graph is, what in it is stale, and one stage as a process that can be stopped."""
+"""Reads the stage graph from DVC, finds stale stages, and runs each stage as a process that can be stopped."""
 
 import contextlib
 import os
@@ -45,14 +45,14 @@ _SIGNALLED, _DVC_FAILED = 128, 255  # a code between them is 128 + the signal; 2
 
 
 class TransientStageError(StageError):
-    """A stage ended badly for a reason that may be gone at once: DVC's lock, or a signal."""
+    """A stage failed for a reason that may not recur: DVC's lock, or a signal."""
 
 
 @dataclass(frozen=True)
 class StageGraph:
     """The stages of dvc.yaml: upstream[stage] are the stages whose outputs it reads, in order of execution.
 
-    queues[stage] is the work pool that the stage's `meta` asks for; most ask for none.
+    queues[stage] is the work pool that the stage's `meta` asks for, if any.
     """
 
     upstream: Mapping[str, frozenset[str]]
@@ -60,7 +60,7 @@ class StageGraph:
 
     @classmethod
     def read(cls, root: Path) -> "StageGraph":
-        """Read dvc.yaml of the project. Raises SettingsError when DVC cannot."""
+        """Read the project's dvc.yaml. Raises SettingsError when DVC cannot."""
         with _open(root) as repo:
             graph = nx.relabel_nodes(repo.index.graph, lambda stage: str(stage.name))
             metas = {str(stage.name): getattr(stage, "meta", None) for stage in repo.index.stages}
@@ -69,17 +69,17 @@ class StageGraph:
         return cls({stage: frozenset(graph.successors(stage)) for stage in order}, queues)
 
     def ancestors(self, stage: str) -> set[str]:
-        """All stages that a stage hangs on, directly or not."""
+        """All stages that a stage depends on, directly or not."""
         direct = self.upstream[stage]
-        return set(direct).union(*(self.ancestors(one) for one in direct))
+        return set(direct).union(*(self.ancestors(parent) for parent in direct))
 
     def affected(self, changed: set[str]) -> list[str]:
-        """The changed stages and all that hang on them, in order of execution."""
+        """The changed stages and all that depend on them, in order of execution."""
         return [stage for stage in self.upstream if stage in changed or changed & self.ancestors(stage)]
 
 
 def _queue(meta: Any) -> str:
-    """The queue of a stage's `meta`: {queue: gpu}, where a foreach adds {kind: sasrec, kinds: [sasrec, multitask]}."""
+    """The queue in a stage's `meta`: {queue: gpu}, or with {kind: sasrec, kinds: [sasrec, multitask]} in a foreach."""
     if not isinstance(meta, Mapping) or not meta.get("queue"):
         return ""
     return str(meta["queue"]) if "kinds" not in meta or meta.get("kind") in meta["kinds"] else ""
@@ -87,7 +87,7 @@ def _queue(meta: Any) -> str:
 
 @contextlib.contextmanager
 def locked_repo(root: Path) -> Iterator[Repo]:
-    """The project as DVC sees it; inside, nobody else writes dvc.lock. Raises TransientStageError when it is busy."""
+    """The project's DVC repository, with DVC's lock held. Raises TransientStageError when it is busy."""
     with _open(root) as repo, repo.lock:
         yield repo
 
@@ -95,7 +95,7 @@ def locked_repo(root: Path) -> Iterator[Repo]:
 def find_stale_stages(root: Path, stages: list[str] | None = None) -> set[str]:
     """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock.
 
-    A process that was killed holds DVC's lock until the system has buried it, so a busy DVC is asked a few times.
+    A killed process may hold DVC's lock for a moment, so a busy DVC is retried a few times.
     """
     for pause in _PAUSES:
         try:
@@ -107,8 +107,8 @@ def find_stale_stages(root: Path, stages: list[str] | None = None) -> set[str]:
 
 def _stale(root: Path, stages: list[str] | None) -> set[str]:
     with locked_repo(root) as repo:
-        wanted = [one for one in repo.index.stages if stages is None or one.name in stages]
-        return {str(one.name) for one in wanted if one.status()}
+        selected = [stage for stage in repo.index.stages if stages is None or stage.name in stages]
+        return {str(stage.name) for stage in selected if stage.status()}
 
 
 @contextlib.contextmanager
@@ -121,18 +121,18 @@ def _open(root: Path) -> Iterator[Repo]:
     except TypeError as error:
         raise SettingsError(f"{root}: DVC cannot read params.yaml: {error}; put a date in quotes") from error
     except DvcException as error:
-        hint = "; every block of models wants its `kind`" if "item.kind" in str(error) else ""
+        hint = "; every block of models needs its `kind`" if "item.kind" in str(error) else ""
         raise SettingsError(f"{Layout(root).dvc_yaml}: {' '.join(str(error).split())}{hint}") from error
     except (sqlite3.Error, OSError) as error:
         raise StageError(
-            f"{root}: DVC could not write or read what it keeps: {error}; look for room on the disk, then run again"
+            f"{root}: DVC could not read or write its files: {error}; check the free disk space, then run again"
         ) from error
 
 
 class StageRunner:
-    """Runs stages of one project; `stop` ends all that are running and lets none begin.
+    """Runs stages of one project; `stop` ends those that are running and prevents new ones.
 
-    environment: variables that stages get beside ours
+    environment: additional variables for the stages
     """
 
     def __init__(self, root: Path, listen: Listener, environment: Mapping[str, str] | None = None) -> None:
@@ -142,18 +142,18 @@ class StageRunner:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing may begin any more."""
+        """Whether `stop` was called."""
         return self._stopped
 
     def run(self, stage: str, *, pull: bool = False) -> None:
-        """Bring one stage up to date; with `pull`, by what the DVC remote has of it, where it has that.
+        """Bring one stage up to date; with `pull`, its outputs are fetched from the DVC remote where it has them.
 
-        Raises StageError with the stage's own last lines when it ends badly.
+        Raises StageError with the stage's last lines when it fails.
         """
         self.dvc(stage, "repro", *(["--pull"] if pull else []), "--single-item", stage)
 
     def dvc(self, stage: str, *arguments: str) -> None:
-        """Run DVC for a stage, and tell of it as of the stage. Raises StageError when it ends badly."""
+        """Run a DVC command and report its output as the stage's. Raises StageError when it fails."""
         process = self._start(stage, arguments)
         lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
@@ -172,7 +172,7 @@ class StageRunner:
             raise _explain(stage, code, list(lines), self._stopped)
 
     def stop(self) -> None:
-        """Kill every running stage with all that it started."""
+        """Kill every running stage and its children."""
         with self._lock:
             self._stopped = True
             running = list(self._running)
@@ -208,18 +208,18 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def _explain(stage: str, code: int, lines: list[str], stopped: bool) -> StageError:
-    """The error that tells most: the stage's own `error:` lines, else its last ones."""
+    """The most informative error: the stage's own `error:` lines, else its last ones."""
     if stopped:
         return StageError(f"{stage}: stopped; `tierrec run` continues here")
-    if any(sign in line for line in lines for sign in _BUSY):
+    if any(message in line for line in lines for message in _BUSY):
         return TransientStageError(
             f"{stage}: DVC's lock is held by another process; try again when it is done"
         )
     own = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
-    starts = [place for place, line in enumerate(own) if line.startswith("error: ")]
+    starts = [number for number, line in enumerate(own) if line.startswith("error: ")]
     if starts:
         return StageError(f"{stage}: {' '.join(own[starts[-1] :][:3]).removeprefix('error: ')}")
-    said = "\n".join(own[-3:] or lines[-3:]) or "it said nothing"
+    last = "\n".join(own[-3:] or lines[-3:]) or "no output"
     if _SIGNALLED < code < _DVC_FAILED or any("exited with -" in line for line in lines):
-        return TransientStageError(f"{stage}: killed by a signal (out of memory?); last lines:\n{said}")
-    return StageError(f"{stage}: ended with code {code}; last lines:\n{said}")
+        return TransientStageError(f"{stage}: killed by a signal (out of memory?); last lines:\n{last}")
+    return StageError(f"{stage}: ended with code {code}; last lines:\n{last}")

@@ -1,7 +1,7 @@
 """Ends a process group when the process that started it ends, even by kill -9.
 
 `python -m flows.graph.process_guard COMMAND...` runs the command in a process group of its own. The parent holds the
-other end of our standard input; when it closes, the whole group is killed: dvc, the stage and its children.
+other end of this process's standard input; when it closes, the group is killed: dvc, the stage and its children.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _WATCH = "--watch"
 
 @contextlib.contextmanager
 def killed_with_us(pids: list[int]) -> Iterator[None]:
-    """While inside, processes that somebody else started for us are killed if we are."""
+    """Have these processes killed if this process is killed while inside."""
     watch = [sys.executable, "-m", "flows.graph.process_guard", _WATCH, *map(str, pids)]
     watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
     try:
@@ -28,7 +28,7 @@ def killed_with_us(pids: list[int]) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command in our process group; its exit code, or 128 + the signal that ended it."""
+    """Run the command in this process group; returns its exit code, or 128 + the signal that ended it."""
     if arguments[0] == _WATCH:
         os.read(0, 1)
         for pid in map(int, arguments[1:]):
@@ -36,12 +36,12 @@ def main(arguments: list[str]) -> int:
                 os.kill(pid, signal.SIGKILL)
         return 0
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_end_with_starter, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     code = child.wait()
     return 128 - code if code < 0 else code
 
 
-def _end_with_starter() -> None:
+def _end_with_parent() -> None:
     os.read(0, 1)
     os.killpg(0, signal.SIGKILL)
 

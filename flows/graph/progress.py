@@ -1,4 +1,4 @@
-"""What a person sees while stages run: a live table on a terminal, plain lines elsewhere."""
+"""Shows running stages: a live table on a terminal, plain lines elsewhere."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from rich.table import Table
 @dataclass
 class _Row:
     state: str = "waiting"
-    began: float = 0.0
+    started: float = 0.0
     seconds: float = 0.0
     line: str = ""
 
@@ -42,30 +42,30 @@ class Progress:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds of each stage that was done."""
+        """Seconds of each stage that completed."""
         return {stage: round(row.seconds, 2) for stage, row in self._rows.items() if row.state == "done"}
 
     def begin(self, stage: str) -> None:
-        """The stage runs from now on."""
+        """Show the stage as running."""
         with self._lock:
-            self._rows[stage].state, self._rows[stage].began = "running", time.monotonic()
-        self._say(stage, "running")
+            self._rows[stage].state, self._rows[stage].started = "running", time.monotonic()
+        self._print(stage, "running")
 
     def line(self, stage: str, text: str) -> None:
-        """The stage printed a line."""
+        """Show a line that the stage printed."""
         with self._lock:
             self._rows[stage].line = text or self._rows[stage].line
         if text:
-            self._say(stage, text)
+            self._print(stage, text)
 
     def end(self, stage: str, state: str) -> None:
-        """The stage is over."""
+        """Show the stage's final state."""
         with self._lock:
             row = self._rows[stage]
-            row.state, row.seconds = state, time.monotonic() - row.began if row.began else 0.0
-        self._say(stage, f"{state} ({row.seconds:.1f} s)")
+            row.state, row.seconds = state, time.monotonic() - row.started if row.started else 0.0
+        self._print(stage, f"{state} ({row.seconds:.1f} s)")
 
-    def _say(self, stage: str, text: str) -> None:
+    def _print(self, stage: str, text: str) -> None:
         if not self.console.is_terminal:
             self.console.print(f"{stage}: {text}", markup=False, highlight=False, soft_wrap=True)
 
@@ -73,6 +73,6 @@ class Progress:
         table = Table("stage", "state", "seconds", "last line", box=None, pad_edge=False)
         with self._lock:
             for stage, row in self._rows.items():
-                spent = time.monotonic() - row.began if row.state == "running" else row.seconds
-                table.add_row(stage, row.state, f"{spent:.1f}" if row.began else "", row.line[:80])
+                seconds = time.monotonic() - row.started if row.state == "running" else row.seconds
+                table.add_row(stage, row.state, f"{seconds:.1f}" if row.started else "", row.line[:80])
         return table

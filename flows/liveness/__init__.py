@@ -1,1 +1,1 @@
-"""Runs whose process has died."""
+"""Detects flow runs whose process has died, and ends them as crashed."""

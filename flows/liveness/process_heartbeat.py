@@ -1,7 +1,7 @@
-"""Which process runs a run: what the run says of that on its server, and how the process is asked.
+"""Records on the Prefect server which process executes a flow run, as a heartbeat, and checks that process.
 
-Every flow of ours has `on_running=[claim]`. The claim is said anew all the while, so that from another machine, where
-the process cannot be asked, a run that goes on is told from one that does not.
+Every flow has `on_running=[send_heartbeats]`. The record is renewed while the run goes on, so that other machines,
+which cannot check the process, can tell a live run from a dead one.
 """
 
 import contextvars
@@ -22,103 +22,104 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 
-CLAIM = "tierrec.process"
-BEAT_SECONDS = 20.0
-_RUN_ID = "PREFECT__FLOW_RUN_ID"
-_SLACK = timedelta(seconds=2)  # between the clocks of a worker and its engine
+LABEL = "tierrec.process"
+HEARTBEAT_SECONDS = 20.0
+RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
+_CLOCK_TOLERANCE = timedelta(seconds=2)  # between the clocks of a worker and its engine
 
-Sign = Literal["lives", "gone", "unknown"]
+ProcessState = Literal["alive", "dead", "unknown"]
 
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """Which process runs a run: its host, its id there, what it was started with, and when that was said (UTC).
+    """The process that executes a run: its host, its id there, a fingerprint, and when this was recorded (UTC).
 
-    started_with: a sum of its command line, and of the run that Prefect started it for, where it did
+    fingerprint: a checksum of its command line and of the run that Prefect started it for, if any
     """
 
     host: str
     pid: int
-    started_with: int
+    fingerprint: int
     at: datetime
 
     @classmethod
     def make(cls, now: datetime, pid: int | None = None) -> Self:
-        """The claim of a process on this machine; of our own when none is named."""
+        """The record of a process on this machine; None = this process."""
         process = psutil.Process(pid)
-        return cls(platform.node(), process.pid, _started_with(process), now)
+        return cls(platform.node(), process.pid, _fingerprint(process), now)
 
     @classmethod
     def read(cls, run: FlowRun) -> Self | None:
-        """What a run's process said; None when it said nothing yet.
+        """The record in a run's labels; None before its process has written one.
 
-        A run that goes on after a pause has the words of the process before; they count no more.
+        After a pause, the label may still hold the record of the previous process, which is ignored.
         """
         try:
-            host, pid, started_with, at = str(run.labels.get(CLAIM, "")).split()
-            said = cls(host, int(pid), int(started_with), datetime.fromisoformat(at))
+            host, pid, fingerprint, at = str(run.labels.get(LABEL, "")).split()
+            record = cls(host, int(pid), int(fingerprint), datetime.fromisoformat(at))
         except ValueError:
             return None
-        is_over = run.state is not None and run.state.type == StateType.CANCELLING
-        return said if is_over or run.state is None or said.at >= run.state.timestamp - _SLACK else None
+        if run.state is None or run.state.type == StateType.CANCELLING:
+            return record
+        return record if record.at >= run.state.timestamp - _CLOCK_TOLERANCE else None
 
     def __str__(self) -> str:
-        return f"{self.host} {self.pid} {self.started_with} {self.at.isoformat()}"
+        return f"{self.host} {self.pid} {self.fingerprint} {self.at.isoformat()}"
 
-    def sign(self) -> Sign:
-        """Whether the process lives; unknown from another machine. One that may not be looked at is let live.
+    def process_state(self) -> ProcessState:
+        """Whether the process is alive; unknown from another machine. One that may not be inspected counts as alive.
 
-        The moment of its birth is not asked for: that moves when somebody sets the clock.
+        Its start time is not compared, since that changes when the clock is set.
         """
         if self.host != platform.node():
             return "unknown"
         try:
             process = psutil.Process(self.pid)
-            is_over = process.status() == psutil.STATUS_ZOMBIE
-            return "gone" if is_over or _started_with(process) != self.started_with else "lives"
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE
+            return "dead" if is_zombie or _fingerprint(process) != self.fingerprint else "alive"
         except psutil.NoSuchProcess:
-            return "gone"
+            return "dead"
         except (psutil.Error, OSError):
-            return "lives"
+            return "alive"
 
 
-def _started_with(process: psutil.Process) -> int:
-    words = [process.environ().get(_RUN_ID, ""), *process.cmdline()]
+def _fingerprint(process: psutil.Process) -> int:
+    words = [process.environ().get(RUN_VARIABLE, ""), *process.cmdline()]
     return zlib.crc32("\0".join(words).encode())
 
 
 def send_heartbeats(flow: Any, flow_run: FlowRun, state: Any) -> None:  # noqa: ARG001 - the names are Prefect's
-    """Say on the server which process runs this flow, and say it again until the run is over; for `on_running`."""
-    _say(flow_run.id)
-    beat = contextvars.copy_context().run  # it carries the settings that Prefect knows its server by
-    threading.Thread(target=beat, args=(_keep_saying, flow_run.id), daemon=True).start()
+    """Record the process that executes this run, and renew the record until the run ends; for `on_running`."""
+    _write_record(flow_run.id)
+    in_context = contextvars.copy_context().run  # with the settings that name Prefect's server
+    threading.Thread(target=in_context, args=(_renew_record, flow_run.id), daemon=True).start()
 
 
 def processes_of_run(run: UUID) -> Iterator[psutil.Process]:
-    """Processes here that were started for a run: its engine, and all that this started."""
+    """Processes on this machine that were started for a run: its engine and all descendants."""
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(_RUN_ID) == str(run):
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == str(run):
                 yield process
         except (psutil.Error, OSError):
             continue
 
 
-def _say(run: UUID) -> bool:
-    """Write the claim down; whether the run goes on."""
+def _write_record(run: UUID) -> bool:
+    """Write this process's record; returns whether the run is unfinished."""
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(run, {CLAIM: str(ProcessRecord.make(datetime.now(UTC)))})
+        client.update_flow_run_labels(run, {LABEL: str(ProcessRecord.make(datetime.now(UTC)))})
         state = client.read_flow_run(run).state
     return state is None or not state.is_final()
 
 
-def _keep_saying(run: UUID) -> None:
-    goes_on = True
-    while goes_on:
-        time.sleep(BEAT_SECONDS)
+def _renew_record(run: UUID) -> None:
+    is_unfinished = True
+    while is_unfinished:
+        time.sleep(HEARTBEAT_SECONDS)
         try:
-            goes_on = _say(run)
+            is_unfinished = _write_record(run)
         except (ObjectNotFound, RuntimeError):
-            return  # the run is gone, or its own client is closed, since it is over
+            return  # the run was deleted, or has ended and closed its client
         except (httpx.HTTPError, PrefectException):
-            continue  # a server that is away comes back
+            continue  # the server may come back

@@ -1,7 +1,7 @@
-"""The flow `reap`: runs whose processes are dead end as crashed, so that they hold no slot and others take over.
+"""The flow `reap`: ends runs whose process has died as crashed, so that they free their concurrency slots.
 
-On the machine of a run's process, the process is asked, by its id and what it was started with. From elsewhere a run is
-dead when it was not heard of for a while, by the watcher's own clock: those of two machines are never compared.
+On the run's own machine its process is checked by id and fingerprint. From another machine a run is dead when its
+heartbeat has not changed for a while, by the observer's clock: clocks of two machines are never compared.
 """
 
 import platform
@@ -24,40 +24,40 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from flows.liveness.process_heartbeat import (
-    BEAT_SECONDS,
-    CLAIM,
+    HEARTBEAT_SECONDS,
+    LABEL,
     ProcessRecord,
-    Sign,
+    ProcessState,
     processes_of_run,
     send_heartbeats,
 )
 
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-PATIENCE = timedelta(seconds=30)  # from a run's being taken to its claim
-SILENCE_SECONDS = 6 * BEAT_SECONDS
+START_TIMEOUT = timedelta(seconds=30)  # from a worker's taking a run to its first heartbeat
+SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 _WORKER, _POOL, _PAGE = "prefect.worker.name", "prefect.work-pool.name", 200
 
 
 @dataclass(frozen=True)
 class RunLiveness:
-    """What can be told of an unfinished run from here.
+    """What this machine knows of an unfinished run.
 
-    process: of the engine that runs it; silence: seconds in which nothing new was heard of it
-    is_claimed: whether its process ever spoke; worker_online: by its heartbeats, None when nobody took the run
+    process: state of the process that executes it; silence: seconds without a new heartbeat
+    has_heartbeat: whether there ever was one; worker_online: None when no worker took the run
     """
 
-    process: Sign
+    process: ProcessState
     silence: float = 0.0
-    is_claimed: bool = True
+    has_heartbeat: bool = True
     worker_online: bool | None = None
 
     def cause_of_death(self) -> str | None:
-        """Why the run is dead, for people; None while it may live."""
-        if self.process == "gone":
+        """Why the run is dead; None while it may be alive."""
+        if self.process == "dead":
             return f"its process is gone from {platform.node()}"
         is_silent = self.process == "unknown" and self.silence >= SILENCE_SECONDS
-        if is_silent and (self.is_claimed or self.worker_online is False):
-            return f"it was not heard of for {self.silence:.0f} s"
+        if is_silent and (self.has_heartbeat or self.worker_online is False):
+            return f"it sent no heartbeat for {self.silence:.0f} s"
         return None
 
 
@@ -74,43 +74,43 @@ class CrashedRun:
 
 
 class SilenceTracker:
-    """When something new was last heard of each run that cannot be asked. clock: seconds that only ever grow"""
+    """How long ago the heartbeat of each remote run last changed. clock: monotonic seconds"""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._heard, self._talking = clock, dict[UUID, tuple[str, float]](), set[UUID]()
+        self._clock, self._last_change, self._changed = clock, dict[UUID, tuple[str, float]](), set[UUID]()
 
     def silence(self, run: FlowRun) -> float:
-        """Seconds since a look at the run told something new; 0 at the first."""
-        word, now = f"{run.labels.get(CLAIM)} {run.state.id if run.state else None}", self._clock()
-        known = self._heard.get(run.id)
-        if known is None or known[0] != word:
-            self._heard[run.id] = word, now
-            self._talking |= {run.id} if known else set()
-        return now - self._heard[run.id][1]
+        """Seconds since the run's heartbeat or state was last seen to change; 0 at the first call."""
+        signature, now = f"{run.labels.get(LABEL)} {run.state.id if run.state else None}", self._clock()
+        last = self._last_change.get(run.id)
+        if last is None or last[0] != signature:
+            self._last_change[run.id] = signature, now
+            self._changed |= {run.id} if last else set()
+        return now - self._last_change[run.id][1]
 
-    def forget(self, but: Collection[UUID] = ()) -> None:
-        """Begin anew, as after a time in which the server was away and nobody could be heard; but for some runs."""
-        self._heard = {run: heard for run, heard in self._heard.items() if run in but}
+    def reset(self, keep: Collection[UUID] = ()) -> None:
+        """Forget all other runs, as after a time in which the server did not answer."""
+        self._last_change = {run: change for run, change in self._last_change.items() if run in keep}
 
     @property
     def is_waiting(self) -> bool:
-        """Whether some run has said nothing new since the first look at it."""
-        return bool(self._heard.keys() - self._talking)
+        """Whether the heartbeat of some run has not changed since the first call for it."""
+        return bool(self._last_change.keys() - self._changed)
 
 
 @flow(name="reap", on_running=[send_heartbeats])
 def reap() -> list[str]:
-    """End all runs whose processes are dead; which they were, and why. Runs elsewhere are watched for a while."""
-    watch, ended, log = SilenceTracker(), list[str](), get_run_logger()
-    until = time.monotonic() + SILENCE_SECONDS + BEAT_SECONDS
+    """End all dead runs; returns which, and why. Runs on other machines are observed for a while first."""
+    tracker, ended, log = SilenceTracker(), list[str](), get_run_logger()
+    deadline = time.monotonic() + SILENCE_SECONDS + HEARTBEAT_SECONDS
     with get_client(sync_client=True) as client:
         while True:
-            for one in end_crashed_runs(client, watch=watch):
-                log.info("%s", one)
-                ended.append(str(one))
-            if not watch.is_waiting or time.monotonic() > until:
+            for crashed in end_crashed_runs(client, tracker=tracker):
+                log.info("%s", crashed)
+                ended.append(str(crashed))
+            if not tracker.is_waiting or time.monotonic() > deadline:
                 break
-            time.sleep(BEAT_SECONDS / 4)
+            time.sleep(HEARTBEAT_SECONDS / 4)
     log.info("%d dead runs", len(ended))
     return ended
 
@@ -119,33 +119,33 @@ def end_crashed_runs(
     client: SyncPrefectClient,
     only: UUID | None = None,
     *,
-    watch: SilenceTracker | None = None,
+    tracker: SilenceTracker | None = None,
     now: datetime | None = None,
 ) -> list[CrashedRun]:
-    """End the unfinished runs (all, or `only` one) that are dead: as crashed, or as cancelled where that was asked for.
+    """End the unfinished runs (all, or `only` one) that are dead: as crashed, or as cancelled where that was requested.
 
-    What a dead run left on this machine is killed first, so that nothing of it writes beside whoever takes over.
-    watch: kept by who looks again and again; without it, runs on other machines are let be
+    Remaining processes of a dead run on this machine are killed first, so that they cannot interfere with a new run.
+    tracker: of a caller that calls repeatedly; without it, runs on other machines are left alone
     """
-    moment, watched, workers = now or datetime.now(UTC), watch or SilenceTracker(), _Workers(client)
-    ended, runs = [], list(_unfinished(client, only))
-    watched.forget(but={run.id for run in runs})
+    moment, silences, workers = now or datetime.now(UTC), tracker or SilenceTracker(), _Workers(client)
+    ended, runs = [], list(_unfinished_runs(client, only))
+    silences.reset(keep={run.id for run in runs})
     for run in runs:
-        cause = _look(run, workers, watched, moment).cause_of_death()
+        cause = _liveness(run, workers, silences, moment).cause_of_death()
         if cause is None or run.state is None:
             continue
         for process in processes_of_run(run.id):
             process.kill()
         state = Cancelled if run.state.type == StateType.CANCELLING else Crashed
-        # A run that ended by itself while we looked stays as it ended: without force the server refuses to change it.
-        if _is_as_it_was(client, run):
+        # Without force the server refuses to change a run that has ended by itself in the meantime.
+        if _is_unchanged(client, run):
             client.set_flow_run_state(run.id, state(message=f"Reaped: {cause}"))
             ended.append(CrashedRun(run.id, run.name, cause))
     return ended
 
 
 class _Workers:
-    """Which workers are online, asked once a pool."""
+    """Which workers are online; the server is asked once per pool."""
 
     def __init__(self, client: SyncPrefectClient) -> None:
         self._client, self._pools = client, dict[str, dict[str, bool]]()
@@ -153,45 +153,43 @@ class _Workers:
     def online(self, pool: str, name: str) -> bool | None:
         if pool not in self._pools:
             try:
-                known = self._client.read_workers_for_work_pool(pool)
+                workers = self._client.read_workers_for_work_pool(pool)
             except ObjectNotFound:
-                known = []
-            self._pools[pool] = {one.name: one.status == WorkerStatus.ONLINE for one in known}
+                workers = []
+            self._pools[pool] = {worker.name: worker.status == WorkerStatus.ONLINE for worker in workers}
         return self._pools[pool].get(name)
 
 
-def _look(run: FlowRun, workers: _Workers, watch: SilenceTracker, now: datetime) -> RunLiveness:
+def _liveness(run: FlowRun, workers: _Workers, tracker: SilenceTracker, now: datetime) -> RunLiveness:
     worker, pool = str(run.labels.get(_WORKER, "")), str(run.labels.get(_POOL, ""))
-    claimed = ProcessRecord.read(run)
-    process = claimed.sign() if claimed else _unclaimed(run, worker, now)
+    record = ProcessRecord.read(run)
+    process = record.process_state() if record else _state_before_heartbeat(run, worker, now)
     if process != "unknown":
         return RunLiveness(process)
-    silence = watch.silence(run)
-    return RunLiveness(
-        process, silence, claimed is not None, workers.online(pool, worker) if worker else None
-    )
+    is_online = workers.online(pool, worker) if worker else None
+    return RunLiveness(process, tracker.silence(run), record is not None, is_online)
 
 
-def _unclaimed(run: FlowRun, worker: str, now: datetime) -> Sign:
-    """Of a run that has not spoken yet: known only where its worker was on this machine, which its name tells."""
+def _state_before_heartbeat(run: FlowRun, worker: str, now: datetime) -> ProcessState:
+    """Of a run without a heartbeat: known only if its worker, by its name, is on this machine."""
     if not worker.endswith(f"@{platform.node()}"):
         return "unknown"
-    is_new = run.state is None or now - run.state.timestamp <= PATIENCE
-    return "lives" if is_new or next(processes_of_run(run.id), None) is not None else "gone"
+    is_new = run.state is None or now - run.state.timestamp <= START_TIMEOUT
+    return "alive" if is_new or next(processes_of_run(run.id), None) is not None else "dead"
 
 
-def _unfinished(client: SyncPrefectClient, only: UUID | None) -> Iterator[FlowRun]:
-    wanted = FlowRunFilter(
+def _unfinished_runs(client: SyncPrefectClient, only: UUID | None) -> Iterator[FlowRun]:
+    query = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)),
         id=FlowRunFilterId(any_=[only]) if only else None,
     )
-    found = page = client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
+    runs = page = client.read_flow_runs(flow_run_filter=query, limit=_PAGE)
     while len(page) == _PAGE:
-        page = client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found))
-        found = found + page
-    yield from found
+        page = client.read_flow_runs(flow_run_filter=query, limit=_PAGE, offset=len(runs))
+        runs = runs + page
+    yield from runs
 
 
-def _is_as_it_was(client: SyncPrefectClient, run: FlowRun) -> bool:
+def _is_unchanged(client: SyncPrefectClient, run: FlowRun) -> bool:
     state = client.read_flow_run(run.id).state
     return state is not None and run.state is not None and state.id == run.state.id

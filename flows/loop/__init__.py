@@ -1,1 +1,1 @@
-"""The loop as Prefect flows: watch, retrain, hold against the champion, release; and what keeps the flows apart."""
+"""The retraining loop as Prefect flows: monitor drift, retrain, compare with the champion, and roll out."""

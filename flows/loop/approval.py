@@ -1,4 +1,4 @@
-"""A flow run that waits for a person's word, and the word: by `tierrec approve` or `veto`, or the server itself."""
+"""Approval of a challenger by a user: a flow run waits for the answer that `tierrec approve` or `veto` sends."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,26 +19,26 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Settings
 
-_KEY = "approval"  # by which runs that wait for this are told from runs that are paused for another reason
+_KEY = "approval"  # tells these pauses from others
 _POLL_SECONDS = 2
-_SHOWN = 200
-_HOURS = 24.0  # for an answer, where a rollout itself takes none
+_PAGE = 200
+_DEFAULT_HOURS = 24.0  # for an answer, where rollout.max_hours is 0
 
 
 class Approval(RunInput):
-    """What a person said of a challenger, and why."""
+    """The answer of a user, and the reason."""
 
     approved: bool
     reason: str = ""
 
 
 class ApprovalError(TierRecError):
-    """Nobody waits for a word, more than one does, or the server does not take it."""
+    """No run waits for an approval, more than one does, or the server rejects the answer."""
 
 
 @dataclass(frozen=True)
 class PendingApproval:
-    """A flow run that waits: its id and name, what it wants approved, since when and at most until when."""
+    """A waiting flow run: its id and name, what it wants approved, since when and at most until when."""
 
     run_id: UUID
     name: str
@@ -48,28 +48,27 @@ class PendingApproval:
 
 
 def approval_hours(settings: Settings) -> float:
-    """How long a person's word is waited for."""
-    return settings.rollout.max_hours or _HOURS
+    """How long a run waits for an answer."""
+    return settings.rollout.max_hours or _DEFAULT_HOURS
 
 
 def timeout_reason(hours: float) -> str:
-    """Why a challenger is vetoed that nobody said a word of."""
+    """The reason of a veto after a timeout."""
     return f"nobody answered within {hours:g} h"
 
 
 def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
-    """Called by a flow: wait until a person approves or vetoes; nobody within the time is a veto.
+    """Wait inside a flow until a user approves or vetoes; a timeout is a veto.
 
-    A run of a deployment is suspended: its process ends here, nothing is held meanwhile, and when the answer is there
-    the flow begins again from its first line and gets the answer from this call at once. Such a run fails when nobody
-    answers; flows.loop.approval_timeouts then ends its retrain. Any other run waits in its process. Prefect ends the
-    flow by raising its `Pause`, a BaseException that must be let through. Raises SettingsError where no server
-    runs that a person could reach.
+    A run of a deployment is suspended: its process ends and frees its slot. After the answer the flow starts again from
+    the beginning, and this call returns the answer at once. A suspended run fails at the timeout;
+    flows.loop.approval_timeouts then ends its retrain. Any other run waits in its process. Prefect ends the flow with
+    its `Pause`, a BaseException that must not be caught. Raises SettingsError without a Prefect server to answer at.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or not PREFECT_API_URL.value():
         raise SettingsError(
-            "rollout.approval: is 'required', and there is no Prefect server at which a person could answer; "
+            "rollout.approval: is 'required', and there is no Prefect server to send the answer to; "
             "run `tierrec stack up` and start the retrain there, or set it to none"
         )
     question = Approval.with_initial_data(description=summary)
@@ -87,39 +86,39 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
 
 @contextlib.contextmanager
 def connect_to(url: str) -> Iterator[SyncPrefectClient]:
-    """A client of the server at a URL."""
+    """A client of the Prefect server at a URL."""
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         yield client
 
 
 def list_pending(client: SyncPrefectClient) -> list[PendingApproval]:
-    """The runs that wait for a word, the longest waiting first."""
-    paused = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PAUSED]}}})
-    runs = client.read_flow_runs(flow_run_filter=paused, limit=_SHOWN)
-    found = [one for run in runs if (one := _waiting(client, run)) is not None]
-    return sorted(found, key=lambda one: (one.since, one.name))
+    """The runs that wait for an approval, longest waiting first."""
+    query = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PAUSED]}}})
+    runs = client.read_flow_runs(flow_run_filter=query, limit=_PAGE)
+    pending = [approval for run in runs if (approval := _read_pending(client, run)) is not None]
+    return sorted(pending, key=lambda approval: (approval.since, approval.name))
 
 
 def find_pending(client: SyncPrefectClient, run: str | None) -> PendingApproval:
-    """The waiting run of that name or id; without one, the only one that waits. Raises ApprovalError."""
-    known = list_pending(client)
-    meant = [one for one in known if run is None or run in (one.name, str(one.run_id))]
-    if len(meant) == 1:
-        return meant[0]
-    names = ", ".join(one.name for one in known) or "none"
+    """The waiting run with that name or id; without one, the only waiting run. Raises ApprovalError."""
+    pending = list_pending(client)
+    matches = [found for found in pending if run is None or run in (found.name, str(found.run_id))]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(found.name for found in pending) or "none"
     if run is not None:
         raise ApprovalError(f"approval: no run {run!r} waits for it; waiting are: {names}")
-    if not known:
+    if not pending:
         raise ApprovalError(
             "approval: no run waits for it; a retrain does where rollout.approval is 'required' and the gate passed"
         )
-    raise ApprovalError(f"approval: {len(known)} runs wait for it; name one of {names}")
+    raise ApprovalError(f"approval: {len(pending)} runs wait for it; name one of {names}")
 
 
 def send_answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reason: str = "") -> None:
-    """Let the run go on with a person's word. Raises ApprovalError when it does not wait any more."""
-    word = Approval(approved=approved, reason=reason).model_dump()
-    result = client.resume_flow_run(run_id, run_input=word)
+    """Resume the run with an answer. Raises ApprovalError when it is not waiting any more."""
+    answer = Approval(approved=approved, reason=reason).model_dump()
+    result = client.resume_flow_run(run_id, run_input=answer)
     if result.status != "ACCEPT":
         why = getattr(result.details, "reason", "") or "it waits no more"
         raise ApprovalError(
@@ -127,15 +126,15 @@ def send_answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reas
         )
 
 
-def _waiting(client: SyncPrefectClient, run: FlowRun) -> PendingApproval | None:
-    """What a paused run wants approved; None for another pause, or one whose question is still being written."""
+def _read_pending(client: SyncPrefectClient, run: FlowRun) -> PendingApproval | None:
+    """The approval that a paused run waits for; None for other pauses, and before its question is stored."""
     if run.state is None:
         return None
     details = run.state.state_details
     if details.pause_key != _KEY or not details.run_input_keyset:
         return None
-    written = client.filter_flow_run_input(run.id, details.run_input_keyset["description"], 1, set())
-    if not written:
+    inputs = client.filter_flow_run_input(run.id, details.run_input_keyset["description"], 1, set())
+    if not inputs:
         return None
-    summary = str(written[0].decoded_value)
+    summary = str(inputs[0].decoded_value)
     return PendingApproval(run.id, run.name, summary, run.state.timestamp, details.pause_timeout)

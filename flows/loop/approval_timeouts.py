@@ -1,4 +1,4 @@
-"""Retrains that wait for a person's word: nobody's within the time is a veto, also where the run that asked is gone."""
+"""Rejects retrains whose approval timed out, also when the waiting flow run no longer exists."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -20,47 +20,56 @@ from flows.project.lock import BusyError, project_lock
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 
-_ALIVE = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+_UNFINISHED = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+    StateType.CANCELLING,
+]
 
 
 def veto_expired_retrains(
     layout: Layout, settings: Settings, now: datetime, client: SyncPrefectClient
 ) -> list[RetrainRecord]:
-    """End the retrains that waited too long and have no run any more, as a person's veto would; how they ended.
+    """Veto the retrains that waited too long and have no unfinished run; returns their records.
 
-    A run that still waits, or that goes on after an answer, is left alone. None while somebody changes the project.
+    Runs that still wait, or that resumed after an answer, are left alone. Does nothing while the project is locked.
     """
     if settings.rollout.approval != "required":
         return []
-    hours, memory = approval_hours(settings), LoopState(layout)
-    late = _late(memory.retrains(), now - timedelta(hours=hours))
-    if not late or not late.difference(_keys_of_runs(client)):
+    hours, state = approval_hours(settings), LoopState(layout)
+    deadline = now - timedelta(hours=hours)
+    expired = _expired_keys(state.retrains(), deadline)
+    if not expired or not expired.difference(_unfinished_keys(client)):
         return []
     try:
-        with project_lock(layout.root, "veto", patient=False):
-            # once more: whoever held the lock may have gone on with one
-            left = _late(memory.retrains(), now - timedelta(hours=hours)) - _keys_of_runs(client)
-            work = RetrainRun(layout, memory)
-            return [work.veto(one, timeout_reason(hours)) for one in memory.retrains() if one.key in left]
+        with project_lock(layout.root, "veto", wait=False):
+            # the previous holder of the lock may have resumed one of them
+            keys = _expired_keys(state.retrains(), deadline) - _unfinished_keys(client)
+            run = RetrainRun(layout, state)
+            return [
+                run.veto(record, timeout_reason(hours)) for record in state.retrains() if record.key in keys
+            ]
     except BusyError as busy:
         print(busy)
         return []
 
 
-def _late(retrains: Iterable[RetrainRecord], before: datetime) -> set[str]:
-    """Keys of those who wait since before a moment. One that was killed before it could ask waits since it began."""
+def _expired_keys(retrains: Iterable[RetrainRecord], before: datetime) -> set[str]:
+    """Keys of the retrains that wait since before a moment; one that was killed before it asked, since its start."""
     return {
-        one.key
-        for one in retrains
-        if one.state == "packaged"
-        and one.champion
-        and datetime.fromisoformat(one.asked or one.began) <= before
+        record.key
+        for record in retrains
+        if record.state == "packaged"
+        and record.champion
+        and datetime.fromisoformat(record.asked or record.began) <= before
     }
 
 
-def _keys_of_runs(client: SyncPrefectClient) -> set[str]:
-    """Of the retrains whose runs are not over."""
-    states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ALIVE)))
-    named = FlowFilter(name=FlowFilterName(any_=[retrain.name]))
-    runs: list[FlowRun] = client.read_flow_runs(flow_filter=named, flow_run_filter=states)
+def _unfinished_keys(client: SyncPrefectClient) -> set[str]:
+    """Keys of the retrains with unfinished flow runs."""
+    states = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
+    flows = FlowFilter(name=FlowFilterName(any_=[retrain.name]))
+    runs: list[FlowRun] = client.read_flow_runs(flow_filter=flows, flow_run_filter=states)
     return {retrain_key(run.id, run.parameters.get("decision")) for run in runs}

@@ -1,4 +1,4 @@
-"""A person's hold on the loop: while it is there, windows are still judged and nothing is retrained."""
+"""A user's hold on the loop: windows are still judged, and no retrain starts until the hold ends."""
 
 from datetime import datetime
 from pathlib import Path
@@ -19,23 +19,23 @@ class Hold(Params):
 
 
 def hold_loop(layout: Layout, reason: str, now: datetime) -> Hold:
-    """Hold the loop from now on. A hold that is there already stays, with its own moment and the new reason."""
+    """Hold the loop from now on. An existing hold keeps its start and takes the new reason, if there is one."""
     before = read_hold(layout)
     at = before.at if before else now.isoformat(timespec="seconds")
-    fresh = Hold(at=at, reason=reason or (before.reason if before else ""))
-    artifacts.write_json(fresh.model_dump(), _path(layout))
-    return fresh
+    hold = Hold(at=at, reason=reason or (before.reason if before else ""))
+    artifacts.write_json(hold.model_dump(), _path(layout))
+    return hold
 
 
 def release_hold(layout: Layout) -> Hold | None:
-    """Let the loop go on; the hold that there was."""
+    """End the hold; returns it, or None when there was none."""
     before = read_hold(layout)
     _path(layout).unlink(missing_ok=True)
     return before
 
 
 def read_hold(layout: Layout) -> Hold | None:
-    """The hold, if there is one. Raises ArtifactError or SettingsError for a file that is no such thing."""
+    """The hold, if there is one. Raises ArtifactError or SettingsError for an invalid file."""
     path = _path(layout)
     return parse(Hold, artifacts.read_json(path), str(path)) if path.exists() else None
 

@@ -1,1 +1,1 @@
-"""The train flow."""
+"""The flow `train`, which runs the stale stages of dvc.yaml."""

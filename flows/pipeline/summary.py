@@ -1,4 +1,4 @@
-"""What a run came to: leaderboard, tier sizes, time and memory against the budget."""
+"""The summary of a run: leaderboard, tier sizes, time and memory against the budget."""
 
 import threading
 import time
@@ -21,34 +21,37 @@ _COLUMNS = ("ndcg@10", "recall@10", "coverage@10")
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """metrics.json in short: by task the models' figures, best NDCG@10 first, and the users of each tier."""
+    """An excerpt of metrics.json: the models' metrics by task, best NDCG@10 first, and the users of each tier."""
 
     tasks: dict[str, list[dict[str, Any]]]
     tiers: dict[str, int]
 
     @classmethod
     def read(cls, layout: Layout) -> Self:
-        """Raises ArtifactError when metrics.json is not there or is not of evaluate's making."""
+        """Raises ArtifactError when metrics.json is missing or was not written by `evaluate`."""
         metrics = artifacts.read_json(layout.metrics)
         try:
             tiers = metrics["tiers"]["sizes"]
             boards = {task: block for task, block in metrics.items() if task not in ("tiers", "audit")}
-            tasks = {task: [_row(name, one) for name, one in block.items()] for task, block in boards.items()}
+            tasks = {
+                task: [_row(name, metrics) for name, metrics in block.items()]
+                for task, block in boards.items()
+            }
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{layout.metrics}: lacks {error}; run the evaluate stage again") from error
-        return cls({task: sorted(rows, key=_worth, reverse=True) for task, rows in tasks.items()}, tiers)
+        return cls({task: sorted(rows, key=_ndcg, reverse=True) for task, rows in tasks.items()}, tiers)
 
 
 def _row(name: str, block: dict[str, Any]) -> dict[str, Any]:
     return {"model": name, "ci": block.get("ndcg@10_ci")} | {column: block.get(column) for column in _COLUMNS}
 
 
-def _worth(row: dict[str, Any]) -> float:
+def _ndcg(row: dict[str, Any]) -> float:
     return float(row["ndcg@10"] or 0.0)
 
 
 class PeakMemory:
-    """Samples the resident memory of this process and all below it; peak in GiB."""
+    """Samples the resident memory of this process and its descendants; peak in GiB."""
 
     def __init__(self, period: float = 0.5) -> None:
         self.peak = 0.0
@@ -89,13 +92,13 @@ class Summary:
     ended: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def save(self, layout: Layout) -> Path:
-        """Write it as JSON among the runs; the name is the moment in UTC."""
+        """Write it as JSON among the runs, named by the time in UTC."""
         path = layout.runs / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.json"
         artifacts.write_json(asdict(self), path)
         return path
 
     def show(self, console: Console, layout: Layout) -> None:
-        """Print it for a person."""
+        """Print the leaderboard, the tiers, and the budgets."""
         if self.leaderboard:
             for task, rows in self.leaderboard.tasks.items():
                 console.print(_table(task, rows))
@@ -115,6 +118,6 @@ def _table(task: str, rows: list[dict[str, Any]]) -> Table:
     table = Table("model", "ndcg@10", "95% interval", *_COLUMNS[1:], title=f"Task {task}")
     for row in rows:
         low_high = " – ".join(f"{bound:.4f}" for bound in row["ci"] or ())
-        figures = ["" if row[column] is None else f"{row[column]:.4f}" for column in _COLUMNS]
-        table.add_row(row["model"], figures[0], low_high, *figures[1:])
+        values = ["" if row[column] is None else f"{row[column]:.4f}" for column in _COLUMNS]
+        table.add_row(row["model"], values[0], low_high, *values[1:])
     return table

@@ -1,4 +1,4 @@
-"""The Prefect side of the train flow: tasks, their order and place, retries for transient failures, artifacts."""
+"""The flow `train`: one Prefect task per stale stage, with retries of transient failures, here or on a work pool."""
 
 import os
 import threading
@@ -25,10 +25,10 @@ from flows.project.lock import project_lock
 from tierrec_core.base.paths import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)
-_THREADS = 32  # most of them wait: for stages before theirs, for a place, for other machines
+_THREADS = 32  # most of them wait: for upstream stages, for a worker slot, for other machines
 
 
-def _side_by_side() -> TaskRunner[PrefectFuture[Any]]:
+def _task_runner() -> TaskRunner[PrefectFuture[Any]]:
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=_THREADS)
     return runner
 
@@ -37,9 +37,9 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), TransientStageError)
 
 
-@flow(name="train", task_runner=_side_by_side(), on_running=[send_heartbeats])
+@flow(name="train", task_runner=_task_runner(), on_running=[send_heartbeats])
 def train() -> Leaderboard:
-    """Bring every stage of dvc.yaml in this folder up to date, siblings side by side."""
+    """Run every stale stage of the project in the current folder, independent stages in parallel."""
     root = Path.cwd()
     with project_lock(root, "train"):
         graph = StageGraph.read(root)
@@ -50,65 +50,65 @@ def train() -> Leaderboard:
 
 
 def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
-    """As `train`, for stages that are known to be stale, shown by `progress`; raises the first failure."""
+    """As `train`, for the given stale stages, with a progress display; raises the first failure."""
 
-    @flow(name="train", task_runner=_side_by_side(), validate_parameters=False, on_running=[send_heartbeats])
+    @flow(name="train", task_runner=_task_runner(), validate_parameters=False, on_running=[send_heartbeats])
     def train_shown() -> None:
         embedded_server = [child.pid for child in psutil.Process().children()]
         with killed_with_us(embedded_server):
             submit_stages(graph, todo, runner, progress)
 
-    with project_lock(runner.root, "tierrec run", partial(_tell, progress)):
+    with project_lock(runner.root, "tierrec run", partial(_print, progress)):
         train_shown()
 
 
 def submit_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
-    """One task a stage, begun when the stages before it are done; all are stopped when one is interrupted.
+    """One task per stage, started when its upstream stages are done; an interrupt stops all.
 
-    A stage that asks for a queue goes there, where somebody is at that queue's end; the others run here, few at a time.
+    A stage with a queue is sent to that work pool if it has a worker; the others run here, at most WORKERS at a time.
     """
     futures: dict[str, PrefectFuture[None]] = {}
-    senders, seats = _senders(graph, todo, runner, progress), threading.Semaphore(WORKERS)
+    dispatchers, slots = _dispatchers(graph, todo, runner, progress), threading.Semaphore(WORKERS)
 
     @task(retries=2, retry_delay_seconds=2, retry_condition_fn=_is_transient)
     def bring_up_to_date(stage: str) -> None:
-        _run(stage, runner, progress, seats, senders.get(graph.queues.get(stage, "")))
+        _run(stage, runner, progress, slots, dispatchers.get(graph.queues.get(stage, "")))
 
     try:
         for stage in todo:
-            before = [futures[one] for one in graph.upstream[stage] if one in futures]
+            upstream = [futures[parent] for parent in graph.upstream[stage] if parent in futures]
             futures[stage] = bring_up_to_date.with_options(task_run_name=stage).submit(
-                stage, wait_for=before, return_state=False
+                stage, wait_for=upstream, return_state=False
             )
         wait(list(futures.values()))
     except BaseException:
         runner.stop()
-        for sender in senders.values():
-            sender.stop()
+        for dispatcher in dispatchers.values():
+            dispatcher.stop()
         raise
     for future in futures.values():
         if future.state.is_failed() or future.state.is_crashed():
             future.result()
-    for sender in senders.values():
-        sender.tidy()
+    for dispatcher in dispatchers.values():
+        dispatcher.prune_remote()
     _publish(Layout(runner.root))
 
 
-def _senders(
+def _dispatchers(
     graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress
 ) -> Mapping[str, StageDispatcher]:
-    """A sender for each queue that a stage asks for, if somebody is there; one line says why nobody is."""
-    found = {}
+    """A dispatcher for each queue that has a worker; prints why a queue has none."""
+    dispatchers = {}
     for queue in sorted({graph.queues[stage] for stage in todo if stage in graph.queues}):
         try:
-            found[queue] = StageDispatcher.find(queue, graph, runner, progress.line)
-        except PoolNotReady as why:
+            dispatchers[queue] = StageDispatcher.find(queue, graph, runner, progress.line)
+        except PoolNotReady as reason:
             stages = ", ".join(stage for stage in todo if graph.queues.get(stage) == queue)
-            _tell(progress, f"queue {queue}: {stages} run here: {why}")
-    return found
+            _print(progress, f"queue {queue}: {stages} run here: {reason}")
+    return dispatchers
 
 
-def _tell(progress: Progress, text: str) -> None:
+def _print(progress: Progress, text: str) -> None:
     progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -116,19 +116,19 @@ def _run(
     stage: str,
     runner: StageRunner,
     progress: Progress,
-    seats: threading.Semaphore,
-    sender: StageDispatcher | None,
+    slots: threading.Semaphore,
+    dispatcher: StageDispatcher | None,
 ) -> None:
-    """Run the stage, here or elsewhere, if it is still stale now that the stages before it are done."""
+    """Run the stage, here or on a worker, if it is still stale now that its upstream stages are done."""
     if not find_stale_stages(runner.root, [stage]):
         progress.end(stage, "unchanged")
         return
     try:
-        if sender is not None:
+        if dispatcher is not None:
             progress.begin(stage)
-        is_sent = sender is not None and sender.send(stage)
-        with seats:
-            if sender is None:
+        is_sent = dispatcher is not None and dispatcher.send(stage)
+        with slots:
+            if dispatcher is None:
                 progress.begin(stage)
             runner.run(stage, pull=is_sent)
     except BaseException:
@@ -138,7 +138,7 @@ def _run(
 
 
 def _publish(layout: Layout) -> None:
-    """The leaderboard as a table and links to the pages, where the run made them."""
+    """Publish the leaderboard and links to the pages as Prefect artifacts."""
     if layout.metrics.exists():
         for name, rows in Leaderboard.read(layout).tasks.items():
             create_table_artifact(key=f"leaderboard-{name}", table=rows, description=f"Task {name}")

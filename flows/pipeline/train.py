@@ -1,9 +1,8 @@
-"""The train flow: every stale stage of dvc.yaml as one Prefect task, independent stages side by side."""
+"""Runs the stale stages of a project, loading Prefect only when there are any."""
 
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -29,17 +28,17 @@ _QUIET = {
 
 
 def run(root: Path, console: Console, only: str | None = None) -> Summary:
-    """Bring the project up to date and tell how it went; Prefect is loaded only when something is stale.
+    """Bring the project up to date and summarise the run.
 
-    Raises StageError with the words of the first stage that failed, SettingsError for an unknown `only`.
+    Raises StageError with the error of the first stage that failed, SettingsError for an unknown `only`.
     """
-    began, layout = time.monotonic(), Layout(root)
+    started, layout = time.monotonic(), Layout(root)
     with PeakMemory() as memory:
         check_kinds(read_settings(layout.params).models)
         graph = StageGraph.read(root)
         todo = graph.affected(find_stale_stages(root))
         if only is not None:
-            todo = [stage for stage in todo if stage in _chosen(graph, only)]
+            todo = [stage for stage in todo if stage in _select(graph, only)]
         progress = Progress(console, todo)
         if todo:
             configure_prefect(root)
@@ -48,21 +47,21 @@ def run(root: Path, console: Console, only: str | None = None) -> Summary:
             with progress:
                 run_stages(graph, todo, StageRunner(root, progress.line), progress)
     board = Leaderboard.read(layout) if layout.metrics.exists() else None
-    summary = Summary(progress.seconds, time.monotonic() - began, memory.peak, board)
+    summary = Summary(progress.seconds, time.monotonic() - started, memory.peak, board)
     summary.save(layout)
     return summary
 
 
-def _chosen(graph: StageGraph, only: str) -> set[str]:
-    """The stages that `only` names: one, or all of a foreach."""
-    chosen = {stage for stage in graph.upstream if only in (stage, stage.partition("@")[0])}
-    if not chosen:
+def _select(graph: StageGraph, only: str) -> set[str]:
+    """The stage of that name, or all stages of a foreach."""
+    selected = {stage for stage in graph.upstream if only in (stage, stage.partition("@")[0])}
+    if not selected:
         raise SettingsError(f"dvc.yaml: no stage {only!r}; known are {', '.join(graph.upstream)}")
-    return chosen
+    return selected
 
 
 def configure_prefect(root: Path) -> None:
-    """Runs go to the server that is named or that this project's stack has; else Prefect lives here, quietly."""
+    """Use the server of PREFECT_API_URL or of this project's stack; otherwise run Prefect embedded, without logs."""
     url = find_api_url(root)
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
@@ -70,12 +69,3 @@ def configure_prefect(root: Path) -> None:
     else:
         for name, value in (_QUIET | {"PREFECT_HOME": str(Layout(root).prefect_home)}).items():
             os.environ.setdefault(name, value)
-
-
-def __getattr__(name: str) -> Any:
-    """`flows.pipeline.train:train`, the entry point of the deployment, without loading Prefect for everybody."""
-    if name != "train":
-        raise AttributeError(name)
-    from flows.pipeline.tasks import train
-
-    return train

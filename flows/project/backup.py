@@ -1,7 +1,7 @@
-"""The project folder around a retrain: kept before, brought back when the challenger was refused.
+"""Backs up the project before a retrain, and restores it when the challenger is rejected.
 
-Every file is put in its place in one step, so that a kill or a full disk leaves none half-written; both may be done
-again by whoever comes next.
+Each file is replaced atomically, so that a kill or a full disk leaves none half-written; saving and restoring may be
+repeated.
 """
 
 import json
@@ -14,14 +14,14 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.errors import StageError
 from tierrec_core.base.paths import Layout
 
-_IN_USE = ".dvc/tmp/rwlock"  # by which DVC's processes tell each other what they read and write
+_DVC_LOCKS = ".dvc/tmp/rwlock"  # the paths that DVC's processes are reading and writing
 
 
 def save_backup(layout: Layout, folder: Path) -> None:
-    """Copy what a retrain changes and DVC does not keep. Raises ArtifactError on a full disk.
+    """Copy the files that a retrain changes and DVC does not store. Raises ArtifactError on a full disk.
 
-    A copy that is there is whole, and is left as it is: a retrain that goes on after a kill must not take its own
-    changes for what was before.
+    An existing backup is complete and stays as it is: a retrain that resumes after a kill must not back up its own
+    changes.
     """
     if folder.exists():
         return
@@ -33,7 +33,7 @@ def save_backup(layout: Layout, folder: Path) -> None:
 
 
 def restore_backup(layout: Layout, folder: Path) -> None:
-    """Put everything back, and every stage's outputs from DVC's cache; what was not there before goes.
+    """Restore the files, and every stage's outputs from DVC's cache; files that are not in the backup are deleted.
 
     Raises ArtifactError on a full disk, StageError when DVC refuses.
     """
@@ -51,18 +51,18 @@ def restore_backup(layout: Layout, folder: Path) -> None:
         text=True,
     )
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())[-300:]
+        message = " ".join((done.stderr or done.stdout).split())[-300:]
         raise StageError(
-            f"{layout.root}: `dvc checkout` failed: {said}; run `tierrec run` to make the outputs again"
+            f"{layout.root}: `dvc checkout` failed: {message}; run `tierrec run` to make the outputs again"
         )
 
 
 def repair_dvc_lock_file(layout: Layout) -> None:
-    """Remove what DVC's processes tell each other where a kill or a full disk has torn it: DVC would never work again.
+    """Delete DVC's file of read and write locks if a kill or a full disk has truncated it, since DVC cannot.
 
-    Only for who holds the project's lock: then nobody has anything to tell.
+    Needs the project's lock: then no other DVC process is running.
     """
-    path = layout.root / _IN_USE
+    path = layout.root / _DVC_LOCKS
     try:
         json.loads(path.read_text())
     except ValueError:
@@ -72,9 +72,9 @@ def repair_dvc_lock_file(layout: Layout) -> None:
 
 
 def delete_backup(folder: Path) -> None:
-    """Throw the copy away, with what kills left of its making."""
-    for one in (folder, *folder.parent.glob(f".{folder.name}.*")):
-        shutil.rmtree(one, ignore_errors=True)
+    """Delete the backup, and temporary folders of interrupted ones."""
+    for path in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _file_names(layout: Layout) -> list[str]:

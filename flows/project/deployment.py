@@ -10,8 +10,6 @@ from services.releases.pointer import Pointer
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
-DEPLOYED_BY_USER = "deployed by a user"
-
 
 def deploy_release(
     layout: Layout, tag: str | None = None, *, share: float | None = None, folder: Path | None = None
@@ -24,7 +22,7 @@ def deploy_release(
     """
     settings = read_settings(layout.params)
     report = admit(layout, settings, tag)
-    write_release(layout, report.tag, reason=DEPLOYED_BY_USER, gate=None)
+    write_release(layout, report.tag, reason="deployed by a user", gate=None)
     return pointers.deploy(
         pointer_path(layout, folder), report, settings.rollout.share if share is None else share
     )

@@ -1,4 +1,4 @@
-"""One flow at a time changes a project folder; the others wait and say for whom."""
+"""The lock by which only one flow at a time changes a project; others wait and print what they wait for."""
 
 import contextlib
 import os
@@ -19,11 +19,11 @@ _POLL_SECONDS = 0.5
 
 
 class BusyError(TierRecError):
-    """Somebody else changes the project."""
+    """Another process changes the project."""
 
 
 class LockHolder(Params):
-    """Who changes the project: what it is, its process, and since when (UTC)."""
+    """What changes the project: a description, its process, and since when (UTC)."""
 
     who: str
     pid: int
@@ -36,32 +36,34 @@ class LockHolder(Params):
 
 @contextlib.contextmanager
 def project_lock(
-    root: Path, who: str, say: Callable[[str], None] = print, *, patient: bool = True
+    root: Path, name: str, say: Callable[[str], None] = print, *, wait: bool = True
 ) -> Iterator[None]:
-    """Inside, nobody else changes the project; waits for whoever does, and says so once for each of them.
+    """Hold the project's lock; waits for the holder, and reports each holder once.
 
-    Who is not patient does not wait: raises BusyError, which names the holder.
-    The lock is the system's, so it is gone with its holder, however that ends. Not to be taken twice in one process.
+    wait: otherwise raises BusyError, which names the holder
+    The operating system releases the lock with its process, however that ends. Not reentrant in one process.
     """
     lock = FileLock(_path(root, "lock"), is_singleton=False, thread_local=False, fallback_to_soft=False)
     _path(root, "lock").parent.mkdir(parents=True, exist_ok=True)
-    told = ""
+    reported = ""
     while True:
         try:
             lock.acquire(timeout=0)
             break
         except Timeout:
-            before = str(read_lock_holder(root) or "another process")
-            if not patient:
+            holder = str(read_lock_holder(root) or "another process")
+            if not wait:
                 raise BusyError(
-                    f"{who}: the project is changed by {before}; try again when it is done"
+                    f"{name}: the project is changed by {holder}; try again when it is done"
                 ) from None
-            if before != told:
-                say(f"{who}: waits for {before}")
-                told = before
+            if holder != reported:
+                say(f"{name}: waits for {holder}")
+                reported = holder
             time.sleep(_POLL_SECONDS)
     try:
-        artifacts.write_json(_myself(who).model_dump(), _path(root, "json"))
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        own = LockHolder(who=name, pid=os.getpid(), host=platform.node(), since=since)
+        artifacts.write_json(own.model_dump(), _path(root, "json"))
         yield
     finally:
         _path(root, "json").unlink(missing_ok=True)
@@ -69,7 +71,7 @@ def project_lock(
 
 
 def read_lock_holder(root: Path) -> LockHolder | None:
-    """Who wrote last that the project is theirs. Killed holders leave this behind: only the lock itself proves one."""
+    """The last holder on record. A killed holder leaves its record behind: only the lock proves that it is held."""
     path = _path(root, "json")
     try:
         return parse(LockHolder, artifacts.read_json(path), str(path))
@@ -77,14 +79,5 @@ def read_lock_holder(root: Path) -> LockHolder | None:
         return None
 
 
-def _myself(who: str) -> LockHolder:
-    return LockHolder(
-        who=who,
-        pid=os.getpid(),
-        host=platform.node(),
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _path(root: Path, kind: str) -> Path:
-    return Layout(root).loop / f"project.{kind}"
+def _path(root: Path, suffix: str) -> Path:
+    return Layout(root).loop / f"project.{suffix}"

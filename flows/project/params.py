@@ -1,4 +1,4 @@
-"""Editing params.yaml as a person would: comments stay, nothing invalid is ever written."""
+"""Edits params.yaml: keeps its comments, and never writes invalid settings."""
 
 import io
 from collections.abc import Mapping
@@ -31,24 +31,23 @@ def set_values(path: Path, assignments: list[str]) -> None:
 
 
 def replace_sections(path: Path, sections: Mapping[str, Any]) -> None:
-    """Put whole sections in the place of those of the same name. Raises SettingsError before it writes."""
+    """Replace whole sections by name. Raises SettingsError before anything is written."""
     document = _load(path)
     document.update({name: _plain(section) for name, section in sections.items()})
     _save(path, document, _load(path))
 
 
 def write_patch(path: Path, patch: Mapping[str, Any]) -> None:
-    """Write a part of params.yaml into a file of its own, for a person to look at."""
+    """Write a part of params.yaml into a file of its own, for review."""
     with artifacts.replacing_file(path) as fresh, fresh.open("w") as stream:
         _yaml().dump(_plain(patch), stream)
 
 
-def check(document: Mapping[str, Any], old: Mapping[str, Any], where: str) -> None:
-    """Raises SettingsError naming the nearest valid key. Of the models only blocks that differ from old are asked:
-    that imports their modules."""
-    settings, before = parse(Settings, document, where), old.get("models") or {}
+def _check(document: Mapping[str, Any], old: Mapping[str, Any], where: str) -> None:
+    """Raise SettingsError naming the nearest valid key. Checks only models that changed, since that imports them."""
+    settings, unchanged = parse(Settings, document, where), old.get("models") or {}
     for name, block in settings.models.items():
-        if block != before.get(name):
+        if block != unchanged.get(name):
             registry.configure(name, block)
 
 
@@ -60,7 +59,7 @@ def _value(assignment: str, text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Dates as text, since DVC's templates refuse YAML's dates; tuples as lists."""
+    """Dates as text, since DVC's templates reject YAML dates; tuples as lists."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -70,13 +69,15 @@ def _plain(value: Any) -> Any:
 
 def _put(document: CommentedMap, keys: list[str], value: Any) -> None:
     inner: Any = document
-    for place, key in enumerate(keys[:-1]):
+    for depth, key in enumerate(keys[:-1]):
         if inner.get(key) is None:
             inner[key] = CommentedMap()
         inner = inner[key]
         if not isinstance(inner, dict):
-            found = ".".join(keys[: place + 1])
-            raise SettingsError(f"params.yaml: {found} holds {inner!r}, not a section; set {found} itself")
+            section = ".".join(keys[: depth + 1])
+            raise SettingsError(
+                f"params.yaml: {section} holds {inner!r}, not a section; set {section} itself"
+            )
     inner[keys[-1]] = value
 
 
@@ -101,7 +102,7 @@ def _load(path: Path) -> CommentedMap:
 
 
 def _save(path: Path, document: CommentedMap, old: CommentedMap) -> None:
-    check(document, old, str(path))
+    _check(document, old, str(path))
     stream = io.StringIO()
     _yaml().dump(document, stream)
     with artifacts.replacing_file(path) as fresh:

@@ -1,4 +1,4 @@
-"""What is written down of each release: why it came, how it goes, and the revision from which it can be made again."""
+"""The release log: the reason, state and metrics of each release, and the revision to reproduce it from."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from flows.project import snapshots
-from flows.project.snapshots import RevisionError
+from flows.project.git import RevisionError
 from services.releases.smoke_report import SmokeReport
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
@@ -18,14 +18,14 @@ State = Literal["released", "promoted", "rolled back"]
 
 
 class ReleaseMetrics(Params):
-    """metrics.json of a release: its hash, and the main figure of the blend by task as the Bento's labels have it."""
+    """metrics.json of a release: its hash, and the blend's headline metric by task, from the Bento's labels."""
 
     sha256: str
     headline: dict[str, str] = Field(default_factory=dict)
 
 
 class ReleaseChange(Params):
-    """One step of a release: when (UTC, ISO 8601), what it came to, and why."""
+    """A change of a release's state: when (UTC, ISO 8601), the new state, and why."""
 
     at: str
     state: State
@@ -33,13 +33,13 @@ class ReleaseChange(Params):
 
 
 class ReleaseRecord(Params):
-    """One release. tag, model: of Bento and model; reason: why it was made.
+    """One release. tag, model: of Bento and model; reason: why it was trained or deployed
 
-    revision: the commit that holds code, params.yaml, dvc.yaml, dvc.lock and metrics.json; None where there is none,
-    and unrecorded says why
+    revision: the commit of code, params.yaml, dvc.yaml, dvc.lock and metrics.json; None if none could be recorded,
+    for the reason in `unrecorded`
     gate: path of the gate's report below the project
-    feedback: whether the log held the service's feedback, of which git and DVC keep no export
-    stale: stages whose outputs were not of this revision when it was recorded
+    feedback: whether the log included the service's feedback, which neither git nor DVC stores
+    stale: stages whose outputs were outdated when the revision was recorded
     """
 
     tag: str
@@ -62,65 +62,71 @@ class ReleaseRecord(Params):
 
 
 def release_ref(tag: str) -> str:
-    """The git ref under which a release's revision is kept."""
+    """The git ref of a release's revision."""
     return f"{snapshots.PREFIX}releases/{_slug(tag)}"
 
 
 def release_path(layout: Layout, tag: str) -> Path:
-    """Where a release is written down."""
-    return layout.loop / "list_releases" / f"{_slug(tag)}.json"
+    """The file of a release's record."""
+    return layout.loop / "releases" / f"{_slug(tag)}.json"
 
 
 def list_releases(layout: Layout) -> list[ReleaseRecord]:
-    """All that are written down, oldest first."""
-    found = [ReleaseRecord.read(path) for path in (layout.loop / "list_releases").glob("*.json")]
-    return sorted(found, key=lambda one: (one.at, one.tag))
+    """All releases, oldest first."""
+    records = [ReleaseRecord.read(path) for path in (layout.loop / "releases").glob("*.json")]
+    return sorted(records, key=lambda record: (record.at, record.tag))
 
 
 def find_release(layout: Layout, name: str) -> ReleaseRecord:
-    """A release by its tag, its version, or the beginning of one of these. Raises ArtifactError unless one is meant."""
-    known = list_releases(layout)
-    exact = [one for one in known if one.tag == name]
-    meant = exact or [one for one in known if name in _beginnings(one.tag, len(name))]
-    if name and len(meant) == 1:
-        return meant[0]
-    what = f"{name!r} is {len(meant)} of the releases" if meant and name else f"no release is {name!r}"
-    tags = ", ".join(one.tag for one in known)
-    hint = f"wanted one of {tags}" if tags else "none is written down yet, a retrain does that"
-    raise ArtifactError(f"{layout.loop / 'list_releases'}: {what}; {hint}")
+    """A release by a prefix of its tag or version. Raises ArtifactError unless exactly one matches."""
+    records = list_releases(layout)
+    exact = [record for record in records if record.tag == name]
+    matches = exact or [
+        record
+        for record in records
+        if record.tag.startswith(name) or record.tag.partition(":")[2].startswith(name)
+    ]
+    if name and len(matches) == 1:
+        return matches[0]
+    found = f"{name!r} is {len(matches)} of the releases" if matches and name else f"no release is {name!r}"
+    tags = ", ".join(record.tag for record in records)
+    hint = (
+        f"wanted one of {tags}" if tags else "none is recorded yet, `tierrec deploy` and retrains record one"
+    )
+    raise ArtifactError(f"{layout.loop / 'releases'}: {found}; {hint}")
 
 
 def write_release(layout: Layout, tag: str, *, reason: str, gate: Path | None) -> Path:
-    """Write a release down after its stages have run, and keep the revision that they ran on.
+    """Record a release after its stages have run, with the revision that they ran on.
 
-    A release that has a revision already keeps it, so that a retrain which goes on after a kill changes nothing.
-    A tag that is not the packaged one was not made by the files of now, and gets none. Raises ArtifactError.
+    A release that has a revision keeps it, so that a retrain that resumes after a kill changes nothing. Only the
+    packaged Bento gets one, since the current files did not produce the others. Raises ArtifactError.
     """
     path = release_path(layout, tag)
-    known = ReleaseRecord.read(path) if path.exists() else None
-    if known is None or known.revision is None:
-        fresh = _recorded(layout, tag, reason, gate)
-        known = fresh if known is None or fresh.revision else known
-    artifacts.write_json(known.model_dump(mode="json"), path)
+    record = ReleaseRecord.read(path) if path.exists() else None
+    if record is None or record.revision is None:
+        fresh = _make_record(layout, tag, reason, gate)
+        record = fresh if record is None or fresh.revision else record
+    artifacts.write_json(record.model_dump(mode="json"), path)
     return path
 
 
 def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path:
-    """Write down how a release went on; one that was never written down is, without a revision if it must be."""
+    """Record a new state of a release, and the release itself where it is missing."""
     path = release_path(layout, tag)
     if not path.exists():
-        write_release(layout, tag, reason="deployed by a person", gate=None)
-    known = ReleaseRecord.read(path)
-    changes = (*known.changes, ReleaseChange(at=_now(), state=state, reason=reason))
-    after = known.model_copy(update={"state": state, "changes": changes})
+        write_release(layout, tag, reason="deployed by a user", gate=None)
+    record = ReleaseRecord.read(path)
+    changes = (*record.changes, ReleaseChange(at=_now(), state=state, reason=reason))
+    after = record.model_copy(update={"state": state, "changes": changes})
     artifacts.write_json(after.model_dump(mode="json"), path)
     return path
 
 
-def _recorded(layout: Layout, tag: str, reason: str, gate: Path | None) -> ReleaseRecord:
+def _make_record(layout: Layout, tag: str, reason: str, gate: Path | None) -> ReleaseRecord:
     packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
     is_packaged = packaged is not None and packaged.tag == tag
-    revision, unrecorded = _revision(layout, tag, is_packaged)
+    revision, unrecorded = _record_revision(layout, tag, is_packaged)
     return ReleaseRecord(
         tag=tag,
         model=packaged.model if packaged is not None and is_packaged else _model_of(layout, tag),
@@ -135,13 +141,13 @@ def _recorded(layout: Layout, tag: str, reason: str, gate: Path | None) -> Relea
     )
 
 
-def _revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, str]:
-    """The commit of the files of now, or None and why; a model that passed its gate is released without one, too."""
+def _record_revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, str]:
+    """The commit of the current files, or None and why; a release goes ahead without one."""
     if not is_packaged:
-        return None, "it was not the packaged Bento when it was written down, so other files made it"
+        return None, "it was not the packaged Bento when it was recorded, so other files made it"
     try:
-        wanted = [layout.params, layout.dvc_yaml, layout.dvc_lock, layout.metrics]
-        names = [str(path.relative_to(layout.root)) for path in wanted]
+        files = [layout.params, layout.dvc_yaml, layout.dvc_lock, layout.metrics]
+        names = [str(path.relative_to(layout.root)) for path in files]
         return snapshots.record_snapshot(layout.root, f"release {tag}", release_ref(tag), also=names), ""
     except RevisionError as error:
         return None, str(error)
@@ -150,14 +156,14 @@ def _revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, 
 def _metrics(layout: Layout, packaged: SmokeReport) -> ReleaseMetrics | None:
     if not layout.metrics.exists():
         return None
-    figures = {name: value for name, value in packaged.labels.items() if "@" in name}
-    return ReleaseMetrics(sha256=artifacts.sha256(layout.metrics), headline=figures)
+    headline = {name: value for name, value in packaged.labels.items() if "@" in name}
+    return ReleaseMetrics(sha256=artifacts.sha256(layout.metrics), headline=headline)
 
 
 def _model_of(layout: Layout, tag: str) -> str:
     from services.deployment.admission import stored
 
-    return next((one.model for one in stored(layout) if one.tag == tag), "")
+    return next((bento.model for bento in stored(layout) if bento.tag == tag), "")
 
 
 def _stale(layout: Layout) -> tuple[str, ...]:
@@ -169,10 +175,6 @@ def _stale(layout: Layout) -> tuple[str, ...]:
 def _below(root: Path, path: Path) -> str:
     absolute = (root / path).resolve()
     return str(absolute.relative_to(root.resolve()) if absolute.is_relative_to(root.resolve()) else path)
-
-
-def _beginnings(tag: str, length: int) -> tuple[str, str]:
-    return tag[:length], tag.partition(":")[2][:length]
 
 
 def _slug(tag: str) -> str:

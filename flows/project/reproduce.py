@@ -1,4 +1,4 @@
-"""`tierrec reproduce`: a release's revision in a folder of its own, every stage run again, the figures compared."""
+"""Reproduces a release: checks out its revision in a new folder, runs every stage again and compares metrics.json."""
 
 import contextlib
 import json
@@ -16,24 +16,21 @@ from rich.table import Table
 
 from flows.graph.dvc_graph import StageGraph, StageRunner
 from flows.graph.progress import Progress
-from flows.project import snapshots
 from flows.project.release_log import ReleaseRecord
+from flows.project.snapshots import check_out_snapshot
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
-FIRST, JUDGED, PACKAGED = "ingest", "evaluate", "package"
-_SELF_CONTAINED = ("complete_journey", "synthetic")  # sources that a revision and its environment hold whole
-_SHOWN = 10
+INGEST, EVALUATE, PACKAGE = "ingest", "evaluate", "package"
+_SELF_CONTAINED = ("complete_journey", "synthetic")  # sources that come with the revision and its environment
+_MAX_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of it. seconds: of each stage that ran; differences: what is not as it was, in words.
-
-    notes: what may explain a difference
-    """
+    """The result. seconds: of each stage that ran; differences: from the release; notes: possible reasons for them"""
 
     release: ReleaseRecord
     seconds: Mapping[str, float]
@@ -42,14 +39,14 @@ class Reproduction:
 
     @property
     def is_identical(self) -> bool:
-        """Whether every byte that was compared is as it was."""
+        """Whether every byte that was compared is the same."""
         return not self.differences
 
     def show(self, console: Console) -> None:
-        """Print it for a person."""
+        """Print the stages' seconds and the differences."""
         table = Table("stage", "seconds", title=f"{self.release.tag} at {str(self.release.revision)[:12]}")
-        for stage, spent in self.seconds.items():
-            table.add_row(stage, f"{spent:.1f}")
+        for stage, seconds in self.seconds.items():
+            table.add_row(stage, f"{seconds:.1f}")
         table.add_row("all", f"{sum(self.seconds.values()):.1f}", style="bold")
         console.print(table)
         if self.is_identical:
@@ -57,9 +54,9 @@ class Reproduction:
             return
         plural = "s" if len(self.differences) > 1 else ""
         console.print(f"not reproduced: {len(self.differences)} difference{plural}")
-        rest = len(self.differences) - _SHOWN
-        more = [f"... and {rest} more"] if rest > 0 else []
-        for line in (*self.differences[:_SHOWN], *more, *self.notes):
+        num_hidden = len(self.differences) - _MAX_SHOWN
+        more = [f"... and {num_hidden} more"] if num_hidden > 0 else []
+        for line in (*self.differences[:_MAX_SHOWN], *more, *self.notes):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -71,84 +68,83 @@ def reproduce(
     keep: Path | None = None,
     package: bool = False,
 ) -> Reproduction:
-    """Run every stage of the release's revision again, up to its judgement (package: up to its Bento), and compare.
+    """Run every stage of the release's revision again, up to `evaluate` (package: up to the Bento), and compare.
 
-    keep: the folder to work in, which then stays; otherwise it is one that goes away however this ends
-    Raises ArtifactError when revision, raw frames or figures are not there any more, StageError when a stage fails.
+    keep: a folder to work in and keep; otherwise a temporary one
+    Raises ArtifactError when the revision, the raw frames or the metrics are missing, StageError when a stage fails.
     """
     if release.revision is None or release.metrics is None:
-        why = release.unrecorded or "it has no metrics.json"
-        raise ArtifactError(f"{release.tag}: was released without what it takes to make it again: {why}")
-    with _folder(keep) as folder:
+        reason = release.unrecorded or "it has no metrics.json"
+        raise ArtifactError(f"{release.tag}: was released without what is needed to reproduce it: {reason}")
+    with _work_folder(keep) as folder:
         console.print(f"{release.tag}: checking out {release.revision[:12]}", highlight=False)
-        there = Layout(snapshots.check_out_snapshot(layout.root, release.revision, folder))
-        before = _recorded_metrics(there, release)
-        skipped = _prepare(layout, there, console)
-        seconds = _run(there, skipped, console, package=package)
-        differences = _compare(before, there.metrics.read_bytes())
+        clone = Layout(check_out_snapshot(layout.root, release.revision, folder))
+        before = _recorded_metrics(clone, release)
+        skipped = _prepare(layout, clone, console)
+        seconds = _run_stages(clone, skipped, console, package=package)
+        differences = _compare(before, clone.metrics.read_bytes())
         if package:
-            tag = artifacts.read_json(there.bento)["tag"]
+            tag = artifacts.read_json(clone.bento)["tag"]
             differences += () if tag == release.tag else (f"the Bento is {tag}, was {release.tag}",)
-        return Reproduction(release, seconds, differences, _notes(there, release) if differences else ())
+        return Reproduction(release, seconds, differences, _notes(clone, release) if differences else ())
 
 
 @contextlib.contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    """Where to work: what is to be kept must be new or empty."""
+def _work_folder(keep: Path | None) -> Iterator[Path]:
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="tierrec-reproduce-", ignore_cleanup_errors=True) as folder:
             yield Path(folder)
         return
     if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise ArtifactError(f"{keep}: is there already and not empty; name a new folder with --keep")
+        raise ArtifactError(f"{keep}: exists and is not empty; name a new folder with --keep")
     yield keep.resolve()
 
 
-def _recorded_metrics(there: Layout, release: ReleaseRecord) -> bytes:
-    """metrics.json as the revision has it. Raises ArtifactError when it is not the one that was released."""
-    if there.metrics.exists() and release.metrics is not None:
-        if artifacts.sha256(there.metrics) == release.metrics.sha256:
-            return there.metrics.read_bytes()
+def _recorded_metrics(clone: Layout, release: ReleaseRecord) -> bytes:
+    """metrics.json of the revision. Raises ArtifactError when it is not the one that was released."""
+    if clone.metrics.exists() and release.metrics is not None:
+        if artifacts.sha256(clone.metrics) == release.metrics.sha256:
+            return clone.metrics.read_bytes()
         raise ArtifactError(
-            f"{release.tag}: metrics.json of its revision is not the one that was written down with it; "
-            "somebody has changed the ref or the record"
+            f"{release.tag}: metrics.json of its revision is not the one that was recorded with it; "
+            "the ref or the record was changed"
         )
     raise ArtifactError(
-        f"{release.tag}: its revision has no {there.metrics.relative_to(there.root)} to compare with"
+        f"{release.tag}: its revision has no {clone.metrics.relative_to(clone.root)} to compare with"
     )
 
 
-def _prepare(layout: Layout, there: Layout, console: Console) -> frozenset[str]:
-    """Give the folder what git does not have, and take all memory from its DVC; the stages that must not run.
+def _prepare(layout: Layout, clone: Layout, console: Console) -> frozenset[str]:
+    """Add the files that git does not have, and reset DVC's state; returns the stages that must not run.
 
-    Without dvc.lock and with an empty cache every stage is new to DVC, so that it runs, and nothing of it can reach
-    the project's cache. The raw frames come from that cache where ingest would read what no revision holds.
+    Without dvc.lock and with an empty cache, DVC runs every stage, and cannot write to the project's cache. Raw frames
+    that the revision cannot recreate come from the project's cache.
     """
-    source = read_settings(there.params).source
+    source = read_settings(clone.params).source
     skipped: frozenset[str] = frozenset()
     if source.feedback or source.kind not in _SELF_CONTAINED:
         console.print("taking the raw frames from DVC's cache", highlight=False)
-        _take_raw(layout, there)
-        skipped = frozenset({FIRST})
-    there.feedback.mkdir(parents=True, exist_ok=True)
-    there.dvc_lock.unlink(missing_ok=True)
-    with Repo(str(there.root)) as repo, repo.config.edit("local") as config:
-        config["cache"]["dir"] = str(there.root / ".dvc" / "cache")
-        config["core"]["site_cache_dir"] = str(there.root / ".dvc" / "tmp" / "site")
+        _restore_raw_frames(layout, clone)
+        skipped = frozenset({INGEST})
+    clone.feedback.mkdir(parents=True, exist_ok=True)
+    clone.dvc_lock.unlink(missing_ok=True)
+    with Repo(str(clone.root)) as repo, repo.config.edit("local") as config:
+        config["cache"]["dir"] = str(clone.root / ".dvc" / "cache")
+        config["core"]["site_cache_dir"] = str(clone.root / ".dvc" / "tmp" / "site")
     return skipped
 
 
-def _take_raw(layout: Layout, there: Layout) -> None:
-    """The outputs of ingest by the hashes of dvc.lock, from the project's cache or else its remote."""
+def _restore_raw_frames(layout: Layout, clone: Layout) -> None:
+    """Check out ingest's outputs by the hashes of dvc.lock, from the project's cache or else its remote."""
     with Repo(str(layout.root)) as repo:
-        cache, settings = repo.cache.local_cache_dir, dict(repo.config["remote"])
+        cache, remotes = repo.cache.local_cache_dir, dict(repo.config["remote"])
         remote = repo.config["core"].get("remote")
-    config: dict[str, Any] = {"cache": {"dir": cache}, "remote": settings}
+    config: dict[str, Any] = {"cache": {"dir": cache}, "remote": remotes}
     if remote:
         config["core"] = {"remote": remote}
-    targets = [f"{there.dvc_yaml}:{FIRST}"]  # a bare name would be looked for in the current folder
+    targets = [f"{clone.dvc_yaml}:{INGEST}"]  # DVC would look for a bare name in the current folder
     try:
-        with Repo(str(there.root), config=config) as repo:
+        with Repo(str(clone.root), config=config) as repo:
             try:
                 repo.checkout(targets=targets, force=True)
             except CheckoutError:
@@ -157,22 +153,24 @@ def _take_raw(layout: Layout, there: Layout) -> None:
                 repo.fetch(targets=targets)
                 repo.checkout(targets=targets, force=True)
     except DvcException as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise ArtifactError(
-            f"{there.root}: the raw frames of the release are neither in {cache} nor in a DVC remote ({said}); "
-            "`dvc push` keeps them, and `dvc gc` without --all-commits throws them away"
+            f"{clone.root}: the raw frames of the release are neither in {cache} nor in a DVC remote ({message}); "
+            "`dvc push` keeps them, and `dvc gc` without --all-commits deletes them"
         ) from error
 
 
-def _run(there: Layout, skipped: frozenset[str], console: Console, *, package: bool) -> dict[str, float]:
-    """Every stage before and up to the last, one after the other; the seconds of each."""
-    graph, last = StageGraph.read(there.root), PACKAGED if package else JUDGED
+def _run_stages(
+    clone: Layout, skipped: frozenset[str], console: Console, *, package: bool
+) -> dict[str, float]:
+    """Run every stage up to the last, one after the other; returns the seconds of each."""
+    graph, last = StageGraph.read(clone.root), PACKAGE if package else EVALUATE
     if last not in graph.upstream:
-        raise ArtifactError(f"{there.dvc_yaml}: has no stage {last!r}, wanted one that ends it")
-    wanted = graph.ancestors(last) | {last}
-    stages = [stage for stage in graph.upstream if stage in wanted and stage not in skipped]
+        raise ArtifactError(f"{clone.dvc_yaml}: has no stage {last!r}, wanted one to end with")
+    required = graph.ancestors(last) | {last}
+    stages = [stage for stage in graph.upstream if stage in required and stage not in skipped]
     progress = Progress(console, stages)
-    runner = StageRunner(there.root, progress.line)
+    runner = StageRunner(clone.root, progress.line)
     with progress:
         for stage in stages:
             progress.begin(stage)
@@ -182,50 +180,51 @@ def _run(there: Layout, skipped: frozenset[str], console: Console, *, package: b
                 progress.end(stage, "failed")
                 raise
             progress.end(stage, "done")
-    if not there.metrics.exists():
-        raise StageError(f"{last}: ran and wrote no {there.metrics}")
+    if not clone.metrics.exists():
+        raise StageError(f"{last}: ran and wrote no {clone.metrics}")
     return progress.seconds
 
 
 def _compare(before: bytes, after: bytes) -> tuple[str, ...]:
-    """What differs between two metrics.json, by key; nothing when every byte is the same."""
+    """The differences between two metrics.json, by key; empty when every byte is the same."""
     if before == after:
         return ()
-    old, new = (dict(_leaves(json.loads(text), "")) for text in (before, after))
-    keys = sorted(old.keys() | new.keys())
-    found = [f"{key}: {_told(new, key)}, was {_told(old, key)}" for key in keys if _differ(old, new, key)]
-    return tuple(found) or ("the figures are the same and the bytes are not",)
+    old, new = (dict(_flatten(json.loads(text), "")) for text in (before, after))
+    differences = [
+        f"{key}: {_format(new, key)}, was {_format(old, key)}"
+        for key in sorted(old.keys() | new.keys())
+        if (key in old) != (key in new) or old.get(key) != new.get(key)
+    ]
+    return tuple(differences) or ("the values are the same and the bytes are not",)
 
 
-def _differ(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> bool:
-    return (key in old) != (key in new) or old.get(key) != new.get(key)
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """All figures with their paths, such as next.blend.ndcg@10."""
+def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """All values with their paths, such as next.blend.ndcg@10."""
     if isinstance(value, dict | list) and value:
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         for key, inner in pairs:
-            yield from _leaves(inner, f"{path}.{key}".lstrip("."))
+            yield from _flatten(inner, f"{path}.{key}".lstrip("."))
     else:
         yield path, value
 
 
-def _told(figures: Mapping[str, Any], key: str) -> str:
-    return json.dumps(figures[key]) if key in figures else "missing"
+def _format(values: Mapping[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "missing"
 
 
-def _notes(there: Layout, release: ReleaseRecord) -> tuple[str, ...]:
-    """What may explain a difference: stages that were stale, and versions other than the release's."""
+def _notes(clone: Layout, release: ReleaseRecord) -> tuple[str, ...]:
+    """Possible reasons for a difference: stages that were stale, and installed versions that differ."""
     notes = []
     if release.stale:
         notes.append(f"when it was released, these stages were stale: {', '.join(release.stale)}")
-    pins = there.root / "constraints.txt"
-    lines = pins.read_text().splitlines() if pins.exists() else []
-    wanted = dict(line.strip().split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
-    installed = {one.name.lower().replace("_", "-"): one.version for one in metadata.distributions()}
-    for name, version in wanted.items():
-        found = installed.get(name.lower().replace("_", "-"))
-        if found is not None and found.partition("+")[0] != version.partition("+")[0]:
-            notes.append(f"{name} is {found}, the release was made with {version}")
+    constraints = clone.root / "constraints.txt"
+    lines = constraints.read_text().splitlines() if constraints.exists() else []
+    pins = dict(line.strip().split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
+    versions = {
+        package.name.lower().replace("_", "-"): package.version for package in metadata.distributions()
+    }
+    for name, pinned in pins.items():
+        installed = versions.get(name.lower().replace("_", "-"))
+        if installed is not None and installed.partition("+")[0] != pinned.partition("+")[0]:
+            notes.append(f"{name} is {installed}, the release was made with {pinned}")
     return tuple(notes)

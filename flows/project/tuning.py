@@ -1,4 +1,4 @@
-"""A search for a block's options that can be cut and goes on, and what came of it as a patch of params.yaml."""
+"""A resumable search for better options of a model or blend; its result is a patch of params.yaml."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What a search found.
+    """The result of a search.
 
-    block: the keys of params.yaml that lead to the options; options: the best that were tried
-    present, best: mean NDCG@10 on the validation window, with what params.yaml holds and with these options
+    block: the keys of params.yaml that lead to the options; options: the best of all trials
+    present, best: mean NDCG@10 on the validation window, with the options of params.yaml and with these
     gain: the paired difference over users
     """
 
@@ -36,7 +36,7 @@ class TuningResult:
 
     @property
     def patch(self) -> dict[str, Any]:
-        """The options where params.yaml has them; nothing where none was better than what it holds."""
+        """The options nested as in params.yaml; empty when no trial was better than those there."""
         if self.gain.value <= 0:
             return {}
         nested = dict(self.options)
@@ -46,44 +46,44 @@ class TuningResult:
 
     @property
     def assignments(self) -> list[str]:
-        """The patch as `tierrec run --set` takes it."""
-        place = ".".join(self.block)
-        return [f"{place}.{name}={value}" for name, value in self.options.items()] if self.patch else []
+        """The patch as arguments of `tierrec run --set`."""
+        block = ".".join(self.block)
+        return [f"{block}.{name}={value}" for name, value in self.options.items()] if self.patch else []
 
 
 def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> TuningResult:
-    """Try so many sets of options, those of earlier calls included; the test is never looked at.
+    """Run trials on the validation window up to the given number, including those of earlier calls.
 
     Raises SettingsError for a name or a task that params.yaml lacks.
     """
     settings = read_settings(layout.params)
-    what = subject(layout, settings, name, task)
-    present = what.judge({})
+    target = subject(layout, settings, name, task)
+    present = target.judge({})
     best = float(present.mean())
-    tell(f"{'.'.join(what.block)} on {what.window.name}: ndcg@10 {best:.5f} as params.yaml has it")
+    tell(f"{'.'.join(target.block)} on {target.window.name}: ndcg@10 {best:.5f} as params.yaml has it")
 
     def judge(options: Mapping[str, Any]) -> float:
         nonlocal best
-        value = float(what.judge(options).mean())
+        value = float(target.judge(options).mean())
         best = max(best, value)
         tell(f"ndcg@10 {value:.5f}, best {best:.5f}: {brief(options)}")
         return value
 
-    found = search(what.space, judge, trials, settings.seed, [what.usual], _journal(layout, what))
-    values = what.judge(found.options)
+    best_trial = search(target.space, judge, trials, settings.seed, [target.usual], _journal(layout, target))
+    values = target.judge(best_trial.options)
     return TuningResult(
-        what.block,
-        found.options,
+        target.block,
+        best_trial.options,
         bootstrap_mean(present, _DRAWS, np.random.default_rng(settings.seed)),
         bootstrap_mean(values, _DRAWS, np.random.default_rng(settings.seed)),
         paired_bootstrap(values, present, _DRAWS, np.random.default_rng(settings.seed)),
     )
 
 
-def _journal(layout: Layout, what: TuningTarget) -> Path:
-    """The file of this block's trials on this data: figures of other data, or of another block, are no guide."""
-    digest = hashlib.sha256(repr((what.block, what.window, what.fixed)).encode())
+def _journal(layout: Layout, target: TuningTarget) -> Path:
+    """The file of this block's trials on this data; trials on other data are not comparable."""
+    digest = hashlib.sha256(repr((target.block, target.window, target.fixed)).encode())
     for file in sorted(path for path in layout.split.rglob("*") if path.is_file()):
         digest.update(artifacts.sha256(file).encode())
     layout.tuning.mkdir(parents=True, exist_ok=True)
-    return layout.tuning / f"{'.'.join(what.block)}-{what.window.task}-{digest.hexdigest()[:12]}.trials"
+    return layout.tuning / f"{'.'.join(target.block)}-{target.window.task}-{digest.hexdigest()[:12]}.trials"

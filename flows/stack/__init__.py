@@ -1,1 +1,1 @@
-"""Everything on one machine: Prefect's server, a worker a pool, deployments and the Bento, kept up by supervisor."""
+"""All services on one machine, supervised: Prefect's server, one worker per pool, deployments and the Bento."""

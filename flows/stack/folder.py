@@ -1,4 +1,4 @@
-"""Where a stack keeps what it knows of itself: the supervisor's files, a log a part, and what was asked of `up`."""
+"""The folder of a stack: the supervisor's files, one log per part, and the stack's state."""
 
 import hashlib
 import os
@@ -11,33 +11,33 @@ from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
 
 _SOCKET_BYTES = 90  # of the 107 that the system allows: supervisor binds NAME.PID first and renames that
-_LAST_LINES, _LOOK_BACK = 6, 20_000
+_LAST_LINES, _TAIL_CHARACTERS = 6, 20_000
 
 
 class StackError(TierRecError):
-    """A part of the stack did not come up, or what was asked does not go with what is running."""
+    """A part of the stack did not start, or the options conflict with the running stack."""
 
 
 @dataclass(frozen=True)
 class StackFolder:
-    """data/loop/stack of a project. It holds a database's password, so only its owner may look inside."""
+    """data/loop/stack of a project. It holds a database's password, so only its owner may read it."""
 
     path: Path
 
     @classmethod
     def of(cls, root: Path) -> Self:
-        """The folder of the project's stack; nothing is created."""
+        """The folder of the project's stack, without creating it."""
         return cls(Layout(root.resolve()).loop / "stack")
 
     def make(self) -> None:
-        """Create what is missing."""
+        """Create the folder and its subfolders."""
         for folder in (self.path, self.path / "logs", self.path / "starts", self.path / "gpu"):
             folder.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o700)
 
     @property
     def ini(self) -> Path:
-        """What supervisor reads."""
+        """Supervisor's configuration."""
         return self.path / "supervisor.ini"
 
     @property
@@ -47,12 +47,12 @@ class StackFolder:
 
     @property
     def state(self) -> Path:
-        """stack.json: where the running stack answers."""
+        """stack.json: addresses and options of the running stack."""
         return self.path / "stack.json"
 
     @property
     def deployed(self) -> Path:
-        """What was deployed last, and what the server called it."""
+        """The ids of the deployed flows on the server."""
         return self.path / "deployed.json"
 
     @property
@@ -62,12 +62,12 @@ class StackFolder:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever brings the stack up or down."""
+        """Held while the stack is brought up or down."""
         return self.path / "lock"
 
     @property
     def socket(self) -> Path:
-        """Where supervisor listens: in the folder, or where its path would be too long for a socket, in /tmp."""
+        """Supervisor's socket: in the folder, or in the temporary folder if its path would be too long for a socket."""
         here = self.path / "supervisor.sock"
         if len(os.fsencode(here)) <= _SOCKET_BYTES:
             return here
@@ -75,32 +75,30 @@ class StackFolder:
         return _own_temporary_folder() / f"{name}.sock"
 
     def log(self, part: str) -> Path:
-        """What a part says."""
+        """A part's log."""
         return self.path / "logs" / f"{part}.log"
 
     def starts(self, part: str) -> Path:
-        """One line for each time that supervisor started a part."""
+        """A file with one line for each start of a part."""
         return self.path / "starts" / part
 
     def num_starts(self, part: str) -> int:
-        """How often a part was started since this stack came up."""
+        """How often a part was started since the stack came up."""
         path = self.starts(part)
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def last_lines(self, part: str) -> str:
         """The part's own `error:` line, or else its last lines."""
         path = self.log(part)
-        said = path.read_text(errors="replace")[-_LOOK_BACK:] if path.exists() else ""
-        lines = [line.rstrip() for line in said.splitlines() if line.strip()]
+        tail = path.read_text(errors="replace")[-_TAIL_CHARACTERS:] if path.exists() else ""
+        lines = [line.rstrip() for line in tail.splitlines() if line.strip()]
         own = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return "\n".join(own[-1:] or lines[-_LAST_LINES:]) or "it said nothing"
+        return "\n".join(own[-1:] or lines[-_LAST_LINES:]) or "no output"
 
 
 def _own_temporary_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"tierrec-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise StackError(
-            f"{folder}: belongs to somebody else, wanted a folder of ours for sockets; remove it"
-        )
+        raise StackError(f"{folder}: belongs to another user, wanted an own folder for sockets; remove it")
     return folder

@@ -1,4 +1,4 @@
-"""What a stack consists of: pure descriptions of its parts, their commands and their environment."""
+"""Describes the parts of a stack: their commands and their environment."""
 
 import os
 import platform
@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flows.stack.folder import StackError, StackFolder
+from services.shared_files import FOLDER_VARIABLE, serving_folder
 from tierrec_core.base.paths import Layout
 
 HOST = "127.0.0.1"
@@ -16,7 +17,7 @@ SERVER, SERVICE, GPU = "server", "service", "gpu"
 POOLS = ("cpu", GPU)
 NAMES = (SERVER, *POOLS, SERVICE)
 STACK_VARIABLE, PART_VARIABLE, RUN_VARIABLE = "TIERREC_STACK", "TIERREC_PART", "PREFECT__FLOW_RUN_ID"
-_INHERITED_BY_NONE = (
+_NOT_INHERITED = (
     "PREFECT__",
     "TIERREC_PART",
     "TIERREC_STACK",
@@ -34,9 +35,9 @@ _PREFECT = {
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "PREFECT_LOGGING_TO_API_ENABLED": "true",
-    # Leases in memory die with a killed server: a run that goes on loses its place, and another may start beside it.
+    # With leases in memory, a killed server would forget the slots of running flows, and start others in parallel.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # How late a run that waits for a deployment's place notices that it is free.
+    # How often a run that waits for a concurrency slot checks for one.
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "10",
     "PREFECT_WORKER_QUERY_SECONDS": "3",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
@@ -45,8 +46,8 @@ _PREFECT = {
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What a person may choose. host, workers: of the service; database: of Prefect, None for SQLite in the project;
-    schedules: whether flows run by the clock."""
+    """Options of `tierrec stack up`. host, workers: of the service; database: of Prefect, None for SQLite in the
+    project; schedules: whether flows run on schedule"""
 
     server_port: int = 4200
     service_port: int = 3000
@@ -57,12 +58,12 @@ class StackOptions:
 
     @property
     def api_url(self) -> str:
-        """Where Prefect's server answers."""
+        """URL of Prefect's API."""
         return f"http://{HOST}:{self.server_port}/api"
 
     @property
     def service_url(self) -> str:
-        """Where the Bento answers on this machine."""
+        """URL of the Bento on this machine."""
         return f"http://{HOST}:{self.service_port}"
 
 
@@ -70,7 +71,7 @@ class StackOptions:
 class StackPart:
     """One supervised process.
 
-    environment: what it has beyond the common one; seconds_to_end: before it is killed
+    environment: in addition to the common one; seconds_to_end: before it is killed
     """
 
     name: str
@@ -90,27 +91,28 @@ def stack_parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
 
 
 def stack_environment(root: Path, options: StackOptions, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What all parts get: no telemetry, this server, this project, and a mark by which they are known as ours."""
-    kept = {name: value for name, value in inherited.items() if not name.startswith(_INHERITED_BY_NONE)}
-    path = os.pathsep.join((str(Path(sys.prefix) / "bin"), kept.get("PATH", os.defpath)))
+    """The common environment of all parts: this server, project and shop, no telemetry, and a mark of the stack."""
+    variables = {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
+    path = os.pathsep.join((str(Path(sys.prefix) / "bin"), variables.get("PATH", os.defpath)))
     own = {
         "PATH": path,
         "PYTHONUNBUFFERED": "1",
         "PREFECT_API_URL": options.api_url,
         "PREFECT_HOME": str(Layout(root).prefect_home),
         "TIERREC_ROOT": str(root),
+        FOLDER_VARIABLE: str(serving_folder(Layout(root)).resolve()),
         STACK_VARIABLE: str(StackFolder.of(root).path),
     }
-    return kept | _TELEMETRY_OFF | _PREFECT | own
+    return variables | _TELEMETRY_OFF | _PREFECT | own
 
 
 def worker_name(pool: str) -> str:
-    """How a pool's worker is known to the server; the host in it says where its processes can be looked at."""
+    """The name of a pool's worker on the server; the host in it says where its processes can be inspected."""
     return f"{pool}@{platform.node()}"
 
 
 def asyncpg_url(url: str) -> str:
-    """A PostgreSQL URL in the form that Prefect wants; a socket's folder may be its host, as `?host=/run/postgresql`.
+    """A PostgreSQL URL in the form that Prefect needs; a socket's folder may be its host, as `?host=/run/postgresql`.
 
     Raises StackError for anything else.
     """
@@ -123,7 +125,7 @@ def asyncpg_url(url: str) -> str:
             f"--database {mask_password(url)}: wanted postgresql://USER:PASSWORD@HOST:PORT/NAME; "
             "without it SQLite is used"
         )
-    if "sslmode" in options:  # libpq's word; asyncpg has another and refuses this one
+    if "sslmode" in options:  # the option of libpq; asyncpg rejects it
         options["ssl"] = options.pop("sslmode")
     return urlunsplit(split._replace(scheme="postgresql+asyncpg", query=urlencode(options)))
 
@@ -138,44 +140,28 @@ def mask_password(url: str) -> str:
 
 
 def _server(root: Path, options: StackOptions) -> StackPart:
-    command = ("-m", "prefect", "server", "start", "--host", HOST, "--port", str(options.server_port))
-    stored = (
+    listen = ("--host", HOST, "--port", str(options.server_port))
+    database = (
         {"PREFECT_SERVER_DATABASE_CONNECTION_URL": asyncpg_url(options.database)} if options.database else {}
     )
-    return StackPart(SERVER, (sys.executable, *command), root, stored)
+    return StackPart(SERVER, (sys.executable, "-m", "prefect", "server", "start", *listen), root, database)
 
 
 def _worker(root: Path, pool: str) -> StackPart:
-    """The gpu pool's worker runs stages in clones, so it does not work in the project, as on another machine.
+    """The worker of a pool. That of the gpu pool runs stages in clones, so its folder is not the project.
 
-    It takes one run at a time, since there is one GPU; the limit is the worker's and not the pool's, so that a second
-    machine with a GPU may take another, and that a run whose worker was killed holds nobody's place.
+    It takes one run at a time, since there is one GPU. The limit is the worker's and not the pool's, so that a second
+    machine may take another run, and a run whose worker was killed blocks no slot.
     """
-    command = (
-        "-m",
-        "prefect",
-        "worker",
-        "start",
-        "--pool",
-        pool,
-        "--name",
-        worker_name(pool),
-        "--type",
-        "process",
-    )
+    command = (sys.executable, "-m", "prefect", "worker", "start", "--pool", pool)
+    command += ("--name", worker_name(pool), "--type", "process")
     if pool != GPU:
-        return StackPart(pool, (sys.executable, *command), root, {})
-    return StackPart(pool, (sys.executable, *command, "--limit", "1"), StackFolder.of(root).path / GPU, {})
+        return StackPart(pool, command, root, {})
+    return StackPart(pool, (*command, "--limit", "1"), StackFolder.of(root).path / GPU, {})
 
 
 def _service(root: Path, options: StackOptions) -> StackPart:
     tierrec = str(Path(sys.prefix) / "bin" / "tierrec")
-    listening = (
-        "--port",
-        str(options.service_port),
-        "--workers",
-        str(options.workers),
-        "--host",
-        options.host,
-    )
-    return StackPart(SERVICE, (tierrec, "serve", *listening), root, {}, seconds_to_end=30)
+    listen = ("--port", str(options.service_port), "--host", options.host)
+    command = (tierrec, "serve", *listen, "--workers", str(options.workers))
+    return StackPart(SERVICE, command, root, {}, seconds_to_end=30)

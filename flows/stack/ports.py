@@ -1,4 +1,4 @@
-"""Ports that are taken, by whom, and which option chooses another."""
+"""Checks that the ports of a stack are free."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ import psutil
 
 from flows.stack.folder import StackError
 
-_MAX_WORDS = 60
+_MAX_COMMAND = 60
 
 
 @dataclass(frozen=True)
 class PortRequest:
-    """A port that a part wants. option: what chooses another."""
+    """A port that a part needs. option: of the command line, to choose another"""
 
     port: int
     part: str
@@ -22,20 +22,26 @@ class PortRequest:
     host: str = "127.0.0.1"
 
 
-def require_free(wanted: list[PortRequest]) -> None:
-    """Raises StackError with a line for each port that is taken, and for one that two parts want."""
-    lines = [_taken(one) for one in wanted if not is_port_free(one.port, one.host)]
+def require_free(requests: list[PortRequest]) -> None:
+    """Raise StackError with a line for each port that is taken, or requested by two parts."""
+    lines = [
+        f"port {request.port}: taken by {_port_holder(request.port)}, wanted it for the {request.part}; "
+        f"choose another with {request.option}"
+        for request in requests
+        if not _is_port_free(request.port, request.host)
+    ]
     lines += [
-        f"port {one.port}: wanted by the {other.part} and the {one.part}; choose another with {one.option}"
-        for place, one in enumerate(wanted)
-        for other in wanted[:place]
-        if one.port == other.port
+        f"port {request.port}: wanted by the {other.part} and the {request.part}; "
+        f"choose another with {request.option}"
+        for position, request in enumerate(requests)
+        for other in requests[:position]
+        if request.port == other.port
     ]
     if lines:
         raise StackError("\n".join(lines))
 
 
-def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
+def _is_port_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -47,25 +53,19 @@ def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def port_holder(port: int) -> str:
-    """Who listens on the port, for people."""
+def _port_holder(port: int) -> str:
+    """A description of the process that listens on the port."""
     with contextlib.suppress(psutil.Error, OSError):
-        for one in psutil.net_connections(kind="tcp"):
-            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
-                return f"pid {one.pid} ({_words(one.pid)})"
+        for connection in psutil.net_connections(kind="tcp"):
+            is_listening = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if is_listening and connection.laddr.port == port and connection.pid:
+                return f"pid {connection.pid} ({_command(connection.pid)})"
     return f"a process that user {os.getuid()} may not see"
 
 
-def _taken(wanted: PortRequest) -> str:
-    return (
-        f"port {wanted.port}: taken by {port_holder(wanted.port)}, wanted it for the {wanted.part}; "
-        f"choose another with {wanted.option}"
-    )
-
-
-def _words(pid: int) -> str:
+def _command(pid: int) -> str:
     try:
-        said = " ".join(psutil.Process(pid).cmdline()) or psutil.Process(pid).name()
+        command = " ".join(psutil.Process(pid).cmdline()) or psutil.Process(pid).name()
     except psutil.Error:
         return "unknown"
-    return said if len(said) <= _MAX_WORDS else f"{said[:_MAX_WORDS]}..."
+    return command if len(command) <= _MAX_COMMAND else f"{command[:_MAX_COMMAND]}..."

@@ -1,4 +1,4 @@
-"""Flow runs whose processes were ended with the stack: without a word of ours the server would think that they run."""
+"""Marks flow runs as crashed whose processes were ended with the stack, which the server cannot know."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ _WORKER = "prefect.worker.name"
 
 
 def crash_unfinished_runs(api_url: str) -> list[str]:
-    """End all unfinished runs that this stack's workers started, and so free their places; their names.
+    """End all unfinished runs of this stack's workers, which frees their concurrency slots; returns their names.
 
-    Only for when no process of theirs is left. A server that does not answer is fine: the next `up` asks again.
+    None of their processes may be left. Does nothing when the server does not answer: the next `up` tries again.
     """
     try:
         with httpx.Client(base_url=api_url, timeout=_SECONDS) as client:
-            ended = [one for one in _unfinished(client) if _end(client, one)]
+            ended = [run for run in _unfinished(client) if _end(client, run)]
     except (httpx.HTTPError, ValueError):
         return []
-    return [str(one["name"]) for one in ended]
+    return [str(run["name"]) for run in ended]
 
 
 def _unfinished(client: httpx.Client) -> list[dict[str, Any]]:
-    wanted = {"flow_runs": {"state": {"type": {"any_": _UNFINISHED}}}, "limit": _PAGE}
-    ours = {worker_name(pool) for pool in POOLS}
-    runs = client.post("flow_runs/filter", json=wanted).raise_for_status().json()
-    return [one for one in runs if one.get("labels", {}).get(_WORKER) in ours]
+    query = {"flow_runs": {"state": {"type": {"any_": _UNFINISHED}}}, "limit": _PAGE}
+    workers = {worker_name(pool) for pool in POOLS}
+    runs = client.post("flow_runs/filter", json=query).raise_for_status().json()
+    return [run for run in runs if run.get("labels", {}).get(_WORKER) in workers]
 
 
 def _end(client: httpx.Client, run: dict[str, Any]) -> bool:

@@ -1,11 +1,11 @@
-"""How each part of a stack is: its state, process, restarts, and where it answers."""
+"""The status of each part of a stack: state, process, restarts, and address."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.stack import health, state
+from flows.stack import health
 from flows.stack.folder import StackFolder
 from flows.stack.plan import NAMES, POOLS, SERVER, SERVICE
 from flows.stack.state import StackState
@@ -14,13 +14,13 @@ from flows.stack.supervision.supervisor import NAME as SUPERVISOR
 from flows.stack.supervision.supervisor import Process, Supervisor
 from flows.stack.up import NO_GPU, NOTHING_PACKAGED
 
-_PATIENCE = 90.0  # seconds that a part may take from its start to its first answer
+_START_SECONDS = 90.0  # from a part's start to its first answer
 
 
 @dataclass(frozen=True)
 class PartStatus:
-    """A part. state: running, starting, silent (it runs and does not answer), orphaned (its supervisor is gone), down
-    or left out; since: UTC; memory: bytes, with all that it started; log: below the project
+    """One part. state: running, starting, silent (runs without answering), orphaned (its supervisor is gone), down or
+    left out; since: UTC; memory: bytes, with its descendants; log: below the project
     """
 
     part: str
@@ -35,74 +35,76 @@ class PartStatus:
 
     @property
     def is_well(self) -> bool:
-        """Whether it does its work, or is not wanted."""
+        """Whether it works, or is not required."""
         return self.state in ("running", "left out")
 
     def report(self) -> dict[str, Any]:
-        """As JSON."""
+        """The fields as JSON."""
         return asdict(self)
 
 
 def stack_status(root: Path, now: datetime | None = None) -> list[PartStatus]:
-    """A row a part, the supervisor first; none when no stack is up."""
+    """One row per part, the supervisor first; empty when no stack is up."""
     root = root.resolve()
     folder = StackFolder.of(root)
-    known = state.read(folder)
-    if known is None:
+    state = StackState.read(folder)
+    if state is None:
         return []
     supervisor, moment = Supervisor(folder), now or datetime.now(UTC)
-    look = _Look(root, folder, known, supervisor.processes(), moment)
-    return [look.at_supervisor(supervisor.pid), *(look.at(name) for name in NAMES)]
+    inspection = _Inspection(root, folder, state, supervisor.processes(), moment)
+    return [inspection.supervisor_status(supervisor.pid), *(inspection.part_status(name) for name in NAMES)]
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Inspection:
     root: Path
     folder: StackFolder
-    known: StackState
+    stack: StackState
     processes: dict[str, Process]
     now: datetime
 
-    def at_supervisor(self, pid: int | None) -> PartStatus:
+    def supervisor_status(self, pid: int | None) -> PartStatus:
         note = "" if pid else "gone; `tierrec stack up` or `down` ends what it left"
-        since = self.known.started if pid else None
+        since = self.stack.started if pid else None
         return self._row(SUPERVISOR, "running" if pid else "down", pid, since, note)
 
-    def at(self, name: str) -> PartStatus:
-        if name not in self.known.parts:
+    def part_status(self, name: str) -> PartStatus:
+        if name not in self.stack.parts:
             return self._row(name, "left out", None, None, NOTHING_PACKAGED)
         process = self.processes.get(name)
         if process is None:
-            return self._orphan(name)
-        since = _iso(process.start) if process.pid else None
-        said = self._state(process)
-        return self._row(name, said, process.pid or None, since, self._note(name, said))
+            return self._orphan_status(name)
+        since = _to_iso(process.start) if process.pid else None
+        state = self._state(process)
+        return self._row(name, state, process.pid or None, since, self._note(name, state))
 
-    def _orphan(self, name: str) -> PartStatus:
-        found = [one.process for one in stack_processes(self.folder) if one.part == name and not one.is_run]
-        if not found:
+    def _orphan_status(self, name: str) -> PartStatus:
+        processes = [
+            found.process for found in stack_processes(self.folder) if found.part == name and not found.is_run
+        ]
+        if not processes:
             return self._row(name, "down", None, None, "")
-        eldest = min(found, key=lambda one: one.create_time())
-        return self._row(name, "orphaned", eldest.pid, _iso(eldest.create_time()), "")
+        oldest = min(processes, key=lambda process: process.create_time())
+        return self._row(name, "orphaned", oldest.pid, _to_iso(oldest.create_time()), "")
 
     def _state(self, process: Process) -> str:
         if process.state in ("RUNNING", "STARTING"):
-            if health.is_ready(process.name, self.known, process.start):
+            if health.is_ready(process.name, self.stack, process.start):
                 return "running"
-            return "starting" if self.now.timestamp() - process.start < _PATIENCE else "silent"
+            return "starting" if self.now.timestamp() - process.start < _START_SECONDS else "silent"
         return "starting" if process.state == "BACKOFF" else "down"
 
-    def _note(self, name: str, said: str) -> str:
-        if said == "down" or (said == "starting" and self.folder.num_starts(name) > 1):
+    def _note(self, name: str, state: str) -> str:
+        if state == "down" or (state == "starting" and self.folder.num_starts(name) > 1):
             return self.folder.last_lines(name).splitlines()[-1]
-        return NO_GPU if name == "gpu" and not self.known.cuda else ""
+        return NO_GPU if name == "gpu" and not self.stack.cuda else ""
 
-    def _row(self, name: str, said: str, pid: int | None, since: str | None, note: str) -> PartStatus:
-        pool = f"pool {name} of {self.known.api_url}" if name in POOLS else ""
-        where = {SERVER: self.known.api_url.removesuffix("/api"), SERVICE: self.known.service_url or ""}
+    def _row(self, name: str, state: str, pid: int | None, since: str | None, note: str) -> PartStatus:
+        pool = f"pool {name} of {self.stack.api_url}" if name in POOLS else ""
+        where = {SERVER: self.stack.api_url.removesuffix("/api"), SERVICE: self.stack.service_url or ""}
         return PartStatus(
             part=name,
-            state=said,
+            state=state,
             pid=pid,
             since=since,
             restarts=max(0, self.folder.num_starts(name) - 1),
@@ -113,5 +115,5 @@ class _Look:
         )
 
 
-def _iso(seconds: float) -> str:
+def _to_iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -202,7 +202,7 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, scratch: Path) ->
     layout = toy(tmp_path, "echo 0.5 > score.txt")
     done = reproduce(layout.root, TAG, "--keep", str(layout.root), scratch=scratch)
     assert done.returncode == 2
-    assert "is there already and not empty" in done.stderr
+    assert "exists and is not empty" in done.stderr
 
 
 def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Pat
     path = release_path(layout, TAG)
     written = artifacts.read_json(path)
     for change, said in (
-        ({"metrics": {"sha256": "0" * 64}}, "is not the one that was written down"),
+        ({"metrics": {"sha256": "0" * 64}}, "is not the one that was recorded"),
         ({"revision": "0" * 40}, "has no commit 000000000000"),
         ({"revision": None, "unrecorded": "there was no git"}, "there was no git"),
     ):

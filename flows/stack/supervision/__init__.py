@@ -1,1 +1,1 @@
-"""The processes of a stack under supervisor."""
+"""The processes of a stack, run by supervisor."""

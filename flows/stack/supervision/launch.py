@@ -1,6 +1,6 @@
-"""python -m flows.stack.supervision.launch PART: ends what a killed PART left running, then becomes PART.
+"""python -m flows.stack.supervision.launch PART: ends leftover processes of a killed PART, then executes PART.
 
-A Bento's workers, for one, outlive a `kill -9` of their parent and would keep its port.
+For example, a Bento's workers outlive a `kill -9` of their parent and would keep its port.
 """
 
 import json
@@ -15,11 +15,10 @@ from flows.stack.supervision.processes import end_processes, stack_processes
 
 
 def main(name: str) -> None:
-    """Become the part. The working folder is the stack's, whose parts.json says how."""
+    """Execute the part as parts.json in the current folder, the stack's, describes it."""
     folder = StackFolder(Path.cwd())
-    end_processes(
-        [one.process for one in stack_processes(folder) if one.part == name and not one.is_run], patience=3.0
-    )
+    leftovers = [found for found in stack_processes(folder) if found.part == name and not found.is_run]
+    end_processes((found.process for found in leftovers), timeout=3.0)
     part = json.loads(folder.parts.read_text())[name]
     with folder.starts(name).open("a") as starts:
         starts.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")

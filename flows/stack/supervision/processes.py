@@ -1,6 +1,6 @@
-"""The processes of one stack, whoever their parents are now: known by a mark in their environment, which they inherit.
+"""Finds and ends the processes of one stack by an environment variable that they inherit.
 
-Process ids are given to others again and pid files survive crashes; the mark says whose a process is.
+Process ids are reused, pid files survive crashes, and orphans change parents; the variable stays.
 """
 
 import contextlib
@@ -24,33 +24,33 @@ class StackProcess:
 
 
 def stack_processes(folder: StackFolder) -> Iterator[StackProcess]:
-    """All living processes of the stack but our own and those that we descend from."""
-    ourselves = {os.getpid(), *(one.pid for one in psutil.Process().parents())}
+    """All live processes of the stack except this one and its ancestors."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid in ourselves or process.status() == psutil.STATUS_ZOMBIE:
+            if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            told = process.environ()
-            if told.get(STACK_VARIABLE) == str(folder.path):
-                yield StackProcess(process, told.get(PART_VARIABLE, ""), RUN_VARIABLE in told)
+            variables = process.environ()
+            if variables.get(STACK_VARIABLE) == str(folder.path):
+                yield StackProcess(process, variables.get(PART_VARIABLE, ""), RUN_VARIABLE in variables)
 
 
-def end_processes(processes: Iterable[psutil.Process], patience: float = 10.0) -> int:
-    """Ask them to end, and kill those that have not after `patience` seconds; how many they were."""
-    asked = list(processes)
-    for process in asked:
+def end_processes(processes: Iterable[psutil.Process], timeout: float = 10.0) -> int:
+    """Terminate them, and kill those alive after `timeout` seconds; returns their number."""
+    terminated = list(processes)
+    for process in terminated:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(asked, timeout=patience)
+    _, alive = psutil.wait_procs(terminated, timeout=timeout)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=patience)
-    return len(asked)
+    psutil.wait_procs(alive, timeout=timeout)
+    return len(terminated)
 
 
 def resident_memory(pid: int) -> int:
-    """Bytes of memory of a process and all that it started; 0 when it is gone."""
+    """Resident memory of a process and its descendants in bytes; 0 when it is gone."""
     total = 0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""The one door to supervisor: its configuration, its daemon, and its answers over a socket of the project's own."""
+"""Configures supervisor, starts its daemon, and controls it over a socket of the project's own."""
 
 import http.client
 import os
@@ -17,13 +17,13 @@ from flows.stack.plan import PART_VARIABLE, StackPart
 NAME = "supervisor"
 _TIMEOUT = 10.0
 _RETRIES = 20
-_SECONDS_TO_START = 20  # one that ends sooner did not come up: it is tried again after ever longer pauses
+_SECONDS_TO_START = 20  # a part that ends sooner is restarted after increasing pauses
 _GONE = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
 class Process:
-    """What supervisor says of a part. state: its own word; start: seconds since 1970, 0 if never started."""
+    """A part's process. state: of supervisor; start: seconds since 1970, 0 if never started"""
 
     name: str
     state: str
@@ -32,7 +32,7 @@ class Process:
 
 
 def supervisor_ini(folder: StackFolder, parts: Iterable[StackPart]) -> str:
-    """supervisor.ini. It names no path below the project, since its syntax forbids some characters in them."""
+    """supervisor.ini. It contains no path of the project, since its syntax forbids some characters in them."""
     own_socket = folder.socket.parent != folder.path
     lines = [
         "[supervisord]",
@@ -67,13 +67,13 @@ def supervisor_ini(folder: StackFolder, parts: Iterable[StackPart]) -> str:
 
 
 class Supervisor:
-    """The daemon that keeps the parts of one stack running."""
+    """The daemon that restarts the parts of one stack."""
 
     def __init__(self, folder: StackFolder) -> None:
         self._folder = folder
 
     def start(self, parts: Iterable[StackPart], environment: Mapping[str, str]) -> None:
-        """Start the daemon, with no part yet. Raises StackError with its own words when it refuses."""
+        """Start the daemon without any part. Raises StackError with its output when it fails."""
         self._folder.ini.write_text(supervisor_ini(self._folder, parts))
         for leftover in (self._folder.socket, self._folder.path / "supervisor.pid"):
             leftover.unlink(missing_ok=True)
@@ -93,39 +93,39 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The daemon's process id; None when it does not answer, or is about to end."""
+        """The daemon's process id; None when it does not answer or is shutting down."""
         try:
             return int(self._call("getPID"))
         except (*_GONE, xmlrpc.client.Fault):
             return None
 
     def processes(self) -> dict[str, Process]:
-        """All parts as supervisor sees them; none when the daemon is gone or about to end."""
+        """All parts by name; empty when the daemon is gone or shutting down."""
         try:
-            told = self._call("getAllProcessInfo")
+            processes = self._call("getAllProcessInfo")
         except (*_GONE, xmlrpc.client.Fault):
             return {}
         return {
-            one["name"]: Process(one["name"], one["statename"], one["pid"], float(one["start"]))
-            for one in told
+            info["name"]: Process(info["name"], info["statename"], info["pid"], float(info["start"]))
+            for info in processes
         }
 
     def begin(self, name: str) -> None:
-        """Start a part and do not wait for it. Raises StackError when supervisor cannot."""
+        """Start a part without waiting. Raises StackError when supervisor cannot."""
         try:
             self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             raise StackError(f"{name}: supervisor cannot start it: {fault.faultString}") from fault
 
     def finish(self, name: str) -> None:
-        """Ask a part to end and do not wait for it; one that is not running is fine."""
+        """Stop a part, if it runs, without waiting."""
         try:
             self._call("stopProcess", name, False)
         except xmlrpc.client.Fault:
             return
 
     def shut_down(self) -> None:
-        """Ask the daemon to end all parts, and then itself; it is still at it when this returns."""
+        """Have the daemon stop all parts and then itself, without waiting."""
         try:
             self._call("shutdown")
         except (*_GONE, xmlrpc.client.Fault):

@@ -158,11 +158,11 @@ def test_a_cache_that_is_too_large_begins_anew_when_nobody_uses_it(project: Path
         fill(one.cache / "files", 2000)
         with borrow_clone(str(project)):
             pass
-        cache_gc.prune_caches(clones, one.cache.parent, most_bytes=1000)
+        cache_gc.prune_caches(clones, one.cache.parent, max_bytes=1000)
         assert one.cache.exists(), "somebody works with it"
-    cache_gc.prune_caches(clones, one.cache.parent, most_bytes=3000)
+    cache_gc.prune_caches(clones, one.cache.parent, max_bytes=3000)
     assert one.cache.exists(), "it is not too large"
-    cache_gc.prune_caches(clones, one.cache.parent, most_bytes=1000)
+    cache_gc.prune_caches(clones, one.cache.parent, max_bytes=1000)
     assert not one.cache.exists()
     with borrow_clone(str(project)) as again:
         assert again == one
@@ -176,20 +176,20 @@ def test_repositories_that_were_used_longest_ago_go(clones: Path) -> None:
         folders.append(clone.folder.parent)
         os.utime(folders[-1] / "used", (number, number))
     with borrow_clone("/shop0"):
-        cache_gc.prune_caches(clones, folders[4], most_repositories=3)
+        cache_gc.prune_caches(clones, folders[4], max_repositories=3)
         assert [one.exists() for one in folders] == [True, False, True, True, True], "shop0 is in use"
     os.utime(folders[0] / "used", (0, 0))
-    cache_gc.prune_caches(clones, folders[4], most_repositories=3)
+    cache_gc.prune_caches(clones, folders[4], max_repositories=3)
     assert [one.exists() for one in folders] == [False, False, True, True, True]
     with borrow_clone("/shop0") as clone:
         assert clone.folder.parent == folders[0]
 
 
 def test_every_stage_leaves_the_clones_within_their_bounds(clones: Path) -> None:
-    for number in range(cache_gc.MOST_REPOSITORIES + 3):
+    for number in range(cache_gc.MAX_REPOSITORIES + 3):
         with borrow_clone(f"/shop{number}"):
             pass
-    assert sum(one.is_dir() for one in clones.iterdir()) == cache_gc.MOST_REPOSITORIES
+    assert sum(one.is_dir() for one in clones.iterdir()) == cache_gc.MAX_REPOSITORIES
 
 
 def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(
     before = objects(remote)
     assert dvc_remote.prune_remote(project) == 0, "it is small"
     assert objects(remote) == before
-    assert dvc_remote.prune_remote(project, most_bytes=0) == len(before) - 4
+    assert dvc_remote.prune_remote(project, max_bytes=0) == len(before) - 4
     assert not (remote / "runs").exists()
     assert pulled(project, tmp_path / "now") == {"new": "3\n", "same": "same\n", "b": "1\n2\n3\n"}
     (project / "dvc.yaml").write_text(graph.format(word=1))
@@ -218,7 +218,7 @@ def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(
     command(
         project, "dvc", "remote", "add", "--local", "--default", "--force", "mine", "/srv"
     ).check_returncode()
-    assert dvc_remote.prune_remote(project, most_bytes=0) == 0, "a person's remote is theirs"
+    assert dvc_remote.prune_remote(project, max_bytes=0) == 0, "a person's remote is theirs"
 
 
 def objects(remote: Path) -> set[Path]:

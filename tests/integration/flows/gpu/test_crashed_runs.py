@@ -12,8 +12,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Completed, Pending, Running, State
 
 from flows.gpu.work_pool import online_workers
-from flows.liveness.process_heartbeat import BEAT_SECONDS, CLAIM, ProcessRecord, send_heartbeats
-from flows.liveness.run_liveness import PATIENCE, SilenceTracker, end_crashed_runs
+from flows.liveness.process_heartbeat import HEARTBEAT_SECONDS, LABEL, ProcessRecord, send_heartbeats
+from flows.liveness.run_liveness import START_TIMEOUT, SilenceTracker, end_crashed_runs
 from tests.support.prefect_workers import HERE, Server, prefect_server, wait_until
 
 
@@ -28,7 +28,7 @@ def talk() -> tuple[ProcessRecord | None, ProcessRecord | None]:
             return ProcessRecord.read(client.read_flow_run(runtime.flow_run.id))
 
     first = said()
-    wait_until(lambda: said() != first, "a second word", 2 * BEAT_SECONDS)
+    wait_until(lambda: said() != first, "a second word", 2 * HEARTBEAT_SECONDS)
     return first, said()
 
 
@@ -57,7 +57,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 def add(client: SyncPrefectClient, state: State, claim: ProcessRecord | None, worker: str = "") -> FlowRun:
     run = client.create_flow_run(work, state=state)
     labels = {"prefect.worker.name": worker, "prefect.work-pool.name": "gpu"} if worker else {}
-    client.update_flow_run_labels(run.id, labels | ({CLAIM: str(claim)} if claim else {}))
+    client.update_flow_run_labels(run.id, labels | ({LABEL: str(claim)} if claim else {}))
     return run
 
 
@@ -100,33 +100,35 @@ def test_only_the_named_run_is_reaped(client: SyncPrefectClient) -> None:
 def test_a_run_of_a_worker_here_that_never_spoke_is_dead_after_a_while(client: SyncPrefectClient) -> None:
     mute = add(client, Pending(), None, worker=f"gpu@{HERE}")
     assert end_crashed_runs(client) == []
-    assert [one.run for one in end_crashed_runs(client, now=datetime.now(UTC) + 2 * PATIENCE)] == [mute.id]
+    assert [one.run for one in end_crashed_runs(client, now=datetime.now(UTC) + 2 * START_TIMEOUT)] == [
+        mute.id
+    ]
 
 
 def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefectClient) -> None:
     moments = iter(range(0, 1_000, 50))
-    watch = SilenceTracker(lambda: next(moments))
+    tracker = SilenceTracker(lambda: next(moments))
     said = datetime.now(UTC)
     run = add(client, Running(timestamp=said), ProcessRecord("far", 1, 0, said), worker="gpu@far")
-    assert [end_crashed_runs(client, watch=watch) for _ in range(2)] == [[], []]
+    assert [end_crashed_runs(client, tracker=tracker) for _ in range(2)] == [[], []]
     client.update_flow_run_labels(
-        run.id, {CLAIM: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))}
+        run.id, {LABEL: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))}
     )
-    assert [end_crashed_runs(client, watch=watch) for _ in range(3)] == [[], [], []]
-    assert [str(one) for one in end_crashed_runs(client, watch=watch)] == [
-        f"{run.name}: it was not heard of for 150 s"
+    assert [end_crashed_runs(client, tracker=tracker) for _ in range(3)] == [[], [], []]
+    assert [str(one) for one in end_crashed_runs(client, tracker=tracker)] == [
+        f"{run.name}: it sent no heartbeat for 150 s"
     ]
 
 
 def test_a_far_run_that_never_spoke_is_dead_when_its_worker_is_silent_too(client: SyncPrefectClient) -> None:
     moments = iter(range(0, 100_000, 50))
-    watch = SilenceTracker(lambda: next(moments))
+    tracker = SilenceTracker(lambda: next(moments))
     beat = {"name": "gpu@far", "heartbeat_interval_seconds": 1}
     client.request("POST", "/work_pools/gpu/workers/heartbeat", json=beat).raise_for_status()
     run = add(client, Pending(), None, worker="gpu@far")
-    assert [end_crashed_runs(client, watch=watch) for _ in range(4)] == [[], [], [], []]
+    assert [end_crashed_runs(client, tracker=tracker) for _ in range(4)] == [[], [], [], []]
     wait_until(lambda: not online_workers(client, "gpu"), "the worker's being missed")
-    assert [one.run for one in end_crashed_runs(client, watch=watch)] == [run.id]
+    assert [one.run for one in end_crashed_runs(client, tracker=tracker)] == [run.id]
 
 
 def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> None:
@@ -137,7 +139,7 @@ def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> N
         first, last = state.result()
         assert first is not None
         assert last is not None
-        assert (first.host, first.pid, first.started_with) == (HERE, os.getpid(), last.started_with)
+        assert (first.host, first.pid, first.fingerprint) == (HERE, os.getpid(), last.fingerprint)
         assert first.at < last.at
         assert client.hello().is_success
 

@@ -147,7 +147,7 @@ def test_who_changes_the_project_is_not_waited_for(server: Server, layout: Layou
         assert vetoed(server, layout) == []
     finally:
         holder.communicate()
-    with project_lock(layout.root, "me", patient=False):
+    with project_lock(layout.root, "me", wait=False):
         assert states(layout) == {"late": "packaged"}
     assert vetoed(server, layout) == ["late"]
 

@@ -42,7 +42,7 @@ def service(root: Path) -> Iterator[tuple[Supervisor, str]]:
     (part,) = [one for one in stack_parts(root, options) if one.name == SERVICE]
     told = stack_environment(root, options, os.environ)
     folder.make()
-    described = asdict(part) | {"folder": str(part.folder), "stack_environment": {**told, **part.environment}}
+    described = asdict(part) | {"folder": str(part.folder), "environment": {**told, **part.environment}}
     artifacts.write_json({SERVICE: described}, folder.parts)
     supervisor = Supervisor(folder)
     supervisor.start([part], told)

@@ -110,7 +110,7 @@ def test_a_release_is_written_down_with_the_revision_that_made_it(layout: Layout
     gate = layout.loop / "gates" / "one.json"
     path = write_release(layout, TAG, reason="drift", gate=gate)
     record = json.loads(path.read_text())
-    assert path == layout.loop / "list_releases" / "shop-1f2e3d.json"
+    assert path == layout.loop / "releases" / "shop-1f2e3d.json"
     assert git(layout, "rev-parse", release_ref(TAG)) == record["revision"]
     held = git(layout, "ls-tree", "-r", "--name-only", record["revision"]).splitlines()
     assert {"params.yaml", "dvc.yaml", "dvc.lock", "data/evaluation/metrics.json"} <= set(held)

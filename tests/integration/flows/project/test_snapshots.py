@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.project import snapshots
-from flows.project.snapshots import RevisionError
+from flows.project.git import RevisionError
 
 REF = "refs/tierrec/releases/shop-1"
 LONELY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}

@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
 from flows.gpu.remote_config import _without_password
 from flows.gpu.stage_dispatcher import _explain
 from flows.graph.dvc_graph import TransientStageError, _queue
-from flows.liveness.process_heartbeat import CLAIM, ProcessRecord
+from flows.liveness.process_heartbeat import LABEL, ProcessRecord
 from flows.liveness.run_liveness import SILENCE_SECONDS, RunLiveness, SilenceTracker
 from tierrec_core.base.errors import StageError
 
@@ -41,17 +41,17 @@ def test_a_stage_asks_for_a_queue_when_its_kind_is_named_or_no_kinds_are(meta: o
 @pytest.mark.parametrize(
     ("sight", "is_dead"),
     [
-        (RunLiveness("lives"), False),
-        (RunLiveness("lives", LONG, worker_online=False), False),
-        (RunLiveness("gone"), True),
-        (RunLiveness("gone", worker_online=True), True),
+        (RunLiveness("alive"), False),
+        (RunLiveness("alive", LONG, worker_online=False), False),
+        (RunLiveness("dead"), True),
+        (RunLiveness("dead", worker_online=True), True),
         (RunLiveness("unknown", SHORT), False),
         (RunLiveness("unknown", SHORT, worker_online=False), False),
         (RunLiveness("unknown", LONG), True),
         (RunLiveness("unknown", LONG, worker_online=True), True),
-        (RunLiveness("unknown", LONG, is_claimed=False), False),
-        (RunLiveness("unknown", LONG, is_claimed=False, worker_online=True), False),
-        (RunLiveness("unknown", LONG, is_claimed=False, worker_online=False), True),
+        (RunLiveness("unknown", LONG, has_heartbeat=False), False),
+        (RunLiveness("unknown", LONG, has_heartbeat=False, worker_online=True), False),
+        (RunLiveness("unknown", LONG, has_heartbeat=False, worker_online=False), True),
     ],
 )
 def test_a_run_is_dead_only_when_its_process_is_gone_or_was_long_not_heard_of(
@@ -63,19 +63,19 @@ def test_a_run_is_dead_only_when_its_process_is_gone_or_was_long_not_heard_of(
 def test_silence_is_counted_from_the_last_new_word_by_the_watchers_own_clock() -> None:
     moments = iter([0.0, 50.0, 60.0, 100.0, 110.0, 150.0])
     watch, state = SilenceTracker(lambda: next(moments)), Running(timestamp=NOW)
-    first = FlowRun(flow_id=uuid4(), state=state, labels={CLAIM: "far 1 2 then"})
+    first = FlowRun(flow_id=uuid4(), state=state, labels={LABEL: "far 1 2 then"})
     assert not watch.is_waiting
     assert [watch.silence(first), watch.silence(first), watch.is_waiting] == [0, 50, True]
-    later = first.model_copy(update={"labels": {CLAIM: "far 1 2 a-year-before-then"}})
+    later = first.model_copy(update={"labels": {LABEL: "far 1 2 a-year-before-then"}})
     assert [watch.silence(later), watch.silence(later), watch.is_waiting] == [0, 40, False]
-    watch.forget(but={later.id})
+    watch.reset(keep={later.id})
     assert watch.silence(later) == 50
-    watch.forget()
+    watch.reset()
     assert watch.silence(later) == 0
 
 
 def run_with(state: object, claim: ProcessRecord | str) -> FlowRun:
-    return FlowRun(flow_id=uuid4(), state=state, labels={CLAIM: str(claim)})
+    return FlowRun(flow_id=uuid4(), state=state, labels={LABEL: str(claim)})
 
 
 def test_a_claim_reads_as_it_was_written() -> None:
@@ -96,14 +96,14 @@ def test_a_claim_from_before_a_pause_counts_no_more_unless_the_run_is_to_be_canc
     assert ProcessRecord.read(run_with(Cancelling(timestamp=later), claim)) == claim
 
 
-def test_a_process_is_known_by_what_it_was_started_with() -> None:
+def test_a_process_is_known_by_what_it_was_fingerprint() -> None:
     mine = ProcessRecord.make(NOW)
-    assert mine.sign() == "lives"
-    assert ProcessRecord(mine.host, mine.pid, mine.started_with + 1, NOW).sign() == "gone"
-    assert ProcessRecord("elsewhere", mine.pid, mine.started_with, NOW).sign() == "unknown"
+    assert mine.process_state() == "alive"
+    assert ProcessRecord(mine.host, mine.pid, mine.fingerprint + 1, NOW).process_state() == "dead"
+    assert ProcessRecord("elsewhere", mine.pid, mine.fingerprint, NOW).process_state() == "unknown"
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        assert ProcessRecord(mine.host, process.pid, mine.started_with, NOW).sign() == "gone"
+        assert ProcessRecord(mine.host, process.pid, mine.fingerprint, NOW).process_state() == "dead"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_words_of_a_failure_elsewhere_are_kept(said: str, kind: type[StageEr
 
 def test_a_run_that_a_person_cancelled_is_not_told_as_a_failure_of_the_stage() -> None:
     error = _explain("deep", FlowRun(flow_id=uuid4(), state=Cancelled(message="by hand")), stopped=False)
-    assert str(error) == "deep: somebody cancelled it on the server (by hand)"
+    assert str(error) == "deep: it was cancelled on the server (by hand)"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from flows.stack import state
 from flows.stack.address import find_api_url
 from flows.stack.folder import StackError, StackFolder
 from flows.stack.plan import StackOptions, asyncpg_url, mask_password, stack_environment, stack_parts
 from flows.stack.ports import PortRequest, require_free
+from flows.stack.state import StackState, resolve_options
 from flows.stack.supervision.processes import end_processes, stack_processes
 
 
@@ -64,11 +64,11 @@ def test_a_wrong_database_is_told_without_its_password():
 
 
 def test_a_running_stack_keeps_its_options_and_refuses_others():
-    running = state.make(StackOptions(server_port=4210), ("server",), started="now", cuda=False)
-    assert state.choose({"server_port": None}, running).server_port == 4210
-    assert state.choose({"schedules": False}, running).schedules is False
+    running = StackState.make(StackOptions(server_port=4210), ("server",), started="now", cuda=False)
+    assert resolve_options({"server_port": None}, running).server_port == 4210
+    assert resolve_options({"schedules": False}, running).schedules is False
     with pytest.raises(StackError, match=r"server_port 4210 \(asked: 4300\)"):
-        state.choose({"server_port": 4300}, running)
+        resolve_options({"server_port": 4300}, running)
 
 
 def test_all_ports_that_are_taken_are_told_with_their_holder():
@@ -92,7 +92,7 @@ def test_the_environment_names_the_server_before_the_stack_does(
     monkeypatch.delenv("PREFECT_API_URL")
     folder = StackFolder.of(tmp_path)
     folder.make()
-    state.write(folder, state.make(StackOptions(), ("server",), started="now", cuda=False))
+    StackState.make(StackOptions(), ("server",), started="now", cuda=False).write(folder)
     assert find_api_url(tmp_path) is None, "the file is there, its server is not"
 
 
