@@ -153,8 +153,10 @@ def _worker(root: Path, pool: str) -> StackPart:
     It takes one run at a time, since there is one GPU. The limit is the worker's and not the pool's, so that a second
     machine may take another run, and a run whose worker was killed blocks no slot.
     """
-    command = (sys.executable, "-m", "prefect", "worker", "start", "--pool", pool)
-    command += ("--name", worker_name(pool), "--type", "process")
+    command = (
+        *(sys.executable, "-m", "prefect", "worker", "start"),
+        *("--pool", pool, "--name", worker_name(pool), "--type", "process"),
+    )
     if pool != GPU:
         return StackPart(pool, command, root, {})
     return StackPart(pool, (*command, "--limit", "1"), StackFolder.of(root).path / GPU, {})

@@ -57,9 +57,9 @@ def _port_holder(port: int) -> str:
     """A description of the process that listens on the port."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind="tcp"):
-            is_listening = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if is_listening and connection.laddr.port == port and connection.pid:
-                return f"pid {connection.pid} ({_command(connection.pid)})"
+            address, pid = connection.laddr, connection.pid
+            if connection.status == psutil.CONN_LISTEN and address and address.port == port and pid:
+                return f"pid {pid} ({_command(pid)})"
     return f"a process that user {os.getuid()} may not see"
 
 
