@@ -1,4 +1,4 @@
-"""SASRec: self-attention over what a user did before (Kang and McAuley, ICDM 2018), one position a session.
+"""SASRec: self-attention over the user's history (Kang and McAuley, ICDM 2018), one position per session.
 
 The items of one basket have no order, so a position is a whole session (the mean of its items) and is asked
 for the items of the next session; where each session holds one item, or with `step: event`, it is the paper's
@@ -107,7 +107,7 @@ class SasRecNetwork(nn.Module):  # type: ignore[misc]
         nn.init.normal_(self.item.weight, std=size**-0.5)
 
     def states(self, sequences: SessionSequences) -> torch.Tensor:
-        """State l foretells step l from those before it; state 0 is a newcomer's: [B, L] -> [B, L + 1, D]."""
+        """State l predicts step l from the steps before it; state 0 is that of a new user: [B, L] -> [B, L + 1, D]."""
         users, length = sequences.real.shape
         steps = functional.embedding_bag(sequences.items, self.item.weight, sequences.offsets, mode="mean")
         placed = steps.new_zeros(users, length + 1, steps.shape[-1])
@@ -189,7 +189,7 @@ class SasRec:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Foretell each step's items from the steps before it."""
+        """Predict each step's items from the steps before it."""
         with reproducible(training.seed):
             network = SasRecNetwork(training.history.num_items, config).to(best_device())
 
@@ -225,7 +225,7 @@ class SasRec:
         return load_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Logits of what the next step holds, [U, I] float32."""
+        """Logits of the items of the next step, [U, I] float32."""
         scores = np.empty((history.num_users, history.num_items), np.float32)
         for rows, last in self._states(history):
             with torch.inference_mode():

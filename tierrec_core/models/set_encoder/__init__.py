@@ -151,14 +151,14 @@ class SetEncoder:
         return load_weights(_network(len(self.popularity), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """Logits of what the user takes next, [U, I] float32."""
+        """Logits of the user's next items, [U, I] float32."""
         support, users = self._support(history), self.encode_users(history)
         scores = users @ self.weights["offered.weight"].T + self.popularity
         scores[support.user, support.item] += self.weights["again"][support.item]
         return scores.astype(np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
-        """What the newest items of the history make of the user, [U, D]."""
+        """User vectors from the newest items of the history, [U, D]."""
         items = padded_items(self._support(history), self.config.max_support)
         users = np.empty((history.num_users, self.config.embedding_size), np.float32)
         for start in range(0, len(items), _USERS_AT_ONCE):
@@ -186,7 +186,7 @@ def _network(num_items: int, config: SetEncoder.Config) -> SetEncoderNetwork:
 def _batches(
     parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.random.Generator
 ) -> Iterator[SetBatch]:
-    """Every user of every episode once, each known by a random number of items."""
+    """Yield every user of every episode once, with a random number of support items."""
     jobs: list[tuple[SupportEpisode, IntArray, IntArray]] = []
     for episode in parts:
         count = rng.integers(0, config.max_support + 1, episode.history.num_users)

@@ -1,4 +1,4 @@
-"""Lessons: users as of earlier moments, what was known of them, and what they took next."""
+"""Training examples from past snapshots: user state and the events that followed."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -16,9 +16,9 @@ _LEAST_STEP = 1e-6
 
 @dataclass(frozen=True)
 class SnapshotExamples:
-    """L users as of moments: what they had done and what they took next.
+    """L users as of past snapshots, with the events before and after.
 
-    user: who; now: when; until, last: events until:last of the history are what they took, those before what they did
+    user: row of each user; now: time of the snapshot; until, last: events until:last of the history are the targets
     dense: features of the user at that time, [L, P]
     """
 
@@ -31,7 +31,7 @@ class SnapshotExamples:
 
     @classmethod
     def of(cls, training: Training, cuts: int, step_days: float, horizon_days: float) -> Self:
-        """Everyone who took something in the horizon after a cut; the newest cut is a step before the last event."""
+        """All users with events in the horizon after a snapshot; the newest is a step before the last event."""
         history = chosen(training.history)
         oldest, newest = float(history.day.min()), float(np.nextafter(history.day.max(), np.inf))
         step = max(min(step_days, (newest - oldest) / 2), _LEAST_STEP)
@@ -45,7 +45,7 @@ class SnapshotExamples:
     def _at(
         cls, training: Training, history: Interactions, cut: float, horizon: float
     ) -> tuple[IntArray, FloatArray, IntArray, IntArray, FloatArray]:
-        """The lessons of one cut."""
+        """The examples of one snapshot."""
         dense = user_features(training.history.before(cut), training.tiering)
         until = history.offsets[:-1] + np.bincount(
             history.user[history.day < cut], minlength=history.num_users

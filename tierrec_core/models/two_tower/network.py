@@ -1,4 +1,4 @@
-"""The network of two towers: users by their history and features, items by what is said of them and by themselves."""
+"""Two-tower network: users from history and features, items from content features and an id embedding."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from tierrec_core.base.contracts import FloatArray
 
 
 class ItemTower(NamedTuple):
-    """V items and what is written of them.
+    """V items and their content features.
 
     items: their columns, [V]
     features: the features of all of them in a row, [E]; weight: what each counts, [E]
@@ -32,7 +32,7 @@ class UserInputs(NamedTuple):
 
 
 class TokenDropout(NamedTuple):
-    """Chances to leave out, in training: an item's own vector, an item of a history, a number of the hidden layer."""
+    """Dropout probabilities: of an item's id embedding, of an item of the history, of a hidden unit."""
 
     ids: float
     history: float
@@ -61,7 +61,7 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
         self._begin_small(size)
 
     def _begin_small(self, size: int) -> None:
-        """Training starts from the sum of the history."""
+        """Initialize so that training starts from the sum of the history."""
         with torch.no_grad():
             for table in (self.item, self.feature):
                 nn.init.normal_(table.weight, std=0.5 * size**-0.5)
@@ -69,7 +69,7 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
             nn.init.zeros_(self.hidden[-1].weight)
 
     def standardise(self, dense: FloatArray) -> None:
-        """Take the features of users [L, P] as distances from their mean."""
+        """Set the mean and spread that standardize the users' features, from [L, P]."""
         self.centre, self.spread = torch.from_numpy(dense.mean(0)), torch.from_numpy(dense.std(0) + 1e-3)
 
     def items(self, described: ItemTower) -> torch.Tensor:
@@ -84,13 +84,13 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
         return said + self.item(described.items) * self._known(len(said), said.device)
 
     def _known(self, count: int, device: torch.device) -> torch.Tensor:
-        """1 where an item is more than its features, [V, 1]; always, except in training."""
+        """0 where an item's id embedding is dropped in training, else 1, [V, 1]."""
         if not self.training:
             return torch.ones(count, 1, device=device)
         return (torch.rand(count, 1, device=device) >= self.drop.ids).float()
 
     def users(self, items: torch.Tensor, users: UserInputs) -> torch.Tensor:
-        """From the vectors of the items that they met [V, F + 1], [B, F + 1]."""
+        """User vectors from the vectors of the seen items [V, F + 1], [B, F + 1]."""
         weight = functional.dropout(users.weight, self.drop.history, self.training)
         met = functional.embedding_bag(users.items, items[:, :-1], per_sample_weights=weight, mode="sum")
         x = met + self.dense((users.dense - self.centre) / self.spread)

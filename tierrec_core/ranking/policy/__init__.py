@@ -1,4 +1,4 @@
-"""From an order to a list: what each tier favours, variety, quotas of places, and a block list with the last word."""
+"""List policies: novelty by tier, diversity, quotas, exposure caps and blocked items."""
 
 from tierrec_core.ranking.policy.audience import Audience
 from tierrec_core.ranking.policy.policy import ListPolicy

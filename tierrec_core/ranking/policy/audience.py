@@ -1,4 +1,4 @@
-"""For whom lists are made: histories, tiers, and interests in layers."""
+"""The users of one batch of lists: histories, tiers and interests."""
 
 from dataclasses import dataclass
 

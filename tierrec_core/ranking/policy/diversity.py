@@ -1,4 +1,4 @@
-"""Orders that give up some relevance for variety.
+"""Greedy re-ranking that trades relevance for diversity.
 
 MMR (Carbonell & Goldstein, SIGIR 1998) and calibration (Steck, RecSys 2018). Both are greedy, so that the first k
 places of a longer order are the order of k places.
