@@ -70,10 +70,12 @@ class Shop:
 
 
 def _read(layout: Layout, settings: Settings, log: SplitLog, task: str) -> ShopTask:
-    (window,) = log.of(task, "test")
+    (window,) = log.windows_of(task, "test")
     blend, history = artifacts.load(BlendRanker, layout.blend(task)), log.history(log.final.name)
     candidates = artifacts.load(Candidates, layout.candidates(window.name))
-    lessons = [SnapshotWindow.read(layout, settings, log, one) for one in log.of(task, "train", "valid")]
+    lessons = [
+        SnapshotWindow.read(layout, settings, log, one) for one in log.windows_of(task, "train", "valid")
+    ]
     kept = {name: _kept(log, layout.lists(task, name)) for name in ("blend", _FAVOURITES[task], "popularity")}
     newest = lessons[-1]
     stale = _ranked(replace(blend, context=newest.context), newest.history, newest.candidates)

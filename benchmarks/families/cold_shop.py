@@ -62,7 +62,7 @@ class ColdShop:
     @property
     def windows(self) -> list[Window]:
         """The newest windows before the test, oldest first."""
-        return self.known.of(TASK, "train", "valid")[-WINDOWS:]
+        return self.known.windows_of(TASK, "train", "valid")[-WINDOWS:]
 
     @cached_property
     def taught(self) -> tuple[list[SnapshotWindow], list[SnapshotWindow]]:

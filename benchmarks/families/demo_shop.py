@@ -60,7 +60,7 @@ def list_table(frame: pd.DataFrame, users: pd.Index, items: pd.Index, k: int) ->
 def _task(
     run: FinishedRun, shop: ShopTask, peers: Sequence[str], tier: IntArray, seed: int
 ) -> dict[str, Any]:
-    given = run.round(run.log.of(shop.task, "test")[0])
+    given = run.round(run.log.windows_of(shop.task, "test")[0])
     shown = pd.read_parquet(run.layout.lists(shop.task, BLEND))
     table = list_table(shown, given.history.users, given.history.items, _K)
     own = judged(table, given.truth, _METRICS)

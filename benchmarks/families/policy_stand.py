@@ -42,14 +42,14 @@ class Stand:
     @classmethod
     def validation(cls, layout: Layout, settings: Settings, log: SplitLog, task: str) -> Self:
         """The newest window before the test, with a blend of the windows that were over when it began."""
-        windows, options = log.of(task, "train", "valid"), settings.blend_of(task)
+        windows, options = log.windows_of(task, "train", "valid"), settings.blend_of(task)
         newest = SnapshotWindow.read(layout, settings, log, windows[-1])
         examples = [
             SnapshotWindow.read(layout, settings, log, window).examples(
                 options.negative_share, np.random.default_rng([settings.seed, place])
             )
             for place, window in enumerate(windows)
-            if log.is_over(window, newest.window)
+            if log.ends_before(window, newest.window)
         ]
         options = options.model_copy(update={"num_threads": 1})
         blend = BlendRanker.fit(newest.context, examples, options, settings.seed)
@@ -59,7 +59,7 @@ class Stand:
     def test(cls, layout: Layout, log: SplitLog, task: str) -> Self:
         """The test window with the blend as it is delivered."""
         blend = artifacts.load(BlendRanker, layout.blend(task))
-        return cls._of(layout, log, log.of(task, "test")[0], blend, log.history(log.final.name))
+        return cls._of(layout, log, log.windows_of(task, "test")[0], blend, log.history(log.final.name))
 
     @classmethod
     def _of(

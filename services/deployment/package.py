@@ -57,7 +57,7 @@ def _beside(layout: Layout) -> precomputed.PackageInputs:
         items=artifacts.read_frame(layout.raw_items, ITEMS),
         exposures=artifacts.read_frame(layout.raw_exposures, EXPOSURES),
         candidates={
-            task: artifacts.load(Candidates, layout.candidates(log.of(task, "test")[0].name))
+            task: artifacts.load(Candidates, layout.candidates(log.windows_of(task, "test")[0].name))
             for task in log.tasks
         },
     )

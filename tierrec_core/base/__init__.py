@@ -1,1 +1,1 @@
-"""Frames, errors and paths that everything else uses."""
+"""Data contracts, errors, paths, artefacts and settings types, used by all other packages."""

@@ -1,7 +1,7 @@
-"""Frozen dataclasses on disk: numbers as safetensors, the rest as JSON, each with its hash. Never pickle.
+"""Save and load frozen dataclasses: arrays as safetensors, the rest as JSON, with a hash. Never pickle.
 
-A folder holds `arrays.safetensors` (every array, sparse matrix and weight), `meta.json` (ids, settings, scalars) and
-nothing else. Writing is atomic: a folder appears whole or the old one stays.
+A folder holds `arrays.safetensors` (arrays, sparse matrices and weights) and `meta.json` (ids, settings, scalars).
+Writing is atomic: it replaces the whole folder or leaves the old one unchanged.
 """
 
 import contextlib
@@ -32,16 +32,16 @@ T = TypeVar("T")
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 _ARRAYS, _META = "arrays.safetensors", "meta.json"
-_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def save(thing: Any, folder: Path) -> None:
-    """Write a dataclass instance to the folder, replacing what was there in one step.
+def save(instance: Any, folder: Path) -> None:
+    """Write a dataclass instance to the folder, atomically replacing its contents.
 
-    Raises ArtifactError when the disk is full or refuses.
+    Raises ArtifactError when the disk is full or not writable.
     """
     arrays: Arrays = {}
-    meta = {"type": type(thing).__qualname__, "fields": _pack(thing, "", arrays)}
+    meta = {"type": type(instance).__qualname__, "fields": _pack(instance, "", arrays)}
     with replacing_folder(folder) as fresh:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, fresh / _ARRAYS)
         meta["sha256"] = sha256(fresh / _ARRAYS)
@@ -49,7 +49,7 @@ def save(thing: Any, folder: Path) -> None:
 
 
 def load(kind: type[T], folder: Path) -> T:
-    """Read back what `save` wrote. Raises ArtifactError when it is missing, damaged or of another type."""
+    """Load an instance written by `save`. Raises ArtifactError when it is missing, damaged or of another type."""
     try:
         meta = json.loads((folder / _META).read_text())
         if meta["type"] != kind.__qualname__:
@@ -76,11 +76,11 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; put it in the place of `folder` only if the block ends well.
+    """Yield an empty folder to fill; it replaces `folder` only if the block succeeds.
 
-    Raises ArtifactError when the disk is full or refuses.
+    Raises ArtifactError when the disk is full or not writable.
     """
-    with _writing(folder):
+    with _write_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         old = fresh.with_name(fresh.name + ".old")
@@ -97,11 +97,11 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Give a path to write; put it in the place of `path` only if the block ends well.
+    """Yield a path to write; the file replaces `path` only if the block succeeds.
 
-    Raises ArtifactError when the disk is full or refuses.
+    Raises ArtifactError when the disk is full or not writable.
     """
-    with _writing(path):
+    with _write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -112,22 +112,22 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    """Turn a full disk, a limit or missing rights into an ArtifactError; safetensors wraps what the system says."""
+def _write_errors(target: Path) -> Iterator[None]:
+    """Convert a full disk, an exceeded limit or missing permissions into an ArtifactError."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _REFUSED:
+        if error.errno not in _WRITE_ERRORS:
             raise
-        raise _unwritten(place, os.strerror(error.errno)) from error
+        raise _write_failure(target, os.strerror(error.errno)) from error
     except SafetensorError as error:
-        raise _unwritten(place, str(error)) from error
+        raise _write_failure(target, str(error)) from error
 
 
-def _unwritten(place: Path, reason: str) -> ArtifactError:
+def _write_failure(target: Path, reason: str) -> ArtifactError:
     return ArtifactError(
-        f"{place}: cannot be written ({reason}); what was there before stays\n"
-        "free disk space or mend the folder's rights, then run the stage again"
+        f"{target}: cannot be written ({reason}); the previous version is unchanged\n"
+        "free disk space or fix the folder's permissions, then run the stage again"
     )
 
 
@@ -138,29 +138,29 @@ def write_json(value: Any, path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What an earlier stage wrote as JSON. Raises ArtifactError when it is missing or damaged."""
+    """Read JSON written by an earlier stage. Raises ArtifactError when it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
+        raise ArtifactError(f"{path}: cannot be read ({error}); rerun the stage that writes it") from error
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write Parquet (zstd), atomically. The same frame gives the same bytes."""
+    """Write Parquet (zstd), atomically and deterministically."""
     with replacing_file(path) as fresh:
         frame.to_parquet(fresh, compression="zstd", index=False)
 
 
 def read_frame(path: Path, contract: Contract) -> pd.DataFrame:
-    """A frame that an earlier stage wrote, in its contract's types. Raises ArtifactError when it is missing."""
+    """Read a frame written by an earlier stage. Raises ArtifactError when it is missing or damaged."""
     try:
         return contract.conform(pd.read_parquet(path), str(path))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
+        raise ArtifactError(f"{path}: cannot be read ({error}); rerun the stage that writes it") from error
 
 
 def _pack(value: Any, name: str, arrays: Arrays) -> Any:
-    """Move arrays out into `arrays` under dotted names and return what is left as JSON."""
+    """Collect arrays in `arrays` under dotted names and return the rest as JSON values."""
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return None
@@ -184,12 +184,12 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, str | int | float | bool | None):
         return value
     raise ArtifactError(
-        f"artifacts: {name} is a {type(value).__name__}; only arrays, ids, settings and scalars go to disk"
+        f"artifacts: {name} is a {type(value).__name__}; only arrays, ids, settings and scalars can be saved"
     )
 
 
 def _unpack(kind: Any, meta: Any, name: str, arrays: Arrays) -> Any:
-    """The inverse of _pack, led by the type annotations of the dataclass."""
+    """Inverse of `_pack`, guided by the type annotations of the dataclass."""
     origin = typing.get_origin(kind) or kind
     if name in arrays:
         return arrays[name]

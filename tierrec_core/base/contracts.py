@@ -1,4 +1,4 @@
-"""The frames that cross a stage: for each column its type, whether it may be empty, its unit and its meaning."""
+"""Data contracts of the frames that stages exchange: each column's type, unit and meaning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Event(StrEnum):
-    """What a user can do to an item, weakest interest first."""
+    """Kinds of user-item interaction, ordered from weakest to strongest interest."""
 
     IMPRESSION = "impression"
     VIEW = "view"
@@ -35,7 +35,7 @@ EVENT_CODES: Mapping[str, int] = {name: code for code, name in enumerate(EVENT_N
 
 @dataclass(frozen=True)
 class Column:
-    """One column: a pandas dtype, whether it must be there and filled, and what it means."""
+    """A column: its pandas dtype, its meaning, and whether it must be present and filled."""
 
     dtype: str
     meaning: str
@@ -45,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """A frame's columns by name. Further columns may be present unless the contract is closed."""
+    """A frame's columns by name. Additional columns are kept unless the contract is closed."""
 
     name: str
     columns: Mapping[str, Column]
@@ -57,7 +57,7 @@ class Contract:
         return [name for name, column in self.columns.items() if column.required]
 
     def conform(self, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-        """Cast to the contract's types, add optional columns as empty, and order the columns.
+        """Cast columns to the contract's types, add missing optional columns as empty, and order the columns.
 
         Raises MissingColumnError when a required column is absent; `where` names the file or stage.
         """
@@ -82,26 +82,26 @@ _TIME = "datetime64[us, UTC]"
 EVENTS = Contract(
     "EVENTS",
     {
-        "user_id": Column("string[pyarrow]", "who", required=True),
-        "item_id": Column("string[pyarrow]", "what; a campaign's id for redeem events", required=True),
+        "user_id": Column("string[pyarrow]", "user id", required=True),
+        "item_id": Column("string[pyarrow]", "item id; a campaign's id for redeem events", required=True),
         "event": Column("string[pyarrow]", "one of contracts.Event", required=True),
-        "timestamp": Column(_TIME, "when, in UTC", required=True),
+        "timestamp": Column(_TIME, "time of the event, UTC", required=True),
         "value": Column("Float64", "money paid, or the rating given", unit="currency or stars"),
-        "quantity": Column("Float64", "how many; negative for a return", unit="pieces"),
-        "session_id": Column("string[pyarrow]", "basket or visit; derived from gaps in time where absent"),
-        "channel": Column("string[pyarrow]", "where or how: store, web, app; coupon = bought with a coupon"),
-        "domain": Column("string[pyarrow]", "shop or section, where one log holds several"),
-        "split": Column("string[pyarrow]", "train or test, where the log brings its own split"),
+        "quantity": Column("Float64", "number of pieces; negative for a return", unit="pieces"),
+        "session_id": Column("string[pyarrow]", "basket or visit; derived from time gaps where absent"),
+        "channel": Column("string[pyarrow]", "store, web or app; coupon = bought with a coupon"),
+        "domain": Column("string[pyarrow]", "shop or section, where a log covers several"),
+        "split": Column("string[pyarrow]", "train or test, where the log has a given split"),
     },
 )
 
 ITEMS = Contract(
     "ITEMS",
     {
-        "item_id": Column("string[pyarrow]", "what", required=True),
-        "title": Column("string[pyarrow]", "what a person reads"),
-        "category": Column("string[pyarrow]", "the interest layers are made of these"),
-        "brand": Column("string[pyarrow]", "maker or label"),
+        "item_id": Column("string[pyarrow]", "item id", required=True),
+        "title": Column("string[pyarrow]", "display name"),
+        "category": Column("string[pyarrow]", "category; interest layers group these"),
+        "brand": Column("string[pyarrow]", "brand or manufacturer"),
         "price": Column("Float64", "usual price of one piece", unit="currency"),
     },
     closed=False,
@@ -112,7 +112,7 @@ USERS = Contract(
     {
         "user_id": Column(
             "string[pyarrow]",
-            "who; every further column is for audits only, never a model's input",
+            "user id; further columns are used for audits only, never as model input",
             required=True,
         )
     },
@@ -122,7 +122,7 @@ USERS = Contract(
 EXPOSURES = Contract(
     "EXPOSURES",
     {
-        "item_id": Column("string[pyarrow]", "what was promoted", required=True),
+        "item_id": Column("string[pyarrow]", "promoted item", required=True),
         "week": Column(_TIME, "first instant of the week, UTC", required=True),
         "display": Column("Float64", "share of stores that displayed it", required=True, unit="share"),
         "mailer": Column("Float64", "share of stores whose mailer showed it", required=True, unit="share"),

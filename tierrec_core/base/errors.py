@@ -1,30 +1,30 @@
-"""What can go wrong, as a tree.
+"""Exceptions of the project.
 
-    TierRecError                  everything that a user can mend; commands end with exit code 2
-    |-- SettingsError             params.yaml: a key, a value, a kind
-    |-- DataError                 what came in: a file, a column, a row
+    TierRecError                  an error that the user can fix; commands exit with code 2
+    |-- SettingsError             invalid params.yaml: a key, a value, a kind
+    |-- DataError                 unusable input data: a file, a column, a row
     |   |-- UnreadableFileError   missing, empty, corrupt
-    |   |-- MissingColumnError    a frame lacks a column of its contract
-    |   `-- EmptyDataError        nothing is left to work on
-    |-- GateError                 a gate looked at the data or the model and refused
-    |   `-- GateCrash             a gate could not look: an expectation raised (ERROR, which is not FAIL)
-    |-- ArtifactError             something that an earlier stage wrote is missing, damaged or foreign
-    `-- StageError                a stage's process ended badly
+    |   |-- MissingColumnError    a required column is missing
+    |   `-- EmptyDataError        no data left after filtering
+    |-- GateError                 a quality gate failed (FAIL)
+    |   `-- GateCrash             a check of the gate raised (ERROR)
+    |-- ArtifactError             an artefact is missing, damaged or of another type
+    `-- StageError                a stage's process failed
 
-A message says where, what was found, what was wanted and what to do, in one to three lines.
+A message says where, what was found, what was expected and what to do, in one to three lines.
 """
 
 
 class TierRecError(Exception):
-    """Something that the person who runs tierrec can mend."""
+    """An error that the user of tierrec can fix."""
 
 
 class SettingsError(TierRecError):
-    """params.yaml holds an unknown key, a value out of range or an unknown kind."""
+    """params.yaml has an unknown key, a value out of range or an unknown kind."""
 
 
 class DataError(TierRecError):
-    """The data that came in cannot be used."""
+    """The input data cannot be used."""
 
 
 class UnreadableFileError(DataError):
@@ -32,7 +32,7 @@ class UnreadableFileError(DataError):
 
 
 class MissingColumnError(DataError):
-    """A frame lacks a column that its contract wants."""
+    """A frame lacks a column that its contract requires."""
 
 
 class EmptyDataError(DataError):
@@ -40,16 +40,16 @@ class EmptyDataError(DataError):
 
 
 class GateError(TierRecError):
-    """A gate looked and refused."""
+    """A quality gate failed."""
 
 
-class GateCrash(GateError):  # noqa: N818 - a crash of the gate is told apart from its refusal
-    """A gate could not look, because one of its checks raised."""
+class GateCrash(GateError):  # noqa: N818 - distinguishes a crashed gate from a failed one
+    """A quality gate could not be evaluated, because one of its checks raised."""
 
 
 class ArtifactError(TierRecError):
-    """An artefact is missing, damaged or was written by something else."""
+    """An artefact is missing, damaged or of another type."""
 
 
 class StageError(TierRecError):
-    """A stage's process ended badly."""
+    """A stage's process failed."""

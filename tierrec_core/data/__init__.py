@@ -1,1 +1,1 @@
-"""Raw sources to cleaned events, interactions and splits."""
+"""Interactions, temporal splits, and the text of a catalogue."""

@@ -1,4 +1,4 @@
-"""Users' histories as id-indexed arrays and sparse matrices: the only mapping between ids and rows or columns."""
+"""User histories as arrays and sparse matrices, with the mapping of ids to rows and columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,22 +12,22 @@ from scipy import sparse
 from tierrec_core.base.contracts import EVENT_CODES, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import EmptyDataError
 
-_SECONDS_A_DAY = 86_400
+_SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Histories of U users over a catalogue of I items, N events in order of (user, day).
+    """N events of U users with a catalogue of I items, ordered by (user, day).
 
     users, items: string ids; row u and column i of every matrix, [U] and [I]
     user, item: row and column of each event, [N]
     event: contracts.EVENT_CODES, [N]
-    day: when, in days since 1970 UTC, with fractions, [N]
-    value: money paid or stars given, 0 where unknown, [N]
+    day: time of each event, in fractional days since 1970 UTC, [N]
+    value: money paid or rating given, 0 where unknown, [N]
     quantity: pieces, 1 where unknown, [N]
-    session: a code a basket or visit, unique over users, [N]
-    coupon: bought with a coupon, [N]
-    now: the moment as of which this is known, in days; every event is before it
+    session: code of the basket or visit, unique over users, [N]
+    coupon: whether bought with a coupon, [N]
+    now: the time as of which the histories are known, in days; every event is before it
     """
 
     users: pd.Index
@@ -51,9 +51,10 @@ class Interactions:
         items: pd.Index | None = None,
         now: float | None = None,
     ) -> Self:
-        """Index an EVENTS frame; events of unknown users or items are left out.
+        """Index an EVENTS frame; events of unknown users or items are dropped.
 
-        Without `users` or `items` they are the sorted ids found. Without `now` it is just after the last event.
+        users, items: the ids to index, by default the sorted ids of the frame
+        now: by default just after the last event
         Raises EmptyDataError when no event is left.
         """
         users = pd.Index(sorted(events["user_id"].unique()), dtype=object) if users is None else users
@@ -65,7 +66,7 @@ class Interactions:
         if not known.any():
             raise EmptyDataError(
                 f"interactions: none of {len(events)} events belongs to the {len(users)} users and {len(items)} items "
-                "that are left; loosen prepare.* and split.min_users_per_item"
+                "that remain; relax prepare.* and split.min_users_per_item"
             )
         order = np.flatnonzero(known)[np.lexsort((day[known], user[known]))]
         session, _ = pd.factorize(events["session_id"].iloc[order])
@@ -89,10 +90,10 @@ class Interactions:
     def from_history(
         cls, item_ids: Iterable[str], items: pd.Index, now: float, events: str | Sequence[str] = "purchase"
     ) -> Self:
-        """One anonymous visitor who did this to each item in this order, one a minute up to `now`.
+        """History of one anonymous user: an event with each item in the given order, one per minute up to `now`.
 
-        events: the name of all events, or of each. Items that the catalogue does not have are left out; an empty
-        history has no events.
+        events: name of all events, or of each
+        Items that are not in the catalogue are dropped.
         """
         ids = list(item_ids)
         names = [events] * len(ids) if isinstance(events, str) else events
@@ -116,12 +117,12 @@ class Interactions:
 
     @property
     def num_users(self) -> int:
-        """U, the number of histories; some may be empty."""
+        """Number of histories U; some may be empty."""
         return len(self.users)
 
     @property
     def num_items(self) -> int:
-        """I, the size of the catalogue."""
+        """Size I of the catalogue."""
         return len(self.items)
 
     def __len__(self) -> int:
@@ -129,16 +130,16 @@ class Interactions:
 
     @property
     def age(self) -> FloatArray:
-        """Days from each event to now, [N]."""
+        """Days from each event to `now`, [N]."""
         return self.now - self.day
 
     @cached_property
     def offsets(self) -> IntArray:
-        """User u's events are at offsets[u]:offsets[u + 1], [U + 1]."""
+        """Start of each user's events: those of user u are offsets[u]:offsets[u + 1], [U + 1]."""
         return np.searchsorted(self.user, np.arange(self.num_users + 1)).astype(np.int64)
 
     def where(self, keep: BoolArray) -> Self:
-        """The same users and items with only the events where keep [N] is true."""
+        """Only the events where keep [N] is true, with the same users and items."""
         return replace(
             self,
             user=self.user[keep],
@@ -152,54 +153,54 @@ class Interactions:
         )
 
     def filter_events(self, *events: str) -> Self:
-        """Only events of these names."""
+        """Only the events of these names."""
         return self.where(np.isin(self.event, [EVENT_CODES[name] for name in events]))
 
     def before(self, now: float) -> Self:
-        """The world as it was known at `now`: later events are gone."""
+        """The histories as known at `now`: only earlier events."""
         return replace(self.where(self.day < now), now=now)
 
-    def select_users(self, chosen: IntArray) -> Self:
-        """The histories of the chosen rows, in that order."""
-        length = np.diff(self.offsets)[chosen]
-        start = np.repeat(self.offsets[:-1][chosen] - np.r_[0, np.cumsum(length)[:-1]], length)
-        taken = start + np.arange(length.sum())
-        part = replace(self, users=self.users[chosen])
-        picked = {
-            name: getattr(self, name)[taken]
+    def select_users(self, rows: IntArray) -> Self:
+        """The histories of these rows, in that order; rows may repeat."""
+        length = np.diff(self.offsets)[rows]
+        start = np.repeat(self.offsets[:-1][rows] - np.r_[0, np.cumsum(length)[:-1]], length)
+        event = start + np.arange(length.sum())
+        subset = replace(self, users=self.users[rows])
+        selected = {
+            name: getattr(self, name)[event]
             for name in ("item", "event", "day", "value", "quantity", "session", "coupon")
         }
-        return replace(part, user=np.repeat(np.arange(len(chosen), dtype=np.int32), length), **picked)
+        return replace(subset, user=np.repeat(np.arange(len(rows), dtype=np.int32), length), **selected)
 
     def matrix(self, weight: FloatArray | None = None) -> sparse.csr_matrix:
-        """Sum of the weights [N] a user and item, [U, I] float32; without weights, the number of events."""
+        """Sum of the weights [N] per user and item, [U, I] float32; by default the number of events."""
         data = np.ones(len(self), np.float32) if weight is None else weight.astype(np.float32)
         shape = (self.num_users, self.num_items)
         return sparse.coo_matrix((data, (self.user, self.item)), shape=shape).tocsr()
 
     def binary_matrix(self) -> sparse.csr_matrix:
-        """1 where the user met the item at all, [U, I] float32."""
+        """1 where the user has an event with the item, [U, I] float32."""
         matrix = self.matrix()
         matrix.data[:] = 1.0
         return matrix
 
     def decayed_matrix(self, half_life: float) -> sparse.csr_matrix:
-        """Events counted with a weight that halves every `half_life` days, [U, I] float32."""
+        """Exponentially decayed counts: weights halve every `half_life` days, [U, I] float32."""
         return self.matrix(np.exp2(-self.age / half_life))
 
     def unique_pairs(self) -> tuple[IntArray, IntArray]:
-        """The distinct (user, item) pairs, in order of (user, item): two arrays [P]."""
-        met = self.matrix()
-        met.sort_indices()
-        user = np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(met.indptr))
-        return user, met.indices.astype(np.int64)
+        """Distinct (user, item) pairs, ordered by (user, item): two arrays [P]."""
+        counts = self.matrix()
+        counts.sort_indices()
+        user = np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(counts.indptr))
+        return user, counts.indices.astype(np.int64)
 
 
 def to_days(timestamps: pd.Series) -> FloatArray:
-    """Timestamps as days since 1970 UTC, with fractions."""
-    return timestamps.astype("int64").to_numpy() / 1e6 / _SECONDS_A_DAY
+    """Convert timestamps to fractional days since 1970 UTC."""
+    return timestamps.astype("int64").to_numpy() / 1e6 / _SECONDS_PER_DAY
 
 
 def from_days(day: float) -> pd.Timestamp:
-    """The inverse of to_days for one moment."""
-    return pd.Timestamp(day * _SECONDS_A_DAY, unit="s", tz="UTC")
+    """Inverse of `to_days` for a scalar."""
+    return pd.Timestamp(day * _SECONDS_PER_DAY, unit="s", tz="UTC")

@@ -1,9 +1,9 @@
-"""What is known when, and what it is judged on.
+"""Train, validation and test splits of an interaction log.
 
-Every split is a line on which each event has a position. A snapshot is the world before its bound; a window
-is judged on what lies between its snapshot's bound and its `until`. For a time cut the position is the day;
-for leave-last-out it is the distance from the user's last event; for a given split it is 1 for test and
-random in [0, 1) for train, so that each earlier window holds out another tenth.
+Each event has a position on a line. A snapshot consists of the events before its bound; the targets of a window
+are the events between its snapshot's bound and its `until`. For a time cut the position is the day; for
+leave-last-out it is minus the distance from the user's last event; for a given split it is 1 for test and random
+in [0, 1) for train, so that each earlier window holds out another tenth.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _GIVEN_HOLDOUT = 0.1
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The world as it was known before `bound`."""
+    """The events before `bound`."""
 
     name: str
     bound: float
@@ -32,7 +32,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Window:
-    """One examination: what the snapshot's users do next. role is train, valid or test."""
+    """Target events of one task after a snapshot, up to `until`; role is train, valid or test.
+
+    repeats: whether items that the user has already seen count as targets
+    """
 
     name: str
     task: str
@@ -44,9 +47,10 @@ class Window:
 
 @dataclass(frozen=True)
 class SplitLog:
-    """The whole log over the catalogue of its known part, with its snapshots (oldest first) and windows.
+    """The full log with its snapshots (oldest first) and windows; users and items are those of the known part.
 
-    position: where each event of the log lies on the line along which the split cuts, [N]
+    position: position of each event on the line that the split cuts, [N]
+    target: names of the target events
     """
 
     log: Interactions
@@ -57,9 +61,9 @@ class SplitLog:
 
     @classmethod
     def cut(cls, events: pd.DataFrame, split: SplitSettings, tasks: Mapping[str, TaskSettings]) -> Self:
-        """Cut prepared EVENTS. Items and users are those of the known part alone; impressions are no behaviour.
+        """Split prepared EVENTS. Users and items come from the events before the test; impressions are dropped.
 
-        Raises EmptyDataError when nothing is left to learn from or to be judged on.
+        Raises EmptyDataError when no training or test targets are left.
         """
         events = events[events["event"] != Event.IMPRESSION]
         position, bound, scale = _positions(events, split)
@@ -78,25 +82,25 @@ class SplitLog:
         bounds = sorted({bound for _, bound in windows})
         snapshots = tuple(Snapshot(_label(bound, split), bound) for bound in bounds)
         names = {snapshot.bound: snapshot.name for snapshot in snapshots}
-        placed = tuple(replace(window, snapshot=names[bound]) for window, bound in windows)
-        return replace(result, snapshots=snapshots, windows=placed)
+        named = tuple(replace(window, snapshot=names[bound]) for window, bound in windows)
+        return replace(result, snapshots=snapshots, windows=named)
 
     @property
     def final(self) -> Snapshot:
-        """The newest snapshot: all that is known before the test."""
+        """The newest snapshot: all events before the test."""
         return self.snapshots[-1]
 
     def history(self, snapshot: str) -> Interactions:
-        """All events before the snapshot's bound; every user and item keeps its row and column."""
+        """The events before the snapshot's bound; users and items keep their rows and columns."""
         bound = self._bound(snapshot)
         past = self.log.where(self.position < bound)
         latest = float(np.nextafter(past.day.max(initial=0.0), np.inf))
         return replace(past, now=max(bound, latest) if bound > 1 else latest)
 
     def truth(self, window: Window) -> tuple[IntArray, IntArray]:
-        """The distinct (user, item) pairs to be found, [P] and [P]: target events of the window, sorted.
+        """Distinct (user, item) pairs of the window's target events, sorted, [P] and [P].
 
-        Users without any known event before are left out, and, unless repeats count, pairs met before.
+        Users without an earlier event are left out and, unless repeats count, pairs seen earlier.
         """
         bound = self._bound(window.snapshot)
         future = self.log.where((self.position >= bound) & (self.position < window.until)).filter_events(
@@ -106,16 +110,16 @@ class SplitLog:
         user, item = future.unique_pairs()
         keep = np.diff(past.offsets)[user] > 0
         if not window.repeats:
-            met = np.stack(past.unique_pairs()).T @ [self.log.num_items, 1]
-            keep &= ~np.isin(user * self.log.num_items + item, met)
+            seen = np.stack(past.unique_pairs()).T @ [self.log.num_items, 1]
+            keep &= ~np.isin(user * self.log.num_items + item, seen)
         return user[keep], item[keep]
 
-    def of(self, task: str, *roles: str) -> list[Window]:
-        """The task's windows of these roles, oldest first."""
+    def windows_of(self, task: str, *roles: str) -> list[Window]:
+        """Windows of the task with these roles, oldest first."""
         return [window for window in self.windows if window.task == task and window.role in roles]
 
-    def is_over(self, window: Window, other: Window) -> bool:
-        """Whether all that the window is judged on lies before the other's snapshot."""
+    def ends_before(self, window: Window, other: Window) -> bool:
+        """Whether all target events of the window lie before the other's snapshot."""
         return window.until <= self._bound(other.snapshot)
 
     @property
@@ -124,15 +128,15 @@ class SplitLog:
         return list(dict.fromkeys(window.task for window in self.windows))
 
     def _bound(self, snapshot: str) -> float:
-        return next(one.bound for one in self.snapshots if one.name == snapshot)
+        return next(known.bound for known in self.snapshots if known.name == snapshot)
 
     def _plan(
         self, name: str, task: TaskSettings, bound: float, scale: float
     ) -> Iterator[tuple[Window, float]]:
-        """The windows of one task, oldest first, each with its bound. Windows without truth are left out."""
+        """Windows of one task, oldest first, each with its bound; windows without targets are left out."""
         horizon, step = (task.horizon_days, task.step_days) if scale == 0 else (scale, scale)
         roles = ["test", "valid"] + ["train"] * (task.windows - 1)
-        found = []
+        planned = []
         for back, role in enumerate(roles[: task.windows + 1]):
             start = bound - horizon - (back - 1) * step if back else bound
             window = Window(
@@ -140,23 +144,23 @@ class SplitLog:
             )
             probe = replace(self, snapshots=(Snapshot("", start),))
             if len(probe.truth(window)[0]):
-                found.append((window, start))
+                planned.append((window, start))
             elif role == "test":
                 raise EmptyDataError(
                     f"split: task {name!r} has no {'/'.join(self.target)} event of a known user and item "
                     f"after the cut; move split.by.cut back, raise tasks.{name}.horizon_days "
                     "or set split.target"
                 )
-        if len(found) == 1:
+        if len(planned) == 1:
             raise EmptyDataError(
-                f"split: task {name!r} has no earlier window to learn from; lower tasks.{name}.horizon_days "
+                f"split: task {name!r} has no earlier window for training; lower tasks.{name}.horizon_days "
                 f"(now {task.horizon_days:g}) or move split.by.cut forward"
             )
-        return iter(found[::-1])
+        return iter(planned[::-1])
 
 
 def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, float, float]:
-    """Each event's position, the test's bound, and the width of a window (0: the task's own days)."""
+    """Position of each event, bound of the test, and width of a window (0: the task's horizon_days)."""
     match split.by:
         case TimeSplit(cut=datetime() as cut):
             moment = cut if cut.tzinfo else cut.replace(tzinfo=UTC)
@@ -175,33 +179,33 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
 
 
 def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:
-    """Items that enough users met in the known part."""
-    met = known[known["event"] != Event.REDEEM]
-    users = met.groupby("item_id", observed=True)["user_id"].nunique()
+    """Items with at least `min_users` users before the test."""
+    interactions = known[known["event"] != Event.REDEEM]
+    users = interactions.groupby("item_id", observed=True)["user_id"].nunique()
     items = pd.Index(sorted(users.index[users >= min_users].astype(str)), dtype=object)
     if len(items) < 2:
         raise EmptyDataError(
             f"split: {len(items)} of {len(users)} items have {min_users} users before the cut, "
-            "wanted at least 2; lower split.min_users_per_item or bring more events"
+            "wanted at least 2; lower split.min_users_per_item or provide more events"
         )
     return items
 
 
 def _users(known: pd.DataFrame, items: pd.Index) -> pd.Index:
-    """Users with a known event on the catalogue."""
+    """Users with an event with a catalogue item before the test."""
     users = pd.Index(
         sorted(known.loc[known["item_id"].isin(items), "user_id"].astype(str).unique()), dtype=object
     )
     if len(users) < 2:
         raise EmptyDataError(
-            f"split: {len(users)} user has events on the catalogue before the cut, wanted at least 2; "
+            f"split: {len(users)} user has events with catalogue items before the cut, wanted at least 2; "
             "lower split.min_users_per_item or move split.by.cut"
         )
     return users
 
 
 def _label(bound: float, split: SplitSettings) -> str:
-    """A snapshot's name: its date, or how far it lies from the test."""
+    """Name of a snapshot: its date, or its distance from the test."""
     if isinstance(split.by, TimeSplit):
         moment = from_days(bound)
         return f"{moment:%Y-%m-%d}" if moment == moment.normalize() else f"{moment:%Y-%m-%dT%H%M}"

@@ -1,4 +1,4 @@
-"""What is written of items, and its words: without case and accents."""
+"""Text of items, and its tokens without case and accents."""
 
 import re
 
@@ -11,12 +11,12 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 def tokenize(text: str) -> list[str]:
     """Words and numbers of a text, in order."""
-    found: list[str] = _WORD.findall(strip_accents_unicode(text.casefold()))
-    return found
+    tokens: list[str] = _WORD.findall(strip_accents_unicode(text.casefold()))
+    return tokens
 
 
 def text_columns(items: pd.DataFrame) -> list[str]:
-    """Names of the columns of ITEMS that may hold text and are neither the id nor the title."""
+    """Names of the ITEMS columns that may hold text, other than id and title."""
     kinds = pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype
     return [
         name
@@ -26,14 +26,14 @@ def text_columns(items: pd.DataFrame) -> list[str]:
 
 
 def item_texts(items: pd.DataFrame) -> list[str]:
-    """Title and attributes of each item of ITEMS in one text, [N].
+    """Title and attributes of each item of ITEMS, joined, [N].
 
-    An item without a title has its id instead. An attribute without a letter is a code and no text.
+    The id replaces a missing title. Attributes without a letter are codes and left out.
     """
     columns = [items["title"].fillna(items["item_id"]).astype(str)]
-    columns += [items[name].astype(object).map(_readable) for name in text_columns(items)]
+    columns += [items[name].astype(object).map(_text_or_empty) for name in text_columns(items)]
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 
-def _readable(value: object) -> str:
+def _text_or_empty(value: object) -> str:
     return value if isinstance(value, str) and _LETTER.search(value) else ""

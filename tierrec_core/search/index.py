@@ -137,7 +137,7 @@ class SearchIndex:
         """How much each word is meant, 0 to 1, [W]."""
         meant = np.zeros(len(self.lexicon), np.float32)
         for word in tokenize(text):
-            for row, weight in self.lexicon.meanings(word).items():
+            for row, weight in self.lexicon.match(word).items():
                 meant[row] = max(meant[row], weight)
         return meant
 

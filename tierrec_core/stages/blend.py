@@ -44,7 +44,7 @@ def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[s
     earlier = [
         example
         for example, lesson in zip(examples, known, strict=True)
-        if log.is_over(lesson.window, newest.window)
+        if log.ends_before(lesson.window, newest.window)
     ]
     if earlier:
         report["valid"] = newest.judge(BlendRanker.fit(newest.context, earlier, options, settings.seed))
@@ -66,7 +66,10 @@ def read_lessons(
     layout: Layout, settings: Settings, log: SplitLog, task: str
 ) -> tuple[list["SnapshotWindow"], list["SnapshotWindow"]]:
     """Of each earlier window, oldest first, what whole histories teach, and what newcomers do where there are some."""
-    known = [SnapshotWindow.read(layout, settings, log, window) for window in log.of(task, "train", "valid")]
+    known = [
+        SnapshotWindow.read(layout, settings, log, window)
+        for window in log.windows_of(task, "train", "valid")
+    ]
     found = [one.of_newcomers(layout, settings, log) for one in known]
     return known, [one for one in found if one is not None]
 
@@ -96,7 +99,7 @@ class SnapshotWindow:
         )
         if not found.history.num_users:
             return None
-        candidates = artifacts.load(Candidates, layout.newcomers(self.window.name))
+        candidates = artifacts.load(Candidates, layout.cold_start_candidates(self.window.name))
         return replace(self, history=found.history, candidates=candidates, truth=found.truth)
 
     def examples(self, negative_share: float, rng: np.random.Generator) -> RankingDataset:

@@ -41,5 +41,5 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
         )
         if window.role != "test" and newcomers.history.num_users:
             few = retrieve(models, newcomers.history, settings.retrieve, repeats=window.repeats)
-            artifacts.save(few, layout.newcomers(window.name))
+            artifacts.save(few, layout.cold_start_candidates(window.name))
     return lines

@@ -67,7 +67,7 @@ def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: s
     space = search_space(type(config))
     if not space:
         raise SettingsError(f"tune: models.{name}: its kind has no option that is worth a search")
-    window = log.of(task, "valid")[0]
+    window = log.windows_of(task, "valid")[0]
     training = read_training(layout, settings, log, window.snapshot)
     truth = Truth.of(*log.truth(window), log.log.num_items)
 
@@ -104,7 +104,7 @@ def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> Tuni
     examples = [
         lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
         for place, lesson in enumerate(known)
-        if log.is_over(lesson.window, newest.window)
+        if log.ends_before(lesson.window, newest.window)
     ]
     if not examples:
         raise SettingsError(

@@ -75,7 +75,7 @@ class ShopTask:
     def rounds(self, _folder: Path, _seed: int) -> tuple[Round, Round]:
         """The newest earlier window, and the test."""
         run = FinishedRun.read()
-        valid, test = run.log.of(self.task, "valid", "test")
+        valid, test = run.log.windows_of(self.task, "valid", "test")
         return run.round(valid), run.round(test)
 
 
@@ -123,7 +123,7 @@ def single(training: Training, options: Mapping[str, Any]) -> Retriever:
     if isinstance(model, Retriever):
         return model
     assert isinstance(model, Ranker)
-    window = run.log.of(options["task"], "test")[0]
+    window = run.log.windows_of(options["task"], "test")[0]
     return OfCandidates(model, artifacts.load(Candidates, run.layout.candidates(window.name)), training)
 
 
@@ -133,7 +133,7 @@ def blended(training: Training, options: Mapping[str, Any]) -> Blended:
     settings = run.settings.blend_of(task)
     lessons = [
         SnapshotWindow.read(run.layout, run.settings, run.log, one)
-        for one in run.log.of(task, "train", "valid")
+        for one in run.log.windows_of(task, "train", "valid")
     ]
     examples = [
         lesson.examples(settings.negative_share, np.random.default_rng([run.settings.seed, place]))

@@ -25,14 +25,14 @@ def test_a_log_of_some_users_is_theirs_at_every_moment(log: SplitLog):
         whole, mine = log.history(snapshot.name).select_users(HELD), part.history(snapshot.name)
         np.testing.assert_array_equal(mine.item, whole.item)
         np.testing.assert_array_equal(mine.user, whole.user)
-    window = log.of("next", "test")[0]
+    window = log.windows_of("next", "test")[0]
     user, item = log.truth(window)
     keep = np.isin(user, HELD)
     np.testing.assert_array_equal(part.truth(window), (np.searchsorted(HELD, user[keep]), item[keep]))
 
 
 def test_those_who_are_judged_show_little_and_all_that_they_took_is_asked_for(log: SplitLog):
-    held, window = of_users(log, HELD), log.of("next", "test")[0]
+    held, window = of_users(log, HELD), log.windows_of("next", "test")[0]
     support, (user, item) = shown(held, window, 2)
     assert (np.bincount(support.user) == 2).all()
     assert len(np.unique(user)) == support.num_users

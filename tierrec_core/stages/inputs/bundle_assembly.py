@@ -22,7 +22,7 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
         models=read_models(layout, settings, log, log.final.name),
         blends={task: artifacts.load(BlendRanker, layout.blend(task)) for task in log.tasks},
         task_configs={
-            task: TaskConfig(repeats=log.of(task, "test")[0].repeats, retrieve=settings.retrieve)
+            task: TaskConfig(repeats=log.windows_of(task, "test")[0].repeats, retrieve=settings.retrieve)
             for task in log.tasks
         },
         known=KnownUsers(history, ListPolicy.fit(history, items, settings.policy), log.target),

@@ -35,10 +35,10 @@ def named(log: SplitLog, truth) -> set[tuple[str, str]]:
 
 
 def test_windows_and_snapshots_are_in_order(log) -> None:
-    assert [window.name for window in log.of("next", "train", "valid", "test")] == [
+    assert [window.name for window in log.windows_of("next", "train", "valid", "test")] == [
         "next-3", "next-2", "next-1", "next-test",
     ]  # fmt: skip
-    assert [window.role for window in log.of("discovery", "train", "valid", "test")] == [
+    assert [window.role for window in log.windows_of("discovery", "train", "valid", "test")] == [
         "train",
         "valid",
         "test",
@@ -113,9 +113,9 @@ def test_leave_last_out_holds_each_users_last_event(events) -> None:
     )
     last = events.sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
     catalogue = last[last["item_id"].isin(log.log.items)]
-    assert named(log, log.truth(log.of("next", "test")[0])) == pairs(catalogue)
+    assert named(log, log.truth(log.windows_of("next", "test")[0])) == pairs(catalogue)
     second = events.drop(last.index).sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
-    assert named(log, log.truth(log.of("next", "valid")[0])) == pairs(
+    assert named(log, log.truth(log.windows_of("next", "valid")[0])) == pairs(
         second[second["item_id"].isin(log.log.items)]
     )
 
@@ -126,7 +126,7 @@ def test_a_given_split_is_obeyed(events) -> None:
         marked, SplitSettings(by=GivenSplit(), min_users_per_item=1), {"next": TaskSettings(windows=2)}
     )
     test = marked[(marked["split"] == "test") & marked["item_id"].isin(log.log.items)]
-    assert named(log, log.truth(log.of("next", "test")[0])) == pairs(test)
+    assert named(log, log.truth(log.windows_of("next", "test")[0])) == pairs(test)
     assert len(log.history(log.final.name)) == (marked["split"] == "train").sum()
 
 
@@ -150,7 +150,7 @@ def test_another_world_has_other_windows_but_the_same_rules() -> None:
 def test_no_earlier_window_reaches_into_the_test(events) -> None:
     tasks = {"next": TaskSettings(horizon_days=28, step_days=7, windows=4)}
     log = SplitLog.cut(events, BY_DATE, tasks)
-    valid, train = log.of("next", "valid")[0], log.of("next", "train")
+    valid, train = log.windows_of("next", "valid")[0], log.windows_of("next", "train")
     assert len(train) == 3
     assert all(window.until <= log.final.bound for window in [valid, *train])
-    assert [log.is_over(window, valid) for window in train] == [False, False, False]
+    assert [log.ends_before(window, valid) for window in train] == [False, False, False]

@@ -26,7 +26,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def meant(word: str, lexicon: Vocabulary = LEXICON) -> dict[str, float]:
-    return {lexicon.words[row]: weight for row, weight in lexicon.meanings(word).items()}
+    return {lexicon.words[row]: weight for row, weight in lexicon.match(word).items()}
 
 
 def optimal_string_alignment(one: str, other: str) -> int:

@@ -53,7 +53,7 @@ def test_with_a_share_of_nothing_everybody_is_known(log: SplitLog):
 def test_each_is_known_by_every_number_of_supports_and_finds_what_they_took(
     log: SplitLog, hidden: np.ndarray, task: str
 ):
-    window = log.of(task, "valid")[0]
+    window = log.windows_of(task, "valid")[0]
     found = SimulatedColdUsers.of(log, window, SHARE, SEED)
     whole, (user, item) = log.history(window.snapshot), log.truth(replace(window, repeats=True))
     rows = np.intersect1d(hidden, user)

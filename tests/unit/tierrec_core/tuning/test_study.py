@@ -78,7 +78,7 @@ def ndcg_by_hand(scores: np.ndarray, met: set[int], wanted: set[int]) -> float:
 @pytest.mark.parametrize("task", ["next", "discovery"])
 def test_a_trial_is_judged_on_the_validation_window(layout: Layout, log: SplitLog, task: str) -> None:
     """Against EASE by its normal equations and NDCG user by user."""
-    window = log.of(task, "valid")[0]
+    window = log.windows_of(task, "valid")[0]
     history = log.history(window.snapshot)
     counts = np.log1p(history.matrix().toarray())
     inverse = np.linalg.inv(counts.T @ counts + 40.0 * np.eye(counts.shape[1]))
