@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
@@ -37,7 +37,7 @@ class Settings(Params):
     validate_: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     prepare: PrepareSettings = PrepareSettings()
     split: SplitSettings = SplitSettings()
-    tasks: Annotated[dict[TaskName, TaskSettings], Field(min_length=1)]
+    tasks: dict[TaskName, TaskSettings]
     tiers: TierSettings = TierSettings()
     models: dict[str, dict[str, Any]]
     tracking: TrackingSettings = TrackingSettings()
