@@ -1,1 +1,1 @@
-"""The pure core: frames in, frames and arrays out. It knows no orchestrator, no server and no dashboard."""
+"""Recommender core: data, models, ranking and evaluation, without orchestration, serving or monitoring."""

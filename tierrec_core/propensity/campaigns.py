@@ -1,4 +1,4 @@
-"""Which coupon campaign suits a user: the chance that they redeem it in the next days.
+"""Campaign model: probability that a user redeems a coupon campaign within the next days.
 
 A logistic regression over a dozen features of the user, the campaign and both. Redemptions are few and
 campaigns fewer: trees would learn single campaigns by heart, and could not judge one that outgrows them all.

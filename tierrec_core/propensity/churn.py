@@ -1,4 +1,4 @@
-"""Churn risk: the chance that a user does nothing that counts in the next days, from their habits so far.
+"""Churn model: probability that a user has no target event within the next days.
 
 The features are those of the counting models of repeat buying: recency, frequency and the user's own
 interval (Fader, Hardie and Lee, Marketing Science 2005).

@@ -1,4 +1,4 @@
-"""A probability from a few features: logistic regression or boosted trees, made honest on later data.
+"""A probability from a few features: logistic regression or boosted trees, calibrated on later data.
 
 Trees are LightGBM's (Ke et al., NeurIPS 2017); calibration fits two numbers on the log odds (Platt, 1999).
 """

@@ -1,4 +1,4 @@
-"""Search: words by BM25 (Robertson & Zaragoza, 2009), what they go with, and what the same people choose.
+"""Hybrid text search: BM25 (Robertson & Zaragoza, 2009), related words, and item vectors.
 
 Three scores of an item: BM25 of the words that are meant; BM25 of the words that stand on the same items as these
 (relevance feedback, Rocchio 1971, computed in advance for each word); the cosine of its vector and the mean vector

@@ -1,4 +1,4 @@
-"""What goes with an item: taken in the same baskets, by the same people, and alike by its words.
+"""Similar items, from common baskets, common users and common words.
 
 The cosine of two items' columns (Sarwar et al., WWW 2001), with a few empty rows added to every item so that rare
 items do not win by chance. One below the other, the weighted baskets, people and words are one matrix whose columns'
@@ -29,7 +29,7 @@ _VOUCHERS = 30
 
 @dataclass(frozen=True)
 class SimilarItems:
-    """Neighbours of each item, most alike first.
+    """Neighbours of each item, most similar first.
 
     neighbours: item columns, -1 where there are fewer, [I, K] int32
     weights: how alike, falling, 0 where there is none, [I, K] float32

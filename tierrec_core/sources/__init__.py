@@ -1,4 +1,4 @@
-"""Where a log comes from: one module a kind, each returning the same four frames."""
+"""Data sources: one module per kind, each returning the same four frames."""
 
 from pathlib import Path
 

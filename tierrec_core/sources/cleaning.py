@@ -1,4 +1,4 @@
-"""From a valid log to a clean one, as Ibis expressions that DuckDB or Spark carries out."""
+"""Cleaning of a validated log, as Ibis expressions run by DuckDB or Spark."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a user did lately, in four numbers: recency, frequency, money and breadth (RFM; Hughes, 1994)."""
+"""Recent activity of a user: recency, frequency, money and breadth (RFM; Hughes, 1994)."""
 
 from dataclasses import dataclass
 from typing import Self

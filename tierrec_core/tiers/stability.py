@@ -1,4 +1,4 @@
-"""How steady the tiers are: bootstrap agreement, changes from month to month, and what they foretell."""
+"""Stability of activity tiers: bootstrap agreement, transitions over time, and explained variance."""
 
 from collections.abc import Sequence
 
