@@ -1,1 +1,1 @@
-"""x"""
+"""Data gate, drift detection, reports and simulation."""

@@ -1,4 +1,4 @@
-"""python -m monitoring STAGE: run one stage of this room in this process, as dvc.yaml does."""
+"""python -m monitoring STAGE: run one stage of this package in this process, as dvc.yaml does."""
 
 import sys
 
@@ -12,7 +12,7 @@ STAGES = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run a stage of the monitoring room."""
+    """Run a stage of monitoring."""
     return run_stage("monitoring", STAGES, arguments)
 
 

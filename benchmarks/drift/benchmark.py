@@ -1,7 +1,8 @@
-"""python -m benchmarks.drift.benchmark: false alarms, power, delay, faults and cost of our verdict and of its rivals.
+"""python -m benchmarks.drift.benchmark: false alarms, power, delay, fault checks and cost of the drift verdict.
 
-On windows of the real year and of made shops of which it is known what changed; printed and merged into drift.json
-and drift.md beside this file. drift.json says how long it took; --quick is a trial run that keeps nothing.
+Compares it with other retrain policies on windows of the real year and of synthetic shops with known changes. Prints
+the figures and merges them into drift.json and drift.md in this folder. --quick is a trial run that records nothing;
+--page rewrites drift.md from drift.json without measuring.
 """
 
 import argparse
@@ -21,31 +22,37 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.drift import detection_trials, summary_stats
 from benchmarks.drift.detection_trials import DetectionTrial, TrialWindows
-from benchmarks.drift.figures import keep, known
-from benchmarks.drift.page import page
+from benchmarks.drift.page import drift_page
+from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.serving.report import revision
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES
-from monitoring.simulation.replay import Replay, ReplayClock, ReplayResult, lost
-from monitoring.simulation.world import ReplayWorld, complete_journey, synthetic
+from monitoring.simulation.replay import Replay, ReplayClock, ReplayResult, ndcg_loss
+from monitoring.simulation.world import ReplayWorld, complete_journey_world, synthetic_world
 from tierrec_core.settings import MonitorSettings
 
 HERE = Path(__file__).parent
+PAGE = HERE / "drift.md"
 SEED = 20_17
 SETTINGS = MonitorSettings()
 CUTS = (140, 168, 196, 224, 252, 280, 308)  # days of the real year, each with past pairs before it
 REAL_CUTS = tuple(range(140, 337, 14))
 CHANGE_DAY = 196.0
-RIVALS = tuple(name for name in POLICIES if name != "ours")
-KEPT = ("end_to_end_", "gate_")  # figures that other commands bring
+OTHER_POLICIES = tuple(name for name in POLICIES if name != "ours")
+OTHER_COMMANDS = ("end_to_end_", "gate_")  # prefixes of the figures that other commands record
 _STEP = 14.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is tried: deals of each pair of real windows, how many of these also carry changes, and made shops."""
+    """Number of trials.
 
-    deals: int = 18
+    placebos: random reassignments of each pair of real windows, of which the first `powered`, `delayed` and `faulty`
+    also get shifts, shifts evaluated early, and faults
+    stationary, seasonal: synthetic shops without a change, and with a season
+    """
+
+    placebos: int = 18
     powered: int = 7
     delayed: int = 3
     faulty: int = 2
@@ -60,159 +67,164 @@ QUICK = Plan(1, 1, 1, 1, 4, 1, ("",), CUTS[2:4])
 
 @cache
 def real() -> ReplayWorld:
-    """The real year, read once a process."""
-    return complete_journey()
+    """The real year, read once per process."""
+    return complete_journey_world()
 
 
-def dealt(cut: int, number: int, plan: Plan) -> list[DetectionTrial]:
-    """One deal of two neighbouring windows, and what is done to it."""
+def placebo(cut: int, number: int, plan: Plan) -> list[DetectionTrial]:
+    """Trials on one random reassignment of two adjacent windows of the real year."""
     windows = TrialWindows.placebo(real(), real().start + cut, SETTINGS, SEED + 1000 * cut + number)
-    found = [windows.trial(summary_stats.PLACEBO, rivals=RIVALS)]
+    trials = [windows.trial(summary_stats.PLACEBO, policies=OTHER_POLICIES)]
     if number < plan.powered:
-        found += detection_trials.power(
-            windows, tuple(percent / 100 for percent in summary_stats.SHARES), RIVALS
-        )
+        shares = tuple(percent / 100 for percent in summary_stats.SHARES)
+        trials += detection_trials.power_trials(windows, shares, OTHER_POLICIES)
     if number < plan.delayed:
-        found += detection_trials.delays(windows, 0.2, RIVALS)
+        trials += detection_trials.delay_trials(windows, 0.2, OTHER_POLICIES)
     if number < plan.faulty:
-        found += [*detection_trials.broken(windows, RIVALS), *detection_trials.changed(windows)]
-    return found
+        trials += detection_trials.fault_trials(windows, OTHER_POLICIES)
+        trials += detection_trials.other_change_trials(windows)
+    return trials
 
 
-def as_it_was(cut: int) -> list[DetectionTrial]:
-    """Two neighbouring windows of the real year as they came."""
-    return [TrialWindows.between(real(), real().start + cut, SETTINGS, SEED).trial("real", rivals=RIVALS)]
+def unchanged_real(cut: int) -> list[DetectionTrial]:
+    """Two adjacent windows of the real year."""
+    windows = TrialWindows.at(real(), real().start + cut, SETTINGS, SEED)
+    return [windows.trial("real", policies=OTHER_POLICIES)]
+
+
+def _synthetic_windows(number: int) -> TrialWindows:
+    world = synthetic_world(SEED + number)
+    return TrialWindows.at(world, world.start + 224, SETTINGS, number)
 
 
 def stationary(number: int) -> list[DetectionTrial]:
-    """Two windows of a made shop in which nothing ever changes."""
-    world = synthetic(SEED + number)
-    return [
-        TrialWindows.between(world, world.start + 224, SETTINGS, number).trial(
-            summary_stats.STATIONARY, rivals=RIVALS
-        )
-    ]
+    """Two windows of a synthetic shop without drift."""
+    return [_synthetic_windows(number).trial(summary_stats.STATIONARY, policies=OTHER_POLICIES)]
 
 
 def seasonal(number: int) -> list[DetectionTrial]:
-    """A season of a made shop, and its return."""
-    world = synthetic(SEED + number, num_users=300, days=660)
-    return list(detection_trials.seasonal(world, world.start + 224, SETTINGS, number))
+    """A season of a synthetic shop, and its return."""
+    world = synthetic_world(SEED + number, num_users=300, days=660)
+    return list(detection_trials.season_trials(world, world.start + 224, SETTINGS, number))
 
 
 def missing_kind(number: int) -> list[DetectionTrial]:
-    """A made shop, which has several kinds of events, loses one."""
-    world = synthetic(SEED + number)
-    windows = TrialWindows.between(world, world.start + 224, SETTINGS, number)
+    """A synthetic shop, which has several kinds of events, loses one."""
+    windows = _synthetic_windows(number)
     return [windows.trial("fault", "missing_kind", windows.broken(faults.missing_kind))]
 
 
-def replayed(suffix: str) -> dict[str, Any]:
-    """The real year with a clock, with a change half-way, under every policy."""
-    world = _changed(suffix)
+def replay_year(suffix: str) -> dict[str, Any]:
+    """Replay the real year with a change half-way under every policy."""
+    world = _changed_world(suffix)
     ticks = int((world.end - world.start - CUTS[0]) // _STEP) - 1
     replay = Replay(world, ReplayClock(world.start + CUTS[0], _STEP, ticks), SETTINGS, SEED)
-    found = {name: replay.run(policy) for name, policy in POLICIES.items()}
-    figures = summary_stats.courses(found, suffix, SEED)
+    results = {name: replay.run(policy) for name, policy in POLICIES.items()}
+    figures = summary_stats.replay_figures(results, suffix, SEED)
     since = world.start + CHANGE_DAY
-    figures |= _gain(f"retrained_minus_frozen{suffix}", found, since)
-    served = Replay(world, replay.clock, SETTINGS, SEED, fresh=False)
-    ahead = {name: served.run(POLICIES[name]) for name in ("ours", "never")}
-    figures |= _gain(f"retrained_minus_frozen_lists_made_ahead{suffix}", ahead, since)
+    figures |= _gain_figures(f"retrained_minus_frozen{suffix}", results, since)
+    batch = Replay(world, replay.clock, SETTINGS, SEED, fresh=False)
+    batch_results = {name: batch.run(POLICIES[name]) for name in ("ours", "never")}
+    figures |= _gain_figures(f"retrained_minus_frozen_lists_made_ahead{suffix}", batch_results, since)
     figures[f"replay_ticks{suffix}"] = ticks
     figures[f"replay_alarms{suffix}"] = [
-        f"day {step.look.end - world.start:.0f}: {step.look.reasons[0]}"
-        for step in found["ours"].steps
-        if step.look.state != "steady"
+        f"day {step.decision.end - world.start:.0f}: {step.decision.reasons[0]}"
+        for step in results["ours"].steps
+        if step.decision.state != "steady"
     ]
     return figures
 
 
-def _changed(suffix: str) -> ReplayWorld:
+def _changed_world(suffix: str) -> ReplayWorld:
     world, rng = real(), np.random.default_rng(SEED)
-    start = world.start + CHANGE_DAY
-    asked = {"share": 0.2, "start": start, "rng": rng}
+    options = {"share": 0.2, "start": world.start + CHANGE_DAY, "rng": rng}
     match suffix:
         case "_as_it_was":
             return world
         case "_new_category":
-            return world.after(synthetic_drift.new_category(world.events, world.items, **asked))
+            return world.after(synthetic_drift.add_category(world.events, world.items, **options))
         case "_diffuse":
-            return world.after(synthetic_drift.interests(world.events, world.items, kind="diffuse", **asked))
-    return world.after(synthetic_drift.interests(world.events, world.items, **asked))
+            options["kind"] = "diffuse"
+    return world.after(synthetic_drift.shift_interests(world.events, world.items, **options))
 
 
-def _gain(name: str, found: dict[str, ReplayResult], since: float) -> dict[str, float]:
-    """NDCG@10 of our course over the model that nobody ever retrained."""
-    return summary_stats.figures_of(name, lost(found["never"], found["ours"], SEED, since))
+def _gain_figures(name: str, results: dict[str, ReplayResult], since: float) -> dict[str, float]:
+    """NDCG@10 of the drift policy minus that of the model that is never retrained."""
+    return summary_stats.interval_figures(name, ndcg_loss(results["never"], results["ours"], SEED, since))
 
 
 def jobs(plan: Plan) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
-    """All that is measured, the longest first; each job is a name, a function of this module and its arguments."""
-    yield from (("replay", replayed, (suffix,)) for suffix in plan.worlds)
+    """Name, function and arguments of each measurement, the longest first."""
+    yield from (("replay", replay_year, (suffix,)) for suffix in plan.worlds)
     yield from (
-        (f"deal {number} at day {cut}", dealt, (cut, number, plan))
-        for number in range(plan.deals)
+        (f"placebo {number} at day {cut}", placebo, (cut, number, plan))
+        for number in range(plan.placebos)
         for cut in plan.cuts
     )
-    yield from ((f"real day {cut}", as_it_was, (cut,)) for cut in REAL_CUTS[:: 1 if plan != QUICK else 8])
-    yield from ((f"made shop {number}", stationary, (number,)) for number in range(plan.stationary))
+    yield from (
+        (f"real day {cut}", unchanged_real, (cut,)) for cut in REAL_CUTS[:: 1 if plan != QUICK else 8]
+    )
+    yield from ((f"synthetic shop {number}", stationary, (number,)) for number in range(plan.stationary))
     yield from ((f"season {number}", seasonal, (number,)) for number in range(plan.seasonal))
     yield from ((f"missing kind {number}", missing_kind, (number,)) for number in range(plan.seasonal))
 
 
 def measure(plan: Plan, workers: int) -> tuple[list[DetectionTrial], dict[str, Any]]:
-    """Run all jobs, some at a time; the results do not hang on how many."""
-    todo, begun = list(jobs(plan)), time.monotonic()
-    found: list[list[DetectionTrial]] = [[] for _ in todo]
+    """Run all jobs in parallel; the results do not depend on the number of workers."""
+    todo, started = list(jobs(plan)), time.monotonic()
+    trials: list[list[DetectionTrial]] = [[] for _ in todo]
     figures: dict[str, Any] = {}
     with ProcessPoolExecutor(workers, get_context("spawn"), threadpool_limits, (1,)) as pool:
-        waiting = {pool.submit(job, *arguments): place for place, (_, job, arguments) in enumerate(todo)}
-        for done, future in enumerate(as_completed(waiting), 1):
-            result = future.result()
+        index_of = {pool.submit(job, *arguments): index for index, (_, job, arguments) in enumerate(todo)}
+        for num_done, future in enumerate(as_completed(index_of), 1):
+            index, result = index_of[future], future.result()
             if isinstance(result, dict):
                 figures |= result
             else:
-                found[waiting[future]] = result
-            _progress(done, len(todo), todo[waiting[future]][0], result, time.monotonic() - begun)
-    return [trial for part in found for trial in part], figures
+                trials[index] = result
+            _print_progress(num_done, len(todo), todo[index][0], trials[index], time.monotonic() - started)
+    return [trial for part in trials for trial in part], figures
 
 
-def _progress(done: int, total: int, name: str, result: Any, seconds: float) -> None:
-    flat = [
-        one
-        for one in result
-        if isinstance(one, DetectionTrial) and one.what in (summary_stats.PLACEBO, summary_stats.STATIONARY)
-    ]
-    alarm = "; FALSE ALARM " + flat[0].reasons[0] if any(one.alarms["ours"] for one in flat) else ""
+def _print_progress(
+    done: int, total: int, name: str, trials: Sequence[DetectionTrial], seconds: float
+) -> None:
+    false = [trial for trial in trials if trial.what in summary_stats.UNCHANGED and trial.alarms["ours"]]
+    alarm = f"; FALSE ALARM {false[0].reasons[0]}" if false else ""
     print(f"{done}/{total} {seconds:.0f} s: {name}{alarm}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, keep."""
+    """Measure, print and record."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="few of everything; nothing is kept")
+    parser.add_argument("--quick", action="store_true", help="few trials; nothing is recorded")
+    parser.add_argument(
+        "--page", action="store_true", help="rewrite drift.md from drift.json, measure nothing"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args(arguments)
-    plan, begun = QUICK if asked.quick else Plan(), time.monotonic()
-    made, figures = measure(plan, asked.workers)
-    figures |= summary_stats.detection(made)
-    figures |= summary_stats.named(made, faults.BROKEN_FEEDS, faults.BOT_WAVES)
+    options = parser.parse_args(arguments)
+    if options.page:
+        PAGE.write_text(drift_page(read_figures()))
+        return 0
+    plan, started = QUICK if options.quick else Plan(), time.monotonic()
+    trials, figures = measure(plan, options.workers)
+    figures |= summary_stats.detection_figures(trials)
+    figures |= summary_stats.miss_figures(trials)
+    figures |= summary_stats.change_figures(trials, faults.BROKEN_FEEDS, faults.BOT_WAVES)
     figures |= {
-        "command": "python -m benchmarks.drift.benchmark" + (" --quick" if asked.quick else ""),
         "git_revision": revision(HERE.parent.parent),
         "seed": SEED,
-        "workers": asked.workers,
-        "wall_seconds": round(time.monotonic() - begun),
+        "workers": options.workers,
+        "wall_seconds": round(time.monotonic() - started),
     }
-    figures = {key: value for key, value in known().items() if key.startswith(KEPT)} | figures
-    text = page(figures, made)
+    recorded = {key: value for key, value in read_figures().items() if key.startswith(OTHER_COMMANDS)}
+    text = drift_page(recorded | figures)
     print(text)
-    if not asked.quick:
-        keep(figures)
-        (HERE / "drift.md").write_text(text)
+    if not options.quick:
+        merge_figures(figures)
+        PAGE.write_text(text)
     return 0
 
 

@@ -1,7 +1,7 @@
-"""python -m benchmarks.drift.end_to_end: the loop with real processes and nobody touching it.
+"""python -m benchmarks.drift.end_to_end: the whole loop with real processes and without manual steps.
 
 Events posted to the Bento -> store -> monitor -> Prefect event -> automation -> retrain, its deep model on the gpu
-pool -> gate -> challenger on a share of users -> champion, while users go on asking. Printed and merged into
+pool -> gate -> challenger on a share of users -> champion, under constant requests. Prints and merges into
 drift.json: seconds from the alarm until the new champion answers, and how many requests failed.
 """
 
@@ -20,28 +20,28 @@ from typing import Any
 
 import httpx
 
-from benchmarks.drift.figures import keep
+from benchmarks.drift.results_file import merge_figures
 from services.deployment.server import free_port
 from tests.support.drifting_shop import batches, drifting_shop
 from tests.support.projects import command
 
 USERS = [f"u{number:03d}" for number in range(300)]
-_LOOKS_EVERY, _ROLLS_EVERY = 20, 10  # seconds between runs of monitor and rollout
-_PATIENCE = 900.0
+_MONITOR_SECONDS, _ROLLOUT_SECONDS = 20, 10  # between scheduled runs
+_TIMEOUT = 900.0  # seconds
 
 
 @dataclass
 class Traffic:
-    """Users who ask for lists, one after the other, until told to stop."""
+    """Sequential requests for lists from a background thread."""
 
     url: str
-    asked: int = 0
-    failed: list[str] = field(default_factory=list)
+    num_requests: int = 0
+    failures: list[str] = field(default_factory=list)
     _done: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def flowing(self) -> Iterator["Traffic"]:
-        """While inside, requests are made."""
+    def running(self) -> Iterator["Traffic"]:
+        """Send requests while the context is open."""
         thread = threading.Thread(target=self._run, daemon=True)
         thread.start()
         try:
@@ -53,19 +53,19 @@ class Traffic:
     def _run(self) -> None:
         with httpx.Client(base_url=self.url, timeout=30) as client:
             while not self._done.wait(0.02):
-                user = USERS[self.asked % len(USERS)]
-                self.asked += 1
+                user = USERS[self.num_requests % len(USERS)]
+                self.num_requests += 1
                 try:
-                    answer = client.post("/recommend", json={"user_id": user, "k": 10})
-                    if answer.status_code != 200 or len(answer.json()["items"]) != 10:
-                        self.failed.append(f"{answer.status_code} {answer.text[:200]}")
+                    response = client.post("/recommend", json={"user_id": user, "k": 10})
+                    if response.status_code != 200 or len(response.json()["items"]) != 10:
+                        self.failures.append(f"{response.status_code} {response.text[:200]}")
                 except (httpx.HTTPError, ValueError, KeyError) as error:
-                    self.failed.append(repr(error))
+                    self.failures.append(repr(error))
 
 
 @contextmanager
 def stack(project: Path) -> Iterator[str]:
-    """The project's stack on free ports; gives the service's URL."""
+    """Run the project's stack on free ports; yields the service's URL."""
     server, service = free_port(), free_port()
     ports = ["--server-port", str(server), "--service-port", str(service)]
     up = command(project, "tierrec", "stack", "up", "--no-schedules", *ports, timeout=400)
@@ -77,10 +77,10 @@ def stack(project: Path) -> Iterator[str]:
         print(command(project, "tierrec", "stack", "down", timeout=120).stdout, flush=True)
 
 
-def look_often(project: Path) -> None:
-    """Let the schedules of monitor and rollout be seconds instead of an hour and minutes."""
+def shorten_schedules(project: Path) -> None:
+    """Schedule monitor and rollout every few seconds."""
     api = json.loads((project / "data/loop/stack/stack.json").read_text())["api_url"]
-    for name, seconds in (("monitor/monitor", _LOOKS_EVERY), ("rollout/rollout", _ROLLS_EVERY)):
+    for name, seconds in (("monitor/monitor", _MONITOR_SECONDS), ("rollout/rollout", _ROLLOUT_SECONDS)):
         subprocess.run(
             [
                 sys.executable,
@@ -101,46 +101,46 @@ def look_often(project: Path) -> None:
 
 
 def wait_for_champion(url: str, old: str) -> tuple[str, float]:
-    """The model version that answers once it is another one, and when that was seen, in seconds since 1970."""
-    end = time.monotonic() + _PATIENCE
+    """Wait until another model version answers; return it and the time in seconds since 1970."""
+    end = time.monotonic() + _TIMEOUT
     with httpx.Client(base_url=url, timeout=30) as client:
         while time.monotonic() < end:
-            now = client.get("/info").json()["model_version"]
-            if now != old:
-                return str(now), time.time()
+            version = client.get("/info").json()["model_version"]
+            if version != old:
+                return str(version), time.time()
             time.sleep(0.5)
-    raise TimeoutError(f"{old} still answers after {_PATIENCE:.0f} s")
+    raise TimeoutError(f"{old} still answers after {_TIMEOUT:.0f} s")
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """The whole story in a folder; the figures."""
+    """Run the whole loop in a folder and return the figures."""
     later = drifting_shop(
         folder, rollout={"share": 0.5, "max_hours": 0.005, "check_minutes": 0.1}, gate={"margin": 0.03}
     )
     command(folder, "tierrec", "run", timeout=600).check_returncode()
     command(folder, "tierrec", "deploy").check_returncode()
-    with stack(folder) as url, Traffic(url).flowing() as traffic:
+    with stack(folder) as url, Traffic(url).running() as traffic:
         old = httpx.get(f"{url}/info").json()["model_version"]
         for body in batches(later):
             httpx.post(f"{url}/events", json=body, timeout=60).raise_for_status()
-        look_often(folder)
+        shorten_schedules(folder)
         new, seen = wait_for_champion(url, old)
         time.sleep(5)  # requests after the change count, too
     decision = json.loads(max((folder / "data/loop/decisions").glob("*.json")).read_text())
     return {
         "end_to_end_seconds": round(seen - datetime.fromisoformat(decision["at"]).timestamp(), 1),
-        "end_to_end_requests": traffic.asked,
-        "end_to_end_failed_requests": len(traffic.failed),
-        "end_to_end_failures": traffic.failed[:3],
+        "end_to_end_requests": traffic.num_requests,
+        "end_to_end_failed_requests": len(traffic.failures),
+        "end_to_end_failures": traffic.failures[:3],
         "end_to_end_models": [old, new],
     }
 
 
 def main() -> int:
-    """Run it, print it, keep it."""
+    """Run, print and record."""
     with tempfile.TemporaryDirectory(prefix="tierrec-loop-") as scratch:
         figures = run(Path(scratch) / "shop")
-    keep(figures)
+    merge_figures(figures)
     print(json.dumps(figures, indent=1))
     return 1 if figures["end_to_end_failed_requests"] else 0
 

@@ -1,11 +1,12 @@
-"""How often the gate errs, on the demo shop's own lists: it must refuse what is worse and keep what is equal.
+"""Error rates of the promotion gate: it must reject worse challengers and report no change for equal ones.
 
-python -m benchmarks.drift.gate_trials [SEED]. A trial is one gate: the champion is the demo's blend, the window a
-random 80% of the users. Deliberately worse: lists shuffled for a share of the users; the best single model in place of
-the blend; popularity for one tier; a share of the items mistaken for one another; lists of weeks before.
-Equal: the same lists; two blends with different seeds; two blends from different 90% of the users.
-The 50 trials that count are each kind at the strength that DELIBERATE names, fixed before the trials were run; the
-table holds weaker and stronger ones too, down to what no gate should notice. A second table has fewer users.
+python -m benchmarks.drift.gate_trials [SEED], on a finished run of the demo. A trial is one gate with the demo's blend
+as the champion, on a random 80% of the users.
+Worse: lists shuffled for a share of the users; the best single model instead of the blend; popularity for one tier; a
+share of the item ids permuted; lists of weeks before.
+Equal: the same lists; two blends with different seeds; two blends fitted to different 90% of the users.
+The 50 trials of the headline are at the strengths in DELIBERATE, fixed before the trials were run; the table has
+weaker and stronger ones as well. A second table has fewer users.
 """
 
 import json
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.drift.figures import keep
-from benchmarks.drift.gate_shop import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
+from benchmarks.drift.gate_lists import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
+from benchmarks.drift.results_file import merge_figures
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.metrics import coverage
 from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, check_promotion
@@ -39,41 +40,41 @@ _STRENGTHS = {
     "mistaken items": (0.01, 0.05, 0.2, 1.0),
     "stale": (0.25, 0.5, 1.0),
 }
-_A_CELL = 20
-_WINDOW = 0.8
-_FEWER = (30, 100, 300, 1000)
+_TRIALS_PER_CELL = 20
+_WINDOW_SHARE = 0.8
+_FEWER_USERS = (30, 100, 300, 1000)
 _LOSSES = (0.0, 0.02, 0.05, 0.1, 0.2)
-_WORLDS = 400
+_SMALL_TRIALS = 400
 
 
 def shuffled(task: ShopTask, tier: IntArray, strength: float, rng: np.random.Generator) -> IntArray:
-    """The first 20 in any order, for a share of the users."""
+    """Shuffle the first 20 for a share of the users."""
     hit = rng.random(len(task.blend)) < strength
     return np.where(hit[:, None], rng.permuted(task.blend, axis=1), task.blend)
 
 
 def single(task: ShopTask, tier: IntArray, strength: float, rng: np.random.Generator) -> IntArray:
-    """The best single model's list, for a share of the users."""
+    """Show the best single model's list to a share of the users."""
     hit = rng.random(len(task.blend)) < strength
     return np.where(hit[:, None], task.single, task.blend)
 
 
 def tier_popular(task: ShopTask, tier: IntArray, strength: float, rng: np.random.Generator) -> IntArray:
-    """What is popular, for a share of the users of one tier, who may be any."""
+    """Show popular items to a share of the users of one random tier."""
     hit = (tier == rng.integers(len(TIER_NAMES))) & (rng.random(len(tier)) < strength)
     return np.where(hit[:, None], task.popular, task.blend)
 
 
-def mistaken(task: ShopTask, tier: IntArray, strength: float, rng: np.random.Generator) -> IntArray:
-    """A share of the items stands for one another: a broken mapping of ids."""
+def permuted_ids(task: ShopTask, tier: IntArray, strength: float, rng: np.random.Generator) -> IntArray:
+    """Permute a share of the item ids, as a broken mapping does."""
     wrong = np.flatnonzero(rng.random(task.truth.num_items) < strength)
-    stands_for = np.arange(task.truth.num_items)
-    stands_for[wrong] = rng.permutation(wrong)
-    return np.where(task.blend >= 0, stands_for[task.blend], -1)
+    permuted = np.arange(task.truth.num_items)
+    permuted[wrong] = rng.permutation(wrong)
+    return np.where(task.blend >= 0, permuted[task.blend], -1)
 
 
 def stale(task: ShopTask, tier: IntArray, strength: float, rng: np.random.Generator) -> IntArray:
-    """Lists of one horizon before, for a share of the users: two weeks of the first task, nine of the second."""
+    """Show lists of one horizon before (two weeks, or nine for the second task) to a share of the users."""
     hit = rng.random(len(task.blend)) < strength
     return np.where(hit[:, None], task.stale, task.blend)
 
@@ -82,33 +83,33 @@ _WORSEN: dict[str, Worsen] = {
     "shuffled": shuffled,
     "single": single,
     "tier popular": tier_popular,
-    "mistaken items": mistaken,
+    "mistaken items": permuted_ids,
     "stale": stale,
 }
 
 
-def gate_trials(seed: int, root: Path = Path(), tell: Callable[[str], None] = print) -> dict[str, Any]:
+def gate_trials(seed: int, root: Path = Path(), report: Callable[[str], None] = print) -> dict[str, Any]:
     """Flat figures: gate_trials, gate_worse_rejected, gate_aa_kept, ..., and tables by kind, strength and users."""
     with threadpool_limits(1):
-        shop = Shop.read(root, tell)
-    worse = [_worse(shop, kind, DELIBERATE[kind], seed, place) for kind, place in _rounds(TRIALS)]
-    tell("gate: 50 deliberately worse challengers judged")
-    equal = list(_equal(shop, seed))
-    tell("gate: 50 equal challengers judged")
+        shop = Shop.read(root, report)
+    worse = [_worse_trial(shop, kind, DELIBERATE[kind], seed, index) for kind, index in _rounds(TRIALS)]
+    report("gate: 50 deliberately worse challengers judged")
+    equal = list(_equal_trials(shop, seed))
+    report("gate: 50 equal challengers judged")
     return _kept_by_kind(equal) | {
         "gate_trials": TRIALS,
         "gate_worse_rejected": _share(not one.passed for one in worse),
         "gate_aa_kept": _share(one.passed and one.verdict == "no change" for _, one in equal),
         "gate_aa_passed": _share(one.passed for _, one in equal),
         "gate_aa_by_kind": _by_kind(equal),
-        "gate_rejected_by_strength": _table(shop, seed),
-        "gate_rejected_by_users": _few_users(shop, seed),
+        "gate_rejected_by_strength": _rejected_by_strength(shop, seed),
+        "gate_rejected_by_users": _rejected_by_users(shop, seed),
     }
 
 
-def gate(shop: Shop, before: Lists, after: Lists, rng: np.random.Generator) -> GateReport:
-    """One trial, on a random part of the users."""
-    window = rng.random(len(shop.tier)) < _WINDOW
+def run_gate(shop: Shop, before: Lists, after: Lists, rng: np.random.Generator) -> GateReport:
+    """Run one gate on a random part of the users."""
+    window = rng.random(len(shop.tier)) < _WINDOW_SHARE
     tasks = {}
     for name, task in shop.tasks.items():
         inside = window[task.truth.users]
@@ -125,20 +126,20 @@ def _shown(task: ShopTask, lists: IntArray) -> float:
     return coverage(lists, task.truth.num_items, CUTOFF)
 
 
-def _worse(shop: Shop, kind: str, strength: float, seed: int, place: int) -> GateReport:
-    rng = np.random.default_rng([seed, list(_WORSEN).index(kind), round(1000 * strength), place])
+def _worse_trial(shop: Shop, kind: str, strength: float, seed: int, index: int) -> GateReport:
+    rng = np.random.default_rng([seed, list(_WORSEN).index(kind), round(1000 * strength), index])
     before = {name: task.blend for name, task in shop.tasks.items()}
     after = {name: _WORSEN[kind](task, shop.tier, strength, rng) for name, task in shop.tasks.items()}
-    return gate(shop, before, after, rng)
+    return run_gate(shop, before, after, rng)
 
 
 def _rounds(trials: int) -> Iterator[tuple[str, int]]:
     kinds = list(_WORSEN)
-    return ((kinds[place % len(kinds)], place) for place in range(trials))
+    return ((kinds[index % len(kinds)], index) for index in range(trials))
 
 
-def _equal(shop: Shop, seed: int) -> Iterator[tuple[str, GateReport]]:
-    """Ten with the same lists, twenty with other seeds, twenty from other users."""
+def _equal_trials(shop: Shop, seed: int) -> Iterator[tuple[str, GateReport]]:
+    """Ten trials with the same lists, twenty with other seeds, twenty with models of other users."""
     champion = {name: task.blend for name, task in shop.tasks.items()}
     fits = {
         name: {task: one.refits[name] for task, one in shop.tasks.items()}
@@ -147,19 +148,19 @@ def _equal(shop: Shop, seed: int) -> Iterator[tuple[str, GateReport]]:
     seeds = list(permutations([champion, *(fits[f"seed {one}"] for one in SEEDS)], 2))
     subsets = list(permutations([fits[f"subset {one}"] for one in SUBSETS], 2))
     pairs = [("identical", (champion, champion))] * (TRIALS - 40)
-    pairs += [("other seed", seeds[place % len(seeds)]) for place in range(20)]
-    pairs += [("other users", subsets[place % len(subsets)]) for place in range(20)]
-    for place, (kind, (before, after)) in enumerate(pairs):
-        yield kind, gate(shop, before, after, np.random.default_rng([seed, 100, place]))
+    pairs += [("other seed", seeds[index % len(seeds)]) for index in range(20)]
+    pairs += [("other users", subsets[index % len(subsets)]) for index in range(20)]
+    for index, (kind, (before, after)) in enumerate(pairs):
+        yield kind, run_gate(shop, before, after, np.random.default_rng([seed, 100, index]))
 
 
-def _table(shop: Shop, seed: int) -> list[dict[str, Any]]:
-    """For each kind and strength: what is lost of the first task's NDCG, and how often it was refused."""
+def _rejected_by_strength(shop: Shop, seed: int) -> list[dict[str, Any]]:
+    """For each kind and strength: mean change of each task's NDCG, and the share rejected."""
     rows = []
     for kind, strengths in _STRENGTHS.items():
         for strength in strengths:
-            found = [_worse(shop, kind, strength, seed + 1, place) for place in range(_A_CELL)]
-            row: dict[str, Any] = {"kind": kind, "strength": strength, "trials": _A_CELL}
+            found = [_worse_trial(shop, kind, strength, seed + 1, index) for index in range(_TRIALS_PER_CELL)]
+            row: dict[str, Any] = {"kind": kind, "strength": strength, "trials": _TRIALS_PER_CELL}
             for name in shop.tasks:
                 values = [one.tasks[name].overall.interval.value for one in found]
                 row[f"mean_{name}"] = round(float(np.mean(values)), 4)
@@ -167,11 +168,11 @@ def _table(shop: Shop, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _few_users(shop: Shop, seed: int) -> list[dict[str, Any]]:
-    """Refused of challengers that lose a known share of the champion's NDCG, by how many users there are.
+def _rejected_by_users(shop: Shop, seed: int) -> list[dict[str, Any]]:
+    """Share rejected of challengers that lose a known share of the champion's NDCG, by number of users.
 
-    Differences are those of the best single model to the blend with random signs, so that nothing is lost on average,
-    less the loss. Each trial draws its users with replacement, so that these are worlds of their own.
+    Differences are those of the best single model to the blend with random signs, which have mean 0, less the loss.
+    Each trial draws its users with replacement.
     """
     values = {
         name: (task.ndcg(task.blend), task.ndcg(task.single), shop.tier[task.truth.users])
@@ -179,15 +180,17 @@ def _few_users(shop: Shop, seed: int) -> list[dict[str, Any]]:
     }
     settings = shop.settings.gate.model_copy(update={"bootstraps": 200})
     rows = []
-    for users in _FEWER:
+    for users in _FEWER_USERS:
         for loss in _LOSSES:
             rng = np.random.default_rng([seed, users, round(100 * loss)])
-            refused = [not _small(values, users, loss, settings, rng).passed for _ in range(_WORLDS)]
-            rows.append({"users": users, "lost": loss, "trials": _WORLDS, "rejected": _share(refused)})
+            rejected = [
+                not _resampled_gate(values, users, loss, settings, rng).passed for _ in range(_SMALL_TRIALS)
+            ]
+            rows.append({"users": users, "lost": loss, "trials": _SMALL_TRIALS, "rejected": _share(rejected)})
     return rows
 
 
-def _small(
+def _resampled_gate(
     values: Mapping[str, tuple[FloatArray, FloatArray, IntArray]],
     users: int,
     loss: float,
@@ -210,7 +213,7 @@ def _by_kind(found: list[tuple[str, GateReport]]) -> dict[str, dict[str, int]]:
 
 
 def _kept_by_kind(found: list[tuple[str, GateReport]]) -> dict[str, Any]:
-    """Share of each kind of equal challengers that were kept as no change; models of other users are nearly equal."""
+    """Share of each kind of equal challengers with verdict `no change`; models of other users are only nearly equal."""
     return {
         f"gate_aa_kept_{kind.replace(' ', '_')}": _share(
             one.passed and one.verdict == "no change" for other, one in found if other == kind
@@ -225,9 +228,9 @@ def _share(flags: Any) -> float:
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    found = gate_trials(seed, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    found = gate_trials(seed, report=lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2))
-    keep({name: value for name, value in found.items() if isinstance(value, float | int)})
+    merge_figures({name: value for name, value in found.items() if isinstance(value, float | int)})
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _simulate(
 
     from monitoring.simulation.policies import POLICIES
     from monitoring.simulation.replay import Replay, ReplayClock
-    from monitoring.simulation.scenarios import happen
+    from monitoring.simulation.scenarios import apply_change
     from tierrec_core.base import artifacts
     from tierrec_core.settings import MonitorSettings
 
@@ -71,7 +71,7 @@ def _simulate(
             f"--every: the log has {before.end - first:g} days after its first {_TRAINING_MONTHS} months, too few for "
             f"two steps of {every:g} days; look more often"
         )
-    after = happen(before, shift, before.start + month * _MONTH, share, seed)
+    after = apply_change(before, shift, before.start + month * _MONTH, share, seed)
     replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
     course, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
     console = Console()
@@ -86,7 +86,7 @@ def _simulate(
 def _world(name: WorldName, seed: int) -> "ReplayWorld":
     from monitoring.simulation import world
 
-    return world.synthetic(seed) if name is WorldName.SYNTHETIC else world.complete_journey()
+    return world.synthetic_world(seed) if name is WorldName.SYNTHETIC else world.complete_journey_world()
 
 
 def _describe(world: "ReplayWorld") -> str:
@@ -112,11 +112,11 @@ def _table(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", pol
         title="Verdicts, and the quality of the lists until the next evaluation",
     )
     for number, (step, still) in enumerate(zip(course.steps, frozen.steps, strict=True)):
-        num_retrains = sum(earlier.look.retrain for earlier in course.steps[: number + 1])
+        num_retrains = sum(earlier.decision.retrain for earlier in course.steps[: number + 1])
         table.add_row(
             _window(replay, step),
-            step.look.state,
-            "retrain" if step.look.retrain else "",
+            step.decision.state,
+            "retrain" if step.decision.retrain else "",
             _first_reason(step),
             f"{still.quality.ndcg.mean():.4f}",
             f"{step.quality.ndcg.mean():.4f}",
@@ -129,12 +129,12 @@ def _table(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", pol
 def _window(replay: "Replay", step: "ReplayStep") -> str:
     from tierrec_core.data.interactions import from_days
 
-    start = from_days(step.look.end - replay.settings.window_days)
-    return f"{start:%Y-%m-%d} .. {from_days(step.look.end):%m-%d}"
+    start = from_days(step.decision.end - replay.settings.window_days)
+    return f"{start:%Y-%m-%d} .. {from_days(step.decision.end):%m-%d}"
 
 
 def _first_reason(step: "ReplayStep") -> str:
-    reasons = step.look.reasons
+    reasons = step.decision.reasons
     more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
     return (
         (reasons[0][:_MAX_REASON] + ("…" if len(reasons[0]) > _MAX_REASON else "") + more) if reasons else ""
@@ -144,7 +144,7 @@ def _first_reason(step: "ReplayStep") -> str:
 def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from monitoring.simulation.replay import delay, lost
+    from monitoring.simulation.replay import detection_delay, ndcg_loss
     from tierrec_core.data.interactions import from_days
 
     change = replay.world.change
@@ -158,14 +158,14 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
         "retrains": course.retrains,
         "retrain_cpu_seconds": round(course.retrain_seconds, 2),
         "watch_cpu_seconds": round(course.watch_seconds, 2),
-        "delay_days": delay(course.steps, since) if change else None,
-        "retrained_minus_frozen": asdict(lost(frozen, course, replay.seed, since)),
+        "delay_days": detection_delay(course.steps, since) if change else None,
+        "retrained_minus_frozen": asdict(ndcg_loss(frozen, course, replay.seed, since)),
         "steps": [
             {
                 "window": _window(replay, step),
-                "state": step.look.state,
-                "retrain": step.look.retrain,
-                "reasons": list(step.look.reasons),
+                "state": step.decision.state,
+                "retrain": step.decision.retrain,
+                "reasons": list(step.decision.reasons),
                 "model": replay.model(step.cut).version,
                 "ndcg": float(step.quality.ndcg.mean()),
                 "ndcg_frozen": float(still.quality.ndcg.mean()),

@@ -23,9 +23,9 @@ from monitoring.drift import (
     DriftVerdict,
     FeedChecks,
     decide,
-    judge,
+    evaluate_window,
+    measure_window,
     newest_complete_end,
-    observe,
 )
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, EmptyDataError
@@ -81,9 +81,9 @@ def evaluate_newest_window(
             f"to {from_days(reference.cut):%Y-%m-%d}; wanted a later one: check the source and the machine's clock"
         )
     feed = FeedChecks.measure(log.events, log.items, reference, end, settings.monitor, now)
-    current = observe(reference, clean_events(log.events, settings), log.items, end)
+    current = measure_window(reference, clean_events(log.events, settings), log.items, end)
     shown = read_online_metrics(layout, champion, settings, now)
-    verdict = judge(reference, current, feed, settings.monitor, settings.seed, shown)
+    verdict = evaluate_window(reference, current, feed, settings.monitor, settings.seed, shown)
     decision = decide(
         verdict, past, settings.monitor, model=champion.model, at=now, held=hold.read_hold(layout) is not None
     )

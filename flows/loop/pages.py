@@ -11,11 +11,12 @@ from flows.loop.online_metrics import read_served_lists
 from flows.project.champion import Champion, pointer_path
 from flows.project.release_log import list_releases
 from monitoring.drift import DriftReference, DriftVerdict
-from monitoring.drift.measurement.encoded_events import interested, within
-from monitoring.report.evidently_page import frames, write
-from monitoring.report.evidently_workspace import push
-from monitoring.report.loop_history import render
+from monitoring.drift.measurement.encoded_events import events_between, is_interaction
+from monitoring.report.evidently_page import write_window_page
+from monitoring.report.evidently_workspace import add_snapshot
+from monitoring.report.loop_history import write_loop_page
 from monitoring.report.served_lists import ServedLists
+from monitoring.report.window_sample import sample_window
 from services.releases.pointer import Pointer
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
@@ -45,22 +46,22 @@ def write_charts(
     tier_of = {
         str(user): TIER_NAMES[int(tier)] for user, tier in zip(reference.users, reference.tier, strict=True)
     }
-    own = reference.observation
+    own = reference.window
     before, after = (
-        frames(log.events, log.items, tier_of, start, end, settings.monitor.report_rows, settings.seed)
+        sample_window(log.events, log.items, tier_of, start, end, settings.monitor.report_rows, settings.seed)
         for start, end in ((own.start, own.end), (verdict.start, verdict.end))
     )
-    page, snapshot = write(
+    page, snapshot = write_window_page(
         before,
         after,
         layout.loop / WINDOWS / f"{day}-{key}",
         verdict.end,
         name=f"{day} {key}",
-        ranked=_ranked(layout, settings, log, reference, verdict),
-        rows=settings.monitor.report_rows,
+        served=_served(layout, settings, log, reference, verdict),
+        max_rows=settings.monitor.report_rows,
         seed=settings.seed,
     )
-    push(snapshot, layout.loop / "evidently", KEPT)
+    add_snapshot(snapshot, layout.loop / "evidently", KEPT)
     _prune(layout.loop / WINDOWS, page.parent)
     return page
 
@@ -75,11 +76,11 @@ def write_history(memory: LoopState) -> Path:
     made = [one.model_dump(mode="json") for one in list_releases(layout)]
     retrains = [one.model_dump() for one in memory.retrains()]
     decisions = [_without_lost_page(one, layout) for one in memory.decisions]
-    render(decisions, gates, made, page, retrains=retrains, serving=_serving(layout))
+    write_loop_page(decisions, gates, made, page, retrains=retrains, serving=_serving(layout))
     return page
 
 
-def _ranked(
+def _served(
     layout: Layout, settings: Settings, log: SourceFrames, reference: DriftReference, verdict: DriftVerdict
 ) -> ServedLists | None:
     """What the champion showed in the window; items count as known that were met in the reference's."""
@@ -89,8 +90,8 @@ def _ranked(
     lists = read_served_lists(layout, champion, settings, log.events, verdict.start, verdict.end)
     if lists is None:
         return None
-    known = within(log.events, reference.observation.start, reference.observation.end)
-    return replace(lists, known=known[interested(known)], items=log.items)
+    known = events_between(log.events, reference.window.start, reference.window.end)
+    return replace(lists, known=known[is_interaction(known)], items=log.items)
 
 
 def _prune(folder: Path, fresh: Path) -> None:

@@ -1,1 +1,1 @@
-"""The data gate on Great Expectations."""
+"""The data gate: validation of raw events with Great Expectations."""

@@ -1,7 +1,6 @@
-"""What a log must fulfil, as Great Expectations suites: contracts.EVENTS, and params.yaml's validate.
+"""Validation rules of a log as data, from contracts.EVENTS and `validate` in params.yaml.
 
-A row rule sends the rows that break it to quarantine. A table rule looks at the log as a whole and closes the
-gate. The rules are data; monitoring.data_gate.inspection lets Great Expectations evaluate them.
+Rows that break a row rule go to quarantine. A table rule concerns the log as a whole; when it fails, the gate closes.
 """
 
 import sys
@@ -15,11 +14,11 @@ from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.settings import ValidateSettings
 
 LARGEST = sys.float_info.max
-"""Between -LARGEST and LARGEST lie exactly the finite numbers: neither infinity nor NaN does."""
+"""All finite numbers lie between -LARGEST and LARGEST; infinity and NaN do not."""
 
 
 class RuleScope(StrEnum):
-    """What a rule speaks of."""
+    """Whether a rule concerns single rows or the whole table."""
 
     ROW = "row"
     TABLE = "table"
@@ -27,16 +26,16 @@ class RuleScope(StrEnum):
 
 @dataclass(frozen=True)
 class DataRule:
-    """One expectation of a suite.
+    """One rule, evaluated as an expectation.
 
-    name: what the report and the quarantine's `reason` call it
-    expectation, kwargs: the Great Expectations class, and what it is made with
-    wanted: the rule in words; it names no moment of the clock, so that a report is the same at each run
-    remedy: what a person can do about it
+    name: in the report and in the quarantine's `reason`
+    expectation, kwargs: class of Great Expectations and its arguments
+    wanted: the rule in words; without the current time, so that a report is reproducible
+    remedy: what to do when it fails
     """
 
     name: str
-    kind: RuleScope
+    scope: RuleScope
     expectation: str
     wanted: str
     remedy: str
@@ -44,50 +43,36 @@ class DataRule:
 
 
 def row_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
-    """Rules for each row of EVENTS; `now` is the moment that nothing may lie more than a day after."""
+    """Rules for each row of EVENTS; timestamps may lie at most a day after `now`."""
     required = [_filled(name) for name in EVENTS.required]
     lengths = [_length(name, settings.max_id_length) for name in ("user_id", "item_id")]
     return [*required, *lengths, _known_event(), _in_range(settings, now), *_numbers()]
 
 
 def table_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
-    """Rules for the measures of the whole log (monitoring.data_gate.measures)."""
+    """Rules for the LogMeasures of the whole log."""
+    median_share = f"{settings.min_day_share_of_median:g}"
     shares = [
-        _at_most(
-            "bad_share",
-            settings.max_bad_share,
-            "max_bad_share",
-            "share of rows in quarantine",
-            "mend these rows at their source",
-        ),
-        _at_most(
-            "duplicate_share",
-            settings.max_duplicate_share,
-            "max_duplicate_share",
-            "share of rows that repeat an earlier one in every column",
-            "export the log once, without overlaps",
-        ),
-        _at_most(
-            "quiet_days_share",
-            settings.max_quiet_days_share,
-            "max_quiet_days_share",
-            f"share of days with under {settings.min_day_share_of_median:g} of their weekday's median volume",
-            "bring the events of the missing days",
-        ),
+        _at_most(measure, getattr(settings, f"max_{measure}"), meaning, remedy)
+        for measure, meaning, remedy in (
+            ("bad_share", "share of rows in quarantine", "fix these rows at their source"),
+            (
+                "duplicate_share",
+                "share of rows that repeat an earlier one in every column",
+                "export the log once, without overlaps",
+            ),
+            (
+                "quiet_days_share",
+                f"share of days with under {median_share} of their weekday's median volume",
+                "add the events of the missing days",
+            ),
+        )
     ]
     return [*shares, *_freshness(settings, now)]
 
 
 def item_rules(settings: ValidateSettings) -> list[DataRule]:
     """Rules for ITEMS as a whole."""
-    categories = DataRule(
-        "num_categories",
-        RuleScope.TABLE,
-        "ExpectColumnUniqueValueCountToBeBetween",
-        f"at most {settings.max_categories:,} categories in ITEMS",
-        "map item_columns.category to a coarser column or raise validate.max_categories",
-        {"column": "category", "max_value": settings.max_categories},
-    )
     return [
         DataRule(
             "item_id_in_items_not_null",
@@ -102,16 +87,23 @@ def item_rules(settings: ValidateSettings) -> list[DataRule]:
             RuleScope.TABLE,
             "ExpectColumnValuesToBeUnique",
             "one row of ITEMS for each item_id",
-            "keep one row an item in the catalogue",
+            "keep one row per item in the catalogue",
             {"column": "item_id"},
         ),
-        categories,
+        DataRule(
+            "num_categories",
+            RuleScope.TABLE,
+            "ExpectColumnUniqueValueCountToBeBetween",
+            f"at most {settings.max_categories:,} categories in ITEMS",
+            "map item_columns.category to a coarser column or raise validate.max_categories",
+            {"column": "category", "max_value": settings.max_categories},
+        ),
     ]
 
 
-def as_utc(moment: datetime) -> datetime:
-    """The moment with a time zone; without one it is taken as UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def as_utc(time: datetime) -> datetime:
+    """Add the time zone UTC to a time without one."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _filled(column: str) -> DataRule:
@@ -125,14 +117,14 @@ def _filled(column: str) -> DataRule:
     )
 
 
-def _length(column: str, longest: int) -> DataRule:
+def _length(column: str, max_length: int) -> DataRule:
     return DataRule(
         f"{column}_length",
         RuleScope.ROW,
         "ExpectColumnValueLengthsToBeBetween",
-        f"{column} has 1 to {longest} characters",
+        f"{column} has 1 to {max_length} characters",
         "shorten the ids or raise validate.max_id_length",
-        {"column": column, "min_value": 1, "max_value": longest},
+        {"column": column, "min_value": 1, "max_value": max_length},
     )
 
 
@@ -179,13 +171,13 @@ def _numbers() -> Iterator[DataRule]:
     )
 
 
-def _at_most(measure: str, limit: float, knob: str, meaning: str, remedy: str) -> DataRule:
+def _at_most(measure: str, limit: float, meaning: str, remedy: str) -> DataRule:
     return DataRule(
         measure,
         RuleScope.TABLE,
         "ExpectColumnMaxToBeBetween",
         f"at most {limit:g}: {meaning}",
-        f"{remedy} or raise validate.{knob}",
+        f"{remedy} or raise validate.max_{measure}",
         {"column": measure, "max_value": limit},
     )
 
@@ -193,12 +185,12 @@ def _at_most(measure: str, limit: float, knob: str, meaning: str, remedy: str) -
 def _freshness(settings: ValidateSettings, now: datetime) -> Iterator[DataRule]:
     if settings.max_age_days is None:
         return
-    moment = as_utc(settings.latest or now)
+    latest = as_utc(settings.latest or now)
     yield DataRule(
         "newest_event",
         RuleScope.TABLE,
         "ExpectColumnMaxToBeBetween",
         f"not older than {settings.max_age_days} days",
-        "bring newer events or raise validate.max_age_days",
-        {"column": "newest_event", "min_value": moment - timedelta(days=settings.max_age_days)},
+        "add newer events or raise validate.max_age_days",
+        {"column": "newest_event", "min_value": latest - timedelta(days=settings.max_age_days)},
     )

@@ -1,6 +1,6 @@
-"""Great Expectations at work: suites are evaluated on frames, and Data Docs show them to a person.
+"""Evaluation of rules with Great Expectations, and its Data Docs.
 
-Great Expectations takes seconds to import, so it is imported where an Inspection begins and nowhere else.
+Great Expectations takes seconds to import, so it is imported inside the functions that need it.
 """
 
 import os
@@ -23,7 +23,7 @@ _EXAMPLE_LENGTH = 60
 
 
 class RuleStatus(StrEnum):
-    """How an expectation ended. ERROR: it crashed, so nothing is known about the data."""
+    """Result of an expectation. ERROR: it crashed, so that nothing is known about the data."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     FAIL = "FAIL"
@@ -32,12 +32,12 @@ class RuleStatus(StrEnum):
 
 @dataclass(frozen=True)
 class RuleOutcome:
-    """What became of one rule.
+    """Result of one rule.
 
-    rows: positions of the rows that break it, ascending, [K]; empty for a measure
-    found: the measure that was observed, or K
-    examples: some of the broken values, each with its row
-    error: what the expectation raised, when status is ERROR
+    rows: positions of the rows that break it, ascending, [K]; empty for a table rule
+    found: the observed value, or K
+    examples: some of the invalid values, each with its row
+    error: message of the exception when status is ERROR
     """
 
     rule: DataRule
@@ -50,13 +50,13 @@ class RuleOutcome:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A session with Great Expectations in memory, on pandas."""
+    """An in-memory Great Expectations context for pandas frames."""
 
     context: Any
 
     @classmethod
     def begin(cls) -> Self:
-        """Open a context that writes nothing and tells nobody."""
+        """Open a context without files and telemetry."""
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
         import great_expectations as gx
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
@@ -69,23 +69,23 @@ class Inspection:
         return cls(context)
 
     def evaluate(self, name: str, frame: pd.DataFrame, rules: Sequence[DataRule]) -> list[RuleOutcome]:
-        """Judge the frame by a suite of this name, one outcome a rule, in the order of the rules."""
+        """Evaluate the rules on a frame as a suite of this name; one outcome per rule, in order."""
         import great_expectations as gx
 
         source = self.context.data_sources.add_pandas(name)
         definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
         batch = definition.get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
         suite = self.context.suites.add(
-            gx.ExpectationSuite(name=name, expectations=[_make(rule) for rule in rules])
+            gx.ExpectationSuite(name=name, expectations=[_expectation(rule) for rule in rules])
         )
         result = batch.validate(suite, result_format=_RESULT_FORMAT)
-        by_name = {one.expectation_config.meta["rule"]: one for one in result.results}
+        by_name = {part.expectation_config.meta["rule"]: part for part in result.results}
         outcomes = [_outcome(rule, by_name[rule.name]) for rule in rules]
-        self._keep_for_docs(name, result)
+        self._store_for_docs(name, result)
         return outcomes
 
     def write_docs(self, folder: Path) -> None:
-        """Write Data Docs of all that was evaluated so far; index.html is the door."""
+        """Write Data Docs of all evaluations so far; the entry page is index.html."""
         site = {
             "class_name": "SiteBuilder",
             "store_backend": {
@@ -97,39 +97,39 @@ class Inspection:
         self.context.add_data_docs_site(site_name="data_docs", site_config=site)
         self.context.build_data_docs(site_names=["data_docs"])
 
-    def _keep_for_docs(self, name: str, result: Any) -> None:
-        """Store the result without its lists of all unexpected rows: the store would copy them for a minute."""
+    def _store_for_docs(self, name: str, result: Any) -> None:
+        """Store the result without its lists of unexpected rows, whose copy takes a minute."""
         from great_expectations.core import RunIdentifier
         from great_expectations.data_context.types.resource_identifiers import (
             ExpectationSuiteIdentifier,
             ValidationResultIdentifier,
         )
 
-        for one in result.results:
+        for part in result.results:
             for lists in ("unexpected_list", "unexpected_index_list"):
-                one.result.pop(lists, None)
+                part.result.pop(lists, None)
         run = RunIdentifier(run_name=name)
         result.meta["run_id"] = run
         key = ValidationResultIdentifier(ExpectationSuiteIdentifier(name), run, batch_identifier=name)
         self.context.validation_results_store.store_validation_results(result, key)
 
 
-def _make(rule: DataRule) -> Any:
+def _expectation(rule: DataRule) -> Any:
     import great_expectations.expectations as gxe
 
-    kind = getattr(gxe, rule.expectation)
-    return kind(**rule.kwargs, severity=_SEVERITY[rule.kind], meta={"rule": rule.name, "wanted": rule.wanted})
+    meta = {"rule": rule.name, "wanted": rule.wanted}
+    return getattr(gxe, rule.expectation)(**rule.kwargs, severity=_SEVERITY[rule.scope], meta=meta)
 
 
 def _outcome(rule: DataRule, result: Any) -> RuleOutcome:
-    crash = next(_crashes(result.exception_info), None)
-    if crash is not None:
-        return RuleOutcome(rule, RuleStatus.ERROR, np.empty(0, np.int64), "", error=crash)
+    message = next(_exception_messages(result.exception_info), None)
+    if message is not None:
+        return RuleOutcome(rule, RuleStatus.ERROR, np.empty(0, np.int64), "", error=message)
     details = result.result
     rows = np.asarray(details.get("unexpected_index_list") or [], dtype=np.int64)
     values = details.get("unexpected_list") or []
     examples = [
-        f"row {row}: {_show(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)
+        f"row {row}: {_shorten(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)
     ]
     found = _scalar(details["observed_value"]) if "observed_value" in details else len(rows)
     return RuleOutcome(
@@ -137,31 +137,22 @@ def _outcome(rule: DataRule, result: Any) -> RuleOutcome:
     )
 
 
-def _crashes(info: Mapping[str, Any]) -> Iterator[str]:
-    """Messages of what was raised; the vendor gives either one such mapping or one for each metric."""
+def _exception_messages(info: Mapping[str, Any]) -> Iterator[str]:
+    """Exception messages; Great Expectations gives one such mapping, or one per metric."""
     if info.get("raised_exception"):
         yield str(info["exception_message"])
     for part in info.values():
         if isinstance(part, Mapping):
-            yield from _crashes(part)
+            yield from _exception_messages(part)
 
 
 def _scalar(value: Any) -> float | str:
-    return (
-        value.item()
-        if isinstance(value, np.number)
-        else value
-        if isinstance(value, int | float)
-        else str(value)
-    )
+    if isinstance(value, np.number):
+        return value.item()  # type: ignore[no-any-return]
+    return value if isinstance(value, int | float) else str(value)
 
 
-def _show(value: Any) -> str:
-    text = (
-        "null"
-        if value is pd.NA or value is None
-        else str(value)
-        if not isinstance(value, str)
-        else repr(value)
-    )
+def _shorten(value: Any) -> str:
+    missing = value is pd.NA or value is None
+    text = "null" if missing else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _EXAMPLE_LENGTH else text[: _EXAMPLE_LENGTH - 1] + "…"

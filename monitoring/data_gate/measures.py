@@ -1,4 +1,4 @@
-"""Figures of a log as a whole, which the table rules judge and the report shows."""
+"""Measures of a log as a whole, for the table rules and the report."""
 
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -14,9 +14,9 @@ _WEEK = 7
 
 @dataclass(frozen=True)
 class LogMeasures:
-    """What the log is like; shares are of rows, or of days.
+    """Measures of a log; shares are of rows, or of days.
 
-    The counts, the oldest and newest event and quiet_days_share are those of the good rows.
+    All but bad_share and duplicate_share are over the valid rows.
     """
 
     num_events: int
@@ -44,14 +44,14 @@ class LogMeasures:
         )
 
     def frame(self) -> pd.DataFrame:
-        """One row, one column a measure, as Great Expectations takes it."""
+        """One row with a column per measure, for Great Expectations."""
         return pd.DataFrame([asdict(self)])
 
 
 def quiet_days_share(timestamps: pd.Series, share_of_median: float) -> float:
     """Share of days, from the first to the last, with less than a share of their weekday's median volume.
 
-    A day is held against its own weekday, so that a shop which closes on Sundays is not found quiet.
+    Days are compared with their own weekday, so that a shop may be closed on Sundays.
     """
     if timestamps.empty:
         return 0.0

@@ -1,7 +1,7 @@
-"""Stage `validate`: the gate that raw events pass, or that stops the pipeline.
+"""Stage `validate`: the data gate of raw events.
 
-Rows that break a row rule go to quarantine with the reason; the others go on. The gate closes when too many
-rows are bad or the log as a whole is wrong. The report, the quarantine and Data Docs are written either way.
+Rows that break a row rule go to quarantine with the reason. The gate closes and stops the pipeline when a table rule
+fails, among them the share of rows in quarantine. Report, quarantine and Data Docs are written either way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +22,14 @@ from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, ValidateSettings
 
-_LINES = 2
-_REASONS = 3
+_MAX_RULES = 2  # in the error's message
+_MAX_REASONS = 3
 
 
 def run(layout: Layout, settings: Settings) -> None:
     """Read raw EVENTS and ITEMS; write the report, the valid events, the quarantine and Data Docs.
 
-    Raises EmptyDataError without rows, GateError when the gate refuses, GateCrash when it could not look.
+    Raises EmptyDataError without rows, GateError when the gate closes, GateCrash when a rule could not be evaluated.
     """
     events = read_frame(layout.raw_events, EVENTS)
     if events.empty:
@@ -41,21 +41,19 @@ def run(layout: Layout, settings: Settings) -> None:
     )
     write_json(verdict.report(), layout.validation)
     write_frame(verdict.quarantine(events), layout.quarantine)
-    with replacing_folder(layout.data_docs) as fresh:
-        inspection.write_docs(fresh)
+    with replacing_folder(layout.data_docs) as folder:
+        inspection.write_docs(folder)
     if not verdict.passed:
         layout.valid_events.unlink(missing_ok=True)
-        raise verdict.refusal(layout)
+        raise verdict.error(layout)
     write_frame(events[~verdict.bad], layout.valid_events)
 
 
 @dataclass(frozen=True)
 class ValidationVerdict:
-    """All that the gate found.
+    """Results of all rules.
 
-    outcomes: one a rule
-    broken: for each row rule, the rows that break it, [N]
-    measures: figures of the log as a whole
+    broken: for each row rule, a mask of the rows that break it, [N]
     """
 
     outcomes: tuple[RuleOutcome, ...]
@@ -71,7 +69,7 @@ class ValidationVerdict:
         settings: ValidateSettings,
         now: datetime,
     ) -> Self:
-        """Judge EVENTS [N], N at least 1, and ITEMS as of `now`."""
+        """Validate EVENTS [N], N at least 1, and ITEMS as of `now`."""
         rows = inspection.evaluate("events", events, row_rules(settings, now))
         broken = {outcome.rule.name: _mask(outcome, len(events)) for outcome in rows}
         measures = LogMeasures.of(events, _any(broken, len(events)), settings)
@@ -87,52 +85,55 @@ class ValidationVerdict:
     @property
     def passed(self) -> bool:
         """No rule crashed, and every table rule passed."""
-        return not self._ended(RuleStatus.ERROR) and not self._refusing()
+        return not self._with_status(RuleStatus.ERROR) and not self._failed_table_rules()
 
     def quarantine(self, events: pd.DataFrame) -> pd.DataFrame:
-        """The bad rows of the EVENTS that were judged, with a column `reason`: the rules that each breaks."""
+        """The bad rows of the validated EVENTS, with the rules that each breaks in a column `reason`."""
         return events[self.bad].assign(reason=self._reasons.array)
 
     def report(self) -> dict[str, Any]:
-        """The verdict as JSON; it holds no clock and no machine, so the same log gives the same bytes."""
+        """The verdict, ready for JSON; the same log gives the same bytes."""
         size = len(self.bad)
         return {
             "passed": self.passed,
             "rows": {"raw": size, "valid": int((~self.bad).sum()), "quarantined": int(self.bad.sum())},
-            "measures": {name: _plain(value) for name, value in vars(self.measures).items()},
+            "measures": {name: _to_json(value) for name, value in vars(self.measures).items()},
             "quarantine": {str(reason): int(rows) for reason, rows in self._reasons.value_counts().items()},
             "rules": [_describe(outcome, size) for outcome in self.outcomes],
         }
 
-    def refusal(self, layout: Layout) -> GateError:
-        """The error to raise: which rule, what was found and wanted, what to do, and where to look."""
-        look = f"see {layout.validation} and {layout.quarantine}"
-        if crashed := self._ended(RuleStatus.ERROR):
+    def error(self, layout: Layout) -> GateError:
+        """The error to raise: the rules, what was found and wanted, what to do, and the files to see."""
+        files = f"see {layout.validation} and {layout.quarantine}"
+        if crashed := self._with_status(RuleStatus.ERROR):
             names = ", ".join(outcome.rule.name for outcome in crashed)
             return GateCrash(
                 f"validate: {names} could not be checked: {crashed[0].error.strip():.200}\n"
-                f"wanted: {crashed[0].rule.wanted}; the data may be fine, check its columns; {look}"
+                f"wanted: {crashed[0].rule.wanted}; the data may be fine, check its columns; {files}"
             )
-        lines = [self._complain(outcome) for outcome in self._refusing()]
-        more = f"{len(lines) - _LINES} more rules failed; " if len(lines) > _LINES else ""
-        return GateError("\n".join([*lines[:_LINES], more + look]))
+        lines = [self._describe_failure(outcome) for outcome in self._failed_table_rules()]
+        more = f"{len(lines) - _MAX_RULES} more rules failed; " if len(lines) > _MAX_RULES else ""
+        return GateError("\n".join([*lines[:_MAX_RULES], more + files]))
 
-    def _complain(self, outcome: RuleOutcome) -> str:
+    def _describe_failure(self, outcome: RuleOutcome) -> str:
         rule = outcome.rule
         found = f"{outcome.found:.4g}" if isinstance(outcome.found, float) else outcome.found
-        worst = [f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_REASONS).items()]
+        worst = [
+            f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_MAX_REASONS).items()
+        ]
         reasons = f" ({', '.join(worst)} rows)" if rule.name == "bad_share" else ""
         return f"validate: {rule.name} is {found}{reasons}, wanted {rule.wanted}; {rule.remedy}"
 
-    def _ended(self, status: RuleStatus) -> list[RuleOutcome]:
+    def _with_status(self, status: RuleStatus) -> list[RuleOutcome]:
         return [outcome for outcome in self.outcomes if outcome.status is status]
 
-    def _refusing(self) -> list[RuleOutcome]:
-        return [outcome for outcome in self._ended(RuleStatus.FAIL) if outcome.rule.kind is RuleScope.TABLE]
+    def _failed_table_rules(self) -> list[RuleOutcome]:
+        failed = self._with_status(RuleStatus.FAIL)
+        return [outcome for outcome in failed if outcome.rule.scope is RuleScope.TABLE]
 
     @cached_property
     def _reasons(self) -> pd.Series:
-        """Rules that each bad row breaks, joined."""
+        """The names of the rules that each bad row breaks, joined."""
         names = np.array(list(self.broken), dtype=object)
         bits = 1 << np.arange(len(names))
         codes, inverse = np.unique(
@@ -154,23 +155,23 @@ def _any(broken: Mapping[str, BoolArray], size: int) -> BoolArray:
 
 
 def _describe(outcome: RuleOutcome, size: int) -> dict[str, Any]:
-    """One rule of the report."""
+    """Entry of one rule in the report."""
     rule = outcome.rule
     return {
         "rule": rule.name,
-        "kind": rule.kind,
+        "kind": rule.scope,
         "status": outcome.status,
         "wanted": rule.wanted,
         "found": outcome.found,
         "unexpected": len(outcome.rows),
-        "share": len(outcome.rows) / size if rule.kind is RuleScope.ROW else None,
+        "share": len(outcome.rows) / size if rule.scope is RuleScope.ROW else None,
         "examples": list(outcome.examples),
         "error": outcome.error,
     }
 
 
-def _plain(value: Any) -> float | int | str | None:
-    """A measure as JSON has it; a moment that no row has is null."""
+def _to_json(value: Any) -> float | int | str | None:
+    """Convert a measure to JSON; a missing time becomes null."""
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
     return None if value is pd.NaT else value

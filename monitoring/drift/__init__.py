@@ -1,12 +1,12 @@
-"""Whether users' interests moved since the champion learned: a pure verdict, and what to do about it."""
+"""Drift detection: compares a current window of the log with a reference window and decides whether to retrain."""
 
 from monitoring.drift.decision import DriftDecision, decide
 from monitoring.drift.feed_checks import FeedChecks, FeedFault
 from monitoring.drift.measurement.known_items import KnownItems
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.online_metrics import OnlineMetrics
-from monitoring.drift.reference import DriftReference, newest_complete_end, observe
-from monitoring.drift.verdict import DriftFinding, DriftVerdict, judge
+from monitoring.drift.reference import DriftReference, measure_window, newest_complete_end
+from monitoring.drift.verdict import DriftFinding, DriftVerdict, evaluate_window
 
 __all__ = [
     "DriftDecision",
@@ -19,7 +19,7 @@ __all__ = [
     "OnlineMetrics",
     "WindowMeasurement",
     "decide",
-    "judge",
+    "evaluate_window",
+    "measure_window",
     "newest_complete_end",
-    "observe",
 ]

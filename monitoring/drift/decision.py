@@ -1,4 +1,4 @@
-"""What to do about a verdict: retrain, or not, or not yet; within a cool-down and a budget of retrains a week."""
+"""The retrain decision on a verdict, with a cool-down and a weekly budget."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ _WEEK = 7.0
 
 @dataclass(frozen=True)
 class DriftDecision:
-    """One look at one window, and what came of it.
+    """The decision on one window.
 
-    at: when it was made, ISO, UTC; window_end: days since 1970 UTC
-    model: version in force; key: the same for the same model and window, so that an alarm that fires twice is one
+    at: time of the decision, ISO, UTC; window_end: days since 1970 UTC
+    model: version in force; key: hash of model and window, so that a repeated alarm counts once
     """
 
     at: str
@@ -38,15 +38,15 @@ def decide(
     at: datetime,
     held: bool = False,
 ) -> DriftDecision:
-    """Weigh a verdict against earlier decisions, in any order. Held: a person wants to look, and start nothing.
+    """Decide on a verdict, given earlier decisions in any order; `held` suspends retrains.
 
     Cool-down and week are counted in days of the log, from window end to window end, so that a replay decides alike.
     """
     key = hashlib.sha256(f"{model}|{verdict.end:.6f}".encode()).hexdigest()[:16]
     act, why = _act(verdict, past, settings, key, held)
     reasons = (*([why] if why else []), *verdict.reasons())
-    moment = at.astimezone(UTC).isoformat(timespec="seconds")
-    return DriftDecision(moment, verdict.end, act, reasons, model, key)
+    timestamp = at.astimezone(UTC).isoformat(timespec="seconds")
+    return DriftDecision(timestamp, verdict.end, act, reasons, model, key)
 
 
 def _act(
@@ -57,10 +57,10 @@ def _act(
             return "fault", ""
         case "steady":
             return "none", ""
-    retrains = [one for one in past if one.act == "retrain"]
-    if any(one.key == key for one in retrains):
-        return "wait", "this alarm has started a retrain already"
-    ages = [verdict.end - one.window_end for one in retrains]
+    retrains = [decision for decision in past if decision.act == "retrain"]
+    if any(decision.key == key for decision in retrains):
+        return "wait", "this alarm has already started a retrain"
+    ages = [verdict.end - decision.window_end for decision in retrains]
     newest = min(ages, default=float("inf"))
     if newest < settings.cooldown_days:
         return "wait", f"cooling down: {newest:g} of {settings.cooldown_days:g} days since the last retrain"
@@ -68,5 +68,5 @@ def _act(
     if spent >= settings.retrains_a_week:
         return "wait", f"the budget is spent: {spent} of {settings.retrains_a_week} retrains in seven days"
     if held:
-        return "held", "a person holds the loop; `tierrec hold --off` lets it go on"
+        return "held", "the loop is on hold; `tierrec hold --off` releases it"
     return "retrain", ""

@@ -1,18 +1,18 @@
-"""The log before the cut, encoded once, and pairs of its windows measured as the reference and its successors are."""
+"""Pairs of past windows of the log, measured like reference and current window, to calibrate the effect limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.measurement.encoded_events import EncodedEvents, within
+from monitoring.drift.measurement.encoded_events import EncodedEvents, events_between
 from monitoring.drift.measurement.known_items import KnownItems
 from monitoring.drift.measurement.user_baselines import UserBaselines
-from monitoring.drift.measurement.window_measurement import MeasurementContext, cuts_like, spend
-from monitoring.drift.statistics.effect_limits import raised, threshold
-from monitoring.drift.statistics.paired_tests import WindowPair, contrasts
+from monitoring.drift.measurement.window_measurement import MeasurementContext, log_spend, matching_tier_cuts
+from monitoring.drift.statistics.effect_limits import effect_threshold, scale_thresholds
+from monitoring.drift.statistics.paired_tests import WindowPair, paired_comparisons
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import MonitorSettings
@@ -20,39 +20,39 @@ from tierrec_core.tiers import TIER_NAMES, Tiering
 
 ALL = "all"
 GROUPS = (ALL, *TIER_NAMES)
-_YEAR = 364.0  # whole weeks, so that weekdays meet weekdays
+_YEAR = 364.0  # whole weeks, so that weekdays align
 
 
 @dataclass(frozen=True)
-class BaselineStats:
-    """Which users are compared, and in which tier, before the first of two windows: tier [U], established [U]."""
+class ComparisonGroups:
+    """Users to compare, as of the first of two windows: tier [U]; established, users with earlier events [U]."""
 
     tier: IntArray
     established: BoolArray
 
     @property
-    def groups(self) -> dict[str, BoolArray]:
-        """The users that are judged together: everybody, and each tier, [U] each."""
+    def members(self) -> dict[str, BoolArray]:
+        """Masks of all established users and of each tier, [U] each."""
         tiers = {name: self.established & (self.tier == code) for code, name in enumerate(TIER_NAMES)}
         return {ALL: self.established, **tiers}
 
 
 @dataclass(frozen=True)
 class HistoricalWindows:
-    """All that is known before the cut.
+    """The encoded log before the cut.
 
-    first_item: for each item of the catalogue, the day since when enough users had met it, [I]
-    first_label: the day on which each category was first met, [L]
-    cuts: log of 1 + spend of a window that parts the tiers, [T - 1]
+    item_known_since: day since when each item has had enough users to be known, [I]
+    label_known_since: day of the first event of each category, [L]
+    tier_cuts: log(1 + spend) of a window at which tiers begin, [T - 1]
     """
 
     rows: EncodedEvents
-    catalogue: KnownItems
+    known_items: KnownItems
     history: Interactions
     tiering: Tiering
-    first_item: FloatArray
-    first_label: FloatArray
-    cuts: FloatArray
+    item_known_since: FloatArray
+    label_known_since: FloatArray
+    tier_cuts: FloatArray
     cut: float
     settings: MonitorSettings
 
@@ -66,107 +66,120 @@ class HistoricalWindows:
         history: Interactions,
         settings: MonitorSettings,
     ) -> Self:
-        """Encode EVENTS and ITEMS as they were known at the cut."""
-        known, width = within(events, None, cut), settings.window_days
-        earlier = history.before(cut - width)
-        catalogue = KnownItems.fit(
-            known["item_id"], items, tiering, earlier if len(earlier) else history, settings.num_categories
+        """Encode EVENTS and ITEMS as of the cut."""
+        past = events_between(events, None, cut)
+        earlier = history.before(cut - settings.window_days)
+        known_items = KnownItems.fit(
+            past["item_id"], items, tiering, earlier if len(earlier) else history, settings.num_categories
         )
-        rows = EncodedEvents.of(known, items, history.users, catalogue)
-        first_label = np.full(len(catalogue.labels), np.inf)
-        named = rows.label >= 0
-        np.minimum.at(first_label, rows.label[named], rows.day[named])
-        since = _known_since(rows, len(catalogue.items))
-        bare = cls(rows, catalogue, history, tiering, since, first_label, np.zeros(0), cut, settings)
-        return cls(rows, catalogue, history, tiering, since, first_label, bare._cuts(), cut, settings)
+        rows = EncodedEvents.of(past, items, history.users, known_items)
+        label_known_since = np.full(len(known_items.labels), np.inf)
+        labelled = rows.label >= 0
+        np.minimum.at(label_known_since, rows.label[labelled], rows.day[labelled])
+        item_known_since = _item_known_since(rows, len(known_items.items))
+        windows = cls(
+            rows,
+            known_items,
+            history,
+            tiering,
+            item_known_since,
+            label_known_since,
+            np.zeros(0),
+            cut,
+            settings,
+        )
+        return replace(windows, tier_cuts=windows._fit_tier_cuts())
 
-    def standing(self, moment: float) -> BaselineStats:
-        """Who is compared across the moment; where the log does not reach back, everybody, in the tiers of the cut.
+    def comparison_groups(self, boundary: float) -> ComparisonGroups:
+        """Users compared across the boundary; where the log does not reach back, all of them in the cut's tiers.
 
-        Tiers as of the moment would be drawn from the window before it: the busy would be those for whom it was a busy
-        one, and the next would always be a fall.
+        Tiers are as of the first window's start: tiers that include that window would regress to the mean in the next.
         """
-        before = self.history.before(moment - self.settings.window_days)
+        before = self.history.before(boundary - self.settings.window_days)
         if not len(before):
-            return BaselineStats(self.tiering.tier.astype(np.int8), np.ones(self.history.num_users, bool))
-        return BaselineStats(self.tiering.assign(before).astype(np.int8), np.diff(before.offsets) > 0)
+            return ComparisonGroups(self.tiering.tier.astype(np.int8), np.ones(self.history.num_users, bool))
+        return ComparisonGroups(self.tiering.assign(before).astype(np.int8), np.diff(before.offsets) > 0)
 
-    def lens(self, moment: float) -> MeasurementContext:
-        """What the windows on both sides of the moment are measured with: what was known before the first of them."""
-        start = moment - self.settings.window_days
-        known = self.first_item < start, self.first_label < start
-        return MeasurementContext(self.catalogue, self.history.num_users, *known, self.cuts)
+    def context(self, boundary: float) -> MeasurementContext:
+        """Measurement context of both windows at the boundary: what was known before the first of them."""
+        start = boundary - self.settings.window_days
+        known = self.item_known_since < start, self.label_known_since < start
+        return MeasurementContext(self.known_items, self.history.num_users, *known, self.tier_cuts)
 
-    def habits(self, moment: float) -> UserBaselines:
-        """What users did before the first of the windows on both sides of the moment."""
-        start = moment - self.settings.window_days
-        return UserBaselines.of(self.rows, start, self.history.num_users, len(self.catalogue.labels))
+    def baselines(self, boundary: float) -> UserBaselines:
+        """Users' events before the first of the two windows at the boundary."""
+        start = boundary - self.settings.window_days
+        return UserBaselines.of(self.rows, start, self.history.num_users, len(self.known_items.labels))
 
-    def moments(self) -> Iterator[float]:
-        """The days that part pairs of past windows, newest first: neighbours, and the pair a year before the cut."""
+    def boundaries(self) -> Iterator[float]:
+        """Days between two adjacent past windows, newest first, and the day a year before the cut."""
         first, width = float(self.rows.day.min(initial=self.cut)), self.settings.window_days
         steps = self.cut - width - np.arange(self.settings.past_windows) * self.settings.past_step_days
-        for moment in (*steps, self.cut - _YEAR):
-            if moment - 2 * width >= first:
-                yield float(moment)
+        for boundary in (*steps, self.cut - _YEAR):
+            if boundary - 2 * width >= first:
+                yield float(boundary)
 
     def effects(self) -> Iterator[dict[str, FloatArray]]:
-        """Effects between the windows on both sides of each moment, by "family/tier"."""
+        """Effects between the two windows at each boundary, by "family/group"."""
         width = self.settings.window_days
-        for moment in self.moments():
-            lens, standing = self.lens(moment), self.standing(moment)
-            before = lens.measure(self.rows.between(moment - width, moment), moment - width, moment)
-            after = lens.measure(self.rows.between(moment, moment + width), moment, moment + width)
+        for boundary in self.boundaries():
+            context, groups = self.context(boundary), self.comparison_groups(boundary)
+            before, after = (
+                context.measure(self.rows.between(start, start + width), start, start + width)
+                for start in (boundary - width, boundary)
+            )
             if before.events.any() and after.events.any():
-                pair = WindowPair(before, after, standing.tier, self.catalogue, self.habits(moment))
-                yield effects_of(pair, standing)
+                baselines = self.baselines(boundary)
+                yield effects_by_group(
+                    WindowPair(before, after, groups.tier, self.known_items, baselines), groups
+                )
 
-    def _cuts(self) -> FloatArray:
-        """From the window before the reference's, or from that one itself where the log begins with it."""
+    def _fit_tier_cuts(self) -> FloatArray:
+        """Fit to the window before the reference's, or to the reference's where the log begins with it."""
         start, width = self.cut - self.settings.window_days, self.settings.window_days
         own = self.rows.where(self.rows.user >= 0)
         earlier = own.between(start - width, start)
         window = earlier if len(earlier.user) else own.between(start, self.cut)
-        money = spend(window, self.history.num_users)
-        return cuts_like(money, self.standing(self.cut).tier, len(TIER_NAMES))
+        spend = log_spend(window, self.history.num_users)
+        return matching_tier_cuts(spend, self.comparison_groups(self.cut).tier, len(TIER_NAMES))
 
 
-def effects_of(pair: WindowPair, standing: BaselineStats) -> dict[str, FloatArray]:
-    """Effects of each contrast in each group, by "family/tier"."""
+def effects_by_group(pair: WindowPair, groups: ComparisonGroups) -> dict[str, FloatArray]:
+    """Effects of each paired comparison in each group, by "family/group"."""
     return {
-        f"{contrast.family}/{name}": contrast.of(members).effects()
-        for contrast in contrasts(pair)
-        for name, members in standing.groups.items()
+        f"{comparison.family}/{name}": comparison.of(members).effects()
+        for comparison in paired_comparisons(pair)
+        for name, members in groups.members.items()
     }
 
 
-def thresholds(
-    pairs: Sequence[Mapping[str, FloatArray]], own: WindowPair, quantile: float
+def effect_thresholds(
+    past_effects: Sequence[Mapping[str, FloatArray]], pair: WindowPair, quantile: float
 ) -> dict[str, FloatArray]:
-    """What each effect must exceed, by "family/tier", from the effects of past pairs; own says which there are."""
-    found, sides = {}, {}
-    for contrast in contrasts(own):
-        size = 1 if contrast.kind == "vector" else len(contrast.what)
+    """Limit of each effect by "family/group", from the effects of past pairs; `pair` gives the comparisons."""
+    limits, sides = {}, {}
+    for comparison in paired_comparisons(pair):
+        size = 1 if comparison.kind == "vector" else len(comparison.what)
         for name in GROUPS:
-            key = f"{contrast.family}/{name}"
-            past = [one[key] for one in pairs]
-            found[key] = threshold(contrast.family, past, size, quantile, contrast.side)
-            sides[key] = contrast.side
-    return raised(found, pairs, sides, quantile)
+            key = f"{comparison.family}/{name}"
+            past = [effects[key] for effects in past_effects]
+            limits[key] = effect_threshold(comparison.family, past, size, quantile, comparison.side)
+            sides[key] = comparison.side
+    return scale_thresholds(limits, past_effects, sides, quantile)
 
 
-def _known_since(rows: EncodedEvents, num_items: int) -> FloatArray:
-    """The day since when each item of the catalogue had as many users as its least met item has in the end, [I]."""
-    met = rows.where(rows.item >= 0)
-    if not len(met.item):
+def _item_known_since(rows: EncodedEvents, num_items: int) -> FloatArray:
+    """Day on which each known item reached as many users as the rarest known item has at the cut, [I]."""
+    rows = rows.where(rows.item >= 0)
+    if not len(rows.item):
         return np.full(num_items, np.inf)
-    order = np.lexsort((met.day, met.who, met.item))
-    item, who, day = met.item[order], met.who[order], met.day[order]
-    fresh = np.r_[True, (np.diff(item) != 0) | (np.diff(who) != 0)]
-    item, day = item[fresh], day[fresh]
+    order = np.lexsort((rows.day, rows.any_user, rows.item))
+    item, user, day = rows.item[order], rows.any_user[order], rows.day[order]
+    first = np.r_[True, (np.diff(item) != 0) | (np.diff(user) != 0)]
+    item, day = item[first], day[first]
     order = np.lexsort((day, item))
     item, day = item[order], day[order]
-    users = np.bincount(item, minlength=num_items)
-    enough = int(users[users > 0].min())
-    last = np.searchsorted(item, np.arange(num_items)) + enough - 1
-    return np.where(users > 0, day[np.minimum(last, len(day) - 1)], np.inf)
+    num_users = np.bincount(item, minlength=num_items)
+    min_users = int(num_users[num_users > 0].min())
+    last = np.searchsorted(item, np.arange(num_items)) + min_users - 1
+    return np.where(num_users > 0, day[np.minimum(last, len(day) - 1)], np.inf)

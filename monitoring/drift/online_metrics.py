@@ -1,4 +1,4 @@
-"""What the champion's lists were worth when it was new, and what they are worth now, over users."""
+"""Conversion of the champion's served lists in the reference and the current window."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 
 @dataclass(frozen=True)
 class OnlineMetrics:
-    """Lists shown and conversions of the same V users in both windows, one row a model version and side.
+    """Lists shown to, and conversions of, the same V users in both windows, one row per model version and variant.
 
-    versions: what a person reads, such as "tierrec:abc champion", [S]
+    versions: display names such as "tierrec:abc champion", [S]
     shown_before, converted_before, shown_after, converted_after: [S, V]
     """
 
@@ -24,7 +24,7 @@ class OnlineMetrics:
     converted_after: IntArray
 
     def rates(self) -> tuple[FloatArray, FloatArray]:
-        """Conversions a list, before and after, [S] each; 0 where nothing was shown."""
+        """Conversions per list, before and after, [S] each; 0 where nothing was shown."""
         before = self.converted_before.sum(axis=1) / np.maximum(self.shown_before.sum(axis=1), 1)
         return before, self.converted_after.sum(axis=1) / np.maximum(self.shown_after.sum(axis=1), 1)
 
@@ -32,15 +32,16 @@ class OnlineMetrics:
         """Cohen's h of the change of the rate, [S]."""
         return cohens_h(*self.rates())
 
-    def block(self) -> ComparisonFamily:
-        """Each user's conversions beyond the rate of both windows together, after minus before; only a fall counts."""
+    def comparison_family(self) -> ComparisonFamily:
+        """Each user's conversions above the pooled rate, after minus before; tests for a fall."""
         shown = (self.shown_before + self.shown_after).sum(axis=1, keepdims=True)
         converted = (self.converted_before + self.converted_after).sum(axis=1, keepdims=True)
         rate = converted / np.maximum(shown, 1)
-        before = (self.converted_before - rate * self.shown_before) / np.maximum(
-            self.shown_before.sum(axis=1, keepdims=True), 1
-        )
-        after = (self.converted_after - rate * self.shown_after) / np.maximum(
-            self.shown_after.sum(axis=1, keepdims=True), 1
+        before, after = (
+            (part_converted - rate * part_shown) / np.maximum(part_shown.sum(axis=1, keepdims=True), 1)
+            for part_converted, part_shown in (
+                (self.converted_before, self.shown_before),
+                (self.converted_after, self.shown_after),
+            )
         )
         return ComparisonFamily((after - before).T, side=-1)

@@ -1,4 +1,4 @@
-"""The champion's last window before the cut, measured once, with all that newer windows are held against."""
+"""The drift reference: the champion's last window before its cut, measured once, with the effect limits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.historical_windows import BaselineStats, HistoricalWindows, thresholds
-from monitoring.drift.measurement.encoded_events import EncodedEvents, within
+from monitoring.drift.historical_windows import ComparisonGroups, HistoricalWindows, effect_thresholds
+from monitoring.drift.measurement.encoded_events import EncodedEvents, events_between
 from monitoring.drift.measurement.known_items import UNKNOWN, KnownItems
 from monitoring.drift.measurement.user_baselines import UserBaselines
 from monitoring.drift.measurement.window_measurement import MeasurementContext, WindowMeasurement
@@ -24,32 +24,32 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class DriftReference:
-    """What newer windows are held against; made with the champion and never measured again.
+    """The reference window and what is needed to compare current windows with it; built once per champion.
 
-    cut: the day before which the champion learned
-    users: ids, [U]; established: who had done anything before the window, and is compared, [U]
+    cut: the day before which the champion was trained
+    users: ids, [U]; established: users with events before the window, who are compared, [U]
     tier: as of the window's first day, index into TIER_NAMES, [U]
-    habits, known_items, known_labels: what was done and known before the window, so that both windows are strange to it
-    tier_cuts: log of 1 + spend of a window that parts the tiers, [T - 1]
-    thresholds: effect to exceed, by "family/tier", one a comparison of the family
+    baselines, is_known_item, is_known_label: as of the window's first day, so that both windows are new to them
+    tier_cuts: log(1 + spend) of a window at which tiers begin, [T - 1]
+    thresholds: effect limits by "family/group", one per comparison of the family
     num_past: pairs of past windows behind the thresholds
-    unknown_share, unknown_spread: of the window's events, those without a category, and their deviation from day to day
+    unlabelled_share, unlabelled_deviation: the window's events without a category, and the deviation over days
     """
 
     cut: float
-    catalogue: KnownItems
+    known_items: KnownItems
     users: pd.Index
     established: BoolArray
     tier: IntArray
-    habits: UserBaselines
-    known_items: BoolArray
-    known_labels: BoolArray
+    baselines: UserBaselines
+    is_known_item: BoolArray
+    is_known_label: BoolArray
     tier_cuts: FloatArray
-    observation: WindowMeasurement
+    window: WindowMeasurement
     thresholds: dict[str, FloatArray]
     num_past: int
-    unknown_share: float
-    unknown_spread: float
+    unlabelled_share: float
+    unlabelled_deviation: float
     settings: MonitorSettings
     seed: int
 
@@ -64,76 +64,75 @@ class DriftReference:
         settings: MonitorSettings,
         seed: int,
     ) -> Self:
-        """Measure the window before the cut, and pairs of windows before it, from EVENTS and ITEMS.
+        """Measure the window before the cut, and pairs of earlier windows, from EVENTS and ITEMS.
 
-        history, tiering: what the champion learned from, and the tiers of its users, both as of the cut.
+        history, tiering: the champion's training data and its users' tiers, both as of the cut.
         Raises EmptyDataError when the window holds no event of these users.
         """
-        past, width = (
-            HistoricalWindows.of(events, items, cut, tiering, history, settings),
-            settings.window_days,
-        )
-        lens, standing, habits = past.lens(cut), past.standing(cut), past.habits(cut)
+        width = settings.window_days
+        past = HistoricalWindows.of(events, items, cut, tiering, history, settings)
+        context, groups, baselines = past.context(cut), past.comparison_groups(cut), past.baselines(cut)
         rows = past.rows.between(cut - width, cut)
-        observation = lens.measure(rows, cut - width, cut)
-        if not observation.events.any():
+        window = context.measure(rows, cut - width, cut)
+        if not window.events.any():
             raise EmptyDataError(
                 f"reference: no event of the {len(history.users)} users in the {width:g} days before "
                 f"{from_days(cut):%Y-%m-%d}; raise monitor.window_days or look for a gap in the log"
             )
-        pairs = list(past.effects())
-        own = WindowPair(observation, observation, standing.tier, past.catalogue, habits)
-        unknown = pd.Series(rows.label == UNKNOWN).groupby(np.floor(rows.day)).mean()
+        past_effects = list(past.effects())
+        pair = WindowPair(window, window, groups.tier, past.known_items, baselines)
+        daily_unlabelled = pd.Series(rows.label == UNKNOWN).groupby(np.floor(rows.day)).mean()
         return cls(
             cut=cut,
-            catalogue=past.catalogue,
+            known_items=past.known_items,
             users=history.users,
-            established=standing.established,
-            tier=standing.tier,
-            habits=habits,
-            known_items=lens.known_items,
-            known_labels=lens.known_labels,
-            tier_cuts=lens.cuts,
-            observation=observation,
-            thresholds=thresholds(pairs, own, settings.quantile),
-            num_past=len(pairs),
-            unknown_share=float((rows.label == UNKNOWN).mean()),
-            unknown_spread=float(unknown.std(ddof=0)),
+            established=groups.established,
+            tier=groups.tier,
+            baselines=baselines,
+            is_known_item=context.is_known_item,
+            is_known_label=context.is_known_label,
+            tier_cuts=context.tier_cuts,
+            window=window,
+            thresholds=effect_thresholds(past_effects, pair, settings.quantile),
+            num_past=len(past_effects),
+            unlabelled_share=float((rows.label == UNKNOWN).mean()),
+            unlabelled_deviation=float(daily_unlabelled.std(ddof=0)),
             settings=settings,
             seed=seed,
         )
 
     @property
-    def standing(self) -> BaselineStats:
-        """Who is judged, in which tier."""
-        return BaselineStats(self.tier, self.established)
+    def comparison_groups(self) -> ComparisonGroups:
+        """The users that are compared, by tier."""
+        return ComparisonGroups(self.tier, self.established)
 
-    def beside(self, current: WindowMeasurement) -> WindowPair:
-        """A window of its users, to be held against its own."""
-        return WindowPair(self.observation, current, self.tier, self.catalogue, self.habits)
+    def pair_with(self, current: WindowMeasurement) -> WindowPair:
+        """Pair the reference window with a current window."""
+        return WindowPair(self.window, current, self.tier, self.known_items, self.baselines)
 
     @property
-    def lens(self) -> MeasurementContext:
-        """What a window after the cut is measured with."""
+    def context(self) -> MeasurementContext:
+        """Measurement context of windows after the cut."""
         return MeasurementContext(
-            self.catalogue, len(self.users), self.known_items, self.known_labels, self.tier_cuts
+            self.known_items, len(self.users), self.is_known_item, self.is_known_label, self.tier_cuts
         )
 
 
-def observe(
+def measure_window(
     reference: DriftReference, events: pd.DataFrame, items: pd.DataFrame, end: float
 ) -> WindowMeasurement:
-    """Measure the window of the reference's length that ends before day `end`; only its rows of EVENTS are used."""
+    """Measure the window of the reference's length that ends before day `end`, from EVENTS and ITEMS."""
     start = end - reference.settings.window_days
-    rows = EncodedEvents.of(within(events, start, end), items, reference.users, reference.catalogue)
-    return reference.lens.measure(rows, start, end)
+    window = events_between(events, start, end)
+    rows = EncodedEvents.of(window, items, reference.users, reference.known_items)
+    return reference.context.measure(rows, start, end)
 
 
 def newest_complete_end(events: pd.DataFrame, settings: MonitorSettings, now: datetime | None) -> float:
     """The day boundary up to which the log is complete: lateness_hours before its newest event, rounded down.
 
-    Events after `now` count for nothing. Without a clock, an island of events that lies more than a window after the
-    rest of the log and holds less than a hundredth of it is taken for clocks that are wrong.
+    Events after `now` are ignored. Without `now`, a trailing group of less than 1% of the events that begins more than
+    a window after the rest is attributed to wrong clocks and ignored.
     Raises EmptyDataError without events.
     """
     stamps = events["timestamp"]

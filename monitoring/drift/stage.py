@@ -1,4 +1,4 @@
-"""Stage `reference`: measure the champion's last window once, with the thresholds that newer windows must exceed."""
+"""Stage `reference`: measures the champion's reference window and the effect limits."""
 
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.reference import DriftReference
@@ -15,7 +15,7 @@ from tierrec_core.tiers import Tiering
 def run(layout: Layout, settings: Settings) -> None:
     """Write the reference as of the final snapshot; print its window and its limits.
 
-    Where the split is no cut in time, the cut is the newest day that the training part knows.
+    Where the split is not by time, the cut is the newest day of the training part.
     """
     log = read_split(layout)
     history = log.history(log.final.name)
@@ -29,16 +29,15 @@ def run(layout: Layout, settings: Settings) -> None:
         settings.seed,
     )
     artifacts.save(reference, layout.reference)
-    own = reference.observation
+    window = reference.window
     print(
-        f"reference {from_days(own.start):%Y-%m-%d} to {from_days(own.end):%Y-%m-%d}: "
-        f"{int((own.events > 0).sum())} of {len(reference.users)} users, {int(own.events.sum()):,} events, "
-        f"{len(reference.catalogue.names)} categories"
+        f"reference {from_days(window.start):%Y-%m-%d} to {from_days(window.end):%Y-%m-%d}: "
+        f"{int((window.events > 0).sum())} of {len(reference.users)} users, {int(window.events.sum()):,} events, "
+        f"{len(reference.known_items.names)} categories"
     )
-    limits = {
-        name.removesuffix(f"/{ALL}"): limit
+    limits = ", ".join(
+        f"{name.removesuffix(f'/{ALL}')} {float(limit.max()):.3f}"
         for name, limit in reference.thresholds.items()
         if name.endswith(ALL)
-    }
-    words = ", ".join(f"{name} {float(limit.max()):.3f}" for name, limit in limits.items())
-    print(f"an alarm wants an effect over (from {reference.num_past} pairs of past windows): {words}")
+    )
+    print(f"effect limits for an alarm (from {reference.num_past} pairs of past windows): {limits}")

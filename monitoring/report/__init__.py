@@ -1,1 +1,1 @@
-"""Pages: the run's report, the loop's history, Evidently's charts."""
+"""HTML pages: the run report, the loop's history, and a window's Evidently charts."""

@@ -1,4 +1,4 @@
-"""Which categories each tier's users go for, before and now: a table that a person can read at a glance."""
+"""Shares of each tier's interactions by category, in the reference and in the current window, as a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import pandas as pd
 
 from tierrec_core.tiers import TIER_NAMES
 
-CATEGORIES = 20  # told apart in Evidently's charts; more make bars that nobody can read
-ROWS = 10  # of the table
+CHART_CATEGORIES = 20  # with a bar in Evidently's charts
+TABLE_ROWS = 10
 
 
 @dataclass(frozen=True)
 class ShareCell:
-    """A share of a tier's acts in the reference and in the current window; None where it has no acts."""
+    """A share of a tier's interactions in the reference and in the current window; None where it has none."""
 
     before: float | None
     now: float | None
@@ -21,7 +21,7 @@ class ShareCell:
 
 @dataclass(frozen=True)
 class ShareRow:
-    """A category, or several as one; has a cell in each tier."""
+    """One category, or several summed; a cell for each tier."""
 
     name: str
     cells: tuple[ShareCell, ...]
@@ -32,37 +32,37 @@ class ShareTable:
     """The whole table.
 
     rows: the largest categories of the reference, largest first
-    sums: of all that follow, with and without a bar in Evidently's charts
-    widest: the largest share of the rows, to which bars are drawn
+    sums: sums over the remaining categories, with and without a bar in Evidently's charts
+    largest: the largest share of the rows, the scale of their bars
     """
 
     tiers: tuple[str, ...]
     rows: tuple[ShareRow, ...]
     sums: tuple[ShareRow, ...]
-    widest: float
+    largest: float
 
 
-def told_apart(reference: pd.DataFrame) -> list[str]:
-    """The CATEGORIES that are most frequent in the reference."""
-    return list(reference["category"].value_counts().index[:CATEGORIES])
+def largest_categories(reference: pd.DataFrame) -> list[str]:
+    """The CHART_CATEGORIES most frequent categories of the reference."""
+    return list(reference["category"].value_counts().index[:CHART_CATEGORIES])
 
 
-def shares(reference: pd.DataFrame, current: pd.DataFrame, told: list[str]) -> ShareTable:
-    """Of what `frames` made; told: those that have a bar in Evidently's charts. In each tier all add up to 1."""
-    sides = [_of_tiers(frame) for frame in (reference, current)]
-    rows = tuple(ShareRow(str(name), _cells(sides, [name])) for name in told[:ROWS])
-    sums, more = [], told[ROWS:]
+def category_shares(reference: pd.DataFrame, current: pd.DataFrame, charted: list[str]) -> ShareTable:
+    """Table of two frames from `sample_window`; charted: categories with a bar. Each tier's column sums to 1."""
+    sides = [_tier_shares(frame) for frame in (reference, current)]
+    rows = tuple(ShareRow(str(name), _cells(sides, [name])) for name in charted[:TABLE_ROWS])
+    sums, more = [], charted[TABLE_ROWS:]
     if more:
         sums.append(ShareRow(f"the next {len(more)}", _cells(sides, more)))
-    if any(len(one.index.difference(told)) for side in sides for one in side):
-        names = sorted({name for side in sides for one in side for name in one.index} - set(told))
-        sums.append(ShareRow("all others", _cells(sides, names)))
-    found = [share for row in rows for cell in row.cells for share in (cell.before, cell.now)]
-    return ShareTable(tuple(TIER_NAMES), rows, tuple(sums), max((one or 0.0 for one in found), default=0.0))
+    others = sorted({name for side in sides for tier in side for name in tier.index} - set(charted))
+    if others:
+        sums.append(ShareRow("all others", _cells(sides, others)))
+    shares = [share or 0.0 for row in rows for cell in row.cells for share in (cell.before, cell.now)]
+    return ShareTable(tuple(TIER_NAMES), rows, tuple(sums), max(shares, default=0.0))
 
 
-def _of_tiers(frame: pd.DataFrame) -> list[pd.Series]:
-    """Shares of each tier's acts by category; empty for a tier without acts."""
+def _tier_shares(frame: pd.DataFrame) -> list[pd.Series]:
+    """Shares of each tier's interactions by category; empty for a tier without interactions."""
     return [
         frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).astype(float)
         for tier in TIER_NAMES
@@ -71,7 +71,7 @@ def _of_tiers(frame: pd.DataFrame) -> list[pd.Series]:
 
 def _cells(sides: Sequence[Sequence[pd.Series]], names: list[str]) -> tuple[ShareCell, ...]:
     before, now = (
-        [float(one.reindex(names, fill_value=0.0).sum()) if len(one) else None for one in side]
+        [float(tier.reindex(names, fill_value=0.0).sum()) if len(tier) else None for tier in side]
         for side in sides
     )
     return tuple(ShareCell(*pair) for pair in zip(before, now, strict=True))

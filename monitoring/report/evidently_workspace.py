@@ -1,4 +1,4 @@
-"""A local Evidently workspace that keeps every window, for `evidently ui --workspace data/loop/evidently`."""
+"""A local Evidently workspace of all windows, for `evidently ui --workspace data/loop/evidently`."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ from tierrec_core.base.errors import ArtifactError
 from tierrec_core.tiers import TIER_NAMES
 
 PROJECT = "tierrec"
-# fixed ids instead of random ones: what is pushed twice, or again after a kill, is there once
+# fixed ids, so that adding a snapshot again replaces it
 PROJECT_ID = uuid5(NAMESPACE_URL, "tierrec:evidently")
-_ASIDE = ".aside"  # in the workspace, whose projects have ids for names
-_DRIFT = "Distance of each tier's categories from the reference's"
+_STAGING = ".aside"  # in the workspace, whose projects are named by ids
+_PANEL = "Distance of each tier's categories to the reference"
 
 
-def push(snapshot: Any, folder: Path, keep: int | None = None) -> None:
-    """Add a snapshot to the one project of the workspace in the folder; both are made when they are missing.
+def add_snapshot(snapshot: Any, folder: Path, keep: int | None = None) -> None:
+    """Add a snapshot to the project of the workspace in the folder, creating both when missing.
 
-    A snapshot of the same name takes the place of the one before; None adds nothing.
-    keep: how many of the newest stay, this one among them; all where nothing is said. Raises ArtifactError when the
-    workspace is damaged.
+    A snapshot of the same name and time is replaced; None adds nothing.
+    keep: number of newest snapshots to keep, including this one; None keeps all.
+    Raises ArtifactError when the workspace is damaged.
     """
     if snapshot is None:
         return
@@ -32,61 +32,62 @@ def push(snapshot: Any, folder: Path, keep: int | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         workspace = Workspace.create(str(folder))
-        named = sorted(workspace.search_project(PROJECT), key=lambda one: str(one.id))
-        project = workspace.get_project(PROJECT_ID) or (named[0] if named else _make(workspace))
+        named = sorted(workspace.search_project(PROJECT), key=lambda found: str(found.id))
+        project = workspace.get_project(PROJECT_ID) or (named[0] if named else _create_project(workspace))
         if not project.dashboard.model().panels:
-            _draw(project)
+            _add_panels(project)
         _write(workspace, project.id, snapshot, folder)
         if keep is not None:
             _prune(workspace, project.id, keep, snapshot_id(snapshot))
     except ValueError as error:
         raise ArtifactError(
-            f"{folder}: is no Evidently workspace ({type(error).__name__}), wanted one that an earlier window wrote; "
-            "move it away, and a new one is begun"
+            f"{folder}: is no Evidently workspace ({type(error).__name__}), wanted one written for an earlier window; "
+            "move it away to start a new one"
         ) from error
 
 
 def snapshot_id(snapshot: Any) -> UUID:
-    """By which the workspace knows a snapshot."""
+    """Id of a snapshot in the workspace."""
     model = snapshot.to_snapshot_model()
     return uuid5(PROJECT_ID, f"{model.timestamp.isoformat()} {model.name or ''}")
 
 
 def _prune(workspace: Any, project: UUID, keep: int, newest: UUID) -> None:
-    """Delete the snapshots of the oldest windows beyond so many; to know which, all must be read."""
-    others = [one for one in workspace.list_runs(project) if one != newest]
+    """Delete the oldest snapshots beyond `keep`."""
+    others = [run for run in workspace.list_runs(project) if run != newest]
     excess = len(others) + 1 - keep
     if excess > 0:
-        for one in sorted(others, key=lambda run: (_moment(workspace, project, run), str(run)))[:excess]:
-            workspace.delete_run(project, one)
+        oldest_first = sorted(others, key=lambda run: (_timestamp(workspace, project, run), str(run)))
+        for run in oldest_first[:excess]:
+            workspace.delete_run(project, run)
 
 
-def _moment(workspace: Any, project: UUID, run: UUID) -> datetime:
-    moment: datetime = workspace.get_run(project, run).timestamp
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _timestamp(workspace: Any, project: UUID, run: UUID) -> datetime:
+    timestamp: datetime = workspace.get_run(project, run).timestamp
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def _write(workspace: Any, project: UUID, snapshot: Any, folder: Path) -> None:
-    """In one step: half a snapshot, as a kill would leave it, and Evidently opens the workspace no more."""
-    aside, name = folder / _ASIDE, snapshot_id(snapshot)
-    shutil.rmtree(aside, ignore_errors=True)
-    type(workspace.state)(str(aside)).write_snapshot(project, name, snapshot.to_snapshot_model())
-    (whole,) = aside.rglob(f"{name}.json")
-    target = folder / whole.relative_to(aside)
+    """Write atomically: Evidently cannot open a workspace with a partial snapshot."""
+    staging, name = folder / _STAGING, snapshot_id(snapshot)
+    shutil.rmtree(staging, ignore_errors=True)
+    type(workspace.state)(str(staging)).write_snapshot(project, name, snapshot.to_snapshot_model())
+    (written,) = staging.rglob(f"{name}.json")
+    target = folder / written.relative_to(staging)
     target.parent.mkdir(exist_ok=True)
-    whole.replace(target)
-    shutil.rmtree(aside)
+    written.replace(target)
+    shutil.rmtree(staging)
 
 
-def _make(workspace: Any) -> Any:
+def _create_project(workspace: Any) -> Any:
     from evidently.sdk.models import ProjectModel
 
-    about = "Each window of events beside the champion's reference; decisions are in data/loop/index.html"
+    about = "Each window of events against the champion's reference; decisions are in data/loop/index.html"
     return workspace.add_project(ProjectModel(id=PROJECT_ID, name=PROJECT, description=about))
 
 
-def _draw(project: Any) -> None:
-    """Lines over all windows, which the dashboard would not show by itself."""
+def _add_panels(project: Any) -> None:
+    """Add line plots over all windows to the dashboard."""
     from evidently.sdk.models import PanelMetric
     from evidently.sdk.panels import line_plot_panel
 
@@ -94,6 +95,6 @@ def _draw(project: Any) -> None:
         PanelMetric(metric="ValueDrift", legend=tier, metric_labels={"column": f"category of {tier} users"})
         for tier in TIER_NAMES
     ]
-    project.dashboard.add_panel(line_plot_panel(_DRIFT, tiers))
+    project.dashboard.add_panel(line_plot_panel(_PANEL, tiers))
     columns = PanelMetric(metric="DriftedColumnsCount", legend="share", metric_labels={"value_type": "share"})
     project.dashboard.add_panel(line_plot_panel("Share of columns that drifted", [columns]))

@@ -1,7 +1,4 @@
-"""Any JSON report as blocks that a page can lay out: lists of pairs, tables, and headings over both.
-
-Stages write what they know; a key that the page was not told about is still shown, in the shape that it has.
-"""
+"""Layout of any JSON report as tables, so that new keys of a stage's report are shown without code for them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +8,8 @@ from typing import Any, TypeAlias, TypeGuard
 from tierrec_core.tiers import TIER_NAMES
 
 Scalar: TypeAlias = str | int | float | bool | None
-_BARS_FROM = 3
-_WIDE_FROM = 5
+_BARS_FROM = 3  # rows
+_WIDE_FROM = 5  # columns
 _SEPARATOR = " · "
 _PHRASES = {
     "ari_mean": "Adjusted Rand index, mean",
@@ -37,7 +34,7 @@ class JsonTable:
     """Rows under column names.
 
     heat: colour each number by its size within the table
-    bars: draw the last column beside its numbers
+    bars: draw a bar for each number of the last column
     """
 
     title: str
@@ -48,38 +45,38 @@ class JsonTable:
 
     @property
     def largest(self) -> float:
-        """The largest number in the table, 0 without one; full heat or a full bar."""
+        """The largest number in the table, 0 without one; the scale of heat and bars."""
         return max((abs(cell) for row in self.rows for cell in row if is_number(cell)), default=0.0)
 
     @property
     def wide(self) -> bool:
-        """Whether it wants the page's full width."""
+        """Whether it needs the page's full width."""
         return len(self.columns) >= _WIDE_FROM
 
     def share(self, cell: Scalar) -> float:
-        """The cell's part of the largest, 0 to 1."""
+        """The cell as a share of the largest, 0 to 1."""
         return round(abs(cell) / self.largest, 3) if is_number(cell) and self.largest else 0.0
 
 
-def read_blocks(report: Mapping[str, Any], title: str = "") -> Iterator[JsonTable]:
-    """Tables of a JSON object: its scalars first, then its parts in order, each under its own key."""
+def json_tables(report: Mapping[str, Any], title: str = "") -> Iterator[JsonTable]:
+    """Tables of a JSON object: its scalars first, then its nested values in order, each titled by its key."""
     scalars = {key: value for key, value in report.items() if not _nested(value)}
     if scalars:
-        bars = bool(title) and _alike(list(scalars.values()))
-        rows = tuple((readable(key), _flat(scalars[key])) for key in _tiers_first(scalars))
-        yield JsonTable(readable(title), ("", ""), rows, bars=bars)
+        bars = bool(title) and _comparable(list(scalars.values()))
+        rows = tuple((readable_label(key), _flat(scalars[key])) for key in _tiers_first(scalars))
+        yield JsonTable(readable_label(title), ("", ""), rows, bars=bars)
     for key, value in report.items():
         if _nested(value):
             yield from _part(value, f"{title}{_SEPARATOR}{key}" if title else key)
 
 
-def readable(name: str) -> str:
-    """A key as a person reads it; a path of keys is read part by part."""
+def readable_label(name: str) -> str:
+    """Label of a key, or of a path of keys."""
     return _SEPARATOR.join(_PHRASES.get(part) or _words(part) for part in name.split(_SEPARATOR))
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """True for a number that is not a truth value."""
+    """Whether the value is a number and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -96,7 +93,7 @@ def _part(value: Any, title: str) -> Iterator[JsonTable]:
         ):
             yield _matrix(value, title)
         else:
-            yield from read_blocks(value, title)
+            yield from json_tables(value, title)
     elif all(isinstance(row, Mapping) for row in value):
         yield _records(value, title)
     else:
@@ -105,30 +102,31 @@ def _part(value: Any, title: str) -> Iterator[JsonTable]:
 
 
 def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> JsonTable:
-    """A mapping of mappings: one row a key, one column an inner key."""
+    """A mapping of mappings: one row per key, one column per inner key."""
     columns = _tiers_first({name: None for row in value.values() for name in row})
     cells = [
-        (readable(key), *(_flat(value[key].get(name)) for name in columns)) for key in _tiers_first(value)
+        (readable_label(key), *(_flat(value[key].get(name)) for name in columns))
+        for key in _tiers_first(value)
     ]
-    return _grid(title, ["", *map(readable, columns)], cells)
+    return _grid(title, ["", *map(readable_label, columns)], cells)
 
 
 def _records(value: Sequence[Mapping[str, Any]], title: str) -> JsonTable:
-    """A list of mappings: one row each, words before numbers."""
+    """A list of mappings: one row each, text columns before numeric ones."""
     names = {name: None for row in value for name in row}
     columns = sorted(names, key=lambda name: any(is_number(row.get(name)) for row in value))
     return _grid(
         title,
-        [readable(name) for name in columns],
+        [readable_label(name) for name in columns],
         [tuple(_flat(row.get(name)) for name in columns) for row in value],
     )
 
 
 def _grid(title: str, columns: Sequence[str], rows: Sequence[tuple[Scalar, ...]]) -> JsonTable:
-    """A table, with heat where its cells are shares of one whole."""
+    """A table, with heat where all its cells are shares."""
     cells = [cell for row in rows for cell in row[1:]]
     heat = len(columns) > 2 and bool(cells) and all(is_number(cell) and 0 <= cell <= 1 for cell in cells)
-    return JsonTable(readable(title), tuple(columns), tuple(rows), heat=heat)
+    return JsonTable(readable_label(title), tuple(columns), tuple(rows), heat=heat)
 
 
 def _nested(value: Any) -> bool:
@@ -147,8 +145,8 @@ def _flat(value: Any) -> Scalar:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _alike(values: Sequence[Any]) -> bool:
-    """Whether these are counts, or else fractions, that can be drawn beside one another."""
+def _comparable(values: Sequence[Any]) -> bool:
+    """Whether these are all counts, or all fractions, and so can share a scale."""
     counts, fractions = (
         [isinstance(value, kind) and value >= 0 for value in values] for kind in (int, float)
     )
@@ -156,6 +154,6 @@ def _alike(values: Sequence[Any]) -> bool:
 
 
 def _tiers_first(keys: Mapping[str, Any]) -> list[str]:
-    """The keys as they are, except that tiers go from light to heavy."""
+    """The keys in order, except that tiers come first, from light to heavy."""
     tiers = [tier for tier in TIER_NAMES if tier in keys]
     return [*tiers, *(key for key in keys if key not in tiers)]

@@ -1,4 +1,4 @@
-"""metrics.json as the page shows it: one leaderboard a task, with intervals, deltas and tiers."""
+"""Leaderboards from metrics.json, one per task, with intervals, paired differences and tiers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _ORDER = ("ndcg", "recall", "mrr", "hit", "coverage")
 
 @dataclass(frozen=True)
 class FigureWithInterval:
-    """A figure with its 95% interval, which may be unknown (None)."""
+    """A metric with its 95% interval, which may be unknown (None)."""
 
     value: float
     low: float | None = None
@@ -21,7 +21,7 @@ class FigureWithInterval:
 
     @classmethod
     def read(cls, block: Mapping[str, Any], name: str) -> Self | None:
-        """The figure `name` and its `name`_ci of a block of metrics.json; None where the block has none."""
+        """Read `name` and `name`_ci from a block of metrics.json; None where it is missing."""
         value = block.get(name)
         if not isinstance(value, int | float):
             return None
@@ -30,7 +30,7 @@ class FigureWithInterval:
 
     @property
     def sign(self) -> str:
-        """better or worse when the interval lies on one side of zero, else even."""
+        """better or worse where the interval excludes zero, else even."""
         if self.low is not None and self.low > 0:
             return "better"
         return "worse" if self.high is not None and self.high < 0 else "even"
@@ -38,9 +38,9 @@ class FigureWithInterval:
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One model's line.
+    """One model's row.
 
-    figures: by metric name; a metric that the model lacks is absent
+    figures: by metric name
     delta: paired difference to the model `against`
     tiers: the main metric by tier
     """
@@ -58,9 +58,9 @@ class LeaderboardTable:
     """One task's leaderboard, best first.
 
     metric: the main metric, by which models are ranked
-    columns, further: the other metrics at its cutoff, and those at other cutoffs
+    columns, further: metrics at the same cutoff, and at other cutoffs
     top: right end of the axis that starts at zero
-    users: users judged, overall and by tier; absent where metrics.json does not say
+    users: number of evaluated users, overall (key "") and by tier
     """
 
     task: str
@@ -74,9 +74,9 @@ class LeaderboardTable:
 
     @classmethod
     def of(cls, task: str, models: Mapping[str, Mapping[str, Any]]) -> Self | None:
-        """The board of one task's block of metrics.json, or None when no model in it has figures."""
+        """Read one task's block of metrics.json; None without metrics."""
         columns = sorted(
-            {key for block in models.values() for key in block if _METRIC.fullmatch(key)}, key=_place
+            {key for block in models.values() for key in block if _METRIC.fullmatch(key)}, key=_metric_order
         )
         if not columns:
             return None
@@ -87,20 +87,20 @@ class LeaderboardTable:
         near = tuple(name for name in others if name.partition("@")[2] == main.partition("@")[2])
         far = tuple(name for name in others if name not in near)
         top = max((value for entry in entries for value in _ends(entry)), default=0.0) or 1.0
-        return cls(task, main, near, far, entries, tuple(sorted(tiers, key=_tier)), _users(models), top)
+        return cls(task, main, near, far, entries, tuple(sorted(tiers, key=tier_order)), _users(models), top)
 
     @property
     def baseline(self) -> LeaderboardRow | None:
-        """The model that the others are held against."""
+        """The model that the others are compared with."""
         names = {entry.against for entry in self.entries if entry.against}
         return next((entry for entry in self.entries if entry.model in names), None)
 
     def percent(self, value: float) -> float:
-        """Where the value lies on the axis, in percent of its length."""
+        """Position on the axis, in percent of its length."""
         return round(100 * value / self.top, 2)
 
     def heat(self, value: float) -> float:
-        """How the value compares within the tier table, from 0 (the least) to 1 (the most)."""
+        """The value scaled to the tier table's range, from 0 to 1."""
         values = [estimate.value for entry in self.entries for estimate in entry.tiers.values()]
         low, high = min(values), max(values)
         return round((value - low) / (high - low), 3) if high > low else 0.0
@@ -118,8 +118,13 @@ def read_boards(metrics: Mapping[str, Any]) -> list[LeaderboardTable]:
 
 
 def task_order(task: str) -> tuple[bool, str]:
-    """Sorts tasks; `next` is the main one."""
+    """Sort key of tasks; `next`, the main one, comes first."""
     return task != "next", task
+
+
+def tier_order(name: str) -> tuple[int, str]:
+    """Sort key of tiers, from light to heavy."""
+    return TIER_NAMES.index(name) if name in TIER_NAMES else len(TIER_NAMES), name
 
 
 def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) -> LeaderboardRow | None:
@@ -143,7 +148,7 @@ def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) 
 
 
 def _users(models: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Users judged; every model is judged on the same."""
+    """Evaluated users; the same for every model."""
     block = next(iter(models.values()))
     parts = {"": block, **(block.get("by_tier") or {})}
     return {tier: part["users"] for tier, part in parts.items() if "users" in part}
@@ -155,11 +160,7 @@ def _ends(entry: LeaderboardRow) -> Iterator[float]:
         yield entry.main.high
 
 
-def _place(name: str) -> tuple[int, int, str]:
-    """Metrics by cutoff, then in the order in which people ask for them."""
+def _metric_order(name: str) -> tuple[int, int, str]:
+    """Sort key: by cutoff, then by _ORDER."""
     stem, _, cutoff = name.partition("@")
     return int(cutoff), _ORDER.index(stem) if stem in _ORDER else len(_ORDER), stem
-
-
-def _tier(name: str) -> tuple[int, str]:
-    return TIER_NAMES.index(name) if name in TIER_NAMES else len(TIER_NAMES), name

@@ -1,7 +1,7 @@
-"""Stage `report`: one self-contained page on which a person reads a run.
+"""Stage `report`: one self-contained HTML page of a run.
 
-It needs no network and holds no clock: the same artefacts give the same bytes. Artefacts that are not there
-yet are left out, so that the page can be made at any point of a run.
+The same artifacts give the same bytes. Missing artifacts are left out, so that the page can be made at any point of a
+run.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitoring.report.json_blocks import JsonTable, is_number, read_blocks, readable
+from monitoring.report.json_blocks import JsonTable, is_number, json_tables, readable_label
 from monitoring.report.leaderboard_view import read_boards, task_order
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
@@ -27,7 +27,7 @@ _DATA_DOCS = "../validation/docs/index.html"
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write the page from the reports of the earlier stages. Raises ArtifactError when one is not JSON."""
-    page = render(
+    page = render_report(
         validation=_read(layout, "validation"),
         preparation=_read(layout, "preparation"),
         windows=split_windows(layout, settings),
@@ -35,11 +35,11 @@ def run(layout: Layout, settings: Settings) -> None:
         blend=_read(layout, "blend_report"),
         metrics=_read(layout, "metrics"),
     )
-    with artifacts.replacing_file(layout.report) as fresh:
-        fresh.write_text(page, encoding="utf-8")
+    with artifacts.replacing_file(layout.report) as file:
+        file.write_text(page, encoding="utf-8")
 
 
-def render(
+def render_report(
     *,
     validation: Mapping[str, Any],
     preparation: Mapping[str, Any],
@@ -48,7 +48,7 @@ def render(
     blend: Mapping[str, Any],
     metrics: Mapping[str, Any],
 ) -> str:
-    """The page as HTML; an empty mapping leaves its section out."""
+    """Render the page; an empty mapping leaves its section out."""
     boards = read_boards(metrics)
     environment = Environment(
         loader=PackageLoader("monitoring.report"),
@@ -56,45 +56,50 @@ def render(
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters |= {"figure": figure, "readable": readable}
+    environment.filters |= {"figure": format_cell, "readable": readable_label}
     return environment.get_template("report.html.j2").render(
         validation=validation,
         data_docs=_DATA_DOCS,
-        preparation=list(read_blocks(preparation)),
+        preparation=list(json_tables(preparation)),
         windows=windows,
         boards=boards,
-        tiers=list(read_blocks(_ordered(tiers or metrics.get("tiers", {}), _TIER_PARTS))),
-        audits=list(read_blocks(metrics.get("audit", {}))),
+        tiers=list(json_tables(_ordered(tiers or metrics.get("tiers", {}), _TIER_PARTS))),
+        audits=list(json_tables(metrics.get("audit", {}))),
         importances=list(feature_importances(blend)),
-        blend=list(read_blocks(_without_importances(blend))),
+        blend=list(json_tables(_without_importances(blend))),
     )
 
 
 def split_windows(layout: Layout, settings: Settings) -> JsonTable | None:
-    """The windows that the blend learns from and that models are judged on, or None before the split."""
+    """The windows of training and evaluation, or None before the split."""
     if not layout.split.exists():
         return None
     log = artifacts.load(SplitLog, layout.split)
     dated = isinstance(settings.split.by, TimeSplit)
     rows = tuple(
-        (one.task, one.role, one.snapshot, f"{from_days(one.until):%Y-%m-%d}" if dated else f"{one.until:+g}")
-        for one in log.windows
+        (
+            window.task,
+            window.role,
+            window.snapshot,
+            f"{from_days(window.until):%Y-%m-%d}" if dated else f"{window.until:+g}",
+        )
+        for window in log.windows
     )
-    return JsonTable("Split windows", ("Task", "Role", "Known before", "Judged until"), rows)
+    return JsonTable("Split windows", ("Task", "Role", "Training data before", "Evaluated until"), rows)
 
 
 def feature_importances(blend: Mapping[str, Any]) -> Iterator[JsonTable]:
-    """What each task's blend looks at, the most important first, as shares of all importance."""
+    """The most important features of each task's blend, as shares of the total importance."""
     for task, block in sorted(blend.items(), key=lambda pair: task_order(pair[0])):
         for key, weights in block.items() if isinstance(block, Mapping) else ():
             if _is_importance(key, weights) and (total := sum(weights.values())):
                 ranked = sorted(weights.items(), key=lambda pair: (-pair[1], pair[0]))[:_TOP_FEATURES]
                 rows = tuple((name, weight / total) for name, weight in ranked)
-                yield JsonTable(readable(task), ("Feature", "Share"), rows, bars=True)
+                yield JsonTable(readable_label(task), ("Feature", "Share"), rows, bars=True)
 
 
-def figure(value: Any) -> str:
-    """A cell as a person reads it: four digits for fractions, thousands apart, a dash for nothing."""
+def format_cell(value: Any) -> str:
+    """Format a cell: four digits for fractions, thousands separators, a dash for missing."""
     match value:
         case None | "":
             return "–"
@@ -116,7 +121,7 @@ def figure(value: Any) -> str:
 
 
 def _ordered(report: Mapping[str, Any], first: tuple[str, ...]) -> dict[str, Any]:
-    """The report with these keys first, where it has them."""
+    """The report with these keys first."""
     return {key: report[key] for key in [*first, *report] if key in report}
 
 
@@ -140,5 +145,5 @@ def _read(layout: Layout, name: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text())) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"{path}: is not a JSON report ({error}); run the stage that makes it again"
+            f"{path}: is not a JSON report ({error}); rerun the stage that writes it"
         ) from error

@@ -1,11 +1,11 @@
-"""The rows of a window that Evidently looks at: whole users, drawn until a budget of rows is spent."""
+"""A sample of a window's rows for Evidently: whole users, up to a number of rows."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.measurement.encoded_events import interested, within
+from monitoring.drift.measurement.encoded_events import events_between, is_interaction
 from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import to_days
 
@@ -15,72 +15,72 @@ PER_USER = (RECENCY, FREQUENCY, MONEY, BREADTH)
 UNKNOWN, NO_TIER = "unknown", "no tier"
 
 
-def frames(
+def sample_window(
     events: pd.DataFrame,
     items: pd.DataFrame,
     tier_of: Mapping[str, str],
     start: float,
     end: float,
-    rows: int,
+    max_rows: int,
     seed: int,
 ) -> pd.DataFrame:
-    """At most `rows` EVENTS from day start to before day end, with the item's category and price and the user's tier.
+    """At most max_rows EVENTS from day `start` to before day `end`, with the item's category and price and user's tier.
 
-    Impressions and redemptions are no acts of interest: they have neither category nor price here.
-    What is known once a user, PER_USER, stands in the first of the user's rows and is empty in the others, so that
-    it counts once. The same seed draws the same users from every window in which they are.
+    Impressions and redemptions have neither category nor price. The PER_USER columns are filled in the user's first
+    row only, so that each user counts once. The same seed samples the same users from every window that has them.
     """
-    found = drawn(within(events, start, end), rows, seed).reset_index(drop=True)
-    known = items.drop_duplicates("item_id").set_index("item_id").reindex(found["item_id"])
-    known, act = known.reset_index(drop=True), pd.Series(interested(found))
-    user = found["user_id"].astype(str)
-    made = pd.DataFrame(
+    rows = sample_users(events_between(events, start, end), max_rows, seed).reset_index(drop=True)
+    row_items = items.drop_duplicates("item_id").set_index("item_id").reindex(rows["item_id"])
+    row_items, interaction = row_items.reset_index(drop=True), pd.Series(is_interaction(rows))
+    user = rows["user_id"].astype(str)
+    sample = pd.DataFrame(
         {
             "user_id": user,
             "tier": user.map(tier_of).fillna(NO_TIER),
-            "category": _names(known["category"]).where(act),
-            "event": _names(found["event"]),
-            "price": np.where(act, numbers(known["price"]), np.nan),
-            "value": numbers(found["value"]),
+            "category": _names(row_items["category"]).where(interaction),
+            "event": _names(rows["event"]),
+            "price": np.where(interaction, to_floats(row_items["price"]), np.nan),
+            "value": to_floats(rows["value"]),
         }
     )
-    return made.join(_per_user(found[act], end))
+    return sample.join(_per_user(rows[interaction], end))
 
 
-def drawn(window: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    """Rows of whole users, at most so many; whoever has more than that alone is left out."""
-    if len(window) <= rows:
+def sample_users(window: pd.DataFrame, max_rows: int, seed: int) -> pd.DataFrame:
+    """All rows of a random sample of users, at most max_rows; users with more rows than that are left out."""
+    if len(window) <= max_rows:
         return window
     size = window["user_id"].astype(str).value_counts().sort_index()
-    size = size[size <= rows]
-    # a user's place is a hash of the id, not a draw among those who are there, so that windows share their users
-    place = pd.util.hash_array(size.index.to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
-    size = size.iloc[np.argsort(place, kind="stable")]
-    return window[window["user_id"].isin(size.index[size.cumsum() <= rows])]
+    size = size[size <= max_rows]
+    # ordered by a hash of the id, so that samples of different windows share their users
+    order = pd.util.hash_array(size.index.to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
+    size = size.iloc[np.argsort(order, kind="stable")]
+    return window[window["user_id"].isin(size.index[size.cumsum() <= max_rows])]
 
 
-def numbers(values: pd.Series) -> FloatArray:
-    """A column as floats, NaN where it is empty or no number."""
+def to_floats(values: pd.Series) -> FloatArray:
+    """Convert a column to floats, NaN where it is empty or no number."""
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
 def _names(values: pd.Series) -> pd.Series:
-    # Evidently writes names into a script without escaping them, so nothing may open or close a tag there
+    # Evidently writes names into a script without escaping them, so they must not open or close a tag
     return values.astype(object).fillna(UNKNOWN).astype(str).str.replace("<", "‹", regex=False)
 
 
-def _per_user(acts: pd.DataFrame, end: float) -> pd.DataFrame:
-    """PER_USER under the index of each user's first act."""
-    day = pd.Series(to_days(acts["timestamp"]), index=acts.index)
-    paid = pd.Series(numbers(acts["value"]), index=acts.index).where(acts["event"] != Event.RATING, 0.0)
-    user = acts["user_id"].astype(str)
-    one = pd.DataFrame(
+def _per_user(interactions: pd.DataFrame, end: float) -> pd.DataFrame:
+    """PER_USER at the index of each user's first interaction."""
+    day = pd.Series(to_days(interactions["timestamp"]), index=interactions.index)
+    value = pd.Series(to_floats(interactions["value"]), index=interactions.index)
+    paid = value.where(interactions["event"] != Event.RATING, 0.0)
+    user = interactions["user_id"].astype(str)
+    table = pd.DataFrame(
         {
             RECENCY: end - day.groupby(user).max(),
             FREQUENCY: day.floordiv(1).groupby(user).nunique().astype(float),
             MONEY: paid.groupby(user).sum(),
-            BREADTH: acts["item_id"].groupby(user).nunique().astype(float),
+            BREADTH: interactions["item_id"].groupby(user).nunique().astype(float),
         }
     )
     first = user[~user.duplicated()]
-    return one.reindex(first).set_axis(first.index)
+    return table.reindex(first).set_axis(first.index)

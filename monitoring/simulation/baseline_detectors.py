@@ -1,4 +1,4 @@
-"""What others alarm by: the population stability index, and Evidently's drift preset out of the box."""
+"""Baseline drift detectors: the population stability index, and Evidently's drift preset with its defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,66 +10,67 @@ import pandas as pd
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import to_days
 
-_EMPTY = 1e-4  # share that stands for an empty category, as is usual for this index
+_EMPTY_SHARE = 1e-4  # stands for an empty category, as is usual for this index
 CATEGORIES = ("category", "event", "channel")
 NUMBERS = ("price", "value", "quantity")
 
 
-def psi(before: IntArray | FloatArray, after: IntArray | FloatArray) -> float:
-    """Population stability index of two sets of counts over the same categories, [C] each; .1 or .2 alarms."""
-    shares = [np.maximum(counts / max(counts.sum(), 1), _EMPTY) for counts in (before, after)]
+def population_stability_index(before: IntArray | FloatArray, after: IntArray | FloatArray) -> float:
+    """PSI of two sets of counts over the same categories, [C] each; usual limits are .1 and .2."""
+    shares = [np.maximum(counts / max(counts.sum(), 1), _EMPTY_SHARE) for counts in (before, after)]
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
 
 
-def frame(
-    events: pd.DataFrame, items: pd.DataFrame, start: float, end: float, rows: int, seed: int
+def detector_frame(
+    events: pd.DataFrame, items: pd.DataFrame, start: float, end: float, max_rows: int, seed: int
 ) -> pd.DataFrame:
-    """The window's EVENTS with what is known of their items, at most so many rows: whole users, drawn at random."""
+    """The window's EVENTS joined with ITEMS, at most max_rows: whole users in random order."""
     day = to_days(events["timestamp"])
     window = events[(day >= start) & (day < end)]
     size = window["user_id"].value_counts().sort_index()
     size = size.sample(frac=1.0, random_state=seed)
-    drawn = size.index[size.cumsum() <= rows]
-    window = window[window["user_id"].isin(drawn)]
-    known = items.drop_duplicates("item_id").set_index("item_id").reindex(window["item_id"])
+    window = window[window["user_id"].isin(size.index[size.cumsum() <= max_rows])]
+    window_items = items.drop_duplicates("item_id").set_index("item_id").reindex(window["item_id"])
     columns = {name: window[name].astype(object).to_numpy() for name in ("event", "channel")}
-    columns["category"] = known["category"].astype(object).to_numpy()
-    numbers = {"price": known["price"], "value": window["value"], "quantity": window["quantity"]}
+    columns["category"] = window_items["category"].astype(object).to_numpy()
+    numbers = {"price": window_items["price"], "value": window["value"], "quantity": window["quantity"]}
     return pd.DataFrame(
-        columns | {name: one.to_numpy(dtype=float, na_value=np.nan) for name, one in numbers.items()}
+        columns | {name: column.to_numpy(dtype=float, na_value=np.nan) for name, column in numbers.items()}
     )
 
 
 @dataclass(frozen=True)
 class EvidentlyPreset:
-    """What Evidently's preset says: dataset, that at least half of the columns drifted; and which columns did."""
+    """Result of Evidently's preset. dataset: whether at least half of the columns drifted; columns: which did."""
 
     dataset: bool
     columns: frozenset[str]
 
     @classmethod
     def of(cls, before: pd.DataFrame, after: pd.DataFrame) -> Self:
-        """Hold two frames against each other with every default; columns without a value are left out."""
+        """Run the preset with all defaults on two frames; columns that are empty in one of them are left out."""
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
-        full = [name for name in before if before[name].notna().any() and after[name].notna().any()]
+        filled = [name for name in before if before[name].notna().any() and after[name].notna().any()]
         definition = DataDefinition(
-            categorical_columns=[name for name in full if name in CATEGORIES],
-            numerical_columns=[name for name in full if name in NUMBERS],
+            categorical_columns=[name for name in filled if name in CATEGORIES],
+            numerical_columns=[name for name in filled if name in NUMBERS],
         )
-        current, reference = (Dataset.from_pandas(one[full], definition) for one in (after, before))
-        found = Report([DataDriftPreset()]).run(current, reference).dict()["metrics"]
-        (whole,) = (one for one in found if "drift_share" in one["config"])
+        current, reference = (Dataset.from_pandas(frame[filled], definition) for frame in (after, before))
+        metrics = Report([DataDriftPreset()]).run(current, reference).dict()["metrics"]
+        (total,) = (metric for metric in metrics if "drift_share" in metric["config"])
         return cls(
-            whole["value"]["share"] >= whole["config"]["drift_share"],
+            total["value"]["share"] >= total["config"]["drift_share"],
             frozenset(
-                one["config"]["column"] for one in found if "column" in one["config"] and _drifted(one)
+                metric["config"]["column"]
+                for metric in metrics
+                if "column" in metric["config"] and _drifted(metric)
             ),
         )
 
 
 def _drifted(metric: Mapping[str, Any]) -> bool:
-    """A distance drifts from its threshold on, a p-value below it: Evidently takes these for windows of few rows."""
+    """Whether a distance reaches its threshold, or a p-value, which Evidently uses for few rows, is below it."""
     value, threshold = float(metric["value"]), float(metric["config"]["threshold"])
     return value < threshold if "p_value" in str(metric["config"]["method"]) else value >= threshold

@@ -1,4 +1,4 @@
-"""What breaks a feed or floods it: faults of the data that look like a change of the users, and are none."""
+"""Synthetic faults of a feed and bot waves, which look like drift and must be recognized as faults."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.synthetic_drift import ShiftedLog
+from monitoring.simulation.synthetic_drift import ChangedLog
 from tierrec_core.base.contracts import EVENTS, BoolArray, Event
 from tierrec_core.data.interactions import to_days
 
-_OPENS, _OPEN, _DAY = 8 * 3600, 12 * 3600, 86_400  # seconds
-LASTS = 28.0  # days of a fault that somebody mends
+_BOT_START, _BOT_SECONDS, _DAY = 8 * 3600, 12 * 3600, 86_400  # seconds
+FAULT_DAYS = 28.0
 
 
 @dataclass(frozen=True)
 class FaultPeriod:
-    """A log, and the part of it that breaks: from day `start` to before day `end`, days since 1970 UTC."""
+    """A log, and the period of its fault: from day `start` to before day `end`, days since 1970 UTC."""
 
     events: pd.DataFrame
     items: pd.DataFrame
@@ -26,129 +26,129 @@ class FaultPeriod:
 
     @property
     def inside(self) -> BoolArray:
-        """Which rows lie in that part, [N]."""
+        """Mask of the rows in the period, [N]."""
         return self.between(self.start, self.end)
 
     def between(self, start: float, end: float) -> BoolArray:
-        """Which rows lie from one day to before another, [N]."""
+        """Mask of the rows from day `start` to before day `end`, [N]."""
         day = to_days(self.events["timestamp"])
-        found: BoolArray = (day >= start) & (day < end)
-        return found
+        mask: BoolArray = (day >= start) & (day < end)
+        return mask
 
-    def without(self, lost: BoolArray, start: float, what: str) -> ShiftedLog:
-        """The log without some of its rows."""
-        return ShiftedLog(self.events[~lost].reset_index(drop=True), self.items, pd.Index([]), start, what)
+    def drop_rows(self, lost: BoolArray, start: float, what: str) -> ChangedLog:
+        """The log without the masked rows [N]."""
+        return ChangedLog(self.events[~lost].reset_index(drop=True), self.items, pd.Index([]), start, what)
 
-    def together(self, extra: pd.DataFrame, users: pd.Index, what: str) -> ShiftedLog:
+    def add_rows(self, extra: pd.DataFrame, users: pd.Index, what: str) -> ChangedLog:
         """The log with further rows."""
-        both = pd.concat([self.events, extra], ignore_index=True).sort_values("timestamp", kind="stable")
-        return ShiftedLog(both.reset_index(drop=True), self.items, users, self.start, what)
+        events = pd.concat([self.events, extra], ignore_index=True).sort_values("timestamp", kind="stable")
+        return ChangedLog(events.reset_index(drop=True), self.items, users, self.start, what)
 
 
-Fault: TypeAlias = Callable[[FaultPeriod, np.random.Generator], ShiftedLog]
+Fault: TypeAlias = Callable[[FaultPeriod, np.random.Generator], ChangedLog]
 
 
-def missing_days(span: FaultPeriod, rng: np.random.Generator, days: int = 5) -> ShiftedLog:
-    """So many days in a row hold nothing; the first is drawn so that the last lies before the end."""
-    first = span.start + int(rng.integers(0, max(1, int(span.end - span.start) - days)))
-    return span.without(span.between(first, first + days), first, f"{days} days are missing")
+def missing_days(period: FaultPeriod, rng: np.random.Generator, days: int = 5) -> ChangedLog:
+    """Drop `days` consecutive days, the first drawn at random."""
+    first = period.start + int(rng.integers(0, max(1, int(period.end - period.start) - days)))
+    return period.drop_rows(period.between(first, first + days), first, f"{days} days are missing")
 
 
-def stale(span: FaultPeriod, _rng: np.random.Generator, days: int = 7) -> ShiftedLog:
-    """Nothing comes any more, from so many days before the end on."""
-    first = max(span.start, span.end - days)
-    return span.without(span.between(first, np.inf), first, f"silent for {days} days")
+def stale_feed(period: FaultPeriod, _rng: np.random.Generator, days: int = 7) -> ChangedLog:
+    """Drop all rows from `days` days before the end on."""
+    first = max(period.start, period.end - days)
+    return period.drop_rows(period.between(first, np.inf), first, f"silent for {days} days")
 
 
-def thinned(span: FaultPeriod, rng: np.random.Generator, share: float = 0.5) -> ShiftedLog:
-    """A share of the rows is lost at random, whosever they are: half of the shops no longer report."""
-    lost = span.inside & (rng.random(len(span.events)) < share)
-    return span.without(lost, span.start, f"{share:.0%} of the rows are lost")
+def lost_rows(period: FaultPeriod, rng: np.random.Generator, share: float = 0.5) -> ChangedLog:
+    """Drop a share of the rows at random."""
+    lost = period.inside & (rng.random(len(period.events)) < share)
+    return period.drop_rows(lost, period.start, f"{share:.0%} of the rows are lost")
 
 
-def null_categories(span: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ShiftedLog:
-    """The catalogue comes without the category of a share of its items."""
-    empty = rng.random(len(span.items)) < share
-    broken = span.items.assign(category=span.items["category"].mask(empty))
-    return ShiftedLog(
-        span.events, broken, pd.Index([]), span.start, f"{share:.0%} of the items have no category"
-    )
+def null_categories(period: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ChangedLog:
+    """Remove the category of a share of the items."""
+    empty = rng.random(len(period.items)) < share
+    items = period.items.assign(category=period.items["category"].mask(empty))
+    what = f"{share:.0%} of the items have no category"
+    return ChangedLog(period.events, items, pd.Index([]), period.start, what)
 
 
-def foreign_items(span: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ShiftedLog:
-    """A share of the rows names items by ids of another scheme, which no catalogue knows: a broken join."""
-    hit = span.inside & (rng.random(len(span.events)) < share)
-    ids = span.events["item_id"]
-    broken = span.events.assign(item_id=ids.mask(hit, "sku:" + ids))
+def foreign_items(period: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ChangedLog:
+    """Replace the item ids of a share of the rows by ids that no catalogue knows, as a broken join does."""
+    hit = period.inside & (rng.random(len(period.events)) < share)
+    ids = period.events["item_id"]
+    events = period.events.assign(item_id=ids.mask(hit, "sku:" + ids))
     what = f"{share:.0%} of the rows have item ids of another scheme"
-    return ShiftedLog(broken, span.items, pd.Index([]), span.start, what)
+    return ChangedLog(events, period.items, pd.Index([]), period.start, what)
 
 
-def duplicates(span: FaultPeriod, rng: np.random.Generator, share: float = 0.3) -> ShiftedLog:
-    """A share of the rows is delivered twice, equal in every column."""
-    again = span.events[span.inside & (rng.random(len(span.events)) < share)]
-    return span.together(again, pd.Index([]), f"{share:.0%} of the rows come twice")
+def duplicate_rows(period: FaultPeriod, rng: np.random.Generator, share: float = 0.3) -> ChangedLog:
+    """Repeat a share of the rows."""
+    again = period.events[period.inside & (rng.random(len(period.events)) < share)]
+    return period.add_rows(again, pd.Index([]), f"{share:.0%} of the rows come twice")
 
 
-def missing_kind(span: FaultPeriod, _rng: np.random.Generator, event: str = Event.CART) -> ShiftedLog:
-    """One kind of event no longer comes."""
-    lost = span.inside & span.events["event"].eq(event).to_numpy(dtype=bool)
-    return span.without(lost, span.start, f"no {event} comes any more")
+def missing_kind(period: FaultPeriod, _rng: np.random.Generator, event: str = Event.CART) -> ChangedLog:
+    """Drop all events of one name."""
+    lost = period.inside & period.events["event"].eq(event).to_numpy(dtype=bool)
+    return period.drop_rows(lost, period.start, f"no {event} events")
 
 
 def bots(
-    span: FaultPeriod,
+    period: FaultPeriod,
     rng: np.random.Generator,
     kind: Literal["new", "hijacked"] = "new",
     num: int = 5,
     events_a_day: int = 400,
     num_items: int = 10,
-) -> ShiftedLog:
-    """So many users do the same few things, one after the other at even intervals, day after day.
+) -> ChangedLog:
+    """Add users who repeat the same few events at even intervals every day.
 
-    new: they come with the wave; hijacked: their ids are those of users who were there before
+    new: under new ids; hijacked: under ids of known users
     """
-    real = span.events[span.between(-np.inf, span.start)]
-    known = np.sort(real["user_id"].unique().astype(object))
+    past = period.events[period.between(-np.inf, period.start)]
+    known = np.sort(past["user_id"].unique().astype(object))
     new = np.array([f"bot-{number}" for number in range(num)], dtype=object)
-    who = rng.choice(known, num, replace=False) if kind == "hijacked" else new
-    pattern = rng.choice(np.sort(real["item_id"].unique().astype(object)), num_items, replace=False)
-    act = np.arange(int(np.ceil(span.end - span.start)) * events_a_day)
-    day, step = act // events_a_day, act % events_a_day
-    second = np.floor(span.start) * _DAY + day * _DAY + _OPENS + step * (_OPEN // events_a_day)
+    users = rng.choice(known, num, replace=False) if kind == "hijacked" else new
+    items = rng.choice(np.sort(past["item_id"].unique().astype(object)), num_items, replace=False)
+    index = np.arange(int(np.ceil(period.end - period.start)) * events_a_day)
+    day, step = index // events_a_day, index % events_a_day
+    interval = _BOT_SECONDS // events_a_day
+    second = np.floor(period.start) * _DAY + day * _DAY + _BOT_START + step * interval
     wave = pd.DataFrame(
         {
-            "user_id": np.repeat(who, len(act)),
-            "item_id": np.tile(pattern[act % num_items], num),
-            "event": span.events["event"].mode().iloc[0],
+            "user_id": np.repeat(users, len(index)),
+            "item_id": np.tile(items[index % num_items], num),
+            "event": period.events["event"].mode().iloc[0],
             "timestamp": pd.to_datetime(np.tile(second, num), unit="s", utc=True),
-            "value": float(real["value"].median()),
+            "value": float(past["value"].median()),
             "quantity": 1.0,
-            "session_id": np.repeat(who, len(act)) + np.tile("-" + day.astype(str).astype(object), num),
-            "channel": span.events["channel"].mode().iloc[0],
+            "session_id": np.repeat(users, len(index)) + np.tile("-" + day.astype(str).astype(object), num),
+            "channel": period.events["channel"].mode().iloc[0],
         }
     )
     what = f"{num} {kind} bots with {events_a_day} events a day each"
-    return span.together(EVENTS.conform(wave, "simulation"), pd.Index(who), what)
+    return period.add_rows(EVENTS.conform(wave, "simulation"), pd.Index(users), what)
 
 
-def many_bots(span: FaultPeriod, rng: np.random.Generator) -> ShiftedLog:
-    """A wave in which none does very much."""
-    return bots(span, rng, num=40, events_a_day=60)
+def _many_bots(period: FaultPeriod, rng: np.random.Generator) -> ChangedLog:
+    """Many bots with few events each."""
+    return bots(period, rng, num=40, events_a_day=60)
 
 
-def hijacked(span: FaultPeriod, rng: np.random.Generator) -> ShiftedLog:
-    """A wave under the ids of known users."""
-    return bots(span, rng, kind="hijacked")
+def _hijacked(period: FaultPeriod, rng: np.random.Generator) -> ChangedLog:
+    """Bots under the ids of known users."""
+    return bots(period, rng, kind="hijacked")
 
 
 BROKEN_FEEDS: Mapping[str, Fault] = {
     "missing_days": missing_days,
-    "stale": stale,
-    "thinned": thinned,
+    "stale": stale_feed,
+    "thinned": lost_rows,
     "null_categories": null_categories,
     "foreign_items": foreign_items,
-    "duplicates": duplicates,
+    "duplicates": duplicate_rows,
 }
-BOT_WAVES: Mapping[str, Fault] = {"few_bots": bots, "many_bots": many_bots, "hijacked": hijacked}
+BOT_WAVES: Mapping[str, Fault] = {"few_bots": bots, "many_bots": _many_bots, "hijacked": _hijacked}
 FAULTS: Mapping[str, Fault] = {**BROKEN_FEEDS, "missing_kind": missing_kind, **BOT_WAVES}

@@ -1,4 +1,4 @@
-"""When to retrain: our verdict, and what others do: PSI, Evidently out of the box, by the calendar, never, always."""
+"""Retrain policies: the drift verdict, PSI, Evidently's preset, a calendar, never and always."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +15,24 @@ from monitoring.drift import (
     OnlineMetrics,
     WindowMeasurement,
     decide,
-    judge,
-    observe,
+    evaluate_window,
+    measure_window,
 )
-from monitoring.simulation.baseline_detectors import EvidentlyPreset, frame, psi
+from monitoring.simulation.baseline_detectors import (
+    EvidentlyPreset,
+    detector_frame,
+    population_stability_index,
+)
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
 
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """What anybody can know at one moment: the log up to then, and the model in force.
+    """What is known at one time: the log so far, and the model in force.
 
     events: EVENTS, of which only those before `end` are used, days since 1970 UTC
-    reference: of the model in force; its cut is the day before which the model learned
+    reference: of the model in force; its cut is the day before which the model was trained
     """
 
     events: pd.DataFrame
@@ -40,46 +44,46 @@ class PolicyContext:
     online: OnlineMetrics | None = None
 
     @cached_property
-    def observation(self) -> WindowMeasurement:
-        """The newest window."""
-        return observe(self.reference, self.events, self.items, self.end)
+    def window(self) -> WindowMeasurement:
+        """Measurement of the current window."""
+        return measure_window(self.reference, self.events, self.items, self.end)
 
     @cached_property
     def preset(self) -> EvidentlyPreset:
-        """Evidently's word on the newest window beside the reference's."""
-        width, rows = self.settings.window_days, self.settings.report_rows
+        """Evidently's preset on the current and the reference window."""
+        width, max_rows = self.settings.window_days, self.settings.report_rows
         before, after = (
-            frame(self.events, self.items, end - width, end, rows, self.seed)
+            detector_frame(self.events, self.items, end - width, end, max_rows, self.seed)
             for end in (self.reference.cut, self.end)
         )
         return EvidentlyPreset.of(before, after)
 
     def verdict(self) -> DriftVerdict:
-        """Ours, on the newest window."""
-        moment = from_days(self.end).to_pydatetime()
-        feed = FeedChecks.measure(self.events, self.items, self.reference, self.end, self.settings, moment)
-        return judge(self.reference, self.observation, feed, self.settings, self.seed, self.online)
+        """The drift verdict on the current window."""
+        now = from_days(self.end).to_pydatetime()
+        feed = FeedChecks.measure(self.events, self.items, self.reference, self.end, self.settings, now)
+        return evaluate_window(self.reference, self.window, feed, self.settings, self.seed, self.online)
 
 
 @dataclass(frozen=True)
 class PolicyDecision:
-    """What a policy saw at one moment, and whether it retrains.
+    """A policy's state and decision at one time.
 
-    state: steady, drift or fault; empty for a policy that does not look
+    state: steady, drift or fault; empty for a policy that does not inspect the data
     """
 
     end: float
     retrain: bool
     state: str = ""
     reasons: tuple[str, ...] = ()
-    decision: DriftDecision | None = None
+    drift_decision: DriftDecision | None = None
 
 
 class RetrainPolicy(Protocol):
     """A rule for when to retrain."""
 
-    def look(self, scene: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Look at a moment, knowing what came of earlier ones, oldest first."""
+    def decide(self, context: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        """Decide at one time, given earlier decisions, oldest first."""
         ...
 
 
@@ -87,17 +91,18 @@ class RetrainPolicy(Protocol):
 class DriftPolicy:
     """The platform's verdict and decision, with cool-down, budget and data faults."""
 
-    def look(self, scene: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Judge, decide."""
-        verdict = scene.verdict()
+    def decide(self, context: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        """Evaluate the window and decide."""
+        verdict = context.verdict()
         decision = decide(
             verdict,
-            [one.decision for one in past if one.decision],
-            scene.settings,
-            model=f"day {scene.reference.cut:.0f}",
-            at=from_days(scene.end).to_pydatetime(),
+            [earlier.drift_decision for earlier in past if earlier.drift_decision],
+            context.settings,
+            model=f"day {context.reference.cut:.0f}",
+            at=from_days(context.end).to_pydatetime(),
         )
-        return PolicyDecision(scene.end, decision.act == "retrain", verdict.state, decision.reasons, decision)
+        retrain = decision.act == "retrain"
+        return PolicyDecision(context.end, retrain, verdict.state, decision.reasons, decision)
 
 
 @dataclass(frozen=True)
@@ -106,34 +111,35 @@ class PsiPolicy:
 
     threshold: float
 
-    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Hold everybody's events by category against the reference's."""
-        found = psi(scene.reference.observation.counts.sum(axis=0), scene.observation.counts.sum(axis=0))
-        return _look(scene, found >= self.threshold, f"PSI {found:.4f} (limit {self.threshold:g})")
+    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        """Compare all users' events by category with the reference's."""
+        before, after = (window.counts.sum(axis=0) for window in (context.reference.window, context.window))
+        psi = population_stability_index(before, after)
+        return _on_alarm(context, psi >= self.threshold, f"PSI {psi:.4f} (limit {self.threshold:g})")
 
 
 @dataclass(frozen=True)
 class EvidentlyPolicy:
-    """Retrain when Evidently's preset, with all its defaults, says so: of the data as a whole, or of one column."""
+    """Retrain when Evidently's preset, with all its defaults, finds drift of the data set, or of one column."""
 
     column: str | None = None
 
-    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Hand both windows to the preset."""
-        found = scene.preset
-        alarm = found.dataset if self.column is None else self.column in found.columns
-        return _look(scene, alarm, f"drifted: {', '.join(sorted(found.columns)) or 'no column'}")
+    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        """Apply the preset to both windows."""
+        preset = context.preset
+        alarm = preset.dataset if self.column is None else self.column in preset.columns
+        return _on_alarm(context, alarm, f"drifted: {', '.join(sorted(preset.columns)) or 'no column'}")
 
 
 @dataclass(frozen=True)
 class CalendarPolicy:
-    """Retrain whenever the model in force is so many days old."""
+    """Retrain when the model in force is `days` old."""
 
     days: float
 
-    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Look at the date."""
-        return PolicyDecision(scene.end, scene.end - scene.reference.cut >= self.days - 1e-9)
+    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        """Compare the model's age."""
+        return PolicyDecision(context.end, context.end - context.reference.cut >= self.days - 1e-9)
 
 
 MONTH = 28.0
@@ -149,5 +155,5 @@ POLICIES: Mapping[str, RetrainPolicy] = {
 }
 
 
-def _look(scene: PolicyContext, alarm: bool, reason: str) -> PolicyDecision:
-    return PolicyDecision(scene.end, alarm, "drift" if alarm else "steady", (reason,))
+def _on_alarm(context: PolicyContext, alarm: bool, reason: str) -> PolicyDecision:
+    return PolicyDecision(context.end, alarm, "drift" if alarm else "steady", (reason,))

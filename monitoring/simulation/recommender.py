@@ -1,4 +1,4 @@
-"""A light but real recommender for replays: what a user and their like buy again (TIFU-KNN, Hu et al., SIGIR 2020)."""
+"""The recommender of replays, which fits in seconds: TIFU-KNN (Hu et al., SIGIR 2020)."""
 
 import time
 from dataclasses import dataclass, replace
@@ -19,13 +19,11 @@ from tierrec_core.tiers import Tiering
 
 @dataclass(frozen=True)
 class ReplayRecommender:
-    """The recommender as of one day; it fits in seconds, where the platform's takes minutes.
+    """The recommender as of one day.
 
-    EASE beside it was tried and added nothing to the lists of the next two weeks.
-
-    cut: the day before which it learned; version: its name
-    history: what it learned from; its items are the catalogue, [I]
-    cpu_seconds: what the fit took, tiers included
+    cut: the day before which it was trained; version: its name
+    history: its training data, whose items are the catalogue, [I]
+    cpu_seconds: of the fit, tiers included
     """
 
     cut: float
@@ -37,29 +35,29 @@ class ReplayRecommender:
 
     @classmethod
     def fit(cls, world: ReplayWorld, cut: float, seed: int, min_users: int = 10) -> Self:
-        """Learn from what lies before the cut, about the items that enough users had met by then."""
-        begun = time.process_time()
+        """Fit to the log before the cut, on items with at least min_users users."""
+        started = time.process_time()
         past = world.log.before(cut)
-        met = np.bincount(past.unique_pairs()[1], minlength=past.num_items)
-        history = narrowed(past, past.items[met >= min_users])
-        place = pd.Index(world.items["item_id"].astype(object)).get_indexer(history.items)
-        items = world.items.take(place).reset_index(drop=True)
+        item_users = np.bincount(past.unique_pairs()[1], minlength=past.num_items)
+        history = restrict_items(past, past.items[item_users >= min_users])
+        rows = pd.Index(world.items["item_id"].astype(object)).get_indexer(history.items)
+        items = world.items.take(rows).reset_index(drop=True)
         tiering = Tiering.fit(history, items, TierSettings(), seed)
         model = TifuKnn.fit(Training(history, items, tiering, world.target, seed), TifuKnn.Config())
         version = f"day {cut - world.start:.0f}"
-        return cls(cut, version, history, tiering, model, time.process_time() - begun)
+        return cls(cut, version, history, tiering, model, time.process_time() - started)
 
-    def lists(self, past: Interactions, rows: IntArray, k: int) -> IntArray:
-        """First k items for the histories of these rows, [R, k]: columns of past.items, -1 where a list is shorter."""
-        history = narrowed(past.select_users(rows), self.history.items)
-        found = rank_catalogue(cast("Retriever", self.model), history, k, exclude_seen=False).items
+    def lists(self, past: Interactions, users: IntArray, k: int) -> IntArray:
+        """First k items for the histories of these users, [R, k]: columns of past.items, -1 behind a shorter list."""
+        history = restrict_items(past.select_users(users), self.history.items)
+        items = rank_catalogue(cast("Retriever", self.model), history, k, exclude_seen=False).items
         column = np.r_[past.items.get_indexer(self.history.items), -1]
-        listed: IntArray = column[found]
-        return listed
+        lists: IntArray = column[items]
+        return lists
 
 
-def narrowed(log: Interactions, items: pd.Index) -> Interactions:
-    """The same histories over a part of the catalogue."""
+def restrict_items(log: Interactions, items: pd.Index) -> Interactions:
+    """The same histories over a subset of the catalogue."""
     code = items.get_indexer(log.items).astype(np.int32)
     kept = log.where(code[log.item] >= 0)
     return replace(kept, items=items, item=code[kept.item])

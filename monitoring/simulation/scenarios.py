@@ -1,11 +1,13 @@
-"""What may happen to a world, by name, for a person who wants to see it happen."""
+"""Named changes of a world, as `tierrec simulate --shift` offers them."""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from monitoring.simulation import faults, synthetic_drift
+from monitoring.simulation import synthetic_drift
+from monitoring.simulation.faults import FAULT_DAYS, FAULTS, Fault, FaultPeriod
 from monitoring.simulation.recommender import ReplayRecommender
+from monitoring.simulation.synthetic_drift import ChangedLog
 from monitoring.simulation.world import ReplayWorld
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.tiers import TIER_NAMES
@@ -13,11 +15,11 @@ from tierrec_core.tiers import TIER_NAMES
 _SEASON_DAYS = 42.0
 _YEAR = 364.0
 
-Change = Callable[[ReplayWorld, float, float, int], synthetic_drift.ShiftedLog]
+Change = Callable[[ReplayWorld, float, float, int], ChangedLog]
 
 
-def happen(world: ReplayWorld, name: str, start: float, share: float, seed: int) -> ReplayWorld:
-    """The world to which it happens from day `start` on, to a share of its users or rows where it takes one.
+def apply_change(world: ReplayWorld, name: str, start: float, share: float, seed: int) -> ReplayWorld:
+    """The world after a change from day `start` on, of a share of its users where the change has one.
 
     Raises SettingsError for an unknown name.
     """
@@ -28,53 +30,54 @@ def happen(world: ReplayWorld, name: str, start: float, share: float, seed: int)
     return world.after(CHANGES[name](world, start, share, seed))
 
 
-def _interests(kind: synthetic_drift.Kind) -> Change:
-    def change(world: ReplayWorld, start: float, share: float, seed: int) -> synthetic_drift.ShiftedLog:
+def _shift(kind: synthetic_drift.Kind) -> Change:
+    def change(world: ReplayWorld, start: float, share: float, seed: int) -> ChangedLog:
         rng = np.random.default_rng(seed)
-        return synthetic_drift.interests(
+        return synthetic_drift.shift_interests(
             world.events, world.items, share=share, start=start, rng=rng, kind=kind
         )
 
     return change
 
 
-def _new_category(world: ReplayWorld, start: float, share: float, seed: int) -> synthetic_drift.ShiftedLog:
+def _new_category(world: ReplayWorld, start: float, share: float, seed: int) -> ChangedLog:
     rng = np.random.default_rng(seed)
-    return synthetic_drift.new_category(world.events, world.items, share=share, start=start, rng=rng)
+    return synthetic_drift.add_category(world.events, world.items, share=share, start=start, rng=rng)
 
 
-def _season(world: ReplayWorld, start: float, _share: float, seed: int) -> synthetic_drift.ShiftedLog:
-    """Also a year earlier and later, where the log is long enough."""
+def _season(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
+    """Repeated a year earlier and later, where the log is long enough."""
     starts = [day for day in (start - _YEAR, start, start + _YEAR) if world.start <= day < world.end]
     rng = np.random.default_rng(seed)
-    return synthetic_drift.season(world.events, world.items, starts=starts, rng=rng, weeks=_SEASON_DAYS / 7)
+    weeks = _SEASON_DAYS / 7
+    return synthetic_drift.add_season(world.events, world.items, starts=starts, rng=rng, weeks=weeks)
 
 
 def _collapse(tier: int) -> Change:
-    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> synthetic_drift.ShiftedLog:
+    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
         model = ReplayRecommender.fit(world, start, seed)
         users = model.history.users[model.tiering.tier == tier]
         rng, name = np.random.default_rng(seed), f"tier {TIER_NAMES[tier]}"
-        return synthetic_drift.collapse(
-            world.events, users=users, start=start, rng=rng, items=world.items, name=name
+        return synthetic_drift.reduce_activity(
+            world.events, world.items, users=users, start=start, rng=rng, name=name
         )
 
     return change
 
 
-def _fault(fault: faults.Fault) -> Change:
-    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> synthetic_drift.ShiftedLog:
-        span = faults.FaultPeriod(world.events, world.items, start, start + faults.LASTS)
-        return fault(span, np.random.default_rng(seed))
+def _fault(fault: Fault) -> Change:
+    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
+        period = FaultPeriod(world.events, world.items, start, start + FAULT_DAYS)
+        return fault(period, np.random.default_rng(seed))
 
     return change
 
 
 CHANGES: Mapping[str, Change] = {
-    "interests": _interests("concentrated"),
-    "diffuse": _interests("diffuse"),
+    "interests": _shift("concentrated"),
+    "diffuse": _shift("diffuse"),
     "new_category": _new_category,
     "season": _season,
     **{f"collapse_{name}": _collapse(tier) for tier, name in enumerate(TIER_NAMES)},
-    **{name: _fault(fault) for name, fault in faults.FAULTS.items()},
+    **{name: _fault(fault) for name, fault in FAULTS.items()},
 }

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from monitoring.report.evidently_page import frames, write
-from monitoring.report.loop_history import render
+from monitoring.report.evidently_page import write_window_page
+from monitoring.report.loop_history import write_loop_page
 from monitoring.report.served_lists import ServedLists
+from monitoring.report.window_sample import sample_window
 from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
@@ -135,12 +136,12 @@ def write_window(folder: Path) -> None:
     items = ITEMS.conform(pd.DataFrame({"item_id": list("abc"), "category": [HOSTILE, "y", "z"]}), "test")
     tier_of = {f"u{number}": TIER_NAMES[number % 3] for number in range(60)}
     before, after = (
-        frames(log(seed, moved), items, tier_of, END - 28, END, 10_000, 0)
+        sample_window(log(seed, moved), items, tier_of, END - 28, END, 10_000, 0)
         for seed, moved in ((0, 0.0), (1, 0.4))
     )
     lists = pd.DataFrame({"user_id": ["u1"] * 3, "item_id": list("abc"), "rank": [1, 2, 3]})
     truth = pd.DataFrame({"user_id": ["u1"], "item_id": ["b"]})
-    write(before, after, folder, END, ranked=ServedLists(lists, truth))
+    write_window_page(before, after, folder, END, served=ServedLists(lists, truth))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def index(tmp_path_factory) -> Path:
         artifacts.write_json(look, folder / "decisions" / f"{look['window']['end']}-{look['key']}.json")
     write_window(folder / "windows" / looks[0]["window"]["end"])
     serving = {"champion": CHAMPION, "challenger": CHALLENGER, "share": 0.2}
-    render(looks, [GATE], RELEASES, folder / "index.html", retrains=[RETRAIN], serving=serving)
+    write_loop_page(looks, [GATE], RELEASES, folder / "index.html", retrains=[RETRAIN], serving=serving)
     return folder / "index.html"
 
 
@@ -224,10 +225,11 @@ def test_a_person_reaches_the_charts_of_the_window_and_comes_back(browser, index
     page, noise = opened(browser, index)
     page.locator("#newest").get_by_role("link", name="Charts of the window").click()
     assert page.locator("h1").inner_text() == f"The window up to {decision(0)['window']['end']}"
-    page.get_by_text("Drift is detected for").wait_for()  # what Evidently draws once its script has run
-    assert page.get_by_text("category of heavy users").count() > 0
-    assert page.get_by_text(re.compile("NDCG")).count() > 0
-    assert page.evaluate("window.broken") is None
+    charts = page.frame_locator("#charts")
+    charts.get_by_text("Drift is detected for").wait_for()  # what Evidently draws once its script has run
+    assert charts.get_by_text("category of heavy users").count() > 0
+    assert charts.get_by_text(re.compile("NDCG")).count() > 0
+    assert [frame.evaluate("window.broken") for frame in page.frames] == [None, None]
     page.get_by_role("link", name="The loop").click()
     assert page.locator("h1").inner_text() == "The loop"
     page.close()
@@ -238,9 +240,12 @@ def test_a_person_reaches_the_charts_of_the_window_and_comes_back(browser, index
 def test_a_phone_can_move_the_charts_sideways(browser, index):
     folder = index.parent / "windows" / decision(0)["window"]["end"]
     page, _ = opened(browser, folder / "drift.html", width=390)
-    page.get_by_text("Drift is detected for").wait_for()
+    page.frame_locator("#charts").get_by_text("Drift is detected for").wait_for()
+    scroller = page.locator(".scroll", has=page.locator("#charts"))
+    scroller.hover(position={"x": 100, "y": 10})
     page.mouse.wheel(400, 0)
-    page.wait_for_function("document.scrollingElement.scrollLeft + document.body.scrollLeft > 100")
+    page.wait_for_function("document.querySelector('.scroll:has(#charts)').scrollLeft > 100")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.close()
 
 
@@ -298,10 +303,10 @@ def test_releases_tell_how_they_went_on(page):
 
 
 def test_a_fault_is_told_as_what_was_found_and_wanted(browser, index, tmp_path):
-    render([decision(3)], [], [], tmp_path / "index.html")
+    write_loop_page([decision(3)], [], [], tmp_path / "index.html")
     page, _ = opened(browser, tmp_path / "index.html")
     assert page.locator("#faults tbody tr").locator("th, td").all_inner_texts() == list(FAULT.values())
-    assert page.locator("#newest h2").inner_text().startswith("Newest decision: mend the data first")
+    assert page.locator("#newest h2").inner_text().startswith("Newest decision: fix the data first")
     assert page.get_by_role("link", name="Charts of the window").count() == 0
     page.close()
 

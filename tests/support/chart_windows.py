@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitoring.report.evidently_page import frames
+from monitoring.report.window_sample import sample_window
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.tiers import TIER_NAMES
 
@@ -38,7 +38,7 @@ def events(seed: int, shares: list[float]) -> pd.DataFrame:
 
 
 def window(seed: int, shares: list[float], rows: int = 10_000) -> pd.DataFrame:
-    return frames(events(seed, shares), ITEM_FRAME, TIER_OF, START, START + 28, rows, 0)
+    return sample_window(events(seed, shares), ITEM_FRAME, TIER_OF, START, START + 28, rows, 0)
 
 
 def figures(folder: Path) -> dict[str, Any]:

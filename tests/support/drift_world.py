@@ -1,4 +1,4 @@
-"""A made log with a reference as of a cut, and changes of it: the world of the drift tests."""
+"""A synthetic log with a reference as of a cut, and changes of it, for the drift tests."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from monitoring.drift import (
     DriftVerdict,
     FeedChecks,
     OnlineMetrics,
-    judge,
-    observe,
+    evaluate_window,
+    measure_window,
 )
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.settings import MonitorSettings, SyntheticSource, TierSettings
@@ -37,9 +37,9 @@ class DriftWorld:
     ) -> DriftVerdict:
         """On the window after the cut."""
         events = self.events if events is None else events
-        observation = observe(self.reference, events, self.items, CUT + WIDTH)
+        window = measure_window(self.reference, events, self.items, CUT + WIDTH)
         feed = FeedChecks.measure(events, self.items, self.reference, CUT + WIDTH, SETTINGS, None)
-        return judge(self.reference, observation, feed, SETTINGS, seed, **others)
+        return evaluate_window(self.reference, window, feed, SETTINGS, seed, **others)
 
     @property
     def current(self) -> pd.Series:
@@ -48,7 +48,7 @@ class DriftWorld:
 
 
 def known(events: pd.DataFrame, items: pd.DataFrame, settings: MonitorSettings = SETTINGS) -> DriftReference:
-    """Everything anew from the log before the cut."""
+    """Build the reference from the log before the cut."""
     past = events[(events["timestamp"] < from_days(CUT)) & (events["event"] != "redeem")]
     history = Interactions.from_events(past, now=CUT)
     described = items.set_index("item_id").loc[history.items].reset_index()
@@ -71,7 +71,7 @@ def made(seed: int, **options: float) -> DriftWorld:
 def moved_to(
     world: DriftWorld, users: pd.Index, goal: str, share: float, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """From the cut on, a share of what these users do falls on items of the goal's category."""
+    """From the cut on, redirect a share of these users' events to items of the goal's category."""
     hit = (world.current & world.events["user_id"].isin(users)).to_numpy() & (
         rng.random(len(world.events)) < share
     )

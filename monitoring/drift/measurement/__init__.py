@@ -1,1 +1,1 @@
-"""What is measured of a window of the log."""
+"""Per-user measurements of one window of the log."""

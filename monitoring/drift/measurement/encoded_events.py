@@ -1,4 +1,4 @@
-"""Events as arrays of codes: which reference user, which known item, which category, when, and worth how much."""
+"""Events as integer codes: reference user, known item, category, time and spend of each row."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -10,65 +10,63 @@ from monitoring.drift.measurement.known_items import KnownItems
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import from_days, to_days
 
-_PASSIVE = (Event.IMPRESSION, Event.REDEEM)
-
 
 @dataclass(frozen=True)
 class EncodedEvents:
-    """N acts of interest; impressions and redemptions are none.
+    """N interactions; impressions and redemptions are excluded.
 
-    who: a code for everybody, known or not, [N]
-    user: row of the reference user, -1 for others, [N]
-    item: row of the catalogue's item, -1 for others, [N]
-    label: the item's category among the catalogue's labels, or UNKNOWN or UNSEEN, [N]
+    any_user: a code for every user, in the reference or not, [N]
+    user: index of the reference user, -1 for others, [N]
+    item: index of the known item, -1 for others, [N]
+    label: index of the item's category among the known labels, or UNKNOWN or UNSEEN, [N]
     day: days since 1970 UTC, [N]
-    money: paid, or else 1, [N]
+    spend: the event's value, 1 where it has none, [N]
     """
 
-    who: IntArray
+    any_user: IntArray
     user: IntArray
     item: IntArray
     label: IntArray
     day: FloatArray
-    money: FloatArray
+    spend: FloatArray
 
     @classmethod
-    def of(cls, events: pd.DataFrame, items: pd.DataFrame, users: pd.Index, catalogue: KnownItems) -> Self:
-        """Encode EVENTS in order of time; the order of its rows does not matter to what is measured."""
-        events = events[interested(events)]
-        who, people = pd.factorize(events["user_id"], sort=True)
-        what, things = pd.factorize(events["item_id"], sort=True)
-        known = users.get_indexer(pd.Index(people.astype(object)))
-        places = catalogue.items.get_indexer(pd.Index(things.astype(object)))
-        labels = catalogue.item_labels(things.astype(object), items)
-        money = events["value"].astype("Float64").to_numpy(dtype=float, na_value=0.0)
-        rows = cls(
-            who.astype(np.int32),
-            known[who].astype(np.int32),
-            places[what].astype(np.int32),
-            labels[what].astype(np.int32),
+    def of(cls, events: pd.DataFrame, items: pd.DataFrame, users: pd.Index, known_items: KnownItems) -> Self:
+        """Encode EVENTS and sort by time; the result does not depend on the order of the rows."""
+        events = events[is_interaction(events)]
+        user, user_ids = pd.factorize(events["user_id"], sort=True)
+        item, item_ids = pd.factorize(events["item_id"], sort=True)
+        reference_user = users.get_indexer(pd.Index(user_ids.astype(object)))
+        known_item = known_items.items.get_indexer(pd.Index(item_ids.astype(object)))
+        label = known_items.item_labels(item_ids.astype(object), items)
+        value = events["value"].astype("Float64").to_numpy(dtype=float, na_value=0.0)
+        encoded = cls(
+            user.astype(np.int32),
+            reference_user[user].astype(np.int32),
+            known_item[item].astype(np.int32),
+            label[item].astype(np.int32),
             to_days(events["timestamp"]),
-            np.where(money > 0, money, 1.0),
+            np.where(value > 0, value, 1.0),
         )
-        # one order, since sums of floats hang on it
-        return rows.where(np.lexsort((rows.money, what, who, rows.day)))
+        # a fixed order keeps floating-point sums reproducible
+        return encoded.where(np.lexsort((encoded.spend, item, user, encoded.day)))
 
     def where(self, keep: BoolArray | IntArray) -> Self:
-        """Only the rows where keep [N] is true, or these rows in this order."""
+        """Select rows by mask [N] or by index."""
         return replace(self, **{name: values[keep] for name, values in vars(self).items()})
 
     def between(self, start: float, end: float) -> Self:
-        """Only the rows from day `start` to before day `end`."""
+        """Select rows from day `start` to before day `end`."""
         return self.where((self.day >= start) & (self.day < end))
 
 
-def interested(events: pd.DataFrame) -> BoolArray:
-    """Which rows of EVENTS are acts of interest, [N]."""
-    return ~events["event"].isin(_PASSIVE).to_numpy(dtype=bool)
+def is_interaction(events: pd.DataFrame) -> BoolArray:
+    """Mask the rows of EVENTS that are neither impressions nor redemptions, [N]."""
+    return ~events["event"].isin((Event.IMPRESSION, Event.REDEEM)).to_numpy(dtype=bool)
 
 
-def within(events: pd.DataFrame, start: float | None, end: float) -> pd.DataFrame:
-    """The rows of EVENTS from day `start`, or from the first, to before day `end`."""
+def events_between(events: pd.DataFrame, start: float | None, end: float) -> pd.DataFrame:
+    """Select the rows of EVENTS from day `start` (None: the first) to before day `end`."""
     stamps = events["timestamp"]
     keep = stamps < from_days(end)
     return events[keep if start is None else keep & (stamps >= from_days(start))]

@@ -1,1 +1,1 @@
-"""Tests and limits on the measurements of two windows."""
+"""Paired comparisons of two windows: effect sizes, their limits, and permutation tests."""

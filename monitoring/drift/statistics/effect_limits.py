@@ -1,4 +1,4 @@
-"""How large an effect must be to matter: the effects between past windows of the same log, which nobody calls drift."""
+"""Minimum effect sizes for an alarm, from the effects between past windows of the same log."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ from tierrec_core.base.contracts import FloatArray
 MIN_PAIRS = 4
 _PRIOR_PAIRS = 2.0
 
-# Never below the first; the second where the log is too short for MIN_PAIRS pairs of past windows. Shares in Cohen's h
-# (.2 is small by his words), moves and arrivals in nats, embedding in standard deviations, volume in log of events.
+# Lower bound of the limit, and the limit where the log has fewer than MIN_PAIRS pairs of past windows. Units: shares
+# in Cohen's h (.2 is small), moves and arrivals in nats, embedding in standard deviations, volume in log of events.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "shares": (0.02, 0.15),
     "interests": (0.02, 0.15),
@@ -25,55 +25,58 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 
 
-def threshold(family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int) -> FloatArray:
-    """What each of M effects must exceed, from the same M effects between each of P pairs of past windows, [M].
+def effect_threshold(
+    family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int
+) -> FloatArray:
+    """Limit of each of M effects, from the same M effects between each of P pairs of past windows, [M].
 
-    One limit serves the whole family: the quantile over pairs of the largest effect in units of its own usual size.
-    Categories with seasons of their own so do not raise the limit for steady ones. A family of one effect has
-    simply the quantile of its past. Effects against `side` count as none.
+    Effects are standardized by their usual size over past pairs; the limit is the quantile over pairs of the family's
+    largest standardized effect, so that seasonal categories do not raise the limit of steady ones. Effects against
+    `side` count as 0.
     """
-    floor, default = BOUNDS[family]
-    known = [counted(one, side) for one in past if np.isfinite(one).all()]
+    lower_bound, default = BOUNDS[family]
+    known = [one_sided(effects, side) for effects in past if np.isfinite(effects).all()]
     if len(known) < MIN_PAIRS:
         return np.full(size, default)
     effects = np.stack(known)
-    usual = usual_size(effects)
+    usual = shrunken_rms(effects)
     limit = np.quantile((effects / usual).max(axis=1), quantile)
-    found: FloatArray = np.maximum(limit * usual, floor)
-    return found
+    threshold: FloatArray = np.maximum(limit * usual, lower_bound)
+    return threshold
 
 
-def raised(
+def scale_thresholds(
     limits: Mapping[str, FloatArray],
     pairs: Sequence[Mapping[str, FloatArray]],
     sides: Mapping[str, int],
     quantile: float,
 ) -> dict[str, FloatArray]:
-    """The limits of all families, raised by one factor so that at most 1 - quantile of past pairs go beyond any.
+    """Multiply all limits by one factor so that at most 1 - quantile of past pairs exceed any of them.
 
-    With forty limits, each beyond a quantile of its own, nearly every pair of calm windows goes beyond one of them.
+    Without it, nearly every pair of unchanged windows exceeds one of some forty limits.
     """
     if len(pairs) < MIN_PAIRS:
         return dict(limits)
-    worst = [
+    largest_ratios = [
         max(
-            float(np.nan_to_num(counted(one[key], sides[key]) / limit).max()) for key, limit in limits.items()
+            float(np.nan_to_num(one_sided(effects[key], sides[key]) / limit).max())
+            for key, limit in limits.items()
         )
-        for one in pairs
+        for effects in pairs
     ]
-    factor = max(1.0, float(np.quantile(worst, quantile)))
+    factor = max(1.0, float(np.quantile(largest_ratios, quantile)))
     return {key: limit * factor for key, limit in limits.items()}
 
 
-def counted(effects: FloatArray, side: int) -> FloatArray:
-    """Size of effects on the side that counts; 0 counts both."""
-    found: FloatArray = np.maximum(effects * side, 0.0) if side else np.abs(effects)
-    return found
+def one_sided(effects: FloatArray, side: int) -> FloatArray:
+    """Size of effects in the direction of `side` (1 or -1), 0 in the other; absolute size where `side` is 0."""
+    size: FloatArray = np.maximum(effects * side, 0.0) if side else np.abs(effects)
+    return size
 
 
-def usual_size(effects: FloatArray) -> FloatArray:
-    """Root mean square of each column of effects [P, M] over past pairs, drawn to that of all columns, [M]."""
+def shrunken_rms(effects: FloatArray) -> FloatArray:
+    """Root mean square of each column of effects [P, M], shrunk towards that of all columns, [M]."""
     square = (effects**2).sum(axis=0)
-    everywhere = float((effects**2).mean())
-    size: FloatArray = np.sqrt((square + _PRIOR_PAIRS * everywhere) / (len(effects) + _PRIOR_PAIRS))
+    overall = float((effects**2).mean())
+    size: FloatArray = np.sqrt((square + _PRIOR_PAIRS * overall) / (len(effects) + _PRIOR_PAIRS))
     return np.maximum(size, 1e-12)

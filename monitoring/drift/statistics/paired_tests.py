@@ -1,4 +1,4 @@
-"""What is compared between two windows: per family, each user's value before and after, and how much it weighs."""
+"""Paired comparisons of two windows: per family, each user's value before and after, and the user's weight."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,17 +9,16 @@ import numpy as np
 from scipy import sparse
 
 from monitoring.drift.measurement.known_items import KnownItems
-from monitoring.drift.measurement.user_baselines import UserBaselines, events_at
+from monitoring.drift.measurement.user_baselines import UserBaselines, events_in_label
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.statistics.log_likelihood import WindowLikelihood
 from monitoring.drift.statistics.permutation import MAX_USERS, ComparisonFamily
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
-MOVES = "evidence that users left their favourite for others of the large categories"
-_MAX_RIDGE = 1e-6
-# events that an expectation is drawn to everybody's by, and the share of users who move; of several, these told moves
-# from chance best on windows of the real year that were dealt at other days than the benchmark's, which overlap them
+_RIDGE = 1e-6  # relative to the largest eigenvalue
+# WindowLikelihood's prior and movers, chosen for power on windows of the real year with reassigned baskets, at other
+# days than the benchmark's
 _DAYS, _EVENTS = (30.0, 0.2), (60.0, 0.6)
 
 
@@ -29,9 +28,9 @@ class PairedComparison:
 
     what: names, [M]
     before, after: each user's value, [U, M]
-    weight: 0 leaves a user out; the same when the windows change places, [U]
-    kind: share, whose effect is Cohen's h; level, whose effect is the difference; vector, whose effect is one distance
-    side: 1 when only a rise counts, -1 when only a fall does, 0 for both
+    weight: 0 leaves a user out; the same when the windows are swapped, [U]
+    kind: share (effect: Cohen's h), level (effect: difference) or vector (effect: one Mahalanobis distance)
+    side: 1 tests for a rise, -1 for a fall, 0 for either
     """
 
     family: str
@@ -43,25 +42,25 @@ class PairedComparison:
     side: int = 0
 
     def of(self, members: BoolArray) -> Self:
-        """Only these users."""
+        """Restrict to a subset of the users."""
         return replace(
             self, before=self.before[members], after=self.after[members], weight=self.weight[members]
         )
 
-    def block(self, members: BoolArray) -> ComparisonFamily:
-        """The weighted changes of these users, whose signs flip when windows change places; all others have 0.
+    def comparison_family(self, members: BoolArray) -> ComparisonFamily:
+        """Weighted differences of these users for the permutation test, 0 for all others.
 
-        Where users are so many that no signs are drawn, the others are left out.
+        With more than MAX_USERS users, where no signs are drawn, the others are left out.
         """
         part = self.of(members)
         difference = (part.after - part.before) * part.weight[:, None]
         if self.kind == "vector":
-            difference = difference @ whitening((part.before + part.after) / 2, part.weight)
-        if len(members) > MAX_USERS:
-            return ComparisonFamily(difference, self.side, joint=self.kind == "vector")
-        spread = np.zeros(self.before.shape)
-        spread[members] = difference
-        return ComparisonFamily(spread, self.side, joint=self.kind == "vector")
+            difference = difference @ whitening_matrix((part.before + part.after) / 2, part.weight)
+        if len(members) <= MAX_USERS:
+            member_rows = difference
+            difference = np.zeros(self.before.shape)
+            difference[members] = member_rows
+        return ComparisonFamily(difference, self.side, joint=self.kind == "vector")
 
     def means(self) -> tuple[FloatArray, FloatArray]:
         """Weighted means over users before and after, [M] each; 0 without users."""
@@ -69,66 +68,73 @@ class PairedComparison:
         return self.weight @ self.before / total, self.weight @ self.after / total
 
     def effects(self) -> FloatArray:
-        """Signed size of each change, [M]; for a vector the Mahalanobis length of the mean change, [1]."""
+        """Signed effect sizes, [M]; for a vector the Mahalanobis length of the mean change, [1]."""
         before, after = self.means()
         if self.kind == "share":
             return cohens_h(before, after)
         if self.kind == "level":
             return after - before
         middle = (self.before + self.after) / 2
-        whitened = (after - before) @ whitening(middle, self.weight)
+        whitened = (after - before) @ whitening_matrix(middle, self.weight)
         return np.array([float(np.linalg.norm(whitened))])
 
 
 def cohens_h(before: FloatArray, after: FloatArray) -> FloatArray:
-    """Difference of two shares on the arcsine scale (Cohen, 1988); .2 is small by the usual words, [M]."""
+    """Difference of two shares on the arcsine scale (Cohen, 1988); .2 is small, [M]."""
     angle: FloatArray = 2 * (
         np.arcsin(np.sqrt(np.clip(after, 0, 1))) - np.arcsin(np.sqrt(np.clip(before, 0, 1)))
     )
     return angle
 
 
-def whitening(values: FloatArray, weight: FloatArray) -> FloatArray:
-    """What makes the weighted covariance of values [U, D] the identity, [D, D]."""
+def whitening_matrix(values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Matrix that maps values [U, D] to an identity weighted covariance, [D, D]."""
     share = weight / max(float(weight.sum()), 1e-12)
     centred = values - share @ values
     covariance = (centred * share[:, None]).T @ centred
-    scale, axes = np.linalg.eigh(covariance)
-    floor = max(float(scale.max(initial=0.0)) * _MAX_RIDGE, 1e-12)
-    white: FloatArray = axes / np.sqrt(np.maximum(scale, floor))
-    return white
+    eigenvalues, axes = np.linalg.eigh(covariance)
+    ridge = max(float(eigenvalues.max(initial=0.0)) * _RIDGE, 1e-12)
+    whitening: FloatArray = axes / np.sqrt(np.maximum(eigenvalues, ridge))
+    return whitening
 
 
 @dataclass(frozen=True)
 class WindowPair:
-    """Two windows of the same U users, with what was known before both: tier [U], categories and habits."""
+    """Two windows of the same U users, with what was known before both: tier [U], categories and baselines."""
 
     before: WindowMeasurement
     after: WindowMeasurement
     tier: IntArray
-    catalogue: KnownItems
-    habits: UserBaselines
+    known_items: KnownItems
+    baselines: UserBaselines
 
     @cached_property
     def favourite(self) -> IntArray:
-        """Label that each user likes best, -1 without habits, [U]."""
-        return self.habits.favourites(self.before.labels, self.after.labels)
+        """Most frequent label of each user, -1 without a baseline, [U]."""
+        return self.baselines.favourite_labels(self.before.labels, self.after.labels)
 
 
-def contrasts(pair: WindowPair) -> Iterator[PairedComparison]:
-    """All that two windows can be compared by."""
+def paired_comparisons(pair: WindowPair) -> Iterator[PairedComparison]:
+    """All families by which two windows are compared."""
     before, after = pair.before, pair.after
-    yield _share(
-        "shares", pair.catalogue.names, before.counts, after.counts, before.counts.sum(1), after.counts.sum(1)
-    )
-    yield _interests(pair)
+    sizes = before.counts.sum(1), after.counts.sum(1)
+    yield _share("shares", pair.known_items.names, before.counts, after.counts, *sizes)
+    yield _favourite_share(pair)
     yield _moves(pair)
     yield _arrivals(pair)
     yield _embedding(before, after)
-    yield _transitions(before, after, pair.tier)
+    yield _tier_transitions(before, after, pair.tier)
     yield _volume(before, after)
-    yield _one("new_items", "items that the catalogue does not have", before, after, "new_items", 1)
-    yield _one("unseen_categories", "categories never met before", before, after, "unseen", 1)
+    for family, what, old, new in (
+        ("new_items", "items new since the cut", before.new_items, after.new_items),
+        (
+            "unseen_categories",
+            "categories new since the cut",
+            before.unseen_categories,
+            after.unseen_categories,
+        ),
+    ):
+        yield _share(family, (what,), old[:, None], new[:, None], before.events, after.events, 1)
 
 
 def _share(
@@ -140,112 +146,119 @@ def _share(
     num_after: IntArray,
     side: int = 0,
 ) -> PairedComparison:
-    """Shares of a user's events. A user weighs as the root of the harmonic mean of both numbers of events.
-
-    Equal weights let users with a handful of events decide, weights by events let a few heavy users; measured on
-    real months, the root has the best power of these at the same rate of false alarms.
-    """
-    low, high = np.minimum(num_before, num_after), np.maximum(num_before, num_after)
-    weight = np.sqrt(low * (high / np.maximum(low + high, 1)))
+    """Compare shares of each user's events."""
     return PairedComparison(
         family,
         what,
         before / np.maximum(num_before, 1)[:, None],
         after / np.maximum(num_after, 1)[:, None],
-        weight,
+        _event_weight(num_before, num_after),
         "share",
         side,
     )
 
 
-def _one(
-    family: str, what: str, before: WindowMeasurement, after: WindowMeasurement, name: str, side: int
-) -> PairedComparison:
-    """Share of a user's events that one count is."""
-    counts = getattr(before, name)[:, None], getattr(after, name)[:, None]
-    return _share(family, (what,), *counts, before.events, after.events, side)
+def _event_weight(num_before: IntArray, num_after: IntArray) -> FloatArray:
+    """Square root of half the harmonic mean of a user's two event counts, [U].
+
+    Equal weights are dominated by users with few events, weights by events by a few heavy users; on real months the
+    square root had the most power at the same false alarm rate.
+    """
+    low, high = np.minimum(num_before, num_after), np.maximum(num_before, num_after)
+    weight: FloatArray = np.sqrt(low * (high / np.maximum(low + high, 1)))
+    return weight
 
 
-def _interests(pair: WindowPair) -> PairedComparison:
-    old, new = (events_at(one.labels, pair.favourite)[:, None] for one in (pair.before, pair.after))
-    num_before, num_after = pair.before.events, pair.after.events
-    return _share("interests", ("own favourite category",), old, new, num_before, num_after, -1)
+def _favourite_share(pair: WindowPair) -> PairedComparison:
+    old, new = (
+        events_in_label(window.labels, pair.favourite)[:, None] for window in (pair.before, pair.after)
+    )
+    sizes = pair.before.events, pair.after.events
+    return _share("interests", ("own favourite category",), old, new, *sizes, -1)
 
 
 def _moves(pair: WindowPair) -> PairedComparison:
-    """Moves to any of the large categories, told by days: a basket full of one strange category is one day, no habit.
+    """Moves to any named category, by days: one basket full of a new category is one day.
 
-    Small ones are left out: everybody now and then buys from some, so that among all categories chance drowns a move.
+    Small categories are left out, since occasional purchases from them add noise.
     """
-    days = pair.before.label_days, pair.after.label_days
+    labels = pair.known_items.named_labels
     old, new = (
-        one.moves(pair.catalogue.named)[:, None] for one in _evidence(pair, *days, pair.habits.days, _DAYS)
+        likelihood.moves(labels)[:, None]
+        for likelihood in _likelihoods(
+            pair, pair.before.label_days, pair.after.label_days, pair.baselines.days, _DAYS
+        )
     )
-    everybody = np.ones(len(pair.tier))
-    return _beyond_activity(pair, PairedComparison("moves", (MOVES,), old, new, everybody, "level", 1))
+    what = ("log likelihood of moves from the favourite to other large categories",)
+    equal = np.ones(len(pair.tier))
+    return _adjust_for_activity(pair, PairedComparison("moves", what, old, new, equal, "level", 1))
 
 
 def _arrivals(pair: WindowPair) -> PairedComparison:
-    """Moves to one category, told by events: what many take up together tells more than days can."""
+    """Moves to one category, by events, which have more power than days when many users move together."""
     old, new = (
-        one.arrivals(pair.catalogue.named)
-        for one in _evidence(pair, pair.before.labels, pair.after.labels, pair.habits.events, _EVENTS)
+        likelihood.arrivals(pair.known_items.named_labels)
+        for likelihood in _likelihoods(
+            pair, pair.before.labels, pair.after.labels, pair.baselines.events, _EVENTS
+        )
     )
-    names, everybody = pair.catalogue.names[:-1], np.ones(len(pair.tier))
-    return _beyond_activity(pair, PairedComparison("arrivals", names, old, new, everybody, "level", 1))
+    names, equal = pair.known_items.names[:-1], np.ones(len(pair.tier))
+    return _adjust_for_activity(pair, PairedComparison("arrivals", names, old, new, equal, "level", 1))
 
 
-def _evidence(
+def _likelihoods(
     pair: WindowPair,
     before: sparse.csr_matrix,
     after: sparse.csr_matrix,
-    habits: sparse.csr_matrix,
+    baseline: sparse.csr_matrix,
     settings: tuple[float, float],
 ) -> Iterator[WindowLikelihood]:
-    """That of each window, beside habits and the other one."""
-    yield WindowLikelihood(before, habits + after, pair.favourite, *settings)
-    yield WindowLikelihood(after, habits + before, pair.favourite, *settings)
+    """The likelihood of each window, given the baseline and the other window."""
+    yield WindowLikelihood(before, baseline + after, pair.favourite, *settings)
+    yield WindowLikelihood(after, baseline + before, pair.favourite, *settings)
 
 
-def _beyond_activity(pair: WindowPair, told: PairedComparison) -> PairedComparison:
-    """Evidence of the users who did anything in both windows, as if each had done as much in both.
+def _adjust_for_activity(pair: WindowPair, comparison: PairedComparison) -> PairedComparison:
+    """Restrict to users active in both windows, and remove the effect of a change in their activity.
 
-    Who does less has less evidence against a move. The slope of the change of evidence on the change of log events,
-    through the origin and a tier, takes that away; it stays as it is when windows change places, so that a sign flip
-    is still exact.
+    Fewer events are less evidence against a move. The change of the log ratio is regressed on the change of log
+    events, through the origin within each tier; the slope does not change when the windows are swapped, so a sign
+    flip remains exact.
     """
     num_before, num_after = pair.before.events, pair.after.events
     both = (num_before > 0) & (num_after > 0)
-    more = np.where(both, np.log(np.maximum(num_after, 1)) - np.log(np.maximum(num_before, 1)), 0.0)
-    after = told.after.copy()
-    for one in np.unique(pair.tier):
-        members = pair.tier == one
-        size = float(more[members] @ more[members])
+    growth = np.where(both, np.log(np.maximum(num_after, 1)) - np.log(np.maximum(num_before, 1)), 0.0)
+    after = comparison.after.copy()
+    for tier in np.unique(pair.tier):
+        members = pair.tier == tier
+        size = float(growth[members] @ growth[members])
         if size > 0:
-            slope = more[members] @ (told.after - told.before)[members] / size
-            after[members] -= more[members, None] * slope
-    return replace(told, after=after, weight=both.astype(float))
+            slope = growth[members] @ (comparison.after - comparison.before)[members] / size
+            after[members] -= growth[members, None] * slope
+    return replace(comparison, after=after, weight=both.astype(float))
 
 
 def _embedding(before: WindowMeasurement, after: WindowMeasurement) -> PairedComparison:
-    low = np.minimum(before.vectored, after.vectored)
-    high = np.maximum(before.vectored, after.vectored)
-    weight = np.sqrt(low * (high / np.maximum(low + high, 1)))
-    names = tuple(f"dimension {number}" for number in range(before.vector.shape[1]))
-    return PairedComparison(
-        "embedding", names, before.vector.astype(float), after.vector.astype(float), weight, "vector"
-    )
+    weight = _event_weight(before.vector_events, after.vector_events)
+    names = tuple(f"dimension {number}" for number in range(before.mean_vector.shape[1]))
+    values = before.mean_vector.astype(float), after.mean_vector.astype(float)
+    return PairedComparison("embedding", names, *values, weight, "vector")
 
 
-def _transitions(before: WindowMeasurement, after: WindowMeasurement, tier: IntArray) -> PairedComparison:
-    """Who lives up to their tier, and who lives beyond it, by the spend of the window alone."""
-    values = [np.stack([one.tier >= tier, one.tier > tier], axis=1).astype(float) for one in (before, after)]
-    names = ("users who live up to their tier", "users who live beyond their tier")
+def _tier_transitions(
+    before: WindowMeasurement, after: WindowMeasurement, tier: IntArray
+) -> PairedComparison:
+    """Users at or above their tier, and above it, by the spend of the window alone."""
+    values = [
+        np.stack([window.tier >= tier, window.tier > tier], axis=1).astype(float)
+        for window in (before, after)
+    ]
+    names = ("users who spend as in their tier or more", "users who spend as in a higher tier")
     return PairedComparison("transitions", names, values[0], values[1], np.ones(len(tier)), "share")
 
 
 def _volume(before: WindowMeasurement, after: WindowMeasurement) -> PairedComparison:
-    """Log of 1 + events, so that a few heavy users do not decide; a user who stays away counts."""
+    """log(1 + events), so that a few heavy users do not decide; users inactive in one window count."""
     weight = ((before.events > 0) | (after.events > 0)).astype(float)
     values = np.log1p(before.events)[:, None], np.log1p(after.events)[:, None]
     return PairedComparison("volume", ("events a user",), *values, weight, "level")

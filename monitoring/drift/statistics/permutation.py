@@ -1,7 +1,7 @@
-"""Significance by exchanging users' windows at random, and the false discovery rate over all tests.
+"""Paired permutation tests over users, and the false discovery rate over all tests.
 
-Under the hypothesis that nothing changed, a user's two windows may change places, which flips the sign of the user's
-difference (Fisher, 1935; Chung & Fraser, 1958). Rows are never exchanged: a user's events hang together.
+Under the null hypothesis a user's two windows are exchangeable, which flips the sign of the user's difference
+(Fisher, 1935; Chung & Fraser, 1958). Users are the unit, not events, since a user's events are dependent.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from tierrec_core.base.contracts import FloatArray
 
 MAX_USERS = 20_000
 _GAUSSIAN_BOUND = 3.178
-_CELLS_A_CHUNK = 8_000_000
-_TIE = 1e-5  # of the observed value: what float32 may add
+_CELLS_PER_CHUNK = 8_000_000
+_TIE_TOLERANCE = 1e-5  # relative rounding error of float32
 
 
 @dataclass(frozen=True)
 class ComparisonFamily:
     """Differences of the same users that are tested together.
 
-    differences: after minus before, weighted; 0 for who does not take part, [U, M]
+    differences: weighted, after minus before; 0 for a user who does not take part, [U, M]
     side: 1 tests for a rise, -1 for a fall, 0 for either
-    joint: one test of all columns at once, by the sum of squares, instead of one a column
+    joint: one test of all columns by their sum of squares, instead of one test per column
     """
 
     differences: FloatArray
@@ -33,25 +33,25 @@ class ComparisonFamily:
     joint: bool = False
 
     def statistic(self, sums: FloatArray) -> FloatArray:
-        """What is held against chance, the higher the stronger, for sums over users [B, M]: [B, M], or joint [B, 1]."""
+        """Test statistic of sums over users [B, M]; higher is more extreme: [B, M], or joint [B, 1]."""
         if self.joint:
             total: FloatArray = (sums.astype(float) ** 2).sum(axis=1, keepdims=True)
             return total
         return sums * self.side if self.side else np.abs(sums)
 
-    def bound(self) -> FloatArray:
-        """What no p-value can exceed, however the values lie: 3.178 of the normal tail, [M] or joint [1].
+    def p_value_bounds(self) -> FloatArray:
+        """Upper bound of each p-value for any distribution: 3.178 times the normal tail, [M] or joint [1].
 
         Sums of random signs never have a heavier tail (Bentkus & Dzindzalieta, Bernoulli 2015).
         """
-        return np.ones(1) if self.joint else _GAUSSIAN_BOUND * self.limit()
+        return np.ones(1) if self.joint else _GAUSSIAN_BOUND * self.normal_p_values()
 
-    def limit(self) -> FloatArray:
-        """p-values where users are so many that sums of random signs are normal, [M] or joint [1]."""
+    def normal_p_values(self) -> FloatArray:
+        """p-values by the normal approximation of the sums of random signs, for many users, [M] or joint [1]."""
         total = self.differences.sum(axis=0)
         if self.joint:
-            spread = self.differences.T @ self.differences
-            distance = float(total @ np.linalg.pinv(spread, hermitian=True) @ total)
+            scatter = self.differences.T @ self.differences
+            distance = float(total @ np.linalg.pinv(scatter, hermitian=True) @ total)
             return np.array([chi2.sf(distance, len(total))])
         root = np.sqrt((self.differences**2).sum(axis=0))
         z = np.divide(total, root, out=np.zeros(len(total)), where=root > 0)
@@ -59,38 +59,39 @@ class ComparisonFamily:
         return np.where(root > 0, p, 1.0)
 
 
-def p_values(blocks: Sequence[ComparisonFamily], permutations: int, seed: int) -> list[FloatArray]:
-    """p-values of each block, [M] or joint [1]; all blocks share the random signs, as they share the users.
+def p_values(families: Sequence[ComparisonFamily], permutations: int, seed: int) -> list[FloatArray]:
+    """p-values of each family, [M] or joint [1]; all families share the random signs, as they share the users.
 
-    Flipping signs leaves sums of squares as they are, so that the sum and its studentised form give the same p. With
-    more than MAX_USERS users the signs are not drawn: the normal limit of their distribution is taken. A p-value finer
-    than `permutations` can tell is its bound.
+    Flipping signs keeps sums of squares, so the sum and its studentized form give the same p-value. With more than
+    MAX_USERS users the normal approximation replaces the draws. A p-value below the resolution of `permutations`
+    is replaced by its upper bound.
     """
-    if len(blocks[0].differences) > MAX_USERS:
-        return [block.limit() for block in blocks]
+    if len(families[0].differences) > MAX_USERS:
+        return [family.normal_p_values() for family in families]
     rng = np.random.default_rng(seed)
-    stacked = np.concatenate([block.differences for block in blocks], axis=1).astype(np.float32)
+    stacked = np.concatenate([family.differences for family in families], axis=1).astype(np.float32)
     num_users = len(stacked)
-    observed = _statistics(blocks, np.ones((1, num_users), np.float32) @ stacked)
-    reached = [np.zeros(one.shape[1], np.int64) for one in observed]
-    chunk = max(1, _CELLS_A_CHUNK // max(num_users, 1))
+    observed = _statistics(families, np.ones((1, num_users), np.float32) @ stacked)
+    num_extreme = [np.zeros(statistic.shape[1], np.int64) for statistic in observed]
+    chunk = max(1, _CELLS_PER_CHUNK // max(num_users, 1))
     for start in range(0, permutations, chunk):
         size = min(chunk, permutations - start)
         signs = rng.integers(0, 2, (size, num_users), dtype=np.int8).astype(np.float32) * 2 - 1
-        drawn = _statistics(blocks, signs @ stacked)
-        for count, chance, found in zip(reached, drawn, observed, strict=True):
-            count += (chance >= found - _TIE * np.abs(found)).sum(axis=0)
-    finest = 1 / (1 + permutations)
+        permuted = _statistics(families, signs @ stacked)
+        for count, null, statistic in zip(num_extreme, permuted, observed, strict=True):
+            count += (null >= statistic - _TIE_TOLERANCE * np.abs(statistic)).sum(axis=0)
+    resolution = 1 / (1 + permutations)
+    bounds = [family.p_value_bounds() for family in families]
     return [
-        np.where(block.bound() < finest, block.bound(), (1 + count) * finest)
-        for block, count in zip(blocks, reached, strict=True)
+        np.where(bound < resolution, bound, (1 + count) * resolution)
+        for bound, count in zip(bounds, num_extreme, strict=True)
     ]
 
 
 def benjamini_hochberg(p_value: FloatArray, weight: FloatArray | None = None) -> FloatArray:
     """Adjusted p-values (Benjamini & Hochberg, 1995), [M].
 
-    With weights of mean 1 a test of weight 2 is judged as if its p were half (Genovese, Roeder & Wasserman, 2006).
+    Weights of mean 1 divide the p-values first (Genovese, Roeder & Wasserman, 2006).
     """
     raw = p_value if weight is None else np.minimum(p_value / weight, 1.0)
     order = np.argsort(raw, kind="stable")
@@ -101,20 +102,20 @@ def benjamini_hochberg(p_value: FloatArray, weight: FloatArray | None = None) ->
 
 
 def family_weights(sizes: Sequence[int], importance: Sequence[float]) -> FloatArray:
-    """Weight of each test when tests come in families of these sizes: importance / root of the size, scaled to mean 1.
+    """Weight of each test in families of these sizes: importance / sqrt(size), scaled to mean 1.
 
-    With equal weights a family of thirty categories would decide how little a family of one test may find.
+    With equal weights a family of thirty categories would outweigh a family of one test.
     """
     raw = np.concatenate(
-        [np.full(size, more / np.sqrt(size)) for size, more in zip(sizes, importance, strict=True)]
+        [np.full(size, value / np.sqrt(size)) for size, value in zip(sizes, importance, strict=True)]
     )
     weight: FloatArray = raw / raw.mean()
     return weight
 
 
-def _statistics(blocks: Sequence[ComparisonFamily], sums: FloatArray) -> list[FloatArray]:
-    edges = np.cumsum([0, *(block.differences.shape[1] for block in blocks)])
+def _statistics(families: Sequence[ComparisonFamily], sums: FloatArray) -> list[FloatArray]:
+    edges = np.cumsum([0, *(family.differences.shape[1] for family in families)])
     return [
-        block.statistic(sums[:, start:end])
-        for block, start, end in zip(blocks, edges[:-1], edges[1:], strict=True)
+        family.statistic(sums[:, start:end])
+        for family, start, end in zip(families, edges[:-1], edges[1:], strict=True)
     ]

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from benchmarks.drift.gate_shop import Shop, ShopTask
+from benchmarks.drift.gate_lists import Shop, ShopTask
 from benchmarks.drift.gate_trials import (
     _WORSEN,
     DELIBERATE,
-    gate,
-    mistaken,
+    permuted_ids,
+    run_gate,
     shuffled,
     stale,
     tier_popular,
@@ -51,14 +51,14 @@ def test_strength_zero_changes_nothing_and_is_kept(shop: Shop, kind: str):
     after = worsened(shop, kind, 0.0)
     for name, lists in after.items():
         np.testing.assert_array_equal(lists, before[name])
-    report = gate(shop, before, after, np.random.default_rng(0))
+    report = run_gate(shop, before, after, np.random.default_rng(0))
     assert (report.verdict, report.passed) == ("no change", True)
 
 
 @pytest.mark.parametrize("kind", _WORSEN)
 def test_what_is_deliberately_worse_loses_and_is_refused(shop: Shop, kind: str):
     before = {name: task.blend for name, task in shop.tasks.items()}
-    report = gate(shop, before, worsened(shop, kind, DELIBERATE[kind]), np.random.default_rng(0))
+    report = run_gate(shop, before, worsened(shop, kind, DELIBERATE[kind]), np.random.default_rng(0))
     assert report.tasks["next"].overall.interval.value < 0
     assert (report.verdict, report.passed) == ("worse", False)
 
@@ -81,7 +81,7 @@ def test_popularity_comes_to_one_tier_alone(shop: Shop):
 
 def test_mistaken_items_stand_for_one_another(shop: Shop):
     task = shop.tasks["next"]
-    lists = mistaken(task, shop.tier, 0.4, np.random.default_rng(0))
+    lists = permuted_ids(task, shop.tier, 0.4, np.random.default_rng(0))
     stands_for: dict[int, set[int]] = {}
     for old, new in zip(task.blend.ravel(), lists.ravel(), strict=True):
         stands_for.setdefault(int(old), set()).add(int(new))

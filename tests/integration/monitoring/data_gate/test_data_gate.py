@@ -195,13 +195,13 @@ STRICT = ValidateSettings(max_age_days=30, max_categories=20)
 @pytest.mark.parametrize(("rule", "spoil"), TABLE_CASES.items())
 def test_a_broken_table_closes_the_gate_under_its_rule(rule, spoil, tmp_path):
     verdict = judge(*spoil(good_log(), good_items()), STRICT)
-    table = tuple(outcome for outcome in verdict.outcomes if outcome.rule.kind is RuleScope.TABLE)
+    table = tuple(outcome for outcome in verdict.outcomes if outcome.rule.scope is RuleScope.TABLE)
     assert failing(table) == [rule]
     assert not verdict.passed
-    refusal = verdict.refusal(Layout(tmp_path))
-    assert type(refusal) is GateError
-    assert f"{rule} is" in str(refusal)
-    assert len(str(refusal).splitlines()) <= 3
+    error = verdict.error(Layout(tmp_path))
+    assert type(error) is GateError
+    assert f"{rule} is" in str(error)
+    assert len(str(error).splitlines()) <= 3
 
 
 def test_every_table_rule_has_a_case():
@@ -217,9 +217,9 @@ def test_bad_rows_at_the_limit_pass_and_one_more_does_not():
 
 
 def test_a_log_without_one_good_row_is_refused_and_does_not_crash(tmp_path):
-    refusal = judge(good_log().assign(user_id=pd.NA), good_items(), FRESH).refusal(Layout(tmp_path))
-    assert type(refusal) is GateError
-    assert "bad_share is 1 (user_id_not_null 1,000 rows)" in str(refusal)
+    error = judge(good_log().assign(user_id=pd.NA), good_items(), FRESH).error(Layout(tmp_path))
+    assert type(error) is GateError
+    assert "bad_share is 1 (user_id_not_null 1,000 rows)" in str(error)
 
 
 def test_an_expectation_that_crashes_is_an_error_and_not_a_fail(tmp_path):
@@ -228,8 +228,8 @@ def test_an_expectation_that_crashes_is_an_error_and_not_a_fail(tmp_path):
     assert ended.pop("value_not_negative") is RuleStatus.ERROR
     assert set(ended.values()) == {RuleStatus.PASS}
     assert not verdict.passed
-    assert isinstance(verdict.refusal(Layout(tmp_path)), GateCrash)
-    assert "value_not_negative could not be checked" in str(verdict.refusal(Layout(tmp_path)))
+    assert isinstance(verdict.error(Layout(tmp_path)), GateCrash)
+    assert "value_not_negative could not be checked" in str(verdict.error(Layout(tmp_path)))
 
 
 def test_words_among_numbers_crash_and_are_not_counted_as_bad_rows():

@@ -1,4 +1,4 @@
-"""Faults of the data are named and win over drift; what people do, and seasons of one tier, are none."""
+"""Faults of the data are named and take precedence over drift; usual behaviour is no fault."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift import DriftVerdict, FeedChecks, judge, observe
+from monitoring.drift import DriftVerdict, FeedChecks, evaluate_window, measure_window
 from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
@@ -92,9 +92,9 @@ def crowd_of_bots(events: pd.DataFrame, _rng: np.random.Generator) -> pd.DataFra
         (foreign_users, "all tiers collapsed at once"),
         (twice, "duplicate rows jumped"),
         (no_purchase, "events of kind 'purchase' vanished"),
-        (one_user_does_it_all, "one user is no person"),
-        (fast_users, "users are faster than people"),
-        (crowd_of_bots, "a crowd of new users does the same"),
+        (one_user_does_it_all, "one user has an implausible share of the events"),
+        (fast_users, "users are implausibly fast"),
+        (crowd_of_bots, "new users concentrate on a few items"),
     ],
 )
 def test_a_fault_is_named_and_is_no_drift(world: DriftWorld, broken: Break, what: str) -> None:
@@ -105,7 +105,7 @@ def test_a_fault_is_named_and_is_no_drift(world: DriftWorld, broken: Break, what
     assert verdict.report()["faults"][0].keys() == {"what", "found", "wanted"}
 
 
-def test_a_catalogue_that_lost_categories_is_a_fault_though_both_windows_look_alike(
+def test_a_catalogue_that_lost_categories_is_a_fault_though_both_windows_are_affected(
     world: DriftWorld,
 ) -> None:
     empty = np.random.default_rng(2).random(len(world.items)) < 0.4
@@ -119,7 +119,7 @@ def test_an_empty_window_is_a_fault(world: DriftWorld) -> None:
     assert [fault.what for fault in verdict.faults] == ["the window is empty"]
 
 
-def test_what_people_do_is_no_fault(world: DriftWorld) -> None:
+def test_unchanged_behaviour_is_no_fault(world: DriftWorld) -> None:
     assert found(world, world.events).faults == ()
 
 
@@ -132,12 +132,12 @@ def test_a_shop_that_closes_on_sundays_is_no_fault_wherever_the_window_begins(wo
     events = world.events[world.events["timestamp"].dt.dayofweek != 6]
     for end in (CUT + WIDTH - 3, CUT + WIDTH):
         feed = FeedChecks.measure(events, world.items, world.reference, end, SETTINGS, None)
-        current = observe(world.reference, events, world.items, end)
-        verdict = judge(world.reference, current, feed, SETTINGS, seed=1)
+        current = measure_window(world.reference, events, world.items, end)
+        verdict = evaluate_window(world.reference, current, feed, SETTINGS, seed=1)
         assert [fault.what for fault in verdict.faults] == []
 
 
-def test_new_people_who_behave_like_people_are_no_fault(world: DriftWorld) -> None:
+def test_new_users_who_behave_as_usual_are_no_fault(world: DriftWorld) -> None:
     source = world.events[late(world.events)]
     users = source["user_id"].drop_duplicates().sample(frac=0.2, random_state=1)
     guests = source[source["user_id"].isin(users)]
@@ -152,12 +152,12 @@ def test_a_silent_feed_is_stale_by_the_clock(world: DriftWorld, silent: int, sta
     now = newest + timedelta(hours=silent)
     feed = FeedChecks.measure(world.events, world.items, world.reference, CUT + WIDTH, settings, now)
     assert feed.silent_hours == pytest.approx(silent)
-    current = observe(world.reference, world.events, world.items, CUT + WIDTH)
-    faults = judge(world.reference, current, feed, settings, seed=1).faults
+    current = measure_window(world.reference, world.events, world.items, CUT + WIDTH)
+    faults = evaluate_window(world.reference, current, feed, settings, seed=1).faults
     assert [fault.what for fault in faults] == (["the feed is stale"] if stale else [])
 
 
-def test_without_a_limit_or_a_clock_nobody_looks_at_silence(world: DriftWorld) -> None:
+def test_without_a_limit_or_a_clock_silence_is_not_checked(world: DriftWorld) -> None:
     settings = SETTINGS.model_copy(update={"max_silence_hours": 30.0})
     clock = from_days(CUT + 999).to_pydatetime()
     for given, now in ((SETTINGS, clock), (settings, None)):

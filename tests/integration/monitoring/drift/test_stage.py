@@ -42,7 +42,7 @@ def test_the_stage_writes_a_reference_and_says_what_it_measured(project: Path, k
         run(project, "tierrec_core", stage)
     said = run(project, "monitoring", "reference").splitlines()
     reference = artifacts.load(DriftReference, Layout(project).reference)
-    own = reference.observation
+    own = reference.window
     assert own.end == reference.cut
     assert own.end - own.start == reference.settings.window_days
     assert int(own.events.sum()) > 0

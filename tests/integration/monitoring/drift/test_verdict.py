@@ -1,4 +1,4 @@
-"""The verdict finds what was planted in a made world, names whose and what it is, and is quiet where none is."""
+"""The verdict finds planted drift in a synthetic world, names tier and family, and is quiet where there is none."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,11 +12,11 @@ from monitoring.drift import (
     DriftReference,
     OnlineMetrics,
     WindowMeasurement,
+    measure_window,
     newest_complete_end,
-    observe,
 )
 from monitoring.drift.statistics.effect_limits import BOUNDS
-from monitoring.drift.statistics.paired_tests import contrasts
+from monitoring.drift.statistics.paired_tests import paired_comparisons
 from tests.support.drift_world import CUT, CUT_DAY, SETTINGS, WIDTH, DriftWorld, known, made, moved_to
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
@@ -30,8 +30,8 @@ def steady() -> DriftWorld:
     return made(seed=5)
 
 
-def dealt(events: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Each visit of the two windows around the cut is dealt to one of them at random."""
+def reassigned(events: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Assign each visit of the two windows around the cut to one of them at random."""
     day = (events["timestamp"] - from_days(CUT - WIDTH)) / pd.Timedelta(days=1)
     near = day.to_numpy() >= 0
     visit, _ = pd.factorize(events["session_id"])
@@ -77,10 +77,10 @@ def test_movers_who_all_go_elsewhere_are_seen_though_shares_hardly_move() -> Non
     assert max(abs(one.after - one.before) for one in shares) < 0.05
 
 
-def test_dealing_visits_at_random_alarms_rarely(steady: DriftWorld) -> None:
+def test_reassigned_visits_alarm_rarely(steady: DriftWorld) -> None:
     states = []
     for seed in range(12):
-        events = dealt(steady.events, np.random.default_rng(seed))
+        events = reassigned(steady.events, np.random.default_rng(seed))
         again = DriftWorld(events, steady.items, known(events, steady.items))
         states.append(again.verdict(seed=seed).state)
     assert states.count("drift") <= 2
@@ -99,18 +99,24 @@ def test_a_tier_that_collapses_is_drift_and_no_fault(steady: DriftWorld) -> None
     assert not {family for family, _ in named} & {"moves", "shares", "interests", "embedding"}
 
 
-def test_every_difference_flips_its_sign_when_windows_change_places(steady: DriftWorld) -> None:
-    reference, current = steady.reference, observe(steady.reference, steady.events, steady.items, CUT + WIDTH)
-    pair = reference.beside(current)
-    forth, back = list(contrasts(pair)), list(contrasts(replace(pair, before=current, after=pair.before)))
+def test_every_difference_flips_its_sign_when_windows_are_swapped(steady: DriftWorld) -> None:
+    reference, current = (
+        steady.reference,
+        measure_window(steady.reference, steady.events, steady.items, CUT + WIDTH),
+    )
+    pair = reference.pair_with(current)
+    forth, back = (
+        list(paired_comparisons(pair)),
+        list(paired_comparisons(replace(pair, before=current, after=pair.before))),
+    )
     assert all(
         np.abs(one.after - one.before).max() > 0 for one in forth if one.family in ("moves", "arrivals")
     )
     for one, other in zip(forth, back, strict=True):
-        for members in reference.standing.groups.values():
+        for members in reference.comparison_groups.members.values():
             np.testing.assert_allclose(
-                one.block(members).differences,
-                -other.block(members).differences,
+                one.comparison_family(members).differences,
+                -other.comparison_family(members).differences,
                 atol=1e-9,
                 err_msg=one.family,
             )
@@ -142,7 +148,7 @@ def test_lists_that_convert_less_are_named(steady: DriftWorld) -> None:
     assert alarms[0].after == pytest.approx(after[0].sum() / shown[0].sum())
 
 
-def test_lists_that_convert_more_alarm_nobody(steady: DriftWorld) -> None:
+def test_lists_that_convert_more_do_not_alarm(steady: DriftWorld) -> None:
     rng = np.random.default_rng(5)
     shown = rng.integers(1, 12, (1, 500))
     online = OnlineMetrics(("champion",), shown, rng.binomial(shown, 0.1), shown, rng.binomial(shown, 0.2))
@@ -158,7 +164,7 @@ def test_the_verdict_survives_disk(steady: DriftWorld, tmp_path: Path) -> None:
 def test_the_order_of_rows_changes_nothing(steady: DriftWorld) -> None:
     shuffled = steady.events.sample(frac=1.0, random_state=1).reset_index(drop=True)
     one, other = (
-        observe(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, shuffled)
+        measure_window(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, shuffled)
     )
     assert_same(one, other)
     reference = known(shuffled, steady.items)
@@ -173,22 +179,22 @@ def test_the_same_seed_gives_the_same_verdict_and_another_nearly(steady: DriftWo
     assert np.abs(p[0] - p[1]).max() < 0.08
 
 
-def test_only_the_window_is_looked_at(steady: DriftWorld) -> None:
+def test_only_the_window_is_measured(steady: DriftWorld) -> None:
     inside = steady.events[steady.current]
     one, other = (
-        observe(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, inside)
+        measure_window(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, inside)
     )
     assert_same(one, other)
 
 
 def test_counts_are_those_of_a_plain_count(steady: DriftWorld) -> None:
-    observation, reference = steady.reference.observation, steady.reference
+    observation, reference = steady.reference.window, steady.reference
     rows = steady.events[
         (steady.events["timestamp"] >= from_days(CUT - WIDTH))
         & (steady.events["timestamp"] < from_days(CUT))
         & (steady.events["event"] != "redeem")
     ].merge(steady.items[["item_id", "category"]], on="item_id")
-    names = reference.catalogue.names
+    names = reference.known_items.names
     rows["name"] = rows["category"].where(rows["category"].isin(names), names[-1])
     wanted = pd.crosstab(rows["user_id"], rows["name"]).reindex(
         index=reference.users, columns=names, fill_value=0
@@ -210,10 +216,10 @@ def test_a_log_that_begins_with_the_window_has_the_default_limits(steady: DriftW
     assert world.verdict().state == "steady"
 
 
-def test_a_log_without_categories_is_told_apart_by_layers(steady: DriftWorld) -> None:
+def test_a_log_without_categories_is_labelled_by_layers(steady: DriftWorld) -> None:
     bare = steady.items.assign(category=pd.NA, brand=pd.NA)
     world = DriftWorld(steady.events, bare, known(steady.events, bare))
-    assert world.reference.catalogue.basis == "layer"
+    assert world.reference.known_items.basis == "layer"
     assert world.verdict().state == "steady"
     members = steady.reference.users[steady.reference.tier == 2]
     assert (
@@ -221,7 +227,7 @@ def test_a_log_without_categories_is_told_apart_by_layers(steady: DriftWorld) ->
     )
 
 
-def test_a_window_without_anybody_is_refused_by_name(steady: DriftWorld) -> None:
+def test_a_window_without_users_is_refused_by_name(steady: DriftWorld) -> None:
     early = steady.events[steady.events["timestamp"] < from_days(CUT - WIDTH)]
     with pytest.raises(EmptyDataError, match=r"no event of the \d+ users in the 28 days before 2024-06-17"):
         known(early, steady.items)

@@ -1,4 +1,4 @@
-"""Shares of many categories on Evidently's page, held against pandas and scipy."""
+"""Shares of many categories on Evidently's page, against pandas and scipy."""
 
 import re
 
@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from monitoring.report.category_shares import CATEGORIES, shares
-from monitoring.report.evidently_page import frames, write
+from monitoring.report.category_shares import CHART_CATEGORIES, category_shares
+from monitoring.report.evidently_page import write_window_page
+from monitoring.report.window_sample import sample_window
 from tests.support.chart_windows import FLAT, START, TIER_OF, events, figures
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.tiers import TIER_NAMES
@@ -27,36 +28,38 @@ def many_categories(seed: int, rows: int = 9000) -> pd.DataFrame:
         "test",
     )
     frame = EVENTS.conform(frame.assign(item_id=ids), "test")
-    return frames(frame, items, TIER_OF, START, START + 28, rows, 0)
+    return sample_window(frame, items, TIER_OF, START, START + 28, rows, 0)
 
 
-def test_categories_without_a_bar_are_told_as_a_share_and_take_no_part_in_the_distance(tmp_path):
+def test_categories_without_a_bar_are_summed_and_left_out_of_the_distance(tmp_path):
     before, after = many_categories(0), many_categories(1)
-    page, _ = write(before, after, tmp_path, START + 28)
-    told = before["category"].value_counts().index[:CATEGORIES]
+    page, _ = write_window_page(before, after, tmp_path, START + 28)
+    charted = before["category"].value_counts().index[:CHART_CATEGORIES]
     found = figures(tmp_path)
     rows = [re.findall(r"[\d.]+%(?= →)|(?<=→ )[\d.]+%", row) for row in page.read_text().split("<tr>")]
     for place, tier in enumerate(TIER_NAMES):
         own = [frame.loc[frame["tier"] == tier, "category"] for frame in (before, after)]
-        bars = [one[one.isin(told)].value_counts(normalize=True).reindex(told, fill_value=0) for one in own]
+        bars = [
+            one[one.isin(charted)].value_counts(normalize=True).reindex(charted, fill_value=0) for one in own
+        ]
         assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*bars))
-        others = [f"{1 - one.isin(told).mean():.1%}" for one in own]
-        first = [f"{(one == told[0]).mean():.1%}" for one in own]
+        others = [f"{1 - one.isin(charted).mean():.1%}" for one in own]
+        first = [f"{(one == charted[0]).mean():.1%}" for one in own]
         assert rows[2][2 * place : 2 * place + 2] == first
         assert rows[-1][2 * place : 2 * place + 2] == others
-    table = shares(before, after, list(told))
+    table = category_shares(before, after, list(charted))
     for place in range(3):
         cells = [row.cells[place] for row in (*table.rows, *table.sums)]
         assert sum(cell.before for cell in cells) == pytest.approx(1)
         assert sum(cell.now for cell in cells) == pytest.approx(1)
 
 
-def test_two_samples_of_the_same_categories_are_hardly_ever_called_drifted(tmp_path):
+def test_two_samples_of_the_same_categories_are_rarely_called_drifted(tmp_path):
     """Evidently's own limit would: most of 10 pairs of small samples lie beyond it."""
     flagged, beyond = 0, 0
     for seed in range(5):
         before, after = many_categories(10 + seed, 900), many_categories(30 + seed, 900)
-        write(before, after, tmp_path / str(seed), START + 28)
+        write_window_page(before, after, tmp_path / str(seed), START + 28)
         for tier in TIER_NAMES:
             beyond += figures(tmp_path / str(seed))[f"category of {tier} users"] > 0.1
         flagged += figures(tmp_path / str(seed))["DriftedColumnsCount"]["count"]

@@ -1,7 +1,9 @@
-"""Evidently's page of a window and its workspace, held against scipy, our own metrics and a real `evidently ui`."""
+"""Evidently's page of a window and its workspace, against scipy, the core's metrics and a real `evidently ui`."""
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,8 +18,8 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from monitoring.report.evidently_page import EvidentlyPage, write
-from monitoring.report.evidently_workspace import PROJECT_ID, push, snapshot_id
+from monitoring.report.evidently_page import EvidentlyPage, write_window_page
+from monitoring.report.evidently_workspace import PROJECT_ID, add_snapshot, snapshot_id
 from monitoring.report.served_lists import ServedLists
 from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER
 from services.deployment.server import free_port
@@ -43,7 +45,7 @@ def after() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def moved(before, after, tmp_path_factory) -> EvidentlyPage:
-    return write(before, after, tmp_path_factory.mktemp("moved"), START + 28)
+    return write_window_page(before, after, tmp_path_factory.mktemp("moved"), START + 28)
 
 
 def test_each_tiers_categories_are_as_far_apart_as_scipy_says(before, after, moved):
@@ -58,21 +60,29 @@ def test_each_tiers_categories_are_as_far_apart_as_scipy_says(before, after, mov
 
 
 @pytest.mark.parametrize("column", [BREADTH, FREQUENCY])
-def test_a_users_habit_counts_once_a_user(before, after, moved, column):
+def test_per_user_columns_count_once_a_user(before, after, moved, column):
     once = [frame.groupby("user_id")[column].first() for frame in (before, after)]
     assert len(once[0]) == USERS
     wanted = wasserstein_distance(*once) / max(once[0].std(ddof=0), 0.001)
     assert figures(moved.page.parent)[column] == pytest.approx(wanted)
 
 
+def test_the_page_is_one_file_with_evidentlys_whole_document_in_its_frame(moved):
+    text = moved.page.read_text()
+    (frame,) = re.findall(r'srcdoc="([^"]*)"', text)
+    assert html.unescape(frame) == moved.snapshot.get_html_str(as_iframe=False)
+    outside = text.replace(frame, "")
+    assert not re.search(r"""(src|href)=["'](?!\.\./|data:)""", outside)
+
+
 def test_nothing_drifts_where_nothing_moved(before, tmp_path):
-    write(before, window(2, FLAT), tmp_path, START + 28)
+    write_window_page(before, window(2, FLAT), tmp_path, START + 28)
     found = figures(tmp_path)
     assert found["DriftedColumnsCount"]["share"] == 0
     assert {"event", "tier", "price", "value", *PER_USER} < set(found)
 
 
-def test_served_lists_are_judged_as_on_the_leaderboard(before, after, tmp_path):
+def test_served_lists_have_the_leaderboards_metrics(before, after, tmp_path):
     rng = np.random.default_rng(5)
     users, items = [f"u{number}" for number in range(80)], [f"i{number}" for number in range(40)]
     shown = np.stack([rng.permutation(len(items))[:10] for _ in users])
@@ -89,13 +99,13 @@ def test_served_lists_are_judged_as_on_the_leaderboard(before, after, tmp_path):
         [(user, items[item]) for user, row in zip(users, did, strict=True) for item in row],
         columns=["user_id", "item_id"],
     )
-    write(
+    write_window_page(
         before,
         after,
         tmp_path,
         START + 28,
-        ranked=ServedLists(lists, truth),
-        ranked_before=ServedLists(lists, truth),
+        served=ServedLists(lists, truth),
+        served_before=ServedLists(lists, truth),
     )
     pairs = [(row, item) for row, own in enumerate(did) for item in own]
     wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
@@ -122,7 +132,7 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
         pd.DataFrame(known, columns=pairs),
         pd.DataFrame({"item_id": items, "category": [category[item] for item in items]}),
     )
-    page, _ = write(before, after, tmp_path, START + 28, ranked=ranked)
+    page, _ = write_window_page(before, after, tmp_path, START + 28, served=ranked)
     users = {item: len({user for user, other in known if other == item}) for item in items}
     popular = {item: count / max(users.values()) for item, count in users.items() if count}
     seen = [[popular[item] for item in own[:10] if item in popular] for own in lists.values()]
@@ -134,81 +144,87 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
     assert found["PopularityBiasMetric"] == pytest.approx(np.mean([np.mean(one) for one in seen if one]))
     assert found["Diversity"] == pytest.approx(np.mean(apart))
     assert "NDCG" not in found
-    assert "40 users&#39; first ones" in page.read_text() or "40 users' first ones" in page.read_text()
-    assert "so there is no ranking to judge" in page.read_text()
+    assert "the first list of each of 40 users" in page.read_text()
+    assert "so there are no ranking metrics" in page.read_text()
 
 
-def test_items_that_nobody_knows_have_no_popularity(before, after, tmp_path):
+def test_unknown_items_have_no_popularity(before, after, tmp_path):
     lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
     known = pd.DataFrame({"user_id": ["u2"], "item_id": ["z"]})
-    write(before, after, tmp_path, START + 28, ranked=ServedLists(lists, lists.head(0), known, ITEM_FRAME))
+    write_window_page(
+        before, after, tmp_path, START + 28, served=ServedLists(lists, lists.head(0), known, ITEM_FRAME)
+    )
     found = figures(tmp_path)
     assert "PopularityBiasMetric" not in found
     assert found["Diversity"] == 0  # a and b are both of category x
 
 
-def test_lists_that_are_short_or_were_shown_to_nobody_are_no_failure(before, after, tmp_path):
+def test_short_lists_and_no_lists_are_no_failure(before, after, tmp_path):
     one = ServedLists(
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "rank": [1]}),
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"]}),
     )
-    write(before, after, tmp_path / "short", START + 28, ranked=one)
+    write_window_page(before, after, tmp_path / "short", START + 28, served=one)
     assert figures(tmp_path / "short")["NDCG"] == {"1": 1.0}
     none = ServedLists(one.lists.head(0), one.truth)
-    write(before, after, tmp_path / "none", START + 28, ranked=none, ranked_before=one)
+    write_window_page(before, after, tmp_path / "none", START + 28, served=none, served_before=one)
     assert "NDCG" not in figures(tmp_path / "none")
 
 
 def test_an_empty_window_has_a_page_that_says_so_and_no_snapshot(before, tmp_path):
-    page, snapshot = write(before, before.head(0), tmp_path / "window", START + 28)
+    page, snapshot = write_window_page(before, before.head(0), tmp_path / "window", START + 28)
     assert snapshot is None
     assert "Nothing to draw" in page.read_text()
     assert figures(page.parent) == {}
-    push(snapshot, tmp_path / "ui")
+    add_snapshot(snapshot, tmp_path / "ui")
     assert not (tmp_path / "ui").exists()
 
 
 def test_a_tier_that_is_gone_is_named_on_the_page(before, after, tmp_path):
-    page, _ = write(before, after[after["tier"] != "light"], tmp_path, START + 28)
+    page, _ = write_window_page(before, after[after["tier"] != "light"], tmp_path, START + 28)
     assert "category of light users" not in figures(tmp_path)
-    assert "nothing there: category of light users." in page.read_text()
+    assert "one window has no values: category of light users." in page.read_text()
 
 
-def test_a_window_pushed_twice_is_there_once(before, moved, tmp_path):
-    push(moved.snapshot, tmp_path)
+def test_a_window_added_twice_is_stored_once(before, moved, tmp_path):
+    add_snapshot(moved.snapshot, tmp_path)
     first = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
-    again = write(before, window(3, FLAT), tmp_path / "page", START + 28)
-    push(again.snapshot, tmp_path)
+    again = write_window_page(before, window(3, FLAT), tmp_path / "page", START + 28)
+    add_snapshot(again.snapshot, tmp_path)
     assert sorted(p.name for p in (tmp_path / str(PROJECT_ID)).rglob("*.json")) == first
-    named = write(before, window(3, FLAT), tmp_path / "page", START + 28, name="new champion")
+    named = write_window_page(before, window(3, FLAT), tmp_path / "page", START + 28, name="new champion")
     assert snapshot_id(named.snapshot) != snapshot_id(again.snapshot)
 
 
-def test_a_project_that_a_person_made_under_the_name_is_used(moved, tmp_path):
+def test_an_existing_project_of_the_name_is_used(moved, tmp_path):
     from evidently.ui.workspace import Workspace
 
     theirs = Workspace.create(str(tmp_path)).create_project("tierrec")
-    push(moved.snapshot, tmp_path)
+    add_snapshot(moved.snapshot, tmp_path)
     (only,) = Workspace.create(str(tmp_path)).list_projects()
     assert only.id == theirs.id
     assert len(Workspace.create(str(tmp_path)).list_runs(only.id)) == 1
 
 
 def test_a_damaged_workspace_is_named(moved, tmp_path):
-    push(moved.snapshot, tmp_path)
+    add_snapshot(moved.snapshot, tmp_path)
     (tmp_path / str(PROJECT_ID) / "metadata.json").write_text("{")
     with pytest.raises(ArtifactError, match="is no Evidently workspace"):
-        push(moved.snapshot, tmp_path)
+        add_snapshot(moved.snapshot, tmp_path)
 
 
 def test_a_workspace_keeps_the_newest_windows(before, after, tmp_path):
     for day in (70, 28, 56, 42):
-        push(write(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3)
+        add_snapshot(
+            write_window_page(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3
+        )
     assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (42, 56, 70)]
     half = tmp_path / "ui" / ".aside" / str(PROJECT_ID) / "snapshots" / "half.json"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_text("{")
-    push(write(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3)
+    add_snapshot(
+        write_window_page(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3
+    )
     assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (28, 56, 70)]
     assert not half.exists()
 
@@ -222,8 +238,8 @@ def windows(folder: Path) -> list[str]:
 def ui(before, moved, tmp_path_factory) -> Iterator[httpx.Client]:
     """`evidently ui` on a workspace of two windows, its API."""
     folder = tmp_path_factory.mktemp("ui")
-    push(moved.snapshot, folder)
-    push(write(before, window(2, FLAT), folder / "page", START + 35).snapshot, folder)
+    add_snapshot(moved.snapshot, folder)
+    add_snapshot(write_window_page(before, window(2, FLAT), folder / "page", START + 35).snapshot, folder)
     port = free_port()
     process = subprocess.Popen(
         [UI, "ui", "--workspace", folder, "--port", str(port)],

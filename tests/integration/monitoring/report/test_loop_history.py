@@ -1,15 +1,15 @@
-"""The page of the loop: the same records give the same bytes, and there is one before the first."""
+"""The loop's page: the same records give the same bytes, and there is a page without records."""
 
 import pytest
 
-from monitoring.report.loop_history import render
+from monitoring.report.loop_history import write_loop_page
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_page_of_the_loop_has_the_same_bytes_whatever_the_order_of_its_records(tmp_path, reverse):
     finding = {"family": "shares", "tier": "all", "what": "<x>", "before": 0.1, "after": 0.2, "effect": 0.3}
     finding |= {"threshold": 0.1, "p_value": 0.001, "adjusted": 0.01, "alarm": True}
-    looks = [
+    decisions = [
         {
             "at": f"2024-03-{day:02d}T00:00:00+00:00",
             "window": {"start": "2024-01-01", "end": f"2024-02-{day:02d}"},
@@ -33,19 +33,19 @@ def test_the_page_of_the_loop_has_the_same_bytes_whatever_the_order_of_its_recor
         }
         for day in (1, 2)
     ]
-    render(looks, [], releases, tmp_path / "index.html")
+    write_loop_page(decisions, [], releases, tmp_path / "index.html")
     first = (tmp_path / "index.html").read_bytes()
     if reverse:
-        looks, releases = looks[::-1], releases[::-1]
-    render(looks, [], releases, tmp_path / "index.html")
+        decisions, releases = decisions[::-1], releases[::-1]
+    write_loop_page(decisions, [], releases, tmp_path / "index.html")
     assert (tmp_path / "index.html").read_bytes() == first
     assert b"<x>" not in first
     assert b"&lt;x&gt;" in first
     assert b"8 older" in first
 
 
-def test_a_loop_that_has_not_begun_has_a_page(tmp_path):
-    render([], [], [], tmp_path / "index.html")
-    said = (tmp_path / "index.html").read_text()
-    assert "tierrec monitor" in said
-    assert 'id="timeline"' not in said
+def test_a_loop_without_decisions_has_a_page(tmp_path):
+    write_loop_page([], [], [], tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "tierrec monitor" in page
+    assert 'id="timeline"' not in page

@@ -1,4 +1,4 @@
-"""A verdict becomes at most one retrain an alarm, a cool-down and a budget apart, whatever the order of the past."""
+"""A verdict starts at most one retrain per alarm, within cool-down and budget, whatever the order of past decisions."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -33,10 +33,10 @@ def test_drift_starts_a_retrain_and_says_why() -> None:
     )
 
 
-def test_nothing_moved_starts_nothing() -> None:
+def test_no_drift_starts_nothing() -> None:
     made = decide(verdict(100.0, drift=False), (), SETTINGS, model="m:1", at=AT)
     assert made.act == "none"
-    assert "nothing moved" in made.reasons[0]
+    assert "no drift" in made.reasons[0]
 
 
 @pytest.mark.parametrize("held", [False, True])

@@ -1,4 +1,4 @@
-"""The pulse of raw rows is what one counts by hand."""
+"""Statistics of raw rows equal counts by hand."""
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,10 @@ def log(*rows: tuple[float, str, str, str]) -> pd.DataFrame:
     return EVENTS.conform(frame.assign(timestamp=stamps), "test")
 
 
-def pulse(events: pd.DataFrame, pace: float | None = None, users: tuple[str, ...] = ("u", "v")) -> RawStats:
-    return RawStats.of(events, ITEMS, KNOWN, pd.Index(users), START, START + 3, pace)
+def stats(
+    events: pd.DataFrame, rate_limit: float | None = None, users: tuple[str, ...] = ("u", "v")
+) -> RawStats:
+    return RawStats.of(events, ITEMS, KNOWN, pd.Index(users), START, START + 3, rate_limit)
 
 
 SMALL = log(
@@ -45,9 +47,9 @@ SMALL = log(
 
 
 def test_rows_are_counted_by_day() -> None:
-    found = pulse(SMALL)
+    found = stats(SMALL)
     assert found.daily.tolist() == [3, 0, 3]
-    assert found.duplicates.tolist() == [1, 0, 0]
+    assert found.daily_duplicates.tolist() == [1, 0, 0]
     assert found.num_events == 6
     assert found.num_users == 3
 
@@ -60,43 +62,43 @@ def test_items_without_a_category_count_and_new_categories_and_redemptions_do_no
         UNKNOWN,
         UNKNOWN,
     ]
-    assert pulse(SMALL).unknown.tolist() == [1, 0, 1]
+    assert stats(SMALL).daily_unlabelled.tolist() == [1, 0, 1]
 
 
-def test_kinds_people_and_shares_are_plain_counts() -> None:
-    found = pulse(SMALL)
-    assert found.kinds == {"purchase": 1, "redeem": 1, "view": 4}
+def test_events_users_and_shares_are_plain_counts() -> None:
+    found = stats(SMALL)
+    assert found.event_counts == {"purchase": 1, "redeem": 1, "view": 4}
     assert (found.top_user, found.top_share) == ("u", pytest.approx(4 / 6))
     assert (found.new_users, found.new_share) == (1, pytest.approx(1 / 6))
-    assert found.share(found.duplicates) == pytest.approx(1 / 6)
-    assert found.spread(found.duplicates) == pytest.approx(np.std([1 / 3, 0.0]))
+    assert found.share(found.daily_duplicates) == pytest.approx(1 / 6)
+    assert found.share_deviation(found.daily_duplicates) == pytest.approx(np.std([1 / 3, 0.0]))
 
 
-def test_nobody_is_fast_by_the_pace_of_their_own_window_and_a_robot_is_by_that_of_people() -> None:
-    people = log(*((day + 0.01 * act, "u", "a", "view") for day in range(3) for act in range(20)))
-    robot = log(*((1 + act / 200, "v", "b", "view") for act in range(100)))
-    usual = pulse(people)
-    assert usual.pace == pytest.approx(40.0)
+def test_a_bot_exceeds_the_rate_limit_of_the_reference_window_and_users_do_not() -> None:
+    humans = log(*((day + 0.01 * act, "u", "a", "view") for day in range(3) for act in range(20)))
+    bot = log(*((1 + act / 200, "v", "b", "view") for act in range(100)))
+    usual = stats(humans)
+    assert usual.rate_limit == pytest.approx(40.0)
     assert (usual.fast_users, usual.fast_share) == (0, 0.0)
-    both = pulse(pd.concat([people, robot]), usual.pace)
+    both = stats(pd.concat([humans, bot]), usual.rate_limit)
     assert (both.fast_users, both.fast_share) == (1, pytest.approx(100 / 160))
 
 
-def test_a_crowd_on_one_item_has_more_focus_than_people_on_many() -> None:
+def test_bots_on_one_item_are_more_concentrated_than_users_on_many() -> None:
     crowd = [(0.5, f"bot-{number}", "a", "view") for number in range(30)]
-    people = [(1.5, "u", f"item-{number}", "view") for number in range(40)]
-    found = pulse(log(*crowd, *people))
-    assert (found.new_focus, found.known_focus) == (1.0, pytest.approx(10 / 40))
+    humans = [(1.5, "u", f"item-{number}", "view") for number in range(40)]
+    found = stats(log(*crowd, *humans))
+    assert (found.new_concentration, found.known_concentration) == (1.0, pytest.approx(10 / 40))
 
 
-def test_the_order_of_rows_changes_no_pulse() -> None:
-    one, other = pulse(SMALL), pulse(SMALL.iloc[::-1])
+def test_the_order_of_rows_changes_no_statistic() -> None:
+    one, other = stats(SMALL), stats(SMALL.iloc[::-1])
     for name, value in vars(one).items():
         np.testing.assert_array_equal(value, getattr(other, name))
 
 
-def test_an_empty_window_has_an_empty_pulse() -> None:
-    found = pulse(SMALL.iloc[:0])
+def test_an_empty_window_has_empty_statistics() -> None:
+    found = stats(SMALL.iloc[:0])
     assert (found.num_events, found.num_users, found.top_user, found.top_share) == (0, 0, "", 0.0)
     assert found.daily.tolist() == [0, 0, 0]
-    assert found.spread(found.daily) == 0.0
+    assert found.share_deviation(found.daily) == 0.0

@@ -1,4 +1,4 @@
-"""The evidence that a user moved on is what a plain loop over the likelihoods says."""
+"""The log likelihood ratios equal those of a plain loop over users."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LABELS = np.array([0, 1, 3])
 PRIOR, MOVERS = 12.0, 0.3
 
 
-def evidence() -> WindowLikelihood:
+def likelihood() -> WindowLikelihood:
     return WindowLikelihood(sparse.csr_matrix(NOW), sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
 
 
@@ -32,37 +32,37 @@ def ratios(user: int) -> tuple[FloatArray, FloatArray]:
     return np.array(found), 1.0 / expected[LABELS]
 
 
-def test_arrivals_are_the_likelihood_ratio_of_one_goal() -> None:
-    found = evidence().arrivals(LABELS)
+def test_arrivals_are_the_likelihood_ratio_of_one_destination() -> None:
+    found = likelihood().arrivals(LABELS)
     for user in (0, 2, 3):
         wanted = np.log1p(MOVERS * (ratios(user)[0] - 1.0))
         wanted[FAVOURITE[user] == LABELS] = 0.0
         np.testing.assert_allclose(found[user], wanted, rtol=1e-5)
 
 
-def test_moves_average_over_goals_the_rarer_the_more() -> None:
-    found = evidence().moves(LABELS)
+def test_moves_average_over_destinations_weighted_by_rarity() -> None:
+    found = likelihood().moves(LABELS)
     for user in (0, 2, 3):
         ratio, rarity = ratios(user)
-        # a user who stays is what the favourite itself stands for among the goals
+        # a user who stays is represented by the favourite itself among the destinations
         ratio[FAVOURITE[user] == LABELS] = (1 - _MOVED_SHARE) ** NOW[user, FAVOURITE[user]]
         mean = (rarity / rarity.sum()) @ ratio
         assert found[user] == pytest.approx(np.log1p(MOVERS * (mean - 1.0)), rel=1e-5)
 
 
-def test_a_user_without_habits_says_nothing() -> None:
-    assert evidence().moves(LABELS)[1] == 0.0
-    assert not evidence().arrivals(LABELS)[1].any()
+def test_a_user_without_a_baseline_has_log_ratio_zero() -> None:
+    assert likelihood().moves(LABELS)[1] == 0.0
+    assert not likelihood().arrivals(LABELS)[1].any()
 
 
-def test_one_user_with_endless_evidence_does_not_decide_for_all() -> None:
+def test_one_user_with_extreme_events_does_not_decide_for_all() -> None:
     window = sparse.csr_matrix(NOW * 10_000)
-    told = WindowLikelihood(window, sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
-    assert np.isfinite(told.moves(LABELS)).all()
-    assert np.isfinite(told.arrivals(LABELS)).all()
+    ratio_of = WindowLikelihood(window, sparse.csr_matrix(KNOWN), FAVOURITE, PRIOR, MOVERS)
+    assert np.isfinite(ratio_of.moves(LABELS)).all()
+    assert np.isfinite(ratio_of.arrivals(LABELS)).all()
 
 
-def test_a_user_who_left_for_a_strange_category_stands_out() -> None:
+def test_a_user_who_moved_to_a_new_category_stands_out() -> None:
     rng = np.random.default_rng(2)
     chance = rng.dirichlet(np.full(20, 0.3), 200)
     known = np.stack([rng.multinomial(200, row) for row in chance]).astype(np.float32)
@@ -75,5 +75,5 @@ def test_a_user_who_left_for_a_strange_category_stands_out() -> None:
     made = WindowLikelihood(
         sparse.csr_matrix(window), sparse.csr_matrix(known), known.argmax(axis=1), 30.0, 0.2
     )
-    told = made.moves(np.arange(20))
-    assert np.median(told[movers]) > np.quantile(told[~movers], 0.9)
+    ratio_of = made.moves(np.arange(20))
+    assert np.median(ratio_of[movers]) > np.quantile(ratio_of[~movers], 0.9)

@@ -1,21 +1,27 @@
-"""Effects are what the textbooks say, and a family's limit comes from its own past."""
+"""Effect sizes equal the textbooks', and a family's limit comes from its own past."""
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 
-from monitoring.drift.statistics.effect_limits import BOUNDS, counted, raised, threshold, usual_size
-from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, whitening
+from monitoring.drift.statistics.effect_limits import (
+    BOUNDS,
+    effect_threshold,
+    one_sided,
+    scale_thresholds,
+    shrunken_rms,
+)
+from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, whitening_matrix
 
 RNG = np.random.default_rng(1)
 
 
-def contrast(kind: str, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> PairedComparison:
+def comparison(kind: str, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> PairedComparison:
     names = tuple(f"c{number}" for number in range(before.shape[1]))
     return PairedComparison("shares", names, before, after, weight, kind)  # type: ignore[arg-type]
 
 
-def test_cohens_h_is_the_books() -> None:
+def test_cohens_h_equals_the_book() -> None:
     # Cohen (1988), table 6.2.2: phi = 1.571 for .50, 1.772 for .60, .927 for .20
     found = cohens_h(np.array([0.5, 0.5]), np.array([0.6, 0.2]))
     np.testing.assert_allclose(found, [1.772 - 1.571, 0.927 - 1.571], atol=0.001)
@@ -24,7 +30,7 @@ def test_cohens_h_is_the_books() -> None:
 def test_a_share_effect_is_that_of_the_weighted_means() -> None:
     before, after = RNG.dirichlet([1, 2, 3], 40), RNG.dirichlet([2, 2, 2], 40)
     weight = RNG.integers(0, 5, 40).astype(float)
-    one = contrast("share", before, after, weight)
+    one = comparison("share", before, after, weight)
     p, q = np.average(before, axis=0, weights=weight), np.average(after, axis=0, weights=weight)
     np.testing.assert_allclose(one.effects(), cohens_h(p, q))
 
@@ -37,79 +43,84 @@ def test_a_vector_effect_is_the_mahalanobis_distance_of_the_means() -> None:
     covariance = np.cov(middle.T, aweights=weight, ddof=0)
     means = [np.average(side, axis=0, weights=weight) for side in (before, after)]
     wanted = mahalanobis(*means, np.linalg.inv(covariance))
-    assert contrast("vector", before, after, weight).effects()[0] == pytest.approx(wanted)
+    assert comparison("vector", before, after, weight).effects()[0] == pytest.approx(wanted)
 
 
 def test_whitening_makes_the_covariance_the_identity() -> None:
     values = RNG.normal(size=(300, 4)) @ RNG.normal(size=(4, 4))
-    white = values @ whitening(values, np.ones(300))
+    white = values @ whitening_matrix(values, np.ones(300))
     np.testing.assert_allclose(np.cov(white.T, ddof=0), np.eye(4), atol=1e-8)
 
 
 @pytest.mark.parametrize("kind", ["share", "level"])
-def test_windows_that_change_places_flip_every_sign(kind: str) -> None:
+def test_swapped_windows_flip_every_sign(kind: str) -> None:
     before, after, weight = RNG.uniform(size=(30, 2)), RNG.uniform(size=(30, 2)), RNG.uniform(size=30)
-    one, other = contrast(kind, before, after, weight), contrast(kind, after, before, weight)
-    everybody = np.ones(30, bool)
+    one, other = comparison(kind, before, after, weight), comparison(kind, after, before, weight)
+    everyone = np.ones(30, bool)
     np.testing.assert_allclose(one.effects(), -other.effects())
-    np.testing.assert_allclose(one.block(everybody).differences, -other.block(everybody).differences)
+    np.testing.assert_allclose(
+        one.comparison_family(everyone).differences, -other.comparison_family(everyone).differences
+    )
 
 
-def test_who_is_no_member_has_no_difference() -> None:
+def test_a_user_outside_the_group_has_no_difference() -> None:
     before, after = RNG.uniform(size=(6, 2)), RNG.uniform(size=(6, 2))
     members = np.array([1, 0, 1, 0, 0, 1], bool)
-    block = contrast("share", before, after, np.ones(6)).block(members)
-    np.testing.assert_array_equal(block.differences[~members], 0.0)
-    np.testing.assert_allclose(block.differences[members], (after - before)[members])
+    family = comparison("share", before, after, np.ones(6)).comparison_family(members)
+    np.testing.assert_array_equal(family.differences[~members], 0.0)
+    np.testing.assert_allclose(family.differences[members], (after - before)[members])
 
 
 def test_the_limit_of_one_effect_is_the_quantile_of_its_past() -> None:
     past = [np.array([value]) for value in RNG.normal(0, 0.2, 40)]
-    found = threshold("volume", past, 1, 0.95, side=0)
+    found = effect_threshold("volume", past, 1, 0.95, side=0)
     assert found[0] == pytest.approx(np.quantile(np.abs(past), 0.95))
 
 
 def test_only_effects_of_the_side_that_counts_make_the_limit() -> None:
     past = [np.array([-0.5])] * 10 + [np.array([0.1])] * 10
-    assert threshold("moves", past, 1, 1.0, side=1)[0] == pytest.approx(0.1)
+    assert effect_threshold("moves", past, 1, 1.0, side=1)[0] == pytest.approx(0.1)
 
 
 def test_a_category_with_seasons_does_not_raise_the_limit_of_a_steady_one() -> None:
     steady, seasonal = RNG.normal(0, 0.03, 200), RNG.normal(0, 0.3, 200)
     both = list(np.stack([steady, seasonal], axis=1))
-    limit = threshold("shares", both, 2, 0.95, side=0)
+    limit = effect_threshold("shares", both, 2, 0.95, side=0)
     assert limit[0] < 0.15 < 0.5 < limit[1]
     exceeded = (np.abs(both) > limit).any(axis=1).mean()
     assert exceeded == pytest.approx(0.05, abs=0.006)
 
 
-def test_the_usual_size_of_a_rare_effect_is_drawn_to_that_of_all() -> None:
+def test_the_usual_size_of_a_rare_effect_is_shrunk_towards_that_of_all() -> None:
     effects = np.zeros((3, 4))
     effects[:, 0] = 0.1
-    size = usual_size(effects)
+    size = shrunken_rms(effects)
     assert 0.0 < size[1] < size[0] < 0.1
-    assert usual_size(np.tile(effects, (500, 1)))[1] < size[1] / 5
+    assert shrunken_rms(np.tile(effects, (500, 1)))[1] < size[1] / 5
 
 
 @pytest.mark.parametrize("family", sorted(BOUNDS))
-def test_a_log_without_a_past_has_the_default_and_a_quiet_one_the_least(family: str) -> None:
+def test_a_log_without_a_past_has_the_default_and_a_quiet_one_the_lower_bound(family: str) -> None:
     least, default = BOUNDS[family]
-    assert threshold(family, [np.zeros(3)] * 2, 3, 0.95, side=0).tolist() == [default] * 3
-    assert threshold(family, [np.zeros(3)] * 20, 3, 0.95, side=0).tolist() == [least] * 3
+    assert effect_threshold(family, [np.zeros(3)] * 2, 3, 0.95, side=0).tolist() == [default] * 3
+    assert effect_threshold(family, [np.zeros(3)] * 20, 3, 0.95, side=0).tolist() == [least] * 3
 
 
 def test_all_limits_together_are_passed_by_no_more_of_the_past_than_wanted() -> None:
     pairs = [{f"family {number}": RNG.normal(0, 1.0 + number, 3) for number in range(40)} for _ in range(200)]
     sides = {key: (0, 1, -1)[number % 3] for number, key in enumerate(pairs[0])}
     alone = {
-        key: threshold("volume", [one[key] for one in pairs], 3, 0.95, side) for key, side in sides.items()
+        key: effect_threshold("volume", [one[key] for one in pairs], 3, 0.95, side)
+        for key, side in sides.items()
     }
 
     def passed(limits: dict[str, np.ndarray]) -> float:
-        beyond = [any((counted(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs]
+        beyond = [
+            any((one_sided(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs
+        ]
         return float(np.mean(beyond))
 
-    together = raised(alone, pairs, sides, 0.95)
+    together = scale_thresholds(alone, pairs, sides, 0.95)
     assert passed(alone) > 0.5
     assert passed(together) == pytest.approx(0.05)
     assert all(np.ptp(together[key] / alone[key]) < 1e-12 for key in alone)

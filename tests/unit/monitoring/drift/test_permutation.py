@@ -1,4 +1,4 @@
-"""p-values are those of all sign flips, whatever the users' values, and adjusted as others adjust them."""
+"""p-values are those of all sign flips, whatever the users' values, and adjusted as scipy adjusts them."""
 
 import itertools
 
@@ -21,22 +21,22 @@ USERS, DRAWS = 10, 20_000
 SIGNS = np.array(list(itertools.product([1.0, -1.0], repeat=USERS)))
 
 
-def every_flip(block: ComparisonFamily) -> FloatArray:
+def every_flip(family: ComparisonFamily) -> FloatArray:
     """The exact p-values: the share of all 2^U sign flips that reach what was observed."""
-    sums = SIGNS @ block.differences
-    if block.joint:
+    sums = SIGNS @ family.differences
+    if family.joint:
         reached = (sums**2).sum(axis=1, keepdims=True)
     else:
-        reached = sums * block.side if block.side else np.abs(sums)
+        reached = sums * family.side if family.side else np.abs(sums)
     return (reached >= reached[0] - 1e-9).mean(axis=0)
 
 
 @pytest.mark.parametrize(("side", "joint"), [(0, False), (1, False), (-1, False), (0, True)])
 def test_p_is_the_share_of_all_sign_flips(side: int, joint: bool) -> None:
     rng = np.random.default_rng(1)
-    block = ComparisonFamily(rng.gamma(1.0, size=(USERS, 5)) - 0.4, side, joint)
-    (found,) = p_values([block], DRAWS, seed=2)
-    exact = every_flip(block)
+    family = ComparisonFamily(rng.gamma(1.0, size=(USERS, 5)) - 0.4, side, joint)
+    (found,) = p_values([family], DRAWS, seed=2)
+    exact = every_flip(family)
     assert found.shape == exact.shape
     error = 5 * np.sqrt(exact * (1 - exact) / DRAWS) + 2 / DRAWS
     np.testing.assert_array_less(np.abs(found - exact), error)
@@ -48,11 +48,11 @@ def test_p_is_the_share_of_all_sign_flips(side: int, joint: bool) -> None:
     st.sampled_from([0, 1, -1]),
 )
 def test_the_bound_lies_above_the_exact_p(values: list[float], side: int) -> None:
-    block = ComparisonFamily(np.array(values)[:, None], side)
-    assert every_flip(block)[0] <= block.bound()[0] + 1e-9
+    family = ComparisonFamily(np.array(values)[:, None], side)
+    assert every_flip(family)[0] <= family.p_value_bounds()[0] + 1e-9
 
 
-def test_a_p_finer_than_the_draws_is_given_where_it_is_sure() -> None:
+def test_a_p_below_the_resolution_is_its_bound() -> None:
     values = np.random.default_rng(3).normal(1.0, 0.5, (400, 1))
     (found,) = p_values([ComparisonFamily(values)], 999, seed=4)
     z = values.sum() / np.sqrt((values**2).sum())
@@ -81,25 +81,25 @@ def test_users_without_a_difference_change_no_p() -> None:
     np.testing.assert_allclose(found, every_flip(ComparisonFamily(values)), atol=0.02)
 
 
-def test_nothing_at_all_has_p_one() -> None:
-    blocks = [ComparisonFamily(np.zeros((20, 2))), ComparisonFamily(np.zeros((20, 2)), joint=True)]
-    plain, joint = p_values(blocks, 99, seed=11)
+def test_zero_differences_have_p_one() -> None:
+    families = [ComparisonFamily(np.zeros((20, 2))), ComparisonFamily(np.zeros((20, 2)), joint=True)]
+    plain, joint = p_values(families, 99, seed=11)
     assert plain.tolist() == [1.0, 1.0]
     assert joint.tolist() == [1.0]
 
 
 @pytest.mark.parametrize(("side", "joint"), [(0, False), (1, False), (0, True)])
-def test_the_normal_limit_is_what_many_users_draw(side: int, joint: bool) -> None:
+def test_the_normal_approximation_is_near_the_draws(side: int, joint: bool) -> None:
     rng = np.random.default_rng(12)
     values = rng.normal(0.02, 1.0, (8_000, 3))
     (drawn,) = p_values([ComparisonFamily(values, side, joint)], 4_000, seed=13)
-    np.testing.assert_allclose(ComparisonFamily(values, side, joint).limit(), drawn, atol=0.04)
+    np.testing.assert_allclose(ComparisonFamily(values, side, joint).normal_p_values(), drawn, atol=0.04)
 
 
-def test_many_users_take_the_limit() -> None:
-    block = ComparisonFamily(np.random.default_rng(14).normal(size=(MAX_USERS + 1, 2)))
-    (found,) = p_values([block], 9, seed=15)
-    np.testing.assert_array_equal(found, block.limit())
+def test_many_users_take_the_normal_approximation() -> None:
+    family = ComparisonFamily(np.random.default_rng(14).normal(size=(MAX_USERS + 1, 2)))
+    (found,) = p_values([family], 9, seed=15)
+    np.testing.assert_array_equal(found, family.normal_p_values())
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,4 +1,4 @@
-"""What a verdict says of its findings and faults: which wins, what is told first, and what others read as JSON."""
+"""Precedence and order of findings and faults in a verdict, and its JSON forms."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitoring.drift import DriftFinding, DriftVerdict, FeedChecks, FeedFault, judge, observe
+from monitoring.drift import (
+    DriftFinding,
+    DriftVerdict,
+    FeedChecks,
+    FeedFault,
+    evaluate_window,
+    measure_window,
+)
 from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made, moved_to
 from tierrec_core.data.interactions import from_days
 
@@ -27,7 +34,7 @@ def world() -> DriftWorld:
     return made(seed=5)
 
 
-def test_alarms_come_largest_beside_their_limit_first() -> None:
+def test_alarms_come_largest_relative_to_their_limit_first() -> None:
     assert verdict(CALM, LARGE, NEAR, FALL).alarms == (FALL, LARGE)
 
 
@@ -40,12 +47,12 @@ def test_a_fault_wins_over_an_alarm_and_an_alarm_over_calm() -> None:
     ]
 
 
-def test_a_steady_verdict_tells_what_came_nearest() -> None:
-    assert verdict(CALM, NEAR).reasons() == [f"nothing moved; nearest to an alarm is {NEAR.sentence()}"]
-    assert verdict().reasons() == ["nothing moved"]
+def test_a_steady_verdict_reports_the_nearest_finding() -> None:
+    assert verdict(CALM, NEAR).reasons() == [f"no drift; nearest to an alarm: {NEAR.sentence()}"]
+    assert verdict().reasons() == ["no drift"]
 
 
-def test_what_moved_against_the_side_that_counts_is_not_near_an_alarm() -> None:
+def test_a_change_in_the_other_direction_is_not_near_an_alarm() -> None:
     assert verdict(AGAINST, NEAR).reasons() == verdict(NEAR).reasons()
 
 
@@ -55,14 +62,14 @@ def test_a_fall_of_volume_reads_as_a_loss() -> None:
 
 
 def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
-    said = verdict(CALM, LARGE, FALL, NEAR).payload()
-    assert said["tiers"] == ["heavy", "medium"]
-    assert said["layers"] == ["BEEF"]
-    assert said["effects"] == {"volume/heavy/events a user": -1.0, "shares/medium/BEEF": 0.125}
-    assert said["window"] == {"start": "2024-06-17", "end": "2024-07-15"}
+    payload = verdict(CALM, LARGE, FALL, NEAR).payload()
+    assert payload["tiers"] == ["heavy", "medium"]
+    assert payload["layers"] == ["BEEF"]
+    assert payload["effects"] == {"volume/heavy/events a user": -1.0, "shares/medium/BEEF": 0.125}
+    assert payload["window"] == {"start": "2024-06-17", "end": "2024-07-15"}
 
 
-def test_a_real_verdict_is_json_and_tells_every_test(world: DriftWorld) -> None:
+def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld) -> None:
     events = moved_to(
         world, world.reference.users[world.reference.tier == 1], "category 3", 0.5, np.random.default_rng(1)
     )
@@ -102,9 +109,9 @@ def test_a_stricter_level_or_higher_limits_silence_an_alarm(world: DriftWorld) -
     events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
     assert world.verdict(events).state == "drift"
     limits = {name: limit + 50.0 for name, limit in world.reference.thresholds.items()}
-    lofty = replace(world, reference=replace(world.reference, thresholds=limits))
-    assert lofty.verdict(events).state == "steady"
-    current = observe(world.reference, events, world.items, CUT + WIDTH)
+    high_limits = replace(world, reference=replace(world.reference, thresholds=limits))
+    assert high_limits.verdict(events).state == "steady"
+    current = measure_window(world.reference, events, world.items, CUT + WIDTH)
     feed = FeedChecks.measure(events, world.items, world.reference, CUT + WIDTH, SETTINGS, None)
     strict = SETTINGS.model_copy(update={"level": 1e-40})
-    assert judge(world.reference, current, feed, strict, seed=3).state == "steady"
+    assert evaluate_window(world.reference, current, feed, strict, seed=3).state == "steady"

@@ -1,4 +1,4 @@
-"""The loop's charts over time, and what the page takes from a gate's report."""
+"""The loop's charts over time, and the intervals of a gate's report."""
 
 import random
 
@@ -6,9 +6,18 @@ import pytest
 
 from monitoring.drift import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
-from monitoring.drift.statistics.paired_tests import contrasts
-from monitoring.report.effect_timeline import FAMILIES, HEIGHT, TOP, WIDTH, WINDOWS, charts, loudest, ratio
-from monitoring.report.loop_history import differences
+from monitoring.drift.statistics.paired_tests import paired_comparisons
+from monitoring.report.effect_timeline import (
+    FAMILIES,
+    HEIGHT,
+    MAX_RATIO,
+    MAX_WINDOWS,
+    WIDTH,
+    effect_charts,
+    effect_ratio,
+    rank_findings,
+)
+from monitoring.report.loop_history import difference_bars
 from tierrec_core.settings import MonitorSettings
 
 
@@ -27,7 +36,7 @@ def finding(family="shares", tier="all", what="x", effect=0.1, alarm=False, thre
     }
 
 
-def look(end: str, *findings: dict, key: str = "k") -> dict:
+def decision(end: str, *findings: dict, key: str = "k") -> dict:
     return {
         "at": f"{end}T06:00:00+00:00",
         "window": {"start": end, "end": end},
@@ -46,7 +55,7 @@ def test_every_family_has_a_name_and_counts_the_changes_that_the_verdict_counts(
         MonitorSettings(window_days=20),
         0,
     )
-    sides = {one.family: one.side for one in contrasts(reference.beside(reference.observation))}
+    sides = {one.family: one.side for one in paired_comparisons(reference.pair_with(reference.window))}
     assert set(FAMILIES) == set(BOUNDS) == {*sides, "online"}
     assert {name: FAMILIES[name][1] for name in sides} == sides
 
@@ -55,17 +64,17 @@ def test_every_family_has_a_name_and_counts_the_changes_that_the_verdict_counts(
     ("family", "effect", "wanted"),
     [("shares", -0.2, 2.0), ("new_items", -0.2, -2.0), ("new_items", 0.2, 2.0), ("interests", -0.2, 2.0)],
 )
-def test_only_the_side_that_counts_is_loud(family, effect, wanted):
-    assert ratio(finding(family, effect=effect)) == pytest.approx(wanted)
-    assert ratio(finding(family, effect=effect, threshold=0.0)) == 0
+def test_only_the_side_that_counts_is_positive(family, effect, wanted):
+    assert effect_ratio(finding(family, effect=effect)) == pytest.approx(wanted)
+    assert effect_ratio(finding(family, effect=effect, threshold=0.0)) == 0
 
 
-def test_alarms_come_first_and_then_the_largest_beside_its_limit():
+def test_alarms_come_first_and_then_the_largest_relative_to_its_limit():
     all_findings = [
         finding(what=str(place), effect=random.Random(place).uniform(-1, 1), alarm=place % 3 == 0)
         for place in range(12)
     ]
-    found = loudest(all_findings)
+    found = rank_findings(all_findings)
     assert [one["alarm"] for one in found] == [True] * 4 + [False] * 8
     for part in (found[:4], found[4:]):
         assert [abs(one["effect"]) for one in part] == sorted(
@@ -74,24 +83,24 @@ def test_alarms_come_first_and_then_the_largest_beside_its_limit():
 
 
 def test_points_lie_where_their_date_and_their_ratio_say():
-    looks = [
-        look("2024-01-08", finding(effect=0.2)),
-        look("2024-01-01", finding(effect=0.1)),
-        look("2024-01-29", finding(effect=0.9, alarm=True), finding(effect=2.0)),
+    decisions = [
+        decision("2024-01-08", finding(effect=0.2)),
+        decision("2024-01-01", finding(effect=0.1)),
+        decision("2024-01-29", finding(effect=0.9, alarm=True), finding(effect=2.0)),
     ]
-    (chart,) = charts(looks)
+    (chart,) = effect_charts(decisions)
     first, second, third = chart.points
     assert first.y == chart.limit  # an effect that equals its limit
-    assert first.y - second.y == pytest.approx((chart.limit - third.y) / (TOP - 1), abs=0.11)
+    assert first.y - second.y == pytest.approx((chart.limit - third.y) / (MAX_RATIO - 1), abs=0.11)
     assert (second.x - first.x) / (third.x - first.x) == pytest.approx(7 / 28, abs=0.01)
-    assert (third.alarm, third.beyond, third.ratio) == (True, True, pytest.approx(9))
+    assert (third.alarm, third.clipped, third.ratio) == (True, True, pytest.approx(9))
     assert all(0 < point.x < WIDTH and 0 < point.y < HEIGHT for point in chart.points)
     assert chart.summary == "Categories: 1 of 3 windows alarm; newest 9 times the limit"
 
 
-def test_the_order_of_the_records_does_not_matter_and_old_windows_fall_off():
-    looks = [
-        look(
+def test_the_order_of_the_records_does_not_matter_and_old_windows_are_left_out():
+    decisions = [
+        decision(
             f"20{10 + year}-{month:02d}-01",
             finding(effect=year / 10 + 0.1),
             finding("volume"),
@@ -100,17 +109,19 @@ def test_the_order_of_the_records_does_not_matter_and_old_windows_fall_off():
         for year in range(8)
         for month in range(1, 13)
     ]
-    shuffled = random.Random(1).sample(looks, len(looks))
-    assert charts(shuffled) == charts(looks)
-    assert [chart.title for chart in charts(looks)] == ["Categories", "Events a user"]
-    assert len(charts(looks)[0].points) == WINDOWS
-    assert charts(looks)[0].points[-1].says.startswith("2017-12-01")
+    shuffled = random.Random(1).sample(decisions, len(decisions))
+    assert effect_charts(shuffled) == effect_charts(decisions)
+    assert [chart.title for chart in effect_charts(decisions)] == ["Categories", "Events a user"]
+    assert len(effect_charts(decisions)[0].points) == MAX_WINDOWS
+    assert effect_charts(decisions)[0].points[-1].label.startswith("2017-12-01")
 
 
 def test_a_window_without_a_family_leaves_a_gap_and_a_new_family_is_still_shown():
-    found = charts([look("2024-01-01", finding()), look("2024-01-08", finding("rhythm_of_day"))])
+    found = effect_charts(
+        [decision("2024-01-01", finding()), decision("2024-01-08", finding("rhythm_of_day"))]
+    )
     assert [(chart.title, len(chart.points)) for chart in found] == [("Categories", 1), ("Rhythm of day", 1)]
-    assert charts([]) == []
+    assert effect_charts([]) == []
 
 
 def test_a_gates_intervals_share_an_axis_and_the_main_task_comes_first():
@@ -127,7 +138,7 @@ def test_a_gates_intervals_share_an_axis_and_the_main_task_comes_first():
             },
         }
     }
-    found = differences(gate)
+    found = difference_bars(gate)
     assert [(one.task, one.group, one.users, one.sign) for one in found] == [
         ("next", "all users", 21, "better"),
         ("next", "light users", 7, "even"),
@@ -136,4 +147,4 @@ def test_a_gates_intervals_share_an_axis_and_the_main_task_comes_first():
     ]
     assert {one.reach for one in found} == {0.4}
     assert [found[2].percent(value) for value in (-0.4, 0.0, 0.4, -0.2)] == [0.0, 50.0, 100.0, 25.0]
-    assert differences({}) == []
+    assert difference_bars({}) == []

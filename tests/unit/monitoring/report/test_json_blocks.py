@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.report.json_blocks import read_blocks, readable
-from monitoring.report.report import feature_importances, figure
+from monitoring.report.json_blocks import json_tables, readable_label
+from monitoring.report.report import feature_importances, format_cell
 
 REPORT = st.recursive(
     st.integers(0, 10**6) | st.text("abc", min_size=1),
@@ -25,20 +25,20 @@ def leaves(value: object) -> list[str]:
 
 @given(st.dictionaries(st.text("abc_", min_size=1), REPORT, max_size=4))
 def test_every_fact_of_a_report_is_in_some_cell(report):
-    shown = " ".join(str(cell) for table in read_blocks(report) for row in table.rows for cell in row)
+    shown = " ".join(str(cell) for table in json_tables(report) for row in table.rows for cell in row)
     assert all(leaf in shown for leaf in leaves(report))
 
 
 def test_shares_between_tiers_become_a_heat_table_in_order():
     moves = {"heavy": {"heavy": 0.9, "light": 0.1}, "light": {"heavy": 0.2, "light": 0.8}}
-    (table,) = read_blocks({"transitions": moves})
+    (table,) = json_tables({"transitions": moves})
     assert table.heat
     assert table.columns == ("", "Light", "Heavy")
     assert table.rows == (("Light", 0.8, 0.2), ("Heavy", 0.1, 0.9))
 
 
 def test_counts_of_like_things_become_bars():
-    (table,) = read_blocks({"sizes": {"heavy": 5, "light": 20, "medium": 10}})
+    (table,) = json_tables({"sizes": {"heavy": 5, "light": 20, "medium": 10}})
     assert table.bars
     assert [(name, table.share(count)) for name, count in table.rows] == [
         ("Light", 1.0),
@@ -48,7 +48,7 @@ def test_counts_of_like_things_become_bars():
 
 
 def test_records_show_words_before_numbers():
-    (table,) = read_blocks({"layers": [{"items": 3, "name": "tea"}, {"items": 4, "name": "soap"}]})
+    (table,) = json_tables({"layers": [{"items": 3, "name": "tea"}, {"items": 4, "name": "soap"}]})
     assert table.columns == ("Name", "Items")
     assert table.rows == (("tea", 3), ("soap", 4))
 
@@ -64,7 +64,7 @@ def test_importances_are_shares_of_all_of_a_task():
 
 
 def test_figures_and_names_read_well():
-    assert [figure(value) for value in (None, True, 1469307, 0.38551, 0.0, 4.6e-5, 1234.5, "x")] == [
+    assert [format_cell(value) for value in (None, True, 1469307, 0.38551, 0.0, 4.6e-5, 1234.5, "x")] == [
         "–",
         "yes",
         "1,469,307",
@@ -74,7 +74,7 @@ def test_figures_and_names_read_well():
         "1,234",
         "x",
     ]
-    assert [readable(name) for name in ("ndcg@10", "rows_in", "mrr_gain")] == [
+    assert [readable_label(name) for name in ("ndcg@10", "rows_in", "mrr_gain")] == [
         "NDCG@10",
         "Rows in",
         "MRR gain",

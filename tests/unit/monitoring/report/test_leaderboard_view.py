@@ -3,7 +3,7 @@
 import pytest
 
 from monitoring.report.leaderboard_view import FigureWithInterval, LeaderboardTable, read_boards
-from monitoring.report.report import render
+from monitoring.report.report import render_report
 
 NEXT = {
     "popularity": {"ndcg@10": 0.16, "ndcg@10_ci": [0.15, 0.17], "users": 100},
@@ -84,7 +84,7 @@ def test_the_page_shows_what_each_tier_and_group_is_shown_with_its_interval():
             }
         },
     }
-    page = render(
+    page = render_report(
         validation={}, preparation={}, windows=None, tiers={}, blend={}, metrics={"audit": {"next": audit}}
     )
     assert page.index("Light") < page.index("Heavy"), "tiers go from light to heavy"

@@ -4,8 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.report.served_lists import CUTOFF, ServedLists, cutoff, judged
-from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, drawn, frames
+from monitoring.report.served_lists import CUTOFF, ServedLists, common_cutoff, label_served_items
+from monitoring.report.window_sample import (
+    BREADTH,
+    FREQUENCY,
+    MONEY,
+    PER_USER,
+    RECENCY,
+    sample_users,
+    sample_window,
+)
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import to_days
 
@@ -15,7 +23,7 @@ TIER_OF = {f"u{user:02d}": ("light", "medium", "heavy")[user // 20] for user in 
 
 @pytest.fixture(scope="module")
 def window(events, items) -> pd.DataFrame:
-    return frames(events, items, TIER_OF, START, END, 10**6, 0)
+    return sample_window(events, items, TIER_OF, START, END, 10**6, 0)
 
 
 def inside(events: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +35,7 @@ def inside(events: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", [0, 7])
 def test_a_sample_is_of_whole_users_and_within_its_budget(events, rows, seed):
     all_rows = inside(events)
-    some = drawn(all_rows, rows, seed)
+    some = sample_users(all_rows, rows, seed)
     whole = all_rows["user_id"].value_counts()
     assert some["user_id"].value_counts().to_dict() == whole[some["user_id"].unique()].to_dict()
     assert rows - whole.max() < len(some) <= rows
@@ -36,10 +44,10 @@ def test_a_sample_is_of_whole_users_and_within_its_budget(events, rows, seed):
 def test_windows_share_the_users_that_are_drawn(events):
     day = to_days(events["timestamp"])
     users = [
-        set(drawn(events[(day >= start) & (day < start + 28)], 150, 3)["user_id"])
+        set(sample_users(events[(day >= start) & (day < start + 28)], 150, 3)["user_id"])
         for start in (START, START + 28)
     ]
-    others = set(drawn(inside(events), 150, 4)["user_id"])
+    others = set(sample_users(inside(events), 150, 4)["user_id"])
     assert len(users[0] & users[1]) >= 0.7 * min(map(len, users))
     assert others != users[0]
 
@@ -47,7 +55,7 @@ def test_windows_share_the_users_that_are_drawn(events):
 def test_who_alone_exceeds_the_budget_does_not_keep_others_out(events):
     all_rows = inside(events)
     robot = all_rows.iloc[np.zeros(1000, int)].assign(user_id="robot")
-    some = drawn(pd.concat([all_rows, robot]), 300, 0)
+    some = sample_users(pd.concat([all_rows, robot]), 300, 0)
     assert "robot" not in set(some["user_id"])
     assert len(some) > 200
 
@@ -84,7 +92,7 @@ def test_what_was_only_shown_is_no_interest_and_a_rating_is_no_money():
         ("u", "b", "purchase", 3.0),
         ("v", "c9", "redeem", np.nan),
     ]
-    found = frames(log(rows), catalogue, {}, START, END, 100, 0)
+    found = sample_window(log(rows), catalogue, {}, START, END, 100, 0)
     assert found["category"].fillna("-").tolist() == ["-", "x", "unknown", "-"]
     assert found["event"].tolist() == ["impression", "rating", "purchase", "redeem"]
     assert found["price"].notna().tolist() == [False, True, False, False]
@@ -95,13 +103,13 @@ def test_what_was_only_shown_is_no_interest_and_a_rating_is_no_money():
 
 def test_no_name_can_close_a_script():
     catalogue = ITEMS.conform(pd.DataFrame({"item_id": ["a"], "category": ["</script><b>"]}), "test")
-    found = frames(log([("u", "a", "view", np.nan)]), catalogue, {}, START, END, 100, 0)
+    found = sample_window(log([("u", "a", "view", np.nan)]), catalogue, {}, START, END, 100, 0)
     assert "<" not in found.loc[0, "category"]
     assert found.loc[0, "category"].endswith("script>‹b>")
 
 
 def test_an_empty_window_is_an_empty_frame(events, items):
-    found = frames(events, items, TIER_OF, END + 1000, END + 1028, 100, 0)
+    found = sample_window(events, items, TIER_OF, END + 1000, END + 1028, 100, 0)
     assert len(found) == 0
     assert set(PER_USER) < set(found)
 
@@ -113,7 +121,7 @@ def test_a_judged_list_has_its_hits_and_its_misses():
     )
     truth = pd.DataFrame([("u", "b"), ("u", "b"), ("u", "z"), ("unseen", "a"), ("v", "q")])
     truth.columns = ["user_id", "item_id"]
-    found = judged(ServedLists(lists, truth), 100, 0)
+    found = label_served_items(ServedLists(lists, truth), 100, 0)
     assert found.to_dict("split")["data"] == [
         ["u", "a", 1, 0],
         ["u", "b", 2, 1],
@@ -121,5 +129,5 @@ def test_a_judged_list_has_its_hits_and_its_misses():
         ["v", "a", 1, 0],
         ["v", "q", CUTOFF + 1, 1],
     ]
-    assert cutoff(found, None) == 3
-    assert cutoff(found.head(2), found) == 2
+    assert common_cutoff(found, None) == 3
+    assert common_cutoff(found.head(2), found) == 2

@@ -1,4 +1,4 @@
-"""The rivals' rules, held against values computed by hand and by scipy."""
+"""Baseline detectors against values computed by hand and by scipy."""
 
 import numpy as np
 import pandas as pd
@@ -6,20 +6,24 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chisquare
 
-from monitoring.simulation.baseline_detectors import EvidentlyPreset, frame, psi
-from monitoring.simulation.world import synthetic
+from monitoring.simulation.baseline_detectors import (
+    EvidentlyPreset,
+    detector_frame,
+    population_stability_index,
+)
+from monitoring.simulation.world import synthetic_world
 
 
 def test_psi_is_the_textbook_sum():
     before, after = np.array([50, 30, 20]), np.array([400, 300, 300])
     by_hand = (0.4 - 0.5) * np.log(0.4 / 0.5) + 0.0 + (0.3 - 0.2) * np.log(0.3 / 0.2)
-    assert psi(before, after) == pytest.approx(by_hand)
-    assert psi(after, before) == pytest.approx(by_hand)
-    assert psi(before, 7 * before) == pytest.approx(0)
+    assert population_stability_index(before, after) == pytest.approx(by_hand)
+    assert population_stability_index(after, before) == pytest.approx(by_hand)
+    assert population_stability_index(before, 7 * before) == pytest.approx(0)
 
 
 def test_psi_of_an_empty_category_is_finite():
-    assert np.isfinite(psi(np.array([10, 0]), np.array([5, 5])))
+    assert np.isfinite(population_stability_index(np.array([10, 0]), np.array([5, 5])))
 
 
 def _column(shares: list[float], rows: int) -> pd.DataFrame:
@@ -55,14 +59,14 @@ def test_the_data_set_drifts_when_half_of_its_columns_do():
 
 
 def test_a_sample_is_of_whole_users_of_the_window_and_within_its_budget():
-    world = synthetic(1, num_users=80, num_items=40, days=60)
+    world = synthetic_world(1, num_users=80, num_items=40, days=60)
     start, end = world.start + 20, world.start + 48
-    whole = frame(world.events, world.items, start, end, 10**6, 0)
-    part = frame(world.events, world.items, start, end, 1000, 0)
+    whole = detector_frame(world.events, world.items, start, end, 10**6, 0)
+    part = detector_frame(world.events, world.items, start, end, 1000, 0)
     window = world.between(start, end)
     assert len(whole) == len(window)
     assert 0.5 * 1000 < len(part) <= 1000
     kinds = world.items.set_index("item_id")["category"]
     expected = window["item_id"].map(kinds).value_counts().to_dict()
     assert whole["category"].value_counts().to_dict() == expected
-    pd.testing.assert_frame_equal(part, frame(world.events, world.items, start, end, 1000, 0))
+    pd.testing.assert_frame_equal(part, detector_frame(world.events, world.items, start, end, 1000, 0))

@@ -1,18 +1,18 @@
-"""Faults of the data: what is lost, doubled or made up is exactly that, and the rest of the log stays."""
+"""Faults of the data: what is lost, repeated or added is exactly that, and the rest of the log stays."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from monitoring.simulation import faults
-from monitoring.simulation.world import synthetic
+from monitoring.simulation.world import synthetic_world
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import to_days
 
 
 @pytest.fixture(scope="module")
 def span() -> faults.FaultPeriod:
-    world = synthetic(6, num_users=150, num_items=80, days=112)
+    world = synthetic_world(6, num_users=150, num_items=80, days=112)
     return faults.FaultPeriod(world.events, world.items, world.start + 84, world.start + 112)
 
 
@@ -47,18 +47,18 @@ def test_missing_days_are_so_many_in_a_row(span):
 
 
 def test_a_silent_feed_has_nothing_after_it_fell_silent(span):
-    broken = faults.stale(span, _rng(), days=7)
+    broken = faults.stale_feed(span, _rng(), days=7)
     assert to_days(broken.events["timestamp"]).max() < span.end - 7
 
 
 def test_a_thinned_feed_loses_its_share(span):
-    broken = faults.thinned(span, _rng(), share=0.3)
+    broken = faults.lost_rows(span, _rng(), share=0.3)
     before, after = len(_inside(span, span.events)), len(_inside(span, broken.events))
     assert abs(after - 0.7 * before) < 4 * np.sqrt(before * 0.21)
 
 
 def test_doubled_rows_are_equal_in_every_column(span):
-    broken = faults.duplicates(span, _rng(), share=0.3)
+    broken = faults.duplicate_rows(span, _rng(), share=0.3)
     again = broken.events.duplicated()
     assert again.sum() == len(broken.events) - len(span.events)
     before = len(_inside(span, span.events))
@@ -83,7 +83,7 @@ def test_a_kind_of_event_vanishes_and_no_other(span):
 
 
 @pytest.mark.parametrize("kind", ["new", "hijacked"])
-def test_bots_do_the_same_few_things_at_an_even_pace(span, kind):
+def test_bots_repeat_few_events_at_even_intervals(span, kind):
     broken = faults.bots(span, _rng(), kind=kind, num=3, events_a_day=50, num_items=4)
     assert len(broken.users) == 3
     assert broken.users.isin(span.events["user_id"]).all() == (kind == "hijacked")

@@ -1,4 +1,4 @@
-"""A replay is deterministic, sees no future, counts cost and regret from zero, and judges by what users then did."""
+"""A replay is deterministic, uses no future events, and its figures equal plain computations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from monitoring.simulation.policies import POLICIES, PolicyContext, PolicyDecision
-from monitoring.simulation.replay import Replay, ReplayClock, delay, lost
-from monitoring.simulation.world import ReplayWorld, synthetic
+from monitoring.simulation.replay import Replay, ReplayClock, detection_delay, ndcg_loss
+from monitoring.simulation.world import ReplayWorld, synthetic_world
 from tierrec_core.data.interactions import to_days
 from tierrec_core.settings import MonitorSettings
 
@@ -16,18 +16,18 @@ _SETTINGS = MonitorSettings(permutations=199)
 
 
 @dataclass(frozen=True)
-class At:
+class RetrainAt:
     """Retrains at given ticks."""
 
     ticks: tuple[float, ...]
 
-    def look(self, scene: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        return PolicyDecision(scene.end, scene.end in self.ticks)
+    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
+        return PolicyDecision(context.end, context.end in self.ticks)
 
 
 @pytest.fixture(scope="module")
 def world() -> ReplayWorld:
-    return synthetic(2, num_users=150, num_items=80, days=224)
+    return synthetic_world(2, num_users=150, num_items=80, days=224)
 
 
 @pytest.fixture(scope="module")
@@ -68,27 +68,27 @@ def test_two_replays_of_the_same_seed_are_the_same(world, replay):
     again = Replay(world, replay.clock, _SETTINGS, 1)
     for name in ("ours", "always"):
         one, other = replay.run(POLICIES[name]), again.run(POLICIES[name])
-        assert [step.look for step in one.steps] == [step.look for step in other.steps]
+        assert [step.decision for step in one.steps] == [step.decision for step in other.steps]
         for left, right in zip(one.steps, other.steps, strict=True):
             np.testing.assert_array_equal(left.quality.ndcg, right.quality.ndcg)
 
 
-def test_nothing_hangs_on_what_lies_after_the_last_judged_day(world, replay):
+def test_nothing_depends_on_events_after_the_last_judged_day(world, replay):
     end = replay.clock.ticks[-1] + replay.clock.step
     blind = Replay(replace(world, events=world.between(-np.inf, end)), replay.clock, _SETTINGS, 1)
     for name in ("ours", "never"):
         one, other = replay.run(POLICIES[name]), blind.run(POLICIES[name])
-        assert [step.look for step in one.steps] == [step.look for step in other.steps]
+        assert [step.decision for step in one.steps] == [step.decision for step in other.steps]
         assert [step.quality.ndcg.mean() for step in one.steps] == pytest.approx(
             [step.quality.ndcg.mean() for step in other.steps], abs=1e-12
         )
 
 
-def test_a_look_does_not_see_beyond_its_tick(world, replay):
+def test_a_decision_does_not_see_beyond_its_tick(world, replay):
     tick = replay.clock.ticks[0]
     cut_off = Replay(replace(world, events=world.between(-np.inf, tick)), replay.clock, _SETTINGS, 1)
-    seen = [one.scene(replay.clock.start, tick) for one in (replay, cut_off)]
-    assert POLICIES["ours"].look(seen[0], ()) == POLICIES["ours"].look(seen[1], ())
+    seen = [one.context(replay.clock.start, tick) for one in (replay, cut_off)]
+    assert POLICIES["ours"].decide(seen[0], ()) == POLICIES["ours"].decide(seen[1], ())
 
 
 def test_never_costs_nothing_and_always_loses_nothing(replay):
@@ -96,21 +96,21 @@ def test_never_costs_nothing_and_always_loses_nothing(replay):
     assert (never.retrains, never.retrain_seconds) == (0, 0.0)
     assert always.retrains == replay.clock.num_ticks
     assert always.retrain_seconds > 0
-    regret = lost(always, always, seed=1)
+    regret = ndcg_loss(always, always, seed=1)
     assert (regret.value, regret.low, regret.high) == (0.0, 0.0, 0.0)
 
 
 def test_monthly_retrains_when_the_model_is_a_month_old(world):
     replay = Replay(world, ReplayClock(world.start + 112, 14, 5), _SETTINGS, 1)
-    looks = [step.look.retrain for step in replay.run(POLICIES["monthly"]).steps]
-    assert looks == [False, True, False, True, False]
+    retrains = [step.decision.retrain for step in replay.run(POLICIES["monthly"]).steps]
+    assert retrains == [False, True, False, True, False]
 
 
 def test_a_retrain_puts_the_new_model_in_force_until_the_next(replay):
     first, second = replay.clock.ticks
-    course = replay.run(At((first,)))
-    assert [step.cut for step in course.steps] == [first, first]
-    assert [step.cut for step in replay.run(At((second,))).steps] == [replay.clock.start, second]
+    result = replay.run(RetrainAt((first,)))
+    assert [step.cut for step in result.steps] == [first, first]
+    assert [step.cut for step in replay.run(RetrainAt((second,))).steps] == [replay.clock.start, second]
 
 
 def test_regret_is_the_mean_difference_over_users_and_ticks(replay):
@@ -121,19 +121,19 @@ def test_regret_is_the_mean_difference_over_users_and_ticks(replay):
             for mine, theirs in zip(never.steps, always.steps, strict=True)
         ]
     )
-    regret = lost(never, always, seed=1)
+    regret = ndcg_loss(never, always, seed=1)
     assert regret.value == pytest.approx(difference.mean())
     assert regret.low <= regret.value <= regret.high
-    late = lost(never, always, seed=1, since=replay.clock.ticks[1])
+    late = ndcg_loss(never, always, seed=1, since=replay.clock.ticks[1])
     only = always.steps[1].quality.ndcg - never.steps[1].quality.ndcg
     assert late.value == pytest.approx(only.mean())
 
 
-def test_delay_counts_days_to_the_first_tick_that_saw_drift(replay):
-    course = replay.run(At(()))
+def test_delay_counts_days_to_the_first_tick_with_drift(replay):
+    result = replay.run(RetrainAt(()))
     steps = [
-        replace(step, look=PolicyDecision(step.look.end, False, state))
-        for step, state in zip(course.steps, ("steady", "drift"), strict=True)
+        replace(step, decision=PolicyDecision(step.decision.end, False, state))
+        for step, state in zip(result.steps, ("steady", "drift"), strict=True)
     ]
-    assert delay(steps, replay.clock.start + 30) == replay.clock.ticks[1] - replay.clock.start - 30
-    assert delay(steps[:1], replay.clock.start) is None
+    assert detection_delay(steps, replay.clock.start + 30) == replay.clock.ticks[1] - replay.clock.start - 30
+    assert detection_delay(steps[:1], replay.clock.start) is None

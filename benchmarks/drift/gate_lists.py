@@ -1,4 +1,4 @@
-"""Lists of the demo shop that a gate can be tried on: the blend's, what a worse challenger would show, and equals."""
+"""Lists of the demo shop for gate trials: the champion's, those of worse challengers, and of equal refits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,16 +24,16 @@ from tierrec_core.tiers import Tiering
 
 CUTOFF = 10
 SEEDS, SUBSETS = (8, 9), (1, 2, 3)
-_KEPT = 0.9  # of the users, from whom a refit on a subset learns
-_FAVOURITES = {"next": "tifu_knn", "discovery": "ease_binary"}
+_SUBSET_SHARE = 0.9  # of the users, for a refit on a subset
+_BEST_SINGLE = {"next": "tifu_knn", "discovery": "ease_binary"}
 
 
 @dataclass(frozen=True)
 class ShopTask:
-    """One task's lists of all users by name, best first, as item columns with -1 behind, [U, L], and the truth.
+    """One task's ranked lists of all users as item columns padded with -1, [U, L], and the ground truth.
 
-    blend: the champion's; single: the best single model's; popular: the same for all; stale: the blend's, as it knew
-    the world one horizon before; refits: the same blend fitted again
+    blend: the champion's; single: the best single model's; popular: the same for all; stale: the blend's as of one
+    horizon before; refits: the same blend refitted
     """
 
     truth: Truth
@@ -44,27 +44,27 @@ class ShopTask:
     refits: Mapping[str, IntArray]
 
     def ndcg(self, items: IntArray) -> FloatArray:
-        """Of each user with a truth, [E]."""
+        """NDCG of each user with ground truth, [E]."""
         return per_user(items, self.truth, CUTOFF)["ndcg"]
 
 
 @dataclass(frozen=True)
 class Shop:
-    """tasks: the main one first; tier: of each user, [U]; settings: params.yaml"""
+    """A finished run. tasks: the main one first; tier: of each user, [U]; settings: params.yaml."""
 
     tasks: Mapping[str, ShopTask]
     tier: IntArray
     settings: Settings
 
     @classmethod
-    def read(cls, root: Path, tell: Callable[[str], None]) -> "Shop":
-        """Read a finished run. Raises ArtifactError where nothing was run yet."""
+    def read(cls, root: Path, report: Callable[[str], None]) -> "Shop":
+        """Read a finished run. Raises ArtifactError without one."""
         layout = Layout(root)
         settings, log = read_settings(layout.params), read_split(layout)
         tasks = {}
         for task in ("next", "discovery"):
             tasks[task] = _read(layout, settings, log, task)
-            tell(f"gate: {task}: {len(tasks[task].truth.users)} users, {len(tasks[task].refits)} refits")
+            report(f"gate: {task}: {len(tasks[task].truth.users)} users, {len(tasks[task].refits)} refits")
         tier = artifacts.load(Tiering, layout.tiering(log.final.name)).tier
         return cls(tasks, tier, settings)
 
@@ -73,22 +73,25 @@ def _read(layout: Layout, settings: Settings, log: SplitLog, task: str) -> ShopT
     (window,) = log.windows_of(task, "test")
     blend, history = artifacts.load(BlendRanker, layout.blend(task)), log.history(log.final.name)
     candidates = artifacts.load(Candidates, layout.candidates(window.name))
-    lessons = [
-        SnapshotWindow.read(layout, settings, log, one) for one in log.windows_of(task, "train", "valid")
+    snapshots = [
+        SnapshotWindow.read(layout, settings, log, window) for window in log.windows_of(task, "train", "valid")
     ]
-    kept = {name: _kept(log, layout.lists(task, name)) for name in ("blend", _FAVOURITES[task], "popularity")}
-    newest = lessons[-1]
+    lists = {
+        name: _read_lists(log, layout.lists(task, name))
+        for name in ("blend", _BEST_SINGLE[task], "popularity")
+    }
+    newest = snapshots[-1]
     stale = _ranked(replace(blend, context=newest.context), newest.history, newest.candidates)
     context = RankingContext.fit(
         read_training(layout, settings, log, log.final.name), settings.blend_of(task).attributes
     )
     table = context.table(history, candidates)
-    again = {
-        name: _by_score(one.score_table(table), candidates, history.num_users)
-        for name, one in _refits(context, lessons, settings, task).items()
+    refits = {
+        name: _by_score(refit.score_table(table), candidates, history.num_users)
+        for name, refit in _refits(context, snapshots, settings, task).items()
     }
     truth = Truth.of(*log.truth(window), log.log.num_items)
-    return ShopTask(truth, kept["blend"], kept[_FAVOURITES[task]], kept["popularity"], stale, again)
+    return ShopTask(truth, lists["blend"], lists[_BEST_SINGLE[task]], lists["popularity"], stale, refits)
 
 
 def _ranked(blend: BlendRanker, history: Interactions, candidates: Candidates) -> IntArray:
@@ -104,15 +107,13 @@ def _by_score(score: FloatArray, candidates: Candidates, num_users: int) -> IntA
 
 
 def _refits(
-    context: RankingContext, lessons: list[SnapshotWindow], settings: Settings, task: str
+    context: RankingContext, snapshots: list[SnapshotWindow], settings: Settings, task: str
 ) -> dict[str, BlendRanker]:
-    """The same blend again: with other seeds, and from other subsets of the users."""
-    options = settings.blend_of(task).model_copy(
-        update={"num_threads": 1}
-    )  # the same trees; two wait for each other
+    """Refit the blend with other seeds, and to random subsets of the users."""
+    options = settings.blend_of(task).model_copy(update={"num_threads": 1})
     examples = [
-        one.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
-        for place, one in enumerate(lessons)
+        snapshot.examples(options.negative_share, np.random.default_rng([settings.seed, index]))
+        for index, snapshot in enumerate(snapshots)
     ]
     fitted = {f"seed {seed}": BlendRanker.fit(context, examples, options, seed) for seed in SEEDS}
     for subset in SUBSETS:
@@ -123,7 +124,7 @@ def _refits(
 
 def _subset(examples: RankingDataset, rng: np.random.Generator) -> RankingDataset:
     users = np.arange(examples.user.max() + 1)
-    keep = np.isin(examples.user, users[rng.random(len(users)) < _KEPT])
+    keep = np.isin(examples.user, users[rng.random(len(users)) < _SUBSET_SHARE])
     return RankingDataset(
         {name: column[keep] for name, column in examples.table.items()},
         examples.user[keep],
@@ -131,7 +132,7 @@ def _subset(examples: RankingDataset, rng: np.random.Generator) -> RankingDatase
     )
 
 
-def _kept(log: SplitLog, path: Path) -> IntArray:
+def _read_lists(log: SplitLog, path: Path) -> IntArray:
     """The lists that the evaluate stage wrote, [U, L]."""
     frame = pd.read_parquet(path)
     user = log.log.users.get_indexer(pd.Index(frame["user_id"].astype(object)))
