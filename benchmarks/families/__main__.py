@@ -25,7 +25,7 @@ def main() -> None:
         found = family(name).measure(asked.seed)
         artifacts.write_json({"revision": revision(ROOT), "seed": asked.seed} | found, place(name))
         print("\n".join(family(name).lines(found)), flush=True)
-        page.write(PAGE, record.read(FIGURES))
+        page.write_results_page(PAGE, record.read(FIGURES))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import pandas as pd
 
 from benchmarks.models.__main__ import FIGURES
 from benchmarks.models.datasets.complete_journey import DISCOVERY, NEXT, PEERS, FinishedRun, ShopTask
-from benchmarks.models.record import DRAWS, described, figures, read
+from benchmarks.models.record import DRAWS, as_json, figures, read
 from benchmarks.models.task import Entry, Round
-from benchmarks.models.trial import fitted, judged, lists
+from benchmarks.models.trial import fit_entry, rank_users, user_metrics
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import bootstrap_by_group, bootstrap_mean
@@ -63,7 +63,7 @@ def _task(
     given = run.round(run.log.windows_of(shop.task, "test")[0])
     shown = pd.read_parquet(run.layout.lists(shop.task, BLEND))
     table = list_table(shown, given.history.users, given.history.items, _K)
-    own = judged(table, given.truth, _METRICS)
+    own = user_metrics(table, given.truth, _METRICS)
     group = tier[given.truth.users]
     return {
         "users": len(given.truth.users),
@@ -76,8 +76,8 @@ def _values(peer: Entry, shop: ShopTask, given: Round) -> Mapping[str, FloatArra
     """The peer's figures of each user, with the options that results.json has of it, else its first ones."""
     known = read(FIGURES).get(shop.name, {}).get(peer.name)
     options = known["params"] if known else dict(peer.fixed) | dict(*peer.first[:1])
-    model = fitted(peer, given.training, options)
-    return judged(lists(model, given, _K, given.truth.users), given.truth, _METRICS)
+    model = fit_entry(peer, given.training, options)
+    return user_metrics(rank_users(model, given, _K, given.truth.users), given.truth, _METRICS)
 
 
 def _gains(
@@ -88,8 +88,8 @@ def _gains(
     for metric in _METRICS:
         gain = own[metric] - peer[metric]
         groups = bootstrap_by_group(gain, group, TIER_NAMES, DRAWS, np.random.default_rng(seed))
-        found[metric] = {"all": described(bootstrap_mean(gain, DRAWS, np.random.default_rng(seed)))} | {
-            name: described(one) for name, one in groups.items()
+        found[metric] = {"all": as_json(bootstrap_mean(gain, DRAWS, np.random.default_rng(seed)))} | {
+            name: as_json(one) for name, one in groups.items()
         }
     return found
 

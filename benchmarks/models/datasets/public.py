@@ -1,20 +1,21 @@
-"""The data sets, and on each the models that are tried, the options that are tuned and the figures to beat."""
+"""The data sets, each with its models, search ranges, targets and published figures."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from benchmarks.models.added import added
+from benchmarks.models.added import fit_added
 from benchmarks.models.datasets.beauty import BEAUTY
 from benchmarks.models.datasets.complete_journey import DISCOVERY, NEXT
+from benchmarks.models.datasets.given_split import GivenSplit
 from benchmarks.models.datasets.taobao import TAOBAO
-from benchmarks.models.pairs import GivenSplit
 from benchmarks.models.peers import lenskit
 from benchmarks.models.peers.implicit import bm25, cosine
-from benchmarks.models.task import Dataset, Entry, Target
+from benchmarks.models.task import Dataset, DatasetNotes, Entry, Target
 from tierrec_core.settings import SearchRange
 
 _BINARY: Mapping[str, object] = {"values": "binary"}
 _R, _N = "recall@20", "ndcg@20"
+_PAIRS = "{}.parquet: user_id, item_id, split (train or test), a row per pair in the publisher's order"
 
 
 def _published(**figures: tuple[float, float]) -> Mapping[str, Mapping[str, float]]:
@@ -100,7 +101,7 @@ _FILTER_AND_FACTORS = Entry(
             "second.confidence": 10.0,
         }
     ],
-    build=added,
+    build=fit_added,
 )
 _AUTOENCODER = Entry(
     "linear_autoencoder",
@@ -166,6 +167,10 @@ GOWALLA = GivenSplit(
         _ALS,
         _FILTER_AND_FACTORS,
     ),
+    notes=DatasetNotes(
+        "LightGCN's repository (github.com/gusye1234/LightGCN-PyTorch, data/gowalla)",
+        _PAIRS.format("gowalla"),
+    ),
     is_test_later=True,
     tuning_users=4000,
 )
@@ -191,6 +196,11 @@ ML1M = GivenSplit(
         _ALS,
         _AUTOENCODER,
     ),
+    notes=DatasetNotes(
+        "UltraGCN's repository (github.com/xue-pai/UltraGCN, MovieLens-1M)", _PAIRS.format("ml1m")
+    ),
     tuning_users=10_000,
 )
-DATASETS: Mapping[str, Dataset] = {one.name: one for one in (GOWALLA, ML1M, BEAUTY, TAOBAO, NEXT, DISCOVERY)}
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset for dataset in (GOWALLA, ML1M, BEAUTY, TAOBAO, NEXT, DISCOVERY)
+}

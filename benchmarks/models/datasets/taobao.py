@@ -1,4 +1,4 @@
-"""Taobao as CRGCN and MuLe split it: views and carts without time, one purchase of each user to be foretold."""
+"""Taobao with the split of CRGCN and MuLe: views and carts without times, and one purchase per user to predict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.models.peers.implicit import bm25
-from benchmarks.models.task import Entry, Round, Target, events_frame, pairs_of, training_of
+from benchmarks.models.task import (
+    DatasetNotes,
+    Entry,
+    Round,
+    Target,
+    events_frame,
+    pairs_of,
+    read_table,
+    training_of,
+)
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
@@ -17,34 +26,36 @@ from tierrec_core.protocols.model import Training
 
 @dataclass(frozen=True)
 class FunnelLog:
-    """Rank all items that the user has not bought for the one bought next; mean over users.
+    """Rank all items that the user has not bought; mean over users.
 
-    The validation round hides the purchases marked `is_valid`, one a user; the test round knows them. Views and
-    carts are the same in both rounds: nothing tells whether they came before.
+    The validation round holds out the purchases marked `is_valid`, one per user; they are training data of the test
+    round. Views and carts are the same in both rounds and may be later than the purchase: the data have no times.
     """
 
     name: str
     targets: Sequence[Target]
     published: Mapping[str, Mapping[str, float]]
     entries: Sequence[Entry]
+    notes: DatasetNotes
     tuning_users: int = 6000
     metrics: Sequence[str] = ("hit@10", "ndcg@10")
 
     def rounds(self, folder: Path, seed: int) -> tuple[Round, Round]:
         """Read `NAME.parquet`: user_id, item_id, event, split, is_valid."""
-        frame = pd.read_parquet(folder / f"{self.name}.parquet")
+        frame = read_table(folder, self.name, self.notes)
         users, items = (
-            pd.Index(sorted(frame[one].astype(str).unique()), dtype=object) for one in ("user_id", "item_id")
+            pd.Index(sorted(frame[column].astype(str).unique()), dtype=object)
+            for column in ("user_id", "item_id")
         )
 
-        def taken(part: pd.DataFrame) -> Interactions:
+        def interactions(part: pd.DataFrame) -> Interactions:
             events = events_frame(part["user_id"], part["item_id"], event=part["event"])
             return Interactions.from_events(events, users=users, items=items)
 
         def round_of(past: pd.DataFrame, future: pd.DataFrame) -> Round:
-            history = taken(past)
+            history = interactions(past)
             training = training_of(history, None, seed)
-            return Round(training, history, pairs_of(taken(future)), history.filter_events("purchase"))
+            return Round(training, history, pairs_of(interactions(future)), history.filter_events("purchase"))
 
         train = frame["split"] == "train"
         known = train & ~frame["is_valid"]
@@ -53,9 +64,9 @@ class FunnelLog:
 
 @dataclass(frozen=True)
 class Rule:
-    """What was put into the cart but not bought, then what was viewed, each by popularity, then what is popular.
+    """Items in the cart first, then viewed items, then all others, each by popularity.
 
-    What was viewed before it was put into the cart comes before what was not: so the published figure is reached.
+    Items that were both viewed and put into the cart come first, which reproduces the published figure.
 
     share: of all purchases, below 1, [I]
     """
@@ -63,16 +74,16 @@ class Rule:
     share: FloatArray
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """The place in the funnel before the point, the item's share of purchases behind it, [U, I]."""
-        place = np.zeros((history.num_users, history.num_items), np.float32)
-        for event, worth in (("view", 1.0), ("cart", 2.0)):
-            met = history.filter_events(event)
-            place[met.user, met.item] += worth
-        return place + self.share
+        """Funnel stage plus the item's share of purchases, [U, I]."""
+        stage = np.zeros((history.num_users, history.num_items), np.float32)
+        for event, value in (("view", 1.0), ("cart", 2.0)):
+            seen = history.filter_events(event)
+            stage[seen.user, seen.item] += value
+        return stage + self.share
 
 
 def rule(training: Training, _options: Mapping[str, Any]) -> Rule:
-    """Counts purchases; learns nothing."""
+    """Fit the rule: count purchases."""
     bought = np.bincount(
         training.history.filter_events("purchase").item, minlength=training.history.num_items
     )
@@ -101,5 +112,11 @@ TAOBAO = FunnelLog(
         Entry("implicit_bm25", "implicit", fixed={"neighbours": 500}, is_peer=True, build=bm25),
         Entry("conversion", "funnel_ranker", fixed={"num_trees": 0}),
         Entry("funnel_ranker", "funnel_ranker"),
+    ),
+    notes=DatasetNotes(
+        "MuLe's repository (github.com/geonwooko/MULE, data/taobao)",
+        "taobao.parquet: user_id, item_id, event (view, cart or purchase), split (train or test), "
+        "is_valid (purchases of the validation part, which are in train too)",
+        caveat="views and carts may be later than the purchase to predict, since the data have no times",
     ),
 )

@@ -10,12 +10,13 @@ import pytest
 
 from benchmarks.families import demo_shop
 from benchmarks.models import bench, page, record
+from benchmarks.models.__main__ import FIGURES, PAGE
 from benchmarks.models.datasets.complete_journey import MODELS, OfCandidates
+from benchmarks.models.datasets.given_split import VALID_SHARE, GivenSplit
 from benchmarks.models.datasets.public import DATASETS
-from benchmarks.models.pairs import VALID_SHARE, GivenSplit
 from benchmarks.models.peers.complete_journey import tifu_knn, user_vectors
-from benchmarks.models.task import Entry, Target, held_out
-from benchmarks.models.trial import fitted, judged, lists, num_bytes
+from benchmarks.models.task import DatasetNotes, Entry, Target, held_out
+from benchmarks.models.trial import fit_entry, num_bytes, rank_users, user_metrics
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.models import registry
@@ -42,7 +43,13 @@ def folder(tmp_path_factory):
 def tiny():
     entries = (Entry("popularity", "popularity"), Entry("ease", "ease", fixed={"l2": 10.0}, is_peer=True))
     published = {"Somebody": {"recall@20": 0.5, "ndcg@20": 0.25}}
-    return GivenSplit("tiny", (Target("recall@20", 0.2), Target("ndcg@20", 0.99)), published, entries)
+    return GivenSplit(
+        "tiny",
+        (Target("recall@20", 0.2), Target("ndcg@20", 0.99)),
+        published,
+        entries,
+        DatasetNotes("nowhere", "tiny.parquet: user_id, item_id, split"),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +104,7 @@ def test_figures_are_those_of_the_definition():
     items[4], items[5, 3:] = -1, -1
     taken = [rng.permutation(50)[: 1 + user] for user in range(30)]
     truth = Truth.of(np.repeat(np.arange(30), np.arange(1, 31)), np.concatenate(taken), 50)
-    found = judged(items, truth, METRICS)
+    found = user_metrics(items, truth, METRICS)
     for user in range(30):
         gains = [1 / math.log2(rank + 2) for rank, item in enumerate(items[user]) if item in taken[user]]
         ideal = sum(1 / math.log2(rank + 2) for rank in range(min(20, len(taken[user]))))
@@ -107,9 +114,9 @@ def test_figures_are_those_of_the_definition():
 
 def test_lists_leave_out_what_is_hidden_and_who_is_not_asked_for(rounds, tiny):
     _, given = rounds
-    model = fitted(tiny.entries[1], given.training, tiny.entries[1].fixed)
+    model = fit_entry(tiny.entries[1], given.training, tiny.entries[1].fixed)
     asked = np.array([2, 50])
-    items = lists(model, given, 20, asked)
+    items = rank_users(model, given, 20, asked)
     assert (np.delete(items, asked, axis=0) == -1).all()
     for user in asked:
         met = set(given.history.item[given.history.user == user])
@@ -121,7 +128,7 @@ def test_the_paired_interval_is_narrower_than_that_of_two_models_apart():
     rng = np.random.default_rng(0)
     ease = rng.random(400)
     values = {"ours": {"ndcg@20": ease + 0.01}, "peer": {"ndcg@20": ease}}
-    gain = record.against(values, "peer", seed=0)["ours"]
+    gain = record.paired_differences(values, "peer", seed=0)["ours"]
     assert gain["peer"] == "peer"
     assert gain["ndcg@20"] == {"value": 0.01, "ci": [0.01, 0.01]}
     low, high = record.figures(values["ours"], seed=0)["ndcg@20"]["ci"]
@@ -130,7 +137,7 @@ def test_the_paired_interval_is_narrower_than_that_of_two_models_apart():
 
 def test_a_models_size_is_that_of_its_arrays(rounds, tiny):
     _, given = rounds
-    model = fitted(tiny.entries[1], given.training, tiny.entries[1].fixed)
+    model = fit_entry(tiny.entries[1], given.training, tiny.entries[1].fixed)
     assert num_bytes(model) == (60 * 60 + 60) * 4
 
 
@@ -227,9 +234,9 @@ def test_the_shops_section_names_targets_that_are_missed_and_tiers_that_are_wors
 
 
 def test_a_name_that_no_entry_has_is_refused(tiny):
-    assert [entry.name for entry in bench.chosen(tiny.entries, ["ease"])] == ["ease"]
+    assert [entry.name for entry in bench.select_entries(tiny.entries, ["ease"])] == ["ease"]
     with pytest.raises(ValueError, match="esae is unknown here; known are popularity, ease"):
-        bench.chosen(tiny.entries, ["esae"])
+        bench.select_entries(tiny.entries, ["esae"])
 
 
 def test_page_says_which_targets_are_reached_by_our_own_models_alone(tiny):
@@ -249,8 +256,41 @@ def test_page_says_which_targets_are_reached_by_our_own_models_alone(tiny):
     }
     lines["ease"]["ndcg@20"] = {"value": 0.995, "ci": [0.99, 1.0]}
     lines["popularity"]["against"] = {"peer": "ease", "recall@20": {"value": -0.1, "ci": [-0.2, 0.1]}}
-    text = "\n".join(page.section(tiny, lines))
+    text = "\n".join(page.dataset_section(tiny, lines))
     assert "recall@20 >= 0.200: reached, 0.4000 by popularity" in text
     assert "ndcg@20 >= 0.990: missed, 0.4000 by popularity" in text
     assert "| popularity | 0.4000 [0.3000, 0.5000] | -0.1000 [-0.2000, +0.1000] |" in text
     assert "Somebody 0.5000 / 0.2500" in text
+
+
+def test_page_leads_with_the_model_that_is_fitted_as_the_published_ones_are(tiny):
+    notes = dataclasses.replace(
+        tiny.notes, comparable=("popularity",), extra_data="validation rows", caveat="no times"
+    )
+    line = {"fit_cpu_s": 1.0, "users_per_cpu_s": 9.0, "peak_mb": 1, "model_mb": 1.0, "params": {}, "seed": 1}
+    line |= {"revision": "abc", "is_peer": False}
+    lines = {
+        name: line | {metric: {"value": value, "ci": [0.0, 1.0]} for metric in tiny.metrics}
+        for name, value in (("ease", 0.9), ("popularity", 0.3))
+    }
+    text = list(page.dataset_section(dataclasses.replace(tiny, notes=notes), lines))
+    first, _, other = [row for row in text if row.startswith("- ")]
+    assert first == (
+        "- recall@20 >= 0.200: reached, 0.3000 by popularity; no times; "
+        "fitted to the same data as the published models"
+    )
+    assert "also fitted to validation rows: recall@20 0.9000 by ease" in other
+    rows = [row.split(" |")[0] for row in text if row.startswith(("| ease", "| popularity"))]
+    assert rows[:2] == ["| popularity", "| ease †"]
+
+
+def test_a_missing_file_is_named_with_its_source_and_form(tiny, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"tiny.parquet: is missing; get the data from nowhere, convert it to"
+    ):
+        tiny.rounds(tmp_path, 0)
+
+
+def test_the_recorded_page_is_that_of_the_recorded_figures(tmp_path):
+    page.write_results_page(tmp_path / "results.md", record.read(FIGURES))
+    assert (tmp_path / "results.md").read_text() == PAGE.read_text()
