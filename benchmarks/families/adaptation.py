@@ -1,7 +1,7 @@
-"""Few-shot learners over tasks: what is learned before a task, and the few steps taken on its support.
+"""Meta-learning of an initialization from which a few gradient steps adapt to a task.
 
-Reptile (Nichol et al., 2018), MAML and ANIL (Finn et al., ICML 2017; Raghu et al., ICLR 2020). Parameters are tensors
-by name and a loss is a function of them, so that a step on a task changes nothing that another task sees.
+Reptile (Nichol et al., 2018), MAML and ANIL (Finn et al., ICML 2017; Raghu et al., ICLR 2020). Parameters are
+tensors by name and a loss is a function of them, so that tasks do not share state.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,9 +17,9 @@ Loss = Callable[[Parameters, Data], torch.Tensor]
 
 @dataclass(frozen=True)
 class Steps:
-    """How a task is adapted to: which parameters move, how often and how far, and what pulls them back.
+    """Adaptation to a task: parameters to move, number of steps and step size.
 
-    anchor: weight of the squared distance from where they began
+    anchor: weight of the squared distance to the initialization
     """
 
     moved: tuple[str, ...]
@@ -28,10 +28,10 @@ class Steps:
     anchor: float = 0.0
 
 
-def adapted(
+def adapt(
     start: Parameters, loss: Loss[Data], support: Data, steps: Steps, *, differentiable: bool = False
 ) -> Parameters:
-    """The parameters after gradient steps on the support; `differentiable` keeps the way back to the start."""
+    """Parameters after gradient steps on the support; `differentiable` keeps the graph to the initialization."""
     now = dict(start) if differentiable else {name: value.detach() for name, value in start.items()}
     first = dict(now)
     for _ in range(steps.count):
@@ -51,10 +51,10 @@ def adapted(
 def reptile(
     start: Parameters, loss: Loss[Data], tasks: Iterable[Sequence[Data]], steps: Steps, meta_rate: float
 ) -> Parameters:
-    """Move the start towards where tasks end, a batch of tasks at a time; steps on a task see all its data."""
+    """Move the initialization towards the adapted parameters, averaged over a batch of tasks."""
     now = {name: value.detach().clone() for name, value in start.items()}
     for batch in tasks:
-        ends = [adapted(now, loss, data, steps) for data in batch]
+        ends = [adapt(now, loss, data, steps) for data in batch]
         for name in steps.moved:
             now[name] = now[name] + meta_rate * (torch.stack([end[name] for end in ends]).mean(0) - now[name])
     return now
@@ -66,17 +66,17 @@ def maml(
     tasks: Iterable[tuple[Data, Data]],
     steps: Steps,
     learning_rate: float,
-    copied: Callable[[Parameters, Data], Parameters] = lambda parameters, _: parameters,
+    expand: Callable[[Parameters, Data], Parameters] = lambda parameters, _: parameters,
 ) -> Parameters:
-    """Learn a start from which steps on a support do well on its query; ANIL where only a head moves.
+    """Learn an initialization that, adapted to a support, minimizes the query's loss; ANIL where only a head moves.
 
-    tasks: supports and queries; where one Data holds several tasks, whose losses add up, `copied` gives each of them
-    what moves for itself
+    tasks: supports and queries; where one Data holds several tasks, whose losses are summed, `expand` gives each of
+    them its own copy of the moved parameters
     """
     now = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
     optimiser = torch.optim.Adam(list(now.values()), lr=learning_rate)
     for support, query in tasks:
-        end = adapted(copied(now, support), loss, support, steps, differentiable=True)
+        end = adapt(expand(now, support), loss, support, steps, differentiable=True)
         optimiser.zero_grad()
         loss(end, query).backward()
         optimiser.step()

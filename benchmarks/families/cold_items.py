@@ -1,8 +1,8 @@
-"""Items that nobody has met: random tenths of the demo shop's items are held out whole, ranked by their content alone.
+"""Cold items: random tenths of the demo shop's items are held out and ranked by their content alone.
 
-All models are fitted without any event of the held items. Users are asked for those of them that they buy in the test
-window: recall among the first 20, a share of min(bought, 20). Which tenth is held decides much, since a few items are
-bought by many: a user counts with the mean over the tenths in which they bought something.
+All models are fitted without events of the held-out items. The ground truth is the held-out items that a user buys in
+the test window: recall among the first 20, a share of min(bought, 20). Tenths differ, since a few items are bought by
+many users: a user counts with the mean over the tenths with a purchase.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,12 +28,12 @@ TITLE = "Cold items: what content alone tells"
 _HELD, _FIRST, _REPEATS, _DRAWS = 0.1, 20, 5, 1000
 _BASELINES = ("random", "popularity of the category", "popularity of the product type")
 _CONTENT, _TOWER, _BOTH = "ContentModel, ridge", "two_tower, item tower", "both, mean of ranks"
-_BOUND = "as if met: ALS with all events"
+_BOUND = "upper bound: ALS with all events"
 
 
 @dataclass(frozen=True)
 class Tenth:
-    """One random tenth held out: its columns [H], the others [K], and all that may be known, over the others."""
+    """A random held-out tenth: its columns [H], the other columns [K], and training data of the others."""
 
     held: IntArray
     kept: IntArray
@@ -43,7 +43,7 @@ class Tenth:
 
     @classmethod
     def of(cls, data: ShopData, rng: np.random.Generator) -> "Tenth":
-        """users: those who buy a held item in the test, [U]; bought: which, [U, H]."""
+        """Hold out a random tenth. users: buyers of a held item in the test, [U]; bought: which, [U, H]."""
         shuffled = rng.permutation(len(data.items))
         size = int(_HELD * len(data.items))
         held, kept = np.sort(shuffled[:size]), np.sort(shuffled[size:])
@@ -62,16 +62,16 @@ class Tenth:
         return pd.Series(value[self.held]).map(logs).fillna(logs.mean()).to_numpy(float)
 
 
-def ways(data: ShopData, tenth: Tenth, rng: np.random.Generator) -> dict[str, FloatArray]:
-    """Scores of the held items by each way to rank what is new, [U, H]."""
+def score_methods(data: ShopData, tenth: Tenth, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Scores of the held-out items by each method, [U, H]."""
     training, new = tenth.training, data.items.iloc[tenth.held]
-    askers = training.history.select_users(tenth.users)
+    users = training.history.select_users(tenth.users)
     als = Als.fit(training, data.als.config)
     content = ContentModel.fit(training.items, als.item_factors, training.history)
     tower = TwoTower.fit(training, TwoTower.Config())
-    by_content = als.encode_users(askers) @ content.vectors(new).T
-    by_tower = tower.encode_users(askers) @ tower.item_vectors(new).T
-    alike = {
+    by_content = als.encode_users(users) @ content.vectors(new).T
+    by_tower = tower.encode_users(users) @ tower.item_vectors(new).T
+    scores = {
         _BASELINES[0]: rng.random(tenth.bought.shape),
         _BASELINES[1]: tenth.popularity_of(data.items["category"]),
         _BASELINES[2]: tenth.popularity_of(data.items["product_type"]),
@@ -81,11 +81,11 @@ def ways(data: ShopData, tenth: Tenth, rng: np.random.Generator) -> dict[str, Fl
         _BOTH: _ranks(by_content) + _ranks(by_tower),
         _BOUND: data.als.score_catalogue(data.past.select_users(tenth.users))[:, tenth.held],
     }
-    return {name: np.broadcast_to(scores, tenth.bought.shape) for name, scores in alike.items()}
+    return {name: np.broadcast_to(values, tenth.bought.shape) for name, values in scores.items()}
 
 
 def recall(scores: FloatArray, bought: BoolArray) -> FloatArray:
-    """Share found among the first 20 of scores [U, H], of each user, [U]."""
+    """Recall among the first 20 by scores [U, H] of each user, [U]."""
     first = np.argsort(-scores, axis=1, kind="stable")[:, :_FIRST]
     hits = np.take_along_axis(bought, first, axis=1).sum(axis=1)
     share: FloatArray = hits / np.minimum(bought.sum(axis=1), _FIRST)
@@ -93,13 +93,15 @@ def recall(scores: FloatArray, bought: BoolArray) -> FloatArray:
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """Mean recall of each way with its interval, of each tenth, and paired against the baselines."""
+    """Mean recall of each method with its interval, by tenth, and paired against the baselines."""
     data, parts, sizes = ShopData.read(), [], []
     with threadpool_limits(1):
         for repeat in range(_REPEATS):
             rng = np.random.default_rng([seed, repeat])
             tenth = Tenth.of(data, rng)
-            found = {name: recall(scores, tenth.bought) for name, scores in ways(data, tenth, rng).items()}
+            found = {
+                name: recall(scores, tenth.bought) for name, scores in score_methods(data, tenth, rng).items()
+            }
             parts.append(pd.DataFrame(found, index=tenth.users).assign(tenth=repeat))
             sizes.append(len(tenth.held))
     every = pd.concat(parts)
@@ -117,7 +119,7 @@ def measure(seed: int) -> dict[str, Any]:
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """The verdict and one table."""
+    """Targets and one table."""
     found = record["ways"]
     yield (
         f"{_REPEATS} random tenths ({record['held_items'][0]} items each), {record['users']} users who buy a held item "
@@ -125,19 +127,19 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
     )
     for name in (_CONTENT, _TOWER, _BOTH):
         lowest = min(gap["low"] for gap in found[name]["against"].values())
-        yield f"- {name} surely above all baselines: {'reached' if lowest > 0 else 'missed'}"
+        yield f"- {name} significantly above all baselines: {'reached' if lowest > 0 else 'missed'}"
     yield f"\n| held items ranked by | recall@20 | - {_BASELINES[2]} | each tenth |"
     yield "|---" * 4 + "|"
     for name, one in found.items():
-        gap = "" if name == _BASELINES[2] else _told(one["against"][_BASELINES[2]], "+")
-        yield f"| {name} | {_told(one)} | {gap} | {' '.join(f'{value:.4f}' for value in one['tenths'])} |"
+        gap = "" if name == _BASELINES[2] else _format(one["against"][_BASELINES[2]], "+")
+        yield f"| {name} | {_format(one)} | {gap} | {' '.join(f'{value:.4f}' for value in one['tenths'])} |"
 
 
-def _told(figure: Mapping[str, float], sign: str = "") -> str:
+def _format(figure: Mapping[str, float], sign: str = "") -> str:
     return f"{figure['value']:{sign}.4f} [{figure['low']:{sign}.4f}, {figure['high']:{sign}.4f}]"
 
 
 def _ranks(scores: FloatArray) -> FloatArray:
-    """Logarithm of each item's place in each user's order, best highest, [U, H]."""
+    """Negative log rank of each item for each user, [U, H]."""
     place = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
     return -np.log1p(place)

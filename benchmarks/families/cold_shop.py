@@ -1,4 +1,4 @@
-"""The demo shop as if a fifth of its users had never been there: what it ships is fitted on the others alone."""
+"""The demo shop with a fifth of its users held out: models and bundle are fitted to the others alone."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,13 +27,13 @@ from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers, 
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering
 
-TASK, FOLDS, NEWCOMERS, WINDOWS = "next", 5, 0.1, 3
+TASK, FOLDS, COLD_SHARE, WINDOWS = "next", 5, 0.1, 3
 Models = dict[str, Recommender]
 
 
 @dataclass(frozen=True)
 class ColdShop:
-    """known: the log of the users that are left; held: that of those held out, over the same catalogue."""
+    """Split by users. known: log of the other users; held: log of the held-out users, over the same catalogue."""
 
     settings: Settings
     items: pd.DataFrame
@@ -42,7 +42,7 @@ class ColdShop:
 
     @classmethod
     def read(cls, fold: int, root: Path = Path()) -> Self:
-        """The finished run in `root` without one fifth of its users, always the same one."""
+        """Read the finished run in `root` and hold out one fixed fifth of its users."""
         layout = Layout(root)
         log = read_split(layout)
         order = np.random.default_rng(0).permutation(log.log.num_users)
@@ -53,7 +53,7 @@ class ColdShop:
         return cls(read_settings(layout.params), items, of_users(log, known), of_users(log, held))
 
     def training(self, snapshot: str, hidden: float = 0.0) -> Training:
-        """All that is known as of the snapshot, or all but the events of newcomers."""
+        """Training data as of the snapshot, without the events of a share `hidden` of simulated cold users."""
         whole, seed = self.known.history(snapshot), self.settings.seed
         tiering = Tiering.fit(whole, self.items, self.settings.tiers, seed)
         history = known_only(self.known, snapshot, hidden, seed)
@@ -61,31 +61,31 @@ class ColdShop:
 
     @property
     def windows(self) -> list[Window]:
-        """The newest windows before the test, oldest first."""
+        """The newest windows before the test, in order."""
         return self.known.windows_of(TASK, "train", "valid")[-WINDOWS:]
 
     @cached_property
-    def taught(self) -> tuple[list[SnapshotWindow], list[SnapshotWindow]]:
-        """Lessons of known users, and of newcomers; slow models are those of the oldest window, as in a run."""
-        warm, new, models = [], [], Models()
+    def ranker_examples(self) -> tuple[list[SnapshotWindow], list[SnapshotWindow]]:
+        """Ranker examples of known and of simulated cold users; models without `refit` are the oldest window's."""
+        warm, cold, models = [], [], Models()
         for window in self.windows:
-            models = self.fitted(self.training(window.snapshot, NEWCOMERS), models)
-            warm.append(self._lesson(window, models))
-            new.append(self._newcomers(warm[-1], models))
-        return warm, new
+            models = self.fitted(self.training(window.snapshot, COLD_SHARE), models)
+            warm.append(self._snapshot(window, models))
+            cold.append(self._cold_users(warm[-1], models))
+        return warm, cold
 
     @cached_property
     def final(self) -> Models:
-        """All models as of the test."""
+        """All models fitted as of the test."""
         return self.fitted(self.training(self.known.final.name), {})
 
-    def bundle(self, lessons: list[SnapshotWindow]) -> Bundle:
-        """What answers requests, with a blend taught by these lessons."""
+    def bundle(self, snapshots: list[SnapshotWindow]) -> Bundle:
+        """The served bundle, with a blend trained on these examples."""
         options = self.settings.blend_of(TASK).model_copy(update={"num_threads": 1})
         training = self.training(self.known.final.name)
         context = RankingContext.fit(training, options.attributes)
         blend = BlendRanker.fit(
-            context, _examples(lessons, options.negative_share), options, self.settings.seed
+            context, _examples(snapshots, options.negative_share), options, self.settings.seed
         )
         policy = ListPolicy.fit(training.history, self.items, self.settings.policy)
         return Bundle(
@@ -98,7 +98,7 @@ class ColdShop:
         )
 
     def fitted(self, training: Training, older: Models) -> Models:
-        """Every model of params.yaml; those that are refitted seldom are taken from the older ones."""
+        """Fit every model of params.yaml; those without `refit` are taken from the older ones."""
         models = {}
         for name, block in self.settings.models.items():
             kind, config = registry.configure(name, block)
@@ -109,34 +109,36 @@ class ColdShop:
                 models[name] = kind.fit(training, config)
         return models
 
-    def _lesson(self, window: Window, models: Models) -> SnapshotWindow:
+    def _snapshot(self, window: Window, models: Models) -> SnapshotWindow:
         training, truth = self.training(window.snapshot), self.known.truth(window)
-        rows = np.unique(truth[0])  # newcomers too, each with their whole history
+        rows = np.unique(truth[0])  # includes simulated cold users, with whole histories
         found = retrieve(models, training.history.select_users(rows), self.settings.retrieve, repeats=True)
         context = RankingContext.fit(training, self.settings.blend_of(TASK).attributes)
         return SnapshotWindow(window, context, training.history, found.renumbered(rows), truth)
 
-    def _newcomers(self, lesson: SnapshotWindow, models: Models) -> SnapshotWindow:
-        new = SimulatedColdUsers.of(self.known, lesson.window, NEWCOMERS, self.settings.seed)
+    def _cold_users(self, snapshot: SnapshotWindow, models: Models) -> SnapshotWindow:
+        new = SimulatedColdUsers.of(self.known, snapshot.window, COLD_SHARE, self.settings.seed)
         found = retrieve(models, new.history, self.settings.retrieve, repeats=True)
-        return replace(lesson, history=new.history, candidates=found, truth=new.truth)
+        return replace(snapshot, history=new.history, candidates=found, truth=new.truth)
 
 
 def of_users(log: SplitLog, rows: IntArray) -> SplitLog:
-    """The same log of these users alone, rows ascending."""
+    """Restrict the log to these users, rows ascending."""
     return replace(log, log=log.log.select_users(rows), position=log.position[np.isin(log.log.user, rows)])
 
 
-def shown(held: SplitLog, window: Window, count: int) -> tuple[Interactions, tuple[IntArray, IntArray]]:
-    """Those held out who took something in the window by their last `count` items, [U], and what they took."""
+def support_and_truth(
+    held: SplitLog, window: Window, count: int
+) -> tuple[Interactions, tuple[IntArray, IntArray]]:
+    """Last `count` items of the held-out users with events in the window, [U], and their ground truth."""
     user, item = held.truth(window)
     rows = np.unique(user)
     whole = held.history(window.snapshot).select_users(rows)
     return newest_items(whole, count, np.random.default_rng(count)), (np.searchsorted(rows, user), item)
 
 
-def as_visits(history: Interactions) -> Interactions:
-    """The same items as the service knows them of a visitor: see Interactions.from_history."""
+def as_anonymous_sessions(history: Interactions) -> Interactions:
+    """The same items in the form of an anonymous session: see Interactions.from_history."""
     count = len(history)
     back = history.offsets[1:][history.user] - np.arange(count)
     return replace(
@@ -149,7 +151,8 @@ def as_visits(history: Interactions) -> Interactions:
     )
 
 
-def _examples(lessons: list[SnapshotWindow], negative_share: float) -> list[RankingDataset]:
+def _examples(snapshots: list[SnapshotWindow], negative_share: float) -> list[RankingDataset]:
     return [
-        lesson.examples(negative_share, np.random.default_rng(place)) for place, lesson in enumerate(lessons)
+        snapshot.examples(negative_share, np.random.default_rng(index))
+        for index, snapshot in enumerate(snapshots)
     ]

@@ -1,4 +1,4 @@
-"""Users whom no model has met, known by none, one, three or five of their last items: what they take next."""
+"""Cold users: recommendations from none, one, three or five of their last items."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from benchmarks.families import few_shot
-from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_visits, shown
+from benchmarks.families.cold_shop import TASK, ColdShop, Models, as_anonymous_sessions, support_and_truth
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions
@@ -22,58 +22,58 @@ from tierrec_core.protocols.model import Retriever, Training
 
 TITLE = "Cold users"
 SUPPORTS, CUTOFF, DRAWS = (0, 1, 3, 5), 10, 2000
-JUDGED = (0, 2)  # fifths of the users; options were chosen on fifth 1
-SHIPPED, BEFORE, FLOOR = "shipped path", "blend of warm lessons alone", "popularity"
+TEST_FOLDS = (0, 2)  # fifths of the users; options were chosen on fold 1
+SHIPPED, BEFORE, FLOOR = "shipped path", "blend trained on known users", "popularity"
 _WHAT = {
-    FLOOR: "what others took in the last 14 days",
+    FLOOR: "popularity of the last 14 days",
     "tier_prior": "popularity of the tier",
     "als": "plain fold-in",
     "cold_start": "fold-in with a learned prior for each tier",
-    "joint": "joint training, the newcomer fine-tuned",
+    "joint": "joint training, fine-tuned on the support",
     "reptile": "Reptile over users",
     "anil": "ANIL over users",
     "set_encoder": "Deep Sets encoder of the support",
     "own items": "the support itself, then popularity",
-    BEFORE: "lessons of whole histories",
-    SHIPPED: "popularity at k = 0, else the blend with lessons of newcomers",
+    BEFORE: "training examples of whole histories",
+    SHIPPED: "popularity at k = 0, else the blend trained on simulated cold users too",
 }
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """NDCG of every method for each number of supports, over the users of all folds."""
+    """NDCG of every method by support size, over the users of all test folds."""
     parts: dict[int, list[dict[str, FloatArray]]] = {count: [] for count in SUPPORTS}
-    for fold in JUDGED:
+    for fold in TEST_FOLDS:
         shop = ColdShop.read(fold)
         training = shop.training(shop.known.final.name)
-        methods = shop.final | _learners(training, seed)
-        warm, new = shop.taught
-        before, after = shop.bundle(warm), shop.bundle(warm + new)
+        methods = shop.final | _other_models(training, seed)
+        warm, cold = shop.ranker_examples
+        before, after = shop.bundle(warm), shop.bundle(warm + cold)
         window = shop.held.of(TASK, "test")[0]
         for count in SUPPORTS:
-            support, truth = shown(shop.held, window, count)
+            support, truth = support_and_truth(shop.held, window, count)
             right = Truth.of(*truth, support.num_items)
-            lists = _of_retrievers(methods, support)
-            lists["own items"] = _own_first(shop.final, support)
-            lists[BEFORE] = _answered(before, support)
-            lists[SHIPPED] = _answered(after, support) if count else lists[FLOOR]
+            lists = _retrieve(methods, support)
+            lists["own items"] = _support_first(shop.final, support)
+            lists[BEFORE] = _bundle_lists(before, support)
+            lists[SHIPPED] = _bundle_lists(after, support) if count else lists[FLOOR]
             parts[count].append(
                 {name: per_user(items, right, CUTOFF)["ndcg"] for name, items in lists.items()}
             )
-            print(f"cold_users: fold {fold}, k = {count} judged", flush=True)
-    values = {count: _joined(found) for count, found in parts.items()}
+            print(f"cold_users: fold {fold}, k = {count} evaluated", flush=True)
+    values = {count: _concatenate(found) for count, found in parts.items()}
     return {
         "users": len(values[0][FLOOR]),
-        "supports": {str(k): _compared(one, seed) for k, one in values.items()},
+        "supports": {str(k): _compare(one, seed) for k, one in values.items()},
     }
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """Every method at every number of supports, what the shipped path gains, and the verdict."""
+    """Every method by support size, the gain of the shipped path, and the targets."""
     supports = record["supports"]
     yield (
-        f"Complete Journey; two fifths of the users, one after the other, are held out whole; {record['users']} of\n"
-        "them took something in the test's 14 days. Each is known by their last k items before the cut; the truth is\n"
-        f"all that they take next, repeats included. NDCG@{CUTOFF}, and below it how far the shipped path lies above\n"
+        f"Complete Journey; two fifths of the users, one after the other, are held out; {record['users']} of\n"
+        "them have events in the test's 14 days. Each has the last k items before the cut as history; the truth is\n"
+        f"all later items, repeats included. NDCG@{CUTOFF}, and below it the gain of the shipped path over\n"
         "the method, paired, with 95% bootstrap intervals over users. Options were chosen on another fifth of the\n"
         "users, in the window before the test.\n"
     )
@@ -87,8 +87,8 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield from _verdicts(supports)
 
 
-def _learners(training: Training, seed: int) -> Models:
-    """What is no part of the demo: neighbours, linear autoencoder, set encoder and few-shot learners."""
+def _other_models(training: Training, seed: int) -> Models:
+    """Models that are not part of the demo: neighbours, linear autoencoder, set encoder and few-shot learners."""
     found = {}
     for name in ("item_knn", "linear_autoencoder", "set_encoder"):
         kind, config = registry.configure(name, {})
@@ -98,11 +98,11 @@ def _learners(training: Training, seed: int) -> Models:
         training.history, training.target, options.episodes, options.horizon_days, options.window_days
     )
     start = popularity(training.history, training.target, options.window_days)
-    few = {"joint": few_shot.joint, "anil": few_shot.anil, "reptile": few_shot.reptiled}
+    few = {"joint": few_shot.fit_joint, "anil": few_shot.fit_anil, "reptile": few_shot.fit_reptile}
     return found | {name: learn(parts, start, seed) for name, learn in few.items()}
 
 
-def _of_retrievers(methods: Models, support: Interactions) -> dict[str, IntArray]:
+def _retrieve(methods: Models, support: Interactions) -> dict[str, IntArray]:
     return {
         name: top_k(cast("Retriever", model).score_catalogue(support), CUTOFF).items
         for name, model in methods.items()
@@ -110,23 +110,23 @@ def _of_retrievers(methods: Models, support: Interactions) -> dict[str, IntArray
     }
 
 
-def _own_first(models: Models, support: Interactions) -> IntArray:
-    """The support itself, the more popular first, and then what is popular."""
+def _support_first(models: Models, support: Interactions) -> IntArray:
+    """The support's items by popularity, then other popular items."""
     found = next(model for model in models.values() if isinstance(model, Popularity))
     return top_k(found.score_catalogue(support) + support.binary_matrix().toarray(), CUTOFF).items
 
 
-def _answered(bundle: Bundle, support: Interactions) -> IntArray:
-    """What the service answers to visitors."""
-    return bundle.recommend(TASK, as_visits(support), CUTOFF).items
+def _bundle_lists(bundle: Bundle, support: Interactions) -> IntArray:
+    """The service's lists for anonymous users."""
+    return bundle.recommend(TASK, as_anonymous_sessions(support), CUTOFF).items
 
 
-def _joined(parts: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+def _concatenate(parts: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _compared(values: Mapping[str, FloatArray], seed: int) -> dict[str, Any]:
-    """Each method's mean, and how far the shipped path lies above it, each with its interval."""
+def _compare(values: Mapping[str, FloatArray], seed: int) -> dict[str, Any]:
+    """Each method's mean, and the shipped path's paired gain over it, with intervals."""
     return {
         name: {
             "ndcg": asdict(bootstrap_mean(one, DRAWS, np.random.default_rng(seed))),
@@ -142,7 +142,7 @@ def _cell(found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _verdicts(supports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Popularity beaten from one support on, and no method better beyond chance."""
+    """Whether popularity is beaten from one support on, and whether no method is significantly better."""
     for count, found in supports.items():
         if count != "0":
             low = found[FLOOR]["shipped"]["low"]

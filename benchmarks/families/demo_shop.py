@@ -1,4 +1,4 @@
-"""The demo shop's lists as its run evaluated them against peers fitted beside them: all users, and by tier."""
+"""The blend's lists of the demo shop's run against peers, for all users and by tier."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,35 +21,35 @@ TITLE = "The demo shop's blend against its peers, by tier"
 _METRICS, _K = ("ndcg@10", "recall@10"), 10
 _AGAINST: tuple[tuple[ShopTask, tuple[str, ...]], ...] = (
     (NEXT, ("published_tifu_knn", "personal_frequency")),
-    (DISCOVERY, ("ease_of_what_was_met", "ease_of_log_counts")),
+    (DISCOVERY, ("ease_of_binary", "ease_of_log_counts")),
 )
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """For each task the blend's figures and, metric by metric, what it gains over each peer."""
+    """The blend's metrics by task, and paired gains over each peer."""
     run = FinishedRun.read()
     tier = artifacts.load(Tiering, run.layout.tiering(run.log.final.name)).tier
     return {"tasks": {shop.task: _task(run, shop, peers, tier, seed) for shop, peers in _AGAINST}}
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """A table a task, and whether its target is reached and any tier is worse off."""
+    """A table per task, whether its target is reached, and the tiers with a loss."""
     targets = {shop.task: shop.targets[0] for shop, _ in _AGAINST}
     for task, found in record["tasks"].items():
         target, own = targets[task], found["blend"]
         verdict = "reached" if own[target.metric]["value"] >= target.bound else "missed"
-        yield f"\n**{task}**: {target.metric} {_told(own[target.metric])}, wanted {target.bound:.3f}: {verdict}.\n"
+        yield f"\n**{task}**: {target.metric} {_format(own[target.metric])}, target {target.bound:.3f}: {verdict}.\n"
         yield "| blend - peer | metric | all | " + " | ".join(TIER_NAMES) + " |"
         yield "|---" * (3 + len(TIER_NAMES)) + "|"
         for peer, metrics in found["gains"].items():
             for metric, gain in metrics.items():
-                groups = " | ".join(_told(gain[name], "+") if name in gain else "" for name in TIER_NAMES)
-                yield f"| {peer} | {metric} | {_told(gain['all'], '+')} | {groups} |"
-        yield f"\nTiers in which it is worse beyond the interval: {_worse(found['gains']) or 'none'}."
+                groups = " | ".join(_format(gain[name], "+") if name in gain else "" for name in TIER_NAMES)
+                yield f"| {peer} | {metric} | {_format(gain['all'], '+')} | {groups} |"
+        yield f"\nTiers with a significant loss: {_losses(found['gains']) or 'none'}."
 
 
 def list_table(frame: pd.DataFrame, users: pd.Index, items: pd.Index, k: int) -> IntArray:
-    """The first k of lists with user_id, item_id and rank from 1 as item columns, -1 where there is none, [U, k]."""
+    """Lists with user_id, item_id and rank from 1 as item columns, padded with -1, [U, k]."""
     frame = frame[frame["rank"] <= k]
     table = np.full((len(users), k), -1, np.int32)
     row, column = users.get_indexer(frame["user_id"]), items.get_indexer(frame["item_id"])
@@ -60,30 +60,30 @@ def list_table(frame: pd.DataFrame, users: pd.Index, items: pd.Index, k: int) ->
 def _task(
     run: FinishedRun, shop: ShopTask, peers: Sequence[str], tier: IntArray, seed: int
 ) -> dict[str, Any]:
-    given = run.round(run.log.windows_of(shop.task, "test")[0])
+    round_ = run.round(run.log.windows_of(shop.task, "test")[0])
     shown = pd.read_parquet(run.layout.lists(shop.task, BLEND))
-    table = list_table(shown, given.history.users, given.history.items, _K)
-    own = user_metrics(table, given.truth, _METRICS)
-    group = tier[given.truth.users]
+    table = list_table(shown, round_.history.users, round_.history.items, _K)
+    own = user_metrics(table, round_.truth, _METRICS)
+    group = tier[round_.truth.users]
     return {
-        "users": len(given.truth.users),
+        "users": len(round_.truth.users),
         "blend": figures(own, seed),
-        "gains": {peer: _gains(own, _values(PEERS[peer], shop, given), group, seed) for peer in peers},
+        "gains": {peer: _gains(own, _values(PEERS[peer], shop, round_), group, seed) for peer in peers},
     }
 
 
-def _values(peer: Entry, shop: ShopTask, given: Round) -> Mapping[str, FloatArray]:
-    """The peer's figures of each user, with the options that results.json has of it, else its first ones."""
-    known = read(FIGURES).get(shop.name, {}).get(peer.name)
-    options = known["params"] if known else dict(peer.fixed) | dict(*peer.first[:1])
-    model = fit_entry(peer, given.training, options)
-    return user_metrics(rank_users(model, given, _K, given.truth.users), given.truth, _METRICS)
+def _values(peer: Entry, shop: ShopTask, round_: Round) -> Mapping[str, FloatArray]:
+    """The peer's metrics by user, with the options recorded in results.json, else its first ones."""
+    recorded = read(FIGURES).get(shop.name, {}).get(peer.name)
+    options = recorded["params"] if recorded else dict(peer.fixed) | dict(*peer.first[:1])
+    model = fit_entry(peer, round_.training, options)
+    return user_metrics(rank_users(model, round_, _K, round_.truth.users), round_.truth, _METRICS)
 
 
 def _gains(
     own: Mapping[str, FloatArray], peer: Mapping[str, FloatArray], group: IntArray, seed: int
 ) -> dict[str, Any]:
-    """Paired differences of all users and of each tier."""
+    """Paired differences for all users and by tier."""
     found = {}
     for metric in _METRICS:
         gain = own[metric] - peer[metric]
@@ -94,12 +94,12 @@ def _gains(
     return found
 
 
-def _told(figure: Mapping[str, Any], sign: str = "") -> str:
+def _format(figure: Mapping[str, Any], sign: str = "") -> str:
     low, high = figure["ci"]
     return f"{figure['value']:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
-def _worse(gains: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def _losses(gains: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     return ", ".join(
         f"{name} ({metric}, {peer})"
         for peer, metrics in gains.items()

@@ -1,4 +1,4 @@
-"""A family's benchmark: how it is measured, where its record lies, and what the page says of it."""
+"""Interface of a family of benchmarks: measurement, record and section of the page."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -12,36 +12,36 @@ _FOLDER = Path(__file__).parent
 
 
 class Family(Protocol):
-    """What a module of this folder offers."""
+    """Functions of a module of this package."""
 
     TITLE: str
 
     def measure(self, seed: int) -> dict[str, Any]:
-        """Everything that is told of the family, from the finished run in the working directory."""
+        """Measure on the finished run in the working directory; the record."""
         ...
 
     def lines(self, record: Mapping[str, Any]) -> Iterator[str]:
-        """The family's section as Markdown, without its heading."""
+        """The section as Markdown, without its heading."""
         ...
 
 
 def family(name: str) -> Family:
-    """The module of this name. Raises ValueError naming those that exist."""
+    """Import the family's module. Raises ValueError for an unknown name."""
     if name not in NAMES:
         raise ValueError(f"families: {name!r} is unknown; known are {', '.join(NAMES)}")
     return cast("Family", importlib.import_module(f"{__package__}.{name}"))
 
 
-def place(name: str) -> Path:
-    """Where the record of a family lies."""
+def record_path(name: str) -> Path:
+    """Path of a family's record."""
     return _FOLDER / f"{name}.json"
 
 
 def sections() -> Iterator[str]:
-    """Markdown of every family that was measured, with what was tried on the way."""
+    """Markdown sections of all measured families, with their attempts."""
     for name in NAMES:
-        if place(name).exists():
-            record, attempts = artifacts.read_json(place(name)), _FOLDER / f"{name}.md"
+        if record_path(name).exists():
+            record, attempts = artifacts.read_json(record_path(name)), _FOLDER / f"{name}.md"
             yield f"\n## {family(name).TITLE}\n"
             made_by = f"`python -m benchmarks.families {name} --seed {record['seed']}`"
             yield f"{made_by}, revision {record['revision'][:9]}.\n"

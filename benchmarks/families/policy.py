@@ -1,4 +1,4 @@
-"""The blend against each of its members in each tier, and what variety, trials and quotas of the policy cost."""
+"""The blend against its members by tier, and the accuracy cost of the policy's diversity, exploration and quotas."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.families.policy_stand import DRAWS, LENGTH, Stand
+from benchmarks.families.policy_trials import DRAWS, LENGTH, PolicyTrials
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.paths import Layout
@@ -20,13 +20,13 @@ from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
-TITLE = "Policy: tiers, variety and their cost"
-_MOST = 0.01
+TITLE = "Policy: tiers, diversity and its cost"
+_MAX_COST = 0.01  # of NDCG@10
 _WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 _NOVELTIES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-_TRIALS = (0.1, 0.2, 0.3)
+_EXPLORATIONS = (0.1, 0.2, 0.3)
 _CAPS = (0.5, 0.3, 0.2, 0.1, 0.05)
-_LEVERS: Mapping[str, Mapping[str, Any]] = {
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "as ranked": {},
     "light: repeat_slots .7": {"tiers": {"light": {"repeat_slots": 0.7}}},
     "light: exploration .1": {"tiers": {"light": {"exploration": 0.1}}},
@@ -39,34 +39,34 @@ _LEVERS: Mapping[str, Mapping[str, Any]] = {
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """Settings are chosen on each task's validation window; the test judges those chosen."""
+    """Choose settings on each task's validation window, and evaluate the chosen ones on the test."""
     layout = Layout(Path())
     settings, log = read_settings(layout.params), read_split(layout)
     found: dict[str, Any] = {"members": {}, "curves": {}, "levers": {}, "chosen": {}, "test": {}}
     for task in log.tasks:
         found["members"][task] = _members(layout, log, task, seed)
-        valid = Stand.validation(layout, settings, log, task)
+        valid = PolicyTrials.validation(layout, settings, log, task)
         curves = {
-            way: {name: valid.judge(asked, seed) for name, asked in steps.items()}
-            for way, steps in _ways().items()
+            way: {name: valid.evaluate(asked, seed) for name, asked in steps.items()}
+            for way, steps in _methods().items()
         }
-        chosen = {way: name for way, steps in curves.items() if (name := _dearest(steps))}
+        chosen = {way: name for way, steps in curves.items() if (name := _strongest(steps))}
         found["curves"][task], found["chosen"][task] = curves, chosen
-        found["levers"][task] = {name: valid.judge(asked, seed) for name, asked in _LEVERS.items()}
-        test = Stand.test(layout, log, task)
-        found["test"][task] = {"as ranked": test.judge({}, seed)} | {
-            f"{way} {name}": test.judge(_ways()[way][name], seed) for way, name in chosen.items()
+        found["levers"][task] = {name: valid.evaluate(asked, seed) for name, asked in _SETTINGS.items()}
+        test = PolicyTrials.test(layout, log, task)
+        found["test"][task] = {"as ranked": test.evaluate({}, seed)} | {
+            f"{way} {name}": test.evaluate(_methods()[way][name], seed) for way, name in chosen.items()
         }
     return found
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """The verdicts, the tiers of both tasks, what was chosen on validation and what it did on the test."""
+    """Targets, both tasks by tier, the settings chosen on validation and their test figures."""
     yield from _member_lines(record["members"])
     yield (
-        "\nVariety for accuracy. Each way goes as far as the upper end of its cost's 95% interval is at most 1% of "
-        "NDCG@10 on the validation window; the test judges those steps alone. Diversity: share of pairs in a "
-        "list that are of two categories. Coverage: of the catalogue. Divergence: KL of a list's layers from the "
+        "\nDiversity against accuracy. Of each method the strongest setting is chosen whose cost is at most 1% of NDCG@10 on "
+        "the validation window by the upper end of its 95% interval; only these are evaluated on the test. Diversity: "
+        "share of item pairs in a list from two categories. Coverage: of the catalogue. Divergence: KL of a list's layers from the "
         "user's own. Cost: of NDCG@10, paired over users.\n"
     )
     for task, found in record["test"].items():
@@ -76,7 +76,7 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
             if name != "as ranked":
                 yield f"- {name}: {_verdict(found['as ranked'], one)}"
     for task, curves in record["curves"].items():
-        yield f"\n<details><summary>{task}: the curves on validation, and single levers</summary>\n"
+        yield f"\n<details><summary>{task}: curves on validation, and single settings</summary>\n"
         steps = {f"{way} {name}": one for way, steps in curves.items() for name, one in steps.items()}
         yield from _table(record["levers"][task] | steps)
         yield "\n</details>"
@@ -88,8 +88,8 @@ def _member_lines(members: Mapping[str, Any]) -> Iterator[str]:
         said = "missed in " + ", ".join(worse) if worse else "reached"
         yield f"- the blend is never worse than its best member in any tier, {task}: {said}"
     yield (
-        "\n| task | tier | users | blend | best member | blend - best member | surely better than | "
-        "surely worse than |"
+        "\n| task | tier | users | blend | best member | blend - best member | significantly better than | "
+        "significantly worse than |"
     )
     yield "|---" * 8 + "|"
     for task, tiers in members.items():
@@ -116,7 +116,7 @@ def _table(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verdict(base: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    kept = "within 1%" if one["cost"]["value"] <= _MOST else "above 1%"
+    kept = "within 1%" if one["cost"]["value"] <= _MAX_COST else "above 1%"
     return (
         f"costs {one['cost']['value']:.2%} of NDCG@10 ({kept}) for diversity "
         f"{one['diversity'] - base['diversity']:+.4f}, coverage {one['coverage'] / base['coverage'] - 1:+.1%}, "
@@ -130,8 +130,8 @@ def _interval(figure: Mapping[str, float], digits: int, unit: float = 1.0) -> st
     return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
-def _ways() -> dict[str, dict[str, Mapping[str, Any]]]:
-    """Each way to variety, from the mildest step on, as settings of the policy."""
+def _methods() -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Methods for diversity with settings of increasing strength."""
 
     def tiers(name: str, step: float) -> dict[str, Any]:
         return {"tiers": {tier: {name: step} for tier in TIER_NAMES}}
@@ -139,7 +139,7 @@ def _ways() -> dict[str, dict[str, Mapping[str, Any]]]:
     def rerank(kind: str, weight: float) -> dict[str, Any]:
         return {"rerank": {"kind": kind, "weight": weight}}
 
-    alone = (("novelty", _NOVELTIES), ("exploration", _TRIALS), ("exposure_cap", _CAPS))
+    alone = (("novelty", _NOVELTIES), ("exploration", _EXPLORATIONS), ("exposure_cap", _CAPS))
     return (
         {kind: {f"{one:g}": rerank(kind, one) for one in _WEIGHTS} for kind in ("mmr", "calibrated")}
         | {name: {f"{one:g}": tiers(name, one) for one in steps} for name, steps in alone}
@@ -147,20 +147,20 @@ def _ways() -> dict[str, dict[str, Mapping[str, Any]]]:
     )
 
 
-def _dearest(steps: Mapping[str, Any]) -> str | None:
-    """The furthest step before one whose cost may be above what is allowed; None where the first is too dear."""
+def _strongest(steps: Mapping[str, Any]) -> str | None:
+    """The strongest setting before one whose cost may exceed the limit; None where the first does."""
     chosen = None
     for name, one in steps.items():
-        if one["cost"]["high"] > _MOST:
+        if one["cost"]["high"] > _MAX_COST:
             return chosen
         chosen = name
     return chosen
 
 
 def _members(layout: Layout, log: SplitLog, task: str, seed: int) -> dict[str, Any]:
-    """The blend's lists on the test beside each member's, tier by tier."""
+    """The blend against each member on the test, by tier."""
     frame = pd.read_parquet(layout.truth(task))
-    truth = Truth.of(*_places(frame, log.log), log.log.num_items)
+    truth = Truth.of(*_rows_and_columns(frame, log.log), log.log.num_items)
     values = {
         path.stem: per_user(_read_lists(path, log.log), truth, LENGTH)["ndcg"]
         for path in sorted(layout.lists(task, "").parent.glob("*.parquet"))
@@ -191,13 +191,13 @@ def _members(layout: Layout, log: SplitLog, task: str, seed: int) -> dict[str, A
 def _read_lists(path: Path, log: Interactions) -> IntArray:
     frame = pd.read_parquet(path)
     lists = np.full((log.num_users, int(frame["rank"].max())), -1)
-    user, item = _places(frame, log)
+    user, item = _rows_and_columns(frame, log)
     lists[user, frame["rank"] - 1] = item
     return lists
 
 
-def _places(frame: pd.DataFrame, log: Interactions) -> tuple[IntArray, IntArray]:
-    """Row and column of each user_id and item_id."""
+def _rows_and_columns(frame: pd.DataFrame, log: Interactions) -> tuple[IntArray, IntArray]:
+    """Row and column of each user_id and item_id of a frame."""
     return (
         log.users.get_indexer(pd.Index(frame["user_id"], dtype=object)),
         log.items.get_indexer(pd.Index(frame["item_id"], dtype=object)),

@@ -1,4 +1,4 @@
-"""The rules that are held against each other as activity tiers: the product's methods, and scores it does not have."""
+"""Rules for activity tiers to compare: the product's methods, and other scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ _HALF_LIVES = (14.0, 28.0, 45.0, 90.0, 180.0)
 
 @dataclass(frozen=True)
 class FlatSpend(ActivityFeatures):
-    """Money is log(1 + spend) of the window, all of it counting alike."""
+    """Money is log(1 + spend) of the window, without decay."""
 
     def of(self, history: Interactions) -> FloatArray:
         """As ActivityFeatures.of, [U, 4]."""
@@ -30,9 +30,9 @@ class FlatSpend(ActivityFeatures):
 
 @dataclass(frozen=True)
 class MeanScore(ActivityFeatures):
-    """In the place of money stands the mean of the four standardised features; 0 for who was not active.
+    """The mean of the four standardized features replaces money; 0 for inactive users.
 
-    mean, scale: of the active users' features when the rule was drawn, [4] and [4]
+    mean, scale: of the active users' features at the fit, [4] and [4]
     """
 
     mean: FloatArray
@@ -40,7 +40,7 @@ class MeanScore(ActivityFeatures):
 
     @classmethod
     def fit(cls, history: Interactions, window_days: float) -> Self:
-        """Learn the scales from the active users."""
+        """Fit the scales to the active users."""
         base = ActivityFeatures.fit(history, window_days)
         found = base.of(history)
         active = found[found[:, MONEY] > 0]
@@ -55,8 +55,8 @@ class MeanScore(ActivityFeatures):
 
 
 @dataclass(frozen=True)
-class Foretold(ActivityFeatures):
-    """In the place of money stands log(1 + spend of the next 28 days) as a linear regression foretells it.
+class PredictedSpend(ActivityFeatures):
+    """log(1 + spend of the next 28 days), predicted by a linear regression, replaces money.
 
     weights: of an intercept, log spend at five half-lives, frequency, recency and breadth, [9]
     """
@@ -65,19 +65,19 @@ class Foretold(ActivityFeatures):
 
     @classmethod
     def fit(cls, history: Interactions, window_days: float) -> Self:
-        """Learn from the newest 28 days what those before them told."""
+        """Fit to the spend of the newest 28 days from features before them."""
         base = ActivityFeatures.fit(history, window_days)
         past = history.before(history.now - _MONTH)
-        told, active = _told(base, past), base.of(past)[:, MONEY] > 0
-        wanted = np.log1p(spend_per_user(history, past.now, history.now))
-        gram = told[active].T @ told[active] + 1e-3 * np.eye(told.shape[1])
-        weights = np.linalg.solve(gram, told[active].T @ wanted[active])
+        inputs, active = _regression_features(base, past), base.of(past)[:, MONEY] > 0
+        target = np.log1p(spend_per_user(history, past.now, history.now))
+        gram = inputs[active].T @ inputs[active] + 1e-3 * np.eye(inputs.shape[1])
+        weights = np.linalg.solve(gram, inputs[active].T @ target[active])
         return cls(**_parts(base), weights=weights)
 
     def of(self, history: Interactions) -> FloatArray:
         """As ActivityFeatures.of, [U, 4]."""
         found = super().of(history)
-        score = np.maximum(_told(self, history) @ self.weights, 1e-6)
+        score = np.maximum(_regression_features(self, history) @ self.weights, 1e-6)
         found[:, MONEY] = np.where(found[:, MONEY] > 0, score, 0.0)
         return found
 
@@ -86,8 +86,8 @@ def _parts(base: ActivityFeatures) -> dict[str, Any]:
     return {field.name: getattr(base, field.name) for field in fields(base)}
 
 
-def _told(base: ActivityFeatures, history: Interactions) -> FloatArray:
-    """What the regression looks at, [U, 9]."""
+def _regression_features(base: ActivityFeatures, history: Interactions) -> FloatArray:
+    """Features of the regression, [U, 9]."""
     bought = history.filter_events(Event.PURCHASE)
     paid, users = np.maximum(bought.value, 0.0), history.num_users
     spend = [
@@ -100,34 +100,34 @@ def _told(base: ActivityFeatures, history: Interactions) -> FloatArray:
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to draw tiers: a recipe of features, and the settings of what divides them."""
+    """A rule for tiers: feature class, and settings of the division."""
 
-    recipe: type[ActivityFeatures]
+    features: type[ActivityFeatures]
     settings: TierSettings
 
     def fit(self, history: Interactions, rng: np.random.Generator) -> ActivityTiers:
-        """The rule as of the history's now."""
-        features = self.recipe.fit(history, self.settings.window_days)
+        """Fit the rule as of the history's end."""
+        features = self.features.fit(history, self.settings.window_days)
         return ActivityTiers.from_features(features, features.of(history), self.settings, rng)
 
 
 def rules(settings: TierSettings) -> Mapping[str, Rule]:
-    """Every rule by name; all share the settings' window and hysteresis unless the name says otherwise."""
+    """All rules by name, with the settings' window and hysteresis unless the name says otherwise."""
 
-    def made(recipe: type[ActivityFeatures] = ActivityFeatures, **changes: object) -> Rule:
-        return Rule(recipe, settings.model_copy(update={"method": "quantile"} | changes))
+    def rule(features: type[ActivityFeatures] = ActivityFeatures, **changes: object) -> Rule:
+        return Rule(features, settings.model_copy(update={"method": "quantile"} | changes))
 
     return {
-        "quantile (decayed log spend)": made(),
-        "quantile, cuts 50/85": made(quantiles=(0.5, 0.85)),
-        "quantile, cuts 60/90": made(quantiles=(0.6, 0.9)),
-        "quantile, 60-day window": made(window_days=60.0),
-        "quantile, 120-day window": made(window_days=120.0),
-        "quantile, hysteresis .25": made(hysteresis=0.25),
-        "quantiles of flat log spend": made(FlatSpend),
-        "quantiles of mean z RFM": made(MeanScore),
-        "quantiles of foretold spend": made(Foretold),
-        "kmeans": made(method="kmeans"),
-        "gaussian_mixture": made(method="gaussian_mixture"),
-        "agglomerative": made(method="agglomerative"),
+        "quantile (decayed log spend)": rule(),
+        "quantile, cuts 50/85": rule(quantiles=(0.5, 0.85)),
+        "quantile, cuts 60/90": rule(quantiles=(0.6, 0.9)),
+        "quantile, 60-day window": rule(window_days=60.0),
+        "quantile, 120-day window": rule(window_days=120.0),
+        "quantile, hysteresis .25": rule(hysteresis=0.25),
+        "quantiles of flat log spend": rule(FlatSpend),
+        "quantiles of mean z RFM": rule(MeanScore),
+        "quantiles of predicted spend": rule(PredictedSpend),
+        "kmeans": rule(method="kmeans"),
+        "gaussian_mixture": rule(method="gaussian_mixture"),
+        "agglomerative": rule(method="agglomerative"),
     }

@@ -1,4 +1,4 @@
-"""Activity tiers by every rule, in one table: how far apart, how steady, and what they foretell."""
+"""Activity tiers by several rules: separation, stability and prediction of spend."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ from tierrec_core.tiers.stability import (
 )
 
 TITLE = "Activity tiers"
-BOOTSTRAPS = 100  # of 15, as a run takes them, the mean moves by .01 from seed to seed
+BOOTSTRAPS = 100  # with 15, as in a run, the mean varies by .01 between seeds
 _MONTH = 28.0
 _DRAWS = 200
-_JUDGED = 4
+_NUM_TEST = 4
 _GOALS = {"eta": 0.479, "ari": 0.95, "change": 0.10}
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """Every rule on the demo shop: drawn at each snapshot, judged on the 28 days after it.
+    """Fit every rule at each snapshot of the demo shop, and evaluate it on the 28 days after.
 
-    The older snapshots are where a rule may be chosen; the newest four, the last of which looks at the test, judge.
+    A rule may be chosen on the older snapshots; the newest four, the last of which is the test's, evaluate it.
     """
     layout = Layout(Path())
     settings, log = read_settings(layout.params).tiers, read_split(layout)
@@ -47,21 +47,21 @@ def measure(seed: int) -> dict[str, Any]:
     product = next(iter(asked))
     found, eta = {}, {}
     for name, rule in asked.items():
-        found[name], eta[name] = shop.judge(rule, seed)
+        found[name], eta[name] = shop.evaluate(rule, seed)
         found[name]["eta_gap"] = _spread(eta[name] - eta[product])
     return {
         "window_days": settings.window_days,
         "quantiles": list(settings.quantiles),
         "hysteresis": settings.hysteresis,
-        "chosen_at": shop.names[:-_JUDGED],
-        "judged_at": shop.names[-_JUDGED:],
+        "chosen_at": shop.names[:-_NUM_TEST],
+        "judged_at": shop.names[-_NUM_TEST:],
         "product": product,
         "rules": found,
     }
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """The verdicts, one table of all rules, and what the product's tiers went on to do."""
+    """Targets, a table of all rules, and later spend by tier."""
     found, product = record["rules"], record["rules"][record["product"]]
     yield from _verdicts(product)
     first, last = record["judged_at"][0], record["judged_at"][-1]
@@ -70,12 +70,12 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
         f"{' and '.join(f'{q:.0%}' for q in record['quantiles'])} quantiles of active users unless a name says "
         f"otherwise. eta^2: of spend in the next 28 days, mean over snapshots ({len(record['chosen_at'])} older ones "
         f"up to {record['chosen_at'][-1]}, on which a rule may be chosen; {len(record['judged_at'])} from {first} to "
-        f"{last}, on which it is judged), with a 95% interval over users. ARI: {product['bootstraps']} bootstraps. "
-        "Changes: share of users whose tier differs a month later under the oldest rule. Order: snapshots at which "
+        f"{last}, on which it is evaluated), with a 95% interval over users. ARI: {product['bootstraps']} bootstraps. "
+        "Changes: share of users whose tier differs a month later with the oldest fit. Order: snapshots at which "
         "spend and the chance of a purchase both rise from light to heavy.\n"
     )
     yield (
-        "| rule | silhouette | ARI mean/min | eta^2 older | eta^2 judged | - product's | changes | "
+        "| rule | silhouette | ARI mean/min | eta^2 older | eta^2 test | - product's | changes | "
         "without hysteresis | flips | order | users light/medium/heavy |"
     )
     yield "|---" * 11 + "|"
@@ -135,7 +135,7 @@ def _interval(figure: Mapping[str, Any], digits: int, sign: str = "") -> str:
 
 @dataclass(frozen=True)
 class _Shop:
-    """The log and, of each snapshot whose next 28 days are there, its history and what then was spent."""
+    """The log, and for each snapshot with 28 later days its history and later spend."""
 
     log: Interactions
     names: list[str]
@@ -152,8 +152,8 @@ class _Shop:
         first = float(newest.day.min()) + 90.0
         return cls(log.log, kept, histories, spend, np.arange(newest.now, first, -_MONTH)[::-1].tolist())
 
-    def judge(self, rule: Rule, seed: int) -> tuple[dict[str, Any], FloatArray]:
-        """All that is told of one rule, and its eta squared at the judged snapshots as `_eta` gives it."""
+    def evaluate(self, rule: Rule, seed: int) -> tuple[dict[str, Any], FloatArray]:
+        """The record of one rule, and its eta squared at the test snapshots from `_eta`."""
         rng = np.random.default_rng(seed)
         drawn = [rule.fit(history, rng) for history in self.histories]
         tiers = [one.assign(history) for one, history in zip(drawn, self.histories, strict=True)]
@@ -165,14 +165,14 @@ class _Shop:
             for kept in (True, False)
         )
         eta = [explained_variance(*pair) for pair in zip(tiers, self.spend, strict=True)]
-        judged = _eta(tiers[-_JUDGED:], self.spend[-_JUDGED:], np.random.default_rng(seed))
+        judged = _eta(tiers[-_NUM_TEST:], self.spend[-_NUM_TEST:], np.random.default_rng(seed))
         found = {
             "silhouette": _silhouette(newest.features.of(self.histories[-1]), tiers[-1]),
             "bootstraps": len(agreement),
             "ari_mean": float(agreement.mean()),
             "ari_min": float(agreement.min()),
             "eta": dict(zip(self.names, eta, strict=True)),
-            "eta_older": float(np.mean(eta[:-_JUDGED])),
+            "eta_older": float(np.mean(eta[:-_NUM_TEST])),
             "eta_judged": _spread(judged),
             "change": change_share(held),
             "change_free": change_share(free),
@@ -186,14 +186,14 @@ class _Shop:
 
 
 def _silhouette(features: FloatArray, tiers: IntArray) -> float:
-    """Of the active users, in standardised features."""
+    """Silhouette of the active users in standardized features."""
     active = features[:, MONEY] > 0
     points = features[active]
     return float(silhouette_score((points - points.mean(axis=0)) / points.std(axis=0), tiers[active]))
 
 
 def _eta(tiers: Sequence[IntArray], spend: Sequence[FloatArray], rng: np.random.Generator) -> FloatArray:
-    """Mean eta squared over the snapshots, of all users first and then of resamples (shared by snapshots), [1 + B]."""
+    """Mean eta squared over the snapshots, of all users and of bootstrap samples shared by snapshots, [1 + B]."""
     count = len(tiers[0])
     chosen = [np.arange(count), *rng.integers(count, size=(_DRAWS, count))]
     pairs = list(zip(tiers, spend, strict=True))
@@ -203,7 +203,7 @@ def _eta(tiers: Sequence[IntArray], spend: Sequence[FloatArray], rng: np.random.
 
 
 def _spread(values: FloatArray) -> dict[str, Any]:
-    """The first value, with the interval of the others."""
+    """The first value, with the percentile interval of the others."""
     return {"value": float(values[0]), "ci": np.percentile(values[1:], (2.5, 97.5)).tolist()}
 
 
@@ -215,7 +215,7 @@ def _ordered(tiers: IntArray, spend: FloatArray) -> bool:
 
 
 def _after(tiers: IntArray, spend: FloatArray, rng: np.random.Generator) -> dict[str, Any]:
-    """What each tier went on to spend, and how many of it bought at all."""
+    """Each tier's later spend and share of buyers."""
     count = np.bincount(tiers, minlength=len(TIER_NAMES))
     figures = {
         "spend": bootstrap_by_group(spend, tiers, TIER_NAMES, 1000, rng),

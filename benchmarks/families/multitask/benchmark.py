@@ -1,6 +1,6 @@
 """The multi-task family: a purchase in a category within 28 days, and one with a coupon, on the demo shop.
 
-Time is held out: networks and trees learn from five windows of labels before the test, and are judged on two after it.
+Networks and trees are trained on five windows of labels before the test, and evaluated on two after it.
 Baselines are a network for each task, and the decomposed product P(purchase) * P(coupon | purchase) of two models.
 """
 
@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.families.multitask.judge import Judge, Judged, differences
+from benchmarks.families.multitask.evaluator import Evaluator, TaskFigures, differences
 from benchmarks.families.multitask.learners import (
     Design,
-    network_chances,
-    stacked,
-    tree_chances,
+    average_logits,
+    predict_network,
+    predict_trees,
 )
 from benchmarks.families.multitask.pairs import HORIZON, Categories, Table
-from benchmarks.families.multitask.task_gate import judge_tasks
+from benchmarks.families.multitask.task_gate import gate_tasks
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.models.multitask.experts import TaskNetworkConfig
 
-TITLE = "Several tasks at once: a purchase in a category, and one with a coupon"
+TITLE = "Multi-task models: a purchase in a category, and one with a coupon"
 
 SEEDS = 5
 TASKS = ("purchase", "coupon")
@@ -56,16 +56,16 @@ Chances = dict[str, list[FloatArray]]
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """Every model's AUC and calibration error on both tasks, the gate's verdicts, and the differences that count."""
+    """Every model's AUC and calibration error on both tasks, the gate's verdicts, and paired differences."""
     shop, rng = Categories.read(), np.random.default_rng(seed)
     cuts = shop.bound - HORIZON * np.arange(1, _TRAIN_WINDOWS + 1)
     train = Table.joined([Table.of(shop, cut).thinned(_KEPT, rng) for cut in cuts])
     test = Table.joined([Table.of(shop, shop.bound + HORIZON * one) for one in range(_TEST_WINDOWS)])
     chances = _chances(train, test, seed)
-    judged: dict[str, dict[str, Judged]] = {}
+    evaluated: dict[str, dict[str, TaskFigures]] = {}
     for task, label in zip(TASKS, (test.bought, test.coupon), strict=True):
-        judge = Judge.of(label, test.user, _DRAWS, seed)
-        judged[task] = {name: judge(seeds) for name, seeds in chances[task].items()}
+        evaluator = Evaluator.of(label, test.user, _DRAWS, seed)
+        evaluated[task] = {name: evaluator(seeds) for name, seeds in chances[task].items()}
     ours = [OURS, ALL_THREE, f"{CHOSEN}, seeds averaged"]
     bars = [TREES_DECOMPOSED, f"{DECOMPOSED}, seeds averaged", STACK_DECOMPOSED]
     return {
@@ -77,10 +77,10 @@ def measure(seed: int) -> dict[str, Any]:
             "coupons": int(test.coupon.sum()),
         },
         "models": {
-            task: {name: one.report() for name, one in found.items()} for task, found in judged.items()
+            task: {name: one.report() for name, one in found.items()} for task, found in evaluated.items()
         },
-        "gate": {name: _gate(judged, name) for name in _DESIGNS if name not in (SINGLE, DECOMPOSED)},
-        "ahead": {one: differences(judged["coupon"], one, bars) for one in ours},
+        "gate": {name: _gate(evaluated, name) for name in _DESIGNS if name not in (SINGLE, DECOMPOSED)},
+        "ahead": {one: differences(evaluated["coupon"], one, bars) for one in ours},
     }
 
 
@@ -88,38 +88,41 @@ def _chances(train: Table, test: Table, seed: int) -> dict[str, Chances]:
     """Probabilities of the test pairs, by task and model, a list of seeds each."""
     found: dict[str, Chances] = {task: {} for task in TASKS}
     for name, design in _DESIGNS.items():
-        fits = [network_chances(train, test, design, seed + one) for one in range(SEEDS)]
+        fits = [predict_network(train, test, design, seed + one) for one in range(SEEDS)]
         for column, task in enumerate(TASKS):
             found[task][name] = [one[:, column] for one in fits]
-    trees = [tree_chances(train, test, seed + one) for one in range(_TREE_SEEDS)]
-    found["purchase"][TREES] = [stacked([one.purchase for one in trees])]
+    trees = [predict_trees(train, test, seed + one) for one in range(_TREE_SEEDS)]
+    found["purchase"][TREES] = [average_logits([one.purchase for one in trees])]
     coupon = found["coupon"]
-    coupon[TREES] = [stacked([one.coupon for one in trees])]
-    coupon[TREES_DECOMPOSED] = [stacked([one.decomposed for one in trees])]
+    coupon[TREES] = [average_logits([one.coupon for one in trees])]
+    coupon[TREES_DECOMPOSED] = [average_logits([one.decomposed for one in trees])]
     for name in (CHOSEN, DECOMPOSED):
-        coupon[f"{name}, seeds averaged"] = [stacked(coupon[name])]
-    coupon[STACK_DECOMPOSED] = [stacked([stacked(coupon[DECOMPOSED]), coupon[TREES_DECOMPOSED][0]])]
-    both = [stacked(coupon[CHOSEN]), coupon[TREES][0]]
-    coupon[OURS] = [stacked(both)]
-    coupon[ALL_THREE] = [stacked([*both, coupon[TREES_DECOMPOSED][0]])]
+        coupon[f"{name}, seeds averaged"] = [average_logits(coupon[name])]
+    coupon[STACK_DECOMPOSED] = [
+        average_logits([average_logits(coupon[DECOMPOSED]), coupon[TREES_DECOMPOSED][0]])
+    ]
+    both = [average_logits(coupon[CHOSEN]), coupon[TREES][0]]
+    coupon[OURS] = [average_logits(both)]
+    coupon[ALL_THREE] = [average_logits([*both, coupon[TREES_DECOMPOSED][0]])]
     return found
 
 
-def _gate(judged: Mapping[str, Mapping[str, Judged]], name: str) -> dict[str, Any]:
-    """May this network stand for the single ones?"""
+def _gate(evaluated: Mapping[str, Mapping[str, TaskFigures]], name: str) -> dict[str, Any]:
+    """Gate this network against the single-task ones."""
     multi, single = (
-        {task: np.array(found[which].by_seed) for task, found in judged.items()} for which in (name, SINGLE)
+        {task: np.array(found[which].by_seed) for task, found in evaluated.items()}
+        for which in (name, SINGLE)
     )
-    return judge_tasks(multi, single).report()
+    return gate_tasks(multi, single).report()
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """What was measured, both tasks' tables, the gate, and whether the decomposed product was beaten."""
+    """Protocol, both tasks' tables, the gate, and the comparison with the decomposed product."""
     pairs = record["pairs"]
     yield (
         f"Pairs of a household and one of 128 categories, features as of a cut, labels of the 28 days after it: "
-        f"{pairs['train']:,} pairs of {_TRAIN_WINDOWS} windows before the test to learn from, {pairs['test']:,} of "
-        f"{_TEST_WINDOWS} windows to be judged on, {pairs['purchase']:.1%} with a purchase and {pairs['coupon']:.2%} "
+        f"{pairs['train']:,} training pairs of {_TRAIN_WINDOWS} windows before the test, {pairs['test']:,} of "
+        f"{_TEST_WINDOWS} test windows, {pairs['purchase']:.1%} with a purchase and {pairs['coupon']:.2%} "
         f"({pairs['coupons']:,}) with a coupon. Networks: mean of {SEEDS} seeds, the second task as a product over all "
         f"pairs (ESMM), but for the two baselines. Trees: {_TREE_SEEDS} seeds averaged. Intervals: 95% over households."
     )

@@ -1,4 +1,4 @@
-"""What is compared on the pairs: task networks of each structure, and LightGBM's trees on the same features."""
+"""Models to compare on the pairs: task networks of each structure, and LightGBM trees on the same features."""
 
 from dataclasses import dataclass
 
@@ -57,31 +57,31 @@ class PairNetwork(TaskNetwork):
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and spread of each feature in the training pairs, [F]."""
+    """Mean and standard deviation of each feature in the training pairs, [F]."""
 
     mean: FloatArray
-    spread: FloatArray
+    deviation: FloatArray
 
     def __call__(self, features: FloatArray) -> torch.Tensor:
-        """In units of the spread, no further than 8 of them from the mean."""
-        return torch.from_numpy(((features - self.mean) / self.spread).clip(-_FARTHEST, _FARTHEST))
+        """Standardize, clipped to 8 deviations."""
+        return torch.from_numpy(((features - self.mean) / self.deviation).clip(-_FARTHEST, _FARTHEST))
 
 
-def network_chances(train: Table, test: Table, design: Design, seed: int) -> FloatArray:
-    """Probability of both tasks of each test pair by a network that learned the training pairs, [N, 2]."""
+def predict_network(train: Table, test: Table, design: Design, seed: int) -> FloatArray:
+    """Train a network and predict both tasks' probabilities of the test pairs, [N, 2]."""
     scale = Scale(train.features.mean(axis=0), train.features.std(axis=0) + 1e-3)
     labels, log_rate = (torch.from_numpy(one) for one in _labels(train))
     columns = scale(train.features), torch.from_numpy(train.category), labels, log_rate
     with reproducible(seed):
         network = PairNetwork(train.features.shape[1], design)
-        _learn(network, columns, design.composition, np.random.default_rng(seed))
+        _train(network, columns, design.composition, np.random.default_rng(seed))
         return _predicted(network, scale(test.features), torch.from_numpy(test.category), design.composition)
 
 
-def _learn(
+def _train(
     network: PairNetwork, columns: Columns, composition: Composition, rng: np.random.Generator
 ) -> None:
-    """One cycle of the learning rate over all steps (Smith and Topin, 2019), which ends near zero."""
+    """Train with one cycle of the learning rate over all steps (Smith and Topin, 2019)."""
     size = len(columns[0])
     optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -99,7 +99,7 @@ def _learn(
 
 
 def _labels(train: Table) -> tuple[FloatArray, FloatArray]:
-    """Both steps [N, 2], and the log rate of sampling [N]."""
+    """Labels of both tasks [N, 2], and the log sampling rate [N]."""
     return np.stack([train.bought, train.coupon], axis=1).astype(np.float32), train.log_rate
 
 
@@ -116,7 +116,7 @@ def _predicted(
 class Trees:
     """Probabilities of the test pairs by boosted trees (Ke et al., NeurIPS 2017).
 
-    purchase, coupon: learned on all pairs, [N]; given: of a coupon, learned on what was bought, [N]
+    purchase, coupon: trained on all pairs, [N]; given: of a coupon, trained on bought pairs, [N]
     """
 
     purchase: FloatArray
@@ -129,8 +129,8 @@ class Trees:
         return self.purchase * self.given
 
 
-def tree_chances(train: Table, test: Table, seed: int) -> Trees:
-    """Learn each of the three by itself; the share that was sampled is made up for by weights."""
+def predict_trees(train: Table, test: Table, seed: int) -> Trees:
+    """Train the three models; weights correct for the sampling rate."""
     weight = np.where(train.bought, 1.0, np.exp(-train.log_rate))
     every, bought = np.ones(len(weight), bool), train.bought
     return Trees(
@@ -171,7 +171,7 @@ def _boosted(
     return np.asarray(booster.predict(test.features, num_threads=1))
 
 
-def stacked(chances: list[FloatArray]) -> FloatArray:
-    """The mean of the probabilities' logits as a probability, [N]."""
+def average_logits(chances: list[FloatArray]) -> FloatArray:
+    """Average probabilities in logits, [N]."""
     safe = np.clip(np.stack(chances), 1e-9, 1 - 1e-9)
     return np.asarray(1 / (1 + np.exp(-np.log(safe / (1 - safe)).mean(axis=0))))

@@ -1,4 +1,4 @@
-"""Pairs of a household and a category of the demo shop: what was known at a cut, and what the next 28 days brought."""
+"""Pairs of a household and a category of the demo shop: features at a cut, and labels of the next 28 days."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ _NEVER_DAYS = 400.0
 class Categories:
     """The shop's log by product and by category.
 
-    products: histories over products, of the chosen categories alone; category, department: of each product, [I]
+    products: histories over products of the selected categories; category, department: of each product, [I]
     log: the same events over categories; bound: the first day of the test, in days
     """
 
@@ -38,23 +38,23 @@ class Categories:
 
     @classmethod
     def read(cls, root: Path = Path()) -> Self:
-        """The categories that most households met two horizons before the test and earlier."""
+        """Select the categories with most households up to two horizons before the test."""
         layout = Layout(root)
         split = artifacts.load(SplitLog, layout.split)
         items = artifacts.read_frame(layout.items, ITEMS)
         code, names = pd.factorize(items["category"])
         past = split.log.before(split.final.bound - 2 * HORIZON)
-        met = pd.DataFrame({"user": past.user, "category": code[past.item]}).drop_duplicates()
-        chosen = np.sort(met["category"].value_counts().index[:NUM_CATEGORIES].to_numpy())
-        place = np.full(len(names), -1)
-        place[chosen] = np.arange(len(chosen))
-        products = split.log.where(place[code][split.log.item] >= 0)
+        seen = pd.DataFrame({"user": past.user, "category": code[past.item]}).drop_duplicates()
+        chosen = np.sort(seen["category"].value_counts().index[:NUM_CATEGORIES].to_numpy())
+        index_of = np.full(len(names), -1)
+        index_of[chosen] = np.arange(len(chosen))
+        products = split.log.where(index_of[code][split.log.item] >= 0)
         log = replace(
-            products, item=place[code][products.item].astype(np.int32), items=pd.Index(names[chosen])
+            products, item=index_of[code][products.item].astype(np.int32), items=pd.Index(names[chosen])
         )
         return cls(
             products,
-            place[code],
+            index_of[code],
             pd.factorize(items["department"], use_na_sentinel=False)[0],
             log,
             split.final.bound,
@@ -63,9 +63,9 @@ class Categories:
 
 @dataclass(frozen=True)
 class Table:
-    """N pairs: features [N, F], user and category of each [N], and whether it was bought, and with a coupon [N].
+    """N pairs: features [N, F], user and category [N], and labels: bought, bought with a coupon [N].
 
-    rate: log of the share of pairs like this one that is kept, [N]
+    log_rate: log of the sampling rate of unbought pairs, [N]
     """
 
     features: FloatArray
@@ -81,7 +81,7 @@ class Table:
         known = shop.log.before(cut)
         user = np.repeat(np.arange(known.num_users), known.num_items)
         category = np.tile(np.arange(known.num_items), known.num_users)
-        came = shop.log.where((shop.log.day >= cut) & (shop.log.day < cut + HORIZON))
+        following = shop.log.where((shop.log.day >= cut) & (shop.log.day < cut + HORIZON))
         columns = [
             pair_features(known, user, category),
             item_features(known)[category],
@@ -89,31 +89,34 @@ class Table:
             _of_user(known)[user],
             *_of_products(shop, cut, user, category),
         ]
-        labels = [part.binary_matrix().toarray().ravel() > 0 for part in (came, came.where(came.coupon))]
+        labels = [
+            part.binary_matrix().toarray().ravel() > 0
+            for part in (following, following.where(following.coupon))
+        ]
         return cls(
             np.hstack(columns).astype(np.float32), user, category, *labels, np.zeros(len(user), np.float32)
         )
 
     def thinned(self, rate: float, rng: np.random.Generator) -> Self:
-        """All pairs that were bought, and this share of the others."""
+        """All bought pairs, and a random share of the others."""
         kept = self.bought | (rng.random(len(self.user)) < rate)
         log_rate = np.full(len(self.user), np.log(rate), np.float32)
         return replace(self.where(kept), log_rate=log_rate[kept])
 
     def where(self, kept: BoolArray) -> Self:
-        """Some of the pairs."""
+        """A subset of the pairs."""
         return type(self)(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
 
     @classmethod
     def joined(cls, tables: Sequence[Self]) -> Self:
-        """Pairs of several cuts."""
+        """Concatenate pairs of several cuts."""
         return cls(
             *(np.concatenate([getattr(one, name) for one in tables]) for name in cls.__dataclass_fields__)
         )
 
 
 def _of_coupons(known: Interactions, user: IntArray, category: IntArray) -> Iterator[FloatArray]:
-    """How often a coupon was used, by the pair, the user and the category, at three half-lives; and when last."""
+    """Coupon use by pair, user and category at three half-lives, and days since the last."""
     used = known.where(known.coupon)
     for half_life in _HALF_LIVES:
         weight, each = np.exp2(-used.age / half_life), np.exp2(-known.age / half_life)
@@ -130,7 +133,7 @@ def _of_coupons(known: Interactions, user: IntArray, category: IntArray) -> Iter
 
 
 def _of_user(known: Interactions) -> FloatArray:
-    """Days since the last visit, days with a visit of the last 56, categories of the last 90, and of coupons."""
+    """Days since the last visit, visit days of the last 56, categories of the last 90 days, and with coupons."""
     visits = np.unique(np.stack([known.user, np.floor(known.day)])[:, known.age <= 56], axis=1)[0]
     columns = [
         _since(known.age, known.user, known.num_users),

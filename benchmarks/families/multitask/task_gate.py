@@ -1,4 +1,4 @@
-"""The gate of a multi-task model: no task pays for what another gains (negative transfer; Wang et al., CVPR 2019)."""
+"""Gate against negative transfer: no task may lose for another's gain (Wang et al., CVPR 2019)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MARGIN = 0.002
 
 @dataclass(frozen=True)
 class TaskVerdict:
-    """One task: the mean AUC over seeds of both sides, and whether the multi-task model may go on."""
+    """Mean AUC over seeds of both models for one task, and whether the multi-task model passes."""
 
     multi: float
     single: float
@@ -28,7 +28,7 @@ class TaskVerdict:
 
 @dataclass(frozen=True)
 class TasksVerdict:
-    """What the gate says of each task; margin is what a task may lose."""
+    """Verdict by task; margin is the largest accepted loss."""
 
     tasks: Mapping[str, TaskVerdict]
     margin: float
@@ -40,14 +40,14 @@ class TasksVerdict:
 
     @property
     def reason(self) -> str:
-        """The tasks that refuse, or the one that comes nearest to it, in words."""
+        """Sentence on the failed tasks, or the one with the smallest gain."""
         worst = sorted(self.tasks, key=lambda task: self.tasks[task].gain)
         named = [task for task in worst if not self.tasks[task].passed] or worst[:1]
-        told = ", ".join(f"{task} {self.tasks[task].gain:+.4f}" for task in named)
-        return f"{told} against single-task; a loss of at most {self.margin:g} passes"
+        gains = ", ".join(f"{task} {self.tasks[task].gain:+.4f}" for task in named)
+        return f"{gains} against single-task; a loss of at most {self.margin:g} passes"
 
     def report(self) -> dict[str, Any]:
-        """Everything as JSON."""
+        """All figures, ready for JSON."""
         return {
             "passed": self.passed,
             "reason": self.reason,
@@ -58,14 +58,14 @@ class TasksVerdict:
         }
 
 
-def judge_tasks(
+def gate_tasks(
     multi: Mapping[str, FloatArray], single: Mapping[str, FloatArray], margin: float = MARGIN
 ) -> TasksVerdict:
     """Compare a multi-task model with single-task ones, by task.
 
-    multi, single: AUC of each seed, by task, [S]; the seeds of the two sides need not be the same
-    margin: what the mean of a task may lose
-    Raises EmptyDataError where a task has no seed on one side, or AUCs that are no numbers.
+    multi, single: AUC of each seed by task, [S]; the seeds may differ
+    margin: largest accepted loss of a task's mean
+    Raises EmptyDataError where a task has no seed on one side, or a non-finite AUC.
     """
     tasks = {}
     for task, found in multi.items():
@@ -74,6 +74,6 @@ def judge_tasks(
             raise EmptyDataError(
                 f"task gate: {task} wants an AUC of at least one seed on both sides, all finite"
             )
-        ours, theirs = (float(side.mean()) for side in sides)
-        tasks[task] = TaskVerdict(ours, theirs, passed=bool(theirs - ours <= margin + 1e-12))
+        multi_mean, single_mean = (float(side.mean()) for side in sides)
+        tasks[task] = TaskVerdict(multi_mean, single_mean, bool(single_mean - multi_mean <= margin + 1e-12))
     return TasksVerdict(tasks, margin)

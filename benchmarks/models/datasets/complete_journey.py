@@ -184,7 +184,7 @@ _FREQUENCY = Entry(
     fixed={"half_life": 90.0, "own_share": 1.0, "neighbours": 1},
     is_peer=True,
 )
-_EASE = Entry("ease_of_what_was_met", "ease", fixed={"l2": 1000.0, "values": "binary"}, is_peer=True)
+_EASE = Entry("ease_of_binary", "ease", fixed={"l2": 1000.0, "values": "binary"}, is_peer=True)
 _OTHERS = (
     Entry("ease_of_log_counts", "ease", fixed={"l2": 300.0, "values": "log_count"}, is_peer=True),
     Entry(

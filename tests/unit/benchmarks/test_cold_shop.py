@@ -1,10 +1,10 @@
-"""The benchmark's users held out: gone from one log, whole in the other, and asked for as the service is asked."""
+"""Held-out users: absent from one log, whole in the other, and represented as the service represents them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.families.cold_shop import as_visits, of_users, shown
+from benchmarks.families.cold_shop import as_anonymous_sessions, of_users, support_and_truth
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.data.support_sets import newest_items
@@ -31,17 +31,17 @@ def test_a_log_of_some_users_is_theirs_at_every_moment(log: SplitLog):
     np.testing.assert_array_equal(part.truth(window), (np.searchsorted(HELD, user[keep]), item[keep]))
 
 
-def test_those_who_are_judged_show_little_and_all_that_they_took_is_asked_for(log: SplitLog):
+def test_evaluated_users_have_short_supports_and_their_whole_ground_truth(log: SplitLog):
     held, window = of_users(log, HELD), log.windows_of("next", "test")[0]
-    support, (user, item) = shown(held, window, 2)
+    support, (user, item) = support_and_truth(held, window, 2)
     assert (np.bincount(support.user) == 2).all()
     assert len(np.unique(user)) == support.num_users
     np.testing.assert_array_equal(item, held.truth(window)[1])
 
 
-def test_a_visit_is_what_the_service_makes_of_the_same_items(interactions: Interactions):
+def test_an_anonymous_session_equals_the_services(interactions: Interactions):
     support = newest_items(interactions, 4, np.random.default_rng(0))
-    visits = as_visits(support)
+    visits = as_anonymous_sessions(support)
     for user in (0, 30):
         one = visits.select_users(np.array([user]))
         ids = support.items[support.item[support.user == user]]

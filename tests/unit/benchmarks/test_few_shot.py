@@ -1,4 +1,4 @@
-"""Few-shot learners of the benchmark in the tiny world: a few items of a group tell the group."""
+"""Few-shot learners in a tiny world: a few items of a group identify the group."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.support_sets import episodes, newest_items, popularity
 from tierrec_core.protocols.model import Training
 
-OPTIONS = {"joint": {"epochs": 40}, "anil": {"epochs": 40}, "reptiled": {"batches": 100}}
+OPTIONS = {"fit_joint": {"epochs": 40}, "fit_anil": {"epochs": 40}, "fit_reptile": {"batches": 100}}
 
 
 @pytest.fixture(scope="module", params=OPTIONS)
@@ -21,15 +21,15 @@ def learner(request: pytest.FixtureRequest, training: Training) -> few_shot.FewS
     return found
 
 
-def test_three_items_tell_the_group(learner: few_shot.FewShot, interactions: Interactions):
+def test_three_items_identify_the_group(learner: few_shot.FewShot, interactions: Interactions):
     support = newest_items(interactions, 3, np.random.default_rng(0))
     top = np.argsort(-learner.score_catalogue(support), axis=1)[:, :10]
     own = top // 10 == (np.arange(interactions.num_users) % NUM_GROUPS)[:, None]
     assert own.mean() > 0.4  # a quarter by chance
 
 
-def test_nobody_is_where_the_learning_began(learner: few_shot.FewShot, interactions: Interactions):
-    nobody = Interactions.from_history([], interactions.items, interactions.now)
+def test_an_empty_history_scores_as_the_initialization(learner: few_shot.FewShot, interactions: Interactions):
+    empty = Interactions.from_history([], interactions.items, interactions.now)
     start = learner.start
     expected = (start["items"] @ start["user"] + start["bias"]).numpy() + learner.popularity
-    np.testing.assert_allclose(learner.score_catalogue(nobody)[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(learner.score_catalogue(empty)[0], expected, rtol=1e-4, atol=1e-5)

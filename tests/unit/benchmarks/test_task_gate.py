@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.families.multitask.task_gate import judge_tasks
+from benchmarks.families.multitask.task_gate import gate_tasks
 from tierrec_core.base.errors import EmptyDataError
 
 SINGLE = {"purchase": np.array([0.85, 0.852]), "coupon": np.array([0.93, 0.94])}
@@ -14,16 +14,16 @@ def moved(**by):
 
 
 def test_equal_passes():
-    assert judge_tasks(SINGLE, SINGLE).passed
+    assert gate_tasks(SINGLE, SINGLE).passed
 
 
 @pytest.mark.parametrize(("loss", "passed"), [(0.0019, True), (0.002, True), (0.0021, False)])
 def test_a_loss_passes_up_to_the_margin(loss, passed):
-    assert judge_tasks(moved(purchase=-loss, coupon=0.05), SINGLE).passed is passed
+    assert gate_tasks(moved(purchase=-loss, coupon=0.05), SINGLE).passed is passed
 
 
-def test_the_reason_names_the_task_that_refuses():
-    verdict = judge_tasks(moved(purchase=-0.01, coupon=0.05), SINGLE)
+def test_the_reason_names_the_task_that_fails():
+    verdict = gate_tasks(moved(purchase=-0.01, coupon=0.05), SINGLE)
     assert "purchase -0.0100" in verdict.reason
     assert "coupon" not in verdict.reason
     assert verdict.report()["tasks"]["coupon"]["passed"]
@@ -31,11 +31,11 @@ def test_the_reason_names_the_task_that_refuses():
 
 def test_means_over_seeds_are_compared():
     single = {"a": np.array([0.5, 0.7])}
-    verdict = judge_tasks({"a": np.array([0.7, 0.62, 0.6])}, single)
+    verdict = gate_tasks({"a": np.array([0.7, 0.62, 0.6])}, single)
     assert verdict.tasks["a"].gain == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize("single", [{}, {"a": np.array([])}, {"a": np.array([np.nan])}])
 def test_nothing_to_compare_with_is_said(single):
     with pytest.raises(EmptyDataError, match="task gate: a wants"):
-        judge_tasks({"a": np.array([0.7])}, single)
+        gate_tasks({"a": np.array([0.7])}, single)

@@ -1,4 +1,4 @@
-"""AUC and calibration error of probabilities of pairs, with intervals over households drawn whole."""
+"""AUC and calibration error of pair probabilities, with bootstrap intervals over households."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ _DIGITS = 5
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One model on one task: AUC and expected calibration error, and both in each resample [D].
+class TaskFigures:
+    """One model on one task: AUC and expected calibration error, and both in each bootstrap sample [D].
 
     by_seed: AUC of each seed, [S]
     """
@@ -29,7 +29,7 @@ class Judged:
     drawn_ece: FloatArray
 
     def report(self) -> dict[str, Any]:
-        """As the record holds it."""
+        """The figures, ready for JSON."""
         return {
             "auc": round(self.auc, _DIGITS),
             "auc_ci": percentile_interval(self.auc, self.drawn_auc).bounds,
@@ -38,17 +38,17 @@ class Judged:
             "ece_ci": percentile_interval(self.ece, self.drawn_ece).bounds,
         }
 
-    def ahead_of(self, other: "Judged") -> dict[str, Any]:
-        """The paired difference of both AUCs."""
+    def ahead_of(self, other: "TaskFigures") -> dict[str, Any]:
+        """Paired difference of the AUCs."""
         delta = percentile_interval(self.auc - other.auc, self.drawn_auc - other.drawn_auc)
         return {"value": round(delta.value, _DIGITS), "ci": delta.bounds}
 
 
 @dataclass(frozen=True)
-class Judge:
-    """The truth of one task, and the resamples that all models share.
+class Evaluator:
+    """Labels of one task, and the bootstrap samples that all models share.
 
-    label, user: of each pair, [N]; counts: how often a resample holds each user, [D, U]
+    label, user: of each pair, [N]; counts: of each user in each sample, [D, U]
     """
 
     label: BoolArray
@@ -56,16 +56,16 @@ class Judge:
     counts: FloatArray
 
     @classmethod
-    def of(cls, label: BoolArray, user: IntArray, draws: int, seed: int) -> "Judge":
-        """Draw the users."""
+    def of(cls, label: BoolArray, user: IntArray, draws: int, seed: int) -> "Evaluator":
+        """Draw the bootstrap samples of users."""
         size = int(user.max()) + 1
         drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), draws)
         return cls(label, user, drawn.astype(np.float32))
 
-    def __call__(self, seeds: Sequence[FloatArray]) -> Judged:
-        """Means over the seeds' probabilities, S times [N].
+    def __call__(self, seeds: Sequence[FloatArray]) -> TaskFigures:
+        """Evaluate the probabilities of S seeds, [N] each, and average.
 
-        Resampling adds noise, which a sum of absolute gaps takes for miscalibration: drawn errors are moved back by it.
+        Resampling noise biases a sum of absolute gaps upwards: calibration errors are shifted to the point estimate.
         """
         found = [self._areas(one) for one in seeds]
         errors = [self._errors(one) for one in seeds]
@@ -73,12 +73,12 @@ class Judge:
         ece = float(np.mean([point for point, _ in errors]))
         drawn = np.mean([one for _, one in errors], axis=0)
         auc = float(np.mean(points))
-        return Judged(
+        return TaskFigures(
             auc, ece, tuple(points), np.mean(found, axis=0), np.maximum(drawn - drawn.mean() + ece, 0)
         )
 
     def _areas(self, probability: FloatArray) -> FloatArray:
-        """AUC in each resample, [D]; probabilities of one thousandth count as equal."""
+        """AUC in each bootstrap sample, [D]; probabilities of the same permille count as ties."""
         rank = np.empty(len(probability), np.int64)
         rank[np.argsort(probability, kind="stable")] = (
             np.arange(len(probability)) * _RANKS // len(probability)
@@ -89,7 +89,7 @@ class Judge:
         return np.asarray((true * below).sum(axis=1) / (true.sum(axis=1) * false.sum(axis=1)))
 
     def _errors(self, probability: FloatArray) -> tuple[float, FloatArray]:
-        """Expected calibration error over tenths of the pairs, and in each resample [D]."""
+        """Expected calibration error over ten bins, and in each bootstrap sample [D]."""
         edges = np.quantile(probability, np.arange(1, _TENTHS) / _TENTHS)
         tenth = np.searchsorted(np.unique(edges), probability, side="left")
         gaps = self._table(tenth, _TENTHS, probability - self.label)
@@ -104,6 +104,6 @@ class Judge:
         return sums.reshape(size, columns).astype(np.float32)
 
 
-def differences(of: Mapping[str, Judged], model: str, others: Sequence[str]) -> dict[str, Any]:
-    """How far the model is ahead of each of the others."""
+def differences(of: Mapping[str, TaskFigures], model: str, others: Sequence[str]) -> dict[str, Any]:
+    """Paired differences of the model to each of the others."""
     return {other: of[model].ahead_of(of[other]) for other in others}

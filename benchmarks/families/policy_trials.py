@@ -1,4 +1,4 @@
-"""One window's ranked candidates, on which any policy is tried without ranking anew."""
+"""One window's scored candidates, to evaluate list policies without scoring again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ LENGTH, DRAWS = 10, 1000
 
 
 @dataclass(frozen=True)
-class Stand:
-    """Candidates of the users with a truth, [P], with the blend's scores of them, [P]; items row i is column i."""
+class PolicyTrials:
+    """Candidates of the evaluated users with the blend's scores, [P]; row i of items is column i."""
 
     context: RankingContext
     history: Interactions
@@ -41,7 +41,7 @@ class Stand:
 
     @classmethod
     def validation(cls, layout: Layout, settings: Settings, log: SplitLog, task: str) -> Self:
-        """The newest window before the test, with a blend of the windows that were over when it began."""
+        """The newest window before the test, with a blend trained on the windows that ended before it."""
         windows, options = log.windows_of(task, "train", "valid"), settings.blend_of(task)
         newest = SnapshotWindow.read(layout, settings, log, windows[-1])
         examples = [
@@ -57,7 +57,7 @@ class Stand:
 
     @classmethod
     def test(cls, layout: Layout, log: SplitLog, task: str) -> Self:
-        """The test window with the blend as it is delivered."""
+        """The test window with the delivered blend."""
         blend = artifacts.load(BlendRanker, layout.blend(task))
         return cls._of(layout, log, log.windows_of(task, "test")[0], blend, log.history(log.final.name))
 
@@ -72,7 +72,7 @@ class Stand:
 
     @cached_property
     def plain(self) -> FloatArray:
-        """NDCG of each judged user's list when the policy asks for nothing, [E]."""
+        """NDCG of each evaluated user's list without a policy, [E]."""
         return per_user(self.lists({}), self.truth, LENGTH)["ndcg"]
 
     @cached_property
@@ -81,24 +81,24 @@ class Stand:
         history = self.history.select_users(rows)
         return Audience(history, self.context.tiering.assign(history), self.context.tiering)
 
-    def lists(self, asked: Mapping[str, Any]) -> IntArray:
-        """The first ten of each user [U, 10] under the policy that is asked for."""
-        policy = ListPolicy.fit(self.history, self.items, PolicySettings.model_validate(asked))
+    def lists(self, settings: Mapping[str, Any]) -> IntArray:
+        """Top ten of each user under policy settings, [U, 10]."""
+        policy = ListPolicy.fit(self.history, self.items, PolicySettings.model_validate(settings))
         found, users = self.candidates, self.history.num_users
         tier = np.zeros(users, np.int64)
         tier[self.truth.users] = self._audience.tier
         table = found.padded(users)
         padded = np.full(table.shape, -np.inf)
         padded[table >= 0] = policy.adjust(self.scores, found.user, found.item, tier)
-        judged = self.truth.users
-        ranked = rank_candidates(padded[judged], table[judged], policy.depth(LENGTH))
+        evaluated = self.truth.users
+        ranked = rank_candidates(padded[evaluated], table[evaluated], policy.depth(LENGTH))
         lists = np.full((users, LENGTH), -1)
-        lists[judged] = policy.cap(ranked, LENGTH, self._audience).items
+        lists[evaluated] = policy.cap(ranked, LENGTH, self._audience).items
         return lists
 
-    def judge(self, asked: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """What the lists are worth and whom and what they show; the cost is a share of the plain lists' NDCG."""
-        lists, rng = self.lists(asked), np.random.default_rng(seed)
+    def evaluate(self, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Accuracy, diversity and exposure under policy settings; the cost is a share of the NDCG without a policy."""
+        lists, rng = self.lists(settings), np.random.default_rng(seed)
         ndcg = per_user(lists, self.truth, LENGTH)["ndcg"]
         gap = paired_bootstrap(self.plain, ndcg, DRAWS, rng)
         usual, num_items = float(self.plain.mean()), self.history.num_items
@@ -114,7 +114,7 @@ class Stand:
         }
 
     def _divergence(self, lists: IntArray) -> float:
-        wanted = self._audience.interests()
+        interests = self._audience.interests()
         layer = self._audience.layer(lists[self.truth.users])
-        count = np.stack([(layer == one).sum(axis=1) for one in range(wanted.shape[1])], axis=1)
-        return float(divergence(wanted, count.astype(float)).mean())
+        count = np.stack([(layer == one).sum(axis=1) for one in range(interests.shape[1])], axis=1)
+        return float(divergence(interests, count.astype(float)).mean())
