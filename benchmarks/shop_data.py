@@ -1,4 +1,4 @@
-"""What a finished run left of the demo shop: its items, its log, and the vectors of its items."""
+"""Items, log and item vectors of a finished run of the demo shop."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from tierrec_core.models.als import Als
 
 @dataclass(frozen=True)
 class ShopData:
-    """items: ITEMS [I]; past: all before the test; future: purchases of the test; als: fitted on the past."""
+    """Data of a run. items: ITEMS [I]; past: before the test; future: purchases of the test; als: fitted to the past."""
 
     items: pd.DataFrame
     past: Interactions
@@ -29,7 +29,7 @@ class ShopData:
 
     @classmethod
     def read(cls, root: Path = Path()) -> "ShopData":
-        """Read the project in `root`. Raises ArtifactError where nothing was run yet."""
+        """Read the project in `root`. Raises ArtifactError without a finished run."""
         layout = Layout(root)
         log = artifacts.load(SplitLog, layout.split)
         bound = log.final.bound

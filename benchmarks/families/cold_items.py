@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.search.content import without
+from benchmarks.search.content import restrict_columns
 from benchmarks.shop_data import ShopData
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import bootstrap_mean, paired_bootstrap
@@ -47,9 +47,9 @@ class Tenth:
         shuffled = rng.permutation(len(data.items))
         size = int(_HELD * len(data.items))
         held, kept = np.sort(shuffled[:size]), np.sort(shuffled[size:])
-        past, items = without(data.past, kept), data.items.iloc[kept].reset_index(drop=True)
+        past, items = restrict_columns(data.past, kept), data.items.iloc[kept].reset_index(drop=True)
         tiering = Tiering.fit(past, items, TierSettings(), seed=0)
-        bought = without(data.future, held).binary_matrix()
+        bought = restrict_columns(data.future, held).binary_matrix()
         users = np.flatnonzero((np.diff(bought.indptr) > 0) & (np.diff(past.offsets) > 0))
         training = Training(past, items, tiering, ("purchase",), seed=0)
         return cls(held, kept, training, users, bought[users].toarray() > 0)

@@ -64,10 +64,10 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Targets, both tasks by tier, the settings chosen on validation and their test figures."""
     yield from _member_lines(record["members"])
     yield (
-        "\nDiversity against accuracy. Of each method the strongest setting is chosen whose cost is at most 1% of NDCG@10 on "
-        "the validation window by the upper end of its 95% interval; only these are evaluated on the test. Diversity: "
-        "share of item pairs in a list from two categories. Coverage: of the catalogue. Divergence: KL of a list's layers from the "
-        "user's own. Cost: of NDCG@10, paired over users.\n"
+        "\nDiversity against accuracy. Of each method the strongest setting is chosen whose cost is at most 1% of "
+        "NDCG@10 on the validation window by the upper end of its 95% interval; only these are evaluated on the test. "
+        "Diversity: share of item pairs in a list from two categories. Coverage: of the catalogue. Divergence: KL of "
+        "a list's layers from the user's own. Cost: of NDCG@10, paired over users.\n"
     )
     for task, found in record["test"].items():
         yield f"\n**{task}, test**\n"

@@ -1,10 +1,10 @@
-"""How fast the deep models train on whatever device torch finds, on a seeded made world.
+"""Training throughput of the deep models on the available device, on a seeded synthetic shop.
 
 python -m benchmarks.scale.gpu [--users 4000] [--json FILE]
 
-A sample is one event of the log in one epoch; of long histories sasrec reads a window, so its figure is an upper bound.
+A sample is one event of the log in one epoch; sasrec truncates long histories, so its figure is an upper bound.
 symmetric_mf, two_tower, sasrec and multitask train in torch: on CUDA in bfloat16 where it is safe, on a CPU in float32.
-cold_start is solved in closed form by NumPy, on the CPU whatever there is.
+cold_start is solved in closed form by NumPy, always on the CPU.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _WARM_UP_USERS = 60
 
 @dataclass(frozen=True)
 class Speed:
-    """One model's training: what it read how often, and how long that took. seconds: of the whole fit"""
+    """One model's training. seconds: of the whole fit"""
 
     model: str
     device: str
@@ -48,7 +48,7 @@ class Speed:
 
 
 def world(num_users: int) -> Training:
-    """A log of the made source, and its tiers."""
+    """Training data of a synthetic shop."""
     source = SyntheticSource(num_users=num_users, num_items=NUM_ITEMS, days=DAYS)
     log = synthetic.make_synthetic_world(source, SEED).log
     history = Interactions.from_events(log.events, items=pd.Index(log.items["item_id"], dtype=object))
@@ -57,7 +57,7 @@ def world(num_users: int) -> Training:
 
 
 def measure(name: str, training: Training) -> Speed:
-    """Fit a model with the settings that params.yaml begins with, in one thread, as the stage `train` does."""
+    """Fit a model with default settings in one thread, as the stage `train` does."""
     kind, config = registry.configure(name, {"kind": name})
     epochs = int(getattr(config, "epochs", getattr(config, "iterations", 1)))
     device, dtype = _place(name)
@@ -81,21 +81,21 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def machine() -> Mapping[str, Any]:
-    """What ran: without it the figures say nothing."""
+    """Machine and library versions."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return {"machine": platform.machine(), "torch": torch.__version__, "gpu": gpu, "seed": SEED}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure all, print a line each, and write them where asked."""
+    """Measure all models, print a line each, and optionally write JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--users", type=int, default=4_000)
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
-    asked = parser.parse_args(arguments)
-    small, training = world(_WARM_UP_USERS), world(asked.users)
-    print(f"{asked.users} users, {NUM_ITEMS} items, {len(training.history)} events, {dict(machine())}")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args(arguments)
+    small, training = world(_WARM_UP_USERS), world(options.users)
+    print(f"{options.users} users, {NUM_ITEMS} items, {len(training.history)} events, {dict(machine())}")
     speeds = []
     for name in KINDS:
         measure(name, small)  # the first fit on a device loads its kernels
@@ -106,9 +106,12 @@ def main(arguments: Sequence[str]) -> None:
             f"{speed.epochs} epochs  {speed.device} {speed.dtype}",
             flush=True,
         )
-    if asked.json:
-        figures = machine() | {"users": asked.users, "models": {one.model: asdict(one) for one in speeds}}
-        artifacts.write_json(figures, asked.json)
+    if options.json:
+        figures = machine() | {
+            "users": options.users,
+            "models": {speed.model: asdict(speed) for speed in speeds},
+        }
+        artifacts.write_json(figures, options.json)
 
 
 if __name__ == "__main__":

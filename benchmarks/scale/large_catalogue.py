@@ -1,6 +1,6 @@
-"""A million items: what each model that holds for so many takes to fit, to keep and to answer.
+"""Time and memory of the models that scale to a million items: fit, size and ranking.
 
-python -m benchmarks.scale.large_catalogue [MODEL ...]. Users and events are made up; items are met by a power law.
+python -m benchmarks.scale.large_catalogue [MODEL ...]. Users and events are random; item popularity is a power law.
 """
 
 import sys
@@ -37,8 +37,8 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def made(seed: int = 0) -> Training:
-    """Purchases of one moment; an item's popularity falls with its rank to the power of .8."""
+def random_training(seed: int = 0) -> Training:
+    """Random purchases at one time; an item's popularity falls with its rank to the power of .8."""
     rng = np.random.default_rng(seed)
     share = np.arange(1, _ITEMS + 1) ** -0.8
     item = np.searchsorted(np.cumsum(share / share.sum()), rng.random(_EVENTS)).clip(max=_ITEMS - 1)
@@ -48,30 +48,30 @@ def made(seed: int = 0) -> Training:
         events_frame(pd.Series(user), pd.Series(item)),
         **{side: pd.Index(known.astype(str), dtype=object) for side, known in ids.items()},
     )
-    few = training_of(history.select_users(np.arange(_TIERED)), None, seed)
+    sample = training_of(history.select_users(np.arange(_TIERED)), None, seed)
     return Training(
         history,
         ITEMS.conform(pd.DataFrame({"item_id": history.items}), "benchmark"),
-        few.tiering,
-        few.target,
+        sample.tiering,
+        sample.target,
         seed,
     )
 
 
-def measured(name: str) -> list[str]:
-    """One row of the table, in a process of its own."""
+def measure_row(name: str) -> list[str]:
+    """Measure one row of the table; run in its own process."""
     with threadpool_limits(1):
-        training = made()
+        training = random_training()
         kind, config = registry.configure(name, MODELS[name])
-        began, before = time.process_time(), getrusage(RUSAGE_SELF).ru_maxrss
+        started, before = time.process_time(), getrusage(RUSAGE_SELF).ru_maxrss
         model = kind.fit(training, config)
-        fit, peak = time.process_time() - began, getrusage(RUSAGE_SELF).ru_maxrss
+        fit, peak = time.process_time() - started, getrusage(RUSAGE_SELF).ru_maxrss
         assert isinstance(model, Retriever)
-        began = time.process_time()
+        started = time.process_time()
         ranked = rank_catalogue(
             model, training.history.select_users(np.arange(_ASKED)), _K, exclude_seen=True, batch=_ASKED
         )
-        ranking = time.process_time() - began
+        ranking = time.process_time() - started
         assert (ranked.items >= 0).all()
     sizes = (before / 1e6, peak / 1e6, num_bytes(model) / 1e9)
     return [
@@ -83,10 +83,10 @@ def measured(name: str) -> list[str]:
 
 
 def rows(names: list[str]) -> Iterator[list[str]]:
-    """A row a model, as soon as it is measured."""
+    """Rows as they are measured."""
     for name in names or list(MODELS):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            yield pool.submit(measured, name).result()
+            yield pool.submit(measure_row, name).result()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A million users and a hundred thousand items: time to ready, resident memory, and the time of a list.
+"""A million users and a hundred thousand items: time to ready, resident memory, and latency of a list.
 
 python -m benchmarks.scale.million
 """
@@ -18,7 +18,7 @@ import psutil
 from benchmarks.scale.vector_search import Vectors
 from tierrec_core.bundle.user_tables import RankedLists, SeenItems, UserIndex
 
-_USERS, _ITEMS, _FACTORS, _MET, _LISTED = 1_000_000, 100_000, 64, 50, 50
+_USERS, _ITEMS, _FACTORS, _SEEN, _LISTED = 1_000_000, 100_000, 64, 50, 50
 _BLOCK = 50_000
 _REQUESTS, _K = 2_000, 10
 
@@ -28,14 +28,14 @@ def user_id(row: int) -> str:
 
 
 def build(folder: Path) -> None:
-    """Made-up artefacts of the full size; what is in them does not matter for time and memory."""
+    """Write random artifacts of the full size."""
     rng = np.random.default_rng(0)
     sides = [rng.standard_normal((size, _FACTORS), np.float32) for size in (_USERS, _ITEMS)]
     Vectors.of(*sides).quantised().save(folder / "vectors")
     UserIndex.of(user_id(row) for row in range(_USERS)).save(folder / "users")
-    steps = rng.integers(1, 2 * _ITEMS // _MET, (_USERS, _MET), dtype=np.int32)
-    met = np.minimum(np.cumsum(steps, axis=1, dtype=np.int32), _ITEMS - 1)
-    SeenItems(met.ravel(), np.arange(0, met.size + 1, _MET)).save(folder / "met")
+    steps = rng.integers(1, 2 * _ITEMS // _SEEN, (_USERS, _SEEN), dtype=np.int32)
+    seen = np.minimum(np.cumsum(steps, axis=1, dtype=np.int32), _ITEMS - 1)
+    SeenItems(seen.ravel(), np.arange(0, seen.size + 1, _SEEN)).save(folder / "met")
     RankedLists.write(folder / "shelf", _lists(rng), half=True)
 
 
@@ -46,24 +46,24 @@ def _lists(rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Open the artefacts, every byte checked, and ask for random users' lists in one thread.
+    """Open the artifacts, verify their hashes, and look up random users' lists in one thread.
 
-    Ready is the first answer, counted from the start of the process; pages of the files count as resident, but not as
-    private: workers share them.
+    Ready is the time from process start to the first list; file pages are resident but not private, since workers share
+    them.
     """
     vectors, index = Vectors.load(folder / "vectors"), UserIndex.load(folder / "users")
-    met, shelf = SeenItems.load(folder / "met"), RankedLists.load(folder / "shelf")
+    seen, lists = SeenItems.load(folder / "met"), RankedLists.load(folder / "shelf")
 
-    def exact(asked: str) -> None:
-        row = index.find(asked)
-        vectors.top_k(np.array([row]), _K, met.matrix(row, row + 1, vectors.num_items))
+    def exact(user: str) -> None:
+        row = index.find(user)
+        vectors.top_k(np.array([row]), _K, seen.matrix(row, row + 1, vectors.num_items))
 
     exact(user_id(0))
     process = psutil.Process()
     ready = time.time() - process.create_time()
-    asked = [user_id(row) for row in np.random.default_rng(1).integers(_USERS, size=_REQUESTS).tolist()]
-    searched = [milliseconds(exact, one) for one in asked]
-    listed = [milliseconds(lambda one: shelf.row(index.find(one)), one) for one in asked]
+    users = [user_id(row) for row in np.random.default_rng(1).integers(_USERS, size=_REQUESTS).tolist()]
+    searched = [milliseconds(exact, user) for user in users]
+    listed = [milliseconds(lambda user: lists.row(index.find(user)), user) for user in users]
     held = process.memory_info()
     return {
         "million_user_ready_s": round(ready, 2),
@@ -75,17 +75,17 @@ def measure(folder: Path) -> dict[str, float]:
     }
 
 
-def milliseconds(call: Callable[[str], object], asked: str) -> float:
-    begun = time.perf_counter()
-    call(asked)
-    return 1e3 * (time.perf_counter() - begun)
+def milliseconds(call: Callable[[str], object], user: str) -> float:
+    started = time.perf_counter()
+    call(user)
+    return 1e3 * (time.perf_counter() - started)
 
 
 def main() -> None:
     with TemporaryDirectory() as name:
-        folder, begun = Path(name), time.perf_counter()
+        folder, started = Path(name), time.perf_counter()
         build(folder)
-        built = time.perf_counter() - begun
+        built = time.perf_counter() - started
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "benchmarks.scale.million", name]

@@ -1,4 +1,4 @@
-"""How long the parts of re-ranking 100 given items take, for known users of the packaged bundle, in one thread.
+"""Latency by part of re-ranking 100 given items for known users of the packaged bundle, in one thread.
 
 python -m benchmarks.scale.rerank [BUNDLE]
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Milliseconds of each part, call by call: as the wall shows them, and as this thread was at work."""
+    """Wall and CPU milliseconds of each part, by call."""
 
     def __init__(self) -> None:
         self.taken: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -43,13 +43,13 @@ class Clock:
 
 
 def _quantiles(taken: np.ndarray) -> dict[str, float]:
-    """Of times [N, 2], wall and CPU."""
+    """Quantiles of times [N, 2], wall and CPU."""
     (wall, cpu), (slow_wall, slow_cpu) = np.quantile(taken, [0.5, 0.99], axis=0).round(3).tolist()
     return {"p50_ms": wall, "p99_ms": slow_wall, "cpu_p50_ms": cpu, "cpu_p99_ms": slow_cpu}
 
 
 def measure(bundle: Bundle, states: UserStates) -> dict[str, dict[str, float]]:
-    """Whole calls of all users first, one after the other as in a service; then part by part."""
+    """Whole calls of all users in sequence, as in a service; then part by part."""
     rng, clock, history = np.random.default_rng(0), Clock(), bundle.history
     users = rng.permutation(history.num_users)[: _USERS + _WARM]
     asked = [rng.permutation(history.num_items)[:_CANDIDATES].astype(np.int32) for _ in users]

@@ -1,4 +1,4 @@
-"""User and item vectors whose inner products are scores, and the exact search for the best items of many users."""
+"""Exact inner-product search for the top items of many users, optionally with int8 vectors."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ _LEVELS = 127
 
 @dataclass(frozen=True)
 class Vectors:
-    """Finite factors, as they are or rounded to int8 with a scale for each row.
+    """Finite factors, in float32 or rounded to int8 with a scale per row.
 
     users: [U, F] and items: [I, F], float32 or int8
     user_scale: [U] and item_scale: [I], float32, what a 1 stands for
@@ -34,19 +34,19 @@ class Vectors:
 
     @classmethod
     def of(cls, users: FloatArray, items: FloatArray) -> Self:
-        """Take factors over as they are, in single precision."""
+        """Use factors in single precision."""
         scales = (np.ones(len(side), np.float32) for side in (users, items))
         return cls(users.astype(np.float32), items.astype(np.float32), *scales)
 
     def quantised(self) -> Self:
-        """The same in a quarter of the room: each row as int8, its largest entry being 127."""
+        """Round each row to int8 with its largest entry at 127."""
         users, user_scale = _quantise(self.users * self.user_scale[:, None])
         items, item_scale = _quantise(self.items * self.item_scale[:, None])
         return replace(self, users=users, items=items, user_scale=user_scale, item_scale=item_scale)
 
     @property
     def num_items(self) -> int:
-        """I, the size of the catalogue."""
+        """Number of items."""
         return len(self.items)
 
     def factors_of(self, users: IntArray) -> FloatArray:
@@ -57,7 +57,7 @@ class Vectors:
     def top_k(
         self, users: IntArray, k: int, exclude: sparse.csr_matrix | None = None, *, threads: int = 1
     ) -> TopK:
-        """The k best items of each of these users [R], [R, k]; equal scores are ordered by item column.
+        """Top k items of these users [R], [R, k]; ties are ordered by item column.
 
         exclude: entries that are never ranked, [R, I]
         """
@@ -66,7 +66,7 @@ class Vectors:
     def search(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None = None, *, threads: int = 1
     ) -> TopK:
-        """As `top_k`, for users whose factors [R, F] are at hand."""
+        """As `top_k`, for given user factors [R, F]."""
         items = np.full((len(factors), k), -1, np.int32)
         ranked = TopK(items, np.full(items.shape, -np.inf, np.float32))
         spans = [span for span in np.array_split(np.arange(len(factors)), threads) if len(span)]
@@ -85,18 +85,18 @@ class Vectors:
         return ranked
 
     def save(self, folder: Path) -> None:
-        """Write to the folder in one step."""
+        """Write to the folder atomically."""
         memmap.save_arrays(self, folder)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
+        """Memory-map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
         return memmap.map_arrays(cls, folder, verify=verify)
 
     def _ranked(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None, rows: range
     ) -> Iterator[tuple[slice, TopK]]:
-        """Some rows at a time, few enough for their scores to stay in the cache, with their lists."""
+        """Row batches whose scores fit the CPU cache, with their lists."""
         items, num_blocks = self._dequantised, _num_blocks(self.num_items, k)
         width = -(-self.num_items // num_blocks) * num_blocks
         size = max(1, min(_SCORES_AT_ONCE // width, len(rows)))
@@ -119,7 +119,7 @@ class Vectors:
 
 
 def _num_blocks(num_items: int, k: int) -> int:
-    """Into how many blocks to cut a row, so that looking at all blocks and into k of them costs least."""
+    """Number of blocks per row that minimizes the cost of scanning block maxima and k blocks."""
     width = max(1, int((num_items / max(k, 1)) ** 0.5 / 2))
     return -(-num_items // width)
 
@@ -150,7 +150,7 @@ def _select(scores: FloatArray, k: int, num_blocks: int) -> TopK:
 
 
 def _quantise(factors: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Rows as int8, and what a 1 of each row stands for."""
+    """Rows as int8, and the scale of each row."""
     scale = np.abs(factors).max(axis=1, initial=0.0) / _LEVELS
     rounded = np.rint(factors / np.where(scale > 0, scale, 1.0)[:, None])
     return rounded.astype(np.int8), scale.astype(np.float32)
@@ -158,5 +158,5 @@ def _quantise(factors: FloatArray) -> tuple[IntArray, FloatArray]:
 
 @cache
 def _threads() -> ThreadpoolController:
-    """The threads of the libraries that are loaded; looking for them takes longer than a search."""
+    """Thread pools of the loaded libraries, cached since the lookup takes longer than a search."""
     return ThreadpoolController()

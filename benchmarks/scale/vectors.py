@@ -1,4 +1,4 @@
-"""Users a second of the exact search against implicit's recommend, and what int8 costs in accuracy.
+"""Users per second of the exact search against implicit's recommend, and the accuracy loss of int8.
 
 python -m benchmarks.scale.vectors
 """
@@ -29,7 +29,7 @@ REPEATS = {"next": True, "discovery": False}
 
 
 def made_up() -> tuple[Vectors, sparse.csr_matrix]:
-    """Gaussian factors, and 30 random items that each user has met."""
+    """Gaussian factors, and 30 random seen items per user."""
     rng = np.random.default_rng(0)
     sides = (rng.normal(size=(size, _FACTORS)).astype(np.float32) for size in (_USERS, _ITEMS))
     met = rng.integers(_ITEMS, size=_USERS * _MET).astype(np.int32)
@@ -40,7 +40,7 @@ def made_up() -> tuple[Vectors, sparse.csr_matrix]:
 
 
 def demo() -> tuple[Vectors, Interactions]:
-    """The packaged collaborative factors of every known user and item."""
+    """The packaged factors of all known users and items."""
     bundle = _DATA / "package" / "bundle"
     history = artifacts.load(KnownUsers, bundle / "known").history
     model = artifacts.load(Als, bundle / "models" / "als")
@@ -48,7 +48,7 @@ def demo() -> tuple[Vectors, Interactions]:
 
 
 def compare(vectors: Vectors, met: sparse.csr_matrix, threads: int) -> dict[str, float]:
-    """Users a second of both, alternating, best of the rounds, and the share of equal places."""
+    """Users per second of both, alternating, best of the rounds, and the share of equal positions."""
     users = np.arange(min(_ASKED, len(vectors.users)))
     met = met[users]
     with threadpool_limits(1, "blas"):
@@ -74,7 +74,7 @@ def timed(call: Callable[[], np.ndarray], count: int) -> tuple[np.ndarray, float
 
 
 def ndcg_loss(vectors: Vectors, history: Interactions) -> dict[str, float]:
-    """Share of NDCG@10 on the demo's test that int8 loses, by task."""
+    """Relative loss of NDCG@10 with int8 on the demo's test, by task."""
     small, users, losses = vectors.quantised(), np.arange(history.num_users), {}
     for task, repeats in REPEATS.items():
         frame = pd.read_parquet(_DATA / "evaluation" / "truth" / f"{task}.parquet")

@@ -1,4 +1,4 @@
-"""A shop in which some items were never met, for benchmarks of what content alone tells."""
+"""Histories without some items, for benchmarks of cold items."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 
 
-def without(history: Interactions, kept: IntArray) -> Interactions:
-    """The history over the kept columns only."""
+def restrict_columns(history: Interactions, kept: IntArray) -> Interactions:
+    """Restrict a history to some item columns."""
     place = np.full(history.num_items, -1, np.int32)
     place[kept] = np.arange(len(kept))
     left = history.where(place[history.item] >= 0)

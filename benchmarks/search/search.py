@@ -1,9 +1,9 @@
-"""How well and how fast words find items of the demo shop, beside what scikit-learn offers for the same.
+"""Precision and latency of text search on the demo shop, against scikit-learn baselines.
 
 python -m benchmarks.search.search. Precision is the share of relevant items among the first 20, or among as many as
-there are. Types: the words of a product type should find its items; typos: the same with one random edit in one word.
-Categories: words of a category that no title has should find its items, where the category of half of the items
-is hidden, and only these count.
+there are. Types: queries are the words of a product type; typos: the same with one random edit in one word.
+Categories: queries are words of a category that are in no title, where the category of half of the items is hidden,
+and only these count.
 """
 
 import string
@@ -33,14 +33,14 @@ Make = Callable[[pd.DataFrame], Search]
 
 @dataclass(frozen=True)
 class Query:
-    """What is typed, and which items should be found, [I]."""
+    """A query text, and its relevant items, [I]."""
 
     text: str
     relevant: BoolArray
 
 
 def type_queries(items: pd.DataFrame, rng: np.random.Generator) -> list[Query]:
-    """Words of random product types of which there are a few items."""
+    """Words of random product types with at least a few items."""
     kinds = items["product_type"].fillna("")
     count = kinds[kinds != ""].value_counts()
     chosen = rng.choice(sorted(count.index[count >= _FEWEST]), _TYPES, replace=False)
@@ -48,20 +48,20 @@ def type_queries(items: pd.DataFrame, rng: np.random.Generator) -> list[Query]:
 
 
 def with_typos(queries: Sequence[Query], rng: np.random.Generator) -> list[Query]:
-    """The queries that have a word of at least 4 letters, with one edit in one such word."""
+    """Edit one word of at least 4 letters in each query that has one."""
     changed = []
     for query in queries:
         typed = query.text.split()
         long = [place for place, word in enumerate(typed) if len(word) >= 4 and word.isalpha()]
         if long:
             place = rng.choice(long)
-            typed[place] = edited(typed[place], rng)
+            typed[place] = with_edit(typed[place], rng)
             changed.append(Query(" ".join(typed), query.relevant))
     return changed
 
 
-def edited(word: str, rng: np.random.Generator) -> str:
-    """The word with a letter more, less or different, or with two letters swapped."""
+def with_edit(word: str, rng: np.random.Generator) -> str:
+    """Insert, delete, replace or swap letters of a word at random."""
     at, letter = int(rng.integers(len(word) - 1)), str(rng.choice(list(string.ascii_lowercase)))
     edits = (
         word[:at] + letter + word[at:],
@@ -73,7 +73,7 @@ def edited(word: str, rng: np.random.Generator) -> str:
 
 
 def category_queries(items: pd.DataFrame, hidden: BoolArray) -> list[Query]:
-    """Words of categories that no title has; the hidden items of the category should be found."""
+    """Words of categories that are in no title; relevant are the hidden items of the category."""
     titled = {word for title in items["title"].fillna("") for word in tokenize(title)}
     category, found = items["category"].fillna(""), []
     for one in sorted(set(category) - {"", "unknown"}):
@@ -85,7 +85,7 @@ def category_queries(items: pd.DataFrame, hidden: BoolArray) -> list[Query]:
 
 
 def precision(search: Search, queries: Sequence[Query], counted: BoolArray | None = None) -> float:
-    """Mean share of relevant items among the first, of the items that count."""
+    """Mean precision among the first items, of those that count."""
     shares = []
     for query in queries:
         columns = search(query.text, _FIRST if counted is None else _DEEP)
@@ -97,12 +97,12 @@ def precision(search: Search, queries: Sequence[Query], counted: BoolArray | Non
 
 def p50_ms(search: Search, queries: Sequence[Query]) -> float:
     """Median time of a query for 100 items, in milliseconds."""
-    taken = []
+    seconds = []
     for query in queries:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         search(query.text, 100)
-        taken.append(time.perf_counter() - begun)
-    return 1e3 * float(np.median(taken))
+        seconds.append(time.perf_counter() - started)
+    return 1e3 * float(np.median(seconds))
 
 
 def tfidf(**options: object) -> Make:
@@ -123,8 +123,8 @@ def lsa(items: pd.DataFrame) -> Search:
     return lambda text, k: _first(table @ svd.transform(vectoriser.transform([text]))[0], k)
 
 
-def shipped(vectors: FloatArray | None) -> Make:
-    """The index that is served."""
+def search_index(vectors: FloatArray | None) -> Make:
+    """The served index."""
 
     def make(items: pd.DataFrame) -> Search:
         index = SearchIndex.fit(items, vectors)
@@ -149,8 +149,8 @@ def quality(data: ShopData) -> Table:
         "TF-IDF of words": tfidf(),
         "TF-IDF of character 3-grams": tfidf(analyzer="char_wb", ngram_range=(3, 3)),
         "LSA, 256 dimensions": lsa,
-        "SearchIndex without vectors": shipped(None),
-        "SearchIndex": shipped(data.vectors),
+        "SearchIndex without vectors": search_index(None),
+        "SearchIndex": search_index(data.vectors),
     }
     table = Table(title=f"{len(types)} types, {len(typos)} typos, {len(categories)} categories")
     for name in ("method", "types", "typos", "categories", "p50 ms", "p50 ms of typos"):
@@ -174,12 +174,12 @@ def large(data: ShopData) -> str:
     index = SearchIndex.fit(items, data.vectors[copied])
     types = type_queries(data.items, rng)
     times = [p50_ms(lambda text, k: index.query(text, k)[0], one) for one in (types, with_typos(types, rng))]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     grown = index.with_items(items.iloc[[0]].assign(title="zebra biscuits"), np.array([_LARGE]))
     found = grown.query("zebra", 1)[0].tolist() == [_LARGE]
     return (
         f"{_LARGE} items, {len(index.lexicon)} words: p50 {times[0]:.2f} ms, of typos {times[1]:.2f} ms; "
-        f"a posted item is found: {found}, after {1e3 * (time.perf_counter() - begun):.1f} ms"
+        f"a posted item is found: {found}, after {1e3 * (time.perf_counter() - started):.1f} ms"
     )
 
 

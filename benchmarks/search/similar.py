@@ -1,8 +1,8 @@
-"""What goes with an item, judged on the demo shop's baskets of the test window.
+"""Precision of similar items on the demo shop's baskets of the test window.
 
-python -m benchmarks.search.similar. For each item of each basket: which share of the item's first 10 neighbours is in
-the same basket? Rare items are the half that was bought least before. For items that nobody has met, a tenth of all
-is held out: their neighbours may be met items only.
+python -m benchmarks.search.similar. For each item of each basket: the share of the item's first 10 neighbours in the
+same basket. Rare items are the half with fewest earlier purchases. As cold items, a random tenth is held out; their
+neighbours are among the other items.
 """
 
 import warnings
@@ -17,7 +17,7 @@ from rich.table import Table
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from benchmarks.search.content import without
+from benchmarks.search.content import restrict_columns
 from benchmarks.shop_data import ShopData
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
@@ -30,14 +30,14 @@ _FIRST, _HELD = 10, 0.1
 
 @dataclass(frozen=True)
 class Baskets:
-    """together: number of test baskets with both items, [I, I]; seen: with the item, [I]"""
+    """Test baskets. together: number with both items, [I, I]; seen: with the item, [I]."""
 
     together: sparse.csr_matrix
     seen: IntArray
 
     @classmethod
     def of(cls, future: Interactions) -> "Baskets":
-        """The baskets of a history."""
+        """Count the baskets of a history."""
         _, basket = np.unique(future.session, return_inverse=True)
         shape = (int(basket.max()) + 1, future.num_items)
         held = sparse.coo_matrix((np.ones(len(basket)), (basket, future.item)), shape).tocsr()
@@ -45,15 +45,15 @@ class Baskets:
         return cls((held.T @ held).tocsr(), np.asarray(held.sum(axis=0)).ravel())
 
     def precision(self, neighbours: IntArray, rows: IntArray) -> float:
-        """Share of the first 10 neighbours [R, 10] of the items `rows` [R] that are in their baskets."""
+        """Share of the first 10 neighbours [R, 10] of the items `rows` [R] in the items' baskets."""
         first = neighbours[:, :_FIRST]
-        met = np.asarray(self.together[np.repeat(rows, _FIRST), first.ravel()]).reshape(first.shape)
-        met[first < 0] = 0.0
-        return float(met.sum() / (self.seen[rows].sum() * _FIRST))
+        hits = np.asarray(self.together[np.repeat(rows, _FIRST), first.ravel()]).reshape(first.shape)
+        hits[first < 0] = 0.0
+        return float(hits.sum() / (self.seen[rows].sum() * _FIRST))
 
 
-def library(history: Interactions) -> IntArray:
-    """Neighbours by implicit's plain cosine of the users' purchases, [I, 50]."""
+def implicit_cosine(history: Interactions) -> IntArray:
+    """Neighbours by implicit's cosine of users' purchases, [I, 50]."""
     model = CosineRecommender(K=51, num_threads=1)
     with warnings.catch_warnings(action="ignore", category=ParameterWarning):
         model.fit(history.binary_matrix().astype(np.float64), show_progress=False)
@@ -65,7 +65,7 @@ def library(history: Interactions) -> IntArray:
     return table
 
 
-def of_known(data: ShopData, baskets: Baskets) -> Mapping[str, IntArray]:
+def known_item_methods(data: ShopData, baskets: Baskets) -> Mapping[str, IntArray]:
     """Each method's neighbours of all items, [I, 50]."""
     count = np.bincount(data.past.item, minlength=len(data.items))
     popular = np.argsort(-count, kind="stable")[:50]
@@ -73,20 +73,20 @@ def of_known(data: ShopData, baskets: Baskets) -> Mapping[str, IntArray]:
     return {
         "the most popular, for every item": np.tile(popular, (len(data.items), 1)),
         "cosine of ALS vectors": by_vector[:, 1:],
-        "cosine of users (implicit)": library(data.past),
+        "cosine of users (implicit)": implicit_cosine(data.past),
         "SimilarItems": SimilarItems.fit(data.past, data.items, data.vectors).neighbours,
     }
 
 
-def of_unseen(data: ShopData, held: IntArray, kept: IntArray) -> Mapping[str, IntArray]:
+def cold_item_methods(data: ShopData, held: IntArray, kept: IntArray) -> Mapping[str, IntArray]:
     """Each method's neighbours of the held items among the kept ones, [H, 50]."""
-    past, items = without(data.past, kept), data.items.iloc[kept].reset_index(drop=True)
+    past, items = restrict_columns(data.past, kept), data.items.iloc[kept].reset_index(drop=True)
     vectors = data.vectors[kept]
-    told = ContentModel.fit(items, vectors, past).vectors(data.items.iloc[held])
+    vectors_of_held = ContentModel.fit(items, vectors, past).vectors(data.items.iloc[held])
     similar = SimilarItems.fit(past, items, vectors)
     return {
-        "cosine of content vectors": kept[nearest_by_cosine(told, vectors, 50)[0]],
-        "SimilarItems.of_unseen": kept[similar.of_unseen(told, vectors)[0]],
+        "cosine of content vectors": kept[nearest_by_cosine(vectors_of_held, vectors, 50)[0]],
+        "SimilarItems.of_unseen": kept[similar.of_unseen(vectors_of_held, vectors)[0]],
     }
 
 
@@ -99,7 +99,7 @@ def main() -> None:
         held, kept = np.split(shuffled, [int(_HELD * len(data.items))])
         count = np.bincount(data.past.item, minlength=len(data.items))
         every, rare = np.arange(len(count)), np.flatnonzero(count <= np.median(count))
-        known, unseen = of_known(data, baskets), of_unseen(data, held, kept)
+        known, unseen = known_item_methods(data, baskets), cold_item_methods(data, held, kept)
     table = Table("neighbours", "precision@10", "of rare items", "items shown")
     for name, neighbours in known.items():
         shares = baskets.precision(neighbours, every), baskets.precision(neighbours[rare], rare)

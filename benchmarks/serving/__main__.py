@@ -39,7 +39,7 @@ def main(names: Sequence[str]) -> None:
         console.print(f"measuring {name} ...")
         began = time.perf_counter()
         found = PARTS[name](bench)
-        found |= report.circumstances(ROOT, bench.report.tag, name, time.perf_counter() - began)
+        found |= report.measurement_info(ROOT, bench.report.tag, name, time.perf_counter() - began)
         figures = report.merge(ROOT / report.FIGURES, found)
     report.show(figures, console)
 

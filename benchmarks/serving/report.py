@@ -1,4 +1,4 @@
-"""What came of it: figures against targets on the screen, and merged into serving.json."""
+"""Figures against targets as a table, and merged into serving.json."""
 
 import importlib.metadata
 import os
@@ -24,7 +24,7 @@ FIGURES = "benchmarks/serving.json"
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that is promised. is_floor: it must reach the bound; otherwise it must not exceed it"""
+    """A target of a figure. is_floor: the bound is a minimum, otherwise a maximum."""
 
     key: str
     meaning: str
@@ -32,34 +32,34 @@ class Target:
     is_floor: bool = False
 
     def is_met(self, figure: float) -> bool:
-        """Whether the promise is kept."""
+        """Whether the figure reaches the target."""
         return figure >= self.bound if self.is_floor else figure <= self.bound
 
 
 TARGETS = (
-    Target("ratio_known_user", "requests per server CPU second, of the bare service's", 0.85, True),
-    Target("ratio_fresh_events", "the same while fresh events are folded in", 0.60, True),
-    Target("rerank_p50_ms", "re-ranking 100 items, one after the other, p50 in ms", 7),
+    Target("ratio_known_user", "requests per server CPU second, relative to the bare service", 0.85, True),
+    Target("ratio_fresh_events", "the same with lists re-ranked by fresh events", 0.60, True),
+    Target("rerank_p50_ms", "re-ranking 100 items sequentially, p50 in ms", 7),
     Target("rerank_p99_ms", "the same, p99 in ms", 10),
-    Target("p99_ratio_c16", "p99 at concurrency 16, of the bare service's", 2),
-    Target("swap_requests", "requests while two releases were swapped ten times", 20_000, True),
+    Target("p99_ratio_c16", "p99 at concurrency 16, relative to the bare service", 2),
+    Target("swap_requests", "requests during ten swaps of two releases", 20_000, True),
     Target("swap_failed_requests", "of them failed", 0),
-    Target("swap_workers", "worker processes that answered them", 2, True),
-    Target("events_kills", "SIGKILLs while events were posted", 40, True),
+    Target("swap_workers", "worker processes that responded", 2, True),
+    Target("events_kills", "SIGKILLs while posting events", 40, True),
     Target("events_acknowledged", "events acknowledged, both databases", 100_000, True),
     Target("events_lost", "of them lost", 0),
-    Target("events_doubled", "of them doubled", 0),
+    Target("events_doubled", "of them duplicated", 0),
     Target("soak_slope_mib_per_10k", "growth of resident size in MiB per 10,000 requests", 1),
     Target("million_user_rss_gib", "1,000,000 users x 100,000 items: resident GiB", 2),
     Target("million_user_ready_s", "the same: seconds until ready", 20),
     Target("million_user_p50_ms", "the same: exact top 10, p50 in ms", 10),
-    Target("int8_ndcg_loss", "share of NDCG that int8 vectors lose", 0.01),
-    Target("batch_ratio_implicit", "users per second in batch, of implicit's", 1, True),
+    Target("int8_ndcg_loss", "relative NDCG loss of int8 vectors", 0.01),
+    Target("batch_ratio_implicit", "users per second in batch, relative to implicit", 1, True),
 )
 
 
 def paired(key: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """The median over rounds of ours to theirs, and the smallest and largest."""
+    """Median, minimum and maximum over rounds of the ratio of ours to theirs."""
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return {
         key: round(statistics.median(ratios), 3),
@@ -68,15 +68,15 @@ def paired(key: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str
 
 
 def merge(path: Path, figures: dict[str, Any]) -> dict[str, Any]:
-    """Put the figures beside those of parts that ran before, in one step; all of them."""
-    before = artifacts.read_json(path) if path.exists() else {}
-    together: dict[str, Any] = before | figures
-    artifacts.write_json(together, path)
-    return together
+    """Merge the figures into the file atomically; returns all figures."""
+    recorded = artifacts.read_json(path) if path.exists() else {}
+    merged: dict[str, Any] = recorded | figures
+    artifacts.write_json(merged, path)
+    return merged
 
 
-def circumstances(root: Path, bento: str, part: str, seconds: float) -> dict[str, Any]:
-    """When, on what and of what a part was measured."""
+def measurement_info(root: Path, bento: str, part: str, seconds: float) -> dict[str, Any]:
+    """Time, revision, hardware and versions of a measurement."""
     return {
         f"{part}_measured": {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -97,14 +97,14 @@ def circumstances(root: Path, bento: str, part: str, seconds: float) -> dict[str
 
 
 def show(figures: dict[str, Any], console: Console) -> None:
-    """A line for each target, with its figure where there is one; then the curves."""
+    """Print the targets with their figures, then the concurrency curves."""
     table = Table(Column("figure", no_wrap=True), "meaning", "target", "measured", "", title="serving")
     for target in TARGETS:
         sign = ">=" if target.is_floor else "<="
         figure = figures.get(target.key)
         verdict = "" if figure is None else "met" if target.is_met(figure) else "missed"
-        told = "-" if figure is None else f"{figure:,}"
-        table.add_row(target.key, target.meaning, f"{sign} {target.bound:,}", told, verdict)
+        measured = "-" if figure is None else f"{figure:,}"
+        table.add_row(target.key, target.meaning, f"{sign} {target.bound:,}", measured, verdict)
     console.print(table)
     for name, points in figures.get("curve", {}).items():
         curve = Table(*points[0], title=f"{name} by concurrency")
@@ -114,22 +114,22 @@ def show(figures: dict[str, Any], console: Console) -> None:
 
 
 def revision(root: Path) -> str:
-    """The commit that is measured, with a + where other files than the figures differ from it; none outside of git."""
+    """The measured commit, with a + where files other than the figures differ from it; none outside of git."""
     commit = _git(root, "rev-parse", "HEAD")
     differing = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", f":!{FIGURES}")
     return f"{commit}{'+' if differing else ''}" or "none"
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says; nothing where it refuses. It takes no lock that somebody at work would run into."""
-    told = subprocess.run(
+    """Output of git, empty on failure. Takes no lock, so that other git commands are not blocked."""
+    result = subprocess.run(
         ["git", "--no-optional-locks", *arguments], cwd=root, capture_output=True, text=True, check=False
     )
-    return "" if told.returncode else told.stdout.strip()
+    return "" if result.returncode else result.stdout.strip()
 
 
 def _cpu() -> str:
-    """The processor's name; its architecture where the system does not tell."""
+    """The processor's name, or else its architecture."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()

@@ -206,7 +206,7 @@ def test_a_person_sees_at_once_what_was_decided_why_and_what_came_of_it(page):
     assert [tile.split("\n")[1] for tile in tiles] == [
         decision(0)["window"]["end"], "drift", "retrain", CHAMPION, "2",
     ]  # fmt: skip
-    assert f"challenger {CHALLENGER} answers 20%" in tiles[3]
+    assert f"challenger {CHALLENGER} serves 20%" in tiles[3]
     newest = page.locator("#newest").inner_text()
     assert REASON in newest
     assert "Retrain: rejected" in newest
@@ -299,7 +299,7 @@ def test_releases_tell_how_they_went_on(page):
     said = page.locator("#releases article").all_inner_texts()
     assert CHALLENGER in said[0]
     assert "2024-03-19 08:00: rolled back – purchase rate -4.0%" in said[0]
-    assert "cannot be made again" in said[1]
+    assert "cannot be reproduced" in said[1]
 
 
 def test_a_fault_is_told_as_what_was_found_and_wanted(browser, index, tmp_path):

@@ -282,7 +282,7 @@ def test_names_from_the_data_are_shown_and_never_run(browser, layout):
 def test_shows_what_each_stage_reported(browser, layout):
     text = opened(browser, layout.report)[0].locator("main").inner_text()
     for fact in (
-        "1,469,307 rows came in",
+        "1,469,307 rows were read",
         "8,136",
         LONG_NAME,
         "days_overdue",

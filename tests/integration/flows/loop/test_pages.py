@@ -178,6 +178,6 @@ def test_a_window_without_lists_has_a_page_that_says_so(
     log = SourceFrames(world.events, world.items, pd.DataFrame(), pd.DataFrame())
     verdict = DriftVerdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
     page = pages.write_charts(layout, settings, log, world.reference, verdict, "k")
-    assert "showed nobody a list in this window" in page.read_text()
+    assert "served no list in this window" in page.read_text()
     names = {one["metric_name"] for one in json.loads((page.parent / "drift.json").read_text())["metrics"]}
     assert not any(name.startswith(("NDCG", "PopularityBias", "Diversity")) for name in names)
