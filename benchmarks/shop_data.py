@@ -15,7 +15,7 @@ from tierrec_core.models.als import Als
 
 @dataclass(frozen=True)
 class ShopData:
-    """Data of a run. items: ITEMS [I]; past: before the test; future: purchases of the test; als: fitted to the past."""
+    """A run: items: ITEMS [I]; past: before the test; future: purchases of the test; als: fitted to `past`."""
 
     items: pd.DataFrame
     past: Interactions
