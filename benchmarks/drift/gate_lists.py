@@ -74,7 +74,8 @@ def _read(layout: Layout, settings: Settings, log: SplitLog, task: str) -> ShopT
     blend, history = artifacts.load(BlendRanker, layout.blend(task)), log.history(log.final.name)
     candidates = artifacts.load(Candidates, layout.candidates(window.name))
     snapshots = [
-        SnapshotWindow.read(layout, settings, log, window) for window in log.windows_of(task, "train", "valid")
+        SnapshotWindow.read(layout, settings, log, window)
+        for window in log.windows_of(task, "train", "valid")
     ]
     lists = {
         name: _read_lists(log, layout.lists(task, name))
