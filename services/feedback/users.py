@@ -56,6 +56,6 @@ def post_users(shop: Shop, batch: UserBatch) -> Acknowledged:
 
 def erase_user(shop: Shop, user_id: str) -> Erasure:
     """Delete all rows of the user, and keep a keyed hash of the id so that the model's data of them is not used."""
-    erased = shop.store.erase_user(user_id, shop.hash_of(user_id))
+    erased = shop.store.erase_user(user_id, shop.hash_user(user_id))
     shop.live.refresh()
     return Erasure(events=erased.events, impressions=erased.impressions, users=erased.users)

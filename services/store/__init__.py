@@ -1,4 +1,4 @@
-"""The feedback store (SQLAlchemy): events that are acknowledged after commit, impressions, posted items and users."""
+"""The feedback store (SQLAlchemy): events, impressions, posted items and users, acknowledged after commit."""
 
 from services.store.errors import StoreError
 from services.store.records import (

@@ -1,4 +1,4 @@
-"""A counter in shared memory by which the workers of one machine tell one another that there is something new."""
+"""A counter in shared memory with which the workers of one machine notify one another of commits."""
 
 import contextlib
 import fcntl
@@ -17,23 +17,23 @@ _BYTES = 8
 class ChangeCounter:
     """A 64-bit counter in a file that every process maps; reading it costs no system call.
 
-    A ring is counted under a lock of the kernel, which falls with the process that held it. A writer that dies between
-    its commit and its ring leaves the commit unheard until the next ring: look for news once in a while unasked, too.
+    Increments are made under a file lock, which the kernel releases when its process ends. A writer that dies between
+    its commit and the increment announces nothing, so readers should also poll now and then.
     """
 
     descriptor: int
     memory: mmap.mmap
     cell: memoryview
-    turn: Lock = field(default_factory=Lock)
+    lock: Lock = field(default_factory=Lock)
 
     @classmethod
     def open(cls, path: Path | None) -> Self:
-        """The bell in the file, made if need be; without a file, a bell that this process alone hears."""
+        """Open the counter in the file, creating it if missing; without a path, one of this process alone."""
         if path is None:
             return cls._over(-1, mmap.mmap(-1, _BYTES))
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        with _alone(descriptor):
+        with _file_lock(descriptor):
             if os.fstat(descriptor).st_size < _BYTES:
                 os.ftruncate(descriptor, _BYTES)
         return cls._over(descriptor, mmap.mmap(descriptor, _BYTES))
@@ -44,16 +44,16 @@ class ChangeCounter:
 
     @property
     def count(self) -> int:
-        """How often it has rung, in all processes."""
+        """The number of increments by all processes."""
         return int(self.cell[0])
 
-    def ring(self) -> None:
-        """Count one up. Ring after the commit, never before."""
-        with self.turn, _alone(self.descriptor):
+    def increment(self) -> None:
+        """Add one. Call it after the commit, never before."""
+        with self.lock, _file_lock(self.descriptor):
             self.cell[0] += 1
 
     def close(self) -> None:
-        """Let go of the file; the count stays in it."""
+        """Close the file; the count stays in it."""
         self.cell.release()
         self.memory.close()
         if self.descriptor >= 0:
@@ -61,8 +61,8 @@ class ChangeCounter:
 
 
 @contextlib.contextmanager
-def _alone(descriptor: int) -> Iterator[None]:
-    """Keep other processes out; threads of this one share the lock."""
+def _file_lock(descriptor: int) -> Iterator[None]:
+    """Exclude other processes; threads of this one share the lock."""
     if descriptor < 0:
         yield
         return

@@ -1,7 +1,7 @@
-"""What can go wrong between the service and its feedback store."""
+"""The error of the feedback store."""
 
 from tierrec_core.base.errors import TierRecError
 
 
 class StoreError(TierRecError):
-    """The feedback store cannot be reached, is full or is locked; what was not acknowledged can be posted again."""
+    """The feedback store is unreachable, full or locked; what was not acknowledged can be posted again."""

@@ -1,4 +1,4 @@
-"""The store's rows page by page, for export, and as the Parquet files that ingest reads beside the log."""
+"""The store's rows as data frames page by page, and the Parquet files that the ingest stage reads."""
 
 import contextlib
 import json
@@ -26,17 +26,17 @@ _GROUP_ROWS = 50_000
 
 @dataclass(frozen=True)
 class ExportPage:
-    """Consecutive rows of a table; pages(..., after=cursor) goes on behind them."""
+    """Consecutive rows of a table; pages(..., after=cursor) continues after them."""
 
     frame: pd.DataFrame
     cursor: int
 
 
 def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -> Iterator[ExportPage]:
-    """The rows behind a cursor, oldest first, at most `size` a page; rows that come meanwhile are among them.
+    """Yield the rows after a cursor, oldest first, at most `size` per page; rows added meanwhile are included.
 
-    Columns are the table's, moments in UTC; attributes of items and users are columns of their own. Nothing is held
-    open between pages. Raises StoreError.
+    Columns are the table's, times in UTC; attributes of items and users become columns. No transaction stays open
+    between pages. Raises StoreError.
     """
     table = _TABLES[kind]
     key = next(iter(table.primary_key))
@@ -53,23 +53,23 @@ def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -
 
 
 def export_for_ingest(store: Store, folder: Path) -> int:
-    """Write events.parquet, items.parquet and users.parquet anew, each in one step; how many events there are.
+    """Write events.parquet, items.parquet and users.parquet, each atomically; return the number of events.
 
     The same rows give the same bytes. Raises StoreError, or ArtifactError when the disk refuses.
     """
     num_events = _write_events(store, folder / "events.parquet")
-    artifacts.write_frame(_described(store, "items", "item_id"), folder / "items.parquet")
-    artifacts.write_frame(_described(store, "users", "user_id"), folder / "users.parquet")
+    artifacts.write_frame(_read_attributes(store, "items", "item_id"), folder / "items.parquet")
+    artifacts.write_frame(_read_attributes(store, "users", "user_id"), folder / "users.parquet")
     return num_events
 
 
 def _frame(table: Table, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Rows of a table, [N]; the first column is its cursor."""
+    """Make a data frame of rows, [N]; the first column is the cursor."""
     frame = pd.DataFrame(rows, columns=[column.name for column in table.c])
     for column in table.c:
         if isinstance(column.type, UtcTimestamp):
-            moments = pd.Series(frame[column.name].to_numpy("datetime64[us]"), frame.index)
-            frame[column.name] = moments.dt.tz_localize("UTC")
+            times = pd.Series(frame[column.name].to_numpy("datetime64[us]"), frame.index)
+            frame[column.name] = times.dt.tz_localize("UTC")
     if "attributes" not in frame:
         return frame
     posted: list[Mapping[str, Any]] = list(frame.pop("attributes"))
@@ -78,9 +78,9 @@ def _frame(table: Table, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 
 def _write_events(store: Store, path: Path) -> int:
-    """Write EVENTS in order of id; one page is in memory at a time."""
-    nothing = contracts.EVENTS.conform(pd.DataFrame(columns=list(contracts.EVENTS.columns)), "store")
-    schema = pa.Schema.from_pandas(nothing, preserve_index=False)
+    """Write the events in order of id; one page is in memory at a time."""
+    empty = contracts.EVENTS.conform(pd.DataFrame(columns=list(contracts.EVENTS.columns)), "store")
+    schema = pa.Schema.from_pandas(empty, preserve_index=False)
     num_events = 0
     with artifacts.replacing_file(path) as fresh, pq.ParquetWriter(fresh, schema, compression="zstd") as out:
         for page in pages(store, "events", size=_GROUP_ROWS):
@@ -90,19 +90,19 @@ def _write_events(store: Store, path: Path) -> int:
     return num_events
 
 
-def _described(store: Store, kind: Kind, key: str) -> pd.DataFrame:
-    """Posted items or users by id, each attribute in the type that its values share."""
-    found = [page.frame for page in pages(store, kind, size=_GROUP_ROWS)]
-    if not found:
+def _read_attributes(store: Store, kind: Kind, key: str) -> pd.DataFrame:
+    """Read posted items or users by id, each attribute in the type that its values share."""
+    frames = [page.frame for page in pages(store, kind, size=_GROUP_ROWS)]
+    if not frames:
         return pd.DataFrame({key: pd.array([], dtype="string")})
-    frame = pd.concat(found).drop(columns="revision").sort_values(key, ignore_index=True)
+    frame = pd.concat(frames).drop(columns="revision").sort_values(key, ignore_index=True)
     attributes = sorted(str(name) for name in frame if name != key and frame[name].notna().any())
     columns = {name: _typed(frame[name].astype(object)) for name in attributes}
     return pd.DataFrame({key: frame[key].astype("string")} | columns)
 
 
 def _typed(values: pd.Series) -> pd.Series:
-    """A column of truth values, numbers or lists of numbers, if all are that; else of texts, of JSON where need be."""
+    """Convert a column to booleans, numbers or lists of numbers if all values are such, else to strings or JSON."""
     kept = values.dropna()
     kinds = {type(value) for value in kept}
     if kinds == {bool}:

@@ -1,4 +1,4 @@
-"""What goes into the feedback store and what comes out of it."""
+"""Records of the feedback store, and the check of their values."""
 
 import json
 import math
@@ -12,11 +12,11 @@ from tierrec_core.base.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class NewEvent:
-    """What a user did to an item, as in contracts.EVENTS.
+    """An event to be stored, as in contracts.EVENTS.
 
-    key: idempotency key; of two events with one key the first is kept
-    timestamp: when it happened, with a time zone
-    request_id: the answer that it follows, where the client knows
+    key: idempotency key; of two events with the same key the first is kept
+    timestamp: with a time zone
+    request_id: of the answer that showed the item, if known
     """
 
     key: str
@@ -33,7 +33,7 @@ class NewEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredEvent(NewEvent):
-    """An event that is kept. id grows with every commit; received_at is the store's clock, in UTC."""
+    """A stored event. id grows with every commit; received_at is the store's clock, in UTC."""
 
     id: int
     received_at: datetime
@@ -41,12 +41,12 @@ class StoredEvent(NewEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Impression:
-    """An answer that was given.
+    """An answer of the service.
 
-    user_id: None for a visitor without an id
-    items: ids of what was shown, best first
-    path: who ranked it; reason: why nobody better did, None where the best one did
-    propensity: probability with which the variant was drawn
+    user_id: None for an anonymous visitor
+    items: ids of the items shown, best first
+    path: the ranking strategy; reason: why no better one answered, None if the best one did
+    propensity: probability with which the variant was assigned
     """
 
     request_id: str
@@ -64,7 +64,7 @@ class Impression:
 
 @dataclass(frozen=True)
 class PostedItem:
-    """An item that was posted live, with all its attributes. revision grows with every commit; the store gives it."""
+    """A posted item with all its attributes. revision grows with every commit; the store assigns it."""
 
     item_id: str
     attributes: Mapping[str, Any]
@@ -73,7 +73,7 @@ class PostedItem:
 
 @dataclass(frozen=True)
 class PostedUser:
-    """A user who was posted live, with all their attributes. revision grows with every commit; the store gives it."""
+    """A posted user with all their attributes. revision grows with every commit; the store assigns it."""
 
     user_id: str
     attributes: Mapping[str, Any]
@@ -82,7 +82,7 @@ class PostedUser:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """How many events of a batch are new, and how many the store had already. All are on disk."""
+    """How many events of a batch are new, and how many were stored before. All are on disk."""
 
     accepted: int
     duplicates: int
@@ -90,7 +90,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True)
 class Erased:
-    """How many rows of each table an erasure took."""
+    """How many rows of each table an erasure deleted."""
 
     events: int
     impressions: int
@@ -99,11 +99,11 @@ class Erased:
 
 @dataclass(frozen=True)
 class ErasureRecord:
-    """A user to be forgotten by whoever holds them in memory or in a model.
+    """An erased user, to be removed from memory and models too.
 
     id: grows with every commit
-    user_hash: the hash that the caller of erase_user gave
-    last_event_id: what the user does after this event is kept
+    user_hash: as given to erase_user
+    last_event_id: later events of the user are kept
     """
 
     id: int
@@ -112,8 +112,8 @@ class ErasureRecord:
     at: datetime
 
 
-def check(records: Iterable[NewEvent | Impression | PostedItem | PostedUser]) -> None:
-    """Raise DataError for what one database would keep and the other refuse or change."""
+def check_storable(records: Iterable[NewEvent | Impression | PostedItem | PostedUser]) -> None:
+    """Raise DataError for a value that one database would store and the other refuse or change."""
     for record in records:
         for name, value in vars(record).items():
             problem = _problem(value)
@@ -122,25 +122,25 @@ def check(records: Iterable[NewEvent | Impression | PostedItem | PostedUser]) ->
 
 
 def _problem(value: object) -> str | None:
-    """What is wrong with a field's value and what to do about it; None when it can be kept."""
-    if isinstance(value, str) and ("\x00" in value or _is_broken(value)):
-        return "holds a NUL or half a character; send whole characters"
+    """Say what is wrong with a field's value and what to do about it; None when it can be stored."""
+    if isinstance(value, str) and ("\x00" in value or _has_surrogate(value)):
+        return "holds a NUL or a lone surrogate; send valid Unicode without NUL"
     if isinstance(value, float) and not math.isfinite(value):
         return f"is {value}; send a finite number or none"
     if isinstance(value, datetime):
-        return _moment_problem(value)
+        return _timestamp_problem(value)
     if isinstance(value, tuple):
         return next((problem for problem in map(_problem, value) if problem), None)
     return _json_problem(value) if isinstance(value, Mapping) else None
 
 
-def _moment_problem(value: datetime) -> str | None:
+def _timestamp_problem(value: datetime) -> str | None:
     if value.utcoffset() is None:
         return "has no time zone; send an offset, such as Z"
     try:
         value.astimezone(UTC)
     except OverflowError:
-        return "lies outside of the years 1 to 9999 in UTC; send a moment within them"
+        return "lies outside of the years 1 to 9999 in UTC; send a time within them"
     return None
 
 
@@ -148,10 +148,10 @@ def _json_problem(value: Mapping[str, Any]) -> str | None:
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        return f"are not JSON ({error}); send texts, finite numbers, truth values and lists of them"
-    return "hold half a character; send whole characters" if _is_broken(text) else None
+        return f"are not JSON ({error}); send strings, finite numbers, booleans and lists of them"
+    return "hold a lone surrogate; send valid Unicode" if _has_surrogate(text) else None
 
 
-def _is_broken(text: str) -> bool:
-    """Whether a text holds a surrogate, which UTF-8 cannot."""
+def _has_surrogate(text: str) -> bool:
+    """Whether a text holds a surrogate, which UTF-8 cannot encode."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

@@ -15,7 +15,7 @@ _INTERVAL_SECONDS = 3600.0
 class ImpressionRetention:
     """Prunes a store when it starts and every hour after, until closed. Requests never wait for it.
 
-    Every worker may run one: pruning what another has pruned costs a look into an index.
+    Every worker may run one: pruning what another worker has pruned costs one index lookup.
     """
 
     def __init__(self, store: Store, days: int, interval_seconds: float = _INTERVAL_SECONDS) -> None:
@@ -25,7 +25,7 @@ class ImpressionRetention:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop after the transaction that is running."""
+        """Stop after the current transaction."""
         self._is_closed.set()
         self._thread.join()
 

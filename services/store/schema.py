@@ -1,7 +1,7 @@
 """The tables of the feedback store. A change here needs a new file in migrations/versions.
 
-The first column of each table is its cursor: it grows with every commit and is never given twice, so that a reader
-who remembers the last one that it saw misses nothing.
+The first column of each table is its cursor: it grows with every commit and is never reused, so that a reader which
+continues after the last one that it saw misses nothing.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -27,17 +27,17 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class UtcTimestamp(TypeDecorator[datetime]):
-    """A moment as microseconds since 1970 UTC: exact, and the same arithmetic in every database."""
+    """A time as microseconds since 1970 UTC: exact, and the same arithmetic in every database."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _: Dialect) -> int | None:
-        """To the database."""
+        """Convert a time to the database's integer."""
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any | None, _: Dialect) -> datetime | None:
-        """From the database."""
+        """Convert the database's integer to a time."""
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 

@@ -1,4 +1,4 @@
-"""The feedback store: what users were shown and what they did, kept before it is acknowledged."""
+"""The feedback store: impressions, events, and posted items and users."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from services.store.records import (
     PostedItem,
     PostedUser,
     StoredEvent,
-    check,
+    check_storable,
 )
 from services.store.schema import ERASURES, EVENTS, IMPRESSIONS, ITEMS, USERS
 
@@ -32,21 +32,22 @@ _PRUNE_ROWS, _PRUNE_PAUSE_SECONDS = 1_000, 0.1
 
 @dataclass(frozen=True)
 class Store:
-    """One shop's feedback. Any thread may call any method; each worker process opens its own.
+    """One shop's feedback. It is thread-safe; each worker process opens its own.
 
-    Methods raise StoreError when the database does not answer or refuses; nothing of that call is kept then.
-    bell: rings after each commit that other workers must take in, which is all but impressions
+    Methods raise StoreError when the database fails, and then nothing of that call is kept.
+    changes: incremented after each commit that other workers must read, that is all but impressions
     """
 
     database: Database
-    bell: ChangeCounter
+    changes: ChangeCounter
 
     @classmethod
     def open(cls, url: str, folder: Path | None = None) -> Self:
-        """Open the store at a URL, making or migrating it first.
+        """Open the store at a URL, after creating or migrating it.
 
-        Shops that share a PostgreSQL have a schema each: `?options=-csearch_path%3DSHOP`. folder: where the bell of a
-        PostgreSQL store lies; without one, only this process hears it. SQLite's lies beside its file.
+        Shops that share a PostgreSQL database have a schema each: `?options=-csearch_path%3DSHOP`.
+        folder: holds the change counter of a PostgreSQL store; without one, the counter is of this process alone.
+        SQLite's is in the folder of its file.
         Raises SettingsError for a URL that is neither sqlite: nor postgresql:.
         """
         database = Database.open(url)
@@ -55,9 +56,9 @@ class Store:
         return cls(database, ChangeCounter.open(folder / "feedback.bell" if folder else None))
 
     def close(self) -> None:
-        """Close all connections and the bell."""
+        """Close all connections and the change counter."""
         self.database.close()
-        self.bell.close()
+        self.changes.close()
 
     def is_healthy(self) -> bool:
         """Whether the database answers."""
@@ -68,86 +69,85 @@ class Store:
         return True
 
     def add_events(self, events: Sequence[NewEvent]) -> Acknowledgement:
-        """Keep the events whose key is new, in one transaction; on disk when this returns.
+        """Store the events whose key is new in one transaction; they are on disk when this returns.
 
         Raises DataError, naming the field, for a NUL, a number that is not finite, or a time without a zone.
         """
-        check(events)
+        check_storable(events)
         received_at = datetime.now(UTC)
-        accepted = self._add(EVENTS, [vars(one) | {"received_at": received_at} for one in events])
-        self.bell.ring()  # also for duplicates: whoever kept them first may have died before it rang
+        accepted = self._add(EVENTS, [vars(event) | {"received_at": received_at} for event in events])
+        self.changes.increment()  # also for duplicates: their first writer may have died before its increment
         return Acknowledgement(accepted, len(events) - accepted)
 
     def events_after(self, cursor: int, limit: int) -> list[StoredEvent]:
-        """The first events whose id is above the cursor, in order of id.
+        """Return the first events whose id is above the cursor, in order of id.
 
-        No event with a lower id than these can appear later.
+        No event with a lower id can appear later.
         """
         query = select(EVENTS).where(EVENTS.c.id > cursor).order_by(EVENTS.c.id).limit(limit)
         return [StoredEvent(**row) for row in self._rows(query)]
 
     def events_of(self, user_id: str, limit: int) -> list[StoredEvent]:
-        """The user's newest events, oldest of them first."""
+        """Return the user's newest events, oldest first."""
         newest = (EVENTS.c.timestamp.desc(), EVENTS.c.id.desc())
         query = select(EVENTS).where(EVENTS.c.user_id == user_id).order_by(*newest).limit(limit)
         return [StoredEvent(**row) for row in reversed(self._rows(query))]
 
     def last_event_id(self) -> int:
-        """The id of the newest event; 0 when there is none."""
+        """Return the id of the newest event; 0 without events."""
         return int(self._rows(select(func.coalesce(func.max(EVENTS.c.id), 0).label("id")))[0]["id"])
 
     def add_impressions(
-        self, impressions: Sequence[Impression], hash_of: Callable[[str], str] | None = None
+        self, impressions: Sequence[Impression], hash_user: Callable[[str], str] | None = None
     ) -> int:
-        """Keep the answers whose request_id is new; how many these are. Raises DataError as add_events does.
+        """Store the impressions whose request_id is new; return how many. Raises DataError as add_events does.
 
-        hash_of: as for erase_user; answers that were given to a user before they were erased are left out
+        hash_user: as for erase_user; impressions from before a user's erasure are left out
         """
-        check(impressions)
+        check_storable(impressions)
         if not impressions:
             return 0
         with self.database.writing() as connection:
-            since = ERASURES.c.at >= min(one.at for one in impressions)
+            since = ERASURES.c.at >= min(impression.at for impression in impressions)
             rows = connection.execute(select(ERASURES.c.user_hash, ERASURES.c.at).where(since))
-            erased = {row.user_hash: row.at for row in rows} if hash_of else {}
-            kept = [one for one in impressions if not _is_erased(one, erased, hash_of)]
+            erased = {row.user_hash: row.at for row in rows} if hash_user else {}
+            kept = [shown for shown in impressions if not _is_erased(shown, erased, hash_user)]
             return self.database.add_new(
-                connection, IMPRESSIONS, [vars(one) | {"items": list(one.items)} for one in kept]
+                connection, IMPRESSIONS, [vars(shown) | {"items": list(shown.items)} for shown in kept]
             )
 
     def impression(self, request_id: str) -> Impression | None:
-        """The answer that was given to a request, if it was kept."""
+        """Return the impression of a request, if it is stored."""
         columns = [column for column in IMPRESSIONS.c if column.name != "id"]
         for row in self._rows(select(*columns).where(IMPRESSIONS.c.request_id == request_id)):
             return Impression(**{**row, "items": tuple(row["items"])})
         return None
 
     def put_items(self, items: Sequence[PostedItem], *, merge: bool = False) -> int:
-        """Keep the items in place of earlier posts of them, or with merge over these; the newest revision.
+        """Replace the items' attributes, or update them with merge=True; return the newest revision.
 
-        Of several posts of one item in a batch the last counts, or with merge the later over the earlier. Raises
-        DataError for attributes that are not JSON.
+        Several posts of one item in a batch are applied in order. Raises DataError for attributes that are not JSON.
         """
         return self._put(ITEMS, "item_id", items, merge=merge)
 
     def put_users(self, users: Sequence[PostedUser], *, merge: bool = False) -> int:
-        """Keep the users, as put_items does."""
+        """Replace or update the users' attributes, as put_items does."""
         return self._put(USERS, "user_id", users, merge=merge)
 
     def items_after(self, revision: int, limit: int) -> list[PostedItem]:
-        """The first items whose newest post is above the revision, in order of revision."""
+        """Return the first items last posted after the revision, in order of revision."""
         query = select(ITEMS).where(ITEMS.c.revision > revision).order_by(ITEMS.c.revision).limit(limit)
         return [PostedItem(**row) for row in self._rows(query)]
 
     def users_after(self, revision: int, limit: int) -> list[PostedUser]:
-        """The first users whose newest post is above the revision, in order of revision."""
+        """Return the first users last posted after the revision, in order of revision."""
         query = select(USERS).where(USERS.c.revision > revision).order_by(USERS.c.revision).limit(limit)
         return [PostedUser(**row) for row in self._rows(query)]
 
     def erase_user(self, user_id: str, user_hash: str) -> Erased:
-        """Take out all that is known of the user, from the tables and from SQLite's files.
+        """Delete all that is stored of the user, from the tables and from SQLite's files.
 
-        user_hash is what stays, so that other workers forget too. PostgreSQL's own files keep deleted rows until its
+        user_hash stays, so that other workers forget the user too. PostgreSQL's files keep deleted rows until its
         vacuum reuses them. Raises StoreError also when a reader holds SQLite's log: erase once more.
         """
         with self.database.writing() as connection:
@@ -158,23 +158,23 @@ class Store:
             last = select(func.coalesce(func.max(EVENTS.c.id), 0)).scalar_subquery()
             erasure = {"user_hash": user_hash, "last_event_id": last, "at": datetime.now(UTC)}
             connection.execute(ERASURES.insert().values(erasure))
-        self.bell.ring()
-        self.database.forget()
+        self.changes.increment()
+        self.database.purge_deleted()
         return Erased(*counts)
 
     def erasures_after(self, cursor: int, limit: int = 10_000) -> list[ErasureRecord]:
-        """The first erasures whose id is above the cursor, in order of id."""
+        """Return the first erasures whose id is above the cursor, in order of id."""
         query = select(ERASURES).where(ERASURES.c.id > cursor).order_by(ERASURES.c.id).limit(limit)
         return [ErasureRecord(**row) for row in self._rows(query)]
 
     def outcomes(self, experiment: str, goal: str = "purchase", horizon_hours: float = 72.0) -> pd.DataFrame:
-        """What came of an experiment: user_id, variant, impressions, conversions; one row a user, by user_id.
+        """Return an experiment's outcomes: user_id, variant, impressions, conversions; one row per user, by user_id.
 
-        A user counts for the variant that they saw first, with the answers and the conversions of that variant.
+        A user counts for the variant that they saw first, with the impressions and conversions of that variant.
         A conversion is a goal event on an item that was shown at most horizon_hours before; it counts once.
         """
         with self.database.reading() as connection:
-            return outcomes.read(connection, experiment, goal, horizon_hours)
+            return outcomes.read_outcomes(connection, experiment, goal, horizon_hours)
 
     def outcomes_by_version(
         self,
@@ -183,39 +183,28 @@ class Store:
         horizon_hours: float = 72.0,
         until: datetime | None = None,
     ) -> pd.DataFrame:
-        """What came of the models that answered: user_id, model_version, impressions, conversions, as outcomes does.
+        """Return the outcomes of each model: user_id, model_version, impressions, conversions, as outcomes does.
 
-        A user counts for the version that they saw first from `since` on, with the answers and the conversions of
-        that version from then on, to before `until` where it is given. Visitors without an id are left out.
+        A user counts for the version that they saw first in [since, until), with the impressions and conversions of
+        that version in the same period. Anonymous visitors are left out.
         """
         with self.database.reading() as connection:
-            return outcomes.read_versions(connection, since, until, goal, horizon_hours)
+            return outcomes.read_outcomes_by_version(connection, since, until, goal, horizon_hours)
 
     def first_lists(
         self, model_version: str, surface: str, since: datetime, until: datetime, num_users: int
     ) -> pd.DataFrame:
-        """What a model showed: user_id, at, items (best first); each user's first list on a surface in [since, until).
+        """Return each user's first list of a model on a surface in [since, until): user_id, at, items (best first).
 
-        Where there are more than num_users these are drawn by a hash of their ids. Visitors without an id are left out.
+        At most num_users are sampled by a hash of their ids. Anonymous visitors are left out.
         """
         with self.database.reading() as connection:
-            return outcomes.read_lists(connection, model_version, surface, since, until, num_users)
+            return outcomes.read_first_lists(connection, model_version, surface, since, until, num_users)
 
     def experiments_by_user(self, since: datetime) -> pd.DataFrame:
-        """Who took part in what: user_id, experiment, as the answers from `since` on say; by user_id."""
+        """Return the experiments that users took part in since a time: user_id, experiment; by user_id."""
         with self.database.reading() as connection:
-            return outcomes.read_experiments(connection, since)
-
-    def rates_by_day(
-        self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0
-    ) -> pd.DataFrame:
-        """How often each model's answers were used: day (UTC), model_version, impressions, clicks, conversions.
-
-        A click or goal event counts once: for the newest answer that showed its item, at most horizon_hours before,
-        on the day of that answer. Visitors without an id, and days before any answer, are left out.
-        """
-        with self.database.reading() as connection:
-            return outcomes.read_rates(connection, since, goal, horizon_hours)
+            return outcomes.read_experiments_by_user(connection, since)
 
     def prune(self, impressions_before: datetime, stop: Event | None = None) -> int:
         """Delete impressions shown before a moment; return how many.
@@ -240,23 +229,23 @@ class Store:
     def _put(
         self, table: Table, key: str, posts: Sequence[PostedItem] | Sequence[PostedUser], *, merge: bool
     ) -> int:
-        """Rows are replaced rather than changed, so that each gets a cursor that was never given before."""
-        check(posts)
+        """Rows are replaced rather than updated, so that each gets a new cursor."""
+        check_storable(posts)
         ids = list(dict.fromkeys(vars(post)[key] for post in posts))
         with self.database.writing() as connection:
-            mine = table.c[key].in_(ids)
-            known = connection.execute(select(table.c[key], table.c.attributes).where(mine)).tuples()
+            is_posted = table.c[key].in_(ids)
+            known = connection.execute(select(table.c[key], table.c.attributes).where(is_posted)).tuples()
             attributes: dict[str, Mapping[str, Any]] = dict(known.all()) if merge else {}
             for post in posts:
                 before = attributes.get(vars(post)[key], {}) if merge else {}
                 attributes[vars(post)[key]] = {**before, **post.attributes}
             if ids:
-                connection.execute(delete(table).where(mine))
+                connection.execute(delete(table).where(is_posted))
                 connection.execute(
                     table.insert(), [{key: name, "attributes": attributes[name]} for name in ids]
                 )
             revision = connection.scalar(select(func.coalesce(func.max(table.c.revision), 0)))
-        self.bell.ring()
+        self.changes.increment()
         return int(revision or 0)
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
@@ -264,9 +253,11 @@ class Store:
             return [row._asdict() for row in connection.execute(query)]
 
 
-def _is_erased(one: Impression, erased: Mapping[str, datetime], hash_of: Callable[[str], str] | None) -> bool:
-    """Whether the answer was given to a user before they were erased; erased: when, by hash."""
-    if not erased or hash_of is None or one.user_id is None:
+def _is_erased(
+    impression: Impression, erased: Mapping[str, datetime], hash_user: Callable[[str], str] | None
+) -> bool:
+    """Whether the impression is from before its user's erasure; erased: time by hash."""
+    if not erased or hash_user is None or impression.user_id is None:
         return False
-    moment = erased.get(hash_of(one.user_id))
-    return moment is not None and one.at <= moment
+    erased_at = erased.get(hash_user(impression.user_id))
+    return erased_at is not None and impression.at <= erased_at

@@ -77,13 +77,13 @@ class Shop:
         self._pointer_watch = FileWatcher(folder / POINTER)
         self._pointer_watch.changed()
         self.serving = self._open(self._pointer())
-        self.live = RecentActivity(self.store, self.serving.champion.since, self.hash_of)
+        self.live = RecentActivity(self.store, self.serving.champion.since, self.hash_user)
         self._growing = threading.Lock()
         self._grow()
         self.configuration = LiveConfiguration(
             folder, lambda: self.serving.champion.catalogue, metrics.swapped
         )
-        self.impressions = ImpressionWriter(self.store, metrics.drop_impressions, hash_of=self.hash_of)
+        self.impressions = ImpressionWriter(self.store, metrics.drop_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, impression_days)
         threading.Thread(target=self._warm, name=f"warm-{name}", daemon=True).start()
         self._swapping = threading.Lock()
@@ -123,7 +123,7 @@ class Shop:
             side = "champion"
         return serving.of(side), side
 
-    def hash_of(self, user_id: str) -> str:
+    def hash_user(self, user_id: str) -> str:
         """By what an erased user is remembered, and nobody else is known."""
         return pseudonym(user_id, self.secret)
 

@@ -98,7 +98,7 @@ class Shops:
     def exposition(self) -> str:
         """The metrics of all shops and workers."""
         for shop in self.by_name.values():
-            shop.metrics.store_state(shop.impressions.lag_seconds, shop.impressions.waiting)
+            shop.metrics.store_state(shop.impressions.lag_seconds, shop.impressions.num_queued)
         return self.metrics.exposition()
 
     def close(self) -> None:

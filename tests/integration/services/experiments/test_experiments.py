@@ -93,7 +93,7 @@ def test_results_count_who_was_shown_and_who_bought(caller: Caller) -> None:
     answers = {user: caller.recommend(user_id=user) for user in users}
     buyers = users[::3]
     caller.post_events(*(event(1, user, ids(answers[user])[0], "purchase") for user in buyers))
-    until(lambda: caller.shop.impressions.waiting == 0)
+    until(lambda: caller.shop.impressions.num_queued == 0)
     until(lambda: all(caller.shop.store.impression(one["request_id"]) for one in answers.values()))
     told = caller.told("GET", "/experiments")["taste"]
     assigned = {user: answer["variant"] for user, answer in answers.items()}

@@ -170,7 +170,7 @@ def test_while_the_store_is_away_lists_are_served_and_events_refused(start: Open
             connection.execute(f"alter table {old} rename to {new}")
 
     rename("events", "elsewhere")
-    worker.shop.store.bell.ring()
+    worker.shop.store.changes.increment()
     assert worker.listed(user_id="u01") == before
     refused = worker.send("POST", "/events", json={"events": [event(2, "u01", "i12", "cart")]})
     assert refused.status_code == 503

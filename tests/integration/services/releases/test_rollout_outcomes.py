@@ -87,25 +87,6 @@ def by_version(shown: list, done: list, goal: str, since: int, horizon: int) -> 
     return rows
 
 
-def by_day(shown: list, done: list, since: int, horizon: int) -> list[tuple]:
-    """By day and version: answers, and clicks and purchases that each go to the newest answer with their item."""
-    counts: dict = defaultdict(lambda: [0, 0, 0])
-    answers = [(hour, row, user, version, items) for row, (user, version, hour, items) in enumerate(shown)]
-    answers = [answer for answer in answers if answer[2] and answer[0] >= since]
-
-    def cell(answer: tuple) -> list[int]:
-        day = pd.Timestamp(START + timedelta(hours=answer[0])).normalize()
-        return counts[day, answer[3]]
-
-    for answer in answers:
-        cell(answer)[0] += 1
-    for who, hour, item, what in done:
-        led = [one for one in answers if one[2] == who and item in one[4] and 0 <= hour - one[0] <= horizon]
-        if led and what in ("click", "purchase"):
-            cell(max(led))[1 if what == "click" else 2] += 1
-    return [(*key, *figures) for key, figures in sorted(counts.items())]
-
-
 def test_outcomes_by_version_are_what_a_plain_loop_counts(store: Store) -> None:
     runs = iter(range(1_000_000))
 
@@ -116,20 +97,6 @@ def test_outcomes_by_version_are_what_a_plain_loop_counts(store: Store) -> None:
         fill(store, run, shown, done)
         found = store.outcomes_by_version(START + timedelta(hours=since), goal, horizon)
         assert own(found, run, "user_id", "model_version") == by_version(shown, done, goal, since, horizon)
-
-    holds()
-
-
-def test_rates_by_day_are_what_a_plain_loop_counts(store: Store) -> None:
-    runs = iter(range(1_000_000))
-
-    @settings(max_examples=40)
-    @given(*WORLD, st.integers(0, 5))
-    def holds(shown: list, done: list, horizon: int, since: int) -> None:
-        run = next(runs)
-        fill(store, run, shown, done)
-        found = store.rates_by_day(START + timedelta(hours=since), horizon_hours=horizon)
-        assert own(found, run, "model_version") == by_day(shown, done, since, horizon)
 
     holds()
 
@@ -157,16 +124,13 @@ def test_first_lists_are_what_a_plain_loop_finds(store: Store) -> None:
 
 
 def test_an_empty_store_has_the_columns_and_no_row(store: Store) -> None:
-    users, days = store.outcomes_by_version(START), store.rates_by_day(START)
+    users = store.outcomes_by_version(START)
     assert users.to_dict("list") == {
         "user_id": [],
         "model_version": [],
         "impressions": [],
         "conversions": [],
     }
-    assert list(days) == ["day", "model_version", "impressions", "clicks", "conversions"]
-    assert str(days["day"].dtype).endswith("UTC]")
-    assert len(days) == 0
 
 
 V1, V2 = (Deployed(bento=f"tierrec:{name}", model=f"tierrec_model:{name}") for name in ("v1", "v2"))

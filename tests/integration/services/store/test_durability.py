@@ -96,10 +96,10 @@ def add_in_a_process(url: str, folder: Path, name: str) -> None:
 
 
 def tail(store: Store, is_over: Thread) -> list[int]:
-    """Ids in the order in which one who asks only when the bell has rung sees them."""
+    """Ids in the order in which a reader that polls only after an increment sees them."""
     seen, heard = [0], -1
-    while (busy := is_over.is_alive()) or heard != store.bell.count:
-        rung = store.bell.count
+    while (busy := is_over.is_alive()) or heard != store.changes.count:
+        rung = store.changes.count
         if rung != heard:
             while new := store.events_after(seen[-1], 7):
                 seen += [one.id for one in new]
@@ -109,7 +109,7 @@ def tail(store: Store, is_over: Thread) -> list[int]:
     return seen[1:]
 
 
-def test_a_tail_led_by_the_bell_misses_nothing(store_url: str, tmp_path: Path) -> None:
+def test_a_tail_led_by_the_change_counter_misses_nothing(store_url: str, tmp_path: Path) -> None:
     processes = [
         FORK.Process(target=add_in_a_process, args=(store_url, tmp_path, f"process {number}"))
         for number in range(PROCESSES)

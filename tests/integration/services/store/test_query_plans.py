@@ -73,7 +73,7 @@ def analyze(store: Store) -> None:
             connection.exec_driver_sql("analyze")
 
 
-@pytest.mark.parametrize("question", ["outcomes_by_version", "rates_by_day", "versions_until"])
+@pytest.mark.parametrize("question", ["outcomes_by_version", "versions_until"])
 def test_answers_are_found_by_their_moment(store: Store, question: str) -> None:
     fill(store)
     analyze(store)

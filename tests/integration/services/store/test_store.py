@@ -175,9 +175,9 @@ def test_a_revision_is_never_given_twice(store: Store) -> None:
 
 def test_everything_that_workers_must_hear_of_rings(store: Store) -> None:
     def rings(act, *arguments) -> int:
-        before = store.bell.count
+        before = store.changes.count
         act(*arguments)
-        return store.bell.count - before
+        return store.changes.count - before
 
     assert rings(store.add_events, [event("a")]) == 1
     assert rings(store.add_events, [event("a")]) == 1
@@ -187,15 +187,15 @@ def test_everything_that_workers_must_hear_of_rings(store: Store) -> None:
     assert rings(store.add_impressions, [impression("r")]) == 0
 
 
-def test_workers_of_one_store_share_its_bell(tmp_path: Path, postgres: str) -> None:
+def test_workers_of_one_store_share_its_change_counter(tmp_path: Path, postgres: str) -> None:
     for url in (f"sqlite:///{tmp_path / 'feedback.db'}", new_schema(postgres)):
         with (
             contextlib.closing(Store.open(url, tmp_path)) as one,
             contextlib.closing(Store.open(url, tmp_path)) as other,
         ):
-            heard = other.bell.count
+            heard = other.changes.count
             one.add_events([event("a")])
-            assert other.bell.count == heard + 1
+            assert other.changes.count == heard + 1
 
 
 def everything(store: Store) -> str:

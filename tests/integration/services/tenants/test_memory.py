@@ -29,7 +29,7 @@ def asked(users: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
 def test_many_users_leave_nothing_behind(start: Opener) -> None:
     caller = start()
     shop = caller.shop
-    shop.live = RecentActivity(shop.store, shop.live.since, shop.hash_of, max_users=MAX_USERS, max_events=5)
+    shop.live = RecentActivity(shop.store, shop.live.since, shop.hash_user, max_users=MAX_USERS, max_events=5)
     before = held()
     for first in range(0, NUM_USERS, BATCH):
         numbers = range(first, first + BATCH)
@@ -38,7 +38,7 @@ def test_many_users_leave_nothing_behind(start: Opener) -> None:
         answers = caller.send_all(asked(users))
         assert {answer.status_code for answer in answers} == {200}
         assert sum(answer.json()["known_user"] for answer in answers) == len(numbers[::50])
-        until(lambda: shop.impressions.waiting == 0)
+        until(lambda: shop.impressions.num_queued == 0)
         assert len(shop.live._events) <= MAX_USERS
         assert len(shop.live._partial) <= MAX_USERS
     del answers

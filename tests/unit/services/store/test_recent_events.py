@@ -15,7 +15,7 @@ NOW = datetime(2024, 5, 1, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
 
 
-def hash_of(user_id: str) -> str:
+def hash_user(user_id: str) -> str:
     return sha256(user_id.encode()).hexdigest()
 
 
@@ -40,7 +40,7 @@ def event(number: int, user: str = "u1", item: str = "i1", name: str = "view") -
 
 
 def test_what_another_worker_commits_is_seen_at_the_next_look(store: Store, other: Store) -> None:
-    live = RecentActivity(store, SINCE, hash_of)
+    live = RecentActivity(store, SINCE, hash_user)
     other.add_events([event(1), event(2, item="i2", name="cart")])
     other.put_items([PostedItem("new", {"title": "New"})])
     other.put_users([PostedUser("u9", {"plan": "gold"})])
@@ -55,7 +55,7 @@ def test_what_another_worker_commits_is_seen_at_the_next_look(store: Store, othe
 def test_a_worker_that_starts_knows_what_was_committed_before(store: Store, other: Store) -> None:
     other.add_events([event(1)])
     other.put_items([PostedItem("new", {"title": "New"})])
-    live = RecentActivity(store, SINCE, hash_of)
+    live = RecentActivity(store, SINCE, hash_user)
     assert len(live.events_of("u1")) == 1
     assert live.items_since(0) == [{"title": "New", "item_id": "new"}]
 
@@ -63,12 +63,12 @@ def test_a_worker_that_starts_knows_what_was_committed_before(store: Store, othe
 def test_old_events_and_impressions_are_passed_over(store: Store) -> None:
     old = NewEvent(key="old", user_id="u1", item_id="i1", event="view", timestamp=SINCE - timedelta(days=1))
     store.add_events([old, event(1, name="impression"), event(2)])
-    assert len(RecentActivity(store, SINCE, hash_of).events_of("u1")) == 1
+    assert len(RecentActivity(store, SINCE, hash_user).events_of("u1")) == 1
 
 
 def test_memory_is_bounded_and_the_forgotten_are_looked_up(store: Store) -> None:
     store.add_events([event(number, user=f"u{number % 5}") for number in range(50)])
-    live = RecentActivity(store, SINCE, hash_of, max_users=3, max_events=4)
+    live = RecentActivity(store, SINCE, hash_user, max_users=3, max_events=4)
     assert len(live._events) == 3
     assert all(len(live.events_of(f"u{number}")) == 4 for number in range(5))
     assert live.events_of("u0")[-1].at == NOW + timedelta(seconds=45)
@@ -76,15 +76,15 @@ def test_memory_is_bounded_and_the_forgotten_are_looked_up(store: Store) -> None
 
 def test_erased_users_are_forgotten_but_may_begin_anew(store: Store, other: Store) -> None:
     store.add_events([event(1), event(2, user="u2")])
-    live = RecentActivity(store, SINCE, hash_of)
-    other.erase_user("u1", hash_of("u1"))
+    live = RecentActivity(store, SINCE, hash_user)
+    other.erase_user("u1", hash_user("u1"))
     other.add_events([event(3, item="i7")])
     live.refresh()
     assert live.is_erased("u1")
     assert not live.is_erased("u2")
     assert [one.item_id for one in live.events_of("u1")] == ["i7"]
     assert len(live.events_of("u2")) == 1
-    started_later = RecentActivity(store, SINCE, hash_of)
+    started_later = RecentActivity(store, SINCE, hash_user)
     assert started_later.is_erased("u1")
     assert [one.item_id for one in started_later.events_of("u1")] == ["i7"]
 
@@ -107,7 +107,7 @@ def test_impressions_reach_the_store_and_none_is_lost_at_the_end(store: Store) -
     for number in range(1200):
         writer.put(impression(number))
     writer.close()
-    assert writer.waiting == 0
+    assert writer.num_queued == 0
     assert dropped == []
     assert all(store.impression(f"r{number}") is not None for number in (0, 600, 1199))
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.store.records import Impression, NewEvent, PostedItem, check
+from services.store.records import Impression, NewEvent, PostedItem, check_storable
 from tierrec_core.base.errors import DataError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,26 +24,29 @@ def impression(*items):
 
 REFUSED = {
     "NUL": (event(user_id="a\x00b"), "user_id of a NewEvent holds a NUL"),
-    "half a character": (event(channel="\ud83d"), "channel of a NewEvent holds a NUL or half a character"),
+    "lone surrogate": (event(channel="\ud83d"), "channel of a NewEvent holds a NUL or a lone surrogate"),
     "no number": (event(value=float("nan")), "value of a NewEvent is nan"),
     "endless": (event(quantity=float("-inf")), "quantity of a NewEvent is -inf"),
     "no zone": (event(timestamp=datetime(2026, 1, 1)), "timestamp of a NewEvent has no time zone"),
     "NUL in a list": (impression("a", "b\x00"), "items of a Impression holds a NUL"),
     "NaN attribute": (PostedItem("i", {"price": float("nan")}), "attributes of a PostedItem are not JSON"),
     "date attribute": (PostedItem("i", {"until": NOW}), "attributes of a PostedItem are not JSON"),
-    "half attribute": (PostedItem("i", {"\udc00": 1}), "attributes of a PostedItem hold half a character"),
+    "surrogate attribute": (
+        PostedItem("i", {"\udc00": 1}),
+        "attributes of a PostedItem hold a lone surrogate",
+    ),
 }
 
 
 @pytest.mark.parametrize(("record", "message"), REFUSED.values(), ids=REFUSED)
 def test_it_is_refused_by_name(record, message):
     with pytest.raises(DataError, match=message):
-        check([event(), record])
+        check_storable([event(), record])
 
 
 @pytest.mark.parametrize("text", ["", "ü", "🛒", "a\nb", "\\u0000", "' or 1=1 --", "x" * 10_000])
 def test_every_whole_text_is_kept(text):
-    check(
+    check_storable(
         [
             event(user_id=text, session_id=text),
             impression(text),
