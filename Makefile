@@ -41,13 +41,13 @@ postgres:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null 2>&1; } || \
 	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
 
-test: $(STAMP) browser postgres  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
+test: $(STAMP) browser postgres  ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-test-unit: $(STAMP)  ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 tests/unit
+test-unit: $(STAMP)  ## the unit tests that take less than a second each
+	$(BIN)/python -m pytest -n 2 tests/unit -m 'not slow'
 
-test-slow: $(STAMP)  ## the tests that take minutes
+test-slow: $(STAMP)  ## the unit tests that train models or replay logs
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP)  ## models on public data sets beside their peers: benchmarks/results.md; ONLY=gowalla for one
