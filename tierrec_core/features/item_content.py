@@ -1,4 +1,4 @@
-"""What an item's attributes tell of its vector and its popularity, for items that nobody has met.
+"""Predicts the vector and the popularity of an item without events from its attributes.
 
 Ridge regression from attributes to the item vectors of collaborative filtering (Gantner et al., ICDM 2010).
 """
@@ -46,7 +46,7 @@ class ContentModel:
     def fit(cls, items: pd.DataFrame, item_vectors: FloatArray, history: Interactions) -> Self:
         """Learn from ITEMS, row i for column i of the vectors [I, F] and of the history.
 
-        An item weighs as the logarithm of its events: the vector of one that few have met is mostly noise.
+        An item is weighted by the logarithm of its events, since the vector of a rare item is mostly noise.
         """
         described = features_of(items)
         features = lexicon_of(described)
@@ -59,11 +59,11 @@ class ContentModel:
         )
 
     def vectors(self, items: pd.DataFrame) -> FloatArray:
-        """The vector that each item of ITEMS may come to have, [N, F] float32."""
+        """Predicted vector of each item of ITEMS, [N, F] float32."""
         return self._predicted(items)[:, :-1]
 
     def popularity(self, items: pd.DataFrame) -> FloatArray:
-        """The share of all events that each item of ITEMS may come to have, 0 to 1, [N] float32."""
+        """Predicted share of all events of each item of ITEMS, 0 to 1, [N] float32."""
         share: FloatArray = np.expm1(self._predicted(items)[:, -1]) / max(self.num_events, 1)
         return share.clip(0.0, 1.0)
 
@@ -78,7 +78,7 @@ def _ridge(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray, l2:
 
 
 def _chosen_l2(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray) -> float:
-    """The one of _L2 that tells best what items [N, D] held back for it have, all of told [N, F + 1] alike."""
+    """The value of _L2 with the lowest error on held-out items, all F + 1 outputs weighted equally."""
     held = np.random.default_rng(0).permutation(len(told)) < len(told) // _CHOSEN_BY
     if not held.any():
         return _L2[-1]

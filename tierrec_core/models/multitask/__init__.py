@@ -1,9 +1,9 @@
-"""Several tasks in one network: the steps of a funnel that a pair takes within the horizon.
+"""Multi-task network that predicts the funnel steps of a user-item pair within the horizon.
 
 As it comes, a purchase and a purchase with a coupon by MMoE (Ma et al., KDD 2018). A step's probability is the product
 of the conditionals up to it, as in ESMM (Ma et al., SIGIR 2018): it never exceeds the step before, and all are learned
 on all pairs. The labels come from the training history itself: what users did up to a cut, `horizon_days` before its
-end, foretells what they did from then on. Negatives are sampled at a known rate, and the logit is corrected by the
+end, predicts what they did from then on. Negatives are sampled at a known rate, and the logit is corrected by the
 rate's log (King and Zeng, 2001), so that what comes out is a probability.
 """
 
@@ -81,7 +81,7 @@ class MultitaskNetwork(TaskNetwork):
         return self.judge(batch.features, batch.item, self.taste(batch.history, batch.weight)[batch.row])
 
     def taste(self, history: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The weighted sum of what each user met: [B, L], [B, L] -> [B, D]."""
+        """Weighted sum of the embeddings of each user's items: [B, L], [B, L] -> [B, D]."""
         return functional.embedding_bag(history, self.item.weight, per_sample_weights=weight, mode="sum")
 
     def judge(self, features: torch.Tensor, item: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
@@ -104,7 +104,7 @@ class LabelledPairs:
 
 @dataclass(frozen=True)
 class Multitask:
-    """A fitted network, with what it must know beside a user's history.
+    """A fitted network, with the item features and the tiering that scoring needs.
 
     item_features: see pairs.item_features, as of the training's end, [I, F]
     tiering: tells the tier and the interests of any history
@@ -173,7 +173,7 @@ class Multitask:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Learn what came of pairs after the cut from what was known at the cut."""
+        """Learn the labels after the cut from the history before it."""
         cut = max(training.history.now - config.horizon_days, float(np.median(training.history.day)))
         past = training.history.before(cut)
         pairs = _sample(past, training, config)
@@ -243,7 +243,7 @@ class Multitask:
 
 
 def _sample(past: Interactions, training: Training, config: Multitask.Config) -> LabelledPairs:
-    """All pairs that took a step after the cut, and a known share of those that took none."""
+    """All pairs with a step after the cut, and a sample of the pairs without one at known rates."""
     rng, size = training.rng, np.int64(past.num_items)
     came = training.history.where(training.history.day >= past.now)
     steps = pairs_taking(came, config.funnel, training.target)

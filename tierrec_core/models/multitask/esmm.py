@@ -1,4 +1,4 @@
-"""Probabilities along a funnel of steps, each of which presupposes the one before, and what they cost to learn.
+"""Probabilities of funnel steps, each of which requires the one before, and their losses.
 
 entire_space: a step's probability is the product of the conditionals up to it, and every product is learned on all
 pairs (ESMM, Ma et al., SIGIR 2018); conditional: the same product, but each conditional is learned where the step

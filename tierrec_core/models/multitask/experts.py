@@ -1,4 +1,4 @@
-"""Networks that learn several tasks at once: what the tasks share, and what each has of its own.
+"""Multi-task networks: layers of shared and task-specific experts.
 
 Shared bottom (Caruana, Machine Learning 1997), a mixture of experts with a gate for each task (MMoE, Ma et al., KDD
 2018), progressive layers of shared and own experts (PLE, Tang et al., RecSys 2020), and one network for each task.

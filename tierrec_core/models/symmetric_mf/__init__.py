@@ -105,7 +105,7 @@ class SymmetricMf:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Minimise (1 - score)^2 over what users took next, and score^2 over sampled items."""
+        """Minimize (1 - score)^2 over the users' next items and score^2 over sampled items."""
         with reproducible(training.seed):
             network = SymmetricMfNetwork(training.history.num_items, config.embedding_size).to(best_device())
 
@@ -139,7 +139,7 @@ class SymmetricMf:
         return load_weights(SymmetricMfNetwork(*self.weights["item.weight"].shape), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
-        """2 u.i / (|u|^2 + |i|^2), near 1 for what the user will take next, [U, I] float32."""
+        """2 u.i / (|u|^2 + |i|^2), near 1 for the user's next items, [U, I] float32."""
         scores = np.empty((history.num_users, history.num_items), np.float32)
         for rows, users in self._users(history):
             with torch.inference_mode():
@@ -179,7 +179,7 @@ class SymmetricMf:
 
 
 class _Sampler:
-    """Draws moments of the log: what a user had done before a step began, and what they took from then on."""
+    """Samples moments of the log: a user's history before a step, and the items from then on."""
 
     def __init__(self, history: Interactions, config: SymmetricMf.Config, rng: np.random.Generator) -> None:
         self.history, self.config, self.rng = chosen(history), config, rng

@@ -1,4 +1,4 @@
-"""The policy of a shop, resolved against one catalogue, and what it makes of ranked candidates."""
+"""A shop's list policy, resolved against one catalogue and applied to ranked candidates."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -30,7 +30,7 @@ class ListPolicy:
     novelty: what each tier favours, [3]
     obscurity: 0 for the most popular item to 1 for the least, [I]
     category: a code, [I]
-    blocked: columns of items that nobody may see, [B]
+    blocked: columns of the items that are never shown, [B]
     max_per_category: how many of one category a list may hold; 0 = any number
     quality: percentile of each item among all, 0 for the worst; empty where no tier has a floor, [I]
     settings: what of the rest is asked for
@@ -96,7 +96,7 @@ class ListPolicy:
         return TopK(items.astype(np.int32), -np.sort(-scores, axis=1).astype(np.float32))
 
     def _rearranges(self) -> bool:
-        """Whether anything is asked for that hangs on the user."""
+        """Whether any setting depends on the user."""
         plain = {name: TierPolicySettings(novelty=one.novelty) for name, one in self.settings.tiers.items()}
         return self.settings.rerank is not None or plain != self.settings.tiers
 

@@ -1,4 +1,4 @@
-"""Which candidates get a place: quotas of categories, of items met before, of trials, and of shows of one item."""
+"""Fills list positions under quotas: per category, seen items, exploration and exposure per item."""
 
 from dataclasses import dataclass
 
