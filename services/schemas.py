@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from services.names import Strategy
 
@@ -61,7 +69,7 @@ class RecommendRequest(Body):
     surface: Literal["products", "ads", "campaigns", "onboarding", "rank"] = Field(
         "products", description="Where the list is shown."
     )
-    task: Literal["next", "discovery"] | None = Field(
+    task: Annotated[str, WithJsonSchema({"enum": ["next", "discovery"], "type": "string"})] | None = Field(
         None, description="next: with items met before; discovery: without. None = the package's default."
     )
     k: int | None = Field(None, ge=1, le=100, description="How many items; 10, or all for the surface rank.")

@@ -137,7 +137,7 @@ def _recommend(
     user: Annotated[str | None, typer.Argument(help="User id in the log.")] = None,
     history: Annotated[str | None, typer.Option(help="Item ids of an unknown user: a,b,c.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of items.")] = 10,
-    task: Annotated[str, typer.Option(help="next or discovery.")] = "next",
+    task: Annotated[str | None, typer.Option(help="Task of params.yaml (default: package.task).")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what contributes most to each item's score.")
     ] = False,
@@ -148,10 +148,13 @@ def _recommend(
     """
     from tierrec_core.bundle.bundle import Bundle
     from tierrec_core.bundle.explain import reasons
+    from tierrec_core.settings import read_settings
 
     if (user is None) == (history is None):
         raise DataError("recommend: wanted either USER or --history a,b,c")
-    bundle = Bundle.load(project_layout().bundle)
+    layout = project_layout()
+    bundle = Bundle.load(layout.bundle)
+    task = task or read_settings(layout.params).default_task
     if task not in bundle.tasks:
         raise DataError(f"recommend: task {task!r} is unknown; the bundle has {', '.join(bundle.tasks)}")
     seen = bundle.visitor((history or "").split(",")) if user is None else bundle.history_of(user)
@@ -190,7 +193,7 @@ def _serve(
 @app.command("batch")
 def _batch(
     folder: Annotated[Path, typer.Argument(help="Output folder for the Parquet parts.")],
-    task: Annotated[str, typer.Option(help="next or discovery.")] = "next",
+    task: Annotated[str | None, typer.Option(help="Task of params.yaml (default: package.task).")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 20,
 ) -> None:
     """Write the lists of all users to Parquet, part by part; an interrupted export resumes.
@@ -200,8 +203,10 @@ def _batch(
     from services.releases.manifest import fingerprint
     from tierrec_core.bundle.batch import write_lists
     from tierrec_core.bundle.bundle import Bundle
+    from tierrec_core.settings import read_settings
 
-    bundle = project_layout().bundle
+    layout = project_layout()
+    bundle, task = layout.bundle, task or read_settings(layout.params).default_task
     write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, progress=print)
 
 

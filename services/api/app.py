@@ -29,7 +29,7 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     app.title, app.description = "tierrec", _DESCRIPTION
     for module in (lists, feedback, users, experiments, transfer, info):
         app.include_router(module.router)
-    app.add_route("/docs.json", lambda _: JSONResponse(app.openapi()), include_in_schema=False)
+    app.add_route("/docs.json", lambda _: JSONResponse(_document(app, shops)), include_in_schema=False)
     app.add_route("/metrics", lambda _: PlainTextResponse(shops.exposition()), include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -40,6 +40,16 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     app.add_middleware(AuthMiddleware, keyring=_keyring, needs=required_scope, rate=limits.rate())
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(ShopMiddleware, shops=shops)
+
+
+def _document(app: FastAPI, shops: Shops) -> dict[str, Any]:
+    """The OpenAPI document, in which a request's task is one that a shop serves."""
+    document = app.openapi()
+    served = {task for shop in shops.by_name.values() for task in shop.serving.champion.task_configs}
+    task = document["components"]["schemas"]["RecommendRequest"]["properties"]["task"]["anyOf"][0]
+    if served != set(task["enum"]):
+        task["enum"] = sorted(served)
+    return document
 
 
 def required_scope(method: str, path: str) -> KeyScope | None:

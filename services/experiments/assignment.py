@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import Self
 
 from services.experiments.settings import Experiment, VariantOverrides, read_experiments
 from services.names import SURFACES
+from tierrec_core.base.errors import SettingsError
 
 JOINT = "+"  # joins the names of simultaneous experiments, and of their variants
 _DIGEST_BYTES = 8
@@ -96,6 +97,15 @@ class Experiments:
     def read(cls, path: Path) -> Self:
         """Read experiments.yaml; a missing file has none. Raises SettingsError with the location of the error."""
         return cls(read_experiments(path))
+
+    def check(self, tasks: Collection[str]) -> None:
+        """Raise SettingsError for a variant whose task is not served."""
+        for name, experiment in self.by_name.items():
+            for key, variant in experiment.variants.items():
+                if variant.task is not None and variant.task not in tasks:
+                    raise SettingsError(
+                        f"{name}.variants.{key}.task: {variant.task!r} is not served; wanted one of {', '.join(tasks)}"
+                    )
 
     def assign(self, user_id: str | None, surface: str, now: datetime) -> Assignment:
         """The user's assignment on the surface at `now`, which has a time zone; NO_VARIANT for users without an id."""

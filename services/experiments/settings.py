@@ -53,7 +53,7 @@ class VariantOverrides:
     """
 
     release: Literal["champion", "challenger"] | None = None
-    task: Literal["next", "discovery"] | None = None
+    task: str | None = None
     novelty: float | None = None
     max_per_category: int | None = None
 
@@ -81,7 +81,7 @@ class Variant(Params):
     share: Share
     policy: VariantPolicy = VariantPolicy()
     release: Literal["champion", "challenger"] | None = None
-    task: Literal["next", "discovery"] | None = None
+    task: str | None = None
 
     @property
     def overrides(self) -> VariantOverrides:

@@ -137,8 +137,8 @@ class FallbackChain:
         )
 
     def _exclude_seen(self, order: RankedOrder) -> RankedOrder:
-        """Remove items that the user interacted with before, for the task discovery only."""
-        if self.task != "discovery":
+        """Remove items that the user interacted with before, for tasks without repeats only."""
+        if self.model.task_configs[self.task].repeats:
             return order
         session = self.model.catalogue.columns([item for item, _ in self.user.session_items])
         seen = [self.user.fresh.columns, session]

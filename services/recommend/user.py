@@ -11,7 +11,6 @@ from services.store.recent_events import RecentActivity, RecentEvent
 from services.tenants.served_model import ServedModel
 from tierrec_core.bundle.session_boost import FreshEvents
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.tiers import TIER_NAMES
 
 NOTHING = FreshEvents(np.zeros(0, np.int64), np.zeros(0))
 
@@ -24,7 +23,7 @@ class RequestUser:
     session_items: (item id, event) pairs of a user without a row, oldest first
     fresh: events since the model was fitted of a user with a row, and the cart of any user
     purchases: (item id, time) of their purchases since the model was fitted
-    tier: one of TIER_NAMES; attributes: segments that rules refer to
+    tier: one of the model's tier_names; attributes: segments that rules refer to
     known: the user is in the log, was posted, or has posted events
     """
 
@@ -67,7 +66,7 @@ def resolve_user(
             _without_row(model, user_id, pairs, basket, merged, known=is_known), purchases=purchases
         )
     fresh = _fresh_events(model, [event for event in events if event.at >= model.since], basket)
-    tier = TIER_NAMES[model.pack.user_tables.tier[row]]
+    tier = model.tier_names[model.pack.user_tables.tier[row]]
     return RequestUser(user_id, row, tier, known=True, fresh=fresh, purchases=purchases, attributes=merged)
 
 

@@ -14,7 +14,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 class Situation:
     """Where, when and to whom a list is shown.
 
-    tier: one of TIER_NAMES; user: attributes that segments refer to; now: with a time zone
+    tier: its name; user: attributes that segments refer to; now: with a time zone
     k: the number of slots of the page; shown: columns on earlier pages, which have used slots and caps
     """
 

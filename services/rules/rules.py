@@ -1,6 +1,6 @@
 """All rules of a shop: which items are allowed, and how lists are re-ordered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -43,9 +43,14 @@ class Rules(Params):
         """Read a file; a missing file has no rules. Errors as for `parse`."""
         return cls.parse(text_of(path), str(path))
 
-    def check(self, catalogue: Catalogue) -> None:
-        """Raise SettingsError for a rule on a column that the catalogue lacks."""
+    def check(self, catalogue: Catalogue, tiers: Collection[str]) -> None:
+        """Raise SettingsError for a rule on a column that the catalogue lacks, or on a tier that is not of `tiers`."""
         for number, rule in enumerate(self.rules):
+            for place, tier in enumerate(rule.scope.tiers):
+                if tier not in tiers:
+                    raise SettingsError(
+                        f"rules.{number}.scope.tiers.{place}: {tier!r} is no tier; wanted one of {', '.join(tiers)}"
+                    )
             for expression in RulePlan.of([rule]).conditions:
                 try:
                     expression.check(catalogue)

@@ -1,6 +1,6 @@
 """The schema of rules.yaml: each rule has one effect, and a scope in which it applies."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainValidator, PositiveInt, model_validator
 
@@ -40,7 +40,7 @@ class Scope(Params):
     """
 
     surfaces: tuple[Surface, ...] = ()
-    tiers: tuple[Literal["light", "medium", "heavy"], ...] = ()
+    tiers: tuple[str, ...] = ()
     segments: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
 
 

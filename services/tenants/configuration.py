@@ -4,18 +4,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from services.catalogue.catalogue import Catalogue
 from services.experiments import Experiments
 from services.rules import Rules
 from services.rules.review import Review
 from services.shared_files import FileWatcher
+from services.tenants.served_model import ServedModel
 from tierrec_core.base.errors import TierRecError
 
 log = logging.getLogger(__name__)
-
-Checked = TypeVar("Checked", Rules, Review)
 
 RULES, REVIEW, EXPERIMENTS = "rules.yaml", "review.yaml", "experiments.yaml"
 
@@ -30,35 +28,37 @@ class Configuration:
 
 
 class LiveConfiguration:
-    """The newest valid contents; a file that is changed into nonsense is told of and the old contents stay."""
+    """The newest valid contents; a change that is not valid is logged, and the old contents stay."""
 
     def __init__(
-        self, folder: Path, catalogue: Callable[[], Catalogue], changed: Callable[[str], None]
+        self, folder: Path, model: Callable[[], ServedModel], changed: Callable[[str], None]
     ) -> None:
-        """Raises SettingsError for a file that is not valid at the start; `changed` hears of each later reading.
+        """Raise SettingsError for a file that is not valid at the start. `changed` is called for each later reading.
 
-        catalogue: what rules and review are checked against, as of the moment of reading
+        model: the files are checked against its catalogue, tiers and tasks
         """
 
-        def checked(read: Callable[[Path], Checked], name: str) -> Checked:
-            found = read(folder / name)
-            found.check(catalogue())
-            return found
+        def rules() -> Rules:
+            rules = Rules.read(folder / RULES)
+            rules.check(model().catalogue, model().tier_names)
+            return rules
+
+        def review() -> Review:
+            review = Review.read(folder / REVIEW)
+            review.check(model().catalogue)
+            return review
+
+        def experiments() -> Experiments:
+            experiments = Experiments.read(folder / EXPERIMENTS)
+            experiments.check(model().task_configs)
+            return experiments
 
         self._changed = changed
-        self.now = Configuration(
-            checked(Rules.read, RULES),
-            checked(Review.read, REVIEW),
-            Experiments.read(folder / EXPERIMENTS),
-        )
+        self.now = Configuration(rules(), review(), experiments())
         self._watched: list[tuple[FileWatcher, str, Callable[[], Any]]] = [
-            (FileWatcher(folder / RULES), "rules", lambda: checked(Rules.read, RULES)),
-            (FileWatcher(folder / REVIEW), "review", lambda: checked(Review.read, REVIEW)),
-            (
-                FileWatcher(folder / EXPERIMENTS),
-                "experiments",
-                lambda: Experiments.read(folder / EXPERIMENTS),
-            ),
+            (FileWatcher(folder / RULES), "rules", rules),
+            (FileWatcher(folder / REVIEW), "review", review),
+            (FileWatcher(folder / EXPERIMENTS), "experiments", experiments),
         ]
         for watch, _, _ in self._watched:
             watch.changed()

@@ -19,12 +19,11 @@ from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.bundle import precomputed as packs
-from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle, read_header
 from tierrec_core.bundle.repurchase import Override
 from tierrec_core.bundle.session_boost import SessionBoost
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.search.similar_items import SimilarItems
-from tierrec_core.tiers import TIER_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +60,7 @@ class ServedModel:
     def __init__(self, release: ReleaseManifest, folder: Path) -> None:
         """Open the bundle in the folder. Raises ArtifactError when a part is missing or damaged."""
         self.release = release
+        _, self.task_configs = read_header(folder)
         self.pack = packs.Precomputed.load(folder / packs.FOLDER)
         items = read_frame(folder / "items.parquet", ITEMS)
         self.catalogue = Catalogue.of(items)
@@ -84,6 +84,11 @@ class ServedModel:
         bundle = self.bundle
         for task in self.pack.ranked_lists:
             bundle.recommend(task, bundle.visitor(self.item_ids[:1].tolist()), 1)
+
+    @property
+    def tier_names(self) -> tuple[str, ...]:
+        """Names of the tiers, by ascending activity."""
+        return self.pack.tiering.names
 
     @property
     def num_trained(self) -> int:
@@ -132,8 +137,8 @@ class ServedModel:
     def tier_of(self, visit: Sequence[tuple[str, str]]) -> str:
         """The tier of somebody who has no row, by their (item id, event) pairs, oldest first."""
         if not visit:
-            return TIER_NAMES[0]
-        return TIER_NAMES[int(self.pack.tiering.assign(self.visitor(visit))[0])]
+            return self.tier_names[0]
+        return self.tier_names[int(self.pack.tiering.assign(self.visitor(visit))[0])]
 
     def visitor(self, visit: Sequence[tuple[str, str]]) -> Interactions:
         """The history of somebody who has no row, by their (item id, event) pairs, oldest first; one row."""

@@ -80,9 +80,7 @@ class Shop:
         self.live = RecentActivity(self.store, self.serving.champion.since, self.hash_user)
         self._growing = threading.Lock()
         self._grow()
-        self.configuration = LiveConfiguration(
-            folder, lambda: self.serving.champion.catalogue, metrics.swapped
-        )
+        self.configuration = LiveConfiguration(folder, lambda: self.serving.champion, metrics.swapped)
         self.impressions = ImpressionWriter(self.store, metrics.drop_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, impression_days)
         threading.Thread(target=self._warm, name=f"warm-{name}", daemon=True).start()

@@ -19,7 +19,7 @@ from tierrec_core.protocols.model import Recommender
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_candidates
 from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.settings import Params, RetrieveSettings
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 
 class TaskConfig(Params):
@@ -84,7 +84,7 @@ class Bundle:
 
     def tier_of(self, history: Interactions) -> str:
         """The tier of a history of one user."""
-        return TIER_NAMES[int(self.tiering.assign(history)[0])]
+        return self.tiering.names[int(self.tiering.assign(history)[0])]
 
     def candidates(self, task: str, history: Interactions) -> Candidates:
         """The task's candidates for each history, with every model's score."""
@@ -157,21 +157,15 @@ class Bundle:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ArtifactError when a part is missing or damaged."""
-        try:
-            header = artifacts.read_json(folder / "bundle.json")
-            kinds, surfaces = header["kinds"], header["surfaces"]
-        except (TypeError, KeyError) as error:
-            raise ArtifactError(
-                f"{folder}: bundle.json lacks {error}; run the package stage again"
-            ) from error
+        kinds, task_configs = read_header(folder)
         return cls(
             kinds=kinds,
             models={
                 name: artifacts.load(registry.kind(kind), folder / "models" / name)
                 for name, kind in kinds.items()
             },
-            blends={task: artifacts.load(BlendRanker, folder / "blends" / task) for task in surfaces},
-            task_configs={task: TaskConfig.model_validate(config) for task, config in surfaces.items()},
+            blends={task: artifacts.load(BlendRanker, folder / "blends" / task) for task in task_configs},
+            task_configs=task_configs,
             known=artifacts.load(KnownUsers, folder / "known"),
             items=artifacts.read_frame(folder / "items.parquet", ITEMS),
         )
@@ -179,3 +173,13 @@ class Bundle:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {str(user): row for row, user in enumerate(self.history.users)}
+
+
+def read_header(folder: Path) -> tuple[Mapping[str, str], Mapping[str, TaskConfig]]:
+    """Kinds by model and configs by task of a saved bundle, without its models. Raises ArtifactError."""
+    try:
+        header = artifacts.read_json(folder / "bundle.json")
+        configs = {task: TaskConfig.model_validate(config) for task, config in header["surfaces"].items()}
+        return header["kinds"], configs
+    except (TypeError, KeyError) as error:
+        raise ArtifactError(f"{folder}: bundle.json lacks {error}; run the package stage again") from error

@@ -71,7 +71,7 @@ def compare_models(
     ]
     before, after = (_ndcg(truths, side_lists, cutoff) for side_lists in lists)
     scores = {
-        task: Scores(before[task], after[task], sides[1].tiers(task, truth.users))
+        task: Scores(before[task], after[task], sides[1].tiers(task, truth.users), challenger.tiering.names)
         for task, truth in truths.items()
     }
     coverages = [_coverage(truths, side_lists, cutoff) for side_lists in lists]

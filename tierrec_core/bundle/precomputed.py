@@ -32,7 +32,7 @@ from tierrec_core.ranking import Candidates
 from tierrec_core.search.index import SearchIndex
 from tierrec_core.search.similar_items import SimilarItems
 from tierrec_core.settings import ServingSettings
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 FOLDER = "pack"
 
@@ -45,7 +45,7 @@ M = TypeVar("M", Popularity, TierPrior)
 class UserTables:
     """Per-user arrays, row by row.
 
-    tier: index into TIER_NAMES, [U]; interests: P_u, [U, J]; factors: collaborative factors, [U, F]
+    tier: index into the tiering's names, [U]; interests: P_u, [U, J]; factors: collaborative factors, [U, F]
     """
 
     tier: IntArray
@@ -57,7 +57,7 @@ class UserTables:
 class ItemTables:
     """Per-item arrays, and constants of the whole bundle.
 
-    item_factors: [I, F]; prior: probability of each item by tier, [3, I]; popularity: share of recent events, [I]
+    item_factors: [I, F]; prior: probability of each item by tier, [T, I]; popularity: share of recent events, [I]
     promoted: on promotion as of `now`, [I]; layers: names of the interest layers, [J]; target: names of target events
     behaviour: weight of each event as a sign of interest; intent: weight of each event in the session boost
     fold_half_life_hours: see ServingSettings; now: end of the history, in days since 1970 UTC
@@ -139,7 +139,7 @@ class Precomputed:
 
     def prior_of(self, tier: str) -> FloatArray:
         """Probability of each item in a tier, [I]."""
-        prior: FloatArray = self.item_tables.prior[TIER_NAMES.index(tier)]
+        prior: FloatArray = self.item_tables.prior[self.tiering.names.index(tier)]
         return prior
 
 

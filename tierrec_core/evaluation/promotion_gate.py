@@ -43,12 +43,13 @@ class GateCheck:
 class Scores:
     """The metric of both sides for the same users of one task.
 
-    champion, challenger: each user's metric, [E]; tier: of each user, as an index into TIER_NAMES, [E]
+    champion, challenger: each user's metric, [E]; tier: of each user, as an index into tier_names, [E]
     """
 
     champion: FloatArray
     challenger: FloatArray
     tier: IntArray
+    tier_names: Sequence[str] = TIER_NAMES
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _groups(
     for task, scores in tasks.items():
         yield _group(task, "", scores, np.ones(len(scores.tier), bool), margin, settings, rng)
         margin = settings.task_margin
-        for code, tier in enumerate(TIER_NAMES):
+        for code, tier in enumerate(scores.tier_names):
             members = scores.tier == code
             if members.any():
                 yield _group(task, tier, scores, members, settings.tier_margin, settings, rng)

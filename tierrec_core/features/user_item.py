@@ -4,7 +4,7 @@ import numpy as np
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 _HALF_LIVES = (7.0, 30.0, 120.0)
 _NEVER_DAYS = 1000.0
@@ -28,7 +28,7 @@ def item_features(history: Interactions) -> FloatArray:
 
 
 def user_features(history: Interactions, tiering: Tiering) -> FloatArray:
-    """Log events, log recent events, log days since the last, coupon share, one-hot tier, interests, [U, 7 + J]."""
+    """Log events, log recent events, log days since the last, coupon share, one-hot tier, interests, [U, 4 + T + J]."""
     size = history.num_users
     events = np.bincount(history.user, minlength=size)
     recent = np.bincount(history.user, np.exp2(-history.age / 28.0), minlength=size)
@@ -36,7 +36,7 @@ def user_features(history: Interactions, tiering: Tiering) -> FloatArray:
     np.minimum.at(last, history.user, history.age)
     coupons = np.bincount(history.user, history.coupon, minlength=size)
     columns = [np.log1p(events), np.log1p(recent), np.log1p(last), 10 * coupons / (events + 10.0)]
-    tier = np.eye(len(TIER_NAMES))[tiering.assign(history)]
+    tier = np.eye(len(tiering.names))[tiering.assign(history)]
     return np.hstack([np.stack(columns, axis=1), tier, tiering.interests_of(history)]).astype(np.float32)
 
 

@@ -19,10 +19,9 @@ from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.propensity.campaign_stats import CampaignStats
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import CampaignSettings as CampaignSettings
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
-COLUMNS = (
-    *(f"tier_{name}" for name in TIER_NAMES[1:]),
+_COLUMNS = (
     "log_visits_28d",
     "log_coupon_share",
     "log_coupons_91d",
@@ -34,6 +33,12 @@ COLUMNS = (
     "log_redeemed_of_type",
     "log_redeemed_before",
 )
+
+
+def campaign_feature_names(tiering: Tiering) -> tuple[str, ...]:
+    """Names of the features, [F]: all tiers but the least active, and what every shop has."""
+    return (*(f"tier_{name}" for name in tiering.names[1:]), *_COLUMNS)
+
 
 _NEVER = 364.0  # days since the last redemption of somebody who never redeemed
 _COUPON_SHARE = (1.0, 60.0)  # coupons and purchases that everybody is taken to have had
@@ -69,14 +74,15 @@ class CampaignModel:
         types: the type of each campaign, [C]
         Where no window holds both answers, the chance is that of the campaign's type.
         """
-        prior = Classifier.prior(COLUMNS, 0.0, "log_type_rate")
+        names = campaign_feature_names(tiering)
+        prior = Classifier.prior(names, 0.0, "log_type_rate")
         standing = CampaignStats.measure(types, history, redemptions, tiering)
         model = cls(settings.horizon_days, tiering, standing, redemptions, prior)
         windows = list(model._windows(history, settings.step_days))
         if not windows:
             return model
         values, label = (np.concatenate(part) for part in zip(*windows, strict=True))
-        return replace(model, classifier=Classifier.logistic(COLUMNS, values, label, settings.l2))
+        return replace(model, classifier=Classifier.logistic(names, values, label, settings.l2))
 
     @property
     def campaigns(self) -> pd.Index:
@@ -100,17 +106,17 @@ class CampaignModel:
                 "wanted the same users in the same order"
             )
         values = self.features(history, self._matched(redemptions), np.arange(self.num_campaigns))
-        return self.classifier.probability(values.reshape(-1, len(COLUMNS))).reshape(values.shape[:2])
+        return self.classifier.probability(values.reshape(-1, values.shape[-1])).reshape(values.shape[:2])
 
     def features(self, history: Interactions, redemptions: Interactions, campaign: IntArray) -> FloatArray:
-        """COLUMNS of every user and each of the chosen campaigns [L], [U, L, F]; arguments as for `score`."""
+        """Features of every user and each chosen campaign [L], [U, L, F]; arguments as for `score`."""
         standing, tiers = self.standing, self.tiering.assign(history)
         met = redemptions.binary_matrix()
         of_type = met @ sparse.csr_matrix(standing.type_code[:, None] == standing.type_code[campaign])
         affinity = standing.affinity(self.tiering.interests_of(history), campaign)
         before = redemptions.matrix()[:, campaign].toarray()
         features = [
-            *((tiers == code)[:, None] for code in range(1, len(TIER_NAMES))),
+            *((tiers == code)[:, None] for code in range(1, len(self.tiering.names))),
             *(column[:, None] for column in _user_features(history, redemptions)),
             standing.log_type_rate[campaign],
             np.log1p(standing.redeemers[campaign]),
@@ -188,7 +194,7 @@ class CampaignModel:
             live, user = np.flatnonzero(answer.any(axis=0)), np.flatnonzero(np.diff(past.offsets))
             if len(live):
                 values = self.at(past, before).features(past, before, live)[user]
-                yield values.reshape(-1, len(COLUMNS)), answer[np.ix_(user, live)].ravel()
+                yield values.reshape(-1, values.shape[-1]), answer[np.ix_(user, live)].ravel()
 
 
 def redemption_labels(redemptions: Interactions, moment: float, horizon_days: float) -> BoolArray:
@@ -199,7 +205,7 @@ def redemption_labels(redemptions: Interactions, moment: float, horizon_days: fl
 
 
 def _user_features(history: Interactions, redemptions: Interactions) -> list[FloatArray]:
-    """The user's part of COLUMNS, from log_visits_28d to log_days_since_redemption, [U] each."""
+    """The user's part of the features, from log_visits_28d to log_days_since_redemption, [U] each."""
     bought, num = history.filter_events(Event.PURCHASE), history.num_users
     opens = np.ones(len(bought), bool)
     opens[1:] = (np.diff(bought.user) != 0) | (np.diff(bought.session) != 0)

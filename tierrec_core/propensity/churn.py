@@ -16,7 +16,7 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.propensity.classifier import Classifier, log_odds
 from tierrec_core.settings import ChurnSettings as ChurnSettings
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 KINDS = ("logistic", "boosted")
 RECENCY = "log_days_since_last"
@@ -43,7 +43,9 @@ class ChurnFeatures:
         found = _rhythm(history.filter_events(*self.target))
         found["log_days_since_any_event"] = np.log1p(_last(history))
         tier = self.tiering.assign(history)
-        found |= {f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(TIER_NAMES) if code}
+        found |= {
+            f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(self.tiering.names) if code
+        }
         interests = self.tiering.interests_of(history).T
         return found | dict(
             zip((f"interest_{layer}" for layer in range(len(interests))), interests, strict=True)

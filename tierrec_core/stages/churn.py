@@ -20,7 +20,7 @@ from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.label_windows import evaluation_start, snapshot_days
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 Report = dict[str, Any]
 
@@ -140,7 +140,7 @@ def _evaluate(
     tier = churn.habits.tiering.assign(history)[test.user]
     active = test.select_columns(RECENCY)[:, 0] <= np.log1p(churn.horizon_days)
     groups = {"all": np.ones(len(test.label), bool), "active": active}
-    groups |= {name: tier == code for code, name in enumerate(TIER_NAMES)}
+    groups |= {name: tier == code for code, name in enumerate(churn.habits.tiering.names)}
     rng, blocks = np.random.default_rng(settings.seed), {}
     for name, members in groups.items():
         if members.any():

@@ -27,7 +27,7 @@ from tierrec_core.ranking.catalogue import rank_catalogue_variants
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 Lists = dict[str, IntArray]
 _EXPOSURE_DRAWS = 200
@@ -43,12 +43,12 @@ def run(layout: Layout, settings: Settings) -> None:
     for task, window in windows.items():
         lists[task][BLEND] = bundle.rank(task, history, _candidates(layout, window), k).items
     truths = {task: Truth.of(*log.truth(window), log.log.num_items) for task, window in windows.items()}
-    tier = artifacts.load(Tiering, layout.tiering(log.final.name)).tier
+    tiering = artifacts.load(Tiering, layout.tiering(log.final.name))
     boards = {
         task: evaluate_models(
             lists[task],
             truths[task],
-            (tier, TIER_NAMES),
+            (tiering.tier, tiering.names),
             settings.evaluate,
             np.random.default_rng(settings.seed),
             settings.evaluate.baseline.get(task),
@@ -56,7 +56,8 @@ def run(layout: Layout, settings: Settings) -> None:
         for task in log.tasks
     }
     audits = {
-        task: _audit(layout, settings, history, lists[task][BLEND], truths[task], tier) for task in log.tasks
+        task: _audit(layout, settings, history, lists[task][BLEND], truths[task], tiering)
+        for task in log.tasks
     }
     _write(layout, log, lists, truths)
     _plot(layout, boards)
@@ -84,7 +85,7 @@ def _candidates(layout: Layout, window: Window) -> Candidates:
 
 
 def _audit(
-    layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth, tier: IntArray
+    layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth, tiering: Tiering
 ) -> dict[str, Any]:
     """Audit the blend's lists beyond accuracy, up to the first cutoff."""
     cutoff = settings.evaluate.cutoffs[0]
@@ -98,15 +99,15 @@ def _audit(
             for name, figure in beyond_accuracy.popularity_bias(top, history).items()
         },
         "diversity": round_figure(beyond_accuracy.diversity(top, category)),
-        "by_tier": _audit_tiers(settings, history, top, category, tier),
+        "by_tier": _audit_tiers(settings, history, top, category, tiering),
         "by_demographic": _audit_groups(
-            layout, settings, history.users[truth.users], ndcg, tier[truth.users]
+            layout, settings, history.users[truth.users], ndcg, tiering.tier[truth.users]
         ),
     }
 
 
 def _audit_tiers(
-    settings: Settings, history: Interactions, top: IntArray, category: IntArray, tier: IntArray
+    settings: Settings, history: Interactions, top: IntArray, category: IntArray, tiering: Tiering
 ) -> dict[str, Any]:
     """Audit the lists of each tier; figures come as `name` and `name_ci`."""
     draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
@@ -115,16 +116,16 @@ def _audit_tiers(
         "popularity_bias": recommended - own,
         "diversity": beyond_accuracy.diversity_of_lists(top, category),
     }
-    tiers = tier, TIER_NAMES
+    tiers = tiering.tier, tiering.names
     means = {
         name: beyond_accuracy.mean_by_group(figures, tiers, draws, rng) for name, figures in values.items()
     }
     exposure = beyond_accuracy.exposure_by_group(
         top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng
     )
-    size = np.bincount(tier, minlength=len(TIER_NAMES))
+    size = np.bincount(tiering.tier, minlength=len(tiering.names))
     return {
-        name: {"users": int(size[TIER_NAMES.index(name)])}
+        name: {"users": int(size[tiering.names.index(name)])}
         | _report(intervals | {figure: by_tier[name] for figure, by_tier in means.items() if name in by_tier})
         for name, intervals in exposure.items()
     }

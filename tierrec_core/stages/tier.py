@@ -13,7 +13,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 from tierrec_core.tiers.stability import (
     bootstrap_agreement,
     change_share,
@@ -65,15 +65,15 @@ def describe(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) ->
 def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
     """Users and spend of each tier in the window."""
     spend = spend_per_user(history, history.now - window_days, history.now)
-    count = np.bincount(tiering.tier, minlength=len(TIER_NAMES))
-    paid = np.bincount(tiering.tier, spend, minlength=len(TIER_NAMES))
+    count = np.bincount(tiering.tier, minlength=len(tiering.names))
+    paid = np.bincount(tiering.tier, spend, minlength=len(tiering.names))
     return {
         name: {
             "users": int(count[tier]),
             "share_of_users": float(count[tier] / count.sum()),
             "share_of_spend": float(paid[tier] / max(paid.sum(), 1e-12)),
         }
-        for tier, name in enumerate(TIER_NAMES)
+        for tier, name in enumerate(tiering.names)
     }
 
 
@@ -91,14 +91,15 @@ def _monthly(
     tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], history: Interactions
 ) -> dict[str, Any]:
     """Changes from month to month under the oldest frozen rule, with and without hysteresis."""
-    rule = tierings[snapshots[0].name].activity
+    oldest = tierings[snapshots[0].name]
+    rule, names = oldest.activity, oldest.names
     first = float(history.day.min(initial=history.now)) + rule.features.window_days
     moments = np.arange(history.now, first, -_MONTH)[::-1]
     if len(moments) < 2:
         return {"months": len(moments)}
     held = tiers_over_time(rule, history, moments.tolist(), hysteresis=True)
     free = tiers_over_time(rule, history, moments.tolist(), hysteresis=False)
-    table = transition_table(held[:-1].ravel(), held[1:].ravel())
+    table = transition_table(held[:-1].ravel(), held[1:].ravel(), len(names))
     return {
         "months": len(moments),
         "change_share": change_share(held),
@@ -106,8 +107,8 @@ def _monthly(
         "change_share_without_hysteresis": change_share(free),
         "flip_share_without_hysteresis": flip_share(free),
         "transitions": {
-            name: dict(zip(TIER_NAMES, map(float, row), strict=True))
-            for name, row in zip(TIER_NAMES, table, strict=True)
+            name: dict(zip(names, map(float, row), strict=True))
+            for name, row in zip(names, table, strict=True)
         },
     }
 

@@ -11,7 +11,7 @@ from tierrec_core.settings import TierSettings
 from tierrec_core.tiers.clustering import Clusters
 from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
 
-TIER_NAMES = ("light", "medium", "heavy")
+TIER_NAMES = TierSettings().names
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,15 @@ class ActivityTiers:
         active = features[features[:, MONEY] > 0]
         known = active if len(active) else features
         money = known[:, MONEY]
-        clusters = None if settings.method == "quantile" else Clusters.fit(known, settings.method, rng)
+        clusters = None
+        if settings.method != "quantile":
+            clusters = Clusters.fit(known, settings.method, len(settings.names), rng)
         return cls(
             recipe, np.quantile(money, settings.quantiles), float(money.std()), settings.hysteresis, clusters
         )
 
     def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
-        """Tier of each user as of `history.now`, index into TIER_NAMES, [U].
+        """Tier of each user as of `history.now`, index into the tiers' names, [U].
 
         With the previous tiers [U], a user stays until they are clearly beyond the boundary; -1 = had none.
         """

@@ -10,7 +10,6 @@ from sklearn.mixture import GaussianMixture
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.tiers.rfm import MONEY
 
-_NUM_CLUSTERS = 3
 _WARD_SAMPLE = 5000
 
 
@@ -31,12 +30,13 @@ class Clusters:
     offsets: FloatArray
 
     @classmethod
-    def fit(cls, features: FloatArray, method: str, rng: np.random.Generator) -> Self:
-        """Group features [U, F] by kmeans, gaussian_mixture or agglomerative (Ward, at most 5,000 users)."""
+    def fit(cls, features: FloatArray, method: str, num_clusters: int, rng: np.random.Generator) -> Self:
+        """Group features [U, F] by kmeans, gaussian_mixture or agglomerative (Ward, at most 5,000 users);
+        fewer groups than num_clusters where users are not distinct enough."""
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         points = (features - mean) / scale
-        count = min(_NUM_CLUSTERS, len(np.unique(points, axis=0)))
+        count = min(num_clusters, len(np.unique(points, axis=0)))
         seed = int(rng.integers(2**31))
         match method:
             case "kmeans":

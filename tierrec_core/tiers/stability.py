@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from tierrec_core.base.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import TierSettings
-from tierrec_core.tiers.activity import TIER_NAMES, ActivityTiers
+from tierrec_core.tiers.activity import ActivityTiers
 
 
 def bootstrap_agreement(
@@ -54,9 +54,9 @@ def tiers_over_time(
     return np.stack(tiers)
 
 
-def transition_table(before: IntArray, after: IntArray) -> FloatArray:
+def transition_table(before: IntArray, after: IntArray, num_tiers: int) -> FloatArray:
     """Of the users in a tier before (row), the share in each tier after, [T, T]; empty rows are 0."""
-    size = len(TIER_NAMES)
+    size = num_tiers
     count = np.bincount(before.astype(np.int64) * size + after, minlength=size**2).reshape(size, size)
     table: FloatArray = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     return table

@@ -20,16 +20,18 @@ __all__ = ["TIER_NAMES", "Tiering"]
 class Tiering:
     """Activity tiers and interest layers, fitted on one history and applied to any.
 
-    tier: tier of each training user, index into TIER_NAMES, [U]
+    tier: tier of each training user, index into names, [U]
     interests: P_u of each training user, rows sum to 1, [U, J]
     activity: the rule that made the tiers
     layers: the groups of items behind the interests
+    names: of the tiers, by ascending activity, [T]
     """
 
     tier: IntArray
     interests: FloatArray
     activity: ActivityTiers
     layers: InterestLayers
+    names: tuple[str, ...] = TierSettings().names
 
     @classmethod
     def fit(cls, history: Interactions, items: pd.DataFrame, settings: TierSettings, seed: int) -> Self:
@@ -37,7 +39,7 @@ class Tiering:
         rng = np.random.default_rng(seed)
         activity = ActivityTiers.fit(history, settings, rng)
         layers = InterestLayers.fit(history, items, settings.num_layers, rng)
-        return cls(activity.assign(history), layers.interests(history), activity, layers)
+        return cls(activity.assign(history), layers.interests(history), activity, layers, settings.names)
 
     @property
     def item_lift(self) -> FloatArray:
@@ -56,7 +58,7 @@ class Tiering:
         return self.layers.names
 
     def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
-        """Tier of each history as of its `now`, index into TIER_NAMES, [U]."""
+        """Tier of each history as of its `now`, index into names, [U]."""
         return self.activity.assign(history, previous)
 
     def interests_of(self, history: Interactions) -> FloatArray:

@@ -18,7 +18,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class ColdStart:
             items = _solve(columns, users, *flat_prior)
         users = _solve(weight, items, *flat_prior)
         has_events = np.diff(weight.indptr) > 0
-        mean, precision = _prior(users[has_events], training.tiering.tier[has_events], config)
+        mean, precision = _prior(
+            users[has_events], training.tiering.tier[has_events], len(training.tiering.names), config
+        )
         items, mean, precision = (array.astype(np.float32) for array in (items, mean, precision))
         return cls(items, mean, precision, training.tiering, config)
 
@@ -118,11 +120,13 @@ def _solve(
     return solved
 
 
-def _prior(users: FloatArray, tier: IntArray, config: ColdStart.Config) -> tuple[FloatArray, FloatArray]:
+def _prior(
+    users: FloatArray, tier: IntArray, num_tiers: int, config: ColdStart.Config
+) -> tuple[FloatArray, FloatArray]:
     """Mean [3, F] and precision [3, F, F] of each tier, shrunk towards the whole population."""
     overall, covariance = users.mean(axis=0), np.cov(users, rowvar=False) + 1e-6 * np.eye(users.shape[1])
     means, precisions = [], []
-    for code in range(len(TIER_NAMES)):
+    for code in range(num_tiers):
         members = users[tier == code]
         share = len(members) / (len(members) + config.shrinkage)
         mean = share * members.mean(axis=0) + (1 - share) * overall if len(members) else overall

@@ -16,7 +16,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
-from tierrec_core.tiers import TIER_NAMES, Tiering
+from tierrec_core.tiers import Tiering
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TierPrior:
         history = training.history.filter_events(*training.target)
         recent = history.where(history.age <= config.window_days)
         tier = training.tiering.tier[recent.user]
-        count = np.zeros((len(TIER_NAMES), history.num_items))
+        count = np.zeros((len(training.tiering.names), history.num_items))
         np.add.at(count, (tier, recent.item), 1.0)
         overall = (count.sum(axis=0) + 1e-3) / (count.sum() + 1e-3 * history.num_items)
         smoothed = (count + config.strength * overall) / (count.sum(axis=1, keepdims=True) + config.strength)

@@ -1,5 +1,6 @@
 """A shop's list policy, resolved against one catalogue and applied to ranked candidates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -43,22 +44,30 @@ class ListPolicy:
     max_per_category: int
     quality: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
     settings: PolicySettings = field(default_factory=PolicySettings)
+    tiers: tuple[str, ...] = TIER_NAMES
 
     @classmethod
-    def fit(cls, history: Interactions, items: pd.DataFrame, settings: PolicySettings) -> Self:
+    def fit(
+        cls,
+        history: Interactions,
+        items: pd.DataFrame,
+        settings: PolicySettings,
+        tiers: Sequence[str] = TIER_NAMES,
+    ) -> Self:
         """Resolve names against the catalogue; a blocked id that it lacks is no error."""
         popularity = np.bincount(history.item, minlength=history.num_items)
         rank = np.argsort(np.argsort(-popularity, kind="stable"), kind="stable")
         blocked = history.items.get_indexer(pd.Index(settings.blocked_items, dtype=object))
-        floors = _by_tier(settings, "quality_floor").any()
+        floors = _by_tier(settings, tiers, "quality_floor").any()
         return cls(
-            novelty=_by_tier(settings, "novelty").astype(np.float32),
+            novelty=_by_tier(settings, tiers, "novelty").astype(np.float32),
             obscurity=(rank / max(history.num_items - 1, 1)).astype(np.float32),
             category=pd.factorize(items["category"].fillna("unknown"))[0].astype(np.int32),
             blocked=blocked[blocked >= 0].astype(np.int32),
             max_per_category=settings.max_per_category or 0,
             quality=_quality(history) if floors else np.zeros(0, np.float32),
             settings=settings,
+            tiers=tuple(tiers),
         )
 
     def adjust(self, scores: FloatArray, user: IntArray, item: IntArray, tier: IntArray) -> FloatArray:
@@ -135,7 +144,7 @@ class ListPolicy:
         if audience is None:
             nobody = np.zeros(num_users, np.int64)
             return Quotas(most, np.ones(num_users), np.zeros(num_users), nobody + num_users, nobody)
-        size = np.bincount(audience.tier, minlength=len(TIER_NAMES))[audience.tier]
+        size = np.bincount(audience.tier, minlength=len(self.tiers))[audience.tier]
         return Quotas(
             most_of_category=most,
             repeats=self._of(audience, "repeat_slots"),
@@ -147,12 +156,12 @@ class ListPolicy:
 
     def _of(self, audience: Audience, name: str) -> FloatArray:
         """A setting of each user's tier, [U]."""
-        return _by_tier(self.settings, name)[audience.tier]
+        return _by_tier(self.settings, self.tiers, name)[audience.tier]
 
 
-def _by_tier(settings: PolicySettings, name: str) -> FloatArray:
+def _by_tier(settings: PolicySettings, tiers: Sequence[str], name: str) -> FloatArray:
     """A setting of each tier, [3]."""
-    given = (settings.tiers.get(tier, TierPolicySettings()) for tier in TIER_NAMES)
+    given = (settings.tiers.get(tier, TierPolicySettings()) for tier in tiers)
     return np.array([getattr(one, name) for one in given], float)
 
 

@@ -17,14 +17,16 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
     log = read_split(layout)
     history = log.history(log.final.name)
     items = artifacts.read_frame(layout.items, ITEMS)
+    blends = {task: artifacts.load(BlendRanker, layout.blend(task)) for task in log.tasks}
+    tiering = next(iter(blends.values())).context.tiering
     return Bundle(
         kinds={name: registry.kind_name(name, block) for name, block in settings.models.items()},
         models=read_models(layout, settings, log, log.final.name),
-        blends={task: artifacts.load(BlendRanker, layout.blend(task)) for task in log.tasks},
+        blends=blends,
         task_configs={
             task: TaskConfig(repeats=log.windows_of(task, "test")[0].repeats, retrieve=settings.retrieve)
             for task in log.tasks
         },
-        known=KnownUsers(history, ListPolicy.fit(history, items, settings.policy), log.target),
+        known=KnownUsers(history, ListPolicy.fit(history, items, settings.policy, tiering.names), log.target),
         items=items,
     )

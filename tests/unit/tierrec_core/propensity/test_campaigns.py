@@ -15,7 +15,12 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.propensity.campaign_report import CampaignWindow
-from tierrec_core.propensity.campaigns import COLUMNS, CampaignModel, redemption_history, redemption_labels
+from tierrec_core.propensity.campaigns import (
+    CampaignModel,
+    campaign_feature_names,
+    redemption_history,
+    redemption_labels,
+)
 from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import campaigns as stage
@@ -81,7 +86,11 @@ def test_what_is_known_of_campaigns_is_what_one_counts(interactions, redemptions
 
 def test_features_are_those_that_one_counts(interactions, redemptions, model):
     table = dict(
-        zip(COLUMNS, np.moveaxis(model.features(interactions, redemptions, np.arange(4)), 2, 0), strict=True)
+        zip(
+            campaign_feature_names(model.tiering),
+            np.moveaxis(model.features(interactions, redemptions, np.arange(4)), 2, 0),
+            strict=True,
+        )
     )
     tier = model.tiering.assign(interactions)
     for row in range(0, 60, 11):

@@ -38,7 +38,7 @@ def test_one_moment_has_no_change() -> None:
 
 
 def test_transition_table_by_hand() -> None:
-    table = transition_table(np.array([0, 0, 0, 0, 2], np.int8), np.array([0, 0, 0, 1, 2], np.int8))
+    table = transition_table(np.array([0, 0, 0, 0, 2], np.int8), np.array([0, 0, 0, 1, 2], np.int8), 3)
     np.testing.assert_allclose(table, [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]])
 
 
