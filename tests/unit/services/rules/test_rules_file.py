@@ -31,7 +31,7 @@ def test_what_a_catalogue_lacks_limits_nothing_but_is_named_by_check():
         allowed = rules.allowed(catalogue, situation)
         assert rules.apply(order, situation, catalogue, allowed).columns.tolist() == [1, 0]
         with pytest.raises(SettingsError, match=r"^rules\.1: .*column 'department' is unknown"):
-            rules.check(catalogue)
+            rules.check(catalogue, ("light", "medium", "heavy"))
 
 
 def test_items_posted_later_are_ruled_too():

@@ -42,6 +42,20 @@ def test_known_tiers_are_found(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("names", "quantiles"), [(("rare", "often"), (0.5,)), (tuple("abcd"), (0.2, 0.5, 0.8))]
+)
+def test_there_are_as_many_tiers_as_names(method: str, names, quantiles) -> None:
+    history, _ = known_world()
+    settings = TierSettings(method=method, names=names, quantiles=quantiles)
+    tiering = Tiering.fit(history, pd.DataFrame({"category": ["a", "b"] * 25}), settings, seed=0)
+    assert tiering.names == names
+    assert set(tiering.tier.tolist()) == set(range(len(names)))
+    spend = np.bincount(history.user, history.value)
+    assert np.all(np.diff([spend[tiering.tier == tier].mean() for tier in range(len(names))]) > 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_survives_disk(method: str, tmp_path) -> None:
     history, _ = known_world()
     rule = ActivityTiers.fit(history, TierSettings(method=method), np.random.default_rng(0))
