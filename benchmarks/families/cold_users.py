@@ -48,7 +48,7 @@ def measure(seed: int) -> dict[str, Any]:
         methods = shop.final | _other_models(training, seed)
         warm, cold = shop.ranker_examples
         before, after = shop.bundle(warm), shop.bundle(warm + cold)
-        window = shop.held.of(TASK, "test")[0]
+        window = shop.held.windows_of(TASK, "test")[0]
         for count in SUPPORTS:
             support, truth = support_and_truth(shop.held, window, count)
             right = Truth.of(*truth, support.num_items)
