@@ -6,7 +6,7 @@ import pytest
 
 HERE = Path(__file__).parent
 SLOW = (
-    "benchmarks",
+    "bench",
     "monitoring/simulation",
     "services/deployment/test_contents.py",
     "services/observability/test_metrics.py",
