@@ -17,7 +17,7 @@ from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.stages.blend import SnapshotWindow
+from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import read_training
 from tierrec_core.tiers import Tiering

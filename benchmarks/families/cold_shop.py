@@ -22,8 +22,8 @@ from tierrec_core.ranking import BlendRanker, retrieve
 from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.stages.blend import SnapshotWindow
-from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers, known_only
+from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers, visible_history
+from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering
 
@@ -56,7 +56,7 @@ class ColdShop:
         """Training data as of the snapshot, without the events of a share `hidden` of simulated cold users."""
         whole, seed = self.known.history(snapshot), self.settings.seed
         tiering = Tiering.fit(whole, self.items, self.settings.tiers, seed)
-        history = known_only(self.known, snapshot, hidden, seed)
+        history = visible_history(self.known, snapshot, hidden, seed)
         return Training(history, self.items, tiering, self.known.target, seed)
 
     @property

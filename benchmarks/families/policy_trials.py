@@ -23,7 +23,7 @@ from tierrec_core.ranking.policy.diversity import divergence
 from tierrec_core.ranking.ranker import RankingContext
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import Settings
-from tierrec_core.stages.blend import SnapshotWindow
+from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 
 LENGTH, DRAWS = 10, 1000
 

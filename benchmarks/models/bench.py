@@ -18,7 +18,7 @@ from benchmarks.models.task import Dataset, Entry
 from benchmarks.models.trial import Outcome, evaluate_sample, measure_outcome
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.tuning.study import SearchResult, brief, search
+from tierrec_core.tuning.study import SearchResult, format_options, search_options
 
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -90,10 +90,10 @@ def tune(dataset: Dataset, entry: Entry, folder: Path, seed: int, journal: Path)
 
     def objective(options: Mapping[str, Any]) -> float:
         value = evaluate_sample(entry, valid, dict(entry.fixed) | dict(options), dataset.metrics, users)
-        print(f"{dataset.name} {entry.name} valid {value:.5f} with {brief(options)}", flush=True)
+        print(f"{dataset.name} {entry.name} valid {value:.5f} with {format_options(options)}", flush=True)
         return value
 
-    return search(entry.space, objective, entry.trials, seed, entry.first, journal)
+    return search_options(entry.space, objective, entry.trials, seed, entry.first, journal)
 
 
 def evaluate(

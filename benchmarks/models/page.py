@@ -8,7 +8,7 @@ from benchmarks.families.family import sections
 from benchmarks.models.datasets.public import DATASETS
 from benchmarks.models.task import Dataset
 from tierrec_core.base import artifacts
-from tierrec_core.tuning.study import brief
+from tierrec_core.tuning.study import format_options
 
 _ATTEMPTS = Path(__file__).parent / "attempts"
 _HEAD = """# Models on public data sets
@@ -127,5 +127,5 @@ def _costs(lines: Lines) -> Iterator[str]:
             line["peak_mb"],
             line["model_mb"],
         ]
-        cells += [valid, line["seed"], line["revision"][:9], brief(line["params"])]
+        cells += [valid, line["seed"], line["revision"][:9], format_options(line["params"])]
         yield f"| {name} | " + " | ".join(map(str, cells)) + " |"

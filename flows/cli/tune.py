@@ -51,7 +51,7 @@ def _tune(
 
 
 def _describe(result: "TuningResult") -> str:
-    from tierrec_core.tuning.study import brief
+    from tierrec_core.tuning.study import format_options
 
     gain = result.gain
     difference = f"{gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]"
@@ -59,4 +59,4 @@ def _describe(result: "TuningResult") -> str:
         return f"nothing better than params.yaml: {result.present.value:.5f}, best other {difference}"
     doubt = "" if gain.low > 0 else "; the difference may be chance"
     metrics = f"ndcg@10 {result.present.value:.5f} -> {result.best.value:.5f}, {difference}{doubt}"
-    return f"{'.'.join(result.block)}: {brief(result.options)}\n{metrics}"
+    return f"{'.'.join(result.block)}: {format_options(result.options)}\n{metrics}"

@@ -12,8 +12,8 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean, paired_bootstrap
 from tierrec_core.settings import read_settings
-from tierrec_core.tuning.objectives import TuningTarget, subject
-from tierrec_core.tuning.study import brief, search
+from tierrec_core.tuning.objectives import TuningTarget, tuning_target
+from tierrec_core.tuning.study import format_options, search_options
 
 _DRAWS = 1000
 Tell = Callable[[str], None]
@@ -57,20 +57,22 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tunin
     Raises SettingsError for a name or a task that params.yaml lacks.
     """
     settings = read_settings(layout.params)
-    target = subject(layout, settings, name, task)
-    present = target.judge({})
+    target = tuning_target(layout, settings, name, task)
+    present = target.evaluate({})
     best = float(present.mean())
     tell(f"{'.'.join(target.block)} on {target.window.name}: ndcg@10 {best:.5f} as params.yaml has it")
 
     def judge(options: Mapping[str, Any]) -> float:
         nonlocal best
-        value = float(target.judge(options).mean())
+        value = float(target.evaluate(options).mean())
         best = max(best, value)
-        tell(f"ndcg@10 {value:.5f}, best {best:.5f}: {brief(options)}")
+        tell(f"ndcg@10 {value:.5f}, best {best:.5f}: {format_options(options)}")
         return value
 
-    best_trial = search(target.space, judge, trials, settings.seed, [target.usual], _journal(layout, target))
-    values = target.judge(best_trial.options)
+    best_trial = search_options(
+        target.space, judge, trials, settings.seed, [target.defaults], _journal(layout, target)
+    )
+    values = target.evaluate(best_trial.options)
     return TuningResult(
         target.block,
         best_trial.options,

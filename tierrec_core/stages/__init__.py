@@ -1,1 +1,1 @@
-"""One thin module a DVC stage: read, call, write."""
+"""The stages of the pipeline, one thin module each: read, call, write."""

@@ -1,4 +1,4 @@
-"""Stage ingest: read the source into the four raw frames."""
+"""Stage ingest: read the source into four raw frames."""
 
 from tierrec_core import sources
 from tierrec_core.base import artifacts

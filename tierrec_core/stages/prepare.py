@@ -1,4 +1,4 @@
-"""Stage prepare: clean the valid log, and report what went and why."""
+"""Stage prepare: clean the valid log, and report what was removed and why."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ from tierrec_core.sources.cleaning import prepare
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the prepared EVENTS and the report of counts; print what is left."""
+    """Write the prepared EVENTS and the report; print the counts."""
     events = artifacts.read_frame(layout.valid_events, EVENTS)
     clean, report = prepare(events, settings.prepare)
     artifacts.write_frame(clean, layout.prepared_events)

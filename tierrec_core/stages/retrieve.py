@@ -1,4 +1,4 @@
-"""retrieve: for each window, every retriever's candidates with every model's score as of its snapshot."""
+"""Stage retrieve: each window's candidates of all retrievers, scored by all models as of its snapshot."""
 
 import os
 
@@ -16,7 +16,7 @@ from tierrec_core.stages.inputs.split_log import read_split
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the candidates of all windows, two or more snapshots at a time in processes of their own."""
+    """Write the candidates of all windows, several snapshots in parallel processes."""
     log = read_split(layout)
     jobs = [delayed(_retrieve)(layout, settings, log, snapshot) for snapshot in reversed(log.snapshots)]
     with parallel_config("loky", n_jobs=min(os.cpu_count() or 1, 4), inner_max_num_threads=1):
@@ -25,21 +25,21 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snapshot) -> list[str]:
-    """The windows of one snapshot; of earlier ones only the users who have something to teach, and newcomers."""
+    """Write the windows of one snapshot; before the test only users with a truth, and simulated cold-start users."""
     models = read_models(layout, settings, log, snapshot.name)
     history, lines = log.history(snapshot.name), []
-    for window in (one for one in log.windows if one.snapshot == snapshot.name):
+    for window in log.windows:
+        if window.snapshot != snapshot.name:
+            continue
         user, item = log.truth(window)
         rows = np.arange(history.num_users) if window.role == "test" else np.unique(user)
-        found = retrieve(models, history.select_users(rows), settings.retrieve, repeats=window.repeats)
-        candidates = found.renumbered(rows)
+        selected = history.select_users(rows)
+        candidates = retrieve(models, selected, settings.retrieve, repeats=window.repeats).renumbered(rows)
         artifacts.save(candidates, layout.candidates(window.name))
         share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)
         lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
-        newcomers = SimulatedColdUsers.of(
-            log, window, settings.simulated_cold_share([window.task]), settings.seed
-        )
-        if window.role != "test" and newcomers.history.num_users:
-            few = retrieve(models, newcomers.history, settings.retrieve, repeats=window.repeats)
-            artifacts.save(few, layout.cold_start_candidates(window.name))
+        cold = SimulatedColdUsers.of(log, window, settings.simulated_cold_share([window.task]), settings.seed)
+        if window.role != "test" and cold.history.num_users:
+            candidates = retrieve(models, cold.history, settings.retrieve, repeats=window.repeats)
+            artifacts.save(candidates, layout.cold_start_candidates(window.name))
     return lines

@@ -1,4 +1,4 @@
-"""Stage split: cut the prepared log into snapshots and windows, and line up the catalogue."""
+"""Stage split: split the prepared log into snapshots and windows, and align the item frame with its catalogue."""
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,14 @@ from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.settings import Settings
+from tierrec_core.settings import Settings, TaskSettings
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the SplitLog and the ITEMS of its catalogue; print one line a window."""
+    """Write the SplitLog and the ITEMS of its catalogue; print one line per window."""
     events = read_frame(layout.prepared_events, EVENTS)
-    log = SplitLog.cut(events, settings.split, settings.tasks)
-    catalogue = align(read_frame(layout.raw_items, ITEMS), log.log.items)
+    log = SplitLog.cut(events, settings.split, dict[str, TaskSettings](settings.tasks.items()))
+    catalogue = _align(read_frame(layout.raw_items, ITEMS), log.log.items)
     artifacts.save(log, layout.split)
     artifacts.write_frame(catalogue, layout.items)
     print(f"{log.log.num_users} users, {log.log.num_items} items, {len(log.log)} events")
@@ -27,8 +27,8 @@ def run(layout: Layout, settings: Settings) -> None:
         )
 
 
-def align(items: pd.DataFrame, catalogue: pd.Index) -> pd.DataFrame:
-    """ITEMS with row i describing catalogue[i]; an item that nobody described has its id as title."""
+def _align(items: pd.DataFrame, catalogue: pd.Index) -> pd.DataFrame:
+    """Reorder ITEMS so that row i describes catalogue[i]; an item without a description has its id as title."""
     described = (
         items.drop_duplicates("item_id").set_index("item_id").reindex(catalogue.astype("string[pyarrow]"))
     )

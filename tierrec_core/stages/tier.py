@@ -1,4 +1,4 @@
-"""Stage tier: fit a Tiering as of each snapshot, and report the tiers' size, stability and worth."""
+"""Stage tier: fit a Tiering as of each snapshot, and report the tiers' sizes, stability and predictive power."""
 
 from typing import Any
 
@@ -28,14 +28,14 @@ _MONTH = 28.0
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write one Tiering a snapshot and report.json; print the size of each tier."""
+    """Write one Tiering per snapshot and report.json; print the size of each tier."""
     log = read_split(layout)
     items = read_frame(layout.items, ITEMS)
     tierings = {
         snapshot.name: Tiering.fit(log.history(snapshot.name), items, settings.tiers, settings.seed)
         for snapshot in log.snapshots
     }
-    report = describe(log, tierings, settings)
+    report = describe_tiers(log, tierings, settings)
     for name, tiering in tierings.items():
         artifacts.save(tiering, layout.tiering(name))
     artifacts.write_json(report, layout.tiers_report)
@@ -43,8 +43,8 @@ def run(layout: Layout, settings: Settings) -> None:
         print(f"{name:8} {tier['users']:6} users  {tier['share_of_spend']:.1%} of spend")
 
 
-def describe(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) -> dict[str, Any]:
-    """The report of the newest snapshot's tiers, from what lies before its bound alone."""
+def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) -> dict[str, Any]:
+    """Report on the final snapshot's tiers, from events before its bound only."""
     history, tiering = log.history(log.final.name), tierings[log.final.name]
     rng = np.random.default_rng(settings.seed)
     agreement = bootstrap_agreement(tiering.activity, history, settings.tiers, rng)
@@ -55,7 +55,7 @@ def describe(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) ->
         "cuts": tiering.activity.cuts.tolist(),
         "tiers": _sizes(history, tiering, settings.tiers.window_days),
         "stability": {"ari_mean": float(agreement.mean()), "ari_min": float(agreement.min())},
-        "eta_squared_next_28_days": _worth(log, tierings, history),
+        "eta_squared_next_28_days": _eta_squared(log, tierings, history),
         "monthly": _monthly(tierings, log.snapshots, history),
         "layers": _layers(tiering),
         "layers_from": tiering.layers.basis,
@@ -63,22 +63,22 @@ def describe(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) ->
 
 
 def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
-    """Users and spend of each tier in the window."""
+    """Users of each tier, and their spend in the window."""
     spend = spend_per_user(history, history.now - window_days, history.now)
     count = np.bincount(tiering.tier, minlength=len(tiering.names))
-    paid = np.bincount(tiering.tier, spend, minlength=len(tiering.names))
+    spend_of_tier = np.bincount(tiering.tier, spend, minlength=len(tiering.names))
     return {
         name: {
             "users": int(count[tier]),
             "share_of_users": float(count[tier] / count.sum()),
-            "share_of_spend": float(paid[tier] / max(paid.sum(), 1e-12)),
+            "share_of_spend": float(spend_of_tier[tier] / max(spend_of_tier.sum(), 1e-12)),
         }
         for tier, name in enumerate(tiering.names)
     }
 
 
-def _worth(log: SplitLog, tierings: dict[str, Tiering], history: Interactions) -> dict[str, float]:
-    """Eta squared of spend in the 28 days after each snapshot whose 28 days were over before the test."""
+def _eta_squared(log: SplitLog, tierings: dict[str, Tiering], history: Interactions) -> dict[str, float]:
+    """Eta squared of the spend in the 28 days after each snapshot, for those that end before the test."""
     days = {name: log.history(name).now for name in tierings}
     return {
         name: explained_variance(tiering.tier, spend_per_user(history, days[name], days[name] + _MONTH))
@@ -90,20 +90,20 @@ def _worth(log: SplitLog, tierings: dict[str, Tiering], history: Interactions) -
 def _monthly(
     tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], history: Interactions
 ) -> dict[str, Any]:
-    """Changes from month to month under the oldest frozen rule, with and without hysteresis."""
+    """Tier changes from month to month under the oldest snapshot's rule, with and without hysteresis."""
     oldest = tierings[snapshots[0].name]
     rule, names = oldest.activity, oldest.names
     first = float(history.day.min(initial=history.now)) + rule.features.window_days
-    moments = np.arange(history.now, first, -_MONTH)[::-1]
-    if len(moments) < 2:
-        return {"months": len(moments)}
-    held = tiers_over_time(rule, history, moments.tolist(), hysteresis=True)
-    free = tiers_over_time(rule, history, moments.tolist(), hysteresis=False)
-    table = transition_table(held[:-1].ravel(), held[1:].ravel(), len(names))
+    days = np.arange(history.now, first, -_MONTH)[::-1]
+    if len(days) < 2:
+        return {"months": len(days)}
+    tiers = tiers_over_time(rule, history, days.tolist(), hysteresis=True)
+    free = tiers_over_time(rule, history, days.tolist(), hysteresis=False)
+    table = transition_table(tiers[:-1].ravel(), tiers[1:].ravel(), len(names))
     return {
-        "months": len(moments),
-        "change_share": change_share(held),
-        "flip_share": flip_share(held),
+        "months": len(days),
+        "change_share": change_share(tiers),
+        "flip_share": flip_share(tiers),
         "change_share_without_hysteresis": change_share(free),
         "flip_share_without_hysteresis": flip_share(free),
         "transitions": {
@@ -114,17 +114,17 @@ def _monthly(
 
 
 def _layers(tiering: Tiering) -> list[dict[str, Any]]:
-    """Each layer's name, its items and its share of events."""
+    """Each layer's name, size and share of events."""
     num_layers = len(tiering.layer_names)
     size = np.bincount(tiering.item_layer, minlength=num_layers)
     users = np.bincount(tiering.interests.argmax(axis=1), minlength=num_layers)
-    own = pd.Series(tiering.layers.content).value_counts().reindex(range(num_layers), fill_value=0)
+    by_content = pd.Series(tiering.layers.content).value_counts().reindex(range(num_layers), fill_value=0)
     return [
         {
             "name": name,
             "share_of_events": float(tiering.layers.share[layer]),
             "items_by_lift": int(size[layer]),
-            "items_by_content": int(own[layer]),
+            "items_by_content": int(by_content[layer]),
             "users_with_top_interest": int(users[layer]),
         }
         for layer, name in enumerate(tiering.layer_names)

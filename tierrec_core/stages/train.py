@@ -1,4 +1,4 @@
-"""train NAME: fit one model as of every snapshot that asks for a fit of its own."""
+"""Stage train: fit one model as of each snapshot that needs a fit of its own."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ from tierrec_core.tracking.training_curves import TrainingRun, recording
 
 
 def run(layout: Layout, settings: Settings, name: str = "") -> None:
-    """Fit and save. Raises SettingsError for a model that params.yaml does not have."""
+    """Write the fits of the model; print the seconds of each. Raises SettingsError for an unknown model."""
     if name not in settings.models:
         raise SettingsError(
             f"train: no model {name!r} in params.yaml; known are {', '.join(settings.models)}"
@@ -27,13 +27,13 @@ def run(layout: Layout, settings: Settings, name: str = "") -> None:
     kind, config = registry.configure(name, settings.models[name])
     log = read_split(layout)
     snapshots = fitted_snapshots(config, log)
-    for place, snapshot in enumerate(snapshots, start=1):
-        began = time.perf_counter()
-        training = read_training(layout, settings, log, snapshot, newcomers=False)
+    for number, snapshot in enumerate(snapshots, start=1):
+        started = time.perf_counter()
+        training = read_training(layout, settings, log, snapshot, hide_cold_users=True)
         curves = TrainingRun(name, snapshot, config, layout.training / name / snapshot)
-        # one thread: siblings share the cores, and sums keep their order
+        # one thread: parallel stages share the cores, and sums keep their order
         with recording(curves, settings.tracking), threadpool_limits(1):
             model = kind.fit(training, config)
         artifacts.save(model, layout.model(name, snapshot))
-        seconds = time.perf_counter() - began
-        print(f"train {name} {place}/{len(snapshots)} as of {snapshot}: {seconds:.1f} s", flush=True)
+        seconds = time.perf_counter() - started
+        print(f"train {name} {number}/{len(snapshots)} as of {snapshot}: {seconds:.1f} s", flush=True)

@@ -1,4 +1,4 @@
-"""One trial of options, on the validation window alone: a model's lists, or a blend's order of given candidates."""
+"""Objectives of a hyperparameter search: NDCG@10 on the validation window, for a model or for a task's blend."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.catalogue import rank_catalogue
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, SearchRange, Settings, parse, search_space
-from tierrec_core.stages.blend import read_lessons
+from tierrec_core.stages.inputs.snapshot_windows import read_snapshot_windows, training_examples
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import read_training
 
@@ -30,38 +30,38 @@ _BLEND = "blend"
 
 @dataclass(frozen=True)
 class TuningTarget:
-    """What is tuned: one block of params.yaml.
+    """One tunable block of params.yaml.
 
-    block: the keys that lead to it, such as models and ease; window: on which options are judged
-    space: the options that are searched; usual: their defaults; fixed: the other options, as params.yaml has them
-    judge: NDCG@10 of each user of the window with a truth, given options in place of params.yaml's, [E]
+    block: its keys, such as models and ease; window: the validation window
+    space: the searched options; defaults: their default values; fixed: the other options as configured
+    evaluate: NDCG@10 of each user with a truth, [E], given values that replace those of params.yaml
     """
 
     block: tuple[str, ...]
     window: Window
     space: Mapping[str, SearchRange]
-    usual: Mapping[str, Any]
+    defaults: Mapping[str, Any]
     fixed: Mapping[str, Any]
-    judge: Callable[[Mapping[str, Any]], FloatArray]
+    evaluate: Callable[[Mapping[str, Any]], FloatArray]
 
 
-def subject(layout: Layout, settings: Settings, name: str, task: str) -> TuningTarget:
+def tuning_target(layout: Layout, settings: Settings, name: str, task: str) -> TuningTarget:
     """A model of params.yaml by its name, or the task's blend as `blend`.
 
-    Raises SettingsError for a name or a task that params.yaml lacks, and for a model without anything to search.
+    Raises SettingsError for an unknown name or task, and for a model without searchable options.
     """
     log = read_split(layout)
     if task not in log.tasks:
         raise SettingsError(f"tune: task {task!r} is unknown; known are {', '.join(log.tasks)}")
     if name == _BLEND:
-        return _blend(layout, settings, log, task)
+        return _blend_target(layout, settings, log, task)
     if name not in settings.models:
         known = ", ".join([*settings.models, _BLEND])
         raise SettingsError(f"tune: no model {name!r} in params.yaml; known are {known}")
-    return _model(layout, settings, log, name, task)
+    return _model_target(layout, settings, log, name, task)
 
 
-def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: str) -> TuningTarget:
+def _model_target(layout: Layout, settings: Settings, log: SplitLog, name: str, task: str) -> TuningTarget:
     block = settings.models[name]
     kind, config = registry.configure(name, block)
     space = search_space(type(config))
@@ -71,16 +71,16 @@ def _model(layout: Layout, settings: Settings, log: SplitLog, name: str, task: s
     training = read_training(layout, settings, log, window.snapshot)
     truth = Truth.of(*log.truth(window), log.log.num_items)
 
-    def judge(options: Mapping[str, Any]) -> FloatArray:
-        _, tried = registry.configure(name, dict(block) | dict(options))
+    def evaluate(options: Mapping[str, Any]) -> FloatArray:
+        _, trial_config = registry.configure(name, dict(block) | dict(options))
         with threadpool_limits(1):
-            return _ndcg(layout, kind.fit(training, tried), training, window, truth)
+            return _ndcg(layout, kind.fit(training, trial_config), training, window, truth)
 
-    return TuningTarget(("models", name), window, space, *_parted(config, space), judge)
+    return TuningTarget(("models", name), window, space, *_split_options(config, space), evaluate)
 
 
 def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window, truth: Truth) -> FloatArray:
-    """Of the whole catalogue's order by a retriever, of the window's candidates' order by a ranker."""
+    """NDCG of each user with a truth; a retriever ranks the catalogue, a ranker the window's candidates, [E]."""
     history = training.history
     if isinstance(model, Retriever):
         ranked = rank_catalogue(
@@ -96,37 +96,33 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
     return per_user(items, truth, CUTOFF)["ndcg"]
 
 
-def _blend(layout: Layout, settings: Settings, log: SplitLog, task: str) -> TuningTarget:
-    """Taught by the windows that are over when the newest begins, judged on the newest, as stage blend does it."""
+def _blend_target(layout: Layout, settings: Settings, log: SplitLog, task: str) -> TuningTarget:
+    """Train on the windows that end before the newest and evaluate on the newest, as stage blend does."""
     options = settings.blend_of(task)
-    known, _ = read_lessons(layout, settings, log, task)
-    newest = known[-1]
-    examples = [
-        lesson.examples(options.negative_share, np.random.default_rng([settings.seed, place]))
-        for place, lesson in enumerate(known)
-        if log.ends_before(lesson.window, newest.window)
-    ]
-    if not examples:
+    windows = read_snapshot_windows(layout, settings, log, task)
+    newest = windows[-1]
+    earlier = [window for window in windows if log.ends_before(window.window, newest.window)]
+    if not earlier:
         raise SettingsError(
             f"tune: blend.{task}: no window is over when the newest begins; raise tasks.{task}.windows"
         )
+    examples = training_examples(earlier, options.negative_share, settings.seed)
     table = newest.context.table(newest.history, newest.candidates)
     padded = newest.candidates.padded(newest.history.num_users)
     truth = Truth.of(*newest.truth, newest.history.num_items)
 
-    def judge(tried: Mapping[str, Any]) -> FloatArray:
-        chosen = parse(BlendSettings, options.model_dump() | dict(tried), f"tune: blend.{task}")
+    def evaluate(trial_options: Mapping[str, Any]) -> FloatArray:
+        config = parse(BlendSettings, options.model_dump() | dict(trial_options), f"tune: blend.{task}")
+        blend = BlendRanker.fit(newest.context, examples, config, settings.seed)
         scores = np.full(padded.shape, -np.inf)
-        scores[padded >= 0] = BlendRanker.fit(newest.context, examples, chosen, settings.seed).score_table(
-            table
-        )
+        scores[padded >= 0] = blend.score_table(table)
         return per_user(rank_candidates(scores, padded, CUTOFF).items, truth, CUTOFF)["ndcg"]
 
     space = search_space(BlendSettings)
-    return TuningTarget((_BLEND, task), newest.window, space, *_parted(options, space), judge)
+    return TuningTarget((_BLEND, task), newest.window, space, *_split_options(options, space), evaluate)
 
 
-def _parted(config: Params, space: Mapping[str, SearchRange]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The defaults of what is searched, and the present values of what is not."""
-    usual = {name: type(config).model_fields[name].default for name in space}
-    return usual, {name: value for name, value in config.model_dump().items() if name not in space}
+def _split_options(config: Params, space: Mapping[str, SearchRange]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The defaults of the searched options, and the configured values of the others."""
+    defaults = {name: type(config).model_fields[name].default for name in space}
+    return defaults, {name: value for name, value in config.model_dump().items() if name not in space}

@@ -1,7 +1,4 @@
-"""The search for options: a fixed number of trials by a tree-structured Parzen estimator.
-
-Bergstra et al., NeurIPS 2011, by Optuna (Akiba et al., KDD 2019), which is imported here only.
-"""
+"""Hyperparameter search with a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by Optuna."""
 
 import contextlib
 import signal
@@ -24,26 +21,26 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best options of a search, the figure that they reached, and every trial: options and figure."""
+    """The best options, their value, and every trial as options and value."""
 
     options: Options
     value: float
     trials: Sequence[tuple[Options, float]]
 
 
-def search(
+def search_options(
     space: Mapping[str, SearchRange],
-    judge: Callable[[Options], float],
+    objective: Callable[[Options], float],
     trials: int,
     seed: int,
     first: Sequence[Options] = (),
     journal: Path | None = None,
 ) -> SearchResult:
-    """Maximise over a fixed number of trials; same seed, same trials as long as `judge` answers the same.
+    """Maximise a deterministic objective over a fixed number of trials; the same seed gives the same trials.
 
-    first: options to try before the search begins to guess
-    journal: a file in which every trial is kept. A search that was cut goes on where it ends, if it looks in the same
-    space and begins with the same options; what it guesses from there on is not what it would have guessed uncut.
+    first: options to try before the sampler proposes any
+    journal: a file that stores every trial. An interrupted search with the same space, first options and seed resumes
+    from it; the sampler's proposals then differ from those of an uninterrupted search.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -60,43 +57,43 @@ def search(
     for _ in range(max(trials - done, 0)):
         with _uninterrupted():
             trial = study.ask()
-            options = {name: _suggested(trial, name, span) for name, span in space.items()}
-        value = judge(options)
+            options = {name: _suggest(trial, name, span) for name, span in space.items()}
+        value = objective(options)
         with _uninterrupted():
             study.tell(trial, value)
-    ended = study.get_trials(states=[TrialState.COMPLETE])
-    told = [(one.params, float(one.values[0])) for one in ended]
-    return SearchResult(study.best_params, float(study.best_value), told)
+    completed = study.get_trials(states=[TrialState.COMPLETE])
+    results = [(trial.params, float(trial.values[0])) for trial in completed]
+    return SearchResult(study.best_params, float(study.best_value), results)
 
 
-def brief(options: Options) -> str:
-    """Options as a person reads them."""
-    short = {name: f"{one:.4g}" if isinstance(one, float) else one for name, one in options.items()}
-    return ", ".join(f"{name} {one}" for name, one in short.items())
+def format_options(options: Options) -> str:
+    """Options on one line, numbers with four digits."""
+    texts = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in options.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the journal is written: half a line, or its lock left behind, would stop the next search."""
-    usual, came = signal.getsignal(signal.SIGINT), False
+    """Delay Ctrl-C until the journal is written: half a line or a stale lock would break the next search."""
+    handler, interrupted = signal.getsignal(signal.SIGINT), False
 
     def remember(*_: object) -> None:
-        nonlocal came
-        came = True
+        nonlocal interrupted
+        interrupted = True
 
-    if not callable(usual) or threading.current_thread() is not threading.main_thread():
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
     signal.signal(signal.SIGINT, remember)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-    if came:
+        signal.signal(signal.SIGINT, handler)
+    if interrupted:
         raise KeyboardInterrupt
 
 
-def _suggested(trial: optuna.Trial, name: str, span: SearchRange) -> Any:
+def _suggest(trial: optuna.Trial, name: str, span: SearchRange) -> Any:
     if span.choices:
         return trial.suggest_categorical(name, span.choices)
     if isinstance(span.low, int) and isinstance(span.high, int):

@@ -25,8 +25,8 @@ from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Trainin
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve
 from tierrec_core.ranking.ranker import RankingContext
 from tierrec_core.settings import RetrieveSettings, SearchRange, Settings, read_settings
-from tierrec_core.stages.blend import SnapshotWindow
 from tierrec_core.stages.inputs.fitted_models import read_models
+from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import read_training
 

@@ -1,1 +1,1 @@
-"""What several stages read."""
+"""Inputs that several stages share."""

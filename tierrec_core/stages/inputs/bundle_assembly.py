@@ -1,4 +1,4 @@
-"""The bundle, put together from what the stages wrote."""
+"""Assembles the bundle from the artifacts of the stages."""
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
@@ -13,7 +13,7 @@ from tierrec_core.stages.inputs.split_log import read_split
 
 
 def assemble(layout: Layout, settings: Settings) -> Bundle:
-    """Everything that answers a request, as of the final snapshot, from what the stages wrote."""
+    """Read the models, rankers and histories as of the final snapshot."""
     log = read_split(layout)
     history = log.history(log.final.name)
     items = artifacts.read_frame(layout.items, ITEMS)

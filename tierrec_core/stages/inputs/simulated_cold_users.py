@@ -1,8 +1,8 @@
-"""Newcomers made of known users: what a blend learns of those whom no model has met.
+"""Simulated cold-start users for training the ranker.
 
-A share of the users is hidden from the models of every snapshot but the final one, and each of them is shown by few
-of their newest items. Were they not hidden, a model would find a newcomer's whole past in its memory, and the blend
-would learn to trust neighbours more than strangers have reason to.
+A share of the users is hidden from the models of every snapshot but the final one, and the ranker sees them with only a
+few of their newest items. If they were not hidden, the models would know their whole histories, and the ranker would
+learn to trust the models more than a real cold-start user justifies.
 """
 
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ SUPPORTS = (0, 1, 2, 3, 5, 8)
 
 def are_hidden(num_users: int, share: float, seed: int) -> BoolArray:
     """Whether each user is hidden from the models of earlier snapshots, [U]."""
-    chosen = np.zeros(num_users, bool)
-    chosen[np.random.default_rng(seed).permutation(num_users)[: int(share * num_users)]] = True
-    return chosen
+    hidden = np.zeros(num_users, bool)
+    hidden[np.random.default_rng(seed).permutation(num_users)[: int(share * num_users)]] = True
+    return hidden
 
 
-def known_only(log: SplitLog, snapshot: str, share: float, seed: int) -> Interactions:
+def visible_history(log: SplitLog, snapshot: str, share: float, seed: int) -> Interactions:
     """The snapshot's history without the events of hidden users, who keep their rows; the final one is whole."""
     history = log.history(snapshot)
     if snapshot == log.final.name:
@@ -35,10 +35,10 @@ def known_only(log: SplitLog, snapshot: str, share: float, seed: int) -> Interac
 
 @dataclass(frozen=True)
 class SimulatedColdUsers:
-    """Hidden users who took something in a window, each once for every number of SUPPORTS, [N].
+    """Hidden users with a target event in a window, once for every support size of SUPPORTS, [N].
 
-    history: their supports as of the window's snapshot, [N]
-    truth: what they took, rows of the history and columns, [P] and [P]
+    history: their newest items as of the window's snapshot, [N]
+    truth: their target pairs as rows of the history and columns, [P] and [P]
     """
 
     history: Interactions
@@ -46,7 +46,7 @@ class SimulatedColdUsers:
 
     @classmethod
     def of(cls, log: SplitLog, window: Window, share: float, seed: int) -> Self:
-        """The same ones at each call. Without repeats, what a support shows is not to be found again."""
+        """Deterministic for a seed. In a window without repeats, items of the support are no truth."""
         user, item = log.truth(replace(window, repeats=True))
         hidden = np.flatnonzero(are_hidden(log.log.num_users, share, seed))
         rows = hidden[np.isin(hidden, user)]
@@ -54,9 +54,9 @@ class SimulatedColdUsers:
         count = np.repeat(np.array(SUPPORTS), len(rows))
         support = newest_items(whole, count, np.random.default_rng(seed))
         mine = np.isin(user, rows)
-        place = np.searchsorted(rows, user[mine])
-        copies = (place + len(rows) * np.arange(len(SUPPORTS))[:, None]).ravel()
-        taken = copies * log.log.num_items + np.tile(item[mine], len(SUPPORTS))
+        index = np.searchsorted(rows, user[mine])
+        copies = (index + len(rows) * np.arange(len(SUPPORTS))[:, None]).ravel()
+        pairs = copies * log.log.num_items + np.tile(item[mine], len(SUPPORTS))
         if not window.repeats:
-            taken = np.setdiff1d(taken, np.stack(support.unique_pairs()).T @ [log.log.num_items, 1])
-        return cls(support, (taken // log.log.num_items, taken % log.log.num_items))
+            pairs = np.setdiff1d(pairs, np.stack(support.unique_pairs()).T @ [log.log.num_items, 1])
+        return cls(support, (pairs // log.log.num_items, pairs % log.log.num_items))

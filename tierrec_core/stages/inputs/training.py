@@ -7,18 +7,18 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.simulated_cold_users import known_only
+from tierrec_core.stages.inputs.simulated_cold_users import visible_history
 from tierrec_core.tiers import Tiering
 
 
 def read_training(
-    layout: Layout, settings: Settings, log: SplitLog, snapshot: str, *, newcomers: bool = True
+    layout: Layout, settings: Settings, log: SplitLog, snapshot: str, *, hide_cold_users: bool = False
 ) -> Training:
-    """All that is known as of the snapshot; without newcomers, what a model may learn from."""
+    """The training data as of the snapshot; models are fitted without the hidden cold-start users."""
     served = (window.task for window in log.windows if window.snapshot == snapshot)
-    hidden = 0.0 if newcomers else settings.simulated_cold_share(served)
+    share = settings.simulated_cold_share(served) if hide_cold_users else 0.0
     return Training(
-        history=known_only(log, snapshot, hidden, settings.seed),
+        history=visible_history(log, snapshot, share, settings.seed),
         items=pd.read_parquet(layout.items),
         tiering=artifacts.load(Tiering, layout.tiering(snapshot)),
         target=log.target,

@@ -12,7 +12,7 @@ from tierrec_core.stages.inputs.simulated_cold_users import (
     SUPPORTS,
     SimulatedColdUsers,
     are_hidden,
-    known_only,
+    visible_history,
 )
 
 SHARE, SEED = 0.2, 3
@@ -35,7 +35,7 @@ def hidden(log: SplitLog) -> np.ndarray:
 def test_models_of_earlier_moments_do_not_know_them_and_the_final_ones_do(log: SplitLog, hidden: np.ndarray):
     assert len(hidden) == SHARE * log.log.num_users
     for snapshot in log.snapshots:
-        whole, known = log.history(snapshot.name), known_only(log, snapshot.name, SHARE, SEED)
+        whole, known = log.history(snapshot.name), visible_history(log, snapshot.name, SHARE, SEED)
         unknown = np.bincount(whole.user, minlength=60) - np.bincount(known.user, minlength=60)
         assert set(np.flatnonzero(unknown)) == (
             set() if snapshot == log.final else set(whole.user) & set(hidden)
@@ -45,7 +45,7 @@ def test_models_of_earlier_moments_do_not_know_them_and_the_final_ones_do(log: S
 
 def test_with_a_share_of_nothing_everybody_is_known(log: SplitLog):
     first = log.snapshots[0].name
-    np.testing.assert_array_equal(known_only(log, first, 0.0, SEED).day, log.history(first).day)
+    np.testing.assert_array_equal(visible_history(log, first, 0.0, SEED).day, log.history(first).day)
     assert SimulatedColdUsers.of(log, log.windows[0], 0.0, SEED).history.num_users == 0
 
 

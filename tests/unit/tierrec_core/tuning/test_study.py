@@ -1,4 +1,4 @@
-"""The search for options: spans beside the options, trials that repeat themselves, and figures by another count."""
+"""Hyperparameter search: search ranges, reproducible trials, and objectives recomputed independently."""
 
 import signal
 
@@ -22,9 +22,9 @@ from tierrec_core.settings import (
     search_space,
 )
 from tierrec_core.stages import retrieve, train
-from tierrec_core.stages.blend import read_lessons
+from tierrec_core.stages.inputs.snapshot_windows import read_snapshot_windows, training_examples
 from tierrec_core.tuning import objectives
-from tierrec_core.tuning.study import search
+from tierrec_core.tuning.study import search_options
 
 SETTINGS = Settings(
     split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
@@ -88,25 +88,24 @@ def test_a_trial_is_judged_on_the_validation_window(layout: Layout, log: SplitLo
     met = [set(row.nonzero()[0]) if task == "discovery" else set() for row in counts]
     wanted = {one: set(item[user == one]) for one in np.unique(user)}
     expected = [ndcg_by_hand(scores[one], met[one], taken) for one, taken in wanted.items()]
-    found = objectives.subject(layout, SETTINGS, "ease", task).judge({"l2": 40.0, "values": "log_count"})
+    found = objectives.tuning_target(layout, SETTINGS, "ease", task).evaluate(
+        {"l2": 40.0, "values": "log_count"}
+    )
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
     layout: Layout, log: SplitLog
 ) -> None:
-    what = objectives.subject(layout, SETTINGS, "blend", "next")
-    lessons, strangers = read_lessons(layout, SETTINGS, log, "next")
-    assert not strangers
-    examples = [
-        one.examples(SETTINGS.blend["next"].negative_share, np.random.default_rng([SETTINGS.seed, place]))
-        for place, one in enumerate(lessons)
-    ]
+    target = objectives.tuning_target(layout, SETTINGS, "blend", "next")
+    windows = read_snapshot_windows(layout, SETTINGS, log, "next")
+    assert all(window.cold_users(layout, SETTINGS, log) is None for window in windows)
+    examples = training_examples(windows, SETTINGS.blend["next"].negative_share, SETTINGS.seed)
     options = SETTINGS.blend["next"].model_copy(update={"num_trees": 5})
-    blend = objectives.BlendRanker.fit(lessons[-1].context, examples[:-1], options, SETTINGS.seed)
-    expected = lessons[-1].judge(blend)["blend"]
-    assert what.judge({"num_trees": 5}).mean() == pytest.approx(expected, abs=1e-6)
-    assert what.window.role == "valid"
+    blend = objectives.BlendRanker.fit(windows[-1].context, examples[:-1], options, SETTINGS.seed)
+    expected = windows[-1].evaluate(blend)["blend"]
+    assert target.evaluate({"num_trees": 5}).mean() == pytest.approx(expected, abs=1e-6)
+    assert target.window.role == "valid"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
 )
 def test_what_cannot_be_tuned_is_said(layout: Layout, name: str, task: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        objectives.subject(layout, SETTINGS, name, task)
+        objectives.tuning_target(layout, SETTINGS, name, task)
 
 
 def test_search_nears_the_top_of_a_hill_and_repeats_itself():
@@ -128,7 +127,9 @@ def test_search_nears_the_top_of_a_hill_and_repeats_itself():
     def hill(options):
         return -((options["x"] - 0.3) ** 2) - abs(options["n"] - 4) - (options["way"] == "down")
 
-    found, again = (search(space, hill, 60, seed=5, first=[{"x": -1.0, "n": 1, "way": "up"}]) for _ in "ab")
+    found, again = (
+        search_options(space, hill, 60, seed=5, first=[{"x": -1.0, "n": 1, "way": "up"}]) for _ in "ab"
+    )
     assert found.trials == again.trials
     assert len(found.trials) == 60
     assert found.trials[0][0] == {"x": -1.0, "n": 1, "way": "up"}
@@ -149,9 +150,9 @@ def test_a_search_that_was_cut_goes_on_where_it_ended(tmp_path):
 
     journal = tmp_path / "trials"
     with pytest.raises(KeyboardInterrupt):
-        search(space, cut, 6, seed=1, first=first, journal=journal)
+        search_options(space, cut, 6, seed=1, first=first, journal=journal)
     before, seen[:] = list(seen), []
-    found = search(
+    found = search_options(
         space, lambda options: seen.append(options["x"]) or -1.0, 6, seed=1, first=first, journal=journal
     )
     assert before[:2] == [0.25, 0.75]
@@ -171,6 +172,10 @@ def test_an_interrupt_while_a_trial_is_kept_waits_until_it_is(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optuna.Study, "tell", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            search({"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
-    found = search({"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
+            search_options(
+                {"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal
+            )
+    found = search_options(
+        {"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal
+    )
     assert len(found.trials) == 3
