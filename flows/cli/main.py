@@ -232,7 +232,7 @@ def _doctor() -> None:
 
     Example: tierrec doctor
     """
-    from flows.cli.doctor import diagnose
+    from flows.project.doctor import diagnose
 
     findings = list(diagnose(Path.cwd()))
     for finding in findings:

@@ -50,7 +50,7 @@ def columns_of(table: Table) -> dict[str, Column[Any]]:
     return {"_cursor" if column is key else str(column.name): column for column in shown}
 
 
-def pages(store: Store, span: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Line]]:
+def export_pages(store: Store, span: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Line]]:
     """The span's rows as lines, oldest first, at most `size` a page. Nothing is held open between pages.
 
     A line leaves out what is not known. Raises StoreError.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from services.schemas import ItemIn, UserIn
 from services.store import Store
-from services.transfer.exporting import ExportRange, Format, Line, jsonl, pages
+from services.transfer.exporting import ExportRange, Format, Line, export_pages, jsonl
 from services.transfer.importing import BATCH_LINES, ImportSession
 from services.transfer.keeping import StoreKeeper
 from services.transfer.lines import NumberedLine, Splitter
@@ -76,7 +76,7 @@ def export_file(
     fresh = Exported(kind=kind, store=_name(store), since=since, last=last, cursor=since)
     state = _resumed(progress, fresh, ("kind", "store", "since"))
     artifacts.write_json(state.model_dump(), progress)
-    for lines in pages(store, ExportRange(kind, state.cursor, state.last), part_rows):
+    for lines in export_pages(store, ExportRange(kind, state.cursor, state.last), part_rows):
         _write_part(parts / str(state.parts), form, kind, lines)
         done = {"cursor": lines[-1]["_cursor"], "parts": state.parts + 1, "rows": state.rows + len(lines)}
         state = state.model_copy(update=done)

@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from tierrec_core.base.contracts import BoolArray, FloatArray
-from tierrec_core.features.gradient_boosting import boosting_parameters
+from tierrec_core.data.gradient_boosting import boosting_parameters
 from tierrec_core.settings import BoostingSettings
 
 _SOLVER: Mapping[str, Any] = {"solver": "newton-cholesky", "tol": 1e-8}  # few features: exact in a few steps

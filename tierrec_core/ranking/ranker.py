@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.gradient_boosting import (
+from tierrec_core.data.gradient_boosting import (
     RankingExamples,
     boosting_parameters,
     ranking_data,
     stack_columns,
 )
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item_history import UserItemFeatures
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.candidates import Candidates

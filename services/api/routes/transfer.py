@@ -14,7 +14,7 @@ from services.feedback import events, users
 from services.schemas import EventBatch, ItemBatch, UserBatch
 from services.store import Store, StoreError
 from services.tenants.shop import Shop
-from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, jsonl, pages
+from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, export_pages, jsonl
 from services.transfer.importing import BATCH_LINES, ImportSession
 from services.transfer.keeping import Keep
 from services.transfer.lines import NumberedLine, Splitter
@@ -117,8 +117,8 @@ class _ImportResponse(Response):
 
 def _body(store: Store, span: ExportRange, form: Format) -> Iterator[bytes]:
     if form == "parquet":
-        return parquet(span.kind, pages(store, span, GROUP_ROWS))
-    return map(jsonl, pages(store, span))
+        return parquet(span.kind, export_pages(store, span, GROUP_ROWS))
+    return map(jsonl, export_pages(store, span))
 
 
 async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:

@@ -16,13 +16,13 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.special import expit
 
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.gradient_boosting import (
+from tierrec_core.data.gradient_boosting import (
     RankingExamples,
     boosting_parameters,
     ranking_data,
     stack_columns,
 )
+from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.funnel_ranker.funnel import TARGET, Behaviours, FunnelStats
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.schemas import EventIn, ItemIn, UserIn
 from services.store import Impression, Store
 from services.store.schema import EVENTS, IMPRESSIONS
-from services.transfer.exporting import ExportRange, columns_of, jsonl, pages
+from services.transfer.exporting import ExportRange, columns_of, export_pages, jsonl
 from services.transfer.files import export_file
 from services.transfer.importing import ImportSession
 from services.transfer.keeping import StoreKeeper
@@ -35,7 +35,11 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, St
 
 
 def exported(store: Store, kind: str, after: int = 0, limit: int | None = None, size: int = 3) -> list[dict]:
-    return [line for page in pages(store, ExportRange.find(store, kind, after, limit), size) for line in page]
+    return [
+        line
+        for page in export_pages(store, ExportRange.find(store, kind, after, limit), size)
+        for line in page
+    ]
 
 
 def numbered(data: bytes) -> list[tuple[int, bytes | None]]:
@@ -106,7 +110,7 @@ def test_what_comes_after_an_export_began_is_left_to_the_next(stores) -> None:
     store, _ = stores
     add_events(store, 4)
     span = ExportRange.find(store, "events")
-    reading = pages(store, span, 2)
+    reading = export_pages(store, span, 2)
     first = next(reading)
     StoreKeeper(store).keep("events")([event(99)])
     assert [line["key"] for line in [*first, *(line for page in reading for line in page)]] == [
@@ -121,7 +125,7 @@ def test_what_comes_after_an_export_began_is_left_to_the_next(stores) -> None:
 def test_streamed_parquet_is_a_file_that_others_read(stores) -> None:
     store, _ = stores
     add_events(store, 250)
-    pieces = list(parquet("events", pages(store, ExportRange.find(store, "events"), 100)))
+    pieces = list(parquet("events", export_pages(store, ExportRange.find(store, "events"), 100)))
     file = BytesIO(b"".join(pieces))
     assert pq.ParquetFile(file).metadata.num_row_groups == 3
     assert len(pieces) == 4
