@@ -24,9 +24,9 @@ def serving_folder(layout: Layout, folder: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """While inside, nobody else who asks may change the file; the lock ends with its process, kill -9 included.
+    """Hold an exclusive lock on the file; it is released with its process, even by kill -9.
 
-    Raises ArtifactError when another process does not let go.
+    Raises ArtifactError when another process keeps the lock too long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, poll_interval=0.01)

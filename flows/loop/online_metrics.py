@@ -12,7 +12,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
 
-SURFACE = "products"  # whose lists foretell what users do; the others answer what they ask for
+SURFACE = "products"  # lists that predict behaviour; other surfaces answer a query
 
 
 def read_online_metrics(

@@ -1,7 +1,7 @@
-"""The flow `retrain`: newest data, the stale stages, the gate, a Bento, a person's word if wanted, a share of users.
+"""The flow `retrain`: import new data, run stale stages, check the gate, package, ask for approval, deploy to a share.
 
-Each step is written down under the key of the decision that asked for it: whoever asks twice gets one retrain, and one
-that was killed goes on where it was.
+Each step is recorded under the key of the decision that triggered it: the same decision retrains once, and a killed
+retrain resumes at its last recorded step.
 """
 
 from collections.abc import Mapping
@@ -166,7 +166,7 @@ class RetrainRun:
             note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
 
     def _end_killed(self, ours: RetrainRecord) -> None:
-        """Undo what retrains of other keys left when they were killed: nobody else runs while the lock is ours."""
+        """Undo what killed retrains of other keys left behind; the project's lock excludes running ones."""
         for one in self.memory.retrains():
             before = self._before(one)
             if one.key == ours.key or one.state not in ("training", "failed") or not before.exists():

@@ -109,7 +109,7 @@ class BentoContents:
 
 
 def provenance(layout: Layout) -> dict[str, str]:
-    """Labels that tell where a Bento came from: the commit, and the lock of all that the package hangs on."""
+    """Labels of a Bento's origin: the commit, and the hash of the dvc.lock entries that the package depends on."""
     lock = layout.dvc_lock
     stages = YAML(typ="safe").load(lock.read_text())["stages"] if lock.exists() else {}
     held = lineage(stages, _deps(layout))
@@ -120,7 +120,7 @@ def provenance(layout: Layout) -> dict[str, str]:
 
 
 def lineage(stages: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """Entries of dvc.lock that the wanted paths hang on, directly or not: the same whatever else has run."""
+    """Entries of dvc.lock that the wanted paths depend on, directly or not."""
     found: dict[str, Any] = {}
     todo = list(wanted)
     while todo:
@@ -182,7 +182,7 @@ def _carried_code(layout: Layout) -> tuple[str, ...]:
 
 
 def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:
-    """Of the blocks that the stage hangs on: others reach it through its inputs."""
+    """Hash of the params.yaml sections that the stage reads; others reach it through its inputs."""
     values = settings.model_dump(mode="json", by_alias=True)
     return version_of(
         json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True)

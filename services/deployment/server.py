@@ -89,7 +89,7 @@ def serving(
 
     folder: the shop's state; without one it is thrown away when the server stops
 
-    The server stays in our process group, so that whoever kills the group leaves none behind.
+    The server stays in our process group, so that killing the group kills the server too.
     Raises StageError when it ends or is not ready in time.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:

@@ -184,7 +184,7 @@ def _bounded(pointer: Pointer) -> Pointer:
 
 
 def _change(path: Path, act: Callable[[Pointer | None], Pointer]) -> Pointer:
-    """Read, act and write while nobody else does; a reader sees the old pointer or the new one, whole."""
+    """Read, change and write the pointer under an exclusive lock; readers see the old or the new one."""
     with exclusive(path):
         after = act(Pointer.read(path) if path.exists() else None)
         artifacts.write_json(after.model_dump(mode="json"), path)

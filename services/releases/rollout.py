@@ -111,7 +111,7 @@ def observe(
 
     What users were shown while workers still loaded the challenger does not count, nor do users of an experiment that
     says itself which model answers: these did not come in the pointer's shares. Where both sides have the same
-    model, so that answers do not tell them apart, users are told apart by the pointer's route in the shop.
+    model, so that answers do not distinguish them, users are assigned by the pointer's route in the shop.
     experiments: of the shop as experiments.yaml has them now; what it names no more may have picked a model
     Raises SettingsError when there is no challenger, StoreError when the store does not answer.
     """

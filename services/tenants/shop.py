@@ -122,7 +122,7 @@ class Shop:
         return serving.of(side), side
 
     def hash_user(self, user_id: str) -> str:
-        """By what an erased user is remembered, and nobody else is known."""
+        """Keyed hash under which an erased user id is stored."""
         return pseudonym(user_id, self.secret)
 
     def is_ready(self) -> bool:

@@ -16,7 +16,7 @@ _PRIOR_REDEEMERS = 10.0  # of the wider group, whose interests a campaign or typ
 
 @dataclass(frozen=True)
 class CampaignStats:
-    """Sums over each campaign's redeemers; rates and profiles are drawn to those of the type, and these to all.
+    """Sums over each campaign's redeemers; rates and profiles are shrunk towards the type's, and these towards all.
 
     types: the type of each campaign, [C]
     redeemers: distinct users who redeemed it, [C]
@@ -71,7 +71,7 @@ class CampaignStats:
     def log_type_rate(self) -> FloatArray:
         """Log share of users who redeem one campaign of the same type, [C].
 
-        It is drawn to the mean of all campaigns by the weight of one campaign; those without a redeemer do not count.
+        Shrunk towards the mean of all campaigns by the weight of one campaign; those without a redeemer do not count.
         """
         seen = self.redeemers > 0
         usual = (self.redeemers.sum() + 1.0) / (seen.sum() + 1.0)
@@ -98,7 +98,7 @@ class CampaignStats:
 
 
 def _drawn(total: FloatArray, count: FloatArray | float, wider: FloatArray) -> FloatArray:
-    """The mean of a group from its sum and size, drawn to that of the wider group."""
+    """The mean of a group from its sum and size, shrunk towards that of the wider group."""
     size = np.asarray(count, float)[..., None] + _PRIOR_REDEEMERS
     mean: FloatArray = (total + _PRIOR_REDEEMERS * wider) / size
     return mean

@@ -55,7 +55,7 @@ class SearchIndex:
 
     idf: rarity of each word, [W]; mean_length: words of an item
     related: how much each fitted word speaks for each other, [W, W]
-    tastes: mean vector of the items that carry a fitted word, drawn to 0 where they are few, [W, F]
+    tastes: mean vector of the items that carry a fitted word, shrunk towards 0 where they are few, [W, F]
     posted: items that came later, at these columns [P]; they hide what `fitted` has there
     """
 

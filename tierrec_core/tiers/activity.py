@@ -16,7 +16,7 @@ TIER_NAMES = TierSettings().names
 
 @dataclass(frozen=True)
 class ActivityTiers:
-    """A rule from a history to a tier; it never moves once it is fitted, whoever joins or leaves.
+    """Fixed boundaries that map a history to a tier; later users do not change them.
 
     features: recipe of the four numbers a user is judged by
     cuts: money scores that divide the tiers, used where clusters is None, [T - 1]

@@ -58,9 +58,9 @@ class InterestLayers:
         return cls(basis, readable, content, share, _lift(history, interests, code, share))
 
     def interests(self, history: Interactions) -> FloatArray:
-        """P_u: share of a user's events in each layer, [U, J], drawn to everybody's where a history is short.
+        """P_u: share of a user's events in each layer, [U, J], shrunk towards the overall share.
 
-        Rows sum to 1; an empty history has exactly everybody's shares.
+        Rows sum to 1; an empty history has exactly the overall shares.
         """
         return _shares(_interested(history), self.content, self.share)
 
@@ -155,7 +155,7 @@ def _readable(names: pd.Index, code: IntArray, group: IntArray, history: Interac
 
 
 def _shares(history: Interactions, layer: IntArray, share: FloatArray) -> FloatArray:
-    """Share of each user's events in each layer, drawn to the overall share, [U, J]."""
+    """Share of each user's events in each layer, shrunk towards the overall share, [U, J]."""
     cell = history.user.astype(np.int64) * len(share) + layer[history.item]
     count = np.bincount(cell, minlength=history.num_users * len(share)).reshape(-1, len(share))
     mixed = count + _USER_SMOOTHING * share
@@ -164,7 +164,7 @@ def _shares(history: Interactions, layer: IntArray, share: FloatArray) -> FloatA
 
 
 def _lift(history: Interactions, interests: FloatArray, code: IntArray, share: FloatArray) -> FloatArray:
-    """Q_ij / share_j, with Q_i the mean interest of the item's buyers, drawn to that of its label, [I, J]."""
+    """Q_ij / share_j, with Q_i the mean interest of the item's buyers, shrunk towards that of its label, [I, J]."""
     buyers = history.binary_matrix()
     total, count = buyers.T @ interests, np.asarray(buyers.sum(axis=0)).ravel()
     onto = _onto(code, int(code.max()) + 1)

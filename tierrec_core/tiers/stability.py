@@ -16,7 +16,7 @@ def bootstrap_agreement(
 ) -> FloatArray:
     """Adjusted Rand index between the tiers and those refitted on users drawn with replacement, [B].
 
-    1 = the same tiers whoever happens to be in the sample, 0 = chance (Hubert and Arabie, 1985).
+    1 = the same tiers for any sample of users, 0 = chance (Hubert and Arabie, 1985).
     """
     features = rule.features.of(history)
     tiers = rule.assign_features(features)

@@ -119,9 +119,9 @@ class Multitask:
         """Labels are the last horizon_days of the log (at most its newer half).
 
         funnel: the steps in order: "target" is what counts as success, "coupon" that with a coupon, and every other is
-        an event's name; whoever took a step counts as having taken those before it. Candidates are scored by the last
-        step that is no coupon. structure, experts, own_experts, levels: see experts.Shape; composition: see conversion;
-        weighting: losses simply added, or weighted by uncertainty.
+        an event's name; a pair that reached a step counts as having reached those before it. Candidates are scored by
+        the last step that is no coupon. structure, experts, own_experts, levels: see experts.TaskNetworkConfig;
+        composition: see esmm; weighting: losses simply added, or weighted by uncertainty.
         What came of pairs is compared with own_share of the items that a user met before, and with
         other_negatives items drawn by popularity ** popularity_power. A history is the last max_length
         events, halved every half_life days.

@@ -133,17 +133,17 @@ def sampled_softmax(
 
 
 class SequenceBatch(NamedTuple):
-    """B users' steps, what is asked of each, and what it is compared with.
+    """B users' sessions, their prediction targets, and the negatives.
 
     sequences: the steps without the last, L places
-    foretold: which of the L + 1 states have a step to foretell, S of them, [B, L + 1]
+    predicted: which of the L + 1 states have a next session to predict, S of them, [B, L + 1]
     targets: T items drawn from each of those steps, [S, T]
     negatives: items that all are compared with, [N]
     log_expected: log of how often each is expected among the negatives, [N]
     """
 
     sequences: SessionSequences
-    foretold: torch.Tensor
+    predicted: torch.Tensor
     targets: torch.Tensor
     negatives: torch.Tensor
     log_expected: torch.Tensor
@@ -194,7 +194,7 @@ class SasRec:
             network = SasRecNetwork(training.history.num_items, config).to(best_device())
 
             def loss(batch: SequenceBatch) -> torch.Tensor:
-                states = network.states(batch.sequences)[batch.foretold]
+                states = network.states(batch.sequences)[batch.predicted]
                 targets = batch.targets
                 positive = (states.unsqueeze(1) * network.item(targets)).sum(-1) + network.bias[targets]
                 negative = states @ network.item(batch.negatives).T + network.bias[batch.negatives]
@@ -289,7 +289,7 @@ class _Sampler:
         negatives = self.items.draw(config.negatives, self.rng)
         return SequenceBatch(
             sequences=_read(self.history, self.steps, window[:, :-1]),
-            foretold=to_tensor(real),
+            predicted=to_tensor(real),
             targets=to_tensor(self.history.item[drawn]),
             negatives=to_tensor(negatives),
             log_expected=to_tensor(np.log(self.items.share[negatives] * config.negatives)),

@@ -1,9 +1,8 @@
-"""A set encoder: a few items in any order become a user (Deep Sets, Zaheer et al., NeurIPS 2017).
+"""A set encoder: represents a user by a few items in any order (Deep Sets, Zaheer et al., NeurIPS 2017).
 
-It is learned from episodes (see `support`): users of the log are shown by between none and max_support of their newest
-items, and a softmax over the catalogue foretells what they took next, as a neural process foretells from any context
-(Garnelo et al., ICML 2018). What was popular at the moment is the softmax's prior: with nothing known the list is
-popularity, and what is shown moves it.
+It is trained on support sets (`data/support_sets.py`): each user is represented by up to max_support of their newest
+items, and a softmax over the catalogue predicts the next targets, as a neural process predicts from any context
+(Garnelo et al., ICML 2018). Current popularity is the softmax's prior, so that an empty support set gives popularity.
 """
 
 from collections.abc import Iterator

@@ -67,12 +67,12 @@ class TwoTower:
     config: "TwoTower.Config"
 
     class Config(Params):
-        """A lesson is a user as of one of `cuts` moments, step_days apart, and what they took in the next horizon_days.
+        """An example is a user as of one of `cuts` moments, step_days apart, with the targets of the next horizon_days.
 
         The history is the last max_length events, halved every half_life days, each left out with the chance
         history_dropout. Each of `targets` draws is compared with one target of every user of the batch and with
         `negatives` items drawn by popularity ** popularity_power. An item's own vector is left out with the chance
-        id_dropout. validation_share of the users teach nothing but tell when to stop: `patience` epochs after the best.
+        id_dropout. validation_share of the users are held out for early stopping, `patience` epochs after the best.
         """
 
         embedding_size: PositiveInt = 64
@@ -97,17 +97,17 @@ class TwoTower:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Foretell what users took after each cut from what was known at it.
+        """Fit on users as of each cut and their targets after it.
 
-        An item without any event is left with its features alone.
+        An item without any event is scored by its features alone.
         """
         described = features_of(training.items)
         lexicon = lexicon_of(described)
         content = _content(lexicon, described)
         sampler = _Sampler.of(training, content, config)
         with reproducible(training.seed):
-            network = _network(len(described), len(lexicon), sampler.lessons.dense.shape[1], config)
-            network.standardise(sampler.lessons.dense)
+            network = _network(len(described), len(lexicon), sampler.examples.dense.shape[1], config)
+            network.standardise(sampler.examples.dense)
             network.to(best_device())
             train_network(
                 network,
@@ -175,12 +175,12 @@ class TwoTower:
 
 @dataclass(frozen=True)
 class _Sampler:
-    """Draws what each lesson asks for, and what that is compared with.
+    """Draws batches of training examples with sampled negatives.
 
-    share: of each item among what is taken, [I]; kept: which lessons teach nothing but tell when to stop, [L]
+    share: each item's share of the events, [I]; kept: which examples are held out for early stopping, [L]
     """
 
-    lessons: SnapshotExamples
+    examples: SnapshotExamples
     content: sparse.csr_matrix
     items: ItemSampler
     share: FloatArray
@@ -190,39 +190,39 @@ class _Sampler:
 
     @classmethod
     def of(cls, training: Training, content: sparse.csr_matrix, config: TwoTower.Config) -> Self:
-        """Negatives by popularity in the history: what nobody has met is not said to be disliked."""
-        lessons, rng = (
+        """Negatives are drawn by popularity in the history, so that items without events are no negatives."""
+        examples, rng = (
             SnapshotExamples.of(training, config.cuts, config.step_days, config.horizon_days),
             training.rng,
         )
-        count = np.bincount(lessons.history.item, minlength=lessons.history.num_items).astype(float)
+        count = np.bincount(examples.history.item, minlength=examples.history.num_items).astype(float)
         weight = np.where(count > 0, count**config.popularity_power, 0.0)
         items = ItemSampler(weight / weight.sum())
-        users = holdout_mask(lessons.history.num_users, config.validation_share, config.patience, rng)
-        return cls(lessons, content, items, count / count.sum(), users[lessons.user], config, rng)
+        users = holdout_mask(examples.history.num_users, config.validation_share, config.patience, rng)
+        return cls(examples, content, items, count / count.sum(), users[examples.user], config, rng)
 
     def epoch(self) -> Iterator[TowerBatch]:
-        """Each lesson that teaches once, in a random order."""
+        """One epoch: every training example once, in random order."""
         return self._batches(np.flatnonzero(~self.kept))
 
     def held(self) -> EarlyStopping[TowerBatch] | None:
-        """Each lesson that is kept back, if any is."""
+        """Early stopping on the held-out examples; None without any."""
         return (
             EarlyStopping(list(self._batches(np.flatnonzero(self.kept))), self.config.patience)
             if self.kept.any()
             else None
         )
 
-    def _batches(self, lessons: IntArray) -> Iterator[TowerBatch]:
-        for rows in shuffled_batches(len(lessons), self.config.batch_size, self.rng):
-            yield self._batch(lessons[rows])
+    def _batches(self, examples: IntArray) -> Iterator[TowerBatch]:
+        for rows in shuffled_batches(len(examples), self.config.batch_size, self.rng):
+            yield self._batch(examples[rows])
 
     def _batch(self, rows: IntArray) -> TowerBatch:
-        lessons, config = self.lessons, self.config
-        history, until = lessons.history, lessons.until[rows]
-        first = history.offsets[lessons.user[rows]]
-        past, weight = _read(history, first, until, lessons.now[rows], config)
-        targets = history.item[draw_within(until, lessons.last[rows], config.targets, self.rng)]
+        examples, config = self.examples, self.config
+        history, until = examples.history, examples.until[rows]
+        first = history.offsets[examples.user[rows]]
+        past, weight = _read(history, first, until, examples.now[rows], config)
+        targets = history.item[draw_within(until, examples.last[rows], config.targets, self.rng)]
         candidates = np.concatenate([targets[:, 0], self.items.draw(config.negatives, self.rng)])
         expected = len(rows) * self.share + config.negatives * self.items.share
         concerned, place = np.unique(
@@ -232,7 +232,7 @@ class _Sampler:
         return TowerBatch(
             described=_described(self.content, concerned),
             users=UserInputs(
-                to_tensor(places[0].reshape(past.shape)), to_tensor(weight), to_tensor(lessons.dense[rows])
+                to_tensor(places[0].reshape(past.shape)), to_tensor(weight), to_tensor(examples.dense[rows])
             ),
             targets=to_tensor(places[1].reshape(targets.shape)),
             candidates=to_tensor(places[2]),

@@ -166,8 +166,8 @@ def _by_tier(settings: PolicySettings, tiers: Sequence[str], name: str) -> Float
 
 
 def _quality(history: Interactions) -> FloatArray:
-    """The percentile of each item's mean rating or, in a log without ratings, of the share of its buyers who came
-    back to it another day; both drawn to everybody's mean as if by ten more users, [I]."""
+    """Percentile of each item's mean rating or, in a log without ratings, of the share of its buyers who bought it
+    again on another day, [I]; both are shrunk towards the overall mean by a weight of ten users."""
     rated = history.filter_events(Event.RATING)
     if len(rated):
         item, good, num_items = rated.item, rated.value.astype(float), rated.num_items
