@@ -11,8 +11,9 @@ from starlette.types import Scope
 
 from services.api.middleware import AccessLogMiddleware, JsonOnlyMiddleware, ShopMiddleware
 from services.api.routes import experiments, feedback, info, lists, transfer, users
+from services.auth.authentication import AuthMiddleware
 from services.auth.keys import Keyring, KeyScope
-from services.auth.limits import AuthMiddleware, BodyLimit, RequestLimits
+from services.auth.limits import BodyLimit, RequestLimits
 from services.schemas import Problem
 from services.store import StoreError
 from services.tenants.shops import Shops

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.auth.authentication import AuthMiddleware
 from services.auth.keys import Keyring, KeyScope, add_key
-from services.auth.limits import AuthMiddleware, BodyLimit, Rate, RequestLimits
+from services.auth.limits import BodyLimit, Rate, RequestLimits
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import parse
 
