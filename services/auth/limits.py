@@ -67,6 +67,7 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the refusal."""
         problem = Problem(error=self.error)
         answer = JSONResponse(problem.model_dump(), status_code=self.status, headers=dict(self.headers))
         await answer(scope, receive, send)
