@@ -8,6 +8,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     WithJsonSchema,
     model_validator,
 )
@@ -69,7 +70,10 @@ class RecommendRequest(Body):
     surface: Literal["products", "ads", "campaigns", "onboarding", "rank"] = Field(
         "products", description="Where the list is shown."
     )
-    task: Annotated[str, WithJsonSchema({"enum": ["next", "discovery"], "type": "string"})] | None = Field(
+    task: (
+        Annotated[str, Field(min_length=1), WithJsonSchema({"enum": ["next", "discovery"], "type": "string"})]
+        | None
+    ) = Field(
         None, description="next: with items met before; discovery: without. None = the package's default."
     )
     k: int | None = Field(None, ge=1, le=100, description="How many items; 10, or all for the surface rank.")
@@ -200,7 +204,7 @@ class ItemIn(Body):
     stock: Number | None = Field(None, description="0 or less hides the item.")
     available_from: AwareDatetime | None = None
     available_until: AwareDatetime | None = None
-    on_promotion: bool | None = Field(None, description="Whether the surface ads may show it.")
+    on_promotion: StrictBool | None = Field(None, description="Whether the surface ads may show it.")
     attributes: dict[Id, Attribute] = Field(default_factory=dict, max_length=100)
 
 

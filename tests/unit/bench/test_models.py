@@ -228,8 +228,8 @@ def test_the_shops_section_names_targets_that_are_missed_and_tiers_that_are_wors
     gain = {"all": figure(0.02), "light": figure(-0.02), "heavy": figure(-0.005)}
     found = {"users": 9, "blend": {"ndcg@10": figure(0.38)}, "gains": {"ease": {"ndcg@10": gain}}}
     text = "\n".join(demo_shop.lines({"tasks": {"next": found}}))
-    assert "ndcg@10 0.3800 [0.3700, 0.3900], wanted 0.392: missed" in text
-    assert "worse beyond the interval: light (ndcg@10, ease)." in text
+    assert "ndcg@10 0.3800 [0.3700, 0.3900], target 0.392: missed" in text
+    assert "Tiers with a significant loss: light (ndcg@10, ease)." in text
     assert "| ease | ndcg@10 | +0.0200 [+0.0100, +0.0300] | -0.0200 [-0.0300, -0.0100] |  |" in text
 
 

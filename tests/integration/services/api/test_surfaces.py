@@ -209,3 +209,11 @@ def test_metrics_tell_requests_by_surface_and_path(opener: Opener) -> None:
     told = caller.send("GET", "/metrics").text
     assert 'tierrec_store_lag_seconds{shop="counted"}' in told
     assert 'tierrec_store_queue{shop="counted"}' in told
+
+
+def test_a_task_that_the_model_does_not_have_is_refused_and_the_known_ones_are_named(caller: Caller) -> None:
+    answer = caller.send("POST", "/recommend", json={"user_id": "u01", "task": "never"})
+    assert answer.status_code == 400
+    assert "never" in answer.text
+    assert "next" in answer.text
+    assert "discovery" in answer.text

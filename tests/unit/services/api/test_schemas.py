@@ -27,7 +27,6 @@ from services.schemas import EventBatch, ItemIn, RecommendRequest, SearchRequest
         ({"context": {"attributes": {str(one): one for one in range(51)}}}, ("context", "attributes")),
         ({"surface": "rank"}, ()),
         ({"items": ["x"]}, ()),
-        ({"task": "never"}, ("task",)),
         ({"user_id": "a", "history": []}, ()),
     ],
 )

@@ -78,7 +78,6 @@ def test_reads_what_overrides_a_renewal():
         ("rules: [{price_band: {min: 5, max: 4}}]", "min is more than max"),
         ("rules: [{cap: {attribute: a, max: 0}}]", "rules.0.cap.max:"),
         ("rules: [{scope: {surfaces: [homepage]}, exclude: a = 1}]", "rules.0.scope.surfaces.0:"),
-        ("rules: [{scope: {tiers: [gold]}, exclude: a = 1}]", "rules.0.scope.tiers.0:"),
         ("repeat: {TEA: {wait_days: -1}}", "repeat.TEA.wait_days:"),
         ("- exclude: a = 1", "holds list, wanted keys"),
         ("rules: [", "is not YAML"),

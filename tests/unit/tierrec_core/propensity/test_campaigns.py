@@ -303,13 +303,13 @@ def test_a_log_without_redemptions_has_no_campaigns_and_says_so(items, tmp_path,
 
 def test_campaigns_that_nobody_described_are_of_an_unknown_type(items):
     events = pd.concat([make_events(), redeem_events()])
-    ids, types = stage.catalogue(events, items, SMALL)
+    ids, types = stage.read_campaigns(events, items, SMALL)
     assert (list(ids), set(types)) == (["c0", "c1", "c2"], {"unknown"})
     partly = catalogue_items(items)
     partly = partly[partly["item_id"] != "c1"].assign(
         product_type=partly["product_type"].replace("small", None)
     )
-    ids, types = stage.catalogue(events, partly, SMALL)
+    ids, types = stage.read_campaigns(events, partly, SMALL)
     assert dict(zip(ids, types, strict=True)) == {
         "c0": "big",
         "c1": "unknown",
