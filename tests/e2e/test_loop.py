@@ -90,7 +90,7 @@ def test_moved_interests_are_noticed_with_reasons_and_a_page(shop: Path, judged:
     assert judged["faults"] == []
     page = shop / "data/loop" / judged["page"]
     assert "<html" in page.read_text().lower()
-    assert "Lists of the champion" in page.read_text()
+    assert "Champion's lists: the first list of each of" in page.read_text()
     figures = json.loads((page.parent / "drift.json").read_text())["metrics"]
     drawn = {one["metric_name"].partition("(")[0] for one in figures}
     assert {"NDCG", "RecallTopK", "HitRate", "PopularityBiasMetric", "Diversity"} <= drawn
@@ -125,9 +125,10 @@ def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(
     assert after.champion.bento != before.champion.bento
     report = json.loads((shop / "data/loop/gates" / f"{judged['key']}.json").read_text())
     assert report["passed"]
-    release = json.loads(next((shop / "data/loop/releases").glob("*.json")).read_text())
-    assert release["tag"] == after.champion.bento
-    assert release["revision"]
+    releases = [json.loads(path.read_text()) for path in (shop / "data/loop/releases").glob("*.json")]
+    revisions = {release["tag"]: release["revision"] for release in releases}
+    assert set(revisions) == {before.champion.bento, after.champion.bento}
+    assert revisions[after.champion.bento]
     second = ask(shop, judged)
     assert second.returncode == 0, second.stderr
     assert "deployed" in second.stdout
