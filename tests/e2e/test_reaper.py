@@ -125,8 +125,8 @@ def test_next_orchestrator_takes_over_a_run_that_goes_on(project: Path, server: 
 def test_a_run_is_taken_back_when_no_worker_is_left(project: Path, server: Server) -> None:
     folder = project.parent
     (folder / "go").touch()
-    with server.worker("fifth", TIERREC_CLONE=str(folder / "one")) as worker:
-        os.kill(worker.pid, signal.SIGSTOP)
+    never = {"PREFECT_WORKER_QUERY_SECONDS": "600"}  # online, and it asks for runs only once, before there is one
+    with server.worker("fifth", TIERREC_CLONE=str(folder / "one"), **never) as worker:
         with Orchestrator(project, server) as run:
             wait_until(lambda: "deep: sent to gpu" in run.said(), "the sending")
             end(worker)

@@ -52,7 +52,7 @@ def test_who_is_like_few_gets_scores_in_the_same_way_as_who_is_like_many(trainin
     quiet[np.r_[first, first + 1]] = True
     sparse_world = history.where(quiet | (history.user == 59))
     model = fit(dataclasses.replace(training, history=sparse_world), rank=4)
-    share = [model._likeness(sparse_world.select_users(np.array([user]))).nnz / 60 for user in range(60)]
+    share = [model._user_similarity(sparse_world.select_users(np.array([user]))).nnz / 60 for user in range(60)]
     few, many = int(np.argmin(share)), int(np.argmax(share))
     met, items, square = graph_by_hand(sparse_world, 0.3, 0.5)
     plain = dataclasses.replace(model, passed=model.passed * 0)
