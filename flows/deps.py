@@ -44,9 +44,7 @@ def code_dependencies(graph: grimp.ImportGraph, stage: str, command: str, params
     match = re.search(r"-m (\w+ \w+)", command)
     entry = ENTRIES.get(match[1]) if match else None
     if entry is None or entry not in graph.modules:
-        raise SettingsError(
-            f"dvc.yaml: {stage}: {command!r} runs no stage; wanted one of {', '.join(ENTRIES)}"
-        )
+        raise SettingsError(f"dvc.yaml: {stage}: {command!r} runs no stage; wanted one of {', '.join(ENTRIES)}")
     modules = graph.find_upstream_modules(entry) | {entry}
     paths = {_section(name) for name in params}
     if REGISTRY in modules:

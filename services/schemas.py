@@ -20,15 +20,10 @@ Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
 Ids = Annotated[tuple[Id, ...], Field(max_length=1000)]
 Attribute = str | float | bool | None
 Filter = Annotated[
-    str,
-    Field(
-        max_length=2000,
-        description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').",
-    ),
+    str, Field(max_length=2000, description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').")
 ]
 Cursor = Annotated[
-    str,
-    Field(max_length=32_768, description="From the answer before: the next page, with nothing twice."),
+    str, Field(max_length=32_768, description="From the answer before: the next page, with nothing twice.")
 ]
 
 
@@ -71,11 +66,8 @@ class RecommendRequest(Body):
         "products", description="Where the list is shown."
     )
     task: (
-        Annotated[str, Field(min_length=1), WithJsonSchema({"enum": ["next", "discovery"], "type": "string"})]
-        | None
-    ) = Field(
-        None, description="next: with items met before; discovery: without. None = the package's default."
-    )
+        Annotated[str, Field(min_length=1), WithJsonSchema({"enum": ["next", "discovery"], "type": "string"})] | None
+    ) = Field(None, description="next: with items met before; discovery: without. None = the package's default.")
     k: int | None = Field(None, ge=1, le=100, description="How many items; 10, or all for the surface rank.")
     items: Ids | None = Field(None, description="What to sort; for the surface rank, and only there.")
     context: Context = Field(default_factory=Context, description="What is known of the moment.")
@@ -233,13 +225,9 @@ class TierAnswer(BaseModel):
     tier: str
     known_user: bool
     interests: dict[str, float]
-    churn_risk: float | None = Field(
-        description="Probability of no purchase in the next churn_days, calibrated."
-    )
+    churn_risk: float | None = Field(description="Probability of no purchase in the next churn_days, calibrated.")
     churn_days: float | None
-    churn_calibration_error: float | None = Field(
-        description="Expected calibration error on the test window."
-    )
+    churn_calibration_error: float | None = Field(description="Expected calibration error on the test window.")
     model_version: str
 
 

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 SERVICE = "tierrec"
 _ROOT = Path(__file__).parents[1]
 # OpenMP and BLAS read these when they are loaded, so the worker's process must start with them.
-_ONE_THREAD = [
-    {"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-]
+_ONE_THREAD = [{"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")]
 _TIMEOUT = 30  # seconds
 
 application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # configured when a worker starts

@@ -31,9 +31,7 @@ def make_events(seed: int = 0) -> pd.DataFrame:
             for _ in range(1 + rng.integers(3)):
                 own = rng.random() < 0.9
                 item = group * 10 + min(int(rng.exponential(3)), 9) if own else rng.integers(NUM_ITEMS)
-                rows.append(
-                    (f"u{user:02d}", f"i{item:02d}", visit, f"s{user}-{visit:.3f}", rng.random() < 0.1)
-                )
+                rows.append((f"u{user:02d}", f"i{item:02d}", visit, f"s{user}-{visit:.3f}", rng.random() < 0.1))
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day", "session_id", "coupon"])
     frame["event"] = "purchase"
     frame["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame["day"], unit="D")

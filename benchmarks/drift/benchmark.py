@@ -161,9 +161,7 @@ def jobs(plan: Plan) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]
         for number in range(plan.placebos)
         for cut in plan.cuts
     )
-    yield from (
-        (f"real day {cut}", unchanged_real, (cut,)) for cut in REAL_CUTS[:: 1 if plan != QUICK else 8]
-    )
+    yield from ((f"real day {cut}", unchanged_real, (cut,)) for cut in REAL_CUTS[:: 1 if plan != QUICK else 8])
     yield from ((f"synthetic shop {number}", stationary, (number,)) for number in range(plan.stationary))
     yield from ((f"season {number}", seasonal, (number,)) for number in range(plan.seasonal))
     yield from ((f"missing kind {number}", missing_kind, (number,)) for number in range(plan.seasonal))
@@ -186,9 +184,7 @@ def measure(plan: Plan, workers: int) -> tuple[list[DetectionTrial], dict[str, A
     return [trial for part in trials for trial in part], figures
 
 
-def _print_progress(
-    done: int, total: int, name: str, trials: Sequence[DetectionTrial], seconds: float
-) -> None:
+def _print_progress(done: int, total: int, name: str, trials: Sequence[DetectionTrial], seconds: float) -> None:
     false = [trial for trial in trials if trial.what in summary_stats.UNCHANGED and trial.alarms["ours"]]
     alarm = f"; FALSE ALARM {false[0].reasons[0]}" if false else ""
     print(f"{done}/{total} {seconds:.0f} s: {name}{alarm}", flush=True)
@@ -196,13 +192,9 @@ def _print_progress(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and record."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few trials; nothing is recorded")
-    parser.add_argument(
-        "--page", action="store_true", help="rewrite drift.md from drift.json, measure nothing"
-    )
+    parser.add_argument("--page", action="store_true", help="rewrite drift.md from drift.json, measure nothing")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     if options.page:

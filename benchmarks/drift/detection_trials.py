@@ -62,9 +62,7 @@ class TrialWindows:
     def placebo(cls, world: ReplayWorld, cut: float, settings: MonitorSettings, seed: int) -> "TrialWindows":
         """The windows around a cut with each user's baskets reassigned at random between them."""
         rng, width = np.random.default_rng(seed), settings.window_days
-        events = reassign_baskets(
-            world.between(-np.inf, cut + width), start=cut - width, width=width, rng=rng
-        )
+        events = reassign_baskets(world.between(-np.inf, cut + width), start=cut - width, width=width, rng=rng)
         return cls.at(ReplayWorld(world.name, events, world.items, world.target), cut, settings, seed)
 
     @property
@@ -155,9 +153,7 @@ def fault_trials(windows: TrialWindows, policies: tuple[str, ...]) -> Iterator[D
             yield windows.trial("fault", name, windows.broken(fault), policies)
 
 
-def season_trials(
-    world: ReplayWorld, start: float, settings: MonitorSettings, seed: int
-) -> Iterator[DetectionTrial]:
+def season_trials(world: ReplayWorld, start: float, settings: MonitorSettings, seed: int) -> Iterator[DetectionTrial]:
     """The first window of a season in which a category doubles for six weeks, and of its return a year later."""
     rng, year = np.random.default_rng(seed), 364.0
     change = synthetic_drift.add_season(world.events, world.items, starts=(start, start + year), rng=rng)

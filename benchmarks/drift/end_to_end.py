@@ -82,17 +82,7 @@ def shorten_schedules(project: Path) -> None:
     api = json.loads((project / "data/loop/stack/stack.json").read_text())["api_url"]
     for name, seconds in (("monitor/monitor", _MONITOR_SECONDS), ("rollout/rollout", _ROLLOUT_SECONDS)):
         subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "prefect",
-                "deployment",
-                "schedule",
-                "create",
-                name,
-                "--interval",
-                str(seconds),
-            ],
+            [sys.executable, "-m", "prefect", "deployment", "schedule", "create", name, "--interval", str(seconds)],
             cwd=project,
             env={"PREFECT_API_URL": api, "PATH": str(Path(sys.executable).parent), "HOME": str(project)},
             check=True,

@@ -74,13 +74,9 @@ def _read(layout: Layout, settings: Settings, log: SplitLog, task: str) -> ShopT
     blend, history = artifacts.load(BlendRanker, layout.blend(task)), log.history(log.final.name)
     candidates = artifacts.load(Candidates, layout.candidates(window.name))
     snapshots = [
-        SnapshotWindow.read(layout, settings, log, window)
-        for window in log.windows_of(task, "train", "valid")
+        SnapshotWindow.read(layout, settings, log, window) for window in log.windows_of(task, "train", "valid")
     ]
-    lists = {
-        name: _read_lists(log, layout.lists(task, name))
-        for name in ("blend", _BEST_SINGLE[task], "popularity")
-    }
+    lists = {name: _read_lists(log, layout.lists(task, name)) for name in ("blend", _BEST_SINGLE[task], "popularity")}
     newest = snapshots[-1]
     stale = _ranked(replace(blend, context=newest.context), newest.history, newest.candidates)
     context = RankingContext.fit(
@@ -127,9 +123,7 @@ def _subset(examples: RankingDataset, rng: np.random.Generator) -> RankingDatase
     users = np.arange(examples.user.max() + 1)
     keep = np.isin(examples.user, users[rng.random(len(users)) < _SUBSET_SHARE])
     return RankingDataset(
-        {name: column[keep] for name, column in examples.table.items()},
-        examples.user[keep],
-        examples.label[keep],
+        {name: column[keep] for name, column in examples.table.items()}, examples.user[keep], examples.label[keep]
     )
 
 

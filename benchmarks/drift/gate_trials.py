@@ -183,9 +183,7 @@ def _rejected_by_users(shop: Shop, seed: int) -> list[dict[str, Any]]:
     for users in _FEWER_USERS:
         for loss in _LOSSES:
             rng = np.random.default_rng([seed, users, round(100 * loss)])
-            rejected = [
-                not _resampled_gate(values, users, loss, settings, rng).passed for _ in range(_SMALL_TRIALS)
-            ]
+            rejected = [not _resampled_gate(values, users, loss, settings, rng).passed for _ in range(_SMALL_TRIALS)]
             rows.append({"users": users, "lost": loss, "trials": _SMALL_TRIALS, "rejected": _share(rejected)})
     return rows
 

@@ -143,15 +143,7 @@ def _listed(figures: Mapping[str, Any], key: str) -> str:
 
 
 def _policies(figures: Mapping[str, Any]) -> str:
-    names = (
-        "false_alarm_rate",
-        "power_10",
-        "power_20",
-        "power_40",
-        "delay_windows",
-        "delay_found",
-        "faults_retrained",
-    )
+    names = ("false_alarm_rate", "power_10", "power_20", "power_40", "delay_windows", "delay_found", "faults_retrained")
     rows = []
     for policy in (*POLICIES, "significance"):
         prefix = "" if policy == "ours" else f"{policy}_"

@@ -7,9 +7,7 @@ from monitoring.simulation.encoded_log import add_seconds, basket_codes
 from tierrec_core.data.interactions import to_days
 
 
-def reassign_baskets(
-    events: pd.DataFrame, *, start: float, width: float, rng: np.random.Generator
-) -> pd.DataFrame:
+def reassign_baskets(events: pd.DataFrame, *, start: float, width: float, rng: np.random.Generator) -> pd.DataFrame:
     """Reassign the baskets of the two windows of `width` days from day `start` on; other events stay.
 
     A basket that changes window keeps its weekday and hour where the width is whole weeks. The windows are

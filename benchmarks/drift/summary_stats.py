@@ -52,25 +52,17 @@ def miss_figures(trials: Sequence[DetectionTrial]) -> dict[str, Any]:
             family for trial in trials if trial.what in UNCHANGED for family in trial.families
         ),
         "missed_shifts": Counter(
-            f"{trial.what} {trial.part} on day {trial.cut:.0f}"
-            for trial in shifts
-            if not trial.alarms["ours"]
+            f"{trial.what} {trial.part} on day {trial.cut:.0f}" for trial in shifts if not trial.alarms["ours"]
         ),
         "wrong_faults": Counter(
-            f"{trial.what} {trial.part}".strip()
-            for trial in trials
-            if trial.state == "fault" and trial.what != "fault"
+            f"{trial.what} {trial.part}".strip() for trial in trials if trial.state == "fault" and trial.what != "fault"
         ),
-        "unnamed_faults": Counter(
-            trial.part for trial in trials if trial.what == "fault" and trial.state != "fault"
-        ),
+        "unnamed_faults": Counter(trial.part for trial in trials if trial.what == "fault" and trial.state != "fault"),
         **{f"power_{n}_trials": sum(one.what == f"interests {n}%" for one in shifts) for n in SHARES},
     }
 
 
-def change_figures(
-    trials: Sequence[DetectionTrial], broken: Iterable[str], bots: Iterable[str]
-) -> dict[str, Any]:
+def change_figures(trials: Sequence[DetectionTrial], broken: Iterable[str], bots: Iterable[str]) -> dict[str, Any]:
     """How often faults of the data were named or would have started a retrain, and the verdicts on other changes."""
     figures: dict[str, Any] = {}
     faults = [trial for trial in trials if trial.what == "fault"]
@@ -128,10 +120,7 @@ def _delay_figures(trials: Sequence[DetectionTrial], policy: str) -> dict[str, A
     if not by_shift:
         return {}
     width = max(trial.days for shift in by_shift.values() for trial in shift)
-    first = [
-        min((trial.days for trial in shift if trial.alarms[policy]), default=None)
-        for shift in by_shift.values()
-    ]
+    first = [min((trial.days for trial in shift if trial.alarms[policy]), default=None) for shift in by_shift.values()]
     found = [days for days in first if days is not None]
     return {
         "delay_windows": round(sum(found) / len(found) / width, 4) if found else None,

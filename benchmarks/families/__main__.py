@@ -15,9 +15,7 @@ from tierrec_core.base import artifacts
 
 def main() -> None:
     """Measure the named families; each record is written as soon as it is measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()

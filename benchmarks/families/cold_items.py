@@ -99,9 +99,7 @@ def measure(seed: int) -> dict[str, Any]:
         for repeat in range(_REPEATS):
             rng = np.random.default_rng([seed, repeat])
             tenth = Tenth.of(data, rng)
-            found = {
-                name: recall(scores, tenth.bought) for name, scores in score_methods(data, tenth, rng).items()
-            }
+            found = {name: recall(scores, tenth.bought) for name, scores in score_methods(data, tenth, rng).items()}
             parts.append(pd.DataFrame(found, index=tenth.users).assign(tenth=repeat))
             sizes.append(len(tenth.held))
     every = pd.concat(parts)
@@ -110,9 +108,7 @@ def measure(seed: int) -> dict[str, Any]:
     record = {}
     for name in users:
         mine = users[name].to_numpy()
-        gaps = {
-            base: asdict(paired_bootstrap(mine, users[base].to_numpy(), _DRAWS, rng)) for base in _BASELINES
-        }
+        gaps = {base: asdict(paired_bootstrap(mine, users[base].to_numpy(), _DRAWS, rng)) for base in _BASELINES}
         tenths = every.groupby("tenth")[name].mean().round(6).tolist()
         record[str(name)] = asdict(bootstrap_mean(mine, _DRAWS, rng)) | {"tenths": tenths, "against": gaps}
     return {"users": len(users), "held_items": sizes, "ways": record}

@@ -84,9 +84,7 @@ class ColdShop:
         options = self.settings.blend_of(TASK).model_copy(update={"num_threads": 1})
         training = self.training(self.known.final.name)
         context = RankingContext.fit(training, options.attributes)
-        blend = BlendRanker.fit(
-            context, _examples(snapshots, options.negative_share), options, self.settings.seed
-        )
+        blend = BlendRanker.fit(context, _examples(snapshots, options.negative_share), options, self.settings.seed)
         policy = ListPolicy.fit(training.history, self.items, self.settings.policy)
         return Bundle(
             kinds={name: str(block.get("kind", name)) for name, block in self.settings.models.items()},
@@ -127,9 +125,7 @@ def of_users(log: SplitLog, rows: IntArray) -> SplitLog:
     return replace(log, log=log.log.select_users(rows), position=log.position[np.isin(log.log.user, rows)])
 
 
-def support_and_truth(
-    held: SplitLog, window: Window, count: int
-) -> tuple[Interactions, tuple[IntArray, IntArray]]:
+def support_and_truth(held: SplitLog, window: Window, count: int) -> tuple[Interactions, tuple[IntArray, IntArray]]:
     """Last `count` items of the held-out users with events in the window, [U], and their ground truth."""
     user, item = held.truth(window)
     rows = np.unique(user)
@@ -152,7 +148,4 @@ def as_anonymous_sessions(history: Interactions) -> Interactions:
 
 
 def _examples(snapshots: list[SnapshotWindow], negative_share: float) -> list[RankingDataset]:
-    return [
-        snapshot.examples(negative_share, np.random.default_rng(index))
-        for index, snapshot in enumerate(snapshots)
-    ]
+    return [snapshot.examples(negative_share, np.random.default_rng(index)) for index, snapshot in enumerate(snapshots)]

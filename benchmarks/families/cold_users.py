@@ -56,15 +56,10 @@ def measure(seed: int) -> dict[str, Any]:
             lists["own items"] = _support_first(shop.final, support)
             lists[BEFORE] = _bundle_lists(before, support)
             lists[SHIPPED] = _bundle_lists(after, support) if count else lists[FLOOR]
-            parts[count].append(
-                {name: per_user(items, right, CUTOFF)["ndcg"] for name, items in lists.items()}
-            )
+            parts[count].append({name: per_user(items, right, CUTOFF)["ndcg"] for name, items in lists.items()})
             print(f"cold_users: fold {fold}, k = {count} evaluated", flush=True)
     values = {count: _concatenate(found) for count, found in parts.items()}
-    return {
-        "users": len(values[0][FLOOR]),
-        "supports": {str(k): _compare(one, seed) for k, one in values.items()},
-    }
+    return {"users": len(values[0][FLOOR]), "supports": {str(k): _compare(one, seed) for k, one in values.items()}}
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
@@ -94,9 +89,7 @@ def _other_models(training: Training, seed: int) -> Models:
         kind, config = registry.configure(name, {})
         found[name] = kind.fit(training, config)
     options = SetEncoder.Config()
-    parts = episodes(
-        training.history, training.target, options.episodes, options.horizon_days, options.window_days
-    )
+    parts = episodes(training.history, training.target, options.episodes, options.horizon_days, options.window_days)
     start = popularity(training.history, training.target, options.window_days)
     few = {"joint": few_shot.fit_joint, "anil": few_shot.fit_anil, "reptile": few_shot.fit_reptile}
     return found | {name: learn(parts, start, seed) for name, learn in few.items()}

@@ -57,9 +57,7 @@ def list_table(frame: pd.DataFrame, users: pd.Index, items: pd.Index, k: int) ->
     return table
 
 
-def _task(
-    run: FinishedRun, shop: ShopTask, peers: Sequence[str], tier: IntArray, seed: int
-) -> dict[str, Any]:
+def _task(run: FinishedRun, shop: ShopTask, peers: Sequence[str], tier: IntArray, seed: int) -> dict[str, Any]:
     round_ = run.round(run.log.windows_of(shop.task, "test")[0])
     shown = pd.read_parquet(run.layout.lists(shop.task, BLEND))
     table = list_table(shown, round_.history.users, round_.history.items, _K)
@@ -80,9 +78,7 @@ def _values(peer: Entry, shop: ShopTask, round_: Round) -> Mapping[str, FloatArr
     return user_metrics(rank_users(model, round_, _K, round_.truth.users), round_.truth, _METRICS)
 
 
-def _gains(
-    own: Mapping[str, FloatArray], peer: Mapping[str, FloatArray], group: IntArray, seed: int
-) -> dict[str, Any]:
+def _gains(own: Mapping[str, FloatArray], peer: Mapping[str, FloatArray], group: IntArray, seed: int) -> dict[str, Any]:
     """Paired differences for all users and by tier."""
     found = {}
     for metric in _METRICS:

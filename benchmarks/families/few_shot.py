@@ -63,9 +63,7 @@ def fit_anil(episodes: list[SupportEpisode], popularity: FloatArray, seed: int, 
     return FewShot(start, popularity, HEAD)
 
 
-def fit_reptile(
-    episodes: list[SupportEpisode], popularity: FloatArray, seed: int, batches: int = 40
-) -> FewShot:
+def fit_reptile(episodes: list[SupportEpisode], popularity: FloatArray, seed: int, batches: int = 40) -> FewShot:
     """Adapt all parameters within a task; the initialization moves to the tasks' mean (Reptile)."""
     rng = np.random.default_rng(seed)
 
@@ -83,9 +81,7 @@ def fit_reptile(
 def fit_joint(episodes: list[SupportEpisode], popularity: FloatArray, seed: int, epochs: int = 2) -> FewShot:
     """Train all users and items jointly; a cold user starts at the users' mean and is fine-tuned."""
     rng = np.random.default_rng(seed)
-    users = {
-        user: row for row, user in enumerate(sorted({one for part in episodes for one in part.history.users}))
-    }
+    users = {user: row for row, user in enumerate(sorted({one for part in episodes for one in part.history.users}))}
     with reproducible(seed):
         learned = {name: value.requires_grad_() for name, value in _initial(episodes).items()}
         learned["user"] = torch.zeros(len(users), SIZE, requires_grad=True)
@@ -136,22 +132,14 @@ def _query_weights(episode: SupportEpisode, rows: FloatArray) -> ItemWeights:
     return ItemWeights(torch.from_numpy(share), torch.from_numpy(episode.popularity))
 
 
-def _batches(
-    episodes: list[SupportEpisode], rng: np.random.Generator
-) -> Iterator[tuple[SupportEpisode, FloatArray]]:
+def _batches(episodes: list[SupportEpisode], rng: np.random.Generator) -> Iterator[tuple[SupportEpisode, FloatArray]]:
     """Batches with every user of every episode once, in random order."""
-    jobs = [
-        (episode, rows)
-        for episode in episodes
-        for rows in shuffled_batches(episode.history.num_users, BATCH, rng)
-    ]
+    jobs = [(episode, rows) for episode in episodes for rows in shuffled_batches(episode.history.num_users, BATCH, rng)]
     for place in rng.permutation(len(jobs)):
         yield jobs[place]
 
 
-def _tasks(
-    episodes: list[SupportEpisode], rng: np.random.Generator
-) -> Iterator[tuple[ItemWeights, ItemWeights]]:
+def _tasks(episodes: list[SupportEpisode], rng: np.random.Generator) -> Iterator[tuple[ItemWeights, ItemWeights]]:
     """Supports of up to MAX_SUPPORT items, and queries."""
     for episode, rows in _batches(episodes, rng):
         count = rng.integers(0, MAX_SUPPORT + 1, len(rows))

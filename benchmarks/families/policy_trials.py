@@ -62,9 +62,7 @@ class PolicyTrials:
         return cls._of(layout, log, log.windows_of(task, "test")[0], blend, log.history(log.final.name))
 
     @classmethod
-    def _of(
-        cls, layout: Layout, log: SplitLog, window: Window, blend: BlendRanker, history: Interactions
-    ) -> Self:
+    def _of(cls, layout: Layout, log: SplitLog, window: Window, blend: BlendRanker, history: Interactions) -> Self:
         truth = Truth.of(*log.truth(window), log.log.num_items)
         found = artifacts.load(Candidates, layout.candidates(window.name)).of_users(truth.users)
         items = artifacts.read_frame(layout.items, ITEMS)

@@ -91,21 +91,13 @@ def _verdicts(product: Mapping[str, Any]) -> Iterator[str]:
     eta, snapshots = product["eta_judged"]["value"], product["snapshots"]
     checks = (
         (f"eta^2 of next-28-day spend >= {_GOALS['eta']}", eta >= _GOALS["eta"], f"{eta:.3f}"),
-        (
-            f"bootstrap ARI >= {_GOALS['ari']}",
-            product["ari_mean"] >= _GOALS["ari"],
-            f"{product['ari_mean']:.3f}",
-        ),
+        (f"bootstrap ARI >= {_GOALS['ari']}", product["ari_mean"] >= _GOALS["ari"], f"{product['ari_mean']:.3f}"),
         (
             f"monthly changes <= {_GOALS['change']:.0%}",
             product["change"] <= _GOALS["change"],
             f"{product['change']:.1%}",
         ),
-        (
-            "order holds out of time",
-            product["ordered"] == snapshots,
-            f"{product['ordered']} of {snapshots} snapshots",
-        ),
+        ("order holds out of time", product["ordered"] == snapshots, f"{product['ordered']} of {snapshots} snapshots"),
     )
     for what, reached, value in checks:
         yield f"- {what}: {'reached' if reached else 'missed'}, {value} by the product's rule"
@@ -161,8 +153,7 @@ class _Shop:
         many = rule.settings.model_copy(update={"bootstraps": BOOTSTRAPS})
         agreement = bootstrap_agreement(newest, self.histories[-1], many, rng)
         held, free = (
-            tiers_over_time(drawn[0], self.histories[-1], self.moments, hysteresis=kept)
-            for kept in (True, False)
+            tiers_over_time(drawn[0], self.histories[-1], self.moments, hysteresis=kept) for kept in (True, False)
         )
         eta = [explained_variance(*pair) for pair in zip(tiers, self.spend, strict=True)]
         judged = _eta(tiers[-_NUM_TEST:], self.spend[-_NUM_TEST:], np.random.default_rng(seed))
@@ -197,9 +188,7 @@ def _eta(tiers: Sequence[IntArray], spend: Sequence[FloatArray], rng: np.random.
     count = len(tiers[0])
     chosen = [np.arange(count), *rng.integers(count, size=(_DRAWS, count))]
     pairs = list(zip(tiers, spend, strict=True))
-    return np.array(
-        [np.mean([explained_variance(one[rows], paid[rows]) for one, paid in pairs]) for rows in chosen]
-    )
+    return np.array([np.mean([explained_variance(one[rows], paid[rows]) for one, paid in pairs]) for rows in chosen])
 
 
 def _spread(values: FloatArray) -> dict[str, Any]:
@@ -223,10 +212,7 @@ def _after(tiers: IntArray, spend: FloatArray, rng: np.random.Generator) -> dict
     }
     return {
         name: {"users": int(count[code])}
-        | {
-            what: {"value": one[name].value, "ci": [one[name].low, one[name].high]}
-            for what, one in figures.items()
-        }
+        | {what: {"value": one[name].value, "ci": [one[name].low, one[name].high]} for what, one in figures.items()}
         for code, name in enumerate(TIER_NAMES)
         if count[code]
     }

@@ -42,14 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=_names, default=[], help="data sets, comma-separated; default all")
     parser.add_argument("--models", type=_names, default=[], help="models, comma-separated; default all")
-    parser.add_argument(
-        "--as-recorded", action="store_true", help="use the options in results.json, tune nothing"
-    )
+    parser.add_argument("--as-recorded", action="store_true", help="use the options in results.json, tune nothing")
     parser.add_argument("--page", action="store_true", help="rewrite results.md, measure nothing")
     return parser
 

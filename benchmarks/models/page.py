@@ -32,8 +32,7 @@ Lines = Mapping[str, Mapping[str, Any]]
 def write_results_page(path: Path, results: Mapping[str, Lines]) -> None:
     """Write the whole page."""
     sources = [
-        f"| {dataset.name} | {dataset.notes.source} | {dataset.notes.expects} |"
-        for dataset in DATASETS.values()
+        f"| {dataset.name} | {dataset.notes.source} | {dataset.notes.expects} |" for dataset in DATASETS.values()
     ]
     parts = [_HEAD + "\n".join(sources) + "\n"]
     for name, lines in results.items():
@@ -47,9 +46,7 @@ def dataset_section(dataset: Dataset, lines: Lines) -> Iterator[str]:
     """The page's section of one data set; models that are comparable with the published ones come first."""
     yield f"\n## {dataset.name}\n"
     first = dataset.metrics[0]
-    order = sorted(
-        lines, key=lambda name: (not dataset.notes.is_comparable(name), -lines[name][first]["value"])
-    )
+    order = sorted(lines, key=lambda name: (not dataset.notes.is_comparable(name), -lines[name][first]["value"]))
     ranked = {name: lines[name] for name in order}
     yield from _targets(dataset, ranked)
     yield from _accuracy(dataset, ranked)
@@ -73,9 +70,7 @@ def _targets(dataset: Dataset, lines: Lines) -> Iterator[str]:
     for target in dataset.targets if comparable else ():
         name, value = _best(comparable, target.metric)
         verdict = "reached" if value >= target.bound else "missed"
-        yield "; ".join(
-            [f"- {target.metric} >= {target.bound:.3f}: {verdict}, {value:.4f} by {name}", *details]
-        )
+        yield "; ".join([f"- {target.metric} >= {target.bound:.3f}: {verdict}, {value:.4f} by {name}", *details])
     others = {name: line for name, line in own.items() if name not in comparable}
     if others:
         bests = [(metric, *_best(others, metric)) for metric in dataset.metrics]
@@ -121,11 +116,6 @@ def _costs(lines: Lines) -> Iterator[str]:
     yield "|---" * 9 + "|"
     for name, line in lines.items():
         valid = f"{line['valid']:.4f} ({line['trials']})" if "valid" in line else "untuned"
-        cells = [
-            f"{line['fit_cpu_s']:.1f}",
-            f"{line['users_per_cpu_s']:.0f}",
-            line["peak_mb"],
-            line["model_mb"],
-        ]
+        cells = [f"{line['fit_cpu_s']:.1f}", f"{line['users_per_cpu_s']:.0f}", line["peak_mb"], line["model_mb"]]
         cells += [valid, line["seed"], line["revision"][:9], format_options(line["params"])]
         yield f"| {name} | " + " | ".join(map(str, cells)) + " |"

@@ -26,9 +26,7 @@ def figures(values: Mapping[str, FloatArray], seed: int) -> dict[str, Any]:
     return {metric: as_json(interval) for metric, interval in zip(values, intervals, strict=True)}
 
 
-def line(
-    outcome: Outcome, peak_mb: float, options: Mapping[str, Any], seed: int, **more: Any
-) -> dict[str, Any]:
+def line(outcome: Outcome, peak_mb: float, options: Mapping[str, Any], seed: int, **more: Any) -> dict[str, Any]:
     """The record of one model on one data set."""
     costs = {
         "fit_cpu_s": round(outcome.fit_cpu_s, 2),

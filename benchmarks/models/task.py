@@ -120,9 +120,7 @@ def events_frame(user: pd.Series, item: pd.Series, **columns: object) -> pd.Data
 
 def training_of(history: Interactions, items: pd.DataFrame | None, seed: int) -> Training:
     """Training data of a history; without ITEMS, items have only ids."""
-    catalogue = (
-        ITEMS.conform(pd.DataFrame({"item_id": history.items}), "benchmark") if items is None else items
-    )
+    catalogue = ITEMS.conform(pd.DataFrame({"item_id": history.items}), "benchmark") if items is None else items
     tiering = Tiering.fit(history, catalogue, TierSettings(), seed)
     return Training(history, catalogue, tiering, target=("purchase",), seed=seed)
 

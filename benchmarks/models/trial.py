@@ -75,14 +75,10 @@ def evaluate_sample(
     model = fit_entry(entry, round_.training, options)
     items = rank_users(model, round_, max_cutoff(metrics), users)
     among = np.isin(round_.truth.users, users)
-    return float(
-        np.mean([value[among].mean() for value in user_metrics(items, round_.truth, metrics).values()])
-    )
+    return float(np.mean([value[among].mean() for value in user_metrics(items, round_.truth, metrics).values()]))
 
 
-def measure_outcome(
-    entry: Entry, round_: Round, options: Mapping[str, Any], metrics: Sequence[str]
-) -> Outcome:
+def measure_outcome(entry: Entry, round_: Round, options: Mapping[str, Any], metrics: Sequence[str]) -> Outcome:
     """Fit, and evaluate on every user with ground truth."""
     start = time.process_time()
     model = fit_entry(entry, round_.training, options)

@@ -88,9 +88,7 @@ def machine() -> Mapping[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure all models, print a line each, and optionally write JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=4_000)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
@@ -107,10 +105,7 @@ def main(arguments: Sequence[str]) -> None:
             flush=True,
         )
     if options.json:
-        figures = machine() | {
-            "users": options.users,
-            "models": {speed.model: asdict(speed) for speed in speeds},
-        }
+        figures = machine() | {"users": options.users, "models": {speed.model: asdict(speed) for speed in speeds}}
         artifacts.write_json(figures, options.json)
 
 

@@ -54,9 +54,7 @@ class Vectors:
         factors: FloatArray = self.users[users] * self.user_scale[users, None]
         return factors
 
-    def top_k(
-        self, users: IntArray, k: int, exclude: sparse.csr_matrix | None = None, *, threads: int = 1
-    ) -> TopK:
+    def top_k(self, users: IntArray, k: int, exclude: sparse.csr_matrix | None = None, *, threads: int = 1) -> TopK:
         """Top k items of these users [R], [R, k]; ties are ordered by item column.
 
         exclude: entries that are never ranked, [R, I]

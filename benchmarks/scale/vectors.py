@@ -61,10 +61,7 @@ def compare(vectors: Vectors, met: sparse.csr_matrix, threads: int) -> dict[str,
             ours, rate = timed(lambda: vectors.top_k(users, _K, met, threads=threads).items, len(users))
             rates["ours"].append(rate)
     best = {name: round(max(rate)) for name, rate in rates.items()}
-    return best | {
-        "ratio": round(best["ours"] / best["implicit"], 3),
-        "equal": float((ours == theirs).mean()),
-    }
+    return best | {"ratio": round(best["ours"] / best["implicit"], 3), "equal": float((ours == theirs).mean())}
 
 
 def timed(call: Callable[[], np.ndarray], count: int) -> tuple[np.ndarray, float]:
@@ -96,9 +93,7 @@ def main() -> None:
     synthetic, (factors, history) = made_up(), demo()
     worlds = {"synthetic": synthetic, "demo": (factors, history.binary_matrix())}
     rates = {
-        f"{name}_{threads}_threads": compare(*world, threads)
-        for name, world in worlds.items()
-        for threads in (1, 2)
+        f"{name}_{threads}_threads": compare(*world, threads) for name, world in worlds.items() for threads in (1, 2)
     }
     losses = ndcg_loss(factors, history)
     flat = {

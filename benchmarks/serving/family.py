@@ -49,7 +49,5 @@ def slope(counts: Sequence[float], sizes: Sequence[float], per: float, left_out:
     first = int(len(counts) * left_out)
     x, y = np.asarray(counts[first:], float), np.asarray(sizes[first:], float)
     if len(x) < 2:
-        raise ValueError(
-            f"slope: {len(x)} samples are left of {len(counts)}, wanted two or more; sample more often"
-        )
+        raise ValueError(f"slope: {len(x)} samples are left of {len(counts)}, wanted two or more; sample more often")
     return float(np.polyfit(x - x.mean(), y, 1)[0] * per)

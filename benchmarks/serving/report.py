@@ -61,10 +61,7 @@ TARGETS = (
 def paired(key: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
     """Median, minimum and maximum over rounds of the ratio of ours to theirs."""
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return {
-        key: round(statistics.median(ratios), 3),
-        f"{key}_spread": [round(min(ratios), 3), round(max(ratios), 3)],
-    }
+    return {key: round(statistics.median(ratios), 3), f"{key}_spread": [round(min(ratios), 3), round(max(ratios), 3)]}
 
 
 def merge(path: Path, figures: dict[str, Any]) -> dict[str, Any]:

@@ -100,9 +100,7 @@ def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
 
 async def _swap(port: int, bench: Bench, second: SmokeReport, pointer: Path) -> tuple[Load, int]:
     watched = Watched()
-    load = drive(
-        port, _until_over(bench.users, watched), CONCURRENCY, watched.look, per_connection=_PER_CONNECTION
-    )
+    load = drive(port, _until_over(bench.users, watched), CONCURRENCY, watched.look, per_connection=_PER_CONNECTION)
     running = asyncio.ensure_future(load)
     try:
         changes = await _change(watched, bench.report, second, pointer)

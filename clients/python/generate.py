@@ -65,19 +65,11 @@ def _simplify(schema: Any) -> Any:
         return [_simplify(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    simple = {
-        name: _simplify(value)
-        for name, value in schema.items()
-        if not isinstance(value, str) or name != "title"
-    }
+    simple = {name: _simplify(value) for name, value in schema.items() if not isinstance(value, str) or name != "title"}
     match simple:
-        case {
-            "anyOf": [{"type": "string" | "integer" | "number" | "array" as kind, **limits}, {"type": "null"}]
-        }:
+        case {"anyOf": [{"type": "string" | "integer" | "number" | "array" as kind, **limits}, {"type": "null"}]}:
             return (
-                limits
-                | {name: value for name, value in simple.items() if name != "anyOf"}
-                | {"type": [kind, "null"]}
+                limits | {name: value for name, value in simple.items() if name != "anyOf"} | {"type": [kind, "null"]}
             )
         case {"type": "array", "items": {"type": "string"}}:
             simple["items"] = {"type": "string"}

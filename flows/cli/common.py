@@ -10,12 +10,10 @@ from tierrec_core.base.paths import Layout
 INTERRUPTED = 130  # the exit code of a command that was stopped with Ctrl-C or SIGTERM
 
 Folder = Annotated[
-    Path | None,
-    typer.Option(help="State folder of the shop (default: TIERREC_STATE, else data/serving)."),
+    Path | None, typer.Option(help="State folder of the shop (default: TIERREC_STATE, else data/serving).")
 ]
 StoreUrl = Annotated[
-    str | None,
-    typer.Option("--store", help="URL of the feedback store (default: TIERREC_STORE, else the folder's)."),
+    str | None, typer.Option("--store", help="URL of the feedback store (default: TIERREC_STORE, else the folder's).")
 ]
 
 

@@ -41,16 +41,12 @@ def _list(folder: Folder = None) -> None:
     for key in Keyring.read(path).keys.values():
         until = f"{key.expires:%Y-%m-%d %H:%M}" if key.expires else "ever"
         scopes = ",".join(key.scopes)
-        typer.echo(
-            f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  until {until}"
-        )
+        typer.echo(f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  until {until}")
     _warn_if_open(path)
 
 
 @app.command("rotate")
-def _rotate(
-    label: Annotated[str, typer.Argument(help="Label of the key to replace.")], folder: Folder = None
-) -> None:
+def _rotate(label: Annotated[str, typer.Argument(help="Label of the key to replace.")], folder: Folder = None) -> None:
     """Create a second key with the label and scopes of the first, which stays valid until it is revoked.
 
     Example: tierrec keys rotate shop

@@ -42,10 +42,7 @@ def _approve(
 
 
 @app.command("veto")
-def _veto(
-    reason: Annotated[str, typer.Option(help="Recorded with the retrain.")],
-    run: Run = None,
-) -> None:
+def _veto(reason: Annotated[str, typer.Option(help="Recorded with the retrain.")], run: Run = None) -> None:
     """Reject a challenger although it passed the gate.
 
     Example: tierrec veto --reason "the campaign is not over"
@@ -69,9 +66,7 @@ def _hold(
         before = release_hold(layout)
         print(f"the hold has ended; it was held {before}" if before else "the loop was not held")
         return
-    print(
-        f"the loop is held {hold_loop(layout, reason, datetime.now(UTC))}; `tierrec hold --off` ends the hold"
-    )
+    print(f"the loop is held {hold_loop(layout, reason, datetime.now(UTC))}; `tierrec hold --off` ends the hold")
 
 
 @app.command("decisions")
@@ -98,9 +93,7 @@ def _decisions(
 def _reproduce(
     release: Annotated[str, typer.Argument(help="Tag or version of a release, or a unique prefix.")],
     keep: Annotated[Path | None, typer.Option(help="New folder to work in and keep.")] = None,
-    package: Annotated[
-        bool, typer.Option("--package", help="Build the Bento too, and compare its tag.")
-    ] = False,
+    package: Annotated[bool, typer.Option("--package", help="Build the Bento too, and compare its tag.")] = False,
 ) -> None:
     """Run every stage of a release again from its revision, and compare metrics.json byte for byte.
 
@@ -167,9 +160,7 @@ def _prefect_client() -> Iterator["SyncPrefectClient"]:
         os.environ.setdefault(name, value)
     url = find_api_url(Path.cwd())
     if not url:
-        raise SettingsError(
-            "approval: no Prefect server is known; run `tierrec stack up`, or set PREFECT_API_URL"
-        )
+        raise SettingsError("approval: no Prefect server is known; run `tierrec stack up`, or set PREFECT_API_URL")
     from flows.loop.approval import connect_to
 
     with connect_to(url) as client:

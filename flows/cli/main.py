@@ -46,9 +46,7 @@ def _init(
     item_column: Annotated[str | None, typer.Option(help="Item id column.")] = None,
     event_column: Annotated[str | None, typer.Option(help="Event type column.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Timestamp column.")] = None,
-    event: Annotated[
-        list[str] | None, typer.Option(help="Event type, as name in the log=name in tierrec.")
-    ] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Event type, as name in the log=name in tierrec.")] = None,
     separator: Annotated[str | None, typer.Option(help="Column separator of CSV files.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
     items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
@@ -85,9 +83,7 @@ def _init(
 
 @app.command("run")
 def _run(
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value to set in params.yaml.")
-    ] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="key=value to set in params.yaml.")] = None,
     only: Annotated[str | None, typer.Option(help="Run one stage, such as train or train@ease.")] = None,
 ) -> None:
     """Run every stale stage, and show the leaderboard.
@@ -159,9 +155,7 @@ def _recommend(
         raise DataError(f"recommend: task {task!r} is unknown; the bundle has {', '.join(bundle.tasks)}")
     seen = bundle.visitor((history or "").split(",")) if user is None else bundle.history_of(user)
     if seen is None:
-        raise DataError(
-            f"recommend: user {user!r} is not in the log; give item ids instead with --history a,b,c"
-        )
+        raise DataError(f"recommend: user {user!r} is not in the log; give item ids instead with --history a,b,c")
     ranked = bundle.recommend(task, seen, k).items[0]
     columns = ranked[ranked >= 0]
     shares = bundle.explain(task, seen, columns) if explain else [{}] * len(columns)
@@ -211,9 +205,7 @@ def _batch(
 
 
 @app.command("report")
-def _report(
-    show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
-) -> None:
+def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False) -> None:
     """Print the path of the report.
 
     Example: tierrec report --open

@@ -24,9 +24,7 @@ def _deploy(
     tag: Annotated[str | None, typer.Argument(help="Tag of a Bento (default: the packaged one).")] = None,
     share: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, help="Share of users that the challenger serves (default: rollout.share)."
-        ),
+        typer.Option(min=0, max=1, help="Share of users that the challenger serves (default: rollout.share)."),
     ] = None,
     folder: Folder = None,
 ) -> None:
@@ -73,13 +71,9 @@ def _releases(folder: Folder = None) -> None:
     pointer = read_pointer(project_layout(), folder)
     bentos = stored(project_layout())
     for bento in bentos:
-        metrics = "  ".join(
-            f"{name} {value}" for name, value in sorted(bento.labels.items()) if name not in _ORIGIN
-        )
+        metrics = "  ".join(f"{name} {value}" for name, value in sorted(bento.labels.items()) if name not in _ORIGIN)
         revision = bento.labels.get("git_revision", "none")[:_DIGITS]
-        typer.echo(
-            f"{bento.tag}  {_role(bento.tag, pointer):15}  {metrics}  git {revision}  {bento.built[:16]}"
-        )
+        typer.echo(f"{bento.tag}  {_role(bento.tag, pointer):15}  {metrics}  git {revision}  {bento.built[:16]}")
     missing = set() if pointer is None else pointer.in_use - {bento.tag for bento in bentos}
     for tag in sorted(missing):
         typer.echo(f"{tag}  {_role(tag, pointer):15}  is not in the store any more")
@@ -91,9 +85,7 @@ def _manifests(
     image: Annotated[str | None, typer.Option(help="Container image (default: the champion's tag).")] = None,
     namespace: Annotated[str | None, typer.Option(help="Kubernetes namespace (default: default).")] = None,
     name: Annotated[str | None, typer.Option(help="Name of all resources (default: tierrec).")] = None,
-    secret: Annotated[
-        str | None, typer.Option(help="Secret with store-url and keys.json (default: tierrec).")
-    ] = None,
+    secret: Annotated[str | None, typer.Option(help="Secret with store-url and keys.json (default: tierrec).")] = None,
     folder: Folder = None,
 ) -> None:
     """Write Kubernetes manifests and the champion's Dockerfile.
@@ -123,9 +115,7 @@ def _show_serving(pointer: "Pointer") -> None:
     if pointer.challenger is None:
         typer.echo(f"{pointer.champion.bento} answers all users")
     else:
-        typer.echo(
-            f"{pointer.champion.bento} answers, and {pointer.challenger.bento} {pointer.share:.1%} of users"
-        )
+        typer.echo(f"{pointer.champion.bento} answers, and {pointer.challenger.bento} {pointer.share:.1%} of users")
 
 
 def _role(tag: str, pointer: "Pointer | None") -> str:
@@ -137,9 +127,7 @@ def _role(tag: str, pointer: "Pointer | None") -> str:
     return f"challenger {pointer.share:.0%}" if challenger and tag == challenger.bento else "previous"
 
 
-def _show_next_steps(
-    out: Path, files: Iterable[str], settings: "Manifests", tag: str, keys_file: Path
-) -> None:
+def _show_next_steps(out: Path, files: Iterable[str], settings: "Manifests", tag: str, keys_file: Path) -> None:
     typer.echo(f"{out}: {', '.join(sorted(files))}. Next:")
     image = f" -t {settings.image}" if settings.image else ""
     typer.echo(f"  BENTOML_HOME=.bentoml bentoml containerize {tag}{image}")

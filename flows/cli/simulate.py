@@ -34,10 +34,7 @@ def _simulate(
         WorldName, typer.Option(help="The Complete Journey data set, or a synthetic shop.")
     ] = WorldName.COMPLETE_JOURNEY,
     shift: Annotated[
-        str,
-        typer.Option(
-            help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots..."
-        ),
+        str, typer.Option(help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots...")
     ] = "interests",
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of users affected by the shift.")] = 0.2,
     month: Annotated[int, typer.Option(min=1, help="Months of 28 days before the shift.")] = 7,
@@ -136,9 +133,7 @@ def _window(replay: "Replay", step: "ReplayStep") -> str:
 def _first_reason(step: "ReplayStep") -> str:
     reasons = step.decision.reasons
     more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
-    return (
-        (reasons[0][:_MAX_REASON] + ("…" if len(reasons[0]) > _MAX_REASON else "") + more) if reasons else ""
-    )
+    return (reasons[0][:_MAX_REASON] + ("…" if len(reasons[0]) > _MAX_REASON else "") + more) if reasons else ""
 
 
 def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:

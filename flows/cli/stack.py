@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from flows.stack.status import PartStatus
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Prefect's server, one worker per pool, the deployments and the service, supervised.",
+    no_args_is_help=True, help="Prefect's server, one worker per pool, the deployments and the service, supervised."
 )
 _MIN_WIDTH = 140
 
@@ -23,18 +22,13 @@ _MIN_WIDTH = 140
 def _up(
     server_port: Annotated[int | None, typer.Option(help="Port of Prefect's server (default: 4200).")] = None,
     service_port: Annotated[int | None, typer.Option(help="Port of the service (default: 3000).")] = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address that the service listens on (default: 127.0.0.1).")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes of the service (default: 1).")
-    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address that the service listens on (default: 127.0.0.1).")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes of the service (default: 1).")] = None,
     database: Annotated[
         str | None, typer.Option(help="postgresql://... for Prefect (default: SQLite in .prefect).")
     ] = None,
     schedules: Annotated[
-        bool | None,
-        typer.Option("--schedules/--no-schedules", help="Whether flows run on schedule (default: yes)."),
+        bool | None, typer.Option("--schedules/--no-schedules", help="Whether flows run on schedule (default: yes).")
     ] = None,
 ) -> None:
     """Start what is not running yet, and return when all of it is ready.
@@ -73,9 +67,7 @@ def _down() -> None:
 
 
 @app.command("status")
-def _status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def _status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the state of each part; exit code 1 when a required part is not running.
 
     Example: tierrec stack status

@@ -42,9 +42,7 @@ def _export(
 
     console, layout = Console(), project_layout()
     if for_ingest and (kind != "events" or since):
-        raise SettingsError(
-            "export: --for-ingest exports all records of all types; wanted `events` without --since"
-        )
+        raise SettingsError("export: --for-ingest exports all records of all types; wanted `events` without --since")
     if not has_store(layout, folder, store):
         raise SettingsError(
             f"{serving_folder(layout, folder) / FILE}: is missing; name its folder with --folder, "
@@ -94,9 +92,7 @@ def _show_result(console: "Console", path: Path, result: "Imported") -> None:
     counts = f"{result.accepted:,} accepted, {result.duplicates:,} duplicates, {result.rejected:,} rejected"
     console.print(f"{path}: {counts}", soft_wrap=True, highlight=False)
     for rejection in result.first_errors:
-        console.print(
-            f"  line {rejection.line}: {rejection.error}", soft_wrap=True, markup=False, highlight=False
-        )
+        console.print(f"  line {rejection.line}: {rejection.error}", soft_wrap=True, markup=False, highlight=False)
     if result.rejected > len(result.first_errors):
         console.print("  ...")
 

@@ -16,9 +16,7 @@ app = typer.Typer()
 @app.command("tune")
 def _tune(
     model: Annotated[str, typer.Argument(help="A model of params.yaml, or blend.")],
-    trials: Annotated[
-        int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")
-    ] = 30,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")] = 30,
     task: Annotated[str | None, typer.Option(help="Task to optimise (default: package.task).")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write better options into params.yaml.")] = False,
 ) -> None:

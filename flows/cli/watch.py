@@ -21,9 +21,7 @@ def _monitor() -> None:
 
 
 @app.command("retrain")
-def _retrain(
-    reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user",
-) -> None:
+def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user") -> None:
     """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users.
 
     Example: tierrec retrain --reason "new catalogue"

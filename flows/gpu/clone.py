@@ -41,9 +41,7 @@ class WorkerClone:
             run_git(self.folder, "init", "--quiet")
         fetched = fetch_snapshot(self.folder, repository, ref)
         if fetched != revision:
-            raise StageError(
-                f"{repository}: {ref} is {fetched[:12]}, wanted {revision[:12]}; the stage is sent again"
-            )
+            raise StageError(f"{repository}: {ref} is {fetched[:12]}, wanted {revision[:12]}; the stage is sent again")
         run_git(self.folder, "checkout", "--quiet", "--force", "--detach", revision)
         run_git(self.folder, "clean", "-ffdxq", *(f"--exclude=**/{name}" for name in _KEPT))
 

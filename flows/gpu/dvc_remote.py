@@ -87,9 +87,7 @@ def prune_remote(root: Path, max_bytes: int = MAX_BYTES) -> int:
         with locked_repo(root) as repo:
             used = set[HashInfo]().union(*repo.used_objs().values())
             database = repo.cloud.get_remote_odb(remote["name"], "gc", hash_name="md5")
-            shutil.rmtree(
-                own / "runs", ignore_errors=True
-            )  # the run-cache refers to outputs that may be deleted
+            shutil.rmtree(own / "runs", ignore_errors=True)  # the run-cache refers to outputs that may be deleted
             get_index(database).clear()
             return int(gc(database, used))
     except DvcException as error:

@@ -37,9 +37,7 @@ class RemoteConfig:
             top = run_git(root, "rev-parse", "--show-toplevel")
             folder = run_git(root, "rev-parse", "--show-prefix")
         except RevisionError as error:
-            raise PoolNotReady(
-                f"the project is in no git repository, so no revision can be sent ({error})"
-            ) from error
+            raise PoolNotReady(f"the project is in no git repository, so no revision can be sent ({error})") from error
         repository, push_to = _repository(Path(top), pool)
         return cls(repository, push_to, folder.rstrip("/"), _remote(root, pool))
 

@@ -12,12 +12,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
@@ -73,13 +68,7 @@ class StageDispatcher:
         try:
             with _connect() as client:
                 return self._send(stage, client)
-        except (
-            PoolNotReady,
-            NoWorkerError,
-            RevisionError,
-            httpx.HTTPError,
-            PrefectException,
-        ) as error:
+        except (PoolNotReady, NoWorkerError, RevisionError, httpx.HTTPError, PrefectException) as error:
             if self._stopped.is_set():
                 raise StageError(f"{stage}: stopped; `tierrec run` continues here") from error
             self._listen(stage, f"cannot be sent to {self.pool.name}, runs here: {error!s:.300}")
@@ -135,9 +124,7 @@ class StageDispatcher:
                 self._runner.dvc(stage, "push", *upstream)
             with locked_repo(root) as repo:
                 dvc_remote.ignore_outputs(repo)
-                revision = snapshots.record_snapshot(
-                    root, f"tierrec: {stage}", ref, also=[Layout(root).dvc_lock.name]
-                )
+                revision = snapshots.record_snapshot(root, f"tierrec: {stage}", ref, also=[Layout(root).dvc_lock.name])
             if self._remote.push_to is not None:
                 snapshots.push_snapshot(root, self._remote.push_to, ref)
         except (TransientStageError, RevisionError):

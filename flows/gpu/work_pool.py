@@ -55,9 +55,7 @@ class WorkPool:
         try:
             client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound as error:
-            raise PoolNotReady(
-                f"the server has no deployment {DEPLOYMENT}; `prefect deploy --name stage`"
-            ) from error
+            raise PoolNotReady(f"the server has no deployment {DEPLOYMENT}; `prefect deploy --name stage`") from error
         return cls(name, workers, all(_is_here(worker) for worker in workers))
 
 

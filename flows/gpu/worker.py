@@ -29,9 +29,7 @@ def run_stage_in_clone(
         log.info("%s of %s, in %s", stage, revision[:12], clone.folder)
         clone.check_out(repository, ref, revision)
         root = clone.project(folder, remote)
-        own_code = {
-            "PYTHONPATH": str(root)
-        }  # this process may have been started with a path to another clone
+        own_code = {"PYTHONPATH": str(root)}  # this process may have been started with a path to another clone
         runner = StageRunner(root, lambda _, line: log.info("%s", line), own_code)
         upstream = sorted(StageGraph.read(root).upstream[stage])
         if upstream:  # a dependency may be a folder of outputs, which DVC reads as it is

@@ -212,9 +212,7 @@ def _explain(stage: str, code: int, lines: list[str], stopped: bool) -> StageErr
     if stopped:
         return StageError(f"{stage}: stopped; `tierrec run` continues here")
     if any(message in line for line in lines for message in _BUSY):
-        return TransientStageError(
-            f"{stage}: DVC's lock is held by another process; try again when it is done"
-        )
+        return TransientStageError(f"{stage}: DVC's lock is held by another process; try again when it is done")
     own = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
     starts = [number for number, line in enumerate(own) if line.startswith("error: ")]
     if starts:

@@ -73,9 +73,7 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
         )
     question = Approval.with_initial_data(description=summary)
     seconds = max(1, round(timeout_hours * 3600))
-    get_run_logger().info(
-        "%s; `tierrec approve` or `tierrec veto --reason ...` within %g h", summary, timeout_hours
-    )
+    get_run_logger().info("%s; `tierrec approve` or `tierrec veto --reason ...` within %g h", summary, timeout_hours)
     if context.flow_run.deployment_id is not None and context.flow_run.parent_task_run_id is None:
         return suspend_flow_run(wait_for_input=question, timeout=seconds, key=_KEY)
     try:
@@ -121,9 +119,7 @@ def send_answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reas
     result = client.resume_flow_run(run_id, run_input=answer)
     if result.status != "ACCEPT":
         why = getattr(result.details, "reason", "") or "it waits no more"
-        raise ApprovalError(
-            f"approval: run {run_id} does not take the answer: {why}; see `tierrec approve --list`"
-        )
+        raise ApprovalError(f"approval: run {run_id} does not take the answer: {why}; see `tierrec approve --list`")
 
 
 def _read_pending(client: SyncPrefectClient, run: FlowRun) -> PendingApproval | None:

@@ -20,13 +20,7 @@ from flows.project.lock import BusyError, project_lock
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 
-_UNFINISHED = [
-    StateType.SCHEDULED,
-    StateType.PENDING,
-    StateType.RUNNING,
-    StateType.PAUSED,
-    StateType.CANCELLING,
-]
+_UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
 def veto_expired_retrains(
@@ -48,9 +42,7 @@ def veto_expired_retrains(
             # the previous holder of the lock may have resumed one of them
             keys = _expired_keys(state.retrains(), deadline) - _unfinished_keys(client)
             run = RetrainRun(layout, state)
-            return [
-                run.veto(record, timeout_reason(hours)) for record in state.retrains() if record.key in keys
-            ]
+            return [run.veto(record, timeout_reason(hours)) for record in state.retrains() if record.key in keys]
     except BusyError as busy:
         print(busy)
         return []

@@ -25,9 +25,7 @@ def export_feedback(layout: Layout, settings: Settings) -> int:
 
 def read_newest_log(layout: Layout, settings: Settings) -> SourceFrames:
     """The four frames that ingest would write now; nothing in the project changes."""
-    log = sources.read_source(
-        settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed
-    )
+    log = sources.read_source(settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed)
     if not settings.source.feedback:
         return log
     with existing_store(layout) as store, tempfile.TemporaryDirectory(prefix="tierrec-feedback-") as scratch:

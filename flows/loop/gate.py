@@ -55,9 +55,7 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
     report = comparison.check(settings.gate, np.random.default_rng(settings.seed))
     path = layout.loop / "gates" / f"{key}.json"
     window = {"start": f"{from_days(start):%Y-%m-%d}", "end": f"{from_days(until):%Y-%m-%d}"}
-    artifacts.write_json(
-        {"champion": champion.bento, "challenger": key, "window": window} | report.report(), path
-    )
+    artifacts.write_json({"champion": champion.bento, "challenger": key, "window": window} | report.report(), path)
     return GateOutcome(report, str(path.relative_to(layout.root)))
 
 

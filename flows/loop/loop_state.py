@@ -96,8 +96,7 @@ class LoopState:
         """All retrains, in order of their beginning."""
         paths = (self.layout.loop / "retrains").glob("*.json")
         return sorted(
-            (parse(RetrainRecord, artifacts.read_json(path), str(path)) for path in paths),
-            key=lambda one: one.began,
+            (parse(RetrainRecord, artifacts.read_json(path), str(path)) for path in paths), key=lambda one: one.began
         )
 
     def note(self, retrain: RetrainRecord, **changes: Any) -> RetrainRecord:

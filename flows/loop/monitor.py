@@ -106,11 +106,7 @@ def read_reference(champion: Champion) -> DriftReference:
 
 def publish_decision(look: MonitorResult) -> None:
     """The decision as Prefect artifacts, and in the log of the run."""
-    lines = [
-        f"# {look.verdict.state}: {look.decision.act}",
-        "",
-        *(f"- {one}" for one in look.decision.reasons),
-    ]
+    lines = [f"# {look.verdict.state}: {look.decision.act}", "", *(f"- {one}" for one in look.decision.reasons)]
     create_markdown_artifact(key="drift-decision", markdown="\n".join(lines))
     page = look.record.get("page")
     if page:

@@ -15,9 +15,7 @@ from tierrec_core.settings import Settings
 SURFACE = "products"  # lists that predict behaviour; other surfaces answer a query
 
 
-def read_online_metrics(
-    layout: Layout, champion: Champion, settings: Settings, now: datetime
-) -> OnlineMetrics | None:
+def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> OnlineMetrics | None:
     """Of users who saw the champion's lists in both windows, which end by the clock; None where nobody did.
 
     Raises StoreError when the store does not answer.

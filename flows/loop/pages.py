@@ -30,12 +30,7 @@ KEPT = 60  # pages of windows, of 4 MB each; as many windows are points in the h
 
 
 def write_charts(
-    layout: Layout,
-    settings: Settings,
-    log: SourceFrames,
-    reference: DriftReference,
-    verdict: DriftVerdict,
-    key: str,
+    layout: Layout, settings: Settings, log: SourceFrames, reference: DriftReference, verdict: DriftVerdict, key: str
 ) -> Path:
     """Evidently's page of a window beside the reference's, sampled, and the same in the local workspace; its path.
 
@@ -43,9 +38,7 @@ def write_charts(
     key: of the decision, since two champions may be held against one window
     """
     day = f"{from_days(verdict.end):%Y-%m-%d}"
-    tier_of = {
-        str(user): TIER_NAMES[int(tier)] for user, tier in zip(reference.users, reference.tier, strict=True)
-    }
+    tier_of = {str(user): TIER_NAMES[int(tier)] for user, tier in zip(reference.users, reference.tier, strict=True)}
     own = reference.window
     before, after = (
         sample_window(log.events, log.items, tier_of, start, end, settings.monitor.report_rows, settings.seed)

@@ -137,10 +137,7 @@ class RetrainRun:
         if not word.approved:
             return self.veto(record, word.reason)
         write_release(
-            self.layout,
-            record.challenger,
-            reason=record.reason,
-            gate=Path(record.gate) if record.gate else None,
+            self.layout, record.challenger, reason=record.reason, gate=Path(record.gate) if record.gate else None
         )
         self._deploy(record.challenger)
         return self._end(record, state="deployed")
@@ -205,16 +202,12 @@ class RetrainRun:
                     f"retrain: the log begins {events['timestamp'].min():%Y-%m-%d} and its newest complete day is "
                     f"{from_days(end):%Y-%m-%d}; wanted more than tasks.next.horizon_days, {horizon:g}, between them"
                 )
-            set_values(
-                self.layout.params, [f"split.by={{kind: time, cut: '{from_days(end - horizon):%Y-%m-%d}'}}"]
-            )
+            set_values(self.layout.params, [f"split.by={{kind: time, cut: '{from_days(end - horizon):%Y-%m-%d}'}}"])
         return read_settings(self.layout.params)
 
     def _bring_up_to_date(self, left_out: frozenset[str]) -> None:
         graph = StageGraph.read(self.layout.root)
-        todo = [
-            stage for stage in graph.affected(find_stale_stages(self.layout.root)) if stage not in left_out
-        ]
+        todo = [stage for stage in graph.affected(find_stale_stages(self.layout.root)) if stage not in left_out]
         progress = Progress(Console(force_terminal=False), todo)
         submit_stages(graph, todo, StageRunner(self.layout.root, progress.line), progress)
 

@@ -33,10 +33,7 @@ class Leaderboard:
         try:
             tiers = metrics["tiers"]["sizes"]
             boards = {task: block for task, block in metrics.items() if task not in ("tiers", "audit")}
-            tasks = {
-                task: [_row(name, metrics) for name, metrics in block.items()]
-                for task, block in boards.items()
-            }
+            tasks = {task: [_row(name, metrics) for name, metrics in block.items()] for task, block in boards.items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{layout.metrics}: lacks {error}; run the evaluate stage again") from error
         return cls({task: sorted(rows, key=_ndcg, reverse=True) for task, rows in tasks.items()}, tiers)

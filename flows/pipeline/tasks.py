@@ -113,11 +113,7 @@ def _print(progress: Progress, text: str) -> None:
 
 
 def _run(
-    stage: str,
-    runner: StageRunner,
-    progress: Progress,
-    slots: threading.Semaphore,
-    dispatcher: StageDispatcher | None,
+    stage: str, runner: StageRunner, progress: Progress, slots: threading.Semaphore, dispatcher: StageDispatcher | None
 ) -> None:
     """Run the stage, here or on a worker, if it is still stale now that its upstream stages are done."""
     if not find_stale_stages(runner.root, [stage]):

@@ -39,9 +39,7 @@ class Champion:
         """As `find`. Raises ArtifactError when no Bento was packaged yet."""
         champion = cls.find(layout)
         if champion is None:
-            raise ArtifactError(
-                f"{layout.bento}: is missing, wanted a champion to monitor; run `tierrec run`"
-            )
+            raise ArtifactError(f"{layout.bento}: is missing, wanted a champion to monitor; run `tierrec run`")
         return champion
 
 

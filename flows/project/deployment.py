@@ -23,9 +23,7 @@ def deploy_release(
     settings = read_settings(layout.params)
     report = admit(layout, settings, tag)
     write_release(layout, report.tag, reason="deployed by a user", gate=None)
-    return pointers.deploy(
-        pointer_path(layout, folder), report, settings.rollout.share if share is None else share
-    )
+    return pointers.deploy(pointer_path(layout, folder), report, settings.rollout.share if share is None else share)
 
 
 def promote_release(layout: Layout, *, reason: str, folder: Path | None = None) -> Pointer:

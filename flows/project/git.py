@@ -28,9 +28,7 @@ def run_git(folder: Path, *arguments: str, environment: dict[str, str] | None = 
         return done.stdout.strip()
     message = " ".join(done.stderr.split())[-300:] or f"it ended with code {done.returncode}"
     if "not a git repository" in message:
-        raise RevisionError(
-            f"{folder}: is in no git repository, wanted one that keeps revisions; run `git init` there"
-        )
+        raise RevisionError(f"{folder}: is in no git repository, wanted one that keeps revisions; run `git init` there")
     verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
     raise RevisionError(f"{folder}: `git {verb}` failed: {message}")
 
@@ -41,9 +39,7 @@ def query_git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _run(
-    folder: Path, arguments: tuple[str, ...], environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _IGNORED_VARIABLES}
     try:
         return subprocess.run(

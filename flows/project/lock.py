@@ -35,9 +35,7 @@ class LockHolder(Params):
 
 
 @contextlib.contextmanager
-def project_lock(
-    root: Path, name: str, say: Callable[[str], None] = print, *, wait: bool = True
-) -> Iterator[None]:
+def project_lock(root: Path, name: str, say: Callable[[str], None] = print, *, wait: bool = True) -> Iterator[None]:
     """Hold the project's lock; waits for the holder, and reports each holder once.
 
     wait: otherwise raises BusyError, which names the holder
@@ -53,9 +51,7 @@ def project_lock(
         except Timeout:
             holder = str(read_lock_holder(root) or "another process")
             if not wait:
-                raise BusyError(
-                    f"{name}: the project is changed by {holder}; try again when it is done"
-                ) from None
+                raise BusyError(f"{name}: the project is changed by {holder}; try again when it is done") from None
             if holder != reported:
                 say(f"{name}: waits for {holder}")
                 reported = holder

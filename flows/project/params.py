@@ -75,9 +75,7 @@ def _put(document: CommentedMap, keys: list[str], value: Any) -> None:
         inner = inner[key]
         if not isinstance(inner, dict):
             section = ".".join(keys[: depth + 1])
-            raise SettingsError(
-                f"params.yaml: {section} holds {inner!r}, not a section; set {section} itself"
-            )
+            raise SettingsError(f"params.yaml: {section} holds {inner!r}, not a section; set {section} itself")
     inner[keys[-1]] = value
 
 
@@ -91,9 +89,7 @@ def _load(path: Path) -> CommentedMap:
     try:
         document = _yaml().load(path.read_text())
     except OSError as error:
-        raise SettingsError(
-            f"{path}: cannot be read ({error.strerror}); run this in a project folder"
-        ) from error
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); run this in a project folder") from error
     except YAMLError as error:
         raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, CommentedMap):

@@ -82,17 +82,13 @@ def find_release(layout: Layout, name: str) -> ReleaseRecord:
     records = list_releases(layout)
     exact = [record for record in records if record.tag == name]
     matches = exact or [
-        record
-        for record in records
-        if record.tag.startswith(name) or record.tag.partition(":")[2].startswith(name)
+        record for record in records if record.tag.startswith(name) or record.tag.partition(":")[2].startswith(name)
     ]
     if name and len(matches) == 1:
         return matches[0]
     found = f"{name!r} is {len(matches)} of the releases" if matches and name else f"no release is {name!r}"
     tags = ", ".join(record.tag for record in records)
-    hint = (
-        f"wanted one of {tags}" if tags else "none is recorded yet, `tierrec deploy` and retrains record one"
-    )
+    hint = f"wanted one of {tags}" if tags else "none is recorded yet, `tierrec deploy` and retrains record one"
     raise ArtifactError(f"{layout.loop / 'releases'}: {found}; {hint}")
 
 

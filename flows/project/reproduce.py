@@ -61,12 +61,7 @@ class Reproduction:
 
 
 def reproduce(
-    layout: Layout,
-    release: ReleaseRecord,
-    console: Console,
-    *,
-    keep: Path | None = None,
-    package: bool = False,
+    layout: Layout, release: ReleaseRecord, console: Console, *, keep: Path | None = None, package: bool = False
 ) -> Reproduction:
     """Run every stage of the release's revision again, up to `evaluate` (package: up to the Bento), and compare.
 
@@ -109,9 +104,7 @@ def _recorded_metrics(clone: Layout, release: ReleaseRecord) -> bytes:
             f"{release.tag}: metrics.json of its revision is not the one that was recorded with it; "
             "the ref or the record was changed"
         )
-    raise ArtifactError(
-        f"{release.tag}: its revision has no {clone.metrics.relative_to(clone.root)} to compare with"
-    )
+    raise ArtifactError(f"{release.tag}: its revision has no {clone.metrics.relative_to(clone.root)} to compare with")
 
 
 def _prepare(layout: Layout, clone: Layout, console: Console) -> frozenset[str]:
@@ -160,9 +153,7 @@ def _restore_raw_frames(layout: Layout, clone: Layout) -> None:
         ) from error
 
 
-def _run_stages(
-    clone: Layout, skipped: frozenset[str], console: Console, *, package: bool
-) -> dict[str, float]:
+def _run_stages(clone: Layout, skipped: frozenset[str], console: Console, *, package: bool) -> dict[str, float]:
     """Run every stage up to the last, one after the other; returns the seconds of each."""
     graph, last = StageGraph.read(clone.root), PACKAGE if package else EVALUATE
     if last not in graph.upstream:
@@ -220,9 +211,7 @@ def _notes(clone: Layout, release: ReleaseRecord) -> tuple[str, ...]:
     constraints = clone.root / "constraints.txt"
     lines = constraints.read_text().splitlines() if constraints.exists() else []
     pins = dict(line.strip().split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
-    versions = {
-        package.name.lower().replace("_", "-"): package.version for package in metadata.distributions()
-    }
+    versions = {package.name.lower().replace("_", "-"): package.version for package in metadata.distributions()}
     for name, pinned in pins.items():
         installed = versions.get(name.lower().replace("_", "-"))
         if installed is not None and installed.partition("+")[0] != pinned.partition("+")[0]:

@@ -85,11 +85,7 @@ def _write_tree(root: Path, also: list[str]) -> str:
         environment = {"GIT_INDEX_FILE": str(own)}
         excludes = Path(scratch) / "excludes"
         excludes.write_text(_exclude_patterns(root))
-        run_git(
-            root,
-            *("-c", f"core.excludesFile={excludes}", "add", "--all", "--", "."),
-            environment=environment,
-        )
+        run_git(root, *("-c", f"core.excludesFile={excludes}", "add", "--all", "--", "."), environment=environment)
         if also:
             run_git(root, "add", "--force", "--", *also, environment=environment)
         return run_git(root, "write-tree", environment=environment)

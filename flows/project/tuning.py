@@ -69,9 +69,7 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tunin
         tell(f"ndcg@10 {value:.5f}, best {best:.5f}: {format_options(options)}")
         return value
 
-    best_trial = search_options(
-        target.space, judge, trials, settings.seed, [target.defaults], _journal(layout, target)
-    )
+    best_trial = search_options(target.space, judge, trials, settings.seed, [target.defaults], _journal(layout, target))
     values = target.evaluate(best_trial.options)
     return TuningResult(
         target.block,

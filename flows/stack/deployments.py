@@ -35,9 +35,7 @@ class DeployedFlows(Params):
     automations: tuple[str, ...]
 
 
-def deploy_flows(
-    root: Path, api_url: str, environment: Mapping[str, str], *, schedules: bool
-) -> list[str] | None:
+def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, schedules: bool) -> list[str] | None:
     """Deploy prefect.yaml to the server; returns the deployments' names, or None when the server is up to date.
 
     The work pools must exist, or Prefect drops the triggers. Raises StackError with Prefect's output.
@@ -135,6 +133,4 @@ def _query_server(api_url: str, fingerprint: str, names: set[str]) -> DeployedFl
             .raise_for_status()
             .json()
         }
-    return DeployedFlows(
-        fingerprint=fingerprint, deployments=deployments, automations=tuple(sorted(automations))
-    )
+    return DeployedFlows(fingerprint=fingerprint, deployments=deployments, automations=tuple(sorted(automations)))

@@ -30,7 +30,5 @@ def _last_heartbeat(api_url: str, pool: str) -> datetime | None:
     response = httpx.post(f"{api_url}/work_pools/{pool}/workers/filter", json={}, timeout=_SECONDS)
     if response.status_code != httpx.codes.OK:
         return None
-    times = [
-        worker["last_heartbeat_time"] for worker in response.json() if worker["name"] == worker_name(pool)
-    ]
+    times = [worker["last_heartbeat_time"] for worker in response.json() if worker["name"] == worker_name(pool)]
     return max((datetime.fromisoformat(time) for time in times if time), default=None)

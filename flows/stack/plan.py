@@ -17,13 +17,7 @@ SERVER, SERVICE, GPU = "server", "service", "gpu"
 POOLS = ("cpu", GPU)
 NAMES = (SERVER, *POOLS, SERVICE)
 STACK_VARIABLE, PART_VARIABLE, RUN_VARIABLE = "TIERREC_STACK", "TIERREC_PART", "PREFECT__FLOW_RUN_ID"
-_NOT_INHERITED = (
-    "PREFECT__",
-    "TIERREC_PART",
-    "TIERREC_STACK",
-    "PREFECT_API_DATABASE",
-    "PREFECT_SERVER_DATABASE",
-)
+_NOT_INHERITED = ("PREFECT__", "TIERREC_PART", "TIERREC_STACK", "PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
 _TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -83,11 +77,7 @@ class StackPart:
 
 def stack_parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
     """All parts of the project's stack, in order of their start."""
-    return (
-        _server(root, options),
-        *(_worker(root, pool) for pool in POOLS),
-        _service(root, options),
-    )
+    return (_server(root, options), *(_worker(root, pool) for pool in POOLS), _service(root, options))
 
 
 def stack_environment(root: Path, options: StackOptions, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -118,9 +108,7 @@ def asyncpg_url(url: str) -> str:
     """
     split = urlsplit(url)
     options = dict(parse_qsl(split.query))
-    if split.scheme.partition("+")[0] not in ("postgresql", "postgres") or not (
-        split.hostname or "host" in options
-    ):
+    if split.scheme.partition("+")[0] not in ("postgresql", "postgres") or not (split.hostname or "host" in options):
         raise StackError(
             f"--database {mask_password(url)}: wanted postgresql://USER:PASSWORD@HOST:PORT/NAME; "
             "without it SQLite is used"
@@ -141,9 +129,7 @@ def mask_password(url: str) -> str:
 
 def _server(root: Path, options: StackOptions) -> StackPart:
     listen = ("--host", HOST, "--port", str(options.server_port))
-    database = (
-        {"PREFECT_SERVER_DATABASE_CONNECTION_URL": asyncpg_url(options.database)} if options.database else {}
-    )
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": asyncpg_url(options.database)} if options.database else {}
     return StackPart(SERVER, (sys.executable, "-m", "prefect", "server", "start", *listen), root, database)
 
 

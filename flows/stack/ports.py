@@ -31,8 +31,7 @@ def require_free(requests: list[PortRequest]) -> None:
         if not _is_port_free(request.port, request.host)
     ]
     lines += [
-        f"port {request.port}: wanted by the {other.part} and the {request.part}; "
-        f"choose another with {request.option}"
+        f"port {request.port}: wanted by the {other.part} and the {request.part}; choose another with {request.option}"
         for position, request in enumerate(requests)
         for other in requests[:position]
         if request.port == other.port

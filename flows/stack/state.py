@@ -78,7 +78,5 @@ def resolve_options(requested: Mapping[str, Any], running: StackState | None) ->
     changed = [name for name in shown if name != "schedules" and shown[name] != current[name]]
     if changed:
         differences = ", ".join(f"{name} {current[name]} (asked: {shown[name]})" for name in changed)
-        raise StackError(
-            f"the stack runs with {differences}; `tierrec stack down`, then `tierrec stack up` with it"
-        )
+        raise StackError(f"the stack runs with {differences}; `tierrec stack down`, then `tierrec stack up` with it")
     return replace(running.options, **({"schedules": given["schedules"]} if "schedules" in given else {}))

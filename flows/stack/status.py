@@ -79,9 +79,7 @@ class _Inspection:
         return self._row(name, state, process.pid or None, since, self._note(name, state))
 
     def _orphan_status(self, name: str) -> PartStatus:
-        processes = [
-            found.process for found in stack_processes(self.folder) if found.part == name and not found.is_run
-        ]
+        processes = [found.process for found in stack_processes(self.folder) if found.part == name and not found.is_run]
         if not processes:
             return self._row(name, "down", None, None, "")
         oldest = min(processes, key=lambda process: process.create_time())

@@ -41,9 +41,7 @@ def up(root: Path, requested: Mapping[str, Any], say: Say) -> StackState:
     root = root.resolve()
     folder = StackFolder.of(root)
     if not (root / FILE).exists():
-        raise StackError(
-            f"{root / FILE}: is missing, wanted the deployments; run this in the project's folder"
-        )
+        raise StackError(f"{root / FILE}: is missing, wanted the deployments; run this in the project's folder")
     folder.make()
     with stack_lock(folder, say):
         return _Startup(root, folder, Supervisor(folder), say).run(requested)
@@ -99,8 +97,7 @@ class _Startup:
     def _start_supervisor(self, options: StackOptions, environment: Mapping[str, str]) -> None:
         parts = stack_parts(self._root, options)
         described = {
-            part.name: asdict(part)
-            | {"folder": str(part.folder), "environment": {**environment, **part.environment}}
+            part.name: asdict(part) | {"folder": str(part.folder), "environment": {**environment, **part.environment}}
             for part in parts
         }
         artifacts.write_json(described, self._folder.parts)
@@ -138,9 +135,7 @@ class _Startup:
     def _is_ready(self, name: str, state: StackState, max_starts: int) -> bool:
         process = self._supervisor.processes().get(name)
         if process is None:
-            raise StackError(
-                f"{name}: supervisor is gone; its last lines:\n{self._folder.last_lines('supervisor')}"
-            )
+            raise StackError(f"{name}: supervisor is gone; its last lines:\n{self._folder.last_lines('supervisor')}")
         if process.state == "FATAL" or self._folder.num_starts(name) > max_starts:
             raise StackError(
                 f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_lines(name)}\n"

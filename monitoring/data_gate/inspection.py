@@ -62,9 +62,7 @@ class Inspection:
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
         memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
-        context = gx.get_context(
-            mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=memory)
-        )
+        context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=memory))
         context.variables.progress_bars = {"globally": False}
         return cls(context)
 
@@ -88,10 +86,7 @@ class Inspection:
         """Write Data Docs of all evaluations so far; the entry page is index.html."""
         site = {
             "class_name": "SiteBuilder",
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(folder.absolute()),
-            },
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute())},
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         }
         self.context.add_data_docs_site(site_name="data_docs", site_config=site)
@@ -128,13 +123,9 @@ def _outcome(rule: DataRule, result: Any) -> RuleOutcome:
     details = result.result
     rows = np.asarray(details.get("unexpected_index_list") or [], dtype=np.int64)
     values = details.get("unexpected_list") or []
-    examples = [
-        f"row {row}: {_shorten(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)
-    ]
+    examples = [f"row {row}: {_shorten(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)]
     found = _scalar(details["observed_value"]) if "observed_value" in details else len(rows)
-    return RuleOutcome(
-        rule, RuleStatus.PASS if result.success else RuleStatus.FAIL, rows, found, tuple(examples)
-    )
+    return RuleOutcome(rule, RuleStatus.PASS if result.success else RuleStatus.FAIL, rows, found, tuple(examples))
 
 
 def _exception_messages(info: Mapping[str, Any]) -> Iterator[str]:

@@ -36,9 +36,7 @@ def run(layout: Layout, settings: Settings) -> None:
         raise EmptyDataError(f"{layout.raw_events}: holds no row, wanted events; check source in params.yaml")
     inspection = Inspection.begin()
     now = datetime.now(UTC)
-    verdict = ValidationVerdict.of(
-        inspection, events, read_frame(layout.raw_items, ITEMS), settings.validate_, now
-    )
+    verdict = ValidationVerdict.of(inspection, events, read_frame(layout.raw_items, ITEMS), settings.validate_, now)
     write_json(verdict.report(), layout.validation)
     write_frame(verdict.quarantine(events), layout.quarantine)
     with replacing_folder(layout.data_docs) as folder:
@@ -118,9 +116,7 @@ class ValidationVerdict:
     def _describe_failure(self, outcome: RuleOutcome) -> str:
         rule = outcome.rule
         found = f"{outcome.found:.4g}" if isinstance(outcome.found, float) else outcome.found
-        worst = [
-            f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_MAX_REASONS).items()
-        ]
+        worst = [f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_MAX_REASONS).items()]
         reasons = f" ({', '.join(worst)} rows)" if rule.name == "bad_share" else ""
         return f"validate: {rule.name} is {found}{reasons}, wanted {rule.wanted}; {rule.remedy}"
 
@@ -136,9 +132,7 @@ class ValidationVerdict:
         """The names of the rules that each bad row breaks, joined."""
         names = np.array(list(self.broken), dtype=object)
         bits = 1 << np.arange(len(names))
-        codes, inverse = np.unique(
-            bits @ np.stack(list(self.broken.values()))[:, self.bad], return_inverse=True
-        )
+        codes, inverse = np.unique(bits @ np.stack(list(self.broken.values()))[:, self.bad], return_inverse=True)
         texts = pd.array(["; ".join(names[(code & bits) > 0]) for code in codes], dtype="string[pyarrow]")
         return pd.Series(texts.take(inverse), name="reason")
 

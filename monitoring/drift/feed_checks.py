@@ -119,9 +119,7 @@ def _missing_days(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedF
     """Days with almost no events for their weekday; days on which the shop is usually closed are expected."""
     before, after = feed.before or feed.after, feed.after
     weekday = _weekdays(reference.window.start if feed.before else feed.start, len(before.daily))
-    median = np.array(
-        [np.median(before.daily[weekday == day]) if day in weekday else 0.0 for day in range(_WEEK)]
-    )
+    median = np.array([np.median(before.daily[weekday == day]) if day in weekday else 0.0 for day in range(_WEEK)])
     expected = median[_weekdays(feed.start, len(after.daily))]
     quiet = (after.daily < _QUIET_SHARE * expected) & (expected >= _MIN_DAY_ROWS)
     quiet_before = int((before.daily < _QUIET_SHARE * median[weekday]).sum()) if feed.before else 0

@@ -78,15 +78,7 @@ class HistoricalWindows:
         np.minimum.at(label_known_since, rows.label[labelled], rows.day[labelled])
         item_known_since = _item_known_since(rows, len(known_items.items))
         windows = cls(
-            rows,
-            known_items,
-            history,
-            tiering,
-            item_known_since,
-            label_known_since,
-            np.zeros(0),
-            cut,
-            settings,
+            rows, known_items, history, tiering, item_known_since, label_known_since, np.zeros(0), cut, settings
         )
         return replace(windows, tier_cuts=windows._fit_tier_cuts())
 
@@ -130,9 +122,7 @@ class HistoricalWindows:
             )
             if before.events.any() and after.events.any():
                 baselines = self.baselines(boundary)
-                yield effects_by_group(
-                    WindowPair(before, after, groups.tier, self.known_items, baselines), groups
-                )
+                yield effects_by_group(WindowPair(before, after, groups.tier, self.known_items, baselines), groups)
 
     def _fit_tier_cuts(self) -> FloatArray:
         """Fit to the window before the reference's, or to the reference's where the log begins with it."""

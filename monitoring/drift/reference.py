@@ -138,9 +138,7 @@ def newest_complete_end(events: pd.DataFrame, settings: MonitorSettings, now: da
     stamps = events["timestamp"]
     stamps = stamps if now is None else stamps[stamps <= now]
     if stamps.empty:
-        raise EmptyDataError(
-            "monitor: the log has no event up to now; check the source and the machine's clock"
-        )
+        raise EmptyDataError("monitor: the log has no event up to now; check the source and the machine's clock")
     day = np.sort(np.floor(stamps.astype("int64").to_numpy() / 1e6 / _DAY_SECONDS))
     starts = np.flatnonzero(np.diff(day, prepend=-np.inf) > settings.window_days)
     while now is None and len(starts) > 1 and len(day) - starts[-1] < 0.01 * len(day):

@@ -13,12 +13,7 @@ from monitoring.drift.online_metrics import OnlineMetrics
 from monitoring.drift.reference import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import PairedComparison, paired_comparisons
-from monitoring.drift.statistics.permutation import (
-    ComparisonFamily,
-    benjamini_hochberg,
-    family_weights,
-    p_values,
-)
+from monitoring.drift.statistics.permutation import ComparisonFamily, benjamini_hochberg, family_weights, p_values
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
@@ -29,10 +24,7 @@ _MIN_USERS = 5
 # as those of arrivals in each
 _IMPORTANCE = {ALL: 3.0, "moves": 4.0}
 _MAX_REASONS = 12
-_NEED_BASELINE = (
-    "volume",
-    "transitions",
-)  # without one, the users are those active in the window: selection bias
+_NEED_BASELINE = ("volume", "transitions")  # without one, the users are those active in the window: selection bias
 
 
 @dataclass(frozen=True)
@@ -75,9 +67,7 @@ class DriftFinding:
             case "transitions":
                 return f"{self.what} {share}"
             case "volume":
-                return (
-                    f"{self.what} {self.before:.2f} -> {self.after:.2f} (log, {np.expm1(self.effect):+.0%})"
-                )
+                return f"{self.what} {self.before:.2f} -> {self.after:.2f} (log, {np.expm1(self.effect):+.0%})"
             case "embedding":
                 return f"the mean item vector moved by {self.effect:.2f} standard deviations"
         return f"{self.what} {nats}"
@@ -125,9 +115,7 @@ class DriftVerdict:
         alarms = self.alarms
         return {
             "tiers": sorted({finding.tier for finding in alarms}),
-            "layers": sorted(
-                {finding.what for finding in alarms if finding.family in ("shares", "arrivals")}
-            ),
+            "layers": sorted({finding.what for finding in alarms if finding.family in ("shares", "arrivals")}),
             "effects": {
                 f"{finding.family}/{finding.tier}/{finding.what}": round(finding.effect, 6)
                 for finding in alarms[:_MAX_REASONS]

@@ -64,14 +64,12 @@ def category_shares(reference: pd.DataFrame, current: pd.DataFrame, charted: lis
 def _tier_shares(frame: pd.DataFrame) -> list[pd.Series]:
     """Shares of each tier's interactions by category; empty for a tier without interactions."""
     return [
-        frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).astype(float)
-        for tier in TIER_NAMES
+        frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).astype(float) for tier in TIER_NAMES
     ]
 
 
 def _cells(sides: Sequence[Sequence[pd.Series]], names: list[str]) -> tuple[ShareCell, ...]:
     before, now = (
-        [float(tier.reindex(names, fill_value=0.0).sum()) if len(tier) else None for tier in side]
-        for side in sides
+        [float(tier.reindex(names, fill_value=0.0).sum()) if len(tier) else None for tier in side] for side in sides
     )
     return tuple(ShareCell(*pair) for pair in zip(before, now, strict=True))

@@ -63,8 +63,7 @@ def write_window_page(
     about = {"timestamp": from_days(day).to_pydatetime(), "name": name or date}
     parts = [_drift_snapshot(before[filled], after[filled], about)] if filled else []
     labelled, labelled_before = (
-        None if lists is None else label_served_items(lists, max_rows, seed)
-        for lists in (served, served_before)
+        None if lists is None else label_served_items(lists, max_rows, seed) for lists in (served, served_before)
     )
     if labelled is not None and len(labelled):
         has_past = labelled_before is not None and len(labelled_before)
@@ -103,9 +102,7 @@ def _drift_snapshot(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[st
         cat_method="jensenshannon",
         num_method="wasserstein",
         per_column_threshold={
-            column: (_wasserstein_limit if column in PER_USER else _jensen_shannon_limit)(
-                before[column], after[column]
-            )
+            column: (_wasserstein_limit if column in PER_USER else _jensen_shannon_limit)(before[column], after[column])
             for column in before
             if column in PER_USER or column not in numbers
         },
@@ -160,9 +157,7 @@ def _merge(snapshots: list[Any]) -> Any:
 
 def _render(snapshot: Any, **values: Any) -> str:
     """The page, with Evidently's own page in a frame."""
-    environment = Environment(
-        loader=PackageLoader("monitoring.report"), autoescape=True, undefined=StrictUndefined
-    )
+    environment = Environment(loader=PackageLoader("monitoring.report"), autoescape=True, undefined=StrictUndefined)
     charts = None
     if snapshot is not None:
         # the characters that a quoted attribute requires; escaping all of them makes the page a third larger

@@ -88,9 +88,7 @@ def _words(name: str) -> str:
 def _part(value: Any, title: str) -> Iterator[JsonTable]:
     """The tables of one nested value."""
     if isinstance(value, Mapping):
-        if value and all(
-            isinstance(row, Mapping) and not any(map(_nested, row.values())) for row in value.values()
-        ):
+        if value and all(isinstance(row, Mapping) and not any(map(_nested, row.values())) for row in value.values()):
             yield _matrix(value, title)
         else:
             yield from json_tables(value, title)
@@ -104,10 +102,7 @@ def _part(value: Any, title: str) -> Iterator[JsonTable]:
 def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> JsonTable:
     """A mapping of mappings: one row per key, one column per inner key."""
     columns = _tiers_first({name: None for row in value.values() for name in row})
-    cells = [
-        (readable_label(key), *(_flat(value[key].get(name)) for name in columns))
-        for key in _tiers_first(value)
-    ]
+    cells = [(readable_label(key), *(_flat(value[key].get(name)) for name in columns)) for key in _tiers_first(value)]
     return _grid(title, ["", *map(readable_label, columns)], cells)
 
 
@@ -147,9 +142,7 @@ def _flat(value: Any) -> Scalar:
 
 def _comparable(values: Sequence[Any]) -> bool:
     """Whether these are all counts, or all fractions, and so can share a scale."""
-    counts, fractions = (
-        [isinstance(value, kind) and value >= 0 for value in values] for kind in (int, float)
-    )
+    counts, fractions = ([isinstance(value, kind) and value >= 0 for value in values] for kind in (int, float))
     return len(values) >= _BARS_FROM and (all(counts) or all(fractions))
 
 

@@ -132,16 +132,12 @@ def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) 
     if main is None:
         return None
     delta = block.get(f"delta_{metric}") or {}
-    tiers = {
-        tier: FigureWithInterval.read(part, metric) for tier, part in (block.get("by_tier") or {}).items()
-    }
+    tiers = {tier: FigureWithInterval.read(part, metric) for tier, part in (block.get("by_tier") or {}).items()}
     return LeaderboardRow(
         model=name,
         main=main,
         figures={other: block[other] for other in others if isinstance(block.get(other), int | float)},
-        delta=FigureWithInterval(delta["value"], *delta.get("ci", (None, None)))
-        if "value" in delta
-        else None,
+        delta=FigureWithInterval(delta["value"], *delta.get("ci", (None, None))) if "value" in delta else None,
         against=delta.get("against", ""),
         tiers={tier: estimate for tier, estimate in tiers.items() if estimate},
     )

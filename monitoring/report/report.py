@@ -51,10 +51,7 @@ def render_report(
     """Render the page; an empty mapping leaves its section out."""
     boards = read_boards(metrics)
     environment = Environment(
-        loader=PackageLoader("monitoring.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
+        loader=PackageLoader("monitoring.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"figure": format_cell, "readable": readable_label}
     return environment.get_template("report.html.j2").render(
@@ -108,13 +105,7 @@ def format_cell(value: Any) -> str:
         case float() if value.is_integer():
             return f"{value:,.0f}"
         case float():
-            return (
-                f"{value:,.4g}"
-                if abs(value) >= 1
-                else f"{value:.4f}"
-                if abs(value) >= _TINY
-                else f"{value:.1e}"
-            )
+            return f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4f}" if abs(value) >= _TINY else f"{value:.1e}"
         case int():
             return f"{value:,}"
     return str(value)
@@ -144,6 +135,4 @@ def _read(layout: Layout, name: str) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text())) if path.exists() else {}
     except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{path}: is not a JSON report ({error}); rerun the stage that writes it"
-        ) from error
+        raise ArtifactError(f"{path}: is not a JSON report ({error}); rerun the stage that writes it") from error

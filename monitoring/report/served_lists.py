@@ -63,9 +63,7 @@ def ranking_snapshot(current: pd.DataFrame, reference: pd.DataFrame | None, **ab
     # RecsysPreset needs scores; served lists have ranks only
     metrics = (NDCG, PrecisionTopK, RecallTopK, HitRate, MRR)
     definition = DataDefinition(ranking=[Recsys(**_COLUMNS)])
-    datasets = [
-        None if frame is None else Dataset.from_pandas(frame, definition) for frame in (current, reference)
-    ]
+    datasets = [None if frame is None else Dataset.from_pandas(frame, definition) for frame in (current, reference)]
     k = common_cutoff(current, reference)
     return Report([metric(k=k) for metric in metrics]).run(*datasets, **about)
 
@@ -106,9 +104,7 @@ def _popularity_snapshot(
     return Report([metric]).run(data, None, additional_data={"current_train_data": train}, **about)
 
 
-def _diversity_snapshot(
-    lists: pd.DataFrame, items: pd.DataFrame | None, seed: int, about: dict[str, Any]
-) -> Any:
+def _diversity_snapshot(lists: pd.DataFrame, items: pd.DataFrame | None, seed: int, about: dict[str, Any]) -> Any:
     """Diversity with distance 0 between items of one category, else 1: the cosine of category indicators."""
     from evidently import DataDefinition, Dataset, Recsys, Report
     from evidently.metrics import Diversity

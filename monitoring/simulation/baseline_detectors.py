@@ -63,9 +63,7 @@ class EvidentlyPreset:
         return cls(
             total["value"]["share"] >= total["config"]["drift_share"],
             frozenset(
-                metric["config"]["column"]
-                for metric in metrics
-                if "column" in metric["config"] and _drifted(metric)
+                metric["config"]["column"] for metric in metrics if "column" in metric["config"] and _drifted(metric)
             ),
         )
 

@@ -24,9 +24,7 @@ class SimulatedOutcomes:
         return float(self.converted.mean()) if len(self.converted) else 0.0
 
 
-def simulate_outcomes(
-    users: IntArray, hits: BoolArray, num_users: int, seed: tuple[int, ...]
-) -> SimulatedOutcomes:
+def simulate_outcomes(users: IntArray, hits: BoolArray, num_users: int, seed: tuple[int, ...]) -> SimulatedOutcomes:
     """Simulate the conversion of lists whose items are in the user's ground truth where hits [E, k] is true.
 
     A user examines rank r with probability 1 / log2(r + 1) and converts on an examined hit. The examination depth
@@ -42,7 +40,5 @@ def compare_outcomes(version: str, before: SimulatedOutcomes, after: SimulatedOu
     """The version's outcomes in two windows, over the users with a list in both."""
     common, first, second = np.intersect1d(before.users, after.users, return_indices=True)
     shown = np.ones((1, len(common)), np.int64)
-    converted = [
-        part[None, :].astype(np.int64) for part in (before.converted[first], after.converted[second])
-    ]
+    converted = [part[None, :].astype(np.int64) for part in (before.converted[first], after.converted[second])]
     return OnlineMetrics((version,), shown, converted[0], shown, converted[1])

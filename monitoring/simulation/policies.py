@@ -18,11 +18,7 @@ from monitoring.drift import (
     evaluate_window,
     measure_window,
 )
-from monitoring.simulation.baseline_detectors import (
-    EvidentlyPreset,
-    detector_frame,
-    population_stability_index,
-)
+from monitoring.simulation.baseline_detectors import EvidentlyPreset, detector_frame, population_stability_index
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
 

@@ -177,9 +177,7 @@ class Replay:
         return compare_outcomes(self.model(cut).version, first, newest)
 
 
-def ndcg_loss(
-    result: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf
-) -> ConfidenceInterval:
+def ndcg_loss(result: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf) -> ConfidenceInterval:
     """NDCG@10 lost against another result, per user and tick from a day on, bootstrapped over users."""
     size = int(max(step.quality.users.max(initial=0) for step in best.steps)) + 1
     total, count = np.zeros(size), np.zeros(size)
@@ -188,9 +186,7 @@ def ndcg_loss(
             np.add.at(total, step.quality.users, best_step.quality.ndcg - step.quality.ndcg)
             np.add.at(count, step.quality.users, 1)
     evaluated = count > 0
-    return bootstrap_mean(
-        total[evaluated] / count[evaluated].mean(), _BOOTSTRAPS, np.random.default_rng(seed)
-    )
+    return bootstrap_mean(total[evaluated] / count[evaluated].mean(), _BOOTSTRAPS, np.random.default_rng(seed))
 
 
 def detection_delay(steps: Sequence[ReplayStep], start: float) -> float | None:

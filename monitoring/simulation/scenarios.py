@@ -33,9 +33,7 @@ def apply_change(world: ReplayWorld, name: str, start: float, share: float, seed
 def _shift(kind: synthetic_drift.Kind) -> Change:
     def change(world: ReplayWorld, start: float, share: float, seed: int) -> ChangedLog:
         rng = np.random.default_rng(seed)
-        return synthetic_drift.shift_interests(
-            world.events, world.items, share=share, start=start, rng=rng, kind=kind
-        )
+        return synthetic_drift.shift_interests(world.events, world.items, share=share, start=start, rng=rng, kind=kind)
 
     return change
 
@@ -58,9 +56,7 @@ def _collapse(tier: int) -> Change:
         model = ReplayRecommender.fit(world, start, seed)
         users = model.history.users[model.tiering.tier == tier]
         rng, name = np.random.default_rng(seed), f"tier {TIER_NAMES[tier]}"
-        return synthetic_drift.reduce_activity(
-            world.events, world.items, users=users, start=start, rng=rng, name=name
-        )
+        return synthetic_drift.reduce_activity(world.events, world.items, users=users, start=start, rng=rng, name=name)
 
     return change
 

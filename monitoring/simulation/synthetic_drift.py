@@ -96,9 +96,7 @@ def add_category(
     ids = np.array([f"new-{number:02}" for number in range(num_items)], dtype=object)
     popularity = 1.0 / np.arange(1, num_items + 1)
     new_items = ids[rng.choice(num_items, int(hit.sum()), p=popularity / popularity.sum())]
-    added = pd.DataFrame(
-        {"item_id": ids, "title": ids, "category": NEW_CATEGORY, "price": items["price"].median()}
-    )
+    added = pd.DataFrame({"item_id": ids, "title": ids, "category": NEW_CATEGORY, "price": items["price"].median()})
     what = f"a new category of {num_items} items gets {take_up:.0%} of the events of {share:.0%} of the users"
     all_items = ITEMS.conform(pd.concat([items, added], ignore_index=True), "simulation")
     return ChangedLog(_replace_items(events, hit, new_items), all_items, log.users[movers], start, what)
@@ -171,8 +169,7 @@ def _pick_users(known: BoolArray, able: BoolArray, share: float, rng: np.random.
     num, candidates = round(share * int(known.sum())), np.flatnonzero(known & able)
     if num > len(candidates):
         raise DataError(
-            f"simulation: {num} users are to move and {len(candidates)} can; "
-            "lower the share or choose another target"
+            f"simulation: {num} users are to move and {len(candidates)} can; lower the share or choose another target"
         )
     picked = np.zeros(len(known), bool)
     picked[rng.choice(candidates, num, replace=False)] = True

@@ -19,9 +19,7 @@ from services.store import StoreError
 from services.tenants.shops import Shops
 from tierrec_core.base.errors import TierRecError
 
-_DESCRIPTION = (
-    "Lists for every surface of a shop, in real time. Send what happens to /events, and ask /recommend."
-)
+_DESCRIPTION = "Lists for every surface of a shop, in real time. Send what happens to /events, and ask /recommend."
 _PUBLIC_PATHS = frozenset({"/docs.json", "/metrics"})
 
 

@@ -24,9 +24,7 @@ class ShopMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] == "http":
-            name = next(
-                (value.decode("latin-1") for key, value in scope["headers"] if key == _HEADER), DEFAULT
-            )
+            name = next((value.decode("latin-1") for key, value in scope["headers"] if key == _HEADER), DEFAULT)
             shop = self._shops.by_name.get(name)
             if shop is None:
                 problem = Problem(error=f"{SHOP_HEADER}: there is no shop of this name")

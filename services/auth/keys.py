@@ -119,9 +119,7 @@ class LiveKeyring:
         return self._ring
 
 
-def add_key(
-    path: Path, label: str, scopes: tuple[str, ...], lifetime: timedelta | None = None
-) -> tuple[Key, str]:
+def add_key(path: Path, label: str, scopes: tuple[str, ...], lifetime: timedelta | None = None) -> tuple[Key, str]:
     """Create a key, and return its entry and the key itself, which is not stored.
 
     Raises SettingsError if the label has two live keys already, or a scope is unknown.
@@ -165,9 +163,7 @@ def revoke_key(path: Path, key_id: str) -> Key:
         keys = {key.id: key for key in _load(path)}
         revoked = keys.pop(key_id, None)
         if revoked is None:
-            raise SettingsError(
-                f"{path}: no key has the id {key_id!r}; wanted one of {', '.join(keys) or 'none'}"
-            )
+            raise SettingsError(f"{path}: no key has the id {key_id!r}; wanted one of {', '.join(keys) or 'none'}")
         _save(path, list(keys.values()))
     return revoked
 

@@ -142,9 +142,7 @@ class Catalogue:
             return self
         frame = add_columns(self.frame, list(merged.values()))
         if frame.shape[1] > _MAX_COLUMNS:
-            raise DataError(
-                f"items: {frame.shape[1]} attributes, wanted at most {_MAX_COLUMNS}; leave some out"
-            )
+            raise DataError(f"items: {frame.shape[1]} attributes, wanted at most {_MAX_COLUMNS}; leave some out")
         columns = dict(zip(merged, self.columns(merged).tolist(), strict=True))
         known = [row for item_id, row in merged.items() if columns[item_id] >= 0]
         new = [row for item_id, row in merged.items() if columns[item_id] < 0]

@@ -14,12 +14,7 @@ from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import DataError
 
 TEXT, NUMBER, BOOLEAN, TIME = "string[pyarrow]", "Float64", "boolean", "datetime64[us, UTC]"
-NAMES = {
-    TEXT: "text",
-    NUMBER: "a number",
-    BOOLEAN: "true or false",
-    TIME: "a time such as 2024-01-31T12:00:00Z",
-}
+NAMES = {TEXT: "text", NUMBER: "a number", BOOLEAN: "true or false", TIME: "a time such as 2024-01-31T12:00:00Z"}
 COLUMN_TYPES = {"available_from": TIME, "available_until": TIME, "stock": NUMBER, "on_promotion": BOOLEAN}
 _INFERRED = {
     "boolean": BOOLEAN,

@@ -35,7 +35,5 @@ def decode(cursor: str) -> IntArray:
         content = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
         shown: IntArray = np.frombuffer(content, "<u4")
     except (binascii.Error, ValueError) as error:
-        raise DataError(
-            f"cursor: is damaged ({error}); send the one of the answer before, or none"
-        ) from error
+        raise DataError(f"cursor: is damaged ({error}); send the one of the answer before, or none") from error
     return shown

@@ -82,7 +82,5 @@ def bundle_of(layout: Layout, model: str) -> Path:
     name, _, version = model.partition(":")
     folder = layout.bento_home / "models" / name / version / BUNDLE
     if not folder.is_dir():
-        raise ArtifactError(
-            f"{folder}: is missing, wanted the model of a release; run `tierrec run` and deploy again"
-        )
+        raise ArtifactError(f"{folder}: is missing, wanted the model of a release; run `tierrec run` and deploy again")
     return folder

@@ -23,11 +23,7 @@ _LAST_LINES = 5
 
 def environment(home: Path) -> dict[str, str]:
     """What a BentoML process gets: the project's store, and no telemetry."""
-    return os.environ | {
-        "BENTOML_HOME": str(home.resolve()),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "DO_NOT_TRACK": "1",
-    }
+    return os.environ | {"BENTOML_HOME": str(home.resolve()), "BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
 
 
 def make(layout: Layout, contents: BentoContents, keep: int = KEEP) -> str:

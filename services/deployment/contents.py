@@ -127,9 +127,7 @@ def lineage(stages: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         path = Path(todo.pop())
         for name, entry in stages.items():
             outs = [Path(out["path"]) for out in entry.get("outs", [])]
-            if name not in found and any(
-                out.is_relative_to(path) or path.is_relative_to(out) for out in outs
-            ):
+            if name not in found and any(out.is_relative_to(path) or path.is_relative_to(out) for out in outs):
                 found[name] = entry
                 todo += [dep["path"] for dep in entry.get("deps", [])]
     return found
@@ -140,15 +138,11 @@ def pin(names: Sequence[str], constraints: Path) -> tuple[str, ...]:
     try:
         lines = constraints.read_text().splitlines()
     except OSError as error:
-        raise ArtifactError(
-            f"{constraints}: cannot be read ({error}); a Bento pins what it needs by it"
-        ) from error
+        raise ArtifactError(f"{constraints}: cannot be read ({error}); a Bento pins what it needs by it") from error
     pinned = {_normal(line.partition("==")[0]): line.strip() for line in lines if "==" in line}
     missing = [name for name in names if _normal(name) not in pinned]
     if missing:
-        raise ArtifactError(
-            f"{constraints}: has no version of {', '.join(missing)}; add one a line, name==version"
-        )
+        raise ArtifactError(f"{constraints}: has no version of {', '.join(missing)}; add one a line, name==version")
     return tuple(pinned[_normal(name)] for name in names)
 
 
@@ -184,9 +178,7 @@ def _carried_code(layout: Layout) -> tuple[str, ...]:
 def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:
     """Hash of the params.yaml sections that the stage reads; others reach it through its inputs."""
     values = settings.model_dump(mode="json", by_alias=True)
-    return version_of(
-        json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True)
-    )
+    return version_of(json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True))
 
 
 def _headline(layout: Layout, settings: Settings) -> dict[str, str]:
@@ -201,9 +193,7 @@ def _headline(layout: Layout, settings: Settings) -> dict[str, str]:
 
 def _revision(root: Path) -> str:
     try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        )
+        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "none"
     return asked.stdout.strip()

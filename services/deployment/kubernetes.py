@@ -45,9 +45,7 @@ class Manifests(Params):
     @model_validator(mode="after")
     def _room_to_grow(self) -> Self:
         if self.max_replicas < self.replicas:
-            raise ValueError(
-                f"max_replicas is {self.max_replicas}, less than replicas, which is {self.replicas}"
-            )
+            raise ValueError(f"max_replicas is {self.max_replicas}, less than replicas, which is {self.replicas}")
         return self
 
 

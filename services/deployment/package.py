@@ -26,13 +26,7 @@ def run(layout: Layout, settings: Settings) -> None:
     print(f"package: built {tag}")
     report = smoke.check(layout, settings, tag)
     artifacts.write_json(
-        {
-            "tag": tag,
-            "model": contents.release.model,
-            "labels": dict(contents.labels),
-            "smoke": report,
-        },
-        layout.bento,
+        {"tag": tag, "model": contents.release.model, "labels": dict(contents.labels), "smoke": report}, layout.bento
     )
     for task, count in report.items():
         print(f"package {task}: {count['identical']} of {count['users']} served lists are the judged ones")

@@ -37,9 +37,7 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
         if warning:
             print(warning, file=sys.stderr)
         print(f"{tag} answers at {server.url}, a page that describes its API. Ctrl-C ends it. Try:")
-        print(
-            f"  curl {server.url}/recommend -H 'Content-Type: application/json' -d '{_QUESTION}'", flush=True
-        )
+        print(f"  curl {server.url}/recommend -H 'Content-Type: application/json' -d '{_QUESTION}'", flush=True)
         code = server.process.wait()
         raise StageError(f"serve: {tag} ended by itself with exit code {code}; its last lines are above")
 

@@ -42,9 +42,7 @@ class Server:
             if code is not None:
                 raise StageError(f"serve: {self.tag} ended with exit code {code}{self.last_words()}")
             if time.monotonic() > end:
-                raise StageError(
-                    f"serve: {self.tag} is not ready after {_READY_SECONDS:.0f} s{self.last_words()}"
-                )
+                raise StageError(f"serve: {self.tag} is not ready after {_READY_SECONDS:.0f} s{self.last_words()}")
             time.sleep(0.1)
 
     def stop(self) -> None:

@@ -23,13 +23,9 @@ def check(layout: Layout, settings: Settings, tag: str) -> dict[str, dict[str, i
     Raises GateError, with examples, unless all are.
     """
     k = min(settings.evaluate.list_length, _MAX_K)
-    expected = {
-        task: read_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks
-    }
+    expected = {task: read_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks}
     with serving(layout.bento_home, tag, quiet=True) as server, httpx.Client(base_url=server.url) as client:
-        answers = {
-            task: {user: _ask(client, task, user, k) for user in lists} for task, lists in expected.items()
-        }
+        answers = {task: {user: _ask(client, task, user, k) for user in lists} for task, lists in expected.items()}
     differing = {
         task: [user for user, items in lists.items() if answers[task][user] != items[:k]]
         for task, lists in expected.items()
@@ -53,20 +49,14 @@ def read_lists(path: Path, num_users: int) -> dict[str, list[str]]:
     return {str(user): items for user, items in lists.iloc[chosen].items()}
 
 
-def explain(
-    task: str, users: list[str], answers: dict[str, list[str]], expected: dict[str, list[str]]
-) -> str:
+def explain(task: str, users: list[str], answers: dict[str, list[str]], expected: dict[str, list[str]]) -> str:
     """The message for lists that differ: how many, and where the first ones do."""
     examples = []
     for user in users[:_EXAMPLES]:
         got, wanted = answers[user], expected[user]
-        place = next(
-            (at for at, (one, other) in enumerate(zip(got, wanted, strict=False)) if one != other), None
-        )
+        place = next((at for at, (one, other) in enumerate(zip(got, wanted, strict=False)) if one != other), None)
         place = min(len(got), len(wanted)) if place is None else place
-        examples.append(
-            f"user {user!r} place {place + 1}: served {got[place:][:1]}, judged {wanted[place:][:1]}"
-        )
+        examples.append(f"user {user!r} place {place + 1}: served {got[place:][:1]}, judged {wanted[place:][:1]}")
     return (
         f"package: {task}: {len(users)} of {len(expected)} served lists are not the judged ones; "
         "run evaluate and package again\n" + "; ".join(examples)

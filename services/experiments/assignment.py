@@ -58,8 +58,7 @@ class _Bands:
             first=shares[0],
             edges=tuple(accumulate(shares[1:])),
             assignments=tuple(
-                Assignment(name, key, variant.share, variant.overrides)
-                for key, variant in experiment.variants.items()
+                Assignment(name, key, variant.share, variant.overrides) for key, variant in experiment.variants.items()
             ),
         )
 
@@ -143,9 +142,7 @@ class Experiments:
     def _by_surface(self) -> Mapping[str, Sequence[_Assigner]]:
         assigners = {name: _Assigner(name, experiment) for name, experiment in self.by_name.items()}
         return {
-            surface: [
-                assigners[name] for name, experiment in self.by_name.items() if surface in experiment.surfaces
-            ]
+            surface: [assigners[name] for name, experiment in self.by_name.items() if surface in experiment.surfaces]
             for surface in SURFACES
         }
 

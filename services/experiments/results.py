@@ -12,13 +12,7 @@ from services.experiments.settings import Experiment
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval
-from tierrec_core.evaluation.confidence_sequences import (
-    Bounds,
-    ConfidenceSequence,
-    Moments,
-    proportion,
-    split_p_value,
-)
+from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, proportion, split_p_value
 
 ALPHA = 0.05
 MISMATCH = 0.01  # with a smaller p-value there is a sample ratio mismatch, so that nothing can be concluded
@@ -103,10 +97,7 @@ def all_results(experiments: Experiments, store: VariantOutcomes) -> Mapping[str
     With simultaneous experiments, a conversion that follows lists of two combinations of variants counts for each of
     them; rates and verdicts do not depend on that.
     """
-    return {
-        name: variant_results(_gather(experiments, store, name), one)
-        for name, one in experiments.by_name.items()
-    }
+    return {name: variant_results(_gather(experiments, store, name), one) for name, one in experiments.by_name.items()}
 
 
 def _gather(experiments: Experiments, store: VariantOutcomes, name: str) -> pd.DataFrame:

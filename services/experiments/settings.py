@@ -7,15 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -163,9 +155,7 @@ def read_experiments(path: Path) -> dict[str, Experiment]:
 def _refuse_clash(path: Path, first: tuple[str, Experiment], second: tuple[str, Experiment]) -> None:
     (one, left), (other, right) = first, second
     if (left.salt or one) == (right.salt or other):
-        raise SettingsError(
-            f"{path}: {one} and {other} have the same salt, so they would split users in the same way"
-        )
+        raise SettingsError(f"{path}: {one} and {other} have the same salt, so they would split users in the same way")
     surfaces, knobs = set(left.surfaces) & set(right.surfaces), left.knobs & right.knobs
     if surfaces and knobs and left.overlaps(right):
         raise SettingsError(

@@ -23,8 +23,7 @@ def describe_user(shop: Shop, user_id: str) -> TierAnswer:
         tier=user.tier,
         known_user=user.known,
         interests={
-            layer: round(float(share), 6)
-            for layer, share in zip(pack.item_tables.layers, interests, strict=True)
+            layer: round(float(share), 6) for layer, share in zip(pack.item_tables.layers, interests, strict=True)
         },
         churn_risk=_churn_risk(shop, model, user),
         churn_days=pack.churn.horizon_days,

@@ -57,11 +57,7 @@ class ServiceMetrics:
         self.surface, self.path, self.status = Label(SURFACES), Label(STRATEGIES), Label(STATUSES)
         self.reason, self.result = Label(room=20), Label(room=10)
         self.event, self.outcome = Label(EVENT_NAMES), Label(("accepted", "duplicate", "rejected"))
-        self.role, self.bento, self.version = (
-            Label(("champion", "challenger")),
-            Label(room=200),
-            Label(room=200),
-        )
+        self.role, self.bento, self.version = (Label(("champion", "challenger")), Label(room=200), Label(room=200))
         self._define()
         forget_dead_workers()
 
@@ -95,27 +91,18 @@ class ServiceMetrics:
         self.dropped = self._counter("impressions_dropped", "Impressions that were not stored.", ("shop",))
         self.swaps = self._counter("swaps", "Changes of the model under load.", ("shop", "result"))
         self.model = self._gauge(
-            "model_info",
-            "1 while some worker serves it.",
-            ("shop", "bento", "model_version", "role"),
-            "livemax",
+            "model_info", "1 while some worker serves it.", ("shop", "bento", "model_version", "role"), "livemax"
         )
-        self.lag = self._gauge(
-            "store_lag_seconds", "Age of the oldest write that waits.", ("shop",), "livemax"
-        )
+        self.lag = self._gauge("store_lag_seconds", "Age of the oldest write that waits.", ("shop",), "livemax")
         self.queue = self._gauge("store_queue", "Writes that wait.", ("shop",), "livesum")
 
     def _counter(self, name: str, meaning: str, labels: Iterable[str]) -> Counter:
         return Counter(f"tierrec_{name}", meaning, tuple(labels), registry=self._registry)
 
     def _gauge(self, name: str, meaning: str, labels: Iterable[str], mode: _Mode) -> Gauge:
-        return Gauge(
-            f"tierrec_{name}", meaning, tuple(labels), registry=self._registry, multiprocess_mode=mode
-        )
+        return Gauge(f"tierrec_{name}", meaning, tuple(labels), registry=self._registry, multiprocess_mode=mode)
 
-    def _histogram(
-        self, name: str, meaning: str, labels: Iterable[str], buckets: tuple[float, ...]
-    ) -> Histogram:
+    def _histogram(self, name: str, meaning: str, labels: Iterable[str], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"tierrec_{name}", meaning, tuple(labels), registry=self._registry, buckets=buckets)
 
 

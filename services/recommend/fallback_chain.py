@@ -78,9 +78,7 @@ class FallbackChain:
         columns = model.catalogue.columns([item for item, _ in user.session_items])
         factors = model.factors[columns].sum(axis=0)
         factors = factors + user.fresh.weights @ model.factors[user.fresh.columns]
-        total: FloatArray = (
-            factors if user.row is None else factors + model.pack.user_tables.factors[user.row]
-        )
+        total: FloatArray = factors if user.row is None else factors + model.pack.user_tables.factors[user.row]
         return total
 
     def _precomputed(self, allowed: BoolArray | None) -> RankedOrder:
@@ -132,8 +130,7 @@ class FallbackChain:
         posted_scores = np.quantile(scores, quantile.clip(0, 1))
         inserted = np.flatnonzero(posted > 0)
         return sort_by_score(
-            np.concatenate([columns, inserted + num_trained]),
-            np.concatenate([scores, posted_scores[inserted]]),
+            np.concatenate([columns, inserted + num_trained]), np.concatenate([scores, posted_scores[inserted]])
         )
 
     def _exclude_seen(self, order: RankedOrder) -> RankedOrder:
@@ -148,10 +145,7 @@ class FallbackChain:
 
 
 def first_successful(
-    strategies: Sequence[RankingStrategy],
-    allowed: BoolArray | None,
-    num_items: int,
-    on_failure: FailureCallback,
+    strategies: Sequence[RankingStrategy], allowed: BoolArray | None, num_items: int, on_failure: FailureCallback
 ) -> StrategyResult:
     """The result of the first strategy that ranks anything.
 

@@ -72,9 +72,7 @@ class RequestContext:
         model, _ = shop.model_for(request.user_id, assignment.overrides.release)
         task = request.task or assignment.overrides.task or model.release.default_task
         if task not in model.pack.ranked_lists:
-            raise DataError(
-                f"task: {task!r} is not served; wanted one of {', '.join(model.pack.ranked_lists)}"
-            )
+            raise DataError(f"task: {task!r} is not served; wanted one of {', '.join(model.pack.ranked_lists)}")
         user = resolve_user(
             model, shop.live, request.user_id, request.session_items, request.basket, request.attributes
         )
@@ -85,11 +83,7 @@ class RequestContext:
         """Count and log the exception that is being handled."""
         self.shop.metrics.fell_back(self.request.surface, strategy, following, kind)
         self.shop.journal.failure(
-            None,
-            self.request.user_id,
-            strategy=strategy,
-            following=following,
-            model=self.model.release.model_version,
+            None, self.request.user_id, strategy=strategy, following=following, model=self.model.release.model_version
         )
 
 
@@ -118,14 +112,10 @@ def build_page(
     catalogue = catalogue or model.catalogue
     hashes = model.hashes if is_items else page_cursor.hash_ids(catalogue.frame["item_id"])
     shown = _NO_COLUMNS if context.shown is None else np.flatnonzero(np.isin(hashes, context.shown))
-    situation = Situation(
-        request.surface, context.user.tier, context.user.attributes, context.now, request.k, shown
-    )
+    situation = Situation(request.surface, context.user.tier, context.user.attributes, context.now, request.k, shown)
     allowed = _exclude(context, catalogue, _allowed(context, catalogue, situation, only), shown)
     result = first_successful(strategies, allowed, len(catalogue), context.record_failure)
-    order = fill_from_fallbacks(
-        result, strategies, request.k, allowed, len(catalogue), context.record_failure
-    )
+    order = fill_from_fallbacks(result, strategies, request.k, allowed, len(catalogue), context.record_failure)
     if is_items:
         order = _apply_variant_policy(context, order)
     page = context.shop.configuration.now.rules.apply(order, situation, catalogue, allowed)

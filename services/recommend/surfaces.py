@@ -10,13 +10,7 @@ import numpy as np
 
 from services.recommend.campaigns import campaign_page
 from services.recommend.explain import reasons_of
-from services.recommend.fallback_chain import (
-    FallbackChain,
-    RankingStrategy,
-    keep_allowed,
-    sort_by_score,
-    top_items,
-)
+from services.recommend.fallback_chain import FallbackChain, RankingStrategy, keep_allowed, sort_by_score, top_items
 from services.recommend.request import ListRequest, RequestContext, ResultPage, build_page
 from services.rules import RankedOrder
 from services.schemas import RecommendRequest, SearchRequest, SimilarRequest

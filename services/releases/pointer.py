@@ -80,9 +80,7 @@ class Pointer(Params):
         """
         if self.challenger is None:
             return "champion"
-        digest = hashlib.blake2b(
-            f"{salt}\0{user_id}".encode("utf-8", "surrogatepass"), digest_size=8
-        ).digest()
+        digest = hashlib.blake2b(f"{salt}\0{user_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
         place = (int.from_bytes(digest) >> 11) / 2**53  # 53 bits: a float holds them all, and stays below 1
         return "challenger" if place < self.share else "champion"
 
@@ -146,9 +144,7 @@ def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
             return _next(now, PointerAction.ROLLBACK, now.champion)
         earlier = None if now is None else now.previous
         if earlier is None:
-            raise SettingsError(
-                f"rollback: {path} knows no earlier champion; deploy the Bento that is wanted"
-            )
+            raise SettingsError(f"rollback: {path} knows no earlier champion; deploy the Bento that is wanted")
         if stored is not None and earlier.bento not in stored:
             raise ArtifactError(
                 f"rollback: {earlier.bento} was the champion before, but the store has lost it; "
@@ -160,11 +156,7 @@ def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
 
 
 def _next(
-    now: Pointer | None,
-    act: PointerAction,
-    champion: Deployed,
-    challenger: Deployed | None = None,
-    share: float = 0.0,
+    now: Pointer | None, act: PointerAction, champion: Deployed, challenger: Deployed | None = None, share: float = 0.0
 ) -> Pointer:
     """The pointer after a change, with the change at the end of its history."""
     at, revision = datetime.now(UTC), 1 if now is None else now.revision + 1

@@ -18,9 +18,7 @@ from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSeque
 from tierrec_core.settings import RolloutSettings
 
 MISMATCH = 0.001  # a p-value below it: users did not come in the planned shares, so something is broken
-SETTLING = timedelta(
-    seconds=60
-)  # until every worker has loaded the challenger, the champion answers its users too
+SETTLING = timedelta(seconds=60)  # until every worker has loaded the challenger, the champion answers its users too
 NO_EXPERIMENTS = Experiments({})
 
 Act = Literal["promote", "rollback", "wait"]
@@ -170,23 +168,16 @@ def _decide(
     return "promote", f"no worse at {limit}: {told}"
 
 
-def _difference(
-    champion: RolloutArm, challenger: RolloutArm, settings: RolloutSettings
-) -> ConfidenceInterval | None:
+def _difference(champion: RolloutArm, challenger: RolloutArm, settings: RolloutSettings) -> ConfidenceInterval | None:
     if min(champion.users, challenger.users) < settings.min_users:
         return None
     found = bounds(*_arrays(champion, challenger), settings)
-    return ConfidenceInterval(
-        *(float(np.clip(end, -1, 1)) for end in (found.estimate, found.low, found.high))
-    )
+    return ConfidenceInterval(*(float(np.clip(end, -1, 1)) for end in (found.estimate, found.low, found.high)))
 
 
 def _arrays(champion: RolloutArm, challenger: RolloutArm) -> tuple[IntArray, IntArray]:
     """Users and converted, each [2]."""
-    return (
-        np.array([champion.users, challenger.users]),
-        np.array([champion.converted, challenger.converted]),
-    )
+    return (np.array([champion.users, challenger.users]), np.array([champion.converted, challenger.converted]))
 
 
 def _arm(rows: pd.DataFrame) -> RolloutArm:

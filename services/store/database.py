@@ -123,9 +123,7 @@ class Database:
                 with self.writing() as connection:
                     upgrade(connection)
         except OSError as error:
-            raise StoreError(
-                f"{self.path}: cannot be opened ({error}); check the folder's permissions"
-            ) from error
+            raise StoreError(f"{self.path}: cannot be opened ({error}); check the folder's permissions") from error
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:

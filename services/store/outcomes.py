@@ -3,18 +3,7 @@
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import (
-    CTE,
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    func,
-    select,
-    type_coerce,
-)
+from sqlalchemy import CTE, BigInteger, Column, ColumnElement, Connection, Select, and_, func, select, type_coerce
 
 from services.store.schema import EVENTS, IMPRESSIONS
 
@@ -26,9 +15,7 @@ _IDS_PER_QUERY = 500
 def read_outcomes(connection: Connection, experiment: str, goal: str, horizon_hours: float) -> pd.DataFrame:
     """Query Store.outcomes."""
     wanted = and_(
-        IMPRESSIONS.c.experiment == experiment,
-        IMPRESSIONS.c.user_id.is_not(None),
-        IMPRESSIONS.c.variant.is_not(None),
+        IMPRESSIONS.c.experiment == experiment, IMPRESSIONS.c.user_id.is_not(None), IMPRESSIONS.c.variant.is_not(None)
     )
     return _by_user(connection, wanted, IMPRESSIONS.c.variant, goal, horizon_hours)
 
@@ -124,9 +111,7 @@ def _first_by_user(answers: CTE, column: str) -> CTE:
 
 def _within_horizon(horizon_hours: float) -> ColumnElement[bool]:
     """The event is not before the answer, and at most the horizon after it."""
-    shown_at, converted_at = (
-        type_coerce(column, BigInteger) for column in (IMPRESSIONS.c.at, EVENTS.c.timestamp)
-    )
+    shown_at, converted_at = (type_coerce(column, BigInteger) for column in (IMPRESSIONS.c.at, EVENTS.c.timestamp))
     return converted_at.between(shown_at, shown_at + round(horizon_hours * _MICROSECONDS_PER_HOUR))
 
 

@@ -17,9 +17,7 @@ from typing import Any, NamedTuple
 from services.store import Store, StoredEvent
 
 _PAGE_ROWS = 5000
-_POLL_SECONDS = (
-    2.0  # for commits that the counter does not show: of a writer that died, or of another machine
-)
+_POLL_SECONDS = 2.0  # for commits that the counter does not show: of a writer that died, or of another machine
 
 
 class RecentEvent(NamedTuple):
@@ -113,9 +111,7 @@ class RecentActivity:
         """Read the user's events from the store; those of a partially known user are kept."""
         stored = self.store.events_of(user_id, self._max_events)
         events = tuple(
-            _recent(event)
-            for event in stored
-            if event.timestamp >= self.since and event.event != "impression"
+            _recent(event) for event in stored if event.timestamp >= self.since and event.event != "impression"
         )
         with self._lock:
             if user_id in self._partial:

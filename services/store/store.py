@@ -97,9 +97,7 @@ class Store:
         """Return the id of the newest event; 0 without events."""
         return int(self._rows(select(func.coalesce(func.max(EVENTS.c.id), 0).label("id")))[0]["id"])
 
-    def add_impressions(
-        self, impressions: Sequence[Impression], hash_user: Callable[[str], str] | None = None
-    ) -> int:
+    def add_impressions(self, impressions: Sequence[Impression], hash_user: Callable[[str], str] | None = None) -> int:
         """Store the impressions whose request_id is new; return how many. Raises DataError as add_events does.
 
         hash_user: as for erase_user; impressions from before a user's erasure are left out
@@ -177,11 +175,7 @@ class Store:
             return outcomes.read_outcomes(connection, experiment, goal, horizon_hours)
 
     def outcomes_by_version(
-        self,
-        since: datetime,
-        goal: str = "purchase",
-        horizon_hours: float = 72.0,
-        until: datetime | None = None,
+        self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0, until: datetime | None = None
     ) -> pd.DataFrame:
         """Return the outcomes of each model: user_id, model_version, impressions, conversions, as outcomes does.
 
@@ -226,9 +220,7 @@ class Store:
         with self.database.writing() as connection:
             return self.database.add_new(connection, table, rows)
 
-    def _put(
-        self, table: Table, key: str, posts: Sequence[PostedItem] | Sequence[PostedUser], *, merge: bool
-    ) -> int:
+    def _put(self, table: Table, key: str, posts: Sequence[PostedItem] | Sequence[PostedUser], *, merge: bool) -> int:
         """Rows are replaced rather than updated, so that each gets a new cursor."""
         check_storable(posts)
         ids = list(dict.fromkeys(vars(post)[key] for post in posts))
@@ -241,9 +233,7 @@ class Store:
                 attributes[vars(post)[key]] = {**before, **post.attributes}
             if ids:
                 connection.execute(delete(table).where(is_posted))
-                connection.execute(
-                    table.insert(), [{key: name, "attributes": attributes[name]} for name in ids]
-                )
+                connection.execute(table.insert(), [{key: name, "attributes": attributes[name]} for name in ids])
             revision = connection.scalar(select(func.coalesce(func.max(table.c.revision), 0)))
         self.changes.increment()
         return int(revision or 0)
@@ -253,9 +243,7 @@ class Store:
             return [row._asdict() for row in connection.execute(query)]
 
 
-def _is_erased(
-    impression: Impression, erased: Mapping[str, datetime], hash_user: Callable[[str], str] | None
-) -> bool:
+def _is_erased(impression: Impression, erased: Mapping[str, datetime], hash_user: Callable[[str], str] | None) -> bool:
     """Whether the impression is from before its user's erasure; erased: time by hash."""
     if not erased or hash_user is None or impression.user_id is None:
         return False

@@ -30,9 +30,7 @@ class Configuration:
 class LiveConfiguration:
     """The newest valid contents; a change that is not valid is logged, and the old contents stay."""
 
-    def __init__(
-        self, folder: Path, model: Callable[[], ServedModel], changed: Callable[[str], None]
-    ) -> None:
+    def __init__(self, folder: Path, model: Callable[[], ServedModel], changed: Callable[[str], None]) -> None:
         """Raise SettingsError for a file that is not valid at the start. `changed` is called for each later reading.
 
         model: the files are checked against its catalogue, tiers and tasks

@@ -151,9 +151,7 @@ class ServedModel:
 
     def with_posted(self, live: RecentActivity) -> Self:
         """The same model that shows what was posted too, with the facts that were posted of it."""
-        revision = (
-            live.item_revision
-        )  # before the items: what comes in between is taken over twice, not never
+        revision = live.item_revision  # before the items: what comes in between is taken over twice, not never
         if revision == self.revision:
             return self
         grown, rows = copy.copy(self), live.items_since(self.revision)
@@ -188,10 +186,7 @@ class ServedModel:
     def _learn(self, added: pd.DataFrame) -> None:
         """Factors, popularity and neighbours of new items, from what they are; none where that fails."""
         count, width = len(added), self.fold.neighbours.shape[1]
-        vectors, popularity = (
-            np.zeros((count, self.factors.shape[1]), np.float32),
-            np.zeros(count, np.float32),
-        )
+        vectors, popularity = (np.zeros((count, self.factors.shape[1]), np.float32), np.zeros(count, np.float32))
         neighbours: IntArray = np.full((count, 1), -1, np.int32)
         likeness = np.zeros((count, 1), np.float32)
         try:

@@ -112,7 +112,5 @@ def _refuse_shared(path: Path, places: Mapping[str, str], what: str) -> None:
     seen: dict[str, str] = {}
     for name, place in places.items():
         if place and place in seen:
-            raise SettingsError(
-                f"{path}: shops {seen[place]} and {name} have the same {what}; wanted one for each"
-            )
+            raise SettingsError(f"{path}: shops {seen[place]} and {name} have the same {what}; wanted one for each")
         seen[place] = name

@@ -84,9 +84,7 @@ def _known(row: Line) -> Line:
 def _item(row: Line) -> Line:
     """An item with our own fields beside its attributes, where they are what these fields take."""
     attributes = row["attributes"]
-    own = {
-        name: attributes[name] for name in _ITEM_FIELDS & attributes.keys() if attributes[name] is not None
-    }
+    own = {name: attributes[name] for name in _ITEM_FIELDS & attributes.keys() if attributes[name] is not None}
     rest = {name: value for name, value in attributes.items() if name not in own}
     try:
         item = ItemIn.model_validate_json(orjson.dumps({"item_id": row["item_id"], **own}), strict=True)

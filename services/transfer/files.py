@@ -29,9 +29,7 @@ _OWN = {"_cursor", *ItemIn.model_fields, *UserIn.model_fields} - {"attributes"}
 _FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 Tell = Callable[[int, int], None]  # how much is done, of how much
-Batch = tuple[
-    Sequence[NumberedLine], int, int
-]  # lines, and how much of the file is read with them, of how much
+Batch = tuple[Sequence[NumberedLine], int, int]  # lines, and how much of the file is read with them, of how much
 P = TypeVar("P", bound=Params)
 
 

@@ -24,9 +24,7 @@ class ImportSession:
     so_far: what came of the lines before, which are passed over when they come again
     """
 
-    def __init__(
-        self, kind: Importable, keep: Keep, *, strict: bool = False, so_far: Imported | None = None
-    ) -> None:
+    def __init__(self, kind: Importable, keep: Keep, *, strict: bool = False, so_far: Imported | None = None) -> None:
         self._model, self._keep, self._strict = _MODELS[kind], keep, strict
         self.answer = so_far or Imported()
 

@@ -30,9 +30,7 @@ _ITEM = {
 
 
 def _columns(table: Table) -> dict[str, Any]:
-    return {
-        name: _TYPES[type(column.type)] for name, column in columns_of(table).items() if name not in _CURSOR
-    }
+    return {name: _TYPES[type(column.type)] for name, column in columns_of(table).items() if name not in _CURSOR}
 
 
 SCHEMAS: Mapping[Kind, Any] = {

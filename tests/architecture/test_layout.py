@@ -69,9 +69,7 @@ def test_packages_import_one_another_in_few_levels_and_without_a_cycle(room: str
 @pytest.mark.parametrize("room", ROOMS)
 def test_modules_import_one_another_without_a_cycle(room: str) -> None:
     known = modules(room)
-    graph = nx.DiGraph(
-        (name, other) for name, path in known.items() for other in imports(path, set(known)) - {name}
-    )
+    graph = nx.DiGraph((name, other) for name, path in known.items() for other in imports(path, set(known)) - {name})
     packages_of_members = {name for name, path in known.items() if path.name == "__init__.py"}
     graph.remove_nodes_from([name for name in packages_of_members if name in graph])
     assert list(nx.simple_cycles(graph)) == []

@@ -88,9 +88,7 @@ def test_a_stage_reads_only_the_settings_that_its_params_name(stage: str) -> Non
     read = {
         node.attr.rstrip("_")
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "settings"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "settings"
     }
     named = {key.partition(".")[0] for key in STAGES[stage].get("params", ())}
     named |= {"tracking"}  # where training curves are written changes no result

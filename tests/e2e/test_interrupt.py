@@ -40,12 +40,7 @@ def living_in(folder: Path) -> list[psutil.Process]:
 def test_no_orphan_writes_and_the_next_run_continues(tmp_path: Path, sign: signal.Signals) -> None:
     project = toy_project(tmp_path / "project", SLOW)
     run = subprocess.Popen(
-        [BIN / "tierrec", "run"],
-        cwd=project,
-        env=ENV,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [BIN / "tierrec", "run"], cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_for(project / "ticks", run)
     run.send_signal(sign)

@@ -115,9 +115,7 @@ def test_nothing_is_retrained_while_a_person_holds_the_loop(shop: Path, judged: 
     assert pointer(shop) == before
 
 
-def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(
-    shop: Path, judged: dict[str, Any]
-) -> None:
+def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(shop: Path, judged: dict[str, Any]) -> None:
     before = pointer(shop)
     first = ask(shop, judged)
     assert first.returncode == 0, first.stdout + first.stderr

@@ -102,9 +102,7 @@ def test_a_monitor_whose_store_is_away_tries_again_and_then_decides(judged: dict
 
 
 @pytest.fixture(scope="module")
-def full(
-    shop: Path, server: Server, stages: Stages, judged: dict[str, Any], before: dict[str, bytes]
-) -> Flow:
+def full(shop: Path, server: Server, stages: Stages, judged: dict[str, Any], before: dict[str, bytes]) -> Flow:
     with stages.full_for(INGEST), retrain(shop, server, judged) as flow:
         assert flow.end() == 1
     return flow
@@ -121,18 +119,14 @@ def test_a_full_disk_is_told_and_leaves_what_was_before(
 
 
 @pytest.fixture(scope="module")
-def killed_training(
-    shop: Path, server: Server, stages: Stages, full: Flow, judged: dict[str, Any]
-) -> list[str]:
+def killed_training(shop: Path, server: Server, stages: Stages, full: Flow, judged: dict[str, Any]) -> list[str]:
     """Killed while one stage goes on and all others that can be are done."""
     with stages.held(EASE), retrain(shop, server, judged) as flow:
         wait_until(lambda: has_done(flow, *BESIDE_EASE) and stages.ticks.exists(), "all other stages", 300)
         assert_killed_for_good(flow, shop, stages)
         ticks, journal = stages.ticks.read_text(), stages.journal
     assert record(shop, judged)["state"] == "training"
-    (shop / ".dvc/tmp/rwlock").write_text(
-        '{"write": {"/a'
-    )  # as a kill leaves it that comes while DVC writes it
+    (shop / ".dvc/tmp/rwlock").write_text('{"write": {"/a')  # as a kill leaves it that comes while DVC writes it
     assert (stages.ticks.read_text(), stages.journal) == (ticks, journal)
     return journal
 
@@ -176,9 +170,7 @@ def test_a_retrain_that_was_killed_in_every_phase_is_refused_and_leaves_what_was
     assert "latency" in record(shop, judged)["error"]
     assert tree(shop) == before
     assert "up to date" in command(shop, "dvc", "status").stdout
-    assert list((shop / "data/loop/retrains").iterdir()) == [
-        shop / f"data/loop/retrains/{judged['key']}.json"
-    ]
+    assert list((shop / "data/loop/retrains").iterdir()) == [shop / f"data/loop/retrains/{judged['key']}.json"]
     assert pointer(shop).challenger is None
 
 
@@ -192,9 +184,7 @@ def again(judged: dict[str, Any], shop: Path, rejected: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def killed_packaging(shop: Path, server: Server, stages: Stages, again: dict[str, Any]) -> None:
     with retrain(shop, server, again) as flow:
-        wait_until(
-            lambda: f"began {PACKAGE}" in stages.journal or flow.process.poll() is not None, "package", 300
-        )
+        wait_until(lambda: f"began {PACKAGE}" in stages.journal or flow.process.poll() is not None, "package", 300)
         assert_killed_for_good(flow, shop, stages)
     assert record(shop, again)["state"] == "training"
 

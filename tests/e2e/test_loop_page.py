@@ -77,12 +77,7 @@ GATE = {
     "passed": False,
     "window": decision(0)["window"],
     "checks": [
-        {
-            "name": "next: NDCG@10",
-            "found": "+0.0200 [+0.0100, +0.0300]",
-            "wanted": ">= -0.004",
-            "passed": True,
-        },
+        {"name": "next: NDCG@10", "found": "+0.0200 [+0.0100, +0.0300]", "wanted": ">= -0.004", "passed": True},
         {"name": "next, heavy users: NDCG@10", "found": "-0.0300", "wanted": ">= -0.02", "passed": False},
     ],
     "tasks": {
@@ -102,17 +97,9 @@ RELEASES = [
         "reason": "; ".join([REASON] * 3),
         "state": "rolled back",
         "gate": None,
-        "changes": [
-            {"at": "2024-03-19T08:00:00+00:00", "state": "rolled back", "reason": "purchase rate -4.0%"}
-        ],
+        "changes": [{"at": "2024-03-19T08:00:00+00:00", "state": "rolled back", "reason": "purchase rate -4.0%"}],
     },
-    {
-        "tag": CHAMPION,
-        "at": "2024-01-01T08:00:00+00:00",
-        "revision": None,
-        "reason": "first",
-        "state": "released",
-    },
+    {"tag": CHAMPION, "at": "2024-01-01T08:00:00+00:00", "revision": None, "reason": "first", "state": "released"},
 ]
 RETRAIN = {"key": decision(0)["key"], "state": "rejected", "error": "next, heavy users: NDCG@10: -0.0300"}
 
@@ -188,8 +175,7 @@ def test_fits_the_width_of_the_screen(browser, index, width):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "selector",
-    ["h2", "p.soft", "td.better", "td.worse", ".chip.fail", ".chip.quarantined", ".chip.pass", "a"],
+    "selector", ["h2", "p.soft", "td.better", "td.worse", ".chip.fail", ".chip.quarantined", ".chip.pass", "a"]
 )
 def test_text_stands_out_in_light_and_dark(browser, index, scheme, selector):
     page, _ = opened(browser, index, scheme=scheme)

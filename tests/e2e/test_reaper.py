@@ -67,10 +67,7 @@ class Orchestrator:
 def test_next_worker_takes_over_the_stage_of_a_killed_one(project: Path, server: Server) -> None:
     """The pool has one slot: the second worker gets the stage only once the dead run has given that back."""
     folder, before = project.parent, known(server)
-    with (
-        server.worker("first", TIERREC_CLONE=str(folder / "one")) as first,
-        Orchestrator(project, server) as run,
-    ):
+    with server.worker("first", TIERREC_CLONE=str(folder / "one")) as first, Orchestrator(project, server) as run:
         wait_until((folder / "ticks").exists, "a tick")
         stage = psutil.Process(int((folder / "ticks").read_text().split()[0]))
         os.killpg(first.pid, signal.SIGKILL)

@@ -64,9 +64,7 @@ def project_in(folder: Path, during: str = "true", *, wide: bool = False) -> tup
 
 def tierrec_run(project: Path, server: Server) -> subprocess.CompletedProcess[str]:
     arguments = [str(BIN / "tierrec"), "run"]
-    return subprocess.run(
-        arguments, cwd=project, env=server.env | KEYS, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(arguments, cwd=project, env=server.env | KEYS, capture_output=True, text=True, timeout=120)
 
 
 def places(log: Path) -> dict[str, list[Path]]:
@@ -147,9 +145,7 @@ def test_a_stage_that_fails_there_says_here_why(tmp_path: Path, server: Server, 
     project, log = project_in(tmp_path, f"if [ ${{key}} = deep ]; then {fail}; fi")
     ran = tierrec_run(project, server)
     assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1].startswith(
-        ("error: train@deep: rows/one: is bad", "error: train@flat: ")
-    )
+    assert ran.stderr.splitlines()[-1].startswith(("error: train@deep: rows/one: is bad", "error: train@flat: "))
     assert worker in places(log)["deep"][0].parents
 
 
@@ -171,11 +167,7 @@ def test_interrupt_ends_the_stage_at_the_worker_too(tmp_path: Path, server: Serv
     project, _ = project_in(tmp_path, f"if [ ${{key}} = deep ]; then {forever}; fi")
     before = {one.id for one in server.runs()}
     run = subprocess.Popen(
-        [BIN / "tierrec", "run"],
-        cwd=project,
-        env=server.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        [BIN / "tierrec", "run"], cwd=project, env=server.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
         wait_until(ticks.exists, "a tick")

@@ -18,14 +18,7 @@ from tierrec_core.settings import Settings, TaskSettings
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 TIERS = {"light": 0.8, "medium": 1.0, "heavy": 1.3}
-NEXT = {
-    "blend": 0.3855,
-    "repeat": 0.3627,
-    "ease": 0.2546,
-    "als": 0.1949,
-    "sasrec": 0.2211,
-    "popularity": 0.1618,
-}
+NEXT = {"blend": 0.3855, "repeat": 0.3627, "ease": 0.2546, "als": 0.1949, "sasrec": 0.2211, "popularity": 0.1618}
 DISCOVERY = {"blend": 0.103, "ease": 0.0888, "als": 0.0858, "popularity": 0.0729, "repeat": 0.0121}
 HOSTILE = "<script>window.broken = 1</script>"
 LONG_NAME = "COUPON/MISC ITEMS + ICE CREAM/MILK/SHERBTS + WATER - CARBONATED/FLVRD DRINK"
@@ -53,9 +46,7 @@ def leaderboard(figures: dict[str, float], width: float, baseline: str) -> dict:
     return models
 
 
-def rule(
-    name: str, kind: str, status: str, found: float, wanted: str, examples: tuple[str, ...] = ()
-) -> dict:
+def rule(name: str, kind: str, status: str, found: float, wanted: str, examples: tuple[str, ...] = ()) -> dict:
     return {
         "rule": name,
         "kind": kind,
@@ -88,9 +79,7 @@ VALIDATION = {
         rule("event_known", "row", "FAIL", 8, "event is one of view, cart, purchase", (f"row 8: {HOSTILE}",)),
         rule("value_not_negative", "row", "FAIL", 68, "value is a finite number, 0 or more", ("row 5: inf",)),
         rule("bad_share", "table", "PASS", 0.0000463, "at most 0.05: share of rows in quarantine"),
-        rule(
-            "duplicate_share", "table", "PASS", 0.0, "at most 0.05: share of rows that repeat an earlier one"
-        ),
+        rule("duplicate_share", "table", "PASS", 0.0, "at most 0.05: share of rows that repeat an earlier one"),
     ],
 }
 PREPARATION = {
@@ -140,12 +129,7 @@ TIERS_REPORT = {
 BLEND_REPORT = {
     "next": {
         "valid_ndcg@10": 0.381,
-        "feature_importance": {
-            "count_90d": 51.0,
-            "score_repeat": 30.5,
-            "days_overdue": 12.5,
-            "score_ease": 6.0,
-        },
+        "feature_importance": {"count_90d": 51.0, "score_repeat": 30.5, "days_overdue": 12.5, "score_ease": 6.0},
     },
     "discovery": {"valid_ndcg@10": 0.101, "feature_importance": {"rank_ease": 36.0, "popularity_14d": 20.0}},
 }
@@ -187,9 +171,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def opened(
-    browser: Browser, report: Path, width: int = 1280, scheme: str = "light"
-) -> tuple[Page, list[str]]:
+def opened(browser: Browser, report: Path, width: int = 1280, scheme: str = "light") -> tuple[Page, list[str]]:
     """The page, and everything that it complained of or asked for while loading."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     noise: list[str] = []
@@ -228,9 +210,7 @@ def test_fits_the_width_of_the_screen(browser, layout, width):
 )
 def test_text_stands_out_in_light_and_dark(browser, layout, scheme, selector):
     page, _ = opened(browser, layout.report, scheme=scheme)
-    ink = page.locator(f"section {selector}, header > {selector}").first.evaluate(
-        "e => getComputedStyle(e).color"
-    )
+    ink = page.locator(f"section {selector}, header > {selector}").first.evaluate("e => getComputedStyle(e).color")
     ground = page.locator("section").first.evaluate("e => getComputedStyle(e).backgroundColor")
     dark, bright = sorted([luminance(ink), luminance(ground)])
     assert (bright + 0.05) / (dark + 0.05) >= 4.5
@@ -268,8 +248,7 @@ def test_tiers_run_from_light_to_heavy(browser, layout):
     heads = page.locator("#tiers-next thead th").all_inner_texts()
     assert [head.split()[0] for head in heads] == ["Model", "Light", "Medium", "Heavy"]
     assert [
-        float(cell.split()[0])
-        for cell in page.locator("#tiers-next tbody tr").first.locator("td").all_inner_texts()
+        float(cell.split()[0]) for cell in page.locator("#tiers-next tbody tr").first.locator("td").all_inner_texts()
     ] == (pytest.approx([NEXT["blend"] * gain for gain in TIERS.values()], abs=1e-4))
 
 

@@ -78,9 +78,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_a_release_is_made_again_byte_for_byte_by_its_own_code_and_params(tmp_path: Path) -> None:
     layout = Layout(synthetic_project(tmp_path / "project"))
-    edit(
-        layout.root / BOOTSTRAP, "_DIGITS = 6", "_DIGITS = 5"
-    )  # neither the installed code nor that of later
+    edit(layout.root / BOOTSTRAP, "_DIGITS = 6", "_DIGITS = 5")  # neither the installed code nor that of later
     ran = command(layout.root, "dvc", "repro", "package", timeout=900)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     tag = artifacts.read_json(layout.bento)["tag"]
@@ -137,9 +135,7 @@ def times_ingested(layout: Layout) -> int:
     return (layout.root.parent / "ingested").read_text().count("ran")
 
 
-def test_every_stage_before_the_judgement_runs_although_nothing_has_changed(
-    tmp_path: Path, scratch: Path
-) -> None:
+def test_every_stage_before_the_judgement_runs_although_nothing_has_changed(tmp_path: Path, scratch: Path) -> None:
     layout = toy(tmp_path, f"echo ran >> {tmp_path / 'scored'}; echo 0.5 > score.txt")
     done = reproduce(layout.root, "1f2e", scratch=scratch)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -180,8 +176,7 @@ def test_what_differs_is_named_and_the_command_fails(tmp_path: Path, scratch: Pa
     written = ReleaseRecord.read(release_path(layout, TAG))
     revision = record_snapshot(layout.root, "release", release_ref(TAG))
     artifacts.write_json(
-        written.model_dump(mode="json") | {"revision": revision, "stale": ["score"]},
-        release_path(layout, TAG),
+        written.model_dump(mode="json") | {"revision": revision, "stale": ["score"]}, release_path(layout, TAG)
     )
     done = reproduce(layout.root, TAG, scratch=scratch)
     assert done.returncode == 1

@@ -73,9 +73,7 @@ def test_an_event_starts_exactly_one_run_with_its_payload(stack: Stack):
 
 def test_up_again_changes_nothing_until_a_flow_changes(stack: Stack):
     def everything() -> tuple[list[str], list[str], dict[str, int | None]]:
-        automations, deployments = (
-            stack.ask(f"{kind}/filter", {}) for kind in ("automations", "deployments")
-        )
+        automations, deployments = (stack.ask(f"{kind}/filter", {}) for kind in ("automations", "deployments"))
         pids = {name: part.pid for name, part in stack.status().items()}
         return [one["id"] for one in automations], sorted(one["id"] for one in deployments), pids
 

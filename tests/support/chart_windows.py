@@ -15,8 +15,7 @@ START = 19_800.0
 USERS = 120
 TIER_OF = {f"u{number}": TIER_NAMES[number % 3] for number in range(USERS)}
 ITEM_FRAME = ITEMS.conform(
-    pd.DataFrame({"item_id": list("abcd"), "category": ["x", "x", "y", "z"], "price": [1.0, 2.0, 3.0, 4.0]}),
-    "test",
+    pd.DataFrame({"item_id": list("abcd"), "category": ["x", "x", "y", "z"], "price": [1.0, 2.0, 3.0, 4.0]}), "test"
 )
 FLAT, MOVED = [0.4, 0.2, 0.2, 0.2], [0.1, 0.1, 0.4, 0.4]
 

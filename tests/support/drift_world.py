@@ -5,14 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from monitoring.drift import (
-    DriftReference,
-    DriftVerdict,
-    FeedChecks,
-    OnlineMetrics,
-    evaluate_window,
-    measure_window,
-)
+from monitoring.drift import DriftReference, DriftVerdict, FeedChecks, OnlineMetrics, evaluate_window, measure_window
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.settings import MonitorSettings, SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
@@ -32,9 +25,7 @@ class DriftWorld:
     items: pd.DataFrame
     reference: DriftReference
 
-    def verdict(
-        self, events: pd.DataFrame | None = None, *, seed: int = 3, **others: OnlineMetrics
-    ) -> DriftVerdict:
+    def verdict(self, events: pd.DataFrame | None = None, *, seed: int = 3, **others: OnlineMetrics) -> DriftVerdict:
         """On the window after the cut."""
         events = self.events if events is None else events
         window = measure_window(self.reference, events, self.items, CUT + WIDTH)
@@ -68,13 +59,9 @@ def made(seed: int, **options: float) -> DriftWorld:
     return DriftWorld(log.events, log.items, known(log.events, log.items))
 
 
-def moved_to(
-    world: DriftWorld, users: pd.Index, goal: str, share: float, rng: np.random.Generator
-) -> pd.DataFrame:
+def moved_to(world: DriftWorld, users: pd.Index, goal: str, share: float, rng: np.random.Generator) -> pd.DataFrame:
     """From the cut on, redirect a share of these users' events to items of the goal's category."""
-    hit = (world.current & world.events["user_id"].isin(users)).to_numpy() & (
-        rng.random(len(world.events)) < share
-    )
+    hit = (world.current & world.events["user_id"].isin(users)).to_numpy() & (rng.random(len(world.events)) < share)
     goals = world.items.loc[world.items["category"] == goal, "item_id"].to_numpy(dtype=object)
     ids = world.events["item_id"].to_numpy(dtype=object).copy()
     ids[hit] = rng.choice(goals, hit.sum())

@@ -23,13 +23,7 @@ WORLD = SyntheticSource(
     num_users=300, num_items=120, num_categories=8, days=DAYS, drift_day=KNOWN_DAYS, drift_share=0.7
 )
 LOG, ITEMS = "log.parquet", "items.parquet"
-_COLUMNS = {
-    "event": "event",
-    "value": "value",
-    "quantity": "quantity",
-    "session": "session_id",
-    "channel": "channel",
-}
+_COLUMNS = {"event": "event", "value": "value", "quantity": "quantity", "session": "session_id", "channel": "channel"}
 
 
 def drifting_shop(folder: Path, seed: int = 3, **sections: Mapping[str, Any]) -> pd.DataFrame:
@@ -39,9 +33,7 @@ def drifting_shop(folder: Path, seed: int = 3, **sections: Mapping[str, Any]) ->
     """
     synthetic_project(folder)
     log = synthetic.make_synthetic_world(WORLD, seed).log
-    known = log.events["timestamp"] < log.events["timestamp"].min().normalize() + pd.Timedelta(
-        days=KNOWN_DAYS
-    )
+    known = log.events["timestamp"] < log.events["timestamp"].min().normalize() + pd.Timedelta(days=KNOWN_DAYS)
     launched = log.events["item_id"].isin(log.items["item_id"][::LAUNCHED])
     known_log = log.events[known & ~launched]
     known_log.to_parquet(folder / LOG)

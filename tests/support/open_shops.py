@@ -106,9 +106,7 @@ class Caller:
 
         async def sent() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app, client=self.address)
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://shop", headers=self.headers
-            ) as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://shop", headers=self.headers) as client:
                 return await asyncio.gather(
                     *(client.request(method, path, **given) for method, path, given in requests)
                 )
@@ -212,9 +210,7 @@ class Opener:
         if tag not in self.bundles:
             raise ArtifactError(f"{tag}: is not in the store, wanted one of {', '.join(self.bundles)}")
         name = f"tierrec-bundle:{tag.partition(':')[2]}"
-        return ServedModel(
-            ReleaseManifest(bento=tag, model=name, default_task="next", labels={}), self.bundles[tag]
-        )
+        return ServedModel(ReleaseManifest(bento=tag, model=name, default_task="next", labels={}), self.bundles[tag])
 
 
 @pytest.fixture

@@ -137,17 +137,12 @@ class Server:
         """All runs of a flow, oldest first."""
         with self.client() as client:
             flows = {one.id for one in client.read_flows() if one.name == flow}
-            return sorted(
-                (one for one in client.read_flow_runs() if one.flow_id in flows), key=lambda one: one.created
-            )
+            return sorted((one for one in client.read_flow_runs() if one.flow_id in flows), key=lambda one: one.created)
 
 
 def commit(project: Path) -> None:
     """Everything that git does not ignore, as a person would before work."""
-    for arguments in (
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "begun"],
-    ):
+    for arguments in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "begun"]):
         subprocess.run(["git", *arguments], cwd=project, check=True)
 
 

@@ -60,9 +60,7 @@ conditions = st.one_of(
     st.lists(st.sampled_from(["brand 0", "brand 1", "brand 9"]), min_size=1, max_size=2).map(
         lambda values: among("brand", values)
     ),
-    st.lists(st.sampled_from(sorted(GOODS)), min_size=1, max_size=6).map(
-        lambda values: among("item_id", values)
-    ),
+    st.lists(st.sampled_from(sorted(GOODS)), min_size=1, max_size=6).map(lambda values: among("item_id", values)),
 )
 some_ids = st.lists(st.sampled_from(sorted(GOODS)), max_size=5)
 scopes = st.fixed_dictionaries(
@@ -75,13 +73,9 @@ scopes = st.fixed_dictionaries(
 hiding = st.tuples(scopes, st.sampled_from(["include", "exclude"]), conditions)
 moving = st.one_of(
     st.builds(
-        lambda item, slot: {"pin": {"item_id": item, "slot": slot}},
-        st.sampled_from(sorted(GOODS)),
-        st.integers(1, 6),
+        lambda item, slot: {"pin": {"item_id": item, "slot": slot}}, st.sampled_from(sorted(GOODS)), st.integers(1, 6)
     ),
-    st.builds(
-        lambda said, factor: {"boost": {"of": said.text, "factor": factor}}, conditions, st.integers(-3, 3)
-    ),
+    st.builds(lambda said, factor: {"boost": {"of": said.text, "factor": factor}}, conditions, st.integers(-3, 3)),
     st.builds(lambda said: {"share": {"of": said.text, "at_least": 0.3}}, conditions),
     st.just({"cap": {"attribute": "category", "max": 4}}),
 )

@@ -82,9 +82,7 @@ class Way:
 
     is_async: bool
 
-    def ask(
-        self, url: str, method: str, *arguments: Any, given: dict[str, Any] | None = None, **named: Any
-    ) -> Any:
+    def ask(self, url: str, method: str, *arguments: Any, given: dict[str, Any] | None = None, **named: Any) -> Any:
         if self.is_async:
             return asyncio.run(self._await(url, method, arguments, given or {}, named))
         with Client(url, **given or {}) as client:

@@ -29,17 +29,15 @@ SCOPES = st.fixed_dictionaries(
     optional={
         "surfaces": st.lists(st.sampled_from(SURFACES), max_size=5),
         "tiers": st.lists(st.sampled_from(["light", "medium", "heavy"]), max_size=2),
-        "segments": st.sampled_from(
-            [{"plan": "gold"}, {"plan": ["gold", "silver"]}, {"plan": "gold", "age": 30}]
-        ),
+        "segments": st.sampled_from([{"plan": "gold"}, {"plan": ["gold", "silver"]}, {"plan": "gold", "age": 30}]),
     },
 )
 PINS = st.tuples(st.integers(0, 17), st.integers(1, 9)).map(
     lambda pin: {"pin": {"item_id": f"i{pin[0]}", "slot": pin[1]}}
 )
-CAPS = st.fixed_dictionaries(
-    {"attribute": st.sampled_from(["category", "brand"]), "max": st.integers(1, 3)}
-).map(lambda cap: {"cap": cap})
+CAPS = st.fixed_dictionaries({"attribute": st.sampled_from(["category", "brand"]), "max": st.integers(1, 3)}).map(
+    lambda cap: {"cap": cap}
+)
 SHARES = st.tuples(TEXT, st.integers(0, 10), st.integers(0, 10)).map(
     lambda one: {"share": {"of": one[0], "at_least": min(one[1:]) / 10, "at_most": max(one[1:]) / 10}}
 )
@@ -82,9 +80,7 @@ class World:
             "available_from": [NOW + timedelta(hours=hours) for hours in (-2, -1, 0, 2)] + [None] * 6,
             "available_until": [NOW + timedelta(hours=hours) for hours in (-1, 0, 1, 2)] + [None] * 8,
         }
-        return cls.of(
-            [{name: one[rng.integers(len(one))] for name, one in cells.items()} for _ in range(num_items)]
-        )
+        return cls.of([{name: one[rng.integers(len(one))] for name, one in cells.items()} for _ in range(num_items)])
 
 
 WORLDS = st.sampled_from([World.drawn(seed, num_items) for seed, num_items in enumerate((3, 8, 12, 16, 18))])
@@ -96,9 +92,7 @@ def rules_of(*rules: dict[str, Any]) -> Rules:
 
 def holds(rule: dict[str, Any], situation: Situation) -> bool:
     scope, user = rule.get("scope", {}), situation.user
-    segments = {
-        name: one if isinstance(one, list) else [one] for name, one in scope.get("segments", {}).items()
-    }
+    segments = {name: one if isinstance(one, list) else [one] for name, one in scope.get("segments", {}).items()}
     return (
         (not scope.get("surfaces") or situation.surface in scope["surfaces"])
         and (not scope.get("tiers") or situation.tier in scope["tiers"])
@@ -117,9 +111,7 @@ def may_show(row: dict[str, Any], rules: list[dict[str, Any]], situation: Situat
             return False
         if "exclude" in rule and CONDITIONS[rule["exclude"]](row):
             return False
-        if band and not (
-            row["price"] is not None and band.get("min", 0) <= row["price"] <= band.get("max", 99)
-        ):
+        if band and not (row["price"] is not None and band.get("min", 0) <= row["price"] <= band.get("max", 99)):
             return False
     return True
 

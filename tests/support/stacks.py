@@ -166,9 +166,7 @@ class Stack:
         def answered() -> httpx.Response | None:
             """A server whose SQLite is busy says 503 and has done nothing; Prefect's own client asks again, too."""
             answer = httpx.request(method, url, json=body, timeout=30)
-            return (
-                None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer.raise_for_status()
-            )
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer.raise_for_status()
 
         answer = wait_for(answered, f"an answer to {path}", 60)
         return answer.json() if answer.content else None
@@ -190,16 +188,12 @@ class Stack:
     def end_of(self, run: str) -> str:
         """The state that a run ended in."""
         ends = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-        return wait_for(
-            lambda: state if (state := self.state_of(run)) in ends else None, "end of the flow run"
-        )
+        return wait_for(lambda: state if (state := self.state_of(run)) in ends else None, "end of the flow run")
 
     def run_slowly(self, name: str, seconds: float) -> str:
         """Ask for a slow run and wait until it is at it."""
         run, journal = self.run("slow", name=name, seconds=seconds), self.root / "slow"
-        wait_for(
-            lambda: (journal.exists() and f"{name} began" in journal.read_text()) or None, "the slow run"
-        )
+        wait_for(lambda: (journal.exists() and f"{name} began" in journal.read_text()) or None, "the slow run")
         return run
 
     def tell_of_drift(self, payload: dict[str, Any]) -> None:

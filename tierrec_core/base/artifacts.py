@@ -53,18 +53,12 @@ def load(kind: type[T], folder: Path) -> T:
     try:
         meta = json.loads((folder / _META).read_text())
         if meta["type"] != kind.__qualname__:
-            raise ArtifactError(
-                f"{folder}: holds a {meta['type']}, wanted a {kind.__qualname__}; run its stage again"
-            )
+            raise ArtifactError(f"{folder}: holds a {meta['type']}, wanted a {kind.__qualname__}; run its stage again")
         if sha256(folder / _ARRAYS) != meta["sha256"]:
-            raise ArtifactError(
-                f"{folder}: {_ARRAYS} does not match its hash; it is damaged, run its stage again"
-            )
+            raise ArtifactError(f"{folder}: {_ARRAYS} does not match its hash; it is damaged, run its stage again")
         arrays = load_file(folder / _ARRAYS)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise ArtifactError(
-            f"{folder}: no readable {kind.__qualname__} ({error}); run its stage again"
-        ) from error
+        raise ArtifactError(f"{folder}: no readable {kind.__qualname__} ({error}); run its stage again") from error
     return typing.cast("T", _unpack(kind, meta["fields"], "", arrays))
 
 
@@ -174,9 +168,7 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
         return [str(label) for label in value]
     if dataclasses.is_dataclass(value):
         fields = [field.name for field in dataclasses.fields(value)]
-        return {
-            field: _pack(getattr(value, field), f"{name}.{field}".lstrip("."), arrays) for field in fields
-        }
+        return {field: _pack(getattr(value, field), f"{name}.{field}".lstrip("."), arrays) for field in fields}
     if isinstance(value, dict):
         return {key: _pack(inner, f"{name}.{key}", arrays) for key, inner in value.items()}
     if isinstance(value, tuple | list):
@@ -206,10 +198,7 @@ def _unpack(kind: Any, meta: Any, name: str, arrays: Arrays) -> Any:
     if dataclasses.is_dataclass(origin):
         hints = typing.get_type_hints(origin)
         return typing.cast("type[Any]", origin)(
-            **{
-                key: _unpack(hints[key], value, f"{name}.{key}".lstrip("."), arrays)
-                for key, value in meta.items()
-            }
+            **{key: _unpack(hints[key], value, f"{name}.{key}".lstrip("."), arrays) for key, value in meta.items()}
         )
     if origin is dict:
         inner = typing.get_args(kind)[1]

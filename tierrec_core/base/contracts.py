@@ -111,9 +111,7 @@ USERS = Contract(
     "USERS",
     {
         "user_id": Column(
-            "string[pyarrow]",
-            "user id; further columns are used for audits only, never as model input",
-            required=True,
+            "string[pyarrow]", "user id; further columns are used for audits only, never as model input", required=True
         )
     },
     closed=False,

@@ -110,6 +110,4 @@ class _NpyWriter:
         if self.template is None:
             raise ArtifactError(f"{self.path}: no block was given; write at least one, which may be empty")
         header = {"descr": self.template.dtype.str, "fortran_order": False}
-        np.lib.format.write_array_header_1_0(
-            self.file, header | {"shape": (self.rows, *self.template.shape[1:])}
-        )
+        np.lib.format.write_array_header_1_0(self.file, header | {"shape": (self.rows, *self.template.shape[1:])})

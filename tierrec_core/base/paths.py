@@ -51,18 +51,12 @@ class Layout:
     # tier, churn, campaigns
     tiers_report = _RelativePath("data/tiers/report.json", "sizes, stability and transitions of the tiers")
     churn = _RelativePath("data/churn/model", "artefact: churn.ChurnModel")
-    churn_report = _RelativePath(
-        "data/churn/report.json", "test metrics of the churn model and its baselines"
-    )
+    churn_report = _RelativePath("data/churn/report.json", "test metrics of the churn model and its baselines")
     campaigns = _RelativePath("data/campaigns/model", "artefact: campaigns.CampaignModel")
-    campaigns_report = _RelativePath(
-        "data/campaigns/report.json", "test metrics of the campaign model and baselines"
-    )
+    campaigns_report = _RelativePath("data/campaigns/report.json", "test metrics of the campaign model and baselines")
 
     # blend, evaluate
-    blend_report = _RelativePath(
-        "data/blend/report.json", "validation metrics and feature importance of the ranker"
-    )
+    blend_report = _RelativePath("data/blend/report.json", "validation metrics and feature importance of the ranker")
     metrics = _RelativePath("data/evaluation/metrics.json", "the result that is kept in git")
     plots = _RelativePath("data/evaluation/plots", "CSV files for `dvc plots`")
 
@@ -71,9 +65,7 @@ class Layout:
     bundle = _RelativePath("data/package/bundle", "what the service loads: models, rankers, items")
     bento = _RelativePath("data/package/bento.json", "the Bento's tag and its smoke test")
     bento_home = _RelativePath(".bentoml", "BENTOML_HOME, outside of what a Bento packs")
-    serving = _RelativePath(
-        "data/serving", "a shop's pointer, keys, rules, review, experiments and feedback store"
-    )
+    serving = _RelativePath("data/serving", "a shop's pointer, keys, rules, review, experiments and feedback store")
 
     # monitoring and state outside of DVC
     reference = _RelativePath("data/reference", "artefact: reference window for drift detection")

@@ -62,9 +62,7 @@ def write_lists(
     if task not in bundle.tasks:
         raise SettingsError(f"batch: task {task!r} is unknown; wanted one of {', '.join(bundle.tasks)}")
     count = bundle.history.num_users
-    parts = [
-        BatchPart(fingerprint, task, k, first, min(first + batch, count)) for first in range(0, count, batch)
-    ]
+    parts = [BatchPart(fingerprint, task, k, first, min(first + batch, count)) for first in range(0, count, batch)]
     missing = [part for part in parts if not part.is_in(folder)]
     if missing:
         (folder / MANIFEST).unlink(missing_ok=True)

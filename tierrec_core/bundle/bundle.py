@@ -108,11 +108,7 @@ class Bundle:
         return policy.cap(ranked, k, Audience(history, tier, tiering))
 
     def rerank(
-        self,
-        task: str,
-        history: Interactions,
-        columns: IntArray,
-        states: Mapping[str, FloatArray] | None = None,
+        self, task: str, history: Interactions, columns: IntArray, states: Mapping[str, FloatArray] | None = None
     ) -> FloatArray:
         """Score the given item columns [C] for a history of one user, after the policy, [C].
 
@@ -161,8 +157,7 @@ class Bundle:
         return cls(
             kinds=kinds,
             models={
-                name: artifacts.load(registry.kind(kind), folder / "models" / name)
-                for name, kind in kinds.items()
+                name: artifacts.load(registry.kind(kind), folder / "models" / name) for name, kind in kinds.items()
             },
             blends={task: artifacts.load(BlendRanker, folder / "blends" / task) for task in task_configs},
             task_configs=task_configs,

@@ -24,9 +24,7 @@ _MIN_EXAMPLES = 200
 _MIN_WEIGHT = 0.05
 
 
-def learn_event_weights(
-    history: Interactions, target: tuple[str, ...], horizon_days: float = 7.0
-) -> dict[str, float]:
+def learn_event_weights(history: Interactions, target: tuple[str, ...], horizon_days: float = 7.0) -> dict[str, float]:
     """Weights by name of event, 0.05 to 1, from all events whose horizon is over by `now`."""
     rates = {
         name: rate
@@ -40,9 +38,7 @@ def learn_event_weights(
     return dict(DEFAULT_WEIGHTS) | learned
 
 
-def _conversion_rate(
-    history: Interactions, name: str, target: tuple[str, ...], horizon_days: float
-) -> float | None:
+def _conversion_rate(history: Interactions, name: str, target: tuple[str, ...], horizon_days: float) -> float | None:
     """Share of the events after which the user has a target event on the item within the horizon, None for too few."""
     examples = history.where((history.event == EVENT_CODES[name]) & (history.age > horizon_days))
     if len(examples) < _MIN_EXAMPLES:

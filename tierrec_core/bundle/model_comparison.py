@@ -66,9 +66,7 @@ def compare_models(
             f"{from_days(start):%Y-%m-%d} to {from_days(until):%Y-%m-%d}, wanted some to judge by; "
             "bring more events or take a longer window"
         )
-    lists = [
-        {task: side.lists(task, truth.users, cutoff) for task, truth in truths.items()} for side in sides
-    ]
+    lists = [{task: side.lists(task, truth.users, cutoff) for task, truth in truths.items()} for side in sides]
     before, after = (_ndcg(truths, side_lists, cutoff) for side_lists in lists)
     scores = {
         task: Scores(before[task], after[task], sides[1].tiers(task, truth.users), challenger.tiering.names)
@@ -93,9 +91,7 @@ class _Window:
     future: Interactions
 
     @classmethod
-    def of(
-        cls, champion: Bundle, challenger: Bundle, events: pd.DataFrame, start: float, until: float
-    ) -> Self:
+    def of(cls, champion: Bundle, challenger: Bundle, events: pd.DataFrame, start: float, until: float) -> Self:
         """Split the log at start, without impressions and without users who have no history."""
         items = pd.Index(sorted({*champion.history.items, *challenger.history.items}), dtype=object)
         events = events[(events["event"] != Event.IMPRESSION) & events["item_id"].isin(items)]
@@ -183,9 +179,7 @@ def _require_unseen(champion: Bundle, challenger: Bundle, start: float) -> None:
 
 def _truths(window: _Window, challenger: Bundle, tasks: Sequence[str]) -> dict[str, Truth]:
     """The truth by task; tasks without any are left out."""
-    truths = {
-        task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks
-    }
+    truths = {task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks}
     return {task: truth for task, truth in truths.items() if truth is not None}
 
 
@@ -196,9 +190,7 @@ def _ndcg(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff: in
 
 def _coverage(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff: int) -> dict[str, float]:
     """The share of the window's items in the lists, by task."""
-    return {
-        task: coverage(lists[task][truth.users], truth.num_items, cutoff) for task, truth in truths.items()
-    }
+    return {task: coverage(lists[task][truth.users], truth.num_items, cutoff) for task, truth in truths.items()}
 
 
 def _latency(sides: Sequence[_Contender], task: str, users: IntArray, k: int) -> list[float]:

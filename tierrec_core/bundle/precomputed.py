@@ -193,8 +193,7 @@ def _item_tables(
         target=target,
         behaviour=weights,
         intent={
-            name: weight * (settings.target_boost_share if name in target else 1.0)
-            for name, weight in weights.items()
+            name: weight * (settings.target_boost_share if name in target else 1.0) for name, weight in weights.items()
         },
         fold_half_life_hours=settings.boost_half_life_hours,
         churn_calibration_error=inputs.calibration_error,

@@ -52,11 +52,7 @@ class RenewalPolicy:
 
     @classmethod
     def fit(
-        cls,
-        history: Interactions,
-        category: pd.Series,
-        config: Config,
-        target: tuple[str, ...] = ("purchase",),
+        cls, history: Interactions, category: pd.Series, config: Config, target: tuple[str, ...] = ("purchase",)
     ) -> Self:
         """Count repeat purchases and the days between them; category: of each item, [I]. A basket counts once."""
         code, names = pd.factorize(category, sort=True)
@@ -103,9 +99,7 @@ def suppressed_items(waits: FloatArray, columns: IntArray, days: FloatArray) -> 
 def _purchases(history: Interactions) -> tuple[IntArray, FloatArray]:
     """Each purchase's item, and the days since the same user last bought it; NaN for the first time, [P] and [P]."""
     order = np.lexsort((history.day, history.item, history.user))
-    user, item, day, session = (
-        column[order] for column in (history.user, history.item, history.day, history.session)
-    )
+    user, item, day, session = (column[order] for column in (history.user, history.item, history.day, history.session))
     same = (np.diff(user, prepend=-1) == 0) & (np.diff(item, prepend=-1) == 0)
     in_basket = same & (np.diff(session, prepend=-1) == 0)
     item, day, same = item[~in_basket], day[~in_basket], same[~in_basket]

@@ -59,9 +59,7 @@ class SessionBoost:
         scaled = (scores - low) / (float(scores.max(initial=-np.inf)) - low or 1.0)
         order = np.argsort(columns, kind="stable")
         position = np.searchsorted(columns, items, sorter=order)
-        position = (
-            order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(len(items), np.int64)
-        )
+        position = order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(len(items), np.int64)
         listed = columns[position] == items if len(columns) else np.zeros(len(items), bool)
         boosted = scaled.astype(float, copy=True)
         boosted[position[listed]] += self.strength * boost[listed]

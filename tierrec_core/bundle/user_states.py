@@ -68,11 +68,7 @@ class UserStates:
     def of(cls, models: Mapping[str, Recommender], history: Interactions) -> Self:
         """Encode every history [U] with each model that is an EncodedScorer."""
         return cls(
-            {
-                name: _encode(model, history)
-                for name, model in models.items()
-                if isinstance(model, EncodedScorer)
-            }
+            {name: _encode(model, history) for name, model in models.items() if isinstance(model, EncodedScorer)}
         )
 
     def row(self, user: int) -> dict[str, FloatArray]:
@@ -96,10 +92,7 @@ class UserStates:
         }
         try:
             return cls(
-                {
-                    name: memmap.map_arrays(kinds[kind], folder / name, verify=verify)
-                    for name, kind in names.items()
-                }
+                {name: memmap.map_arrays(kinds[kind], folder / name, verify=verify) for name, kind in names.items()}
             )
         except (KeyError, AttributeError) as error:
             raise ArtifactError(
@@ -112,9 +105,7 @@ def _encode(model: EncodedScorer, history: Interactions) -> DenseStates | Sparse
     batches = _batches(model, history)
     first = next(batches)
     if np.count_nonzero(first) < _SPARSE_SHARE * first.size:
-        return SparseStates.of(
-            sparse.vstack([sparse.csr_matrix(batch) for batch in chain([first], batches)], "csr")
-        )
+        return SparseStates.of(sparse.vstack([sparse.csr_matrix(batch) for batch in chain([first], batches)], "csr"))
     return DenseStates(np.concatenate([first, *batches]))
 
 

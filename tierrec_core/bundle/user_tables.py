@@ -36,9 +36,7 @@ class UserIndex:
         encoded = [user_id.encode() for user_id in ids]
         if len(set(encoded)) < len(encoded):
             duplicate, count = Counter(encoded).most_common(1)[0]
-            raise DataError(
-                f"users: id {duplicate.decode()!r} comes {count} times; wanted each id once, drop the rest"
-            )
+            raise DataError(f"users: id {duplicate.decode()!r} comes {count} times; wanted each id once, drop the rest")
         hashes = np.fromiter(map(_hash, encoded), np.uint64, len(encoded))
         row = np.argsort(hashes, kind="stable").astype(np.int32)
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
@@ -171,9 +169,7 @@ class RankedLists:
         return items[:count], self.scores[user, :count].astype(np.float32)
 
     @classmethod
-    def write(
-        cls, folder: Path, blocks: Iterable[tuple[IntArray, FloatArray]], *, half: bool = False
-    ) -> None:
+    def write(cls, folder: Path, blocks: Iterable[tuple[IntArray, FloatArray]], *, half: bool = False) -> None:
         """Write blocks of columns [B, K] and scores [B, K] of consecutive users, one block in memory at a time.
 
         half: keep the scores in float16. Raises ArtifactError when the blocks differ in K or the disk is full.
@@ -182,10 +178,7 @@ class RankedLists:
         memmap.stream_arrays(
             cls,
             folder,
-            (
-                {"items": items.astype(np.int32), "scores": scores.astype(precision)}
-                for items, scores in blocks
-            ),
+            ({"items": items.astype(np.int32), "scores": scores.astype(precision)} for items, scores in blocks),
         )
 
     @classmethod

@@ -76,9 +76,7 @@ class SplitLog:
         keep = keep[np.lexsort((to_days(events["timestamp"])[keep], row[keep]))]
         log = Interactions.from_events(events.iloc[keep], users=users, items=items)
         result = cls(log, position[keep], (), (), split.target)
-        windows = [
-            window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)
-        ]
+        windows = [window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)]
         bounds = sorted({bound for _, bound in windows})
         snapshots = tuple(Snapshot(_label(bound, split), bound) for bound in bounds)
         names = {snapshot.bound: snapshot.name for snapshot in snapshots}
@@ -103,9 +101,7 @@ class SplitLog:
         Users without an earlier event are left out and, unless repeats count, pairs seen earlier.
         """
         bound = self._bound(window.snapshot)
-        future = self.log.where((self.position >= bound) & (self.position < window.until)).filter_events(
-            *self.target
-        )
+        future = self.log.where((self.position >= bound) & (self.position < window.until)).filter_events(*self.target)
         past = self.log.where(self.position < bound)
         user, item = future.unique_pairs()
         keep = np.diff(past.offsets)[user] > 0
@@ -130,18 +126,14 @@ class SplitLog:
     def _bound(self, snapshot: str) -> float:
         return next(known.bound for known in self.snapshots if known.name == snapshot)
 
-    def _plan(
-        self, name: str, task: TaskSettings, bound: float, scale: float
-    ) -> Iterator[tuple[Window, float]]:
+    def _plan(self, name: str, task: TaskSettings, bound: float, scale: float) -> Iterator[tuple[Window, float]]:
         """Windows of one task, oldest first, each with its bound; windows without targets are left out."""
         horizon, step = (task.horizon_days, task.step_days) if scale == 0 else (scale, scale)
         roles = ["test", "valid"] + ["train"] * (task.windows - 1)
         planned = []
         for back, role in enumerate(roles[: task.windows + 1]):
             start = bound - horizon - (back - 1) * step if back else bound
-            window = Window(
-                f"{name}-{back}" if back else f"{name}-test", name, role, "", start + horizon, task.repeats
-            )
+            window = Window(f"{name}-{back}" if back else f"{name}-test", name, role, "", start + horizon, task.repeats)
             probe = replace(self, snapshots=(Snapshot("", start),))
             if len(probe.truth(window)[0]):
                 planned.append((window, start))
@@ -169,9 +161,7 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
             day = to_days(events["timestamp"])
             return day, float(np.floor(np.quantile(day, share))), 0  # type: ignore[arg-type]
         case LeaveLastOut():
-            from_end = (
-                events.sort_values("timestamp", kind="stable").groupby("user_id").cumcount(ascending=False)
-            )
+            from_end = events.sort_values("timestamp", kind="stable").groupby("user_id").cumcount(ascending=False)
             return -1.0 - from_end.reindex(events.index).to_numpy(dtype=float), -1.0, 1
         case GivenSplit():
             held = np.random.default_rng(0).random(len(events))
@@ -193,9 +183,7 @@ def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:
 
 def _users(known: pd.DataFrame, items: pd.Index) -> pd.Index:
     """Users with an event with a catalogue item before the test."""
-    users = pd.Index(
-        sorted(known.loc[known["item_id"].isin(items), "user_id"].astype(str).unique()), dtype=object
-    )
+    users = pd.Index(sorted(known.loc[known["item_id"].isin(items), "user_id"].astype(str).unique()), dtype=object)
     if len(users) < 2:
         raise EmptyDataError(
             f"split: {len(users)} user has events with catalogue items before the cut, wanted at least 2; "

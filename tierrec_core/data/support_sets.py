@@ -29,20 +29,13 @@ class SupportEpisode:
 
     @classmethod
     def at(
-        cls,
-        log: Interactions,
-        target: tuple[str, ...],
-        moment: float,
-        horizon_days: float,
-        window_days: float,
+        cls, log: Interactions, target: tuple[str, ...], moment: float, horizon_days: float, window_days: float
     ) -> Self:
         """The world as it was known at the moment, in days since 1970."""
         soon = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(*target)
         known = log.before(moment)
         users = np.flatnonzero(np.bincount(soon.user, minlength=log.num_users))
-        return cls(
-            known.select_users(users), soon.binary_matrix()[users], popularity(known, target, window_days)
-        )
+        return cls(known.select_users(users), soon.binary_matrix()[users], popularity(known, target, window_days))
 
 
 def episodes(
@@ -63,9 +56,7 @@ def popularity(history: Interactions, target: tuple[str, ...], window_days: floa
     return logs
 
 
-def newest_items(
-    history: Interactions, count: IntArray | int, rng: np.random.Generator | None = None
-) -> Interactions:
+def newest_items(history: Interactions, count: IntArray | int, rng: np.random.Generator | None = None) -> Interactions:
     """Each user's `count` last met items, [U] or one for all, each with its newest event alone.
 
     Of items that were met at one moment, as in a basket, chance decides which are the newer; without chance the later

@@ -79,9 +79,7 @@ class Vocabulary:
         edits = 0 if len(word) < 3 or not word.isalpha() else 1 if len(word) < 6 else 2
         if not edits:
             return {}
-        distance = process.cdist([word], self._list, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[
-            0
-        ]
+        distance = process.cdist([word], self._list, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
         matches = np.flatnonzero((distance <= edits) & self._letters_only)
         correct = 1.0 - distance[matches] / np.maximum(self._length[matches], len(word))
         return dict(zip(matches.tolist(), correct.tolist(), strict=True))

@@ -73,11 +73,7 @@ def diversity_of_lists(items: IntArray, category: IntArray) -> FloatArray:
 
 
 def exposure_by_group(
-    items: IntArray,
-    num_items: int,
-    groups: tuple[IntArray, Sequence[str]],
-    draws: int,
-    rng: np.random.Generator,
+    items: IntArray, num_items: int, groups: tuple[IntArray, Sequence[str]], draws: int, rng: np.random.Generator
 ) -> dict[str, dict[str, ConfidenceInterval]]:
     """Coverage and exposure_gini of the lists [U, k] of each group, by the group's name.
 

@@ -49,9 +49,7 @@ def bootstrap_means(values: FloatArray, draws: int, rng: np.random.Generator) ->
     if len(values) == 0:
         raise EmptyDataError("evaluation: no user to average over, wanted at least one with a truth")
     low, high = np.percentile(_resampled_means(values, draws, rng), _PERCENTILES, axis=0)
-    return [
-        ConfidenceInterval(*map(float, column)) for column in zip(values.mean(axis=0), low, high, strict=True)
-    ]
+    return [ConfidenceInterval(*map(float, column)) for column in zip(values.mean(axis=0), low, high, strict=True)]
 
 
 def bootstrap_mean(values: FloatArray, draws: int, rng: np.random.Generator) -> ConfidenceInterval:

@@ -27,9 +27,7 @@ def evaluate_probabilities(
     A block has each of MEASURES, its `_ci`, and its `delta_`. With fewer than 5 rows of either class, auc is left out.
     Resampling noise raises ece, a sum of absolute values, so its resampled values are corrected by that bias.
     """
-    resampled = np.concatenate(
-        [_measures(label, models, counts) for counts in resample_counts(len(label), draws, rng)]
-    )
+    resampled = np.concatenate([_measures(label, models, counts) for counts in resample_counts(len(label), draws, rng)])
     points = _measures(label, models, np.ones((1, len(label))))[0]
     unbiased = resampled[:, :, _ECE] - resampled[:, :, _ECE].mean(axis=0) + points[:, _ECE]
     resampled[:, :, _ECE] = np.maximum(unbiased, 0.0)

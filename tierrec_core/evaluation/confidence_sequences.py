@@ -83,9 +83,7 @@ class ConfidenceSequence:
 
         This is the sequence of the augmented inverse-propensity estimator whose regressions are the groups' means.
         """
-        error = sample.variance / np.maximum(sample.count, 1) + baseline.variance / np.maximum(
-            baseline.count, 1
-        )
+        error = sample.variance / np.maximum(sample.count, 1) + baseline.variance / np.maximum(baseline.count, 1)
         count = np.where(np.minimum(sample.count, baseline.count) > 0, sample.count + baseline.count, 0)
         return self._around(sample.mean - baseline.mean, error, count)
 
@@ -103,9 +101,7 @@ def proportion(successes: IntArray, count: IntArray, alpha: float = 0.05) -> Bou
     estimate = successes / np.maximum(count, 1)
     low = _crossing(successes, count, np.zeros_like(estimate), estimate, alpha)
     high = _crossing(successes, count, np.ones_like(estimate), estimate, alpha)
-    return Bounds(
-        np.where(count > 0, estimate, 0.5), np.where(count > 0, low, 0), np.where(count > 0, high, 1)
-    )
+    return Bounds(np.where(count > 0, estimate, 0.5), np.where(count > 0, low, 0), np.where(count > 0, high, 1))
 
 
 def split_p_value(counts: IntArray, shares: FloatArray) -> float:
@@ -115,17 +111,11 @@ def split_p_value(counts: IntArray, shares: FloatArray) -> float:
     """
     prior = _SPLIT_PRIOR * shares
     total = counts.sum()
-    mixture = (
-        gammaln(_SPLIT_PRIOR)
-        - gammaln(_SPLIT_PRIOR + total)
-        + (gammaln(prior + counts) - gammaln(prior)).sum()
-    )
+    mixture = gammaln(_SPLIT_PRIOR) - gammaln(_SPLIT_PRIOR + total) + (gammaln(prior + counts) - gammaln(prior)).sum()
     return float(np.exp(min(xlogy(counts, shares).sum() - mixture, 0.0)))
 
 
-def _crossing(
-    successes: IntArray, count: IntArray, outer: FloatArray, inner: FloatArray, alpha: float
-) -> FloatArray:
+def _crossing(successes: IntArray, count: IntArray, outer: FloatArray, inner: FloatArray, alpha: float) -> FloatArray:
     """Where the evidence against p reaches 1 / alpha between inner, which is in the sequence, and outer; else outer."""
     mixture = betaln(successes + _PRIOR, count - successes + _PRIOR) - betaln(_PRIOR, _PRIOR) + np.log(alpha)
     outside, inside = outer.astype(float), inner.astype(float)

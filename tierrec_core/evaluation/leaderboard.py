@@ -36,18 +36,14 @@ def evaluate_models(
     """
     values = {
         model: {
-            f"{metric}@{k}": figures
-            for k in settings.cutoffs
-            for metric, figures in per_user(items, truth, k).items()
+            f"{metric}@{k}": figures for k in settings.cutoffs for metric, figures in per_user(items, truth, k).items()
         }
         for model, items in lists.items()
     }
     comparison = _Comparison(values, _baseline(values, main_metric(settings), baseline), settings, rng)
     blocks = comparison.blocks(METRICS, settings.cutoffs, np.ones(len(truth.users), dtype=bool))
     for model, items in lists.items():
-        coverages = {
-            f"coverage@{k}": round_figure(coverage(items, truth.num_items, k)) for k in settings.cutoffs
-        }
+        coverages = {f"coverage@{k}": round_figure(coverage(items, truth.num_items, k)) for k in settings.cutoffs}
         blocks[model] |= coverages | {"by_tier": {}}
     tier, names = groups
     for code, name in enumerate(names):
@@ -94,15 +90,11 @@ class _Comparison:
         columns = [
             column[members]
             for figures in self.values.values()
-            for column in (
-                *(figures[name] for name in names),
-                figures[main] - self.values[self.against][main],
-            )
+            for column in (*(figures[name] for name in names), figures[main] - self.values[self.against][main])
         ]
         intervals = iter(bootstrap_means(np.stack(columns, axis=1), self.settings.bootstraps, self.rng))
         return {
-            model: {"users": int(members.sum())}
-            | self._block(names, [next(intervals) for _ in range(len(names) + 1)])
+            model: {"users": int(members.sum())} | self._block(names, [next(intervals) for _ in range(len(names) + 1)])
             for model in self.values
         }
 

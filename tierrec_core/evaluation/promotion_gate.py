@@ -149,10 +149,7 @@ def check_promotion(
     """
     groups = list(_groups(tasks, settings, rng))
     main = groups[0]
-    accuracy = [
-        main.check(metric, _LEVEL),
-        *(group.check(metric, _LEVEL / (len(groups) - 1)) for group in groups[1:]),
-    ]
+    accuracy = [main.check(metric, _LEVEL), *(group.check(metric, _LEVEL / (len(groups) - 1)) for group in groups[1:])]
     num_users = len(main.delta)
     enough = GateCheck(f"{main.task}: users", str(num_users), f">= {_MIN_USERS}", num_users >= _MIN_USERS)
     others = [*_coverage(champion, challenger, settings), _calibration(champion, challenger, settings)]
@@ -192,9 +189,7 @@ class _Group:
         return GateCheck(name, f"{found}, p = {p_value:.2g}", wanted, p_value > level)
 
 
-def _groups(
-    tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.Generator
-) -> Iterator[_Group]:
+def _groups(tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.Generator) -> Iterator[_Group]:
     """All users of each task, followed by its tiers; the first group decides the verdict."""
     margin = settings.margin
     for task, scores in tasks.items():

@@ -54,9 +54,7 @@ class ContentModel:
         popularity = np.log1p(np.bincount(history.item, minlength=len(items)))
         told, weight = np.column_stack([item_vectors, popularity]), popularity + 1e-3
         ridge = _ridge(present, told, weight, _chosen_l2(present, told, weight))
-        return cls(
-            features, ridge.coef_.T.astype(np.float32), ridge.intercept_.astype(np.float32), len(history)
-        )
+        return cls(features, ridge.coef_.T.astype(np.float32), ridge.intercept_.astype(np.float32), len(history))
 
     def vectors(self, items: pd.DataFrame) -> FloatArray:
         """Predicted vector of each item of ITEMS, [N, F] float32."""

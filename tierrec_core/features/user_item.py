@@ -20,9 +20,7 @@ def item_features(history: Interactions) -> FloatArray:
     recent = np.bincount(history.item, np.exp2(-history.age / 14.0), minlength=size)
     users = np.bincount(history.unique_pairs()[1], minlength=size)
     coupons = np.bincount(history.item, history.coupon, minlength=size)
-    trend = np.log1p(recent) - np.log1p(
-        np.bincount(history.item, np.exp2(-history.age / 56.0), minlength=size)
-    )
+    trend = np.log1p(recent) - np.log1p(np.bincount(history.item, np.exp2(-history.age / 56.0), minlength=size))
     columns = [np.log1p(events), np.log1p(recent), trend, np.log1p(users), coupons / (events + 10.0)]
     return np.stack(columns, axis=1).astype(np.float32)
 

@@ -37,16 +37,14 @@ class UserItemFeatures:
         cls, history: Interactions, items: pd.DataFrame, attributes: Sequence[str], target: tuple[str, ...]
     ) -> Self:
         """Compute item statistics; group items by those attributes that are in the catalogue with several values."""
-        groups = {
-            name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1
-        }
+        groups = {name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1}
         facts = _item_facts(history) | {"item_price": _floats(items["price"])}
         for name, code in groups.items():
             events = np.bincount(code, facts["item_events_91d"])[code]
             facts[f"{name}_events_91d"] = events.astype(np.float32)
-            facts[f"{name}_trend"] = (
-                np.bincount(code, facts["item_events_28d"])[code] / (events + 1.0)
-            ).astype(np.float32)
+            facts[f"{name}_trend"] = (np.bincount(code, facts["item_events_28d"])[code] / (events + 1.0)).astype(
+                np.float32
+            )
             facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (events + 1.0)).astype(np.float32)
         has_other_events = len(history.filter_events(*target)) < len(history)
         return cls(facts, groups, target if has_other_events else ())
@@ -66,9 +64,7 @@ class UserItemFeatures:
         for name, code in self.groups.items():
             group_stats = InteractionStats.of(weighted, code[history.item], self._group_sizes[name])
             features |= _by_name(group_stats.lookup(user, code[item]), name)
-            features[f"item_in_{name}"] = of_item["item_decayed_90d"] / (
-                features[f"{name}_decayed_90d"] + 0.01
-            )
+            features[f"item_in_{name}"] = of_item["item_decayed_90d"] / (features[f"{name}_decayed_90d"] + 0.01)
         for name in self.groups:
             features[f"{name}_share"] = features[f"{name}_decayed_90d"] / total
         features["item_per_visit"] = of_item["item_count"] / (user_facts["user_visits"][user] + 1.0)
@@ -94,9 +90,7 @@ def _by_name(measures: FloatArray, prefix: str) -> dict[str, FloatArray]:
 def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Regularity of the user's purchases of the item, and how overdue the next one is, [P] each."""
     gaps = np.maximum(own["item_count"] - 1.0, 0.0)
-    interval = np.where(
-        gaps > 0, (own["item_first_age"] - own["item_last_age"]) / np.maximum(gaps, 1.0), NEVER
-    )
+    interval = np.where(gaps > 0, (own["item_first_age"] - own["item_last_age"]) / np.maximum(gaps, 1.0), NEVER)
     variance = np.maximum(own["item_gap_square"] / np.maximum(gaps, 1.0) - interval**2, 0.0)
     return {
         "interval": interval,
@@ -112,9 +106,7 @@ def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]
     num = history.num_users
     user, age = history.user, history.age
     starts_visit = (
-        np.r_[True, (np.diff(user) != 0) | (np.diff(history.session) != 0)]
-        if len(user)
-        else np.zeros(0, bool)
+        np.r_[True, (np.diff(user) != 0) | (np.diff(history.session) != 0)] if len(user) else np.zeros(0, bool)
     )
     last = np.full(num, NEVER)
     np.minimum.at(last, user, age)

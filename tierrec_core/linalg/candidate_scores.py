@@ -29,9 +29,7 @@ def sparse_products(users: FloatArray, items: sparse.csr_matrix, candidates: Int
     return scores
 
 
-def sum_by_candidate(
-    history: Interactions, candidates: IntArray, weight: FloatArray | None = None
-) -> FloatArray:
+def sum_by_candidate(history: Interactions, candidates: IntArray, weight: FloatArray | None = None) -> FloatArray:
     """Sum of the weights [N] of a user's events with each candidate, or the number of events, [U, C] float32."""
     size = np.int64(history.num_items)
     candidate_key = (np.arange(len(candidates))[:, None] * size + candidates).ravel()

@@ -79,9 +79,7 @@ class RegularizedGramInverse:
             product: FloatArray = seen @ self.core
             return product
         state = self.encode(seen)
-        explained = (
-            state @ self.directions.T if self.directions is not None else (self._items_by_row @ state.T).T
-        )
+        explained = state @ self.directions.T if self.directions is not None else (self._items_by_row @ state.T).T
         result: FloatArray = (seen.toarray() - explained) / self.ridge
         return result
 

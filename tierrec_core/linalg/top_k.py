@@ -60,9 +60,7 @@ def rank_candidates(scores: FloatArray, candidates: IntArray, k: int) -> TopK:
 
 def empty_lists(num_users: int, k: int) -> TopK:
     """Lists without items, [U, k]."""
-    return TopK(
-        np.full((num_users, k), -1, dtype=np.int32), np.full((num_users, k), -np.inf, dtype=np.float32)
-    )
+    return TopK(np.full((num_users, k), -1, dtype=np.int32), np.full((num_users, k), -np.inf, dtype=np.float32))
 
 
 def _without_nan(scores: FloatArray) -> FloatArray:

@@ -130,10 +130,7 @@ def _train_epoch(
 
 
 def _mean_loss(
-    network: nn.Module,
-    loss: Callable[[Batch], torch.Tensor],
-    batches: Iterable[Batch],
-    device: torch.device,
+    network: nn.Module, loss: Callable[[Batch], torch.Tensor], batches: Iterable[Batch], device: torch.device
 ) -> float:
     """Mean loss in evaluation mode, without gradients."""
     network.eval()

@@ -9,12 +9,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.evaluation.bootstrap import (
-    bootstrap_mean,
-    paired_bootstrap,
-    percentile_interval,
-    resample_counts,
-)
+from tierrec_core.evaluation.bootstrap import bootstrap_mean, paired_bootstrap, percentile_interval, resample_counts
 from tierrec_core.evaluation.calibration import roc_auc
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.propensity.campaigns import CampaignModel, redemption_labels
@@ -43,9 +38,7 @@ class CampaignWindow:
     scores: dict[str, FloatArray]
 
     @classmethod
-    def of(
-        cls, model: CampaignModel, history: Interactions, redemptions: Interactions, moment: float
-    ) -> Self:
+    def of(cls, model: CampaignModel, history: Interactions, redemptions: Interactions, moment: float) -> Self:
         """The horizon_days from the moment on, with the weights of the model and what is known by then."""
         past, before = history.before(moment), redemptions.before(moment)
         current, answer = model.at(past, before), redemption_labels(redemptions, moment, model.horizon_days)
@@ -78,9 +71,7 @@ class CampaignWindow:
         return {"from": f"{from_days(self.moment):%Y-%m-%dT%H:%M}", "campaigns": found}
 
 
-def evaluate_lists(
-    windows: Sequence[CampaignWindow], cutoff: int, draws: int, rng: np.random.Generator
-) -> Report:
+def evaluate_lists(windows: Sequence[CampaignWindow], cutoff: int, draws: int, rng: np.random.Generator) -> Report:
     """How early in a list of the live campaigns users find what they redeem; the windows of a user are averaged.
 
     Each window needs somebody who redeems.
@@ -90,10 +81,7 @@ def evaluate_lists(
     rows = np.unique(user, return_inverse=True)[1]
     found: dict[str, dict[str, FloatArray]] = {}
     for name in LISTS:
-        parts = [
-            _accuracy(window.scores[name], truth, cutoff)
-            for window, truth in zip(windows, truths, strict=True)
-        ]
+        parts = [_accuracy(window.scores[name], truth, cutoff) for window, truth in zip(windows, truths, strict=True)]
         found[name] = {
             metric: np.bincount(rows, np.concatenate([part[metric] for part in parts])) / np.bincount(rows)
             for metric in parts[0]
@@ -104,8 +92,7 @@ def evaluate_lists(
             blocks[name] |= bootstrap_mean(values, draws, rng).report(metric)
     main = f"ndcg@{cutoff}"
     blocks[MODEL][f"delta_{main}"] = [
-        paired_bootstrap(found[MODEL][main], found[name][main], draws, rng).report_delta(name)
-        for name in LISTS[1:]
+        paired_bootstrap(found[MODEL][main], found[name][main], draws, rng).report_delta(name) for name in LISTS[1:]
     ]
     return blocks | {"users": int(rows.max()) + 1}
 
@@ -118,16 +105,12 @@ def evaluate_targeting(
     Only campaigns that at least 5 users redeem are judged; users are resampled.
     """
     judged = [
-        (window, place)
-        for window in windows
-        for place in np.flatnonzero(window.answer.sum(axis=0) >= _FEWEST).tolist()
+        (window, place) for window in windows for place in np.flatnonzero(window.answer.sum(axis=0) >= _FEWEST).tolist()
     ]
     if not judged:
         return {"campaigns": 0}
     point = _areas(judged, np.ones((1, num_users)))[:, 0]
-    drawn = np.concatenate(
-        [_areas(judged, counts) for counts in resample_counts(num_users, draws, rng)], axis=1
-    )
+    drawn = np.concatenate([_areas(judged, counts) for counts in resample_counts(num_users, draws, rng)], axis=1)
     blocks: Report = {
         name: percentile_interval(one, draw).report("auc")
         for name, one, draw in zip(TARGETS, point, drawn, strict=True)
@@ -149,10 +132,7 @@ def _accuracy(score: FloatArray, truth: Truth, cutoff: int) -> dict[str, FloatAr
 def _areas(judged: Sequence[tuple[CampaignWindow, int]], counts: FloatArray) -> FloatArray:
     """The mean AUC of each of TARGETS over the judged campaigns, in each sample of users [B, U]: [3, B]."""
     found = [
-        [
-            roc_auc(window.answer[:, place], window.scores[name][:, place], counts[:, window.user])
-            for name in TARGETS
-        ]
+        [roc_auc(window.answer[:, place], window.scores[name][:, place], counts[:, window.user]) for name in TARGETS]
         for window, place in judged
     ]
     mean: FloatArray = np.nanmean(found, axis=0)

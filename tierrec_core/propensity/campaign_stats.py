@@ -34,9 +34,7 @@ class CampaignStats:
     num_users: int
 
     @classmethod
-    def measure(
-        cls, types: pd.Index, history: Interactions, redemptions: Interactions, tiering: Tiering
-    ) -> Self:
+    def measure(cls, types: pd.Index, history: Interactions, redemptions: Interactions, tiering: Tiering) -> Self:
         """As of `history.now`; redemptions have the rows of history and a column a campaign, [U, C]."""
         met = redemptions.binary_matrix()
         last_day = np.full(len(types), -np.inf)

@@ -219,9 +219,7 @@ def _user_features(history: Interactions, redemptions: Interactions) -> list[Flo
     return [np.log1p(visits), np.log(share), np.log1p(lately), np.log1p(campaigns), np.log1p(last)]
 
 
-def redemption_history(
-    events: pd.DataFrame, users: pd.Index, campaigns: pd.Index, now: float
-) -> Interactions:
+def redemption_history(events: pd.DataFrame, users: pd.Index, campaigns: pd.Index, now: float) -> Interactions:
     """Who redeemed which campaign before `now`, from an EVENTS frame: rows are `users`, columns `campaigns`.
 
     There may be no such event; those of other users or campaigns are left out.

@@ -43,13 +43,9 @@ class ChurnFeatures:
         found = _rhythm(history.filter_events(*self.target))
         found["log_days_since_any_event"] = np.log1p(_last(history))
         tier = self.tiering.assign(history)
-        found |= {
-            f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(self.tiering.names) if code
-        }
+        found |= {f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(self.tiering.names) if code}
         interests = self.tiering.interests_of(history).T
-        return found | dict(
-            zip((f"interest_{layer}" for layer in range(len(interests))), interests, strict=True)
-        )
+        return found | dict(zip((f"interest_{layer}" for layer in range(len(interests))), interests, strict=True))
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,7 @@ class ChurnDataset:
         """Everybody with an event before the moment; the log must reach to horizon_days after it."""
         past = log.before(moment)
         user = np.flatnonzero(np.diff(past.offsets))
-        coming = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(
-            *habits.target
-        )
+        coming = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(*habits.target)
         returned = np.bincount(coming.user, minlength=log.num_users) > 0
         table = habits.of(past)
         return cls(tuple(table), _stack(table, tuple(table))[user], ~returned[user], user)
@@ -140,9 +134,7 @@ def fit_classifier(kind: str, train: ChurnDataset, settings: ChurnSettings, seed
     return Classifier.boosted(train.columns, train.values, train.label, settings.trees, seed)
 
 
-def validation_losses(
-    train: ChurnDataset, later: ChurnDataset, settings: ChurnSettings, seed: int
-) -> dict[str, float]:
+def validation_losses(train: ChurnDataset, later: ChurnDataset, settings: ChurnSettings, seed: int) -> dict[str, float]:
     """Log loss on `later` of each kind fitted on `train`; lower is better."""
     fits = {kind: fit_classifier(kind, train, settings, seed) for kind in KINDS}
     return {

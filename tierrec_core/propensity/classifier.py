@@ -56,12 +56,7 @@ class Classifier:
 
     @classmethod
     def boosted(
-        cls,
-        columns: Sequence[str],
-        values: FloatArray,
-        label: BoolArray,
-        settings: BoostingSettings,
-        seed: int,
+        cls, columns: Sequence[str], values: FloatArray, label: BoolArray, settings: BoostingSettings, seed: int
     ) -> Self:
         """Grow trees on values [N, F] and label [N]; the same input gives the same trees."""
         data = lightgbm.Dataset(values, label=label, params={"max_bin": settings.max_bin, "verbose": -1})

@@ -75,9 +75,7 @@ class EncodedScorer(Recommender, Protocol):
         """User states: all that scoring needs beyond the history itself, [U, S]; S may be 0."""
         ...
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray, /
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray, /) -> FloatArray:
         """Score the candidate columns [U, C] given the histories' user states [U, S], [U, C] float32.
 
         Equal to score_catalogue or score_candidates up to rounding; a candidate of -1 is padding and scores -inf.

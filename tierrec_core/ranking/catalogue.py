@@ -11,9 +11,7 @@ from tierrec_core.protocols.model import Retriever
 _BATCH = 512
 
 
-def rank_catalogue(
-    model: Retriever, history: Interactions, k: int, *, exclude_seen: bool, batch: int = _BATCH
-) -> TopK:
+def rank_catalogue(model: Retriever, history: Interactions, k: int, *, exclude_seen: bool, batch: int = _BATCH) -> TopK:
     """The model's top k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
 
     exclude_seen leaves out the items of the user's own history.

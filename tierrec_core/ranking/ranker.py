@@ -16,12 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.data.gradient_boosting import (
-    RankingExamples,
-    boosting_parameters,
-    ranking_data,
-    stack_columns,
-)
+from tierrec_core.data.gradient_boosting import RankingExamples, boosting_parameters, ranking_data, stack_columns
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item_history import UserItemFeatures
 from tierrec_core.protocols.model import Training
@@ -124,8 +119,7 @@ class BlendRanker:
     def _boosters(self) -> tuple[list[lightgbm.Booster], list[lightgbm.Booster]]:
         """Boosters of long and of short histories, parsed together so that no later request waits for parsing."""
         long, short = (
-            [lightgbm.Booster(model_str=text) for text in trees]
-            for trees in (self.trees, self.short_history_trees)
+            [lightgbm.Booster(model_str=text) for text in trees] for trees in (self.trees, self.short_history_trees)
         )
         return long, short
 
@@ -157,10 +151,7 @@ class BlendRanker:
         is_short = num_items <= SHORT_HISTORY_ITEMS if short else np.zeros(1, bool)
         if is_short.all() or not is_short.any():
             return _predict_mean(short if is_short.all() else long, values, **options)
-        parts = (
-            _predict_mean(long, values[~is_short], **options),
-            _predict_mean(short, values[is_short], **options),
-        )
+        parts = (_predict_mean(long, values[~is_short], **options), _predict_mean(short, values[is_short], **options))
         result = np.empty((len(values), *parts[0].shape[1:]))
         result[~is_short], result[is_short] = parts
         return result
@@ -179,11 +170,7 @@ def _fit_trees(
     """One fit per seed, as LightGBM's text."""
     data = ranking_data(examples, columns, settings.max_bin)
     parameters = boosting_parameters(
-        settings,
-        seed,
-        objective=settings.objective,
-        row_share=settings.row_share,
-        num_threads=settings.num_threads,
+        settings, seed, objective=settings.objective, row_share=settings.row_share, num_threads=settings.num_threads
     ) | {"lambdarank_truncation_level": settings.truncation}
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=settings.num_seeds)
     return tuple(

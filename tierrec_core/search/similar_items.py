@@ -68,9 +68,7 @@ class SimilarItems:
 def _evidence(history: Interactions, items: pd.DataFrame) -> sparse.csr_matrix:
     """Baskets, people and words, one below the other; columns' products say how alike items are, [B + U + W, I]."""
     _, basket = np.unique(history.session, return_inverse=True)
-    baskets = sparse.coo_matrix(
-        (np.ones(len(basket)), (basket, history.item)), (basket.max() + 1, len(items))
-    )
+    baskets = sparse.coo_matrix((np.ones(len(basket)), (basket, history.item)), (basket.max() + 1, len(items)))
     written = [tokenize(text) for text in item_texts(items)]
     count = Vocabulary.of(written).count(written)
     carried = (count > 0).astype(float)

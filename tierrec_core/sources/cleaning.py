@@ -112,9 +112,7 @@ def _with_sessions(events: Any, gap_minutes: float) -> Any:
     until_now = ibis.window(group_by="user_id", order_by=_ORDER, preceding=None, following=0)
     seconds = _.timestamp.epoch_seconds()
     bare = events.filter(_.session_id.isnull()).mutate(pause=seconds - seconds.lag().over(own))
-    bare = bare.mutate(
-        visit=(_.pause > gap_minutes * 60).fill_null(False).cast("int64").sum().over(until_now)
-    )
+    bare = bare.mutate(visit=(_.pause > gap_minutes * 60).fill_null(False).cast("int64").sum().over(until_now))
     bare = bare.mutate(session_id=_.user_id + "-visit-" + _.visit.cast("string"))
     return given.select(_ORDER).union(bare.select(_ORDER))
 

@@ -60,8 +60,7 @@ def read_complete_journey() -> SourceFrames:
     with duckdb.connect() as connection:
         connection.execute("set memory_limit = '2GB'")
         events, items, users, exposures = (
-            connection.execute(query.format(folder=folder)).df()
-            for query in (_EVENTS, _ITEMS, _USERS, _EXPOSURES)
+            connection.execute(query.format(folder=folder)).df() for query in (_EVENTS, _ITEMS, _USERS, _EXPOSURES)
         )
     items["title"] = items["title"].str.capitalize()
     return SourceFrames.of(_utc(events, "timestamp"), items, users, _utc(exposures, "week"), where=_WHERE)

@@ -45,9 +45,7 @@ def _table(path: Path, contract: Contract) -> pd.DataFrame:
 
 def _overlay(known: pd.DataFrame, posted: pd.DataFrame, key: str) -> pd.DataFrame:
     """The known rows, changed where a posted row of the same key has a filled cell, and the new ones behind them."""
-    columns = {
-        name: _like(posted[name], known[name].dtype) if name in known else posted[name] for name in posted
-    }
+    columns = {name: _like(posted[name], known[name].dtype) if name in known else posted[name] for name in posted}
     rows = pd.DataFrame(columns)
     met = known[key].isin(rows[key])
     merged = pd.concat([rows, known[met]]).groupby(key, sort=False, as_index=False).first()

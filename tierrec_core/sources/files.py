@@ -13,11 +13,7 @@ from tierrec_core.sources import time_formats
 from tierrec_core.sources.frames import SourceFrames
 from tierrec_core.sources.time_formats import TimeFormat
 
-_OURS = {
-    "user": "user_id",
-    "item": "item_id",
-    "session": "session_id",
-}
+_OURS = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _IDS = ("user_id", "item_id", "session_id")
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 _MISSING = {"na", "n/a", "null", "none"}
@@ -99,9 +95,7 @@ def _events(path: Path, source: FilesSource) -> pd.DataFrame:
             events[name] = _text_ids(events[name])
     for name in ("value", "quantity"):
         if name in events:
-            events[name] = _numbers(
-                events[name], path, getattr(source.columns, name), f"source.columns.{name}"
-            )
+            events[name] = _numbers(events[name], path, getattr(source.columns, name), f"source.columns.{name}")
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _named(events["event"], source.events, path)
@@ -131,9 +125,7 @@ def _refuse(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: 
     if rows.size:
         first = values.iloc[rows[0]]
         row = values.index[rows[0]] + 1
-        raise DataError(
-            f"{path}: column {column!r}, row {row}: {str(first)[:80]!r} {wanted} ({rows.size} such rows)"
-        )
+        raise DataError(f"{path}: column {column!r}, row {row}: {str(first)[:80]!r} {wanted} ({rows.size} such rows)")
 
 
 def _named(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:
@@ -207,9 +199,7 @@ def _catalogue(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.
 
 def _one_row_an_item(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> pd.DataFrame:
     ours = {_OURS.get(name, name): frame[column] for name, column in names.items()}
-    attributes = frame.drop(
-        columns=[name for name in frame if name in ITEMS.columns or name in names.values()]
-    )
+    attributes = frame.drop(columns=[name for name in frame if name in ITEMS.columns or name in names.values()])
     items = attributes.apply(_attribute).assign(**ours)
     items["item_id"] = _text_ids(items["item_id"])
     if "price" in items:

@@ -157,17 +157,11 @@ def _looks(
 
     slot, favourite = _choose(user, category, before.shape, catalogue, rng)
     second = session_start[session] + 60 * step + rng.integers(20, size=len(user))
-    return pd.DataFrame(
-        {"user": user, "session": session, "second": second, "slot": slot, "favourite": favourite}
-    )
+    return pd.DataFrame({"user": user, "session": session, "second": second, "slot": slot, "favourite": favourite})
 
 
 def _choose(
-    user: IntArray,
-    category: IntArray,
-    shape: tuple[int, ...],
-    catalogue: _Catalogue,
-    rng: np.random.Generator,
+    user: IntArray, category: IntArray, shape: tuple[int, ...], catalogue: _Catalogue, rng: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
     """The slot that each look falls on, and whether it was drawn among the user's favourites there."""
     every = np.broadcast_to(np.arange(shape[1])[None, :, None], (*shape, _FAVOURITES_PER_CATEGORY))
@@ -185,11 +179,7 @@ def _draw_categories(shares: FloatArray, rng: np.random.Generator) -> IntArray:
 
 
 def _events(
-    source: SyntheticSource,
-    looks: pd.DataFrame,
-    catalogue: _Catalogue,
-    user_ids: np.ndarray,
-    rng: np.random.Generator,
+    source: SyntheticSource, looks: pd.DataFrame, catalogue: _Catalogue, user_ids: np.ndarray, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Each look is a view; some become carts, most carts purchases, and some coupons are redeemed.
 
@@ -201,9 +191,7 @@ def _events(
     bought = _purchases(carts[rng.random(len(carts)) < _BOUGHT_SHARE], rng)
     coupons = bought[bought["channel"] == "coupon"]
     redeemed = _later(coupons[rng.random(len(coupons)) < _REDEEM_SHARE], Event.REDEEM, 5)
-    redeemed = redeemed.assign(
-        item_id="campaign-" + redeemed["campaign"].astype(str), value=np.nan, quantity=np.nan
-    )
+    redeemed = redeemed.assign(item_id="campaign-" + redeemed["campaign"].astype(str), value=np.nan, quantity=np.nan)
     events = pd.concat([views, carts, bought, redeemed], ignore_index=True)
     events["timestamp"] = _instant(source) + pd.to_timedelta(events["second"], unit="s")
     return events.drop(columns=["second", "price", "campaign"])

@@ -85,9 +85,7 @@ def parse_times(values: pd.Series, clock: TimeFormat, timezone: str) -> pd.Serie
         try:
             connection.execute(f"set TimeZone = '{timezone.replace(chr(39), '')}'")
         except duckdb.Error as error:
-            raise SettingsError(
-                f"source.timezone: unknown {timezone!r}; wanted e.g. Europe/Berlin"
-            ) from error
+            raise SettingsError(f"source.timezone: unknown {timezone!r}; wanted e.g. Europe/Berlin") from error
         connection.register("seen", values.to_frame("c"))
         found = connection.execute(f"select {clock.of('c')} moment from seen").df()  # noqa: S608
     return pd.Series(found["moment"].dt.tz_convert("UTC").array, values.index)

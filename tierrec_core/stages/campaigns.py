@@ -12,13 +12,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.evaluation.bootstrap import round_figure
 from tierrec_core.evaluation.calibration import reliability
-from tierrec_core.propensity.campaign_report import (
-    LISTS,
-    MODEL,
-    CampaignWindow,
-    evaluate_lists,
-    evaluate_targeting,
-)
+from tierrec_core.propensity.campaign_report import LISTS, MODEL, CampaignWindow, evaluate_lists, evaluate_targeting
 from tierrec_core.propensity.campaigns import CampaignModel, redemption_history
 from tierrec_core.settings import CampaignSettings as CampaignSettings
 from tierrec_core.settings import Settings
@@ -47,9 +41,7 @@ def run(layout: Layout, settings: Settings) -> None:
     print(f"campaigns: {model.num_campaigns} known; {_summary(report, options)}")
 
 
-def read_campaigns(
-    events: pd.DataFrame, items: pd.DataFrame, options: CampaignSettings
-) -> tuple[pd.Index, pd.Index]:
+def read_campaigns(events: pd.DataFrame, items: pd.DataFrame, options: CampaignSettings) -> tuple[pd.Index, pd.Index]:
     """Ids and types of the campaigns that ITEMS describes or that were redeemed, [C] each.
 
     A log without redemptions has no campaigns.

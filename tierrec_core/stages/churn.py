@@ -81,9 +81,7 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
     if train.label.all() or not train.label.any():
         who = "nobody" if train.label.all() else "everybody"
         return _fit_base_rate(log, windows, features, settings, f"{who} came back in the days to learn from")
-    choose, calibrate = (
-        _dataset(log, [day], features, settings) for day in (windows.choose, windows.calibrate)
-    )
+    choose, calibrate = (_dataset(log, [day], features, settings) for day in (windows.choose, windows.calibrate))
     losses = validation_losses(train, choose, options, seed)
     kind, train = min(losses, key=losses.__getitem__), ChurnDataset.join([train, choose])
     churn = ChurnModel.fit(kind, features, train, calibrate, options, seed)
@@ -100,12 +98,8 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
     return churn, _header(log, settings) | report | _evaluate(log, windows, churn, recency, settings)
 
 
-def _dataset(
-    log: SplitLog, days: Sequence[float], features: ChurnFeatures, settings: Settings
-) -> ChurnDataset:
-    return ChurnDataset.join(
-        [ChurnDataset.of(log.log, day, settings.churn.horizon_days, features) for day in days]
-    )
+def _dataset(log: SplitLog, days: Sequence[float], features: ChurnFeatures, settings: Settings) -> ChurnDataset:
+    return ChurnDataset.join([ChurnDataset.of(log.log, day, settings.churn.horizon_days, features) for day in days])
 
 
 def _fit_base_rate(

@@ -55,10 +55,7 @@ def run(layout: Layout, settings: Settings) -> None:
         )
         for task in log.tasks
     }
-    audits = {
-        task: _audit(layout, settings, history, lists[task][BLEND], truths[task], tiering)
-        for task in log.tasks
-    }
+    audits = {task: _audit(layout, settings, history, lists[task][BLEND], truths[task], tiering) for task in log.tasks}
     _write(layout, log, lists, truths)
     _plot(layout, boards)
     artifacts.write_json(boards | {"tiers": {"sizes": _tier_sizes(layout)}, "audit": audits}, layout.metrics)
@@ -95,14 +92,11 @@ def _audit(
     return {
         "exposure_gini": round_figure(beyond_accuracy.exposure_gini(top, history.num_items)),
         "popularity": {
-            name: round_figure(figure)
-            for name, figure in beyond_accuracy.popularity_bias(top, history).items()
+            name: round_figure(figure) for name, figure in beyond_accuracy.popularity_bias(top, history).items()
         },
         "diversity": round_figure(beyond_accuracy.diversity(top, category)),
         "by_tier": _audit_tiers(settings, history, top, category, tiering),
-        "by_demographic": _audit_groups(
-            layout, settings, history.users[truth.users], ndcg, tiering.tier[truth.users]
-        ),
+        "by_demographic": _audit_groups(layout, settings, history.users[truth.users], ndcg, tiering.tier[truth.users]),
     }
 
 
@@ -112,17 +106,10 @@ def _audit_tiers(
     """Audit the lists of each tier; figures come as `name` and `name_ci`."""
     draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
     recommended, own = beyond_accuracy.popularity_of_users(top, history)
-    values = {
-        "popularity_bias": recommended - own,
-        "diversity": beyond_accuracy.diversity_of_lists(top, category),
-    }
+    values = {"popularity_bias": recommended - own, "diversity": beyond_accuracy.diversity_of_lists(top, category)}
     tiers = tiering.tier, tiering.names
-    means = {
-        name: beyond_accuracy.mean_by_group(figures, tiers, draws, rng) for name, figures in values.items()
-    }
-    exposure = beyond_accuracy.exposure_by_group(
-        top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng
-    )
+    means = {name: beyond_accuracy.mean_by_group(figures, tiers, draws, rng) for name, figures in values.items()}
+    exposure = beyond_accuracy.exposure_by_group(top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)
     size = np.bincount(tiering.tier, minlength=len(tiering.names))
     return {
         name: {"users": int(size[tiering.names.index(name)])}
@@ -154,9 +141,7 @@ def _audit_groups(
 
 def _report(intervals: Mapping[str, ConfidenceInterval]) -> dict[str, Any]:
     """Each figure with its interval, as in metrics.json."""
-    return {
-        key: value for name, interval in intervals.items() for key, value in interval.report(name).items()
-    }
+    return {key: value for name, interval in intervals.items() for key, value in interval.report(name).items()}
 
 
 def _write(layout: Layout, log: SplitLog, lists: Mapping[str, Lists], truths: Mapping[str, Truth]) -> None:
@@ -169,11 +154,7 @@ def _write(layout: Layout, log: SplitLog, lists: Mapping[str, Lists], truths: Ma
         for model, ranked in lists[task].items():
             row, position = np.nonzero(ranked >= 0)
             frame = pd.DataFrame(
-                {
-                    "user_id": users[row],
-                    "item_id": items[ranked[row, position]],
-                    "rank": (position + 1).astype("int32"),
-                }
+                {"user_id": users[row], "item_id": items[ranked[row, position]], "rank": (position + 1).astype("int32")}
             )
             artifacts.write_frame(frame, layout.lists(task, model))
 
@@ -189,6 +170,4 @@ def _tier_sizes(layout: Layout) -> dict[str, int]:
         tiers = json.loads(layout.tiers_report.read_text())["tiers"]
         return {name: tier["users"] for name, tier in tiers.items()}
     except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(
-            f"{layout.tiers_report}: no tier sizes ({error!r}); run the tier stage again"
-        ) from error
+        raise ArtifactError(f"{layout.tiers_report}: no tier sizes ({error!r}); run the tier stage again") from error

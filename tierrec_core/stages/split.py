@@ -29,9 +29,7 @@ def run(layout: Layout, settings: Settings) -> None:
 
 def _align(items: pd.DataFrame, catalogue: pd.Index) -> pd.DataFrame:
     """Reorder ITEMS so that row i describes catalogue[i]; an item without a description has its id as title."""
-    described = (
-        items.drop_duplicates("item_id").set_index("item_id").reindex(catalogue.astype("string[pyarrow]"))
-    )
+    described = items.drop_duplicates("item_id").set_index("item_id").reindex(catalogue.astype("string[pyarrow]"))
     aligned = ITEMS.conform(described.rename_axis("item_id").reset_index(), "split")
     aligned["category"] = aligned["category"].fillna("unknown")
     aligned["title"] = aligned["title"].fillna(aligned["item_id"])

@@ -87,9 +87,7 @@ def _eta_squared(log: SplitLog, tierings: dict[str, Tiering], history: Interacti
     }
 
 
-def _monthly(
-    tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], history: Interactions
-) -> dict[str, Any]:
+def _monthly(tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], history: Interactions) -> dict[str, Any]:
     """Tier changes from month to month under the oldest snapshot's rule, with and without hysteresis."""
     oldest = tierings[snapshots[0].name]
     rule, names = oldest.activity, oldest.names
@@ -107,8 +105,7 @@ def _monthly(
         "change_share_without_hysteresis": change_share(free),
         "flip_share_without_hysteresis": flip_share(free),
         "transitions": {
-            name: dict(zip(names, map(float, row), strict=True))
-            for name, row in zip(names, table, strict=True)
+            name: dict(zip(names, map(float, row), strict=True)) for name, row in zip(names, table, strict=True)
         },
     }
 

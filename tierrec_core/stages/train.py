@@ -20,9 +20,7 @@ from tierrec_core.tracking.training_curves import TrainingRun, recording
 def run(layout: Layout, settings: Settings, name: str = "") -> None:
     """Write the fits of the model; print the seconds of each. Raises SettingsError for an unknown model."""
     if name not in settings.models:
-        raise SettingsError(
-            f"train: no model {name!r} in params.yaml; known are {', '.join(settings.models)}"
-        )
+        raise SettingsError(f"train: no model {name!r} in params.yaml; known are {', '.join(settings.models)}")
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s", force=True)
     kind, config = registry.configure(name, settings.models[name])
     log = read_split(layout)

@@ -48,9 +48,7 @@ class ActivityTiers:
         clusters = None
         if settings.method != "quantile":
             clusters = Clusters.fit(known, settings.method, len(settings.names), rng)
-        return cls(
-            recipe, np.quantile(money, settings.quantiles), float(money.std()), settings.hysteresis, clusters
-        )
+        return cls(recipe, np.quantile(money, settings.quantiles), float(money.std()), settings.hysteresis, clusters)
 
     def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
         """Tier of each user as of `history.now`, index into the tiers' names, [U].

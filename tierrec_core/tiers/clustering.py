@@ -48,18 +48,11 @@ class Clusters:
                 chosen = rng.permutation(len(points))[:_WARD_SAMPLE]
                 label = AgglomerativeClustering(count).fit_predict(points[chosen])
                 centres = np.stack([points[chosen][label == group].mean(axis=0) for group in range(count)])
-        return cls._ordered(
-            mean, scale, centres, np.tile(np.eye(points.shape[1]), (count, 1, 1)), np.ones(count)
-        )
+        return cls._ordered(mean, scale, centres, np.tile(np.eye(points.shape[1]), (count, 1, 1)), np.ones(count))
 
     @classmethod
     def _ordered(
-        cls,
-        mean: FloatArray,
-        scale: FloatArray,
-        centres: FloatArray,
-        precisions: FloatArray,
-        weights: FloatArray,
+        cls, mean: FloatArray, scale: FloatArray, centres: FloatArray, precisions: FloatArray, weights: FloatArray
     ) -> Self:
         order = np.argsort(centres[:, MONEY])
         offsets = np.log(weights) + np.linalg.slogdet(precisions)[1] / 2

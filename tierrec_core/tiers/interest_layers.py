@@ -42,9 +42,7 @@ class InterestLayers:
     lift: FloatArray
 
     @classmethod
-    def fit(
-        cls, history: Interactions, items: pd.DataFrame, num_layers: int, rng: np.random.Generator
-    ) -> Self:
+    def fit(cls, history: Interactions, items: pd.DataFrame, num_layers: int, rng: np.random.Generator) -> Self:
         """Group the categories of ITEMS (row i = column i), or the brands, or else the items themselves."""
         history = _interested(history)
         basis, label = _labels(history, items, num_layers, rng)
@@ -106,9 +104,7 @@ def _cooccurrence(history: Interactions, num_layers: int, rng: np.random.Generat
     count = min(num_layers, len(np.unique(vectors.round(6), axis=0)))
     cluster = _consecutive(KMeans(count, n_init=4, random_state=seed).fit_predict(vectors))
     popular = np.bincount(history.item, minlength=history.num_items)
-    first = [
-        np.flatnonzero(cluster == one)[popular[cluster == one].argmax()] for one in range(cluster.max() + 1)
-    ]
+    first = [np.flatnonzero(cluster == one)[popular[cluster == one].argmax()] for one in range(cluster.max() + 1)]
     return pd.Series(history.items[first].to_numpy()[cluster])
 
 
@@ -129,9 +125,7 @@ def _group(
     rank = max(1, min(_RANK, *profiles.shape) - 1)
     vectors = TruncatedSVD(rank, random_state=seed).fit_transform(profiles)
     weight = np.sqrt(size + 1.0)
-    return _consecutive(
-        KMeans(num_layers, n_init=10, random_state=seed).fit(vectors, sample_weight=weight).labels_
-    )
+    return _consecutive(KMeans(num_layers, n_init=10, random_state=seed).fit(vectors, sample_weight=weight).labels_)
 
 
 def _consecutive(label: IntArray) -> IntArray:

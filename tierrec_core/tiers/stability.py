@@ -43,9 +43,7 @@ def spend_per_user(log: Interactions, start: float, end: float) -> FloatArray:
     return np.bincount(bought.user, paid, minlength=log.num_users).astype(float)
 
 
-def tiers_over_time(
-    rule: ActivityTiers, log: Interactions, moments: Sequence[float], *, hysteresis: bool
-) -> IntArray:
+def tiers_over_time(rule: ActivityTiers, log: Interactions, moments: Sequence[float], *, hysteresis: bool) -> IntArray:
     """Tiers of every user at each moment under the frozen rule, [M, U]."""
     tiers: list[IntArray] = []
     for moment in moments:

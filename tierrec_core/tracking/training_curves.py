@@ -42,8 +42,7 @@ class TrainingRun:
         """The config as both vendors accept it: values other than numbers and text become text."""
         values = self.config.model_dump(mode="json")
         return {
-            name: value if isinstance(value, bool | int | float | str) else str(value)
-            for name, value in values.items()
+            name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values.items()
         }
 
 

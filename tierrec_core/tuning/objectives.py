@@ -83,9 +83,7 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
     """NDCG of each user with a truth; a retriever ranks the catalogue, a ranker the window's candidates, [E]."""
     history = training.history
     if isinstance(model, Retriever):
-        ranked = rank_catalogue(
-            model, history.select_users(truth.users), CUTOFF, exclude_seen=not window.repeats
-        )
+        ranked = rank_catalogue(model, history.select_users(truth.users), CUTOFF, exclude_seen=not window.repeats)
     elif isinstance(model, Ranker):
         table = artifacts.load(Candidates, layout.candidates(window.name)).padded(history.num_users)
         table = table[truth.users]
@@ -103,9 +101,7 @@ def _blend_target(layout: Layout, settings: Settings, log: SplitLog, task: str) 
     newest = windows[-1]
     earlier = [window for window in windows if log.ends_before(window.window, newest.window)]
     if not earlier:
-        raise SettingsError(
-            f"tune: blend.{task}: no window is over when the newest begins; raise tasks.{task}.windows"
-        )
+        raise SettingsError(f"tune: blend.{task}: no window is over when the newest begins; raise tasks.{task}.windows")
     examples = training_examples(earlier, options.negative_share, settings.seed)
     table = newest.context.table(newest.history, newest.candidates)
     padded = newest.candidates.padded(newest.history.num_users)

@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.families.multitask.evaluator import Evaluator, TaskFigures, differences
-from benchmarks.families.multitask.learners import (
-    Design,
-    average_logits,
-    predict_network,
-    predict_trees,
-)
+from benchmarks.families.multitask.learners import Design, average_logits, predict_network, predict_trees
 from benchmarks.families.multitask.pairs import HORIZON, Categories, Table
 from benchmarks.families.multitask.task_gate import gate_tasks
 from tierrec_core.base.contracts import FloatArray
@@ -76,9 +71,7 @@ def measure(seed: int) -> dict[str, Any]:
             "coupon": round(float(test.coupon.mean()), 5),
             "coupons": int(test.coupon.sum()),
         },
-        "models": {
-            task: {name: one.report() for name, one in found.items()} for task, found in evaluated.items()
-        },
+        "models": {task: {name: one.report() for name, one in found.items()} for task, found in evaluated.items()},
         "gate": {name: _gate(evaluated, name) for name in _DESIGNS if name not in (SINGLE, DECOMPOSED)},
         "ahead": {one: differences(evaluated["coupon"], one, bars) for one in ours},
     }
@@ -98,9 +91,7 @@ def _chances(train: Table, test: Table, seed: int) -> dict[str, Chances]:
     coupon[TREES_DECOMPOSED] = [average_logits([one.decomposed for one in trees])]
     for name in (CHOSEN, DECOMPOSED):
         coupon[f"{name}, seeds averaged"] = [average_logits(coupon[name])]
-    coupon[STACK_DECOMPOSED] = [
-        average_logits([average_logits(coupon[DECOMPOSED]), coupon[TREES_DECOMPOSED][0]])
-    ]
+    coupon[STACK_DECOMPOSED] = [average_logits([average_logits(coupon[DECOMPOSED]), coupon[TREES_DECOMPOSED][0]])]
     both = [average_logits(coupon[CHOSEN]), coupon[TREES][0]]
     coupon[OURS] = [average_logits(both)]
     coupon[ALL_THREE] = [average_logits([*both, coupon[TREES_DECOMPOSED][0]])]
@@ -110,8 +101,7 @@ def _chances(train: Table, test: Table, seed: int) -> dict[str, Chances]:
 def _gate(evaluated: Mapping[str, Mapping[str, TaskFigures]], name: str) -> dict[str, Any]:
     """Gate this network against the single-task ones."""
     multi, single = (
-        {task: np.array(found[which].by_seed) for task, found in evaluated.items()}
-        for which in (name, SINGLE)
+        {task: np.array(found[which].by_seed) for task, found in evaluated.items()} for which in (name, SINGLE)
     )
     return gate_tasks(multi, single).report()
 

@@ -73,16 +73,12 @@ class Evaluator:
         ece = float(np.mean([point for point, _ in errors]))
         drawn = np.mean([one for _, one in errors], axis=0)
         auc = float(np.mean(points))
-        return TaskFigures(
-            auc, ece, tuple(points), np.mean(found, axis=0), np.maximum(drawn - drawn.mean() + ece, 0)
-        )
+        return TaskFigures(auc, ece, tuple(points), np.mean(found, axis=0), np.maximum(drawn - drawn.mean() + ece, 0))
 
     def _areas(self, probability: FloatArray) -> FloatArray:
         """AUC in each bootstrap sample, [D]; probabilities of the same permille count as ties."""
         rank = np.empty(len(probability), np.int64)
-        rank[np.argsort(probability, kind="stable")] = (
-            np.arange(len(probability)) * _RANKS // len(probability)
-        )
+        rank[np.argsort(probability, kind="stable")] = np.arange(len(probability)) * _RANKS // len(probability)
         true = self.counts @ self._table(rank, _RANKS, self.label)
         false = self.counts @ self._table(rank, _RANKS, ~self.label)
         below = np.cumsum(false, axis=1) - false / 2

@@ -9,13 +9,7 @@ from torch import nn
 
 from benchmarks.families.multitask.pairs import NUM_CATEGORIES, Table
 from tierrec_core.base.contracts import BoolArray, FloatArray
-from tierrec_core.models.multitask.esmm import (
-    Composition,
-    UncertaintyWeights,
-    Weighting,
-    probabilities,
-    step_losses,
-)
+from tierrec_core.models.multitask.esmm import Composition, UncertaintyWeights, Weighting, probabilities, step_losses
 from tierrec_core.models.multitask.experts import TaskNetwork, TaskNetworkConfig
 from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
@@ -78,9 +72,7 @@ def predict_network(train: Table, test: Table, design: Design, seed: int) -> Flo
         return _predicted(network, scale(test.features), torch.from_numpy(test.category), design.composition)
 
 
-def _train(
-    network: PairNetwork, columns: Columns, composition: Composition, rng: np.random.Generator
-) -> None:
+def _train(network: PairNetwork, columns: Columns, composition: Composition, rng: np.random.Generator) -> None:
     """Train with one cycle of the learning rate over all steps (Smith and Topin, 2019)."""
     size = len(columns[0])
     optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
@@ -141,13 +133,7 @@ def predict_trees(train: Table, test: Table, seed: int) -> Trees:
 
 
 def _boosted(
-    train: Table,
-    test: Table,
-    label: BoolArray,
-    weight: FloatArray,
-    kept: BoolArray,
-    what: str,
-    seed: int,
+    train: Table, test: Table, label: BoolArray, weight: FloatArray, kept: BoolArray, what: str, seed: int
 ) -> FloatArray:
     leaves, trees = _SIZES[what]
     parameters = {

@@ -49,9 +49,7 @@ class Categories:
         index_of = np.full(len(names), -1)
         index_of[chosen] = np.arange(len(chosen))
         products = split.log.where(index_of[code][split.log.item] >= 0)
-        log = replace(
-            products, item=index_of[code][products.item].astype(np.int32), items=pd.Index(names[chosen])
-        )
+        log = replace(products, item=index_of[code][products.item].astype(np.int32), items=pd.Index(names[chosen]))
         return cls(
             products,
             index_of[code],
@@ -89,13 +87,8 @@ class Table:
             _of_user(known)[user],
             *_of_products(shop, cut, user, category),
         ]
-        labels = [
-            part.binary_matrix().toarray().ravel() > 0
-            for part in (following, following.where(following.coupon))
-        ]
-        return cls(
-            np.hstack(columns).astype(np.float32), user, category, *labels, np.zeros(len(user), np.float32)
-        )
+        labels = [part.binary_matrix().toarray().ravel() > 0 for part in (following, following.where(following.coupon))]
+        return cls(np.hstack(columns).astype(np.float32), user, category, *labels, np.zeros(len(user), np.float32))
 
     def thinned(self, rate: float, rng: np.random.Generator) -> Self:
         """All bought pairs, and a random share of the others."""
@@ -110,9 +103,7 @@ class Table:
     @classmethod
     def joined(cls, tables: Sequence[Self]) -> Self:
         """Concatenate pairs of several cuts."""
-        return cls(
-            *(np.concatenate([getattr(one, name) for one in tables]) for name in cls.__dataclass_fields__)
-        )
+        return cls(*(np.concatenate([getattr(one, name) for one in tables]) for name in cls.__dataclass_fields__))
 
 
 def _of_coupons(known: Interactions, user: IntArray, category: IntArray) -> Iterator[FloatArray]:

@@ -71,9 +71,7 @@ def gate_tasks(
     for task, found in multi.items():
         sides = np.asarray(found, float), np.asarray(single.get(task, ()), float)
         if any(len(side) == 0 or not np.isfinite(side).all() for side in sides):
-            raise EmptyDataError(
-                f"task gate: {task} wants an AUC of at least one seed on both sides, all finite"
-            )
+            raise EmptyDataError(f"task gate: {task} wants an AUC of at least one seed on both sides, all finite")
         multi_mean, single_mean = (float(side.mean()) for side in sides)
         tasks[task] = TaskVerdict(multi_mean, single_mean, bool(single_mean - multi_mean <= margin + 1e-12))
     return TasksVerdict(tasks, margin)

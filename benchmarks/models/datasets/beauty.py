@@ -8,16 +8,7 @@ import pandas as pd
 
 from benchmarks.models.peers.implicit import bm25, cosine
 from benchmarks.models.stacked import fit_stacked, fit_without_last
-from benchmarks.models.task import (
-    DatasetNotes,
-    Entry,
-    Round,
-    Target,
-    events_frame,
-    pairs_of,
-    read_table,
-    training_of,
-)
+from benchmarks.models.task import DatasetNotes, Entry, Round, Target, events_frame, pairs_of, read_table, training_of
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import SearchRange
@@ -57,9 +48,7 @@ class LeaveOneOut:
 
         def round_of(past: pd.DataFrame, future: pd.DataFrame) -> Round:
             history = interactions(past)
-            return Round(
-                training_of(history, catalogue, seed), history, pairs_of(interactions(future)), history
-            )
+            return Round(training_of(history, catalogue, seed), history, pairs_of(interactions(future)), history)
 
         return round_of(frame[~valid & ~test], frame[valid]), round_of(frame[~test], frame[test])
 
@@ -72,11 +61,7 @@ def items_frame(items: pd.Index, attributes: pd.DataFrame) -> pd.DataFrame:
     )
     ordered = words.assign(size=size).sort_values(["size", "word"]).groupby("item_id")["word"]
     frame = pd.DataFrame({"item_id": items})
-    for name, found in (
-        ("title", ordered.agg(" ".join)),
-        ("brand", ordered.nth(0)),
-        ("category", ordered.nth(1)),
-    ):
+    for name, found in (("title", ordered.agg(" ".join)), ("brand", ordered.nth(0)), ("category", ordered.nth(1))):
         if name != "title":
             found = pd.Series(found.to_numpy(), index=words.loc[found.index, "item_id"])
         frame[name] = frame["item_id"].map(found).fillna("none")
@@ -125,12 +110,7 @@ _STACKED: Mapping[str, object] = {
     },
     "windows": 1,
     "candidates": 40,
-    "blend": {
-        "attributes": ("brand", "category"),
-        "num_trees": 200,
-        "negative_share": 0.3,
-        "truncation": 10,
-    },
+    "blend": {"attributes": ("brand", "category"), "num_trees": 200, "negative_share": 0.3, "truncation": 10},
 }
 
 BEAUTY = LeaveOneOut(
@@ -143,22 +123,14 @@ BEAUTY = LeaveOneOut(
         SASRec=(0.0605, 0.0318),
         S3_Rec=(0.0647, 0.0327),
     )
-    | {
-        "SASRec with sampled softmax, replicated": {"ndcg@10": 0.0531},
-        "eSASRec, replicated": {"ndcg@10": 0.0523},
-    },
+    | {"SASRec with sampled softmax, replicated": {"ndcg@10": 0.0531}, "eSASRec, replicated": {"ndcg@10": 0.0523}},
     entries=(
         Entry("popularity", "popularity", fixed={"window_days": 1e6}),
         Entry("implicit_bm25", "implicit", fixed={"neighbours": 500}, is_peer=True, build=bm25),
         Entry("implicit_cosine", "implicit", fixed={"neighbours": 500}, is_peer=True, build=cosine),
         Entry("item_knn", "item_knn", fixed=_ITEM_KNN),
         Entry("transitions", "transitions", fixed=_FIXED, space=_SPACE, trials=25, first=[_NEAR]),
-        Entry(
-            "transitions_without_valid",
-            "transitions",
-            fixed={**_FIXED, **_NEAR},
-            build=fit_without_last,
-        ),
+        Entry("transitions_without_valid", "transitions", fixed={**_FIXED, **_NEAR}, build=fit_without_last),
         Entry("stacked", "blend", fixed=_STACKED, build=fit_stacked),
     ),
     notes=DatasetNotes(

@@ -179,10 +179,7 @@ _TIFU_KNN = Entry(
     build=tifu_knn,
 )
 _FREQUENCY = Entry(
-    "personal_frequency",
-    "tifu_knn",
-    fixed={"half_life": 90.0, "own_share": 1.0, "neighbours": 1},
-    is_peer=True,
+    "personal_frequency", "tifu_knn", fixed={"half_life": 90.0, "own_share": 1.0, "neighbours": 1}, is_peer=True
 )
 _EASE = Entry("ease_of_binary", "ease", fixed={"l2": 1000.0, "values": "binary"}, is_peer=True)
 _OTHERS = (
@@ -222,8 +219,7 @@ def _entries(task: str) -> tuple[Entry, ...]:
 
 def _probed(**figures: tuple[float, float]) -> Mapping[str, Mapping[str, float]]:
     return {
-        f"{name.replace('_', ' ')}, probed": {_NDCG: ndcg, _RECALL: recall}
-        for name, (ndcg, recall) in figures.items()
+        f"{name.replace('_', ' ')}, probed": {_NDCG: ndcg, _RECALL: recall} for name, (ndcg, recall) in figures.items()
     }
 
 

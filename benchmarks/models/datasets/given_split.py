@@ -50,9 +50,7 @@ class GivenSplit:
         """Read `NAME.parquet`: user_id, item_id, split."""
         frame = read_table(folder, self.name, self.notes)
         frame[["user_id", "item_id"]] = frame[["user_id", "item_id"]].astype(str)
-        ids = {
-            side: pd.Index(sorted(frame[f"{side}_id"].unique()), dtype=object) for side in ("user", "item")
-        }
+        ids = {side: pd.Index(sorted(frame[f"{side}_id"].unique()), dtype=object) for side in ("user", "item")}
         train, test = frame[frame["split"] == "train"], frame[frame["split"] == "test"]
         rank = np.random.default_rng(seed).random(len(train))
         if self.is_test_later:
@@ -63,9 +61,7 @@ class GivenSplit:
 
 def _round(past: pd.DataFrame, future: pd.DataFrame, ids: Mapping[str, pd.Index], seed: int) -> Round:
     history, target = (
-        Interactions.from_events(
-            events_frame(part["user_id"], part["item_id"]), users=ids["user"], items=ids["item"]
-        )
+        Interactions.from_events(events_frame(part["user_id"], part["item_id"]), users=ids["user"], items=ids["item"])
         for part in (past, future)
     )
     return Round(training_of(history, None, seed), history, pairs_of(target), history)

@@ -92,15 +92,7 @@ _FILTER_AND_FACTORS = Entry(
         "second.confidence": SearchRange(4.0, 30.0, log=True),
     },
     trials=14,
-    first=[
-        {
-            "weight": 0.3,
-            "first.tilt": 0.05,
-            "second.factors": 256,
-            "second.l2": 5.0,
-            "second.confidence": 10.0,
-        }
-    ],
+    first=[{"weight": 0.3, "first.tilt": 0.05, "second.factors": 256, "second.l2": 5.0, "second.confidence": 10.0}],
     build=fit_added,
 )
 _AUTOENCODER = Entry(
@@ -168,8 +160,7 @@ GOWALLA = GivenSplit(
         _FILTER_AND_FACTORS,
     ),
     notes=DatasetNotes(
-        "LightGCN's repository (github.com/gusye1234/LightGCN-PyTorch, data/gowalla)",
-        _PAIRS.format("gowalla"),
+        "LightGCN's repository (github.com/gusye1234/LightGCN-PyTorch, data/gowalla)", _PAIRS.format("gowalla")
     ),
     is_test_later=True,
     tuning_users=4000,
@@ -178,10 +169,7 @@ ML1M = GivenSplit(
     name="ml1m",
     targets=(Target(_R, 0.282), Target(_N, 0.270)),
     published=_published(
-        MF_BPR=(0.2532, 0.2440),
-        SVD_GCN=(0.2706, 0.2587),
-        EASE_on_this_copy=(0.2759, 0.2660),
-        UltraGCN=(0.2787, 0.2642),
+        MF_BPR=(0.2532, 0.2440), SVD_GCN=(0.2706, 0.2587), EASE_on_this_copy=(0.2759, 0.2660), UltraGCN=(0.2787, 0.2642)
     ),
     entries=(
         _POPULARITY,
@@ -196,9 +184,7 @@ ML1M = GivenSplit(
         _ALS,
         _AUTOENCODER,
     ),
-    notes=DatasetNotes(
-        "UltraGCN's repository (github.com/xue-pai/UltraGCN, MovieLens-1M)", _PAIRS.format("ml1m")
-    ),
+    notes=DatasetNotes("UltraGCN's repository (github.com/xue-pai/UltraGCN, MovieLens-1M)", _PAIRS.format("ml1m")),
     tuning_users=10_000,
 )
 DATASETS: Mapping[str, Dataset] = {

@@ -9,16 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.models.peers.implicit import bm25
-from benchmarks.models.task import (
-    DatasetNotes,
-    Entry,
-    Round,
-    Target,
-    events_frame,
-    pairs_of,
-    read_table,
-    training_of,
-)
+from benchmarks.models.task import DatasetNotes, Entry, Round, Target, events_frame, pairs_of, read_table, training_of
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
@@ -44,8 +35,7 @@ class FunnelLog:
         """Read `NAME.parquet`: user_id, item_id, event, split, is_valid."""
         frame = read_table(folder, self.name, self.notes)
         users, items = (
-            pd.Index(sorted(frame[column].astype(str).unique()), dtype=object)
-            for column in ("user_id", "item_id")
+            pd.Index(sorted(frame[column].astype(str).unique()), dtype=object) for column in ("user_id", "item_id")
         )
 
         def interactions(part: pd.DataFrame) -> Interactions:
@@ -84,9 +74,7 @@ class Rule:
 
 def rule(training: Training, _options: Mapping[str, Any]) -> Rule:
     """Fit the rule: count purchases."""
-    bought = np.bincount(
-        training.history.filter_events("purchase").item, minlength=training.history.num_items
-    )
+    bought = np.bincount(training.history.filter_events("purchase").item, minlength=training.history.num_items)
     return Rule((bought / (bought.sum() + 1.0)).astype(np.float32))
 
 

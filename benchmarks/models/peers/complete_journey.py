@@ -72,8 +72,7 @@ def user_vectors(history: Interactions, options: Mapping[str, Any]) -> sparse.cs
     members = np.where(group == groups - 1, count[user] - group * size, size)
     weight = options["within"] ** (back % size) * options["across"] ** group / (members * groups)
     taken = sparse.coo_matrix(
-        (np.ones(len(history), np.float32), (np.cumsum(basket) - 1, history.item)),
-        shape=(len(user), history.num_items),
+        (np.ones(len(history), np.float32), (np.cumsum(basket) - 1, history.item)), shape=(len(user), history.num_items)
     ).tocsr()
     taken.data[:] = 1.0
     owner = sparse.coo_matrix((weight, (user, np.arange(len(user)))), shape=(history.num_users, len(user)))

@@ -9,11 +9,7 @@ LIST = [
 
 
 @bentoml.service(
-    name="bare",
-    workers=1,
-    traffic={"timeout": 30},
-    logging={"access": {"enabled": False}},
-    metrics={"enabled": False},
+    name="bare", workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}}, metrics={"enabled": False}
 )
 class Bare:
     """As little as a service can do: the settings are those of services.service."""

@@ -157,19 +157,13 @@ async def drive(
     """
     tally, shared = _Tally(), iter(requests)
     began = time.perf_counter()
-    await asyncio.gather(
-        *(_send(port, shared, tally, look, per_connection or 1 << 62) for _ in range(concurrency))
-    )
+    await asyncio.gather(*(_send(port, shared, tally, look, per_connection or 1 << 62) for _ in range(concurrency)))
     seconds = time.perf_counter() - began
     return Load(seconds, tuple(tally.latencies), dict(tally.failures), dict(tally.seen))
 
 
 async def _send(
-    port: int,
-    requests: Iterator[bytes],
-    tally: _Tally,
-    look: Callable[[bytes], str] | None,
-    per_connection: int,
+    port: int, requests: Iterator[bytes], tally: _Tally, look: Callable[[bytes], str] | None, per_connection: int
 ) -> None:
     """Take requests from those that are left until there are none; making a connection counts for no latency."""
     wire, sent = Wire(), 0

@@ -49,9 +49,7 @@ class Bench:
         return cls(layout, report, tuple(users.ids(0, len(users))), tuple(items["item_id"].astype(str)))
 
     @contextlib.contextmanager
-    def serving(
-        self, workers: int = 1, folder: Path | None = None, home: Path | None = None
-    ) -> Iterator[Server]:
+    def serving(self, workers: int = 1, folder: Path | None = None, home: Path | None = None) -> Iterator[Server]:
         """The Bento, ready and at rest; home: another BentoML home that has it."""
         where = home or self.layout.bento_home
         with serving(where, self.report.tag, folder=folder, workers=workers, quiet=True) as server:

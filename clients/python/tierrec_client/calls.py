@@ -10,14 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tierrec_client.base import Model
 from tierrec_client.errors import ServiceError, raise_for_status
-from tierrec_client.fields import (
-    EventFields,
-    ItemFields,
-    RecommendFields,
-    SearchFields,
-    SimilarFields,
-    UserFields,
-)
+from tierrec_client.fields import EventFields, ItemFields, RecommendFields, SearchFields, SimilarFields, UserFields
 from tierrec_client.models import (
     Acknowledged,
     Answer,
@@ -57,9 +50,7 @@ class Call(Generic[T]):
     def build_request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """Build the request with the client's base URL and headers."""
         headers = {} if self.body is None else {"content-type": self.media_type}
-        return http.build_request(
-            self.method, self.path, content=self.body, params=self.params, headers=headers
-        )
+        return http.build_request(self.method, self.path, content=self.body, params=self.params, headers=headers)
 
     def parse(self, response: httpx.Response) -> T:
         """Parse the answer. Raises ServiceError for a refusal and for an answer of another type."""
@@ -67,9 +58,7 @@ class Call(Generic[T]):
         try:
             return self.answer.validate_json(response.content)
         except ValidationError as error:
-            message = (
-                f"{self.path}: not an answer that this client knows; install the service's version of it"
-            )
+            message = f"{self.path}: not an answer that this client knows; install the service's version of it"
             raise ServiceError(response.status_code, Problem(error=message)) from error
 
 

@@ -17,12 +17,9 @@ class Acknowledged(Model):
 class Context(Model):
     """What is known of the moment. basket: what lies in the cart now; attributes: segments that rules ask for."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     basket: Annotated[
-        list[str],
-        Field(description="Item ids in the cart; they are folded in and not shown.", max_length=1000),
+        list[str], Field(description="Item ids in the cart; they are folded in and not shown.", max_length=1000)
     ] = []
     attributes: Annotated[
         dict[str, str | float | bool | None],
@@ -41,16 +38,11 @@ class Erasure(Model):
 class EventIn(Model):
     """Something that a user did. key makes a retried post harmless: the same key counts once."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     key: Annotated[
         str,
         Field(
-            description="Unique for the event, made by the sender.",
-            max_length=256,
-            min_length=1,
-            pattern="^[^\\x00]+$",
+            description="Unique for the event, made by the sender.", max_length=256, min_length=1, pattern="^[^\\x00]+$"
         ),
     ]
     user_id: Annotated[str, Field(max_length=256, min_length=1, pattern="^[^\\x00]+$")]
@@ -63,12 +55,7 @@ class EventIn(Model):
     channel: Annotated[str | None, Field(max_length=256, min_length=1, pattern="^[^\\x00]+$")] = None
     request_id: Annotated[
         str | None,
-        Field(
-            description="The answer that showed the item.",
-            max_length=256,
-            min_length=1,
-            pattern="^[^\\x00]+$",
-        ),
+        Field(description="The answer that showed the item.", max_length=256, min_length=1, pattern="^[^\\x00]+$"),
     ] = None
 
 
@@ -86,9 +73,7 @@ class Explanation(Model):
     request_id: str
     surface: str
     path: Literal["blend", "fold", "cf", "cold", "tier_prior", "popularity", "campaigns", "search", "similar"]
-    fallback: Annotated[
-        str | None, Field(description="Why a better rung did not answer; null where the best one did.")
-    ]
+    fallback: Annotated[str | None, Field(description="Why a better rung did not answer; null where the best one did.")]
     model_version: str
     experiment: str | None = None
     variant: str | None = None
@@ -98,9 +83,7 @@ class Explanation(Model):
 class Fallback(Model):
     """Which rung of the ladder should have answered, and why it did not."""
 
-    wanted: Literal[
-        "blend", "fold", "cf", "cold", "tier_prior", "popularity", "campaigns", "search", "similar"
-    ]
+    wanted: Literal["blend", "fold", "cf", "cold", "tier_prior", "popularity", "campaigns", "search", "similar"]
     reason: str
 
 
@@ -136,9 +119,7 @@ class Item(Model):
 class ItemIn(Model):
     """An item to be served from now on, or new facts of one; filters and rules may ask for its attributes."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     item_id: Annotated[str, Field(max_length=256, min_length=1, pattern="^[^\\x00]+$")]
     title: Annotated[str | None, Field(max_length=500)] = None
     category: Annotated[str | None, Field(max_length=200)] = None
@@ -172,50 +153,35 @@ class RecommendRequest(Model):
     Neither is an empty history; a user_id that nobody knows counts as one.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     user_id: Annotated[
         str | None,
         Field(
-            description="A user of the log, or one who was posted.",
-            max_length=256,
-            min_length=1,
-            pattern="^[^\\x00]+$",
+            description="A user of the log, or one who was posted.", max_length=256, min_length=1, pattern="^[^\\x00]+$"
         ),
     ] = None
-    history: Annotated[
-        list[str] | None, Field(description="Item ids of a visitor, oldest first.", max_length=1000)
-    ] = None
+    history: Annotated[list[str] | None, Field(description="Item ids of a visitor, oldest first.", max_length=1000)] = (
+        None
+    )
     surface: Annotated[
-        Literal["products", "ads", "campaigns", "onboarding", "rank"],
-        Field(description="Where the list is shown."),
+        Literal["products", "ads", "campaigns", "onboarding", "rank"], Field(description="Where the list is shown.")
     ] = "products"
     task: Annotated[
         Literal["next", "discovery"] | None,
         Field(description="next: with items met before; discovery: without. None = the package's default."),
     ] = None
-    k: Annotated[
-        int | None, Field(description="How many items; 10, or all for the surface rank.", ge=1, le=100)
-    ] = None
+    k: Annotated[int | None, Field(description="How many items; 10, or all for the surface rank.", ge=1, le=100)] = None
     items: Annotated[
-        list[str] | None,
-        Field(description="What to sort; for the surface rank, and only there.", max_length=1000),
+        list[str] | None, Field(description="What to sort; for the surface rank, and only there.", max_length=1000)
     ] = None
     context: Annotated[Context | None, Field(description="What is known of the moment.")] = None
-    exclude: Annotated[
-        list[str], Field(description="Item ids that must not be in the answer.", max_length=1000)
-    ] = []
+    exclude: Annotated[list[str], Field(description="Item ids that must not be in the answer.", max_length=1000)] = []
     filter: Annotated[
         str | None,
-        Field(
-            description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').",
-            max_length=2000,
-        ),
+        Field(description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').", max_length=2000),
     ] = None
     cursor: Annotated[
-        str | None,
-        Field(description="From the answer before: the next page, with nothing twice.", max_length=32768),
+        str | None, Field(description="From the answer before: the next page, with nothing twice.", max_length=32768)
     ] = None
     explain: Annotated[bool, Field(description="Give the reasons for each item.")] = False
 
@@ -223,30 +189,19 @@ class RecommendRequest(Model):
 class SearchRequest(Model):
     """Words that somebody typed; with a user_id the hits are ordered by their interests too."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
-    query: Annotated[
-        str, Field(description="What was typed; small typos do no harm.", max_length=200, min_length=1)
-    ]
+    model_config = ConfigDict(extra="forbid")
+    query: Annotated[str, Field(description="What was typed; small typos do no harm.", max_length=200, min_length=1)]
     user_id: Annotated[
-        str | None,
-        Field(description="Whose interests count.", max_length=256, min_length=1, pattern="^[^\\x00]+$"),
+        str | None, Field(description="Whose interests count.", max_length=256, min_length=1, pattern="^[^\\x00]+$")
     ] = None
     k: Annotated[int, Field(description="How many items.", ge=1, le=100)] = 10
-    exclude: Annotated[
-        list[str], Field(description="Item ids that must not be in the answer.", max_length=1000)
-    ] = []
+    exclude: Annotated[list[str], Field(description="Item ids that must not be in the answer.", max_length=1000)] = []
     filter: Annotated[
         str | None,
-        Field(
-            description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').",
-            max_length=2000,
-        ),
+        Field(description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').", max_length=2000),
     ] = None
     cursor: Annotated[
-        str | None,
-        Field(description="From the answer before: the next page, with nothing twice.", max_length=32768),
+        str | None, Field(description="From the answer before: the next page, with nothing twice.", max_length=32768)
     ] = None
     context: Context | None = None
 
@@ -254,31 +209,20 @@ class SearchRequest(Model):
 class SimilarRequest(Model):
     """An item whose like is wanted."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     item_id: Annotated[str, Field(max_length=256, min_length=1, pattern="^[^\\x00]+$")]
     user_id: Annotated[
         str | None,
-        Field(
-            description="Whose interests count among equals.",
-            max_length=256,
-            min_length=1,
-            pattern="^[^\\x00]+$",
-        ),
+        Field(description="Whose interests count among equals.", max_length=256, min_length=1, pattern="^[^\\x00]+$"),
     ] = None
     k: Annotated[int, Field(ge=1, le=100)] = 10
     exclude: Annotated[list[str], Field(max_length=1000)] = []
     filter: Annotated[
         str | None,
-        Field(
-            description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').",
-            max_length=2000,
-        ),
+        Field(description="A SQL condition over item attributes: price < 10 and brand in ('A', 'B').", max_length=2000),
     ] = None
     cursor: Annotated[
-        str | None,
-        Field(description="From the answer before: the next page, with nothing twice.", max_length=32768),
+        str | None, Field(description="From the answer before: the next page, with nothing twice.", max_length=32768)
     ] = None
     context: Context | None = None
 
@@ -302,9 +246,7 @@ class TierAnswer(Model):
 class UserIn(Model):
     """A user to be known from now on; attributes are segments for rules and audits, never a model's input."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     user_id: Annotated[str, Field(max_length=256, min_length=1, pattern="^[^\\x00]+$")]
     attributes: Annotated[dict[str, str | float | bool | None], Field(max_length=100)] = {}
 
@@ -354,9 +296,7 @@ class Answer(Model):
 class EventBatch(Model):
     """Events in any order."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     events: Annotated[list[EventIn], Field(max_length=1000, min_length=1)]
 
 
@@ -380,16 +320,12 @@ class Imported(Model):
 class ItemBatch(Model):
     """Items to add or to change."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     items: Annotated[list[ItemIn], Field(max_length=1000, min_length=1)]
 
 
 class UserBatch(Model):
     """Users to add or to change."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     users: Annotated[list[UserIn], Field(max_length=1000, min_length=1)]

@@ -98,9 +98,7 @@ class ImportBatches:
     def add_answer(self, answer: Imported) -> None:
         """Add the counts of a batch; line numbers count from the first record of the import."""
         total = self.total
-        errors = [
-            LineError(line=total.lines + error.line, error=error.error) for error in answer.first_errors
-        ]
+        errors = [LineError(line=total.lines + error.line, error=error.error) for error in answer.first_errors]
         self.total = Imported(
             accepted=total.accepted + answer.accepted,
             duplicates=total.duplicates + answer.duplicates,

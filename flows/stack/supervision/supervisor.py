@@ -132,9 +132,7 @@ class Supervisor:
             return
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        with xmlrpc.client.ServerProxy(
-            "http://localhost", transport=_Transport(str(self._folder.socket))
-        ) as proxy:
+        with xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(str(self._folder.socket))) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 
 

@@ -42,12 +42,7 @@ class KnownItems:
 
     @classmethod
     def fit(
-        cls,
-        event_items: pd.Series,
-        items: pd.DataFrame,
-        tiering: Tiering,
-        history: Interactions,
-        num_categories: int,
+        cls, event_items: pd.Series, items: pd.DataFrame, tiering: Tiering, history: Interactions, num_categories: int
     ) -> Self:
         """Fit to the item id of each event before the cut, [N], and to ITEMS."""
         basis = _label_basis(items[items["item_id"].isin(event_items.unique())])

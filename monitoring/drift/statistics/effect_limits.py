@@ -25,9 +25,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 
 
-def effect_threshold(
-    family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int
-) -> FloatArray:
+def effect_threshold(family: str, past: Sequence[FloatArray], size: int, quantile: float, side: int) -> FloatArray:
     """Limit of each of M effects, from the same M effects between each of P pairs of past windows, [M].
 
     Effects are standardized by their usual size over past pairs; the limit is the quantile over pairs of the family's
@@ -58,10 +56,7 @@ def scale_thresholds(
     if len(pairs) < MIN_PAIRS:
         return dict(limits)
     largest_ratios = [
-        max(
-            float(np.nan_to_num(one_sided(effects[key], sides[key]) / limit).max())
-            for key, limit in limits.items()
-        )
+        max(float(np.nan_to_num(one_sided(effects[key], sides[key]) / limit).max()) for key, limit in limits.items())
         for effects in pairs
     ]
     factor = max(1.0, float(np.quantile(largest_ratios, quantile)))

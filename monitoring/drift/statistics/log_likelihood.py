@@ -60,9 +60,7 @@ class WindowLikelihood:
         """
         expected = self.known[:, labels].toarray() + self.prior * self._share[labels]
         gain = np.log1p(self._lost[:, None] / expected) * self.window[:, labels].toarray()
-        log_ratio = self._mixture_log_ratio(
-            np.exp(np.minimum(gain + self._log_loss[:, None], _MAX_LOG_RATIO))
-        )
+        log_ratio = self._mixture_log_ratio(np.exp(np.minimum(gain + self._log_loss[:, None], _MAX_LOG_RATIO)))
         return np.where(self.favourite[:, None] != labels, log_ratio, 0.0)
 
     def _mixture_log_ratio(self, ratio: FloatArray) -> FloatArray:

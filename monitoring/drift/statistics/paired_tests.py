@@ -43,9 +43,7 @@ class PairedComparison:
 
     def of(self, members: BoolArray) -> Self:
         """Restrict to a subset of the users."""
-        return replace(
-            self, before=self.before[members], after=self.after[members], weight=self.weight[members]
-        )
+        return replace(self, before=self.before[members], after=self.after[members], weight=self.weight[members])
 
     def comparison_family(self, members: BoolArray) -> ComparisonFamily:
         """Weighted differences of these users for the permutation test, 0 for all others.
@@ -81,9 +79,7 @@ class PairedComparison:
 
 def cohens_h(before: FloatArray, after: FloatArray) -> FloatArray:
     """Difference of two shares on the arcsine scale (Cohen, 1988); .2 is small, [M]."""
-    angle: FloatArray = 2 * (
-        np.arcsin(np.sqrt(np.clip(after, 0, 1))) - np.arcsin(np.sqrt(np.clip(before, 0, 1)))
-    )
+    angle: FloatArray = 2 * (np.arcsin(np.sqrt(np.clip(after, 0, 1))) - np.arcsin(np.sqrt(np.clip(before, 0, 1))))
     return angle
 
 
@@ -127,12 +123,7 @@ def paired_comparisons(pair: WindowPair) -> Iterator[PairedComparison]:
     yield _volume(before, after)
     for family, what, old, new in (
         ("new_items", "items new since the cut", before.new_items, after.new_items),
-        (
-            "unseen_categories",
-            "categories new since the cut",
-            before.unseen_categories,
-            after.unseen_categories,
-        ),
+        ("unseen_categories", "categories new since the cut", before.unseen_categories, after.unseen_categories),
     ):
         yield _share(family, (what,), old[:, None], new[:, None], before.events, after.events, 1)
 
@@ -170,9 +161,7 @@ def _event_weight(num_before: IntArray, num_after: IntArray) -> FloatArray:
 
 
 def _favourite_share(pair: WindowPair) -> PairedComparison:
-    old, new = (
-        events_in_label(window.labels, pair.favourite)[:, None] for window in (pair.before, pair.after)
-    )
+    old, new = (events_in_label(window.labels, pair.favourite)[:, None] for window in (pair.before, pair.after))
     sizes = pair.before.events, pair.after.events
     return _share("interests", ("own favourite category",), old, new, *sizes, -1)
 
@@ -185,9 +174,7 @@ def _moves(pair: WindowPair) -> PairedComparison:
     labels = pair.known_items.named_labels
     old, new = (
         likelihood.moves(labels)[:, None]
-        for likelihood in _likelihoods(
-            pair, pair.before.label_days, pair.after.label_days, pair.baselines.days, _DAYS
-        )
+        for likelihood in _likelihoods(pair, pair.before.label_days, pair.after.label_days, pair.baselines.days, _DAYS)
     )
     what = ("log likelihood of moves from the favourite to other large categories",)
     equal = np.ones(len(pair.tier))
@@ -198,9 +185,7 @@ def _arrivals(pair: WindowPair) -> PairedComparison:
     """Moves to one category, by events, which have more power than days when many users move together."""
     old, new = (
         likelihood.arrivals(pair.known_items.named_labels)
-        for likelihood in _likelihoods(
-            pair, pair.before.labels, pair.after.labels, pair.baselines.events, _EVENTS
-        )
+        for likelihood in _likelihoods(pair, pair.before.labels, pair.after.labels, pair.baselines.events, _EVENTS)
     )
     names, equal = pair.known_items.names[:-1], np.ones(len(pair.tier))
     return _adjust_for_activity(pair, PairedComparison("arrivals", names, old, new, equal, "level", 1))
@@ -245,14 +230,9 @@ def _embedding(before: WindowMeasurement, after: WindowMeasurement) -> PairedCom
     return PairedComparison("embedding", names, *values, weight, "vector")
 
 
-def _tier_transitions(
-    before: WindowMeasurement, after: WindowMeasurement, tier: IntArray
-) -> PairedComparison:
+def _tier_transitions(before: WindowMeasurement, after: WindowMeasurement, tier: IntArray) -> PairedComparison:
     """Users at or above their tier, and above it, by the spend of the window alone."""
-    values = [
-        np.stack([window.tier >= tier, window.tier > tier], axis=1).astype(float)
-        for window in (before, after)
-    ]
+    values = [np.stack([window.tier >= tier, window.tier > tier], axis=1).astype(float) for window in (before, after)]
     names = ("users who spend as in their tier or more", "users who spend as in a higher tier")
     return PairedComparison("transitions", names, values[0], values[1], np.ones(len(tier)), "share")
 

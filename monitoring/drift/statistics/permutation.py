@@ -106,9 +106,7 @@ def family_weights(sizes: Sequence[int], importance: Sequence[float]) -> FloatAr
 
     With equal weights a family of thirty categories would outweigh a family of one test.
     """
-    raw = np.concatenate(
-        [np.full(size, value / np.sqrt(size)) for size, value in zip(sizes, importance, strict=True)]
-    )
+    raw = np.concatenate([np.full(size, value / np.sqrt(size)) for size, value in zip(sizes, importance, strict=True)])
     weight: FloatArray = raw / raw.mean()
     return weight
 
@@ -116,6 +114,5 @@ def family_weights(sizes: Sequence[int], importance: Sequence[float]) -> FloatAr
 def _statistics(families: Sequence[ComparisonFamily], sums: FloatArray) -> list[FloatArray]:
     edges = np.cumsum([0, *(family.differences.shape[1] for family in families)])
     return [
-        family.statistic(sums[:, start:end])
-        for family, start, end in zip(families, edges[:-1], edges[1:], strict=True)
+        family.statistic(sums[:, start:end]) for family, start, end in zip(families, edges[:-1], edges[1:], strict=True)
     ]

@@ -7,14 +7,7 @@ from fastapi import APIRouter, Request, Response
 from services.api.routes.common import REFUSALS, PathId, json_response, shop_of
 from services.recommend.explain import explain_answer
 from services.recommend.surfaces import ListJob, recommendation_job, search_items, similar_items
-from services.schemas import (
-    Answer,
-    Explanation,
-    Problem,
-    RecommendRequest,
-    SearchRequest,
-    SimilarRequest,
-)
+from services.schemas import Answer, Explanation, Problem, RecommendRequest, SearchRequest, SimilarRequest
 from services.tenants.shop import Shop
 
 router = APIRouter(tags=["lists"], responses=REFUSALS)
@@ -49,9 +42,7 @@ async def _similar(body: SimilarRequest, request: Request) -> Response:
     return json_response(await asyncio.to_thread(similar_items, shop_of(request), body))
 
 
-@router.get(
-    "/explain/{request_id}", name="explain", response_model=Explanation, responses={404: {"model": Problem}}
-)
+@router.get("/explain/{request_id}", name="explain", response_model=Explanation, responses={404: {"model": Problem}})
 async def _explain(request_id: PathId, request: Request) -> Response:
     """How an answer came to be: path, why not a better one, and the reasons for each item as of now."""
     explanation = await asyncio.to_thread(explain_answer, shop_of(request), request_id)

@@ -33,10 +33,7 @@ _EXPORTED: dict[int | str, dict[str, Any]] = {
             PARQUET: {"schema": {"type": "string", "format": "binary"}},
         },
         "headers": {
-            CURSOR_HEADER: {
-                "description": "The cursor behind all of these rows.",
-                "schema": {"type": "integer"},
-            }
+            CURSOR_HEADER: {"description": "The cursor behind all of these rows.", "schema": {"type": "integer"}}
         },
     }
 }
@@ -69,10 +66,7 @@ async def _export(
     return StreamingResponse(
         _body(store, span, form),
         media_type=PARQUET if form == "parquet" else NDJSON,
-        headers={
-            CURSOR_HEADER: str(span.last),
-            "Content-Disposition": f'attachment; filename="{kind}.{form}"',
-        },
+        headers={CURSOR_HEADER: str(span.last), "Content-Disposition": f'attachment; filename="{kind}.{form}"'},
     )
 
 
@@ -81,9 +75,7 @@ async def _import(
     request: Request,
     kind: Importable,
     skip: Annotated[int, Query(ge=0, le=_MAX_CURSOR, description="Pass over this many lines.")] = 0,
-    strict: Annotated[
-        bool, Query(description="Stop at the first bad line; those before it are kept.")
-    ] = False,
+    strict: Annotated[bool, Query(description="Stop at the first bad line; those before it are kept.")] = False,
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
     session = ImportSession(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))

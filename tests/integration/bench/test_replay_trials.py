@@ -32,9 +32,7 @@ def test_a_shift_is_seen_at_the_first_tick_after_it_and_not_before(world, name):
     assert detection_delay(result.steps, start) == 28
 
 
-@pytest.mark.parametrize(
-    "name", ["missing_days", "stale", "foreign_items", "duplicates", "missing_kind", "few_bots"]
-)
+@pytest.mark.parametrize("name", ["missing_days", "stale", "foreign_items", "duplicates", "missing_kind", "few_bots"])
 def test_a_fault_of_the_data_is_named_and_starts_no_retrain(world, name):
     clock = ReplayClock(world.start + 140, 28, 2)
     start = clock.ticks[0]

@@ -54,13 +54,9 @@ def event(number: int, **changes: Any) -> EventIn:
 def shops(items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     folder = tmp_path_factory.mktemp("shops")
     bundle = packed_bundle(folder / "project", items)
-    release = ReleaseManifest(
-        bento="tests:1", model="tests-bundle:1", default_task="next", labels={"made": "here"}
-    )
+    release = ReleaseManifest(bento="tests:1", model="tests-bundle:1", default_task="next", labels={"made": "here"})
     settings = ShopsSettings(shops={name: ShopSettings(folder=folder / name) for name in SHOPS})
-    with contextlib.closing(
-        Shops.open(settings, lambda _: ServedModel(release, bundle), release.bento)
-    ) as opened:
+    with contextlib.closing(Shops.open(settings, lambda _: ServedModel(release, bundle), release.bento)) as opened:
         yield opened
 
 
@@ -87,9 +83,7 @@ def client(url: str) -> Iterator[Client]:
 def test_every_method_is_answered(client: Client) -> None:
     assert client.info().labels == {"made": "here"}
     assert client.users(users=[UserIn(user_id="new/..", attributes={"plan": "gold"})]).accepted == 1
-    assert (
-        client.items(items=[ItemIn(item_id="fresh", title="purple socks", category="group 1")]).accepted == 1
-    )
+    assert client.items(items=[ItemIn(item_id="fresh", title="purple socks", category="group 1")]).accepted == 1
     viewed = EventIn(key="e-1", user_id="new/..", item_id="i11", event="cart")
     assert client.events(events=[viewed]).accepted == 1
     assert client.events(events=[viewed]).duplicates == 1
@@ -120,12 +114,7 @@ def patiently(ask: Any) -> Any:
 def test_the_async_client_hears_the_same(url: str, client: Client) -> None:
     async def ask() -> list[Any]:
         async with AsyncClient(url) as later:
-            asked = (
-                later.info(),
-                later.tier("u05"),
-                later.recommend(user_id="u05", k=4),
-                later.experiments(),
-            )
+            asked = (later.info(), later.tier("u05"), later.recommend(user_id="u05", k=4), later.experiments())
             return list(await asyncio.gather(*asked))
 
     info, tier, answer, experiments = asyncio.run(ask())
@@ -174,9 +163,7 @@ def test_an_export_is_cut_into_pages_by_its_cursor(client: Client, url: str) -> 
     whole = [row.key for row in client.export(EventRow)]
     asked, cursor, seen = httpx.Client(base_url=url), "0", []
     with asked:
-        while page := asked.get(
-            "/export/events", params={"cursor": cursor, "limit": 1_700}
-        ).text.splitlines():
+        while page := asked.get("/export/events", params={"cursor": cursor, "limit": 1_700}).text.splitlines():
             seen += [json.loads(line)["key"] for line in page]
             cursor = str(json.loads(page[-1])["_cursor"])
         answer = asked.get("/export/events", params={"format": "parquet", "limit": 20})
@@ -213,9 +200,7 @@ def test_a_large_body_is_read_as_a_stream(url: str) -> None:
 
 
 def test_a_strict_import_stops_and_goes_on_behind_what_is_kept(url: str) -> None:
-    stopped = Imported.model_validate_json(
-        post(url, "events", lines(2_500, bad=(1_800,)), strict=True).content
-    )
+    stopped = Imported.model_validate_json(post(url, "events", lines(2_500, bad=(1_800,)), strict=True).content)
     assert (stopped.lines, stopped.rejected) == (1_799, 1)
     assert stopped.stopped is not None
     assert stopped.stopped.startswith("line 1800: ")
@@ -273,10 +258,7 @@ def test_a_broken_store_is_told_before_and_during_an_import(shops: Shops, url: s
     assert found.stopped == "store: does not answer"
     assert (found.accepted, found.lines) == (1_000, 1_000)
     assert post(url, "events", body, shop="broken").status_code == 503
-    with (
-        Client(url, shop="broken", retries=0) as client,
-        pytest.raises(ServiceError, match=r"^503: store: does not"),
-    ):
+    with Client(url, shop="broken", retries=0) as client, pytest.raises(ServiceError, match=r"^503: store: does not"):
         next(client.export(EventRow))
 
 

@@ -49,10 +49,7 @@ def test_a_refusal_is_told_at_once_and_whole(serve, way) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "message"),
-    [
-        ((502, b"<html>bad gateway"), "^502: <html>bad gateway$"),
-        ((200, b'{"tier": 1}'), "^200: /users/u/tier: not"),
-    ],
+    [((502, b"<html>bad gateway"), "^502: <html>bad gateway$"), ((200, b'{"tier": 1}'), "^200: /users/u/tier: not")],
 )
 def test_an_answer_that_is_none_is_told(serve, way, answer, message: str) -> None:
     _, url = serve(answer)
@@ -63,9 +60,7 @@ def test_an_answer_that_is_none_is_told(serve, way, answer, message: str) -> Non
 def test_nobody_there_is_told(serve, way) -> None:
     _, url = serve(ACKNOWLEDGED)
     free = url.rpartition(":")[0] + ":9"
-    with pytest.raises(
-        ServiceError, match=r"^no answer: http://127\.0\.0\.1:9: .*; see that the service runs"
-    ):
+    with pytest.raises(ServiceError, match=r"^no answer: http://127\.0\.0\.1:9: .*; see that the service runs"):
         way.ask(free, "info", given={"retries": 1})
 
 
@@ -81,11 +76,7 @@ def test_key_and_shop_go_with_each_request_and_only_where_given(serve, way) -> N
     way.ask(url, "events", events=[EVENT], given={"key": "trk_1", "shop": "north"})
     way.ask(url, "events", events=[EVENT])
     (_, _, first, _), (_, _, second, _) = scripted.seen
-    assert (first["Authorization"], first[SHOP_HEADER], first["content-type"]) == (
-        "Bearer trk_1",
-        "north",
-        JSON,
-    )
+    assert (first["Authorization"], first[SHOP_HEADER], first["content-type"]) == ("Bearer trk_1", "north", JSON)
     assert {"Authorization", SHOP_HEADER} & second.keys() == set()
     assert SHOP_HEADER == middleware.SHOP_HEADER
 
@@ -95,9 +86,7 @@ def test_any_id_arrives_as_it_is(serve) -> None:
 
     with Client(url) as client:
 
-        @given(
-            st.sampled_from(["..", ".", "a/../b", "a/tier", "%2F", "?x=1#y", "a b+c"]) | st.text(min_size=1)
-        )
+        @given(st.sampled_from(["..", ".", "a/../b", "a/tier", "%2F", "?x=1#y", "a b+c"]) | st.text(min_size=1))
         def holds(user_id: str) -> None:
             client.erase(user_id)
             path = scripted.seen[-1][1]
@@ -107,10 +96,7 @@ def test_any_id_arrives_as_it_is(serve) -> None:
         holds()
 
 
-ROWS = [
-    EventRow(_cursor=3 * n + 1, key=f"k{n}\u2028\x85", user_id="u", item_id="i", event="view")
-    for n in range(9)
-]
+ROWS = [EventRow(_cursor=3 * n + 1, key=f"k{n}\u2028\x85", user_id="u", item_id="i", event="view") for n in range(9)]
 LINES = [row.model_dump(mode="json", exclude_none=True) | {"_cursor": row.cursor} for row in ROWS]
 EXPORTED = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in LINES)
 
@@ -142,12 +128,8 @@ def test_an_export_that_is_refused_or_is_none_is_told(serve, way) -> None:
 
 
 def test_an_import_is_sent_in_parts_whose_counts_add_up(serve, way) -> None:
-    part = Imported(
-        accepted=997, duplicates=1, rejected=2, first_errors=[LineError(line=7, error="x")], lines=1000
-    )
-    scripted, url = serve(
-        (200, part.model_dump_json().encode()), BUSY, (200, part.model_dump_json().encode())
-    )
+    part = Imported(accepted=997, duplicates=1, rejected=2, first_errors=[LineError(line=7, error="x")], lines=1000)
+    scripted, url = serve((200, part.model_dump_json().encode()), BUSY, (200, part.model_dump_json().encode()))
     rows = [EVENT.model_copy(update={"key": f"k{number}"}) for number in range(2500)]
     answer = way.ask(url, "import_", EventIn, iter(rows))
     assert answer == Imported(
@@ -161,9 +143,7 @@ def test_an_import_is_sent_in_parts_whose_counts_add_up(serve, way) -> None:
     assert bodies[1] == bodies[2]
     sent = b"".join([bodies[0], *bodies[2:]]).splitlines()
     assert [EventRow.model_validate_json(line).key for line in sent] == [row.key for row in rows]
-    assert {(path, headers["content-type"]) for _, path, headers, _ in scripted.seen} == {
-        ("/import/events", NDJSON)
-    }
+    assert {(path, headers["content-type"]) for _, path, headers, _ in scripted.seen} == {("/import/events", NDJSON)}
 
 
 def test_an_async_import_takes_what_an_async_export_gives(serve) -> None:
@@ -176,9 +156,7 @@ def test_an_async_import_takes_what_an_async_export_gives(serve) -> None:
 
     assert asyncio.run(copy()).accepted == len(ROWS)
     ((*_, body),) = scripted.seen
-    assert [EventIn.model_validate_json(line).key for line in body.split(b"\n")[:-1]] == [
-        row.key for row in ROWS
-    ]
+    assert [EventIn.model_validate_json(line).key for line in body.split(b"\n")[:-1]] == [row.key for row in ROWS]
 
 
 def test_backoff_double_and_end() -> None:

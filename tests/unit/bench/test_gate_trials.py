@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.drift.gate_lists import Shop, ShopTask
-from benchmarks.drift.gate_trials import (
-    _WORSEN,
-    DELIBERATE,
-    permuted_ids,
-    run_gate,
-    shuffled,
-    stale,
-    tier_popular,
-)
+from benchmarks.drift.gate_trials import _WORSEN, DELIBERATE, permuted_ids, run_gate, shuffled, stale, tier_popular
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.settings import Settings

@@ -241,17 +241,9 @@ def test_a_name_that_no_entry_has_is_refused(tiny):
 
 def test_page_says_which_targets_are_reached_by_our_own_models_alone(tiny):
     figure = {"value": 0.4, "ci": [0.3, 0.5]}
-    costs = {
-        "fit_cpu_s": 1.0,
-        "users_per_cpu_s": 9.0,
-        "peak_mb": 100,
-        "model_mb": 1.0,
-        "params": {"l2": 10.0},
-    }
+    costs = {"fit_cpu_s": 1.0, "users_per_cpu_s": 9.0, "peak_mb": 100, "model_mb": 1.0, "params": {"l2": 10.0}}
     lines = {
-        name: dict.fromkeys(METRICS, figure)
-        | costs
-        | {"seed": 1, "revision": "abc", "is_peer": name == "ease"}
+        name: dict.fromkeys(METRICS, figure) | costs | {"seed": 1, "revision": "abc", "is_peer": name == "ease"}
         for name in ("popularity", "ease")
     }
     lines["ease"]["ndcg@20"] = {"value": 0.995, "ci": [0.99, 1.0]}
@@ -264,9 +256,7 @@ def test_page_says_which_targets_are_reached_by_our_own_models_alone(tiny):
 
 
 def test_page_leads_with_the_model_that_is_fitted_as_the_published_ones_are(tiny):
-    notes = dataclasses.replace(
-        tiny.notes, comparable=("popularity",), extra_data="validation rows", caveat="no times"
-    )
+    notes = dataclasses.replace(tiny.notes, comparable=("popularity",), extra_data="validation rows", caveat="no times")
     line = {"fit_cpu_s": 1.0, "users_per_cpu_s": 9.0, "peak_mb": 1, "model_mb": 1.0, "params": {}, "seed": 1}
     line |= {"revision": "abc", "is_peer": False}
     lines = {
@@ -276,8 +266,7 @@ def test_page_leads_with_the_model_that_is_fitted_as_the_published_ones_are(tiny
     text = list(page.dataset_section(dataclasses.replace(tiny, notes=notes), lines))
     first, _, other = [row for row in text if row.startswith("- ")]
     assert first == (
-        "- recall@20 >= 0.200: reached, 0.3000 by popularity; no times; "
-        "fitted to the same data as the published models"
+        "- recall@20 >= 0.200: reached, 0.3000 by popularity; no times; fitted to the same data as the published models"
     )
     assert "also fitted to validation rows: recall@20 0.9000 by ease" in other
     rows = [row.split(" |")[0] for row in text if row.startswith(("| ease", "| popularity"))]
@@ -285,9 +274,7 @@ def test_page_leads_with_the_model_that_is_fitted_as_the_published_ones_are(tiny
 
 
 def test_a_missing_file_is_named_with_its_source_and_form(tiny, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"tiny.parquet: is missing; get the data from nowhere, convert it to"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"tiny.parquet: is missing; get the data from nowhere, convert it to"):
         tiny.rounds(tmp_path, 0)
 
 

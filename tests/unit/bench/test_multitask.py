@@ -24,9 +24,7 @@ def test_areas_are_those_of_the_drawn_households(evaluator, probability):
     assert found.auc == pytest.approx(roc_auc_score(evaluator.label, probability))
     for counts, drawn in zip(evaluator.counts, found.drawn_auc, strict=True):
         weight = counts[evaluator.user]
-        assert drawn == pytest.approx(
-            roc_auc_score(evaluator.label, probability, sample_weight=weight), abs=1e-5
-        )
+        assert drawn == pytest.approx(roc_auc_score(evaluator.label, probability, sample_weight=weight), abs=1e-5)
 
 
 def test_calibration_error_by_hand(evaluator, probability):

@@ -83,9 +83,7 @@ async def loaded(server: Server, count: int, concurrency: int, **options: Any) -
 
 
 @given(st.lists(st.sampled_from(sorted(ANSWERS)), max_size=30), st.integers(1, 5))
-def test_every_request_is_sent_once_and_counted_as_what_became_of_it(
-    script: list[str], concurrency: int
-) -> None:
+def test_every_request_is_sent_once_and_counted_as_what_became_of_it(script: list[str], concurrency: int) -> None:
     server = Server(script)
     load = asyncio.run(loaded(server, len(script), concurrency))
     numbers = sorted(json.loads(body)["number"] for body in server.bodies)
@@ -140,9 +138,7 @@ def test_latency_is_the_servers() -> None:
 
 
 @given(st.floats(-5, 5), st.floats(0, 1000), st.lists(st.floats(0, 1e4), min_size=4, max_size=4))
-def test_slope_is_that_of_a_line_whatever_the_first_quarter_was(
-    growth: float, base: float, start: list[float]
-) -> None:
+def test_slope_is_that_of_a_line_whatever_the_first_quarter_was(growth: float, base: float, start: list[float]) -> None:
     counts = np.arange(0, 32_000, 2_000)
     sizes = np.concatenate([start, base + growth * counts[4:] / 10_000])
     assert slope(counts.tolist(), sizes.tolist(), per=10_000) == pytest.approx(growth, abs=1e-6)
@@ -154,9 +150,7 @@ def test_slope_wants_two_samples() -> None:
 
 
 def test_a_family_is_a_process_and_what_it_started() -> None:
-    burn = (
-        "import time\nwhile time.process_time() < 0.1: pass\nprint(time.process_time(), flush=True)\ninput()"
-    )
+    burn = "import time\nwhile time.process_time() < 0.1: pass\nprint(time.process_time(), flush=True)\ninput()"
     shell = psutil.Popen(["sh", "-c", '"$0" -c "$1"; true', sys.executable, burn], stdin=PIPE, stdout=PIPE)
     burnt = float(shell.stdout.readline())
     family = Family(shell)
@@ -167,10 +161,7 @@ def test_a_family_is_a_process_and_what_it_started() -> None:
     shell.communicate(b"\n")
 
 
-@given(
-    st.lists(st.integers(0, 20)),
-    st.dictionaries(st.integers(0, 20).map(str), st.integers(1, 3)),
-)
+@given(st.lists(st.integers(0, 20)), st.dictionaries(st.integers(0, 20).map(str), st.integers(1, 3)))
 def test_lost_and_doubled_are_found(told: list[int], kept: dict[str, int]) -> None:
     found = compare([str(one) for one in told], kept)
     assert found["acknowledged"] == len({str(one) for one in told})

@@ -24,12 +24,7 @@ def _alarm(trial: DetectionTrial, yes: bool) -> DetectionTrial:
 
 
 def test_false_alarms_are_counted_over_all_windows_without_a_change_and_by_source():
-    made = [
-        replace(_TRIAL, what="stationary"),
-        _alarm(replace(_TRIAL, what="stationary"), True),
-        _TRIAL,
-        _TRIAL,
-    ]
+    made = [replace(_TRIAL, what="stationary"), _alarm(replace(_TRIAL, what="stationary"), True), _TRIAL, _TRIAL]
     found = summary_stats.detection_figures(made)
     assert (found["placebo_windows"], found["false_alarm_rate"]) == (4, 0.25)
     assert (found["false_alarm_rate_real"], found["false_alarm_rate_synthetic"]) == (0.0, 0.5)
@@ -55,12 +50,7 @@ def test_delay_is_the_mean_time_to_the_first_alarm_over_found_shifts():
         return [_alarm(replace(trial, days=7.0 * (number + 1)), one) for number, one in enumerate(seen)]
 
     found = summary_stats.detection_figures(
-        [
-            _TRIAL,
-            *shift(1, False, True, True, True),
-            *shift(2, True, False, True, True),
-            *shift(3, *[False] * 4),
-        ]
+        [_TRIAL, *shift(1, False, True, True, True), *shift(2, True, False, True, True), *shift(3, *[False] * 4)]
     )
     assert found["delay_windows"] == pytest.approx((0.5 + 0.25) / 2)
     assert found["delay_found"] == pytest.approx(2 / 3, abs=1e-4)

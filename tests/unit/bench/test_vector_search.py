@@ -95,9 +95,7 @@ def test_vectors_survive_disk(tmp_path, small):
     vectors = make(30, 100).quantised() if small else make(30, 100)
     vectors.save(tmp_path / "vectors")
     again = Vectors.load(tmp_path / "vectors")
-    np.testing.assert_array_equal(
-        again.top_k(np.arange(30), 5).scores, vectors.top_k(np.arange(30), 5).scores
-    )
+    np.testing.assert_array_equal(again.top_k(np.arange(30), 5).scores, vectors.top_k(np.arange(30), 5).scores)
     (tmp_path / "vectors" / "items.npy").unlink()
     with pytest.raises(ArtifactError, match="items"):
         Vectors.load(tmp_path / "vectors")

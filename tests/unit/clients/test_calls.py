@@ -16,19 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 import generate
 from services.transfer import records
 from tests.support.projects import ROOT
-from tierrec_client import (
-    AsyncClient,
-    Client,
-    EventIn,
-    EventRow,
-    ItemIn,
-    ItemRow,
-    UserIn,
-    calls,
-    fields,
-    models,
-    rows,
-)
+from tierrec_client import AsyncClient, Client, EventIn, EventRow, ItemIn, ItemRow, UserIn, calls, fields, models, rows
 from tierrec_client.calls import NDJSON, Call
 from tierrec_client.streams import ImportBatches
 
@@ -37,9 +25,7 @@ JSON = "application/json"
 STREAMED = ("GET", "/export/{kind}")  # read as rows: see test_an_export_goes_on_where_it_broke_off
 
 CALLS: dict[tuple[str, str], Call[Any]] = {
-    ("POST", "/recommend"): calls.recommend(
-        user_id="u", surface="ads", k=3, context={"basket": ["i"]}, explain=True
-    ),
+    ("POST", "/recommend"): calls.recommend(user_id="u", surface="ads", k=3, context={"basket": ["i"]}, explain=True),
     ("POST", "/search"): calls.search(query="shoes", user_id="u", exclude=["i"], filter="price < 3"),
     ("POST", "/similar"): calls.similar(item_id="i", k=5),
     ("POST", "/events"): calls.events(events=[EVENT]),
@@ -94,10 +80,7 @@ def test_every_operation_of_the_document_has_a_call_and_no_other() -> None:
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=lambda one: str(one)[:30])
 def test_a_call_is_what_the_document_describes(method: str, path: str, operation: dict[str, Any]) -> None:
     call = CALLS[method, path]
-    assert (call.method, re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), call.path) is not None) == (
-        method,
-        True,
-    )
+    assert (call.method, re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), call.path) is not None) == (method, True)
     given_body = operation.get("requestBody")
     assert (call.body is not None) == (given_body is not None)
     if given_body:
@@ -179,9 +162,7 @@ def test_both_clients_have_the_same_methods_and_their_documentation() -> None:
 def test_the_client_imports_httpx_and_pydantic_and_nothing_of_the_service() -> None:
     program = "import tierrec_client, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     folder = ROOT / "clients" / "python"
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
     assert {"httpx", "pydantic", "tierrec_client"} <= loaded
     heavy = {

@@ -54,14 +54,10 @@ class Als:
         """User factors folded in from the history, [U, F]."""
         solver, threads = self._solver
         with threads.limit(limits=1, user_api="blas"):
-            users: FloatArray = solver.recalculate_user(
-                np.arange(history.num_users), _confidence(history, self.config)
-            )
+            users: FloatArray = solver.recalculate_user(np.arange(history.num_users), _confidence(history, self.config))
         return users
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Inner products of user factors and the candidates' factors, [U, C]."""
         return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 

@@ -77,9 +77,7 @@ class ColdStart:
             users[rows] = _solve(weight[rows], self._items, *prior, gram=self._gram)
         return users
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Inner products of the posterior mean and the candidates' factors, [U, C]."""
         return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 

@@ -57,9 +57,7 @@ class Ease:
         """Projection of the history: [U, V] in the dual, [U, R] in the low-rank, [U, 0] in the primal form."""
         return self.precision.encode(self._seen(history))
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Prediction of each candidate from the other items of the history, [U, C]."""
         own = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
         projected = self.precision.multiply_at_candidates(self._seen(history), own, user_states, candidates)

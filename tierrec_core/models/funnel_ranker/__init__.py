@@ -16,12 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.special import expit
 
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.data.gradient_boosting import (
-    RankingExamples,
-    boosting_parameters,
-    ranking_data,
-    stack_columns,
-)
+from tierrec_core.data.gradient_boosting import RankingExamples, boosting_parameters, ranking_data, stack_columns
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.funnel_ranker.funnel import TARGET, Behaviours, FunnelStats
 from tierrec_core.protocols.model import Training
@@ -107,9 +102,7 @@ def _examples(
         if label.any():
             stats = FunnelStats.fit(visible, config.neighbours, funnel.step_similarities())
             table = stats.table(visible, user, item)
-            yield RankingExamples(
-                {name: column[keep] for name, column in table.items()}, user[keep], label[keep]
-            )
+            yield RankingExamples({name: column[keep] for name, column in table.items()}, user[keep], label[keep])
 
 
 def _assign_folds(user: IntArray, rng: np.random.Generator) -> IntArray:

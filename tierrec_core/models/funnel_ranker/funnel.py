@@ -77,9 +77,7 @@ class FunnelStats:
     similarity: dict[str, sparse.csr_matrix]
 
     @classmethod
-    def fit(
-        cls, behaviours: Behaviours, neighbours: int, known: Mapping[str, sparse.csr_matrix] | None = None
-    ) -> Self:
+    def fit(cls, behaviours: Behaviours, neighbours: int, known: Mapping[str, sparse.csr_matrix] | None = None) -> Self:
         """Count users and compute similarities, except the known ones."""
         num_users = np.stack([degrees(matrix)[1] for matrix in behaviours.matrices.values()])
         similarity = dict(known or {})
@@ -161,9 +159,7 @@ def _target_rates(behaviours: Behaviours) -> FloatArray:
     is_target = _entries(matrices[TARGET], reached.row, reached.col)
     shape = (1 << len(steps), reached.shape[1])
     code = bits * shape[1] + reached.col
-    users, targets = (
-        np.bincount(code, weight, shape[0] * shape[1]).reshape(shape) for weight in (None, is_target)
-    )
+    users, targets = (np.bincount(code, weight, shape[0] * shape[1]).reshape(shape) for weight in (None, is_target))
     users[0], targets[0] = sum(degrees(matrices[step])[1] for step in steps), degrees(matrices[TARGET])[1]
     overall = targets.sum(axis=1, keepdims=True) / np.maximum(users.sum(axis=1, keepdims=True), 1.0)
     rate: FloatArray = ((targets + _PRIOR_USERS * overall) / (users + _PRIOR_USERS)).astype(np.float32)

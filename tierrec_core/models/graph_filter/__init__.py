@@ -98,9 +98,7 @@ class GraphFilter:
         low = self._tilted(history, self.config.low_pass_tilt) @ self.basis * self.passed
         return np.concatenate([sharp, low], axis=1)
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """The filtered history at the candidates, [U, C]."""
         sharp, low = self._split(user_states)
         linear = sparse_products(self._user_similarity(history).toarray(), self._by_item, candidates)

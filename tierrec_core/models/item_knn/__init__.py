@@ -15,14 +15,7 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import mask_padding
-from tierrec_core.linalg.sparse import (
-    ValueWeighting,
-    degrees,
-    keep_top_k_per_row,
-    safe_power,
-    scale,
-    weighted_history,
-)
+from tierrec_core.linalg.sparse import ValueWeighting, degrees, keep_top_k_per_row, safe_power, scale, weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -53,9 +46,7 @@ class ItemKnn:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Keep each item's neighbours. Time grows with co-occurring pairs, memory with items times neighbours."""
-        parts = [
-            keep_top_k_per_row(part, config.neighbours) for part in _similarities(training.history, config)
-        ]
+        parts = [keep_top_k_per_row(part, config.neighbours) for part in _similarities(training.history, config)]
         return cls(sparse.vstack(parts, format="csr", dtype=np.float32), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
@@ -67,9 +58,7 @@ class ItemKnn:
         """Empty, since scoring needs only the history, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
-    def score_encoded(
-        self, history: Interactions, _user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, _user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Sum of the similarities of the seen items to each candidate, [U, C]."""
         scores = (self._seen(history) @ self.similarity).tocsr()
         scores.sort_indices()

@@ -73,11 +73,7 @@ class LinearAutoencoder:
         own = degrees(graph.multiply(graph).tocsr())[1]
         ridge_scale = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
         precision = RegularizedGramInverse.fit(
-            scale(graph, columns=ridge_scale),
-            1.0,
-            max_side=config.max_side,
-            rank=config.rank,
-            seed=training.seed,
+            scale(graph, columns=ridge_scale), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
         return cls(precision, ridge_scale.astype(np.float32), items.astype(np.float32), config)
 
@@ -92,15 +88,12 @@ class LinearAutoencoder:
         """Projection of the history: [U, V] in the dual, [U, R] in the low-rank, [U, 0] in the primal form."""
         return self.precision.encode(self._ridge_scaled(self._seen(history))).astype(np.float32)
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Prediction of each candidate from the other items of the history, [U, C]."""
         own, ridge_scale = self._own(history, candidates), self.ridge_scale[candidates]
         seen = self._ridge_scaled(self._seen(history))
         projected = (
-            self.precision.multiply_at_candidates(seen, own * ridge_scale, user_states, candidates)
-            * ridge_scale
+            self.precision.multiply_at_candidates(seen, own * ridge_scale, user_states, candidates) * ridge_scale
         )
         scores = (own - projected / self._diagonal[candidates]) * self._tilt[candidates]
         return mask_padding(scores, candidates)

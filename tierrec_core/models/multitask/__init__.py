@@ -23,13 +23,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import ItemSampler, decay_weights, ranges, windows
 from tierrec_core.features.user_item import item_features, pair_features, user_features
 from tierrec_core.linalg.candidate_scores import mask_padding
-from tierrec_core.models.multitask.esmm import (
-    Composition,
-    UncertaintyWeights,
-    Weighting,
-    probabilities,
-    step_losses,
-)
+from tierrec_core.models.multitask.esmm import Composition, UncertaintyWeights, Weighting, probabilities, step_losses
 from tierrec_core.models.multitask.experts import Structure, TaskNetwork, TaskNetworkConfig
 from tierrec_core.models.multitask.funnel_labels import COUPON, TARGET, check_steps, pairs_taking
 from tierrec_core.neural.trainer import (
@@ -213,9 +207,7 @@ class Multitask:
             taste = self.network.taste(meetings, weight).cpu().numpy()
         return np.hstack([user_features(history, self.tiering), taste])
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """As score_candidates, for histories that are encoded already."""
         probability = self._judge(history, user_states, candidates)[..., self.config.scored]
         return mask_padding(probability, candidates)
@@ -228,9 +220,7 @@ class Multitask:
         result = np.zeros((*candidates.shape, len(self.config.funnel)), np.float32)
         place = np.flatnonzero(candidates >= 0)
         user, item = place // max(candidates.shape[1], 1), candidates.ravel()[place]
-        features, taste = np.split(
-            user_states, [user_states.shape[1] - self.network.item.embedding_dim], axis=1
-        )
+        features, taste = np.split(user_states, [user_states.shape[1] - self.network.item.embedding_dim], axis=1)
         for start in range(0, len(place), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             users, items = user[part], item[part]
@@ -264,12 +254,7 @@ def _sample(past: Interactions, training: Training, config: Multitask.Config) ->
 
 
 def _dense(
-    history: Interactions,
-    user: IntArray,
-    item: IntArray,
-    users: FloatArray,
-    items: FloatArray,
-    tiering: Tiering,
+    history: Interactions, user: IntArray, item: IntArray, users: FloatArray, items: FloatArray, tiering: Tiering
 ) -> FloatArray:
     """Features of pairs, users and items, and the user's interest in the item's layer, [N, F]."""
     layer = tiering.item_layer[item]
@@ -288,9 +273,7 @@ def _read(
     return PairBatch(to_tensor(dense), to_tensor(item), to_tensor(row), *_recent(history, present, config))
 
 
-def _recent(
-    history: Interactions, users: IntArray, config: Multitask.Config
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _recent(history: Interactions, users: IntArray, config: Multitask.Config) -> tuple[torch.Tensor, torch.Tensor]:
     """The newest items of these users and their weights, [B, L] and [B, L]."""
     window = windows(history.offsets[:-1][users], history.offsets[1:][users], config.max_length)
     weight = decay_weights(history, window, np.full(len(users), history.now), config.half_life)
@@ -299,11 +282,7 @@ def _recent(
 
 
 def _batches(
-    past: Interactions,
-    pairs: LabelledPairs,
-    dense: FloatArray,
-    config: Multitask.Config,
-    rng: np.random.Generator,
+    past: Interactions, pairs: LabelledPairs, dense: FloatArray, config: Multitask.Config, rng: np.random.Generator
 ) -> Iterator[tuple[PairBatch, torch.Tensor, torch.Tensor]]:
     """Batches of whole users with the labels [N, T] and the log rates [N]."""
     offsets = np.searchsorted(pairs.user, np.arange(past.num_users + 1))
@@ -317,11 +296,7 @@ def _batches(
 
 
 def _loss(
-    network: MultitaskNetwork,
-    composition: Composition,
-    batch: PairBatch,
-    labels: torch.Tensor,
-    log_rate: torch.Tensor,
+    network: MultitaskNetwork, composition: Composition, batch: PairBatch, labels: torch.Tensor, log_rate: torch.Tensor
 ) -> torch.Tensor:
     """The sum of all steps' cross-entropies over the sample, weighted where the network has learned how."""
     losses = torch.stack(step_losses(network(batch), labels, log_rate, composition))

@@ -63,8 +63,7 @@ class ExtractionLayer(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.experts = nn.ModuleList(_expert(width, hidden, dropout) for _ in range(shared))
         self.own = nn.ModuleList(
-            nn.ModuleList(_expert(width, hidden, dropout) for _ in range(own))
-            for _ in range(tasks if own else 0)
+            nn.ModuleList(_expert(width, hidden, dropout) for _ in range(own)) for _ in range(tasks if own else 0)
         )
         mixing = tasks if shared + own > 1 else 0
         self.gates = nn.ModuleList(nn.Linear(width, shared + own) for _ in range(mixing))
@@ -97,9 +96,7 @@ class TaskNetwork(ExtractionLayer):
         hidden, dropout = shape.hidden, shape.dropout
         super().__init__(width, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=levels > 1)
         self.deeper = nn.ModuleList(
-            ExtractionLayer(
-                hidden, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=level < levels
-            )
+            ExtractionLayer(hidden, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=level < levels)
             for level in range(2, levels + 1)
         )
         self.towers = nn.ModuleList(nn.Linear(shape.hidden, 1) for _ in range(tasks))
@@ -118,6 +115,4 @@ def mix(gate: nn.Linear, x: torch.Tensor, experts: Sequence[torch.Tensor]) -> to
 
 
 def _expert(width: int, hidden: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()
-    )
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU())

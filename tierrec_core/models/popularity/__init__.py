@@ -43,8 +43,6 @@ class Popularity:
         """Empty, since all users have the same scores, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
-    def score_encoded(
-        self, _history: Interactions, _user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, _user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Each candidate's share of all events, [U, C]."""
         return mask_padding(self.share[candidates], candidates)

@@ -19,15 +19,7 @@ from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import (
-    ItemSampler,
-    Sessions,
-    StepKind,
-    chosen,
-    draw_within,
-    ranges,
-    windows,
-)
+from tierrec_core.features.sequences import ItemSampler, Sessions, StepKind, chosen, draw_within, ranges, windows
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.neural.trainer import (
     EarlyStopping,
@@ -68,9 +60,7 @@ class AttentionBlock(nn.Module):  # type: ignore[misc]
         self.heads, self.dropout = heads, dropout
         self.attention_norm, self.forward_norm = nn.LayerNorm(size), nn.LayerNorm(size)
         self.query_key_value, self.mix = nn.Linear(size, 3 * size), nn.Linear(size, size)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, size)
-        )
+        self.feed_forward = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, size))
         self._begin_as_a_mean(size)
 
     def _begin_as_a_mean(self, size: int) -> None:
@@ -99,9 +89,7 @@ class SasRecNetwork(nn.Module):  # type: ignore[misc]
         self.item = nn.Embedding(num_items, size)
         self.bias = nn.Parameter(torch.zeros(num_items))
         self.position = nn.Parameter(torch.zeros(config.max_length + 1, size))
-        self.blocks = nn.ModuleList(
-            AttentionBlock(size, config.heads, config.dropout) for _ in range(config.blocks)
-        )
+        self.blocks = nn.ModuleList(AttentionBlock(size, config.heads, config.dropout) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(size)
         self.dropout = config.dropout
         nn.init.normal_(self.item.weight, std=size**-0.5)
@@ -202,9 +190,7 @@ class SasRec:
                 return sampled_softmax(positive.flatten(), negative, same, batch.log_expected)
 
             sampler = _Sampler(training.history, config, training.rng)
-            kept = holdout_mask(
-                training.history.num_users, config.validation_share, config.patience, training.rng
-            )
+            kept = holdout_mask(training.history.num_users, config.validation_share, config.patience, training.rng)
             train_network(
                 network,
                 loss,
@@ -213,9 +199,7 @@ class SasRec:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="sasrec",
-                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience)
-                if kept.any()
-                else None,
+                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(network_weights(network), config)
 
@@ -239,9 +223,7 @@ class SasRec:
             states[rows] = last.cpu().numpy()
         return states
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         products = factor_products(user_states, self.weights["item.weight"], candidates)
         return mask_padding(products + self.weights["bias"][candidates], candidates)
@@ -252,9 +234,7 @@ class SasRec:
         steps = Sessions.of(history, self.config.step)
         for start in range(0, history.num_users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
-            window = windows(
-                steps.user_offsets[:-1][rows], steps.user_offsets[1:][rows], self.config.max_length
-            )
+            window = windows(steps.user_offsets[:-1][rows], steps.user_offsets[1:][rows], self.config.max_length)
             window = window[:, : max(1, int((window >= 0).sum(1).max()))]
             with torch.inference_mode():
                 states = self.network.states(_read(history, steps, window))

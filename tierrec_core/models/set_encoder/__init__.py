@@ -18,13 +18,7 @@ from torch import nn
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.support_sets import (
-    SupportEpisode,
-    episodes,
-    newest_items,
-    padded_items,
-    popularity,
-)
+from tierrec_core.data.support_sets import SupportEpisode, episodes, newest_items, padded_items, popularity
 from tierrec_core.features.sequences import chosen
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, sum_by_candidate
 from tierrec_core.neural.trainer import (
@@ -166,9 +160,7 @@ class SetEncoder:
                 users[rows] = self.network.users(to_tensor(items[rows])).cpu().numpy()
         return users
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         shown = sum_by_candidate(self._support(history), candidates) * self.weights["again"][candidates]
         moved = factor_products(user_states, self.weights["offered.weight"], candidates)
@@ -182,9 +174,7 @@ def _network(num_items: int, config: SetEncoder.Config) -> SetEncoderNetwork:
     return SetEncoderNetwork(num_items, config.embedding_size, config.hidden_size, config.dropout)
 
 
-def _batches(
-    parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.random.Generator
-) -> Iterator[SetBatch]:
+def _batches(parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.random.Generator) -> Iterator[SetBatch]:
     """Yield every user of every episode once, with a random number of support items."""
     jobs: list[tuple[SupportEpisode, IntArray, IntArray]] = []
     for episode in parts:
@@ -194,9 +184,7 @@ def _batches(
         jobs += [(episode, support[rows], rows) for rows in batches]
     for place in rng.permutation(len(jobs)):
         episode, support, rows = jobs[place]
-        yield SetBatch(
-            to_tensor(support), to_tensor(episode.popularity), to_tensor(_shares(episode.taken[rows]))
-        )
+        yield SetBatch(to_tensor(support), to_tensor(episode.popularity), to_tensor(_shares(episode.taken[rows])))
 
 
 def _shares(taken: sparse.csr_matrix) -> FloatArray:

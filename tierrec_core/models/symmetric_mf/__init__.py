@@ -116,9 +116,7 @@ class SymmetricMf:
                 return (1 - taken).square().mean() + config.negative_weight * sampled.square().mean()
 
             sampler = _Sampler(training.history, config, training.rng)
-            kept = holdout_mask(
-                training.history.num_users, config.validation_share, config.patience, training.rng
-            )
+            kept = holdout_mask(training.history.num_users, config.validation_share, config.patience, training.rng)
             train_network(
                 network,
                 loss,
@@ -127,9 +125,7 @@ class SymmetricMf:
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 name="symmetric_mf",
-                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience)
-                if kept.any()
-                else None,
+                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
             )
         return cls(network_weights(network), config)
 
@@ -153,9 +149,7 @@ class SymmetricMf:
             taste[rows] = users.cpu().numpy()
         return taste
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2) for the candidates, [U, C]."""
         dot = factor_products(user_states, self.weights["item.weight"], candidates)
         squares = np.square(user_states).sum(axis=1, keepdims=True) + self._item_squares[candidates]

@@ -59,15 +59,11 @@ class TierKnn:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Weight of each training user as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
-        alpha = neighbour_similarities(
-            _behaviour(history, self.config.half_life), self._corpus, self.config.neighbours
-        )
+        alpha = neighbour_similarities(_behaviour(history, self.config.half_life), self._corpus, self.config.neighbours)
         alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
         return alpha
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Weighted mean over the neighbours for each candidate, [U, C]."""
         return mask_padding(sparse_products(user_states, self._weighted_by_item, candidates), candidates)
 

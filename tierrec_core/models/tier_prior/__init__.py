@@ -55,8 +55,6 @@ class TierPrior:
         """The tier's code, [U, 1]."""
         return self.tiering.assign(history).astype(np.float32)[:, None]
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Each candidate's probability in the tier, [U, C]."""
         return mask_padding(self.probability[user_states.astype(np.int64), candidates], candidates)

@@ -58,9 +58,7 @@ class TifuKnn:
         """Weight of each training user as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
         return self._neighbours(history.filter_events(*self.target).decayed_matrix(self.config.half_life))
 
-    def score_encoded(
-        self, history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Expected frequency of each candidate, [U, C]."""
         targets, share = history.filter_events(*self.target), self.config.own_share
         own = sum_by_candidate(targets, candidates, np.exp2(-targets.age / self.config.half_life))

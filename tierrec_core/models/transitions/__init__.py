@@ -68,9 +68,7 @@ class Transitions:
         """Empty, since scoring needs only the history, [U, 0]."""
         return np.zeros((history.num_users, 0), np.float32)
 
-    def score_encoded(
-        self, history: Interactions, _user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, history: Interactions, _user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Sum of the transition weights from the seen items to each candidate, [U, C]."""
         recent, transition = self._recent(history), self.transition
         scores = np.empty(candidates.shape, np.float32)
@@ -94,10 +92,7 @@ def _count_transitions(history: Interactions, config: Transitions.Config) -> spa
     length = np.bincount(history.user, minlength=history.num_users)
     weight = safe_power(length.astype(np.float64), -config.user_exponent)[history.user]
     shape = (history.num_items, history.num_items)
-    forward, same_step = (
-        sparse.csr_matrix(shape, dtype=np.float32),
-        sparse.csr_matrix(shape, dtype=np.float32),
-    )
+    forward, same_step = (sparse.csr_matrix(shape, dtype=np.float32), sparse.csr_matrix(shape, dtype=np.float32))
     for lag in range(1, min(config.reach, int(length.max(initial=1)) - 1) + 1):
         same_user = history.user[:-lag] == history.user[lag:]
         gap = (step[lag:] - step[:-lag])[same_user]

@@ -25,14 +25,7 @@ from tierrec_core.features.sequences import ItemSampler, chosen, decay_weights, 
 from tierrec_core.features.user_item import user_features
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.models.two_tower.examples import SnapshotExamples
-from tierrec_core.models.two_tower.network import (
-    ItemTower,
-    TokenDropout,
-    TowerBatch,
-    TwoTowerNetwork,
-    UserInputs,
-    loss,
-)
+from tierrec_core.models.two_tower.network import ItemTower, TokenDropout, TowerBatch, TwoTowerNetwork, UserInputs, loss
 from tierrec_core.neural.trainer import (
     EarlyStopping,
     Weights,
@@ -157,9 +150,7 @@ class TwoTower:
                 states[rows] = self.network.users(self._items, users).cpu().numpy()
         return states
 
-    def score_encoded(
-        self, _history: Interactions, user_states: FloatArray, candidates: IntArray
-    ) -> FloatArray:
+    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         return mask_padding(factor_products(user_states, self.item_factors, candidates), candidates)
 
@@ -225,9 +216,7 @@ class _Sampler:
         targets = history.item[draw_within(until, examples.last[rows], config.targets, self.rng)]
         candidates = np.concatenate([targets[:, 0], self.items.draw(config.negatives, self.rng)])
         expected = len(rows) * self.share + config.negatives * self.items.share
-        concerned, place = np.unique(
-            np.concatenate([past.ravel(), targets.ravel(), candidates]), return_inverse=True
-        )
+        concerned, place = np.unique(np.concatenate([past.ravel(), targets.ravel(), candidates]), return_inverse=True)
         places = np.split(place, np.cumsum([past.size, targets.size]))
         return TowerBatch(
             described=_described(self.content, concerned),
@@ -253,9 +242,7 @@ def _content(lexicon: Vocabulary, described: list[list[str]]) -> sparse.csr_matr
 
 def _described(content: sparse.csr_matrix, items: IntArray) -> ItemTower:
     part = content[items]
-    return ItemTower(
-        to_tensor(items), to_tensor(part.indices), to_tensor(part.data), to_tensor(part.indptr[:-1])
-    )
+    return ItemTower(to_tensor(items), to_tensor(part.indices), to_tensor(part.data), to_tensor(part.indptr[:-1]))
 
 
 def _read(

@@ -47,9 +47,7 @@ class SnapshotExamples:
     ) -> tuple[IntArray, FloatArray, IntArray, IntArray, FloatArray]:
         """The examples of one snapshot."""
         dense = user_features(training.history.before(cut), training.tiering)
-        until = history.offsets[:-1] + np.bincount(
-            history.user[history.day < cut], minlength=history.num_users
-        )
+        until = history.offsets[:-1] + np.bincount(history.user[history.day < cut], minlength=history.num_users)
         taken = history.user[(history.day >= cut) & (history.day < cut + horizon)]
         last = until + np.bincount(taken, minlength=history.num_users)
         user = np.flatnonzero(last > until)

@@ -42,9 +42,7 @@ class TokenDropout(NamedTuple):
 class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
     """Both towers end in F + 1 numbers: the last is an item's bias, and 1 for a user."""
 
-    def __init__(
-        self, num_items: int, num_features: int, num_dense: int, size: int, drop: TokenDropout
-    ) -> None:
+    def __init__(self, num_items: int, num_features: int, num_dense: int, size: int, drop: TokenDropout) -> None:
         super().__init__()
         self.drop = drop
         self.register_buffer("centre", torch.zeros(num_dense))
@@ -52,11 +50,7 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
         self.item, self.feature = nn.Embedding(num_items, size + 1), nn.Embedding(num_features, size + 1)
         self.dense = nn.Linear(num_dense, size)
         self.hidden = nn.Sequential(
-            nn.LayerNorm(size),
-            nn.Linear(size, 2 * size),
-            nn.ReLU(),
-            nn.Dropout(drop.hidden),
-            nn.Linear(2 * size, size),
+            nn.LayerNorm(size), nn.Linear(size, 2 * size), nn.ReLU(), nn.Dropout(drop.hidden), nn.Linear(2 * size, size)
         )
         self._begin_small(size)
 
@@ -75,11 +69,7 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
     def items(self, described: ItemTower) -> torch.Tensor:
         """The items' vectors, [V, F + 1]."""
         said = functional.embedding_bag(
-            described.features,
-            self.feature.weight,
-            described.offsets,
-            mode="sum",
-            per_sample_weights=described.weight,
+            described.features, self.feature.weight, described.offsets, mode="sum", per_sample_weights=described.weight
         )
         return said + self.item(described.items) * self._known(len(said), said.device)
 

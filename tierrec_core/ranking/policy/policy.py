@@ -48,11 +48,7 @@ class ListPolicy:
 
     @classmethod
     def fit(
-        cls,
-        history: Interactions,
-        items: pd.DataFrame,
-        settings: PolicySettings,
-        tiers: Sequence[str] = TIER_NAMES,
+        cls, history: Interactions, items: pd.DataFrame, settings: PolicySettings, tiers: Sequence[str] = TIER_NAMES
     ) -> Self:
         """Resolve names against the catalogue; a blocked id that it lacks is no error."""
         popularity = np.bincount(history.item, minlength=history.num_items)
@@ -127,9 +123,7 @@ class ListPolicy:
         there = items >= 0
         category = np.where(there, self.category[items], -1)
         if audience is None:
-            return CandidatePool(
-                items, there, np.zeros(items.shape, bool), category, np.full(items.shape, -1.0)
-            )
+            return CandidatePool(items, there, np.zeros(items.shape, bool), category, np.full(items.shape, -1.0))
         met, allowed, lots = audience.met(items), there, np.full(items.shape, -1.0)
         floor = self._of(audience, "quality_floor")
         if floor.any():

@@ -108,11 +108,7 @@ def _source(
 def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that say something: neither empty nor the default; `kind` always does."""
     defaults = {name: field.default for name, field in kind.model_fields.items() if name != "kind"}
-    return {
-        name: value
-        for name, value in block.items()
-        if value not in (None, {}) and value != defaults.get(name)
-    }
+    return {name: value for name, value in block.items() if value not in (None, {}) and value != defaults.get(name)}
 
 
 def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, Any]:

@@ -18,11 +18,7 @@ _DAY = pd.Timedelta(days=1)
 
 
 def default_sections(
-    logs: list[tuple[FilePreview, str, TimeFormat]],
-    behaviours: pd.Series,
-    *,
-    given_split: bool,
-    attributes: list[str],
+    logs: list[tuple[FilePreview, str, TimeFormat]], behaviours: pd.Series, *, given_split: bool, attributes: list[str]
 ) -> dict[str, Any]:
     """The sections by name. behaviours holds each event's share of rows; logs, each file's time column and clock."""
     extent = _joined([peek.extent(column, clock, _CUT) for peek, column, clock in logs])
@@ -63,8 +59,7 @@ def grouping_columns(items: pd.DataFrame, ours: Mapping[str, str]) -> list[str]:
     groups = {
         names.get(str(column), str(column)): items[column].nunique()
         for column in items.columns
-        if column not in left_out
-        and pd.to_numeric(items[column], errors="coerce").mod(1).fillna(0).eq(0).all()
+        if column not in left_out and pd.to_numeric(items[column], errors="coerce").mod(1).fillna(0).eq(0).all()
     }
     grouping = [name for name, num in groups.items() if 2 <= num <= len(items) / 2]
     return sorted(grouping, key=lambda name: name not in ours)[:_MAX_ATTRIBUTES]

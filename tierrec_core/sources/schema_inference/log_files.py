@@ -20,12 +20,7 @@ from tierrec_core.sources.schema_inference.column_roles import (
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format
 
-_FLAGS = {
-    "user": "--user-column",
-    "item": "--item-column",
-    "timestamp": "--time-column",
-    "event": "--event-column",
-}
+_FLAGS = {"user": "--user-column", "item": "--item-column", "timestamp": "--time-column", "event": "--event-column"}
 _FURTHER = ("session", "quantity", "value", "channel", "split")
 
 
@@ -102,8 +97,7 @@ def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
             found = ", ".join(peek.columns)
             return f"{peek.path}: {_FLAGS[role]} {column} is not a column; wanted one of {found}"
     roles = {
-        role: Guess(role, column, f"given; {describe_content(peek, column)}")
-        for role, column in given.columns.items()
+        role: Guess(role, column, f"given; {describe_content(peek, column)}") for role, column in given.columns.items()
     }
     taken = {guess.value for guess in roles.values()}
     clock = _read_time(peek, roles, taken)
@@ -131,9 +125,7 @@ def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
 
 def _tell_by_usage(peek: FilePreview, roles: dict[str, Guess], clock: TimeFormat, taken: set[str]) -> None:
     """Find user and item by how values recur where no name told them."""
-    if "user" not in roles and (
-        user := recurrence.find_user_column(peek, roles["timestamp"].value, clock, taken)
-    ):
+    if "user" not in roles and (user := recurrence.find_user_column(peek, roles["timestamp"].value, clock, taken)):
         roles["user"] = user
         taken.add(user.value)
     if "item" not in roles and (item := recurrence.find_item_column(peek, taken)):

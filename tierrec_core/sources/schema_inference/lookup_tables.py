@@ -34,9 +34,7 @@ def find_tables(
     Of two files that share as many ids, the one that has more of our attributes is the catalogue.
     """
     forced = {
-        Path(path): role
-        for path, role in ((given.items_path, "item"), (given.users_path, "user"))
-        if path is not None
+        Path(path): role for path, role in ((given.items_path, "item"), (given.users_path, "user")) if path is not None
     }
     best: dict[str, tuple[float, LookupTable]] = {}
     for peek in others:

@@ -49,9 +49,7 @@ class FilePreview:
         """Read the first MAX_ROWS rows. Raises UnreadableFileError when there is nothing to read."""
         if not path.is_file() or path.stat().st_size == 0:
             found = "is empty" if path.is_file() else "is not a file"
-            raise UnreadableFileError(
-                f"{path}: {found}; wanted a CSV or Parquet file with a row of column names"
-            )
+            raise UnreadableFileError(f"{path}: {found}; wanted a CSV or Parquet file with a row of column names")
         with _reading(path) as connection:
             if path.suffix.lower() in _PARQUET:
                 separator = None

@@ -34,9 +34,7 @@ def find_item_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     """Of the columns that recur, the one with the most values; None where none recurs."""
     counts = {column: peek.sample[column].nunique() for column in _recurring(peek, taken)}
     best = max(counts, key=lambda column: counts[column], default=None)
-    return (
-        None if best is None else Guess("item", best, f"recurs most variedly; {describe_content(peek, best)}")
-    )
+    return None if best is None else Guess("item", best, f"recurs most variedly; {describe_content(peek, best)}")
 
 
 def _recurring(peek: FilePreview, taken: set[str]) -> list[str]:

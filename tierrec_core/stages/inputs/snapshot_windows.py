@@ -72,21 +72,13 @@ class SnapshotWindow:
         }
 
 
-def read_snapshot_windows(
-    layout: Layout, settings: Settings, log: SplitLog, task: str
-) -> list[SnapshotWindow]:
+def read_snapshot_windows(layout: Layout, settings: Settings, log: SplitLog, task: str) -> list[SnapshotWindow]:
     """The task's windows before the test, oldest first."""
-    return [
-        SnapshotWindow.read(layout, settings, log, window)
-        for window in log.windows_of(task, "train", "valid")
-    ]
+    return [SnapshotWindow.read(layout, settings, log, window) for window in log.windows_of(task, "train", "valid")]
 
 
-def training_examples(
-    windows: Sequence[SnapshotWindow], negative_share: float, seed: int
-) -> list[RankingDataset]:
+def training_examples(windows: Sequence[SnapshotWindow], negative_share: float, seed: int) -> list[RankingDataset]:
     """The examples of each window, each sampled by a generator of its own."""
     return [
-        window.examples(negative_share, np.random.default_rng([seed, index]))
-        for index, window in enumerate(windows)
+        window.examples(negative_share, np.random.default_rng([seed, index])) for index, window in enumerate(windows)
     ]

@@ -193,9 +193,7 @@ WORLDS = {
 
 @pytest.mark.parametrize(("log", "words"), WORLDS.values(), ids=WORLDS)
 def test_a_world_too_small_to_judge_is_refused(tmp_path, log, words):
-    layout = project(
-        tmp_path, split={"by": {"cut": 0.95, "kind": "time"}, "min_users_per_item": 2, "target": ["view"]}
-    )
+    layout = project(tmp_path, split={"by": {"cut": 0.95, "kind": "time"}, "min_users_per_item": 2, "target": ["view"]})
     handed_over(layout, log)
     assert_refused(stage(tmp_path, "tierrec_core", "split"), "split", *words)
     assert not layout.split.exists()

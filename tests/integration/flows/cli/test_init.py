@@ -32,9 +32,7 @@ def truth():
 
 def german(truth, folder):
     """Semicolons, an id with zeros in front, days first, local time, and a kind of event that is not ours."""
-    told = truth.assign(
-        user_id=truth["user_id"].map("{:05d}".format), item_id="art" + truth["item_id"].astype(str)
-    )
+    told = truth.assign(user_id=truth["user_id"].map("{:05d}".format), item_id="art" + truth["item_id"].astype(str))
     log = pd.DataFrame(
         {
             "Kundennummer": told["user_id"],
@@ -139,10 +137,6 @@ def test_tables_beside_the_log_are_read(truth, tmp_path):
     _, arguments = receipts(truth, tmp_path)
     layout = ingested(tmp_path, arguments)
     items = pd.read_parquet(layout.raw_items)
-    assert dict(zip(items["item_id"], items["title"], strict=True)) == {
-        str(n): f"Thing {n}" for n in range(25)
-    }
-    assert dict(zip(items["item_id"], items["category"], strict=True)) == {
-        str(n): str(n % 5) for n in range(25)
-    }
+    assert dict(zip(items["item_id"], items["title"], strict=True)) == {str(n): f"Thing {n}" for n in range(25)}
+    assert dict(zip(items["item_id"], items["category"], strict=True)) == {str(n): str(n % 5) for n in range(25)}
     assert set(pd.read_parquet(layout.raw_users)["user_id"]) == {str(n) for n in range(40)}

@@ -67,9 +67,7 @@ def tierrec(layout: Layout, pointer: Path, *arguments: str) -> str:
     return done.output
 
 
-def test_a_release_is_tried_promoted_and_taken_back(
-    made: Layout, tags: tuple[str, str], pointer: Path
-) -> None:
+def test_a_release_is_tried_promoted_and_taken_back(made: Layout, tags: tuple[str, str], pointer: Path) -> None:
     packaged, other = tags
     listed = tierrec(made, pointer, "releases").splitlines()
     assert ["champion 100%" in line for line in listed] == [False, True], "without a pointer the packaged one"
@@ -168,9 +166,7 @@ def test_manifests_name_the_champion_and_carry_its_dockerfile(
 
 
 def test_keys_are_shown_once_rotated_and_revoked(made: Layout, pointer: Path) -> None:
-    shown = tierrec(
-        made, pointer, "keys", "add", "shop", "--scope", "read", "--scope", "write", "--days", "9"
-    )
+    shown = tierrec(made, pointer, "keys", "add", "shop", "--scope", "read", "--scope", "write", "--days", "9")
     token = shown.split()[0]
     path = pointer.parent / "keys.json"
     principal = Keyring.read(path).authenticate(f"Bearer {token}")

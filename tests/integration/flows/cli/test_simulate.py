@@ -34,18 +34,7 @@ def _run(*arguments: str) -> str:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory) -> tuple[str, dict]:
     path: Path = tmp_path_factory.mktemp("simulate") / "told.json"
-    arguments = (
-        "--world",
-        "synthetic",
-        "--shift",
-        "interests",
-        "--share",
-        "0.4",
-        "--month",
-        "7",
-        "--seed",
-        "3",
-    )
+    arguments = ("--world", "synthetic", "--shift", "interests", "--share", "0.4", "--month", "7", "--seed", "3")
     return _run(*arguments, "--json", str(path)), json.loads(path.read_text())
 
 
@@ -71,18 +60,7 @@ def test_the_table_has_a_row_a_month_and_the_frozen_model_beside(told):
 
 def test_the_same_seed_tells_the_same(told, tmp_path):
     path = tmp_path / "again.json"
-    arguments = (
-        "--world",
-        "synthetic",
-        "--shift",
-        "interests",
-        "--share",
-        "0.4",
-        "--month",
-        "7",
-        "--seed",
-        "3",
-    )
+    arguments = ("--world", "synthetic", "--shift", "interests", "--share", "0.4", "--month", "7", "--seed", "3")
     _run(*arguments, "--json", str(path))
     again = json.loads(path.read_text())
     seconds = ("retrain_cpu_seconds", "watch_cpu_seconds")

@@ -36,9 +36,7 @@ def figures(said: str) -> list[str]:
 
 def test_a_search_that_was_stopped_goes_on_and_its_patch_is_applied(project: Path) -> None:
     whole = [str(BIN / "tierrec"), "tune", "ease", "--trials", "40"]
-    first = subprocess.Popen(
-        whole, cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    first = subprocess.Popen(whole, cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert first.stdout is not None
     heard = [first.stdout.readline() for _ in range(3)]
     first.send_signal(signal.SIGINT)

@@ -84,9 +84,7 @@ def test_a_project_in_a_subfolder_is_found_in_the_clone(tmp_path: Path) -> None:
     revision = snapshots.record_snapshot(root, "one", REF)
     with borrow_clone(route.repository) as clone:
         clone.check_out(route.repository, REF, revision)
-        assert (clone.project(route.folder, route.remote) / "dvc.yaml").read_text() == GRAPH.format(
-            word="one"
-        )
+        assert (clone.project(route.folder, route.remote) / "dvc.yaml").read_text() == GRAPH.format(word="one")
 
 
 def test_a_remote_is_told_in_full_but_without_its_keys(project: Path) -> None:
@@ -126,9 +124,7 @@ def test_far_workers_fetch_from_origin_and_near_ones_from_the_project(project: P
     command(project, "dvc", "remote", "add", "--default", "shared", "s3://bucket/dvc").check_returncode()
     with pytest.raises(PoolNotReady, match="no git remote origin"):
         RemoteConfig.find(project, FAR)
-    subprocess.run(
-        ["git", "remote", "add", "origin", "https://me:pw@git.example/s.git"], cwd=project, check=True
-    )
+    subprocess.run(["git", "remote", "add", "origin", "https://me:pw@git.example/s.git"], cwd=project, check=True)
     far, near = RemoteConfig.find(project, FAR), RemoteConfig.find(project, NEAR)
     assert (far.repository, far.push_to) == ("https://git.example/s.git", "origin")
     assert (near.repository, near.push_to) == (str(project), None)
@@ -215,9 +211,7 @@ def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(
     (project / "dvc.lock").write_bytes(made[1])
     command(project, "dvc", "push").check_returncode()
     assert pulled(project, tmp_path / "then") == {"new": "1\n", "same": "same\n", "b": "1\n"}
-    command(
-        project, "dvc", "remote", "add", "--local", "--default", "--force", "mine", "/srv"
-    ).check_returncode()
+    command(project, "dvc", "remote", "add", "--local", "--default", "--force", "mine", "/srv").check_returncode()
     assert dvc_remote.prune_remote(project, max_bytes=0) == 0, "a person's remote is theirs"
 
 

@@ -100,9 +100,7 @@ def test_only_the_named_run_is_reaped(client: SyncPrefectClient) -> None:
 def test_a_run_of_a_worker_here_that_never_spoke_is_dead_after_a_while(client: SyncPrefectClient) -> None:
     mute = add(client, Pending(), None, worker=f"gpu@{HERE}")
     assert end_crashed_runs(client) == []
-    assert [one.run for one in end_crashed_runs(client, now=datetime.now(UTC) + 2 * START_TIMEOUT)] == [
-        mute.id
-    ]
+    assert [one.run for one in end_crashed_runs(client, now=datetime.now(UTC) + 2 * START_TIMEOUT)] == [mute.id]
 
 
 def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefectClient) -> None:
@@ -111,9 +109,7 @@ def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefect
     said = datetime.now(UTC)
     run = add(client, Running(timestamp=said), ProcessRecord("far", 1, 0, said), worker="gpu@far")
     assert [end_crashed_runs(client, tracker=tracker) for _ in range(2)] == [[], []]
-    client.update_flow_run_labels(
-        run.id, {LABEL: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))}
-    )
+    client.update_flow_run_labels(run.id, {LABEL: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))})
     assert [end_crashed_runs(client, tracker=tracker) for _ in range(3)] == [[], [], []]
     assert [str(one) for one in end_crashed_runs(client, tracker=tracker)] == [
         f"{run.name}: it sent no heartbeat for 150 s"

@@ -167,10 +167,7 @@ def test_a_suspended_run_is_told_of_a_veto_by_the_servers_own_api(
     url = f"{environment['PREFECT_API_URL']}/flow_runs/{one.run_id}/resume"
     refused = httpx.post(url, json={"run_input": {"reason": "no word"}}).json()
     assert refused["status"] == "REJECT"
-    assert (
-        httpx.post(url, json={"run_input": {"approved": False, "reason": "sale"}}).json()["status"]
-        == "ACCEPT"
-    )
+    assert httpx.post(url, json={"run_input": {"approved": False, "reason": "sale"}}).json()["status"] == "ACCEPT"
     until((folder / "vetoed.answer").exists)
     assert (folder / "vetoed.answer").read_text() == "False sale"
 
@@ -200,18 +197,14 @@ def test_nobodys_answer_is_a_veto(
     assert not (folder / "later.answer").exists()
 
 
-def test_which_run_is_meant_must_be_plain(
-    client: SyncPrefectClient, served: str, tierrec: Callable[..., str]
-) -> None:
+def test_which_run_is_meant_must_be_plain(client: SyncPrefectClient, served: str, tierrec: Callable[..., str]) -> None:
     with pytest.raises(ApprovalError, match="no run waits for it; a retrain does"):
         tierrec("approve")
     assert tierrec("approve", "--list") == "nothing waits for an approval\n"
     first, second = submit(client, served, "first"), submit(client, served, "second")
     with pytest.raises(ApprovalError, match=f"2 runs wait for it; name one of {first.name}, {second.name}"):
         tierrec("approve")
-    with pytest.raises(
-        ApprovalError, match=f"no run 'x' waits for it; waiting are: {first.name}, {second.name}"
-    ):
+    with pytest.raises(ApprovalError, match=f"no run 'x' waits for it; waiting are: {first.name}, {second.name}"):
         tierrec("veto", "x", "--reason", "no")
     tierrec("veto", str(first.run_id), "--reason", "no")
     tierrec("veto", "--reason", "no")

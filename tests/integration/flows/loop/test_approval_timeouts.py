@@ -78,14 +78,10 @@ def states(layout: Layout) -> dict[str, str]:
     return {one.key: one.state for one in LoopState(layout).retrains()}
 
 
-def test_nobodys_word_within_the_time_is_a_veto_and_the_project_is_as_before(
-    server: Server, layout: Layout
-) -> None:
+def test_nobodys_word_within_the_time_is_a_veto_and_the_project_is_as_before(server: Server, layout: Layout) -> None:
     package(layout, "late", HOURS + 1)
     assert (layout.root / "out").read_text() == "late"
-    begin_run(
-        server, "late", Failed(message="Paused timed out")
-    )  # as Prefect ends a run whose question expired
+    begin_run(server, "late", Failed(message="Paused timed out"))  # as Prefect ends a run whose question expired
     assert vetoed(server, layout) == ["late"]
     (ended,) = LoopState(layout).retrains()
     assert (ended.state, ended.error) == ("vetoed", "nobody answered within 6 h")
@@ -98,9 +94,7 @@ def test_nobodys_word_within_the_time_is_a_veto_and_the_project_is_as_before(
 @pytest.mark.parametrize(
     "state", [Suspended(timeout_seconds=60, pause_key="approval"), State(type=StateType.SCHEDULED)]
 )
-def test_a_run_that_still_waits_or_has_its_answer_is_let_be(
-    server: Server, layout: Layout, state: State
-) -> None:
+def test_a_run_that_still_waits_or_has_its_answer_is_let_be(server: Server, layout: Layout, state: State) -> None:
     key = f"waits-{state.type.value}"
     package(layout, key, HOURS + 1)
     begin_run(server, key, state)

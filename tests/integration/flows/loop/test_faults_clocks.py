@@ -103,11 +103,7 @@ def views(world: DriftWorld, day: float, num: int = 3_000) -> pd.DataFrame:
     items = world.items.loc[world.items["category"] == "category 3", "item_id"].to_numpy(dtype=object)
     place = pd.RangeIndex(num)
     stamps = from_days(day - 5) + pd.to_timedelta(place * 5 * 86_400 // num, unit="s")
-    columns = {
-        "user_id": users[place % len(users)],
-        "item_id": items[place % len(items)],
-        "timestamp": stamps,
-    }
+    columns = {"user_id": users[place % len(users)], "item_id": items[place % len(items)], "timestamp": stamps}
     return pd.DataFrame(columns | {"event": "view"})
 
 
@@ -133,9 +129,7 @@ def test_what_comes_after_its_window_was_judged_counts_in_the_next_alone(
     assert kept(shop)[0] == before[0]
 
 
-def test_a_clock_that_is_behind_looks_at_the_log_of_then(
-    shop: Path, tmp_path: Path, world: DriftWorld
-) -> None:
+def test_a_clock_that_is_behind_looks_at_the_log_of_then(shop: Path, tmp_path: Path, world: DriftWorld) -> None:
     then = NOW - timedelta(days=9)
     other = open_shop(tmp_path / "other", world, world.events[world.events["timestamp"] <= then])
     seen = findings(look(shop, then))
@@ -153,18 +147,14 @@ def test_a_clock_that_is_behind_looks_at_the_log_of_then(
         (datetime(1970, 1, 2, tzinfo=UTC), "the log has no event up to now"),
     ],
 )
-def test_a_clock_that_is_far_behind_is_told_and_nothing_is_decided(
-    shop: Path, now: datetime, said: str
-) -> None:
+def test_a_clock_that_is_far_behind_is_told_and_nothing_is_decided(shop: Path, now: datetime, said: str) -> None:
     with pytest.raises(EmptyDataError, match=said) as told:
         look(shop, now)
     assert "the machine's clock" in str(told.value)
     assert kept(shop) == []
 
 
-def test_a_clock_that_is_far_ahead_makes_a_stale_feed_and_no_retrain(
-    tmp_path: Path, world: DriftWorld
-) -> None:
+def test_a_clock_that_is_far_ahead_makes_a_stale_feed_and_no_retrain(tmp_path: Path, world: DriftWorld) -> None:
     shop = open_shop(tmp_path / "shop", world, world.events, max_silence_hours=48.0)
     ahead = findings(look(shop, NOW + timedelta(days=365)))
     assert (ahead["window_end"], ahead["act"]) == (NEWEST, "fault")

@@ -63,8 +63,7 @@ def test_nothing_is_asked_where_nothing_drifted(tmp_path: Path) -> None:
 
 def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     project = toy_project(
-        tmp_path / "project",
-        "stages:\n  one: {cmd: cp data/feedback/x out, deps: [data/feedback], outs: [out]}\n",
+        tmp_path / "project", "stages:\n  one: {cmd: cp data/feedback/x out, deps: [data/feedback], outs: [out]}\n"
     )
     feedback = project / "data" / "feedback"
     feedback.mkdir(parents=True)

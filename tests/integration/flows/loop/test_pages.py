@@ -102,9 +102,7 @@ def test_the_lists_are_each_users_first_and_what_counts_follows_them(
     assert found is not None
     assert 30 < len(first) < len(USERS)
     wanted = {
-        (user, item, rank)
-        for user, one in first.items()
-        for rank, item in enumerate(one.items[:CUTOFF], start=1)
+        (user, item, rank) for user, one in first.items() for rank, item in enumerate(one.items[:CUTOFF], start=1)
     }
     assert set(found.lists.itertuples(index=False, name=None)) == wanted
     horizon = timedelta(hours=settings.rollout.horizon_hours)
@@ -172,9 +170,7 @@ def test_only_the_newest_pages_stay_and_the_history_links_to_no_other(
     assert f"k{pages.KEPT + 4}.json" in said
 
 
-def test_a_window_without_lists_has_a_page_that_says_so(
-    layout: Layout, settings: Settings, world: DriftWorld
-) -> None:
+def test_a_window_without_lists_has_a_page_that_says_so(layout: Layout, settings: Settings, world: DriftWorld) -> None:
     log = SourceFrames(world.events, world.items, pd.DataFrame(), pd.DataFrame())
     verdict = DriftVerdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
     page = pages.write_charts(layout, settings, log, world.reference, verdict, "k")

@@ -72,9 +72,7 @@ def git(layout: Layout, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def test_a_hold_is_kept_with_its_moment_until_it_is_let_go(
-    layout: Layout, tierrec: Callable[..., str]
-) -> None:
+def test_a_hold_is_kept_with_its_moment_until_it_is_let_go(layout: Layout, tierrec: Callable[..., str]) -> None:
     assert holding.read_hold(layout) is None
     assert tierrec("hold", "--off") == "the loop was not held\n"
     assert "held since 20" in tierrec("hold", "--reason", "stocktaking")
@@ -90,9 +88,7 @@ def test_a_hold_is_kept_with_its_moment_until_it_is_let_go(
         holding.read_hold(layout)
 
 
-def test_decisions_are_shown_in_words_and_as_they_were_kept(
-    layout: Layout, tierrec: Callable[..., str]
-) -> None:
+def test_decisions_are_shown_in_words_and_as_they_were_kept(layout: Layout, tierrec: Callable[..., str]) -> None:
     assert tierrec("decisions") == "no decisions yet; `tierrec monitor` makes one\n"
     for day, act in ((20_000, "none"), (20_028, "retrain")):
         record = {"window_end": float(day), "act": act, "state": "drift", "model": MODEL, "key": f"k{day}"}
@@ -115,10 +111,7 @@ def test_a_release_is_written_down_with_the_revision_that_made_it(layout: Layout
     held = git(layout, "ls-tree", "-r", "--name-only", record["revision"]).splitlines()
     assert {"params.yaml", "dvc.yaml", "dvc.lock", "data/evaluation/metrics.json"} <= set(held)
     assert "data/package/bento.json" not in held
-    assert record["metrics"] == {
-        "sha256": artifacts.sha256(layout.metrics),
-        "headline": {"next.ndcg@10": "0.5000"},
-    }
+    assert record["metrics"] == {"sha256": artifacts.sha256(layout.metrics), "headline": {"next.ndcg@10": "0.5000"}}
     wanted = {"tag": TAG, "model": MODEL, "reason": "drift", "state": "released", "stale": []}
     assert wanted.items() <= record.items()
     assert (record["gate"], record["feedback"]) == ("data/loop/gates/one.json", True)
@@ -160,10 +153,7 @@ def test_what_became_of_a_release_is_added(layout: Layout) -> None:
     note_release(layout, TAG, state="rolled back", reason="a person")
     known = ReleaseRecord.read(release_path(layout, TAG))
     assert (known.state, known.reason) == ("rolled back", "drift")
-    assert [(one.state, one.reason) for one in known.changes] == [
-        ("promoted", "better"),
-        ("rolled back", "a person"),
-    ]
+    assert [(one.state, one.reason) for one in known.changes] == [("promoted", "better"), ("rolled back", "a person")]
     note_release(layout, "shop:999", state="promoted", reason="better")
     assert [one.tag for one in list_releases(layout)] == [TAG, "shop:999"]
 

@@ -14,21 +14,14 @@ LONELY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, env=os.environ | LONELY
-    )
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, env=os.environ | LONELY)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
 def state(folder: Path) -> tuple[str, ...]:
     """Everything that a person would notice: branch, index, stash, and what git says of the files."""
-    questions = (
-        ("symbolic-ref", "HEAD"),
-        ("for-each-ref", "refs/heads"),
-        ("ls-files", "--stage"),
-        ("status", "-s"),
-    )
+    questions = (("symbolic-ref", "HEAD"), ("for-each-ref", "refs/heads"), ("ls-files", "--stage"), ("status", "-s"))
     return tuple(git(folder, *question) for question in questions)
 
 
@@ -118,15 +111,8 @@ def test_a_repository_without_a_commit_gets_one_without_a_parent(tmp_path: Path)
     assert git(tmp_path, "for-each-ref", "refs/heads") == ""
 
 
-def test_what_services_and_people_keep_in_a_project_is_left_out_even_without_a_gitignore(
-    project: Path,
-) -> None:
-    state_files = (
-        "data/serving/feedback.db",
-        "data/serving/keys.json",
-        ".prefect/prefect.db",
-        "data/loop/x.json",
-    )
+def test_what_services_and_people_keep_in_a_project_is_left_out_even_without_a_gitignore(project: Path) -> None:
+    state_files = ("data/serving/feedback.db", "data/serving/keys.json", ".prefect/prefect.db", "data/loop/x.json")
     for name in (*state_files, "data/serving/rules.yaml", "data/evaluation/metrics.json"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(name)

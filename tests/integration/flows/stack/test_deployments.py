@@ -14,9 +14,7 @@ from tests.support.prefect_workers import prefect_server
 from tests.support.projects import ROOT
 from tierrec_core.base.errors import SettingsError
 
-FLOWS = (
-    "from prefect import flow\n\n\n@flow\ndef rollout() -> None: ...\n\n\n@flow\ndef train() -> None: ...\n"
-)
+FLOWS = "from prefect import flow\n\n\n@flow\ndef rollout() -> None: ...\n\n\n@flow\ndef train() -> None: ...\n"
 DEPLOYMENTS = """
 name: shop
 deployments:

@@ -33,8 +33,7 @@ def good_log() -> pd.DataFrame:
             "user_id": [f"u{row % 37}" for row in index],
             "item_id": [f"i{row % NUM_ITEMS}" for row in index],
             "event": np.array(EVENT_NAMES)[index % len(EVENT_NAMES)],
-            "timestamp": pd.Timestamp("2024-01-01", tz="UTC")
-            + pd.to_timedelta(index * DAYS / ROWS, unit="D"),
+            "timestamp": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(index * DAYS / ROWS, unit="D"),
             "value": index / 10,
             "quantity": np.where(index % 50 == 0, -1.0, 2.0),
         }
@@ -155,9 +154,7 @@ def repeated(events: pd.DataFrame, items: pd.DataFrame) -> tuple[pd.DataFrame, p
 
 def gap(events: pd.DataFrame, items: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Seven of the 56 days are missing: one of each weekday."""
-    missing = events["timestamp"].between(
-        pd.Timestamp("2024-01-15", tz="UTC"), pd.Timestamp("2024-01-22", tz="UTC")
-    )
+    missing = events["timestamp"].between(pd.Timestamp("2024-01-15", tz="UTC"), pd.Timestamp("2024-01-22", tz="UTC"))
     return events[~missing].reset_index(drop=True), items
 
 
@@ -314,9 +311,7 @@ def test_a_missing_column_is_named(layout):
 
 
 def test_the_command_says_no_in_three_lines_and_with_code_2(layout):
-    layout.params.write_text(
-        "tasks: {next: {}}\nmodels: {}\nvalidate: {max_bad_share: 0.001, max_categories: 2}\n"
-    )
+    layout.params.write_text("tasks: {next: {}}\nmodels: {}\nvalidate: {max_bad_share: 0.001, max_categories: 2}\n")
     command = [sys.executable, "-m", "monitoring", "validate"]
     root = Path(__file__).parents[4]
     done = subprocess.run(

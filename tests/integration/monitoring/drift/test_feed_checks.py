@@ -105,9 +105,7 @@ def test_a_fault_is_named_and_is_no_drift(world: DriftWorld, broken: Break, what
     assert verdict.report()["faults"][0].keys() == {"what", "found", "wanted"}
 
 
-def test_a_catalogue_that_lost_categories_is_a_fault_though_both_windows_are_affected(
-    world: DriftWorld,
-) -> None:
+def test_a_catalogue_that_lost_categories_is_a_fault_though_both_windows_are_affected(world: DriftWorld) -> None:
     empty = np.random.default_rng(2).random(len(world.items)) < 0.4
     broken = world.items.assign(category=world.items["category"].mask(empty))
     verdict = found(world, world.events, broken)
@@ -162,10 +160,7 @@ def test_without_a_limit_or_a_clock_silence_is_not_checked(world: DriftWorld) ->
     clock = from_days(CUT + 999).to_pydatetime()
     for given, now in ((SETTINGS, clock), (settings, None)):
         assert (
-            FeedChecks.measure(
-                world.events, world.items, world.reference, CUT + WIDTH, given, now
-            ).silent_hours
-            is None
+            FeedChecks.measure(world.events, world.items, world.reference, CUT + WIDTH, given, now).silent_hours is None
         )
 
 

@@ -55,6 +55,4 @@ def test_the_same_data_give_the_same_bytes(project: Path) -> None:
     layout = Layout(project)
     first = [artifacts.sha256(layout.reference / name) for name in ("arrays.safetensors", "meta.json")]
     run(project, "monitoring", "reference")
-    assert first == [
-        artifacts.sha256(layout.reference / name) for name in ("arrays.safetensors", "meta.json")
-    ]
+    assert first == [artifacts.sha256(layout.reference / name) for name in ("arrays.safetensors", "meta.json")]

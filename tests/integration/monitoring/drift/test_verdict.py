@@ -8,13 +8,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import issparse
 
-from monitoring.drift import (
-    DriftReference,
-    OnlineMetrics,
-    WindowMeasurement,
-    measure_window,
-    newest_complete_end,
-)
+from monitoring.drift import DriftReference, OnlineMetrics, WindowMeasurement, measure_window, newest_complete_end
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import paired_comparisons
 from tests.support.drift_world import CUT, CUT_DAY, SETTINGS, WIDTH, DriftWorld, known, made, moved_to
@@ -100,18 +94,13 @@ def test_a_tier_that_collapses_is_drift_and_no_fault(steady: DriftWorld) -> None
 
 
 def test_every_difference_flips_its_sign_when_windows_are_swapped(steady: DriftWorld) -> None:
-    reference, current = (
-        steady.reference,
-        measure_window(steady.reference, steady.events, steady.items, CUT + WIDTH),
-    )
+    reference, current = (steady.reference, measure_window(steady.reference, steady.events, steady.items, CUT + WIDTH))
     pair = reference.pair_with(current)
     forth, back = (
         list(paired_comparisons(pair)),
         list(paired_comparisons(replace(pair, before=current, after=pair.before))),
     )
-    assert all(
-        np.abs(one.after - one.before).max() > 0 for one in forth if one.family in ("moves", "arrivals")
-    )
+    assert all(np.abs(one.after - one.before).max() > 0 for one in forth if one.family in ("moves", "arrivals"))
     for one, other in zip(forth, back, strict=True):
         for members in reference.comparison_groups.members.values():
             np.testing.assert_allclose(
@@ -163,9 +152,7 @@ def test_the_verdict_survives_disk(steady: DriftWorld, tmp_path: Path) -> None:
 
 def test_the_order_of_rows_changes_nothing(steady: DriftWorld) -> None:
     shuffled = steady.events.sample(frac=1.0, random_state=1).reset_index(drop=True)
-    one, other = (
-        measure_window(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, shuffled)
-    )
+    one, other = (measure_window(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, shuffled))
     assert_same(one, other)
     reference = known(shuffled, steady.items)
     assert DriftWorld(shuffled, steady.items, reference).verdict() == steady.verdict()
@@ -181,9 +168,7 @@ def test_the_same_seed_gives_the_same_verdict_and_another_nearly(steady: DriftWo
 
 def test_only_the_window_is_measured(steady: DriftWorld) -> None:
     inside = steady.events[steady.current]
-    one, other = (
-        measure_window(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, inside)
-    )
+    one, other = (measure_window(steady.reference, log, steady.items, CUT + WIDTH) for log in (steady.events, inside))
     assert_same(one, other)
 
 
@@ -196,9 +181,7 @@ def test_counts_are_those_of_a_plain_count(steady: DriftWorld) -> None:
     ].merge(steady.items[["item_id", "category"]], on="item_id")
     names = reference.known_items.names
     rows["name"] = rows["category"].where(rows["category"].isin(names), names[-1])
-    wanted = pd.crosstab(rows["user_id"], rows["name"]).reindex(
-        index=reference.users, columns=names, fill_value=0
-    )
+    wanted = pd.crosstab(rows["user_id"], rows["name"]).reindex(index=reference.users, columns=names, fill_value=0)
     np.testing.assert_array_equal(observation.counts, wanted.to_numpy())
     days = rows.groupby("user_id")["timestamp"].agg(lambda stamps: stamps.dt.floor("D").nunique())
     np.testing.assert_array_equal(observation.days, days.reindex(reference.users, fill_value=0))
@@ -222,9 +205,7 @@ def test_a_log_without_categories_is_labelled_by_layers(steady: DriftWorld) -> N
     assert world.reference.known_items.basis == "layer"
     assert world.verdict().state == "steady"
     members = steady.reference.users[steady.reference.tier == 2]
-    assert (
-        world.verdict(moved_to(steady, members, "category 3", 0.6, np.random.default_rng(1))).state == "drift"
-    )
+    assert world.verdict(moved_to(steady, members, "category 3", 0.6, np.random.default_rng(1))).state == "drift"
 
 
 def test_a_window_without_users_is_refused_by_name(steady: DriftWorld) -> None:
@@ -234,9 +215,7 @@ def test_a_window_without_users_is_refused_by_name(steady: DriftWorld) -> None:
 
 
 def stamped(*days: float) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"timestamp": pd.to_datetime([day * 86_400 for day in days], unit="s", utc=True).as_unit("us")}
-    )
+    return pd.DataFrame({"timestamp": pd.to_datetime([day * 86_400 for day in days], unit="s", utc=True).as_unit("us")})
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,7 @@ def many_categories(seed: int, rows: int = 9000) -> pd.DataFrame:
     frame = events(seed, FLAT).head(rows)
     ids = [f"i{one}" for one in rng.choice(60, len(frame), p=shares / shares.sum())]
     items = ITEMS.conform(
-        pd.DataFrame(
-            {"item_id": [f"i{one}" for one in range(60)], "category": [f"c{one:02d}" for one in range(60)]}
-        ),
+        pd.DataFrame({"item_id": [f"i{one}" for one in range(60)], "category": [f"c{one:02d}" for one in range(60)]}),
         "test",
     )
     frame = EVENTS.conform(frame.assign(item_id=ids), "test")
@@ -39,9 +37,7 @@ def test_categories_without_a_bar_are_summed_and_left_out_of_the_distance(tmp_pa
     rows = [re.findall(r"[\d.]+%(?= →)|(?<=→ )[\d.]+%", row) for row in page.read_text().split("<tr>")]
     for place, tier in enumerate(TIER_NAMES):
         own = [frame.loc[frame["tier"] == tier, "category"] for frame in (before, after)]
-        bars = [
-            one[one.isin(charted)].value_counts(normalize=True).reindex(charted, fill_value=0) for one in own
-        ]
+        bars = [one[one.isin(charted)].value_counts(normalize=True).reindex(charted, fill_value=0) for one in own]
         assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*bars))
         others = [f"{1 - one.isin(charted).mean():.1%}" for one in own]
         first = [f"{(one == charted[0]).mean():.1%}" for one in own]

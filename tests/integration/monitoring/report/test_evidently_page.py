@@ -106,12 +106,7 @@ def test_served_lists_have_the_leaderboards_metrics(before, after, tmp_path):
         columns=["user_id", "item_id"],
     )
     write_window_page(
-        before,
-        after,
-        tmp_path,
-        START + 28,
-        served=ServedLists(lists, truth),
-        served_before=ServedLists(lists, truth),
+        before, after, tmp_path, START + 28, served=ServedLists(lists, truth), served_before=ServedLists(lists, truth)
     )
     pairs = [(row, item) for row, own in enumerate(did) for item in own]
     wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
@@ -143,8 +138,7 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
     popular = {item: count / max(users.values()) for item, count in users.items() if count}
     seen = [[popular[item] for item in own[:10] if item in popular] for own in lists.values()]
     apart = [
-        sum(category[a] != category[b] for a, b in combinations(own[:10], 2)) / len(own[:10])
-        for own in lists.values()
+        sum(category[a] != category[b] for a, b in combinations(own[:10], 2)) / len(own[:10]) for own in lists.values()
     ]
     found = figures(tmp_path)
     assert found["PopularityBiasMetric"] == pytest.approx(np.mean([np.mean(one) for one in seen if one]))
@@ -157,9 +151,7 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
 def test_unknown_items_have_no_popularity(before, after, tmp_path):
     lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
     known = pd.DataFrame({"user_id": ["u2"], "item_id": ["z"]})
-    write_window_page(
-        before, after, tmp_path, START + 28, served=ServedLists(lists, lists.head(0), known, ITEM_FRAME)
-    )
+    write_window_page(before, after, tmp_path, START + 28, served=ServedLists(lists, lists.head(0), known, ITEM_FRAME))
     found = figures(tmp_path)
     assert "PopularityBiasMetric" not in found
     assert found["Diversity"] == 0  # a and b are both of category x
@@ -221,16 +213,12 @@ def test_a_damaged_workspace_is_named(moved, tmp_path):
 
 def test_a_workspace_keeps_the_newest_windows(before, after, tmp_path):
     for day in (70, 28, 56, 42):
-        add_snapshot(
-            write_window_page(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3
-        )
+        add_snapshot(write_window_page(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3)
     assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (42, 56, 70)]
     half = tmp_path / "ui" / ".aside" / str(PROJECT_ID) / "snapshots" / "half.json"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_text("{")
-    add_snapshot(
-        write_window_page(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3
-    )
+    add_snapshot(write_window_page(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3)
     assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (28, 56, 70)]
     assert not half.exists()
 
@@ -290,8 +278,7 @@ def test_evidently_ui_draws_each_tiers_distance_over_the_windows(ui, moved):
     wanted = panels[0]["values"][0]
     assert wanted["metric_labels"] == {"column": "category of light users"}
     series = ui.post(
-        f"/api/v2/snapshots/{PROJECT_ID}/data_series_batch",
-        json={"series_filter": [{**wanted, "metadata": {}}]},
+        f"/api/v2/snapshots/{PROJECT_ID}/data_series_batch", json={"series_filter": [{**wanted, "metadata": {}}]}
     )
     series.raise_for_status()
     (line,) = series.json()["series"]

@@ -24,13 +24,7 @@ def test_the_page_of_the_loop_has_the_same_bytes_whatever_the_order_of_its_recor
         for day in range(1, 29)
     ]
     releases = [
-        {
-            "tag": f"shop:{day}",
-            "at": f"2024-03-{day:02d}",
-            "revision": None,
-            "reason": "r",
-            "state": "released",
-        }
+        {"tag": f"shop:{day}", "at": f"2024-03-{day:02d}", "revision": None, "reason": "r", "state": "released"}
         for day in (1, 2)
     ]
     write_loop_page(decisions, [], releases, tmp_path / "index.html")

@@ -102,17 +102,9 @@ def test_no_moment_is_kept_that_cannot_be_read(start: Opener, moment: str) -> No
 def test_no_text_stops_the_writing_of_impressions(start: Opener, text: str) -> None:
     caller = start()
     for surface in ("products", "search"):
-        body = (
-            {"user_id": text, "surface": surface}
-            if surface == "products"
-            else {"query": text, "user_id": text}
-        )
+        body = {"user_id": text, "surface": surface} if surface == "products" else {"query": text, "user_id": text}
         content = str(body).encode("utf-8", "surrogatepass") if "\ud800" in text else None
-        given = (
-            {"content": content, "headers": {"content-type": "application/json"}}
-            if content
-            else {"json": body}
-        )
+        given = {"content": content, "headers": {"content-type": "application/json"}} if content else {"json": body}
         path = "/recommend" if surface == "products" else "/search"
         assert caller.send("POST", path, **given).status_code in (200, 400)
     answer = caller.recommend(user_id="u59")

@@ -187,11 +187,7 @@ def test_what_cannot_be_answered_is_refused_and_told(caller: Caller, body: Any, 
 
 def test_info_says_what_is_served(caller: Caller) -> None:
     told = caller.told("GET", "/info")
-    assert (told["bento"], told["model"], told["model_version"]) == (
-        "tierrec:own",
-        "tierrec-bundle:own",
-        "own",
-    )
+    assert (told["bento"], told["model"], told["model_version"]) == ("tierrec:own", "tierrec-bundle:own", "own")
     assert (told["num_users"], told["num_items"], told["tasks"]) == (60, 40, ["discovery", "next"])
 
 

@@ -107,10 +107,7 @@ def test_bento_holds_the_code_the_pins_and_the_labels(made: Layout, settings: Se
     assert set(contents.requirements) < set(pins)
     bento = YAML(typ="safe").load((folder / "bento.yaml").read_text())
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=made.root, capture_output=True, text=True)
-    assert bento["labels"] == dict(contents.labels) | {
-        "git_revision": head.stdout.strip(),
-        "dvc_lock": "none",
-    }
+    assert bento["labels"] == dict(contents.labels) | {"git_revision": head.stdout.strip(), "dvc_lock": "none"}
     assert [model["tag"] for model in bento["models"]] == [contents.release.model]
 
 
@@ -128,9 +125,7 @@ def test_visitor_gets_what_the_bundle_says(made: Layout, url: str) -> None:
     answer = ask(url, {"history": history, "explain": True})
     assert listed(answer) == [str(bundle.history.items[column]) for column in ranked]
     assert answer["path"] == "blend"
-    assert all(
-        np.isclose(sum(item["reasons"].values()), item["score"], atol=1e-5) for item in answer["items"]
-    )
+    assert all(np.isclose(sum(item["reasons"].values()), item["score"], atol=1e-5) for item in answer["items"])
 
 
 def test_unknown_user_and_empty_history_are_answered_alike(url: str) -> None:

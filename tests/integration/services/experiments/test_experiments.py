@@ -69,9 +69,7 @@ def test_what_is_said_of_items_does_not_touch_campaigns(start: Opener) -> None:
         "one: {surfaces: [campaigns], variants: {a: {share: 1, policy: {max_per_category: 1, novelty: 1}}, "
         "b: {share: 0}}}"
     )
-    answer, plain = (
-        caller.recommend(surface="campaigns", user_id="u59") for caller in (start(), start("plain"))
-    )
+    answer, plain = (caller.recommend(surface="campaigns", user_id="u59") for caller in (start(), start("plain")))
     assert (answer["variant"], plain["variant"]) == ("a", None)
     assert ids(answer) == ids(plain)
     assert len(ids(answer)) == 4

@@ -71,9 +71,7 @@ def test_another_worker_explains_it_too(start: Opener) -> None:
         ("rank", {"user_id": "nobody"}, "tier_prior", TREND),
     ],
 )
-def test_each_path_has_its_reason(
-    caller: Caller, surface: str, body: dict[str, Any], path: str, reason: str
-) -> None:
+def test_each_path_has_its_reason(caller: Caller, surface: str, body: dict[str, Any], path: str, reason: str) -> None:
     answer = caller.ask(surface, **body)
     told = explained(caller, answer)
     assert told["path"] == answer["path"] == path

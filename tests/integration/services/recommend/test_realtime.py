@@ -105,9 +105,7 @@ def test_what_was_sent_back_was_not_bought(start: Opener) -> None:
     before = caller.recommend(user_id="u59", k=40)
     caller.post_events(event(1, "u59", "i15", "purchase"), event(2, "u59", "i16", "view"))
     assert "i15" not in caller.listed(user_id="u59", k=40), "it was just bought"
-    caller.post_events(
-        event(3, "u59", "i15", "purchase", quantity=-1), event(4, "u58", "i15", "purchase", quantity=-1)
-    )
+    caller.post_events(event(3, "u59", "i15", "purchase", quantity=-1), event(4, "u58", "i15", "purchase", quantity=-1))
     viewed = caller.recommend(user_id="u59", k=40)
     assert sorted(ids(viewed)) == sorted(ids(before))
     assert (viewed["path"], caller.recommend(user_id="u58")["path"]) == ("fold", "blend")

@@ -24,9 +24,7 @@ ITEMS = st.sampled_from("abc")
 SHOWN = st.tuples(
     st.sampled_from(["ann", "ben", None]), st.sampled_from(["v1", "v2"]), HOURS, st.lists(ITEMS, max_size=3)
 )
-DONE = st.tuples(
-    st.sampled_from(["ann", "ben"]), HOURS, ITEMS, st.sampled_from(["purchase", "click", "view"])
-)
+DONE = st.tuples(st.sampled_from(["ann", "ben"]), HOURS, ITEMS, st.sampled_from(["purchase", "click", "view"]))
 WORLD = (st.lists(SHOWN, max_size=8), st.lists(DONE, max_size=8), st.integers(0, 4))
 
 
@@ -80,8 +78,7 @@ def by_version(shown: list, done: list, goal: str, since: int, horizon: int) -> 
         conversions = [
             item
             for who, hour, item, what in done
-            if (who, what) == (user, goal)
-            and any(at <= hour <= at + horizon and item in items for at, items in mine)
+            if (who, what) == (user, goal) and any(at <= hour <= at + horizon and item in items for at, items in mine)
         ]
         rows.append((user, first, len(mine), len(conversions)))
     return rows
@@ -125,12 +122,7 @@ def test_first_lists_are_what_a_plain_loop_finds(store: Store) -> None:
 
 def test_an_empty_store_has_the_columns_and_no_row(store: Store) -> None:
     users = store.outcomes_by_version(START)
-    assert users.to_dict("list") == {
-        "user_id": [],
-        "model_version": [],
-        "impressions": [],
-        "conversions": [],
-    }
+    assert users.to_dict("list") == {"user_id": [], "model_version": [], "impressions": [], "conversions": []}
 
 
 V1, V2 = (Deployed(bento=f"tierrec:{name}", model=f"tierrec_model:{name}") for name in ("v1", "v2"))
@@ -171,12 +163,7 @@ def observed(store: Store, now: Pointer, **options: object) -> tuple[RolloutArm,
 
 
 def test_only_what_came_since_the_challenger_has_its_share_counts(store: Store) -> None:
-    shown = [
-        ("old", "v2", 1, ["a"]),
-        ("ann", "v1", 3, ["a"]),
-        ("ann", "v1", 4, ["b"]),
-        ("ben", "v2", 5, ["a"]),
-    ]
+    shown = [("old", "v2", 1, ["a"]), ("ann", "v1", 3, ["a"]), ("ann", "v1", 4, ["b"]), ("ben", "v2", 5, ["a"])]
     fill_plain(store, shown, [("ben", 6, "a"), ("ann", 1, "a")])
     history = [(0, V1, None, 0.0), (1, V1, V2, 0.1), (2, V1, V2, 0.5)]
     champion, challenger, age = observed(store, pointer(*history))
@@ -204,8 +191,7 @@ def test_two_bentos_of_one_model_are_told_apart_by_the_route(store: Store) -> No
 
 
 PICKS = Experiment(
-    surfaces=("search",),
-    variants={"as_it_is": Variant(share=0.5), "new": Variant(share=0.5, release="challenger")},
+    surfaces=("search",), variants={"as_it_is": Variant(share=0.5), "new": Variant(share=0.5, release="challenger")}
 )
 HARMLESS = Experiment(
     surfaces=("search", "products"),
@@ -264,11 +250,7 @@ def test_with_them_the_rollout_would_have_been_rolled_back(store: Store) -> None
     rows = store.outcomes_by_version(START)
     users = rows["model_version"].value_counts()
     verdict = judge(
-        RolloutArm(users["v1"], 0, users["v1"]),
-        RolloutArm(users["v2"], 0, users["v2"]),
-        0.3,
-        8,
-        RolloutSettings(),
+        RolloutArm(users["v1"], 0, users["v1"]), RolloutArm(users["v2"], 0, users["v2"]), 0.3, 8, RolloutSettings()
     )
     assert verdict.act == "rollback"
     assert "planned shares" in verdict.reason

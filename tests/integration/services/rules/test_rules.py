@@ -25,17 +25,7 @@ from tests.support.damaged_models import (
     model_lost,
     shelf_outside,
 )
-from tests.support.open_shops import (
-    LOOK_SECONDS,
-    OWN,
-    SURFACES,
-    Caller,
-    Opener,
-    World,
-    event,
-    ids,
-    make_world,
-)
+from tests.support.open_shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, World, event, ids, make_world
 from tests.support.packaged_project import PROMOTED
 from tests.support.random_rules import CAMPAIGNS, FACTS, HIDDEN, ITEMS, NEW, WHOLE, Wishes, facts, wishes
 
@@ -124,11 +114,7 @@ def test_what_is_hidden_never_appears(
     basket = who.get("context", {}).get("basket", [])
     out_of_sight = {item for item, fact in told.items() if fact in HIDDEN} | set(basket)
     kind = CAMPAIGNS if surface == "campaigns" else {**ITEMS, **NEW}
-    may = {
-        name
-        for name, item in kind.items()
-        if wished.may_show(item, surface, tier) and name not in out_of_sight
-    }
+    may = {name for name, item in kind.items() if wished.may_show(item, surface, tier) and name not in out_of_sight}
     assert set(shown) <= may
     assert len(shown) == len(set(shown))
     assert all(len(page) <= k for page in pages)
@@ -146,11 +132,7 @@ def test_a_blocked_item_is_on_no_surface_and_ranked_by_no_strategy(
     caller = callers[path]
     caller.shop.configuration.now = Configuration(Rules(), Review(), Experiments({}))
     for _, who in PERSONS:
-        asked = {
-            name: one
-            for name, one in who.items()
-            if name != "history" or surface not in ("search", "similar")
-        }
+        asked = {name: one for name, one in who.items() if name != "history" or surface not in ("search", "similar")}
         first = ids(caller.ask(surface, **asked, k=60))
         for item in first[:3]:
             blocked = Review.model_validate({"blocked": [item]})
@@ -244,9 +226,7 @@ def test_what_was_just_bought_waits_as_its_category_says(start: Opener) -> None:
         for surface in ("products", "onboarding"):
             shown = caller.listed(surface=surface, user_id=user, k=40)
             assert ("i15" in shown, "i25" in shown) == (False, True)
-        assert "i15" in caller.listed(surface="rank", user_id=user, items=["i15", "i25"]), (
-            "what was asked for"
-        )
+        assert "i15" in caller.listed(surface="rank", user_id=user, items=["i15", "i25"]), "what was asked for"
         assert "i15" in ids(caller.ask("search", user_id=user, k=40))
 
 

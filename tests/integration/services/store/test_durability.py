@@ -23,10 +23,7 @@ THREADS, PROCESSES, EACH = 4, 2, 60
 
 
 def events(names: list[str]) -> list[NewEvent]:
-    return [
-        NewEvent(key=f"key of {name}", user_id="u", item_id=name, event="view", timestamp=NOW)
-        for name in names
-    ]
+    return [NewEvent(key=f"key of {name}", user_id="u", item_id=name, event="view", timestamp=NOW) for name in names]
 
 
 def post(url: str, names: list[str], seed: int, acknowledged: Connection) -> None:
@@ -117,9 +114,7 @@ def test_a_tail_led_by_the_change_counter_misses_nothing(store_url: str, tmp_pat
     for process in processes:
         process.start()
     with contextlib.closing(Store.open(store_url, tmp_path)) as store:
-        threads = [
-            Thread(target=add_one_by_one, args=(store, f"thread {number}")) for number in range(THREADS)
-        ]
+        threads = [Thread(target=add_one_by_one, args=(store, f"thread {number}")) for number in range(THREADS)]
         for thread in threads:
             thread.start()
         over = Thread(target=lambda: [one.join() for one in (*threads, *processes)])

@@ -54,12 +54,8 @@ def fill(store: Store) -> Store:
     store.add_impressions([impression(number) for number in range(NUM_EVENTS)])
     store.put_items(
         [
-            PostedItem(
-                "new-1", {"title": "One", "price": 2, "stock": 3, "sold_out": True, "vector": [1, 0.5]}
-            ),
-            PostedItem(
-                "new-0", {"title": "Zero", "price": 1.5, "category": "tea", "tags": ["b", "ä"], "none": None}
-            ),
+            PostedItem("new-1", {"title": "One", "price": 2, "stock": 3, "sold_out": True, "vector": [1, 0.5]}),
+            PostedItem("new-0", {"title": "Zero", "price": 1.5, "category": "tea", "tags": ["b", "ä"], "none": None}),
             PostedItem("i00", {"price": 7.25, "stock": "many", "revision": "mine", "item_id": "other"}),
         ]
     )

@@ -91,9 +91,7 @@ def test_a_server_that_dropped_us_is_asked_again(postgres: str) -> None:
     with contextlib.closing(Store.open(new_schema(postgres))) as store:
         store.add_events([event("a")])
         with psycopg.connect(postgres, autocommit=True) as admin:
-            admin.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
-            )
+            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
         assert store.is_healthy()
         assert store.add_events([event("a"), event("b")]) == Acknowledgement(1, 1)
 

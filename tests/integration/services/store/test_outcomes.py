@@ -38,8 +38,7 @@ def expected(shown: list, done: list, goal: str, horizon: int) -> pd.DataFrame:
         conversions = [
             item
             for who, hour, item, what in done
-            if (who, what) == (user, goal)
-            and any(at <= hour <= at + horizon and item in items for at, items in own)
+            if (who, what) == (user, goal) and any(at <= hour <= at + horizon and item in items for at, items in own)
         ]
         rows.append((user, first, len(own), len(conversions)))
     return pd.DataFrame(rows, columns=["user_id", "variant", "impressions", "conversions"])

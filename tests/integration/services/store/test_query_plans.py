@@ -60,9 +60,7 @@ def plan(store: Store, statement: str, parameters: Any) -> list[str]:
 def walks_through_all(lines: list[str]) -> bool:
     """Whether all answers ever given are looked at, in their own order or the users'."""
     return any(
-        walk in line
-        for line in lines
-        for walk in ("SCAN impressions", "Seq Scan on impressions", "impressions_user")
+        walk in line for line in lines for walk in ("SCAN impressions", "Seq Scan on impressions", "impressions_user")
     )
 
 
@@ -101,9 +99,7 @@ def test_without_the_index_the_same_test_would_notice(store: Store) -> None:
     assert walks_through_all(lines)
 
 
-def test_a_store_of_the_release_before_gets_the_index_and_keeps_its_answers(
-    store: Store, store_url: str
-) -> None:
+def test_a_store_of_the_release_before_gets_the_index_and_keeps_its_answers(store: Store, store_url: str) -> None:
     fill(store)
     with store.database.writing() as connection:
         connection.exec_driver_sql("drop index impressions_at")

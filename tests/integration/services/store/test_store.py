@@ -12,15 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from services.store import (
-    Acknowledgement,
-    Erased,
-    Impression,
-    NewEvent,
-    PostedItem,
-    PostedUser,
-    Store,
-)
+from services.store import Acknowledgement, Erased, Impression, NewEvent, PostedItem, PostedUser, Store
 from services.store.retention import ImpressionRetention
 from services.store.schema import IMPRESSIONS, METADATA
 from tests.support.postgres import new_schema
@@ -43,9 +35,7 @@ def impression(request_id: str, user_id: str | None = "u", **changes) -> Impress
 
 def test_an_event_comes_back_as_it_was(store: Store) -> None:
     west = (NOW - timedelta(days=20_000)).astimezone(timezone(timedelta(hours=-7)))
-    full = event(
-        "k", "ü'\";--", "🛒", timestamp=west, value=0.1, quantity=-2.0, session_id="s", channel="web"
-    )
+    full = event("k", "ü'\";--", "🛒", timestamp=west, value=0.1, quantity=-2.0, session_id="s", channel="web")
     store.add_events([full, event("bare", request_id="r")])
     first, second = store.events_after(0, 10)
     assert NewEvent(**{name: getattr(first, name) for name in vars(full)}) == full
@@ -58,11 +48,7 @@ def test_the_first_of_one_key_is_kept(store: Store) -> None:
     assert store.add_events([event("a"), event("b"), event("a")]) == Acknowledgement(2, 1)
     assert store.add_events([event("b", "other"), event("c")]) == Acknowledgement(1, 1)
     assert store.add_events([]) == Acknowledgement(0, 0)
-    assert [(one.key, one.user_id) for one in store.events_after(0, 10)] == [
-        ("a", "u"),
-        ("b", "u"),
-        ("c", "u"),
-    ]
+    assert [(one.key, one.user_id) for one in store.events_after(0, 10)] == [("a", "u"), ("b", "u"), ("c", "u")]
 
 
 def test_keys_are_a_set_whatever_the_batches(store: Store) -> None:
@@ -149,14 +135,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def test_posts_replace_and_revisions_grow(store: Store) -> None:
-    attributes = {
-        "title": "Mölk",
-        "price": 1.5,
-        "tags": ["a"],
-        "vector": [0.5, 1],
-        "nul": "\x00",
-        "none": None,
-    }
+    attributes = {"title": "Mölk", "price": 1.5, "tags": ["a"], "vector": [0.5, 1], "nul": "\x00", "none": None}
     first = store.put_items([PostedItem("a", {}), PostedItem("b", attributes), PostedItem("a", {"stock": 3})])
     met = store.items_after(0, 10)
     assert {item.item_id: item.attributes for item in met} == {"a": {"stock": 3}, "b": attributes}
@@ -210,9 +189,7 @@ def test_an_erased_user_is_in_no_table_and_no_file(store: Store) -> None:
     for batch in range(8):
         drawn = rng.choice(users, 500)
         store.add_events([event(f"{batch}-{row}", user, "i" * (row % 60)) for row, user in enumerate(drawn)])
-        store.put_users(
-            [PostedUser(user, {"name": "x" * (row % 300)}) for row, user in enumerate(drawn[:150])]
-        )
+        store.put_users([PostedUser(user, {"name": "x" * (row % 300)}) for row, user in enumerate(drawn[:150])])
     store.add_impressions([impression(user, user) for user in users])
     sizes = [len(store.events_of(user, 1000)) for user in users[:20]]
     others = {user: len(store.events_of(user, 1000)) for user in users[20:]}

@@ -43,10 +43,7 @@ def test_many_users_leave_nothing_behind(start: Opener) -> None:
         assert len(shop.live._partial) <= MAX_USERS
     del answers
     until(lambda: held()["Impression"] <= before["Impression"] + 1)
-    assert (
-        held()["RequestUser"] + held()["RequestContext"]
-        <= before["RequestUser"] + before["RequestContext"] + 2
-    )
+    assert held()["RequestUser"] + held()["RequestContext"] <= before["RequestUser"] + before["RequestContext"] + 2
     assert caller.metric("tierrec_impressions_dropped_total") == 0
     assert caller.recommend(user_id="actor 0")["known_user"], "who was forgotten is looked up"
     series = [line for line in caller.send("GET", "/metrics").text.splitlines() if line[0] != "#"]

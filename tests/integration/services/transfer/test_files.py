@@ -64,13 +64,7 @@ def test_a_table_of_anybodys_is_imported_its_own_columns_as_attributes(stores, t
     store, _ = stores
     emptied(store)
     frame = pd.DataFrame(
-        {
-            "item_id": ["a", "b"],
-            "title": ["A", None],
-            "price": [1, 2],
-            "size": ["L", None],
-            "vegan": [True, False],
-        }
+        {"item_id": ["a", "b"], "title": ["A", None], "price": [1, 2], "size": ["L", None], "vegan": [True, False]}
     )
     frame.to_parquet(tmp_path / "goods.parquet")
     assert import_file(store, "items", tmp_path / "goods.parquet", tell=lambda *_: None).accepted == 2
@@ -96,9 +90,7 @@ def stop_at(number: int):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_an_export_that_was_stopped_goes_on_and_becomes_the_same_file(
-    stores, tmp_path: Path, form: str
-) -> None:
+def test_an_export_that_was_stopped_goes_on_and_becomes_the_same_file(stores, tmp_path: Path, form: str) -> None:
     store, _ = stores
     add_events(store, 500)
     path, whole = tmp_path / f"out.{form}", tmp_path / f"whole.{form}"
@@ -121,9 +113,7 @@ def test_another_export_to_the_same_file_is_refused(stores, tmp_path: Path) -> N
     with pytest.raises(StoppedError):
         export_file(one, "events", path, tell=stop_at(0), part_rows=2)
     for store, kind, since in ((one, "items", 0), (other, "events", 0), (one, "events", 3)):
-        with pytest.raises(
-            SettingsError, match=r"out\.jsonl\.progress: another transfer was begun.*\n.*delete"
-        ):
+        with pytest.raises(SettingsError, match=r"out\.jsonl\.progress: another transfer was begun.*\n.*delete"):
             export_file(store, kind, path, since=since, tell=lambda *_: None)
     (tmp_path / "out.jsonl.parts" / "0").unlink()
     with pytest.raises(ArtifactError, match=r"parts/0: is missing; delete .*out\.jsonl\.progress"):

@@ -20,15 +20,12 @@ START = pd.Timestamp("2024-01-01", tz="UTC")
 def log(rows):
     """Rows of (user, item, event, minutes since the start, quantity, session)."""
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "event", "minutes", "quantity", "session_id"])
-    return EVENTS.conform(
-        frame.assign(timestamp=START + pd.to_timedelta(frame["minutes"], unit="min")), "tests"
-    )
+    return EVENTS.conform(frame.assign(timestamp=START + pd.to_timedelta(frame["minutes"], unit="min")), "tests")
 
 
 def rows_of(frame):
     return [
-        {name: None if pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
+        {name: None if pd.isna(value) else value for name, value in row.items()} for row in frame.to_dict("records")
     ]
 
 
@@ -83,9 +80,7 @@ def test_agrees_with_the_plain_reading(rows, most, least):
 
 
 def test_a_pause_longer_than_the_gap_parts_two_visits():
-    clean, _ = prepare(
-        log([("u", "i", "view", minute, 1.0, None) for minute in (0, 30, 61)]), PrepareSettings()
-    )
+    clean, _ = prepare(log([("u", "i", "view", minute, 1.0, None) for minute in (0, 30, 61)]), PrepareSettings())
     assert clean["session_id"].tolist() == ["u-visit-0", "u-visit-0", "u-visit-1"]
 
 
@@ -99,6 +94,4 @@ def test_a_bot_of_ten_thousand_events_goes():
 def test_the_order_of_the_rows_does_not_matter():
     events = log([("u", f"i{n}", "view", n, 1.0, None) for n in range(20)])
     shuffled = events.iloc[np.random.default_rng(0).permutation(20)]
-    pd.testing.assert_frame_equal(
-        prepare(events, PrepareSettings())[0], prepare(shuffled, PrepareSettings())[0]
-    )
+    pd.testing.assert_frame_equal(prepare(events, PrepareSettings())[0], prepare(shuffled, PrepareSettings())[0])

@@ -10,13 +10,7 @@ import pytest
 
 from tierrec_core.base.artifacts import read_frame, write_frame
 from tierrec_core.base.contracts import EVENTS
-from tierrec_core.base.errors import (
-    DataError,
-    EmptyDataError,
-    MissingColumnError,
-    SettingsError,
-    UnreadableFileError,
-)
+from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError, SettingsError, UnreadableFileError
 from tierrec_core.settings import FilesSource
 from tierrec_core.sources import files
 
@@ -155,9 +149,7 @@ VALUES = "user_id,item_id,timestamp,kind,paid"
 
 def paid(folder, *cells):
     columns = {"event": "kind", "value": "paid"}
-    (folder / "log.csv").write_text(
-        "\n".join([VALUES, *(f"u,i{n},{n},view,{c}" for n, c in enumerate(cells))])
-    )
+    (folder / "log.csv").write_text("\n".join([VALUES, *(f"u,i{n},{n},view,{c}" for n, c in enumerate(cells))]))
     return files.read_files(FilesSource(paths=("log.csv",), columns=columns), folder).events["value"]
 
 
@@ -240,11 +232,7 @@ def test_a_log_may_describe_its_items(tmp_path):
     header = HEADER + ",genre,cost"
     rows = ["u,i,1,view,,inf", "u,i,1,view,,3", "v,i,2,view,b,4", "v,j,3,view,c,NaN"]
     log = read(
-        tmp_path,
-        *rows,
-        header=header,
-        items_path="log.csv",
-        item_columns={"category": "genre", "price": "cost"},
+        tmp_path, *rows, header=header, items_path="log.csv", item_columns={"category": "genre", "price": "cost"}
     )
     assert log.items["item_id"].tolist() == ["i", "j"]
     assert log.items["category"].tolist() == ["b", "c"]

@@ -110,11 +110,7 @@ def test_a_process_is_known_by_what_it_was_fingerprint() -> None:
     ("said", "kind", "words"),
     [
         ("Flow run encountered an exception: StageError: deep: rows: bad", StageError, "deep: rows: bad"),
-        (
-            "Flow run encountered an exception: TransientStageError: deep: killed",
-            TransientStageError,
-            "deep: killed",
-        ),
+        ("Flow run encountered an exception: TransientStageError: deep: killed", TransientStageError, "deep: killed"),
         ("it is over", StageError, "deep: it is over"),
     ],
 )

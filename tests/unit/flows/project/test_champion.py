@@ -30,9 +30,7 @@ def test_loop_commands_and_service_have_one_serving_folder(
     expected = (tmp_path / (named or "data/serving")).resolve()
     layout = Layout(Path.cwd())
     service = ShopsSettings.from_environment().shops[DEFAULT].folder
-    assert {serving_folder(layout).resolve(), pointer_path(layout).parent.resolve(), service.resolve()} == {
-        expected
-    }
+    assert {serving_folder(layout).resolve(), pointer_path(layout).parent.resolve(), service.resolve()} == {expected}
     assert serving_folder(layout, tmp_path / "given") == tmp_path / "given"
 
 

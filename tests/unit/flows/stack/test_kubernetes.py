@@ -55,9 +55,7 @@ def test_the_job_is_one_by_kubernetes_own_schema(gpus: int):
     assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
     assert {"name": "TIERREC_CLONE", "value": "/clones"} in container["env"]
     assert container["envFrom"] == [{"secretRef": {"name": "tierrec"}}]
-    assert {volume["name"] for volume in pod["volumes"]} == {
-        mount["name"] for mount in container["volumeMounts"]
-    }
+    assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in container["volumeMounts"]}
 
 
 def test_half_a_gpu_is_refused():

@@ -19,11 +19,7 @@ from flows.stack.supervision.processes import end_processes, stack_processes
 
 
 def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(tmp_path: Path):
-    inherited = {
-        "PREFECT__FLOW_RUN_ID": "x",
-        "PREFECT_API_DATABASE_CONNECTION_URL": "y",
-        "HOME": "/home/shop",
-    }
+    inherited = {"PREFECT__FLOW_RUN_ID": "x", "PREFECT_API_DATABASE_CONNECTION_URL": "y", "HOME": "/home/shop"}
     told = stack_environment(tmp_path, StackOptions(server_port=4210), inherited)
     assert not {"PREFECT__FLOW_RUN_ID", "PREFECT_API_DATABASE_CONNECTION_URL"} & set(told)
     assert told["HOME"] == "/home/shop"
@@ -77,16 +73,12 @@ def test_all_ports_that_are_taken_are_told_with_their_holder():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StackError) as caught:
-            require_free(
-                [PortRequest(port, "server", "--server-port"), PortRequest(port, "service", "--service-port")]
-            )
+            require_free([PortRequest(port, "server", "--server-port"), PortRequest(port, "service", "--service-port")])
     assert str(caught.value).count(f"port {port}: taken by pid {os.getpid()}") == 2
     assert f"port {port}: wanted by the server and the service" in str(caught.value)
 
 
-def test_the_environment_names_the_server_before_the_stack_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_environment_names_the_server_before_the_stack_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
     assert find_api_url(tmp_path) == "http://elsewhere/api"
     monkeypatch.delenv("PREFECT_API_URL")

@@ -48,9 +48,7 @@ def test_only_runs_of_the_gpu_pool_stay_out_of_the_project(name: str):
     steps = DEPLOYMENTS[name]["pull"]
     assert steps, "without a step Prefect makes one that changes into the folder that was deployed from"
     in_project = [step[SET_FOLDER] for step in steps if SET_FOLDER in step]
-    expected = (
-        [] if DEPLOYMENTS[name]["work_pool"]["name"] == "gpu" else [{"directory": "{{ $TIERREC_ROOT }}"}]
-    )
+    expected = [] if DEPLOYMENTS[name]["work_pool"]["name"] == "gpu" else [{"directory": "{{ $TIERREC_ROOT }}"}]
     assert in_project == expected
 
 

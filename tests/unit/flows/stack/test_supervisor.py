@@ -27,9 +27,7 @@ def parsed(root: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
 
 
 @pytest.mark.parametrize("name", ["shop", ODD, LONG])
-def test_supervisor_reads_its_configuration_in_any_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-):
+def test_supervisor_reads_its_configuration_in_any_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     read = parsed(tmp_path / name, monkeypatch)
     programs = {group.name: group.process_configs[0] for group in read.process_group_configs}
     assert set(programs) == set(NAMES)

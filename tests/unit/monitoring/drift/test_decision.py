@@ -28,9 +28,7 @@ def acts(ends: list[float], model: str = "m:1", settings: MonitorSettings = SETT
 def test_drift_starts_a_retrain_and_says_why() -> None:
     made = decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)
     assert (made.act, made.window_end, made.model) == ("retrain", 100.0, "m:1")
-    assert made.reasons == (
-        "medium: category 'BEEF' 4.1% -> 6.9% of their events (p .0002, effect .12 > .05)",
-    )
+    assert made.reasons == ("medium: category 'BEEF' 4.1% -> 6.9% of their events (p .0002, effect .12 > .05)",)
 
 
 def test_no_drift_starts_nothing() -> None:

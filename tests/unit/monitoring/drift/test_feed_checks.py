@@ -30,9 +30,7 @@ def log(*rows: tuple[float, str, str, str]) -> pd.DataFrame:
     return EVENTS.conform(frame.assign(timestamp=stamps), "test")
 
 
-def stats(
-    events: pd.DataFrame, rate_limit: float | None = None, users: tuple[str, ...] = ("u", "v")
-) -> RawStats:
+def stats(events: pd.DataFrame, rate_limit: float | None = None, users: tuple[str, ...] = ("u", "v")) -> RawStats:
     return RawStats.of(events, ITEMS, KNOWN, pd.Index(users), START, START + 3, rate_limit)
 
 
@@ -55,13 +53,7 @@ def test_rows_are_counted_by_day() -> None:
 
 
 def test_items_without_a_category_count_and_new_categories_and_redemptions_do_not() -> None:
-    assert KNOWN.item_labels(["a", "b", "c", "d", "nowhere"], ITEMS).tolist() == [
-        0,
-        1,
-        UNSEEN,
-        UNKNOWN,
-        UNKNOWN,
-    ]
+    assert KNOWN.item_labels(["a", "b", "c", "d", "nowhere"], ITEMS).tolist() == [0, 1, UNSEEN, UNKNOWN, UNKNOWN]
     assert stats(SMALL).daily_unlabelled.tolist() == [1, 0, 1]
 
 

@@ -72,8 +72,6 @@ def test_a_user_who_moved_to_a_new_category_stands_out() -> None:
     after[everyone, top] -= half
     after[everyone, goal] += half
     window = np.stack([rng.multinomial(40, row) for row in after]).astype(np.float32)
-    made = WindowLikelihood(
-        sparse.csr_matrix(window), sparse.csr_matrix(known), known.argmax(axis=1), 30.0, 0.2
-    )
+    made = WindowLikelihood(sparse.csr_matrix(window), sparse.csr_matrix(known), known.argmax(axis=1), 30.0, 0.2)
     ratio_of = made.moves(np.arange(20))
     assert np.median(ratio_of[movers]) > np.quantile(ratio_of[~movers], 0.9)

@@ -109,15 +109,10 @@ def test_a_log_without_a_past_has_the_default_and_a_quiet_one_the_lower_bound(fa
 def test_all_limits_together_are_passed_by_no_more_of_the_past_than_wanted() -> None:
     pairs = [{f"family {number}": RNG.normal(0, 1.0 + number, 3) for number in range(40)} for _ in range(200)]
     sides = {key: (0, 1, -1)[number % 3] for number, key in enumerate(pairs[0])}
-    alone = {
-        key: effect_threshold("volume", [one[key] for one in pairs], 3, 0.95, side)
-        for key, side in sides.items()
-    }
+    alone = {key: effect_threshold("volume", [one[key] for one in pairs], 3, 0.95, side) for key, side in sides.items()}
 
     def passed(limits: dict[str, np.ndarray]) -> float:
-        beyond = [
-            any((one_sided(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs
-        ]
+        beyond = [any((one_sided(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs]
         return float(np.mean(beyond))
 
     together = scale_thresholds(alone, pairs, sides, 0.95)

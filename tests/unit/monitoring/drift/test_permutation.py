@@ -44,8 +44,7 @@ def test_p_is_the_share_of_all_sign_flips(side: int, joint: bool) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=USERS, max_size=USERS),
-    st.sampled_from([0, 1, -1]),
+    st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=USERS, max_size=USERS), st.sampled_from([0, 1, -1])
 )
 def test_the_bound_lies_above_the_exact_p(values: list[float], side: int) -> None:
     family = ComparisonFamily(np.array(values)[:, None], side)

@@ -48,10 +48,7 @@ def test_no_event_of_the_windows_is_in_the_baseline() -> None:
     made = rows()
     assert not UserBaselines.of(made, 100.0, USERS, LABELS).has_events
     early = made.where(made.day < 110.0)
-    found, wanted = (
-        UserBaselines.of(made, 110.0, USERS, LABELS),
-        UserBaselines.of(early, 110.0, USERS, LABELS),
-    )
+    found, wanted = (UserBaselines.of(made, 110.0, USERS, LABELS), UserBaselines.of(early, 110.0, USERS, LABELS))
     assert (found.events != wanted.events).nnz == 0
 
 

@@ -6,14 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitoring.drift import (
-    DriftFinding,
-    DriftVerdict,
-    FeedChecks,
-    FeedFault,
-    evaluate_window,
-    measure_window,
-)
+from monitoring.drift import DriftFinding, DriftVerdict, FeedChecks, FeedFault, evaluate_window, measure_window
 from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made, moved_to
 from tierrec_core.data.interactions import from_days
 
@@ -42,9 +35,7 @@ def test_a_fault_wins_over_an_alarm_and_an_alarm_over_calm() -> None:
     assert verdict(CALM).state == "steady"
     assert verdict(CALM, LARGE).state == "drift"
     assert verdict(CALM, LARGE, faults=(FAULT,)).state == "fault"
-    assert verdict(LARGE, faults=(FAULT,)).reasons() == [
-        "data fault: days are missing: 4 of 28, wanted fewer than 2"
-    ]
+    assert verdict(LARGE, faults=(FAULT,)).reasons() == ["data fault: days are missing: 4 of 28, wanted fewer than 2"]
 
 
 def test_a_steady_verdict_reports_the_nearest_finding() -> None:

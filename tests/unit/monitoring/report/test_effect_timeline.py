@@ -37,23 +37,12 @@ def finding(family="shares", tier="all", what="x", effect=0.1, alarm=False, thre
 
 
 def decision(end: str, *findings: dict, key: str = "k") -> dict:
-    return {
-        "at": f"{end}T06:00:00+00:00",
-        "window": {"start": end, "end": end},
-        "key": key,
-        "findings": findings,
-    }
+    return {"at": f"{end}T06:00:00+00:00", "window": {"start": end, "end": end}, "key": key, "findings": findings}
 
 
 def test_every_family_has_a_name_and_counts_the_changes_that_the_verdict_counts(training, events, items):
     reference = DriftReference.build(
-        events,
-        items,
-        training.history.now,
-        training.tiering,
-        training.history,
-        MonitorSettings(window_days=20),
-        0,
+        events, items, training.history.now, training.tiering, training.history, MonitorSettings(window_days=20), 0
     )
     sides = {one.family: one.side for one in paired_comparisons(reference.pair_with(reference.window))}
     assert set(FAMILIES) == set(BOUNDS) == {*sides, "online"}
@@ -77,9 +66,7 @@ def test_alarms_come_first_and_then_the_largest_relative_to_its_limit():
     found = rank_findings(all_findings)
     assert [one["alarm"] for one in found] == [True] * 4 + [False] * 8
     for part in (found[:4], found[4:]):
-        assert [abs(one["effect"]) for one in part] == sorted(
-            (abs(one["effect"]) for one in part), reverse=True
-        )
+        assert [abs(one["effect"]) for one in part] == sorted((abs(one["effect"]) for one in part), reverse=True)
 
 
 def test_points_lie_where_their_date_and_their_ratio_say():
@@ -100,12 +87,7 @@ def test_points_lie_where_their_date_and_their_ratio_say():
 
 def test_the_order_of_the_records_does_not_matter_and_old_windows_are_left_out():
     decisions = [
-        decision(
-            f"20{10 + year}-{month:02d}-01",
-            finding(effect=year / 10 + 0.1),
-            finding("volume"),
-            key=str(month),
-        )
+        decision(f"20{10 + year}-{month:02d}-01", finding(effect=year / 10 + 0.1), finding("volume"), key=str(month))
         for year in range(8)
         for month in range(1, 13)
     ]
@@ -117,9 +99,7 @@ def test_the_order_of_the_records_does_not_matter_and_old_windows_are_left_out()
 
 
 def test_a_window_without_a_family_leaves_a_gap_and_a_new_family_is_still_shown():
-    found = effect_charts(
-        [decision("2024-01-01", finding()), decision("2024-01-08", finding("rhythm_of_day"))]
-    )
+    found = effect_charts([decision("2024-01-01", finding()), decision("2024-01-08", finding("rhythm_of_day"))])
     assert [(chart.title, len(chart.points)) for chart in found] == [("Categories", 1), ("Rhythm of day", 1)]
     assert effect_charts([]) == []
 

@@ -8,18 +8,14 @@ from monitoring.report.report import feature_importances, format_cell
 
 REPORT = st.recursive(
     st.integers(0, 10**6) | st.text("abc", min_size=1),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc_", min_size=1), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc_", min_size=1), inner, max_size=3),
     max_leaves=12,
 )
 
 
 def leaves(value: object) -> list[str]:
     if isinstance(value, dict | list):
-        return [
-            leaf for part in (value.values() if isinstance(value, dict) else value) for leaf in leaves(part)
-        ]
+        return [leaf for part in (value.values() if isinstance(value, dict) else value) for leaf in leaves(part)]
     return [str(value)]
 
 
@@ -54,10 +50,7 @@ def test_records_show_words_before_numbers():
 
 
 def test_importances_are_shares_of_all_of_a_task():
-    blend = {
-        "discovery": {"feature_importance": {"a": 1.0, "b": 3.0}},
-        "next": {"importances": {"c": 2}, "trees": 9},
-    }
+    blend = {"discovery": {"feature_importance": {"a": 1.0, "b": 3.0}}, "next": {"importances": {"c": 2}, "trees": 9}}
     tables = list(feature_importances(blend))
     assert [table.title for table in tables] == ["Next", "Discovery"]
     assert tables[1].rows == (("b", 0.75), ("a", 0.25))
@@ -74,8 +67,4 @@ def test_figures_and_names_read_well():
         "1,234",
         "x",
     ]
-    assert [readable_label(name) for name in ("ndcg@10", "rows_in", "mrr_gain")] == [
-        "NDCG@10",
-        "Rows in",
-        "MRR gain",
-    ]
+    assert [readable_label(name) for name in ("ndcg@10", "rows_in", "mrr_gain")] == ["NDCG@10", "Rows in", "MRR gain"]

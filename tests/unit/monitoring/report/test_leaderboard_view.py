@@ -49,13 +49,7 @@ def test_tiers_go_from_light_to_heavy_and_heat_spans_them():
 
 @pytest.mark.parametrize(
     ("low", "high", "sign"),
-    [
-        (0.01, 0.02, "better"),
-        (-0.02, -0.01, "worse"),
-        (-0.01, 0.01, "even"),
-        (0.0, 0.1, "even"),
-        (None, None, "even"),
-    ],
+    [(0.01, 0.02, "better"), (-0.02, -0.01, "worse"), (-0.01, 0.01, "even"), (0.0, 0.1, "even"), (None, None, "even")],
 )
 def test_a_difference_is_one_only_when_its_interval_leaves_zero_out(low, high, sign):
     assert FigureWithInterval(0.0, low, high).sign == sign
@@ -79,9 +73,7 @@ def test_the_page_shows_what_each_tier_and_group_is_shown_with_its_interval():
             for tier, gini in (("heavy", 0.93), ("light", 0.97))
         },
         "by_demographic": {
-            "age": {
-                "65+": {"users": 30, "ndcg@10_beside_tier": -0.0123, "ndcg@10_beside_tier_ci": [-0.02, 0.01]}
-            }
+            "age": {"65+": {"users": 30, "ndcg@10_beside_tier": -0.0123, "ndcg@10_beside_tier_ci": [-0.02, 0.01]}}
         },
     }
     page = render_report(

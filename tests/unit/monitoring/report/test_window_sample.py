@@ -5,15 +5,7 @@ import pandas as pd
 import pytest
 
 from monitoring.report.served_lists import CUTOFF, ServedLists, common_cutoff, label_served_items
-from monitoring.report.window_sample import (
-    BREADTH,
-    FREQUENCY,
-    MONEY,
-    PER_USER,
-    RECENCY,
-    sample_users,
-    sample_window,
-)
+from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, sample_users, sample_window
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import to_days
 
@@ -116,8 +108,7 @@ def test_an_empty_window_is_an_empty_frame(events, items):
 
 def test_a_judged_list_has_its_hits_and_its_misses():
     lists = pd.DataFrame(
-        [("u", "a", 1), ("u", "b", 2), ("v", "a", 1), ("idle", "a", 1)],
-        columns=["user_id", "item_id", "rank"],
+        [("u", "a", 1), ("u", "b", 2), ("v", "a", 1), ("idle", "a", 1)], columns=["user_id", "item_id", "rank"]
     )
     truth = pd.DataFrame([("u", "b"), ("u", "b"), ("u", "z"), ("unseen", "a"), ("v", "q")])
     truth.columns = ["user_id", "item_id"]

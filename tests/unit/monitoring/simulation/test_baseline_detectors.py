@@ -6,11 +6,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chisquare
 
-from monitoring.simulation.baseline_detectors import (
-    EvidentlyPreset,
-    detector_frame,
-    population_stability_index,
-)
+from monitoring.simulation.baseline_detectors import EvidentlyPreset, detector_frame, population_stability_index
 from monitoring.simulation.world import synthetic_world
 
 
@@ -28,9 +24,7 @@ def test_psi_of_an_empty_category_is_finite():
 
 def _column(shares: list[float], rows: int) -> pd.DataFrame:
     """Categories in exactly these shares, and a number that never changes."""
-    names = np.repeat(
-        [f"c{number}" for number in range(len(shares))], np.round(np.array(shares) * rows).astype(int)
-    )
+    names = np.repeat([f"c{number}" for number in range(len(shares))], np.round(np.array(shares) * rows).astype(int))
     return pd.DataFrame({"category": names.astype(object), "value": np.tile(np.arange(10.0), rows // 10)})
 
 

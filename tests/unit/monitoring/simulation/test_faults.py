@@ -30,8 +30,7 @@ def test_before_the_fault_the_log_is_as_it_was_and_the_frames_keep_their_contrac
     broken = faults.FAULTS[name](span, _rng())
     day, was = to_days(broken.events["timestamp"]), to_days(span.events["timestamp"])
     pd.testing.assert_frame_equal(
-        broken.events[day < span.start].reset_index(drop=True),
-        span.events[was < span.start].reset_index(drop=True),
+        broken.events[day < span.start].reset_index(drop=True), span.events[was < span.start].reset_index(drop=True)
     )
     assert dict(broken.events.dtypes) == dict(EVENTS.conform(span.events, "test").dtypes)
     assert broken.events["timestamp"].is_monotonic_increasing
@@ -75,9 +74,7 @@ def test_foreign_ids_are_in_no_catalogue(span):
 
 def test_a_kind_of_event_vanishes_and_no_other(span):
     broken = faults.missing_kind(span, _rng(), event="cart")
-    before, after = (
-        _inside(span, one)["event"].value_counts().to_dict() for one in (span.events, broken.events)
-    )
+    before, after = (_inside(span, one)["event"].value_counts().to_dict() for one in (span.events, broken.events))
     assert before.pop("cart") > 0
     assert after == before
 

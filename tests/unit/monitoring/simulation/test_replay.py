@@ -116,10 +116,7 @@ def test_a_retrain_puts_the_new_model_in_force_until_the_next(replay):
 def test_regret_is_the_mean_difference_over_users_and_ticks(replay):
     never, always = replay.run(POLICIES["never"]), replay.run(POLICIES["always"])
     difference = np.concatenate(
-        [
-            theirs.quality.ndcg - mine.quality.ndcg
-            for mine, theirs in zip(never.steps, always.steps, strict=True)
-        ]
+        [theirs.quality.ndcg - mine.quality.ndcg for mine, theirs in zip(never.steps, always.steps, strict=True)]
     )
     regret = ndcg_loss(never, always, seed=1)
     assert regret.value == pytest.approx(difference.mean())

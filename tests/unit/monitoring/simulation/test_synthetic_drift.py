@@ -29,18 +29,14 @@ def _rng(seed: int = 0) -> np.random.Generator:
 def _table(world: ReplayWorld) -> pd.DataFrame:
     """The log with category and day, redemptions left out: they are of campaigns, not of items."""
     kind = world.items.set_index("item_id")["category"]
-    table = world.events.assign(
-        category=world.events["item_id"].map(kind), day=to_days(world.events["timestamp"])
-    )
+    table = world.events.assign(category=world.events["item_id"].map(kind), day=to_days(world.events["timestamp"]))
     return table[table["event"] != "redeem"]
 
 
 def _favourites(table: pd.DataFrame, start: float) -> pd.Series:
     past = table[table["day"] < start]
     counts = past.groupby(["user_id", "category"]).size().reset_index(name="n")
-    return (
-        counts.sort_values(["n", "category"], ascending=[False, True]).groupby("user_id")["category"].first()
-    )
+    return counts.sort_values(["n", "category"], ascending=[False, True]).groupby("user_id")["category"].first()
 
 
 @pytest.mark.parametrize("kind", ["concentrated", "diffuse"])
@@ -78,9 +74,7 @@ def test_diffuse_movers_move_to_their_rarest_category(world, start):
     )
     before, after = _table(world), _table(world.after(shifted))
     past = before[before["day"] < start]
-    liked = past.pivot_table(
-        index="user_id", columns="category", values="item_id", aggfunc="count", fill_value=0
-    )
+    liked = past.pivot_table(index="user_id", columns="category", values="item_id", aggfunc="count", fill_value=0)
     changed = after[before["item_id"] != after["item_id"]]
     goals = changed.groupby("user_id")["category"].nunique()
     assert (goals == 1).all()
@@ -93,9 +87,7 @@ def test_more_movers_than_can_move_is_an_error_that_says_what_to_do(world, start
     with pytest.raises(DataError, match="lower the share"):
         synthetic_drift.shift_interests(world.events, world.items, share=1.0, start=start, rng=_rng())
     with pytest.raises(DataError, match="no category is called"):
-        synthetic_drift.shift_interests(
-            world.events, world.items, share=0.1, start=start, rng=_rng(), target="tea"
-        )
+        synthetic_drift.shift_interests(world.events, world.items, share=0.1, start=start, rng=_rng(), target="tea")
 
 
 def test_a_new_category_is_used_only_from_its_day_on_and_only_by_the_movers(world, start):
@@ -123,9 +115,7 @@ def test_a_season_doubles_its_category_while_it_lasts_and_leaves_the_rest(world,
     held = [before["day"].between(one, one + 28, inclusive="left") for one in starts]
     own, theirs = after["category"] == category, before["category"] == category
     grown = sum(int((own & one).sum()) for one in during)
-    assert (
-        abs(grown - 2 * sum(int((theirs & one).sum()) for one in held)) <= 2
-    )  # a few minutes reach over midnight
+    assert abs(grown - 2 * sum(int((theirs & one).sum()) for one in held)) <= 2  # a few minutes reach over midnight
     assert (after["category"] != category).sum() == (before["category"] != category).sum()
     assert not after.duplicated(["user_id", "item_id", "event", "timestamp"]).any()
     assert after["timestamp"].is_monotonic_increasing
@@ -133,13 +123,9 @@ def test_a_season_doubles_its_category_while_it_lasts_and_leaves_the_rest(world,
 
 def test_a_tier_that_collapses_loses_the_share_of_each_users_baskets_and_of_no_other_users(world, start):
     users = pd.Index(sorted(world.events["user_id"].unique())[:40])
-    shifted = synthetic_drift.reduce_activity(
-        world.events, world.items, users=users, start=start, rng=_rng(), loss=0.7
-    )
+    shifted = synthetic_drift.reduce_activity(world.events, world.items, users=users, start=start, rng=_rng(), loss=0.7)
     before, after = _table(world), _table(world.after(shifted))
-    late = [
-        table[table["day"] >= start].groupby("user_id")["session_id"].nunique() for table in (before, after)
-    ]
+    late = [table[table["day"] >= start].groupby("user_id")["session_id"].nunique() for table in (before, after)]
     for user, baskets in late[0].items():
         left = baskets - round(0.7 * baskets) if user in users else baskets
         assert late[1].get(user, 0) == left

@@ -72,9 +72,7 @@ EVENT = {"key": "k", "user_id": "u", "item_id": "i", "event": "view"}
         (SimilarRequest, {"item_id": "i", "k": 101}, ("k",)),
     ],
 )
-def test_each_body_has_limits(
-    kind: type[BaseModel], body: dict[str, Any], place: tuple[str | int, ...]
-) -> None:
+def test_each_body_has_limits(kind: type[BaseModel], body: dict[str, Any], place: tuple[str | int, ...]) -> None:
     with pytest.raises(ValidationError) as refused:
         kind.model_validate(body)
     assert place in [problem["loc"] for problem in refused.value.errors()]

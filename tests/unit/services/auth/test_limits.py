@@ -29,12 +29,7 @@ async def measure(request: Request) -> JSONResponse:
     return JSONResponse({"bytes": len(await request.body()), "key": who})
 
 
-APP = Starlette(
-    routes=[
-        Route("/livez", measure),
-        Route("/{rest:path}", measure, methods=["GET", "POST", "DELETE"]),
-    ]
-)
+APP = Starlette(routes=[Route("/livez", measure), Route("/{rest:path}", measure, methods=["GET", "POST", "DELETE"])])
 
 
 async def begins_early(scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,9 +35,7 @@ ROWS = st.fixed_dictionaries(
         "colour": TEXTS,
     },
 )
-CONDITIONS = [
-    Expression.parse(text) for text in ("price < 2", "category = 'dairy' or stock > 1", "brand is null")
-]
+CONDITIONS = [Expression.parse(text) for text in ("price < 2", "category = 'dairy' or stock > 1", "brand is null")]
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -60,9 +58,7 @@ def test_equals_a_dictionary_of_rows(batches: list[list[dict[str, object]]]):
     catalogue = Catalogue.of(TRAINED)
     expected, snapshots = plain(catalogue), []
     for batch in batches:
-        snapshots.append(
-            (catalogue, plain(catalogue), [one.mask(catalogue).tolist() for one in CONDITIONS[:2]])
-        )
+        snapshots.append((catalogue, plain(catalogue), [one.mask(catalogue).tolist() for one in CONDITIONS[:2]]))
         catalogue = catalogue.with_items(batch)
         for row in batch:
             known = expected.setdefault(str(row["item_id"]), {})
@@ -119,10 +115,7 @@ def test_many_small_posts_equal_a_large_one():
         ({"item_id": "new", "stock": "many"}, "new: stock is 'many', wanted a number"),
         ({"item_id": "new", "on_promotion": 1}, "new: on_promotion is 1, wanted true or false"),
         ({"item_id": "new", "available_until": "soon"}, "new: available_until is 'soon', wanted a time"),
-        (
-            {"item_id": "new", "available_until": 1_700_000_000},
-            "available_until is 1700000000, wanted a time",
-        ),
+        ({"item_id": "new", "available_until": 1_700_000_000}, "available_until is 1700000000, wanted a time"),
         ({"item_id": "new", "colours": ["red"]}, "colours is ['red'], wanted text, a number"),
         ({"item_id": "new"} | {f"a{number}": 1 for number in range(300)}, "wanted at most 256"),
     ],
@@ -145,10 +138,7 @@ def test_refuses_a_row_and_stays_as_it_was(row: dict[str, object], message: str)
         ([date(2024, 1, 2), None], [datetime(2024, 1, 2, tzinfo=UTC), None]),
         (pd.Categorical(["a", None]), ["a", None]),
         (pd.Series([None, None], dtype="boolean"), [None, None]),
-        (
-            pd.to_datetime(["2024-01-02 01:00", None]).tz_localize("Europe/Paris"),
-            [NOW + timedelta(days=1), None],
-        ),
+        (pd.to_datetime(["2024-01-02 01:00", None]).tz_localize("Europe/Paris"), [NOW + timedelta(days=1), None]),
     ],
 )
 def test_tells_what_a_column_holds(values: object, expected: list[object]):

@@ -36,11 +36,7 @@ CELLS = {
     pa.bool_(): [True, False],
     pa.timestamp("us", "UTC"): MOMENTS,
 }
-DTYPES = {
-    pa.string(): pd.StringDtype("pyarrow"),
-    pa.float64(): pd.Float64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
+DTYPES = {pa.string(): pd.StringDtype("pyarrow"), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def table_of(num_rows: int) -> pa.Table:
@@ -185,23 +181,7 @@ def test_refuses_what_it_does_not_offer(text: str, message: str):
     assert message in str(caught.value)
 
 
-WORDS = [
-    "price",
-    "category",
-    "on_promotion",
-    "'a'",
-    "'2024'",
-    "1",
-    "1e",
-    ".5",
-    "0x1f",
-    "e'a'",
-    "(",
-    ")",
-    "=",
-    "<",
-    ",",
-]
+WORDS = ["price", "category", "on_promotion", "'a'", "'2024'", "1", "1e", ".5", "0x1f", "e'a'", "(", ")", "=", "<", ","]
 KEYWORDS = sorted([*DuckDB.Tokenizer.KEYWORDS, *DuckDB.Tokenizer.SINGLE_TOKENS])
 SENTENCES = st.lists(st.sampled_from(WORDS) | st.sampled_from(KEYWORDS), max_size=9).map(" ".join)
 

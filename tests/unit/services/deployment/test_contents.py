@@ -66,10 +66,7 @@ def test_labels_tell_the_headline(layout: Layout) -> None:
 
 def test_version_depends_on_each_part_and_on_nothing_else(layout: Layout) -> None:
     contents = BentoContents.gather(layout, settings_with())
-    assert (
-        BentoContents.gather(layout, settings_with(validate={"max_bad_share": 0.5})).version
-        == contents.version
-    )
+    assert BentoContents.gather(layout, settings_with(validate={"max_bad_share": 0.5})).version == contents.version
     changed = [
         replace(contents, name="other"),
         replace(contents, default_task="discovery"),
@@ -83,9 +80,7 @@ def test_version_depends_on_each_part_and_on_nothing_else(layout: Layout) -> Non
 
 def test_carried_code_needs_only_what_is_required(layout: Layout) -> None:
     contents = BentoContents.gather(layout, settings_with())
-    assert {"services/api/app.py", "services/recommend/surfaces.py", "services/rules/rules.py"} <= set(
-        contents.code
-    )
+    assert {"services/api/app.py", "services/recommend/surfaces.py", "services/rules/rules.py"} <= set(contents.code)
     assert "tierrec_core/models/ease/__init__.py" in contents.code
     dists = importlib.metadata.packages_distributions()
     required = {canonicalize_name(one) for one in (*RUNTIME, *BROUGHT_BY_BENTOML)}
@@ -112,11 +107,7 @@ def test_pins_names_however_they_are_spelled(tmp_path: Path) -> None:
 
 
 def test_lineage_is_what_the_package_hangs_on_whatever_else_has_run() -> None:
-    assert set(lineage(LOCK, ["data/models", "services/deployment/package.py"])) == {
-        "ingest",
-        "split",
-        "train@ease",
-    }
+    assert set(lineage(LOCK, ["data/models", "services/deployment/package.py"])) == {"ingest", "split", "train@ease"}
     without = {name: entry for name, entry in LOCK.items() if name not in ("report", "package")}
     assert lineage(without, ["data/models"]) == lineage(LOCK, ["data/models"])
     assert lineage(LOCK, ["services/deployment/package.py"]) == {}
@@ -131,9 +122,7 @@ def test_provenance_follows_the_lock_of_what_the_package_hangs_on(layout: Layout
         return provenance(layout)["dvc_lock"]
 
     before = hash_of(LOCK)
-    assert (
-        hash_of({name: entry for name, entry in LOCK.items() if name not in ("report", "package")}) == before
-    )
+    assert hash_of({name: entry for name, entry in LOCK.items() if name not in ("report", "package")}) == before
     assert hash_of(LOCK | {"ingest": LOCK["ingest"] | {"cmd": "other"}}) != before
 
 

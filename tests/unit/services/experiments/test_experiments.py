@@ -209,8 +209,7 @@ def test_a_better_and_a_worse_variant_are_told_apart(novelty: Experiment) -> Non
 def test_equal_variants_are_left_undecided_in_nearly_all_worlds(novelty: Experiment) -> None:
     same = dict.fromkeys(SIZES, 0.1)
     judged = [
-        {one.verdict for one in variant_results(outcomes(SIZES, same, seed), novelty)}
-        - {"baseline", "undecided"}
+        {one.verdict for one in variant_results(outcomes(SIZES, same, seed), novelty)} - {"baseline", "undecided"}
         for seed in range(60)
     ]
     assert stats.binomtest(sum(map(bool, judged)), 60, 0.05, alternative="greater").pvalue > 0.001

@@ -14,16 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.keys import (
-    Keyring,
-    KeyScope,
-    LiveKeyring,
-    add_key,
-    check_host,
-    is_loopback,
-    revoke_key,
-    rotate_key,
-)
+from services.auth.keys import Keyring, KeyScope, LiveKeyring, add_key, check_host, is_loopback, revoke_key, rotate_key
 from services.observability.access_log import JsonLog, Pseudonyms, log_secret, pseudonym
 from tierrec_core.base.errors import ArtifactError, SettingsError
 
@@ -99,9 +90,7 @@ def test_rotation_has_two_live_keys_and_never_three(path: Path) -> None:
     assert rotate_key(path, "shop")[2] == second
     with pytest.raises(SettingsError, match=f"no key has the id '{first.id}'"):
         revoke_key(path, first.id)
-    with pytest.raises(
-        SettingsError, match=r"no live key is labelled 'nobody'; wanted one of \['other', 'sh"
-    ):
+    with pytest.raises(SettingsError, match=r"no live key is labelled 'nobody'; wanted one of \['other', 'sh"):
         rotate_key(path, "nobody")
 
 

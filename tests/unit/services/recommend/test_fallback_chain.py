@@ -71,11 +71,7 @@ def test_exceptions_are_reported_and_empty_orders_are_not(failures: FailureLog) 
         strategy("popularity", 5),
     ]
     result = first_successful(strategies, None, NUM_ITEMS, failures)
-    assert (result.strategy, result.first_choice, result.reason) == (
-        "popularity",
-        "blend",
-        "blend failed: KeyError",
-    )
+    assert (result.strategy, result.first_choice, result.reason) == ("popularity", "blend", "blend failed: KeyError")
     assert failures.steps == [("blend", "cf", "KeyError"), ("tier_prior", "popularity", "ValueError")]
 
 
@@ -95,9 +91,7 @@ def test_an_exhausted_chain_gives_an_empty_order_and_the_reason(failures: Failur
     ],
     ids=["beyond the catalogue", "before it", "no numbers", "endless"],
 )
-def test_an_invalid_order_is_a_failure(
-    failures: FailureLog, change: Callable[[RankedOrder], RankedOrder]
-) -> None:
+def test_an_invalid_order_is_a_failure(failures: FailureLog, change: Callable[[RankedOrder], RankedOrder]) -> None:
     result = first_successful([unsound(change), strategy("cf", 2)], None, NUM_ITEMS, failures)
     assert result.strategy == "cf"
     assert [step[:2] for step in failures.steps] == [("blend", "cf")]
@@ -142,12 +136,7 @@ def test_nothing_is_filled_in_that_is_not_allowed(failures: FailureLog) -> None:
     allowed = np.arange(NUM_ITEMS) % 2 == 0
     strategies = [strategy("blend", 4, 3), strategy("popularity", *range(NUM_ITEMS))]
     result = first_successful(strategies, allowed, NUM_ITEMS, failures)
-    assert fill_from_fallbacks(result, strategies, 100, allowed, NUM_ITEMS, failures).columns.tolist() == [
-        4,
-        0,
-        2,
-        6,
-    ]
+    assert fill_from_fallbacks(result, strategies, 100, allowed, NUM_ITEMS, failures).columns.tolist() == [4, 0, 2, 6]
 
 
 @given(

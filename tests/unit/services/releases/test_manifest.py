@@ -17,9 +17,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def release_of(bundle: Path) -> ReleaseManifest:
-    return ReleaseManifest(
-        bento="shop:1", model=f"shop-bundle:{fingerprint(bundle)}", default_task="next", labels={}
-    )
+    return ReleaseManifest(bento="shop:1", model=f"shop-bundle:{fingerprint(bundle)}", default_task="next", labels={})
 
 
 def test_same_files_have_the_same_fingerprint_wherever_they_lie(bundle: Path, tmp_path: Path) -> None:

@@ -168,9 +168,7 @@ def change_often(path: Path, versions: Iterator[int], done: int) -> None:
 
 def test_two_writers_lose_no_update(path: Path) -> None:
     deploy(path, report("first"), 0.1)
-    writers = [
-        FORK.Process(target=change_often, args=(path, range(base, base + 20), 0)) for base in (100, 200)
-    ]
+    writers = [FORK.Process(target=change_often, args=(path, range(base, base + 20), 0)) for base in (100, 200)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -220,12 +218,7 @@ def test_watch_sees_every_replacement_but_looks_only_now_and_then(path: Path) ->
 
 
 def test_smoke_report_is_read_from_bento_json_whatever_else_it_says(tmp_path: Path) -> None:
-    raw = {
-        "tag": "a:1",
-        "model": "a-bundle:2",
-        "more": [1],
-        "smoke": {"next": {"users": 3, "identical": 3, "p50": 1}},
-    }
+    raw = {"tag": "a:1", "model": "a-bundle:2", "more": [1], "smoke": {"next": {"users": 3, "identical": 3, "p50": 1}}}
     artifacts.write_json(raw, tmp_path / "bento.json")
     SmokeReport.read(tmp_path / "bento.json").require_passed()
     with pytest.raises(ArtifactError, match="run `tierrec run`"):

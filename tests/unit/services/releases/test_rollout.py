@@ -129,9 +129,7 @@ def test_the_planned_split_is_not_doubted_at_any_of_many_looks():
     assert not exceeds((chance.min(axis=1) < MISMATCH).sum(), MISMATCH)
     for run in range(5):
         arms = [RolloutArm(int(n), 0, 0) for n in users[run, least[run]]]
-        assert judge(*arms, 0.2, YOUNG, SETTINGS).split_p_value == pytest.approx(
-            min(chance[run, least[run]], 1)
-        )
+        assert judge(*arms, 0.2, YOUNG, SETTINGS).split_p_value == pytest.approx(min(chance[run, least[run]], 1))
 
 
 def test_the_time_limit_promotes_what_is_no_worse_or_hardly_seen():

@@ -54,10 +54,7 @@ def test_items_posted_later_are_reviewed_too():
 
 @settings(max_examples=25)
 @given(
-    st.lists(
-        st.tuples(st.sampled_from([block, unblock, approve, withdraw]), st.lists(ANY_ID, max_size=3)),
-        max_size=4,
-    )
+    st.lists(st.tuples(st.sampled_from([block, unblock, approve, withdraw]), st.lists(ANY_ID, max_size=3)), max_size=4)
 )
 def test_edits_leave_what_was_asked_for(tmp_path_factory: pytest.TempPathFactory, edits: list):
     path = tmp_path_factory.mktemp("shop") / "review.yaml"

@@ -50,9 +50,7 @@ def test_every_page_keeps_every_promise(
     assert set(np.flatnonzero(allowed).tolist()) == visible - blocked
 
     page = rules_of(*rules).apply(order, situation, world.catalogue, allowed).columns.tolist()
-    pinned = {
-        int(rule["pin"]["item_id"][1:]) for rule in here if "pin" in rule and situation.surface != "rank"
-    }
+    pinned = {int(rule["pin"]["item_id"][1:]) for rule in here if "pin" in rule and situation.surface != "rank"}
     assert len(page) == len(set(page)) <= situation.k
     assert set(page) <= (visible - blocked) & (set(order.columns.tolist()) | pinned)
     for rule in here:
@@ -99,9 +97,7 @@ def test_caps_alone_are_a_greedy_walk(
     for column in order.columns.tolist():
         values = [(world.rows[column][rule["cap"]["attribute"]], rule["cap"]) for rule in caps]
         counts = [sum(world.rows[one][cap["attribute"]] == value for one in kept) for value, cap in values]
-        if all(
-            value is None or count < cap["max"] for count, (value, cap) in zip(counts, values, strict=True)
-        ):
+        if all(value is None or count < cap["max"] for count, (value, cap) in zip(counts, values, strict=True)):
             kept.append(column)
     page = rules_of(*caps).apply(order, situation, world.catalogue)
     assert page.columns.tolist() == kept[: situation.k]
@@ -123,9 +119,7 @@ def test_at_least_is_met_as_far_as_candidates_allow(
 
 
 def test_two_shares_that_fill_the_page_are_both_met():
-    rows = [
-        dict.fromkeys(TYPES) | {"category": None, "brand": "own" if n < 6 else "other"} for n in range(12)
-    ]
+    rows = [dict.fromkeys(TYPES) | {"category": None, "brand": "own" if n < 6 else "other"} for n in range(12)]
     halves = [{"share": {"of": f"brand = '{brand}'", "at_least": 0.5}} for brand in ("own", "other")]
     situation = Situation("products", "light", {}, NOW, 6)
     order = RankedOrder(np.arange(12), -np.arange(12.0))
@@ -134,8 +128,7 @@ def test_two_shares_that_fill_the_page_are_both_met():
 
 
 @pytest.mark.parametrize(
-    "limit",
-    [{"cap": {"attribute": "brand", "max": 1}}, {"share": {"of": "brand = 'own'", "at_most": 0.2}}],
+    "limit", [{"cap": {"attribute": "brand", "max": 1}}, {"share": {"of": "brand = 'own'", "at_most": 0.2}}]
 )
 @pytest.mark.parametrize("slot", [2, 9])
 def test_a_limit_keeps_a_pin_out(limit: dict[str, Any], slot: int):

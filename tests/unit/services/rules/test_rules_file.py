@@ -53,13 +53,8 @@ def test_an_attribute_that_comes_later_is_ruled_from_then_on():
 
 
 def test_reads_what_overrides_a_renewal():
-    rules = Rules.parse(
-        "repeat: {CHEESE: {may_repeat: true, wait_days: 7}, FRIDGES: {may_repeat: false}}", "x"
-    )
-    assert rules.repeat == {
-        "CHEESE": RepeatRule(may_repeat=True, wait_days=7),
-        "FRIDGES": RepeatRule(may_repeat=False),
-    }
+    rules = Rules.parse("repeat: {CHEESE: {may_repeat: true, wait_days: 7}, FRIDGES: {may_repeat: false}}", "x")
+    assert rules.repeat == {"CHEESE": RepeatRule(may_repeat=True, wait_days=7), "FRIDGES": RepeatRule(may_repeat=False)}
 
 
 @pytest.mark.parametrize(

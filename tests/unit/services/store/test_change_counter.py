@@ -74,10 +74,7 @@ def test_two_counters_of_one_file_are_one(changes: ChangeCounter, tmp_path: Path
 
 
 def test_a_counter_without_a_file_belongs_to_its_own_process_alone() -> None:
-    with (
-        contextlib.closing(ChangeCounter.open(None)) as one,
-        contextlib.closing(ChangeCounter.open(None)) as other,
-    ):
+    with contextlib.closing(ChangeCounter.open(None)) as one, contextlib.closing(ChangeCounter.open(None)) as other:
         one.increment()
         assert (one.count, other.count) == (1, 0)
 

@@ -11,15 +11,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def event(**changes):
-    return NewEvent(
-        **{"key": "k", "user_id": "u", "item_id": "i", "event": "view", "timestamp": NOW} | changes
-    )
+    return NewEvent(**{"key": "k", "user_id": "u", "item_id": "i", "event": "view", "timestamp": NOW} | changes)
 
 
 def impression(*items):
-    return Impression(
-        request_id="r", user_id=None, surface="ads", items=items, path="cold", model_version="m", at=NOW
-    )
+    return Impression(request_id="r", user_id=None, surface="ads", items=items, path="cold", model_version="m", at=NOW)
 
 
 REFUSED = {
@@ -31,10 +27,7 @@ REFUSED = {
     "NUL in a list": (impression("a", "b\x00"), "items of a Impression holds a NUL"),
     "NaN attribute": (PostedItem("i", {"price": float("nan")}), "attributes of a PostedItem are not JSON"),
     "date attribute": (PostedItem("i", {"until": NOW}), "attributes of a PostedItem are not JSON"),
-    "surrogate attribute": (
-        PostedItem("i", {"\udc00": 1}),
-        "attributes of a PostedItem hold a lone surrogate",
-    ),
+    "surrogate attribute": (PostedItem("i", {"\udc00": 1}), "attributes of a PostedItem hold a lone surrogate"),
 }
 
 
@@ -47,9 +40,5 @@ def test_it_is_refused_by_name(record, message):
 @pytest.mark.parametrize("text", ["", "ü", "🛒", "a\nb", "\\u0000", "' or 1=1 --", "x" * 10_000])
 def test_every_whole_text_is_kept(text):
     check_storable(
-        [
-            event(user_id=text, session_id=text),
-            impression(text),
-            PostedItem(text, {"a": [text, 1, None, True]}),
-        ]
+        [event(user_id=text, session_id=text), impression(text), PostedItem(text, {"a": [text, 1, None, True]})]
     )

@@ -35,11 +35,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, St
 
 
 def exported(store: Store, kind: str, after: int = 0, limit: int | None = None, size: int = 3) -> list[dict]:
-    return [
-        line
-        for page in export_pages(store, ExportRange.find(store, kind, after, limit), size)
-        for line in page
-    ]
+    return [line for page in export_pages(store, ExportRange.find(store, kind, after, limit), size) for line in page]
 
 
 def numbered(data: bytes) -> list[tuple[int, bytes | None]]:
@@ -67,9 +63,7 @@ def test_each_line_is_a_row_of_the_api_and_survives_its_model(stores, kind: str)
 
 
 @given(st.lists(st.binary(max_size=12), max_size=12), st.lists(st.integers(1, 7), min_size=1, max_size=9))
-def test_lines_are_those_of_a_plain_split_however_the_bytes_come(
-    parts: list[bytes], sizes: list[int]
-) -> None:
+def test_lines_are_those_of_a_plain_split_however_the_bytes_come(parts: list[bytes], sizes: list[int]) -> None:
     data = b"\n".join(parts)
     splitter, found, place, turn = Splitter(), [], 0, 0
     while place < len(data):
@@ -98,9 +92,7 @@ def test_pages_and_limits_cut_one_sequence(stores) -> None:
         after = whole[place - 1]["_cursor"] if place else 0
         found = exported(store, "events", after, limit, size)
         assert found == whole[place:][:limit]
-        assert ExportRange.find(store, "events", after, limit).last == (
-            found[-1]["_cursor"] if found else after
-        )
+        assert ExportRange.find(store, "events", after, limit).last == (found[-1]["_cursor"] if found else after)
 
     assert [line["key"] for line in whole] == [f"k{number}" for number in range(40)]
     holds()
@@ -113,12 +105,7 @@ def test_what_comes_after_an_export_began_is_left_to_the_next(stores) -> None:
     reading = export_pages(store, span, 2)
     first = next(reading)
     StoreKeeper(store).keep("events")([event(99)])
-    assert [line["key"] for line in [*first, *(line for page in reading for line in page)]] == [
-        "k0",
-        "k1",
-        "k2",
-        "k3",
-    ]
+    assert [line["key"] for line in [*first, *(line for page in reading for line in page)]] == ["k0", "k1", "k2", "k3"]
     assert [line["key"] for line in exported(store, "events", span.last)] == ["k99"]
 
 
@@ -147,13 +134,10 @@ def test_impressions_are_exported_as_they_were_kept(stores, tmp_path: Path) -> N
     shown = {"surface": "products", "items": ("a", "ü"), "path": "blend", "model_version": "m", "at": NOW}
     full = Impression(request_id="r1", user_id="u", variant="v", experiment="e", propensity=0.25, **shown)
     store.add_impressions([full, Impression(request_id="r2", user_id=None, **shown)])
-    rows = [
-        ImpressionRow.model_validate_json(line) for line in jsonl(exported(store, "impressions")).splitlines()
-    ]
+    rows = [ImpressionRow.model_validate_json(line) for line in jsonl(exported(store, "impressions")).splitlines()]
     assert [row.model_dump() for row in rows] == [
         vars(full),
-        vars(full)
-        | {"request_id": "r2", "user_id": None, "variant": None, "experiment": None, "propensity": 1.0},
+        vars(full) | {"request_id": "r2", "user_id": None, "variant": None, "experiment": None, "propensity": 1.0},
     ]
     export_file(store, "impressions", tmp_path / "out.parquet", tell=lambda *_: None)
     frame = pd.read_parquet(tmp_path / "out.parquet")
@@ -189,10 +173,7 @@ def test_bad_lines_are_found_among_good_ones(stores, is_strict: bool) -> None:
         assert len(kept(store, "events")) == fresh
         assert [one.line for one in intake.answer.first_errors] == refused[:10]
         assert intake.answer.model_copy(update={"first_errors": [], "stopped": None}) == Imported(
-            accepted=fresh,
-            duplicates=max(tried.count("repeated") - 1, 0),
-            rejected=len(refused),
-            lines=len(tried),
+            accepted=fresh, duplicates=max(tried.count("repeated") - 1, 0), rejected=len(refused), lines=len(tried)
         )
         assert (intake.answer.stopped is not None) == bool(bad and is_strict)
         assert "secret" not in intake.answer.model_dump_json()

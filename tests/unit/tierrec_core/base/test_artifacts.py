@@ -112,9 +112,7 @@ def test_one_damaged_byte_is_noticed(tmp_path: Path, position: int) -> None:
         artifacts.load(Thing, folder)
 
 
-@pytest.mark.parametrize(
-    "meta", ["", "{}", "[]", '{"type": "Thing"}', '{"type": "Thing", "sha256": "0"}', "\xff"]
-)
+@pytest.mark.parametrize("meta", ["", "{}", "[]", '{"type": "Thing"}', '{"type": "Thing", "sha256": "0"}', "\xff"])
 def test_a_damaged_meta_is_an_artifact_error(tmp_path: Path, meta: str) -> None:
     folder = tmp_path / "thing"
     artifacts.save(thing(np.arange(5)), folder)

@@ -13,8 +13,7 @@ def test_events_get_their_types_and_order() -> None:
     frame = EVENTS.conform(pd.DataFrame([ROW | {"value": 3, "secret": 1}]), "log.csv")
     assert list(frame.columns) == list(EVENTS.columns)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
-        name: "string" if column.dtype.startswith("string") else column.dtype
-        for name, column in EVENTS.columns.items()
+        name: "string" if column.dtype.startswith("string") else column.dtype for name, column in EVENTS.columns.items()
     }
     assert frame["user_id"][0] == "7"
     assert frame["timestamp"][0] == pd.Timestamp("2023-12-31T22:00", tz="UTC")

@@ -11,9 +11,7 @@ from tierrec_core.settings import Params, RenamedFrom, parse
 
 class Inner(Params):
     width: Annotated[PositiveInt, RenamedFrom("size")] = 8
-    early_stopping: Annotated[PositiveInt | None, RenamedFrom("patience", lambda epochs: epochs or None)] = (
-        None
-    )
+    early_stopping: Annotated[PositiveInt | None, RenamedFrom("patience", lambda epochs: epochs or None)] = None
 
 
 class Outer(Params):
@@ -30,11 +28,7 @@ class Outer(Params):
             {"named": {"size": {"width": 3}}},
             r"named\.size\.size is now named\.size\.width",
         ),
-        (
-            {"one": {"patience": 0}},
-            {"one": {"early_stopping": None}},
-            r"one\.patience is now one\.early_stop",
-        ),
+        ({"one": {"patience": 0}}, {"one": {"early_stopping": None}}, r"one\.patience is now one\.early_stop"),
         ({"one": {"patience": 2}}, {"one": {"early_stopping": 2}}, r"one\.patience is now one\.early_stop"),
     ],
 )
@@ -52,9 +46,7 @@ def test_a_saved_block_is_read_without_a_warning(recwarn: pytest.WarningsRecorde
 
 
 def test_both_names_at_once_are_refused() -> None:
-    with pytest.raises(
-        SettingsError, match=r"params\.yaml: one: size is now width, and both are given; remove size"
-    ):
+    with pytest.raises(SettingsError, match=r"params\.yaml: one: size is now width, and both are given; remove size"):
         parse(Outer, {"one": {"size": 3, "width": 4}}, "params.yaml")
 
 

@@ -80,8 +80,7 @@ def test_lists_of_anything_else_are_replaced(bundle, tmp_path, change):
     write(bundle, tmp_path / "changed", **change)
     write(bundle, tmp_path / "fresh", **change)
     contents = [
-        {name: content for name, (_, content) in snapshot(tmp_path / folder).items()}
-        for folder in ("changed", "fresh")
+        {name: content for name, (_, content) in snapshot(tmp_path / folder).items()} for folder in ("changed", "fresh")
     ]
     assert contents[0] == contents[1]
 

@@ -92,9 +92,7 @@ def test_it_survives_disk_and_the_same_bundle_gives_the_same_bytes(bundle: Bundl
     bundle.save(tmp_path / "one")
     again = Bundle.load(tmp_path / "one")
     again.save(tmp_path / "two")
-    files = sorted(
-        path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
-    )
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert all(sha256(tmp_path / "one" / path) == sha256(tmp_path / "two" / path) for path in files)
     pd.testing.assert_frame_equal(again.items, bundle.items)
     np.testing.assert_array_equal(

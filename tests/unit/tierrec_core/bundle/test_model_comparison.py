@@ -42,9 +42,7 @@ def challenger(events: pd.DataFrame, items: pd.DataFrame) -> Bundle:
 
 
 def run(champion: Bundle, challenger: Bundle, events: pd.DataFrame, **options):
-    return compare_models(
-        champion, challenger, events, START, UNTIL, SETTINGS, **{"main": "next", "seed": 0} | options
-    )
+    return compare_models(champion, challenger, events, START, UNTIL, SETTINGS, **{"main": "next", "seed": 0} | options)
 
 
 def met_before(events: pd.DataFrame, catalogue: Collection[str]) -> dict[str, set[str]]:
@@ -136,9 +134,7 @@ def crowd(events: pd.DataFrame, item: str, days: range) -> pd.DataFrame:
     first = events.drop_duplicates("user_id")
     return pd.concat(
         [
-            first.assign(
-                item_id=item, timestamp=pd.Timestamp((FIRST + day + 0.5) * 86_400, unit="s", tz="UTC")
-            )
+            first.assign(item_id=item, timestamp=pd.Timestamp((FIRST + day + 0.5) * 86_400, unit="s", tz="UTC"))
             for day in days
         ]
     ).astype(events.dtypes.to_dict())
@@ -165,9 +161,7 @@ def test_impressions_are_no_behaviour(champion, challenger, events):
 
 
 def test_a_window_that_a_side_has_seen_is_refused(champion, challenger, events):
-    with pytest.raises(
-        GateError, match=r"challenger has seen everything before 2024-03-31.*begins at 2024-03-30"
-    ):
+    with pytest.raises(GateError, match=r"challenger has seen everything before 2024-03-31.*begins at 2024-03-30"):
         compare_models(champion, challenger, events, START - 1, UNTIL, SETTINGS, main="next", seed=0)
 
 

@@ -35,9 +35,7 @@ def precomputed(bundle: Bundle, models: Mapping[str, Recommender], folder: Path)
     history, tiering = bundle.history, bundle.tiering
     candidates = {task: bundle.candidates(task, history) for task in bundle.tasks}
     features = ChurnFeatures(bundle.target, tiering)
-    redemptions = replace(
-        Interactions.from_history([], pd.Index([], dtype=object), history.now), users=history.users
-    )
+    redemptions = replace(Interactions.from_history([], pd.Index([], dtype=object), history.now), users=history.users)
     inputs = PackageInputs(
         churn=ChurnModel.constant(features, np.zeros(0, bool), ChurnSettings()),
         calibration_error=None,
@@ -76,9 +74,7 @@ def test_an_empty_window_is_served_as_the_popularity_of_the_whole_history(
     later = replace(bundle.history, now=bundle.history.now + 1000.0)
     bundle = replace(bundle, known=replace(bundle.known, history=later))
     served = precomputed(bundle, {"ease": bundle.models["ease"]}, tmp_path)
-    count = np.bincount(
-        training.history.filter_events(*training.target).item, minlength=training.history.num_items
-    )
+    count = np.bincount(training.history.filter_events(*training.target).item, minlength=training.history.num_items)
     np.testing.assert_allclose(served.item_tables.popularity, count / count.sum(), rtol=1e-6)
 
 
@@ -115,14 +111,10 @@ def test_without_factors_a_decomposition_finds_the_taste_groups(training: Traini
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.5, [True, False]), (0.01, [False, False])])
-def test_promoted_is_what_enough_stores_show_in_the_newest_known_week(
-    share: float, wanted: list[bool]
-) -> None:
+def test_promoted_is_what_enough_stores_show_in_the_newest_known_week(share: float, wanted: list[bool]) -> None:
     week = pd.Timestamp("2024-03-04", tz="UTC")
     rows = [("a", week, share, 0.0), ("b", week - pd.Timedelta(days=7), 1.0, 1.0), ("b", week, 0.0, 0.0)]
     rows.append(("b", week + pd.Timedelta(days=7), 1.0, 1.0))
-    exposures = EXPOSURES.conform(
-        pd.DataFrame(rows, columns=["item_id", "week", "display", "mailer"]), "tests"
-    )
+    exposures = EXPOSURES.conform(pd.DataFrame(rows, columns=["item_id", "week", "display", "mailer"]), "tests")
     now = (week + pd.Timedelta(days=2)).timestamp() / 86_400
     assert _promoted(exposures, pd.Index(["a", "b"]), now).tolist() == wanted

@@ -43,10 +43,7 @@ def test_an_empty_list_becomes_what_the_events_say() -> None:
     assert sorted(items.tolist()) == [3, 4]
 
 
-@given(
-    st.lists(st.integers(0, 4), unique=True),
-    st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1)), max_size=6),
-)
+@given(st.lists(st.integers(0, 4), unique=True), st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1)), max_size=6))
 def test_result_is_a_superset_in_order_of_score(listed: list[int], events: list[tuple[int, float]]) -> None:
     columns, scores = np.array(listed, dtype=np.int64), np.arange(len(listed), 0, -1.0)
     items, moved = FOLD.apply(columns, scores, fresh(*events))

@@ -106,9 +106,7 @@ def test_damage_is_found(states, tmp_path):
 def test_a_model_that_scores_in_one_step_has_no_state_and_is_asked_for_its_catalogue(interactions):
     states = UserStates.of({"plain": OneStep()}, interactions)
     assert states.row(3) == {}
-    found = score_candidates({"plain": OneStep()}, interactions, np.tile([7, -1, 2], (60, 1)), states.row(3))[
-        "plain"
-    ]
+    found = score_candidates({"plain": OneStep()}, interactions, np.tile([7, -1, 2], (60, 1)), states.row(3))["plain"]
     counts = interactions.matrix().toarray()
     np.testing.assert_array_equal(found[:, [0, 2]], counts[:, [7, 2]])
     assert (found[:, 1] == -np.inf).all()

@@ -13,9 +13,7 @@ from tierrec_core.base.errors import ArtifactError, DataError
 from tierrec_core.bundle.user_tables import RankedLists, SeenItems, UserIndex
 
 ITEMS = np.array([[4, 2, 9], [7, -1, -1], [-1, -1, -1], [0, 1, 2]], np.int32)
-SCORES = np.array(
-    [[0.875, 0.5, 0.25], [3.0, -np.inf, -np.inf], [-np.inf] * 3, [0.001, -2.0, -7.125]], np.float32
-)
+SCORES = np.array([[0.875, 0.5, 0.25], [3.0, -np.inf, -np.inf], [-np.inf] * 3, [0.001, -2.0, -7.125]], np.float32)
 
 
 @given(st.lists(st.text(max_size=12), unique=True, max_size=30), st.lists(st.text(max_size=12), max_size=10))
@@ -29,9 +27,7 @@ def test_an_index_answers_as_a_dict_does(ids, asked):
 def test_ids_of_one_hash_are_told_apart_by_their_text():
     index = UserIndex.of(["a", "b"])
     hash_of_b = index.hashes[index.row == 1][0]
-    collided = dataclasses.replace(
-        index, hashes=np.array([hash_of_b, hash_of_b]), row=np.array([0, 1], np.int32)
-    )
+    collided = dataclasses.replace(index, hashes=np.array([hash_of_b, hash_of_b]), row=np.array([0, 1], np.int32))
     assert collided.find("b") == 1
     assert collided.find("a") is None  # its own hash is no longer there
 
@@ -74,9 +70,9 @@ def test_a_row_of_a_shelf_has_no_padding(tmp_path):
     RankedLists.write(tmp_path / "shelf", [(ITEMS, SCORES)])
     rows = [RankedLists.load(tmp_path / "shelf").row(user) for user in range(4)]
     assert [columns.tolist() for columns, _ in rows] == [[4, 2, 9], [7], [], [0, 1, 2]]
-    assert [scores.tolist() for _, scores in rows[:3]] == [[0.875, 0.5, 0.25], [3.0], []] or rows[0][
-        1
-    ].dtype == (np.float32)
+    assert [scores.tolist() for _, scores in rows[:3]] == [[0.875, 0.5, 0.25], [3.0], []] or rows[0][1].dtype == (
+        np.float32
+    )
 
 
 def test_half_precision_keeps_three_digits(tmp_path):

@@ -12,9 +12,7 @@ from tierrec_core.data.interactions import Interactions, from_days, to_days
 
 
 def test_matrix_is_the_crosstab(events, interactions) -> None:
-    wanted = pd.crosstab(events["user_id"], events["item_id"]).reindex(
-        columns=interactions.items, fill_value=0
-    )
+    wanted = pd.crosstab(events["user_id"], events["item_id"]).reindex(columns=interactions.items, fill_value=0)
     np.testing.assert_array_equal(interactions.matrix().toarray(), wanted)
     np.testing.assert_array_equal(interactions.binary_matrix().toarray(), wanted > 0)
 
@@ -88,11 +86,7 @@ def test_events_without_session_are_sessions_of_their_own(events) -> None:
     assert len(np.unique(bare.session)) == len(bare)
 
 
-@given(
-    moment=st.datetimes(
-        pd.Timestamp("1971-01-01").to_pydatetime(), pd.Timestamp("2100-01-01").to_pydatetime()
-    )
-)
+@given(moment=st.datetimes(pd.Timestamp("1971-01-01").to_pydatetime(), pd.Timestamp("2100-01-01").to_pydatetime()))
 def test_days_and_moments_are_inverse(moment) -> None:
     stamp = pd.Timestamp(moment, tz="UTC")
     day = to_days(pd.Series([stamp]).astype("datetime64[us, UTC]"))[0]

@@ -52,9 +52,7 @@ def test_no_event_of_a_snapshot_lies_at_or_after_its_bound(log, events) -> None:
     for snapshot in log.snapshots:
         history = log.history(snapshot.name)
         assert history.day.max() < snapshot.bound == history.now
-        known = events[
-            (to_days(events["timestamp"]) < snapshot.bound) & events["item_id"].isin(log.log.items)
-        ]
+        known = events[(to_days(events["timestamp"]) < snapshot.bound) & events["item_id"].isin(log.log.items)]
         assert len(history) == len(known)
 
 
@@ -64,10 +62,7 @@ def test_truth_equals_a_plain_filter(log, events) -> None:
     for window in log.windows:
         start = starts[window.snapshot]
         known = events[events["item_id"].isin(log.log.items) & events["user_id"].isin(log.log.users)]
-        before, inside = (
-            day[known.index] < start,
-            (day[known.index] >= start) & (day[known.index] < window.until),
-        )
+        before, inside = (day[known.index] < start, (day[known.index] >= start) & (day[known.index] < window.until))
         wanted = {pair for pair in pairs(known[inside]) if pair[0] in set(known[before]["user_id"])}
         wanted -= set() if window.repeats else pairs(known[before])
         assert named(log, log.truth(window)) == wanted
@@ -122,9 +117,7 @@ def test_leave_last_out_holds_each_users_last_event(events) -> None:
 
 def test_a_given_split_is_obeyed(events) -> None:
     marked = events.assign(split=np.where(np.arange(len(events)) % 5 == 0, "test", "train"))
-    log = SplitLog.cut(
-        marked, SplitSettings(by=GivenSplit(), min_users_per_item=1), {"next": TaskSettings(windows=2)}
-    )
+    log = SplitLog.cut(marked, SplitSettings(by=GivenSplit(), min_users_per_item=1), {"next": TaskSettings(windows=2)})
     test = marked[(marked["split"] == "test") & marked["item_id"].isin(log.log.items)]
     assert named(log, log.truth(log.windows_of("next", "test")[0])) == pairs(test)
     assert len(log.history(log.final.name)) == (marked["split"] == "train").sum()

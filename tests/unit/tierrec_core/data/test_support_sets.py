@@ -12,10 +12,7 @@ def test_it_is_each_users_last_items_with_their_newest_events(interactions: Inte
     support = newest_items(interactions, count, np.random.default_rng(0))
     for user in range(interactions.num_users):
         mine, kept = interactions.user == user, support.user == user
-        last = {
-            item: interactions.day[mine & (interactions.item == item)].max()
-            for item in interactions.item[mine]
-        }
+        last = {item: interactions.day[mine & (interactions.item == item)].max() for item in interactions.item[mine]}
         newest = sorted(last.values(), reverse=True)[:count]
         assert sorted(support.day[kept], reverse=True) == newest
         assert all(last[item] == day for item, day in zip(support.item[kept], support.day[kept], strict=True))

@@ -8,19 +8,7 @@ from hypothesis import strategies as st
 from tierrec_core.data.text import item_texts, tokenize
 from tierrec_core.data.vocabulary import Vocabulary
 
-KNOWN = [
-    "strawberry",
-    "strawberries",
-    "blueberry",
-    "cheddar",
-    "cheese",
-    "milk",
-    "oatmilk",
-    "hot",
-    "dogs",
-    "12",
-    "7up",
-]
+KNOWN = ["strawberry", "strawberries", "blueberry", "cheddar", "cheese", "milk", "oatmilk", "hot", "dogs", "12", "7up"]
 LEXICON = Vocabulary.of([KNOWN])
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -35,9 +23,7 @@ def optimal_string_alignment(one: str, other: str) -> int:
     for i in range(1, len(one) + 1):
         for j in range(1, len(other) + 1):
             table[i][j] = min(
-                table[i - 1][j] + 1,
-                table[i][j - 1] + 1,
-                table[i - 1][j - 1] + (one[i - 1] != other[j - 1]),
+                table[i - 1][j] + 1, table[i][j - 1] + 1, table[i - 1][j - 1] + (one[i - 1] != other[j - 1])
             )
             if i > 1 and j > 1 and one[i - 1] == other[j - 2] and one[i - 2] == other[j - 1]:
                 table[i][j] = min(table[i][j], table[i - 2][j - 2] + 1)
@@ -127,16 +113,7 @@ def test_an_extended_lexicon_keeps_its_rows() -> None:
 
 
 def test_words_are_folded() -> None:
-    assert tokenize("Crème-Brûlée, 2/7.5 OZ straße_x") == [
-        "creme",
-        "brulee",
-        "2",
-        "7",
-        "5",
-        "oz",
-        "strasse",
-        "x",
-    ]
+    assert tokenize("Crème-Brûlée, 2/7.5 OZ straße_x") == ["creme", "brulee", "2", "7", "5", "oz", "strasse", "x"]
 
 
 def test_a_text_has_the_title_or_the_id_and_what_can_be_read() -> None:

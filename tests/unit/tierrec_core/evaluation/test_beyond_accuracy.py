@@ -59,12 +59,7 @@ def test_diversity_counts_pairs():
 def test_groups_big_enough_are_told_apart():
     ids = pd.Index([f"u{i}" for i in range(100)], dtype=object)
     users = pd.DataFrame(
-        {
-            "user_id": ids[:90],
-            "age": ["young"] * 50 + ["old"] * 35 + ["rare"] * 5,
-            "same": "x",
-            "income": range(90),
-        }
+        {"user_id": ids[:90], "age": ["young"] * 50 + ["old"] * 35 + ["rare"] * 5, "same": "x", "income": range(90)}
     )
     values = np.r_[np.full(50, 0.2), np.full(35, 0.8), np.zeros(15)]
     found = demographic_groups(values, ids, users, 200, np.random.default_rng(0))
@@ -85,9 +80,7 @@ def test_each_user_has_a_popularity_that_averages_to_the_bias(interactions):
     recommended, own = popularity_of_users(lists, interactions)
     assert (recommended - own).mean() == pytest.approx(popularity_bias(lists, interactions)["bias"])
     buyers = np.asarray(interactions.binary_matrix().sum(axis=0)).ravel()
-    below = [
-        ((buyers < buyers[item]).sum() + (buyers <= buyers[item]).sum() + 1) / 2 / 40 for item in lists[7]
-    ]
+    below = [((buyers < buyers[item]).sum() + (buyers <= buyers[item]).sum() + 1) / 2 / 40 for item in lists[7]]
     assert recommended[7] == pytest.approx(np.mean(below))
 
 
@@ -108,9 +101,7 @@ def test_tiers_of_any_size_are_compared_at_the_same_number_of_lists():
         assert light.low < light.value < light.high
         assert light.value == pytest.approx(heavy.value, abs=0.01)
     same = np.where(tier[:, None] == 0, lists, 3)
-    assert exposure_by_group(same, 1000, (tier, TIERS), 50, rng)["heavy"][
-        "exposure_gini"
-    ].value == pytest.approx(0.999)
+    assert exposure_by_group(same, 1000, (tier, TIERS), 50, rng)["heavy"]["exposure_gini"].value == pytest.approx(0.999)
 
 
 def test_means_of_tiers_leave_out_whom_nothing_is_known_of():

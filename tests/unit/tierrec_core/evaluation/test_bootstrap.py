@@ -5,12 +5,7 @@ import pytest
 from scipy import stats
 
 from tierrec_core.base.errors import EmptyDataError
-from tierrec_core.evaluation.bootstrap import (
-    bootstrap_by_group,
-    bootstrap_mean,
-    bootstrap_means,
-    paired_bootstrap,
-)
+from tierrec_core.evaluation.bootstrap import bootstrap_by_group, bootstrap_mean, bootstrap_means, paired_bootstrap
 
 
 def rng(seed=0):

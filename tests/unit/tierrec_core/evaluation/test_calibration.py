@@ -81,9 +81,7 @@ def test_a_model_against_its_copy_differs_by_nothing():
 
 def test_no_order_is_judged_by_four_rows():
     label = np.arange(100) < 4
-    block = evaluate_probabilities(
-        label, {"one": np.linspace(1, 0, 100)}, "one", 20, np.random.default_rng(0)
-    )["one"]
+    block = evaluate_probabilities(label, {"one": np.linspace(1, 0, 100)}, "one", 20, np.random.default_rng(0))["one"]
     assert set(block) == {"brier", "brier_ci", "ece", "ece_ci"}
 
 

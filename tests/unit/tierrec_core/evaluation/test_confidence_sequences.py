@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.evaluation.confidence_sequences import (
-    ConfidenceSequence,
-    Moments,
-    proportion,
-    split_p_value,
-)
+from tierrec_core.evaluation.confidence_sequences import ConfidenceSequence, Moments, proportion, split_p_value
 
 ALPHA, NUM_RUNS, BATCH, USERS = 0.05, 400, 50, 4000
 PEEKS = np.arange(BATCH, USERS + 1, BATCH)

@@ -75,16 +75,12 @@ def test_renumbered_users_have_the_same_figures(lists, truth):
     after = board(moved, Truth.of(place[truth.user], truth.item, NUM_ITEMS), tier=tier)["half"]
     for name in ("ndcg@10", "recall@20", "mrr@10", "coverage@10", "users"):
         assert after[name] == pytest.approx(before[name], abs=1e-6)
-    assert after["by_tier"]["heavy"]["ndcg@10"] == pytest.approx(
-        before["by_tier"]["heavy"]["ndcg@10"], abs=1e-6
-    )
+    assert after["by_tier"]["heavy"]["ndcg@10"] == pytest.approx(before["by_tier"]["heavy"]["ndcg@10"], abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_text(lists, truth):
     shuffle = np.random.default_rng(2)
-    lists = lists | {
-        "random": shuffle.permuted(np.tile(np.arange(NUM_ITEMS), (NUM_USERS, 1)), axis=1)[:, :20]
-    }
+    lists = lists | {"random": shuffle.permuted(np.tile(np.arange(NUM_ITEMS), (NUM_USERS, 1)), axis=1)[:, :20]}
     first, second, other = (json.dumps(board(lists, truth, seed=seed)) for seed in (0, 0, 1))
     assert first == second
     assert first != other

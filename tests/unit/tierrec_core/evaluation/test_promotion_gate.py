@@ -60,11 +60,7 @@ def test_a_small_sample_has_the_interval_of_scipys_bootstrap():
 def test_each_tier_has_its_own_interval_and_users():
     tier = np.repeat([0, 1], [600, 300])
     delta = np.r_[noise(600, 0.02), noise(300, -0.004, seed=2)]
-    found = (
-        check_promotion({"next": scores(delta, tier)}, NOTHING, NOTHING, SETTINGS, rng())
-        .tasks["next"]
-        .by_tier
-    )
+    found = check_promotion({"next": scores(delta, tier)}, NOTHING, NOTHING, SETTINGS, rng()).tasks["next"].by_tier
     assert {name: one.users for name, one in found.items()} == {"light": 600, "medium": 300}
     assert found["light"].interval.value == pytest.approx(0.02)
     assert found["medium"].interval.value == pytest.approx(-0.004)
@@ -177,9 +173,7 @@ def share_refused(loss: float, users: int, worlds: int) -> float:
         tier = source.choice(3, users, p=(0.45, 0.35, 0.2))
         delta = source.laplace(0, 0.08, (2, users)) * (source.random((2, users)) < 0.6) - loss
         tasks = {name: scores(one, tier) for name, one in zip(("next", "discovery"), delta, strict=True)}
-        refused.append(
-            not check_promotion(tasks, NOTHING, NOTHING, GateSettings(bootstraps=100), source).passed
-        )
+        refused.append(not check_promotion(tasks, NOTHING, NOTHING, GateSettings(bootstraps=100), source).passed)
     return float(np.mean(refused))
 
 
@@ -220,8 +214,7 @@ def test_a_challenger_need_not_be_better_calibrated_than_a_champion_that_misses_
 def test_the_report_is_json_and_the_same_for_the_same_seed():
     tasks = {"next": scores(noise(500, 0.001)), "discovery": scores(noise(400, -0.05))}
     first, again = (
-        check_promotion(tasks, GateSide({"next": 0.2}), GateSide({"next": 0.3}), SETTINGS, rng())
-        for _ in range(2)
+        check_promotion(tasks, GateSide({"next": 0.2}), GateSide({"next": 0.3}), SETTINGS, rng()) for _ in range(2)
     )
     text = json.dumps(first.report(), allow_nan=False)
     assert text == json.dumps(again.report(), allow_nan=False)

@@ -8,15 +8,7 @@ from hypothesis import strategies as st
 
 from tierrec_core.base.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import (
-    ItemSampler,
-    Sessions,
-    chosen,
-    decay_weights,
-    draw_within,
-    ranges,
-    windows,
-)
+from tierrec_core.features.sequences import ItemSampler, Sessions, chosen, decay_weights, draw_within, ranges, windows
 
 BOUNDS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=6)
 
@@ -75,9 +67,7 @@ def test_draws_stay_within_and_reach_every_index():
 def test_decay_halves_and_sums_to_one(items):
     visitor = Interactions.from_history(["i00", "i01", "i02"], pd_index(items), now=100.0)
     minute = 1 / 1440
-    weight = decay_weights(
-        visitor, windows(visitor.offsets[:-1], visitor.offsets[1:], 5), np.array([100.0]), minute
-    )
+    weight = decay_weights(visitor, windows(visitor.offsets[:-1], visitor.offsets[1:], 5), np.array([100.0]), minute)
     np.testing.assert_allclose(weight, [[1 / 7, 2 / 7, 4 / 7, 0, 0]], rtol=1e-4)
 
 

@@ -32,9 +32,7 @@ def test_counts_and_ages_are_those_of_the_log(interactions: Interactions, table:
         assert row.item_decayed_30d == pytest.approx(np.exp2(-mine / 30).sum(), rel=1e-5)
 
 
-def test_group_counts_are_sums_over_the_group(
-    interactions: Interactions, items: pd.DataFrame, table: pd.DataFrame
-):
+def test_group_counts_are_sums_over_the_group(interactions: Interactions, items: pd.DataFrame, table: pd.DataFrame):
     category = items["category"].to_numpy()
     for row in table.sample(50, random_state=1).itertuples():
         same = category[interactions.item] == category[row.item]
@@ -50,17 +48,13 @@ def test_overdue_is_time_since_last_over_the_mean_interval(items: pd.DataFrame):
     index = pd.Index(items["item_id"], dtype=object)
     weekly = Interactions.from_history(["i00"] * 4, index, now=100.0)
     object.__setattr__(weekly, "day", np.array([58.0, 65.0, 72.0, 79.0]))
-    found = UserItemFeatures.fit(weekly, items, (), ("purchase",)).compute(
-        weekly, np.array([0]), np.array([0])
-    )
+    found = UserItemFeatures.fit(weekly, items, (), ("purchase",)).compute(weekly, np.array([0]), np.array([0]))
     assert found["interval"][0] == pytest.approx(7.0)
     assert found["interval_spread"][0] == pytest.approx(0.0, abs=1e-3)
     assert found["overdue"][0] == pytest.approx(3.0)
 
 
-def test_where_the_log_has_views_too_purchases_are_counted_apart(
-    interactions: Interactions, items: pd.DataFrame
-):
+def test_where_the_log_has_views_too_purchases_are_counted_apart(interactions: Interactions, items: pd.DataFrame):
     viewed = dataclasses.replace(interactions, event=interactions.event.copy())
     viewed.event[::2] = EVENT_CODES["view"]
     features = UserItemFeatures.fit(viewed, items, (), ("purchase",))

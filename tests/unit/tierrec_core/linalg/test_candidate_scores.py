@@ -6,12 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tierrec_core.linalg.candidate_scores import (
-    factor_products,
-    mask_padding,
-    sparse_products,
-    sum_by_candidate,
-)
+from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, sparse_products, sum_by_candidate
 
 
 @pytest.fixture
@@ -27,8 +22,7 @@ def rng():
 def entries_at(table, candidates):
     """Entries of a table [U, I] at the candidates, -inf where padded, by a loop."""
     return [
-        [row[item] if item >= 0 else -np.inf for item in items]
-        for row, items in zip(table, candidates, strict=True)
+        [row[item] if item >= 0 else -np.inf for item in items] for row, items in zip(table, candidates, strict=True)
     ]
 
 

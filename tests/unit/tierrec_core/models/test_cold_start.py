@@ -69,9 +69,7 @@ def history(rows, users):
 def low_rank():
     """Chances of an item are a softmax of four tastes and a popularity; users buy 25 items."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(size=(NUM_USERS, 4)) @ rng.normal(size=(4, NUM_ITEMS)) + 1.5 * rng.normal(
-        size=NUM_ITEMS
-    )
+    logits = rng.normal(size=(NUM_USERS, 4)) @ rng.normal(size=(4, NUM_ITEMS)) + 1.5 * rng.normal(size=NUM_ITEMS)
     noisy = logits + rng.gumbel(size=logits.shape)
     taken = np.argsort(-noisy, axis=1)[:, :25]
     return np.take_along_axis(taken, rng.permuted(np.tile(np.arange(25), (NUM_USERS, 1)), axis=1), axis=1)
@@ -80,9 +78,7 @@ def low_rank():
 @pytest.fixture(scope="module")
 def fitted(low_rank):
     known = low_rank[HELD:]
-    rows = [
-        (user, item, 300.0 + place) for user, items in enumerate(known) for place, item in enumerate(items)
-    ]
+    rows = [(user, item, 300.0 + place) for user, items in enumerate(known) for place, item in enumerate(items)]
     past = history(rows, len(known))
     items = ITEMS.conform(pd.DataFrame({"item_id": past.items}), "tests")
     tiering = Tiering.fit(past, items, TierSettings(num_layers=4), seed=0)

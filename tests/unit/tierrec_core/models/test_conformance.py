@@ -34,13 +34,7 @@ SMALL = {
         "negatives": 32,
     },
     "multitask": {"embedding_size": 8, "epochs": 15, "hidden_size": 16, "learning_rate": 0.01},
-    "set_encoder": {
-        "embedding_size": 16,
-        "epochs": 20,
-        "dropout": 0.0,
-        "learning_rate": 0.01,
-        "batch_size": 16,
-    },
+    "set_encoder": {"embedding_size": 16, "epochs": 20, "dropout": 0.0, "learning_rate": 0.01, "batch_size": 16},
 }
 NOT_PERSONAL = {"popularity", "tier_prior"}
 

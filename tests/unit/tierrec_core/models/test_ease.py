@@ -18,13 +18,9 @@ def fit(training, rows, **options):
 
 def weights(model, items):
     """B, read off by scoring: one visitor a row who met a single item once, binary values."""
-    visitors = [
-        Interactions.from_history([item], items, now=0.0).binary_matrix().toarray()[0] for item in items
-    ]
+    visitors = [Interactions.from_history([item], items, now=0.0).binary_matrix().toarray()[0] for item in items]
     np.testing.assert_array_equal(visitors, np.eye(len(items)))
-    return np.stack(
-        [model.score_catalogue(Interactions.from_history([item], items, now=0.0))[0] for item in items]
-    )
+    return np.stack([model.score_catalogue(Interactions.from_history([item], items, now=0.0))[0] for item in items])
 
 
 @pytest.mark.parametrize(("rows", "dual"), [(60, False), (25, True)])

@@ -38,9 +38,7 @@ def make_shop(seed: int = 0) -> tuple[Interactions, np.ndarray, np.ndarray, np.n
 
 def training_of(history: Interactions) -> Training:
     items = pd.DataFrame({"item_id": history.items, "title": "", "category": "c", "brand": "b", "price": 1.0})
-    return Training(
-        history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0
-    )
+    return Training(history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0)
 
 
 def fit(history: Interactions, num_trees: int = 40) -> FunnelRanker:
@@ -61,18 +59,14 @@ def test_rates_are_shares_of_buyers_smoothed_towards_all_items():
     rate = FunnelStats.fit(Behaviours.read(history, STEPS, ("purchase",)), neighbours=NUM_ITEMS).rate
     for code, state in ((1, viewed & ~carted), (3, viewed & carted)):
         overall = (state & bought).sum() / state.sum()
-        expected = ((state & bought).sum(axis=0) + _PRIOR_USERS * overall) / (
-            state.sum(axis=0) + _PRIOR_USERS
-        )
+        expected = ((state & bought).sum(axis=0) + _PRIOR_USERS * overall) / (state.sum(axis=0) + _PRIOR_USERS)
         np.testing.assert_allclose(rate[code], expected, rtol=1e-5)
 
 
 def test_similarity_is_the_cosine_of_the_items_users():
     history, viewed, _, bought = make_shop()
     funnel = FunnelStats.fit(Behaviours.read(history, STEPS, ("purchase",)), neighbours=NUM_ITEMS)
-    expected = (
-        viewed.T.astype(float) @ bought / np.sqrt(np.outer(viewed.sum(axis=0) + 1, bought.sum(axis=0) + 1))
-    )
+    expected = viewed.T.astype(float) @ bought / np.sqrt(np.outer(viewed.sum(axis=0) + 1, bought.sum(axis=0) + 1))
     np.fill_diagonal(expected, 0.0)
     np.testing.assert_allclose(funnel.similarity[f"view>{TARGET}"].toarray(), expected, rtol=1e-4, atol=1e-6)
 

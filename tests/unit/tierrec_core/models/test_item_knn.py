@@ -58,22 +58,14 @@ def test_a_catalogue_that_is_sought_through_in_parts_equals_the_formula_too(trai
     length = np.maximum(np.sqrt((met**2).sum(axis=0)), 1e-9)
     cosine = (met / length).T @ (met / length)
     np.fill_diagonal(cosine, 0.0)
-    options = {
-        "values": "binary",
-        "neighbours": num_items,
-        "alpha": 0.5,
-        "shrinkage": 0.0,
-        "user_exponent": 0.0,
-    }
+    options = {"values": "binary", "neighbours": num_items, "alpha": 0.5, "shrinkage": 0.0, "user_exponent": 0.0}
     model = fit(dataclasses.replace(training, history=wide), **options)
     np.testing.assert_allclose(model.similarity.toarray(), cosine, rtol=1e-4, atol=1e-6)
 
 
 def test_shrinkage_doubts_neighbours_that_few_vouch_for(training):
     """The pair that most users share keeps a larger part of its similarity than the pair that fewest share."""
-    plain, shrunk = (
-        fit(training, values="binary", shrinkage=one).similarity.toarray() for one in (0.0, 30.0)
-    )
+    plain, shrunk = (fit(training, values="binary", shrinkage=one).similarity.toarray() for one in (0.0, 30.0))
     size = training.history.binary_matrix().sum(axis=0).A1
     kept = np.divide(shrunk, plain, out=np.zeros_like(plain), where=plain > 0)
     often, seldom = np.argsort(-size)[:2], np.argsort(size)[:2]
@@ -83,7 +75,5 @@ def test_shrinkage_doubts_neighbours_that_few_vouch_for(training):
 def test_a_larger_alpha_prefers_items_that_many_know(training):
     size = np.asarray(training.history.binary_matrix().sum(axis=0)).ravel()
     one = Interactions.from_history([training.history.items[15]], training.history.items, now=0.0)
-    least, most = (
-        np.corrcoef(size, fit(training, alpha=alpha).score_catalogue(one)[0])[0, 1] for alpha in (0.0, 1.0)
-    )
+    least, most = (np.corrcoef(size, fit(training, alpha=alpha).score_catalogue(one)[0])[0, 1] for alpha in (0.0, 1.0))
     assert most > least

@@ -30,9 +30,7 @@ def test_weights_are_the_optimum_of_the_normalised_problem(training, rows, dual)
     graph = met / users[:, None] ** 0.35 / np.maximum(items, 1) ** 0.2
     inverse = (
         np.diag(model.ridge_scale)
-        @ np.linalg.inv(
-            np.diag(model.ridge_scale) @ graph.T @ graph @ np.diag(model.ridge_scale) + np.eye(40)
-        )
+        @ np.linalg.inv(np.diag(model.ridge_scale) @ graph.T @ graph @ np.diag(model.ridge_scale) + np.eye(40))
         @ np.diag(model.ridge_scale)
     )
     weights = np.eye(40) - inverse / np.diag(inverse)
@@ -84,9 +82,7 @@ def test_dropout_holds_back_the_weight_of_what_is_met_most(training):
 
 @pytest.mark.parametrize("rows", [60, 25])
 def test_low_rank_form_of_every_direction_is_the_exact_one(training, rows):
-    exact, every = (
-        fit(few(training, rows), **OPTIONS, **more) for more in ({}, {"max_side": 10, "rank": 40})
-    )
+    exact, every = (fit(few(training, rows), **OPTIONS, **more) for more in ({}, {"max_side": 10, "rank": 40}))
     found, expected = (model.score_catalogue(training.history) for model in (every, exact))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     candidates = np.tile(np.arange(40), (60, 1))

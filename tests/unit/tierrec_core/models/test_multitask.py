@@ -79,9 +79,7 @@ def test_padding_and_order_of_candidates(model, past):
 def test_empty_and_unseen_histories(model, past):
     candidates = np.arange(NUM_ITEMS)[None]
     empty = model.score_candidates(Interactions.from_history([], past.items, past.now), candidates)
-    fan = model.score_candidates(
-        Interactions.from_history(["i20", "i21", "i20"], past.items, past.now), candidates
-    )
+    fan = model.score_candidates(Interactions.from_history(["i20", "i21", "i20"], past.items, past.now), candidates)
     assert np.isfinite(empty).all()
     assert fan[0, 20:30].mean() > 2 * fan[0, :20].mean()
     assert model.probabilities(past, np.full((60, 2), -1)).sum() == 0
@@ -133,9 +131,7 @@ def test_a_funnel_of_views_carts_and_purchases(browsed):
     np.testing.assert_allclose(chances.mean(axis=(0, 1)), rates, rtol=0.25)
     scores = model.score_candidates(past, everything)
     np.testing.assert_array_equal(scores, chances[..., 2])
-    assert (
-        roc_auc_score(came.filter_events("purchase").binary_matrix().toarray().ravel(), scores.ravel()) > 0.8
-    )
+    assert roc_auc_score(came.filter_events("purchase").binary_matrix().toarray().ravel(), scores.ravel()) > 0.8
 
 
 @pytest.mark.parametrize("composition", ["conditional", "independent"])

@@ -15,14 +15,7 @@ from tierrec_core.models.registry import configure
 from tierrec_core.models.sasrec import SasRec, SasRecNetwork, SessionSequences, sampled_softmax
 
 CONFIG = SasRec.Config(
-    embedding_size=16,
-    blocks=1,
-    epochs=20,
-    learning_rate=0.01,
-    batch_size=16,
-    negatives=32,
-    max_length=20,
-    dropout=0.1,
+    embedding_size=16, blocks=1, epochs=20, learning_rate=0.01, batch_size=16, negatives=32, max_length=20, dropout=0.1
 )
 
 
@@ -59,15 +52,9 @@ def attend(x, weights, heads):
 
 def scores_by_hand(weights, heads, baskets):
     """Scores after a newcomer's place and one place a basket, in numpy."""
-    steps = [np.zeros(weights["item.weight"].shape[1])] + [
-        weights["item.weight"][basket].mean(0) for basket in baskets
-    ]
+    steps = [np.zeros(weights["item.weight"].shape[1])] + [weights["item.weight"][basket].mean(0) for basket in baskets]
     x = np.array(steps) + weights["position"][: len(steps)]
-    inner = {
-        name.removeprefix("blocks.0."): value
-        for name, value in weights.items()
-        if name.startswith("blocks.0.")
-    }
+    inner = {name.removeprefix("blocks.0."): value for name, value in weights.items() if name.startswith("blocks.0.")}
     x = x + attend(layer_norm(x, inner, "attention_norm"), inner, heads)
     hidden = np.maximum(linear(layer_norm(x, inner, "forward_norm"), inner, "feed_forward.0"), 0)
     x = x + linear(hidden, inner, "feed_forward.3")
@@ -137,9 +124,7 @@ def test_correction_makes_the_sample_agree_with_the_catalogue():
     drawn = rng.choice(40, 200_000, p=share)
     expected = torch.tensor(np.log(share[drawn] * len(drawn)))
     positive = logits[:1]
-    loss = sampled_softmax(
-        positive, logits[drawn][None], torch.zeros(1, len(drawn), dtype=torch.bool), expected
-    )
+    loss = sampled_softmax(positive, logits[drawn][None], torch.zeros(1, len(drawn), dtype=torch.bool), expected)
     exact = torch.logaddexp(positive[0], logits.logsumexp(0)) - positive[0]
     torch.testing.assert_close(loss, exact, rtol=0.02, atol=0)
 
@@ -176,9 +161,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
     assert all(model.weights[name].tobytes() == again.weights[name].tobytes() for name in model.weights)
     artifacts.save(again, tmp_path / "model")
     loaded = artifacts.load(SasRec, tmp_path / "model")
-    np.testing.assert_array_equal(
-        loaded.score_catalogue(training.history), model.score_catalogue(training.history)
-    )
+    np.testing.assert_array_equal(loaded.score_catalogue(training.history), model.score_catalogue(training.history))
 
 
 def test_early_stopping_on_the_holdout(training, caplog):

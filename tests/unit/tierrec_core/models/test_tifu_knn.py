@@ -19,9 +19,7 @@ def scores(training, history, **options):
     return TifuKnn.fit(training, TifuKnn.Config(**options)).score_catalogue(history)
 
 
-@pytest.mark.parametrize(
-    ("half_life", "neighbours", "own_share"), [(30, 5, 0.7), (90, 20, 0.3), (10, 60, 0.0)]
-)
+@pytest.mark.parametrize(("half_life", "neighbours", "own_share"), [(30, 5, 0.7), (90, 20, 0.3), (10, 60, 0.0)])
 def test_equals_a_plain_loop(training, half_life, neighbours, own_share):
     own = frequency(training.history, half_life)
     similarity = 1 - cdist(own, own, "cosine")
@@ -30,9 +28,7 @@ def test_equals_a_plain_loop(training, half_life, neighbours, own_share):
         near = np.argsort(-similarity[user])[:neighbours]
         weight = similarity[user, near] / similarity[user, near].sum()
         expected[user] = own_share * own[user] + (1 - own_share) * weight @ own[near]
-    found = scores(
-        training, training.history, half_life=half_life, neighbours=neighbours, own_share=own_share
-    )
+    found = scores(training, training.history, half_life=half_life, neighbours=neighbours, own_share=own_share)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 

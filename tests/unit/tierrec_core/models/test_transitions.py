@@ -30,9 +30,7 @@ def log(sequences: list[list[int]], per_step: int = 1) -> Interactions:
 
 def training_of(history: Interactions) -> Training:
     items = pd.DataFrame({"item_id": history.items, "title": "", "category": "c", "brand": "b", "price": 1.0})
-    return Training(
-        history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0
-    )
+    return Training(history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0)
 
 
 def random_sequences(seed: int = 0) -> list[list[int]]:

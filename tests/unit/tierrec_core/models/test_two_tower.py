@@ -14,18 +14,9 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.item_content import features_of
 from tierrec_core.models.two_tower import TwoTower
 from tierrec_core.models.two_tower.examples import SnapshotExamples
-from tierrec_core.models.two_tower.network import (
-    ItemTower,
-    TokenDropout,
-    TowerBatch,
-    TwoTowerNetwork,
-    UserInputs,
-    loss,
-)
+from tierrec_core.models.two_tower.network import ItemTower, TokenDropout, TowerBatch, TwoTowerNetwork, UserInputs, loss
 
-CONFIG = TwoTower.Config(
-    embedding_size=8, epochs=20, patience=0, learning_rate=0.02, batch_size=32, negatives=32
-)
+CONFIG = TwoTower.Config(embedding_size=8, epochs=20, patience=0, learning_rate=0.02, batch_size=32, negatives=32)
 UNMET = np.array([7, 17, 27, 37])  # one item of each group
 
 
@@ -57,13 +48,7 @@ def test_an_item_without_events_is_liked_by_those_who_like_its_category(cold, in
 
 def test_an_item_outside_of_the_catalogue_is_ranked_by_its_content(cold, interactions):
     rows = [
-        {
-            "item_id": f"new{group}",
-            "title": "thing",
-            "category": f"group {group}",
-            "brand": "brand 1",
-            "price": 9.0,
-        }
+        {"item_id": f"new{group}", "title": "thing", "category": f"group {group}", "brand": "brand 1", "price": 9.0}
         for group in range(NUM_GROUPS)
     ]
     new = ITEMS.conform(pd.DataFrame(rows), "tests")
@@ -99,10 +84,7 @@ def test_an_empty_history_gets_the_popular_first(model, interactions):
 
 
 def test_lessons_are_what_was_known_at_a_cut_and_what_was_taken_next(training):
-    lessons, history = (
-        SnapshotExamples.of(training, cuts=5, step_days=10.0, horizon_days=14.0),
-        training.history,
-    )
+    lessons, history = (SnapshotExamples.of(training, cuts=5, step_days=10.0, horizon_days=14.0), training.history)
     assert len(lessons.user) > 100
     for user, now, until, last in zip(lessons.user, lessons.now, lessons.until, lessons.last, strict=True):
         mine = np.flatnonzero(history.user == user)
@@ -117,9 +99,7 @@ def test_the_loss_over_each_item_once_is_the_cross_entropy():
     network = TwoTowerNetwork(5, 3, 2, 8, TokenDropout(0.3, 0.3, 0.1)).eval()
     everything = torch.arange(5)
     described = ItemTower(everything, torch.tensor([0, 1, 2, 0, 1]), torch.ones(5), everything)
-    users = UserInputs(
-        torch.tensor([[0, 1], [3, 3]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), torch.randn(2, 2)
-    )
+    users = UserInputs(torch.tensor([[0, 1], [3, 3]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), torch.randn(2, 2))
     targets = torch.tensor([[4, 2, 2], [0, 1, 3]])
     found = loss(network, TowerBatch(described, users, targets, everything, torch.zeros(5)))
     items = network.items(described)
@@ -140,9 +120,7 @@ def test_a_log_of_one_moment_can_be_learned_from(training):
     """No cut lies between a first and a last event; the fit still ends."""
     history = training.history
     moment = dataclasses.replace(history, day=np.full(len(history), history.now - 1.0))
-    model = TwoTower.fit(
-        dataclasses.replace(training, history=moment), CONFIG.model_copy(update={"epochs": 1})
-    )
+    model = TwoTower.fit(dataclasses.replace(training, history=moment), CONFIG.model_copy(update={"epochs": 1}))
     assert np.isfinite(model.score_catalogue(moment)).all()
 
 

@@ -36,10 +36,7 @@ def redeem_events(seed=5):
     """Campaign k < 2 is redeemed by users of taste group k, all along; c2 by a few of anybody; c3 by nobody."""
     rng = np.random.default_rng(seed)
     rows = [
-        (f"u{user:02d}", f"c{user % 4}", day)
-        for user in range(60)
-        if user % 4 < 2
-        for day in rng.uniform(5, 119, 4)
+        (f"u{user:02d}", f"c{user % 4}", day) for user in range(60) if user % 4 < 2 for day in rng.uniform(5, 119, 4)
     ]
     rows += [(f"u{rng.integers(60):02d}", "c2", day) for day in rng.uniform(5, 119, 12)]
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day"])
@@ -141,10 +138,7 @@ def test_chances_add_up_to_what_happens(interactions, redemptions, model):
 
 
 def test_a_new_campaign_is_scored_by_its_type_until_somebody_redeems_it(interactions, redemptions, model):
-    ids, types = (
-        pd.Index(["c9", "c8", "c0"], dtype=object),
-        pd.Index(["small", "never seen", "x"], dtype=object),
-    )
+    ids, types = (pd.Index(["c9", "c8", "c0"], dtype=object), pd.Index(["small", "never seen", "x"], dtype=object))
     grown = model.with_campaigns(ids, types)
     assert list(grown.campaigns) == [*IDS, "c9", "c8"]
     before, after = model.score(interactions, redemptions), grown.score(interactions, redemptions)
@@ -161,9 +155,7 @@ def test_redemptions_of_one_user_are_their_row_and_what_came_since(interactions,
     row, now = 4, interactions.now + 3
     alone = model.redemptions_of(interactions.users[row], [], interactions.now)
     history = interactions.select_users(np.array([row]))
-    np.testing.assert_allclose(
-        model.score(history, alone)[0], model.score(interactions, redemptions)[row], rtol=1e-6
-    )
+    np.testing.assert_allclose(model.score(history, alone)[0], model.score(interactions, redemptions)[row], rtol=1e-6)
     fresh = [("c1", now - 1), ("gone", now - 1), ("c1", now + 1), ("c0", now - 2)]
     found = model.redemptions_of(interactions.users[row], fresh, now)
     assert len(found) == len(alone) + 2
@@ -185,9 +177,7 @@ def test_any_history_is_scored_and_rows_must_agree(interactions, redemptions, mo
 def test_survives_disk_exactly(interactions, redemptions, model, tmp_path):
     artifacts.save(model, tmp_path / "model")
     again = artifacts.load(CampaignModel, tmp_path / "model")
-    np.testing.assert_array_equal(
-        again.score(interactions, again.past), model.score(interactions, redemptions)
-    )
+    np.testing.assert_array_equal(again.score(interactions, again.past), model.score(interactions, redemptions))
     assert again.with_campaigns(IDS, TYPES).num_campaigns == 4
 
 
@@ -208,9 +198,7 @@ def test_a_window_asks_only_for_live_campaigns_and_known_users(interactions, red
     assert set(zip(window.user[row].tolist(), window.live[place].tolist(), strict=True)) == pairs
     assert set(window.user) == set(interactions.user[interactions.day < moment])
     before = redemptions.where(redemptions.day < moment).binary_matrix()
-    np.testing.assert_array_equal(
-        window.scores["most_redeemed"][0], np.asarray(before.sum(axis=0))[0, window.live]
-    )
+    np.testing.assert_array_equal(window.scores["most_redeemed"][0], np.asarray(before.sum(axis=0))[0, window.live])
     np.testing.assert_array_equal(
         window.scores["past_redemptions"][:, 0], np.asarray(before.sum(axis=1))[window.user, 0]
     )
@@ -306,13 +294,6 @@ def test_campaigns_that_nobody_described_are_of_an_unknown_type(items):
     ids, types = stage.read_campaigns(events, items, SMALL)
     assert (list(ids), set(types)) == (["c0", "c1", "c2"], {"unknown"})
     partly = catalogue_items(items)
-    partly = partly[partly["item_id"] != "c1"].assign(
-        product_type=partly["product_type"].replace("small", None)
-    )
+    partly = partly[partly["item_id"] != "c1"].assign(product_type=partly["product_type"].replace("small", None))
     ids, types = stage.read_campaigns(events, partly, SMALL)
-    assert dict(zip(ids, types, strict=True)) == {
-        "c0": "big",
-        "c1": "unknown",
-        "c2": "unknown",
-        "c3": "unknown",
-    }
+    assert dict(zip(ids, types, strict=True)) == {"c0": "big", "c1": "unknown", "c2": "unknown", "c3": "unknown"}

@@ -17,14 +17,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, validation_losses
-from tierrec_core.settings import (
-    BoostingSettings,
-    LeaveLastOut,
-    Settings,
-    SplitSettings,
-    TaskSettings,
-    TimeSplit,
-)
+from tierrec_core.settings import BoostingSettings, LeaveLastOut, Settings, SplitSettings, TaskSettings, TimeSplit
 from tierrec_core.settings import ChurnSettings as ChurnSettings
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
@@ -51,9 +44,9 @@ def visits(days=DAYS, seed=0):
 
 def catalogue():
     names = [f"i{item}" for item in range(8)]
-    return pd.DataFrame(
-        {"item_id": names, "title": names, "category": names, "brand": None, "price": 1.0}
-    ).astype({"brand": "string"})
+    return pd.DataFrame({"item_id": names, "title": names, "category": names, "brand": None, "price": 1.0}).astype(
+        {"brand": "string"}
+    )
 
 
 def settings(cut=0.9, **changes):
@@ -128,9 +121,7 @@ def test_other_events_are_seen_but_do_not_count_as_coming_back(interactions, hab
     looks = replace(interactions, event=np.where(interactions.age < 20, 1, interactions.event))
     table = habits.of(looks)
     assert table[RECENCY].min() >= np.log1p(20)
-    np.testing.assert_allclose(
-        table["log_days_since_any_event"], habits.of(interactions)["log_days_since_any_event"]
-    )
+    np.testing.assert_allclose(table["log_days_since_any_event"], habits.of(interactions)["log_days_since_any_event"])
     moment = interactions.now - 15
     assert ChurnDataset.of(looks, moment, 15.0, habits).label.all()
 
@@ -140,9 +131,7 @@ def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions
     found = ChurnDataset.of(interactions, moment, 10.0, habits)
     known = [u for u in range(60) if (interactions.day[interactions.user == u] < moment).any()]
     returned = {
-        int(user)
-        for user, day in zip(interactions.user, interactions.day, strict=True)
-        if moment <= day < moment + 10
+        int(user) for user, day in zip(interactions.user, interactions.day, strict=True) if moment <= day < moment + 10
     }
     np.testing.assert_array_equal(found.user, known)
     np.testing.assert_array_equal(found.label, [user not in returned for user in known])
@@ -175,9 +164,7 @@ def test_known_chances_are_found(shop, history):
 def test_the_report_is_what_happened(shop, history):
     churn, report, layout = shop
     log = artifacts.load(SplitLog, layout.split).log
-    came = np.bincount(
-        log.user[(log.day >= history.now) & (log.day < history.now + 28)], minlength=log.num_users
-    )
+    came = np.bincount(log.user[(log.day >= history.now) & (log.day < history.now + 28)], minlength=log.num_users)
     said, found = churn.probability(history), report["test"]["all"]
     assert found["users"] == log.num_users
     assert found["stayed_away"] == pytest.approx((came == 0).mean(), abs=1e-6)
@@ -195,9 +182,9 @@ def test_each_moments_answer_is_over_before_the_next_begins(shop):
     days = [pd.Timestamp(moments[name]) for name in ("choose", "calibrate", "test")]
     assert pd.Timestamp("2024-01-01") + pd.Timedelta(days=CUT) == days[-1]
     assert [later - sooner for sooner, later in pairwise(days)] == [pd.Timedelta(days=28)] * 2
-    assert [pd.Timestamp(day) + pd.Timedelta(days=28) <= days[0] for day in moments["train"][:-1]] == [
-        True
-    ] * (len(moments["train"]) - 1)
+    assert [pd.Timestamp(day) + pd.Timedelta(days=28) <= days[0] for day in moments["train"][:-1]] == [True] * (
+        len(moments["train"]) - 1
+    )
 
 
 def test_what_comes_after_the_cut_changes_no_probability(shop, history, tmp_path):
@@ -256,9 +243,7 @@ def test_a_world_where_everybody_returns_teaches_nothing(tmp_path):
     everyday = visits()
     last = everyday["timestamp"].dt.floor("7D").drop_duplicates()
     weekly = pd.DataFrame({"timestamp": last}).merge(pd.DataFrame({"user_id": ["a", "b", "c"]}), how="cross")
-    frame = EVENTS.conform(
-        weekly.assign(item_id=weekly.index.map(lambda row: f"i{row % 2}"), event="purchase"), "t"
-    )
+    frame = EVENTS.conform(weekly.assign(item_id=weekly.index.map(lambda row: f"i{row % 2}"), event="purchase"), "t")
     churn, report, _ = run(tmp_path, frame, settings(cut=None))
     assert "everybody came back" in report["reason"]
     assert churn.base_rate == pytest.approx(1 / 5)

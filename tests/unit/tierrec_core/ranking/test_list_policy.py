@@ -27,9 +27,7 @@ def test_a_neutral_policy_changes_nothing(interactions: Interactions, items: pd.
 
 
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=39, unique=True), st.integers(0, 2**32 - 1))
-def test_a_blocked_item_is_never_listed(
-    interactions: Interactions, items: pd.DataFrame, blocked: list[int], seed: int
-):
+def test_a_blocked_item_is_never_listed(interactions: Interactions, items: pd.DataFrame, blocked: list[int], seed: int):
     policy = fitted(interactions, items, blocked_items=tuple(f"i{item:02d}" for item in blocked))
     item = np.arange(40)
     scores = np.random.default_rng(seed).normal(size=40) + 100.0 * np.isin(item, blocked)
@@ -114,8 +112,7 @@ def test_quality_is_how_many_buyers_came_back(training: Training):
     history = training.history
     policy = fitted(history, training.items, tiers={"heavy": TierPolicySettings(quality_floor=0.1)})
     days = [
-        [set(np.floor(history.day[(history.user == u) & (history.item == i)])) for u in range(60)]
-        for i in range(40)
+        [set(np.floor(history.day[(history.user == u) & (history.item == i)])) for u in range(60)] for i in range(40)
     ]
     buyers = np.array([sum(bool(one) for one in item) for item in days])
     again = np.array([sum(len(one) > 1 for one in item) for item in days])
@@ -152,9 +149,7 @@ def test_an_item_fills_no_more_than_its_share_of_a_tiers_lists(training: Trainin
     light = training.tiering.tier == 0
     assert np.bincount(found.items[light].ravel()).max() <= 12
     assert (found.items >= 0).all()
-    alone = listed(
-        training, rows=np.flatnonzero(light)[:1], tiers={"light": TierPolicySettings(exposure_cap=0.5)}
-    )
+    alone = listed(training, rows=np.flatnonzero(light)[:1], tiers={"light": TierPolicySettings(exposure_cap=0.5)})
     np.testing.assert_array_equal(alone.items[0], np.arange(10))
 
 
@@ -163,9 +158,7 @@ def test_variety_brings_more_groups_into_a_list(training: Training, kind: str):
     found = listed(training, rerank={"kind": kind, "weight": 0.9})
     assert np.mean([len(set(row // 10)) for row in found.items]) > 2
     assert len(set(found.items[0])) == 10
-    np.testing.assert_array_equal(
-        listed(training, k=5, rerank={"kind": kind, "weight": 0.9}).items, found.items[:, :5]
-    )
+    np.testing.assert_array_equal(listed(training, k=5, rerank={"kind": kind, "weight": 0.9}).items, found.items[:, :5])
 
 
 def test_survives_disk_and_reads_what_was_written_without_the_new_parts(training: Training, tmp_path):

@@ -57,9 +57,7 @@ FEW = RetrieveSettings(max_repeat_candidates=5, per_model_default=3)
 def world(training: Training) -> tuple[RankingContext, Interactions, Candidates, tuple[IntArray, IntArray]]:
     cut = training.history.now - 30
     past, later = training.history.before(cut), training.history.where(training.history.day >= cut)
-    candidates = retrieve(
-        MODELS, past, RetrieveSettings(max_repeat_candidates=40, per_model_default=10), repeats=True
-    )
+    candidates = retrieve(MODELS, past, RetrieveSettings(max_repeat_candidates=40, per_model_default=10), repeats=True)
     return RankingContext.fit(training, ("category",)), past, candidates, later.unique_pairs()
 
 
@@ -121,9 +119,7 @@ def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
     np.testing.assert_array_equal(again.score(past, candidates), first.score(past, candidates))
 
 
-def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_without_them(
-    world, tmp_path: Path
-):
+def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_without_them(world, tmp_path: Path):
     """Newcomers took exactly what known users did not."""
     context, past, candidates, truth = world
     known = RankingDataset.of(context, past, candidates, truth, **ALL)
@@ -146,9 +142,7 @@ def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_wit
 
 def test_contributions_and_their_reasons_add_up_to_the_score(world):
     context, past, candidates, truth = world
-    blend = BlendRanker.fit(
-        context, [RankingDataset.of(context, past, candidates, truth, **ALL)], SMALL, seed=1
-    )
+    blend = BlendRanker.fit(context, [RankingDataset.of(context, past, candidates, truth, **ALL)], SMALL, seed=1)
     few = candidates.of_users(np.arange(3))
     shares = blend.contributions(past, few)
     np.testing.assert_allclose(shares.sum(axis=1), blend.score(past, few), atol=1e-6)
@@ -168,9 +162,7 @@ def test_users_without_a_truth_teach_nothing(world):
 def test_sampling_keeps_all_that_was_taken_and_a_share_of_the_rest_as_it_was(world):
     context, past, candidates, truth = world
     whole = RankingDataset.of(context, past, candidates, truth, **ALL)
-    part = RankingDataset.of(
-        context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0)
-    )
+    part = RankingDataset.of(context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0))
     assert part.label.sum() == whole.label.sum()
     assert (~part.label).sum() == pytest.approx(0.2 * (~whole.label).sum(), rel=0.2)
     rows = {tuple(row) for row in np.stack(list(whole.table.values()), axis=1).tolist()}

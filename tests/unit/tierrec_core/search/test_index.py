@@ -83,12 +83,7 @@ def test_a_word_finds_items_that_do_not_carry_it_by_their_company(index: SearchI
 
 def test_a_word_finds_items_that_the_same_people_choose() -> None:
     """Nothing that is written of tea and of lemons has a word in common."""
-    rows = [
-        ("Green tea", None, None),
-        ("Black tea", None, None),
-        ("Lemons", None, None),
-        ("Nails", None, None),
-    ]
+    rows = [("Green tea", None, None), ("Black tea", None, None), ("Lemons", None, None), ("Nails", None, None)]
     bought = np.array([[1, 0], [1, 0.1], [0.9, 0.1], [0, 1]])
     assert found(SearchIndex.fit(shop(rows), bought), "tea") == [0, 1, 2]
     assert sorted(found(SearchIndex.fit(shop(rows)), "tea")) == [0, 1]

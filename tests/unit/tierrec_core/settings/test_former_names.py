@@ -21,10 +21,7 @@ RENAMED_KEYS = {
 
 def configured(settings: Settings) -> dict[str, object]:
     """Class and Config of each model, by the current name where a model is named after its kind."""
-    return {
-        RENAMED_KINDS.get(name, name): registry.configure(name, block)
-        for name, block in settings.models.items()
-    }
+    return {RENAMED_KINDS.get(name, name): registry.configure(name, block) for name, block in settings.models.items()}
 
 
 def test_former_keys_are_read_with_a_warning_each() -> None:
@@ -37,10 +34,7 @@ def test_former_keys_are_read_with_a_warning_each() -> None:
 
     current = read_settings(ROOT / "params.yaml")
     baseline = {task: RENAMED_KINDS.get(name, name) for task, name in settings.evaluate.baseline.items()}
-    changed = {
-        "models": current.models,
-        "evaluate": settings.evaluate.model_copy(update={"baseline": baseline}),
-    }
+    changed = {"models": current.models, "evaluate": settings.evaluate.model_copy(update={"baseline": baseline})}
     assert settings.model_copy(update=changed) == current
 
 

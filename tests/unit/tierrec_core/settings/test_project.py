@@ -34,22 +34,13 @@ def test_the_projects_own_file_is_good() -> None:
         ({"tiers": {"quantiles": [0.4, float("nan")]}}, r"tiers\.quantiles\.1"),
         ({"split": {"by": {"kind": "time", "cut": 1.5}}}, r"split\.by"),
         ({"blend": {"later": {}}}, r"params\.yaml: blend: 'later' is unknown; known in tasks are next$"),
-        (
-            {"evaluate": {"baseline": {"later": "ease"}}},
-            r"evaluate\.baseline: 'later' is unknown; .* are next$",
-        ),
+        ({"evaluate": {"baseline": {"later": "ease"}}}, r"evaluate\.baseline: 'later' is unknown; .* are next$"),
         ({"package": {"task": "later"}}, r"package\.task: 'later' is unknown; known in tasks are next$"),
         ({"tasks": {"a b": {}}}, r"tasks\.a b"),
-        (
-            {"policy": {"tiers": {"top": {}}}},
-            r"policy\.tiers: 'top' is unknown; .* are light, medium, heavy$",
-        ),
+        ({"policy": {"tiers": {"top": {}}}}, r"policy\.tiers: 'top' is unknown; .* are light, medium, heavy$"),
         ({"tiers": {"names": ["a"]}}, r"tiers\.names: .*at least 2"),
         ({"tiers": {"names": ["a", "b", "a"]}}, r"tiers\.names: .*each once"),
-        (
-            {"tiers": {"names": ["a", "b", "c", "d"]}},
-            r"tiers: quantiles has 2 values for 4 names; wanted .*, 3$",
-        ),
+        ({"tiers": {"names": ["a", "b", "c", "d"]}}, r"tiers: quantiles has 2 values for 4 names; wanted .*, 3$"),
         ({"tiers": {"quantiles": [0.8, 0.4]}}, r"tiers: quantiles do not ascend"),
     ],
 )

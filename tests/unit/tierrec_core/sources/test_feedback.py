@@ -126,9 +126,7 @@ def test_without_an_export_the_log_stands_alone(tmp_path):
 
 def test_a_damaged_or_foreign_file_is_named(tmp_path):
     (tmp_path / "events.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(
-        UnreadableFileError, match=r"events\.parquet: cannot be read .*; export the store again"
-    ):
+    with pytest.raises(UnreadableFileError, match=r"events\.parquet: cannot be read .*; export the store again"):
         feedback.append_feedback(a_log(), tmp_path)
     pd.DataFrame({"item_id": ["i"]}).to_parquet(tmp_path / "events.parquet")
     with pytest.raises(MissingColumnError, match=r"events\.parquet: column 'user_id' is missing"):

@@ -61,11 +61,7 @@ def amazon(folder):
     log["timestamp"] = log.pop("moment").astype("datetime64[s]").astype("int64")
     log["title"] = [f"review number {row}" for row in range(NUM_ROWS)]
     log.rename(columns={"user": "user_id", "item": "asin"}).to_csv(folder / "log.csv", index=False)
-    return {
-        "columns": {"item": "asin", "value": "rating"},
-        "default_event": "rating",
-        "timestamp_unit": "s",
-    }
+    return {"columns": {"item": "asin", "value": "rating"}, "default_event": "rating", "timestamp_unit": "s"}
 
 
 def pipes(folder):
@@ -111,9 +107,7 @@ def no_event(folder):
 
 def with_tables(folder):
     log = frame(basket=np.arange(NUM_ROWS) // 2)
-    log.rename(columns={"user": "customer", "item": "product", "moment": "ts"}).to_csv(
-        folder / "log.csv", index=False
-    )
+    log.rename(columns={"user": "customer", "item": "product", "moment": "ts"}).to_csv(folder / "log.csv", index=False)
     item = np.arange(5000, 5080)
     products = pd.DataFrame({"id": item, "name": [f"Thing, number {i}" for i in item], "price": 0.5 + item})
     products.assign(department=item % 4, maker=item % 7).to_csv(folder / "a_products.csv", index=False)
@@ -124,13 +118,7 @@ def with_tables(folder):
     return {
         "columns": {"user": "customer", "item": "product", "timestamp": "ts", "session": "basket"},
         "items_path": str(folder / "a_products.csv"),
-        "item_columns": {
-            "item": "id",
-            "title": "name",
-            "category": "department",
-            "brand": "maker",
-            "price": "price",
-        },
+        "item_columns": {"item": "id", "title": "name", "category": "department", "brand": "maker", "price": "price"},
         "users_path": str(folder / "people.csv"),
         "user_column": "id",
     }
@@ -224,9 +212,7 @@ def test_files_of_single_days_are_read_alike(tmp_path):
 
 
 def test_every_override_wins(tmp_path):
-    log = frame(
-        kind=events(("buy", 0.5), ("zap", 0.5)), user_id=1, item_id=2, event="view", time="2024-01-01"
-    )
+    log = frame(kind=events(("buy", 0.5), ("zap", 0.5)), user_id=1, item_id=2, event="view", time="2024-01-01")
     log.to_csv(tmp_path / "log.csv", sep=";", index=False)
     pd.DataFrame({"key": np.arange(5000, 5080)}).to_csv(tmp_path / "goods.csv", sep=";", index=False)
     overrides = {

@@ -15,9 +15,7 @@ from tierrec_core.settings import SyntheticSource
 from tierrec_core.sources import synthetic
 from tierrec_core.sources.synthetic import INTERESTS, SyntheticWorld
 
-SOURCE = SyntheticSource(
-    num_users=300, num_items=120, num_categories=8, days=240, drift_day=120, drift_share=0.3
-)
+SOURCE = SyntheticSource(num_users=300, num_items=120, num_categories=8, days=240, drift_day=120, drift_share=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +74,7 @@ def test_the_log_shows_who_drifted(world):
 
 def test_users_come_back_to_their_favourite_items(world):
     bought = world.log.events.query("event == 'purchase'")
-    again = bought.duplicated(["user_id", "item_id"]).groupby(
-        world.tiers[bought["user_id"].str[1:].astype(int)]
-    )
+    again = bought.duplicated(["user_id", "item_id"]).groupby(world.tiers[bought["user_id"].str[1:].astype(int)])
     assert again.mean()[2] > 0.7
 
 

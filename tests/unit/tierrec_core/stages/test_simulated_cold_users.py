@@ -8,12 +8,7 @@ import pytest
 
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import SplitSettings, TaskSettings, TimeSplit
-from tierrec_core.stages.inputs.simulated_cold_users import (
-    SUPPORTS,
-    SimulatedColdUsers,
-    are_hidden,
-    visible_history,
-)
+from tierrec_core.stages.inputs.simulated_cold_users import SUPPORTS, SimulatedColdUsers, are_hidden, visible_history
 
 SHARE, SEED = 0.2, 3
 TASKS = {
@@ -37,9 +32,7 @@ def test_models_of_earlier_moments_do_not_know_them_and_the_final_ones_do(log: S
     for snapshot in log.snapshots:
         whole, known = log.history(snapshot.name), visible_history(log, snapshot.name, SHARE, SEED)
         unknown = np.bincount(whole.user, minlength=60) - np.bincount(known.user, minlength=60)
-        assert set(np.flatnonzero(unknown)) == (
-            set() if snapshot == log.final else set(whole.user) & set(hidden)
-        )
+        assert set(np.flatnonzero(unknown)) == (set() if snapshot == log.final else set(whole.user) & set(hidden))
         assert known.now == whole.now
 
 

@@ -42,9 +42,7 @@ def test_known_tiers_are_found(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("names", "quantiles"), [(("rare", "often"), (0.5,)), (tuple("abcd"), (0.2, 0.5, 0.8))]
-)
+@pytest.mark.parametrize(("names", "quantiles"), [(("rare", "often"), (0.5,)), (tuple("abcd"), (0.2, 0.5, 0.8))])
 def test_there_are_as_many_tiers_as_names(method: str, names, quantiles) -> None:
     history, _ = known_world()
     settings = TierSettings(method=method, names=names, quantiles=quantiles)
@@ -66,9 +64,7 @@ def test_survives_disk(method: str, tmp_path) -> None:
 
 
 def test_default_cuts_are_the_quantiles_asked_for(interactions) -> None:
-    tiers = Tiering.fit(
-        interactions, pd.DataFrame({"category": ["a", "b"] * 20}), TierSettings(), seed=0
-    ).tier
+    tiers = Tiering.fit(interactions, pd.DataFrame({"category": ["a", "b"] * 20}), TierSettings(), seed=0).tier
     np.testing.assert_array_equal(np.bincount(tiers), [24, 24, 12])
 
 
@@ -93,9 +89,7 @@ def test_unknown_values_are_the_usual_price_of_the_item(interactions) -> None:
 
 
 def test_a_log_of_views_has_tiers_too(interactions) -> None:
-    views = replace(
-        interactions, event=np.ones_like(interactions.event), value=np.zeros_like(interactions.value)
-    )
+    views = replace(interactions, event=np.ones_like(interactions.event), value=np.zeros_like(interactions.value))
     rule = ActivityTiers.fit(views, TierSettings(), np.random.default_rng(0))
     np.testing.assert_array_equal(np.bincount(rule.assign(views)), [24, 24, 12])
 
@@ -118,9 +112,7 @@ def test_more_spend_never_lowers_the_tier(first: float, extra: float, user: int)
 @given(chosen=st.lists(st.integers(0, 99), min_size=1, max_size=30))
 def test_whoever_else_is_there_a_tier_is_the_same(chosen: list[int]) -> None:
     history, _ = WORLD
-    np.testing.assert_array_equal(
-        RULE.assign(history.select_users(np.array(chosen))), RULE.assign(history)[chosen]
-    )
+    np.testing.assert_array_equal(RULE.assign(history.select_users(np.array(chosen))), RULE.assign(history)[chosen])
 
 
 def test_hysteresis_as_worked_by_hand() -> None:
@@ -135,18 +127,14 @@ def test_hysteresis_as_worked_by_hand() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_hysteresis_of_zero_forgets(method: str, interactions) -> None:
-    rule = ActivityTiers.fit(
-        interactions, TierSettings(method=method, hysteresis=0), np.random.default_rng(0)
-    )
+    rule = ActivityTiers.fit(interactions, TierSettings(method=method, hysteresis=0), np.random.default_rng(0))
     fresh = rule.assign(interactions)
     np.testing.assert_array_equal(rule.assign(interactions, np.roll(fresh, 7)), fresh)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_endless_hysteresis_never_lets_go(method: str, interactions) -> None:
-    rule = ActivityTiers.fit(
-        interactions, TierSettings(method=method, hysteresis=1e9), np.random.default_rng(0)
-    )
+    rule = ActivityTiers.fit(interactions, TierSettings(method=method, hysteresis=1e9), np.random.default_rng(0))
     previous = np.arange(60) % len(TIER_NAMES)
     np.testing.assert_array_equal(rule.assign(interactions, previous), previous)
 

@@ -26,9 +26,7 @@ from tierrec_core.tiers.stability import (
 
 
 def test_shares_of_change_and_flip_by_hand() -> None:
-    tiers = np.array(
-        [[0, 0, 1, 2], [0, 1, 1, 1], [0, 0, 2, 0]]
-    )  # of 8 steps 4 change; of 4 pairs of steps 1 flips
+    tiers = np.array([[0, 0, 1, 2], [0, 1, 1, 1], [0, 0, 2, 0]])  # of 8 steps 4 change; of 4 pairs of steps 1 flips
     assert change_share(tiers) == 4 / 8 + 1 / 8
     assert flip_share(tiers) == 1 / 4
 

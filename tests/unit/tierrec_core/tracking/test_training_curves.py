@@ -131,9 +131,7 @@ def test_the_stage_writes_the_curves_of_each_fit(events, items, tmp_path: Path) 
         assert len(events_of(layout.training / "small" / snapshot).Scalars("loss/train")) == 2
 
 
-def test_weights_and_biases_reads_the_curve_without_a_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_and_biases_reads_the_curve_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real package, offline: its own reader finds the metrics in the run folder."""
     wandb = pytest.importorskip("wandb")
     from wandb.proto import wandb_internal_pb2
@@ -151,9 +149,7 @@ def test_weights_and_biases_reads_the_curve_without_a_network(
         entry.ParseFromString(data)
         if entry.HasField("run"):
             projects.add(entry.run.project)
-        losses += [
-            float(one.value_json) for one in entry.history.item if "loss/train" in (one.key, *one.nested_key)
-        ]
+        losses += [float(one.value_json) for one in entry.history.item if "loss/train" in (one.key, *one.nested_key)]
     np.testing.assert_allclose(losses, curve, rtol=1e-6)
     assert projects == {"shop"}
 
@@ -165,9 +161,7 @@ def test_the_vendors_are_not_imported_before_the_first_metric() -> None:
 
 def test_wandb_is_a_closed_block_of_params() -> None:
     block = {"tasks": {"next": {}}, "models": {}, "tracking": {"wandb": {"project": "tierrec"}}}
-    assert parse(Settings, block, "params.yaml").tracking.wandb == WandbSettings(
-        project="tierrec", mode="offline"
-    )
+    assert parse(Settings, block, "params.yaml").tracking.wandb == WandbSettings(project="tierrec", mode="offline")
     block["tracking"] = {"wandb": {"mode": "on"}}
     with pytest.raises(SettingsError, match=r"tracking\.wandb\.mode"):
         parse(Settings, block, "params.yaml")

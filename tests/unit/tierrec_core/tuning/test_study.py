@@ -88,15 +88,11 @@ def test_a_trial_is_judged_on_the_validation_window(layout: Layout, log: SplitLo
     met = [set(row.nonzero()[0]) if task == "discovery" else set() for row in counts]
     wanted = {one: set(item[user == one]) for one in np.unique(user)}
     expected = [ndcg_by_hand(scores[one], met[one], taken) for one, taken in wanted.items()]
-    found = objectives.tuning_target(layout, SETTINGS, "ease", task).evaluate(
-        {"l2": 40.0, "values": "log_count"}
-    )
+    found = objectives.tuning_target(layout, SETTINGS, "ease", task).evaluate({"l2": 40.0, "values": "log_count"})
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(
-    layout: Layout, log: SplitLog
-) -> None:
+def test_the_blend_is_taught_by_what_is_over_and_judged_as_its_stage_judges_it(layout: Layout, log: SplitLog) -> None:
     target = objectives.tuning_target(layout, SETTINGS, "blend", "next")
     windows = read_snapshot_windows(layout, SETTINGS, log, "next")
     assert all(window.cold_users(layout, SETTINGS, log) is None for window in windows)
@@ -127,9 +123,7 @@ def test_search_nears_the_top_of_a_hill_and_repeats_itself():
     def hill(options):
         return -((options["x"] - 0.3) ** 2) - abs(options["n"] - 4) - (options["way"] == "down")
 
-    found, again = (
-        search_options(space, hill, 60, seed=5, first=[{"x": -1.0, "n": 1, "way": "up"}]) for _ in "ab"
-    )
+    found, again = (search_options(space, hill, 60, seed=5, first=[{"x": -1.0, "n": 1, "way": "up"}]) for _ in "ab")
     assert found.trials == again.trials
     assert len(found.trials) == 60
     assert found.trials[0][0] == {"x": -1.0, "n": 1, "way": "up"}
@@ -172,10 +166,6 @@ def test_an_interrupt_while_a_trial_is_kept_waits_until_it_is(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optuna.Study, "tell", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            search_options(
-                {"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal
-            )
-    found = search_options(
-        {"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal
-    )
+            search_options({"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
+    found = search_options({"x": SearchRange(0.0, 1.0)}, lambda options: options["x"], 3, seed=1, journal=journal)
     assert len(found.trials) == 3
