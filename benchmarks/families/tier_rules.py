@@ -9,8 +9,7 @@ import numpy as np
 from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import TierSettings
-from tierrec_core.tiers.activity import ActivityTiers
-from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
+from tierrec_core.tiers.activity import MONEY, ActivityFeatures, ActivityTiers
 from tierrec_core.tiers.stability import spend_per_user
 
 _MONTH = 28.0

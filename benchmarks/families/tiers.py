@@ -17,7 +17,7 @@ from tierrec_core.evaluation.bootstrap import bootstrap_by_group
 from tierrec_core.settings import read_settings
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import TIER_NAMES
-from tierrec_core.tiers.rfm import MONEY
+from tierrec_core.tiers.activity import MONEY
 from tierrec_core.tiers.stability import (
     bootstrap_agreement,
     change_share,

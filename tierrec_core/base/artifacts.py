@@ -56,10 +56,9 @@ def load(kind: type[T], folder: Path) -> T:
             raise ArtifactError(f"{folder}: holds a {meta['type']}, wanted a {kind.__qualname__}; run its stage again")
         if sha256(folder / _ARRAYS) != meta["sha256"]:
             raise ArtifactError(f"{folder}: {_ARRAYS} does not match its hash; it is damaged, run its stage again")
-        arrays = load_file(folder / _ARRAYS)
+        return typing.cast("T", _unpack(kind, meta["fields"], "", load_file(folder / _ARRAYS)))
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: no readable {kind.__qualname__} ({error}); run its stage again") from error
-    return typing.cast("T", _unpack(kind, meta["fields"], "", arrays))
 
 
 def sha256(path: Path) -> str:

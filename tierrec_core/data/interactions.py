@@ -13,6 +13,7 @@ from tierrec_core.base.contracts import EVENT_CODES, BoolArray, FloatArray, IntA
 from tierrec_core.base.errors import EmptyDataError
 
 _SECONDS_PER_DAY = 86_400
+_EVENT_FIELDS = ("user", "item", "event", "day", "value", "quantity", "session", "coupon")
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,9 @@ class Interactions:
     def from_history(
         cls, item_ids: Iterable[str], items: pd.Index, now: float, events: str | Sequence[str] = "purchase"
     ) -> Self:
-        """History of one anonymous user: an event with each item in the given order, one per minute up to `now`.
+        """History of one anonymous user: an event with each known item in the given order, one per minute up to `now`.
 
         events: name of all events, or of each
-        Items that are not in the catalogue are dropped.
         """
         ids = list(item_ids)
         names = [events] * len(ids) if isinstance(events, str) else events
@@ -138,19 +138,16 @@ class Interactions:
         """Start of each user's events: those of user u are offsets[u]:offsets[u + 1], [U + 1]."""
         return np.searchsorted(self.user, np.arange(self.num_users + 1)).astype(np.int64)
 
+    @property
+    def opens_session(self) -> BoolArray:
+        """Whether each event is the first of its session in the order of the log, [N]."""
+        opens = np.ones(len(self), bool)
+        opens[1:] = (np.diff(self.user) != 0) | (np.diff(self.session) != 0)
+        return opens
+
     def where(self, keep: BoolArray) -> Self:
         """Only the events where keep [N] is true, with the same users and items."""
-        return replace(
-            self,
-            user=self.user[keep],
-            item=self.item[keep],
-            event=self.event[keep],
-            day=self.day[keep],
-            value=self.value[keep],
-            quantity=self.quantity[keep],
-            session=self.session[keep],
-            coupon=self.coupon[keep],
-        )
+        return replace(self, **{name: getattr(self, name)[keep] for name in _EVENT_FIELDS})
 
     def filter_events(self, *events: str) -> Self:
         """Only the events of these names."""
@@ -165,12 +162,9 @@ class Interactions:
         length = np.diff(self.offsets)[rows]
         start = np.repeat(self.offsets[:-1][rows] - np.r_[0, np.cumsum(length)[:-1]], length)
         event = start + np.arange(length.sum())
-        subset = replace(self, users=self.users[rows])
-        selected = {
-            name: getattr(self, name)[event]
-            for name in ("item", "event", "day", "value", "quantity", "session", "coupon")
-        }
-        return replace(subset, user=np.repeat(np.arange(len(rows), dtype=np.int32), length), **selected)
+        selected = {name: getattr(self, name)[event] for name in _EVENT_FIELDS}
+        selected["user"] = np.repeat(np.arange(len(rows), dtype=np.int32), length)
+        return replace(self, users=self.users[rows], **selected)
 
     def matrix(self, weight: FloatArray | None = None) -> sparse.csr_matrix:
         """Sum of the weights [N] per user and item, [U, I] float32; by default the number of events."""

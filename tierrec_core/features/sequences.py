@@ -54,10 +54,7 @@ class Sessions:
     def of(cls, history: Interactions, kind: StepKind) -> Self:
         """A step is one session (a basket: its items are unordered) or one event."""
         count = len(history)
-        begins = np.ones(count, bool)
-        if kind == "session" and count:
-            begins[1:] = (np.diff(history.user) != 0) | (np.diff(history.session) != 0)
-        starts = np.flatnonzero(begins)
+        starts = np.flatnonzero(history.opens_session) if kind == "session" else np.arange(count)
         owner = np.searchsorted(starts, history.offsets)
         return cls(np.append(starts, count), owner)
 

@@ -105,13 +105,11 @@ def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]
     """Statistics of each user, given the number of distinct items of each [U], [U] each."""
     num = history.num_users
     user, age = history.user, history.age
-    starts_visit = (
-        np.r_[True, (np.diff(user) != 0) | (np.diff(history.session) != 0)] if len(user) else np.zeros(0, bool)
-    )
     last = np.full(num, NEVER)
     np.minimum.at(last, user, age)
     oldest = np.zeros(num)
     np.maximum.at(oldest, user, age)
+    starts_visit = history.opens_session
     visits = np.bincount(user, starts_visit, num)
     events = np.bincount(user, minlength=num).astype(float)
     return {

@@ -1,4 +1,4 @@
-"""How campaigns were chosen for users, in windows after the cut: lists, targeting, and what was expected."""
+"""Evaluation of campaign lists and campaign targeting in windows after the cut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ MODEL = "model"
 LISTS = (MODEL, "type_popularity", "most_redeemed")
 TARGETS = (MODEL, "past_redemptions", "coupons_91d")
 
-_FEWEST = 5
+_MIN_REDEEMERS = 5
 
 
 @dataclass(frozen=True)
 class CampaignWindow:
-    """One examination: the campaigns that anybody redeems within it, and what was said of each user before.
+    """A window with the scores of its campaigns as of its first day `moment`.
 
-    moment: its first day; live: columns of these campaigns, [L]; user: rows of the users who were known, [E]
-    answer: who redeems which, [E, L]; scores: what the model and the baselines say, [E, L] each
+    live: columns of the campaigns that are redeemed within it, [L]; user: rows of the users with an earlier event, [E]
+    answer: whether the user redeems the campaign, [E, L]; scores: of the model and the baselines, [E, L] each
     """
 
     moment: float
@@ -39,60 +39,58 @@ class CampaignWindow:
 
     @classmethod
     def of(cls, model: CampaignModel, history: Interactions, redemptions: Interactions, moment: float) -> Self:
-        """The horizon_days from the moment on, with the weights of the model and what is known by then."""
+        """The horizon_days from `moment` on, scored with the model's weights and the statistics as of `moment`."""
         past, before = history.before(moment), redemptions.before(moment)
         current, answer = model.at(past, before), redemption_labels(redemptions, moment, model.horizon_days)
         pair = np.ix_(np.flatnonzero(np.diff(past.offsets)), np.flatnonzero(answer.any(axis=0)))
-        lately = past.where(past.coupon & (past.age <= 91.0))
-        redeemers, rate = current.standing.redeemers, current.standing.log_type_rate
-        said = {
+        recent = past.where(past.coupon & (past.age <= 91.0))
+        redeemers, rate = current.stats.redeemers, current.stats.log_type_rate
+        every = {
             MODEL: current.score(past, before),
-            "type_popularity": rate + 1e-9 * redeemers,  # campaigns of one type go by their own redeemers
+            "type_popularity": rate + 1e-9 * redeemers,  # ties within a type are broken by redeemers
             "most_redeemed": redeemers,
             "past_redemptions": np.bincount(before.unique_pairs()[0], minlength=past.num_users)[:, None],
-            "coupons_91d": np.bincount(lately.user, minlength=past.num_users)[:, None],
+            "coupons_91d": np.bincount(recent.user, minlength=past.num_users)[:, None],
         }
-        scores = {name: np.broadcast_to(score, answer.shape)[pair] for name, score in said.items()}
+        scores = {name: np.broadcast_to(score, answer.shape)[pair] for name, score in every.items()}
         return cls(moment, pair[1].ravel(), pair[0].ravel(), answer[pair], scores)
 
     @property
     def truth(self) -> Truth:
-        """Who redeems which; rows and columns are those of the answer."""
-        row, place = self.answer.nonzero()
-        return Truth.of(row, place, len(self.live))
+        """The redeemed campaigns; rows and columns are those of the answer."""
+        row, column = self.answer.nonzero()
+        return Truth.of(row, column, len(self.live))
 
     def describe(self, campaigns: pd.Index) -> Report:
-        """Its live campaigns: how many users redeemed each, and how many were expected to."""
-        redeemers, expected = self.answer.sum(axis=0), self.scores[MODEL].sum(axis=0)
-        found = {
-            str(campaigns[column]): {"redeemers": int(count), "expected": round(float(hope), 2)}
-            for column, count, hope in zip(self.live, redeemers, expected, strict=True)
+        """Its live campaigns: actual and expected number of redeemers."""
+        redeemers, expected = self.answer.sum(axis=0).tolist(), self.scores[MODEL].sum(axis=0).tolist()
+        counts = {
+            str(campaign): {"redeemers": count, "expected": round(mean, 2)}
+            for campaign, count, mean in zip(campaigns[self.live], redeemers, expected, strict=True)
         }
-        return {"from": f"{from_days(self.moment):%Y-%m-%dT%H:%M}", "campaigns": found}
+        return {"from": f"{from_days(self.moment):%Y-%m-%dT%H:%M}", "campaigns": counts}
 
 
 def evaluate_lists(windows: Sequence[CampaignWindow], cutoff: int, draws: int, rng: np.random.Generator) -> Report:
-    """How early in a list of the live campaigns users find what they redeem; the windows of a user are averaged.
-
-    Each window needs somebody who redeems.
-    """
+    """Accuracy of lists of the live campaigns; a user's windows are averaged. Each window needs a redemption."""
     truths = [window.truth for window in windows]
     user = np.concatenate([window.user[truth.users] for window, truth in zip(windows, truths, strict=True)])
     rows = np.unique(user, return_inverse=True)[1]
-    found: dict[str, dict[str, FloatArray]] = {}
+    accuracy: dict[str, dict[str, FloatArray]] = {}
     for name in LISTS:
         parts = [_accuracy(window.scores[name], truth, cutoff) for window, truth in zip(windows, truths, strict=True)]
-        found[name] = {
+        accuracy[name] = {
             metric: np.bincount(rows, np.concatenate([part[metric] for part in parts])) / np.bincount(rows)
             for metric in parts[0]
         }
     blocks: Report = {name: {} for name in LISTS}
-    for name, metrics in found.items():
+    for name, metrics in accuracy.items():
         for metric, values in metrics.items():
             blocks[name] |= bootstrap_mean(values, draws, rng).report(metric)
     main = f"ndcg@{cutoff}"
     blocks[MODEL][f"delta_{main}"] = [
-        paired_bootstrap(found[MODEL][main], found[name][main], draws, rng).report_delta(name) for name in LISTS[1:]
+        paired_bootstrap(accuracy[MODEL][main], accuracy[name][main], draws, rng).report_delta(name)
+        for name in LISTS[1:]
     ]
     return blocks | {"users": int(rows.max()) + 1}
 
@@ -100,40 +98,44 @@ def evaluate_lists(windows: Sequence[CampaignWindow], cutoff: int, draws: int, r
 def evaluate_targeting(
     windows: Sequence[CampaignWindow], num_users: int, draws: int, rng: np.random.Generator
 ) -> Report:
-    """Whether a campaign finds its people: AUC over the users of a campaign, mean over campaigns and windows.
+    """Ranking of the users of a campaign: AUC, mean over campaigns and windows, with resampled users.
 
-    Only campaigns that at least 5 users redeem are judged; users are resampled.
+    Campaigns with fewer than 5 redeemers in a window are left out.
     """
-    judged = [
-        (window, place) for window in windows for place in np.flatnonzero(window.answer.sum(axis=0) >= _FEWEST).tolist()
+    campaigns = [
+        (window, column)
+        for window in windows
+        for column in np.flatnonzero(window.answer.sum(axis=0) >= _MIN_REDEEMERS).tolist()
     ]
-    if not judged:
+    if not campaigns:
         return {"campaigns": 0}
-    point = _areas(judged, np.ones((1, num_users)))[:, 0]
-    drawn = np.concatenate([_areas(judged, counts) for counts in resample_counts(num_users, draws, rng)], axis=1)
+    auc = _mean_auc(campaigns, np.ones((1, num_users)))[:, 0]
+    resampled = np.concatenate(
+        [_mean_auc(campaigns, counts) for counts in resample_counts(num_users, draws, rng)], axis=1
+    )
     blocks: Report = {
-        name: percentile_interval(one, draw).report("auc")
-        for name, one, draw in zip(TARGETS, point, drawn, strict=True)
+        name: percentile_interval(value, sample).report("auc")
+        for name, value, sample in zip(TARGETS, auc, resampled, strict=True)
     }
     blocks[MODEL]["delta_auc"] = [
-        percentile_interval(point[0] - one, drawn[0] - draw).report_delta(name)
-        for name, one, draw in zip(TARGETS[1:], point[1:], drawn[1:], strict=True)
+        percentile_interval(auc[0] - value, resampled[0] - sample).report_delta(name)
+        for name, value, sample in zip(TARGETS[1:], auc[1:], resampled[1:], strict=True)
     ]
-    return blocks | {"campaigns": len(judged)}
+    return blocks | {"campaigns": len(campaigns)}
 
 
 def _accuracy(score: FloatArray, truth: Truth, cutoff: int) -> dict[str, FloatArray]:
-    """NDCG and hits of each user with a truth, [E]."""
+    """NDCG and hits of each user with a redemption, [E]."""
     lists = np.argsort(-score, axis=1, kind="stable")
     first, listed = per_user(lists, truth, 1), per_user(lists, truth, cutoff)
     return {f"ndcg@{cutoff}": listed["ndcg"], "hit@1": first["hit"], f"hit@{cutoff}": listed["hit"]}
 
 
-def _areas(judged: Sequence[tuple[CampaignWindow, int]], counts: FloatArray) -> FloatArray:
-    """The mean AUC of each of TARGETS over the judged campaigns, in each sample of users [B, U]: [3, B]."""
-    found = [
-        [roc_auc(window.answer[:, place], window.scores[name][:, place], counts[:, window.user]) for name in TARGETS]
-        for window, place in judged
+def _mean_auc(campaigns: Sequence[tuple[CampaignWindow, int]], counts: FloatArray) -> FloatArray:
+    """AUC of each of TARGETS, mean over the campaigns, in each sample of users [B, U]: [3, B]."""
+    auc = [
+        [roc_auc(window.answer[:, column], window.scores[name][:, column], counts[:, window.user]) for name in TARGETS]
+        for window, column in campaigns
     ]
-    mean: FloatArray = np.nanmean(found, axis=0)
+    mean: FloatArray = np.nanmean(auc, axis=0)
     return mean

@@ -1,24 +1,24 @@
 """Campaign model: probability that a user redeems a coupon campaign within the next days.
 
-A logistic regression over a dozen features of the user, the campaign and both. Redemptions are few and
-campaigns fewer: trees would learn single campaigns by heart, and could not judge one that outgrows them all.
+A logistic regression on a dozen features of the user, the campaign and both. Redemptions are few and campaigns fewer:
+trees would memorize single campaigns, and could not extrapolate to one that is larger than all of them.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tierrec_core.base.contracts import EVENT_CODES, BoolArray, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.propensity.campaign_stats import CampaignStats
 from tierrec_core.propensity.classifier import Classifier
-from tierrec_core.settings import CampaignSettings as CampaignSettings
+from tierrec_core.settings import CampaignSettings
 from tierrec_core.tiers import Tiering
 
 _COLUMNS = (
@@ -35,27 +35,95 @@ _COLUMNS = (
 )
 
 
+_NEVER = 364.0  # days since the last redemption of a user who never redeemed
+_COUPON_SHARE = (1.0, 60.0)  # coupons and purchases added to each user's counts
+_PRIOR_REDEEMERS = 10.0  # weight of the wider group when the interests of a campaign's or type's redeemers are shrunk
+
+
 def campaign_feature_names(tiering: Tiering) -> tuple[str, ...]:
-    """Names of the features, [F]: all tiers but the least active, and what every shop has."""
+    """Names of the features, [F]: all tiers but the least active, then those that do not depend on the tiers."""
     return (*(f"tier_{name}" for name in tiering.names[1:]), *_COLUMNS)
 
 
-_NEVER = 364.0  # days since the last redemption of somebody who never redeemed
-_COUPON_SHARE = (1.0, 60.0)  # coupons and purchases that everybody is taken to have had
+@dataclass(frozen=True)
+class CampaignStats:
+    """Sums over each campaign's redeemers; rates and profiles are shrunk to the type's, and these to those of all.
+
+    types: the type of each campaign, [C]
+    redeemers: distinct users who redeemed it, [C]
+    interest: sum of the redeemers' interests P_u, [C, J]
+    last_day: day of the last redemption since 1970 UTC, -inf where there is none, [C]
+    share: interests of all users, [J]
+    num_users: users with an event
+    """
+
+    types: pd.Index
+    redeemers: FloatArray
+    interest: FloatArray
+    last_day: FloatArray
+    share: FloatArray
+    num_users: int
+
+    @classmethod
+    def measure(cls, types: pd.Index, history: Interactions, redemptions: Interactions, tiering: Tiering) -> Self:
+        """As of `history.now`; redemptions have the rows of history and a column a campaign, [U, C]."""
+        redeemed = redemptions.binary_matrix()
+        last_day = np.full(len(types), -np.inf)
+        np.maximum.at(last_day, redemptions.item, redemptions.day)
+        return cls(
+            types=types,
+            redeemers=np.asarray(redeemed.sum(axis=0), float).ravel(),
+            interest=np.asarray(redeemed.T @ tiering.interests_of(history), float),
+            last_day=last_day,
+            share=tiering.layers.share,
+            num_users=int((np.diff(history.offsets) > 0).sum()),
+        )
+
+    @cached_property
+    def type_code(self) -> IntArray:
+        """The number of each campaign's type, [C]."""
+        return pd.factorize(self.types)[0]
+
+    @cached_property
+    def log_type_rate(self) -> FloatArray:
+        """Log share of users who redeem one campaign of the same type, [C].
+
+        Shrunk to the mean of all campaigns with the weight of one campaign; those without a redeemer do not count.
+        """
+        redeemed = self.redeemers > 0
+        mean = (self.redeemers.sum() + 1.0) / (redeemed.sum() + 1.0)
+        redeemers = np.bincount(self.type_code, self.redeemers) + mean
+        campaigns = np.bincount(self.type_code, redeemed) + 1.0
+        rate: FloatArray = np.log(redeemers / campaigns / max(self.num_users, 1))
+        return rate[self.type_code]
+
+    @cached_property
+    def profile(self) -> FloatArray:
+        """Interests of each campaign's redeemers, rows sum to 1, [C, J]."""
+        of_type = (np.arange(self.type_code.max(initial=-1) + 1)[:, None] == self.type_code) * 1.0
+        overall = _shrunk_mean(self.interest.sum(axis=0), self.redeemers.sum(), self.share)
+        by_type = _shrunk_mean(of_type @ self.interest, of_type @ self.redeemers, overall)
+        return _shrunk_mean(self.interest, self.redeemers, by_type[self.type_code])
+
+    def affinity(self, interests: FloatArray, campaign: IntArray) -> FloatArray:
+        """How well interests [U, J] fit the profiles of the campaigns at columns [L], relative to the average, [U, L].
+
+        1 for an average user or an average campaign, higher where both prefer the same layers.
+        """
+        fit: FloatArray = (interests / self.share) @ self.profile[campaign].T
+        return fit
 
 
 @dataclass(frozen=True)
 class CampaignModel:
-    """The chance that a user redeems a campaign in the next horizon_days, for any history and any campaign.
+    """The probability that a user redeems a campaign in the next horizon_days, for any history and any campaign.
 
-    tiering: the rules behind a user's tier and interests
-    standing: what is known of each campaign, [C]
-    past: the redemptions that are known, rows as in the training, columns as in `standing`
+    past: the known redemptions; rows as in the training data, columns as in `stats`
     """
 
     horizon_days: float
     tiering: Tiering
-    standing: CampaignStats
+    stats: CampaignStats
     past: Interactions
     classifier: Classifier
 
@@ -68,16 +136,16 @@ class CampaignModel:
         tiering: Tiering,
         settings: CampaignSettings,
     ) -> Self:
-        """Learn from all that lies before `history.now`.
+        """Train on the time before `history.now`.
 
-        redemptions: who redeemed which campaign; rows as in history, columns are the campaigns, [U, C]
+        redemptions: rows as in history, columns are the campaigns, [U, C]
         types: the type of each campaign, [C]
-        Where no window holds both answers, the chance is that of the campaign's type.
+        Where there is no window to train on, the probability is the rate of the campaign's type.
         """
         names = campaign_feature_names(tiering)
         prior = Classifier.prior(names, 0.0, "log_type_rate")
-        standing = CampaignStats.measure(types, history, redemptions, tiering)
-        model = cls(settings.horizon_days, tiering, standing, redemptions, prior)
+        stats = CampaignStats.measure(types, history, redemptions, tiering)
+        model = cls(settings.horizon_days, tiering, stats, redemptions, prior)
         windows = list(model._windows(history, settings.step_days))
         if not windows:
             return model
@@ -91,14 +159,14 @@ class CampaignModel:
 
     @property
     def num_campaigns(self) -> int:
-        """C, how many campaigns it knows; 0 where the log has no redemption."""
-        return len(self.past.items)
+        """Number of campaigns C; 0 where the log has no redemption."""
+        return self.past.num_items
 
     def score(self, history: Interactions, redemptions: Interactions) -> FloatArray:
-        """The chance of each campaign as of `history.now`, in 0..1, [U, C].
+        """The probability for each campaign as of `history.now`, [U, C].
 
-        redemptions: what the same users redeemed before, row by row; campaigns are matched by their ids
-        Raises DataError when the rows are not as many as those of history.
+        redemptions: earlier redemptions of the same users, row by row; campaigns are matched by their ids
+        Raises DataError when it has not as many rows as history.
         """
         if redemptions.num_users != history.num_users:
             raise DataError(
@@ -110,16 +178,16 @@ class CampaignModel:
 
     def features(self, history: Interactions, redemptions: Interactions, campaign: IntArray) -> FloatArray:
         """Features of every user and each chosen campaign [L], [U, L, F]; arguments as for `score`."""
-        standing, tiers = self.standing, self.tiering.assign(history)
-        met = redemptions.binary_matrix()
-        of_type = met @ sparse.csr_matrix(standing.type_code[:, None] == standing.type_code[campaign])
-        affinity = standing.affinity(self.tiering.interests_of(history), campaign)
+        stats, tiers = self.stats, self.tiering.assign(history)
+        same_type = sparse.csr_matrix(stats.type_code[:, None] == stats.type_code[campaign])
+        of_type = redemptions.binary_matrix() @ same_type
+        affinity = stats.affinity(self.tiering.interests_of(history), campaign)
         before = redemptions.matrix()[:, campaign].toarray()
         features = [
             *((tiers == code)[:, None] for code in range(1, len(self.tiering.names))),
             *(column[:, None] for column in _user_features(history, redemptions)),
-            standing.log_type_rate[campaign],
-            np.log1p(standing.redeemers[campaign]),
+            stats.log_type_rate[campaign],
+            np.log1p(stats.redeemers[campaign]),
             np.log(affinity),
             np.log1p(of_type.toarray()),
             np.log1p(before),
@@ -128,54 +196,36 @@ class CampaignModel:
         return np.stack([np.broadcast_to(column, shape) for column in features], axis=2).astype(float)
 
     def redemptions_of(self, user_id: str, since: Iterable[tuple[str, float]], now: float) -> Interactions:
-        """All that one user redeemed before `now`: what `past` holds of them, and (campaign, day) pairs since.
+        """All redemptions of one user before `now`: those in `past`, and the (campaign, day) pairs since.
 
-        Campaigns that are unknown here are left out; a user who is unknown has the pairs alone.
+        Unknown campaigns are left out; an unknown user has the pairs only.
         """
-        column = {name: place for place, name in enumerate(self.campaigns)}
-        fresh = [(column[name], day) for name, day in since if name in column]
-        row = self._rows.get(user_id)
-        own = slice(0) if row is None else slice(*self.past.offsets[row : row + 2])
-        item = np.append(self.past.item[own], [place for place, _ in fresh])
-        day = np.append(self.past.day[own], [one for _, one in fresh])
-        order = np.flatnonzero(day < now)[np.argsort(day[day < now], kind="stable")]
-        count = len(order)
-        return Interactions(
+        row = self.past.users.get_indexer(pd.Index([user_id], dtype=object))[0]
+        own = slice(*self.past.offsets[row : row + 2]) if row >= 0 else slice(0)
+        pairs = [*zip(self.campaigns[self.past.item[own]], self.past.day[own].tolist(), strict=True), *since]
+        pairs = sorted((pair for pair in pairs if pair[0] in self.campaigns and pair[1] < now), key=itemgetter(1))
+        history = Interactions.from_history([campaign for campaign, _ in pairs], self.campaigns, now, Event.REDEEM)
+        return replace(
+            history,
             users=pd.Index([user_id], dtype=object),
-            items=self.campaigns,
-            user=np.zeros(count, np.int32),
-            item=item[order].astype(np.int32),
-            event=np.full(count, EVENT_CODES[Event.REDEEM], np.int8),
-            day=day[order],
-            value=np.zeros(count, np.float32),
-            quantity=np.ones(count, np.float32),
-            session=np.arange(count),
-            coupon=np.ones(count, bool),
-            now=now,
+            day=np.array([day for _, day in pairs], float),
+            session=np.arange(len(pairs)),
+            coupon=np.ones(len(pairs), bool),
         )
 
     def at(self, history: Interactions, redemptions: Interactions) -> Self:
-        """The same weights with what is known of the campaigns as of `history.now`; rows are those of `past`."""
+        """The same weights with the campaigns' statistics as of `history.now`; rows are those of `past`."""
         matched = self._matched(redemptions)
-        standing = CampaignStats.measure(self.standing.types, history, matched, self.tiering)
-        return replace(self, standing=standing, past=matched)
-
-    def with_campaigns(self, campaigns: pd.Index, types: pd.Index) -> Self:
-        """Further campaigns, scored by their type until somebody redeems them; ids that are known stay as they are."""
-        new = ~campaigns.isin(self.campaigns) & ~campaigns.duplicated()
-        past = replace(self.past, items=self.campaigns.append(campaigns[new]))
-        return replace(self, standing=self.standing.extended(types[new]), past=past)
+        return replace(
+            self, stats=CampaignStats.measure(self.stats.types, history, matched, self.tiering), past=matched
+        )
 
     def idle_days(self, now: float) -> FloatArray:
-        """Days since anybody last redeemed each campaign, inf where nobody has, [C]."""
-        return now - self.standing.last_day
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {str(user): row for row, user in enumerate(self.past.users)}
+        """Days since the last redemption of each campaign, inf where there is none, [C]."""
+        return now - self.stats.last_day
 
     def _matched(self, redemptions: Interactions) -> Interactions:
-        """The redemptions with our campaigns as columns; those of campaigns unknown here are left out."""
+        """The redemptions with the model's campaigns as columns; those of unknown campaigns are left out."""
         if redemptions.items is self.campaigns:
             return redemptions
         column = self.campaigns.get_indexer(redemptions.items)[redemptions.item]
@@ -183,47 +233,42 @@ class CampaignModel:
         return renamed.where(column >= 0)
 
     def _windows(self, history: Interactions, step_days: float) -> Iterator[tuple[FloatArray, BoolArray]]:
-        """Features [N, F] and answers [N] of all pairs of a known user and a live campaign, newest window first.
+        """Features [N, F] and labels [N] of all pairs of a known user and a live campaign, newest window first.
 
-        Live is a campaign that anybody redeems within the window.
+        A campaign is live when at least one user redeems it within the window.
         """
         first = float(history.day.min(initial=history.now)) + self.horizon_days
         for moment in np.arange(history.now - self.horizon_days, first, -step_days):
             past, before = history.before(moment), self.past.before(moment)
-            answer = redemption_labels(self.past, moment, self.horizon_days)
-            live, user = np.flatnonzero(answer.any(axis=0)), np.flatnonzero(np.diff(past.offsets))
+            label = redemption_labels(self.past, moment, self.horizon_days)
+            live, user = np.flatnonzero(label.any(axis=0)), np.flatnonzero(np.diff(past.offsets))
             if len(live):
                 values = self.at(past, before).features(past, before, live)[user]
-                yield values.reshape(-1, values.shape[-1]), answer[np.ix_(user, live)].ravel()
+                yield values.reshape(-1, values.shape[-1]), label[np.ix_(user, live)].ravel()
 
 
 def redemption_labels(redemptions: Interactions, moment: float, horizon_days: float) -> BoolArray:
-    """Who redeems which campaign in the horizon_days from the moment on, [U, C]."""
-    coming = redemptions.where((redemptions.day >= moment) & (redemptions.day < moment + horizon_days))
-    redeems: BoolArray = coming.matrix().toarray() > 0
-    return redeems
+    """Whether each user redeems each campaign in the horizon_days from `moment` on, [U, C]."""
+    future = redemptions.where((redemptions.day >= moment) & (redemptions.day < moment + horizon_days))
+    label: BoolArray = future.matrix().toarray() > 0
+    return label
 
 
 def _user_features(history: Interactions, redemptions: Interactions) -> list[FloatArray]:
-    """The user's part of the features, from log_visits_28d to log_days_since_redemption, [U] each."""
+    """The features of the user alone, from log_visits_28d to log_days_since_redemption, [U] each."""
     bought, num = history.filter_events(Event.PURCHASE), history.num_users
-    opens = np.ones(len(bought), bool)
-    opens[1:] = (np.diff(bought.user) != 0) | (np.diff(bought.session) != 0)
-    visits = np.bincount(bought.user, opens & (bought.age <= 28.0), num)
+    visits = np.bincount(bought.user, bought.opens_session & (bought.age <= 28.0), num)
     coupons = np.bincount(bought.user, bought.coupon, num)
-    lately = np.bincount(bought.user, bought.coupon & (bought.age <= 91.0), num)
+    recent = np.bincount(bought.user, bought.coupon & (bought.age <= 91.0), num)
     share = (coupons + _COUPON_SHARE[0]) / (np.bincount(bought.user, minlength=num) + _COUPON_SHARE[1])
     campaigns = np.bincount(redemptions.unique_pairs()[0], minlength=num)
     last = np.full(num, _NEVER)
     np.minimum.at(last, redemptions.user, redemptions.age)
-    return [np.log1p(visits), np.log(share), np.log1p(lately), np.log1p(campaigns), np.log1p(last)]
+    return [np.log1p(visits), np.log(share), np.log1p(recent), np.log1p(campaigns), np.log1p(last)]
 
 
 def redemption_history(events: pd.DataFrame, users: pd.Index, campaigns: pd.Index, now: float) -> Interactions:
-    """Who redeemed which campaign before `now`, from an EVENTS frame: rows are `users`, columns `campaigns`.
-
-    There may be no such event; those of other users or campaigns are left out.
-    """
+    """The redemptions before `now` in an EVENTS frame, possibly none; rows are `users`, columns `campaigns`."""
     known = events[
         (events["event"] == Event.REDEEM)
         & events["user_id"].isin(users)
@@ -233,3 +278,10 @@ def redemption_history(events: pd.DataFrame, users: pd.Index, campaigns: pd.Inde
     if len(known):
         return Interactions.from_events(known, users=users, items=campaigns, now=now)
     return replace(Interactions.from_history([], campaigns, now), users=users)
+
+
+def _shrunk_mean(total: FloatArray, count: FloatArray | float, wider: FloatArray) -> FloatArray:
+    """The mean of a group from its sum and size, shrunk to that of the wider group."""
+    size = np.asarray(count, float)[..., None] + _PRIOR_REDEEMERS
+    mean: FloatArray = (total + _PRIOR_REDEEMERS * wider) / size
+    return mean

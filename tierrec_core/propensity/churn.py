@@ -1,7 +1,7 @@
 """Churn model: probability that a user has no target event within the next days.
 
-The features are those of the counting models of repeat buying: recency, frequency and the user's own
-interval (Fader, Hardie and Lee, Marketing Science 2005).
+The features are those of counting models of repeat buying: recency, frequency and the user's own interval (Fader,
+Hardie and Lee, Marketing Science 2005).
 """
 
 from collections.abc import Sequence
@@ -15,46 +15,41 @@ from sklearn.metrics import log_loss
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.propensity.classifier import Classifier, log_odds
-from tierrec_core.settings import ChurnSettings as ChurnSettings
+from tierrec_core.settings import ChurnSettings
 from tierrec_core.tiers import Tiering
 
 KINDS = ("logistic", "boosted")
 RECENCY = "log_days_since_last"
 
-_NEVER = 364.0  # days since the last act of somebody who did nothing
-_ONCE = 91.0  # days that stand for the interval of somebody who came once
-_WINDOWS = (14.0, 28.0, 91.0)
-_HALF_LIVES = (14.0, 28.0, 91.0)
+_NEVER = 364.0  # days since the last event of a user without events
+_ONCE = 91.0  # interval of a user with one visit, in days
+_WINDOWS = (14.0, 28.0, 91.0)  # also the half-lives of decayed counts
 
 
 @dataclass(frozen=True)
 class ChurnFeatures:
-    """Recipe of the features, frozen when made: the same history has the same numbers for ever.
-
-    target: names of the events that count as coming back
-    tiering: the rules behind a user's tier and interests
-    """
+    """Feature extraction with fixed parameters. target: names of the events that count as a return."""
 
     target: tuple[str, ...]
     tiering: Tiering
 
     def of(self, history: Interactions) -> dict[str, FloatArray]:
         """Every feature by name as of `history.now`, [U] each."""
-        found = _rhythm(history.filter_events(*self.target))
-        found["log_days_since_any_event"] = np.log1p(_last(history))
+        features = _visit_features(history.filter_events(*self.target))
+        features["log_days_since_any_event"] = np.log1p(_days_since_last(history))
         tier = self.tiering.assign(history)
-        found |= {f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(self.tiering.names) if code}
+        features |= {f"tier_{name}": (tier == code) * 1.0 for code, name in enumerate(self.tiering.names) if code}
         interests = self.tiering.interests_of(history).T
-        return found | dict(zip((f"interest_{layer}" for layer in range(len(interests))), interests, strict=True))
+        return features | {f"interest_{layer}": share for layer, share in enumerate(interests)}
 
 
 @dataclass(frozen=True)
 class ChurnDataset:
-    """Users as of one or more moments, and who then stayed away.
+    """Features of users as of one or more moments, and whether they churned.
 
     columns: names of the features, [F]
-    values: the features of each user who was known at the moment, [N, F] float32
-    label: whether no target event came in the next days, [N]
+    values: features of each user with an event before the moment, [N, F] float32
+    label: whether no target event follows within the horizon, [N]
     user: row of each in the log, [N]
     """
 
@@ -64,13 +59,13 @@ class ChurnDataset:
     user: IntArray
 
     @classmethod
-    def of(cls, log: Interactions, moment: float, horizon_days: float, habits: ChurnFeatures) -> Self:
-        """Everybody with an event before the moment; the log must reach to horizon_days after it."""
+    def of(cls, log: Interactions, moment: float, horizon_days: float, features: ChurnFeatures) -> Self:
+        """All users with an event before the moment; the log must reach to horizon_days after it."""
         past = log.before(moment)
         user = np.flatnonzero(np.diff(past.offsets))
-        coming = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(*habits.target)
-        returned = np.bincount(coming.user, minlength=log.num_users) > 0
-        table = habits.of(past)
+        future = log.where((log.day >= moment) & (log.day < moment + horizon_days)).filter_events(*features.target)
+        returned = np.bincount(future.user, minlength=log.num_users) > 0
+        table = features.of(past)
         return cls(tuple(table), _stack(table, tuple(table))[user], ~returned[user], user)
 
     @classmethod
@@ -90,45 +85,42 @@ class ChurnDataset:
 
 @dataclass(frozen=True)
 class ChurnModel:
-    """The chance of no target event in the next horizon_days, for any history.
-
-    base_rate: the chance that is given to a history without any event
-    """
+    """The probability of no target event in the next horizon_days. base_rate: that of a history without events."""
 
     horizon_days: float
     base_rate: float
-    habits: ChurnFeatures
+    features: ChurnFeatures
     classifier: Classifier
 
     @classmethod
     def fit(
         cls,
         kind: str,
-        habits: ChurnFeatures,
+        features: ChurnFeatures,
         train: ChurnDataset,
         later: ChurnDataset,
         settings: ChurnSettings,
         seed: int,
     ) -> Self:
-        """Learn from `train`, which must hold both answers, and calibrate on `later`, which it must not hold."""
+        """Train on `train`, which must hold both labels, and calibrate on `later`, which `train` must not contain."""
         fitted = fit_classifier(kind, train, settings, seed).calibrated(later.values, later.label)
-        return cls(settings.horizon_days, float(expit(log_odds(later.label))), habits, fitted)
+        return cls(settings.horizon_days, float(expit(log_odds(later.label))), features, fitted)
 
     @classmethod
-    def constant(cls, habits: ChurnFeatures, label: BoolArray, settings: ChurnSettings) -> Self:
-        """The share of true labels for everybody, where there is nothing to learn from."""
+    def constant(cls, features: ChurnFeatures, label: BoolArray, settings: ChurnSettings) -> Self:
+        """The share of true labels for all users, where there is no training data."""
         odds = log_odds(label)
-        return cls(settings.horizon_days, float(expit(odds)), habits, Classifier.prior((), odds))
+        return cls(settings.horizon_days, float(expit(odds)), features, Classifier.prior((), odds))
 
     def probability(self, history: Interactions) -> FloatArray:
-        """The chance of each history as of its `now`, in 0..1, [U]."""
-        table = self.habits.of(history)
-        chance = self.classifier.probability(_stack(table, self.classifier.columns))
-        return np.where(np.diff(history.offsets) > 0, chance, self.base_rate)
+        """The probability for each history as of its `now`, [U]."""
+        table = self.features.of(history)
+        predicted = self.classifier.probability(_stack(table, self.classifier.columns))
+        return np.where(np.diff(history.offsets) > 0, predicted, self.base_rate)
 
 
 def fit_classifier(kind: str, train: ChurnDataset, settings: ChurnSettings, seed: int) -> Classifier:
-    """One of KINDS, fitted and not yet calibrated."""
+    """A classifier of one of KINDS, fitted but not calibrated."""
     if kind == "logistic":
         return Classifier.logistic(train.columns, train.values, train.label, settings.l2)
     return Classifier.boosted(train.columns, train.values, train.label, settings.trees, seed)
@@ -149,41 +141,39 @@ def _stack(table: dict[str, FloatArray], columns: Sequence[str]) -> FloatArray:
     return np.array([table[name] for name in columns], np.float32).reshape(len(columns), rows).T
 
 
-def _last(history: Interactions) -> FloatArray:
+def _days_since_last(history: Interactions) -> FloatArray:
     """Days since each user's last event, at most a year, [U]."""
     last = np.full(history.num_users, _NEVER)
     np.minimum.at(last, history.user, history.age)
     return last
 
 
-def _rhythm(taken: Interactions) -> dict[str, FloatArray]:
-    """How often, how lately, how regularly and how much each user took, [U] each. A visit is a session."""
-    num, user, age = taken.num_users, taken.user, taken.age
-    opens = np.ones(len(user), bool)
-    opens[1:] = (np.diff(user) != 0) | (np.diff(taken.session) != 0)
+def _visit_features(history: Interactions) -> dict[str, FloatArray]:
+    """Frequency, recency, regularity and size of each user's visits, [U] each. A visit is a session."""
+    num, user, age, opens = history.num_users, history.user, history.age, history.opens_session
     visitor, visited = user[opens], age[opens]
     visits = np.bincount(visitor, minlength=num).astype(float)
     recent = {days: np.bincount(visitor, visited <= days, num) for days in _WINDOWS}
     events = np.maximum(np.bincount(user, minlength=num), 1)
-    paid = np.bincount(user, np.maximum(taken.value, 0.0), num)
+    paid = np.bincount(user, np.maximum(history.value, 0.0), num)
     earlier = (recent[91.0] - recent[28.0]) * 28.0 / 63.0
-    found = {RECENCY: np.log1p(_last(taken))} | _intervals(visitor, visited, visits)
-    found["overdue"] = found[RECENCY] - found["log_interval"]
-    found |= {f"log_visits_{days:.0f}d": np.log1p(count) for days, count in recent.items()}
-    for days in _HALF_LIVES:
-        found[f"log_decayed_{days:.0f}d"] = np.log1p(np.bincount(visitor, np.exp2(-visited / days), num))
-    return found | {
+    features = {RECENCY: np.log1p(_days_since_last(history))} | _interval_features(visitor, visited, visits)
+    features["overdue"] = features[RECENCY] - features["log_interval"]
+    features |= {f"log_visits_{days:.0f}d": np.log1p(count) for days, count in recent.items()}
+    for days in _WINDOWS:
+        features[f"log_decayed_{days:.0f}d"] = np.log1p(np.bincount(visitor, np.exp2(-visited / days), num))
+    return features | {
         "trend": np.log((recent[28.0] + 0.5) / (earlier + 0.5)),
         "log_basket": np.log1p(events / np.maximum(visits, 1.0)),
         "log_spend_per_visit": np.log1p(paid / np.maximum(visits, 1.0)),
-        "coupon_share": np.bincount(user, taken.coupon, num) / (events + 10.0),
+        "coupon_share": np.bincount(user, history.coupon, num) / (events + 10.0),
     }
 
 
-def _intervals(visitor: IntArray, visited: FloatArray, visits: FloatArray) -> dict[str, FloatArray]:
-    """The user's own interval between visits, its spread and its longest, in log days, and their tenure, [U] each.
+def _interval_features(visitor: IntArray, visited: FloatArray, visits: FloatArray) -> dict[str, FloatArray]:
+    """Mean, spread and maximum of each user's intervals between visits, in log days, and tenure, [U] each.
 
-    visitor, visited: who and how many days ago, in order of (user, time), [V]
+    visitor, visited: user and age in days of each visit, in order of (user, time), [V]
     """
     gap = np.zeros(len(visitor))
     gap[1:] = np.where(visitor[1:] == visitor[:-1], visited[:-1] - visited[1:], 0.0)

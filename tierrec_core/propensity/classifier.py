@@ -22,12 +22,12 @@ _SOLVER: Mapping[str, Any] = {"solver": "newton-cholesky", "tol": 1e-8}  # few f
 
 @dataclass(frozen=True)
 class Classifier:
-    """P(label | features); the log odds come from the trees where there are any, else from the weights.
+    """P(label | features); the log odds come from the trees if there are any, else from the weights.
 
     columns: names of the features, [F]
-    centre, scale, weights: what is taken from each feature, what it is divided by, and what that counts, [F]
-    intercept: log odds of a row that lies at the centre
-    trees: LightGBM's own text form; empty for a logistic regression
+    centre, scale, weights: subtracted from each feature, divided by, and multiplied with the result, [F]
+    intercept: log odds of a row at the centre
+    trees: LightGBM's text format; empty for a logistic regression
     slope, shift: calibrated log odds = slope * log odds + shift
     """
 
@@ -42,13 +42,13 @@ class Classifier:
 
     @classmethod
     def prior(cls, columns: Sequence[str], intercept: float, trusted: str = "") -> Self:
-        """Nothing is learned: log odds are the intercept, plus the `trusted` feature where one is named."""
+        """Without training: the log odds are the intercept, plus the `trusted` feature if one is named."""
         weights = np.array([float(name == trusted) for name in columns])
         return cls(tuple(columns), np.zeros(len(columns)), np.ones(len(columns)), weights, intercept)
 
     @classmethod
     def logistic(cls, columns: Sequence[str], values: FloatArray, label: BoolArray, l2: float) -> Self:
-        """Fit weights of the standardised features of values [N, F]; label [N] must hold both answers."""
+        """Fit weights of the standardised features of values [N, F]; label [N] must hold both values."""
         centre, spread = values.mean(axis=0, dtype=float), values.std(axis=0, dtype=float)
         scale = np.where(spread > 1e-9, spread, 1.0)
         fitted = LogisticRegression(C=1.0 / l2, **_SOLVER).fit((values - centre) / scale, label)
@@ -58,7 +58,7 @@ class Classifier:
     def boosted(
         cls, columns: Sequence[str], values: FloatArray, label: BoolArray, settings: BoostingSettings, seed: int
     ) -> Self:
-        """Grow trees on values [N, F] and label [N]; the same input gives the same trees."""
+        """Fit trees to values [N, F] and label [N]; the same input gives the same trees."""
         data = lightgbm.Dataset(values, label=label, params={"max_bin": settings.max_bin, "verbose": -1})
         parameters = boosting_parameters(
             settings, seed, objective="binary", row_share=settings.row_share, num_threads=1
@@ -67,9 +67,9 @@ class Classifier:
         return replace(cls.prior(columns, 0.0), trees=booster.model_to_string())
 
     def calibrated(self, values: FloatArray, label: BoolArray) -> Self:
-        """Slope and shift from rows it has not seen, values [N, F] and label [N].
+        """Fit slope and shift on other rows than those it was trained on, values [N, F] and label [N].
 
-        Platt's soft targets keep both finite, even where the rows hold one answer only.
+        Platt's soft targets keep both finite, even if all labels are equal.
         """
         raw, positives = self._raw(values), int(label.sum())
         high, low = (positives + 1.0) / (positives + 2.0), 1.0 / (len(label) - positives + 2.0)
@@ -82,16 +82,16 @@ class Classifier:
         return replace(self, slope=float(fitted.coef_[0, 0]), shift=float(fitted.intercept_[0]))
 
     def probability(self, values: FloatArray) -> FloatArray:
-        """The chance that the label is true, values [N, F] -> [N]."""
-        chance: FloatArray = expit(self.slope * self._raw(values) + self.shift)
-        return chance
+        """The probability of a true label, values [N, F] -> [N]."""
+        probability: FloatArray = expit(self.slope * self._raw(values) + self.shift)
+        return probability
 
     @property
     def importance(self) -> dict[str, float]:
         """Share of the trees' gain, or of the absolute weights, that each feature has, highest first."""
         gain = self._booster.feature_importance("gain") if self.trees else np.abs(self.weights)
         share = gain / max(float(gain.sum()), 1e-12)
-        return {self.columns[place]: float(share[place]) for place in np.argsort(-share, kind="stable")}
+        return {self.columns[column]: float(share[column]) for column in np.argsort(-share, kind="stable")}
 
     @cached_property
     def _booster(self) -> lightgbm.Booster:
@@ -106,5 +106,5 @@ class Classifier:
 
 
 def log_odds(label: BoolArray) -> float:
-    """Log odds of the share of true labels, drawn a little to one half so that they are finite; 0 for none."""
+    """Log odds of the share of true labels, shrunk to one half so that they are finite; 0 without labels."""
     return float(logit((label.sum() + 1.0) / (len(label) + 2.0)))

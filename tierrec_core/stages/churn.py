@@ -1,4 +1,4 @@
-"""Stage churn: fit the probability that a user does not come back, and evaluate it once, on the test days."""
+"""Stage churn: fit the churn model, and evaluate it once, on the test days."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,16 +125,16 @@ def _evaluate(
 ) -> Report:
     """Evaluate the model and its baselines over all users, recently active users, and each tier."""
     history = log.log.before(windows.test)
-    test = _dataset(log, [windows.test], churn.habits, settings)
+    test = _dataset(log, [windows.test], churn.features, settings)
     probabilities = {
         "model": churn.probability(history)[test.user],
         _BASELINE: recency.probability(test.select_columns(RECENCY)),
         "base_rate": np.full(len(test.label), churn.base_rate),
     }
-    tier = churn.habits.tiering.assign(history)[test.user]
+    tier = churn.features.tiering.assign(history)[test.user]
     active = test.select_columns(RECENCY)[:, 0] <= np.log1p(churn.horizon_days)
     groups = {"all": np.ones(len(test.label), bool), "active": active}
-    groups |= {name: tier == code for code, name in enumerate(churn.habits.tiering.names)}
+    groups |= {name: tier == code for code, name in enumerate(churn.features.tiering.names)}
     rng, blocks = np.random.default_rng(settings.seed), {}
     for name, members in groups.items():
         if members.any():

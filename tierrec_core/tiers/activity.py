@@ -1,28 +1,149 @@
-"""Activity tiers light < medium < heavy: frozen boundaries through recent behaviour, with hysteresis."""
+"""Activity tiers: fixed boundaries in features of recent behaviour, with hysteresis.
+
+The features are recency, frequency, money and breadth (RFM; Hughes, 1994). The boundaries are quantiles of the money
+score, or users are clustered by k-means, a Gaussian mixture or Ward's method.
+"""
 
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.mixture import GaussianMixture
 
-from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import EVENT_CODES, EVENT_NAMES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import TierSettings
-from tierrec_core.tiers.clustering import Clusters
-from tierrec_core.tiers.rfm import MONEY, ActivityFeatures
 
 TIER_NAMES = TierSettings().names
+FEATURES = ("recency", "frequency", "money", "breadth")
+MONEY = FEATURES.index("money")
+
+_ACTIVE_EVENTS = tuple(name for name in EVENT_NAMES if name not in (Event.IMPRESSION, Event.REDEEM))
+_WARD_SAMPLE = 5000
+
+
+@dataclass(frozen=True)
+class ActivityFeatures:
+    """Feature extraction with fixed parameters.
+
+    window_days: age of the oldest event that counts
+    events: names of the events that count: purchases, or all but impressions and redemptions in a log without purchases
+    worth: mean money of one event with the item, for events whose value is unknown, [I]
+    """
+
+    window_days: float
+    events: tuple[str, ...]
+    worth: FloatArray
+
+    @classmethod
+    def fit(cls, history: Interactions, window_days: float) -> Self:
+        """Choose the events that count, and average the money by item. Without any price, each event is worth 1."""
+        bought = history.filter_events(Event.PURCHASE)
+        events = (str(Event.PURCHASE),) if len(bought) else _ACTIVE_EVENTS
+        paid = bought.where(bought.value > 0)
+        money = np.bincount(paid.item, paid.value, minlength=history.num_items)
+        count = np.bincount(paid.item, minlength=history.num_items)
+        mean = money.sum() / count.sum() if count.any() else 1.0
+        return cls(window_days, events, np.where(count > 0, money / np.maximum(count, 1), mean))
+
+    def of(self, history: Interactions) -> FloatArray:
+        """Features as of `history.now`, in the order of FEATURES, [U, 4].
+
+        recency: -log(1 + days since the last event), at most the window; frequency: log(1 + sessions);
+        money: log(1 + spend), its weight halving every half window; breadth: log(1 + distinct items).
+        """
+        counts = np.isin(history.event, [EVENT_CODES[name] for name in self.events])
+        recent = history.where(counts & (history.age < self.window_days))
+        users, user, age = history.num_users, recent.user, recent.age
+        last = np.full(users, self.window_days)
+        np.minimum.at(last, user, age)
+        spend = np.where(recent.value > 0, recent.value, self.worth[recent.item])
+        weight = np.exp2(-2 * age / self.window_days)
+        return np.column_stack(
+            [
+                -np.log1p(last),
+                np.log1p(_count_distinct(recent, recent.session)),
+                np.log1p(np.bincount(user, spend * weight, minlength=users)),
+                np.log1p(_count_distinct(recent, recent.item)),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """T clusters of standardized features, by ascending money.
+
+    mean, scale: of each feature, [F] and [F]
+    centres: of the clusters, [T, F]
+    precisions: inverse covariances; the identity unless method is gaussian_mixture, [T, F, F]
+    offsets: log weight of each cluster plus half the log determinant of its precision, [T]
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    centres: FloatArray
+    precisions: FloatArray
+    offsets: FloatArray
+
+    @classmethod
+    def fit(cls, features: FloatArray, method: str, num_clusters: int, rng: np.random.Generator) -> Self:
+        """Cluster features [U, F] by kmeans, gaussian_mixture or agglomerative (Ward, at most 5,000 users).
+
+        There are fewer clusters than num_clusters where fewer users differ.
+        """
+        mean, scale = features.mean(axis=0), features.std(axis=0)
+        scale = np.where(scale > 0, scale, 1.0)
+        points = (features - mean) / scale
+        count = min(num_clusters, len(np.unique(points, axis=0)))
+        seed = int(rng.integers(2**31))
+        match method:
+            case "kmeans":
+                centres = KMeans(count, n_init=10, random_state=seed).fit(points).cluster_centers_
+            case "gaussian_mixture":
+                mixture = GaussianMixture(count, n_init=3, reg_covar=1e-3, random_state=seed).fit(points)
+                return cls._ordered(mean, scale, mixture.means_, mixture.precisions_, mixture.weights_)
+            case _:
+                chosen = rng.permutation(len(points))[:_WARD_SAMPLE]
+                label = AgglomerativeClustering(count).fit_predict(points[chosen])
+                centres = np.stack([points[chosen][label == group].mean(axis=0) for group in range(count)])
+        return cls._ordered(mean, scale, centres, np.tile(np.eye(points.shape[1]), (count, 1, 1)), np.ones(count))
+
+    @classmethod
+    def _ordered(
+        cls, mean: FloatArray, scale: FloatArray, centres: FloatArray, precisions: FloatArray, weights: FloatArray
+    ) -> Self:
+        order = np.argsort(centres[:, MONEY])
+        offsets = np.log(weights) + np.linalg.slogdet(precisions)[1] / 2
+        return cls(mean, scale, centres[order], precisions[order], offsets[order])
+
+    def assign(self, features: FloatArray, previous: IntArray | None, hysteresis: float) -> IntArray:
+        """The likeliest cluster of each user, [U].
+
+        A user leaves the previous cluster only for one that is `hysteresis` standard deviations nearer along the line
+        between the two centres.
+        """
+        points = (features - self.mean) / self.scale
+        away = points[:, None, :] - self.centres
+        closeness = self.offsets - np.einsum("utf,tfg,utg->ut", away, self.precisions, away) / 2
+        best: IntArray = closeness.argmax(axis=1).astype(np.int8)
+        if previous is None:
+            return best
+        current = np.clip(previous, 0, len(self.centres) - 1)
+        rows = np.arange(len(points))
+        band = hysteresis * np.linalg.norm(self.centres[best] - self.centres[current], axis=1)
+        stays = (previous >= 0) & (closeness[rows, best] - closeness[rows, current] <= band)
+        tiers: IntArray = np.where(stays, current, best).astype(np.int8)
+        return tiers
 
 
 @dataclass(frozen=True)
 class ActivityTiers:
-    """Fixed boundaries that map a history to a tier; later users do not change them.
+    """Fixed boundaries that map a history to a tier.
 
-    features: recipe of the four numbers a user is judged by
-    cuts: money scores that divide the tiers, used where clusters is None, [T - 1]
+    cuts: money scores between the tiers, used where clusters is None, [T - 1]
     spread: standard deviation of the money score, the unit of hysteresis
-    hysteresis: how far beyond a boundary a user must be to leave their previous tier, in standard deviations
-    clusters: groups of users ordered by mean money score, for the methods that cluster
+    hysteresis: distance beyond a boundary at which a user leaves the previous tier, in standard deviations
     """
 
     features: ActivityFeatures
@@ -33,7 +154,7 @@ class ActivityTiers:
 
     @classmethod
     def fit(cls, history: Interactions, settings: TierSettings, rng: np.random.Generator) -> Self:
-        """Draw the boundaries among the users who were active in the window."""
+        """Fit the boundaries to the users who were active in the window."""
         features = ActivityFeatures.fit(history, settings.window_days)
         return cls.from_features(features, features.of(history), settings, rng)
 
@@ -41,11 +162,10 @@ class ActivityTiers:
     def from_features(
         cls, recipe: ActivityFeatures, features: FloatArray, settings: TierSettings, rng: np.random.Generator
     ) -> Self:
-        """Draw the boundaries through features [U, F] that the recipe made."""
+        """Fit the boundaries to features [U, F] that the recipe made."""
         active = features[features[:, MONEY] > 0]
         known = active if len(active) else features
-        money = known[:, MONEY]
-        clusters = None
+        money, clusters = known[:, MONEY], None
         if settings.method != "quantile":
             clusters = Clusters.fit(known, settings.method, len(settings.names), rng)
         return cls(recipe, np.quantile(money, settings.quantiles), float(money.std()), settings.hysteresis, clusters)
@@ -53,7 +173,7 @@ class ActivityTiers:
     def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
         """Tier of each user as of `history.now`, index into the tiers' names, [U].
 
-        With the previous tiers [U], a user stays until they are clearly beyond the boundary; -1 = had none.
+        With the previous tiers [U], -1 where unknown, a user changes tier only beyond the hysteresis.
         """
         return self.assign_features(self.features.of(history), previous)
 
@@ -68,3 +188,12 @@ class ActivityTiers:
             cuts = cuts + shift * self.hysteresis * self.spread
         tiers: IntArray = (features[:, [MONEY]] > cuts).sum(axis=1).astype(np.int8)
         return tiers
+
+
+def _count_distinct(history: Interactions, label: IntArray) -> IntArray:
+    """The number of distinct labels each user has, [U]."""
+    span = int(label.max(initial=0)) + 1
+    # np.unique hashes, which takes four times as long here as sorting
+    pairs = np.sort(history.user.astype(np.int64) * span + label)
+    distinct = pairs[np.diff(pairs, prepend=-1) > 0]
+    return np.bincount(distinct // span, minlength=history.num_users)

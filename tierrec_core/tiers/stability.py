@@ -14,17 +14,14 @@ from tierrec_core.tiers.activity import ActivityTiers
 def bootstrap_agreement(
     rule: ActivityTiers, history: Interactions, settings: TierSettings, rng: np.random.Generator
 ) -> FloatArray:
-    """Adjusted Rand index between the tiers and those refitted on users drawn with replacement, [B].
-
-    1 = the same tiers for any sample of users, 0 = chance (Hubert and Arabie, 1985).
-    """
+    """Adjusted Rand index (Hubert and Arabie, 1985) of the tiers and those refitted on a bootstrap sample, [B]."""
     features = rule.features.of(history)
     tiers = rule.assign_features(features)
     agreement = []
     for _ in range(settings.bootstraps):
-        drawn = features[rng.integers(len(features), size=len(features))]
-        again = ActivityTiers.from_features(rule.features, drawn, settings, rng)
-        agreement.append(adjusted_rand_score(tiers, again.assign_features(features)))
+        sample = features[rng.integers(len(features), size=len(features))]
+        refitted = ActivityTiers.from_features(rule.features, sample, settings, rng)
+        agreement.append(adjusted_rand_score(tiers, refitted.assign_features(features)))
     return np.array(agreement)
 
 
@@ -44,7 +41,7 @@ def spend_per_user(log: Interactions, start: float, end: float) -> FloatArray:
 
 
 def tiers_over_time(rule: ActivityTiers, log: Interactions, moments: Sequence[float], *, hysteresis: bool) -> IntArray:
-    """Tiers of every user at each moment under the frozen rule, [M, U]."""
+    """Tiers of every user at each moment under the fixed rule, [M, U]."""
     tiers: list[IntArray] = []
     for moment in moments:
         previous = tiers[-1] if hysteresis and tiers else None
@@ -54,8 +51,8 @@ def tiers_over_time(rule: ActivityTiers, log: Interactions, moments: Sequence[fl
 
 def transition_table(before: IntArray, after: IntArray, num_tiers: int) -> FloatArray:
     """Of the users in a tier before (row), the share in each tier after, [T, T]; empty rows are 0."""
-    size = num_tiers
-    count = np.bincount(before.astype(np.int64) * size + after, minlength=size**2).reshape(size, size)
+    count = np.bincount(before.astype(np.int64) * num_tiers + after, minlength=num_tiers**2)
+    count = count.reshape(num_tiers, num_tiers)
     table: FloatArray = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     return table
 
@@ -66,7 +63,7 @@ def change_share(tiers: IntArray) -> float:
 
 
 def flip_share(tiers: IntArray) -> float:
-    """Share of users who leave a tier and are back a moment later (A-B-A), over all steps of tiers [M, U]."""
+    """Share of users who leave a tier and return at the next moment (A-B-A), over all steps of tiers [M, U]."""
     if len(tiers) < 3:
         return 0.0
     return float(((tiers[2:] == tiers[:-2]) & (tiers[1:-1] != tiers[:-2])).mean())

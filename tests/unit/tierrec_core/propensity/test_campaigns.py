@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from tests.conftest import make_events
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
-from tierrec_core.base.errors import DataError
+from tierrec_core.base.errors import ArtifactError, DataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
@@ -21,8 +21,7 @@ from tierrec_core.propensity.campaigns import (
     redemption_history,
     redemption_labels,
 )
-from tierrec_core.settings import CampaignSettings as CampaignSettings
-from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
+from tierrec_core.settings import CampaignSettings, Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import campaigns as stage
 from tierrec_core.stages import split
 
@@ -65,18 +64,18 @@ def test_redemptions_are_those_of_known_users_and_campaigns(interactions, redemp
 
 
 def test_what_is_known_of_campaigns_is_what_one_counts(interactions, redemptions, model):
-    events, standing = redeem_events(), model.standing
+    events, stats = redeem_events(), model.stats
     interests = model.tiering.interests_of(interactions)
     for column, name in enumerate(IDS):
         users = sorted(events.loc[events["item_id"] == name, "user_id"].unique())
         rows = interactions.users.get_indexer(users)
-        assert standing.redeemers[column] == len(users)
-        np.testing.assert_allclose(standing.interest[column], interests[rows].sum(axis=0), rtol=1e-6)
-    counts = standing.redeemers
+        assert stats.redeemers[column] == len(users)
+        np.testing.assert_allclose(stats.interest[column], interests[rows].sum(axis=0), rtol=1e-6)
+    counts = stats.redeemers
     usual = (counts.sum() + 1) / (3 + 1)
     big, small = (counts[:2].sum() + usual) / (2 + 1), (counts[2] + usual) / (1 + 1)
-    np.testing.assert_allclose(np.exp(standing.log_type_rate) * 60, [big, big, small, small])
-    np.testing.assert_allclose(standing.profile.sum(axis=1), 1.0)
+    np.testing.assert_allclose(np.exp(stats.log_type_rate) * 60, [big, big, small, small])
+    np.testing.assert_allclose(stats.profile.sum(axis=1), 1.0)
     last = redemptions.day[redemptions.item == 2].max()
     np.testing.assert_allclose(model.idle_days(interactions.now)[2:], [interactions.now - last, np.inf])
 
@@ -101,7 +100,7 @@ def test_features_are_those_that_one_counts(interactions, redemptions, model):
             "log_coupons_91d": [np.log1p((bought.coupon & (bought.age <= 91)).sum())] * 4,
             "log_redeemed": [np.log1p(len(distinct))] * 4,
             "log_days_since_redemption": [np.log1p(used.age.min(initial=364.0))] * 4,
-            "log_redeemers": np.log1p(model.standing.redeemers),
+            "log_redeemers": np.log1p(model.stats.redeemers),
             "log_redeemed_of_type": [
                 np.log1p(sum(TYPES[other] == TYPES[column] for other in distinct)) for column in range(4)
             ],
@@ -137,20 +136,6 @@ def test_chances_add_up_to_what_happens(interactions, redemptions, model):
     assert expected == pytest.approx(seen, rel=1e-3)
 
 
-def test_a_new_campaign_is_scored_by_its_type_until_somebody_redeems_it(interactions, redemptions, model):
-    ids, types = (pd.Index(["c9", "c8", "c0"], dtype=object), pd.Index(["small", "never seen", "x"], dtype=object))
-    grown = model.with_campaigns(ids, types)
-    assert list(grown.campaigns) == [*IDS, "c9", "c8"]
-    before, after = model.score(interactions, redemptions), grown.score(interactions, redemptions)
-    np.testing.assert_array_equal(after[:, :4], before)
-    np.testing.assert_allclose(after[:, 4], before[:, 3])  # c3 is small too, and nobody redeemed it
-    assert np.isfinite(after[:, 5]).all()
-    seen = redemption_history(
-        redeem_events().replace({"item_id": {"c0": "c9"}}), interactions.users, ids[:1], interactions.now
-    )
-    assert grown.at(interactions, seen).standing.redeemers[4] == model.standing.redeemers[0]
-
-
 def test_redemptions_of_one_user_are_their_row_and_what_came_since(interactions, redemptions, model):
     row, now = 4, interactions.now + 3
     alone = model.redemptions_of(interactions.users[row], [], interactions.now)
@@ -174,17 +159,22 @@ def test_any_history_is_scored_and_rows_must_agree(interactions, redemptions, mo
         model.score(interactions, model.redemptions_of("", [], interactions.now))
 
 
-def test_survives_disk_exactly(interactions, redemptions, model, tmp_path):
+def test_survives_disk_exactly_and_a_file_with_another_field_asks_for_a_rerun(
+    interactions, redemptions, model, tmp_path
+):
     artifacts.save(model, tmp_path / "model")
     again = artifacts.load(CampaignModel, tmp_path / "model")
     np.testing.assert_array_equal(again.score(interactions, again.past), model.score(interactions, redemptions))
-    assert again.with_campaigns(IDS, TYPES).num_campaigns == 4
+    meta = tmp_path / "model" / "meta.json"
+    meta.write_text(meta.read_text().replace('"stats"', '"standing"'))
+    with pytest.raises(ArtifactError, match=r"no readable CampaignModel .*standing.*run its stage again"):
+        artifacts.load(CampaignModel, tmp_path / "model")
 
 
 def test_without_a_window_the_chance_is_that_of_the_type(interactions, redemptions, training):
     early = interactions.before(interactions.day.min() + 20)
     model = CampaignModel.fit(early, redemptions.before(early.now), TYPES, training.tiering, SMALL)
-    rate = np.exp(model.standing.log_type_rate)
+    rate = np.exp(model.stats.log_type_rate)
     np.testing.assert_allclose(model.score(early, model.past), np.tile(rate / (1 + rate), (60, 1)))
 
 
@@ -236,7 +226,7 @@ def shop(items, tmp_path_factory):
 def test_the_stage_finds_the_campaigns_that_the_catalogue_dropped(shop):
     model, report, log = shop
     assert list(model.campaigns) == list(IDS)
-    assert list(model.standing.types) == list(TYPES)
+    assert list(model.stats.types) == list(TYPES)
     assert not log.log.items.isin(IDS).any()
     assert model.past.now == log.final.bound
     assert report["redemptions"]["known"] + report["redemptions"]["later"] == len(redeem_events())
@@ -286,7 +276,6 @@ def test_a_log_without_redemptions_has_no_campaigns_and_says_so(items, tmp_path,
     assert (report["judged"], report["reason"]) == (False, "the log has no redeem event")
     assert model.score(log.log, model.past).shape == (log.log.num_users, 0)
     assert "no redeem event" in capsys.readouterr().out
-    assert model.with_campaigns(IDS, TYPES).score(log.log, model.past).shape == (log.log.num_users, 4)
 
 
 def test_campaigns_that_nobody_described_are_of_an_unknown_type(items):

@@ -81,7 +81,7 @@ def history(shop):
 
 
 @pytest.fixture(scope="module")
-def habits(training):
+def features(training):
     return ChurnFeatures(("purchase",), training.tiering)
 
 
@@ -107,28 +107,28 @@ def counted(history, row, now):
     }
 
 
-def test_features_are_those_that_one_counts(interactions, habits):
-    table = habits.of(interactions)
+def test_features_are_those_that_one_counts(interactions, features):
+    table = features.of(interactions)
     assert {len(column) for column in table.values()} == {interactions.num_users}
     for row in range(0, 60, 7):
         for name, value in counted(interactions, row, interactions.now).items():
             assert table[name][row] == pytest.approx(value, abs=1e-6), name
-    np.testing.assert_array_equal(table["tier_heavy"] == 1, habits.tiering.assign(interactions) == 2)
+    np.testing.assert_array_equal(table["tier_heavy"] == 1, features.tiering.assign(interactions) == 2)
     np.testing.assert_allclose(sum(table[f"interest_{layer}"] for layer in range(4)), 1.0)
 
 
-def test_other_events_are_seen_but_do_not_count_as_coming_back(interactions, habits):
+def test_other_events_are_seen_but_do_not_count_as_coming_back(interactions, features):
     looks = replace(interactions, event=np.where(interactions.age < 20, 1, interactions.event))
-    table = habits.of(looks)
+    table = features.of(looks)
     assert table[RECENCY].min() >= np.log1p(20)
-    np.testing.assert_allclose(table["log_days_since_any_event"], habits.of(interactions)["log_days_since_any_event"])
+    np.testing.assert_allclose(table["log_days_since_any_event"], features.of(interactions)["log_days_since_any_event"])
     moment = interactions.now - 15
-    assert ChurnDataset.of(looks, moment, 15.0, habits).label.all()
+    assert ChurnDataset.of(looks, moment, 15.0, features).label.all()
 
 
-def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions, habits):
+def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions, features):
     moment = interactions.now - 60
-    found = ChurnDataset.of(interactions, moment, 10.0, habits)
+    found = ChurnDataset.of(interactions, moment, 10.0, features)
     known = [u for u in range(60) if (interactions.day[interactions.user == u] < moment).any()]
     returned = {
         int(user) for user, day in zip(interactions.user, interactions.day, strict=True) if moment <= day < moment + 10
@@ -137,15 +137,15 @@ def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions
     np.testing.assert_array_equal(found.label, [user not in returned for user in known])
     np.testing.assert_allclose(
         found.select_columns("log_visits_91d")[:, 0],
-        habits.of(interactions.before(moment))["log_visits_91d"][known],
+        features.of(interactions.before(moment))["log_visits_91d"][known],
         rtol=1e-6,
     )
 
 
-def test_the_trial_is_scikit_learns_log_loss_of_rows_unseen(interactions, habits):
-    train, later = (ChurnDataset.of(interactions, interactions.now - back, 14.0, habits) for back in (50, 20))
+def test_the_trial_is_scikit_learns_log_loss_of_rows_unseen(interactions, features):
+    train, later = (ChurnDataset.of(interactions, interactions.now - back, 14.0, features) for back in (50, 20))
     losses = validation_losses(train, later, SMALL, seed=0)
-    fitted = {kind: ChurnModel.fit(kind, habits, train, later, SMALL, seed=0) for kind in losses}
+    fitted = {kind: ChurnModel.fit(kind, features, train, later, SMALL, seed=0) for kind in losses}
     plain = {kind: replace(one.classifier, slope=1.0, shift=0.0) for kind, one in fitted.items()}
     for kind, loss in losses.items():
         assert loss == pytest.approx(log_loss(later.label, plain[kind].probability(later.values)))

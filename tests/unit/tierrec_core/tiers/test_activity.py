@@ -13,8 +13,7 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
-from tierrec_core.tiers.activity import ActivityTiers
-from tierrec_core.tiers.rfm import FEATURES, MONEY, ActivityFeatures
+from tierrec_core.tiers.activity import FEATURES, MONEY, ActivityFeatures, ActivityTiers
 
 METHODS = ("quantile", "kmeans", "gaussian_mixture", "agglomerative")
 

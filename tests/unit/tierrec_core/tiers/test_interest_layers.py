@@ -61,7 +61,7 @@ def test_raw_rate_puts_all_in_the_biggest_layer_and_lift_does_not() -> None:
     history = Interactions.from_events(EVENTS.conform(frame, "tests"))
     kind = np.array([item[:-1] for item in history.items])
     tiering = Tiering.fit(history, pd.DataFrame({"category": kind}), TierSettings(), seed=0)
-    raw_rate = tiering.item_lift * tiering.layers.share
+    raw_rate = tiering.layers.lift * tiering.layers.share
     layer = np.array(tiering.layer_names)
     assert set(layer[raw_rate.argmax(axis=1)]) == {"bread"}
     assert set(layer[tiering.item_layer[kind == "tea"]]) == {"tea"}
@@ -97,7 +97,7 @@ def test_an_empty_history_has_everybodys_interests(training) -> None:
 def test_the_same_seed_gives_the_same_tiering(interactions, items) -> None:
     finer = items.assign(category=[f"c{item // 2}" for item in range(40)])
     one, two = (Tiering.fit(interactions, finer, TierSettings(), seed=3) for _ in range(2))
-    np.testing.assert_array_equal(one.item_lift, two.item_lift)
+    np.testing.assert_array_equal(one.layers.lift, two.layers.lift)
     assert one.layer_names == two.layer_names
 
 
@@ -105,13 +105,3 @@ def test_capitals_are_not_shouted_and_other_names_are_left_alone(interactions, i
     loud = items["category"].where(items["category"] != "group 1", "FRZN MEAT/DINNERS")
     layers = fit(interactions, items.assign(category=loud))
     assert layers.names == ("Frzn meat/dinners", "group 0", "group 2", "group 3")
-
-
-def test_interests_and_lifts_in_words(interactions, items) -> None:
-    layers = fit(interactions, items)
-    interests = layers.interests(interactions)
-    biggest = interests[5].argmax()
-    said = layers.describe(interests, count=2)[5]
-    assert said.startswith(f"{interests[5].max():.0%} group {biggest}, ")
-    assert said.count("group") == 2
-    assert layers.describe_items(np.array([25]), count=1) == (f"{layers.lift[25].max():.1f}x group 2",)
