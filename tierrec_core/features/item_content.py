@@ -48,8 +48,8 @@ class ContentModel:
 
         An item is weighted by the logarithm of its events, since the vector of a rare item is mostly noise.
         """
-        described = features_of(items)
-        features = lexicon_of(described)
+        described = content_features(items)
+        features = feature_vocabulary(described)
         present = _present(features, described)
         popularity = np.log1p(np.bincount(history.item, minlength=len(items)))
         told, weight = np.column_stack([item_vectors, popularity]), popularity + 1e-3
@@ -66,7 +66,7 @@ class ContentModel:
         return share.clip(0.0, 1.0)
 
     def _predicted(self, items: pd.DataFrame) -> FloatArray:
-        predicted: FloatArray = _present(self.features, features_of(items)) @ self.weights + self.base
+        predicted: FloatArray = _present(self.features, content_features(items)) @ self.weights + self.base
         return predicted
 
 
@@ -94,7 +94,7 @@ def _present(features: Vocabulary, described: list[list[str]]) -> sparse.csr_mat
     return (features.count(described) > 0).astype(np.float32)
 
 
-def features_of(items: pd.DataFrame) -> list[list[str]]:
+def content_features(items: pd.DataFrame) -> list[list[str]]:
     """Names of each item's features, [N]: words of the title, the price's level, attributes, pairs of the last two.
 
     A pair tells what neither part does: a brand is not liked, or known, alike in each category.
@@ -107,7 +107,7 @@ def features_of(items: pd.DataFrame) -> list[list[str]]:
     ]
 
 
-def lexicon_of(described: list[list[str]]) -> Vocabulary:
+def feature_vocabulary(described: list[list[str]]) -> Vocabulary:
     """The features that more than one item has."""
     count = Counter(feature for features in described for feature in set(features))
     return Vocabulary.of([[feature for feature, items in count.items() if items >= _LEAST_ITEMS]])

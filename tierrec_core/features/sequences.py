@@ -1,19 +1,28 @@
-"""Histories as sequences: steps, windows over them as padded indices, and what is drawn from them."""
+"""Histories as sequences: steps, windows of the newest events as padded indices, and random draws from them."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from pydantic import PositiveFloat, PositiveInt
 
 from tierrec_core.base.contracts import EVENT_CODES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.settings import Params, SearchRange
 
 StepKind = Literal["session", "event"]
 
 
-def chosen(history: Interactions) -> Interactions:
-    """Only what users did of their own will: all but impressions."""
+class HistoryConfig(Params):
+    """A user's history is the last max_length events, whose weights halve every half_life days."""
+
+    max_length: PositiveInt = 128
+    half_life: Annotated[PositiveFloat, SearchRange(7.0, 365.0, log=True)] = 60.0
+
+
+def without_impressions(history: Interactions) -> Interactions:
+    """Only what users did themselves: all events but impressions."""
     return history.where(history.event != EVENT_CODES[Event.IMPRESSION])
 
 
@@ -24,9 +33,10 @@ class ItemSampler:
     share: FloatArray
 
     @classmethod
-    def by_popularity(cls, history: Interactions, power: float) -> Self:
-        """An item without events counts as if it had one."""
-        weight = np.maximum(np.bincount(history.item, minlength=history.num_items), 1) ** power
+    def by_popularity(cls, history: Interactions, power: float, *, unseen: bool = True) -> Self:
+        """An item without events counts as if it had one, or is never drawn where `unseen` is false."""
+        count = np.bincount(history.item, minlength=history.num_items)
+        weight = np.maximum(count, 1) ** power * (unseen | (count > 0))
         return cls(weight / weight.sum())
 
     @cached_property
@@ -87,14 +97,18 @@ def draw_within(first: IntArray, last: IntArray, count: int, rng: np.random.Gene
     return drawn
 
 
-def decay_weights(history: Interactions, window: IntArray, now: FloatArray, half_life: float) -> FloatArray:
-    """Weights of each window's events: halved every `half_life` days before `now` [B], sum 1, [B, L].
+def recent_items(
+    history: Interactions, first: IntArray, last: IntArray, now: FloatArray, config: HistoryConfig
+) -> tuple[IntArray, FloatArray]:
+    """Items of the newest events of each range first:last and their weights as of `now` [B], sum 1, [B, L] both.
 
-    A padded place weighs 0, and so does all of an empty window.
+    Padding weighs 0, and so does all of an empty range.
     """
-    age = now[:, None] - history.day[window] if len(history) else np.zeros(window.shape)
-    recency = -age / half_life
+    window = windows(first, last, config.max_length)
+    if not len(history):
+        return np.zeros_like(window), np.zeros(window.shape, np.float32)
+    recency = -(now[:, None] - history.day[window]) / config.half_life
     recency -= recency.max(axis=1, initial=-np.inf, where=window >= 0, keepdims=True).clip(min=-1e9)
     weight = np.where(window >= 0, np.exp2(np.minimum(recency, 0.0)), 0.0)
     share: FloatArray = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    return share.astype(np.float32)
+    return history.item[window], share.astype(np.float32)

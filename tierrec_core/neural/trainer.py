@@ -1,26 +1,54 @@
-"""Training loop of the neural models; with a local seed and one thread, two fits on a CPU are bit-identical."""
+"""Training and inference of neural models; with a local seed and one thread, two fits on a CPU are bit-identical."""
 
 import contextlib
+import copy
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from tierrec_core.base.contracts import BoolArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.neural.tracking import record_metrics
+from tierrec_core.settings import Params, RenamedFrom
 
 Weights = dict[str, np.ndarray[Any, Any]]
 Batch = TypeVar("Batch")
 Network = TypeVar("Network", bound=nn.Module)
+EarlyStopping = Annotated[PositiveInt | None, RenamedFrom("patience", lambda epochs: epochs or None)]
 
 _STEPS_WORTH_COMPILING = 10_000  # of a few milliseconds each; a compilation takes about half a minute
 
 log = logging.getLogger(__name__)
+
+
+class TrainerConfig(Params):
+    """Options of the training loop. refit: fit at every snapshot; false fits only at the oldest and the final one."""
+
+    epochs: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.01
+    refit: bool = False
+
+
+class EarlyStoppingConfig(TrainerConfig):
+    """Training on all users but a random validation_share, whose loss decides when to stop.
+
+    early_stopping: epochs to go on after the lowest validation loss; null trains all epochs on all users
+    """
+
+    early_stopping: EarlyStopping = None
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+
+    def holdout_mask(self, num_users: int, rng: np.random.Generator) -> BoolArray:
+        """Mark the users held out for validation, [U]; none without early stopping."""
+        order = rng.permutation(num_users)
+        mask: BoolArray = order < (int(self.validation_share * num_users) if self.early_stopping else 0)
+        return mask
 
 
 def best_device() -> torch.device:
@@ -50,61 +78,48 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def holdout_mask(num_users: int, share: float, patience: int, rng: np.random.Generator) -> BoolArray:
-    """Mark the random share of users held out for early stopping, [U]; none where patience is 0."""
-    order = rng.permutation(num_users)
-    mask: BoolArray = order < (int(share * num_users) if patience else 0)
-    return mask
-
-
-@dataclass(frozen=True)
-class EarlyStopping(Generic[Batch]):
-    """Stops training `patience` epochs after the lowest loss on the held-out batches."""
-
-    batches: Sequence[Batch]
-    patience: int
-
-
 def train_network(
     network: nn.Module,
     loss: Callable[[Batch], torch.Tensor],
     batches: Callable[[], Iterable[Batch]],
+    config: TrainerConfig,
     *,
-    epochs: int,
-    learning_rate: float,
-    weight_decay: float = 0.0,
     name: str,
-    early_stopping: EarlyStopping[Batch] | None = None,
+    validation: Sequence[Batch] = (),
+    early_stopping: int | None = None,
 ) -> list[float]:
     """Train in place with AdamW and a cosine decay; return the mean training loss of each epoch that ran.
 
-    `batches` is called once an epoch. With `early_stopping`, the network ends with the weights of the epoch with the
-    lowest held-out loss. On a GPU the loss is computed in bfloat16 where torch considers it safe, and compiled where
-    there are enough steps to pay for it.
+    `batches` is called once an epoch. Given validation batches, training stops `early_stopping` epochs after their
+    lowest mean loss and restores the weights of that epoch. On a GPU the loss is computed in bfloat16 where torch
+    considers it safe, and compiled where there are enough steps to pay for it.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=learning_rate / 10)
-    device, best = next(network.parameters()).device, _BestWeights(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs, eta_min=config.learning_rate / 10)
+    device = next(network.parameters()).device
     curve: list[float] = []
-    for epoch in range(1, epochs + 1):
-        began, rate = time.perf_counter(), schedule.get_last_lr()[0]
+    best_loss, best_epoch, best_weights = float("inf"), 0, None
+    for epoch in range(1, config.epochs + 1):
+        started, rate = time.perf_counter(), schedule.get_last_lr()[0]
         losses = _train_epoch(network, loss, batches(), optimizer, device)
         schedule.step()
         curve.append(float(torch.stack(losses).mean()))
         metrics = {"loss/train": curve[-1], "learning_rate": rate}
-        if early_stopping:
-            held_out_loss = _mean_loss(network, loss, early_stopping.batches, device)
-            metrics["loss/held"] = held_out_loss
-            best.update(held_out_loss, epoch)
-        metrics["seconds"] = time.perf_counter() - began
+        if validation:
+            metrics["loss/validation"] = _mean_loss(network, loss, validation, device)
+            if metrics["loss/validation"] < best_loss:
+                best_loss, best_epoch = metrics["loss/validation"], epoch
+                best_weights = copy.deepcopy(network.state_dict())
+        metrics["seconds"] = time.perf_counter() - started
         record_metrics(epoch, metrics)
         values = ", ".join(f"{metric} {value:.5g}" for metric, value in metrics.items())
-        log.info("%s: epoch %d of %d, %s", name, epoch, epochs, values)
-        if early_stopping and epoch - best.epoch >= early_stopping.patience:
+        log.info("%s: epoch %d of %d, %s", name, epoch, config.epochs, values)
+        if validation and early_stopping and epoch - best_epoch >= early_stopping:
             break
-        if epoch == 1 and device.type == "cuda" and len(losses) * (epochs - 1) >= _STEPS_WORTH_COMPILING:
+        if epoch == 1 and device.type == "cuda" and len(losses) * (config.epochs - 1) >= _STEPS_WORTH_COMPILING:
             loss = torch.compile(loss, dynamic=True)
-    best.restore()
+    if best_weights:
+        network.load_state_dict(best_weights)
     network.eval()
     return curve
 
@@ -142,24 +157,6 @@ def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-class _BestWeights:
-    """The weights of the epoch with the lowest loss; `restore` does nothing without an update."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-        self._weights: dict[str, torch.Tensor] | None = None
-        self._loss, self.epoch = float("inf"), 0
-
-    def update(self, loss: float, epoch: int) -> None:
-        if loss < self._loss:
-            self._loss, self.epoch = loss, epoch
-            self._weights = {name: value.clone() for name, value in self._network.state_dict().items()}
-
-    def restore(self) -> None:
-        if self._weights is not None:
-            self._network.load_state_dict(self._weights)
-
-
 def network_weights(network: nn.Module) -> Weights:
     """Parameters and buffers as arrays, by dotted name."""
     return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
@@ -176,3 +173,15 @@ def shuffled_batches(count: int, size: int, rng: np.random.Generator) -> Iterato
     order = rng.permutation(count)
     for start in range(0, count, size):
         yield order[start : start + size]
+
+
+def predict_in_batches(
+    predict: Callable[[slice], torch.Tensor], num_users: int, width: int, batch_size: int = 512
+) -> FloatArray:
+    """Rows of `predict` [B, W] for all users, a slice of them at a time and without gradients, [U, W] float32."""
+    rows = np.empty((num_users, width), np.float32)
+    for start in range(0, num_users, batch_size):
+        batch = slice(start, start + batch_size)
+        with torch.inference_mode():
+            rows[batch] = predict(batch).cpu().numpy()
+    return rows

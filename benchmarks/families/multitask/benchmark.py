@@ -15,7 +15,7 @@ from benchmarks.families.multitask.learners import Design, average_logits, predi
 from benchmarks.families.multitask.pairs import HORIZON, Categories, Table
 from benchmarks.families.multitask.task_gate import gate_tasks
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.models.multitask.experts import TaskNetworkConfig
+from tierrec_core.models.multitask.mixture_of_experts import TaskNetworkConfig
 
 TITLE = "Multi-task models: a purchase in a category, and one with a coupon"
 
@@ -29,16 +29,14 @@ OURS = f"{CHOSEN} and trees over all pairs"
 ALL_THREE = f"{OURS}, and decomposed trees"
 
 _WIDTH, _EXPERTS = 32, 4
+_SINGLE = TaskNetworkConfig(structure="single", hidden_size=_WIDTH, dropout=0.0)
 _SHAPES = {
-    "shared bottom": TaskNetworkConfig("shared_bottom", _WIDTH),
-    "MMoE": TaskNetworkConfig("mmoe", _WIDTH, _EXPERTS),
-    "PLE": TaskNetworkConfig("ple", _WIDTH, experts=2, own_experts=1, levels=3),
+    "shared bottom": _SINGLE.model_copy(update={"structure": "shared_bottom"}),
+    "MMoE": _SINGLE.model_copy(update={"structure": "mmoe", "experts": _EXPERTS}),
+    "PLE": _SINGLE.model_copy(update={"structure": "ple", "experts": 2, "own_experts": 1, "levels": 3}),
 }
 _DESIGNS = (
-    {
-        SINGLE: Design(TaskNetworkConfig("single", _WIDTH), "independent"),
-        DECOMPOSED: Design(TaskNetworkConfig("single", _WIDTH), "conditional"),
-    }
+    {SINGLE: Design(_SINGLE, "independent"), DECOMPOSED: Design(_SINGLE, "conditional")}
     | {name: Design(shape) for name, shape in _SHAPES.items()}
     | {f"{name}, uncertainty": Design(shape, weighting="uncertainty") for name, shape in _SHAPES.items()}
 )

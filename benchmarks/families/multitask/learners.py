@@ -10,7 +10,7 @@ from torch import nn
 from benchmarks.families.multitask.pairs import NUM_CATEGORIES, Table
 from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.models.multitask.esmm import Composition, UncertaintyWeights, Weighting, probabilities, step_losses
-from tierrec_core.models.multitask.experts import TaskNetwork, TaskNetworkConfig
+from tierrec_core.models.multitask.mixture_of_experts import TaskNetwork, TaskNetworkConfig
 from tierrec_core.neural.trainer import reproducible, shuffled_batches
 
 TASKS = 2

@@ -1,24 +1,53 @@
-"""Probabilities of funnel steps, each of which requires the one before, and their losses.
+"""Funnel steps, each of which requires the one before: labels, probabilities and losses.
 
 entire_space: a step's probability is the product of the conditionals up to it, and every product is learned on all
 pairs (ESMM, Ma et al., SIGIR 2018); conditional: the same product, but each conditional is learned where the step
 before was taken; independent: each step's probability is learned by itself.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from tierrec_core.base.contracts import EVENT_CODES, IntArray
+from tierrec_core.data.interactions import Interactions
+
 Composition = Literal["entire_space", "conditional", "independent"]
 Weighting = Literal["equal", "uncertainty"]
+TARGET, COUPON = "target", "coupon"
+
+
+def check_steps(steps: Sequence[str]) -> None:
+    """Raise ValueError for an unknown or repeated step, or a coupon that comes first."""
+    known = (TARGET, COUPON, *EVENT_CODES)
+    unknown = [step for step in steps if step not in known]
+    if unknown:
+        raise ValueError(f"funnel: step {unknown[0]!r} is unknown; known are {', '.join(known)}")
+    if len(set(steps)) < len(steps) or COUPON in steps[:1]:
+        raise ValueError("funnel: wanted each step once, and a coupon after the step that it belongs to")
+
+
+def pairs_by_step(history: Interactions, steps: Sequence[str], target: tuple[str, ...]) -> list[IntArray]:
+    """The user-item pairs that took each step or a later one, as sorted user * I + item, T arrays.
+
+    target: names of the events that count as success
+    """
+    codes = []
+    for step in steps:
+        events = history.filter_events(*(target if step in (TARGET, COUPON) else (step,)))
+        events = events.where(events.coupon) if step == COUPON else events
+        codes.append(np.asarray(events.user * np.int64(history.num_items) + events.item))
+    return [np.unique(np.concatenate(codes[first:])) for first in range(len(codes))]
 
 
 def probabilities(logits: torch.Tensor, composition: Composition) -> torch.Tensor:
-    """The probability of each step, [N, T] -> [N, T]; it never rises along the steps but where independent."""
-    chance = logits.sigmoid()
-    return chance if composition == "independent" else chance.cumprod(dim=1)
+    """The probability of each step, [N, T] -> [N, T]; it never rises along the steps unless independent."""
+    probability = logits.sigmoid()
+    return probability if composition == "independent" else probability.cumprod(dim=1)
 
 
 def step_losses(
@@ -27,8 +56,8 @@ def step_losses(
     """Mean cross-entropy of each step over the sample, T scalars.
 
     labels: 1 where the step was taken, which implies all before it, [N, T]
-    log_rate: log of the share of such pairs that were sampled where the first step was not taken, [N]; pairs that
-    took it are all there, so that their odds in the sample are 1 / rate times higher
+    log_rate: log of the rate at which pairs like this were sampled if they did not take the first step, [N]; pairs
+    that took it are all sampled, so that their odds in the sample are 1 / rate times higher
     """
     first = logits[:, 0] - log_rate
     losses = [functional.binary_cross_entropy_with_logits(first, labels[:, 0])]
@@ -48,15 +77,12 @@ def step_losses(
 
 
 class UncertaintyWeights(nn.Module):  # type: ignore[misc]
-    """Weights of losses that are learned beside them, as if each task had a noise of its own (Kendall, CVPR 2018).
-
-    log_variance: of each task's noise, [T]
-    """
+    """Learned weights of the losses by each task's noise log_variance [T] (Kendall et al., CVPR 2018)."""
 
     def __init__(self, tasks: int) -> None:
         super().__init__()
         self.log_variance = nn.Parameter(torch.zeros(tasks))
 
     def forward(self, losses: torch.Tensor) -> torch.Tensor:
-        """The sum of loss / variance + log(variance) / 2, [T] -> scalar; least where variance = 2 * loss."""
+        """The sum of loss / variance + log(variance) / 2, [T] -> scalar; minimal at variance = 2 * loss."""
         return (losses * torch.exp(-self.log_variance) + self.log_variance / 2).sum()

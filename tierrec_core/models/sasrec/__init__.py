@@ -1,50 +1,57 @@
 """SASRec: self-attention over the user's history (Kang and McAuley, ICDM 2018), one position per session.
 
-The items of one basket have no order, so a position is a whole session (the mean of its items) and is asked
-for the items of the next session; where each session holds one item, or with `step: event`, it is the paper's
-model. The loss is a sampled softmax with the logQ correction (Bengio and Senecal, 2008; Yi et al., RecSys
-2019).
+The items of one basket have no order, so a position is a whole session (the mean of its items) and predicts the items
+of the next session. Where each session holds one item, or with `step: event`, it is the paper's model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import ItemSampler, Sessions, StepKind, chosen, draw_within, ranges, windows
+from tierrec_core.features.sequences import (
+    ItemSampler,
+    Sessions,
+    StepKind,
+    draw_within,
+    ranges,
+    windows,
+    without_impressions,
+)
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
+from tierrec_core.neural.sampled_softmax import sampled_softmax
 from tierrec_core.neural.trainer import (
-    EarlyStopping,
+    EarlyStoppingConfig,
     Weights,
     best_device,
-    holdout_mask,
     load_weights,
     network_weights,
+    predict_in_batches,
     reproducible,
     shuffled_batches,
     to_tensor,
     train_network,
 )
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, SearchRange
+from tierrec_core.settings import SearchRange, Share
 
-_USERS_AT_ONCE = 256
+_BATCH_SIZE = 256
 
 
 class SessionSequences(NamedTuple):
-    """B users' steps as one bag of items a step.
+    """B users' steps, each a bag of items.
 
-    items: the items of all S steps in a row, [E]
-    offsets: where each step's items begin, [S]
-    real: which places hold a step, S of them, left-aligned, [B, L]
+    items: of all S steps, concatenated, [E]
+    offsets: start of each step's items, [S]
+    real: positions that hold one of the S steps, left-aligned, [B, L]
     """
 
     items: torch.Tensor
@@ -53,7 +60,7 @@ class SessionSequences(NamedTuple):
 
 
 class AttentionBlock(nn.Module):  # type: ignore[misc]
-    """Causal self-attention and a point-wise feed-forward layer, each behind a layer norm and a shortcut."""
+    """Causal self-attention and a point-wise feed-forward layer, each with a layer norm before it and a residual."""
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -61,17 +68,13 @@ class AttentionBlock(nn.Module):  # type: ignore[misc]
         self.attention_norm, self.forward_norm = nn.LayerNorm(size), nn.LayerNorm(size)
         self.query_key_value, self.mix = nn.Linear(size, 3 * size), nn.Linear(size, size)
         self.feed_forward = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, size))
-        self._begin_as_a_mean(size)
-
-    def _begin_as_a_mean(self, size: int) -> None:
-        """Values pass unchanged, places weigh almost alike: training starts from the mean of the history."""
-        with torch.no_grad():
+        with torch.no_grad():  # values unchanged and weights almost equal: training starts from the mean of the history
             self.query_key_value.weight[: 2 * size] *= 0.1
             nn.init.eye_(self.query_key_value.weight[2 * size :])
             nn.init.eye_(self.mix.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, L, D] -> [B, L, D]; place l sees places 0..l, and so never the padding after it."""
+        """[B, L, D] -> [B, L, D]; position l attends to 0..l, and so never to the padding after it."""
         parts = self.query_key_value(self.attention_norm(x)).chunk(3, dim=-1)
         query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         dropout = self.dropout if self.training else 0.0
@@ -81,7 +84,7 @@ class AttentionBlock(nn.Module):  # type: ignore[misc]
 
 
 class SasRecNetwork(nn.Module):  # type: ignore[misc]
-    """Item and position embeddings, blocks, and one state a place; an item scores state . item + bias."""
+    """Item and position embeddings, blocks, and a state per position; an item's logit is state . item + bias."""
 
     def __init__(self, num_items: int, config: "SasRec.Config") -> None:
         super().__init__()
@@ -105,29 +108,21 @@ class SasRecNetwork(nn.Module):  # type: ignore[misc]
             x = block(x)
         return self.norm(x)
 
-
-def sampled_softmax(
-    positive: torch.Tensor, negative: torch.Tensor, same: torch.Tensor, log_expected: torch.Tensor
-) -> torch.Tensor:
-    """Mean cross-entropy of each positive [T] against N shared negatives [S, N], T a multiple of S.
-
-    log_expected [N]: log of how often a negative is expected among the N draws; subtracting it makes the
-    sample agree with the softmax over the catalogue. same [T, N] marks the draws that are the positive
-    itself.
-    """
-    corrected = (negative - log_expected).repeat_interleave(len(positive) // len(negative), dim=0)
-    rest = corrected.masked_fill(same, -torch.inf).logsumexp(-1)
-    return (torch.logaddexp(positive, rest) - positive).mean()
+    def loss(self, batch: "SequenceBatch") -> torch.Tensor:
+        """Sampled softmax of the items of each next session."""
+        states, targets = self.states(batch.sequences)[batch.predicted], batch.targets
+        positive = (states.unsqueeze(1) * self.item(targets)).sum(-1) + self.bias[targets]
+        negative = states @ self.item(batch.negatives).T + self.bias[batch.negatives]
+        return sampled_softmax(positive, negative, targets.unsqueeze(2) == batch.negatives, batch.log_expected)
 
 
 class SequenceBatch(NamedTuple):
     """B users' sessions, their prediction targets, and the negatives.
 
-    sequences: the steps without the last, L places
-    predicted: which of the L + 1 states have a next session to predict, S of them, [B, L + 1]
-    targets: T items drawn from each of those steps, [S, T]
-    negatives: items that all are compared with, [N]
-    log_expected: log of how often each is expected among the negatives, [N]
+    sequences: all steps but the last, L positions
+    predicted: states that have a next session to predict, S of them, [B, L + 1]
+    targets: T items drawn from each of those sessions, [S, T]
+    negatives: shared by all targets, [N]; log_expected: log of how often each is expected among them, [N]
     """
 
     sequences: SessionSequences
@@ -139,17 +134,16 @@ class SequenceBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class SasRec:
-    """A fitted network: its weights by name, and the configuration that gives their shapes."""
+    """A fitted network: its weights by name, and the config that gives their shapes."""
 
     weights: Weights
     config: "SasRec.Config"
 
-    class Config(Params):
-        """The history is the last max_length steps; an epoch sees one random window of that length a user.
+    class Config(EarlyStoppingConfig):
+        """The history is the last max_length steps; an epoch draws one window of that length per user.
 
-        `targets` items are drawn from each step, and `negatives` items, one set a batch, from the catalogue
-        by popularity ** popularity_power. embedding_size must be a multiple of heads. With a patience above 0,
-        validation_share of the users teach nothing but tell when to stop: so many epochs after the best.
+        `targets` items are drawn from each step, and `negatives` items for each batch from the catalogue by
+        popularity ** popularity_power. embedding_size must be a multiple of heads.
         """
 
         step: StepKind = "session"
@@ -159,15 +153,11 @@ class SasRec:
         heads: PositiveInt = 2
         dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.5)] = 0.1
         epochs: Annotated[PositiveInt, SearchRange(3, 20)] = 7
-        patience: NonNegativeInt = 0
-        validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
         learning_rate: Annotated[PositiveFloat, SearchRange(5e-4, 0.02, log=True)] = 0.004
-        weight_decay: NonNegativeFloat = 0.01
         batch_size: PositiveInt = 16
         targets: PositiveInt = 3
         negatives: PositiveInt = 512
-        popularity_power: Annotated[float, Field(ge=0, le=1)] = 0.5
-        refit: bool = False
+        popularity_power: Share = 0.5
 
         @model_validator(mode="after")
         def _heads_divide_the_embedding(self) -> Self:
@@ -178,28 +168,18 @@ class SasRec:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Predict each step's items from the steps before it."""
+        sampler = _Sampler(training.history, config, training.rng)
+        held_out = config.holdout_mask(training.history.num_users, training.rng)
         with reproducible(training.seed):
             network = SasRecNetwork(training.history.num_items, config).to(best_device())
-
-            def loss(batch: SequenceBatch) -> torch.Tensor:
-                states = network.states(batch.sequences)[batch.predicted]
-                targets = batch.targets
-                positive = (states.unsqueeze(1) * network.item(targets)).sum(-1) + network.bias[targets]
-                negative = states @ network.item(batch.negatives).T + network.bias[batch.negatives]
-                same = targets.flatten().unsqueeze(1) == batch.negatives
-                return sampled_softmax(positive.flatten(), negative, same, batch.log_expected)
-
-            sampler = _Sampler(training.history, config, training.rng)
-            kept = holdout_mask(training.history.num_users, config.validation_share, config.patience, training.rng)
             train_network(
                 network,
-                loss,
-                lambda: sampler.epoch(~kept),
-                epochs=config.epochs,
-                learning_rate=config.learning_rate,
-                weight_decay=config.weight_decay,
+                network.loss,
+                lambda: sampler.epoch(~held_out),
+                config,
                 name="sasrec",
-                early_stopping=EarlyStopping(list(sampler.epoch(kept)), config.patience) if kept.any() else None,
+                validation=list(sampler.epoch(held_out)),
+                early_stopping=config.early_stopping,
             )
         return cls(network_weights(network), config)
 
@@ -210,48 +190,48 @@ class SasRec:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of the items of the next step, [U, I] float32."""
-        scores = np.empty((history.num_users, history.num_items), np.float32)
-        for rows, last in self._states(history):
-            with torch.inference_mode():
-                scores[rows] = (last @ self.network.item.weight.T + self.network.bias).cpu().numpy()
-        return scores
+        network, states = self.network, self._states(history)
+        return predict_in_batches(
+            lambda users: states(users) @ network.item.weight.T + network.bias,
+            history.num_users,
+            history.num_items,
+            _BATCH_SIZE,
+        )
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """The state after the last step, [U, D]."""
-        states = np.empty((history.num_users, self.config.embedding_size), np.float32)
-        for rows, last in self._states(history):
-            states[rows] = last.cpu().numpy()
-        return states
+        size = self.config.embedding_size
+        return predict_in_batches(self._states(history), history.num_users, size, _BATCH_SIZE)
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         products = factor_products(user_states, self.weights["item.weight"], candidates)
         return mask_padding(products + self.weights["bias"][candidates], candidates)
 
-    def _states(self, history: Interactions) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Rows and states after the last step [B, D] of some users at a time."""
-        history = chosen(history)
+    def _states(self, history: Interactions) -> Callable[[slice], torch.Tensor]:
+        """A function that gives the states of some users after their last step, [B, D]."""
+        history = without_impressions(history)
         steps = Sessions.of(history, self.config.step)
-        for start in range(0, history.num_users, _USERS_AT_ONCE):
-            rows = slice(start, start + _USERS_AT_ONCE)
-            window = windows(steps.user_offsets[:-1][rows], steps.user_offsets[1:][rows], self.config.max_length)
-            window = window[:, : max(1, int((window >= 0).sum(1).max()))]
-            with torch.inference_mode():
-                states = self.network.states(_read(history, steps, window))
-                last = states[torch.arange(len(window)), torch.from_numpy((window >= 0).sum(1))]
-            yield rows, last
+
+        def states(users: slice) -> torch.Tensor:
+            window = windows(steps.user_offsets[:-1][users], steps.user_offsets[1:][users], self.config.max_length)
+            length = (window >= 0).sum(1)
+            window = window[:, : max(1, int(length.max()))]
+            return self.network.states(_read(history, steps, window))[torch.arange(len(window)), length]
+
+        return states
 
 
 class _Sampler:
     """Draws a window of steps from each user, targets from its steps, and negatives for each batch."""
 
     def __init__(self, history: Interactions, config: SasRec.Config, rng: np.random.Generator) -> None:
-        self.history, self.config, self.rng = chosen(history), config, rng
+        self.history, self.config, self.rng = without_impressions(history), config, rng
         self.steps = Sessions.of(self.history, config.step)
         self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
 
     def epoch(self, users: BoolArray) -> Iterator[SequenceBatch]:
-        """Each of these users [U] who has a step once, in a random order."""
+        """Each of these users [U] with a step once, in random order."""
         offsets, config = self.steps.user_offsets, self.config
         active = np.flatnonzero((np.diff(offsets) > 0) & users)
         for batch in shuffled_batches(len(active), config.batch_size, self.rng):

@@ -12,33 +12,32 @@ from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 from torch import nn
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.support_sets import SupportEpisode, episodes, newest_items, padded_items, popularity
-from tierrec_core.features.sequences import chosen
+from tierrec_core.features.sequences import without_impressions
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, sum_by_candidate
 from tierrec_core.neural.trainer import (
+    TrainerConfig,
     Weights,
     best_device,
     load_weights,
     network_weights,
+    predict_in_batches,
     reproducible,
     shuffled_batches,
     to_tensor,
     train_network,
 )
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params
-
-_USERS_AT_ONCE = 512
 
 
 class SetBatch(NamedTuple):
-    """Supports with -1 as padding [B, K], the popularity of their moment [I], and shares of what was taken [B, I]."""
+    """Supports with -1 as padding [B, K], popularity at the time [I], and each user's shares of the targets [B, I]."""
 
     support: torch.Tensor
     popularity: torch.Tensor
@@ -46,10 +45,10 @@ class SetBatch(NamedTuple):
 
 
 class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
-    """Each item of a support is encoded, and their mean and number are decoded to a user, [D]; nobody is 0.
+    """Encodes each item of a support, and decodes their mean and number to a user vector [D], 0 if empty.
 
-    item: vectors of items shown [I, D]; offered: of items to be taken [I, D]
-    again: what it adds to an item that it is in the support itself, [I]
+    item: embeddings of the support's items, [I, D]; offered: of the scored items, [I, D]
+    again: added to the logit of an item that is in the support, [I]
     """
 
     def __init__(self, num_items: int, embedding_size: int, hidden_size: int, dropout: float) -> None:
@@ -71,31 +70,35 @@ class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
         nn.init.normal_(self.offered.weight, std=0.1 * embedding_size**-0.5)
 
     def users(self, support: torch.Tensor) -> torch.Tensor:
-        """Vectors of users, whatever the order of their support, [B, K] -> [B, D]."""
-        shown = (support >= 0).unsqueeze(-1)
-        count = shown.sum(1)
+        """User vectors, which do not depend on the order of the support, [B, K] -> [B, D]."""
+        present = (support >= 0).unsqueeze(-1)
+        count = present.sum(1)
         size = count.float().log1p()
-        total = (self.each(self.item(support.clamp(min=0))) * shown).sum(1)
+        total = (self.each(self.item(support.clamp(min=0))) * present).sum(1)
         return size * self.whole(torch.cat([total / count.clamp(min=1), size], dim=1))
 
     def logits(self, batch: SetBatch) -> torch.Tensor:
-        """Of the softmax over the catalogue, [B, I]."""
-        found = self.users(batch.support) @ self.offered.weight.T + batch.popularity
-        row, place = (batch.support >= 0).nonzero(as_tuple=True)
-        item = batch.support[row, place]
-        return found.index_put((row, item), self.again[item], accumulate=True)
+        """Logits of the catalogue, [B, I]."""
+        logits = self.users(batch.support) @ self.offered.weight.T + batch.popularity
+        row, position = (batch.support >= 0).nonzero(as_tuple=True)
+        item = batch.support[row, position]
+        return logits.index_put((row, item), self.again[item], accumulate=True)
+
+    def loss(self, batch: SetBatch) -> torch.Tensor:
+        """Cross-entropy of the targets."""
+        return -(batch.taken * self.logits(batch).log_softmax(dim=1)).sum(dim=1).mean()
 
 
 @dataclass(frozen=True)
 class SetEncoder:
-    """A fitted network, and the popularity to start from as of the training's end, [I]."""
+    """A fitted network, and the prior popularity as of the end of the training log, [I]."""
 
     weights: Weights
     popularity: FloatArray
     config: "SetEncoder.Config"
 
-    class Config(Params):
-        """Episodes are `episodes` moments, horizon_days apart, up to horizon_days before the log's end.
+    class Config(TrainerConfig):
+        """Training examples come from `episodes` snapshots, horizon_days apart, the newest horizon_days before the end.
 
         Popularity counts window_days. Memory of a step grows with batch_size times the catalogue.
         """
@@ -108,33 +111,17 @@ class SetEncoder:
         episodes: PositiveInt = 10
         epochs: PositiveInt = 3
         learning_rate: PositiveFloat = 0.002
-        weight_decay: NonNegativeFloat = 0.01
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
         batch_size: PositiveInt = 128
-        refit: bool = False
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Maximise the likelihood of what was taken in each episode, given supports that change with each epoch."""
-        history, rng = chosen(training.history), training.rng
-        spans = config.episodes, config.horizon_days, config.window_days
-        parts = episodes(history, training.target, *spans)
+        """Maximize the likelihood of each episode's targets, given supports that are drawn anew each epoch."""
+        history, rng = without_impressions(training.history), training.rng
+        parts = episodes(history, training.target, config.episodes, config.horizon_days, config.window_days)
         with reproducible(training.seed):
             network = _network(history.num_items, config).to(best_device())
-
-            def loss(batch: SetBatch) -> torch.Tensor:
-                share = network.logits(batch).log_softmax(dim=1)
-                return -(batch.taken * share).sum(dim=1).mean()
-
-            train_network(
-                network,
-                loss,
-                lambda: _batches(parts, config, rng),
-                epochs=config.epochs,
-                learning_rate=config.learning_rate,
-                weight_decay=config.weight_decay,
-                name="set_encoder",
-            )
+            train_network(network, network.loss, lambda: _batches(parts, config, rng), config, name="set_encoder")
         prior = popularity(history, training.target, config.window_days)
         return cls(network_weights(network), prior, config)
 
@@ -153,21 +140,18 @@ class SetEncoder:
     def encode_users(self, history: Interactions) -> FloatArray:
         """User vectors from the newest items of the history, [U, D]."""
         items = padded_items(self._support(history), self.config.max_support)
-        users = np.empty((history.num_users, self.config.embedding_size), np.float32)
-        for start in range(0, len(items), _USERS_AT_ONCE):
-            rows = slice(start, start + _USERS_AT_ONCE)
-            with torch.inference_mode():
-                users[rows] = self.network.users(to_tensor(items[rows])).cpu().numpy()
-        return users
+        return predict_in_batches(
+            lambda users: self.network.users(to_tensor(items[users])), len(items), self.config.embedding_size
+        )
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
-        shown = sum_by_candidate(self._support(history), candidates) * self.weights["again"][candidates]
-        moved = factor_products(user_states, self.weights["offered.weight"], candidates)
-        return mask_padding(moved + self.popularity[candidates] + shown, candidates)
+        again = sum_by_candidate(self._support(history), candidates) * self.weights["again"][candidates]
+        products = factor_products(user_states, self.weights["offered.weight"], candidates)
+        return mask_padding(products + self.popularity[candidates] + again, candidates)
 
     def _support(self, history: Interactions) -> Interactions:
-        return newest_items(chosen(history), self.config.max_support)
+        return newest_items(without_impressions(history), self.config.max_support)
 
 
 def _network(num_items: int, config: SetEncoder.Config) -> SetEncoderNetwork:
@@ -182,8 +166,8 @@ def _batches(parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.ran
         support = padded_items(newest_items(episode.history, count, rng), config.max_support)
         batches = shuffled_batches(len(support), config.batch_size, rng)
         jobs += [(episode, support[rows], rows) for rows in batches]
-    for place in rng.permutation(len(jobs)):
-        episode, support, rows = jobs[place]
+    for number in rng.permutation(len(jobs)):
+        episode, support, rows = jobs[number]
         yield SetBatch(to_tensor(support), to_tensor(episode.popularity), to_tensor(_shares(episode.taken[rows])))
 
 

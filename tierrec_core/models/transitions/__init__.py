@@ -13,7 +13,7 @@ from scipy import sparse
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import Sessions, StepKind, chosen
+from tierrec_core.features.sequences import Sessions, StepKind, without_impressions
 from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.linalg.sparse import degrees, keep_top_k_per_row, safe_power, scale
 from tierrec_core.protocols.model import Training
@@ -48,7 +48,7 @@ class Transitions:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Count, normalize and prune. Time and memory grow with events times reach."""
-        history = chosen(training.history)
+        history = without_impressions(training.history)
         counts = _count_transitions(history, config)
         num_events = np.bincount(history.item, minlength=history.num_items).astype(np.float64)
         outgoing, _ = degrees(counts)
@@ -80,7 +80,7 @@ class Transitions:
 
     def _recent(self, history: Interactions) -> sparse.csr_matrix:
         """Sum of the event weights: 1 in the last step, decayed by step before it, [U, I]."""
-        history = chosen(history)
+        history = without_impressions(history)
         steps = Sessions.of(history, self.config.step)
         later = steps.user_offsets[1:][history.user] - 1 - steps.of_event
         return history.matrix(np.exp2(-later / self.config.half_life_steps))

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from tierrec_core.base.contracts import EVENT_CODES
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import ItemSampler, Sessions, chosen, decay_weights, draw_within, ranges, windows
+from tierrec_core.features.sequences import (
+    HistoryConfig,
+    ItemSampler,
+    Sessions,
+    draw_within,
+    ranges,
+    recent_items,
+    windows,
+    without_impressions,
+)
 
 BOUNDS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=6)
 
@@ -50,10 +59,10 @@ def test_items_are_drawn_in_proportion_to_a_power_of_popularity(interactions: In
     np.testing.assert_allclose(drawn / drawn.sum(), sampler.share, atol=0.003)
 
 
-def test_an_impression_is_not_chosen(interactions: Interactions):
+def test_impressions_are_removed(interactions: Interactions):
     event = interactions.event.copy()
     event[::3] = EVENT_CODES["impression"]
-    kept = chosen(dataclasses.replace(interactions, event=event))
+    kept = without_impressions(dataclasses.replace(interactions, event=event))
     assert len(kept) == len(interactions) - len(event[::3])
     assert set(kept.event) == {EVENT_CODES["purchase"]}
 
@@ -64,17 +73,21 @@ def test_draws_stay_within_and_reach_every_index():
     assert set(drawn[1]) == {10}
 
 
-def test_decay_halves_and_sums_to_one(items):
+def newest(visitor, **options):
+    last = visitor.offsets[1:]
+    return recent_items(visitor, visitor.offsets[:-1], last, np.array([100.0]), HistoryConfig(**options))
+
+
+def test_weights_of_recent_items_halve_and_sum_to_one(items):
     visitor = Interactions.from_history(["i00", "i01", "i02"], pd_index(items), now=100.0)
-    minute = 1 / 1440
-    weight = decay_weights(visitor, windows(visitor.offsets[:-1], visitor.offsets[1:], 5), np.array([100.0]), minute)
+    recent, weight = newest(visitor, max_length=5, half_life=1 / 1440)
     np.testing.assert_allclose(weight, [[1 / 7, 2 / 7, 4 / 7, 0, 0]], rtol=1e-4)
+    assert recent[0, :3].tolist() == [0, 1, 2]
 
 
 def test_an_empty_history_weighs_nothing(items):
     visitor = Interactions.from_history([], pd_index(items), now=100.0)
-    window = windows(visitor.offsets[:-1], visitor.offsets[1:], 4)
-    assert decay_weights(visitor, window, np.array([100.0]), 30.0).tolist() == [[0, 0, 0, 0]]
+    assert newest(visitor, max_length=4)[1].tolist() == [[0, 0, 0, 0]]
 
 
 def pd_index(items):

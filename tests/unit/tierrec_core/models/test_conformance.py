@@ -28,7 +28,7 @@ SMALL = {
     "two_tower": {
         "embedding_size": 8,
         "epochs": 20,
-        "patience": 0,
+        "early_stopping": None,
         "learning_rate": 0.02,
         "batch_size": 32,
         "negatives": 32,

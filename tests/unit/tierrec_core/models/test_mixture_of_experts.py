@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tierrec_core.models.multitask.experts import ExtractionLayer, TaskNetwork, TaskNetworkConfig, mix
+from tierrec_core.models.multitask.mixture_of_experts import ExtractionLayer, TaskNetwork, TaskNetworkConfig, mix
 
 WIDTH, HIDDEN, TASKS = 5, 7, 2
 
@@ -19,6 +19,10 @@ def seeded():
 def inputs():
     x = torch.randn(11, WIDTH)
     return [x] * (TASKS + 1)
+
+
+def size(structure, hidden_size=HIDDEN, dropout=0.0, **options):
+    return TaskNetworkConfig(structure=structure, hidden_size=hidden_size, dropout=dropout, **options)
 
 
 def by_hand(expert, x):
@@ -61,7 +65,7 @@ def test_ple_by_hand():
 
 
 def test_shared_bottom_is_one_network_with_a_tower_each():
-    network, x = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("shared_bottom", HIDDEN)), inputs()
+    network, x = TaskNetwork(WIDTH, TASKS, size("shared_bottom")), inputs()
     bottom = by_hand(network.experts[0], x[0])
     wanted = torch.cat([tower(bottom) for tower in network.towers], dim=1)
     torch.testing.assert_close(network.logits(x), wanted)
@@ -69,8 +73,8 @@ def test_shared_bottom_is_one_network_with_a_tower_each():
 
 
 def test_ple_of_one_level_without_own_experts_is_mmoe():
-    ple = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("ple", HIDDEN, experts=3, own_experts=0, levels=1))
-    mmoe = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("mmoe", HIDDEN, experts=3))
+    ple = TaskNetwork(WIDTH, TASKS, size("ple", experts=3, levels=1).model_copy(update={"own_experts": 0}))
+    mmoe = TaskNetwork(WIDTH, TASKS, size("mmoe", experts=3))
     mmoe.load_state_dict(ple.state_dict())
     x = inputs()
     torch.testing.assert_close(ple.logits(x), mmoe.logits(x), rtol=0, atol=0)
@@ -79,7 +83,7 @@ def test_ple_of_one_level_without_own_experts_is_mmoe():
 @pytest.mark.parametrize("structure", ["shared_bottom", "mmoe", "ple", "single"])
 def test_who_learns_from_the_first_task(structure):
     """What is shared has a gradient from it; what belongs to the second task has none."""
-    network = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig(structure, HIDDEN, experts=2, levels=2))
+    network = TaskNetwork(WIDTH, TASKS, size(structure, experts=2, levels=2))
     network.logits(inputs())[:, 0].sum().backward()
     reached = {name for name, one in network.named_parameters() if one.grad is not None and one.grad.any()}
     assert "towers.0.weight" in reached
@@ -93,7 +97,7 @@ def test_who_learns_from_the_first_task(structure):
 
 
 def test_dropout_is_only_for_learning():
-    network, x = TaskNetwork(WIDTH, TASKS, TaskNetworkConfig("mmoe", 64, dropout=0.5)), inputs()
+    network, x = TaskNetwork(WIDTH, TASKS, size("mmoe", hidden_size=64, dropout=0.5)), inputs()
     assert not torch.equal(network.logits(x), network.logits(x))
     network.eval()
     np.testing.assert_array_equal(network.logits(x).detach(), network.logits(x).detach())

@@ -12,7 +12,7 @@ from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item import pair_features
 from tierrec_core.models.multitask import Multitask
-from tierrec_core.models.multitask.funnel_labels import pairs_taking
+from tierrec_core.models.multitask.esmm import pairs_by_step
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import synthetic
@@ -161,10 +161,10 @@ def test_a_config_that_cannot_be_is_refused(options, told):
 
 def test_a_later_step_counts_for_those_before(interactions):
     """Nobody of the tiny world viewed anything, but who bought something must have."""
-    viewed, bought = pairs_taking(interactions, ("view", "purchase"), ("purchase",))
+    viewed, bought = pairs_by_step(interactions, ("view", "purchase"), ("purchase",))
     np.testing.assert_array_equal(viewed, bought)
     user, item = interactions.unique_pairs()
     np.testing.assert_array_equal(bought, user * NUM_ITEMS + item)
     with_coupon = interactions.where(interactions.coupon)
-    _, used = pairs_taking(interactions, ("target", "coupon"), ("purchase",))
+    _, used = pairs_by_step(interactions, ("target", "coupon"), ("purchase",))
     np.testing.assert_array_equal(used, np.flatnonzero(with_coupon.binary_matrix().toarray()))

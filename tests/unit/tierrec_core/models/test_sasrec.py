@@ -12,7 +12,7 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import Sessions
 from tierrec_core.models.registry import configure
-from tierrec_core.models.sasrec import SasRec, SasRecNetwork, SessionSequences, sampled_softmax
+from tierrec_core.models.sasrec import SasRec, SasRecNetwork, SessionSequences
 
 CONFIG = SasRec.Config(
     embedding_size=16, blocks=1, epochs=20, learning_rate=0.01, batch_size=16, negatives=32, max_length=20, dropout=0.1
@@ -108,27 +108,6 @@ def test_order_within_a_session_does_not_matter_and_order_of_sessions_does(model
     assert np.abs(visitor([0, 1, 2]) - visitor([0, 1, 2], backwards)).max() > 0.01
 
 
-def test_sampled_softmax_over_the_whole_catalogue_is_the_softmax():
-    """Each item drawn once is expected once: the correction is zero and the loss is the cross-entropy."""
-    logits = torch.randn(6, 9, generator=torch.Generator().manual_seed(0))
-    target = torch.tensor([0, 3, 3, 8, 1, 5])
-    same = target[:, None] == torch.arange(9)
-    loss = sampled_softmax(logits.gather(1, target[:, None])[:, 0], logits, same, torch.zeros(9))
-    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, target))
-
-
-def test_correction_makes_the_sample_agree_with_the_catalogue():
-    """With skewed draws the mean of the sampled partition function is that of the catalogue."""
-    rng = np.random.default_rng(0)
-    logits, share = torch.tensor(rng.normal(size=40)), rng.dirichlet(np.ones(40))
-    drawn = rng.choice(40, 200_000, p=share)
-    expected = torch.tensor(np.log(share[drawn] * len(drawn)))
-    positive = logits[:1]
-    loss = sampled_softmax(positive, logits[drawn][None], torch.zeros(1, len(drawn), dtype=torch.bool), expected)
-    exact = torch.logaddexp(positive[0], logits.logsumexp(0)) - positive[0]
-    torch.testing.assert_close(loss, exact, rtol=0.02, atol=0)
-
-
 def test_recovers_the_taste_groups(model, interactions):
     top = np.argsort(-model.score_catalogue(interactions), axis=1)[:, :10]
     own = top // (NUM_ITEMS // NUM_GROUPS) == (np.arange(interactions.num_users) % NUM_GROUPS)[:, None]
@@ -165,7 +144,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
 
 
 def test_early_stopping_on_the_holdout(training, caplog):
-    patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
+    patient = CONFIG.model_copy(update={"early_stopping": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = SasRec.fit(training, patient)
     assert 1 < len(caplog.records) < 100

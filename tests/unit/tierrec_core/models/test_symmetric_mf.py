@@ -90,7 +90,7 @@ def test_batch_mates_do_not_matter(model, interactions):
 
 
 def test_early_stopping_on_the_holdout(training, caplog):
-    patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
+    patient = CONFIG.model_copy(update={"early_stopping": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = SymmetricMf.fit(training, patient)
     assert 1 < len(caplog.records) < 100

@@ -11,12 +11,13 @@ from tests.conftest import NUM_GROUPS, NUM_ITEMS
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.item_content import features_of
-from tierrec_core.models.two_tower import TwoTower
-from tierrec_core.models.two_tower.examples import SnapshotExamples
-from tierrec_core.models.two_tower.network import ItemTower, TokenDropout, TowerBatch, TwoTowerNetwork, UserInputs, loss
+from tierrec_core.features.item_content import content_features
+from tierrec_core.models.two_tower import SnapshotExamples, TwoTower
+from tierrec_core.models.two_tower.network import ItemInputs, TowerBatch, TwoTowerNetwork, UserInputs
 
-CONFIG = TwoTower.Config(embedding_size=8, epochs=20, patience=0, learning_rate=0.02, batch_size=32, negatives=32)
+CONFIG = TwoTower.Config(
+    embedding_size=8, epochs=20, early_stopping=None, learning_rate=0.02, batch_size=32, negatives=32
+)
 UNMET = np.array([7, 17, 27, 37])  # one item of each group
 
 
@@ -64,7 +65,7 @@ def test_words_that_nobody_knows_leave_a_vector_of_zeros(cold):
 
 
 def test_an_item_is_its_own_vector_and_the_mean_of_its_features(model, training):
-    described = features_of(training.items)[12]
+    described = content_features(training.items)[12]
     known = [feature for feature in described if feature in model.lexicon.row]
     rows = [model.lexicon.row[feature] for feature in known]
     said = model.weights["feature.weight"][rows].sum(axis=0) / np.sqrt(len(rows))
@@ -83,10 +84,11 @@ def test_an_empty_history_gets_the_popular_first(model, interactions):
     assert np.corrcoef(model.score_catalogue(nobody)[0], np.log(popularity))[0, 1] > 0.4
 
 
-def test_lessons_are_what_was_known_at_a_cut_and_what_was_taken_next(training):
-    lessons, history = (SnapshotExamples.of(training, cuts=5, step_days=10.0, horizon_days=14.0), training.history)
-    assert len(lessons.user) > 100
-    for user, now, until, last in zip(lessons.user, lessons.now, lessons.until, lessons.last, strict=True):
+def test_examples_split_each_history_at_the_snapshot(training):
+    config, history = TwoTower.Config(num_snapshots=5, step_days=10.0, horizon_days=14.0), training.history
+    examples = SnapshotExamples.of(training, config)
+    assert len(examples.user) > 100
+    for user, now, until, last in zip(examples.user, examples.now, examples.until, examples.last, strict=True):
         mine = np.flatnonzero(history.user == user)
         day = history.day[mine]
         np.testing.assert_array_equal(mine[(day >= now) & (day < now + 14.0)], np.arange(until, last))
@@ -96,21 +98,21 @@ def test_lessons_are_what_was_known_at_a_cut_and_what_was_taken_next(training):
 def test_the_loss_over_each_item_once_is_the_cross_entropy():
     """Each item is expected once among the candidates: no correction, and the softmax is over the catalogue."""
     torch.manual_seed(0)
-    network = TwoTowerNetwork(5, 3, 2, 8, TokenDropout(0.3, 0.3, 0.1)).eval()
+    network = TwoTowerNetwork(5, 3, 2, CONFIG).eval()
     everything = torch.arange(5)
-    described = ItemTower(everything, torch.tensor([0, 1, 2, 0, 1]), torch.ones(5), everything)
+    described = ItemInputs(everything, torch.tensor([0, 1, 2, 0, 1]), torch.ones(5), everything)
     users = UserInputs(torch.tensor([[0, 1], [3, 3]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), torch.randn(2, 2))
     targets = torch.tensor([[4, 2, 2], [0, 1, 3]])
-    found = loss(network, TowerBatch(described, users, targets, everything, torch.zeros(5)))
+    found = network.loss(TowerBatch(described, users, targets, everything, torch.zeros(5)))
     items = network.items(described)
     logits = (network.users(items, users) @ items.T).repeat_interleave(3, dim=0)
     torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, targets.flatten()))
 
 
 def test_in_training_some_items_are_their_features_alone():
-    network = TwoTowerNetwork(1000, 1, 2, 8, TokenDropout(0.3, 0.0, 0.0))
+    network = TwoTowerNetwork(1000, 1, 2, CONFIG)
     every = torch.arange(1000)
-    described = ItemTower(every, torch.zeros(1000, dtype=torch.int64), torch.ones(1000), every)
+    described = ItemInputs(every, torch.zeros(1000, dtype=torch.int64), torch.ones(1000), every)
     alone = (network.train().items(described) == network.feature.weight[0]).all(dim=1).float().mean()
     assert 0.2 < alone < 0.4
     assert not (network.eval().items(described) == network.feature.weight[0]).all(dim=1).any()
@@ -136,7 +138,7 @@ def test_two_fits_give_the_same_bytes(model, training, tmp_path):
 
 
 def test_early_stopping_on_the_holdout(training, caplog):
-    patient = CONFIG.model_copy(update={"patience": 1, "validation_share": 0.3, "epochs": 100})
+    patient = CONFIG.model_copy(update={"early_stopping": 1, "validation_share": 0.3, "epochs": 100})
     with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
         model = TwoTower.fit(training, patient)
     assert 1 < len(caplog.records) < 100

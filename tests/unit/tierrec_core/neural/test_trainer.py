@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from tierrec_core.neural.trainer import (
-    EarlyStopping,
-    holdout_mask,
+    EarlyStoppingConfig,
+    TrainerConfig,
     load_weights,
     network_weights,
     reproducible,
@@ -25,8 +25,7 @@ def fitted_line(seed: int) -> nn.Linear:
             line,
             lambda rows: (line(x[rows]) - (3 * x[rows] - 1)).square().mean(),
             lambda: shuffled_batches(64, 16, np.random.default_rng(0)),
-            epochs=60,
-            learning_rate=0.1,
+            TrainerConfig(epochs=60, learning_rate=0.1, weight_decay=0.0),
             name="line",
         )
     return line
@@ -53,7 +52,7 @@ def test_restores_torchs_generator_and_threads():
 
 
 def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear, list[float]]:
-    """Train a weight from 0 to 1 with a held-out loss that is lowest where the weight equals the target."""
+    """Train a weight from 0 to 1 with a validation loss that is lowest where the weight equals the target."""
     weight = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(weight.weight)
 
@@ -67,16 +66,16 @@ def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear,
             weight,
             loss,
             lambda: [1.0] * 5,
-            epochs=40,
-            learning_rate=0.02,
+            TrainerConfig(epochs=40, learning_rate=0.02, weight_decay=0.0),
             name="weight",
-            early_stopping=EarlyStopping([target], patience),
+            validation=[target],
+            early_stopping=patience,
         )
     return weight, curve
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_stops_when_the_held_loss_rises_and_keeps_the_best_weights(patience: int):
+def test_stops_when_the_validation_loss_rises_and_keeps_the_best_weights(patience: int):
     seen: list[float] = []
     weight, curve = towards(0.5, seen, patience)
     best = int(np.argmin(np.abs(np.array(seen) - 0.5)))
@@ -85,18 +84,24 @@ def test_stops_when_the_held_loss_rises_and_keeps_the_best_weights(patience: int
     assert not weight.training
 
 
-def test_a_held_loss_that_always_falls_stops_nothing():
+def test_a_validation_loss_that_always_falls_stops_nothing():
     seen: list[float] = []
     weight, curve = towards(1.0, seen, patience=1)
     assert len(curve) == 40
     assert weight.weight.item() == seen[-1]
 
 
-def test_holdout_is_a_share_of_the_users_and_empty_without_patience():
-    rng = np.random.default_rng(0)
-    assert holdout_mask(1000, 0.05, 2, rng).sum() == 50
-    assert not holdout_mask(1000, 0.05, 0, rng).any()
-    assert not holdout_mask(3, 0.3, 1, rng).all()
+@pytest.mark.parametrize(
+    ("users", "share", "early_stopping", "held_out"), [(1000, 0.05, 2, 50), (1000, 0.05, None, 0), (3, 0.3, 1, 0)]
+)
+def test_holdout_is_a_share_of_the_users_and_empty_without_early_stopping(users, share, early_stopping, held_out):
+    config = EarlyStoppingConfig(epochs=1, learning_rate=0.1, early_stopping=early_stopping, validation_share=share)
+    assert config.holdout_mask(users, np.random.default_rng(0)).sum() == held_out
+
+
+def test_a_patience_of_0_is_read_as_no_early_stopping():
+    config = EarlyStoppingConfig.model_validate({"epochs": 1, "learning_rate": 0.1, "patience": 0})
+    assert config.early_stopping is None
 
 
 def test_batches_are_a_partition():

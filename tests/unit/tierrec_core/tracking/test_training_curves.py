@@ -14,7 +14,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
 from tierrec_core.models.symmetric_mf import SymmetricMf
 from tierrec_core.neural.tracking import record_metrics
-from tierrec_core.neural.trainer import reproducible, shuffled_batches, to_tensor, train_network
+from tierrec_core.neural.trainer import TrainerConfig, reproducible, shuffled_batches, to_tensor, train_network
 from tierrec_core.settings import (
     Settings,
     SplitSettings,
@@ -45,8 +45,7 @@ def loss_curve() -> list[float]:
             line,
             lambda rows: (line(x[rows]) - 3 * x[rows] - noise[rows]).square().mean(),
             lambda: shuffled_batches(64, 16, np.random.default_rng(0)),
-            epochs=EPOCHS,
-            learning_rate=0.1,
+            TrainerConfig(epochs=EPOCHS, learning_rate=0.1, weight_decay=0.0),
             name="line",
         )
 

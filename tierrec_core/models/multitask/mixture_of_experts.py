@@ -6,34 +6,34 @@ All are layers of experts and gates that differ in how many experts are shared a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import nn
+
+from tierrec_core.settings import Params, SearchRange
 
 Structure = Literal["shared_bottom", "mmoe", "ple", "single"]
 
 
-@dataclass(frozen=True)
-class TaskNetworkConfig:
-    """How large a task network is.
+class TaskNetworkConfig(Params):
+    """Size of a task network; hidden_size is the width of both layers of every expert.
 
-    hidden: width of both layers of every expert; experts: how many the tasks of mmoe and ple share, where shared_bottom
-    has one and single none; own_experts, levels: how many experts each task has of its own in ple, and in how many
-    layers the experts lie on one another there
+    experts: number shared by the tasks in mmoe and ple; shared_bottom has one, single none
+    own_experts, levels: in ple, the number of experts of each task and of layers of experts
     """
 
-    structure: Structure
-    hidden: int
-    experts: int = 4
-    own_experts: int = 1
-    levels: int = 1
-    dropout: float = 0.0
+    structure: Structure = "mmoe"
+    experts: PositiveInt = 4
+    own_experts: PositiveInt = 1
+    levels: PositiveInt = 3
+    hidden_size: PositiveInt = 32
+    dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.5)] = 0.1
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Experts that are shared, experts of each task, and layers."""
+        """Shared experts, experts of each task, and layers."""
         return {
             "shared_bottom": (1, 0, 1),
             "mmoe": (self.experts, 0, 1),
@@ -45,8 +45,8 @@ class TaskNetworkConfig:
 class ExtractionLayer(nn.Module):  # type: ignore[misc]
     """One layer: experts that all tasks share, experts of each task, and each task's gate over both kinds.
 
-    A layer that another follows also has a gate over all experts, for what the next layer's shared experts read.
-    Where a task sees a single expert there is nothing to mix, and no gate.
+    A layer that another follows also has a gate over all experts, whose output the next layer's shared experts read.
+    Tasks with a single expert need no gate.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ExtractionLayer(nn.Module):  # type: ignore[misc]
         self.tasks = tasks
 
     def extract(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """What each task gets, and what is shared where a layer follows: T (+ 1) times [N, W] -> [N, H].
+        """The mixture of each task, and of all experts if a layer follows: T (+ 1) times [N, W] -> [N, H].
 
         inputs: one for each task, and the last for the shared experts
         """
@@ -83,7 +83,7 @@ class ExtractionLayer(nn.Module):  # type: ignore[misc]
         else:
             parts = [mix(gate, x, part) for gate, x, part in zip(self.gates, inputs, seen, strict=False)]
         if self.shared_gate is not None:
-            everyone = shared + [one for part in own for one in part]
+            everyone = shared + [output for part in own for output in part]
             parts.append(mix(self.shared_gate, inputs[-1], everyone))
         return parts
 
@@ -91,18 +91,18 @@ class ExtractionLayer(nn.Module):  # type: ignore[misc]
 class TaskNetwork(ExtractionLayer):
     """Layers of experts, and for each task a tower that gives a logit."""
 
-    def __init__(self, width: int, tasks: int, shape: TaskNetworkConfig) -> None:
-        shared, own, levels = shape.counts
-        hidden, dropout = shape.hidden, shape.dropout
+    def __init__(self, width: int, tasks: int, config: TaskNetworkConfig) -> None:
+        shared, own, levels = config.counts
+        hidden, dropout = config.hidden_size, config.dropout
         super().__init__(width, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=levels > 1)
         self.deeper = nn.ModuleList(
             ExtractionLayer(hidden, hidden, tasks, shared=shared, own=own, dropout=dropout, followed=level < levels)
             for level in range(2, levels + 1)
         )
-        self.towers = nn.ModuleList(nn.Linear(shape.hidden, 1) for _ in range(tasks))
+        self.towers = nn.ModuleList(nn.Linear(hidden, 1) for _ in range(tasks))
 
     def logits(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """A logit for each task, [N, T]; inputs as in Extraction.extract."""
+        """A logit for each task, [N, T]; inputs as in ExtractionLayer.extract."""
         parts = self.extract(inputs)
         for layer in self.deeper:
             parts = layer.extract(parts)
@@ -110,7 +110,7 @@ class TaskNetwork(ExtractionLayer):
 
 
 def mix(gate: nn.Linear, x: torch.Tensor, experts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The experts' outputs in the shares that the gate gives to x, E times [N, H] -> [N, H]."""
+    """Mean of the experts' outputs, weighted by the gate's softmax for x, E times [N, H] -> [N, H]."""
     return (gate(x).softmax(-1).unsqueeze(-1) * torch.stack(list(experts), dim=1)).sum(1)
 
 
