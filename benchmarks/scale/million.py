@@ -8,18 +8,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
+from scipy import sparse
 
 from benchmarks.scale.vector_search import Vectors
+from tierrec_core.base import memmap
 from tierrec_core.bundle.user_tables import RankedLists, SeenItems, UserIndex
 
 _USERS, _ITEMS, _FACTORS, _SEEN, _LISTED = 1_000_000, 100_000, 64, 50, 50
-_BLOCK = 50_000
 _REQUESTS, _K = 2_000, 10
 
 
@@ -32,17 +33,13 @@ def build(folder: Path) -> None:
     rng = np.random.default_rng(0)
     sides = [rng.standard_normal((size, _FACTORS), np.float32) for size in (_USERS, _ITEMS)]
     Vectors.of(*sides).quantised().save(folder / "vectors")
-    UserIndex.of(user_id(row) for row in range(_USERS)).save(folder / "users")
+    memmap.save_arrays(UserIndex.of(user_id(row) for row in range(_USERS)), folder / "users")
     steps = rng.integers(1, 2 * _ITEMS // _SEEN, (_USERS, _SEEN), dtype=np.int32)
     seen = np.minimum(np.cumsum(steps, axis=1, dtype=np.int32), _ITEMS - 1)
-    SeenItems(seen.ravel(), np.arange(0, seen.size + 1, _SEEN)).save(folder / "met")
-    RankedLists.write(folder / "shelf", _lists(rng), half=True)
-
-
-def _lists(rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for _ in range(0, _USERS, _BLOCK):
-        items = rng.integers(_ITEMS, size=(_BLOCK, _LISTED), dtype=np.int32)
-        yield items, -np.sort(-rng.random(items.shape, np.float32), axis=1)
+    memmap.save_arrays(SeenItems(seen.ravel(), np.arange(0, seen.size + 1, _SEEN)), folder / "seen_items")
+    items = rng.integers(_ITEMS, size=(_USERS, _LISTED), dtype=np.int32)
+    scores = -np.sort(-rng.random(items.shape, np.float32), axis=1)
+    memmap.save_arrays(RankedLists(items, scores), folder / "ranked_lists")
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -51,12 +48,15 @@ def measure(folder: Path) -> dict[str, float]:
     Ready is the time from process start to the first list; file pages are resident but not private, since workers share
     them.
     """
-    vectors, index = Vectors.load(folder / "vectors"), UserIndex.load(folder / "users")
-    seen, lists = SeenItems.load(folder / "met"), RankedLists.load(folder / "shelf")
+    vectors, index = Vectors.load(folder / "vectors"), memmap.map_arrays(UserIndex, folder / "users")
+    seen = memmap.map_arrays(SeenItems, folder / "seen_items")
+    lists = memmap.map_arrays(RankedLists, folder / "ranked_lists")
 
     def exact(user: str) -> None:
         row = index.find(user)
-        vectors.top_k(np.array([row]), _K, seen.matrix(row, row + 1, vectors.num_items))
+        items = seen.row(row)
+        exclude = sparse.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), (1, vectors.num_items))
+        vectors.top_k(np.array([row]), _K, exclude)
 
     exact(user_id(0))
     process = psutil.Process()

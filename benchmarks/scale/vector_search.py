@@ -87,9 +87,9 @@ class Vectors:
         memmap.save_arrays(self, folder)
 
     @classmethod
-    def load(cls, folder: Path, *, verify: bool = True) -> Self:
+    def load(cls, folder: Path) -> Self:
         """Memory-map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.map_arrays(cls, folder, verify=verify)
+        return memmap.map_arrays(cls, folder)
 
     def _ranked(
         self, factors: FloatArray, k: int, exclude: sparse.csr_matrix | None, rows: range

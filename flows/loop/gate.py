@@ -60,9 +60,8 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
 
 
 def _champions_error(champion: Champion) -> float | None:
-    return artifacts.load(
-        precomputed.ItemTables, champion.bundle / precomputed.FOLDER / "facts"
-    ).churn_calibration_error
+    folder = champion.bundle / precomputed.FOLDER / "item_tables"
+    return artifacts.load(precomputed.ItemTables, folder).churn_calibration_error
 
 
 def _challengers_error(layout: Layout) -> float | None:

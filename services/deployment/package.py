@@ -36,7 +36,8 @@ def write_bundle(layout: Layout, settings: Settings) -> None:
     """All models, and beside them what is precomputed of every known user."""
     bundle = assemble(layout, settings)
     bundle.save(layout.bundle)
-    precomputed.precompute(bundle, _beside(layout), settings.serving, layout.bundle / precomputed.FOLDER)
+    parts = precomputed.Precomputed.of(bundle, _beside(layout), settings.serving)
+    parts.save(layout.bundle / precomputed.FOLDER)
     if layout.reference.exists():  # what the monitor holds newer windows against travels with the model
         shutil.copytree(layout.reference, layout.bundle / layout.reference.name)
 

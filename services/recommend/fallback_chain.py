@@ -65,7 +65,7 @@ class FallbackChain:
         trained = columns[columns < model.num_trained]
         if not len(trained) or (user.row is None and not user.session_items):
             return _EMPTY
-        state = None if user.row is None else model.pack.states.row(user.row)
+        state = None if user.row is None else model.pack.user_states.row(user.row)
         scores = model.bundle.rerank(self.task, history_of(model, user), trained, state)
         order = sort_by_score(trained, scores)
         if len(user.fresh.columns):
@@ -140,7 +140,7 @@ class FallbackChain:
         session = self.model.catalogue.columns([item for item, _ in self.user.session_items])
         seen = [self.user.fresh.columns, session]
         if self.user.row is not None:
-            seen.append(self.model.pack.seen.row(self.user.row))
+            seen.append(self.model.pack.seen_items.row(self.user.row))
         return order.take(~np.isin(order.columns, np.concatenate(seen)))
 
 

@@ -101,8 +101,10 @@ def _fresh_events(model: ServedModel, events: Sequence[RecentEvent], basket: Seq
     facts, now = model.pack.item_tables, datetime.now(UTC)
     columns = model.catalogue.columns([*(event.item_id for event in events), *basket])
     hours = np.array([(now - event.at).total_seconds() / 3600 for event in events] + [0.0] * len(basket))
-    intent = [facts.intent.get(event.event, 0.0) for event in events] + [facts.intent["cart"]] * len(basket)
-    weights = np.array(intent) * np.exp2(-np.maximum(hours, 0.0) / facts.fold_half_life_hours)
+    intent = [facts.boost_weights.get(event.event, 0.0) for event in events] + [facts.boost_weights["cart"]] * len(
+        basket
+    )
+    weights = np.array(intent) * np.exp2(-np.maximum(hours, 0.0) / facts.boost_half_life_hours)
     return FreshEvents(columns[columns >= 0], weights[columns >= 0])
 
 

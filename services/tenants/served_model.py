@@ -119,19 +119,10 @@ class ServedModel:
         shown = self.campaigns.frame.iloc[columns]
         return shown["item_id"].tolist(), shown["title"].fillna(shown["item_id"]).tolist()
 
-    def rerank(
-        self, task: str, row: int | None, visit: tuple[Sequence[str], Sequence[str]], columns: IntArray
-    ) -> FloatArray:
-        """The blend's scores of these columns [C] for a row, or for a visit (items, events), [C]."""
-        if row is None:
-            return self.bundle.rerank(task, self.bundle.visitor(*visit), columns)
-        history = self.bundle.history.select_users(np.array([row]))
-        return self.bundle.rerank(task, history, columns, self.pack.states.row(row))
-
     def waits(self, overrides: Mapping[str, Override]) -> FloatArray:
         """For how many days after its purchase each item is not shown; inf = never again, [I']."""
         if self._waits is None or self._waits[0] is not overrides:
-            self._waits = overrides, self.pack.renewal.waits(self.catalogue.frame["category"], overrides)
+            self._waits = overrides, self.pack.repurchase.waits(self.catalogue.frame["category"], overrides)
         return self._waits[1]
 
     def tier_of(self, visit: Sequence[tuple[str, str]]) -> str:

@@ -11,47 +11,45 @@ from tests.support.open_shops import Caller, Opener
 from tierrec_core.base import artifacts, memmap
 from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.session_boost import SessionBoost
-from tierrec_core.bundle.user_tables import RankedLists
+from tierrec_core.bundle.user_tables import RankedLists, UserTables
 from tierrec_core.propensity.campaigns import CampaignModel
 from tierrec_core.search.index import SearchIndex
 
 Damage = Callable[[Path], None]
 
 
-def shelf_outside(bundle: Path) -> None:
+def lists_outside(bundle: Path) -> None:
     """Every known user's list names columns that no catalogue has."""
-    for folder in (bundle / precomputed.FOLDER / "shelves").iterdir():
-        shelf = RankedLists.load(folder)
-        blocks = [(np.array(shelf.items) + 1000, np.array(shelf.scores))]
-        RankedLists.write(folder, blocks)
+    for folder in (bundle / precomputed.FOLDER / "ranked_lists").iterdir():
+        lists = memmap.map_arrays(RankedLists, folder)
+        memmap.save_arrays(replace(lists, items=lists.items + 1000), folder)
 
 
-def shelf_nan(bundle: Path) -> None:
-    for folder in (bundle / precomputed.FOLDER / "shelves").iterdir():
-        shelf = RankedLists.load(folder)
-        RankedLists.write(folder, [(np.array(shelf.items), np.full_like(shelf.scores, np.nan))])
+def lists_nan(bundle: Path) -> None:
+    for folder in (bundle / precomputed.FOLDER / "ranked_lists").iterdir():
+        lists = memmap.map_arrays(RankedLists, folder)
+        memmap.save_arrays(replace(lists, scores=np.full_like(lists.scores, np.nan)), folder)
 
 
-def facts_nan(field: str) -> Damage:
+def item_table_nan(field: str) -> Damage:
     def damage(bundle: Path) -> None:
-        folder = bundle / precomputed.FOLDER / "facts"
-        facts = artifacts.load(precomputed.ItemTables, folder)
-        artifacts.save(replace(facts, **{field: np.full_like(getattr(facts, field), np.nan)}), folder)
+        folder = bundle / precomputed.FOLDER / "item_tables"
+        tables = artifacts.load(precomputed.ItemTables, folder)
+        artifacts.save(replace(tables, **{field: np.full_like(getattr(tables, field), np.nan)}), folder)
 
     return damage
 
 
-def people_nan(bundle: Path) -> None:
-    folder = bundle / precomputed.FOLDER / "people"
-    people = memmap.map_arrays(precomputed.UserTables, folder)
-    arrays = {"tier": np.array(people.tier), "interests": np.array(people.interests)}
-    memmap.save_arrays(precomputed.UserTables(factors=np.full_like(people.factors, np.nan), **arrays), folder)
+def user_factors_nan(bundle: Path) -> None:
+    folder = bundle / precomputed.FOLDER / "user_tables"
+    tables = memmap.map_arrays(UserTables, folder)
+    memmap.save_arrays(replace(tables, factors=np.full_like(tables.factors, np.nan)), folder)
 
 
-def fold_outside(bundle: Path) -> None:
-    folder = bundle / precomputed.FOLDER / "fold"
-    fold = artifacts.load(SessionBoost, folder)
-    artifacts.save(replace(fold, neighbours=fold.neighbours + 1000), folder)
+def boost_outside(bundle: Path) -> None:
+    folder = bundle / precomputed.FOLDER / "session_boost"
+    boost = artifacts.load(SessionBoost, folder)
+    artifacts.save(replace(boost, neighbours=boost.neighbours + 1000), folder)
 
 
 def search_without_vectors(bundle: Path) -> None:
@@ -67,12 +65,12 @@ def campaigns_nan(bundle: Path) -> None:
 
 
 def model_lost(bundle: Path) -> None:
-    """No bundle can be loaded; the pack is whole."""
+    """No bundle can be loaded; the precomputed parts are whole."""
     shutil.rmtree(bundle / "models" / "als")
 
 
-FACTORS = (facts_nan("item_factors"), people_nan)
-PRIOR, POPULARITY = facts_nan("prior"), facts_nan("popularity")
+FACTORS = (item_table_nan("item_factors"), user_factors_nan)
+PRIOR, POPULARITY = item_table_nan("prior"), item_table_nan("popularity")
 
 
 def broken(start: Opener, *damage: Damage) -> Caller:

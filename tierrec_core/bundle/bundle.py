@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -75,28 +74,24 @@ class Bundle:
 
     def history_of(self, user_id: str) -> Interactions | None:
         """One known user's history; None for an unknown user."""
-        row = self._rows.get(user_id)
-        return None if row is None else self.history.select_users(np.array([row]))
+        row = self.history.users.get_indexer(pd.Index([user_id]))
+        return self.history.select_users(row) if row[0] >= 0 else None
 
     def visitor(self, item_ids: Sequence[str], events: str | Sequence[str] = "purchase") -> Interactions:
         """The history of an unknown user with these events on these items, oldest first; unknown items are dropped."""
         return Interactions.from_history(item_ids, self.history.items, self.history.now, events)
 
-    def tier_of(self, history: Interactions) -> str:
-        """The tier of a history of one user."""
-        return self.tiering.names[int(self.tiering.assign(history)[0])]
-
     def candidates(self, task: str, history: Interactions) -> Candidates:
-        """The task's candidates for each history, with every model's score."""
+        """The task's candidates for each history [U], with every model's score."""
         config = self.task_configs[task]
         return retrieve(self.models, history, config.retrieve, repeats=config.repeats)
 
     def recommend(self, task: str, history: Interactions, k: int) -> TopK:
-        """Retrieve, rank and apply the policy: the first k items of each history, [R, k]."""
+        """Retrieve, rank and apply the policy: the first k items of each history, [U, k]."""
         return self.rank(task, history, self.candidates(task, history), k)
 
     def rank(self, task: str, history: Interactions, candidates: Candidates, k: int) -> TopK:
-        """As `recommend`, for candidates that are retrieved already."""
+        """Rank the given candidates and apply the policy, [U, k]."""
         blend, policy = self.blends[task], self.known.policy
         tiering = blend.context.tiering
         tier = tiering.assign(history)
@@ -145,10 +140,10 @@ class Bundle:
                 artifacts.save(model, fresh / "models" / name)
             for task, blend in self.blends.items():
                 artifacts.save(blend, fresh / "blends" / task)
-            artifacts.save(self.known, fresh / "known")
+            artifacts.save(self.known, fresh / "known_users")
             artifacts.write_frame(self.items, fresh / "items.parquet")
-            surfaces = {task: config.model_dump(mode="json") for task, config in self.task_configs.items()}
-            artifacts.write_json({"kinds": dict(self.kinds), "surfaces": surfaces}, fresh / "bundle.json")
+            tasks = {task: config.model_dump(mode="json") for task, config in self.task_configs.items()}
+            artifacts.write_json({"kinds": dict(self.kinds), "tasks": tasks}, fresh / "bundle.json")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -161,20 +156,18 @@ class Bundle:
             },
             blends={task: artifacts.load(BlendRanker, folder / "blends" / task) for task in task_configs},
             task_configs=task_configs,
-            known=artifacts.load(KnownUsers, folder / "known"),
+            known=artifacts.load(KnownUsers, folder / "known_users"),
             items=artifacts.read_frame(folder / "items.parquet", ITEMS),
         )
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {str(user): row for row, user in enumerate(self.history.users)}
 
 
 def read_header(folder: Path) -> tuple[Mapping[str, str], Mapping[str, TaskConfig]]:
     """Kinds by model and configs by task of a saved bundle, without its models. Raises ArtifactError."""
+    header = artifacts.read_json(folder / "bundle.json")
     try:
-        header = artifacts.read_json(folder / "bundle.json")
-        configs = {task: TaskConfig.model_validate(config) for task, config in header["surfaces"].items()}
+        configs = {task: TaskConfig.model_validate(config) for task, config in header["tasks"].items()}
         return header["kinds"], configs
     except (TypeError, KeyError) as error:
-        raise ArtifactError(f"{folder}: bundle.json lacks {error}; run the package stage again") from error
+        raise ArtifactError(
+            f"{folder / 'bundle.json'}: lacks {error}; it is damaged or of another version, run the package stage again"
+        ) from error

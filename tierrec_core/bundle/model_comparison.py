@@ -1,4 +1,4 @@
-"""Compares two bundles on the same users: both rank as of one moment, and the events that follow are the truth."""
+"""Compares two bundles on the same users: both rank as of one moment, and the later events are the truth."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.contracts import Event, FloatArray, IntArray
+from tierrec_core.base.contracts import Event, IntArray
 from tierrec_core.base.errors import EmptyDataError, GateError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions, from_days, to_days
@@ -21,7 +21,7 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """Input of the promotion gate: scores by task, main task first; both sides' other figures; the metric's name."""
+    """Input of the promotion gate: scores by task, main task first; figures of both sides; the metric's name."""
 
     tasks: Mapping[str, Scores]
     champion: GateSide
@@ -62,17 +62,24 @@ def compare_models(
     truths = _truths(window, challenger, tasks)
     if main not in truths:
         raise EmptyDataError(
-            f"contest: task {main!r} has no {'/'.join(challenger.target)} event of a user with a history in "
-            f"{from_days(start):%Y-%m-%d} to {from_days(until):%Y-%m-%d}, wanted some to judge by; "
-            "bring more events or take a longer window"
+            f"model comparison: task {main!r} has no {'/'.join(challenger.target)} event of a user with a history in "
+            f"{from_days(start):%Y-%m-%d} to {from_days(until):%Y-%m-%d}, wanted some to compare by; "
+            "add events or choose a longer window"
         )
     lists = [{task: side.lists(task, truth.users, cutoff) for task, truth in truths.items()} for side in sides]
-    before, after = (_ndcg(truths, side_lists, cutoff) for side_lists in lists)
     scores = {
-        task: Scores(before[task], after[task], sides[1].tiers(task, truth.users), challenger.tiering.names)
+        task: Scores(
+            per_user(lists[0][task], truth, cutoff)["ndcg"],
+            per_user(lists[1][task], truth, cutoff)["ndcg"],
+            sides[1].tiers(task, truth.users),
+            challenger.tiering.names,
+        )
         for task, truth in truths.items()
     }
-    coverages = [_coverage(truths, side_lists, cutoff) for side_lists in lists]
+    coverages = [
+        {task: coverage(side_lists[task][truth.users], truth.num_items, cutoff) for task, truth in truths.items()}
+        for side_lists in lists
+    ]
     coverages[0] |= {task: 0.0 for task in champion.tasks if task not in challenger.tasks}
     timed_users = np.random.default_rng(seed).permutation(window.active)[: settings.latency_users]
     latencies = _latency(sides, main, timed_users, cutoff)
@@ -161,8 +168,8 @@ def _common_tasks(champion: Bundle, challenger: Bundle, main: str) -> list[str]:
     for name, bundle in (("champion", champion), ("challenger", challenger)):
         if main not in bundle.tasks:
             raise GateError(
-                f"contest: the {name} answers {', '.join(bundle.tasks)}, wanted {main!r} to judge by; "
-                "name a task of both in package.task of params.yaml"
+                f"model comparison: the {name} has the tasks {', '.join(bundle.tasks)}, wanted {main!r} too; "
+                "set package.task in params.yaml to a task of both"
             )
     return [main, *(task for task in challenger.tasks if task in champion.tasks and task != main)]
 
@@ -171,9 +178,9 @@ def _require_unseen(champion: Bundle, challenger: Bundle, start: float) -> None:
     for name, bundle in (("champion", champion), ("challenger", challenger)):
         if bundle.history.now > start:
             raise GateError(
-                f"contest: the {name} has seen everything before {from_days(bundle.history.now):%Y-%m-%d %H:%M}, "
-                f"the window begins at {from_days(start):%Y-%m-%d %H:%M}; wanted a window that neither saw, "
-                "begin later or train on less"
+                f"model comparison: the {name} was trained on events before "
+                f"{from_days(bundle.history.now):%Y-%m-%d %H:%M}, the window begins at "
+                f"{from_days(start):%Y-%m-%d %H:%M}; wanted a window that neither was trained on, begin later"
             )
 
 
@@ -181,16 +188,6 @@ def _truths(window: _Window, challenger: Bundle, tasks: Sequence[str]) -> dict[s
     """The truth by task; tasks without any are left out."""
     truths = {task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks}
     return {task: truth for task, truth in truths.items() if truth is not None}
-
-
-def _ndcg(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff: int) -> dict[str, FloatArray]:
-    """NDCG of lists [U, k] for each user with a truth, by task, [E] each."""
-    return {task: per_user(lists[task], truth, cutoff)["ndcg"] for task, truth in truths.items()}
-
-
-def _coverage(truths: Mapping[str, Truth], lists: Mapping[str, IntArray], cutoff: int) -> dict[str, float]:
-    """The share of the window's items in the lists, by task."""
-    return {task: coverage(lists[task][truth.users], truth.num_items, cutoff) for task, truth in truths.items()}
 
 
 def _latency(sides: Sequence[_Contender], task: str, users: IntArray, k: int) -> list[float]:

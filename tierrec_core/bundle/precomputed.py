@@ -1,14 +1,13 @@
 """Everything the service looks up instead of computing: ranked lists, factors and tables, mapped from disk.
 
-A bundle ranks any history, but scores it with every model. `write` scores all known users once, when the bundle is
-packaged, and adds the small tables that the fallback strategies and the session boost need. The files lie in the
-bundle's folder and share its fingerprint.
+A bundle ranks any history, but scores it with every model. Packaging scores all known users once and adds the tables
+that the fallback strategies and the session boost need. The files lie in the bundle's folder, one part each.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -18,10 +17,10 @@ from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.cf_fallback import find_factors
 from tierrec_core.bundle.event_weights import learn_event_weights
-from tierrec_core.bundle.repurchase import RenewalPolicy
+from tierrec_core.bundle.repurchase import RepurchasePolicy
 from tierrec_core.bundle.session_boost import SessionBoost
 from tierrec_core.bundle.user_states import UserStates
-from tierrec_core.bundle.user_tables import LastPurchases, RankedLists, SeenItems, UserIndex
+from tierrec_core.bundle.user_tables import LastPurchases, RankedLists, SeenItems, UserIndex, UserTables
 from tierrec_core.features.item_content import ContentModel
 from tierrec_core.models.popularity import Popularity
 from tierrec_core.models.tier_prior import TierPrior
@@ -34,23 +33,12 @@ from tierrec_core.search.similar_items import SimilarItems
 from tierrec_core.settings import ServingSettings
 from tierrec_core.tiers import Tiering
 
-FOLDER = "pack"
+FOLDER = "precomputed"
 
 _PROMOTED_SHARE = 0.05
+_MAPPED = (UserIndex, SeenItems, LastPurchases, UserTables)
 
 M = TypeVar("M", Popularity, TierPrior)
-
-
-@dataclass(frozen=True)
-class UserTables:
-    """Per-user arrays, row by row.
-
-    tier: index into the tiering's names, [U]; interests: P_u, [U, J]; factors: collaborative factors, [U, F]
-    """
-
-    tier: IntArray
-    interests: FloatArray
-    factors: FloatArray
 
 
 @dataclass(frozen=True)
@@ -59,8 +47,8 @@ class ItemTables:
 
     item_factors: [I, F]; prior: probability of each item by tier, [T, I]; popularity: share of recent events, [I]
     promoted: on promotion as of `now`, [I]; layers: names of the interest layers, [J]; target: names of target events
-    behaviour: weight of each event as a sign of interest; intent: weight of each event in the session boost
-    fold_half_life_hours: see ServingSettings; now: end of the history, in days since 1970 UTC
+    boost_weights: weight of each event in the session boost, which halves every boost_half_life_hours
+    now: end of the history, in days since 1970 UTC
     blocked: columns of items that params.yaml blocks for all users, [B]
     """
 
@@ -70,9 +58,8 @@ class ItemTables:
     promoted: BoolArray
     layers: tuple[str, ...]
     target: tuple[str, ...]
-    behaviour: dict[str, float]
-    intent: dict[str, float]
-    fold_half_life_hours: float
+    boost_weights: dict[str, float]
+    boost_half_life_hours: float
     churn_calibration_error: float | None
     now: float
     blocked: IntArray = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -97,44 +84,83 @@ class PackageInputs:
 
 @dataclass(frozen=True)
 class Precomputed:
-    """All precomputed parts of one bundle, opened for reading; ranked_lists by task."""
+    """All precomputed parts of one bundle; ranked_lists by task."""
 
     users: UserIndex
-    seen: SeenItems
+    seen_items: SeenItems
     last_purchases: LastPurchases
-    ranked_lists: Mapping[str, RankedLists]
     user_tables: UserTables
+    ranked_lists: Mapping[str, RankedLists]
+    user_states: UserStates
     item_tables: ItemTables
     session_boost: SessionBoost
-    renewal: RenewalPolicy
+    repurchase: RepurchasePolicy
     search: SearchIndex
     content: ContentModel
     tiering: Tiering
-    states: UserStates
     churn: ChurnModel
     campaigns: CampaignModel
     campaign_items: pd.DataFrame
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Open what `write` wrote. Raises ArtifactError when a part is missing or damaged."""
-        lists = sorted((folder / "shelves").iterdir())
+    def of(cls, bundle: Bundle, inputs: PackageInputs, settings: ServingSettings) -> Self:
+        """Compute every part from the bundle and the extra artefacts."""
+        history, tiering = bundle.history, bundle.tiering
+        item_factors, encode = find_factors(bundle.models, history)
+        ranked = {
+            task: bundle.rank(task, history, inputs.candidates[task], settings.ranked_list_length)
+            for task in bundle.tasks
+        }
+        similar = SimilarItems.fit(history, bundle.items, item_factors)
+        repurchase = RepurchasePolicy.fit(history, bundle.items["category"], RepurchasePolicy.Config(), bundle.target)
+        campaign_ids = inputs.campaigns.campaigns.astype("string[pyarrow]")
+        described = inputs.items.drop_duplicates("item_id").set_index("item_id").reindex(campaign_ids)
         return cls(
-            users=UserIndex.load(folder / "users"),
-            seen=SeenItems.load(folder / "met"),
-            last_purchases=memmap.map_arrays(LastPurchases, folder / "bought"),
-            ranked_lists={path.name: RankedLists.load(path) for path in lists},
-            user_tables=memmap.map_arrays(UserTables, folder / "people"),
-            item_tables=artifacts.load(ItemTables, folder / "facts"),
-            session_boost=artifacts.load(SessionBoost, folder / "fold"),
-            renewal=artifacts.load(RenewalPolicy, folder / "renewal"),
-            search=artifacts.load(SearchIndex, folder / "search"),
-            content=artifacts.load(ContentModel, folder / "content"),
-            tiering=artifacts.load(Tiering, folder / "tiering"),
-            states=UserStates.load(folder / "states"),
-            churn=artifacts.load(ChurnModel, folder / "churn"),
-            campaigns=artifacts.load(CampaignModel, folder / "campaigns"),
+            users=UserIndex.of(map(str, history.users)),
+            seen_items=SeenItems.of(history),
+            last_purchases=LastPurchases.of(history.filter_events(*bundle.target)),
+            user_tables=UserTables(
+                tiering.assign(history).astype(np.int8),
+                tiering.interests_of(history).astype(np.float32),
+                encode(history).astype(np.float32),
+            ),
+            ranked_lists={task: RankedLists(lists.items, lists.scores) for task, lists in ranked.items()},
+            user_states=UserStates.of(bundle.models, history),
+            item_tables=_item_tables(bundle, inputs, settings, item_factors),
+            session_boost=SessionBoost.of(similar, settings.boost_strength),
+            repurchase=repurchase,
+            search=SearchIndex.fit(bundle.items, item_factors),
+            content=ContentModel.fit(bundle.items, item_factors, history),
+            tiering=tiering,
+            churn=inputs.churn,
+            campaigns=inputs.campaigns,
+            campaign_items=ITEMS.conform(described.rename_axis("item_id").reset_index(), "campaigns"),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write every part to the folder. Raises ArtifactError when the disk is full or not writable."""
+        for name, kind in _PARTS.items():
+            save = memmap.save_arrays if kind in _MAPPED else artifacts.save
+            save(getattr(self, name), folder / name)
+        for task, lists in self.ranked_lists.items():
+            memmap.save_arrays(lists, folder / "ranked_lists" / task)
+        self.user_states.save(folder / "user_states")
+        artifacts.write_frame(self.campaign_items, folder / "campaign_items.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Open what `save` wrote. Raises ArtifactError when a part is missing or damaged."""
+        parts = {
+            name: memmap.map_arrays(kind, folder / name) if kind in _MAPPED else artifacts.load(kind, folder / name)
+            for name, kind in _PARTS.items()
+        }
+        return cls(
+            ranked_lists={
+                path.name: memmap.map_arrays(RankedLists, path) for path in sorted((folder / "ranked_lists").iterdir())
+            },
+            user_states=UserStates.load(folder / "user_states"),
             campaign_items=artifacts.read_frame(folder / "campaign_items.parquet", ITEMS),
+            **parts,
         )
 
     def prior_of(self, tier: str) -> FloatArray:
@@ -143,39 +169,11 @@ class Precomputed:
         return prior
 
 
-def precompute(bundle: Bundle, inputs: PackageInputs, settings: ServingSettings, folder: Path) -> None:
-    """Compute every part from the bundle and the extra artefacts, and write it to the folder."""
-    history, tiering = bundle.history, bundle.tiering
-    item_factors, encode = find_factors(bundle.models, history)
-    for task in bundle.tasks:
-        ranked = bundle.rank(task, history, inputs.candidates[task], settings.ranked_list_length)
-        RankedLists.write(folder / "shelves" / task, [(ranked.items, ranked.scores)])
-    UserIndex.of(map(str, history.users)).save(folder / "users")
-    SeenItems.of(history).save(folder / "met")
-    memmap.save_arrays(LastPurchases.of(history.filter_events(*bundle.target)), folder / "bought")
-    memmap.save_arrays(
-        UserTables(
-            tiering.assign(history).astype(np.int8),
-            tiering.interests_of(history).astype(np.float32),
-            encode(history).astype(np.float32),
-        ),
-        folder / "people",
-    )
-    UserStates.of(bundle.models, history).save(folder / "states")
-    artifacts.save(_item_tables(bundle, inputs, settings, item_factors), folder / "facts")
-    similar = SimilarItems.fit(history, bundle.items, item_factors)
-    artifacts.save(SessionBoost.of(similar, settings.boost_strength), folder / "fold")
-    renewal = RenewalPolicy.fit(history, bundle.items["category"], RenewalPolicy.Config(), bundle.target)
-    artifacts.save(renewal, folder / "renewal")
-    artifacts.save(SearchIndex.fit(bundle.items, item_factors), folder / "search")
-    artifacts.save(ContentModel.fit(bundle.items, item_factors, history), folder / "content")
-    artifacts.save(tiering, folder / "tiering")
-    artifacts.save(inputs.churn, folder / "churn")
-    artifacts.save(inputs.campaigns, folder / "campaigns")
-    ids = inputs.campaigns.campaigns.astype("string[pyarrow]")
-    described = inputs.items.drop_duplicates("item_id").set_index("item_id").reindex(ids)
-    campaign_items = ITEMS.conform(described.rename_axis("item_id").reset_index(), "pack")
-    artifacts.write_frame(campaign_items, folder / "campaign_items.parquet")
+_PARTS: Mapping[str, type[Any]] = {
+    name: kind
+    for name, kind in get_type_hints(Precomputed).items()
+    if name not in ("ranked_lists", "user_states", "campaign_items")
+}
 
 
 def _item_tables(
@@ -191,11 +189,10 @@ def _item_tables(
         promoted=_promoted(inputs.exposures, history.items, history.now),
         layers=tuple(bundle.tiering.layer_names),
         target=target,
-        behaviour=weights,
-        intent={
+        boost_weights={
             name: weight * (settings.target_boost_share if name in target else 1.0) for name, weight in weights.items()
         },
-        fold_half_life_hours=settings.boost_half_life_hours,
+        boost_half_life_hours=settings.boost_half_life_hours,
         churn_calibration_error=inputs.calibration_error,
         now=history.now,
         blocked=bundle.known.policy.blocked,

@@ -26,7 +26,7 @@ class Override(Protocol):
 
 
 @dataclass(frozen=True)
-class RenewalPolicy:
+class RepurchasePolicy:
     """Learned values of each category; the last entry of each array is for items without a known category.
 
     names: categories, sorted, [C]

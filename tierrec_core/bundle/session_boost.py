@@ -37,7 +37,7 @@ class SessionBoost:
 
     @classmethod
     def of(cls, similar: SimilarItems, strength: float) -> Self:
-        """Scale each item's similarities by the largest of them."""
+        """Divide each item's similarities by the largest of them."""
         largest = np.maximum(similar.weights.max(axis=1, keepdims=True), 1e-9)
         return cls(similar.neighbours, (similar.weights / largest).clip(0, 1).astype(np.float32), strength)
 
@@ -51,19 +51,22 @@ class SessionBoost:
         return items.astype(np.int64), boost
 
     def apply(self, columns: IntArray, scores: FloatArray, fresh: FreshEvents) -> tuple[IntArray, FloatArray]:
-        """Scale the list's scores [K] to 0..1, add the boosts, and sort; boosted items that it lacks join it."""
+        """Scale the list's scores [K] to 0..1, add the boosts, and sort; boosted items that it lacks join it.
+
+        Scores that are not finite stay: -inf marks a blocked item.
+        """
         if not len(fresh.columns):
             return columns, scores
         items, boost = self.boosts(fresh)
-        low = float(scores.min(initial=np.inf))
-        scaled = (scores - low) / (float(scores.max(initial=-np.inf)) - low or 1.0)
-        order = np.argsort(columns, kind="stable")
-        position = np.searchsorted(columns, items, sorter=order)
-        position = order[np.minimum(position, len(order) - 1)] if len(order) else np.zeros(len(items), np.int64)
-        listed = columns[position] == items if len(columns) else np.zeros(len(items), bool)
-        boosted = scaled.astype(float, copy=True)
-        boosted[position[listed]] += self.strength * boost[listed]
-        columns = np.concatenate([columns, items[~listed]])
-        scores = np.concatenate([boosted, self.strength * boost[~listed]])
-        best = np.lexsort((columns, -scores))
-        return columns[best], scores[best]
+        finite = np.isfinite(scores)
+        low, high = float(scores[finite].min(initial=np.inf)), float(scores[finite].max(initial=-np.inf))
+        boosted = scores.astype(float)
+        boosted[finite] = (scores[finite] - low) / (high - low or 1.0)
+        index = np.minimum(np.searchsorted(items, columns), len(items) - 1)
+        is_boosted = items[index] == columns
+        boosted[is_boosted] += self.strength * boost[index[is_boosted]]
+        is_new = ~np.isin(items, columns)
+        columns = np.concatenate([columns, items[is_new]])
+        scores = np.concatenate([boosted, self.strength * boost[is_new]])
+        order = np.lexsort((columns, -scores))
+        return columns[order], scores[order]

@@ -35,26 +35,20 @@ class DenseStates:
 class SparseStates:
     """One model's states without their zeros, as in a CSR matrix.
 
-    values, places: nonzero values of all users and their columns, [N] float32 and int32
+    values, columns: nonzero values of all users and their columns, [N] float32 and int32
     offsets: user u's values are at offsets[u]:offsets[u + 1], [U + 1] int64; size: S, [1]
     """
 
     values: FloatArray
-    places: IntArray
+    columns: IntArray
     offsets: IntArray
     size: IntArray
-
-    @classmethod
-    def of(cls, states: sparse.csr_matrix) -> Self:
-        """Take over a matrix [U, S]."""
-        size = np.array([states.shape[1]])
-        return cls(states.data, states.indices.astype(np.int32), states.indptr.astype(np.int64), size)
 
     def row(self, user: int) -> FloatArray:
         """One user's state, [1, S]."""
         span = slice(self.offsets[user], self.offsets[user + 1])
         state = np.zeros((1, self.size[0]), np.float32)
-        state[0, self.places[span]] = self.values[span]
+        state[0, self.columns[span]] = self.values[span]
         return state
 
 
@@ -84,19 +78,18 @@ class UserStates:
             artifacts.write_json(kinds, fresh / _KINDS)
 
     @classmethod
-    def load(cls, folder: Path, *, verify: bool = True) -> Self:
+    def load(cls, folder: Path) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        names = artifacts.read_json(folder / _KINDS)
-        kinds: dict[str, type[DenseStates] | type[SparseStates]] = {
-            kind.__qualname__: kind for kind in (DenseStates, SparseStates)
+        kinds: Mapping[str, type[DenseStates | SparseStates]] = {
+            "DenseStates": DenseStates,
+            "SparseStates": SparseStates,
         }
+        names = artifacts.read_json(folder / _KINDS)
         try:
-            return cls(
-                {name: memmap.map_arrays(kinds[kind], folder / name, verify=verify) for name, kind in names.items()}
-            )
+            return cls({name: memmap.map_arrays(kinds[kind], folder / name) for name, kind in names.items()})
         except (KeyError, AttributeError) as error:
             raise ArtifactError(
-                f"{folder / _KINDS}: names no kind of states ({error}); write the states again"
+                f"{folder / _KINDS}: names an unknown kind of states ({error}); run the package stage again"
             ) from error
 
 
@@ -104,9 +97,11 @@ def _encode(model: EncodedScorer, history: Interactions) -> DenseStates | Sparse
     """One model's states of all users; sparse if most of the first batch is zero."""
     batches = _batches(model, history)
     first = next(batches)
-    if np.count_nonzero(first) < _SPARSE_SHARE * first.size:
-        return SparseStates.of(sparse.vstack([sparse.csr_matrix(batch) for batch in chain([first], batches)], "csr"))
-    return DenseStates(np.concatenate([first, *batches]))
+    if np.count_nonzero(first) >= _SPARSE_SHARE * first.size:
+        return DenseStates(np.concatenate([first, *batches]))
+    csr = sparse.vstack([sparse.csr_matrix(batch) for batch in chain([first], batches)], "csr")
+    size = np.array([csr.shape[1]])
+    return SparseStates(csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int64), size)
 
 
 def _batches(model: EncodedScorer, history: Interactions) -> Iterator[FloatArray]:

@@ -1,16 +1,13 @@
-"""Arrays about millions of users, memory-mapped from disk: ids, seen items, last purchases and ranked lists."""
+"""Arrays about millions of users, to be memory-mapped: ids, seen items, last purchases, lists, tiers and factors."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
-from scipy import sparse
 
-from tierrec_core.base import memmap
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions
@@ -57,23 +54,6 @@ class UserIndex:
             index += 1
         return None
 
-    def id(self, row: int | np.integer) -> str:
-        """The id of a row."""
-        return self._encoded(row).decode()
-
-    def ids(self, first: int, last: int) -> list[str]:
-        """The ids of the rows from `first` to before `last`."""
-        return [self.id(row) for row in range(first, last)]
-
-    def save(self, folder: Path) -> None:
-        """Write to the folder in one step."""
-        memmap.save_arrays(self, folder)
-
-    @classmethod
-    def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.map_arrays(cls, folder, verify=verify)
-
     def _encoded(self, row: int | np.integer) -> bytes:
         return self.text[self.offsets[row] : self.offsets[row + 1]].tobytes()
 
@@ -96,28 +76,9 @@ class SeenItems:
         offsets = np.searchsorted(user, np.arange(history.num_users + 1))
         return cls(item.astype(np.int32), offsets.astype(np.int64))
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
     def row(self, user: int) -> IntArray:
         """Columns of the items that the user has seen, [M]."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
-
-    def matrix(self, first: int, last: int, num_items: int) -> sparse.csr_matrix:
-        """1 where the users from `first` to before `last` have seen an item, [last - first, num_items] float32."""
-        offsets = self.offsets[first : last + 1]
-        items = self.items[offsets[0] : offsets[-1]]
-        arrays = np.ones(len(items), np.float32), items, offsets - offsets[0]
-        return sparse.csr_matrix(arrays, shape=(last - first, num_items))
-
-    def save(self, folder: Path) -> None:
-        """Write to the folder in one step."""
-        memmap.save_arrays(self, folder)
-
-    @classmethod
-    def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.map_arrays(cls, folder, verify=verify)
 
 
 @dataclass(frozen=True)
@@ -153,38 +114,29 @@ class RankedLists:
     """Precomputed lists of one task.
 
     items: columns, best first, -1 where a list is shorter than K, [U, K] int32
-    scores: the score of each, [U, K] float32, or float16 to halve the disk space at three digits
+    scores: the score of each, [U, K] float32
     """
 
     items: IntArray
     scores: FloatArray
 
-    def __len__(self) -> int:
-        return len(self.items)
-
     def row(self, user: int) -> tuple[IntArray, FloatArray]:
-        """Columns and float32 scores of the user's list without padding, best first, [M] and [M]."""
+        """Columns and scores of the user's list without padding, best first, [M] and [M]."""
         items = self.items[user]
         count = np.count_nonzero(items >= 0)
-        return items[:count], self.scores[user, :count].astype(np.float32)
+        return items[:count], self.scores[user, :count]
 
-    @classmethod
-    def write(cls, folder: Path, blocks: Iterable[tuple[IntArray, FloatArray]], *, half: bool = False) -> None:
-        """Write blocks of columns [B, K] and scores [B, K] of consecutive users, one block in memory at a time.
 
-        half: keep the scores in float16. Raises ArtifactError when the blocks differ in K or the disk is full.
-        """
-        precision = np.float16 if half else np.float32
-        memmap.stream_arrays(
-            cls,
-            folder,
-            ({"items": items.astype(np.int32), "scores": scores.astype(precision)} for items, scores in blocks),
-        )
+@dataclass(frozen=True)
+class UserTables:
+    """Per-user arrays, row by row.
 
-    @classmethod
-    def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Map what `write` wrote. Raises ArtifactError when it is missing or damaged."""
-        return memmap.map_arrays(cls, folder, verify=verify)
+    tier: index into the tiering's names, [U]; interests: P_u, [U, J]; factors: collaborative factors, [U, F]
+    """
+
+    tier: IntArray
+    interests: FloatArray
+    factors: FloatArray
 
 
 def _hash(encoded: bytes) -> int:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from benchmarks.serving.harness.load import HOST
 from services.deployment.bento_store import environment
 from services.deployment.server import Server, free_port, serving
 from services.releases.smoke_report import SmokeReport
+from tierrec_core.base import memmap
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -44,9 +46,10 @@ class Bench:
         folder = layout.bundle / precomputed.FOLDER
         if not folder.exists():
             raise ArtifactError(f"{folder}: is missing, wanted a packaged bundle; run `tierrec run`")
-        users = UserIndex.load(folder / "users")
+        index = memmap.map_arrays(UserIndex, folder / "users")
+        users = tuple(index.text[first:last].tobytes().decode() for first, last in pairwise(index.offsets))
         items = ITEMS.conform(pd.read_parquet(layout.bundle / "items.parquet"), "items.parquet")
-        return cls(layout, report, tuple(users.ids(0, len(users))), tuple(items["item_id"].astype(str)))
+        return cls(layout, report, users, tuple(items["item_id"].astype(str)))
 
     @contextlib.contextmanager
     def serving(self, workers: int = 1, folder: Path | None = None, home: Path | None = None) -> Iterator[Server]:

@@ -10,7 +10,7 @@ import pytest
 
 from services.observability.access_log import pseudonym
 from services.store import Impression, Store
-from tests.support.damaged_models import broken, fold_outside, model_lost, shelf_outside
+from tests.support.damaged_models import boost_outside, broken, lists_outside, model_lost
 from tests.support.open_shops import COUPONS, SURFACES, Caller, Opener, event, ids
 
 pytest_plugins = ["tests.support.open_shops", "tests.support.stores"]
@@ -126,7 +126,7 @@ def test_erasing_somebody_unknown_is_no_error(start: Opener) -> None:
 
 
 def test_logs_name_nobody(start: Opener, capfd: pytest.CaptureFixture[str]) -> None:
-    caller = broken(start, shelf_outside, fold_outside, model_lost)
+    caller = broken(start, lists_outside, boost_outside, model_lost)
     live(caller, SOMEONE)
     caller.post_events(event(1, "u59", "i15"))
     for user in (SOMEONE, "u59", "u58"):

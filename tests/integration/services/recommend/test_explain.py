@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.recommend.explain import ALIKE, COUPONS, FITS_WORDS, JUST_NOW
-from tests.support.damaged_models import FACTORS, broken, campaigns_nan, shelf_outside
+from tests.support.damaged_models import FACTORS, broken, campaigns_nan, lists_outside
 from tests.support.open_shops import Caller, Opener, event, ids
 from tierrec_core.bundle.explain import PEERS, START, TREND
 
@@ -100,8 +100,8 @@ def test_fresh_events_are_a_reason(start: Opener) -> None:
 @pytest.mark.parametrize(
     ("damage", "body", "path", "wanted", "reason"),
     [
-        ((shelf_outside,), {"user_id": "u59"}, "cf", "blend", PEERS),
-        ((shelf_outside, *FACTORS), {"user_id": "u59"}, "tier_prior", "blend", TREND),
+        ((lists_outside,), {"user_id": "u59"}, "cf", "blend", PEERS),
+        ((lists_outside, *FACTORS), {"user_id": "u59"}, "tier_prior", "blend", TREND),
         ((campaigns_nan,), {"user_id": "u59", "surface": "campaigns"}, "popularity", "campaigns", TREND),
     ],
 )

@@ -12,13 +12,13 @@ from tests.support.damaged_models import (
     POPULARITY,
     PRIOR,
     Damage,
+    boost_outside,
     broken,
     campaigns_nan,
-    fold_outside,
+    lists_nan,
+    lists_outside,
     model_lost,
     search_without_vectors,
-    shelf_nan,
-    shelf_outside,
 )
 from tests.support.open_shops import SURFACES, Caller, Opener, event, ids
 
@@ -26,17 +26,17 @@ pytest_plugins = ["tests.support.open_shops"]
 
 KNOWN, VISITOR, NEWCOMER = {"user_id": "u59"}, {"history": ["i31", "i32"]}, {}
 CASES: dict[str, tuple[tuple[Damage, ...], dict[str, Any], str, list[str]]] = {
-    "shelf": ((shelf_outside,), KNOWN, "cf", ["blend"]),
-    "shelf of no numbers": ((shelf_nan,), KNOWN, "cf", ["blend"]),
-    "factors": ((shelf_outside, *FACTORS), KNOWN, "tier_prior", ["blend", "cf"]),
-    "prior": ((shelf_outside, *FACTORS, PRIOR), KNOWN, "popularity", ["blend", "cf", "tier_prior"]),
+    "shelf": ((lists_outside,), KNOWN, "cf", ["blend"]),
+    "shelf of no numbers": ((lists_nan,), KNOWN, "cf", ["blend"]),
+    "factors": ((lists_outside, *FACTORS), KNOWN, "tier_prior", ["blend", "cf"]),
+    "prior": ((lists_outside, *FACTORS, PRIOR), KNOWN, "popularity", ["blend", "cf", "tier_prior"]),
     "models": ((model_lost,), VISITOR, "cf", ["blend"]),
     "models and factors": ((model_lost, *FACTORS), VISITOR, "tier_prior", ["blend", "cf"]),
     "popularity": ((POPULARITY,), NEWCOMER, "tier_prior", ["cold"]),
-    "cart": ((fold_outside,), KNOWN | {"context": {"basket": ["i15"]}}, "cf", ["fold"]),
+    "cart": ((boost_outside,), KNOWN | {"context": {"basket": ["i15"]}}, "cf", ["fold"]),
     "campaigns": ((campaigns_nan,), KNOWN | {"surface": "campaigns"}, "popularity", ["campaigns"]),
-    "ads": ((shelf_outside,), KNOWN | {"surface": "ads"}, "cf", ["blend"]),
-    "onboarding": ((shelf_outside,), KNOWN | {"surface": "onboarding"}, "cf", ["blend"]),
+    "ads": ((lists_outside,), KNOWN | {"surface": "ads"}, "cf", ["blend"]),
+    "onboarding": ((lists_outside,), KNOWN | {"surface": "onboarding"}, "cf", ["blend"]),
     "rank": ((model_lost,), KNOWN | {"surface": "rank", "items": ["i01", "i31"]}, "cf", ["blend"]),
 }
 
@@ -77,7 +77,7 @@ def test_a_list_from_below_is_still_a_full_one(start: Opener, case: str) -> None
 
 
 def test_the_blend_is_asked_again_by_the_next_request(start: Opener) -> None:
-    caller = broken(start, shelf_outside)
+    caller = broken(start, lists_outside)
     for _ in range(3):
         caller.recommend(user_id="u59")
     assert steps(caller) == {"blend": 3}
@@ -87,14 +87,14 @@ def test_the_blend_is_asked_again_by_the_next_request(start: Opener) -> None:
 
 
 def test_when_everything_fails_the_list_is_empty(start: Opener) -> None:
-    caller = broken(start, shelf_outside, *FACTORS, PRIOR, POPULARITY)
+    caller = broken(start, lists_outside, *FACTORS, PRIOR, POPULARITY)
     answer = caller.recommend(user_id="u59")
     assert (answer["items"], answer["cursor"]) == ([], None)
     assert answer["fallback"]["wanted"] == "blend"
 
 
 def test_similar_falls_back_on_factors(start: Opener) -> None:
-    answer = broken(start, fold_outside).ask("similar", item_id="i31", k=5)
+    answer = broken(start, boost_outside).ask("similar", item_id="i31", k=5)
     assert answer["path"] == "cf"
     assert {item[:2] for item in ids(answer)} == {"i3"}
     assert answer["fallback"]["wanted"] == "similar"
@@ -145,11 +145,11 @@ def test_a_tier_is_told_without_the_models(start: Opener) -> None:
 @pytest.mark.parametrize("who", [KNOWN, {"user_id": "nobody"}])
 def test_no_surface_answers_with_an_error(start: Opener, surface: str, who: dict[str, Any]) -> None:
     everything = (
-        shelf_nan,
+        lists_nan,
         *FACTORS,
         PRIOR,
         POPULARITY,
-        fold_outside,
+        boost_outside,
         search_without_vectors,
         campaigns_nan,
         model_lost,

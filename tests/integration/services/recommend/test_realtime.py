@@ -80,7 +80,7 @@ def test_a_stronger_act_moves_more(start: Opener) -> None:
         caller.post_events(event(1, "u59", "i15", name))
         shown = caller.recommend(user_id="u59", k=40)["items"]
         scores[name] = next(item["score"] for item in shown if item["item_id"] == "i15")
-    intent = start().shop.serving.champion.pack.item_tables.intent
+    intent = start().shop.serving.champion.pack.item_tables.boost_weights
     assert intent["view"] < intent["click"] < intent["cart"]
     assert scores["view"] < scores["click"] < scores["cart"]
 

@@ -20,10 +20,10 @@ from tests.support.damaged_models import (
     FACTORS,
     POPULARITY,
     PRIOR,
+    boost_outside,
     campaigns_nan,
-    fold_outside,
+    lists_outside,
     model_lost,
-    shelf_outside,
 )
 from tests.support.open_shops import LOOK_SECONDS, OWN, SURFACES, Caller, Opener, World, event, ids, make_world
 from tests.support.packaged_project import PROMOTED
@@ -33,10 +33,10 @@ pytest_plugins = ["tests.support.open_shops"]
 
 PATHS = {
     "whole": (),
-    "no blend": (shelf_outside, model_lost, fold_outside, campaigns_nan),
-    "no factors": (shelf_outside, model_lost, fold_outside, *FACTORS),
-    "no prior": (shelf_outside, model_lost, *FACTORS, PRIOR),
-    "no popularity": (shelf_outside, model_lost, *FACTORS, POPULARITY),
+    "no blend": (lists_outside, model_lost, boost_outside, campaigns_nan),
+    "no factors": (lists_outside, model_lost, boost_outside, *FACTORS),
+    "no prior": (lists_outside, model_lost, *FACTORS, PRIOR),
+    "no popularity": (lists_outside, model_lost, *FACTORS, POPULARITY),
 }
 PERSONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("heavy", {"user_id": "u59"}),

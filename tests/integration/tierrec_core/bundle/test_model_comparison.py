@@ -9,7 +9,7 @@ import pytest
 
 from services.deployment.package import write_bundle
 from tests.support.packaged_project import judged_project
-from tierrec_core.base import artifacts
+from tierrec_core.base import artifacts, memmap
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
@@ -50,8 +50,8 @@ def test_precomputed_lists_are_those_of_the_bundle(project: tuple[Layout, Settin
     layout, _ = project
     bundle = Bundle.load(layout.bundle)
     for task in bundle.tasks:
-        lists = RankedLists.load(layout.bundle / FOLDER / "shelves" / task)
+        lists = memmap.map_arrays(RankedLists, layout.bundle / FOLDER / "ranked_lists" / task)
         ranked = bundle.recommend(task, bundle.history, 10).items
-        assert len(lists) == len(ranked) > 50
+        assert len(lists.items) == len(ranked) > 50
         for row, items in enumerate(ranked):
             assert lists.row(row)[0][:10].tolist() == items[items >= 0].tolist()

@@ -1,4 +1,4 @@
-"""The bundle: one object that answers a batch, a known user and a visitor alike, and survives disk."""
+"""The bundle ranks the same for a batch, a known user and a visitor, and survives disk."""
 
 from pathlib import Path
 
@@ -35,12 +35,12 @@ def test_unknown_users_are_none_and_visitors_are_their_history(bundle: Bundle):
     assert np.isin(listed, np.arange(10, 20)).mean() >= 0.6
 
 
-def test_discovery_shows_nothing_met_before(bundle: Bundle):
+def test_discovery_lists_no_seen_item(bundle: Bundle):
     listed = bundle.recommend("discovery", bundle.history, 10).items
-    met = bundle.history.matrix().toarray() > 0
-    user, place = np.nonzero(listed >= 0)
+    seen = bundle.history.matrix().toarray() > 0
+    user, position = np.nonzero(listed >= 0)
     assert len(user) > 0
-    assert not met[user, listed[user, place]].any()
+    assert not seen[user, listed[user, position]].any()
 
 
 @pytest.mark.parametrize("task", ["next", "discovery"])
@@ -54,18 +54,18 @@ def test_explanations_add_up_to_the_score(bundle: Bundle):
     history = bundle.history_of("u10")
     assert history is not None
     ranked = bundle.recommend("next", history, 5)
-    why = bundle.explain("next", history, ranked.items[0])
-    np.testing.assert_allclose([sum(one.values()) for one in why], ranked.scores[0], atol=1e-5)
+    explained = bundle.explain("next", history, ranked.items[0])
+    np.testing.assert_allclose([sum(shares.values()) for shares in explained], ranked.scores[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_reranked_candidates_have_the_scores_of_the_list(bundle: Bundle, kept: bool):
+@pytest.mark.parametrize("stored", [False, True])
+def test_reranked_candidates_have_the_scores_of_the_list(bundle: Bundle, stored: bool):
     states = UserStates.of(bundle.models, bundle.history)
     for row in (0, 17, 59):
         history = bundle.history.select_users(np.array([row]))
         candidates = bundle.candidates("next", history)
         columns = np.random.default_rng(row).permutation(candidates.item)
-        scores = bundle.rerank("next", history, columns, states.row(row) if kept else None)
+        scores = bundle.rerank("next", history, columns, states.row(row) if stored else None)
         ranked = bundle.recommend("next", history, 8)
         np.testing.assert_array_equal(columns[np.lexsort((columns, -scores))][:8], ranked.items[0])
         np.testing.assert_allclose(np.sort(scores)[::-1][:8], ranked.scores[0], rtol=1e-5)
@@ -85,7 +85,7 @@ def test_reranking_looks_at_nothing_but_the_given_items(bundle: Bundle):
 def test_an_empty_history_is_answered(bundle: Bundle):
     ranked = bundle.recommend("next", bundle.visitor([]), 5)
     assert (ranked.items[0] >= 0).all()
-    assert bundle.tier_of(bundle.visitor([])) == "light"
+    assert bundle.tiering.assign(bundle.visitor([])).tolist() == [0]
 
 
 def test_it_survives_disk_and_the_same_bundle_gives_the_same_bytes(bundle: Bundle, tmp_path: Path):
@@ -98,6 +98,14 @@ def test_it_survives_disk_and_the_same_bundle_gives_the_same_bytes(bundle: Bundl
     np.testing.assert_array_equal(
         again.recommend("next", again.history, 10).items, bundle.recommend("next", bundle.history, 10).items
     )
+
+
+@pytest.mark.parametrize("header", ['{"kinds": {}, "surfaces": {}}', "[]"])
+def test_a_bundle_of_another_version_is_to_be_packaged_again(bundle: Bundle, tmp_path: Path, header: str):
+    bundle.save(tmp_path / "bundle")
+    (tmp_path / "bundle" / "bundle.json").write_text(header)
+    with pytest.raises(ArtifactError, match=r"bundle\.json: lacks .*run the package stage again"):
+        Bundle.load(tmp_path / "bundle")
 
 
 def test_a_missing_part_is_named(bundle: Bundle, tmp_path: Path):

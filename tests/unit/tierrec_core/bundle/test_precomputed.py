@@ -12,7 +12,7 @@ from tests.support.bundles import make_bundle
 from tierrec_core.base.contracts import EXPOSURES
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.cf_fallback import find_factors
-from tierrec_core.bundle.precomputed import PackageInputs, Precomputed, _promoted, precompute
+from tierrec_core.bundle.precomputed import PackageInputs, Precomputed, _promoted
 from tierrec_core.bundle.user_tables import LastPurchases
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.als import Als
@@ -44,7 +44,7 @@ def precomputed(bundle: Bundle, models: Mapping[str, Recommender], folder: Path)
         exposures=EXPOSURES.conform(pd.DataFrame(columns=["item_id", "week", "display", "mailer"]), "tests"),
         candidates=candidates,
     )
-    precompute(replace(bundle, models=models), inputs, ServingSettings(), folder)
+    Precomputed.of(replace(bundle, models=models), inputs, ServingSettings()).save(folder)
     return Precomputed.load(folder)
 
 

@@ -1,4 +1,4 @@
-"""Renewal: a world with milk and fridges, whose answers are known, and a plain loop over everybody's purchases."""
+"""Repurchase policy: a world with milk and fridges, whose answers are known, and a loop over all purchases."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.rules import RepeatRule
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
-from tierrec_core.bundle.repurchase import RenewalPolicy, suppressed_items
+from tierrec_core.bundle.repurchase import RepurchasePolicy, suppressed_items
 from tierrec_core.data.interactions import Interactions
 
 CATEGORY = {"milk": "dairy", "yoghurt": "dairy", "fridge": "kitchen", "oven": "kitchen", "odd": None}
@@ -25,8 +25,8 @@ def history_of(purchases: list[tuple[str, str, float]], event: str = "purchase")
     return Interactions.from_events(events, items=pd.Index(list(CATEGORY), dtype=object))
 
 
-def fitted(history: Interactions, **options: float) -> RenewalPolicy:
-    return RenewalPolicy.fit(history, pd.Series(list(CATEGORY.values())), RenewalPolicy.Config(**options))
+def fitted(history: Interactions, **options: float) -> RepurchasePolicy:
+    return RepurchasePolicy.fit(history, pd.Series(list(CATEGORY.values())), RepurchasePolicy.Config(**options))
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_overrides_win(
 
 def test_survives_disk(world: Interactions, tmp_path: Path):
     policy = fitted(world)
-    artifacts.save(policy, tmp_path / "renewal")
-    again = artifacts.load(RenewalPolicy, tmp_path / "renewal")
+    artifacts.save(policy, tmp_path / "repurchase")
+    again = artifacts.load(RepurchasePolicy, tmp_path / "repurchase")
     names = pd.Series([*policy.names, None])
     assert again.names == policy.names
     np.testing.assert_array_equal(again.waits(names, {}), policy.waits(names, {}))

@@ -1,4 +1,4 @@
-"""Kept states against encoding the history again, in memory and from disk."""
+"""Stored states against encoding the history again, in memory and from disk."""
 
 from dataclasses import dataclass
 
@@ -99,7 +99,7 @@ def test_damage_is_found(states, tmp_path):
     with pytest.raises(ArtifactError, match="als"):
         UserStates.load(tmp_path / "states")
     (tmp_path / "states" / "states.json").write_text('{"als": "Secret"}')
-    with pytest.raises(ArtifactError, match="no kind of states"):
+    with pytest.raises(ArtifactError, match="unknown kind of states"):
         UserStates.load(tmp_path / "states")
 
 
