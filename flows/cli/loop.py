@@ -59,14 +59,14 @@ def _hold(
 
     Example: tierrec hold --reason "stocktaking"
     """
-    from flows.loop.hold import hold_loop, release_hold
+    from flows.loop.loop_state import LoopState
 
-    layout = project_layout()
+    state = LoopState(project_layout())
     if off:
-        before = release_hold(layout)
+        before = state.release_hold()
         print(f"the hold has ended; it was held {before}" if before else "the loop was not held")
         return
-    print(f"the loop is held {hold_loop(layout, reason, datetime.now(UTC))}; `tierrec hold --off` ends the hold")
+    print(f"the loop is held {state.hold(reason, datetime.now(UTC))}; `tierrec hold --off` ends the hold")
 
 
 @app.command("decisions")

@@ -26,7 +26,7 @@ _DEFAULT_HOURS = 24.0  # for an answer, where rollout.max_hours is 0
 
 
 class Approval(RunInput):
-    """The answer of a user, and the reason."""
+    """A user's answer."""
 
     approved: bool
     reason: str = ""
@@ -62,7 +62,7 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
 
     A run of a deployment is suspended: its process ends and frees its slot. After the answer the flow starts again from
     the beginning, and this call returns the answer at once. A suspended run fails at the timeout;
-    flows.loop.approval_timeouts then ends its retrain. Any other run waits in its process. Prefect ends the flow with
+    `rollout` then ends its retrain. Any other run waits in its process. Prefect ends the flow with
     its `Pause`, a BaseException that must not be caught. Raises SettingsError without a Prefect server to answer at.
     """
     context = FlowRunContext.get()
@@ -100,10 +100,10 @@ def list_pending(client: SyncPrefectClient) -> list[PendingApproval]:
 def find_pending(client: SyncPrefectClient, run: str | None) -> PendingApproval:
     """The waiting run with that name or id; without one, the only waiting run. Raises ApprovalError."""
     pending = list_pending(client)
-    matches = [found for found in pending if run is None or run in (found.name, str(found.run_id))]
+    matches = [waiting for waiting in pending if run is None or run in (waiting.name, str(waiting.run_id))]
     if len(matches) == 1:
         return matches[0]
-    names = ", ".join(found.name for found in pending) or "none"
+    names = ", ".join(waiting.name for waiting in pending) or "none"
     if run is not None:
         raise ApprovalError(f"approval: no run {run!r} waits for it; waiting are: {names}")
     if not pending:

@@ -1,7 +1,7 @@
-"""What the loop remembers between runs: what was decided on which window, and how each retrain went."""
+"""The records of the loop: the decision on each window, the course of each retrain, and a hold by a user."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,21 +12,21 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Params, parse
 
-State = Literal["training", "packaged", "deployed", "rejected", "vetoed", "unchanged", "failed"]
-FINAL: tuple[State, ...] = ("deployed", "rejected", "vetoed", "unchanged")
+RetrainStatus = Literal["training", "packaged", "deployed", "rejected", "vetoed", "unchanged", "failed"]
+FINAL: tuple[RetrainStatus, ...] = ("deployed", "rejected", "vetoed", "unchanged")
 MAX_ATTEMPTS = 3
 
 
 class RetrainRecord(Params):
-    """How one retrain went. key: of the decision that asked for it, or of the request of a person.
+    """The course of one retrain. key: of the decision that triggered it, or of a user's request
 
     champion, challenger: tags of Bentos; gate: path of the gate's report below the project
-    asked: since when a person's word is waited for; empty where nobody was asked
+    asked: since when an approval is awaited, empty if none was; began, asked, ended: UTC, ISO 8601
     """
 
     key: str
     reason: str
-    state: State = "training"
+    state: RetrainStatus = "training"
     attempts: int = 0
     began: str = ""
     asked: str = ""
@@ -42,6 +42,16 @@ class RetrainRecord(Params):
         return self.state in FINAL or (self.state == "failed" and self.attempts >= MAX_ATTEMPTS)
 
 
+class Hold(Params):
+    """A user's hold: windows are still evaluated, but no retrain starts. at: since when (UTC, ISO 8601)"""
+
+    at: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"since {self.at}" + (f": {self.reason}" if self.reason else "")
+
+
 @dataclass(frozen=True)
 class LoopState:
     """The files below data/loop. One writer at a time: the flows that write hold the project's lock or run singly."""
@@ -50,79 +60,82 @@ class LoopState:
 
     @property
     def decisions(self) -> list[dict[str, Any]]:
-        """All decisions as they were written, oldest first."""
-        found = [artifacts.read_json(path) for path in (self.layout.loop / "decisions").glob("*.json")]
-        return sorted(found, key=lambda one: (one["window_end"], one["at"], one["key"]))
+        """The records of all decisions, oldest first."""
+        records = [artifacts.read_json(path) for path in (self.layout.loop / "decisions").glob("*.json")]
+        return sorted(records, key=lambda record: (record["window_end"], record["at"], record["key"]))
 
-    def past(self) -> list[DriftDecision]:
-        """All decisions, oldest first, as the next one wants them."""
-        return [
-            DriftDecision(
-                at=one["at"],
-                window_end=float(one["window_end"]),
-                act=one["act"],
-                reasons=tuple(one["reasons"]),
-                model=one["model"],
-                key=one["key"],
-            )
-            for one in self.decisions
-        ]
+    def drift_decisions(self) -> list[DriftDecision]:
+        """All decisions, oldest first, without the evidence for them."""
+        names = [field.name for field in fields(DriftDecision)]
+        records = [record | {"reasons": tuple(record["reasons"])} for record in self.decisions]
+        return [DriftDecision(**{name: record[name] for name in names}) for record in records]
 
-    def keep(self, decision: DriftDecision, verdict: DriftVerdict, page: Path | None) -> dict[str, Any]:
-        """Write a decision with all that led to it; the text that a person reads later."""
-        day = f"{from_days(decision.window_end):%Y-%m-%d}"
-        record = (
-            verdict.report()
-            | verdict.payload()
-            | {
-                "at": decision.at,
-                "window_end": decision.window_end,
-                "act": decision.act,
-                "reasons": list(decision.reasons),
-                "model": decision.model,
-                "key": decision.key,
-                "page": str(page.relative_to(self.layout.loop)) if page else None,
-            }
-        )
-        artifacts.write_json(record, self.layout.loop / "decisions" / f"{day}-{decision.key}.json")
+    def record_decision(self, decision: DriftDecision, verdict: DriftVerdict, page: Path | None) -> dict[str, Any]:
+        """Write a decision with its evidence; returns the record. page: of the window's charts"""
+        path = self.layout.loop / "decisions" / f"{from_days(decision.window_end):%Y-%m-%d}-{decision.key}.json"
+        record = verdict.report() | verdict.payload() | asdict(decision)
+        record["reasons"] = list(decision.reasons)
+        record["page"] = str(page.relative_to(self.layout.loop)) if page else None
+        artifacts.write_json(record, path)
         return record
 
-    def retrain(self, key: str) -> RetrainRecord | None:
-        """How the retrain with a key went; None when it never began."""
-        path = self._retrain(key)
+    def find_retrain(self, key: str) -> RetrainRecord | None:
+        """The record of the retrain with a key; None when it never started."""
+        path = self._retrain_path(key)
         return parse(RetrainRecord, artifacts.read_json(path), str(path)) if path.exists() else None
 
     def retrains(self) -> list[RetrainRecord]:
-        """All retrains, in order of their beginning."""
+        """All retrains, in order of their start."""
         paths = (self.layout.loop / "retrains").glob("*.json")
-        return sorted(
-            (parse(RetrainRecord, artifacts.read_json(path), str(path)) for path in paths), key=lambda one: one.began
-        )
+        records = [parse(RetrainRecord, artifacts.read_json(path), str(path)) for path in paths]
+        return sorted(records, key=lambda record: record.began)
 
-    def note(self, retrain: RetrainRecord, **changes: Any) -> RetrainRecord:
-        """Write how a retrain goes on, and hand it back."""
+    def update_retrain(self, retrain: RetrainRecord, **changes: Any) -> RetrainRecord:
+        """Write a retrain's record with these changes; returns it."""
         after = retrain.model_copy(update=changes)
         if after.state in FINAL or after.state == "failed":
             after = after.model_copy(update={"ended": utc_now()})
-        artifacts.write_json(after.model_dump(), self._retrain(after.key))
+        artifacts.write_json(after.model_dump(), self._retrain_path(after.key))
         return after
 
-    def unanswered(self, *, person_asked: bool = False) -> Mapping[str, Any] | None:
-        """The newest decision to retrain that no retrain has brought to an end, if there is one.
+    def pending_decision(self, *, approval_required: bool = False) -> Mapping[str, Any] | None:
+        """The newest decision to retrain if its retrain is not over.
 
-        person_asked: a challenger that is packaged waits for a person's word, and is not to be asked about again
+        approval_required: a packaged challenger waits for an approval, so its decision is not pending
         """
-        asked = [one for one in self.decisions if one["act"] == "retrain"]
-        if not asked:
+        requested = [decision for decision in self.decisions if decision["act"] == "retrain"]
+        if not requested:
             return None
-        done = self.retrain(asked[-1]["key"])
-        waits = person_asked and done is not None and done.state == "packaged"
-        return None if waits or (done is not None and done.is_over) else asked[-1]
+        retrain = self.find_retrain(requested[-1]["key"])
+        is_waiting = approval_required and retrain is not None and retrain.state == "packaged"
+        return None if is_waiting or (retrain is not None and retrain.is_over) else requested[-1]
 
-    def _retrain(self, key: str) -> Path:
+    def read_hold(self) -> Hold | None:
+        """The hold, if there is one. Raises ArtifactError or SettingsError for an invalid file."""
+        path = self._hold_path
+        return parse(Hold, artifacts.read_json(path), str(path)) if path.exists() else None
+
+    def hold(self, reason: str, now: datetime) -> Hold:
+        """Hold the loop. An existing hold keeps its start and takes the new reason, if there is one."""
+        before = self.read_hold() or Hold(at=now.isoformat(timespec="seconds"), reason="")
+        after = Hold(at=before.at, reason=reason or before.reason)
+        artifacts.write_json(after.model_dump(), self._hold_path)
+        return after
+
+    def release_hold(self) -> Hold | None:
+        """End the hold; returns it, or None when there was none."""
+        before = self.read_hold()
+        self._hold_path.unlink(missing_ok=True)
+        return before
+
+    @property
+    def _hold_path(self) -> Path:
+        return self.layout.loop / "hold.json"
+
+    def _retrain_path(self, key: str) -> Path:
         return self.layout.loop / "retrains" / f"{key}.json"
 
 
 def utc_now() -> str:
-    """This moment in UTC, to the second."""
+    """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

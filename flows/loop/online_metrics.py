@@ -1,4 +1,4 @@
-"""What the champion's lists were worth lately: users' conversions in two windows, and the lists of one for a page."""
+"""Online metrics of the champion's lists: users' conversions in two windows, and the lists of one window for a page."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ SURFACE = "products"  # lists that predict behaviour; other surfaces answer a qu
 
 
 def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> OnlineMetrics | None:
-    """Of users who saw the champion's lists in both windows, which end by the clock; None where nobody did.
+    """Of users who were shown the champion's lists in both windows up to now; None if there are none.
 
     Raises StoreError when the store does not answer.
     """
@@ -27,7 +27,11 @@ def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, 
             return None
         after = store.outcomes_by_version(now - width, goal, horizon)
         before = store.outcomes_by_version(now - 2 * width, goal, horizon, until=now - width)
-    both = _of(before, version).merge(_of(after, version), on="user_id", suffixes=("_before", "_after"))
+    before, after = (
+        frame.loc[frame["model_version"] == version, ["user_id", "impressions", "conversions"]]
+        for frame in (before, after)
+    )
+    both = before.merge(after, on="user_id", suffixes=("_before", "_after"))
     if both.empty:
         return None
     columns = ("impressions_before", "conversions_before", "impressions_after", "conversions_after")
@@ -37,10 +41,10 @@ def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, 
 def read_served_lists(
     layout: Layout, champion: Champion, settings: Settings, events: pd.DataFrame, start: float, end: float
 ) -> ServedLists | None:
-    """Each user's first list of the champion from day start to before day end, and what they took of the goal after it.
+    """Each user's first list of the champion from day start to before day end, and the items they converted on.
 
-    events: EVENTS until now; what counts lies within rollout.horizon_hours after the list. At most monitor.report_rows
-    places of lists. None where no feedback was ever kept. Raises StoreError when the store does not answer.
+    events: EVENTS until now; conversions count within rollout.horizon_hours after the list. At most
+    monitor.report_rows list positions. None without a feedback store. Raises StoreError when it does not answer.
     """
     window = (from_days(start).to_pydatetime(), from_days(end).to_pydatetime())
     num_users = max(settings.monitor.report_rows // CUTOFF, 1)
@@ -48,11 +52,11 @@ def read_served_lists(
         if store is None:
             return None
         shown = store.first_lists(champion.model.partition(":")[2], SURFACE, *window, num_users)
-    return ServedLists(_places(shown), _taken(shown, events, settings))
+    return ServedLists(_ranked_items(shown), _conversions(shown, events, settings))
 
 
-def _places(shown: pd.DataFrame) -> pd.DataFrame:
-    """user_id, item_id, rank from 1, as far as lists are judged."""
+def _ranked_items(shown: pd.DataFrame) -> pd.DataFrame:
+    """user_id, item_id, rank from 1 up to CUTOFF."""
     rows = [
         (user, item, rank)
         for user, items in zip(shown["user_id"], shown["items"], strict=True)
@@ -61,15 +65,10 @@ def _places(shown: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["user_id", "item_id", "rank"]).astype({"rank": "int64"})
 
 
-def _taken(shown: pd.DataFrame, events: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """user_id, item_id: what users did after their list and within the horizon."""
-    done = events.loc[events["event"] == settings.rollout.goal, ["user_id", "item_id", "timestamp"]]
-    done = done.astype({"user_id": object, "item_id": object})
-    both = done.merge(shown[["user_id", "at"]], on="user_id")
-    later = pd.to_datetime(both["timestamp"], utc=True) - pd.to_datetime(both["at"], utc=True)
+def _conversions(shown: pd.DataFrame, events: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """user_id, item_id of goal events after the user's list and within the horizon."""
+    goals = events.loc[events["event"] == settings.rollout.goal, ["user_id", "item_id", "timestamp"]]
+    goals = goals.astype({"user_id": object, "item_id": object}).merge(shown[["user_id", "at"]], on="user_id")
+    delay = pd.to_datetime(goals["timestamp"], utc=True) - pd.to_datetime(goals["at"], utc=True)
     horizon = pd.Timedelta(hours=settings.rollout.horizon_hours)
-    return both.loc[(later >= pd.Timedelta(0)) & (later <= horizon), ["user_id", "item_id"]]
-
-
-def _of(frame: pd.DataFrame, version: str) -> pd.DataFrame:
-    return frame.loc[frame["model_version"] == version, ["user_id", "impressions", "conversions"]]
+    return goals.loc[(delay >= pd.Timedelta(0)) & (delay <= horizon), ["user_id", "item_id"]]

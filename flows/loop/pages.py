@@ -1,4 +1,4 @@
-"""The pages that a person opens: charts of a window, and the history of the loop."""
+"""The pages of the loop: charts of each window, and the history of decisions, gates, retrains and releases."""
 
 import shutil
 from collections.abc import Mapping
@@ -23,26 +23,25 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
 from tierrec_core.sources import SourceFrames
-from tierrec_core.tiers import TIER_NAMES
 
 INDEX, WINDOWS = "index.html", "windows"
-KEPT = 60  # pages of windows, of 4 MB each; as many windows are points in the history's charts
+MAX_WINDOWS = 60  # pages of 4 MB each, and points in the history's charts
 
 
 def write_charts(
     layout: Layout, settings: Settings, log: SourceFrames, reference: DriftReference, verdict: DriftVerdict, key: str
 ) -> Path:
-    """Evidently's page of a window beside the reference's, sampled, and the same in the local workspace; its path.
+    """Write Evidently's page of a window beside the reference's, and add both to the local workspace; returns its path.
 
-    The newest KEPT pages stay; what was decided stays in any case. Raises StoreError when the store does not answer.
-    key: of the decision, since two champions may be held against one window
+    Both windows are sampled. Pages beyond the newest MAX_WINDOWS are deleted; the decisions' records stay.
+    key: of the decision, since a window may be compared with two champions
+    Raises StoreError when the store does not answer.
     """
-    day = f"{from_days(verdict.end):%Y-%m-%d}"
-    tier_of = {str(user): TIER_NAMES[int(tier)] for user, tier in zip(reference.users, reference.tier, strict=True)}
-    own = reference.window
+    day, tiers = f"{from_days(verdict.end):%Y-%m-%d}", settings.tiers.names
+    tier_of = {str(user): tiers[int(tier)] for user, tier in zip(reference.users, reference.tier, strict=True)}
     before, after = (
         sample_window(log.events, log.items, tier_of, start, end, settings.monitor.report_rows, settings.seed)
-        for start, end in ((own.start, own.end), (verdict.start, verdict.end))
+        for start, end in ((reference.window.start, reference.window.end), (verdict.start, verdict.end))
     )
     page, snapshot = write_window_page(
         before,
@@ -50,33 +49,31 @@ def write_charts(
         layout.loop / WINDOWS / f"{day}-{key}",
         verdict.end,
         name=f"{day} {key}",
-        served=_served(layout, settings, log, reference, verdict),
+        served=_served_lists(layout, settings, log, reference, verdict),
         max_rows=settings.monitor.report_rows,
         seed=settings.seed,
     )
-    add_snapshot(snapshot, layout.loop / "evidently", KEPT)
-    _prune(layout.loop / WINDOWS, page.parent)
+    add_snapshot(snapshot, layout.loop / "evidently", MAX_WINDOWS)
+    _delete_old_pages(layout.loop / WINDOWS, page.parent)
     return page
 
 
-def write_history(memory: LoopState) -> Path:
-    """The loop at a glance: decisions, gates, retrains and releases, as data/loop/index.html."""
-    layout = memory.layout
+def write_history(state: LoopState) -> Path:
+    """Write data/loop/index.html: decisions, gates, retrains and releases; returns its path."""
+    layout = state.layout
     page = layout.loop / INDEX
-    gates: list[Mapping[str, Any]] = [
-        artifacts.read_json(path) for path in sorted((layout.loop / "gates").glob("*.json"))
-    ]
-    made = [one.model_dump(mode="json") for one in list_releases(layout)]
-    retrains = [one.model_dump() for one in memory.retrains()]
-    decisions = [_without_lost_page(one, layout) for one in memory.decisions]
-    write_loop_page(decisions, gates, made, page, retrains=retrains, serving=_serving(layout))
+    gates = [artifacts.read_json(path) for path in sorted((layout.loop / "gates").glob("*.json"))]
+    releases = [release.model_dump(mode="json") for release in list_releases(layout)]
+    retrains = [retrain.model_dump() for retrain in state.retrains()]
+    decisions = [_without_lost_page(decision, layout) for decision in state.decisions]
+    write_loop_page(decisions, gates, releases, page, retrains=retrains, serving=_serving(layout))
     return page
 
 
-def _served(
+def _served_lists(
     layout: Layout, settings: Settings, log: SourceFrames, reference: DriftReference, verdict: DriftVerdict
 ) -> ServedLists | None:
-    """What the champion showed in the window; items count as known that were met in the reference's."""
+    """The champion's lists in the window; known items are those of the reference window."""
     champion = Champion.find(layout)
     if champion is None:
         return None
@@ -87,11 +84,11 @@ def _served(
     return replace(lists, known=known[is_interaction(known)], items=log.items)
 
 
-def _prune(folder: Path, fresh: Path) -> None:
-    """Throw away the pages of the oldest windows beyond KEPT; a folder's name begins with its window's last day."""
-    others = sorted(one for one in folder.iterdir() if one.is_dir() and one != fresh)
-    for one in others[: max(len(others) + 1 - KEPT, 0)]:
-        shutil.rmtree(one, ignore_errors=True)
+def _delete_old_pages(folder: Path, newest: Path) -> None:
+    """Delete the pages of the oldest windows beyond MAX_WINDOWS; a folder's name begins with its window's last day."""
+    others = sorted(path for path in folder.iterdir() if path.is_dir() and path != newest)
+    for path in others[: max(len(others) + 1 - MAX_WINDOWS, 0)]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _without_lost_page(decision: dict[str, Any], layout: Layout) -> dict[str, Any]:
@@ -100,10 +97,10 @@ def _without_lost_page(decision: dict[str, Any], layout: Layout) -> dict[str, An
 
 
 def _serving(layout: Layout) -> Mapping[str, Any] | None:
-    """Champion, challenger and its share of users, where a pointer says so."""
+    """Champion, challenger and its share of users; None without a pointer."""
     path = pointer_path(layout)
     if not path.exists():
         return None
-    now = Pointer.read(path)
-    challenger = now.challenger.bento if now.challenger else None
-    return {"champion": now.champion.bento, "challenger": challenger, "share": now.share}
+    pointer = Pointer.read(path)
+    challenger = pointer.challenger.bento if pointer.challenger else None
+    return {"champion": pointer.champion.bento, "challenger": challenger, "share": pointer.share}

@@ -6,34 +6,33 @@ retrain resumes at its last recorded step.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
-from rich.console import Console
 
-from flows.graph.dvc_graph import StageGraph, StageRunner, find_stale_stages
-from flows.graph.progress import Progress
 from flows.liveness.process_heartbeat import send_heartbeats
-from flows.loop import hold
-from flows.loop.approval import Approval, approval_hours, wait_for_approval
+from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
 from flows.loop.feedback_import import export_feedback, read_newest_log
-from flows.loop.gate import run_gate
-from flows.loop.loop_state import LoopState, RetrainRecord, State, utc_now
+from flows.loop.gate import gate_path, run_gate
+from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus, utc_now
 from flows.loop.pages import write_history
-from flows.pipeline.tasks import submit_stages
+from flows.pipeline.tasks import run_stale_stages
 from flows.project import backup
 from flows.project.champion import Champion, pointer_path
-from flows.project.lock import project_lock
+from flows.project.lock import BusyError, project_lock
 from flows.project.params import set_values
 from flows.project.release_log import ReleaseRecord, note_release, release_path, write_release
 from monitoring.drift import newest_complete_end
 from services.deployment.admission import admit
-from services.releases import pointer as releases
+from services.releases import pointer as pointers
 from services.releases.pointer import Pointer
 from services.releases.smoke_report import SmokeReport
 from tierrec_core.base.errors import EmptyDataError, GateError, TierRecError
@@ -41,33 +40,33 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
-_PUT_BACK: tuple[State, ...] = ("rejected", "vetoed", "failed")  # they left the project as it was before them
-_AFTER_THE_GATE = frozenset({"package", "report"})
-_NO_STAGE: frozenset[str] = frozenset()
+_RESTORED: tuple[RetrainStatus, ...] = ("rejected", "vetoed", "failed")  # the project is as it was before them
+_AFTER_GATE = ("package", "report")
+_UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
 @flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[send_heartbeats])
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
-    """Train on the newest data and put what passes the gate on a share of users; how it ended, in words.
+    """Train on the newest data, and serve a challenger that passes the gate to a share of users; returns a summary.
 
-    decision: what `monitor` decided, with its key; without one a person asked, and says why
+    decision: of `monitor`, with its key; without one a user requested the retrain, for the reason
     """
     layout = Layout(Path.cwd())
-    work = RetrainRun(layout, LoopState(layout))
-    asked = _asked(decision, reason)
-    with project_lock(layout.root, f"retrain {asked.key}"):
-        record = work.begin(asked)
+    run = RetrainRun(layout, LoopState(layout))
+    request = _request(decision, reason)
+    with project_lock(layout.root, f"retrain {request.key}"):
+        record = run.begin(request)
         if record.state == "training":
-            record = work.train(record)
+            record = run.train(record)
     if record.state == "packaged":
-        word = work.ask(record)
-        with project_lock(layout.root, f"release of {asked.key}"):
-            record = work.release(record, word)
-    write_history(work.memory)
-    said = f"{record.key}: {record.state}" + (f" ({record.error})" if record.error else "")
-    create_markdown_artifact(key="retrain", markdown=f"# Retrain {said}\n\n{record.reason}")
-    print(said)
-    return said
+        answer = run.ask(record)
+        with project_lock(layout.root, f"release of {request.key}"):
+            record = run.release(record, answer)
+    write_history(run.state)
+    summary = f"{record.key}: {record.state}" + (f" ({record.error})" if record.error else "")
+    create_markdown_artifact(key="retrain", markdown=f"# Retrain {summary}\n\n{record.reason}")
+    print(summary)
+    return summary
 
 
 @dataclass(frozen=True)
@@ -75,122 +74,123 @@ class RetrainRun:
     """The steps of one retrain; the caller holds the project's lock in all but `ask`, which may take days."""
 
     layout: Layout
-    memory: LoopState
+    state: LoopState
 
-    def begin(self, asked: RetrainRecord) -> RetrainRecord:
-        """The retrain as it stands: new, to be gone on with, or over. Raises GateError while a person holds it."""
-        held = hold.read_hold(self.layout)
-        if held is not None:
-            raise GateError(f"retrain: the loop is held ({held}); `tierrec hold --off` lets it go on")
-        known = self.memory.retrain(asked.key) or asked
-        if known.is_over or known.state == "packaged":
-            return known
+    def begin(self, request: RetrainRecord) -> RetrainRecord:
+        """The retrain's record: new, to be resumed, or over. Raises GateError while a user holds the loop."""
+        hold = self.state.read_hold()
+        if hold is not None:
+            raise GateError(f"retrain: the loop is held ({hold}); `tierrec hold --off` ends the hold")
+        record = self.state.find_retrain(request.key) or request
+        if record.is_over or record.state == "packaged":
+            return record
         backup.repair_dvc_lock_file(self.layout)
-        self._end_killed(known)
-        return self.memory.note(
-            known, state="training", attempts=known.attempts + 1, began=known.began or utc_now(), error=""
-        )
+        self._clean_up_killed(record)
+        began = record.began or utc_now()
+        return self.state.update_retrain(record, state="training", attempts=record.attempts + 1, began=began, error="")
 
     def train(self, record: RetrainRecord) -> RetrainRecord:
-        """Newest data, stages, gate and Bento; a challenger that is refused leaves the project as it was before.
+        """Import data, run the stages and the gate, and package; a rejected challenger leaves the project unchanged.
 
-        Raises what a stage raises, after it was written down, and ArtifactError when the disk is too full to begin.
+        Records a failure and raises it again. Raises ArtifactError when the disk is too full for a backup.
         """
-        before = self._before(record)
-        backup.save_backup(self.layout, before)
-        self._name_champion()
+        folder = self._backup_folder(record)
+        backup.save_backup(self.layout, folder)
+        self._write_first_pointer()
+        gate = ""
         try:
-            settings = self._refresh()
-            self._bring_up_to_date(_AFTER_THE_GATE)
+            settings = self._import_data()
+            run_stale_stages(self.layout.root, skipped=_AFTER_GATE)
             champion = Champion.find(self.layout)
-            report = None if champion is None else run_gate(self.layout, settings, champion, record.key)
-            if report is not None and not report.report.passed:
-                backup.restore_backup(self.layout, before)
-                return self._end(record, state="rejected", gate=report.path, error=report.complaint)
-            self._bring_up_to_date(_NO_STAGE)
+            if champion is not None:
+                report = run_gate(self.layout, settings, champion, record.key)
+                gate = str(gate_path(self.layout, record.key).relative_to(self.layout.root))
+                failed = [check for check in report.checks if not check.passed]
+                if failed:
+                    error = "; ".join(f"{check.name}: {check.found}, wanted {check.wanted}" for check in failed)
+                    backup.restore_backup(self.layout, folder)
+                    return self._end(record, state="rejected", gate=gate, error=error)
+            run_stale_stages(self.layout.root)
         except Exception as error:
             self._fail(record, error)
             raise
         tag, old = SmokeReport.read(self.layout.bento).tag, "" if champion is None else champion.bento
         if tag == old:
             return self._end(record, state="unchanged", champion=old, challenger=tag)
-        path = "" if report is None else report.path
-        return self.memory.note(record, state="packaged", champion=old, challenger=tag, gate=path)
+        return self.state.update_retrain(record, state="packaged", champion=old, challenger=tag, gate=gate)
 
     def ask(self, record: RetrainRecord) -> Approval:
-        """A person's word on the challenger where that is wanted, else yes."""
+        """A user's answer on the challenger where rollout.approval requires it, else an approval."""
         settings = read_settings(self.layout.params)
         if settings.rollout.approval != "required" or not record.champion:
             return Approval(approved=True)
-        self.memory.note(record, asked=record.asked or utc_now())
-        return wait_for_approval(
-            f"{record.challenger} passed the gate against {record.champion}; {record.reason}",
-            timeout_hours=approval_hours(settings),
-        )
+        self.state.update_retrain(record, asked=record.asked or utc_now())
+        summary = f"{record.challenger} passed the gate against {record.champion}; {record.reason}"
+        return wait_for_approval(summary, timeout_hours=approval_hours(settings))
 
-    def release(self, record: RetrainRecord, word: Approval) -> RetrainRecord:
-        """Let the challenger answer its share of the users, or take it back; who comes second finds that done."""
-        record = self.memory.retrain(record.key) or record
+    def release(self, record: RetrainRecord, answer: Approval) -> RetrainRecord:
+        """Deploy the challenger to its share of users, or veto it. Does nothing when the retrain is over already."""
+        record = self.state.find_retrain(record.key) or record
         if record.is_over:
             return record
-        self._end_killed(record)
-        if not word.approved:
-            return self.veto(record, word.reason)
-        write_release(
-            self.layout, record.challenger, reason=record.reason, gate=Path(record.gate) if record.gate else None
-        )
+        self._clean_up_killed(record)
+        if not answer.approved:
+            return self.veto(record, answer.reason)
+        gate = Path(record.gate) if record.gate else None
+        write_release(self.layout, record.challenger, reason=record.reason, gate=gate)
         self._deploy(record.challenger)
         return self._end(record, state="deployed")
 
     def veto(self, record: RetrainRecord, reason: str) -> RetrainRecord:
-        """Take a challenger back; what a later retrain has made of the project since then stays."""
-        later = [one for one in self.memory.retrains() if one.began > record.began]
-        if all(one.state in _PUT_BACK for one in later):
-            backup.restore_backup(self.layout, self._before(record))
+        """Reject a challenger and restore the project, unless a later retrain has changed it since."""
+        later = [retrain for retrain in self.state.retrains() if retrain.began > record.began]
+        if all(retrain.state in _RESTORED for retrain in later):
+            backup.restore_backup(self.layout, self._backup_folder(record))
         return self._end(record, state="vetoed", error=reason)
 
     def _deploy(self, tag: str) -> None:
-        """Go on where a retrain that was killed had come to: what was done is not done again."""
-        settings, pointer = read_settings(self.layout.params), pointer_path(self.layout)
-        now = Pointer.read(pointer) if pointer.exists() else None
-        if now is None or now.champion.bento != tag:
-            now = releases.deploy(pointer, admit(self.layout, settings, tag), settings.rollout.share)
-        if settings.rollout.max_hours > 0 or (now.previous is None and now.challenger is None):
+        """Deploy, resuming after the last step of a retrain that was killed."""
+        settings, path = read_settings(self.layout.params), pointer_path(self.layout)
+        pointer = Pointer.read(path) if path.exists() else None
+        if pointer is None or pointer.champion.bento != tag:
+            pointer = pointers.deploy(path, admit(self.layout, settings, tag), settings.rollout.share)
+        if settings.rollout.max_hours > 0 or (pointer.previous is None and pointer.challenger is None):
             return
-        if now.champion.bento != tag:
-            releases.promote(pointer)
+        if pointer.champion.bento != tag:
+            pointers.promote(path)
         if ReleaseRecord.read(release_path(self.layout, tag)).state == "released":
             note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
 
-    def _end_killed(self, ours: RetrainRecord) -> None:
-        """Undo what killed retrains of other keys left behind; the project's lock excludes running ones."""
-        for one in self.memory.retrains():
-            before = self._before(one)
-            if one.key == ours.key or one.state not in ("training", "failed") or not before.exists():
+    def _clean_up_killed(self, current: RetrainRecord) -> None:
+        """Undo the changes of killed retrains with other keys; the project's lock excludes running ones."""
+        for retrain in self.state.retrains():
+            folder = self._backup_folder(retrain)
+            if retrain.key == current.key or retrain.state not in ("training", "failed") or not folder.exists():
                 continue
-            backup.restore_backup(self.layout, before)
-            if one.state == "training":
-                self.memory.note(one, state="failed", error=f"it was killed, and {ours.key} came after it")
-            backup.delete_backup(before)
+            backup.restore_backup(self.layout, folder)
+            if retrain.state == "training":
+                error = f"it was killed, and {current.key} came after it"
+                self.state.update_retrain(retrain, state="failed", error=error)
+            backup.delete_backup(folder)
 
     def _fail(self, record: RetrainRecord, error: Exception) -> None:
-        """Write down why, and bring the project back; a copy that could not be brought back is kept for the next."""
-        before, said = self._before(record), str(error)
+        """Record the error and restore the project; a backup that cannot be restored is kept for the next retrain."""
+        folder, message = self._backup_folder(record), str(error)
         try:
-            backup.restore_backup(self.layout, before)
-            backup.delete_backup(before)
+            backup.restore_backup(self.layout, folder)
+            backup.delete_backup(folder)
         except TierRecError as another:
-            said = f"{said}; the project could not be brought back: {another}"
-        self.memory.note(record, state="failed", error=said)
+            message = f"{message}; the project could not be restored: {another}"
+        self.state.update_retrain(record, state="failed", error=message)
 
-    def _name_champion(self) -> None:
-        """A packaged Bento that answers without a pointer is the champion; the pointer says so before another comes."""
-        pointer = pointer_path(self.layout)
-        if not pointer.exists() and self.layout.bento.exists():
-            releases.deploy(pointer, SmokeReport.read(self.layout.bento), 0.0)
+    def _write_first_pointer(self) -> None:
+        """Make a packaged Bento that serves without a pointer the champion, before another Bento is packaged."""
+        path = pointer_path(self.layout)
+        if not path.exists() and self.layout.bento.exists():
+            pointers.deploy(path, SmokeReport.read(self.layout.bento), 0.0)
 
-    def _refresh(self) -> Settings:
-        """Bring in the feedback, and move a cut in time so that the test is the newest window that nobody has seen."""
+    def _import_data(self) -> Settings:
+        """Export the feedback, and move a cut in time so that the test window is the newest that no model has seen."""
         settings = read_settings(self.layout.params)
         export_feedback(self.layout, settings)
         if isinstance(settings.split.by, TimeSplit):
@@ -205,29 +205,58 @@ class RetrainRun:
             set_values(self.layout.params, [f"split.by={{kind: time, cut: '{from_days(end - horizon):%Y-%m-%d}'}}"])
         return read_settings(self.layout.params)
 
-    def _bring_up_to_date(self, left_out: frozenset[str]) -> None:
-        graph = StageGraph.read(self.layout.root)
-        todo = [stage for stage in graph.affected(find_stale_stages(self.layout.root)) if stage not in left_out]
-        progress = Progress(Console(force_terminal=False), todo)
-        submit_stages(graph, todo, StageRunner(self.layout.root, progress.line), progress)
-
     def _end(self, record: RetrainRecord, **changes: Any) -> RetrainRecord:
-        after = self.memory.note(record, **changes)
-        backup.delete_backup(self._before(record))
+        after = self.state.update_retrain(record, **changes)
+        backup.delete_backup(self._backup_folder(record))
         return after
 
-    def _before(self, record: RetrainRecord) -> Path:
+    def _backup_folder(self, record: RetrainRecord) -> Path:
         return self.layout.loop / "retrains" / f"{record.key}-before"
 
 
 def retrain_key(run: UUID | str, decision: Mapping[str, Any] | None) -> str:
-    """By which the retrain of a run is known: that of the decision or, where a person asked, of the run itself."""
+    """The key of a run's retrain: the decision's or, if a user requested it, one of the run itself."""
     return str(decision["key"]) if decision else f"asked-{str(run)[:18]}"
 
 
-def _asked(decision: Mapping[str, Any] | None, reason: str) -> RetrainRecord:
-    # a suspended run begins again, and is the same
+def _request(decision: Mapping[str, Any] | None, reason: str) -> RetrainRecord:
+    # a suspended run starts again with the same id
     key = retrain_key(flow_run.id or f"{datetime.now(UTC):%Y%m%dT%H%M%S}", decision)
     if decision:
         return RetrainRecord(key=key, reason="; ".join(decision.get("reasons") or ()) or "drift")
-    return RetrainRecord(key=key, reason=reason or "asked by a person")
+    return RetrainRecord(key=key, reason=reason or "requested by a user")
+
+
+def veto_expired_retrains(
+    layout: Layout, settings: Settings, now: datetime, client: SyncPrefectClient
+) -> list[RetrainRecord]:
+    """Veto the retrains whose approval timed out, also when their flow run no longer exists; returns their records.
+
+    Runs that still wait, or that resumed after an answer, are left alone. Does nothing while the project is locked.
+    """
+    hours, state = approval_hours(settings), LoopState(layout)
+    deadline = now - timedelta(hours=hours)
+    if settings.rollout.approval != "required" or not _expired_retrains(state, deadline, client):
+        return []
+    try:
+        with project_lock(layout.root, "veto", wait=False):
+            expired = _expired_retrains(state, deadline, client)  # the last holder of the lock may have resumed one
+            return [RetrainRun(layout, state).veto(record, timeout_reason(hours)) for record in expired]
+    except BusyError as busy:
+        print(busy)
+        return []
+
+
+def _expired_retrains(state: LoopState, deadline: datetime, client: SyncPrefectClient) -> list[RetrainRecord]:
+    """Retrains without an unfinished run that wait for an approval since before the deadline."""
+    waiting = [record for record in state.retrains() if record.state == "packaged" and record.champion]
+    # one that was killed before it asked waits since its start
+    expired = [record for record in waiting if datetime.fromisoformat(record.asked or record.began) <= deadline]
+    if not expired:
+        return []
+    runs = client.read_flow_runs(
+        flow_filter=FlowFilter.model_validate({"name": {"any_": [retrain.name]}}),
+        flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": _UNFINISHED}}}),
+    )
+    unfinished = {retrain_key(run.id, run.parameters.get("decision")) for run in runs}
+    return [record for record in expired if record.key not in unfinished]

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
 from flows.liveness.process_heartbeat import send_heartbeats
-from flows.loop.loop_state import LoopState, RetrainRecord
+from flows.loop.loop_state import LoopState
 from flows.loop.pages import write_history
 from flows.project.champion import pointer_path
 from flows.project.deployment import deploy_release, promote_release, roll_back_release
@@ -34,9 +34,16 @@ def rollout() -> str:
     layout = Layout(Path.cwd())
     settings = read_settings(layout.params)
     summary = _roll_out(layout, settings)
-    for retrain in _veto_expired(layout, settings):
-        summary += f"; {retrain.challenger}: vetoed: {retrain.error}"
-        print(summary)
+    if settings.rollout.approval == "required":
+        from flows.loop.retrain import veto_expired_retrains  # imports DVC
+
+        with get_client(sync_client=True) as client:
+            vetoed = veto_expired_retrains(layout, settings, datetime.now(UTC), client)
+        for retrain in vetoed:
+            summary += f"; {retrain.challenger}: vetoed: {retrain.error}"
+            print(summary)
+        if vetoed:
+            write_history(LoopState(layout))
     return summary
 
 
@@ -51,18 +58,6 @@ def _roll_out(layout: Layout, settings: Settings) -> str:
     if verdict.act != "wait":
         apply_verdict(layout, pointer, verdict)
     return summary
-
-
-def _veto_expired(layout: Layout, settings: Settings) -> list[RetrainRecord]:
-    if settings.rollout.approval != "required":
-        return []
-    from flows.loop.approval_timeouts import veto_expired_retrains  # imports DVC
-
-    with get_client(sync_client=True) as client:
-        vetoed = veto_expired_retrains(layout, settings, datetime.now(UTC), client)
-    if vetoed:
-        write_history(LoopState(layout))
-    return vetoed
 
 
 def evaluate_challenger(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdict:

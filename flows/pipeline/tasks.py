@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,16 @@ def train() -> Leaderboard:
     """Run every stale stage of the project in the current folder, independent stages in parallel."""
     root = Path.cwd()
     with project_lock(root, "train"):
-        graph = StageGraph.read(root)
-        todo = graph.affected(find_stale_stages(root))
-        progress = Progress(Console(force_terminal=False), todo)
-        submit_stages(graph, todo, StageRunner(root, progress.line), progress)
+        run_stale_stages(root)
         return Leaderboard.read(Layout(root))
+
+
+def run_stale_stages(root: Path, skipped: Collection[str] = ()) -> None:
+    """Run the project's stale stages, apart from some, and print their progress; raises the first failure."""
+    graph = StageGraph.read(root)
+    todo = [stage for stage in graph.affected(find_stale_stages(root)) if stage not in skipped]
+    progress = Progress(Console(force_terminal=False), todo)
+    submit_stages(graph, todo, StageRunner(root, progress.line), progress)
 
 
 def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:

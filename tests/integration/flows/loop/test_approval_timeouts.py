@@ -11,9 +11,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed, State, Suspended
 from ruamel.yaml import YAML
 
-from flows.loop.approval_timeouts import veto_expired_retrains
 from flows.loop.loop_state import LoopState, RetrainRecord
-from flows.loop.retrain import retrain, retrain_key
+from flows.loop.retrain import retrain, retrain_key, veto_expired_retrains
 from flows.project import backup
 from flows.project.lock import project_lock
 from tests.support.prefect_workers import Server, prefect_server
@@ -49,12 +48,12 @@ def layout(tmp_path: Path) -> Layout:
 
 def package(layout: Layout, key: str, hours_ago: float, now: datetime = NOW) -> None:
     """What a retrain leaves behind that has asked so long ago."""
-    memory = LoopState(layout)
+    loop_state = LoopState(layout)
     backup.save_backup(layout, layout.loop / "retrains" / f"{key}-before")
     (layout.root / "data" / "feedback" / "x").write_text(key)
     command(layout.root, "dvc", "repro").check_returncode()
     asked = (now - timedelta(hours=hours_ago)).isoformat()
-    memory.note(
+    loop_state.update_retrain(
         RetrainRecord(key=key, reason="drift", champion="tierrec:old", challenger=f"tierrec:{key}"),
         state="packaged",
         began=asked,

@@ -60,7 +60,7 @@ def shop(tmp_path: Path, world: DriftWorld) -> Path:
 
 
 def open_shop(folder: Path, world: DriftWorld, events: pd.DataFrame, **monitor: float) -> Path:
-    """A project whose champion has learned up to CUT, with these events in its log."""
+    """A project whose champion was trained up to CUT, with these events in its log."""
     layout = Layout(folder)
     artifacts.save(world.reference, layout.bundle / "reference")
     smoke = {"tag": "tierrec:1", "model": "model:1", "smoke": {"next": {"users": 1, "identical": 1}}}
@@ -84,7 +84,7 @@ def look(shop: Path, now: datetime) -> dict[str, Any] | None:
     """What was written down of a look; None where the window was known."""
     layout = Layout(shop)
     found = evaluate_newest_window(layout, read_settings(layout.params), LoopState(layout), now)
-    return None if found is None else dict(found.record)
+    return None if found is None else dict(found)
 
 
 def kept(shop: Path) -> list[bytes]:
@@ -143,7 +143,7 @@ def test_a_clock_that_is_behind_looks_at_the_log_of_then(shop: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (from_days(CUT - 3).to_pydatetime(), "has learned up to 2024-06-17"),
+        (from_days(CUT - 3).to_pydatetime(), "was trained up to 2024-06-17"),
         (datetime(1970, 1, 2, tzinfo=UTC), "the log has no event up to now"),
     ],
 )

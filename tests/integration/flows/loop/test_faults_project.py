@@ -56,7 +56,9 @@ def killed(layout: Layout, key: str) -> Path:
     """A retrain that was killed after its stages had run; its copy of what was before."""
     kept = layout.loop / "retrains" / f"{key}-before"
     backup.save_backup(layout, kept)
-    LoopState(layout).note(RetrainRecord(key=key, reason="drift", attempts=1, began="2024-01-05T00:00:00+00:00"))
+    LoopState(layout).update_retrain(
+        RetrainRecord(key=key, reason="drift", attempts=1, began="2024-01-05T00:00:00+00:00")
+    )
     change(layout)
     return kept
 
@@ -116,15 +118,15 @@ def test_a_full_disk_leaves_no_half_copy_and_no_half_file(layout: Layout, tmp_pa
 
 
 def test_another_retrain_begins_where_the_killed_one_began(layout: Layout) -> None:
-    before, memory = state(layout), LoopState(layout)
+    before, loop_state = state(layout), LoopState(layout)
     kept = killed(layout, "first")
     assert state(layout) != before
     (layout.root / ".dvc/tmp/rwlock").write_text('{"write": {"/a')  # as a kill leaves it that comes while DVC writes it
-    begun = RetrainRun(layout, memory).begin(RetrainRecord(key="second", reason="asked"))
+    begun = RetrainRun(layout, loop_state).begin(RetrainRecord(key="second", reason="asked"))
     assert (begun.state, begun.attempts) == ("training", 1)
     assert state(layout) == before
     assert not kept.exists()
-    first = memory.retrain("first")
+    first = loop_state.find_retrain("first")
     assert first is not None
     assert (first.state, first.error) == ("failed", "it was killed, and second came after it")
 
@@ -148,7 +150,7 @@ def test_what_a_person_changes_after_a_failure_stays(layout: Layout) -> None:
         with pytest.raises(UnreadableFileError, match=r"missing\.parquet"):
             work.train(begun)
         assert state(layout) == before
-        failed = work.memory.retrain("first")
+        failed = work.state.find_retrain("first")
         assert failed is not None
         assert (failed.state, failed.attempts) == ("failed", attempt)
         layout.params.write_text(layout.params.read_text() + "# a person was here\n")
@@ -158,8 +160,10 @@ def test_what_a_person_changes_after_a_failure_stays(layout: Layout) -> None:
 def test_who_comes_second_finds_it_done(layout: Layout) -> None:
     killed(layout, "first")
     work, changed = RetrainRun(layout, LoopState(layout)), state(layout)
-    packaged = work.memory.note(RetrainRecord(key="first", reason="drift"), state="packaged", challenger="tierrec:1")
-    ended = work.memory.note(packaged, state="deployed")
+    packaged = work.state.update_retrain(
+        RetrainRecord(key="first", reason="drift"), state="packaged", challenger="tierrec:1"
+    )
+    ended = work.state.update_retrain(packaged, state="deployed")
     for word in (Approval(approved=True), Approval(approved=False, reason="no")):
         assert work.release(packaged, word) == ended
     assert state(layout) == changed

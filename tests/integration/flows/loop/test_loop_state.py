@@ -20,11 +20,11 @@ def decision(act: Any, key: str, end: float = 19_728.0) -> DriftDecision:
 
 
 def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
-    memory = LoopState(Layout(tmp_path))
+    loop = LoopState(Layout(tmp_path))
     made = [decision("none", "a", 19_700.0), decision("retrain", "b", 19_728.0)]
     for one in reversed(made):
-        memory.keep(one, STEADY, None)
-    assert memory.past() == made
+        loop.record_decision(one, STEADY, None)
+    assert loop.drift_decisions() == made
 
 
 @pytest.mark.parametrize(
@@ -43,22 +43,22 @@ def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
 def test_an_alarm_is_told_again_until_its_retrain_is_over(
     tmp_path: Path, state: Any, attempts: int, is_asked: bool
 ) -> None:
-    memory = LoopState(Layout(tmp_path))
-    memory.keep(decision("retrain", "a"), STEADY, None)
-    asked = memory.unanswered()
+    loop = LoopState(Layout(tmp_path))
+    loop.record_decision(decision("retrain", "a"), STEADY, None)
+    asked = loop.pending_decision()
     assert asked is not None
     assert asked["key"] == "a"
-    memory.note(RetrainRecord(key="a", reason="drift"), state=state, attempts=attempts)
-    assert (memory.unanswered() is not None) is is_asked
+    loop.update_retrain(RetrainRecord(key="a", reason="drift"), state=state, attempts=attempts)
+    assert (loop.pending_decision() is not None) is is_asked
     if state == "packaged":
-        assert memory.unanswered(person_asked=True) is None
+        assert loop.pending_decision(approval_required=True) is None
 
 
 def test_nothing_is_asked_where_nothing_drifted(tmp_path: Path) -> None:
-    memory = LoopState(Layout(tmp_path))
+    loop = LoopState(Layout(tmp_path))
     for act in ("none", "wait", "fault", "held"):
-        memory.keep(decision(act, act), STEADY, None)
-    assert memory.unanswered() is None
+        loop.record_decision(decision(act, act), STEADY, None)
+    assert loop.pending_decision() is None
 
 
 def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> None:

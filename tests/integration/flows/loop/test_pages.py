@@ -146,28 +146,28 @@ def test_nobody_was_shown_anything_where_no_store_is_or_another_model_answered(
 def test_only_the_newest_pages_stay_and_the_history_links_to_no_other(
     layout: Layout, settings: Settings, world: DriftWorld
 ) -> None:
-    memory, steady = LoopState(layout), DriftVerdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
-    for back in range(pages.KEPT + 4, 0, -1):
+    loop_state, steady = LoopState(layout), DriftVerdict(CUT, CUT + WIDTH, num_users=3, findings=(), faults=())
+    for back in range(pages.MAX_WINDOWS + 4, 0, -1):
         end = CUT + WIDTH - back
         page = layout.loop / pages.WINDOWS / f"{from_days(end):%Y-%m-%d}-k{back}" / "drift.html"
         page.parent.mkdir(parents=True)
         page.write_text("<html></html>")
         verdict = DriftVerdict(end - WIDTH, end, num_users=3, findings=(), faults=())
         moment = from_days(end + 1).isoformat()
-        memory.keep(DriftDecision(moment, end, "none", ("steady",), "m:1", f"k{back}"), verdict, page)
+        loop_state.record_decision(DriftDecision(moment, end, "none", ("steady",), "m:1", f"k{back}"), verdict, page)
     before = {path: path.read_bytes() for path in (layout.loop / "decisions").iterdir()}
     log = SourceFrames(world.events, world.items, pd.DataFrame(), pd.DataFrame())
     newest = pages.write_charts(layout, settings, log, world.reference, steady, "now")
     folders = sorted(path.name for path in (layout.loop / pages.WINDOWS).iterdir())
-    assert len(folders) == pages.KEPT
+    assert len(folders) == pages.MAX_WINDOWS
     assert newest.parent.name == folders[-1] == f"{from_days(CUT + WIDTH):%Y-%m-%d}-now"
-    assert folders[0].endswith(f"-k{pages.KEPT - 1}")
-    pages.write_history(memory)
+    assert folders[0].endswith(f"-k{pages.MAX_WINDOWS - 1}")
+    pages.write_history(loop_state)
     said = (layout.loop / "index.html").read_text()
     links = set(re.findall(r'href="(windows/[^"]+)"', said))
     assert links == {f"windows/{one}/drift.html" for one in folders[:-1]}
     assert {path: path.read_bytes() for path in (layout.loop / "decisions").iterdir()} == before
-    assert f"k{pages.KEPT + 4}.json" in said
+    assert f"k{pages.MAX_WINDOWS + 4}.json" in said
 
 
 def test_a_window_without_lists_has_a_page_that_says_so(layout: Layout, settings: Settings, world: DriftWorld) -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.loop import app
-from flows.loop import hold as holding
+from flows.loop.loop_state import LoopState
 from flows.project.release_log import (
     ReleaseRecord,
     find_release,
@@ -73,19 +73,20 @@ def git(layout: Layout, *arguments: str) -> str:
 
 
 def test_a_hold_is_kept_with_its_moment_until_it_is_let_go(layout: Layout, tierrec: Callable[..., str]) -> None:
-    assert holding.read_hold(layout) is None
+    loop = LoopState(layout)
+    assert loop.read_hold() is None
     assert tierrec("hold", "--off") == "the loop was not held\n"
     assert "held since 20" in tierrec("hold", "--reason", "stocktaking")
-    first = holding.read_hold(layout)
+    first = loop.read_hold()
     assert first is not None
     assert str(first).endswith(": stocktaking")
-    again = holding.hold_loop(layout, "and a sale", NOW + timedelta(days=999))
+    again = loop.hold("and a sale", NOW + timedelta(days=999))
     assert (again.at, again.reason) == (first.at, "and a sale")
     assert "it was held since 20" in tierrec("hold", "--off")
-    assert holding.read_hold(layout) is None
+    assert loop.read_hold() is None
     (layout.loop / "hold.json").write_text('{"until": "friday"}')
     with pytest.raises(SettingsError, match="hold"):
-        holding.read_hold(layout)
+        loop.read_hold()
 
 
 def test_decisions_are_shown_in_words_and_as_they_were_kept(layout: Layout, tierrec: Callable[..., str]) -> None:
