@@ -1,13 +1,16 @@
-"""What several commands share: the project, the state folder of a shop, and how an interrupt ends a command."""
+"""Shared by several commands: the project, common options, and how an interrupt ends a command."""
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from tierrec_core.base.paths import Layout
 
-INTERRUPTED = 130  # the exit code of a command that was stopped with Ctrl-C or SIGTERM
+_INTERRUPTED = 130  # exit code
 
 Folder = Annotated[
     Path | None, typer.Option(help="State folder of the shop (default: TIERREC_STATE, else data/serving).")
@@ -22,6 +25,12 @@ def project_layout() -> Layout:
     return Layout(Path.cwd())
 
 
-def raise_interrupt(*_: object) -> NoReturn:
-    """Signal handler that lets SIGTERM end a command as Ctrl-C does."""
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def interruptible(message: str) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end the command with this message and exit code 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(message, err=True)
+        raise typer.Exit(_INTERRUPTED) from None

@@ -1,9 +1,7 @@
-"""tierrec approve, veto, hold, decisions, reproduce: control the retraining loop and inspect what it did."""
+"""tierrec monitor, retrain, rollout, approve, veto, hold, decisions, reproduce: run and control the retraining loop."""
 
 import json
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.common import INTERRUPTED, project_layout, raise_interrupt
+from flows.cli.common import interruptible, project_layout
 from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,6 +21,48 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_LOGGING_LEVEL": "ERROR"}
 
 Run = Annotated[str | None, typer.Argument(help="Name or id of a waiting run (default: the only one).")]
+
+
+@app.command("monitor")
+def _monitor() -> None:
+    """Compare the newest complete window with the champion's reference window, and decide whether to retrain.
+
+    Example: tierrec monitor
+    """
+    from flows.pipeline.train import configure_prefect
+
+    configure_prefect(Path.cwd())
+    from flows.loop.monitor import monitor
+
+    typer.echo(monitor())
+
+
+@app.command("retrain")
+def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user") -> None:
+    """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users.
+
+    Example: tierrec retrain --reason "new catalogue"
+    """
+    from flows.pipeline.train import configure_prefect
+
+    configure_prefect(Path.cwd())
+    from flows.loop.retrain import retrain
+
+    typer.echo(retrain(reason=reason))
+
+
+@app.command("rollout")
+def _rollout() -> None:
+    """Evaluate the challenger's feedback: promote it, roll it back, or wait.
+
+    Example: tierrec rollout
+    """
+    from flows.pipeline.train import configure_prefect
+
+    configure_prefect(Path.cwd())
+    from flows.loop.rollout import rollout
+
+    typer.echo(rollout())
 
 
 @app.command("approve")
@@ -105,12 +145,8 @@ def _reproduce(
     from flows.project.reproduce import reproduce
 
     layout, console = project_layout(), Console()
-    signal.signal(signal.SIGTERM, raise_interrupt)
-    try:
+    with interruptible("stopped; nothing was changed"):
         result = reproduce(layout, find_release(layout, release), console, keep=keep, package=package)
-    except KeyboardInterrupt:
-        print("stopped; nothing was changed", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
     result.show(console)
     if not result.is_identical:
         raise typer.Exit(1)
@@ -154,7 +190,7 @@ def _show_decisions(decisions: list[dict[str, Any]]) -> None:
 @contextmanager
 def _prefect_client() -> Iterator["SyncPrefectClient"]:
     """A client of the server in PREFECT_API_URL, else of the running stack's. Raises SettingsError without either."""
-    from flows.stack.address import find_api_url
+    from flows.stack.state import find_api_url
 
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)

@@ -1,6 +1,5 @@
 """tierrec: the command line. Commands import what they need inside themselves, so that --help is instant."""
 
-import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -9,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli import experiments, keys, loop, releases, review, simulate, stack, transfer, tune, watch
-from flows.cli.common import INTERRUPTED, project_layout, raise_interrupt
+from flows.cli import loop, releases, shop, simulate, stack, transfer, tune
+from flows.cli.common import interruptible, project_layout
 from tierrec_core.base.errors import ArtifactError, DataError, TierRecError
 
 if TYPE_CHECKING:
     from tierrec_core.sources.schema_inference import Guess
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for module in (releases, watch, loop, simulate, tune, experiments, transfer):
+for module in (releases, loop, simulate, tune, shop, transfer):
     app.add_typer(module.app)
-for name, module in {"keys": keys, "review": review, "stack": stack}.items():
-    app.add_typer(module.app, name=name)
+for name, group in {"keys": shop.keys_app, "review": shop.review_app, "stack": stack.app}.items():
+    app.add_typer(group, name=name)
 
 _REASONS = 3
 
@@ -97,12 +96,8 @@ def _run(
 
     layout, console = project_layout(), Console()
     set_values(layout.params, assignments or [])
-    signal.signal(signal.SIGTERM, raise_interrupt)
-    try:
+    with interruptible("stopped; `tierrec run` resumes"):
         summary = run(layout.root, console, only)
-    except KeyboardInterrupt:
-        print("stopped; `tierrec run` resumes", file=sys.stderr)
-        sys.exit(INTERRUPTED)
     summary.show(console, layout)
 
 

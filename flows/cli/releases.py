@@ -32,7 +32,7 @@ def _deploy(
 
     Example: tierrec deploy --share 0.2
     """
-    from flows.project.deployment import deploy_release
+    from flows.project.champion import deploy_release
 
     _show_serving(deploy_release(project_layout(), tag, share=share, folder=folder))
 
@@ -43,7 +43,7 @@ def _promote(folder: Folder = None) -> None:
 
     Example: tierrec promote
     """
-    from flows.project.deployment import promote_release
+    from flows.project.champion import promote_release
 
     _show_serving(promote_release(project_layout(), reason=f"promoted {_REASON}", folder=folder))
 
@@ -54,7 +54,7 @@ def _rollback(folder: Folder = None) -> None:
 
     Example: tierrec rollback
     """
-    from flows.project.deployment import roll_back_release
+    from flows.project.champion import roll_back_release
 
     _show_serving(roll_back_release(project_layout(), reason=f"rolled back {_REASON}", folder=folder))
 

@@ -1,13 +1,13 @@
 """tierrec stack: start, stop and inspect all services on one machine."""
 
 import json
-import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.common import INTERRUPTED
+from flows.cli.common import interruptible
 
 if TYPE_CHECKING:
     from flows.stack.status import PartStatus
@@ -45,13 +45,9 @@ def _up(
         "database": database,
         "schedules": schedules,
     }
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with interruptible("interrupted; `tierrec stack up` resumes, `tierrec stack down` stops what runs"):
         state = up(Path.cwd(), options, typer.echo)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; `tierrec stack up` resumes, `tierrec stack down` stops what runs", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    typer.echo(f"the stack is up; watch the flows at {state.api_url.removesuffix('/api')}")
+    typer.echo(f"the stack is up; watch the flows at {state.options.api_url.removesuffix('/api')}")
 
 
 @app.command("down")
@@ -77,7 +73,7 @@ def _status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     rows = stack_status(Path.cwd())
     is_well = bool(rows) and all(row.is_well for row in rows)
     if as_json:
-        typer.echo(json.dumps({"well": is_well, "parts": [row.report() for row in rows]}, indent=1))
+        typer.echo(json.dumps({"well": is_well, "parts": [asdict(row) for row in rows]}, indent=1))
     elif rows:
         _show(rows)
     else:

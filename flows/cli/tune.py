@@ -1,11 +1,10 @@
 """tierrec tune: search better options for a model or a blend on the validation window."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.common import INTERRUPTED, project_layout
+from flows.cli.common import interruptible, project_layout
 
 if TYPE_CHECKING:
     from flows.project.tuning import TuningResult
@@ -30,11 +29,8 @@ def _tune(
 
     layout = project_layout()
     task = task or read_settings(layout.params).default_task
-    try:
-        result = tune(layout, model, task, trials, lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print("stopped; the same command resumes the search", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    with interruptible("stopped; the same command resumes the search"):
+        result = tune(layout, model, task, trials, typer.echo)
     print(_describe(result))
     if not result.patch:
         return

@@ -1,19 +1,20 @@
 """A worker's clones of a project, which share nothing with it but a git remote and a DVC remote.
 
-Each running stage has a clone to itself; the clones of a repository share one DVC cache. See flows.gpu.cache_gc for
-their limits.
+Each running stage has a clone to itself; the clones of a repository share one DVC cache. The size of each cache and the
+number of repositories are limited.
 """
 
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from flows.gpu import cache_gc, dvc_remote
+from flows.gpu import dvc_remote
 from flows.project.git import run_git
 from flows.project.snapshots import fetch_snapshot
 from tierrec_core.base.errors import StageError
@@ -21,6 +22,10 @@ from tierrec_core.base.errors import StageError
 VARIABLE = "TIERREC_CLONE"
 _KEPT = (".dvc/cache", ".dvc/config.local", ".dvc/tmp", ".venv")
 _MAX_CLONES = 64
+CACHE = "cache"
+MAX_BYTES = 20 * 2**30  # of the cache of one repository
+MAX_REPOSITORIES = 8
+_LAST_USE, _LOCKS = "used", "*.lock"
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,14 @@ def borrow_clone(repository: str) -> Iterator[WorkerClone]:
     folder.mkdir(parents=True, exist_ok=True)
     number, lock = _lock_first_free(home, folder)
     try:
-        yield WorkerClone(folder / str(number), folder / cache_gc.CACHE)
+        yield WorkerClone(folder / str(number), folder / CACHE)
     finally:
         lock.release()
-        cache_gc.prune_caches(home, folder)
+        prune_caches(home, folder)
 
 
 def _lock_first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
-    with cache_gc.clones_lock(home):
+    with _clones_lock(home):
         for number in range(_MAX_CLONES):
             lock = FileLock(folder / f"{number}.lock", fallback_to_soft=False)
             try:
@@ -81,3 +86,41 @@ def _lock_first_free(home: Path, folder: Path) -> tuple[int, FileLock]:
                 continue
             return number, lock
     raise StageError(f"{folder}: {_MAX_CLONES} clones are in use; give the pool a lower limit")
+
+
+def _clones_lock(home: Path) -> BaseFileLock:
+    """Held while clones are borrowed or pruned."""
+    return FileLock(home / "upkeep.lock", fallback_to_soft=False)
+
+
+def prune_caches(
+    home: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_repositories: int = MAX_REPOSITORIES
+) -> None:
+    """After a stage of the folder's repository: empty its cache if too large, and delete surplus repositories.
+
+    The least recently used repositories are deleted. Clones in use stay. Everything deleted can be fetched again from
+    the remotes.
+    """
+    with contextlib.suppress(OSError), _clones_lock(home):
+        (folder / _LAST_USE).touch()
+        if dvc_remote.folder_size(folder / CACHE) > max_bytes:
+            _delete(folder, folder / CACHE)
+        others = [path for path in home.iterdir() if path != folder and any(path.glob(_LOCKS))]
+        for other in sorted(others, key=_last_use, reverse=True)[max_repositories - 1 :]:
+            _delete(other, other)
+
+
+def _last_use(folder: Path) -> float:
+    path = folder / _LAST_USE
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _delete(repository: Path, folder: Path) -> None:
+    """Delete a folder of a repository unless one of its clones is in use; needs `_clones_lock`."""
+    with contextlib.ExitStack() as locks:
+        try:
+            for path in sorted(repository.glob(_LOCKS)):
+                locks.enter_context(FileLock(path, fallback_to_soft=False).acquire(timeout=0))
+        except Timeout:
+            return
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,6 @@ from dvc_data.hashfile.db import get_index
 from dvc_data.hashfile.gc import gc
 from dvc_data.hashfile.hash_info import HashInfo
 
-from flows.gpu import cache_gc
 from flows.graph.dvc_graph import locked_repo
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
@@ -81,7 +80,7 @@ def prune_remote(root: Path, max_bytes: int = MAX_BYTES) -> int:
     """
     remote = read_remote(root)
     own = _own_remote(root)
-    if remote is None or remote["url"] != str(own) or cache_gc.folder_size(own) <= max_bytes:
+    if remote is None or remote["url"] != str(own) or folder_size(own) <= max_bytes:
         return 0
     try:
         with locked_repo(root) as repo:
@@ -92,6 +91,11 @@ def prune_remote(root: Path, max_bytes: int = MAX_BYTES) -> int:
             return int(gc(database, used))
     except DvcException as error:
         raise SettingsError(f"{own}: cannot be pruned: {' '.join(str(error).split())}") from error
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below the folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _own_remote(root: Path) -> Path:

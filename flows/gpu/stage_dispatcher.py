@@ -12,15 +12,14 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 
 from flows.gpu import dvc_remote
-from flows.gpu.remote_config import RemoteConfig
-from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, WorkPool, online_workers
+from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, RemoteConfig, WorkPool, online_workers
 from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, locked_repo
 from flows.liveness.run_liveness import SilenceTracker, end_crashed_runs
 from flows.project import snapshots
@@ -147,15 +146,14 @@ class StageDispatcher:
             "folder": self._remote.folder,
         }
         tags = self._tags(stage, revision)
-        run = cast(FlowRun, run_deployment(DEPLOYMENT, parameters=parameters, timeout=0, tags=tags))
+        run = run_deployment(DEPLOYMENT, parameters=parameters, timeout=0, tags=tags)
         self._listen(stage, f"sent to {self.pool.name}")
-        return run
+        return cast(FlowRun, run)
 
     def _find_run(self, client: SyncPrefectClient, stage: str, revision: str) -> FlowRun | None:
         """An unfinished run of the same stage and revision, started by an earlier orchestrator."""
-        query = FlowRunFilter(
-            tags=FlowRunFilterTags(all_=self._tags(stage, revision)),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)),
+        query = FlowRunFilter.model_validate(
+            {"tags": {"all_": self._tags(stage, revision)}, "state": {"type": {"any_": _UNFINISHED}}}
         )
         runs = client.read_flow_runs(flow_run_filter=query, limit=1)
         return runs[0] if runs else None

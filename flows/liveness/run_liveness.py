@@ -13,7 +13,7 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
@@ -174,9 +174,8 @@ def _state_before_heartbeat(run: FlowRun, worker: str, now: datetime) -> Process
 
 
 def _unfinished_runs(client: SyncPrefectClient, only: UUID | None) -> Iterator[FlowRun]:
-    query = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED)),
-        id=FlowRunFilterId(any_=[only]) if only else None,
+    query = FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": UNFINISHED}}, "id": {"any_": [only]} if only else None}
     )
     runs = page = client.read_flow_runs(flow_run_filter=query, limit=_PAGE)
     while len(page) == _PAGE:

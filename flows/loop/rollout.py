@@ -11,8 +11,7 @@ from prefect.events import emit_event
 from flows.liveness.process_heartbeat import send_heartbeats
 from flows.loop.loop_state import LoopState
 from flows.loop.pages import write_history
-from flows.project.champion import pointer_path
-from flows.project.deployment import deploy_release, promote_release, roll_back_release
+from flows.project.champion import deploy_release, pointer_path, promote_release, roll_back_release
 from flows.project.feedback_store import existing_store
 from services.experiments import Experiments
 from services.releases import rollout as rollouts

@@ -1,5 +1,6 @@
 """The summary of a run: leaderboard, tier sizes, time and memory against the budget."""
 
+import os
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -7,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
+from flows.stack.supervision.processes import resident_memory
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -64,18 +65,10 @@ class PeakMemory:
         self._thread.join()
 
     def _sample(self) -> None:
-        me = psutil.Process()
         while True:
-            self.peak = max(self.peak, sum(map(_resident, [me, *me.children(recursive=True)])) / 2**30)
+            self.peak = max(self.peak, resident_memory(os.getpid()) / 2**30)
             if self._done.wait(self._period):
                 return
-
-
-def _resident(process: psutil.Process) -> float:
-    try:
-        return float(process.memory_info().rss)
-    except psutil.Error:
-        return 0.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from flows.graph.dvc_graph import StageGraph, StageRunner, find_stale_stages
 from flows.graph.progress import Progress
 from flows.pipeline.summary import Leaderboard, PeakMemory, Summary
-from flows.stack.address import find_api_url
+from flows.stack.state import find_api_url
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models.registry import check_kinds

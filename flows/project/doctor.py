@@ -1,5 +1,6 @@
 """tierrec doctor: checks whether this machine can run, test and serve the project."""
 
+import contextlib
 import re
 import shutil
 import socket
@@ -42,13 +43,14 @@ def diagnose(root: Path) -> Iterator[DoctorFinding]:
 def _check_versions(constraints: Path) -> DoctorFinding:
     if not constraints.exists():
         return DoctorFinding("versions", False, f"{constraints} is missing; run this in a project folder")
-    pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text(), re.MULTILINE))
-    wrong = []
-    for name, pinned in pins.items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        if installed.partition("+")[0] != pinned.partition("+")[0]:
-            wrong.append(f"{name} {installed} (wanted {pinned})")
+    wrong = [f"{name} {installed} (wanted {pinned})" for name, installed, pinned in different_versions(constraints)]
     return DoctorFinding("versions", not wrong, "; ".join(wrong[:5]) or "as in constraints.txt")
+
+
+def different_versions(constraints: Path) -> Iterator[tuple[str, str, str]]:
+    """Name, installed and pinned version of each package of constraints.txt that is installed in another version."""
+    for name, pinned in re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text(), re.MULTILINE):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed = metadata.version(name)
+            if installed.partition("+")[0] != pinned.partition("+")[0]:
+                yield name, installed, pinned

@@ -13,25 +13,12 @@ from filelock import FileLock, Timeout
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
-from tierrec_core.settings import Params, parse
 
 _POLL_SECONDS = 0.5
 
 
 class BusyError(TierRecError):
     """Another process changes the project."""
-
-
-class LockHolder(Params):
-    """What changes the project: a description, its process, and since when (UTC)."""
-
-    who: str
-    pid: int
-    host: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"{self.who} (pid {self.pid} on {self.host}, since {self.since})"
 
 
 @contextlib.contextmanager
@@ -49,7 +36,7 @@ def project_lock(root: Path, name: str, say: Callable[[str], None] = print, *, w
             lock.acquire(timeout=0)
             break
         except Timeout:
-            holder = str(read_lock_holder(root) or "another process")
+            holder = read_lock_holder(root) or "another process"
             if not wait:
                 raise BusyError(f"{name}: the project is changed by {holder}; try again when it is done") from None
             if holder != reported:
@@ -58,20 +45,22 @@ def project_lock(root: Path, name: str, say: Callable[[str], None] = print, *, w
             time.sleep(_POLL_SECONDS)
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        own = LockHolder(who=name, pid=os.getpid(), host=platform.node(), since=since)
-        artifacts.write_json(own.model_dump(), _path(root, "json"))
+        with artifacts.replacing_file(_path(root, "holder")) as fresh:
+            fresh.write_text(f"{name} (pid {os.getpid()} on {platform.node()}, since {since})")
         yield
     finally:
-        _path(root, "json").unlink(missing_ok=True)
+        _path(root, "holder").unlink(missing_ok=True)
         lock.release()
 
 
-def read_lock_holder(root: Path) -> LockHolder | None:
-    """The last holder on record. A killed holder leaves its record behind: only the lock proves that it is held."""
-    path = _path(root, "json")
+def read_lock_holder(root: Path) -> str | None:
+    """A description of the last holder: its name, process, host and start (UTC).
+
+    A killed holder leaves its description behind: only the lock proves that it is held.
+    """
     try:
-        return parse(LockHolder, artifacts.read_json(path), str(path))
-    except TierRecError:
+        return _path(root, "holder").read_text()
+    except FileNotFoundError:
         return None
 
 

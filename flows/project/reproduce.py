@@ -5,7 +5,6 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from flows.graph.dvc_graph import StageGraph, StageRunner
 from flows.graph.progress import Progress
+from flows.project.doctor import different_versions
 from flows.project.release_log import ReleaseRecord
 from flows.project.snapshots import check_out_snapshot
 from tierrec_core.base import artifacts
@@ -209,11 +209,9 @@ def _notes(clone: Layout, release: ReleaseRecord) -> tuple[str, ...]:
     if release.stale:
         notes.append(f"when it was released, these stages were stale: {', '.join(release.stale)}")
     constraints = clone.root / "constraints.txt"
-    lines = constraints.read_text().splitlines() if constraints.exists() else []
-    pins = dict(line.strip().split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
-    versions = {package.name.lower().replace("_", "-"): package.version for package in metadata.distributions()}
-    for name, pinned in pins.items():
-        installed = versions.get(name.lower().replace("_", "-"))
-        if installed is not None and installed.partition("+")[0] != pinned.partition("+")[0]:
-            notes.append(f"{name} is {installed}, the release was made with {pinned}")
+    if constraints.exists():
+        notes += [
+            f"{name} is {installed}, the release was made with {pinned}"
+            for name, installed, pinned in different_versions(constraints)
+        ]
     return tuple(notes)

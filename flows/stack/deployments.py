@@ -23,6 +23,7 @@ from tierrec_core.settings import Params, parse, read_settings
 FILE = "prefect.yaml"
 LOG = "deploy"
 ROLLOUT = "rollout"
+_DEPLOYED = "deployed.json"
 SCHEDULES_VARIABLE = "TIERREC_SCHEDULES"
 _TIMEOUT_SECONDS, _PAGE = 30.0, 200
 
@@ -44,13 +45,11 @@ def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, sc
     before = _read_deployed(folder)
     if before is not None and before.fingerprint == current and _is_complete(before, api_url):
         return None
-    folder.deployments.write_text(render_deployments(root))
+    prefect_yaml = folder.path / FILE
+    prefect_yaml.write_text(render_deployments(root))
     with folder.log(LOG).open("w") as log:
         done = subprocess.run(
-            [
-                *(sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
-                *("--prefect-file", str(folder.deployments)),
-            ],
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_yaml)],
             cwd=root,
             env={**environment, SCHEDULES_VARIABLE: str(schedules).lower()},
             stdin=subprocess.DEVNULL,
@@ -66,7 +65,7 @@ def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, sc
     if before is not None:
         for name in before.deployments.keys() - names:
             httpx.delete(f"{api_url}/deployments/{before.deployments[name]}", timeout=_TIMEOUT_SECONDS)
-    artifacts.write_json(deployed.model_dump(mode="json"), folder.deployed)
+    artifacts.write_json(deployed.model_dump(mode="json"), folder.path / _DEPLOYED)
     return sorted(deployed.deployments)
 
 
@@ -110,9 +109,8 @@ def _read_deployments(root: Path) -> list[dict[str, Any]]:
 
 
 def _read_deployed(folder: StackFolder) -> DeployedFlows | None:
-    if not folder.deployed.exists():
-        return None
-    return parse(DeployedFlows, artifacts.read_json(folder.deployed), str(folder.deployed))
+    path = folder.path / _DEPLOYED
+    return parse(DeployedFlows, artifacts.read_json(path), str(path)) if path.exists() else None
 
 
 def _is_complete(before: DeployedFlows, api_url: str) -> bool:
@@ -125,7 +123,7 @@ def _query_server(api_url: str, fingerprint: str, names: set[str]) -> DeployedFl
     with httpx.Client(base_url=api_url, timeout=_TIMEOUT_SECONDS) as client:
         query = {"deployments": {"name": {"any_": sorted(names)}}, "limit": _PAGE}
         response = client.post("deployments/filter", json=query)
-        deployments = {found["name"]: str(found["id"]) for found in response.raise_for_status().json()}
+        deployments = {row["name"]: str(row["id"]) for row in response.raise_for_status().json()}
         automations = {
             str(automation["id"])
             for deployment_id in deployments.values()

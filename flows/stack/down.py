@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.stack.folder import StackFolder
 from flows.stack.plan import POOLS
-from flows.stack.runs import crash_unfinished_runs
+from flows.stack.server import crash_unfinished_runs
 from flows.stack.state import StackState
 from flows.stack.supervision.processes import end_processes, stack_processes
 from flows.stack.supervision.supervisor import NAME as SUPERVISOR
@@ -52,7 +52,7 @@ def _end_runs(folder: StackFolder, supervisor: Supervisor, say: Say) -> None:
         _terminate_runs(folder)
         time.sleep(_POLL_SECONDS)
     state = StackState.read(folder)
-    crashed = crash_unfinished_runs(state.api_url) if state else []
+    crashed = crash_unfinished_runs(state.options.api_url) if state else []
     if crashed:
         say(f"runs that were cut off: {', '.join(crashed)}")
 

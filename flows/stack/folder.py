@@ -36,34 +36,14 @@ class StackFolder:
         self.path.chmod(0o700)
 
     @property
-    def ini(self) -> Path:
-        """Supervisor's configuration."""
-        return self.path / "supervisor.ini"
-
-    @property
     def parts(self) -> Path:
         """Command, folder and environment of each part, for flows.stack.supervision.launch."""
         return self.path / "parts.json"
 
     @property
     def state(self) -> Path:
-        """stack.json: addresses and options of the running stack."""
+        """The options and parts of the running stack."""
         return self.path / "stack.json"
-
-    @property
-    def deployed(self) -> Path:
-        """The ids of the deployed flows on the server."""
-        return self.path / "deployed.json"
-
-    @property
-    def deployments(self) -> Path:
-        """prefect.yaml as it was deployed, with settings of params.yaml filled in."""
-        return self.path / "prefect.yaml"
-
-    @property
-    def lock(self) -> Path:
-        """Held while the stack is brought up or down."""
-        return self.path / "lock"
 
     @property
     def socket(self) -> Path:
@@ -72,7 +52,11 @@ class StackFolder:
         if len(os.fsencode(here)) <= _SOCKET_BYTES:
             return here
         name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        return _own_temporary_folder() / f"{name}.sock"
+        folder = Path(tempfile.gettempdir()) / f"tierrec-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise StackError(f"{folder}: belongs to another user, wanted an own folder for sockets; remove it")
+        return folder / f"{name}.sock"
 
     def log(self, part: str) -> Path:
         """A part's log."""
@@ -94,11 +78,3 @@ class StackFolder:
         lines = [line.rstrip() for line in tail.splitlines() if line.strip()]
         own = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return "\n".join(own[-1:] or lines[-_LAST_LINES:]) or "no output"
-
-
-def _own_temporary_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"tierrec-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise StackError(f"{folder}: belongs to another user, wanted an own folder for sockets; remove it")
-    return folder

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flows.stack.folder import StackError, StackFolder
 from services.shared_files import FOLDER_VARIABLE, serving_folder
+from tierrec_core.base.params import Params
 from tierrec_core.base.paths import Layout
 
 HOST = "127.0.0.1"
@@ -38,8 +40,7 @@ _PREFECT = {
 }
 
 
-@dataclass(frozen=True)
-class StackOptions:
+class StackOptions(Params):
     """Options of `tierrec stack up`. host, workers: of the service; database: of Prefect, None for SQLite in the
     project; schedules: whether flows run on schedule"""
 
@@ -49,6 +50,10 @@ class StackOptions:
     workers: int = 1
     database: str | None = None
     schedules: bool = True
+
+    def without_password(self) -> Self:
+        """The options with the database's password masked."""
+        return self.model_copy(update={"database": self.database and mask_password(self.database)})
 
     @property
     def api_url(self) -> str:

@@ -1,13 +1,12 @@
 """The status of each part of a stack: state, process, restarts, and address."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from flows.stack import health
 from flows.stack.folder import StackFolder
 from flows.stack.plan import NAMES, POOLS, SERVER, SERVICE
+from flows.stack.server import is_ready
 from flows.stack.state import StackState
 from flows.stack.supervision.processes import resident_memory, stack_processes
 from flows.stack.supervision.supervisor import NAME as SUPERVISOR
@@ -37,10 +36,6 @@ class PartStatus:
     def is_well(self) -> bool:
         """Whether it works, or is not required."""
         return self.state in ("running", "left out")
-
-    def report(self) -> dict[str, Any]:
-        """The fields as JSON."""
-        return asdict(self)
 
 
 def stack_status(root: Path, now: datetime | None = None) -> list[PartStatus]:
@@ -87,7 +82,7 @@ class _Inspection:
 
     def _state(self, process: Process) -> str:
         if process.state in ("RUNNING", "STARTING"):
-            if health.is_ready(process.name, self.stack, process.start):
+            if is_ready(process.name, self.stack.options, process.start):
                 return "running"
             return "starting" if self.now.timestamp() - process.start < _START_SECONDS else "silent"
         return "starting" if process.state == "BACKOFF" else "down"
@@ -98,8 +93,10 @@ class _Inspection:
         return NO_GPU if name == "gpu" and not self.stack.cuda else ""
 
     def _row(self, name: str, state: str, pid: int | None, since: str | None, note: str) -> PartStatus:
-        pool = f"pool {name} of {self.stack.api_url}" if name in POOLS else ""
-        where = {SERVER: self.stack.api_url.removesuffix("/api"), SERVICE: self.stack.service_url or ""}
+        options, part_names = self.stack.options, self.stack.parts
+        pool = f"pool {name} of {options.api_url}" if name in POOLS else ""
+        service = options.service_url if SERVICE in part_names else ""
+        where = {SERVER: options.api_url.removesuffix("/api"), SERVICE: service}
         return PartStatus(
             part=name,
             state=state,

@@ -11,12 +11,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flows.stack import health
 from flows.stack.deployments import FILE, deploy_flows
 from flows.stack.folder import StackError, StackFolder
 from flows.stack.plan import POOLS, SERVER, SERVICE, StackOptions, stack_environment, stack_parts
 from flows.stack.ports import PortRequest, require_free
-from flows.stack.runs import crash_unfinished_runs
+from flows.stack.server import crash_unfinished_runs, is_ready
 from flows.stack.state import StackState, resolve_options
 from flows.stack.supervision.processes import end_processes, stack_processes
 from flows.stack.supervision.supervisor import Supervisor
@@ -65,14 +64,14 @@ class _Startup:
         _require_ports(options, missing)
         if before is None:
             self._start_supervisor(options, environment)
-        cuda = before.cuda if before else _has_cuda()
         started = before.started if before else datetime.now(UTC).isoformat(timespec="seconds")
-        state = StackState.make(options, required, started=started, cuda=cuda)
+        cuda = before.cuda if before else _has_cuda()
+        state = StackState(options=options.without_password(), started=started, parts=required, cuda=cuda)
         state.write(self._folder)
         for name in running.difference(required):
             self._supervisor.finish(name)
         self._start_parts(missing, state, is_new=before is None)
-        deployed = deploy_flows(self._root, state.api_url, environment, schedules=options.schedules)
+        deployed = deploy_flows(self._root, options.api_url, environment, schedules=options.schedules)
         self._say(f"deployments: {', '.join(deployed)}" if deployed else "deployments: unchanged")
         if SERVICE in required:
             self._wait(SERVICE, state)
@@ -110,7 +109,7 @@ class _Startup:
             self._supervisor.begin(SERVICE)
         self._start_and_wait((SERVER,), missing, state)
         if is_new:  # no process of an earlier stack is left, and no worker was started yet
-            crashed = crash_unfinished_runs(state.api_url)
+            crashed = crash_unfinished_runs(state.options.api_url)
             if crashed:
                 self._say(f"unfinished runs of an earlier stack: {', '.join(crashed)}")
         self._start_and_wait(POOLS, missing, state)
@@ -128,7 +127,7 @@ class _Startup:
         started, num_starts = time.monotonic(), self._folder.num_starts(name)
         self._wait_until(lambda: self._is_ready(name, state, num_starts + _MAX_RESTARTS), name)
         seconds = time.monotonic() - started
-        urls = {SERVER: state.api_url.removesuffix("/api"), SERVICE: str(state.service_url)}
+        urls = {SERVER: state.options.api_url.removesuffix("/api"), SERVICE: state.options.service_url}
         after = f" after {seconds:.0f} s" if seconds >= 1 else ""
         self._say(f"{name}: ready{after}" + (f" at {urls[name]}" if name in urls else ""))
 
@@ -141,7 +140,7 @@ class _Startup:
                 f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_lines(name)}\n"
                 "`tierrec stack up` tries again, `tierrec stack down` ends the rest"
             )
-        return process.state in ("STARTING", "RUNNING") and health.is_ready(name, state, process.start)
+        return process.state in ("STARTING", "RUNNING") and is_ready(name, state.options, process.start)
 
     def _wait_until(self, is_done: Callable[[], bool], name: str) -> None:
         deadline = time.monotonic() + _TIMEOUT_SECONDS
@@ -157,7 +156,7 @@ class _Startup:
 @contextlib.contextmanager
 def stack_lock(folder: StackFolder, say: Say) -> Iterator[None]:
     """Held while a stack is brought up or down."""
-    lock = FileLock(folder.lock)
+    lock = FileLock(folder.path / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.stack.address import find_api_url
+from flows.stack.state import find_api_url
 from flows.stack.status import PartStatus
 from tests.support.projects import command
 from tests.support.stacks import Stack, free_ports, toys, wait_for

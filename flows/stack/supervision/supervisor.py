@@ -74,13 +74,14 @@ class Supervisor:
 
     def start(self, parts: Iterable[StackPart], environment: Mapping[str, str]) -> None:
         """Start the daemon without any part. Raises StackError with its output when it fails."""
-        self._folder.ini.write_text(supervisor_ini(self._folder, parts))
+        ini = self._folder.path / "supervisor.ini"
+        ini.write_text(supervisor_ini(self._folder, parts))
         for leftover in (self._folder.socket, self._folder.path / "supervisor.pid"):
             leftover.unlink(missing_ok=True)
         shutil.rmtree(self._folder.path / "starts", ignore_errors=True)
         self._folder.make()
         done = subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "--configuration", self._folder.ini.name],
+            [sys.executable, "-m", "supervisor.supervisord", "--configuration", ini.name],
             cwd=self._folder.path,
             env={**environment, PART_VARIABLE: NAME, "TIERREC_PYTHON": sys.executable},
             stdin=subprocess.DEVNULL,
@@ -89,7 +90,7 @@ class Supervisor:
             text=True,
         )
         if done.returncode:
-            raise StackError(f"{self._folder.ini}: supervisor refuses: {done.stdout.strip()[-500:]}")
+            raise StackError(f"{ini}: supervisor refuses: {done.stdout.strip()[-500:]}")
 
     @property
     def pid(self) -> int | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.experiments import app
+from flows.cli.shop import app
 from services.experiments import Experiments, VariantResult, all_results
 from services.store import Impression, NewEvent, Store
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.gpu import cache_gc, dvc_remote
-from flows.gpu.clone import VARIABLE, borrow_clone
-from flows.gpu.remote_config import RemoteConfig
-from flows.gpu.work_pool import PoolNotReady, WorkPool
+from flows.gpu import dvc_remote
+from flows.gpu.clone import MAX_REPOSITORIES, VARIABLE, borrow_clone, prune_caches
+from flows.gpu.work_pool import PoolNotReady, RemoteConfig, WorkPool
 from flows.project import snapshots
 from tests.support.prefect_workers import commit
 from tests.support.projects import command, toy_project
@@ -154,11 +153,11 @@ def test_a_cache_that_is_too_large_begins_anew_when_nobody_uses_it(project: Path
         fill(one.cache / "files", 2000)
         with borrow_clone(str(project)):
             pass
-        cache_gc.prune_caches(clones, one.cache.parent, max_bytes=1000)
+        prune_caches(clones, one.cache.parent, max_bytes=1000)
         assert one.cache.exists(), "somebody works with it"
-    cache_gc.prune_caches(clones, one.cache.parent, max_bytes=3000)
+    prune_caches(clones, one.cache.parent, max_bytes=3000)
     assert one.cache.exists(), "it is not too large"
-    cache_gc.prune_caches(clones, one.cache.parent, max_bytes=1000)
+    prune_caches(clones, one.cache.parent, max_bytes=1000)
     assert not one.cache.exists()
     with borrow_clone(str(project)) as again:
         assert again == one
@@ -172,20 +171,20 @@ def test_repositories_that_were_used_longest_ago_go(clones: Path) -> None:
         folders.append(clone.folder.parent)
         os.utime(folders[-1] / "used", (number, number))
     with borrow_clone("/shop0"):
-        cache_gc.prune_caches(clones, folders[4], max_repositories=3)
+        prune_caches(clones, folders[4], max_repositories=3)
         assert [one.exists() for one in folders] == [True, False, True, True, True], "shop0 is in use"
     os.utime(folders[0] / "used", (0, 0))
-    cache_gc.prune_caches(clones, folders[4], max_repositories=3)
+    prune_caches(clones, folders[4], max_repositories=3)
     assert [one.exists() for one in folders] == [False, False, True, True, True]
     with borrow_clone("/shop0") as clone:
         assert clone.folder.parent == folders[0]
 
 
 def test_every_stage_leaves_the_clones_within_their_bounds(clones: Path) -> None:
-    for number in range(cache_gc.MAX_REPOSITORIES + 3):
+    for number in range(MAX_REPOSITORIES + 3):
         with borrow_clone(f"/shop{number}"):
             pass
-    assert sum(one.is_dir() for one in clones.iterdir()) == cache_gc.MAX_REPOSITORIES
+    assert sum(one.is_dir() for one in clones.iterdir()) == MAX_REPOSITORIES
 
 
 def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from flows.stack.address import find_api_url
 from flows.stack.folder import StackError, StackFolder
 from flows.stack.plan import StackOptions, asyncpg_url, mask_password, stack_environment, stack_parts
 from flows.stack.ports import PortRequest, require_free
-from flows.stack.state import StackState, resolve_options
+from flows.stack.state import StackState, find_api_url, resolve_options
 from flows.stack.supervision.processes import end_processes, stack_processes
 
 
@@ -60,7 +59,7 @@ def test_a_wrong_database_is_told_without_its_password():
 
 
 def test_a_running_stack_keeps_its_options_and_refuses_others():
-    running = StackState.make(StackOptions(server_port=4210), ("server",), started="now", cuda=False)
+    running = StackState(options=StackOptions(server_port=4210), started="now", parts=("server",), cuda=False)
     assert resolve_options({"server_port": None}, running).server_port == 4210
     assert resolve_options({"schedules": False}, running).schedules is False
     with pytest.raises(StackError, match=r"server_port 4210 \(asked: 4300\)"):
@@ -84,7 +83,7 @@ def test_the_environment_names_the_server_before_the_stack_does(tmp_path: Path, 
     monkeypatch.delenv("PREFECT_API_URL")
     folder = StackFolder.of(tmp_path)
     folder.make()
-    StackState.make(StackOptions(), ("server",), started="now", cuda=False).write(folder)
+    StackState(options=StackOptions(), started="now", parts=("server",), cuda=False).write(folder)
     assert find_api_url(tmp_path) is None, "the file is there, its server is not"
 
 

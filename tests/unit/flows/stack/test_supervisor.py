@@ -18,11 +18,12 @@ LONG = "/".join(["a-rather-long-name-of-a-folder"] * 6)
 def parsed(root: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
     folder = StackFolder.of(root)
     folder.make()
-    folder.ini.write_text(supervisor_ini(folder, stack_parts(root, StackOptions())))
+    ini = folder.path / "supervisor.ini"
+    ini.write_text(supervisor_ini(folder, stack_parts(root, StackOptions())))
     monkeypatch.chdir(folder.path)
     monkeypatch.setenv("TIERREC_PYTHON", sys.executable)
     options = ServerOptions()
-    options.realize(["--configuration", folder.ini.name])
+    options.realize(["--configuration", ini.name])
     return options
 
 

@@ -11,8 +11,8 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
 
-from flows.gpu.remote_config import _without_password
 from flows.gpu.stage_dispatcher import _explain
+from flows.gpu.work_pool import _without_password
 from flows.graph.dvc_graph import TransientStageError, _queue
 from flows.liveness.process_heartbeat import LABEL, ProcessRecord
 from flows.liveness.run_liveness import SILENCE_SECONDS, RunLiveness, SilenceTracker

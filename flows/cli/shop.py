@@ -1,0 +1,209 @@
+"""tierrec keys, review, experiments: the API keys, the review list and the experiments of a shop."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.common import Folder, StoreUrl, project_layout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from services.experiments import Experiment, VariantResult
+    from services.rules.review import Review
+    from tierrec_core.evaluation.bootstrap import ConfidenceInterval
+
+app = typer.Typer()
+keys_app = typer.Typer(no_args_is_help=True, help="Add, list, rotate and revoke API keys.")
+review_app = typer.Typer(no_args_is_help=True, help="Block items, and approve items that need approval.")
+
+Items = Annotated[list[str], typer.Argument(help="Item ids.")]
+
+
+@keys_app.command("add")
+def _add_key(
+    label: Annotated[str, typer.Argument(help="Name of the client that will use the key.")],
+    scope: Annotated[list[str] | None, typer.Option(help="read, write or admin (default: read).")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires (default: never).")] = None,
+    folder: Folder = None,
+) -> None:
+    """Create a key and print it once.
+
+    Example: tierrec keys add shop --scope read --scope write --days 90
+    """
+    from services.auth.keys import add_key
+
+    lifetime = timedelta(days=days) if days else None
+    key, token = add_key(_keys_file(folder), label, tuple(scope or ["read"]), lifetime)
+    _print_once(token, f"key {key.id} of {label!r} may {', '.join(key.scopes)}")
+
+
+@keys_app.command("list")
+def _list_keys(folder: Folder = None) -> None:
+    """List the keys: id, label, scopes and expiry. Only their hashes are stored.
+
+    Example: tierrec keys list
+    """
+    from services.auth.keys import Keyring
+
+    path = _keys_file(folder)
+    for key in Keyring.read(path).keys.values():
+        until = f"{key.expires:%Y-%m-%d %H:%M}" if key.expires else "ever"
+        scopes = ",".join(key.scopes)
+        typer.echo(f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  until {until}")
+    _warn_if_open(path)
+
+
+@keys_app.command("rotate")
+def _rotate_key(
+    label: Annotated[str, typer.Argument(help="Label of the key to replace.")], folder: Folder = None
+) -> None:
+    """Create a second key with the label and scopes of the first, which stays valid until it is revoked.
+
+    Example: tierrec keys rotate shop
+    """
+    from services.auth.keys import rotate_key
+
+    key, token, first = rotate_key(_keys_file(folder), label)
+    _print_once(token, f"key {key.id} of {label!r}; then: tierrec keys revoke {first.id}")
+
+
+@keys_app.command("revoke")
+def _revoke_key(
+    key_id: Annotated[str, typer.Argument(help="Id, as `tierrec keys list` shows it.")], folder: Folder = None
+) -> None:
+    """Revoke a key at once.
+
+    Example: tierrec keys revoke 1f2e3d4c
+    """
+    from services.auth.keys import revoke_key
+
+    path = _keys_file(folder)
+    key = revoke_key(path, key_id)
+    typer.echo(f"key {key.id} of {key.label!r} is revoked")
+    _warn_if_open(path)
+
+
+def _keys_file(folder: Path | None) -> Path:
+    from services.auth.keys import FILE
+    from services.shared_files import serving_folder
+
+    return serving_folder(project_layout(), folder) / FILE
+
+
+def _print_once(token: str, about: str) -> None:
+    """Print the key alone to standard output, so that it can be piped into a secret store."""
+    typer.echo(token)
+    typer.echo(f"{about}. It is shown this once; only its hash is kept.", err=True)
+
+
+def _warn_if_open(path: Path) -> None:
+    from services.auth.keys import Keyring
+
+    if Keyring.read(path).open:
+        typer.echo("WARNING: no key is configured; the server will answer this machine only", err=True)
+
+
+@review_app.command("block")
+def _block(items: Items, folder: Folder = None) -> None:
+    """Hide items on every surface, from the next request on.
+
+    Example: tierrec review block 1082185 981760
+    """
+    from services.rules.review import block
+
+    _edit(block, items, folder)
+
+
+@review_app.command("unblock")
+def _unblock(items: Items, folder: Folder = None) -> None:
+    """Remove items from the block list.
+
+    Example: tierrec review unblock 1082185
+    """
+    from services.rules.review import unblock
+
+    _edit(unblock, items, folder)
+
+
+@review_app.command("approve")
+def _approve(items: Items, folder: Folder = None) -> None:
+    """Approve items that review.yaml hides until they are approved.
+
+    Example: tierrec review approve 1082185
+    """
+    from services.rules.review import approve
+
+    _edit(approve, items, folder)
+
+
+@review_app.command("withdraw")
+def _withdraw(items: Items, folder: Folder = None) -> None:
+    """Withdraw the approval of items.
+
+    Example: tierrec review withdraw 1082185
+    """
+    from services.rules.review import withdraw
+
+    _edit(withdraw, items, folder)
+
+
+def _edit(change: Callable[[Path, Sequence[str]], "Review"], items: list[str], folder: Path | None) -> None:
+    from services.shared_files import serving_folder
+
+    path = serving_folder(project_layout(), folder) / "review.yaml"
+    review = change(path, items)
+    print(f"{path}: {len(review.blocked)} blocked, {len(review.approval.approved)} approved")
+
+
+@app.command("experiments")
+def _experiments(folder: Folder = None, store: StoreUrl = None) -> None:
+    """Show each experiment's variants: conversion, difference to the first with its always-valid interval, verdict.
+
+    Example: tierrec experiments --folder data/serving
+    """
+    from rich.console import Console
+
+    from flows.project.feedback_store import open_store
+    from services.experiments import Experiments, all_results
+    from services.shared_files import serving_folder
+
+    path = serving_folder(project_layout(), folder) / "experiments.yaml"
+    console, experiments = Console(), Experiments.read(path)
+    if not experiments.by_name:
+        console.print(f"no experiments: {path} holds none", soft_wrap=True)
+        return
+    with open_store(project_layout(), folder, store) as feedback:
+        for name, results in all_results(experiments, feedback).items():
+            console.print(_table(name, experiments.by_name[name], results))
+            if results[0].mismatch:
+                console.print(
+                    f"{name}: users did not come in the planned shares (p = {results[0].split_p_value:.2g}); "
+                    "find out why before believing any difference"
+                )
+
+
+def _table(name: str, experiment: "Experiment", results: list["VariantResult"]) -> "Table":
+    from rich.table import Table
+
+    title = f"{name}: {experiment.goal} within {experiment.horizon_hours:g} h"
+    table = Table("variant", "share", "users", "rate", "difference to the first", "verdict", title=title)
+    for result in results:
+        table.add_row(
+            result.variant,
+            f"{result.share:.0%}",
+            f"{result.users:,}",
+            _percentages(result.rate),
+            _percentages(result.difference, "+") if result.difference else "",
+            result.verdict,
+        )
+    return table
+
+
+def _percentages(interval: "ConfidenceInterval", sign: str = "") -> str:
+    """A value and its interval in percent, or a difference in percentage points."""
+    value, low, high = (f"{100 * bound:{sign}.2f}" for bound in (interval.value, interval.low, interval.high))
+    return f"{value} [{low}, {high}]"
