@@ -23,12 +23,9 @@ _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PRE
 Run = Annotated[str | None, typer.Argument(help="Name or id of a waiting run (default: the only one).")]
 
 
-@app.command("monitor")
+@app.command("monitor", epilog="Example: tierrec monitor")
 def _monitor() -> None:
-    """Compare the newest complete window with the champion's reference window, and decide whether to retrain.
-
-    Example: tierrec monitor
-    """
+    """Compare the newest complete window with the champion's reference window, and decide whether to retrain."""
     from flows.pipeline.train import configure_prefect
 
     configure_prefect(Path.cwd())
@@ -37,12 +34,9 @@ def _monitor() -> None:
     typer.echo(monitor())
 
 
-@app.command("retrain")
+@app.command("retrain", epilog='Example: tierrec retrain --reason "new catalogue"')
 def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user") -> None:
-    """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users.
-
-    Example: tierrec retrain --reason "new catalogue"
-    """
+    """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users."""
     from flows.pipeline.train import configure_prefect
 
     configure_prefect(Path.cwd())
@@ -51,12 +45,9 @@ def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release
     typer.echo(retrain(reason=reason))
 
 
-@app.command("rollout")
+@app.command("rollout", epilog="Example: tierrec rollout")
 def _rollout() -> None:
-    """Evaluate the challenger's feedback: promote it, roll it back, or wait.
-
-    Example: tierrec rollout
-    """
+    """Evaluate the challenger's feedback: promote it, roll it back, or wait."""
     from flows.pipeline.train import configure_prefect
 
     configure_prefect(Path.cwd())
@@ -65,40 +56,31 @@ def _rollout() -> None:
     typer.echo(rollout())
 
 
-@app.command("approve")
+@app.command("approve", epilog='Example: tierrec approve --reason "figures checked"')
 def _approve(
     run: Run = None,
     reason: Annotated[str, typer.Option(help="Recorded with the answer.")] = "",
     show: Annotated[bool, typer.Option("--list", help="Only list the waiting runs.")] = False,
 ) -> None:
-    """Approve a challenger that passed the gate, so that it serves its share of users.
-
-    Example: tierrec approve --reason "looked at the gate's report"
-    """
+    """Approve a challenger that passed the gate, so that it serves its share of users."""
     if show:
         _show_pending()
         return
     _answer(run, approved=True, reason=reason)
 
 
-@app.command("veto")
+@app.command("veto", epilog='Example: tierrec veto --reason "the campaign is not over"')
 def _veto(reason: Annotated[str, typer.Option(help="Recorded with the retrain.")], run: Run = None) -> None:
-    """Reject a challenger although it passed the gate.
-
-    Example: tierrec veto --reason "the campaign is not over"
-    """
+    """Reject a challenger although it passed the gate."""
     _answer(run, approved=False, reason=reason)
 
 
-@app.command("hold")
+@app.command("hold", epilog='Example: tierrec hold --reason "stocktaking"')
 def _hold(
     reason: Annotated[str, typer.Option(help="Recorded with the hold.")] = "",
     off: Annotated[bool, typer.Option("--off", help="End the hold.")] = False,
 ) -> None:
-    """Hold the loop: it keeps monitoring and starts no retrain until the hold ends.
-
-    Example: tierrec hold --reason "stocktaking"
-    """
+    """Hold the loop: it keeps monitoring and starts no retrain until the hold ends."""
     from flows.loop.loop_state import LoopState
 
     state = LoopState(project_layout())
@@ -109,15 +91,12 @@ def _hold(
     print(f"the loop is held {state.hold(reason, datetime.now(UTC))}; `tierrec hold --off` ends the hold")
 
 
-@app.command("decisions")
+@app.command("decisions", epilog="Example: tierrec decisions --limit 5")
 def _decisions(
     limit: Annotated[int, typer.Option(min=1, help="Number of decisions, newest last.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the full records as JSON.")] = False,
 ) -> None:
-    """Show what the loop decided on each window, and why.
-
-    Example: tierrec decisions --limit 5
-    """
+    """Show what the loop decided on each window, and why."""
     from flows.loop.loop_state import LoopState
 
     decisions = LoopState(project_layout()).decisions[-limit:]
@@ -129,16 +108,13 @@ def _decisions(
         print("no decisions yet; `tierrec monitor` makes one")
 
 
-@app.command("reproduce")
+@app.command("reproduce", epilog="Example: tierrec reproduce tierrec:1f2e3d4c5b6a7988")
 def _reproduce(
     release: Annotated[str, typer.Argument(help="Tag or version of a release, or a unique prefix.")],
     keep: Annotated[Path | None, typer.Option(help="New folder to work in and keep.")] = None,
     package: Annotated[bool, typer.Option("--package", help="Build the Bento too, and compare its tag.")] = False,
 ) -> None:
-    """Run every stage of a release again from its revision, and compare metrics.json byte for byte.
-
-    Example: tierrec reproduce tierrec:1f2e3d4c5b6a7988
-    """
+    """Run every stage of a release again from its revision, and compare metrics.json byte for byte."""
     from rich.console import Console
 
     from flows.project.release_log import find_release

@@ -38,7 +38,7 @@ def _about() -> None:
     """A recommender platform: data -> models -> tested Bento, in the current folder."""
 
 
-@app.command("init")
+@app.command("init", epilog="Example: tierrec init log.csv --time-column ts --event buy=purchase --yes")
 def _init(
     files: list[Path],
     user_column: Annotated[str | None, typer.Option(help="User id column.")] = None,
@@ -52,10 +52,7 @@ def _init(
     users: Annotated[Path | None, typer.Option(help="File of user attributes, for audits.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
 ) -> None:
-    """Infer the format of event logs (CSV, Parquet), propose settings for it, and write them into params.yaml.
-
-    Example: tierrec init log.csv --time-column ts --event buy=purchase --yes
-    """
+    """Infer the format of event logs (CSV, Parquet), propose settings for it, and write them into params.yaml."""
     from flows.project.params import replace_sections
     from tierrec_core.sources.schema_inference import propose_settings
 
@@ -80,15 +77,12 @@ def _init(
     print("params.yaml is written. Next: tierrec run")
 
 
-@app.command("run")
+@app.command("run", epilog="Example: tierrec run --set models.ease.l2=300")
 def _run(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="key=value to set in params.yaml.")] = None,
     only: Annotated[str | None, typer.Option(help="Run one stage, such as train or train@ease.")] = None,
 ) -> None:
-    """Run every stale stage, and show the leaderboard.
-
-    Example: tierrec run --set models.ease.l2=300
-    """
+    """Run every stale stage, and show the leaderboard."""
     from rich.console import Console
 
     from flows.pipeline.train import run
@@ -101,12 +95,9 @@ def _run(
     summary.show(console, layout)
 
 
-@app.command("status")
+@app.command("status", epilog="Example: tierrec status")
 def _status() -> None:
-    """Show the stale stages, the last run, and the Bentos that serve users.
-
-    Example: tierrec status
-    """
+    """Show the stale stages, the last run, and the Bentos that serve users."""
     from flows.graph.dvc_graph import StageGraph, find_stale_stages
     from flows.project.champion import read_pointer
     from tierrec_core.base import artifacts
@@ -123,7 +114,7 @@ def _status() -> None:
         print(f"challenger: {pointer.challenger.bento}, {pointer.share:.0%} of users")
 
 
-@app.command("recommend")
+@app.command("recommend", epilog="Example: tierrec recommend 1053 -k 5 --explain")
 def _recommend(
     user: Annotated[str | None, typer.Argument(help="User id in the log.")] = None,
     history: Annotated[str | None, typer.Option(help="Item ids of an unknown user: a,b,c.")] = None,
@@ -133,10 +124,7 @@ def _recommend(
         bool, typer.Option("--explain", help="Show what contributes most to each item's score.")
     ] = False,
 ) -> None:
-    """Recommend items to a user of the log, or to an unknown user with the given history.
-
-    Example: tierrec recommend 1053 -k 5 --explain
-    """
+    """Recommend items to a user of the log, or to an unknown user with the given history."""
     from tierrec_core.bundle.bundle import Bundle
     from tierrec_core.bundle.explain import reasons
     from tierrec_core.settings import read_settings
@@ -162,7 +150,7 @@ def _recommend(
             print(f"       {share:+.3f}  {name}")
 
 
-@app.command("serve")
+@app.command("serve", epilog="Example: tierrec serve --port 3000")
 def _serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
@@ -170,25 +158,19 @@ def _serve(
         str, typer.Option(help="Address to listen on; other than loopback only with API keys.")
     ] = "127.0.0.1",
 ) -> None:
-    """Serve the packaged Bento until Ctrl-C.
-
-    Example: tierrec serve --port 3000
-    """
+    """Serve the packaged Bento until Ctrl-C."""
     from services.deployment.serve import run_server
 
     run_server(project_layout(), port, workers, host)
 
 
-@app.command("batch")
+@app.command("batch", epilog="Example: tierrec batch lists --task discovery -k 20")
 def _batch(
     folder: Annotated[Path, typer.Argument(help="Output folder for the Parquet parts.")],
     task: Annotated[str | None, typer.Option(help="Task of params.yaml (default: package.task).")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 20,
 ) -> None:
-    """Write the lists of all users to Parquet, part by part; an interrupted export resumes.
-
-    Example: tierrec batch lists --task discovery -k 20
-    """
+    """Write the lists of all users to Parquet, part by part; an interrupted export resumes."""
     from services.releases.manifest import fingerprint
     from tierrec_core.bundle.batch import write_lists
     from tierrec_core.bundle.bundle import Bundle
@@ -199,12 +181,9 @@ def _batch(
     write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, progress=print)
 
 
-@app.command("report")
+@app.command("report", epilog="Example: tierrec report --open")
 def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False) -> None:
-    """Print the path of the report.
-
-    Example: tierrec report --open
-    """
+    """Print the path of the report."""
     page = project_layout().report
     if not page.exists():
         raise ArtifactError(f"{page}: is missing; run `tierrec run` to make it")
@@ -213,12 +192,9 @@ def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a brow
         webbrowser.open(page.resolve().as_uri())
 
 
-@app.command("doctor")
+@app.command("doctor", epilog="Example: tierrec doctor")
 def _doctor() -> None:
-    """Check versions, disk, memory, ports, and the programs that some features need.
-
-    Example: tierrec doctor
-    """
+    """Check versions, disk, memory, ports, and the programs that some features need."""
     from flows.project.doctor import diagnose
 
     findings = list(diagnose(Path.cwd()))

@@ -19,7 +19,7 @@ _DIGITS = 12
 _REASON = "by a user"
 
 
-@app.command("deploy")
+@app.command("deploy", epilog="Example: tierrec deploy --share 0.2")
 def _deploy(
     tag: Annotated[str | None, typer.Argument(help="Tag of a Bento (default: the packaged one).")] = None,
     share: Annotated[
@@ -28,43 +28,31 @@ def _deploy(
     ] = None,
     folder: Folder = None,
 ) -> None:
-    """Make a Bento that passes its smoke test the challenger, or the champion if there is none.
-
-    Example: tierrec deploy --share 0.2
-    """
+    """Make a Bento that passes its smoke test the challenger, or the champion if there is none."""
     from flows.project.champion import deploy_release
 
     _show_serving(deploy_release(project_layout(), tag, share=share, folder=folder))
 
 
-@app.command("promote")
+@app.command("promote", epilog="Example: tierrec promote")
 def _promote(folder: Folder = None) -> None:
-    """Make the challenger the champion.
-
-    Example: tierrec promote
-    """
+    """Make the challenger the champion."""
     from flows.project.champion import promote_release
 
     _show_serving(promote_release(project_layout(), reason=f"promoted {_REASON}", folder=folder))
 
 
-@app.command("rollback")
+@app.command("rollback", epilog="Example: tierrec rollback")
 def _rollback(folder: Folder = None) -> None:
-    """Remove the challenger or, if there is none, restore the previous champion.
-
-    Example: tierrec rollback
-    """
+    """Remove the challenger or, if there is none, restore the previous champion."""
     from flows.project.champion import roll_back_release
 
     _show_serving(roll_back_release(project_layout(), reason=f"rolled back {_REASON}", folder=folder))
 
 
-@app.command("releases")
+@app.command("releases", epilog="Example: tierrec releases")
 def _releases(folder: Folder = None) -> None:
-    """List the Bentos of the store, newest first, with their role, metrics and commit.
-
-    Example: tierrec releases
-    """
+    """List the Bentos of the store, newest first, with their role, metrics and commit."""
     from flows.project.champion import read_pointer
     from services.deployment.admission import stored
 
@@ -79,7 +67,7 @@ def _releases(folder: Folder = None) -> None:
         typer.echo(f"{tag}  {_role(tag, pointer):15}  is not in the store any more")
 
 
-@app.command("manifests")
+@app.command("manifests", epilog="Example: tierrec manifests --out deploy --image registry.example.org/shop:1")
 def _manifests(
     out: Annotated[Path, typer.Option(help="Output folder.")],
     image: Annotated[str | None, typer.Option(help="Container image (default: the champion's tag).")] = None,
@@ -88,10 +76,7 @@ def _manifests(
     secret: Annotated[str | None, typer.Option(help="Secret with store-url and keys.json (default: tierrec).")] = None,
     folder: Folder = None,
 ) -> None:
-    """Write Kubernetes manifests and the champion's Dockerfile.
-
-    Example: tierrec manifests --out deploy --image registry.example.org/shop:1
-    """
+    """Write Kubernetes manifests and the champion's Dockerfile."""
     from flows.project.champion import pointer_path
     from services.auth.keys import FILE
     from services.deployment.kubernetes import Manifests, dockerfile, render

@@ -23,17 +23,14 @@ review_app = typer.Typer(no_args_is_help=True, help="Block items, and approve it
 Items = Annotated[list[str], typer.Argument(help="Item ids.")]
 
 
-@keys_app.command("add")
+@keys_app.command("add", epilog="Example: tierrec keys add shop --scope read --scope write --days 90")
 def _add_key(
     label: Annotated[str, typer.Argument(help="Name of the client that will use the key.")],
     scope: Annotated[list[str] | None, typer.Option(help="read, write or admin (default: read).")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires (default: never).")] = None,
     folder: Folder = None,
 ) -> None:
-    """Create a key and print it once.
-
-    Example: tierrec keys add shop --scope read --scope write --days 90
-    """
+    """Create a key and print it once."""
     from services.auth.keys import add_key
 
     lifetime = timedelta(days=days) if days else None
@@ -41,12 +38,9 @@ def _add_key(
     _print_once(token, f"key {key.id} of {label!r} may {', '.join(key.scopes)}")
 
 
-@keys_app.command("list")
+@keys_app.command("list", epilog="Example: tierrec keys list")
 def _list_keys(folder: Folder = None) -> None:
-    """List the keys: id, label, scopes and expiry. Only their hashes are stored.
-
-    Example: tierrec keys list
-    """
+    """List the keys: id, label, scopes and expiry. Only their hashes are stored."""
     from services.auth.keys import Keyring
 
     path = _keys_file(folder)
@@ -57,28 +51,22 @@ def _list_keys(folder: Folder = None) -> None:
     _warn_if_open(path)
 
 
-@keys_app.command("rotate")
+@keys_app.command("rotate", epilog="Example: tierrec keys rotate shop")
 def _rotate_key(
     label: Annotated[str, typer.Argument(help="Label of the key to replace.")], folder: Folder = None
 ) -> None:
-    """Create a second key with the label and scopes of the first, which stays valid until it is revoked.
-
-    Example: tierrec keys rotate shop
-    """
+    """Create a second key with the label and scopes of the first, which stays valid until it is revoked."""
     from services.auth.keys import rotate_key
 
     key, token, first = rotate_key(_keys_file(folder), label)
     _print_once(token, f"key {key.id} of {label!r}; then: tierrec keys revoke {first.id}")
 
 
-@keys_app.command("revoke")
+@keys_app.command("revoke", epilog="Example: tierrec keys revoke 1f2e3d4c")
 def _revoke_key(
     key_id: Annotated[str, typer.Argument(help="Id, as `tierrec keys list` shows it.")], folder: Folder = None
 ) -> None:
-    """Revoke a key at once.
-
-    Example: tierrec keys revoke 1f2e3d4c
-    """
+    """Revoke a key at once."""
     from services.auth.keys import revoke_key
 
     path = _keys_file(folder)
@@ -107,45 +95,33 @@ def _warn_if_open(path: Path) -> None:
         typer.echo("WARNING: no key is configured; the server will answer this machine only", err=True)
 
 
-@review_app.command("block")
+@review_app.command("block", epilog="Example: tierrec review block 1082185 981760")
 def _block(items: Items, folder: Folder = None) -> None:
-    """Hide items on every surface, from the next request on.
-
-    Example: tierrec review block 1082185 981760
-    """
+    """Hide items on every surface, from the next request on."""
     from services.rules.review import block
 
     _edit(block, items, folder)
 
 
-@review_app.command("unblock")
+@review_app.command("unblock", epilog="Example: tierrec review unblock 1082185")
 def _unblock(items: Items, folder: Folder = None) -> None:
-    """Remove items from the block list.
-
-    Example: tierrec review unblock 1082185
-    """
+    """Remove items from the block list."""
     from services.rules.review import unblock
 
     _edit(unblock, items, folder)
 
 
-@review_app.command("approve")
+@review_app.command("approve", epilog="Example: tierrec review approve 1082185")
 def _approve(items: Items, folder: Folder = None) -> None:
-    """Approve items that review.yaml hides until they are approved.
-
-    Example: tierrec review approve 1082185
-    """
+    """Approve items that review.yaml hides until they are approved."""
     from services.rules.review import approve
 
     _edit(approve, items, folder)
 
 
-@review_app.command("withdraw")
+@review_app.command("withdraw", epilog="Example: tierrec review withdraw 1082185")
 def _withdraw(items: Items, folder: Folder = None) -> None:
-    """Withdraw the approval of items.
-
-    Example: tierrec review withdraw 1082185
-    """
+    """Withdraw the approval of items."""
     from services.rules.review import withdraw
 
     _edit(withdraw, items, folder)
@@ -159,12 +135,9 @@ def _edit(change: Callable[[Path, Sequence[str]], "Review"], items: list[str], f
     print(f"{path}: {len(review.blocked)} blocked, {len(review.approval.approved)} approved")
 
 
-@app.command("experiments")
+@app.command("experiments", epilog="Example: tierrec experiments --folder data/serving")
 def _experiments(folder: Folder = None, store: StoreUrl = None) -> None:
-    """Show each experiment's variants: conversion, difference to the first with its always-valid interval, verdict.
-
-    Example: tierrec experiments --folder data/serving
-    """
+    """Show each experiment's variants: conversion, difference to the first with its always-valid interval, verdict."""
     from rich.console import Console
 
     from flows.project.feedback_store import open_store

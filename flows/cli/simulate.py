@@ -1,8 +1,7 @@
 """tierrec simulate: replay a year with simulated drift, and report detections, retrains and list quality."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,18 +20,14 @@ _MAX_REASON = 70
 app = typer.Typer()
 
 
-class WorldName(StrEnum):
-    """Data sets that can be replayed."""
-
-    COMPLETE_JOURNEY = "complete_journey"
-    SYNTHETIC = "synthetic"
+WorldName = Literal["complete_journey", "synthetic"]
 
 
-@app.command("simulate")
+@app.command("simulate", epilog="Example: tierrec simulate --world synthetic --shift diffuse --share 0.4")
 def _simulate(
     world: Annotated[
         WorldName, typer.Option(help="The Complete Journey data set, or a synthetic shop.")
-    ] = WorldName.COMPLETE_JOURNEY,
+    ] = "complete_journey",
     shift: Annotated[
         str, typer.Option(help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots...")
     ] = "interests",
@@ -46,10 +41,7 @@ def _simulate(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 7,
     json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.")] = None,
 ) -> None:
-    """Replay a year with a shift in it: evaluate a retraining policy month by month against a frozen model.
-
-    Example: tierrec simulate --world synthetic --shift diffuse --share 0.4
-    """
+    """Replay a year with a shift in it: evaluate a retraining policy month by month against a frozen model."""
     from rich.console import Console
 
     from monitoring.simulation.policies import POLICIES
@@ -83,7 +75,7 @@ def _simulate(
 def _world(name: WorldName, seed: int) -> "ReplayWorld":
     from monitoring.simulation import world
 
-    return world.synthetic_world(seed) if name is WorldName.SYNTHETIC else world.complete_journey_world()
+    return world.synthetic_world(seed) if name == "synthetic" else world.complete_journey_world()
 
 
 def _describe(world: "ReplayWorld") -> str:

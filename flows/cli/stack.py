@@ -18,7 +18,7 @@ app = typer.Typer(
 _MIN_WIDTH = 140
 
 
-@app.command("up")
+@app.command("up", epilog="Example: tierrec stack up --server-port 4201")
 def _up(
     server_port: Annotated[int | None, typer.Option(help="Port of Prefect's server (default: 4200).")] = None,
     service_port: Annotated[int | None, typer.Option(help="Port of the service (default: 3000).")] = None,
@@ -31,10 +31,7 @@ def _up(
         bool | None, typer.Option("--schedules/--no-schedules", help="Whether flows run on schedule (default: yes).")
     ] = None,
 ) -> None:
-    """Start what is not running yet, and return when all of it is ready.
-
-    Example: tierrec stack up --server-port 4201
-    """
+    """Start what is not running yet, and return when all of it is ready."""
     from flows.stack.up import up
 
     options = {
@@ -50,24 +47,18 @@ def _up(
     typer.echo(f"the stack is up; watch the flows at {state.options.api_url.removesuffix('/api')}")
 
 
-@app.command("down")
+@app.command("down", epilog="Example: tierrec stack down")
 def _down() -> None:
-    """Stop everything, including flow runs.
-
-    Example: tierrec stack down
-    """
+    """Stop everything, including flow runs."""
     from flows.stack.down import down
 
     num_processes = down(Path.cwd(), typer.echo)
     typer.echo(f"the stack is down; {num_processes} processes ended" if num_processes else "no stack was up")
 
 
-@app.command("status")
+@app.command("status", epilog="Example: tierrec stack status")
 def _status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the state of each part; exit code 1 when a required part is not running.
-
-    Example: tierrec stack status
-    """
+    """Show the state of each part; exit code 1 when a required part is not running."""
     from flows.stack.status import stack_status
 
     rows = stack_status(Path.cwd())

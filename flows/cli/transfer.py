@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("export")
+@app.command("export", epilog="Example: tierrec export events events.parquet --since 120000")
 def _export(
     kind: Annotated[Literal["events", "items", "users", "impressions"], typer.Argument(help="Record type.")],
     path: Annotated[Path, typer.Argument(help="OUT.jsonl or OUT.parquet; a folder with --for-ingest.")],
@@ -29,10 +29,7 @@ def _export(
         bool, typer.Option("--for-ingest", help="All record types, in the format of the ingest stage.")
     ] = False,
 ) -> None:
-    """Export records of a feedback store to a file that `tierrec import` reads; an interrupted export resumes.
-
-    Example: tierrec export events events.parquet --since 120000
-    """
+    """Export records of a feedback store to a file that `tierrec import` reads; an interrupted export resumes."""
     from rich.console import Console
 
     from flows.project.feedback_store import FILE, has_store, open_store
@@ -58,7 +55,7 @@ def _export(
     console.print(f"{done.rows:,} {kind} are in {path}; the next: --since {done.cursor}", soft_wrap=True)
 
 
-@app.command("import")
+@app.command("import", epilog="Example: tierrec import events events.jsonl")
 def _import(
     kind: Annotated[Literal["events", "items", "users"], typer.Argument(help="Record type.")],
     files: Annotated[list[Path], typer.Argument(help="JSONL or Parquet files, one record per line or row.")],
@@ -66,10 +63,7 @@ def _import(
     store: StoreUrl = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid record.")] = False,
 ) -> None:
-    """Import records into a feedback store. An interrupted import resumes; importing a file twice adds nothing.
-
-    Example: tierrec import events events.jsonl
-    """
+    """Import records into a feedback store. An interrupted import resumes; importing a file twice adds nothing."""
     from rich.console import Console
 
     from flows.project.feedback_store import open_store

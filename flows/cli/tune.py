@@ -12,17 +12,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command("tune")
+@app.command("tune", epilog="Example: tierrec tune ease --task discovery --trials 30")
 def _tune(
     model: Annotated[str, typer.Argument(help="A model of params.yaml, or blend.")],
     trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")] = 30,
     task: Annotated[str | None, typer.Option(help="Task to optimise (default: package.task).")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write better options into params.yaml.")] = False,
 ) -> None:
-    """Search a model's options on the validation window; after an interrupt the same command resumes.
-
-    Example: tierrec tune ease --task discovery --trials 30
-    """
+    """Search a model's options on the validation window; after an interrupt the same command resumes."""
     from flows.project.params import set_values, write_patch
     from flows.project.tuning import tune
     from tierrec_core.settings import read_settings

@@ -140,11 +140,6 @@ class StageRunner:
         self._running: set[subprocess.Popen[str]] = set()
         self._lock, self._stopped = threading.Lock(), False
 
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped
-
     def run(self, stage: str, *, pull: bool = False) -> None:
         """Bring one stage up to date; with `pull`, its outputs are fetched from the DVC remote where it has them.
 

@@ -1,7 +1,9 @@
 """Shows running stages: a live table on a terminal, plain lines elsewhere."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -45,11 +47,18 @@ class Progress:
         """Seconds of each stage that completed."""
         return {stage: round(row.seconds, 2) for stage, row in self._rows.items() if row.state == "done"}
 
-    def begin(self, stage: str) -> None:
-        """Show the stage as running."""
+    @contextlib.contextmanager
+    def running(self, stage: str) -> Iterator[None]:
+        """Show the stage as running, then as done, or as failed when an exception leaves the block."""
         with self._lock:
             self._rows[stage].state, self._rows[stage].started = "running", time.monotonic()
         self._print(stage, "running")
+        try:
+            yield
+        except BaseException:
+            self.end(stage, "failed")
+            raise
+        self.end(stage, "done")
 
     def line(self, stage: str, text: str) -> None:
         """Show a line that the stage printed."""

@@ -6,7 +6,7 @@ heartbeat has not changed for a while, by the observer's clock: clocks of two ma
 
 import platform
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -27,10 +27,10 @@ from flows.liveness.process_heartbeat import (
     send_heartbeats,
 )
 
-UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 START_TIMEOUT = timedelta(seconds=30)  # from a worker's taking a run to its first heartbeat
 SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
-_WORKER, _POOL, _PAGE = "prefect.worker.name", "prefect.work-pool.name", 200
+_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ def end_crashed_runs(
     Remaining processes of a dead run on this machine are killed first, so that they cannot interfere with a new run.
     tracker: of a caller that calls repeatedly; without it, runs on other machines are left alone
     """
-    moment, silences, workers = now or datetime.now(UTC), tracker or SilenceTracker(), _Workers(client)
-    ended, runs = [], list(_unfinished_runs(client, only))
+    moment, silences = now or datetime.now(UTC), tracker or SilenceTracker()
+    ended, runs = [], _unfinished_runs(client, only)
     silences.reset(keep={run.id for run in runs})
     for run in runs:
-        cause = _liveness(run, workers, silences, moment).cause_of_death()
+        cause = _liveness(client, run, silences, moment).cause_of_death()
         if cause is None or run.state is None:
             continue
         for process in processes_of_run(run.id):
@@ -139,30 +139,23 @@ def end_crashed_runs(
     return ended
 
 
-class _Workers:
-    """Which workers are online; the server is asked once per pool."""
-
-    def __init__(self, client: SyncPrefectClient) -> None:
-        self._client, self._pools = client, dict[str, dict[str, bool]]()
-
-    def online(self, pool: str, name: str) -> bool | None:
-        if pool not in self._pools:
-            try:
-                workers = self._client.read_workers_for_work_pool(pool)
-            except ObjectNotFound:
-                workers = []
-            self._pools[pool] = {worker.name: worker.status == WorkerStatus.ONLINE for worker in workers}
-        return self._pools[pool].get(name)
-
-
-def _liveness(run: FlowRun, workers: _Workers, tracker: SilenceTracker, now: datetime) -> RunLiveness:
-    worker, pool = str(run.labels.get(_WORKER, "")), str(run.labels.get(_POOL, ""))
-    record = ProcessRecord.read(run)
+def _liveness(client: SyncPrefectClient, run: FlowRun, tracker: SilenceTracker, now: datetime) -> RunLiveness:
+    worker, record = str(run.labels.get("prefect.worker.name", "")), ProcessRecord.read(run)
     process = record.process_state() if record else _state_before_heartbeat(run, worker, now)
     if process != "unknown":
         return RunLiveness(process)
-    is_online = workers.online(pool, worker) if worker else None
-    return RunLiveness(process, tracker.silence(run), record is not None, is_online)
+    return RunLiveness(process, tracker.silence(run), record is not None, _is_online(client, run, worker))
+
+
+def _is_online(client: SyncPrefectClient, run: FlowRun, worker: str) -> bool | None:
+    """Whether the run's worker sends heartbeats; None if it has none or the server does not know it."""
+    if not worker:
+        return None
+    try:
+        workers = client.read_workers_for_work_pool(str(run.labels.get("prefect.work-pool.name", "")))
+    except ObjectNotFound:
+        return None
+    return next((known.status == WorkerStatus.ONLINE for known in workers if known.name == worker), None)
 
 
 def _state_before_heartbeat(run: FlowRun, worker: str, now: datetime) -> ProcessState:
@@ -173,15 +166,15 @@ def _state_before_heartbeat(run: FlowRun, worker: str, now: datetime) -> Process
     return "alive" if is_new or next(processes_of_run(run.id), None) is not None else "dead"
 
 
-def _unfinished_runs(client: SyncPrefectClient, only: UUID | None) -> Iterator[FlowRun]:
+def _unfinished_runs(client: SyncPrefectClient, only: UUID | None) -> list[FlowRun]:
     query = FlowRunFilter.model_validate(
-        {"state": {"type": {"any_": UNFINISHED}}, "id": {"any_": [only]} if only else None}
+        {"state": {"type": {"any_": _UNFINISHED}}, "id": {"any_": [only]} if only else None}
     )
     runs = page = client.read_flow_runs(flow_run_filter=query, limit=_PAGE)
     while len(page) == _PAGE:
         page = client.read_flow_runs(flow_run_filter=query, limit=_PAGE, offset=len(runs))
         runs = runs + page
-    yield from runs
+    return runs
 
 
 def _is_unchanged(client: SyncPrefectClient, run: FlowRun) -> bool:

@@ -123,19 +123,14 @@ def _run(
     """Run the stage, here or on a worker, if it is still stale now that its upstream stages are done."""
     if not find_stale_stages(runner.root, [stage]):
         progress.end(stage, "unchanged")
-        return
-    try:
-        if dispatcher is not None:
-            progress.begin(stage)
-        is_sent = dispatcher is not None and dispatcher.send(stage)
-        with slots:
-            if dispatcher is None:
-                progress.begin(stage)
-            runner.run(stage, pull=is_sent)
-    except BaseException:
-        progress.end(stage, "failed")
-        raise
-    progress.end(stage, "done")
+    elif dispatcher is None:
+        with slots, progress.running(stage):
+            runner.run(stage)
+    else:
+        with progress.running(stage):
+            is_sent = dispatcher.send(stage)
+            with slots:
+                runner.run(stage, pull=is_sent)
 
 
 def _publish(layout: Layout) -> None:

@@ -43,14 +43,6 @@ def write_patch(path: Path, patch: Mapping[str, Any]) -> None:
         _yaml().dump(_plain(patch), stream)
 
 
-def _check(document: Mapping[str, Any], old: Mapping[str, Any], where: str) -> None:
-    """Raise SettingsError naming the nearest valid key. Checks only models that changed, since that imports them."""
-    settings, unchanged = parse(Settings, document, where), old.get("models") or {}
-    for name, block in settings.models.items():
-        if block != unchanged.get(name):
-            registry.configure(name, block)
-
-
 def _value(assignment: str, text: str) -> Any:
     try:
         return _plain(YAML(typ="safe").load(text))
@@ -98,7 +90,11 @@ def _load(path: Path) -> CommentedMap:
 
 
 def _save(path: Path, document: CommentedMap, old: CommentedMap) -> None:
-    _check(document, old, str(path))
+    """Raises SettingsError naming the nearest valid key. Checks only models that changed, since that imports them."""
+    settings, unchanged = parse(Settings, document, str(path)), old.get("models") or {}
+    for name, block in settings.models.items():
+        if block != unchanged.get(name):
+            registry.configure(name, block)
     stream = io.StringIO()
     _yaml().dump(document, stream)
     with artifacts.replacing_file(path) as fresh:

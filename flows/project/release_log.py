@@ -120,27 +120,39 @@ def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path
 
 
 def _make_record(layout: Layout, tag: str, reason: str, gate: Path | None) -> ReleaseRecord:
-    packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
-    is_packaged = packaged is not None and packaged.tag == tag
-    revision, unrecorded = _record_revision(layout, tag, is_packaged)
-    return ReleaseRecord(
+    from flows.graph.dvc_graph import find_stale_stages
+    from services.deployment.admission import stored
+
+    record = ReleaseRecord(
         tag=tag,
-        model=packaged.model if packaged is not None and is_packaged else _model_of(layout, tag),
+        model="",
         at=_now(),
-        revision=revision,
-        unrecorded=unrecorded,
+        revision=None,
+        unrecorded="it was not the packaged Bento when it was recorded, so other files made it",
         reason=reason,
         gate=None if gate is None else _below(layout.root, gate),
-        metrics=_metrics(layout, packaged) if packaged is not None and is_packaged else None,
+        metrics=None,
         feedback=read_settings(layout.params).source.feedback,
-        stale=_stale(layout) if is_packaged else (),
+    )
+    packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
+    if packaged is None or packaged.tag != tag:
+        model = next((bento.model for bento in stored(layout) if bento.tag == tag), "")
+        return record.model_copy(update={"model": model})
+    revision, unrecorded = _record_revision(layout, tag)
+    metrics, stale = _metrics(layout, packaged), tuple(sorted(find_stale_stages(layout.root)))
+    return record.model_copy(
+        update={
+            "model": packaged.model,
+            "revision": revision,
+            "unrecorded": unrecorded,
+            "metrics": metrics,
+            "stale": stale,
+        }
     )
 
 
-def _record_revision(layout: Layout, tag: str, is_packaged: bool) -> tuple[str | None, str]:
+def _record_revision(layout: Layout, tag: str) -> tuple[str | None, str]:
     """The commit of the current files, or None and why; a release goes ahead without one."""
-    if not is_packaged:
-        return None, "it was not the packaged Bento when it was recorded, so other files made it"
     try:
         files = [layout.params, layout.dvc_yaml, layout.dvc_lock, layout.metrics]
         names = [str(path.relative_to(layout.root)) for path in files]
@@ -154,18 +166,6 @@ def _metrics(layout: Layout, packaged: SmokeReport) -> ReleaseMetrics | None:
         return None
     headline = {name: value for name, value in packaged.labels.items() if "@" in name}
     return ReleaseMetrics(sha256=artifacts.sha256(layout.metrics), headline=headline)
-
-
-def _model_of(layout: Layout, tag: str) -> str:
-    from services.deployment.admission import stored
-
-    return next((bento.model for bento in stored(layout) if bento.tag == tag), "")
-
-
-def _stale(layout: Layout) -> tuple[str, ...]:
-    from flows.graph.dvc_graph import find_stale_stages
-
-    return tuple(sorted(find_stale_stages(layout.root)))
 
 
 def _below(root: Path, path: Path) -> str:

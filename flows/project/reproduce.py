@@ -164,13 +164,8 @@ def _run_stages(clone: Layout, skipped: frozenset[str], console: Console, *, pac
     runner = StageRunner(clone.root, progress.line)
     with progress:
         for stage in stages:
-            progress.begin(stage)
-            try:
+            with progress.running(stage):
                 runner.run(stage)
-            except BaseException:
-                progress.end(stage, "failed")
-                raise
-            progress.end(stage, "done")
     if not clone.metrics.exists():
         raise StageError(f"{last}: ran and wrote no {clone.metrics}")
     return progress.seconds

@@ -12,9 +12,9 @@ from sqlalchemy.engine import make_url
 
 from flows.stack.folder import StackError, StackFolder
 from flows.stack.plan import StackOptions, asyncpg_url, mask_password, stack_environment, stack_parts
-from flows.stack.ports import PortRequest, require_free
 from flows.stack.state import StackState, find_api_url, resolve_options
 from flows.stack.supervision.processes import end_processes, stack_processes
+from flows.stack.up import PortRequest, require_free
 
 
 def test_parts_know_their_server_and_project_and_forget_whose_run_started_them(tmp_path: Path):
