@@ -1,9 +1,8 @@
 """tierrec keys, review, experiments: the API keys, the review list and the experiments of a shop."""
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from services.experiments import Experiment, VariantResult
-    from services.rules.review import Review
     from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 
 app = typer.Typer()
@@ -98,41 +96,34 @@ def _warn_if_open(path: Path) -> None:
 @review_app.command("block", epilog="Example: tierrec review block 1082185 981760")
 def _block(items: Items, folder: Folder = None) -> None:
     """Hide items on every surface, from the next request on."""
-    from services.rules.review import block
-
-    _edit(block, items, folder)
+    _edit("block", items, folder)
 
 
 @review_app.command("unblock", epilog="Example: tierrec review unblock 1082185")
 def _unblock(items: Items, folder: Folder = None) -> None:
     """Remove items from the block list."""
-    from services.rules.review import unblock
-
-    _edit(unblock, items, folder)
+    _edit("unblock", items, folder)
 
 
 @review_app.command("approve", epilog="Example: tierrec review approve 1082185")
 def _approve(items: Items, folder: Folder = None) -> None:
     """Approve items that review.yaml hides until they are approved."""
-    from services.rules.review import approve
-
-    _edit(approve, items, folder)
+    _edit("approve", items, folder)
 
 
 @review_app.command("withdraw", epilog="Example: tierrec review withdraw 1082185")
 def _withdraw(items: Items, folder: Folder = None) -> None:
     """Withdraw the approval of items."""
-    from services.rules.review import withdraw
-
-    _edit(withdraw, items, folder)
+    _edit("withdraw", items, folder)
 
 
-def _edit(change: Callable[[Path, Sequence[str]], "Review"], items: list[str], folder: Path | None) -> None:
+def _edit(change: Literal["block", "unblock", "approve", "withdraw"], items: list[str], folder: Path | None) -> None:
+    from services.rules import review
     from services.shared_files import serving_folder
 
     path = serving_folder(project_layout(), folder) / "review.yaml"
-    review = change(path, items)
-    print(f"{path}: {len(review.blocked)} blocked, {len(review.approval.approved)} approved")
+    after = getattr(review, change)(path, items)
+    print(f"{path}: {len(after.blocked)} blocked, {len(after.approval.approved)} approved")
 
 
 @app.command("experiments", epilog="Example: tierrec experiments --folder data/serving")

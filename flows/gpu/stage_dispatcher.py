@@ -5,7 +5,6 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Self, cast
 from uuid import UUID
@@ -20,8 +19,8 @@ from prefect.states import Cancelling
 
 from flows.gpu import dvc_remote
 from flows.gpu.work_pool import DEPLOYMENT, PoolNotReady, RemoteConfig, WorkPool, online_workers
-from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, locked_repo
-from flows.liveness.run_liveness import SilenceTracker, end_crashed_runs
+from flows.graph.dvc_graph import Listener, StageGraph, StageRunner, TransientStageError, locked_repo
+from flows.liveness import SilenceTracker, end_crashed_runs
 from flows.project import snapshots
 from flows.project.git import RevisionError
 from tierrec_core.base.errors import StageError, TierRecError
@@ -31,12 +30,6 @@ MAX_ATTEMPTS = 3
 _POLL_SECONDS, _CHECK_SECONDS, _OUTAGE_SECONDS = 1.0, 5.0, 120.0
 _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
-
-Listener = Callable[[str, str], None]
-
-
-class NoWorkerError(Exception):
-    """The pool has no worker online any more, and the run was cancelled."""
 
 
 def _connect() -> SyncPrefectClient:
@@ -67,7 +60,7 @@ class StageDispatcher:
         try:
             with _connect() as client:
                 return self._send(stage, client)
-        except (PoolNotReady, NoWorkerError, RevisionError, httpx.HTTPError, PrefectException) as error:
+        except (PoolNotReady, RevisionError, httpx.HTTPError, PrefectException) as error:
             if self._stopped.is_set():
                 raise StageError(f"{stage}: stopped; `tierrec run` continues here") from error
             self._listen(stage, f"cannot be sent to {self.pool.name}, runs here: {error!s:.300}")
@@ -162,7 +155,7 @@ class StageDispatcher:
         return ["tierrec", self._project, stage, revision[:12]]
 
     def _await(self, client: SyncPrefectClient, stage: str, run: FlowRun) -> FlowRun:
-        """Wait until the run has ended. Raises NoWorkerError when no worker is left to start it."""
+        """Wait until the run has ended. Raises PoolNotReady when no worker is left to start it."""
         reported, answered, checked, tracker = "", time.monotonic(), time.monotonic(), SilenceTracker()
         while not self._stopped.wait(_POLL_SECONDS):
             try:
@@ -189,7 +182,7 @@ class StageDispatcher:
             end_crashed_runs(client, only=run.id, tracker=tracker)
         elif not online_workers(client, self.pool.name):
             client.set_flow_run_state(run.id, Cancelling())
-            raise NoWorkerError("it has no worker online any more")
+            raise PoolNotReady("it has no worker online any more")
 
 
 def _explain(stage: str, run: FlowRun, stopped: bool) -> StageError:

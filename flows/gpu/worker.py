@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger
 
 from flows.gpu.clone import borrow_clone
 from flows.graph.dvc_graph import StageGraph, StageRunner
-from flows.liveness.process_heartbeat import RUN_VARIABLE, send_heartbeats
+from flows.liveness import RUN_VARIABLE, send_heartbeats
 
 _POLL_SECONDS = 0.5
 

@@ -9,10 +9,9 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.events import emit_event
 
-from flows.liveness.process_heartbeat import send_heartbeats
-from flows.loop.feedback_import import clean_events, read_newest_log
+from flows.liveness import send_heartbeats
+from flows.loop.feedback import clean_events, read_newest_log, read_online_metrics
 from flows.loop.loop_state import LoopState
-from flows.loop.online_metrics import read_online_metrics
 from flows.loop.pages import write_charts, write_history
 from flows.project.champion import Champion
 from monitoring.drift import DriftReference, FeedChecks, decide, evaluate_window, measure_window, newest_complete_end

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flows.loop.feedback import read_served_lists
 from flows.loop.loop_state import LoopState
-from flows.loop.online_metrics import read_served_lists
 from flows.project.champion import Champion, pointer_path
 from flows.project.release_log import list_releases
 from monitoring.drift import DriftReference, DriftVerdict

@@ -18,9 +18,9 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
 
-from flows.liveness.process_heartbeat import send_heartbeats
+from flows.liveness import send_heartbeats
 from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
-from flows.loop.feedback_import import export_feedback, read_newest_log
+from flows.loop.feedback import export_feedback, read_newest_log
 from flows.loop.gate import gate_path, run_gate
 from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus, utc_now
 from flows.loop.pages import write_history

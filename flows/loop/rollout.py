@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
-from flows.liveness.process_heartbeat import send_heartbeats
+from flows.liveness import send_heartbeats
 from flows.loop.loop_state import LoopState
 from flows.loop.pages import write_history
 from flows.project.champion import deploy_release, pointer_path, promote_release, roll_back_release

@@ -19,7 +19,7 @@ from flows.gpu.work_pool import PoolNotReady
 from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, find_stale_stages
 from flows.graph.process_guard import killed_with_us
 from flows.graph.progress import Progress
-from flows.liveness.process_heartbeat import send_heartbeats
+from flows.liveness import send_heartbeats
 from flows.pipeline.summary import Leaderboard
 from flows.project.lock import project_lock
 from tierrec_core.base.paths import Layout

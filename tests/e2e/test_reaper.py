@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from flows.gpu.worker import run_stage_in_clone
-from flows.liveness.run_liveness import end_crashed_runs
+from flows.liveness import end_crashed_runs
 from tests.support.prefect_workers import Server, end, free_port, prefect_server, wait_until
 from tests.support.projects import BIN, toy_project
 

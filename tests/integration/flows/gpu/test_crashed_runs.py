@@ -12,8 +12,15 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Completed, Pending, Running, State
 
 from flows.gpu.work_pool import online_workers
-from flows.liveness.process_heartbeat import HEARTBEAT_SECONDS, LABEL, ProcessRecord, send_heartbeats
-from flows.liveness.run_liveness import START_TIMEOUT, SilenceTracker, end_crashed_runs
+from flows.liveness import (
+    HEARTBEAT_SECONDS,
+    LABEL,
+    START_TIMEOUT,
+    ProcessRecord,
+    SilenceTracker,
+    end_crashed_runs,
+    send_heartbeats,
+)
 from tests.support.prefect_workers import HERE, Server, prefect_server, wait_until
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from flows.loop import pages
+from flows.loop.feedback import SURFACE, read_served_lists
 from flows.loop.loop_state import LoopState
-from flows.loop.online_metrics import SURFACE, read_served_lists
 from flows.project.champion import Champion
 from monitoring.drift import DriftDecision, DriftVerdict
 from monitoring.report.served_lists import CUTOFF

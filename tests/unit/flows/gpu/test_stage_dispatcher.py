@@ -14,8 +14,7 @@ from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
 from flows.gpu.stage_dispatcher import _explain
 from flows.gpu.work_pool import _without_password
 from flows.graph.dvc_graph import TransientStageError, _queue
-from flows.liveness.process_heartbeat import LABEL, ProcessRecord
-from flows.liveness.run_liveness import SILENCE_SECONDS, RunLiveness, SilenceTracker
+from flows.liveness import LABEL, SILENCE_SECONDS, ProcessRecord, RunLiveness, SilenceTracker
 from tierrec_core.base.errors import StageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -1,6 +1,8 @@
-"""Online metrics of the champion's lists: users' conversions in two windows, and the lists of one window for a page."""
+"""What the loop reads from the feedback store: events for the stages, online metrics, and served lists."""
 
+import tempfile
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 
@@ -8,11 +10,42 @@ from flows.project.champion import Champion
 from flows.project.feedback_store import existing_store
 from monitoring.drift import OnlineMetrics
 from monitoring.report.served_lists import CUTOFF, ServedLists
+from services.store.export import export_for_ingest
+from tierrec_core import sources
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
+from tierrec_core.sources import SourceFrames, feedback
+from tierrec_core.sources.cleaning import prepare
 
 SURFACE = "products"  # lists that predict behaviour; other surfaces answer a query
+
+
+def export_feedback(layout: Layout, settings: Settings) -> int:
+    """Write the store's rows where ingest reads them; returns the number of events. Needs source.feedback."""
+    if not settings.source.feedback:
+        return 0
+    with existing_store(layout) as store:
+        return 0 if store is None else export_for_ingest(store, layout.feedback)
+
+
+def read_newest_log(layout: Layout, settings: Settings) -> SourceFrames:
+    """The four frames that ingest would write now; nothing in the project changes."""
+    log = sources.read_source(settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed)
+    if not settings.source.feedback:
+        return log
+    with existing_store(layout) as store, tempfile.TemporaryDirectory(prefix="tierrec-feedback-") as scratch:
+        if store is None:
+            return log
+        export_for_ingest(store, Path(scratch))
+        return feedback.append_feedback(log, Path(scratch))
+
+
+def clean_events(events: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """EVENTS after the prepare stage, without the rows that the data gate would quarantine."""
+    complete = events.dropna(subset=EVENTS.required)
+    return prepare(complete[complete["event"].isin(EVENT_NAMES)], settings.prepare)[0]
 
 
 def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> OnlineMetrics | None:

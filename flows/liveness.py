@@ -1,36 +1,137 @@
-"""The flow `reap`: ends runs whose process has died as crashed, so that they free their concurrency slots.
+"""Detects flow runs whose process has died, and ends them as crashed, so that they free their concurrency slots.
 
-On the run's own machine its process is checked by id and fingerprint. From another machine a run is dead when its
-heartbeat has not changed for a while, by the observer's clock: clocks of two machines are never compared.
+Every flow has `on_running=[send_heartbeats]`: the Prefect server records which process executes a run, and the record
+is renewed while the run goes on. On the run's own machine that process is checked by id and fingerprint. From another
+machine a run is dead when its heartbeat has not changed for a while, by the observer's clock, since clocks of two
+machines may differ.
 """
 
+import contextvars
+import os
 import platform
+import threading
 import time
-from collections.abc import Callable, Collection
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
 from uuid import UUID
 
+import httpx
+import psutil
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Cancelled, Crashed
 
-from flows.liveness.process_heartbeat import (
-    HEARTBEAT_SECONDS,
-    LABEL,
-    ProcessRecord,
-    ProcessState,
-    processes_of_run,
-    send_heartbeats,
-)
-
+LABEL = "tierrec.process"
+HEARTBEAT_SECONDS = 20.0
+RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
+_CLOCK_TOLERANCE = timedelta(seconds=2)  # between the clocks of a worker and its engine
 _UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 START_TIMEOUT = timedelta(seconds=30)  # from a worker's taking a run to its first heartbeat
 SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 _PAGE = 200
+
+ProcessState = Literal["alive", "dead", "unknown"]
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """The process that executes a run: its host, its id there, a fingerprint, and when this was recorded (UTC).
+
+    fingerprint: a checksum of its command line and of the run that Prefect started it for, if any
+    """
+
+    host: str
+    pid: int
+    fingerprint: int
+    at: datetime
+
+    @classmethod
+    def make(cls, now: datetime, pid: int | None = None) -> Self:
+        """The record of a process on this machine; None = this process."""
+        process = psutil.Process(pid)
+        return cls(platform.node(), process.pid, _fingerprint(process), now)
+
+    @classmethod
+    def read(cls, run: FlowRun) -> Self | None:
+        """The record in a run's labels; None before its process has written one.
+
+        After a pause, the label may still hold the record of the previous process, which is ignored.
+        """
+        try:
+            host, pid, fingerprint, at = str(run.labels.get(LABEL, "")).split()
+            record = cls(host, int(pid), int(fingerprint), datetime.fromisoformat(at))
+        except ValueError:
+            return None
+        if run.state is None or run.state.type == StateType.CANCELLING:
+            return record
+        return record if record.at >= run.state.timestamp - _CLOCK_TOLERANCE else None
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.pid} {self.fingerprint} {self.at.isoformat()}"
+
+    def process_state(self) -> ProcessState:
+        """Whether the process is alive; unknown from another machine. One that may not be inspected counts as alive.
+
+        Its start time is not compared, since that changes when the clock is set.
+        """
+        if self.host != platform.node():
+            return "unknown"
+        try:
+            process = psutil.Process(self.pid)
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE
+            return "dead" if is_zombie or _fingerprint(process) != self.fingerprint else "alive"
+        except psutil.NoSuchProcess:
+            return "dead"
+        except (psutil.Error, OSError):
+            return "alive"
+
+
+def _fingerprint(process: psutil.Process) -> int:
+    words = [process.environ().get(RUN_VARIABLE, ""), *process.cmdline()]
+    return zlib.crc32("\0".join(words).encode())
+
+
+def send_heartbeats(flow: Any, flow_run: FlowRun, state: Any) -> None:  # noqa: ARG001 - the names are Prefect's
+    """Record the process that executes this run, and renew the record until the run ends; for `on_running`."""
+    _write_record(flow_run.id)
+    in_context = contextvars.copy_context().run  # with the settings that name Prefect's server
+    threading.Thread(target=in_context, args=(_renew_record, flow_run.id), daemon=True).start()
+
+
+def processes_of_run(run: UUID) -> Iterator[psutil.Process]:
+    """Processes on this machine that were started for a run: its engine and all descendants."""
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == str(run):
+                yield process
+        except (psutil.Error, OSError):
+            continue
+
+
+def _write_record(run: UUID) -> bool:
+    """Write this process's record; returns whether the run is unfinished."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(run, {LABEL: str(ProcessRecord.make(datetime.now(UTC)))})
+        state = client.read_flow_run(run).state
+    return state is None or not state.is_final()
+
+
+def _renew_record(run: UUID) -> None:
+    is_unfinished = True
+    while is_unfinished:
+        time.sleep(HEARTBEAT_SECONDS)
+        try:
+            is_unfinished = _write_record(run)
+        except (ObjectNotFound, RuntimeError):
+            return  # the run was deleted, or has ended and closed its client
+        except (httpx.HTTPError, PrefectException):
+            continue  # the server may come back
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,0 @@
-"""Detects flow runs whose process has died, and ends them as crashed."""
