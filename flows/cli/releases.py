@@ -29,25 +29,25 @@ def _deploy(
     folder: Folder = None,
 ) -> None:
     """Make a Bento that passes its smoke test the challenger, or the champion if there is none."""
-    from flows.project.champion import deploy_release
+    from flows.project.champion import deploy_release, describe_serving
 
-    _show_serving(deploy_release(project_layout(), tag, share=share, folder=folder))
+    typer.echo(describe_serving(deploy_release(project_layout(), tag, share=share, folder=folder)))
 
 
 @app.command("promote", epilog="Example: tierrec promote")
 def _promote(folder: Folder = None) -> None:
     """Make the challenger the champion."""
-    from flows.project.champion import promote_release
+    from flows.project.champion import describe_serving, promote_release
 
-    _show_serving(promote_release(project_layout(), reason=f"promoted {_REASON}", folder=folder))
+    typer.echo(describe_serving(promote_release(project_layout(), reason=f"promoted {_REASON}", folder=folder)))
 
 
 @app.command("rollback", epilog="Example: tierrec rollback")
 def _rollback(folder: Folder = None) -> None:
     """Remove the challenger or, if there is none, restore the previous champion."""
-    from flows.project.champion import roll_back_release
+    from flows.project.champion import describe_serving, roll_back_release
 
-    _show_serving(roll_back_release(project_layout(), reason=f"rolled back {_REASON}", folder=folder))
+    typer.echo(describe_serving(roll_back_release(project_layout(), reason=f"rolled back {_REASON}", folder=folder)))
 
 
 @app.command("releases", epilog="Example: tierrec releases")
@@ -94,13 +94,6 @@ def _manifests(
         with artifacts.replacing_file(out / file) as fresh:
             fresh.write_text(text)
     _show_next_steps(out, files, settings, pointer.champion.bento, path.parent / FILE)
-
-
-def _show_serving(pointer: "Pointer") -> None:
-    if pointer.challenger is None:
-        typer.echo(f"{pointer.champion.bento} answers all users")
-    else:
-        typer.echo(f"{pointer.champion.bento} answers, and {pointer.challenger.bento} {pointer.share:.1%} of users")
 
 
 def _role(tag: str, pointer: "Pointer | None") -> str:

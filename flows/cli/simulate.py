@@ -10,8 +10,7 @@ from tierrec_core.base.errors import SettingsError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from monitoring.simulation.replay import Replay, ReplayResult, ReplayStep
-    from monitoring.simulation.world import ReplayWorld
+    from monitoring.simulation.replay import Replay, ReplayResult
 
 _MONTH = 28.0
 _TRAINING_MONTHS = 5  # of the first model
@@ -20,13 +19,10 @@ _MAX_REASON = 70
 app = typer.Typer()
 
 
-WorldName = Literal["complete_journey", "synthetic"]
-
-
 @app.command("simulate", epilog="Example: tierrec simulate --world synthetic --shift diffuse --share 0.4")
 def _simulate(
     world: Annotated[
-        WorldName, typer.Option(help="The Complete Journey data set, or a synthetic shop.")
+        Literal["complete_journey", "synthetic"], typer.Option(help="The Complete Journey, or a synthetic shop.")
     ] = "complete_journey",
     shift: Annotated[
         str, typer.Option(help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots...")
@@ -47,12 +43,13 @@ def _simulate(
     from monitoring.simulation.policies import POLICIES
     from monitoring.simulation.replay import Replay, ReplayClock
     from monitoring.simulation.scenarios import apply_change
+    from monitoring.simulation.world import complete_journey_world, synthetic_world
     from tierrec_core.base import artifacts
     from tierrec_core.settings import MonitorSettings
 
     if policy not in POLICIES:
         raise SettingsError(f"--policy: {policy!r} is unknown; known are {', '.join(POLICIES)}")
-    before = _world(world, seed)
+    before = synthetic_world(seed) if world == "synthetic" else complete_journey_world()
     first = before.start + _TRAINING_MONTHS * _MONTH
     ticks = int((before.end - first) // every) - 1
     if ticks < 1:
@@ -63,69 +60,12 @@ def _simulate(
     after = apply_change(before, shift, before.start + month * _MONTH, share, seed)
     replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
     course, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
-    console = Console()
-    console.print(_describe(after), highlight=False)
-    console.print(_table(replay, course, frozen, policy))
-    report = _report(replay, course, frozen, policy)
+    console, report = Console(), _report(replay, course, frozen, policy)
+    console.print(_describe(report), highlight=False)
+    console.print(_table(report))
     console.print(_summary(report), highlight=False)
     if json is not None:
         artifacts.write_json(report, json)
-
-
-def _world(name: WorldName, seed: int) -> "ReplayWorld":
-    from monitoring.simulation import world
-
-    return world.synthetic_world(seed) if name == "synthetic" else world.complete_journey_world()
-
-
-def _describe(world: "ReplayWorld") -> str:
-    from tierrec_core.data.interactions import from_days
-
-    if world.change is None:
-        return f"{world.name}: no shift"
-    return f"{world.name}: from {from_days(world.change.start):%Y-%m-%d} on, {world.change.what}"
-
-
-def _table(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(
-        "window",
-        "verdict",
-        "act",
-        "why",
-        "NDCG@10 frozen",
-        f"NDCG@10 {policy}",
-        "conversion",
-        "retrains",
-        title="Verdicts, and the quality of the lists until the next evaluation",
-    )
-    for number, (step, still) in enumerate(zip(course.steps, frozen.steps, strict=True)):
-        num_retrains = sum(earlier.decision.retrain for earlier in course.steps[: number + 1])
-        table.add_row(
-            _window(replay, step),
-            step.decision.state,
-            "retrain" if step.decision.retrain else "",
-            _first_reason(step),
-            f"{still.quality.ndcg.mean():.4f}",
-            f"{step.quality.ndcg.mean():.4f}",
-            f"{step.quality.outcomes.rate:.1%}",
-            str(num_retrains),
-        )
-    return table
-
-
-def _window(replay: "Replay", step: "ReplayStep") -> str:
-    from tierrec_core.data.interactions import from_days
-
-    start = from_days(step.decision.end - replay.settings.window_days)
-    return f"{start:%Y-%m-%d} .. {from_days(step.decision.end):%m-%d}"
-
-
-def _first_reason(step: "ReplayStep") -> str:
-    reasons = step.decision.reasons
-    more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
-    return (reasons[0][:_MAX_REASON] + ("…" if len(reasons[0]) > _MAX_REASON else "") + more) if reasons else ""
 
 
 def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:
@@ -134,7 +74,7 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
     from monitoring.simulation.replay import detection_delay, ndcg_loss
     from tierrec_core.data.interactions import from_days
 
-    change = replay.world.change
+    change, width = replay.world.change, replay.settings.window_days
     since = change.start if change else replay.clock.start
     return {
         "world": replay.world.name,
@@ -149,7 +89,7 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
         "retrained_minus_frozen": asdict(ndcg_loss(frozen, course, replay.seed, since)),
         "steps": [
             {
-                "window": _window(replay, step),
+                "window": f"{from_days(step.decision.end - width):%Y-%m-%d} .. {from_days(step.decision.end):%m-%d}",
                 "state": step.decision.state,
                 "retrain": step.decision.retrain,
                 "reasons": list(step.decision.reasons),
@@ -162,6 +102,37 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
             for step, still in zip(course.steps, frozen.steps, strict=True)
         ],
     }
+
+
+def _describe(report: dict[str, Any]) -> str:
+    change = f"from {report['change_start']} on, {report['change']}" if report["change"] else "no shift"
+    return f"{report['world']}: {change}"
+
+
+def _table(report: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
+    columns = ("window", "verdict", "act", "why", "NDCG@10 frozen", f"NDCG@10 {report['policy']}", "conversion")
+    table = Table(*columns, "retrains", title="Verdicts, and the quality of the lists until the next evaluation")
+    num_retrains = 0
+    for step in report["steps"]:
+        num_retrains += step["retrain"]
+        table.add_row(
+            step["window"],
+            step["state"],
+            "retrain" if step["retrain"] else "",
+            _first_reason(step["reasons"]),
+            f"{step['ndcg_frozen']:.4f}",
+            f"{step['ndcg']:.4f}",
+            f"{step['conversion']:.1%}",
+            str(num_retrains),
+        )
+    return table
+
+
+def _first_reason(reasons: list[str]) -> str:
+    more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
+    return (reasons[0][:_MAX_REASON] + ("…" if len(reasons[0]) > _MAX_REASON else "") + more) if reasons else ""
 
 
 def _summary(report: dict[str, Any]) -> str:

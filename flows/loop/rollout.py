@@ -11,7 +11,7 @@ from prefect.events import emit_event
 from flows.liveness import send_heartbeats
 from flows.loop.loop_state import LoopState
 from flows.loop.pages import write_history
-from flows.project.champion import deploy_release, pointer_path, promote_release, roll_back_release
+from flows.project.champion import deploy_release, describe_serving, pointer_path, promote_release, roll_back_release
 from flows.project.feedback_store import existing_store
 from services.experiments import Experiments
 from services.releases import rollout as rollouts
@@ -104,10 +104,6 @@ def deploy_bento(tag: str | None = None, share: float | None = None) -> str:
 
     tag: None = the packaged Bento; share: None = rollout.share
     """
-    pointer = deploy_release(Layout(Path.cwd()), tag, share=share)
-    if pointer.challenger:
-        summary = f"{pointer.challenger.bento} answers {pointer.share:.0%} of users"
-    else:
-        summary = f"{pointer.champion.bento} answers all"
+    summary = describe_serving(deploy_release(Layout(Path.cwd()), tag, share=share))
     print(summary)
     return summary

@@ -63,6 +63,13 @@ def read_pointer(layout: Layout, folder: Path | None = None) -> Pointer | None:
     return Pointer(champion=Deployed(bento=packaged.tag, model=packaged.model), changed=built)
 
 
+def describe_serving(pointer: Pointer) -> str:
+    """Which Bentos serve which share of users."""
+    if pointer.challenger is None:
+        return f"{pointer.champion.bento} answers all users"
+    return f"{pointer.champion.bento} answers, and {pointer.challenger.bento} {pointer.share:.1%} of users"
+
+
 def deploy_release(
     layout: Layout, tag: str | None = None, *, share: float | None = None, folder: Path | None = None
 ) -> Pointer:

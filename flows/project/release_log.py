@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flows.project import snapshots
 from flows.project.git import RevisionError
+from services.deployment.admission import stored
 from services.releases.smoke_report import SmokeReport
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
@@ -15,6 +16,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse, read_settings
 
 State = Literal["released", "promoted", "rolled back"]
+_NOT_PACKAGED = "it was not the packaged Bento when it was recorded, so other files made it"
 
 
 class ReleaseMetrics(Params):
@@ -121,33 +123,22 @@ def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path
 
 def _make_record(layout: Layout, tag: str, reason: str, gate: Path | None) -> ReleaseRecord:
     from flows.graph.dvc_graph import find_stale_stages
-    from services.deployment.admission import stored
 
-    record = ReleaseRecord(
+    packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
+    if packaged is not None and packaged.tag != tag:
+        packaged = None
+    revision, unrecorded = _record_revision(layout, tag) if packaged else (None, _NOT_PACKAGED)
+    return ReleaseRecord(
         tag=tag,
-        model="",
+        model=packaged.model if packaged else next((bento.model for bento in stored(layout) if bento.tag == tag), ""),
         at=_now(),
-        revision=None,
-        unrecorded="it was not the packaged Bento when it was recorded, so other files made it",
+        revision=revision,
+        unrecorded=unrecorded,
         reason=reason,
         gate=None if gate is None else _below(layout.root, gate),
-        metrics=None,
+        metrics=_metrics(layout, packaged) if packaged else None,
         feedback=read_settings(layout.params).source.feedback,
-    )
-    packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
-    if packaged is None or packaged.tag != tag:
-        model = next((bento.model for bento in stored(layout) if bento.tag == tag), "")
-        return record.model_copy(update={"model": model})
-    revision, unrecorded = _record_revision(layout, tag)
-    metrics, stale = _metrics(layout, packaged), tuple(sorted(find_stale_stages(layout.root)))
-    return record.model_copy(
-        update={
-            "model": packaged.model,
-            "revision": revision,
-            "unrecorded": unrecorded,
-            "metrics": metrics,
-            "stale": stale,
-        }
+        stale=tuple(sorted(find_stale_stages(layout.root))) if packaged else (),
     )
 
 
