@@ -15,7 +15,7 @@ from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
-from tierrec_core.ranking.ranker import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split

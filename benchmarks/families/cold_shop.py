@@ -19,8 +19,8 @@ from tierrec_core.data.support_sets import newest_items
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Training
 from tierrec_core.ranking import BlendRanker, retrieve
+from tierrec_core.ranking.blend import RankingContext, RankingDataset
 from tierrec_core.ranking.policy import ListPolicy
-from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers, visible_history
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow

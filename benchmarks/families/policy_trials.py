@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.special import rel_entr
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
@@ -18,9 +19,8 @@ from tierrec_core.evaluation.bootstrap import ConfidenceInterval, paired_bootstr
 from tierrec_core.evaluation.metrics import Truth, coverage, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
+from tierrec_core.ranking.blend import RankingContext
 from tierrec_core.ranking.policy import Audience, ListPolicy
-from tierrec_core.ranking.policy.diversity import divergence
-from tierrec_core.ranking.ranker import RankingContext
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
@@ -91,7 +91,7 @@ class PolicyTrials:
         evaluated = self.truth.users
         ranked = rank_candidates(padded[evaluated], table[evaluated], policy.depth(LENGTH))
         lists = np.full((users, LENGTH), -1)
-        lists[evaluated] = policy.cap(ranked, LENGTH, self._audience).items
+        lists[evaluated] = policy.apply(ranked, LENGTH, self._audience).items
         return lists
 
     def evaluate(self, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -112,7 +112,9 @@ class PolicyTrials:
         }
 
     def _divergence(self, lists: IntArray) -> float:
+        """KL(interests || shares of the list's layers), smoothed as by the calibrated re-ranking; mean over users."""
         interests = self._audience.interests()
         layer = self._audience.layer(lists[self.truth.users])
         count = np.stack([(layer == one).sum(axis=1) for one in range(interests.shape[1])], axis=1)
-        return float(divergence(interests, count.astype(float)).mean())
+        shares = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+        return float(rel_entr(interests, 0.99 * shares + 0.01 * interests).sum(axis=1).mean())

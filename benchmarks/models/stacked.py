@@ -11,7 +11,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Retriever, Training
 from tierrec_core.ranking import BlendRanker, retrieve
-from tierrec_core.ranking.ranker import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import RetrieveSettings
 

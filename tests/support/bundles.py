@@ -6,8 +6,8 @@ from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import BlendRanker, retrieve
+from tierrec_core.ranking.blend import RankingContext, RankingDataset
 from tierrec_core.ranking.policy import ListPolicy
-from tierrec_core.ranking.ranker import RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import RetrieveSettings

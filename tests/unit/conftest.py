@@ -19,7 +19,7 @@ SLOW = (
     "tierrec_core/models/test_symmetric_mf.py",
     "tierrec_core/models/test_two_tower.py",
     "tierrec_core/propensity",
-    "tierrec_core/ranking/test_ranker.py",
+    "tierrec_core/ranking/test_blend.py",
     "tierrec_core/tracking",
     "tierrec_core/tuning",
 )

@@ -40,7 +40,6 @@ class Column:
     dtype: str
     meaning: str
     required: bool = False
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ EVENTS = Contract(
         "item_id": Column("string[pyarrow]", "item id; a campaign's id for redeem events", required=True),
         "event": Column("string[pyarrow]", "one of contracts.Event", required=True),
         "timestamp": Column(_TIME, "time of the event, UTC", required=True),
-        "value": Column("Float64", "money paid, or the rating given", unit="currency or stars"),
-        "quantity": Column("Float64", "number of pieces; negative for a return", unit="pieces"),
+        "value": Column("Float64", "money paid in the shop's currency, or the rating given"),
+        "quantity": Column("Float64", "number of pieces; negative for a return"),
         "session_id": Column("string[pyarrow]", "basket or visit; derived from time gaps where absent"),
         "channel": Column("string[pyarrow]", "store, web or app; coupon = bought with a coupon"),
         "domain": Column("string[pyarrow]", "shop or section, where a log covers several"),
@@ -102,7 +101,7 @@ ITEMS = Contract(
         "title": Column("string[pyarrow]", "display name"),
         "category": Column("string[pyarrow]", "category; interest layers group these"),
         "brand": Column("string[pyarrow]", "brand or manufacturer"),
-        "price": Column("Float64", "usual price of one piece", unit="currency"),
+        "price": Column("Float64", "usual price of one piece, in the shop's currency"),
     },
     closed=False,
 )
@@ -122,7 +121,7 @@ EXPOSURES = Contract(
     {
         "item_id": Column("string[pyarrow]", "promoted item", required=True),
         "week": Column(_TIME, "first instant of the week, UTC", required=True),
-        "display": Column("Float64", "share of stores that displayed it", required=True, unit="share"),
-        "mailer": Column("Float64", "share of stores whose mailer showed it", required=True, unit="share"),
+        "display": Column("Float64", "share of stores that displayed it", required=True),
+        "mailer": Column("Float64", "share of stores whose mailer showed it", required=True),
     },
 )

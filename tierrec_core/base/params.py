@@ -1,4 +1,4 @@
-"""Base class of settings blocks, and their validation with errors that name the key and the nearest valid one."""
+"""Base class of settings blocks, field metadata, and validation with errors that name the nearest valid key."""
 
 import difflib
 import warnings
@@ -26,6 +26,19 @@ class RenamedFrom:
 
     key: str
     convert: Callable[[Any], Any] = lambda value: value
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Range of an option: integers when both ends are integers, on a log scale if `log`; or the given choices.
+
+    In `Annotated[PositiveFloat, SearchRange(1.0, 1e4, log=True)]` it bounds the search, not the option.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    choices: tuple[Any, ...] = ()
 
 
 class Params(BaseModel):
@@ -63,6 +76,16 @@ def parse(kind: type[P], raw: Mapping[str, Any], where: str) -> P:
     for old, new in _former_keys(kind, raw, ()):
         warn_renamed(where, old, new)
     return block
+
+
+def search_space(config: type[Params]) -> Mapping[str, SearchRange]:
+    """The searchable options of a Config by name; empty when it declares no range."""
+    return {
+        name: entry
+        for name, field in config.model_fields.items()
+        for entry in field.metadata
+        if isinstance(entry, SearchRange)
+    }
 
 
 def _renames(model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[tuple[str, RenamedFrom]]:

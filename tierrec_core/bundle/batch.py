@@ -55,8 +55,8 @@ def write_lists(
     """Write every known user's first k items of the task to the folder and return the manifest.
 
     Files are part-*.parquet with user_id, item_id, rank from 1 and score, in order of the bundle's users, and
-    manifest.json, which exists only when all parts do. Parts of the same bundle, k and batch are kept;
-    others are replaced. fingerprint: identifies the bundle; batch: users per part; progress: gets a line per part.
+    manifest.json, which exists only when all parts do. Parts of the same bundle, k and batch are reused.
+    fingerprint: identifies the bundle; batch: users per part; progress: gets a line per part.
     Raises SettingsError for a task that the bundle lacks, ArtifactError when the disk is full or refuses.
     """
     if task not in bundle.tasks:
@@ -67,7 +67,7 @@ def write_lists(
     if missing:
         (folder / MANIFEST).unlink(missing_ok=True)
     if len(missing) < len(parts):
-        progress(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts are there already")
+        progress(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts exist already")
     for line in _write_parts(bundle, missing, folder):
         progress(line)
     header = {"bundle": fingerprint, "task": task, "k": k, "users": count}

@@ -100,7 +100,7 @@ class Bundle:
         padded = np.full(table.shape, -np.inf)
         padded[table >= 0] = scores
         ranked = rank_candidates(padded, table, policy.depth(k))
-        return policy.cap(ranked, k, Audience(history, tier, tiering))
+        return policy.apply(ranked, k, Audience(history, tier, tiering))
 
     def rerank(
         self, task: str, history: Interactions, columns: IntArray, states: Mapping[str, FloatArray] | None = None

@@ -1,6 +1,6 @@
 """Audits beyond accuracy: exposure concentration, popularity bias, diversity, and differences between user groups."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -45,10 +45,10 @@ def popularity_of_users(items: IntArray, history: Interactions) -> tuple[FloatAr
     """Mean popularity, as in `popularity_bias`, of each list and of each history; NaN where empty, [U] and [U]."""
     num_users = np.bincount(history.unique_pairs()[1], minlength=history.num_items)
     percentile = rankdata(num_users) / history.num_items
-    recommended = _row_means(np.where(items >= 0, percentile[items], np.nan))
-    count = np.bincount(history.user, minlength=history.num_users)
+    listed = items >= 0
+    recommended = _ratio(np.where(listed, percentile[items], 0.0).sum(axis=1), listed.sum(axis=1))
     total = np.bincount(history.user, percentile[history.item], minlength=history.num_users)
-    return recommended, np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return recommended, _ratio(total, np.bincount(history.user, minlength=history.num_users))
 
 
 def diversity(items: IntArray, category: IntArray) -> float:
@@ -67,9 +67,7 @@ def diversity_of_lists(items: IntArray, category: IntArray) -> FloatArray:
     label = np.where(shown, category[items], -1)
     pair = np.triu(shown[:, :, None] & shown[:, None, :], k=1)
     differ = pair & (label[:, :, None] != label[:, None, :])
-    pairs, different = pair.sum(axis=(1, 2)), differ.sum(axis=(1, 2))
-    shares: FloatArray = np.divide(different, pairs, out=np.full(len(items), np.nan), where=pairs > 0)
-    return shares
+    return _ratio(differ.sum(axis=(1, 2)), pair.sum(axis=(1, 2)))
 
 
 def exposure_by_group(
@@ -123,18 +121,12 @@ def demographic_groups(
     Returns attribute -> group -> (number of users, interval). Attributes with one value or more than 12 are left out,
     and so are groups of fewer than 20 users, for which intervals are unreliable.
     """
+    attributes = users.drop_duplicates("user_id").set_index("user_id").reindex(user_ids)
     return {
-        attribute: groups
-        for attribute, labels in _attributes(user_ids, users)
-        if len(groups := _groups(values, labels, draws, rng)) > 1
+        str(name): groups
+        for name, labels in attributes.items()
+        if 1 < labels.nunique() <= _MAX_GROUPS and len(groups := _groups(values, labels, draws, rng)) > 1
     }
-
-
-def _attributes(user_ids: pd.Index, users: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    known = users.drop_duplicates("user_id").set_index("user_id").reindex(user_ids)
-    for attribute in known.columns:
-        if 1 < known[attribute].nunique() <= _MAX_GROUPS:
-            yield str(attribute), known[attribute]
 
 
 def _groups(
@@ -142,16 +134,13 @@ def _groups(
 ) -> dict[str, tuple[int, ConfidenceInterval]]:
     code, names = pd.factorize(labels.astype("string"), sort=True)
     size = np.bincount(code[code >= 0], minlength=len(names))
-    kept = np.where((code >= 0) & (size[code] >= _MIN_USERS), code, -1)
-    intervals = bootstrap_by_group(values, kept, [str(name) for name in names], draws, rng)
+    group = np.where((code >= 0) & (size[code] >= _MIN_USERS), code, -1)
+    intervals = bootstrap_by_group(values, group, [str(name) for name in names], draws, rng)
     count = dict(zip(map(str, names), map(int, size), strict=True))
     return {name: (count[name], interval) for name, interval in intervals.items()}
 
 
-def _row_means(values: FloatArray) -> FloatArray:
-    """Mean of each row without NaN; NaN for a row of NaN only."""
-    valid = ~np.isnan(values)
-    count = valid.sum(axis=1)
-    total = np.where(valid, values, 0.0).sum(axis=1)
-    means: FloatArray = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return means
+def _ratio(total: FloatArray | IntArray, count: IntArray) -> FloatArray:
+    """total / count, NaN where the count is 0."""
+    ratio: FloatArray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return ratio

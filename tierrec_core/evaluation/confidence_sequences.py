@@ -74,22 +74,16 @@ class ConfidenceSequence:
         critical: FloatArray = np.sqrt((1 + 1 / spread) * (np.log1p(spread) - 2 * np.log(self.alpha)))
         return critical
 
-    def mean(self, sample: Moments) -> Bounds:
-        """Bounds of the mean; infinite without an observation."""
-        return self._around(sample.mean, sample.variance / np.maximum(sample.count, 1), sample.count)
-
     def difference(self, sample: Moments, baseline: Moments) -> Bounds:
-        """Bounds of mean(sample) - mean(baseline) for independent groups with unequal variances.
+        """Bounds of mean(sample) - mean(baseline) for independent groups; infinite if one has no observation.
 
         This is the sequence of the augmented inverse-propensity estimator whose regressions are the groups' means.
         """
-        error = sample.variance / np.maximum(sample.count, 1) + baseline.variance / np.maximum(baseline.count, 1)
+        variance = sample.variance / np.maximum(sample.count, 1) + baseline.variance / np.maximum(baseline.count, 1)
         count = np.where(np.minimum(sample.count, baseline.count) > 0, sample.count + baseline.count, 0)
-        return self._around(sample.mean - baseline.mean, error, count)
-
-    def _around(self, estimate: FloatArray, squared_error: FloatArray, count: IntArray) -> Bounds:
-        reach = np.where(count > 0, self.critical(count) * np.sqrt(squared_error), np.inf)
-        return Bounds(estimate, estimate - reach, estimate + reach)
+        half_width = np.where(count > 0, self.critical(count) * np.sqrt(variance), np.inf)
+        estimate = sample.mean - baseline.mean
+        return Bounds(estimate, estimate - half_width, estimate + half_width)
 
 
 def proportion(successes: IntArray, count: IntArray, alpha: float = 0.05) -> Bounds:

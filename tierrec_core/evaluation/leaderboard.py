@@ -9,7 +9,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_means, round_figure
+from tierrec_core.evaluation.bootstrap import bootstrap_means, round_figure
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
 from tierrec_core.settings import EvaluateSettings
 
@@ -93,24 +93,18 @@ class _Comparison:
             for column in (*(figures[name] for name in names), figures[main] - self.values[self.against][main])
         ]
         intervals = iter(bootstrap_means(np.stack(columns, axis=1), self.settings.bootstraps, self.rng))
-        return {
-            model: {"users": int(members.sum())} | self._block(names, [next(intervals) for _ in range(len(names) + 1)])
-            for model in self.values
-        }
-
-    def _block(self, names: Sequence[str], intervals: Sequence[ConfidenceInterval]) -> Block:
-        """One model's metrics, and last its difference to the baseline."""
-        *figures, delta = intervals
-        block: Block = {}
-        for name, figure in zip(names, figures, strict=True):
-            block |= figure.report(name)
-        return block | {f"delta_{main_metric(self.settings)}": delta.report_delta(self.against)}
+        blocks: dict[str, Block] = {model: {"users": int(members.sum())} for model in self.values}
+        for block in blocks.values():
+            for name in names:
+                block.update(next(intervals).report(name))
+            block[f"delta_{main}"] = next(intervals).report_delta(self.against)
+        return blocks
 
 
 def _baseline(values: Mapping[str, Mapping[str, FloatArray]], main: str, configured: str | None) -> str:
     if configured is not None and configured not in values:
         raise SettingsError(
-            f"params.yaml: evaluate.baseline: {configured!r} was not judged; choose one of {', '.join(values)}"
+            f"params.yaml: evaluate.baseline: {configured!r} was not evaluated; choose one of {', '.join(values)}"
         )
     single = [model for model in values if model != BLEND] or list(values)
     return configured or max(single, key=lambda model: (values[model][main].mean(), model))

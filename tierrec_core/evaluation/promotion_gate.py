@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import norm
 
-from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import GateError
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean, round_figure
 from tierrec_core.settings import GateSettings
@@ -31,7 +31,7 @@ _MIN_USERS = 20  # of the main task, below which an interval is no evidence
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One readable check: its name, the figure found, the figure wanted, and whether it passed."""
+    """One check as text: its name, the figure found, the figure wanted, and whether it passed."""
 
     name: str
     found: str
@@ -129,8 +129,8 @@ class GateReport:
             named = "; ".join(f"{check.name} is {check.found}, wanted {check.wanted}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
             raise GateError(
-                f"gate: {len(failed)} of {len(self.checks)} checks refuse the challenger ({self.verdict})\n"
-                f"{named}{more}\nthe champion stays; look at the report, or widen a margin of gate in params.yaml"
+                f"gate: {len(failed)} of {len(self.checks)} checks failed for the challenger ({self.verdict})\n"
+                f"{named}{more}\nthe champion stays; read the report, or raise a margin of gate in params.yaml"
             )
 
 
@@ -160,16 +160,16 @@ def check_promotion(
 
 @dataclass(frozen=True)
 class _Group:
-    """The compared users: one tier of a task, or all of it (tier "").
+    """The compared users of one task: all, or one tier.
 
-    delta: challenger - champion, [E]; margin: in units of the metric
+    tier: "" for all; delta: challenger - champion, [E]; margin: in units of the metric
     """
 
     task: str
     tier: str
     delta: FloatArray
-    margin: float
     interval: ConfidenceInterval
+    margin: float
 
     @property
     def may_lose(self) -> bool:
@@ -191,29 +191,18 @@ class _Group:
 
 def _groups(tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.Generator) -> Iterator[_Group]:
     """All users of each task, followed by its tiers; the first group decides the verdict."""
-    margin = settings.margin
+    all_margin = settings.margin
     for task, scores in tasks.items():
-        yield _group(task, "", scores, np.ones(len(scores.tier), bool), margin, settings, rng)
-        margin = settings.task_margin
-        for code, tier in enumerate(scores.tier_names):
-            members = scores.tier == code
-            if members.any():
-                yield _group(task, tier, scores, members, settings.tier_margin, settings, rng)
-
-
-def _group(
-    task: str,
-    tier: str,
-    scores: Scores,
-    members: BoolArray,
-    margin: float,
-    settings: GateSettings,
-    rng: np.random.Generator,
-) -> _Group:
-    """Bootstrap the members' differences; margin: relative to the champion's mean."""
-    delta = (scores.challenger - scores.champion)[members]
-    interval = bootstrap_mean(delta, settings.bootstraps, rng)
-    return _Group(task, tier, delta, margin * float(scores.champion[members].mean()), interval)
+        members = {"": np.ones(len(scores.tier), bool)}
+        members |= {tier: scores.tier == code for code, tier in enumerate(scores.tier_names)}
+        for tier, is_member in members.items():
+            if is_member.any() or not tier:
+                champion = scores.champion[is_member]
+                delta = scores.challenger[is_member] - champion
+                interval = bootstrap_mean(delta, settings.bootstraps, rng)
+                margin = settings.tier_margin if tier else all_margin
+                yield _Group(task, tier, delta, interval, margin * float(champion.mean()))
+        all_margin = settings.task_margin
 
 
 def loss_p_value(delta: FloatArray) -> float:
@@ -234,7 +223,7 @@ def _coverage(champion: GateSide, challenger: GateSide, settings: GateSettings) 
             wanted = f">= {minimum:.4f}, the champion's {before:.4f} less {settings.max_coverage_loss:.0%}"
             yield GateCheck(name, f"{after:.4f}", wanted, bool(after >= minimum))
         else:
-            yield GateCheck(name, "not answered", "an answer, as the champion has one", passed=False)
+            yield GateCheck(name, "task is missing", "the task, as the champion has it", passed=False)
 
 
 def _calibration(champion: GateSide, challenger: GateSide, settings: GateSettings) -> GateCheck:
@@ -242,7 +231,7 @@ def _calibration(champion: GateSide, challenger: GateSide, settings: GateSetting
     name, after, before = "churn: calibration error", challenger.calibration_error, champion.calibration_error
     limit, wanted = settings.max_calibration_error, f"<= {settings.max_calibration_error:g}"
     if after is None:
-        return GateCheck(name, "not judged", wanted, passed=True)
+        return GateCheck(name, "not measured", wanted, passed=True)
     if before is not None and before > limit:
         limit, wanted = before, f"{wanted}, or the champion's {before:.4f}"
     return GateCheck(name, f"{after:.4f}", wanted, bool(after <= limit))

@@ -47,7 +47,7 @@ class RegularizedGramInverse:
         """
         num_rows, num_items = rows.shape
         if min(rows.shape) > max_side:
-            _log_form(rows, f"low rank, {rank} directions")
+            log.info("autoencoder of %d users and %d items: low rank, %d directions", *rows.shape, rank)
             _, values, directions = randomized_svd(
                 rows, min(rank, *rows.shape), n_iter=_POWER_ITERATIONS, random_state=seed
             )
@@ -55,10 +55,10 @@ class RegularizedGramInverse:
             diagonal = (1.0 - directions.T**2 @ gains) / ridge
             return cls(_float32(gains), _float32(diagonal), None, _float32(directions.T), ridge)
         if num_items <= num_rows:
-            _log_form(rows, "primal, item side inverted")
+            log.info("autoencoder of %d users and %d items: primal, item side inverted", *rows.shape)
             inverse = _float32(invert_regularized((rows.T @ rows).toarray(), ridge))
             return cls(inverse, inverse.diagonal().copy(), None, None, ridge)
-        _log_form(rows, "dual, user side inverted")
+        log.info("autoencoder of %d users and %d items: dual, user side inverted", *rows.shape)
         inverse = _float32(invert_regularized((rows @ rows.T).toarray(), ridge))
         projected = np.asarray(rows.multiply(inverse @ rows).sum(axis=0)).ravel()
         return cls(inverse, _float32((1.0 - projected) / ridge), rows, None, ridge)
@@ -123,7 +123,3 @@ def _dense_products(seen: sparse.csr_matrix, inverse: FloatArray, candidates: In
 
 def _float32(array: FloatArray) -> FloatArray:
     return array.astype(np.float32)
-
-
-def _log_form(rows: sparse.csr_matrix, form: str) -> None:
-    log.info("autoencoder of %d users and %d items: %s", *rows.shape, form)

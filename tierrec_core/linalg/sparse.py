@@ -65,6 +65,6 @@ def keep_top_k_per_row(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     """Only the k largest positive entries of each row, float32; ties go to the first columns."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((matrix.indices, -matrix.data, row))
-    kept = order[(np.arange(len(order)) - matrix.indptr[row] < k) & (matrix.data[order] > 0)]
-    values = matrix.data[kept].astype(np.float32)
-    return sparse.coo_matrix((values, (row[kept], matrix.indices[kept])), matrix.shape).tocsr()
+    top = order[(np.arange(len(order)) - matrix.indptr[row] < k) & (matrix.data[order] > 0)]
+    values = matrix.data[top].astype(np.float32)
+    return sparse.coo_matrix((values, (row[top], matrix.indices[top])), matrix.shape).tocsr()

@@ -1,7 +1,7 @@
 """Candidate generation: the union of all retrievers' lists, with every model's score of each candidate."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self, cast
 
 import numpy as np
@@ -52,7 +52,10 @@ class Candidates:
 
     def padded(self, num_users: int) -> IntArray:
         """Item columns by user, -1 as padding, [U, C]."""
-        return _pad(self.user, self.item, num_users)
+        count = np.bincount(self.user, minlength=num_users)
+        table = np.full((num_users, count.max(initial=0)), -1, np.int32)
+        table[np.arange(table.shape[1]) < count[:, None]] = self.item
+        return table
 
     def ranks(self) -> dict[str, FloatArray]:
         """Rank of each pair among its user's candidates by each model, 0 = first, [P]."""
@@ -68,13 +71,13 @@ def retrieve(
 
     Without repeats, seen items are not candidates. Users are scored in batches to bound the memory.
     """
-    parts = [
-        _retrieve_batch(models, history.select_users(rows), settings, repeats=repeats)
-        for rows in _batches(history.num_users)
-    ]
-    starts = np.arange(0, max(history.num_users, 1), _BATCH)
+    parts = []
+    for start in range(0, max(history.num_users, 1), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, history.num_users))
+        part = _retrieve_batch(models, history.select_users(rows), settings, repeats=repeats)
+        parts.append(replace(part, user=part.user + start))
     return Candidates(
-        np.concatenate([part.user + start for part, start in zip(parts, starts, strict=True)]),
+        np.concatenate([part.user for part in parts]),
         np.concatenate([part.item for part in parts]),
         {name: np.concatenate([part.scores[name] for part in parts]) for name in models},
     )
@@ -122,7 +125,7 @@ def _retrieve_batch(
             _select_top(selected, catalogue_scores[name], count, None if repeats else seen.nonzero())
     user, item = (index.astype(np.int32) for index in np.nonzero(selected))
     scores = {name: score[user, item] for name, score in catalogue_scores.items()}
-    table = _pad(user, item, history.num_users)
+    table = Candidates(user, item, scores).padded(history.num_users)
     for name, model in models.items():
         if name not in scores and isinstance(model, Ranker):
             scores[name] = model.score_candidates(history, table)[table >= 0]
@@ -146,19 +149,6 @@ def _select_seen(selected: BoolArray, seen: sparse.csr_matrix, count: int) -> No
     row = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
     top = _rank(row, seen.data) < count
     selected[row[top], seen.indices[top]] = True
-
-
-def _batches(num_users: int) -> Iterator[IntArray]:
-    for start in range(0, max(num_users, 1), _BATCH):
-        yield np.arange(start, min(start + _BATCH, num_users))
-
-
-def _pad(user: IntArray, item: IntArray, num_users: int) -> IntArray:
-    """Pairs sorted by user as item columns by user, padded with -1, [U, C]."""
-    count = np.bincount(user, minlength=num_users)
-    table = np.full((num_users, count.max(initial=0)), -1, np.int32)
-    table[np.arange(table.shape[1]) < count[:, None]] = item
-    return table
 
 
 def _rank_one_user(scores: Sequence[FloatArray]) -> FloatArray:

@@ -1,7 +1,6 @@
 """params.yaml as frozen, closed models: each option has a type, a range and a meaning."""
 
-from tierrec_core.base.params import Params, RenamedFrom, Share, parse
-from tierrec_core.base.search_range import SearchRange, search_space
+from tierrec_core.base.params import Params, RenamedFrom, SearchRange, Share, parse, search_space
 from tierrec_core.settings.data.processing import (
     GivenSplit,
     LeaveLastOut,

@@ -7,7 +7,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.bootstrap import round_figure
 from tierrec_core.ranking import BlendRanker
-from tierrec_core.ranking.ranker import RankingContext
+from tierrec_core.ranking.blend import RankingContext
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.snapshot_windows import read_snapshot_windows, training_examples
 from tierrec_core.stages.inputs.split_log import read_split

@@ -23,7 +23,7 @@ from tierrec_core.evaluation.metrics import Truth
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve
-from tierrec_core.ranking.ranker import RankingContext
+from tierrec_core.ranking.blend import RankingContext
 from tierrec_core.settings import RetrieveSettings, SearchRange, Settings, read_settings
 from tierrec_core.stages.inputs.fitted_models import read_models
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow

@@ -12,29 +12,28 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import TopK
 from tierrec_core.ranking.policy.audience import Audience
 from tierrec_core.ranking.policy.diversity import calibrated, mmr, relevance
-from tierrec_core.ranking.policy.quotas import CandidatePool, Quotas, fill
+from tierrec_core.ranking.policy.quotas import CandidatePool, Quotas, fill_positions
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.settings import TierPolicySettings
 from tierrec_core.settings.learning import RerankSettings
 from tierrec_core.tiers import TIER_NAMES
 
-_SPARE = 5  # a list is cut from one that is this many times as long
-_PRIOR_BUYERS = 10.0
-_SHOWN = 10
-_EXPLORED = 500  # new items stand far behind those that a user met before
+_CANDIDATES_PER_POSITION = 5
+_EXPLORATION_CANDIDATES = 500  # unseen items rank far behind those that a user interacted with
+_PRIOR_USERS = 10.0
 
 
 @dataclass(frozen=True)
 class ListPolicy:
     """The settings, resolved against one catalogue.
 
-    novelty: what each tier favours, [3]
+    novelty: preference of each tier for unpopular items, [T]
     obscurity: 0 for the most popular item to 1 for the least, [I]
     category: a code, [I]
-    blocked: columns of the items that are never shown, [B]
-    max_per_category: how many of one category a list may hold; 0 = any number
-    quality: percentile of each item among all, 0 for the worst; empty where no tier has a floor, [I]
-    settings: what of the rest is asked for
+    blocked: columns of the items that are never listed, [B]
+    max_per_category: limit of items of one category in a list; 0 = no limit
+    quality: percentile of each item, 0 for the worst; empty where no tier has a floor, [I]
+    settings: the options that depend on the user
     """
 
     novelty: FloatArray
@@ -50,24 +49,24 @@ class ListPolicy:
     def fit(
         cls, history: Interactions, items: pd.DataFrame, settings: PolicySettings, tiers: Sequence[str] = TIER_NAMES
     ) -> Self:
-        """Resolve names against the catalogue; a blocked id that it lacks is no error."""
+        """Resolve names against the catalogue; blocked ids that it lacks are ignored."""
         popularity = np.bincount(history.item, minlength=history.num_items)
         rank = np.argsort(np.argsort(-popularity, kind="stable"), kind="stable")
         blocked = history.items.get_indexer(pd.Index(settings.blocked_items, dtype=object))
-        floors = _by_tier(settings, tiers, "quality_floor").any()
+        has_floor = _by_tier(settings, tiers, "quality_floor").any()
         return cls(
             novelty=_by_tier(settings, tiers, "novelty").astype(np.float32),
             obscurity=(rank / max(history.num_items - 1, 1)).astype(np.float32),
             category=pd.factorize(items["category"].fillna("unknown"))[0].astype(np.int32),
             blocked=blocked[blocked >= 0].astype(np.int32),
             max_per_category=settings.max_per_category or 0,
-            quality=_quality(history) if floors else np.zeros(0, np.float32),
+            quality=_quality(history) if has_floor else np.zeros(0, np.float32),
             settings=settings,
             tiers=tuple(tiers),
         )
 
     def adjust(self, scores: FloatArray, user: IntArray, item: IntArray, tier: IntArray) -> FloatArray:
-        """Scores of pairs [P] after the tier's taste for novelty and the block list; tier is by user, [U]."""
+        """Scores of pairs [P] with each tier's novelty added and blocked items at -inf; tier: of each user, [U]."""
         adjusted = scores.astype(float)
         if self.novelty.any() and len(scores):
             count = np.maximum(np.bincount(user, minlength=len(tier)), 1)
@@ -78,111 +77,99 @@ class ListPolicy:
         return adjusted
 
     def depth(self, k: int) -> int:
-        """How many ranked candidates `cap` wants to see for a list of k."""
-        explores = any(one.exploration for one in self.settings.tiers.values())
-        deepest = self.settings.rerank.depth if self.settings.rerank else 0
-        return max(_SPARE * k, deepest, _EXPLORED if explores else 0)
+        """How many ranked candidates `apply` needs for a list of k."""
+        explores = any(tier.exploration for tier in self.settings.tiers.values())
+        reranked = self.settings.rerank.depth if self.settings.rerank else 0
+        return max(_CANDIDATES_PER_POSITION * k, reranked, _EXPLORATION_CANDIDATES if explores else 0)
 
-    def cap(self, ranked: TopK, k: int, audience: Audience | None = None) -> TopK:
-        """The first k of each list [U, K >= k] that leave no category with more than its share.
+    def apply(self, ranked: TopK, k: int, audience: Audience) -> TopK:
+        """The first k of each list [U, K >= k] after diversity and quotas.
 
-        With the audience, in the order and with the places that its tiers' settings ask for; scores then are by place,
-        so that they still fall. Exposure caps count the lists of one call; one list alone is never capped.
+        If an option reorders the items, the scores are sorted again, so that they fall with the position. Exposure caps
+        count the lists of one call, so a single list is never capped.
         """
-        asked = audience if self._rearranges() else None
-        if not self.max_per_category and asked is None:
+        rerank = self.settings.rerank
+        novelty_only = {name: TierPolicySettings(novelty=tier.novelty) for name, tier in self.settings.tiers.items()}
+        if not self.max_per_category and rerank is None and novelty_only == self.settings.tiers:
             return TopK(ranked.items[:, :k], ranked.scores[:, :k])
-        if asked is not None and self.settings.rerank is not None:
-            ranked = self._reordered(ranked, asked, self.settings.rerank)
-        chosen = fill(self._pool(ranked.items, asked), self._quotas(len(ranked.items), asked), k)
-        there = chosen >= 0
-        items = np.where(there, np.take_along_axis(ranked.items, chosen, axis=1), -1)
-        scores = np.where(there, np.take_along_axis(ranked.scores, chosen, axis=1), -np.inf)
+        if rerank is not None:
+            ranked = self._reordered(ranked, audience, rerank)
+        chosen = fill_positions(self._pool(ranked.items, audience), self._quotas(audience), k)
+        items = np.where(chosen >= 0, np.take_along_axis(ranked.items, chosen, axis=1), -1)
+        scores = np.where(chosen >= 0, np.take_along_axis(ranked.scores, chosen, axis=1), -np.inf)
         return TopK(items.astype(np.int32), -np.sort(-scores, axis=1).astype(np.float32))
 
-    def _rearranges(self) -> bool:
-        """Whether any setting depends on the user."""
-        plain = {name: TierPolicySettings(novelty=one.novelty) for name, one in self.settings.tiers.items()}
-        return self.settings.rerank is not None or plain != self.settings.tiers
-
     def _reordered(self, ranked: TopK, audience: Audience, rerank: RerankSettings) -> TopK:
-        """The first `depth` of each list in another order; the rest as it was."""
-        head = ranked.items[:, : rerank.depth]
-        relevant, layer = relevance(ranked.scores[:, : rerank.depth]), audience.layer(head)
+        """Reorder the first `depth` of each list."""
+        head, scores = ranked.items[:, : rerank.depth], ranked.scores[:, : rerank.depth]
+        relevant, layer = relevance(scores), audience.layer(head)
         if rerank.kind == "mmr":
             order = mmr(relevant, (np.where(head >= 0, self.category[head], -1), layer), rerank.weight)
         else:
             order = calibrated(relevant, layer, audience.interests(), rerank.weight)
-        items, scores = ranked.items.copy(), ranked.scores.copy()
-        items[:, : rerank.depth] = np.take_along_axis(head, order, axis=1)
-        scores[:, : rerank.depth] = np.take_along_axis(scores[:, : rerank.depth], order, axis=1)
-        return TopK(items, scores)
+        reordered = TopK(ranked.items.copy(), ranked.scores.copy())
+        reordered.items[:, : rerank.depth] = np.take_along_axis(head, order, axis=1)
+        reordered.scores[:, : rerank.depth] = np.take_along_axis(scores, order, axis=1)
+        return reordered
 
-    def _pool(self, items: IntArray, audience: Audience | None) -> CandidatePool:
-        """What may get a place. A trial is a candidate not met before, rarer than the median of such ones."""
-        there = items >= 0
-        category = np.where(there, self.category[items], -1)
-        if audience is None:
-            return CandidatePool(items, there, np.zeros(items.shape, bool), category, np.full(items.shape, -1.0))
-        met, allowed, lots = audience.met(items), there, np.full(items.shape, -1.0)
+    def _pool(self, items: IntArray, audience: Audience) -> CandidatePool:
+        """The candidates with what the quotas need; unseen items rarer than their median are for exploration."""
+        allowed = items >= 0
+        category = np.where(allowed, self.category[items], -1)
+        seen, draws = audience.seen(items), np.full(items.shape, -1.0)
         floor = self._of(audience, "quality_floor")
         if floor.any():
-            allowed = there & (met | (self.quality[items] >= floor[:, None]))
+            allowed = allowed & (seen | (self.quality[items] >= floor[:, None]))
         if self._of(audience, "exploration").any():
-            rare = _rarer(np.where(allowed & ~met, self.obscurity[items], np.nan))
-            lots = np.where(rare, audience.lots(items, self.settings.seed), -1.0)
-        return CandidatePool(items, allowed, met, category, lots)
+            rare = _above_median(np.where(allowed & ~seen, self.obscurity[items], np.nan))
+            draws = np.where(rare, audience.draws(items, self.settings.seed), -1.0)
+        return CandidatePool(items, allowed, seen, category, draws)
 
-    def _quotas(self, num_users: int, audience: Audience | None) -> Quotas:
-        most = self.max_per_category
-        if audience is None:
-            nobody = np.zeros(num_users, np.int64)
-            return Quotas(most, np.ones(num_users), np.zeros(num_users), nobody + num_users, nobody)
-        size = np.bincount(audience.tier, minlength=len(self.tiers))[audience.tier]
+    def _quotas(self, audience: Audience) -> Quotas:
+        tier_size = np.bincount(audience.tier, minlength=len(self.tiers))[audience.tier]
         return Quotas(
-            most_of_category=most,
+            max_per_category=self.max_per_category,
             repeats=self._of(audience, "repeat_slots"),
-            trials=self._of(audience, "exploration"),
-            most_shown=np.maximum(np.ceil(self._of(audience, "exposure_cap") * size), 1).astype(np.int64),
+            exploration=self._of(audience, "exploration"),
+            max_lists=np.maximum(np.ceil(self._of(audience, "exposure_cap") * tier_size), 1).astype(np.int64),
             group=audience.tier,
-            shown=_SHOWN,
         )
 
     def _of(self, audience: Audience, name: str) -> FloatArray:
-        """A setting of each user's tier, [U]."""
+        """An option of each user's tier, [U]."""
         return _by_tier(self.settings, self.tiers, name)[audience.tier]
 
 
 def _by_tier(settings: PolicySettings, tiers: Sequence[str], name: str) -> FloatArray:
-    """A setting of each tier, [3]."""
-    given = (settings.tiers.get(tier, TierPolicySettings()) for tier in tiers)
-    return np.array([getattr(one, name) for one in given], float)
+    """An option of each tier, [T]."""
+    return np.array([getattr(settings.tiers.get(tier, TierPolicySettings()), name) for tier in tiers], float)
 
 
 def _quality(history: Interactions) -> FloatArray:
-    """Percentile of each item's mean rating or, in a log without ratings, of the share of its buyers who bought it
-    again on another day, [I]; both are shrunk towards the overall mean by a weight of ten users."""
-    rated = history.filter_events(Event.RATING)
+    """Percentile of each item's mean rating, or without ratings of its share of users who return on another day, [I].
+
+    Both are shrunk towards the overall mean by a weight of ten users.
+    """
+    rated, num_items = history.filter_events(Event.RATING), history.num_items
     if len(rated):
-        item, good, num_items = rated.item, rated.value.astype(float), rated.num_items
+        item, value = rated.item, rated.value.astype(float)
     else:
         day = np.floor(history.day).astype(np.int64)
-        pair = history.user.astype(np.int64) * history.num_items + history.item
+        pair = history.user.astype(np.int64) * num_items + history.item
         days = np.unique(np.column_stack([pair, day]), axis=0)
-        pairs, times = np.unique(days[:, 0], return_counts=True)
-        item, good, num_items = pairs % history.num_items, (times > 1).astype(float), history.num_items
-    count, total = np.bincount(item, minlength=num_items), np.bincount(item, good, num_items)
-    usual = total.sum() / max(count.sum(), 1)
-    value = (total + _PRIOR_BUYERS * usual) / (count + _PRIOR_BUYERS)
-    percentile: FloatArray = (pd.Series(value).rank(method="average").to_numpy() - 1) / max(num_items - 1, 1)
+        pairs, num_days = np.unique(days[:, 0], return_counts=True)
+        item, value = pairs % num_items, (num_days > 1).astype(float)
+    count, total = np.bincount(item, minlength=num_items), np.bincount(item, value, num_items)
+    overall = total.sum() / max(count.sum(), 1)
+    mean = (total + _PRIOR_USERS * overall) / (count + _PRIOR_USERS)
+    percentile: FloatArray = (pd.Series(mean).rank(method="average").to_numpy() - 1) / max(num_items - 1, 1)
     return percentile.astype(np.float32)
 
 
-def _rarer(obscurity: FloatArray) -> BoolArray:
+def _above_median(values: FloatArray) -> BoolArray:
     """Which entries of each row [U, K] lie above its median; NaN never does."""
-    there = ~np.isnan(obscurity)
-    middle = np.full((len(obscurity), 1), np.inf)
-    some = there.any(axis=1)
-    middle[some] = np.nanmedian(obscurity[some], axis=1, keepdims=True)
-    rarer: BoolArray = there & (obscurity > middle)
-    return rarer
+    median = np.full((len(values), 1), np.inf)
+    valid = ~np.isnan(values).all(axis=1)
+    median[valid] = np.nanmedian(values[valid], axis=1, keepdims=True)
+    above: BoolArray = values > median
+    return above

@@ -4,8 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from tierrec_core.base.params import Params, RenamedFrom, Share
-from tierrec_core.base.search_range import SearchRange
+from tierrec_core.base.params import Params, RenamedFrom, SearchRange, Share
 
 TierName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
 TaskName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]

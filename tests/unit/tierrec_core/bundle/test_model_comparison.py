@@ -176,7 +176,7 @@ def test_a_task_that_one_side_lacks(champion, challenger, events):
     )
     report = run(champion, only_next, events).check(SETTINGS, np.random.default_rng(0))
     missing = [one for one in report.checks if one.name == "discovery: coverage"]
-    assert [(one.found, one.passed) for one in missing] == [("not answered", False)]
+    assert [(one.found, one.passed) for one in missing] == [("task is missing", False)]
     assert list(run(only_next, champion, events).tasks) == ["next"]
     with pytest.raises(GateError, match="challenger has the tasks next, wanted 'discovery'"):
         run(champion, only_next, events, main="discovery")

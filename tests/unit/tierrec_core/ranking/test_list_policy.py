@@ -37,12 +37,12 @@ def test_a_blocked_item_is_never_listed(interactions: Interactions, items: pd.Da
 
 
 @given(st.integers(1, 4), st.integers(1, 20), st.integers(0, 2**32 - 1))
-def test_no_category_holds_more_than_its_cap(
-    interactions: Interactions, items: pd.DataFrame, most: int, k: int, seed: int
-):
-    policy = fitted(interactions, items, max_per_category=most)
+def test_no_category_holds_more_than_its_cap(training: Training, items: pd.DataFrame, most: int, k: int, seed: int):
+    policy = fitted(training.history, items, max_per_category=most)
     order = np.random.default_rng(seed).permutation(40)
-    capped = policy.cap(TopK(order[None].astype(np.int32), -np.arange(40, dtype=np.float32)[None]), k)
+    one_user = Audience(training.history.select_users(np.array([0])), training.tiering.tier[:1], training.tiering)
+    ranked = TopK(order[None].astype(np.int32), -np.arange(40, dtype=np.float32)[None])
+    capped = policy.apply(ranked, k, one_user)
     listed = capped.items[0][capped.items[0] >= 0]
     seen: dict[str, int] = {}
     expected = []
@@ -75,7 +75,7 @@ def listed(training: Training, k: int = 10, rows: np.ndarray | None = None, **se
     policy = fitted(training.history, training.items, **settings)
     audience = Audience(training.history.select_users(rows), training.tiering.tier[rows], training.tiering)
     order = np.tile(np.arange(40, dtype=np.int32), (len(rows), 1))
-    return policy.cap(TopK(order, -order.astype(np.float32)), k, audience)
+    return policy.apply(TopK(order, -order.astype(np.float32)), k, audience)
 
 
 def test_settings_that_ask_for_nothing_leave_the_list_alone(training: Training):
@@ -136,12 +136,12 @@ def test_trials_are_new_rare_and_the_same_whoever_else_asks(training: Training):
 
 
 def test_each_trial_is_drawn_as_often_as_any_other(training: Training):
-    """The highest of equal lots: over seeds, every new and rare item of a user has the same chance."""
+    """The highest of equal draws: over seeds, every new and rare item of a user has the same chance."""
     audience = Audience(training.history, training.tiering.tier, training.tiering)
-    lots = np.stack([audience.lots(np.tile(np.arange(8), (60, 1)), seed) for seed in range(50)])
-    share = np.bincount(lots.argmax(axis=2).ravel(), minlength=8) / 3000
+    draws = np.stack([audience.draws(np.tile(np.arange(8), (60, 1)), seed) for seed in range(50)])
+    share = np.bincount(draws.argmax(axis=2).ravel(), minlength=8) / 3000
     assert np.abs(share - 1 / 8).max() < 4 * np.sqrt(1 / 8 * 7 / 8 / 3000)
-    assert ((lots >= 0) & (lots < 1)).all()
+    assert ((draws >= 0) & (draws < 1)).all()
 
 
 def test_an_item_fills_no_more_than_its_share_of_a_tiers_lists(training: Training):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.ranking.policy.diversity import calibrated, divergence, mmr, relevance
+from tierrec_core.ranking.policy.diversity import calibrated, mmr, relevance
 
 ITEMS, LABELS = 7, 3
 seeds = st.integers(0, 2**32 - 1)
@@ -76,8 +76,3 @@ def test_relevance_spans_zero_to_one():
     scores = np.array([[3.0, 1.0, 2.0, -np.inf], [5.0, 5.0, -np.inf, -np.inf], [-np.inf] * 4])
     expected = [[1.0, 0.0, 0.5, -np.inf], [1.0, 1.0, -np.inf, -np.inf], [-np.inf] * 4]
     np.testing.assert_array_equal(relevance(scores), expected)
-
-
-def test_divergence_is_zero_for_the_mixture_itself():
-    found = divergence(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[2.0, 2.0], [0.0, 3.0]]))
-    np.testing.assert_allclose(found, [0.0, np.log(100)])

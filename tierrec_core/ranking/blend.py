@@ -1,7 +1,8 @@
-"""Learning to rank: gradient boosted trees over model scores, behaviour and context (LambdaMART, Burges 2010).
+"""The blend: a learned ranker over all models' scores, history and context (LambdaMART, Burges 2010).
 
+It is the second stage of recommendation; the stage that trains it and its row in metrics.json are named `blend`, too.
 A stacked model (Wolpert 1992; LightGBM, Ke 2017): models fitted before a past window score its candidates, and the
-labels are what the users did in the window. Tier, history and recency are features, so the weight of each model depends
+labels are the users' events in the window. Tier, history and recency are features, so the weight of each model depends
 on the user. Short histories have their own trees, also trained on simulated cold-start users; training all trees on
 these would lower the quality for users with long histories.
 """
@@ -25,7 +26,6 @@ from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.tiers import Tiering
 
 SHORT_HISTORY_ITEMS = 8
-_NUM_ITEMS = "user_items"
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,7 @@ class RankingDataset(RankingExamples):
         negative_share: float,
         rng: np.random.Generator,
     ) -> Self:
-        """All positives and a random share of the negatives, of users with a truth (user [Q], item [Q]).
-
-        Sampling negatives hardly lowers the quality and shortens training; users without a truth have no order to
-        learn.
-        """
+        """All positives and a random share of the negatives, of users with a truth (user [Q], item [Q])."""
         candidates = candidates.of_users(truth[0])
         label = candidates.among(*truth, history.num_items)
         keep = label | (rng.random(len(label)) < negative_share)
@@ -128,7 +124,7 @@ class BlendRanker:
         return self.score_table(self.context.table(history, candidates))
 
     def score_table(self, table: Mapping[str, FloatArray], threads: int = 0) -> FloatArray:
-        """As `score`, from computed features; with 0 threads OpenMP decides."""
+        """Mean of the trees' scores of computed features, [P]; with 0 threads OpenMP decides."""
         return self._predict(stack_columns(table, self.columns), num_threads=threads)
 
     def contributions(
@@ -147,7 +143,7 @@ class BlendRanker:
         if not len(values):
             return np.zeros((0, len(self.columns) + 1) if options.get("pred_contrib") else 0)
         long, short = self._boosters
-        num_items = values[:, self.columns.index(_NUM_ITEMS)]
+        num_items = values[:, self.columns.index("user_items")]
         is_short = num_items <= SHORT_HISTORY_ITEMS if short else np.zeros(1, bool)
         if is_short.all() or not is_short.any():
             return _predict_mean(short if is_short.all() else long, values, **options)

@@ -13,7 +13,7 @@ from tierrec_core.bundle.explain import reasons
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve
-from tierrec_core.ranking.ranker import SHORT_HISTORY_ITEMS, RankingContext, RankingDataset
+from tierrec_core.ranking.blend import SHORT_HISTORY_ITEMS, RankingContext, RankingDataset
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, RetrieveSettings
 
