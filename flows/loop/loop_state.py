@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.project.release_log import utc_now
 from monitoring.drift import DriftDecision, DriftVerdict
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
@@ -134,8 +135,3 @@ class LoopState:
 
     def _retrain_path(self, key: str) -> Path:
         return self.layout.loop / "retrains" / f"{key}.json"
-
-
-def utc_now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -22,14 +22,14 @@ from flows.liveness import send_heartbeats
 from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
 from flows.loop.feedback import export_feedback, read_newest_log
 from flows.loop.gate import gate_path, run_gate
-from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus, utc_now
+from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus
 from flows.loop.pages import write_history
 from flows.pipeline.tasks import run_stale_stages
 from flows.project import backup
 from flows.project.champion import Champion, pointer_path
 from flows.project.lock import BusyError, project_lock
 from flows.project.params import set_values
-from flows.project.release_log import ReleaseRecord, note_release, release_path, write_release
+from flows.project.release_log import ReleaseRecord, note_release, release_path, utc_now, write_release
 from monitoring.drift import newest_complete_end
 from services.deployment.admission import admit
 from services.releases import pointer as pointers
@@ -136,8 +136,7 @@ class RetrainRun:
         self._clean_up_killed(record)
         if not answer.approved:
             return self.veto(record, answer.reason)
-        gate = Path(record.gate) if record.gate else None
-        write_release(self.layout, record.challenger, reason=record.reason, gate=gate)
+        write_release(self.layout, record.challenger, reason=record.reason, gate=record.gate or None)
         self._deploy(record.challenger)
         return self._end(record, state="deployed")
 

@@ -94,9 +94,10 @@ def find_release(layout: Layout, name: str) -> ReleaseRecord:
     raise ArtifactError(f"{layout.loop / 'releases'}: {found}; {hint}")
 
 
-def write_release(layout: Layout, tag: str, *, reason: str, gate: Path | None) -> Path:
+def write_release(layout: Layout, tag: str, *, reason: str, gate: str | None) -> Path:
     """Record a release after its stages have run, with the revision that they ran on.
 
+    gate: path of the gate's report below the project
     A release that has a revision keeps it, so that a retrain that resumes after a kill changes nothing. Only the
     packaged Bento gets one, since the current files did not produce the others. Raises ArtifactError.
     """
@@ -115,13 +116,13 @@ def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path
     if not path.exists():
         write_release(layout, tag, reason="deployed by a user", gate=None)
     record = ReleaseRecord.read(path)
-    changes = (*record.changes, ReleaseChange(at=_now(), state=state, reason=reason))
+    changes = (*record.changes, ReleaseChange(at=utc_now(), state=state, reason=reason))
     after = record.model_copy(update={"state": state, "changes": changes})
     artifacts.write_json(after.model_dump(mode="json"), path)
     return path
 
 
-def _make_record(layout: Layout, tag: str, reason: str, gate: Path | None) -> ReleaseRecord:
+def _make_record(layout: Layout, tag: str, reason: str, gate: str | None) -> ReleaseRecord:
     from flows.graph.dvc_graph import find_stale_stages
 
     packaged = SmokeReport.read(layout.bento) if layout.bento.exists() else None
@@ -131,11 +132,11 @@ def _make_record(layout: Layout, tag: str, reason: str, gate: Path | None) -> Re
     return ReleaseRecord(
         tag=tag,
         model=packaged.model if packaged else next((bento.model for bento in stored(layout) if bento.tag == tag), ""),
-        at=_now(),
+        at=utc_now(),
         revision=revision,
         unrecorded=unrecorded,
         reason=reason,
-        gate=None if gate is None else _below(layout.root, gate),
+        gate=gate,
         metrics=_metrics(layout, packaged) if packaged else None,
         feedback=read_settings(layout.params).source.feedback,
         stale=tuple(sorted(find_stale_stages(layout.root))) if packaged else (),
@@ -159,14 +160,10 @@ def _metrics(layout: Layout, packaged: SmokeReport) -> ReleaseMetrics | None:
     return ReleaseMetrics(sha256=artifacts.sha256(layout.metrics), headline=headline)
 
 
-def _below(root: Path, path: Path) -> str:
-    absolute = (root / path).resolve()
-    return str(absolute.relative_to(root.resolve()) if absolute.is_relative_to(root.resolve()) else path)
-
-
 def _slug(tag: str) -> str:
     return tag.replace(":", "-")
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -68,10 +68,7 @@ class StackOptions(Params):
 
 @dataclass(frozen=True)
 class StackPart:
-    """One supervised process.
-
-    environment: in addition to the common one; seconds_to_end: before it is killed
-    """
+    """One supervised process. environment: in addition to the common one; seconds_to_end: before it is killed"""
 
     name: str
     command: tuple[str, ...]

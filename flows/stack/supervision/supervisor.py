@@ -18,7 +18,6 @@ NAME = "supervisor"
 _TIMEOUT = 10.0
 _RETRIES = 20
 _SECONDS_TO_START = 20  # a part that ends sooner is restarted after increasing pauses
-_GONE = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
@@ -95,20 +94,14 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         """The daemon's process id; None when it does not answer or is shutting down."""
-        try:
-            return int(self._call("getPID"))
-        except (*_GONE, xmlrpc.client.Fault):
-            return None
+        pid = self._query("getPID")
+        return None if pid is None else int(pid)
 
     def processes(self) -> dict[str, Process]:
         """All parts by name; empty when the daemon is gone or shutting down."""
-        try:
-            processes = self._call("getAllProcessInfo")
-        except (*_GONE, xmlrpc.client.Fault):
-            return {}
         return {
             info["name"]: Process(info["name"], info["statename"], info["pid"], float(info["start"]))
-            for info in processes
+            for info in self._query("getAllProcessInfo") or ()
         }
 
     def begin(self, name: str) -> None:
@@ -120,17 +113,18 @@ class Supervisor:
 
     def finish(self, name: str) -> None:
         """Stop a part, if it runs, without waiting."""
-        try:
-            self._call("stopProcess", name, False)
-        except xmlrpc.client.Fault:
-            return
+        self._query("stopProcess", name, False)
 
     def shut_down(self) -> None:
         """Have the daemon stop all parts and then itself, without waiting."""
+        self._query("shutdown")
+
+    def _query(self, method: str, *arguments: Any) -> Any:
+        """The daemon's answer; None when it is gone, shutting down, or refuses."""
         try:
-            self._call("shutdown")
-        except (*_GONE, xmlrpc.client.Fault):
-            return
+            return self._call(method, *arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.Fault):
+            return None
 
     def _call(self, method: str, *arguments: Any) -> Any:
         with xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(str(self._folder.socket))) as proxy:
