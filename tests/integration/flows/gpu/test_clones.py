@@ -8,8 +8,8 @@ import pytest
 from dvc.repo import Repo
 
 from flows.gpu import dvc_remote
-from flows.gpu.clone import MAX_REPOSITORIES, VARIABLE, borrow_clone, prune_caches
 from flows.gpu.work_pool import PoolNotReady, RemoteConfig, WorkPool
+from flows.gpu.worker import CLONES_VARIABLE, MAX_REPOSITORIES, borrow_clone, prune_caches
 from flows.project import snapshots
 from tests.support.prefect_workers import commit
 from tests.support.projects import command, toy_project
@@ -22,7 +22,7 @@ FAR, NEAR = WorkPool("gpu", ("gpu@far",), is_here=False), WorkPool("gpu", ("gpu@
 
 @pytest.fixture(autouse=True)
 def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "clones"))
+    monkeypatch.setenv(CLONES_VARIABLE, str(tmp_path / "clones"))
     return tmp_path / "clones"
 
 

@@ -16,26 +16,31 @@ import sys, time
 from pathlib import Path
 from flows.project.lock import project_lock
 root, who = Path(sys.argv[1]), sys.argv[2]
-with project_lock(root, who):
+with project_lock(root, who, lambda text: print(text, flush=True)):
     for _ in range(int(sys.argv[3])):
         (root / "held").open("a").write(who + chr(10))
+        time.sleep(0.05)
+    while len(sys.argv) > 4 and not (root / sys.argv[4]).exists():
         time.sleep(0.05)
 """
 
 
-def start(root: Path, who: str, turns: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HOLD, str(root), who, str(turns)]
+def start(root: Path, who: str, turns: int, *until: str) -> subprocess.Popen[str]:
+    """Holds the lock for some turns and, where a file is named, until that exists."""
+    command = [sys.executable, "-c", HOLD, str(root), who, str(turns), *until]
     return subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_second_waits_and_says_for_whom(tmp_path: Path) -> None:
-    with start(tmp_path, "train", 60) as first:
+    with start(tmp_path, "train", 10, "go") as first:
         wait_until((tmp_path / "held").exists, "the first")
         with start(tmp_path, "retrain", 5) as second:
-            said, _ = second.communicate(timeout=30)
-            assert (first.wait(), second.returncode) == (0, 0)
-    assert said.startswith(f"retrain: waits for train (pid {first.pid} on ")
-    assert (tmp_path / "held").read_text().split() == ["train"] * 60 + ["retrain"] * 5
+            assert second.stdout is not None
+            message = second.stdout.readline()
+            (tmp_path / "go").touch()
+            assert (first.wait(), second.wait()) == (0, 0)
+    assert message.startswith(f"retrain: waits for train (pid {first.pid} on ")
+    assert (tmp_path / "held").read_text().split() == ["train"] * 10 + ["retrain"] * 5
     assert read_lock_holder(tmp_path) is None
 
 
