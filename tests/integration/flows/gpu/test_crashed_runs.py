@@ -1,4 +1,4 @@
-"""The reaper before a real server, on runs whose claims name real processes."""
+"""Ending crashed runs on a real server; the records of the runs name real processes."""
 
 import os
 import subprocess
@@ -29,14 +29,14 @@ def work() -> None: ...
 
 
 @flow(on_running=[send_heartbeats])
-def talk() -> tuple[ProcessRecord | None, ProcessRecord | None]:
-    def said() -> ProcessRecord | None:
+def heartbeats() -> tuple[ProcessRecord | None, ProcessRecord | None]:
+    def read() -> ProcessRecord | None:
         with get_client(sync_client=True) as client:
             return ProcessRecord.read(client.read_flow_run(runtime.flow_run.id))
 
-    first = said()
-    wait_until(lambda: said() != first, "a second word", 2 * HEARTBEAT_SECONDS)
-    return first, said()
+    first = read()
+    wait_until(lambda: read() != first, "the next heartbeat", 2 * HEARTBEAT_SECONDS)
+    return first, read()
 
 
 @pytest.fixture(scope="module")
@@ -61,28 +61,28 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         started.kill()
 
 
-def add(client: SyncPrefectClient, state: State, claim: ProcessRecord | None, worker: str = "") -> FlowRun:
+def add(client: SyncPrefectClient, state: State, record: ProcessRecord | None, worker: str = "") -> FlowRun:
     run = client.create_flow_run(work, state=state)
     labels = {"prefect.worker.name": worker, "prefect.work-pool.name": "gpu"} if worker else {}
-    client.update_flow_run_labels(run.id, labels | ({LABEL: str(claim)} if claim else {}))
+    client.update_flow_run_labels(run.id, labels | ({LABEL: str(record)} if record else {}))
     return run
 
 
 def names(client: SyncPrefectClient, *runs: FlowRun) -> list[str | None]:
-    return [client.read_flow_run(one.id).state_name for one in runs]
+    return [client.read_flow_run(run.id).state_name for run in runs]
 
 
 def test_a_run_ends_with_its_process_and_not_before(
     client: SyncPrefectClient, process: subprocess.Popen[bytes]
 ) -> None:
-    begun = datetime.now(UTC)
-    claim = ProcessRecord.make(datetime.now(UTC), process.pid)
-    running = add(client, Running(timestamp=begun), claim)
-    cancelling = add(client, Cancelling(timestamp=begun), claim)
+    started = datetime.now(UTC)
+    record = ProcessRecord.make(datetime.now(UTC), process.pid)
+    running = add(client, Running(timestamp=started), record)
+    cancelling = add(client, Cancelling(timestamp=started), record)
     assert end_crashed_runs(client) == []
     process.kill()
     process.wait()
-    assert {one.run for one in end_crashed_runs(client)} == {running.id, cancelling.id}
+    assert {crashed.run for crashed in end_crashed_runs(client)} == {running.id, cancelling.id}
     assert names(client, running, cancelling) == ["Crashed", "Cancelled"]
     state = client.read_flow_run(running.id).state
     assert state is not None
@@ -90,7 +90,7 @@ def test_a_run_ends_with_its_process_and_not_before(
     assert end_crashed_runs(client) == []
 
 
-def test_finished_scheduled_and_unknown_runs_are_let_be(client: SyncPrefectClient) -> None:
+def test_finished_scheduled_and_unknown_runs_are_left_alone(client: SyncPrefectClient) -> None:
     gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
     runs = [add(client, Completed(), gone), client.create_flow_run(work), add(client, Running(), None)]
     assert end_crashed_runs(client, now=datetime.now(UTC) + timedelta(days=1)) == []
@@ -99,45 +99,47 @@ def test_finished_scheduled_and_unknown_runs_are_let_be(client: SyncPrefectClien
 
 def test_only_the_named_run_is_reaped(client: SyncPrefectClient) -> None:
     gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=1))
-    one, other = add(client, Running(), gone), add(client, Running(), gone)
-    assert [ended.run for ended in end_crashed_runs(client, only=one.id)] == [one.id]
-    assert names(client, one, other) == ["Crashed", "Running"]
+    first, second = add(client, Running(), gone), add(client, Running(), gone)
+    assert [ended.run for ended in end_crashed_runs(client, only=first.id)] == [first.id]
+    assert names(client, first, second) == ["Crashed", "Running"]
 
 
-def test_a_run_of_a_worker_here_that_never_spoke_is_dead_after_a_while(client: SyncPrefectClient) -> None:
-    mute = add(client, Pending(), None, worker=f"gpu@{HERE}")
+def test_a_local_run_without_a_heartbeat_is_dead_after_the_start_timeout(client: SyncPrefectClient) -> None:
+    silent = add(client, Pending(), None, worker=f"gpu@{HERE}")
     assert end_crashed_runs(client) == []
-    assert [one.run for one in end_crashed_runs(client, now=datetime.now(UTC) + 2 * START_TIMEOUT)] == [mute.id]
+    assert [crashed.run for crashed in end_crashed_runs(client, now=datetime.now(UTC) + 2 * START_TIMEOUT)] == [
+        silent.id
+    ]
 
 
-def test_a_far_run_is_dead_when_it_was_not_heard_of_for_long(client: SyncPrefectClient) -> None:
+def test_a_remote_run_is_dead_when_its_heartbeats_stop(client: SyncPrefectClient) -> None:
     moments = iter(range(0, 1_000, 50))
     tracker = SilenceTracker(lambda: next(moments))
-    said = datetime.now(UTC)
-    run = add(client, Running(timestamp=said), ProcessRecord("far", 1, 0, said), worker="gpu@far")
+    start = datetime.now(UTC)
+    run = add(client, Running(timestamp=start), ProcessRecord("far", 1, 0, start), worker="gpu@far")
     assert [end_crashed_runs(client, tracker=tracker) for _ in range(2)] == [[], []]
-    client.update_flow_run_labels(run.id, {LABEL: str(ProcessRecord("far", 1, 0, said + timedelta(seconds=20)))})
+    client.update_flow_run_labels(run.id, {LABEL: str(ProcessRecord("far", 1, 0, start + timedelta(seconds=20)))})
     assert [end_crashed_runs(client, tracker=tracker) for _ in range(3)] == [[], [], []]
-    assert [str(one) for one in end_crashed_runs(client, tracker=tracker)] == [
+    assert [str(crashed) for crashed in end_crashed_runs(client, tracker=tracker)] == [
         f"{run.name}: it sent no heartbeat for 150 s"
     ]
 
 
-def test_a_far_run_that_never_spoke_is_dead_when_its_worker_is_silent_too(client: SyncPrefectClient) -> None:
+def test_a_remote_run_without_a_heartbeat_is_dead_when_its_worker_is_offline(client: SyncPrefectClient) -> None:
     moments = iter(range(0, 100_000, 50))
     tracker = SilenceTracker(lambda: next(moments))
     beat = {"name": "gpu@far", "heartbeat_interval_seconds": 1}
     client.request("POST", "/work_pools/gpu/workers/heartbeat", json=beat).raise_for_status()
     run = add(client, Pending(), None, worker="gpu@far")
     assert [end_crashed_runs(client, tracker=tracker) for _ in range(4)] == [[], [], [], []]
-    wait_until(lambda: not online_workers(client, "gpu"), "the worker's being missed")
-    assert [one.run for one in end_crashed_runs(client, tracker=tracker)] == [run.id]
+    wait_until(lambda: not online_workers(client, "gpu"), "the worker to go offline")
+    assert [crashed.run for crashed in end_crashed_runs(client, tracker=tracker)] == [run.id]
 
 
-def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> None:
+def test_a_flow_renews_the_record_of_its_process(server: Server) -> None:
     """The flow sleeps a little longer than from one beat to the next."""
     with server.client() as client:
-        state = talk(return_state=True)
+        state = heartbeats(return_state=True)
         assert state.is_completed()
         first, last = state.result()
         assert first is not None
@@ -147,9 +149,9 @@ def test_a_flow_says_over_and_over_by_which_process_it_runs(server: Server) -> N
         assert client.hello().is_success
 
 
-def test_more_runs_than_fit_a_page_are_all_looked_at(client: SyncPrefectClient) -> None:
+def test_all_pages_of_runs_are_checked(client: SyncPrefectClient) -> None:
     gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=10))
     for _ in range(205):
         client.create_flow_run(work, state=Running())
     last = add(client, Running(timestamp=datetime.now(UTC)), gone)
-    assert [one.run for one in end_crashed_runs(client)] == [last.id]
+    assert [crashed.run for crashed in end_crashed_runs(client)] == [last.id]

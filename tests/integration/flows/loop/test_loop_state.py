@@ -1,4 +1,4 @@
-"""What the loop remembers, and the project folder as it was before a refused challenger."""
+"""The records of the loop, and the project's backup."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,16 +19,16 @@ def decision(act: Any, key: str, end: float = 19_728.0) -> DriftDecision:
     return DriftDecision(datetime(2024, 1, 5, tzinfo=UTC).isoformat(), end, act, ("because",), "model:1", key)
 
 
-def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
+def test_decisions_survive_disk_in_order(tmp_path: Path) -> None:
     loop = LoopState(Layout(tmp_path))
     made = [decision("none", "a", 19_700.0), decision("retrain", "b", 19_728.0)]
-    for one in reversed(made):
-        loop.record_decision(one, STEADY, None)
+    for made_later in reversed(made):
+        loop.record_decision(made_later, STEADY, None)
     assert loop.drift_decisions() == made
 
 
 @pytest.mark.parametrize(
-    ("state", "attempts", "is_asked"),
+    ("state", "attempts", "is_pending"),
     [
         ("training", 1, True),
         ("packaged", 1, True),
@@ -40,28 +40,28 @@ def test_decisions_come_back_as_they_were_made(tmp_path: Path) -> None:
         ("unchanged", 1, False),
     ],
 )
-def test_an_alarm_is_told_again_until_its_retrain_is_over(
-    tmp_path: Path, state: Any, attempts: int, is_asked: bool
+def test_a_decision_is_pending_until_its_retrain_is_over(
+    tmp_path: Path, state: Any, attempts: int, is_pending: bool
 ) -> None:
     loop = LoopState(Layout(tmp_path))
     loop.record_decision(decision("retrain", "a"), STEADY, None)
-    asked = loop.pending_decision()
-    assert asked is not None
-    assert asked["key"] == "a"
+    pending = loop.pending_decision()
+    assert pending is not None
+    assert pending["key"] == "a"
     loop.update_retrain(RetrainRecord(key="a", reason="drift"), state=state, attempts=attempts)
-    assert (loop.pending_decision() is not None) is is_asked
+    assert (loop.pending_decision() is not None) is is_pending
     if state == "packaged":
         assert loop.pending_decision(approval_required=True) is None
 
 
-def test_nothing_is_asked_where_nothing_drifted(tmp_path: Path) -> None:
+def test_nothing_is_pending_where_nothing_drifted(tmp_path: Path) -> None:
     loop = LoopState(Layout(tmp_path))
     for act in ("none", "wait", "fault", "held"):
         loop.record_decision(decision(act, act), STEADY, None)
     assert loop.pending_decision() is None
 
 
-def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+def test_a_backup_restores_params_feedback_and_outputs(tmp_path: Path) -> None:
     project = toy_project(
         tmp_path / "project", "stages:\n  one: {cmd: cp data/feedback/x out, deps: [data/feedback], outs: [out]}\n"
     )
@@ -77,7 +77,7 @@ def test_a_refused_challenger_leaves_the_folder_as_it_was(tmp_path: Path) -> Non
     (project / "params.yaml").write_text((project / "params.yaml").read_text() + "# changed\n")
     command(project, "dvc", "repro").check_returncode()
     assert (project / "out").read_text() == "after"
-    backup.save_backup(layout, kept)  # a retrain that goes on after a kill
+    backup.save_backup(layout, kept)  # a retrain that resumes after a kill
     backup.restore_backup(layout, kept)
     assert {name: (project / name).read_bytes() for name in before} == before
     assert [path.name for path in feedback.iterdir()] == ["x"]

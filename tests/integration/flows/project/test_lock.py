@@ -31,7 +31,7 @@ def start(root: Path, who: str, turns: int, *until: str) -> subprocess.Popen[str
     return subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_second_waits_and_says_for_whom(tmp_path: Path) -> None:
+def test_a_second_process_waits_and_names_the_holder(tmp_path: Path) -> None:
     with start(tmp_path, "train", 10, "go") as first:
         wait_until((tmp_path / "held").exists, "the first")
         with start(tmp_path, "retrain", 5) as second:
@@ -49,18 +49,18 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         wait_until((tmp_path / "held").exists, "the first")
         first.kill()
         first.wait()
-    said: list[str] = []
-    with project_lock(tmp_path, "next", said.append):
-        found = read_lock_holder(tmp_path)
-        assert found is not None
-        assert found.startswith(f"next (pid {os.getpid()} on ")
-    assert said == []
+    messages: list[str] = []
+    with project_lock(tmp_path, "next", messages.append):
+        holder = read_lock_holder(tmp_path)
+        assert holder is not None
+        assert holder.startswith(f"next (pid {os.getpid()} on ")
+    assert messages == []
 
 
-def test_it_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
+def test_the_lock_is_released_when_the_work_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError), project_lock(tmp_path, "fails"):
         raise KeyError("work")
-    said: list[str] = []
-    with project_lock(tmp_path, "next", said.append):
-        assert said == []
+    messages: list[str] = []
+    with project_lock(tmp_path, "next", messages.append):
+        assert messages == []
     assert read_lock_holder(tmp_path) is None

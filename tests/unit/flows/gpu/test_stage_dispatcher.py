@@ -1,4 +1,4 @@
-"""What decides about stages elsewhere, without a server: queues, signs of death, words of failures, what is told."""
+"""Remote stages without a server: queues, liveness of runs, errors, and passwords in URLs."""
 
 import os
 import platform
@@ -38,7 +38,7 @@ def test_a_stage_asks_for_a_queue_when_its_kind_is_named_or_no_kinds_are(meta: o
 
 
 @pytest.mark.parametrize(
-    ("sight", "is_dead"),
+    ("liveness", "is_dead"),
     [
         (RunLiveness("alive"), False),
         (RunLiveness("alive", LONG, worker_online=False), False),
@@ -53,49 +53,49 @@ def test_a_stage_asks_for_a_queue_when_its_kind_is_named_or_no_kinds_are(meta: o
         (RunLiveness("unknown", LONG, has_heartbeat=False, worker_online=False), True),
     ],
 )
-def test_a_run_is_dead_only_when_its_process_is_gone_or_was_long_not_heard_of(
-    sight: RunLiveness, is_dead: bool
+def test_a_run_is_dead_only_when_its_process_is_gone_or_its_heartbeats_stopped(
+    liveness: RunLiveness, is_dead: bool
 ) -> None:
-    assert (sight.cause_of_death() is not None) is is_dead
+    assert (liveness.cause_of_death() is not None) is is_dead
 
 
-def test_silence_is_counted_from_the_last_new_word_by_the_watchers_own_clock() -> None:
+def test_silence_is_measured_from_the_last_new_heartbeat_by_the_observers_clock() -> None:
     moments = iter([0.0, 50.0, 60.0, 100.0, 110.0, 150.0])
-    watch, state = SilenceTracker(lambda: next(moments)), Running(timestamp=NOW)
+    tracker, state = SilenceTracker(lambda: next(moments)), Running(timestamp=NOW)
     first = FlowRun(flow_id=uuid4(), state=state, labels={LABEL: "far 1 2 then"})
-    assert not watch.is_waiting
-    assert [watch.silence(first), watch.silence(first), watch.is_waiting] == [0, 50, True]
+    assert not tracker.is_waiting
+    assert [tracker.silence(first), tracker.silence(first), tracker.is_waiting] == [0, 50, True]
     later = first.model_copy(update={"labels": {LABEL: "far 1 2 a-year-before-then"}})
-    assert [watch.silence(later), watch.silence(later), watch.is_waiting] == [0, 40, False]
-    watch.reset(keep={later.id})
-    assert watch.silence(later) == 50
-    watch.reset()
-    assert watch.silence(later) == 0
+    assert [tracker.silence(later), tracker.silence(later), tracker.is_waiting] == [0, 40, False]
+    tracker.reset(keep={later.id})
+    assert tracker.silence(later) == 50
+    tracker.reset()
+    assert tracker.silence(later) == 0
 
 
-def run_with(state: object, claim: ProcessRecord | str) -> FlowRun:
-    return FlowRun(flow_id=uuid4(), state=state, labels={LABEL: str(claim)})
+def run_with(state: object, record: ProcessRecord | str) -> FlowRun:
+    return FlowRun(flow_id=uuid4(), state=state, labels={LABEL: str(record)})
 
 
-def test_a_claim_reads_as_it_was_written() -> None:
-    claim = ProcessRecord.make(NOW)
-    assert (claim.host, claim.pid, claim.at) == (platform.node(), os.getpid(), NOW)
-    assert ProcessRecord.read(run_with(Running(timestamp=NOW - timedelta(seconds=1)), claim)) == claim
+def test_a_record_survives_its_label() -> None:
+    record = ProcessRecord.make(NOW)
+    assert (record.host, record.pid, record.at) == (platform.node(), os.getpid(), NOW)
+    assert ProcessRecord.read(run_with(Running(timestamp=NOW - timedelta(seconds=1)), record)) == record
 
 
 @pytest.mark.parametrize("text", ["", "somewhere", "host 12", "host a b c", "host 1 2 not-a-time"])
-def test_foreign_words_are_no_claim(text: str) -> None:
+def test_other_labels_are_no_record(text: str) -> None:
     assert ProcessRecord.read(run_with(Running(timestamp=NOW), text)) is None
 
 
-def test_a_claim_from_before_a_pause_counts_no_more_unless_the_run_is_to_be_cancelled() -> None:
-    claim, later = ProcessRecord.make(NOW), NOW + timedelta(minutes=1)
-    assert ProcessRecord.read(run_with(Pending(timestamp=later), claim)) is None
-    assert ProcessRecord.read(run_with(Running(timestamp=later), claim)) is None
-    assert ProcessRecord.read(run_with(Cancelling(timestamp=later), claim)) == claim
+def test_a_record_from_before_a_pause_is_ignored_unless_the_run_is_being_cancelled() -> None:
+    record, later = ProcessRecord.make(NOW), NOW + timedelta(minutes=1)
+    assert ProcessRecord.read(run_with(Pending(timestamp=later), record)) is None
+    assert ProcessRecord.read(run_with(Running(timestamp=later), record)) is None
+    assert ProcessRecord.read(run_with(Cancelling(timestamp=later), record)) == record
 
 
-def test_a_process_is_known_by_what_it_was_fingerprint() -> None:
+def test_a_process_is_identified_by_its_fingerprint() -> None:
     mine = ProcessRecord.make(NOW)
     assert mine.process_state() == "alive"
     assert ProcessRecord(mine.host, mine.pid, mine.fingerprint + 1, NOW).process_state() == "dead"
@@ -106,26 +106,26 @@ def test_a_process_is_known_by_what_it_was_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("message", "kind", "text"),
     [
         ("Flow run encountered an exception: StageError: deep: rows: bad", StageError, "deep: rows: bad"),
         ("Flow run encountered an exception: TransientStageError: deep: killed", TransientStageError, "deep: killed"),
         ("it is over", StageError, "deep: it is over"),
     ],
 )
-def test_the_words_of_a_failure_elsewhere_are_kept(said: str, kind: type[StageError], words: str) -> None:
-    error = _explain("deep", FlowRun(flow_id=uuid4(), state=Failed(message=said)), stopped=False)
+def test_a_remote_failure_keeps_its_message(message: str, kind: type[StageError], text: str) -> None:
+    error = _explain("deep", FlowRun(flow_id=uuid4(), state=Failed(message=message)), stopped=False)
     assert type(error) is kind
-    assert str(error) == words
+    assert str(error) == text
 
 
-def test_a_run_that_a_person_cancelled_is_not_told_as_a_failure_of_the_stage() -> None:
+def test_a_cancelled_run_is_not_reported_as_a_failure_of_the_stage() -> None:
     error = _explain("deep", FlowRun(flow_id=uuid4(), state=Cancelled(message="by hand")), stopped=False)
     assert str(error) == "deep: it was cancelled on the server (by hand)"
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "sent"),
     [
         ("https://somebody:secret@git.example/shop.git", "https://git.example/shop.git"),
         ("https://git.example/shop.git", "https://git.example/shop.git"),
@@ -133,5 +133,5 @@ def test_a_run_that_a_person_cancelled_is_not_told_as_a_failure_of_the_stage() -
         ("/srv/shop.git", "/srv/shop.git"),
     ],
 )
-def test_a_worker_is_told_no_password(url: str, told: str) -> None:
-    assert _without_password(url) == told
+def test_a_worker_gets_no_password(url: str, sent: str) -> None:
+    assert _without_password(url) == sent
