@@ -35,14 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A champion whose challenger would be refused, and a store with the four weeks after its training."""
     folder = tmp_path_factory.mktemp("faults") / "shop"
-    later = drifting_shop(folder, rollout={"share": 0.5, "max_hours": 0}, gate=ALWAYS | NEVER)
-    set_values(
-        folder / "params.yaml",
-        [f"models={json.dumps({one: {'kind': one} for one in ('popularity', 'tifu_knn', 'ease')})}"],
-    )
-    ran = command(folder, "tierrec", "run", timeout=600)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    command(folder, "tierrec", "deploy").check_returncode()
+    later = drifting_shop(folder, gate=ALWAYS | NEVER)
     tell(folder, later)
     return folder
 

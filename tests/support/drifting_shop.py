@@ -2,6 +2,7 @@
 the events to be posted."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC
@@ -12,42 +13,63 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from services.store import NewEvent, Store
-from tests.support.projects import synthetic_project
+from tests.support.once import once
+from tests.support.projects import command, synthetic_project
 from tierrec_core.settings import SyntheticSource
 from tierrec_core.sources import synthetic
 
-MODELS = ("popularity", "tifu_knn", "ease", "symmetric_mf")
-KNOWN_DAYS, DAYS = 150, 180
+KNOWN_DAYS, DAYS, SEED = 150, 180, 3
 LAUNCHED = 3  # every third item comes to the shop after its champion was trained
 WORLD = SyntheticSource(
     num_users=300, num_items=120, num_categories=8, days=DAYS, drift_day=KNOWN_DAYS, drift_share=0.7
 )
 LOG, ITEMS = "log.parquet", "items.parquet"
-_COLUMNS = {"event": "event", "value": "value", "quantity": "quantity", "session": "session_id", "channel": "channel"}
+PARAMS: dict[str, Any] = {
+    "source": {
+        "kind": "files",
+        "feedback": True,
+        "paths": [LOG],
+        "columns": {name: name for name in ("event", "value", "quantity", "channel")} | {"session": "session_id"},
+        "items_path": ITEMS,
+        "item_columns": {name: name for name in ("title", "category", "brand", "price")},
+    },
+    "monitor": {"window_days": 28, "past_windows": 8},
+    "rollout": {"share": 0.5, "max_hours": 0},
+}
 
 
-def drifting_shop(folder: Path, seed: int = 3, **sections: Mapping[str, Any]) -> pd.DataFrame:
-    """Make the project, with a git commit of it; the EVENTS that are to be posted, oldest first.
+def drifting_shop(folder: Path, gate: Mapping[str, Any]) -> pd.DataFrame:
+    """Make the project, run and deployed; the EVENTS that are to be posted, oldest first.
 
-    sections: of params.yaml, each laid over what the project has
+    It is made once in a test run and copied afterwards. gate: section of params.yaml
     """
+    shutil.copytree(once(folder, "drifting-shop", _deploy), folder, symlinks=True)
+    _configure(folder / "params.yaml", gate=gate)
+    events = synthetic.make_synthetic_world(WORLD, SEED).log.events
+    return events[~_known(events)].sort_values("timestamp", ignore_index=True)
+
+
+def _deploy(folder: Path) -> None:
     synthetic_project(folder)
-    log = synthetic.make_synthetic_world(WORLD, seed).log
-    known = log.events["timestamp"] < log.events["timestamp"].min().normalize() + pd.Timedelta(days=KNOWN_DAYS)
+    log = synthetic.make_synthetic_world(WORLD, SEED).log
+    known = _known(log.events)
     launched = log.events["item_id"].isin(log.items["item_id"][::LAUNCHED])
     known_log = log.events[known & ~launched]
     known_log.to_parquet(folder / LOG)
     log.items.to_parquet(folder / ITEMS)
-    _configure(folder / "params.yaml", sections)
+    _configure(folder / "params.yaml", **PARAMS)
     (folder / ".gitignore").write_text(
         "/data/**\n!/data/feedback/\n/data/feedback/*\n!/data/feedback/.gitkeep\n__pycache__/\n.bentoml/\n.prefect/\n"
     )
-    for command in (
-        ["add", "-A"],
-        ["-c", "user.name=shop", "-c", "user.email=shop@localhost", "commit", "-qm", "shop"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return log.events[~known].sort_values("timestamp", ignore_index=True)
+    for words in ("add -A", "-c user.name=shop -c user.email=shop@localhost commit -qm shop"):
+        subprocess.run(["git", *words.split()], cwd=folder, check=True)
+    ran = command(folder, "tierrec", "run", timeout=600)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    command(folder, "tierrec", "deploy").check_returncode()
+
+
+def _known(events: pd.DataFrame) -> pd.Series:
+    return events["timestamp"] < events["timestamp"].min().normalize() + pd.Timedelta(days=KNOWN_DAYS)
 
 
 def batches(events: pd.DataFrame, size: int = 500) -> Iterator[dict[str, Any]]:
@@ -62,21 +84,10 @@ def batches(events: pd.DataFrame, size: int = 500) -> Iterator[dict[str, Any]]:
         yield {"events": whole[start : start + size]}
 
 
-def _configure(path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
+def _configure(path: Path, **sections: Mapping[str, Any]) -> None:
     yaml = YAML()
     params = yaml.load(path.read_text())
-    params["source"] = {
-        "kind": "files",
-        "feedback": True,
-        "paths": [LOG],
-        "columns": _COLUMNS,
-        "items_path": ITEMS,
-        "item_columns": {"title": "title", "category": "category", "brand": "brand", "price": "price"},
-    }
-    params["models"] = {name: {"kind": name} for name in MODELS}
-    params["monitor"] = {"window_days": 28, "past_windows": 8}
-    for name, section in sections.items():
-        params[name] = dict(params.get(name) or {}) | dict(section)
+    params.update(sections)
     with path.open("w") as stream:
         yaml.dump(params, stream)
 

@@ -3,6 +3,8 @@
 import hashlib
 import importlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from flows.deps import rewrite
 from services.deployment.package import write_bundle
 from tests.conftest import make_events
 from tests.support.once import once
-from tests.support.projects import ROOT
+from tests.support.projects import ENV, ROOT
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, USERS
 from tierrec_core.base.paths import Layout
@@ -75,6 +77,22 @@ def packed_bundle(folder: Path, items: pd.DataFrame, **params: Any) -> Path:
     layout, settings = judged_project(folder, items, **params)
     write_bundle(layout, settings)
     return layout.bundle
+
+
+def packaged_project(folder: Path, items: pd.DataFrame) -> Layout:
+    """A judged project in git, with the code and a packaged Bento; made once in a test run and copied afterwards."""
+    shutil.copytree(once(folder, "packaged", lambda place: _package(place, items)), folder, dirs_exist_ok=True)
+    return Layout(folder)
+
+
+def _package(folder: Path, items: pd.DataFrame) -> None:
+    judged_project(folder, items)
+    add_code(folder)
+    for words in ("init -q", "add params.yaml", "-c user.name=a -c user.email=a@b commit -qm first"):
+        subprocess.run(["git", *words.split()], cwd=folder, check=True)
+    command = [sys.executable, "-m", "services", "package"]
+    done = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def add_code(folder: Path) -> None:

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +18,8 @@ from services.auth.keys import Keyring
 from services.deployment import bento_store
 from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
-from tests.support.packaged_project import add_code, judged_project
-from tests.support.projects import ENV, command
+from tests.support.packaged_project import packaged_project
+from tests.support.projects import command
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError, TierRecError
 from tierrec_core.base.paths import Layout
@@ -31,13 +29,9 @@ from tierrec_core.settings import read_settings
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layout:
     """A project with a packaged Bento and, in its store, a newer one of the same model."""
-    layout, settings = judged_project(tmp_path_factory.mktemp("project"), items)
-    add_code(layout.root)
+    layout = packaged_project(tmp_path_factory.mktemp("project"), items)
     command(layout.root, "dvc", "init", "--no-scm", "-q").check_returncode()
-    package = [sys.executable, "-m", "services", "package"]
-    done = subprocess.run(package, cwd=layout.root, env=ENV, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    contents = BentoContents.gather(layout, settings)
+    contents = BentoContents.gather(layout, read_settings(layout.params))
     bento_store.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
     return layout
 

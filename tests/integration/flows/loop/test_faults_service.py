@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +16,7 @@ from flows.stack.folder import StackFolder
 from flows.stack.plan import SERVICE, StackOptions, stack_environment, stack_parts
 from flows.stack.supervision.processes import end_processes, stack_processes
 from flows.stack.supervision.supervisor import Supervisor
-from services.deployment.package import run as package
-from tests.support.packaged_project import add_code, judged_project
+from tests.support.packaged_project import packaged_project
 from tests.support.prefect_workers import answers, free_port, wait_until
 from tierrec_core.base import artifacts
 
@@ -26,13 +24,7 @@ from tierrec_core.base import artifacts
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Path:
     """A project with a packaged Bento."""
-    folder = tmp_path_factory.mktemp("service") / "shop"
-    layout, settings = judged_project(folder, items)
-    add_code(folder)
-    for command in ("init -q", "add params.yaml", "-c user.name=a -c user.email=a@b commit -qm first"):
-        subprocess.run(["git", *command.split()], cwd=folder, check=True)
-    package(layout, settings)
-    return folder
+    return packaged_project(tmp_path_factory.mktemp("service") / "shop", items).root
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from services.deployment import bento_store
 from services.deployment.contents import BentoContents
 from services.deployment.package import ensure
 from services.deployment.server import is_free, serving
-from tests.support.packaged_project import add_code, judged_project
+from tests.support.packaged_project import packaged_project
 from tests.support.projects import ENV
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, StageError
@@ -47,14 +47,7 @@ except TierRecError as error:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layout:
     """A project in git whose package stage has run."""
-    folder = tmp_path_factory.mktemp("project")
-    layout, _ = judged_project(folder, items)
-    add_code(folder)
-    for command in ("init -q", "add params.yaml", "-c user.name=a -c user.email=a@b commit -qm first"):
-        subprocess.run(["git", *command.split()], cwd=folder, check=True)
-    done = package(folder)
-    assert done.returncode == 0, done.stderr
-    return layout
+    return packaged_project(tmp_path_factory.mktemp("project"), items)
 
 
 @pytest.fixture(scope="module")
