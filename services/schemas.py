@@ -178,13 +178,6 @@ class EventBatch(Body):
     events: Annotated[tuple[EventIn, ...], Field(min_length=1, max_length=1000)]
 
 
-class Acknowledged(BaseModel):
-    """What is safely stored now. duplicates had a key that was stored before."""
-
-    accepted: int
-    duplicates: int
-
-
 class ItemIn(Body):
     """An item to be served from now on, or new facts of one; filters and rules may ask for its attributes."""
 
@@ -229,14 +222,6 @@ class TierAnswer(BaseModel):
     churn_days: float | None
     churn_calibration_error: float | None = Field(description="Expected calibration error on the test window.")
     model_version: str
-
-
-class Erasure(BaseModel):
-    """Rows that were deleted; from now on the user is unknown, also to the model."""
-
-    events: int
-    impressions: int
-    users: int
 
 
 class Explained(BaseModel):

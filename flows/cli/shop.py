@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from services.experiments import Experiment, VariantResult
+    from services.rules.review import ReviewEdit
     from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 
 app = typer.Typer()
@@ -117,13 +118,13 @@ def _withdraw(items: Items, folder: Folder = None) -> None:
     _edit("withdraw", items, folder)
 
 
-def _edit(change: Literal["block", "unblock", "approve", "withdraw"], items: list[str], folder: Path | None) -> None:
-    from services.rules import review
+def _edit(edit: "ReviewEdit", items: list[str], folder: Path | None) -> None:
+    from services.rules.review import edit_review
     from services.shared_files import serving_folder
 
     path = serving_folder(project_layout(), folder) / "review.yaml"
-    after = getattr(review, change)(path, items)
-    print(f"{path}: {len(after.blocked)} blocked, {len(after.approval.approved)} approved")
+    review = edit_review(path, edit, items)
+    print(f"{path}: {len(review.blocked)} blocked, {len(review.approval.approved)} approved")
 
 
 @app.command("experiments", epilog="Example: tierrec experiments --folder data/serving")

@@ -9,8 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Scope
 
+from services.api import routes, transfer_routes
 from services.api.middleware import AccessLogMiddleware, JsonOnlyMiddleware, ShopMiddleware
-from services.api.routes import experiments, feedback, info, lists, transfer, users
 from services.auth.authentication import AuthMiddleware
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
@@ -26,8 +26,9 @@ _PUBLIC_PATHS = frozenset({"/docs.json", "/metrics"})
 def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     """Add the endpoints, the error handlers and the middleware; the middleware added last runs first."""
     app.title, app.description = "tierrec", _DESCRIPTION
-    for module in (lists, feedback, users, experiments, transfer, info):
-        app.include_router(module.router)
+    routers = (routes.lists, routes.posts, routes.users, routes.experiments, transfer_routes.router, routes.service)
+    for router in routers:
+        app.include_router(router)
     app.add_route("/docs.json", lambda _: JSONResponse(_document(app, shops)), include_in_schema=False)
     app.add_route("/metrics", lambda _: PlainTextResponse(shops.exposition()), include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_request)

@@ -1,6 +1,5 @@
 """Results of an experiment: conversion rates and differences to the baseline, with always-valid intervals."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -91,7 +90,7 @@ def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[Vari
     return results
 
 
-def all_results(experiments: Experiments, store: VariantOutcomes) -> Mapping[str, list[VariantResult]]:
+def all_results(experiments: Experiments, store: VariantOutcomes) -> dict[str, list[VariantResult]]:
     """The results of every experiment by its name.
 
     With simultaneous experiments, a conversion that follows lists of two combinations of variants counts for each of

@@ -1,6 +1,6 @@
 """The merchandising rules of a shop: rules.yaml, validated, and applied to every list."""
 
-from services.rules.order import RankedOrder, Situation
+from services.rules.plan import RankedOrder, Situation
 from services.rules.rules import Rules
 from services.rules.settings import RepeatRule, Rule, Scope
 

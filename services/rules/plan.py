@@ -1,16 +1,45 @@
-"""The rules that apply in one situation, grouped by effect."""
+"""A ranked list in the situation in which it is shown, and the rules that apply there, grouped by effect."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from services.catalogue.filters import Expression
 from services.rules.settings import Boost, Cap, Pin, Rule, ShareOfSlots
-from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where, when and to whom a list is shown.
+
+    tier: its name; user: attributes that segments refer to; now: with a time zone
+    k: the number of slots of the page; shown: columns on earlier pages, which have used slots and caps
+    """
+
+    surface: str
+    tier: str
+    user: Mapping[str, Any]
+    now: datetime
+    k: int
+    shown: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class RankedOrder:
+    """Distinct catalogue columns, best first, each with its score, [C]."""
+
+    columns: IntArray
+    scores: FloatArray
+
+    def take(self, positions: Any) -> "RankedOrder":
+        """The order at these positions: a slice, a mask [C] or indices."""
+        return RankedOrder(self.columns[positions], self.scores[positions])
 
 
 @dataclass(frozen=True)
@@ -65,14 +94,10 @@ class RulePlan:
     @property
     def conditions(self) -> tuple[Expression, ...]:
         """Every condition of the plan, and one for the attribute of each cap."""
-        capped = [Expression.parse(f"{quote_column(cap.attribute)} is null") for cap in self.caps]
+        quoted = ['"' + cap.attribute.replace('"', '""') + '"' for cap in self.caps]
+        capped = [Expression.parse(f"{name} is null") for name in quoted]
         counted = [share.of for share in self.shares] + [boost.of for boost in self.boosts]
         return (*self.included, *self.excluded, *counted, *capped)
-
-
-def quote_column(name: str) -> str:
-    """A column's name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _matches(expression: Expression, frame: pd.DataFrame) -> BoolArray:

@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Self
+from typing import Literal
 
 import pandas as pd
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from services.catalogue.catalogue import Catalogue
 from services.rules.plan import ActiveWhen
 from services.rules.settings import Condition, Id
 from services.shared_files import exclusive
-from services.yaml_file import mapping_of, text_of
+from services.yaml_file import YamlFile, text_of
 from tierrec_core.base.artifacts import replacing_file
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.settings import Params, parse
+
+ReviewEdit = Literal["block", "unblock", "approve", "withdraw"]
 
 
 class ItemApproval(Params):
@@ -26,22 +29,12 @@ class ItemApproval(Params):
     approved: tuple[Id, ...] = ()
 
 
-class Review(Params):
+class Review(YamlFile):
     """review.yaml: blocked items, blocked categories, and items that need approval."""
 
     blocked: tuple[Id, ...] = ()
     blocked_categories: tuple[str, ...] = ()
     approval: ItemApproval = ItemApproval()
-
-    @classmethod
-    def parse(cls, text: str, where: str) -> Self:
-        """Parse YAML. Raises SettingsError with the location `where` and the key."""
-        return parse(cls, mapping_of(text, where), where)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file; a missing file hides nothing. Errors as for `parse`."""
-        return cls.parse(text_of(path), str(path))
 
     def check(self, catalogue: Catalogue) -> None:
         """Raise SettingsError if required_for refers to a column that the catalogue lacks."""
@@ -77,47 +70,32 @@ class _ReviewCondition:
         return shown
 
 
-def block(path: Path, item_ids: Sequence[str]) -> Review:
-    """Hide these items, and return the new review. Raises SettingsError for an invalid file or id."""
-    return _edited(path, "blocked", item_ids, add=True)
+def edit_review(path: Path, edit: ReviewEdit, item_ids: Sequence[str]) -> Review:
+    """Add items to a list of the file or remove them, atomically, and return the new review.
 
-
-def unblock(path: Path, item_ids: Sequence[str]) -> Review:
-    """Remove items from the block list; errors as for `block`."""
-    return _edited(path, "blocked", item_ids, add=False)
-
-
-def approve(path: Path, item_ids: Sequence[str]) -> Review:
-    """Approve these items; errors as for `block`."""
-    return _edited(path, "approval.approved", item_ids, add=True)
-
-
-def withdraw(path: Path, item_ids: Sequence[str]) -> Review:
-    """Withdraw the approval of these items; errors as for `block`."""
-    return _edited(path, "approval.approved", item_ids, add=False)
-
-
-def _edited(path: Path, key: str, item_ids: Sequence[str], *, add: bool) -> Review:
-    """Change one list of the file atomically; the rest of it and its comments are kept."""
+    The rest of the file and its comments are kept. Raises SettingsError for an invalid file or id.
+    """
     given = parse(Review, {"blocked": tuple(item_ids)}, str(path)).blocked
     yaml = YAML()
+    yaml.preserve_quotes = True
     with exclusive(path):
         text = text_of(path)
         Review.parse(text, str(path))
         document = yaml.load(text) or {}
-        *parents, name = key.split(".")
-        mapping = document
-        for parent in parents:
-            mapping = mapping.setdefault(parent, {})
-        listed = mapping.setdefault(name, [])
+        mapping, key = document, "blocked"
+        if edit in ("approve", "withdraw"):
+            mapping, key = document.setdefault("approval", {}), "approved"
+        listed = mapping.setdefault(key, [])
+        adds = edit in ("block", "approve")
         for item_id in dict.fromkeys(given):
-            if add and item_id not in listed:
-                listed.append(item_id)
-            elif not add and item_id in listed:
+            if adds and item_id not in listed:
+                # A plain scalar would turn a line separator such as U+0085 into a space.
+                listed.append(item_id if item_id.isprintable() else DoubleQuotedScalarString(item_id))
+            elif not adds and item_id in listed:
                 listed.remove(item_id)
-        written = StringIO()
-        yaml.dump(document, written)
-        review = Review.parse(written.getvalue(), str(path))
+        edited = StringIO()
+        yaml.dump(document, edited)
+        review = Review.parse(edited.getvalue(), str(path))
         with replacing_file(path) as fresh:
-            fresh.write_text(written.getvalue(), encoding="utf-8")
+            fresh.write_text(edited.getvalue(), encoding="utf-8")
     return review

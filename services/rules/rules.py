@@ -2,29 +2,26 @@
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.filters import Expression
-from services.rules.order import RankedOrder, Situation
 from services.rules.pages import PageBuilder, apply_boosts
-from services.rules.plan import ActiveWhen, RulePlan
+from services.rules.plan import ActiveWhen, RankedOrder, RulePlan, Situation
 from services.rules.settings import RepeatRule, Rule, Scope
-from services.yaml_file import mapping_of, text_of
+from services.yaml_file import YamlFile
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings import Params, parse
 
 _IN_STOCK = Expression.parse("stock is null or stock > 0")
 _NO_PLAN = RulePlan.of(())
 _MAX_CACHED_PLANS = 256
 
 
-class Rules(Params):
+class Rules(YamlFile):
     """rules.yaml. Availability (stock, available_from, available_until) applies without any rule.
 
     repeat: by category, overrides of the learned repurchase intervals
@@ -33,24 +30,13 @@ class Rules(Params):
     rules: Annotated[tuple[Rule, ...], Field(max_length=1000)] = ()
     repeat: dict[str, RepeatRule] = Field(default_factory=dict)
 
-    @classmethod
-    def parse(cls, text: str, where: str) -> Self:
-        """Parse YAML. Raises SettingsError with the location `where` and the rule."""
-        return parse(cls, mapping_of(text, where), where)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file; a missing file has no rules. Errors as for `parse`."""
-        return cls.parse(text_of(path), str(path))
-
     def check(self, catalogue: Catalogue, tiers: Collection[str]) -> None:
         """Raise SettingsError for a rule on a column that the catalogue lacks, or on a tier that is not of `tiers`."""
         for number, rule in enumerate(self.rules):
-            for place, tier in enumerate(rule.scope.tiers):
+            for position, tier in enumerate(rule.scope.tiers):
                 if tier not in tiers:
-                    raise SettingsError(
-                        f"rules.{number}.scope.tiers.{place}: {tier!r} is no tier; wanted one of {', '.join(tiers)}"
-                    )
+                    key = f"rules.{number}.scope.tiers.{position}"
+                    raise SettingsError(f"{key}: {tier!r} is no tier; wanted one of {', '.join(tiers)}")
             for expression in RulePlan.of([rule]).conditions:
                 try:
                     expression.check(catalogue)

@@ -1,27 +1,6 @@
 """The feedback store (SQLAlchemy): events, impressions, posted items and users, acknowledged after commit."""
 
-from services.store.errors import StoreError
-from services.store.records import (
-    Acknowledgement,
-    Erased,
-    ErasureRecord,
-    Impression,
-    NewEvent,
-    PostedItem,
-    PostedUser,
-    StoredEvent,
-)
+from services.store.records import Acknowledged, Erasure, Impression, NewEvent, PostedItem, PostedUser, StoreError
 from services.store.store import Store
 
-__all__ = [
-    "Acknowledgement",
-    "Erased",
-    "ErasureRecord",
-    "Impression",
-    "NewEvent",
-    "PostedItem",
-    "PostedUser",
-    "Store",
-    "StoreError",
-    "StoredEvent",
-]
+__all__ = ["Acknowledged", "Erasure", "Impression", "NewEvent", "PostedItem", "PostedUser", "Store", "StoreError"]

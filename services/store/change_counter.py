@@ -1,9 +1,10 @@
-"""A counter in shared memory with which the workers of one machine notify one another of commits."""
+"""A counter in shared memory by which the workers of one machine notify one another of commits."""
 
 import contextlib
 import fcntl
 import mmap
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,16 +31,15 @@ class ChangeCounter:
     def open(cls, path: Path | None) -> Self:
         """Open the counter in the file, creating it if missing; without a path, one of this process alone."""
         if path is None:
-            return cls._over(-1, mmap.mmap(-1, _BYTES))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor, name = tempfile.mkstemp()
+            Path(name).unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with _file_lock(descriptor):
             if os.fstat(descriptor).st_size < _BYTES:
                 os.ftruncate(descriptor, _BYTES)
-        return cls._over(descriptor, mmap.mmap(descriptor, _BYTES))
-
-    @classmethod
-    def _over(cls, descriptor: int, memory: mmap.mmap) -> Self:
+        memory = mmap.mmap(descriptor, _BYTES)
         return cls(descriptor, memory, memoryview(memory).cast("q"))
 
     @property
@@ -56,16 +56,12 @@ class ChangeCounter:
         """Close the file; the count stays in it."""
         self.cell.release()
         self.memory.close()
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+        os.close(self.descriptor)
 
 
 @contextlib.contextmanager
 def _file_lock(descriptor: int) -> Iterator[None]:
     """Exclude other processes; threads of this one share the lock."""
-    if descriptor < 0:
-        yield
-        return
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         yield

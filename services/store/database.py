@@ -12,8 +12,8 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from services.store.errors import StoreError
 from services.store.migrations import upgrade
+from services.store.records import StoreError
 from tierrec_core.base.errors import SettingsError
 
 _SQLITE, _POSTGRESQL = "sqlite", "postgresql"

@@ -1,10 +1,12 @@
-"""Outcomes of impressions by variant or model: who saw them and who converted. Store's methods document the results."""
+"""Outcomes of impressions by variant or model: who saw them and who converted."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import CTE, BigInteger, Column, ColumnElement, Connection, Select, and_, func, select, type_coerce
+from sqlalchemy import CTE, BigInteger, Column, ColumnElement, Select, and_, func, select, type_coerce
 
+from services.store.database import Database
 from services.store.schema import EVENTS, IMPRESSIONS
 
 _MICROSECONDS_PER_HOUR = 3_600_000_000
@@ -12,78 +14,91 @@ _JSON_ELEMENTS = {"sqlite": "json_each", "postgresql": "json_array_elements_text
 _IDS_PER_QUERY = 500
 
 
-def read_outcomes(connection: Connection, experiment: str, goal: str, horizon_hours: float) -> pd.DataFrame:
-    """Query Store.outcomes."""
-    wanted = and_(
-        IMPRESSIONS.c.experiment == experiment, IMPRESSIONS.c.user_id.is_not(None), IMPRESSIONS.c.variant.is_not(None)
-    )
-    return _by_user(connection, wanted, IMPRESSIONS.c.variant, goal, horizon_hours)
+@dataclass(frozen=True)
+class OutcomeQueries:
+    """The queries of a store that evaluate experiments and releases. They raise StoreError."""
 
+    database: Database
 
-def read_outcomes_by_version(
-    connection: Connection, since: datetime, until: datetime | None, goal: str, horizon_hours: float
-) -> pd.DataFrame:
-    """Query Store.outcomes_by_version."""
-    wanted = _identified(since) if until is None else and_(_identified(since), IMPRESSIONS.c.at < until)
-    return _by_user(connection, wanted, IMPRESSIONS.c.model_version, goal, horizon_hours)
+    def outcomes(self, experiment: str, goal: str = "purchase", horizon_hours: float = 72.0) -> pd.DataFrame:
+        """Return an experiment's outcomes: user_id, variant, impressions, conversions; one row per user, by user_id.
 
+        A user counts for the variant that they saw first, with the impressions and conversions of that variant.
+        A conversion is a goal event on an item that was shown at most horizon_hours before; it counts once.
+        """
+        shown = IMPRESSIONS.c
+        wanted = and_(shown.experiment == experiment, shown.user_id.is_not(None), shown.variant.is_not(None))
+        return self._by_user(wanted, shown.variant, goal, horizon_hours)
 
-def read_experiments_by_user(connection: Connection, since: datetime) -> pd.DataFrame:
-    """Query Store.experiments_by_user."""
-    columns = (IMPRESSIONS.c.user_id, IMPRESSIONS.c.experiment)
-    assigned = and_(_identified(since), IMPRESSIONS.c.experiment.is_not(None))
-    return _frame(connection, select(*columns).where(assigned).distinct().order_by(*columns))
+    def outcomes_by_version(
+        self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0, until: datetime | None = None
+    ) -> pd.DataFrame:
+        """Return the outcomes of each model: user_id, model_version, impressions, conversions, as outcomes does.
 
+        A user counts for the version that they saw first in [since, until), with the impressions and conversions of
+        that version in the same period. Anonymous visitors are left out.
+        """
+        wanted = _identified(since) if until is None else and_(_identified(since), IMPRESSIONS.c.at < until)
+        return self._by_user(wanted, IMPRESSIONS.c.model_version, goal, horizon_hours)
 
-def read_first_lists(
-    connection: Connection, model_version: str, surface: str, since: datetime, until: datetime, num_users: int
-) -> pd.DataFrame:
-    """Query Store.first_lists."""
-    wanted = and_(
-        _identified(since),
-        IMPRESSIONS.c.at < until,
-        IMPRESSIONS.c.model_version == model_version,
-        IMPRESSIONS.c.surface == surface,
-    )
-    first = _first_by_user(_select_answers(wanted, IMPRESSIONS.c.model_version), "id")
-    lists = _frame(connection, select(first.c.user_id, first.c.id))
-    # By a hash of the id and not the earliest users, so that two windows share theirs.
-    hashes = pd.util.hash_array(lists["user_id"].to_numpy(dtype=object))
-    ids = [int(list_id) for list_id in lists["id"].iloc[hashes.argsort(kind="stable")[:num_users]]]
-    columns = (IMPRESSIONS.c.user_id, IMPRESSIONS.c.at, IMPRESSIONS.c["items"])
-    parts = [
-        _frame(connection, select(*columns).where(IMPRESSIONS.c.id.in_(ids[start : start + _IDS_PER_QUERY])))
-        for start in range(0, max(len(ids), 1), _IDS_PER_QUERY)
-    ]
-    return pd.concat(parts).sort_values("user_id", ignore_index=True)
+    def experiments_by_user(self, since: datetime) -> pd.DataFrame:
+        """Return the experiments that users took part in since a time: user_id, experiment; by user_id."""
+        columns = (IMPRESSIONS.c.user_id, IMPRESSIONS.c.experiment)
+        assigned = and_(_identified(since), IMPRESSIONS.c.experiment.is_not(None))
+        return self._frame(select(*columns).where(assigned).distinct().order_by(*columns))
 
+    def first_lists(
+        self, model_version: str, surface: str, since: datetime, until: datetime, num_users: int
+    ) -> pd.DataFrame:
+        """Return each user's first list of a model on a surface in [since, until): user_id, at, items (best first).
 
-def _by_user(
-    connection: Connection, wanted: ColumnElement[bool], label: Column[str], goal: str, horizon_hours: float
-) -> pd.DataFrame:
-    """Count each user's answers and conversions under the label that they saw first among the wanted answers."""
-    answers = _select_answers(wanted, label)
-    first = _first_by_user(answers, label.name)
-    of_first = and_(answers.c.user_id == first.c.user_id, answers.c[label.name] == first.c[label.name])
-    converted = and_(
-        EVENTS.c.user_id == first.c.user_id,
-        EVENTS.c.event == goal,
-        _within_horizon(horizon_hours),
-        _was_shown(connection.dialect.name),
-    )
-    counted = answers.join(first, of_first).join(IMPRESSIONS, IMPRESSIONS.c.id == answers.c.id)
-    query = (
-        select(
-            first.c.user_id,
-            first.c[label.name],
-            func.count(IMPRESSIONS.c.id.distinct()).label("impressions"),
-            func.count(EVENTS.c.id.distinct()).label("conversions"),
+        At most num_users are sampled by a hash of their ids. Anonymous visitors are left out.
+        """
+        shown = IMPRESSIONS.c
+        of_model = and_(shown.model_version == model_version, shown.surface == surface, shown.at < until)
+        first = _first_by_user(_select_answers(and_(_identified(since), of_model), shown.model_version), "id")
+        lists = self._frame(select(first.c.user_id, first.c.id))
+        # By a hash of the id and not the earliest users, so that two windows share theirs.
+        hashes = pd.util.hash_array(lists["user_id"].to_numpy(dtype=object))
+        ids = [int(list_id) for list_id in lists["id"].iloc[hashes.argsort(kind="stable")[:num_users]]]
+        query = select(shown.user_id, shown.at, shown["items"])
+        parts = [
+            self._frame(query.where(shown.id.in_(ids[start : start + _IDS_PER_QUERY])))
+            for start in range(0, max(len(ids), 1), _IDS_PER_QUERY)
+        ]
+        return pd.concat(parts).sort_values("user_id", ignore_index=True)
+
+    def _by_user(
+        self, wanted: ColumnElement[bool], label: Column[str], goal: str, horizon_hours: float
+    ) -> pd.DataFrame:
+        """Count each user's answers and conversions under the label that they saw first among the wanted answers."""
+        answers = _select_answers(wanted, label)
+        first = _first_by_user(answers, label.name)
+        of_first = and_(answers.c.user_id == first.c.user_id, answers.c[label.name] == first.c[label.name])
+        converted = and_(
+            EVENTS.c.user_id == first.c.user_id,
+            EVENTS.c.event == goal,
+            _within_horizon(horizon_hours),
+            _was_shown(self.database.engine.dialect.name),
         )
-        .select_from(counted.outerjoin(EVENTS, converted))
-        .group_by(first.c.user_id, first.c[label.name])
-        .order_by(first.c.user_id)
-    )
-    return _frame(connection, query).astype({"impressions": "int64", "conversions": "int64"})
+        counted = answers.join(first, of_first).join(IMPRESSIONS, IMPRESSIONS.c.id == answers.c.id)
+        query = (
+            select(
+                first.c.user_id,
+                first.c[label.name],
+                func.count(IMPRESSIONS.c.id.distinct()).label("impressions"),
+                func.count(EVENTS.c.id.distinct()).label("conversions"),
+            )
+            .select_from(counted.outerjoin(EVENTS, converted))
+            .group_by(first.c.user_id, first.c[label.name])
+            .order_by(first.c.user_id)
+        )
+        return self._frame(query).astype({"impressions": "int64", "conversions": "int64"})
+
+    def _frame(self, query: Select[tuple[object, ...]]) -> pd.DataFrame:
+        with self.database.reading() as connection:
+            rows = connection.execute(query)
+            return pd.DataFrame([tuple(row) for row in rows], columns=list(rows.keys()))
 
 
 def _identified(since: datetime) -> ColumnElement[bool]:
@@ -119,8 +134,3 @@ def _was_shown(dialect: str) -> ColumnElement[bool]:
     """The event's item is one of the answer's."""
     elements = getattr(func, _JSON_ELEMENTS[dialect])(IMPRESSIONS.c["items"]).table_valued("value")
     return select(elements.c.value).where(elements.c.value == EVENTS.c.item_id).exists()
-
-
-def _frame(connection: Connection, query: Select[tuple[object, ...]]) -> pd.DataFrame:
-    rows = connection.execute(query)
-    return pd.DataFrame([tuple(row) for row in rows], columns=list(rows.keys()))

@@ -14,7 +14,8 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from services.store import Store, StoredEvent
+from services.store.records import StoredEvent
+from services.store.store import Store
 
 _PAGE_ROWS = 5000
 _POLL_SECONDS = 2.0  # for commits that the counter does not show: of a writer that died, or of another machine

@@ -1,4 +1,4 @@
-"""Records of the feedback store, and the check of their values."""
+"""Records of the feedback store, the check of their values, and its error."""
 
 import json
 import math
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tierrec_core.base.errors import DataError
+from tierrec_core.base.errors import DataError, TierRecError
+
+
+class StoreError(TierRecError):
+    """The feedback store is unreachable, full or locked; what was not acknowledged can be posted again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +85,16 @@ class PostedUser:
 
 
 @dataclass(frozen=True)
-class Acknowledgement:
-    """How many events of a batch are new, and how many were stored before. All are on disk."""
+class Acknowledged:
+    """What is safely stored now. duplicates had a key that was stored before."""
 
     accepted: int
     duplicates: int
 
 
 @dataclass(frozen=True)
-class Erased:
-    """How many rows of each table an erasure deleted."""
+class Erasure:
+    """Rows that were deleted; from now on the user is unknown, also to the model."""
 
     events: int
     impressions: int

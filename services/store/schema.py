@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, Dialect, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,36 +30,33 @@ class UtcTimestamp(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
-def _cursor(name: str) -> Column[int]:
-    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
-
-
 METADATA = MetaData()
 
-EVENTS = Table(
+
+def _table(name: str, cursor: str, *items: SchemaItem) -> Table:
+    key = Column(cursor, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    return Table(name, METADATA, key, *items, sqlite_autoincrement=True)
+
+
+def _columns(kind: Any, *names: str, nullable: bool = False) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=nullable) for name in names]
+
+
+EVENTS = _table(
     "events",
-    METADATA,
-    _cursor("id"),
-    Column("key", Text, nullable=False),
-    Column("user_id", Text, nullable=False),
-    Column("item_id", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("timestamp", UtcTimestamp, nullable=False),
-    Column("value", Float),
-    Column("quantity", Float),
-    Column("session_id", Text),
-    Column("channel", Text),
-    Column("request_id", Text),
-    Column("received_at", UtcTimestamp, nullable=False),
+    "id",
+    *_columns(Text, "key", "user_id", "item_id", "event"),
+    *_columns(UtcTimestamp, "timestamp"),
+    *_columns(Float, "value", "quantity", nullable=True),
+    *_columns(Text, "session_id", "channel", "request_id", nullable=True),
+    *_columns(UtcTimestamp, "received_at"),
     UniqueConstraint("key", name="events_key"),
     Index("events_user", "user_id", "timestamp"),
-    sqlite_autoincrement=True,
 )
 
-IMPRESSIONS = Table(
+IMPRESSIONS = _table(
     "impressions",
-    METADATA,
-    _cursor("id"),
+    "id",
     Column("request_id", Text, nullable=False),
     Column("user_id", Text),
     Column("surface", Text, nullable=False),
@@ -66,43 +64,27 @@ IMPRESSIONS = Table(
     Column("path", Text, nullable=False),
     Column("reason", Text),
     Column("model_version", Text, nullable=False),
-    Column("variant", Text),
-    Column("experiment", Text),
+    *_columns(Text, "variant", "experiment", nullable=True),
     Column("propensity", Float, nullable=False),
     Column("at", UtcTimestamp, nullable=False),
     UniqueConstraint("request_id", name="impressions_request"),
     Index("impressions_user", "user_id"),
     Index("impressions_at", "at"),
     Index("impressions_experiment", "experiment", "user_id"),
-    sqlite_autoincrement=True,
 )
 
-ITEMS = Table(
-    "items",
-    METADATA,
-    _cursor("revision"),
-    Column("item_id", Text, nullable=False),
-    Column("attributes", JSON, nullable=False),
-    UniqueConstraint("item_id", name="items_item"),
-    sqlite_autoincrement=True,
-)
 
-USERS = Table(
-    "users",
-    METADATA,
-    _cursor("revision"),
-    Column("user_id", Text, nullable=False),
-    Column("attributes", JSON, nullable=False),
-    UniqueConstraint("user_id", name="users_user"),
-    sqlite_autoincrement=True,
-)
+def _posted(name: str, key: str) -> Table:
+    unique = UniqueConstraint(key, name=f"{name}_{key.removesuffix('_id')}")
+    return _table(name, "revision", *_columns(Text, key), *_columns(JSON, "attributes"), unique)
 
-ERASURES = Table(
+
+ITEMS, USERS = _posted("items", "item_id"), _posted("users", "user_id")
+
+ERASURES = _table(
     "erasures",
-    METADATA,
-    _cursor("id"),
-    Column("user_hash", Text, nullable=False),
-    Column("last_event_id", BigInteger, nullable=False),
-    Column("at", UtcTimestamp, nullable=False),
-    sqlite_autoincrement=True,
+    "id",
+    *_columns(Text, "user_hash"),
+    *_columns(BigInteger, "last_event_id"),
+    *_columns(UtcTimestamp, "at"),
 )

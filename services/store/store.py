@@ -7,22 +7,21 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
-import pandas as pd
 from sqlalchemy import Select, Table, delete, func, select
 
-from services.store import outcomes
 from services.store.change_counter import ChangeCounter
 from services.store.database import Database
-from services.store.errors import StoreError
+from services.store.outcomes import OutcomeQueries
 from services.store.records import (
-    Acknowledgement,
-    Erased,
+    Acknowledged,
+    Erasure,
     ErasureRecord,
     Impression,
     NewEvent,
     PostedItem,
     PostedUser,
     StoredEvent,
+    StoreError,
     check_storable,
 )
 from services.store.schema import ERASURES, EVENTS, IMPRESSIONS, ITEMS, USERS
@@ -31,14 +30,13 @@ _PRUNE_ROWS, _PRUNE_PAUSE_SECONDS = 1_000, 0.1
 
 
 @dataclass(frozen=True)
-class Store:
+class Store(OutcomeQueries):
     """One shop's feedback. It is thread-safe; each worker process opens its own.
 
     Methods raise StoreError when the database fails, and then nothing of that call is kept.
     changes: incremented after each commit that other workers must read, that is all but impressions
     """
 
-    database: Database
     changes: ChangeCounter
 
     @classmethod
@@ -68,7 +66,7 @@ class Store:
             return False
         return True
 
-    def add_events(self, events: Sequence[NewEvent]) -> Acknowledgement:
+    def add_events(self, events: Sequence[NewEvent]) -> Acknowledged:
         """Store the events whose key is new in one transaction; they are on disk when this returns.
 
         Raises DataError, naming the field, for a NUL, a number that is not finite, or a time without a zone.
@@ -77,7 +75,7 @@ class Store:
         received_at = datetime.now(UTC)
         accepted = self._add(EVENTS, [vars(event) | {"received_at": received_at} for event in events])
         self.changes.increment()  # also for duplicates: their first writer may have died before its increment
-        return Acknowledgement(accepted, len(events) - accepted)
+        return Acknowledged(accepted, len(events) - accepted)
 
     def events_after(self, cursor: int, limit: int) -> list[StoredEvent]:
         """Return the first events whose id is above the cursor, in order of id.
@@ -142,7 +140,7 @@ class Store:
         query = select(USERS).where(USERS.c.revision > revision).order_by(USERS.c.revision).limit(limit)
         return [PostedUser(**row) for row in self._rows(query)]
 
-    def erase_user(self, user_id: str, user_hash: str) -> Erased:
+    def erase_user(self, user_id: str, user_hash: str) -> Erasure:
         """Delete all that is stored of the user, from the tables and from SQLite's files.
 
         user_hash stays, so that other workers forget the user too. PostgreSQL's files keep deleted rows until its
@@ -158,47 +156,12 @@ class Store:
             connection.execute(ERASURES.insert().values(erasure))
         self.changes.increment()
         self.database.purge_deleted()
-        return Erased(*counts)
+        return Erasure(*counts)
 
     def erasures_after(self, cursor: int, limit: int = 10_000) -> list[ErasureRecord]:
         """Return the first erasures whose id is above the cursor, in order of id."""
         query = select(ERASURES).where(ERASURES.c.id > cursor).order_by(ERASURES.c.id).limit(limit)
         return [ErasureRecord(**row) for row in self._rows(query)]
-
-    def outcomes(self, experiment: str, goal: str = "purchase", horizon_hours: float = 72.0) -> pd.DataFrame:
-        """Return an experiment's outcomes: user_id, variant, impressions, conversions; one row per user, by user_id.
-
-        A user counts for the variant that they saw first, with the impressions and conversions of that variant.
-        A conversion is a goal event on an item that was shown at most horizon_hours before; it counts once.
-        """
-        with self.database.reading() as connection:
-            return outcomes.read_outcomes(connection, experiment, goal, horizon_hours)
-
-    def outcomes_by_version(
-        self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0, until: datetime | None = None
-    ) -> pd.DataFrame:
-        """Return the outcomes of each model: user_id, model_version, impressions, conversions, as outcomes does.
-
-        A user counts for the version that they saw first in [since, until), with the impressions and conversions of
-        that version in the same period. Anonymous visitors are left out.
-        """
-        with self.database.reading() as connection:
-            return outcomes.read_outcomes_by_version(connection, since, until, goal, horizon_hours)
-
-    def first_lists(
-        self, model_version: str, surface: str, since: datetime, until: datetime, num_users: int
-    ) -> pd.DataFrame:
-        """Return each user's first list of a model on a surface in [since, until): user_id, at, items (best first).
-
-        At most num_users are sampled by a hash of their ids. Anonymous visitors are left out.
-        """
-        with self.database.reading() as connection:
-            return outcomes.read_first_lists(connection, model_version, surface, since, until, num_users)
-
-    def experiments_by_user(self, since: datetime) -> pd.DataFrame:
-        """Return the experiments that users took part in since a time: user_id, experiment; by user_id."""
-        with self.database.reading() as connection:
-            return outcomes.read_experiments_by_user(connection, since)
 
     def prune(self, impressions_before: datetime, stop: Event | None = None) -> int:
         """Delete impressions shown before a moment; return how many.

@@ -17,9 +17,8 @@ from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer, Side
 from services.shared_files import FileWatcher
 from services.store import Store, StoreError
-from services.store.impressions import ImpressionWriter
+from services.store.impressions import ImpressionRetention, ImpressionWriter
 from services.store.recent_events import RecentActivity
-from services.store.retention import ImpressionRetention
 from services.tenants.configuration import LiveConfiguration
 from services.tenants.served_model import ServedModel
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from services.schemas import Acknowledged, EventIn, ItemIn, UserIn
-from services.store import NewEvent, PostedItem, PostedUser, Store
+from services.schemas import EventIn, ItemIn, UserIn
+from services.store import Acknowledged, NewEvent, PostedItem, PostedUser, Store
 from services.transfer.records import Importable
 
 Keep = Callable[[Sequence[Any]], Acknowledged]
@@ -28,8 +28,7 @@ class StoreKeeper:
 
     def _events(self, batch: Sequence[EventIn]) -> Acknowledged:
         now = datetime.now(UTC)
-        found = self.store.add_events([event_of(one, now) for one in batch])
-        return Acknowledged(accepted=found.accepted, duplicates=found.duplicates)
+        return self.store.add_events([event_of(one, now) for one in batch])
 
     def _items(self, batch: Sequence[ItemIn]) -> Acknowledged:
         self.store.put_items([PostedItem(one.item_id, facts_of(one)) for one in batch], merge=True)

@@ -11,10 +11,9 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from sqlalchemy import Connection
 
-from services.store.errors import StoreError
-
 # Alembic finds them by their folder; who reads imports to learn which files the service needs finds them here.
 from services.store.migrations.versions import v0001_feedback, v0002_impressions_at
+from services.store.records import StoreError
 
 _VERSIONS = (v0001_feedback, v0002_impressions_at)
 NEWEST: str = _VERSIONS[-1].revision

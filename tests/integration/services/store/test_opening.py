@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
-from services.store import Acknowledgement, NewEvent, Store, StoreError
+from services.store import Acknowledged, NewEvent, Store, StoreError
 from services.store.schema import METADATA
 from tests.support.postgres import new_schema, running
 from tierrec_core.base.errors import SettingsError
@@ -93,7 +93,7 @@ def test_a_server_that_dropped_us_is_asked_again(postgres: str) -> None:
         with psycopg.connect(postgres, autocommit=True) as admin:
             admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
         assert store.is_healthy()
-        assert store.add_events([event("a"), event("b")]) == Acknowledgement(1, 1)
+        assert store.add_events([event("a"), event("b")]) == Acknowledged(1, 1)
 
 
 def test_a_server_that_is_gone_makes_the_store_unhealthy() -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from services.store import Acknowledgement, Erased, Impression, NewEvent, PostedItem, PostedUser, Store
-from services.store.retention import ImpressionRetention
+from services.store import Acknowledged, Erasure, Impression, NewEvent, PostedItem, PostedUser, Store
+from services.store.impressions import ImpressionRetention
 from services.store.schema import IMPRESSIONS, METADATA
 from tests.support.postgres import new_schema
 from tierrec_core.base.errors import DataError
@@ -45,9 +45,9 @@ def test_an_event_comes_back_as_it_was(store: Store) -> None:
 
 
 def test_the_first_of_one_key_is_kept(store: Store) -> None:
-    assert store.add_events([event("a"), event("b"), event("a")]) == Acknowledgement(2, 1)
-    assert store.add_events([event("b", "other"), event("c")]) == Acknowledgement(1, 1)
-    assert store.add_events([]) == Acknowledgement(0, 0)
+    assert store.add_events([event("a"), event("b"), event("a")]) == Acknowledged(2, 1)
+    assert store.add_events([event("b", "other"), event("c")]) == Acknowledged(1, 1)
+    assert store.add_events([]) == Acknowledged(0, 0)
     assert [(one.key, one.user_id) for one in store.events_after(0, 10)] == [("a", "u"), ("b", "u"), ("c", "u")]
 
 
@@ -61,7 +61,7 @@ def test_keys_are_a_set_whatever_the_batches(store: Store) -> None:
             new = set(keys) - met.keys()
             items = [f"{number}-{place}" for place in range(len(keys))]
             done = store.add_events([event(key, item_id=item) for key, item in zip(keys, items, strict=True)])
-            assert done == Acknowledgement(len(new), len(keys) - len(new))
+            assert done == Acknowledged(len(new), len(keys) - len(new))
             met = dict(reversed(list(zip(keys, items, strict=True)))) | met
         assert {one.key: one.item_id for one in store.events_after(start, 1000)} == met
         assert store.last_event_id() - start >= len(met)
@@ -212,7 +212,7 @@ def files_of(store: Store) -> Iterator[str]:
 def test_an_erasure_says_which_events_it_took(store: Store) -> None:
     store.add_events([event("a"), event("b", "v")])
     last = store.last_event_id()
-    assert store.erase_user("v", "hash") == Erased(events=1, impressions=0, users=0)
+    assert store.erase_user("v", "hash") == Erasure(events=1, impressions=0, users=0)
     store.add_events([event("b", "v")])
     (erasure,) = store.erasures_after(0)
     assert erasure.last_event_id == store.events_after(0, 1)[0].id < last

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.catalogue.catalogue import Catalogue
-from services.rules.review import Review, approve, block, unblock, withdraw
+from services.rules.review import Review, edit_review
 from tierrec_core.base.errors import SettingsError
 
 ITEMS = pd.DataFrame(
@@ -53,21 +53,25 @@ def test_items_posted_later_are_reviewed_too():
 
 
 @settings(max_examples=25)
+@example([("block", ["\x85", "a\u2028b"])])
 @given(
-    st.lists(st.tuples(st.sampled_from([block, unblock, approve, withdraw]), st.lists(ANY_ID, max_size=3)), max_size=4)
+    st.lists(
+        st.tuples(st.sampled_from(["block", "unblock", "approve", "withdraw"]), st.lists(ANY_ID, max_size=3)),
+        max_size=4,
+    )
 )
 def test_edits_leave_what_was_asked_for(tmp_path_factory: pytest.TempPathFactory, edits: list):
     path = tmp_path_factory.mktemp("shop") / "review.yaml"
     blocked: list[str] = []
     approved: list[str] = []
     for edit, ids in edits:
-        listed = blocked if edit in (block, unblock) else approved
+        listed = blocked if edit in ("block", "unblock") else approved
         for item_id in ids:
-            if edit in (block, approve) and item_id not in listed:
+            if edit in ("block", "approve") and item_id not in listed:
                 listed.append(item_id)
-            if edit in (unblock, withdraw) and item_id in listed:
+            if edit in ("unblock", "withdraw") and item_id in listed:
                 listed.remove(item_id)
-        edit(path, ids)
+        edit_review(path, edit, ids)
     review = Review.read(path)
     assert list(review.blocked) == blocked
     assert list(review.approval.approved) == approved
@@ -76,8 +80,8 @@ def test_edits_leave_what_was_asked_for(tmp_path_factory: pytest.TempPathFactory
 def test_an_edit_keeps_comments_and_everything_else(tmp_path: Path):
     path = tmp_path / "review.yaml"
     path.write_text("# by hand\nblocked: ['007']  # recalled\nblocked_categories: [wine]\n")
-    block(path, ["i1"])
-    approve(path, ["i2"])
+    edit_review(path, "block", ["i1"])
+    edit_review(path, "approve", ["i2"])
     text = path.read_text()
     assert "# by hand" in text
     assert "# recalled" in text
@@ -89,7 +93,7 @@ def test_an_edit_keeps_comments_and_everything_else(tmp_path: Path):
 def test_editors_at_the_same_time_lose_nothing(tmp_path: Path):
     path, ids = tmp_path / "review.yaml", [f"i{number}" for number in range(12)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda item_id: block(path, [item_id]), ids))
+        list(pool.map(lambda item_id: edit_review(path, "block", [item_id]), ids))
     assert sorted(Review.read(path).blocked) == sorted(ids)
 
 
@@ -108,7 +112,7 @@ def test_editors_at_the_same_time_lose_nothing(tmp_path: Path):
 def test_refuses_a_file_and_its_edits(tmp_path: Path, text: str, message: str):
     path = tmp_path / "review.yaml"
     path.write_text(text)
-    for ask in (Review.read, lambda path: block(path, ["i1"])):
+    for ask in (Review.read, lambda path: edit_review(path, "block", ["i1"])):
         with pytest.raises(SettingsError) as caught:
             ask(path)
         assert str(caught.value).startswith(str(path))
@@ -118,7 +122,7 @@ def test_refuses_a_file_and_its_edits(tmp_path: Path, text: str, message: str):
 
 def test_refuses_an_id_that_is_none(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"blocked\.0"):
-        block(tmp_path / "review.yaml", [""])
+        edit_review(tmp_path / "review.yaml", "block", [""])
     assert not (tmp_path / "review.yaml").exists()
 
 

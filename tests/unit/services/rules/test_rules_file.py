@@ -34,6 +34,14 @@ def test_what_a_catalogue_lacks_limits_nothing_but_is_named_by_check():
             rules.check(catalogue, ("light", "medium", "heavy"))
 
 
+def test_a_rule_on_an_unknown_tier_is_refused():
+    rules = rules_of({"exclude": "price > 5"}, {"scope": {"tiers": ["light", "gold"]}, "exclude": "price > 5"})
+    catalogue, message = Catalogue.of(pd.DataFrame({"item_id": ["a"], "price": [9.0]})), r"'gold' is no tier; wanted"
+    rules.check(catalogue, ("light", "gold"))
+    with pytest.raises(SettingsError, match=rf"^rules\.1\.scope\.tiers\.1: {message} one of light, medium, heavy$"):
+        rules.check(catalogue, ("light", "medium", "heavy"))
+
+
 def test_items_posted_later_are_ruled_too():
     rules = rules_of({"exclude": "price > 5"})
     catalogue = Catalogue.of(pd.DataFrame({"item_id": ["a"], "price": [9.0]}))

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from services.api.routes.common import REFUSALS, shop_of
-from services.feedback import events, users
+from services import feedback
+from services.api.routes import REFUSALS, shop_of
 from services.schemas import EventBatch, ItemBatch, UserBatch
 from services.store import Store, StoreError
 from services.tenants.shop import Shop
@@ -131,8 +131,8 @@ async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
 def _keep(shop: Shop, kind: Importable) -> Keep:
     """Store a batch of records as a post of them would."""
     keeps: dict[Importable, Callable[..., Any]] = {
-        "events": lambda batch: events.post_events(shop, EventBatch(events=tuple(batch))),
-        "items": lambda batch: events.post_items(shop, ItemBatch(items=tuple(batch))),
-        "users": lambda batch: users.post_users(shop, UserBatch(users=tuple(batch))),
+        "events": lambda batch: feedback.post_events(shop, EventBatch(events=tuple(batch))),
+        "items": lambda batch: feedback.post_items(shop, ItemBatch(items=tuple(batch))),
+        "users": lambda batch: feedback.post_users(shop, UserBatch(users=tuple(batch))),
     }
     return keeps[kind]

@@ -1,0 +1,164 @@
+"""The endpoints but those of transfer: each reads a request, asks the shop, and writes the answer."""
+
+import asyncio
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from services import feedback
+from services.experiments import VariantResult, all_results
+from services.recommend.explain import explain_answer
+from services.recommend.surfaces import ListJob, recommendation_job, search_items, similar_items
+from services.schemas import (
+    ID_LENGTH,
+    NO_NUL,
+    Answer,
+    EventBatch,
+    Explanation,
+    Info,
+    ItemBatch,
+    Problem,
+    RecommendRequest,
+    SearchRequest,
+    SimilarRequest,
+    TierAnswer,
+    UserBatch,
+)
+from services.store import Acknowledged, Erasure
+from services.tenants.shop import Shop
+
+PathId = Annotated[str, Path(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "A field is wrong; detail says which."},
+    401: {"model": Problem, "description": "No key, or one that is not valid."},
+    403: {"model": Problem, "description": "The key lacks the scope."},
+    413: {"model": Problem, "description": "The body is too large."},
+    415: {"model": Problem, "description": "The body is not JSON."},
+    429: {"model": Problem, "description": "Too many requests; Retry-After says when."},
+    503: {"model": Problem, "description": "The store does not answer; try again."},
+}
+lists, posts, users, experiments, service = (
+    APIRouter(tags=[tag], responses=REFUSALS) for tag in ("lists", "feedback", "users", "experiments", "service")
+)
+
+
+class _AnyText(StringConvertor):
+    """Any text in a path: user ids may contain slashes and newlines."""
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("text", _AnyText())
+
+
+def shop_of(request: Request) -> Shop:
+    """The shop that ShopMiddleware has selected for the request."""
+    shop: Shop = request.scope["state"]["shop"]
+    return shop
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Serialize without validation against the response model, which only documents the answer."""
+    if isinstance(content, BaseModel):
+        content = content.model_dump(mode="json")
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+@lists.post("/recommend", name="recommend", response_model=Answer)
+async def _recommend(body: RecommendRequest, request: Request) -> Response:
+    """The first k items for a user or a visitor on a surface."""
+    shop = shop_of(request)
+    if shop.is_current(body.user_id):  # a thread would cost as much as the answer
+        job = recommendation_job(shop, body)
+    else:
+        job = await asyncio.to_thread(_refreshed_job, shop, body)
+    return json_response(await asyncio.to_thread(job.run) if job.is_slow else job.run())
+
+
+def _refreshed_job(shop: Shop, body: RecommendRequest) -> ListJob:
+    """Read files and the store, which may block."""
+    shop.refresh()
+    return recommendation_job(shop, body)
+
+
+@lists.post("/search", name="search", response_model=Answer)
+async def _search(body: SearchRequest, request: Request) -> Response:
+    """Items that fit the words, by what they say and what they mean, ordered by the user's interests."""
+    return json_response(await asyncio.to_thread(search_items, shop_of(request), body))
+
+
+@lists.post("/similar", name="similar", response_model=Answer)
+async def _similar(body: SimilarRequest, request: Request) -> Response:
+    """Items that are chosen together with this one, or are like it."""
+    return json_response(await asyncio.to_thread(similar_items, shop_of(request), body))
+
+
+@lists.get("/explain/{request_id}", name="explain", response_model=Explanation, responses={404: {"model": Problem}})
+async def _explain(request_id: PathId, request: Request) -> Response:
+    """How an answer came to be: path, why not a better one, and the reasons for each item as of now."""
+    explanation = await asyncio.to_thread(explain_answer, shop_of(request), request_id)
+    if explanation is None:
+        return json_response(Problem(error=f"request_id: no answer {request_id[:64]!r} is known"), 404)
+    return json_response(explanation)
+
+
+@posts.post("/events", name="events", response_model=Acknowledged)
+async def _events(body: EventBatch, request: Request) -> Response:
+    """Keep events; acknowledged after commit, and in the very next answer. A repeated key counts once."""
+    return json_response(await asyncio.to_thread(feedback.post_events, shop_of(request), body))
+
+
+@posts.post("/items", name="items", response_model=Acknowledged)
+async def _items(body: ItemBatch, request: Request) -> Response:
+    """Serve items from now on, or with new facts; what a post leaves out stays as it was."""
+    return json_response(await asyncio.to_thread(feedback.post_items, shop_of(request), body))
+
+
+@users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
+async def _tier(user_id: PathId, request: Request) -> Response:
+    """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
+    return json_response(await asyncio.to_thread(feedback.describe_user, shop_of(request), user_id))
+
+
+@users.post("/users", name="post_users", response_model=Acknowledged)
+async def _post_users(body: UserBatch, request: Request) -> Response:
+    """Make users known, or change their attributes; acknowledged after commit."""
+    return json_response(await asyncio.to_thread(feedback.post_users, shop_of(request), body))
+
+
+@users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)
+async def _erase(user_id: PathId, request: Request) -> Response:
+    """Delete all that is stored of a user, and treat them as unknown from now on."""
+    return json_response(await asyncio.to_thread(feedback.erase_user, shop_of(request), user_id))
+
+
+@experiments.get("/experiments", name="results", response_model=dict[str, list[VariantResult]])
+async def _results(request: Request) -> Response:
+    """Each experiment's variants with always-valid 95% intervals: looking often does no harm."""
+    return json_response(await asyncio.to_thread(_read_results, shop_of(request)))
+
+
+def _read_results(shop: Shop) -> dict[str, list[VariantResult]]:
+    shop.configuration.refresh()
+    return all_results(shop.configuration.now.experiments, shop.store)
+
+
+@service.get("/info", name="info", response_model=Info)
+async def _info(request: Request) -> Response:
+    """The champion's tags, tasks, catalogue and labels."""
+    model = shop_of(request).serving.champion
+    release = model.release
+    return json_response(
+        Info(
+            bento=release.bento,
+            model=release.model,
+            model_version=release.model_version,
+            tasks=list(model.pack.ranked_lists),
+            num_users=len(model.pack.users),
+            num_items=len(model.catalogue.frame),
+            labels=release.labels,
+        )
+    )

@@ -1,1 +1,0 @@
-"""Events, items and users that a shop posts."""
