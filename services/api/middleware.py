@@ -3,10 +3,9 @@
 from time import perf_counter
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.schemas import Problem
+from services.auth.limits import Refusal
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops
 
@@ -27,8 +26,7 @@ class ShopMiddleware:
             name = next((value.decode("latin-1") for key, value in scope["headers"] if key == _HEADER), DEFAULT)
             shop = self._shops.by_name.get(name)
             if shop is None:
-                problem = Problem(error=f"{SHOP_HEADER}: there is no shop of this name")
-                await JSONResponse(problem.model_dump(), 404)(scope, receive, send)
+                await Refusal(404, f"{SHOP_HEADER}: there is no shop of this name")(scope, receive, send)
                 return
             scope.setdefault("state", {})["shop"] = shop
         await self.app(scope, receive, send)
@@ -59,13 +57,8 @@ class AccessLogMiddleware:
             state = scope["state"]
             shop: Shop = state["shop"]
             principal = state.get("principal")
-            shop.journal.access(
-                scope["method"],
-                scope["path"],
-                status,
-                perf_counter() - start,
-                key_id=principal.key_id if principal else None,
-            )
+            key_id = principal.key_id if principal else None
+            shop.journal.access(scope["method"], scope["path"], status, perf_counter() - start, key_id=key_id)
 
 
 class JsonOnlyMiddleware:
@@ -84,6 +77,5 @@ class JsonOnlyMiddleware:
             expected = _NDJSON if scope["path"].startswith("/import/") else _JSON
             given = Headers(scope=scope).get("content-type", expected).partition(";")[0].strip().lower()
             if given != expected:
-                problem = Problem(error=f"content-type: {given!r} is not understood; send {expected}")
-                app = JSONResponse(problem.model_dump(), status_code=415)
+                app = Refusal(415, f"content-type: {given!r} is not understood; send {expected}")
         await app(scope, receive, send)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field
-from starlette.types import Scope
 
 from services.shared_files import FileWatcher, exclusive
 from tierrec_core.base import artifacts
@@ -106,9 +105,8 @@ class LiveKeyring:
         self._path, self._watch = path, FileWatcher(path, clock)
         self._ring = Keyring.read(path)
 
-    def __call__(self, scope: Scope | None = None) -> Keyring:
+    def __call__(self) -> Keyring:
         """The current keys; the previous ones if the file has become unreadable, which is logged."""
-        del scope  # the signature that AuthMiddleware expects
         if self._watch.changed():
             try:
                 ring = Keyring.read(self._path)

@@ -50,13 +50,18 @@ class MaskCache:
 
     def of(self, condition: Condition, frame: pd.DataFrame) -> BoolArray:
         """The condition's mask of the whole frame, [I], read-only; evaluates changed rows only."""
-        mask, stale = self._take(condition) or (np.zeros(0, bool), np.arange(len(frame)))
+        with self._lock:
+            mask, stale = self._cached.get(condition) or (np.zeros(0, bool), np.arange(len(frame)))
         if len(stale):
             mask = np.concatenate([mask, np.zeros(len(frame) - len(mask), bool)])
             rows = frame if len(stale) == len(frame) else frame.iloc[stale]
             mask[stale] = condition.matches(rows)
             mask.flags.writeable = False
-        self._put(condition, (mask, np.zeros(0, np.int64)))
+        with self._lock:
+            self._cached.pop(condition, None)  # so that it becomes the most recent one
+            self._cached[condition] = mask, np.zeros(0, np.int64)
+            if len(self._cached) > _MAX_MASKS:
+                del self._cached[next(iter(self._cached))]
         return mask
 
     def after(self, changed: IntArray) -> "MaskCache":
@@ -64,18 +69,6 @@ class MaskCache:
         with self._lock:
             cached = list(self._cached.items())
         return MaskCache({key: (mask, np.union1d(stale, changed)) for key, (mask, stale) in cached})
-
-    def _take(self, condition: Condition) -> tuple[BoolArray, IntArray] | None:
-        with self._lock:
-            return self._cached.get(condition)
-
-    def _put(self, condition: Condition, mask: tuple[BoolArray, IntArray]) -> None:
-        """Insert it as the most recent, and evict the least recently used one if the cache is full."""
-        with self._lock:
-            self._cached.pop(condition, None)
-            self._cached[condition] = mask
-            if len(self._cached) > _MAX_MASKS:
-                del self._cached[next(iter(self._cached))]
 
 
 @dataclass(frozen=True, eq=False)

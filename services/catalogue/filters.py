@@ -56,10 +56,6 @@ class Expression:
         """Raise SettingsError for a column that the catalogue lacks and for types that cannot be compared."""
         self.matches(catalogue.frame.iloc[:0])
 
-    def mask(self, catalogue: Catalogue) -> BoolArray:
-        """Where it is true, [I], read-only; errors as for `check`."""
-        return catalogue.mask(self)
-
     def matches(self, frame: pd.DataFrame) -> BoolArray:
         """Where it is true in a part of the catalogue's frame, [N]; errors as for `check`."""
         try:

@@ -38,52 +38,31 @@ class Assignment:
 NO_VARIANT = Assignment(None, None, 1.0, VariantOverrides())
 
 
-@dataclass(frozen=True)
-class _Bands:
-    """The part of [0, 1) that each variant of one experiment occupies.
+class _Assigner:
+    """Assigns users to the variants of one experiment, by the part of [0, 1) that each occupies.
 
     The first grows from 0 upwards, the others from 1 downwards in the order of the file, and users in no variant are in
     between. So no user changes variant when the share of the first or of the last grows, or a variant is added at the
     end: with two variants, whichever grows. No stateless rule can guarantee that for each of three.
     """
 
-    first: float
-    edges: tuple[float, ...]
-    assignments: tuple[Assignment, ...]
-
-    @classmethod
-    def of(cls, name: str, experiment: Experiment) -> Self:
-        shares = [variant.share for variant in experiment.variants.values()]
-        return cls(
-            first=shares[0],
-            edges=tuple(accumulate(shares[1:])),
-            assignments=tuple(
-                Assignment(name, key, variant.share, variant.overrides) for key, variant in experiment.variants.items()
-            ),
-        )
-
-    def at(self, point: float) -> Assignment | None:
-        """The assignment of the band that contains the point of [0, 1), if there is one."""
-        if point < self.first:
-            return self.assignments[0]
-        band = bisect_left(self.edges, 1 - point) + 1
-        return self.assignments[band] if band < len(self.assignments) else None
-
-
-class _Assigner:
-    """Assigns users to the variants of one experiment."""
-
     def __init__(self, name: str, experiment: Experiment) -> None:
         self.starts, self.ends = experiment.starts, experiment.ends
-        self._bands = _Bands.of(name, experiment)
-        key = (experiment.salt or name).encode()
-        self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key)
+        variants = experiment.variants
+        self._assignments = [Assignment(name, key, one.share, one.overrides) for key, one in variants.items()]
+        self._first, *others = [variant.share for variant in variants.values()]
+        self._edges = list(accumulate(others))
+        self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=(experiment.salt or name).encode())
 
     def assign(self, user: bytes) -> Assignment | None:
         hashed = self._hash.copy()
         hashed.update(user)
         bits = int.from_bytes(hashed.digest()) >> (8 * _DIGEST_BYTES - _FLOAT_BITS)
-        return self._bands.at(bits / (1 << _FLOAT_BITS))
+        point = bits / (1 << _FLOAT_BITS)
+        if point < self._first:
+            return self._assignments[0]
+        band = bisect_left(self._edges, 1 - point) + 1
+        return self._assignments[band] if band < len(self._assignments) else None
 
 
 @dataclass(frozen=True)
@@ -114,9 +93,7 @@ class Experiments:
         user = user_id.encode()
         running = [assigner for assigner in assigners if assigner.starts <= now < assigner.ends]
         assignments = [given for assigner in running if (given := assigner.assign(user)) is not None]
-        if len(assignments) > 1:
-            return _joint(assignments)
-        return assignments[0] if assignments else NO_VARIANT
+        return _joint(assignments) if len(assignments) > 1 else next(iter(assignments), NO_VARIANT)
 
     def labels(self, name: str) -> list[str]:
         """Every possible `Assignment.experiment` of a user in this experiment, its own name first."""

@@ -1,17 +1,16 @@
 """The schema of experiments.yaml: variants, their shares, and what each changes."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from services.names import Surface
+from services.yaml_file import mapping_of, text_of
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, Share, parse
 
@@ -52,7 +51,7 @@ class VariantOverrides:
     @property
     def knobs(self) -> frozenset[str]:
         """The fields that change something."""
-        return frozenset(one.name for one in fields(self) if getattr(self, one.name) is not None)
+        return frozenset(name for name, value in vars(self).items() if value is not None)
 
     @classmethod
     def merged(cls, several: Iterable[Self]) -> Self:
@@ -135,16 +134,8 @@ def read_experiments(path: Path) -> dict[str, Experiment]:
 
     Raises SettingsError naming the key, or two experiments that change the same knob on the same surface.
     """
-    if not path.exists():
-        return {}
-    try:
-        raw = YAML(typ="safe").load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, Mapping):
-        raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of experiments by name")
     experiments = {}
-    for name, block in raw.items():
+    for name, block in mapping_of(text_of(path), str(path)).items():
         valid_name = parse(_Named, {"name": name}, str(path)).name
         experiments[valid_name] = parse(Experiment, block, f"{path}: {valid_name}")
     for pair in combinations(experiments.items(), 2):

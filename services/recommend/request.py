@@ -129,7 +129,7 @@ def _allowed(
     configuration = context.shop.configuration.now
     masks = [configuration.rules.allowed(catalogue, situation), only]
     if context.request.filter is not None:
-        masks.append(Expression.parse(context.request.filter).mask(catalogue))
+        masks.append(catalogue.mask(Expression.parse(context.request.filter)))
     masks.append(configuration.review.allowed(catalogue))
     given = [mask for mask in masks if mask is not None]
     return np.logical_and.reduce(given) if given else None

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from services.recommend.campaigns import campaign_page
 from services.recommend.explain import reasons_of
 from services.recommend.fallback_chain import FallbackChain, RankingStrategy, keep_allowed, sort_by_score, top_items
 from services.recommend.request import ListRequest, RequestContext, ResultPage, build_page
+from services.recommend.user import history_of
 from services.rules import RankedOrder
 from services.schemas import RecommendRequest, SearchRequest, SimilarRequest
 from services.store import Impression
@@ -19,8 +19,12 @@ from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
+from tierrec_core.data.interactions import Interactions
 
 _MAX_HITS = 200
+_ACTIVE_HORIZONS = 2.0  # horizons without any redemption after which a campaign counts as over
+_DAY_SECONDS = 86_400
+_EARLIER = 1e-3  # days; the model reads redemptions before its `now` only
 _PERSONAL_WEIGHT = 0.25  # of a hit's score; its relevance has the rest
 
 
@@ -41,33 +45,20 @@ class ListJob:
         _log_answer(self.context, answer)
         diversity = _category_diversity(self.context, page)
         seconds = perf_counter() - start
-        surface = self.context.request.surface
-        self.context.shop.metrics.observe(surface, answer["path"], 200, seconds, diversity)
+        self.context.shop.metrics.observe(answer["surface"], answer["path"], 200, seconds, diversity)
         return answer
 
 
 def recommendation_job(shop: Shop, body: RecommendRequest) -> ListJob:
     """Prepare a list for a surface. Raises DataError for a task, filter or cursor that is not valid."""
-    request = ListRequest(
-        surface=body.surface,
-        k=body.num_items,
-        user_id=body.user_id,
-        session_items=body.history or (),
-        basket=body.context.basket,
-        attributes=body.context.attributes,
-        exclude=body.exclude,
-        filter=body.filter,
-        cursor=body.cursor,
-        task=body.task,
-    )
-    context = RequestContext.of(shop, request)
+    context = _context(shop, body.surface, body, body.num_items, session_items=body.history or (), task=body.task)
     chain = FallbackChain(context.model, context.user, context.task)
     strategies = chain.strategies()
     pages: dict[str, Callable[[], ResultPage]] = {
         "products": lambda: build_page(context, strategies),
         "ads": lambda: build_page(context, strategies, only=context.model.promoted),
-        "campaigns": lambda: campaign_page(context),
-        "onboarding": lambda: build_page(context, [_diversified(context, one) for one in strategies]),
+        "campaigns": lambda: _campaign_page(context),
+        "onboarding": lambda: build_page(context, [_diversified(context, strategy) for strategy in strategies]),
         "rank": lambda: _ranked_page(context, chain, body.items or ()),
     }
     is_slow = body.explain or body.surface in ("rank", "campaigns") or bool(context.user.session_items)
@@ -77,7 +68,7 @@ def recommendation_job(shop: Shop, body: RecommendRequest) -> ListJob:
 def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:
     """Items that match the words, ordered by relevance and the user's interests."""
     shop.refresh()
-    context = RequestContext.of(shop, _list_request("search", body))
+    context = _context(shop, "search", body, body.k)
     chain = FallbackChain(context.model, context.user, context.task)
 
     def rank(allowed: BoolArray | None) -> RankedOrder:
@@ -91,7 +82,7 @@ def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:
 def similar_items(shop: Shop, body: SimilarRequest) -> dict[str, Any]:
     """Items similar to one item. Raises DataError if it is not in the catalogue."""
     shop.refresh()
-    context = RequestContext.of(shop, _list_request("similar", body))
+    context = _context(shop, "similar", body, body.k)
     model = context.model
     column = int(model.catalogue.columns([body.item_id])[0])
     if column < 0:
@@ -107,17 +98,22 @@ def similar_items(shop: Shop, body: SimilarRequest) -> dict[str, Any]:
     return ListJob(context, lambda: build_page(context, strategies, only=others)).run()
 
 
-def _list_request(surface: str, body: SearchRequest | SimilarRequest) -> ListRequest:
-    return ListRequest(
-        surface=surface,
-        k=body.k,
+def _context(
+    shop: Shop, surface: str, body: RecommendRequest | SearchRequest | SimilarRequest, k: int, **own: Any
+) -> RequestContext:
+    """The context of a request body; `own`: fields of ListRequest that only some bodies have."""
+    request = ListRequest(
+        surface,
+        k,
         user_id=body.user_id,
         basket=body.context.basket,
         attributes=body.context.attributes,
         exclude=body.exclude,
         filter=body.filter,
         cursor=body.cursor,
+        **own,
     )
+    return RequestContext.of(shop, request)
 
 
 def _neighbours(model: ServedModel, column: int) -> RankedOrder:
@@ -140,6 +136,38 @@ def _ranked_page(context: RequestContext, chain: FallbackChain, items: tuple[str
     only[columns] = True
     blend = RankingStrategy("blend", lambda allowed: keep_allowed(chain.rerank(columns), allowed))
     return build_page(context, [blend, *chain.strategies()[1:]], only=only)
+
+
+def _campaign_page(context: RequestContext) -> ResultPage:
+    """A page of active campaigns; empty if the shop has none."""
+    model, campaigns = context.model, context.model.pack.campaigns
+    active = campaigns.idle_days(model.pack.item_tables.now) <= _ACTIVE_HORIZONS * campaigns.horizon_days
+
+    def by_probability(allowed: BoolArray | None) -> RankedOrder:
+        history = history_of(model, context.user)
+        return top_items(campaigns.score(history, _redemptions(context, history.now))[0], allowed)
+
+    def by_popularity(allowed: BoolArray | None) -> RankedOrder:
+        counts = np.bincount(campaigns.past.item, minlength=campaigns.num_campaigns)
+        return top_items(counts.astype(float), allowed)
+
+    strategies = [RankingStrategy("campaigns", by_probability), RankingStrategy("popularity", by_popularity)]
+    return build_page(context, strategies, only=active, catalogue=model.campaigns)
+
+
+def _redemptions(context: RequestContext, model_now: float) -> Interactions:
+    """What the user redeemed before and after the model was fitted, one row.
+
+    Redemptions since the fit are as old as their timestamps say, as of the request; without any, ages are as of the
+    fit, like those of the history.
+    """
+    user_id, campaigns = context.request.user_id, context.model.pack.campaigns
+    events = [] if user_id is None else context.shop.live.events_of(user_id)
+    redeemed = [event for event in events if event.event == "redeem"]
+    now = max(model_now, context.now.timestamp() / _DAY_SECONDS) if redeemed else model_now
+    recent = [(event.item_id, min(event.at.timestamp() / _DAY_SECONDS, now - _EARLIER)) for event in redeemed]
+    known_id = user_id if context.user.row is not None else ""
+    return campaigns.redemptions_of(known_id or "", recent, now)
 
 
 def _diversified(context: RequestContext, strategy: RankingStrategy) -> RankingStrategy:

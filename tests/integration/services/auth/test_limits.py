@@ -35,7 +35,8 @@ def keys(tmp_path: Path) -> Path:
 def client(keys: Path) -> Iterator[httpx.Client]:
     """A session with the app, guarded, on loopback."""
     app = BodyLimit(Starlette(routes=[Route("/events", measure, methods=["POST"])]), MAX_BYTES)
-    guarded = AuthMiddleware(app, LiveKeyring(keys), lambda method, path: KeyScope.WRITE)
+    ring = LiveKeyring(keys)
+    guarded = AuthMiddleware(app, lambda scope: ring(), lambda method, path: KeyScope.WRITE)
     server = uvicorn.Server(uvicorn.Config(guarded, log_level="warning", lifespan="off"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

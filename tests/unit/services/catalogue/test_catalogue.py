@@ -58,7 +58,7 @@ def test_equals_a_dictionary_of_rows(batches: list[list[dict[str, object]]]):
     catalogue = Catalogue.of(TRAINED)
     expected, snapshots = plain(catalogue), []
     for batch in batches:
-        snapshots.append((catalogue, plain(catalogue), [one.mask(catalogue).tolist() for one in CONDITIONS[:2]]))
+        snapshots.append((catalogue, plain(catalogue), [catalogue.mask(one).tolist() for one in CONDITIONS[:2]]))
         catalogue = catalogue.with_items(batch)
         for row in batch:
             known = expected.setdefault(str(row["item_id"]), {})
@@ -71,10 +71,10 @@ def test_equals_a_dictionary_of_rows(batches: list[list[dict[str, object]]]):
     ids = [*expected, "nobody"]
     assert catalogue.columns(ids).tolist() == [*range(len(expected)), -1]
     for condition in CONDITIONS:
-        assert condition.mask(catalogue).tolist() == condition.matches(catalogue.frame).tolist()
+        assert catalogue.mask(condition).tolist() == condition.matches(catalogue.frame).tolist()
     for old, rows, masks in snapshots:
         assert plain(old) == rows
-        assert [one.mask(old).tolist() for one in CONDITIONS[:2]] == masks
+        assert [old.mask(one).tolist() for one in CONDITIONS[:2]] == masks
 
 
 def test_two_catalogues_may_grow_from_one():
@@ -88,10 +88,10 @@ def test_two_catalogues_may_grow_from_one():
 def test_a_condition_on_a_column_that_comes_later_is_looked_at_anew():
     before = Catalogue.of(TRAINED)
     cheap, plain_items = Expression.parse("price < 2"), Expression.parse("colour is null")
-    assert cheap.mask(before).tolist() == [False, False, True]
+    assert before.mask(cheap).tolist() == [False, False, True]
     after = before.with_items([{"item_id": "t1", "colour": "red", "price": 1}])
-    assert cheap.mask(after).tolist() == [False, True, True]
-    assert plain_items.mask(after).tolist() == [True, False, True]
+    assert after.mask(cheap).tolist() == [False, True, True]
+    assert after.mask(plain_items).tolist() == [True, False, True]
 
 
 def test_many_small_posts_equal_a_large_one():

@@ -122,7 +122,7 @@ def by_duckdb(duck: duckdb.DuckDBPyConnection, text: str) -> list[bool]:
 @given(EXPRESSIONS)
 @settings(max_examples=150)
 def test_holds_where_duckdb_says_true(duck: duckdb.DuckDBPyConnection, text: str):
-    assert Expression.parse(text).mask(ITEMS).tolist() == by_duckdb(duck, text)
+    assert ITEMS.mask(Expression.parse(text)).tolist() == by_duckdb(duck, text)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_holds_where_duckdb_says_true(duck: duckdb.DuckDBPyConnection, text: str
     ],
 )
 def test_patterns_and_nulls_are_duckdbs(duck: duckdb.DuckDBPyConnection, text: str):
-    assert Expression.parse(text).mask(ITEMS).tolist() == by_duckdb(duck, text)
+    assert ITEMS.mask(Expression.parse(text)).tolist() == by_duckdb(duck, text)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ SENTENCES = st.lists(st.sampled_from(WORDS) | st.sampled_from(KEYWORDS), max_siz
 @settings(max_examples=250)
 def test_any_text_is_a_mask_or_a_settings_error(catalogue: Catalogue, text: str):
     with contextlib.suppress(SettingsError):
-        assert Expression.parse(text).mask(catalogue).shape == (len(catalogue),)
+        assert catalogue.mask(Expression.parse(text)).shape == (len(catalogue),)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_refuses_what_does_not_fit_the_catalogue(catalogue: Catalogue, text: str
         expression.check(catalogue)
     assert message in str(caught.value)
     with pytest.raises(SettingsError):
-        expression.mask(catalogue)
+        catalogue.mask(expression)
 
 
 def test_names_the_moment_that_is_none():
@@ -231,11 +231,11 @@ def test_names_the_moment_that_is_none():
 
 def test_long_chains_are_one_level(catalogue: Catalogue):
     text = " or ".join(f"price = {price}" for price in range(100))
-    assert Expression.parse(text).mask(catalogue).tolist() == [True, True, False]
+    assert catalogue.mask(Expression.parse(text)).tolist() == [True, True, False]
 
 
 def test_a_mask_is_kept_and_cannot_be_changed(catalogue: Catalogue):
-    mask = Expression.parse("price < 3").mask(catalogue)
-    assert mask is Expression.parse("price < 3").mask(catalogue)
+    mask = catalogue.mask(Expression.parse("price < 3"))
+    assert mask is catalogue.mask(Expression.parse("price < 3"))
     with pytest.raises(ValueError, match="read-only"):
         mask[0] = False

@@ -144,7 +144,7 @@ def test_an_experiment_runs_from_its_start_to_just_before_its_end(tmp_path: Path
         ),
         (NOVELTY + CAP + "  salt: novelty\n", "same salt"),
         ("- novelty\n", "holds list"),
-        ("novelty: {", "cannot be read as YAML"),
+        ("novelty: {", "is not YAML"),
         ("novelty: 3\n", "novelty"),
     ],
 )
