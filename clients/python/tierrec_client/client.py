@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import httpx
 
 from tierrec_client import calls
 from tierrec_client.calls import Call
-from tierrec_client.endpoints import AsyncEndpoint, Endpoint
+from tierrec_client.endpoints import Endpoint
 from tierrec_client.errors import Backoff, ServiceError, raise_for_status, wrap_request_errors
 from tierrec_client.models import EventIn, Imported, ItemIn, UserIn
 from tierrec_client.rows import ExportRow
@@ -21,12 +21,13 @@ _TIMEOUT_SECONDS = 10.0
 _RETRIES = 5
 
 T = TypeVar("T")
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 R = TypeVar("R", bound=ExportRow)
 M = TypeVar("M", EventIn, ItemIn, UserIn)
 
 
-class Client:
-    """A blocking client of one shop, to be used in a `with` block. It is thread-safe.
+class BaseClient(Generic[H]):
+    """What both clients share: the methods for the endpoints, and the connection to one shop.
 
     key: an API key, trk_...; shop: the shop's name where the service has several
     timeout: seconds to wait for a connection or for the next part of an answer
@@ -46,6 +47,8 @@ class Client:
     experiments = Endpoint(calls.experiments)
     info = Endpoint(calls.info)
 
+    _http_client: type[H]
+
     def __init__(
         self,
         url: str,
@@ -56,7 +59,13 @@ class Client:
         retries: int = _RETRIES,
     ) -> None:
         self._url, self._retries = _checked_url(url), retries
-        self._http = httpx.Client(base_url=url, headers=_headers(key, shop), timeout=timeout)
+        self._http: H = self._http_client(base_url=url, headers=_headers(key, shop), timeout=timeout)
+
+
+class Client(BaseClient[httpx.Client]):
+    """A blocking client of one shop, to be used in a `with` block. It is thread-safe."""
+
+    _http_client = httpx.Client
 
     def __enter__(self) -> Self:
         return self
@@ -114,32 +123,10 @@ class Client:
             yield response
 
 
-class AsyncClient:
+class AsyncClient(BaseClient[httpx.AsyncClient]):
     """Client for asyncio with the same methods; iterate over `export` with `async for`. Use it in `async with`."""
 
-    recommend = AsyncEndpoint(calls.recommend)
-    search = AsyncEndpoint(calls.search)
-    similar = AsyncEndpoint(calls.similar)
-    events = AsyncEndpoint(calls.events)
-    items = AsyncEndpoint(calls.items)
-    users = AsyncEndpoint(calls.users)
-    tier = AsyncEndpoint(calls.tier)
-    erase = AsyncEndpoint(calls.erase)
-    explain = AsyncEndpoint(calls.explain)
-    experiments = AsyncEndpoint(calls.experiments)
-    info = AsyncEndpoint(calls.info)
-
-    def __init__(
-        self,
-        url: str,
-        key: str | None = None,
-        shop: str | None = None,
-        *,
-        timeout: float = _TIMEOUT_SECONDS,
-        retries: int = _RETRIES,
-    ) -> None:
-        self._url, self._retries = _checked_url(url), retries
-        self._http = httpx.AsyncClient(base_url=url, headers=_headers(key, shop), timeout=timeout)
+    _http_client = httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
         return self

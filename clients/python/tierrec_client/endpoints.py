@@ -1,4 +1,4 @@
-"""Descriptors that turn the functions of `calls` into client methods, so that each signature is written once."""
+"""The descriptor that makes a function of `calls` a method of both clients, so that its signature is written once."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ class AsyncSender(Protocol):
 
 
 class Endpoint(Generic[P, T]):
-    """A method of the blocking client: makes a call and sends it."""
+    """A method of a client: makes a call and sends it; AsyncClient's method returns an awaitable."""
 
     def __init__(self, make: Callable[P, Call[T]]) -> None:
         self.make, self.__doc__ = make, make.__doc__
@@ -36,33 +36,14 @@ class Endpoint(Generic[P, T]):
     def __get__(self, client: None, owner: Any) -> Self: ...
     @overload
     def __get__(self, client: Sender, owner: Any) -> Callable[P, T]: ...
-    def __get__(self, client: Sender | None, owner: Any) -> Self | Callable[P, T]:
-        if client is None:
-            return self
-
-        @functools.wraps(self.make)
-        def send(*args: P.args, **kwargs: P.kwargs) -> T:
-            return client.send(self.make(*args, **kwargs))
-
-        return send
-
-
-class AsyncEndpoint(Generic[P, T]):
-    """A method of the asyncio client: makes a call and sends it."""
-
-    def __init__(self, make: Callable[P, Call[T]]) -> None:
-        self.make, self.__doc__ = make, make.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: Any) -> Self: ...
     @overload
     def __get__(self, client: AsyncSender, owner: Any) -> Callable[P, Awaitable[T]]: ...
-    def __get__(self, client: AsyncSender | None, owner: Any) -> Self | Callable[P, Awaitable[T]]:
+    def __get__(self, client: Any, owner: Any) -> Any:
         if client is None:
             return self
 
         @functools.wraps(self.make)
-        def send(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        def send(*args: P.args, **kwargs: P.kwargs) -> Any:
             return client.send(self.make(*args, **kwargs))
 
         return send

@@ -149,8 +149,8 @@ def test_what_a_post_leaves_out_is_not_sent() -> None:
 
 
 def test_both_clients_have_the_same_methods_and_their_documentation() -> None:
-    names = {name for name in vars(Client) if not name.startswith("_")}
-    assert {name.lstrip("a") for name in vars(AsyncClient) if not name.startswith("_")} == {
+    names = {name for name in dir(Client) if not name.startswith("_")}
+    assert {name.lstrip("a") for name in dir(AsyncClient) if not name.startswith("_")} == {
         name.lstrip("a") for name in names
     }
     assert {"recommend", "export", "import_", "tier"} <= names
