@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.experiments import Experiment, Experiments, Variant
-from services.experiments.settings import VariantPolicy
+from services.experiments import Experiment, Experiments
+from services.experiments.settings import Variant, VariantPolicy
 from services.releases.pointer import Deployed, Pointer, PointerAction, PointerChange
 from services.releases.rollout import MISMATCH, RolloutArm, judge, observe
 from services.store import Impression, NewEvent, Store

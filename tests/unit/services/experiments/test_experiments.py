@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.experiments import NO_VARIANT, Experiment, Experiments, VariantOverrides, variant_results
+from services.experiments import Experiment, Experiments
+from services.experiments.assignment import NO_VARIANT
+from services.experiments.results import variant_results
+from services.experiments.settings import VariantOverrides
 from tierrec_core.base.errors import MissingColumnError, SettingsError
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
