@@ -109,19 +109,14 @@ def _write_errors(target: Path) -> Iterator[None]:
     """Convert a full disk, an exceeded limit or missing permissions into an ArtifactError."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _WRITE_ERRORS:
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno not in _WRITE_ERRORS:
             raise
-        raise _write_failure(target, os.strerror(error.errno)) from error
-    except SafetensorError as error:
-        raise _write_failure(target, str(error)) from error
-
-
-def _write_failure(target: Path, reason: str) -> ArtifactError:
-    return ArtifactError(
-        f"{target}: cannot be written ({reason}); the previous version is unchanged\n"
-        "free disk space or fix the folder's permissions, then run the stage again"
-    )
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ArtifactError(
+            f"{target}: cannot be written ({reason}); the previous version is unchanged\n"
+            "free disk space or fix the folder's permissions, then run the stage again"
+        ) from error
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.linalg.sparse import weighted_history
 from tierrec_core.protocols.model import EncodedScorer, Recommender
 
 EncodeUsers = Callable[[Interactions], FloatArray]
@@ -31,17 +31,13 @@ def find_factors(models: Mapping[str, Recommender], history: Interactions) -> tu
 def _pure_svd(history: Interactions) -> tuple[FloatArray, EncodeUsers]:
     """PureSVD (Cremonesi et al., RecSys 2010): a user is the weighted sum of the factors of the seen items."""
     rank = max(1, min(_RANK, history.num_items - 1, history.num_users - 1))
-    svd = TruncatedSVD(rank, random_state=0).fit(normalize(_log_counts(history)))
+    svd = TruncatedSVD(rank, random_state=0).fit(normalize(weighted_history(history, "log_count")))
     item_factors: FloatArray = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
 
     def encode_users(histories: Interactions) -> FloatArray:
-        factors: FloatArray = np.asarray(normalize(_log_counts(histories)) @ item_factors, dtype=np.float32)
+        factors: FloatArray = np.asarray(
+            normalize(weighted_history(histories, "log_count")) @ item_factors, dtype=np.float32
+        )
         return factors
 
     return item_factors, encode_users
-
-
-def _log_counts(history: Interactions) -> sparse.csr_matrix:
-    matrix = history.matrix()
-    matrix.data = np.log1p(matrix.data)
-    return matrix

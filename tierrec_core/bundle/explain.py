@@ -12,34 +12,13 @@ TREND = "many choose it now"
 YOU = "how and how often you shop"
 START = "where every item starts"
 
-_REASON_BY_PREFIX: Mapping[str, str] = {
-    "item_last_age": DUE,
-    "item_gap": DUE,
-    "interval": DUE,
-    "overdue": DUE,
-    "rate": DUE,
-    "item_events": TREND,
-    "item_buyers": TREND,
-    "item_trend": TREND,
-    "item_repeats": TREND,
-    "item_age": TREND,
-    "item_price": TREND,
-    "item_share_of": TREND,
-    "item_quantity": OWN_HABIT,
-    "item_count": OWN_HABIT,
-    "item_first_age": OWN_HABIT,
-    "item_decayed": OWN_HABIT,
-    "item_per_visit": OWN_HABIT,
-    "item_in_": TASTE,
-    "taken_last_age": DUE,
-    "taken_gap": DUE,
-    "taken_": OWN_HABIT,
-    "interest_in_layer": TASTE,
-    "user_": YOU,
-    "tier": YOU,
-    "score_": PEERS,
-    "rank_": PEERS,
-    "base": START,
+_PREFIXES_BY_REASON: Mapping[str, tuple[str, ...]] = {
+    DUE: ("item_last_age", "item_gap", "taken_last_age", "taken_gap", "interval", "overdue", "rate"),
+    TREND: ("item_events", "item_buyers", "item_trend", "item_repeats", "item_age", "item_price", "item_share_of"),
+    OWN_HABIT: ("item_quantity", "item_count", "item_first_age", "item_decayed", "item_per_visit", "taken_"),
+    YOU: ("user_", "tier"),
+    PEERS: ("score_", "rank_"),
+    START: ("base",),
 }
 
 
@@ -52,5 +31,5 @@ def reasons(contributions: Mapping[str, float]) -> dict[str, float]:
 
 
 def _reason_of(feature: str) -> str:
-    """The reason of the first matching prefix; affinities to a category, brand or other group count as taste."""
-    return next((reason for prefix, reason in _REASON_BY_PREFIX.items() if feature.startswith(prefix)), TASTE)
+    """The first reason with a matching prefix, else taste: affinities to a category, brand, layer or other group."""
+    return next((reason for reason, prefixes in _PREFIXES_BY_REASON.items() if feature.startswith(prefixes)), TASTE)

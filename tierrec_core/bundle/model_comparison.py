@@ -59,7 +59,8 @@ def compare_models(
     tasks = _common_tasks(champion, challenger, main)
     window = _Window.of(champion, challenger, events, start, until)
     sides = [_Contender.of(bundle, window, events) for bundle in (champion, challenger)]
-    truths = _truths(window, challenger, tasks)
+    found = {task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks}
+    truths = {task: truth for task, truth in found.items() if truth is not None}
     if main not in truths:
         raise EmptyDataError(
             f"model comparison: task {main!r} has no {'/'.join(challenger.target)} event of a user with a history in "
@@ -71,7 +72,7 @@ def compare_models(
         task: Scores(
             per_user(lists[0][task], truth, cutoff)["ndcg"],
             per_user(lists[1][task], truth, cutoff)["ndcg"],
-            sides[1].tiers(task, truth.users),
+            challenger.tiering.assign(sides[1].history.select_users(truth.users)),
             challenger.tiering.names,
         )
         for task, truth in truths.items()
@@ -81,7 +82,7 @@ def compare_models(
         for side_lists in lists
     ]
     coverages[0] |= {task: 0.0 for task in champion.tasks if task not in challenger.tasks}
-    timed_users = np.random.default_rng(seed).permutation(window.active)[: settings.latency_users]
+    timed_users = np.random.default_rng(seed).permutation(np.unique(window.future.user))[: settings.latency_users]
     latencies = _latency(sides, main, timed_users, cutoff)
     first, second = (GateSide(*figures) for figures in zip(coverages, calibration, latencies, strict=True))
     return ModelComparison(scores, first, second, f"NDCG@{cutoff}")
@@ -106,11 +107,6 @@ class _Window:
         users = pd.Index(sorted(events.loc[early, "user_id"].astype(str).unique()), dtype=object)
         log = Interactions.from_events(events, users=users, items=items, now=until)
         return cls(log.before(start), log.where((log.day >= start) & (log.day < until)))
-
-    @property
-    def active(self) -> IntArray:
-        """Rows of the users with an event in the window."""
-        return np.unique(self.future.user)
 
     def truth(self, target: Sequence[str], *, repeats: bool) -> Truth | None:
         """The target events' pairs, without seen items unless repeats are allowed; None if there is no pair."""
@@ -151,10 +147,6 @@ class _Contender:
             table[rows] = np.where(items >= 0, self.columns[items], -1)
         return table
 
-    def tiers(self, task: str, users: IntArray) -> IntArray:
-        """The tier of each of these rows, [E]."""
-        return self.bundle.blends[task].context.tiering.assign(self.history.select_users(users))
-
     def time_request(self, task: str, user: int, k: int) -> float:
         """Seconds to rank for one user."""
         history = self.history.select_users(np.array([user]))
@@ -182,12 +174,6 @@ def _require_unseen(champion: Bundle, challenger: Bundle, start: float) -> None:
                 f"{from_days(bundle.history.now):%Y-%m-%d %H:%M}, the window begins at "
                 f"{from_days(start):%Y-%m-%d %H:%M}; wanted a window that neither was trained on, begin later"
             )
-
-
-def _truths(window: _Window, challenger: Bundle, tasks: Sequence[str]) -> dict[str, Truth]:
-    """The truth by task; tasks without any are left out."""
-    truths = {task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks}
-    return {task: truth for task, truth in truths.items() if truth is not None}
 
 
 def _latency(sides: Sequence[_Contender], task: str, users: IntArray, k: int) -> list[float]:

@@ -114,8 +114,7 @@ class GateReport:
                     "users": difference.overall.users,
                     "overall": difference.overall.report(),
                     "by_tier": {
-                        tier: {"users": members.users} | members.report()
-                        for tier, members in difference.by_tier.items()
+                        tier: {"users": part.users} | part.report() for tier, part in difference.by_tier.items()
                     },
                 }
                 for task, difference in self.tasks.items()

@@ -15,7 +15,7 @@ ValueWeighting = Annotated[
 ]
 
 
-def weighted_history(history: Interactions, values: ValueWeighting, half_life: float) -> sparse.csr_matrix:
+def weighted_history(history: Interactions, values: ValueWeighting, half_life: float = np.inf) -> sparse.csr_matrix:
     """User-item matrix [U, I] float32: 1 for a seen item, or log(1 + count), optionally with decayed counts.
 
     half_life: days after which an event counts half, for "log_decayed"
