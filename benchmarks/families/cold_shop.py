@@ -22,9 +22,9 @@ from tierrec_core.ranking import BlendRanker, retrieve
 from tierrec_core.ranking.blend import RankingContext, RankingDataset
 from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import Settings, read_settings
-from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers, visible_history
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import SimulatedColdUsers, visible_history
 from tierrec_core.tiers import Tiering
 
 TASK, FOLDS, COLD_SHARE, WINDOWS = "next", 5, 0.1, 3

@@ -178,7 +178,7 @@ def large(data: ShopData) -> str:
     grown = index.with_items(items.iloc[[0]].assign(title="zebra biscuits"), np.array([_LARGE]))
     found = grown.query("zebra", 1)[0].tolist() == [_LARGE]
     return (
-        f"{_LARGE} items, {len(index.lexicon)} words: p50 {times[0]:.2f} ms, of typos {times[1]:.2f} ms; "
+        f"{_LARGE} items, {len(index.vocabulary)} words: p50 {times[0]:.2f} ms, of typos {times[1]:.2f} ms; "
         f"a posted item is found: {found}, after {1e3 * (time.perf_counter() - started):.1f} ms"
     )
 

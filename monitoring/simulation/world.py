@@ -64,5 +64,5 @@ def complete_journey_world() -> ReplayWorld:
 def synthetic_world(seed: int, *, num_users: int = 600, num_items: int = 300, days: int = 337) -> ReplayWorld:
     """A synthetic shop without drift; by default twelve months of 28 days and one day more."""
     source = SyntheticSource(num_users=num_users, num_items=num_items, days=days)
-    log = synthetic.read_synthetic(source, seed)
+    log = synthetic.make_synthetic_world(source, seed).log
     return ReplayWorld(f"synthetic {seed}", log.events, log.items)

@@ -11,7 +11,7 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 
 class BoostingOptions(Protocol):
-    """Options of params.yaml that every gradient boosted model has."""
+    """Options that all gradient boosted models share."""
 
     @property
     def learning_rate(self) -> float: ...  # noqa: D102
@@ -52,10 +52,7 @@ def ranking_data(parts: Sequence[RankingExamples], columns: Sequence[str], max_b
 
 def stack_columns(table: Mapping[str, FloatArray], columns: Sequence[str]) -> FloatArray:
     """Features in the given order of columns, [P, F] float32."""
-    stacked = np.empty((len(table[columns[0]]), len(columns)), np.float32)
-    for index, name in enumerate(columns):
-        stacked[:, index] = table[name]
-    return stacked
+    return np.stack([table[name] for name in columns], axis=1, dtype=np.float32, casting="unsafe")
 
 
 def boosting_parameters(

@@ -6,7 +6,7 @@ leave-last-out it is minus the distance from the user's last event; for a given 
 in [0, 1) for train, so that each earlier window holds out another tenth.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
@@ -49,7 +49,7 @@ class Window:
 class SplitLog:
     """The full log with its snapshots (oldest first) and windows; users and items are those of the known part.
 
-    position: position of each event on the line that the split cuts, [N]
+    position: of each event on the line, [N]
     target: names of the target events
     """
 
@@ -77,11 +77,12 @@ class SplitLog:
         log = Interactions.from_events(events.iloc[keep], users=users, items=items)
         result = cls(log, position[keep], (), (), split.target)
         windows = [window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)]
-        bounds = sorted({bound for _, bound in windows})
-        snapshots = tuple(Snapshot(_label(bound, split), bound) for bound in bounds)
-        names = {snapshot.bound: snapshot.name for snapshot in snapshots}
-        named = tuple(replace(window, snapshot=names[bound]) for window, bound in windows)
-        return replace(result, snapshots=snapshots, windows=named)
+        names = {start: _label(start, split) for start in sorted({start for _, start in windows})}
+        return replace(
+            result,
+            snapshots=tuple(Snapshot(name, start) for start, name in names.items()),
+            windows=tuple(replace(window, snapshot=names[start]) for window, start in windows),
+        )
 
     @property
     def final(self) -> Snapshot:
@@ -126,7 +127,7 @@ class SplitLog:
     def _bound(self, snapshot: str) -> float:
         return next(known.bound for known in self.snapshots if known.name == snapshot)
 
-    def _plan(self, name: str, task: TaskSettings, bound: float, scale: float) -> Iterator[tuple[Window, float]]:
+    def _plan(self, name: str, task: TaskSettings, bound: float, scale: float) -> list[tuple[Window, float]]:
         """Windows of one task, oldest first, each with its bound; windows without targets are left out."""
         horizon, step = (task.horizon_days, task.step_days) if scale == 0 else (scale, scale)
         roles = ["test", "valid"] + ["train"] * (task.windows - 1)
@@ -139,16 +140,15 @@ class SplitLog:
                 planned.append((window, start))
             elif role == "test":
                 raise EmptyDataError(
-                    f"split: task {name!r} has no {'/'.join(self.target)} event of a known user and item "
-                    f"after the cut; move split.by.cut back, raise tasks.{name}.horizon_days "
-                    "or set split.target"
+                    f"split: task {name!r} has no {'/'.join(self.target)} event of a known user and item after the "
+                    f"cut; move split.by.cut back, raise tasks.{name}.horizon_days or set split.target"
                 )
         if len(planned) == 1:
             raise EmptyDataError(
                 f"split: task {name!r} has no earlier window for training; lower tasks.{name}.horizon_days "
                 f"(now {task.horizon_days:g}) or move split.by.cut forward"
             )
-        return iter(planned[::-1])
+        return planned[::-1]
 
 
 def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, float, float]:
@@ -164,8 +164,8 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
             from_end = events.sort_values("timestamp", kind="stable").groupby("user_id").cumcount(ascending=False)
             return -1.0 - from_end.reindex(events.index).to_numpy(dtype=float), -1.0, 1
         case GivenSplit():
-            held = np.random.default_rng(0).random(len(events))
-            return np.where(events["split"].eq("test").fillna(value=False), 1.0, held), 1.0, _GIVEN_HOLDOUT
+            train = np.random.default_rng(0).random(len(events))
+            return np.where(events["split"].eq("test").fillna(value=False), 1.0, train), 1.0, _GIVEN_HOLDOUT
 
 
 def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:

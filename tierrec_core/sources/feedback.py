@@ -1,4 +1,4 @@
-"""What the service's feedback store has exported, read beside the log of any source."""
+"""Adds the export of the service's feedback store to the log of any source."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from tierrec_core.sources.frames import SourceFrames
 
 
 def append_feedback(log: SourceFrames, folder: Path) -> SourceFrames:
-    """The log with the folder's events.parquet, items.parquet and users.parquet; one that is missing adds nothing.
+    """The log with the folder's events.parquet, items.parquet and users.parquet, where they exist.
 
-    Of an item or user in both, a posted attribute wins, in the type of the log's column. Raises UnreadableFileError,
-    or MissingColumnError when a file is not the store's.
+    A posted attribute replaces the log's, in the type of its column. Raises UnreadableFileError, or MissingColumnError
+    when a file lacks a required column.
     """
     events, items, users = log.events, log.items, log.users
     if (path := folder / "events.parquet").is_file():
@@ -44,16 +44,16 @@ def _table(path: Path, contract: Contract) -> pd.DataFrame:
 
 
 def _overlay(known: pd.DataFrame, posted: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The known rows, changed where a posted row of the same key has a filled cell, and the new ones behind them."""
-    columns = {name: _like(posted[name], known[name].dtype) if name in known else posted[name] for name in posted}
+    """The known rows, with the filled cells of posted rows of the same key, followed by the new rows."""
+    columns = {name: _cast(posted[name], known[name].dtype) if name in known else posted[name] for name in posted}
     rows = pd.DataFrame(columns)
-    met = known[key].isin(rows[key])
-    merged = pd.concat([rows, known[met]]).groupby(key, sort=False, as_index=False).first()
-    return pd.concat([known[~met], merged], ignore_index=True)
+    updated = known[key].isin(rows[key])
+    merged = pd.concat([rows, known[updated]]).groupby(key, sort=False, as_index=False).first()
+    return pd.concat([known[~updated], merged], ignore_index=True)
 
 
-def _like(values: pd.Series, dtype: Any) -> pd.Series:
-    """Values in the kind of a column's type; one that cannot be is left empty."""
+def _cast(values: pd.Series, dtype: Any) -> pd.Series:
+    """Values in the kind of a column's type; one that cannot be converted becomes empty."""
     kinds = pd.api.types
     if kinds.is_bool_dtype(dtype):
         return values.where(values.isin([True, False])).astype("boolean")
@@ -61,8 +61,8 @@ def _like(values: pd.Series, dtype: Any) -> pd.Series:
         numbers = pd.to_numeric(values.astype("string"), errors="coerce").astype("Float64")
         return numbers.where(np.isfinite(numbers.to_numpy("float64", na_value=np.nan)))
     if kinds.is_datetime64_any_dtype(dtype):
-        moments = pd.to_datetime(values.astype("string"), errors="coerce", utc=True, format="ISO8601")
-        return moments if isinstance(dtype, pd.DatetimeTZDtype) else moments.dt.tz_localize(None)
+        times = pd.to_datetime(values.astype("string"), errors="coerce", utc=True, format="ISO8601")
+        return times if isinstance(dtype, pd.DatetimeTZDtype) else times.dt.tz_localize(None)
     if kinds.is_numeric_dtype(values.dtype) and not kinds.is_bool_dtype(values.dtype):
         return values.map(lambda number: f"{number:.15g}", na_action="ignore").astype("string")
     return values if kinds.is_object_dtype(dtype) else values.astype("string")

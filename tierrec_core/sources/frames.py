@@ -10,13 +10,7 @@ from tierrec_core.base.contracts import EVENTS, EXPOSURES, ITEMS, USERS
 
 @dataclass(frozen=True)
 class SourceFrames:
-    """What a source holds, each frame conforming to its contract; a frame that it lacks is empty.
-
-    events: EVENTS, ordered by time and then by every other column
-    items: ITEMS, one row an item
-    users: USERS, for audits only
-    exposures: EXPOSURES, one row an item and week
-    """
+    """A source's EVENTS, ordered by time and all other columns, ITEMS, USERS and EXPOSURES; missing ones are empty."""
 
     events: pd.DataFrame
     items: pd.DataFrame

@@ -1,12 +1,13 @@
-"""A made shop whose tiers, interests and drift are known, so that what is estimated can be held against the truth."""
+"""Synthetic log with known tiers, interests and drift, to compare estimates with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
-from tierrec_core.settings import SyntheticSource
+from tierrec_core.settings.data import SyntheticSource
 from tierrec_core.sources.frames import SourceFrames
 
 _WHERE = "synthetic"
@@ -14,7 +15,7 @@ _WHERE = "synthetic"
 TIER_SHARES = (0.4, 0.4, 0.2)
 SESSIONS_PER_DAY = (0.05, 0.2, 0.7)
 INTERESTS = (0.55, 0.2, 0.1)
-LOOKS_PER_SESSION = 2.5
+VIEWS_PER_SESSION = 2.5
 
 _FAVOURITES_PER_CATEGORY = 3
 _FAVOURITE_SHARE = 0.6
@@ -29,11 +30,11 @@ _OPENS, _CLOSES, _DAY = 8 * 3600, 21 * 3600, 86400
 
 @dataclass(frozen=True)
 class SyntheticWorld:
-    """A log and the truth behind it; user u is row u of log.users, category c is categories[c].
+    """A log and the parameters behind it; user u is row u of log.users, category c is categories[c].
 
-    tiers: 0 light, 1 medium, 2 heavy, [U]
-    before, after: share of a user's looks that goes to a category, up to the drift day and from it on, [U, C]
-    drifted: whose interests moved, [U]
+    tiers: 0, 1 or 2 by ascending activity, [U]
+    before, after: share of a user's views by category, before the drift day and from it on, [U, C]
+    drifted: whether the user's interests change, [U]
     """
 
     log: SourceFrames
@@ -53,41 +54,39 @@ class _Catalogue:
     items: IntArray
 
     def draw(self, categories: IntArray, rng: np.random.Generator) -> IntArray:
-        """Slots of the given categories; the item of popularity rank r is drawn about as often as 1 / (r + 1)."""
+        """Sample slots of the given categories; popularity rank r has a probability of about 1 / (r + 1)."""
         num_categories = len(self.categories)
         sizes = (len(self.items) - 1 - categories) // num_categories + 1
         ranks = np.floor((sizes + 1.0) ** rng.random(categories.shape)).astype(np.int64) - 1
         return np.minimum(ranks, sizes - 1) * num_categories + categories
 
 
-def read_synthetic(source: SyntheticSource, seed: int) -> SourceFrames:
-    """The log of the world, without the truth."""
+def read_synthetic(source: SyntheticSource, _root: Path, seed: int) -> SourceFrames:
+    """Make a synthetic log."""
     return make_synthetic_world(source, seed).log
 
 
 def make_synthetic_world(source: SyntheticSource, seed: int) -> SyntheticWorld:
-    """Make the world; the same source and seed give the same bytes.
+    """Make the log; deterministic for a source and seed.
 
-    Each user has a tier, a few favourite categories, and in each category favourite items to which they return.
-    From drift_day on, drift_share of the users give half of their top interest to their least liked category.
+    Each user has a tier, a few favourite categories, and in each category favourite items. From drift_day on, a share
+    of drift_share of the users moves half of the top interest to the least liked category.
     """
     rng = np.random.default_rng(seed)
     catalogue = _catalogue(source, rng)
-    tiers = rng.permutation(np.searchsorted(np.cumsum(TIER_SHARES), _midpoints(source.num_users)))
+    midpoints = (np.arange(source.num_users) + 0.5) / source.num_users
+    tiers = rng.permutation(np.searchsorted(np.cumsum(TIER_SHARES), midpoints))
     before, after, drifted = _interests(source, len(catalogue.categories), rng)
-    looks = _looks(source, tiers, before, after, catalogue, rng)
+    views = _views(source, tiers, before, after, catalogue, rng)
     users = _users(source, rng)
-    events = _events(source, looks, catalogue, users["user_id"].to_numpy(), rng)
+    events = _events(views, rng)
+    events["timestamp"] = pd.to_datetime(source.start, utc=True) + pd.to_timedelta(events.pop("second"), unit="s")
     log = SourceFrames.of(events, _with_campaigns(catalogue.frame), users, where=_WHERE)
     return SyntheticWorld(log, catalogue.categories, tiers, before, after, drifted)
 
 
-def _midpoints(count: int) -> FloatArray:
-    return (np.arange(count) + 0.5) / count
-
-
 def _names(prefix: str, count: int) -> list[str]:
-    """Ids of one width, so that their order as text is their order as numbers."""
+    """Ids of equal width, so that text order is numeric order."""
     width = len(str(count - 1))
     return [f"{prefix}{number:0{width}}" for number in range(count)]
 
@@ -115,7 +114,7 @@ def _catalogue(source: SyntheticSource, rng: np.random.Generator) -> _Catalogue:
 def _interests(
     source: SyntheticSource, num_categories: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Interests before and after the drift, [U, C] each, and who drifted, [U]."""
+    """Interests before and after the drift, [U, C] each, and whether the user drifts, [U]."""
     users = np.arange(source.num_users)
     liked = rng.permuted(np.tile(np.arange(num_categories), (source.num_users, 1)), axis=1)
     top = INTERESTS[:num_categories]
@@ -133,7 +132,7 @@ def _interests(
     return before, after, drifted
 
 
-def _looks(
+def _views(
     source: SyntheticSource,
     tiers: IntArray,
     before: FloatArray,
@@ -141,29 +140,42 @@ def _looks(
     catalogue: _Catalogue,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """One row for each time that a user looks at an item: user, session, second since the start, slot, favourite."""
+    """View events with seconds since the start, the price of the item and the campaign of its category."""
     num_sessions = np.maximum(1, rng.poisson(np.array(SESSIONS_PER_DAY)[tiers] * source.days))
     session_user = np.repeat(np.arange(source.num_users), num_sessions)
     session_start = rng.integers(source.days, size=len(session_user)) * _DAY
     session_start += rng.integers(_OPENS, _CLOSES, size=len(session_user))
 
-    num_looks = 1 + rng.poisson(LOOKS_PER_SESSION - 1, len(session_user))
-    session = np.repeat(np.arange(len(session_user)), num_looks)
-    step = np.arange(len(session)) - np.repeat(np.cumsum(num_looks) - num_looks, num_looks)
+    num_views = 1 + rng.poisson(VIEWS_PER_SESSION - 1, len(session_user))
+    session = np.repeat(np.arange(len(session_user)), num_views)
+    step = np.arange(len(session)) - np.repeat(np.cumsum(num_views) - num_views, num_views)
     user = session_user[session]
     drift_second = np.inf if source.drift_day is None else source.drift_day * _DAY
     late = session_start[session] >= drift_second
-    category = _draw_categories(np.where(late[:, None], after[user], before[user]), rng)
+    category = _sample_categories(np.where(late[:, None], after[user], before[user]), rng)
 
-    slot, favourite = _choose(user, category, before.shape, catalogue, rng)
+    slot, favourite = _sample_items(user, category, before.shape, catalogue, rng)
     second = session_start[session] + 60 * step + rng.integers(20, size=len(user))
-    return pd.DataFrame({"user": user, "session": session, "second": second, "slot": slot, "favourite": favourite})
+    items = catalogue.items[slot]
+    return pd.DataFrame(
+        {
+            "user_id": np.array(_names("u", source.num_users), dtype=object)[user],
+            "item_id": catalogue.frame["item_id"].to_numpy()[items],
+            "event": Event.VIEW.value,
+            "second": second,
+            "session_id": "s" + pd.Series(session).astype(str),
+            "channel": "web",
+            "price": catalogue.frame["price"].to_numpy()[items],
+            "campaign": slot % len(catalogue.categories) % _NUM_CAMPAIGNS,
+            "favourite": favourite,
+        }
+    )
 
 
-def _choose(
+def _sample_items(
     user: IntArray, category: IntArray, shape: tuple[int, ...], catalogue: _Catalogue, rng: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
-    """The slot that each look falls on, and whether it was drawn among the user's favourites there."""
+    """The slot of each view, and whether it was sampled from the user's favourites in the category."""
     every = np.broadcast_to(np.arange(shape[1])[None, :, None], (*shape, _FAVOURITES_PER_CATEGORY))
     favourites = catalogue.draw(every, rng)
     favourite = rng.random(len(user)) < _FAVOURITE_SHARE
@@ -171,47 +183,26 @@ def _choose(
     return np.where(favourite, own, catalogue.draw(category, rng)), favourite
 
 
-def _draw_categories(shares: FloatArray, rng: np.random.Generator) -> IntArray:
-    """One category a row, drawn by the row's shares."""
+def _sample_categories(shares: FloatArray, rng: np.random.Generator) -> IntArray:
+    """A category for each row, sampled by the row's shares."""
     passed = np.cumsum(shares, axis=1) < rng.random((len(shares), 1))
     category: IntArray = np.minimum(passed.sum(axis=1), shares.shape[1] - 1)
     return category
 
 
-def _events(
-    source: SyntheticSource, looks: pd.DataFrame, catalogue: _Catalogue, user_ids: np.ndarray, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Each look is a view; some become carts, most carts purchases, and some coupons are redeemed.
+def _events(views: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Some views lead to carts, most carts to purchases, and some coupons are redeemed.
 
-    Looks of a session are at least 40 seconds apart, and what follows a look has times of its own: no rows are equal.
+    Views of a session are at least 40 seconds apart, and the events after a view have distinct times.
     """
-    views = _views(looks, catalogue, user_ids)
-    chance = np.where(looks["favourite"], _CART_SHARE["favourite"], _CART_SHARE["other"])
-    carts = _later(views[rng.random(len(views)) < chance], Event.CART, 5)
+    chance = np.where(views["favourite"], _CART_SHARE["favourite"], _CART_SHARE["other"])
+    carts = _later(views[rng.random(len(views)) < chance], Event.CART)
     bought = _purchases(carts[rng.random(len(carts)) < _BOUGHT_SHARE], rng)
     coupons = bought[bought["channel"] == "coupon"]
-    redeemed = _later(coupons[rng.random(len(coupons)) < _REDEEM_SHARE], Event.REDEEM, 5)
+    redeemed = _later(coupons[rng.random(len(coupons)) < _REDEEM_SHARE], Event.REDEEM)
     redeemed = redeemed.assign(item_id="campaign-" + redeemed["campaign"].astype(str), value=np.nan, quantity=np.nan)
     events = pd.concat([views, carts, bought, redeemed], ignore_index=True)
-    events["timestamp"] = _instant(source) + pd.to_timedelta(events["second"], unit="s")
-    return events.drop(columns=["second", "price", "campaign"])
-
-
-def _views(looks: pd.DataFrame, catalogue: _Catalogue, user_ids: np.ndarray) -> pd.DataFrame:
-    """The looks as view events, with the price of the item and the campaign that covers its category."""
-    items = catalogue.items[looks["slot"]]
-    return pd.DataFrame(
-        {
-            "user_id": user_ids[looks["user"]],
-            "item_id": catalogue.frame["item_id"].to_numpy()[items],
-            "event": Event.VIEW.value,
-            "second": looks["second"],
-            "session_id": "s" + looks["session"].astype(str),
-            "channel": "web",
-            "price": catalogue.frame["price"].to_numpy()[items],
-            "campaign": looks["slot"] % len(catalogue.categories) % _NUM_CAMPAIGNS,
-        }
-    )
+    return events.drop(columns=["price", "campaign", "favourite"])
 
 
 def _purchases(carts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -219,20 +210,16 @@ def _purchases(carts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     quantity = 1.0 + rng.binomial(2, 0.15, len(carts))
     paid = carts["price"] * quantity * np.where(coupon, _COUPON_PRICE, 1.0)
     channel = np.where(coupon, "coupon", "web")
-    return _later(carts, Event.PURCHASE, 5).assign(value=paid.round(2), quantity=quantity, channel=channel)
+    return _later(carts, Event.PURCHASE).assign(value=paid.round(2), quantity=quantity, channel=channel)
 
 
-def _later(rows: pd.DataFrame, event: Event, seconds: int) -> pd.DataFrame:
-    return rows.assign(event=event.value, second=rows["second"] + seconds)
-
-
-def _instant(source: SyntheticSource) -> pd.Timestamp:
-    start = pd.Timestamp(source.start)
-    return start.tz_localize("UTC") if start.tzinfo is None else start.tz_convert("UTC")
+def _later(rows: pd.DataFrame, event: Event) -> pd.DataFrame:
+    """Events 5 seconds after these rows."""
+    return rows.assign(event=event.value, second=rows["second"] + 5)
 
 
 def _users(source: SyntheticSource, rng: np.random.Generator) -> pd.DataFrame:
-    """Ids, and an age and a region that have no bearing on what a user does."""
+    """Ids, and an age and a region that do not influence the events."""
     return pd.DataFrame(
         {
             "user_id": _names("u", source.num_users),
@@ -243,12 +230,6 @@ def _users(source: SyntheticSource, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _with_campaigns(items: pd.DataFrame) -> pd.DataFrame:
-    numbers = range(_NUM_CAMPAIGNS)
-    campaigns = pd.DataFrame(
-        {
-            "item_id": [f"campaign-{number}" for number in numbers],
-            "title": [f"Campaign {number}" for number in numbers],
-            "category": "campaign",
-        }
-    )
+    rows = [(f"campaign-{number}", f"Campaign {number}", "campaign") for number in range(_NUM_CAMPAIGNS)]
+    campaigns = pd.DataFrame(rows, columns=["item_id", "title", "category"])
     return pd.concat([items, campaigns], ignore_index=True)

@@ -14,15 +14,11 @@ from tierrec_core.evaluation.bootstrap import round_figure
 from tierrec_core.evaluation.calibration import reliability
 from tierrec_core.propensity.campaign_report import LISTS, MODEL, CampaignWindow, evaluate_lists, evaluate_targeting
 from tierrec_core.propensity.campaigns import CampaignModel, redemption_history
-from tierrec_core.settings import CampaignSettings as CampaignSettings
-from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.label_windows import evaluation_start
-from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.settings import CampaignSettings, Settings
+from tierrec_core.stages.inputs.split_log import evaluation_start, read_split
 from tierrec_core.tiers import Tiering
 
 Report = dict[str, Any]
-
-_UNKNOWN = "unknown"
 
 
 def run(layout: Layout, settings: Settings) -> None:
@@ -48,27 +44,30 @@ def read_campaigns(events: pd.DataFrame, items: pd.DataFrame, options: CampaignS
     """
     redeemed_ids = events.loc[events["event"] == Event.REDEEM, "item_id"].astype(str).unique()
     described = items[items["category"].eq(options.category).fillna(value=False)].drop_duplicates("item_id")
-    known = {*described["item_id"].astype(str), *redeemed_ids}
-    ids = sorted(known) if len(redeemed_ids) else []
-    types = described.set_index(described["item_id"].astype(str)).get(options.type_attribute)
-    if types is None:
-        return pd.Index(ids, dtype=object), pd.Index([_UNKNOWN] * len(ids), dtype=object)
-    types = types.reindex(ids).astype("string").fillna(_UNKNOWN)
+    described = described.set_index(described["item_id"].astype(str)).reindex(columns=[options.type_attribute])
+    ids = sorted({*described.index, *redeemed_ids}) if len(redeemed_ids) else []
+    types = described[options.type_attribute].reindex(ids).astype("string").fillna("unknown")
     return pd.Index(ids, dtype=object), pd.Index(types.to_numpy(), dtype=object)
 
 
 def evaluate_campaigns(
     model: CampaignModel, log: Interactions, redemptions: Interactions, settings: Settings
 ) -> Report:
-    """Report on the model, and on its lists and targeting in the windows after its training data."""
+    """Report on the model, its lists and its targeting in the windows after its training data."""
     options = settings.campaigns
-    report = _describe(model, redemptions)
+    weights = zip(model.classifier.columns, model.classifier.weights.tolist(), strict=True)
+    report: Report = {
+        "campaigns": model.num_campaigns,
+        "redemptions": {"known": len(model.past), "later": len(redemptions) - len(model.past)},
+        "horizon_days": model.horizon_days,
+        "learned_until": f"{from_days(model.past.now):%Y-%m-%dT%H:%M}",
+        "weights": {name: round_figure(weight) for name, weight in weights},
+    }
     starts = np.arange(model.past.now, log.now - options.horizon_days + 1e-9, options.horizon_days)
     windows = [CampaignWindow.of(model, log, redemptions, float(start)) for start in starts]
     with_choice = [window for window in windows if len(window.live) > 1]
     if not with_choice:
-        no_choice = "no two campaigns are live after the cut"
-        reason = no_choice if model.num_campaigns else "the log has no redeem event"
+        reason = "no two campaigns are live after the cut" if model.num_campaigns else "the log has no redeem event"
         return report | {"judged": False, "reason": reason}
     rng, draws = np.random.default_rng(settings.seed), options.bootstraps
     answer = np.concatenate([window.answer.ravel() for window in windows])
@@ -79,17 +78,6 @@ def evaluate_campaigns(
         "targeting": evaluate_targeting(windows, log.num_users, draws, rng),
         "reliability": reliability(answer, predicted),
         "windows": [window.describe(model.campaigns) for window in windows],
-    }
-
-
-def _describe(model: CampaignModel, redemptions: Interactions) -> Report:
-    weights = zip(model.classifier.columns, model.classifier.weights.tolist(), strict=True)
-    return {
-        "campaigns": model.num_campaigns,
-        "redemptions": {"known": len(model.past), "later": len(redemptions) - len(model.past)},
-        "horizon_days": model.horizon_days,
-        "learned_until": f"{from_days(model.past.now):%Y-%m-%dT%H:%M}",
-        "weights": {name: round_figure(weight) for name, weight in weights},
     }
 
 

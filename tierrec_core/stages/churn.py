@@ -18,8 +18,7 @@ from tierrec_core.evaluation.calibration import evaluate_probabilities, reliabil
 from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, validation_losses
 from tierrec_core.propensity.classifier import Classifier
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.label_windows import evaluation_start, snapshot_days
-from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.split_log import evaluation_start, read_split, snapshot_days
 from tierrec_core.tiers import Tiering
 
 Report = dict[str, Any]
@@ -79,13 +78,15 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
         return _fit_base_rate(log, windows, features, settings, reason)
     train = _dataset(log, windows.train, features, settings)
     if train.label.all() or not train.label.any():
-        who = "nobody" if train.label.all() else "everybody"
-        return _fit_base_rate(log, windows, features, settings, f"{who} came back in the days to learn from")
+        share = "no user" if train.label.all() else "every user"
+        return _fit_base_rate(log, windows, features, settings, f"{share} returned in the training windows")
     choose, calibrate = (_dataset(log, [day], features, settings) for day in (windows.choose, windows.calibrate))
     losses = validation_losses(train, choose, options, seed)
     kind, train = min(losses, key=losses.__getitem__), ChurnDataset.join([train, choose])
     churn = ChurnModel.fit(kind, features, train, calibrate, options, seed)
     report = {
+        "horizon_days": options.horizon_days,
+        "target": list(log.target),
         "judged": True,
         "moments": windows.describe(),
         "examples": len(train.label),
@@ -95,23 +96,30 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
         "importance": _rounded(churn.classifier.importance),
     }
     recency = _fit_recency(train, calibrate, settings)
-    return churn, _header(log, settings) | report | _evaluate(log, windows, churn, recency, settings)
+    return churn, report | _evaluate(log, windows, churn, recency, settings)
 
 
 def _dataset(log: SplitLog, days: Sequence[float], features: ChurnFeatures, settings: Settings) -> ChurnDataset:
+    """The examples of these snapshots."""
     return ChurnDataset.join([ChurnDataset.of(log.log, day, settings.churn.horizon_days, features) for day in days])
 
 
 def _fit_base_rate(
     log: SplitLog, windows: ChurnWindows, features: ChurnFeatures, settings: Settings, reason: str
 ) -> tuple[ChurnModel, Report]:
-    """The base rate for all users, from the newest window inside the log that is not the test, if there is one."""
+    """The base rate for all users, from the calibration window, or the test window if the log begins later."""
     first = float(log.log.day.min())
     days = [day for day in (windows.calibrate, windows.test) if day > first][:1]
     label = _dataset(log, days, features, settings).label if days else np.zeros(0, bool)
     churn = ChurnModel.constant(features, label, settings.churn)
-    report = {"judged": False, "reason": reason, "base_rate": round_figure(churn.base_rate)}
-    return churn, _header(log, settings) | report | {"measured_at": [_date(day) for day in days]}
+    return churn, {
+        "horizon_days": settings.churn.horizon_days,
+        "target": list(log.target),
+        "judged": False,
+        "reason": reason,
+        "base_rate": round_figure(churn.base_rate),
+        "measured_at": [_date(day) for day in days],
+    }
 
 
 def _fit_recency(train: ChurnDataset, calibrate: ChurnDataset, settings: Settings) -> Classifier:
@@ -144,10 +152,6 @@ def _evaluate(
             draws = settings.churn.bootstraps
             blocks[name] = counts | evaluate_probabilities(label, predicted, _BASELINE, draws, rng)
     return {"test": blocks, "reliability": reliability(test.label, probabilities["model"])}
-
-
-def _header(log: SplitLog, settings: Settings) -> Report:
-    return {"horizon_days": settings.churn.horizon_days, "target": list(log.target)}
 
 
 def _date(day: float) -> str:

@@ -1,6 +1,5 @@
 """Stage evaluate: rank with every model as of the test snapshot, and evaluate on the events that follow."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,6 @@ import pandas as pd
 from tierrec_core.base import artifacts
 from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, USERS, FloatArray, IntArray
-from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions
@@ -56,9 +54,10 @@ def run(layout: Layout, settings: Settings) -> None:
         for task in log.tasks
     }
     audits = {task: _audit(layout, settings, history, lists[task][BLEND], truths[task], tiering) for task in log.tasks}
+    sizes = dict(zip(tiering.names, np.bincount(tiering.tier, minlength=len(tiering.names)).tolist(), strict=True))
     _write(layout, log, lists, truths)
     _plot(layout, boards)
-    artifacts.write_json(boards | {"tiers": {"sizes": _tier_sizes(layout)}, "audit": audits}, layout.metrics)
+    artifacts.write_json(boards | {"tiers": {"sizes": sizes}, "audit": audits}, layout.metrics)
 
 
 def _rank_models(layout: Layout, bundle: Bundle, k: int, windows: Mapping[str, Window]) -> dict[str, Lists]:
@@ -92,7 +91,7 @@ def _audit(
     return {
         "exposure_gini": round_figure(beyond_accuracy.exposure_gini(top, history.num_items)),
         "popularity": {
-            name: round_figure(figure) for name, figure in beyond_accuracy.popularity_bias(top, history).items()
+            name: round_figure(value) for name, value in beyond_accuracy.popularity_bias(top, history).items()
         },
         "diversity": round_figure(beyond_accuracy.diversity(top, category)),
         "by_tier": _audit_tiers(settings, history, top, category, tiering),
@@ -108,7 +107,7 @@ def _audit_tiers(
     recommended, own = beyond_accuracy.popularity_of_users(top, history)
     values = {"popularity_bias": recommended - own, "diversity": beyond_accuracy.diversity_of_lists(top, category)}
     tiers = tiering.tier, tiering.names
-    means = {name: beyond_accuracy.mean_by_group(figures, tiers, draws, rng) for name, figures in values.items()}
+    means = {name: beyond_accuracy.mean_by_group(of_user, tiers, draws, rng) for name, of_user in values.items()}
     exposure = beyond_accuracy.exposure_by_group(top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)
     size = np.bincount(tiering.tier, minlength=len(tiering.names))
     return {
@@ -163,11 +162,3 @@ def _plot(layout: Layout, boards: Mapping[str, Mapping[str, Block]]) -> None:
     for name, table in zip(("leaderboard", "by_tier"), tabulate(boards), strict=True):
         with artifacts.replacing_file(layout.plots / f"{name}.csv") as fresh:
             table.to_csv(fresh, index=False)
-
-
-def _tier_sizes(layout: Layout) -> dict[str, int]:
-    try:
-        tiers = json.loads(layout.tiers_report.read_text())["tiers"]
-        return {name: tier["users"] for name, tier in tiers.items()}
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{layout.tiers_report}: no tier sizes ({error!r}); run the tier stage again") from error

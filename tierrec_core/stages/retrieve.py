@@ -11,8 +11,8 @@ from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.ranking import retrieve
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.fitted_models import read_models
-from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers
 from tierrec_core.stages.inputs.split_log import read_split
+from tierrec_core.stages.inputs.training import SimulatedColdUsers
 
 
 def run(layout: Layout, settings: Settings) -> None:

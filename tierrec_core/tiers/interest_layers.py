@@ -78,11 +78,9 @@ def _labels(
 def _cooccurrence(history: Interactions, num_layers: int, rng: np.random.Generator) -> pd.Series:
     """Clusters of items that the same users buy, each named by its most bought item."""
     seed = int(rng.integers(2**31))
-    seen = history.binary_matrix()
-    rank = max(1, min(_RANK, *seen.shape) - 1)
-    vectors = normalize(TruncatedSVD(rank, random_state=seed).fit_transform(seen.T))
+    vectors = normalize(_reduced(history.binary_matrix().T, seed))
     count = min(num_layers, len(np.unique(vectors.round(6), axis=0)))
-    cluster = _consecutive(KMeans(count, n_init=4, random_state=seed).fit_predict(vectors))
+    cluster = pd.factorize(KMeans(count, n_init=4, random_state=seed).fit_predict(vectors))[0]
     popular = np.bincount(history.item, minlength=history.num_items)
     members = [np.flatnonzero(cluster == index) for index in range(cluster.max() + 1)]
     most_bought = [items[popular[items].argmax()] for items in members]
@@ -103,15 +101,17 @@ def _group(
     shares = normalize(counts, norm="l1").sqrt().toarray()
     profiles = normalize((shares - shares.mean(axis=0)).T)
     seed = int(rng.integers(2**31))
-    rank = max(1, min(_RANK, *profiles.shape) - 1)
-    vectors = TruncatedSVD(rank, random_state=seed).fit_transform(profiles)
-    weight = np.sqrt(size + 1.0)
-    return _consecutive(KMeans(num_layers, n_init=10, random_state=seed).fit(vectors, sample_weight=weight).labels_)
+    means = KMeans(num_layers, n_init=10, random_state=seed)
+    label = means.fit(_reduced(profiles, seed), sample_weight=np.sqrt(size + 1.0)).labels_
+    layer: IntArray = pd.factorize(label)[0]
+    return layer
 
 
-def _consecutive(label: IntArray) -> IntArray:
-    """Labels 0 to n - 1 in order of first appearance, so that none is empty."""
-    return pd.factorize(label)[0]
+def _reduced(matrix: sparse.csr_matrix | FloatArray, seed: int) -> FloatArray:
+    """The rows in at most _RANK - 1 dimensions (truncated SVD)."""
+    rank = max(1, min(_RANK, *matrix.shape) - 1)
+    vectors: FloatArray = TruncatedSVD(rank, random_state=seed).fit_transform(matrix)
+    return vectors
 
 
 def _one_hot(code: IntArray, num_labels: int) -> sparse.csr_matrix:

@@ -19,7 +19,7 @@ from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.data.vocabulary import Vocabulary
+from tierrec_core.data.text import Vocabulary
 from tierrec_core.features.item_content import content_features, feature_vocabulary
 from tierrec_core.features.sequences import HistoryConfig, ItemSampler, draw_within, recent_items, without_impressions
 from tierrec_core.features.user_item import user_features

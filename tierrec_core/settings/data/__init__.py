@@ -1,1 +1,139 @@
 """Settings of sources, validation, cleaning and splits."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+
+from tierrec_core.base.params import Params, Share
+
+
+class _AnySource(Params):
+    """feedback: add the events, items and users that the service recorded, from data/feedback."""
+
+    feedback: bool = False
+
+
+class CompleteJourneySource(_AnySource):
+    """The Complete Journey grocery data that the `demo` extra installs."""
+
+    kind: Literal["complete_journey"] = "complete_journey"
+
+
+class ColumnMap(Params):
+    """Names of the log's columns in the files; None where there is no such column."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    event: str | None = None
+    timestamp: str = "timestamp"
+    value: str | None = None
+    quantity: str | None = None
+    session: str | None = None
+    channel: str | None = None
+    domain: str | None = None
+    split: str | None = None
+
+
+class ItemColumnMap(Params):
+    """Names of the item file's columns; further columns are kept as attributes."""
+
+    item: str = "item_id"
+    title: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    price: str | None = None
+
+
+class FilesSource(_AnySource):
+    """CSV or Parquet files with any column and event names.
+
+    events maps event names in the files to the platform's; default_event is used when there is no event column.
+    timestamp_unit: of numeric timestamps, since 1970; timezone: of text timestamps without an offset
+    """
+
+    kind: Literal["files"] = "files"
+    paths: tuple[str, ...]
+    separator: str = ","
+    columns: ColumnMap = ColumnMap()
+    events: dict[str, str] = Field(default={})
+    default_event: str = "purchase"
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    timezone: str = "UTC"
+    items_path: str | None = None
+    item_columns: ItemColumnMap = ItemColumnMap()
+    users_path: str | None = None
+    user_column: str = "user_id"
+
+
+class SyntheticSource(_AnySource):
+    """Synthetic log with known tiers, interests and drift, for tests and demonstrations."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    num_users: PositiveInt = 600
+    num_items: PositiveInt = 300
+    num_categories: PositiveInt = 10
+    days: PositiveInt = 180
+    start: datetime = datetime(2024, 1, 1)
+    drift_day: PositiveInt | None = None
+    drift_share: Share = 0.4
+
+
+Source = Annotated[CompleteJourneySource | FilesSource | SyntheticSource, Field(discriminator="kind")]
+
+
+class ValidateSettings(Params):
+    """Limits of the data quality gate. Shares are shares of rows."""
+
+    max_bad_share: Share = 0.05
+    max_duplicate_share: Share = 0.05
+    max_age_days: PositiveInt | None = None
+    min_day_share_of_median: Share = 0.1
+    max_quiet_days_share: Share = 0.1
+    max_categories: PositiveInt = 5000
+    max_id_length: PositiveInt = 256
+    earliest: datetime = datetime(2000, 1, 1)
+    latest: datetime | None = None
+
+
+class PrepareSettings(Params):
+    """Cleaning and sessionization of a validated log."""
+
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    session_gap_minutes: PositiveFloat = 30.0
+    max_events_per_day: PositiveInt = 1000
+    min_events_per_user: PositiveInt = 1
+
+
+def _reject_number(value: Any) -> Any:
+    """Reject a number, which pydantic would read as seconds since 1970."""
+    if isinstance(value, int | float):
+        raise ValueError("wanted a date such as 2024-01-31")
+    return value
+
+
+class TimeSplit(Params):
+    """Events before `cut` are training data; cut is a date, or the share of events before it."""
+
+    kind: Literal["time"] = "time"
+    cut: Annotated[datetime, BeforeValidator(_reject_number)] | Annotated[float, Field(gt=0, lt=1)] = 0.8
+
+
+class GivenSplit(Params):
+    """Events whose `split` column holds `test` are the test."""
+
+    kind: Literal["given"] = "given"
+
+
+class LeaveLastOut(Params):
+    """Each user's last event is the test."""
+
+    kind: Literal["leave_last_out"] = "leave_last_out"
+
+
+class SplitSettings(Params):
+    """Train/test split, target events, and the catalogue: items with enough users in the training data."""
+
+    by: Annotated[TimeSplit | GivenSplit | LeaveLastOut, Field(discriminator="kind")] = TimeSplit()
+    min_users_per_item: PositiveInt = 10
+    target: tuple[str, ...] = ("purchase",)

@@ -1,4 +1,4 @@
-"""Settings of tasks, tiers, candidates, rankers, list policy, churn, campaigns and evaluation."""
+"""Settings of tasks, tiers, candidates, rankers, list policy, churn, campaigns, evaluation and tracking."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,16 +6,15 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from tierrec_core.base.params import Params, RenamedFrom, SearchRange, Share
 
-TierName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
-TaskName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
 
 
 class TaskSettings(Params):
     """A prediction task: target events of the next horizon_days, with (repeats) or without items seen before.
 
-    windows: how many windows before the test train the ranker. The newest, which ends where the test begins, is the
-        validation window; the others begin step_days apart and may overlap
-    simulated_cold_share: share of users hidden from the models of these windows and shown to the ranker with a few of
+    windows: number of windows before the test that train the ranker. The newest, which ends where the test begins, is
+        the validation window; the others begin step_days apart and may overlap
+    simulated_cold_share: share of users hidden from the models of these windows, whom the ranker sees with a few of
         their events, so that it learns to rank for cold users
     """
 
@@ -31,12 +30,12 @@ class TierSettings(Params):
 
     names: of the tiers, by ascending activity
     window_days: period of the features that decide the tier
-    quantiles: of the monetary score of active users, one between each two tiers; for method quantile
+    quantiles: of the money score of active users, one between each two tiers; for method quantile
     hysteresis: distance beyond a boundary at which a user changes tier, in standard deviations
     bootstraps: resamples for the stability report
     """
 
-    names: Annotated[tuple[TierName, ...], Field(min_length=2)] = ("light", "medium", "heavy")
+    names: Annotated[tuple[Name, ...], Field(min_length=2)] = ("light", "medium", "heavy")
     method: Literal["quantile", "kmeans", "gaussian_mixture", "agglomerative"] = "quantile"
     window_days: PositiveFloat = 90.0
     quantiles: tuple[Share, ...] = (0.4, 0.8)
@@ -48,7 +47,7 @@ class TierSettings(Params):
     @classmethod
     def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) < len(names):
-            raise ValueError("names of tiers repeat; wanted each once")
+            raise ValueError("a name repeats; wanted each once")
         return names
 
     @model_validator(mode="after")
@@ -206,3 +205,20 @@ class PackageSettings(Params):
     name: str = "tierrec"
     task: str | None = None
     smoke_users: PositiveInt = 50
+
+
+class WandbSettings(Params):
+    """Weights & Biases. offline writes a run folder for a later `wandb sync`; online uploads during training.
+
+    online sends training curves, hyperparameters and model names to the server at WANDB_BASE_URL.
+    """
+
+    project: Annotated[str, Field(min_length=1)] = "tierrec"
+    entity: str | None = None
+    mode: Literal["offline", "online"] = "offline"
+
+
+class TrackingSettings(Params):
+    """Experiment trackers. They do not change a model, so a change here does not retrain one."""
+
+    wandb: WandbSettings | None = None

@@ -1,4 +1,4 @@
-"""From files that nobody described to a proposal for params.yaml, with the evidence for each guess."""
+"""Proposes params.yaml for CSV and Parquet files of unknown schema, with the evidence for each guess."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,51 +8,57 @@ from typing import Any
 import pandas as pd
 
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, parse
-from tierrec_core.sources.schema_inference import default_settings
 from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess, canonical_event
-from tierrec_core.sources.schema_inference.log_files import InferenceOverrides, LogFile, find_logs
-from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, catalogue_attributes, find_tables
+from tierrec_core.sources.schema_inference.default_settings import default_sections
+from tierrec_core.sources.schema_inference.file_roles import (
+    InferenceOverrides,
+    LogFile,
+    LookupTable,
+    catalogue_attributes,
+    find_logs,
+    find_tables,
+)
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
-__all__ = ["Guess", "InferenceOverrides", "Proposal", "propose_settings"]
+__all__ = ["Guess", "Proposal", "propose_settings"]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """patch: whole sections of params.yaml by name; guesses: why, one for each thing that was guessed."""
+    """patch: sections of params.yaml by name; guesses: the inferred settings in it."""
 
     patch: dict[str, Any]
     guesses: tuple[Guess, ...]
 
 
 def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
-    """Look at CSV and Parquet files and propose source, split, tasks and blend.
+    """Propose source, split, tasks and blend for these files.
 
-    Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has who, what and
-    when, naming the flag that sets it, and SettingsError for an unknown override.
+    Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has columns of users,
+    items and times, naming the flag that sets it, and SettingsError for an unknown override.
     """
     given = parse(InferenceOverrides, overrides, "overrides")
-    aside = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
-    peeks = [FilePreview.at(path, given.separator) for path in dict.fromkeys([*paths, *aside])]
-    logs = find_logs([peek for peek in peeks if peek.path not in aside or len(peeks) == 1], given)
+    lookups = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
+    peeks = [FilePreview.at(path, given.separator) for path in dict.fromkeys([*paths, *lookups])]
+    logs = find_logs([peek for peek in peeks if peek.path not in lookups or len(peeks) == 1], given)
     others = [peek for peek in peeks if peek.path not in [log.peek.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
     names = _event_names(logs, given)
     source = _source(logs, catalogue, users, names, given)
     parse(FilesSource, source, "proposal")
-    found = [*logs[0].roles.values(), *_table_guesses(catalogue, users), *names.values()]
-    behaviours = _behaviours(logs, names, source)
-    sections = default_settings.default_sections(
-        [(log.peek, log.roles["timestamp"].value, log.clock) for log in logs],
-        behaviours,
+    tables = [table.columns for table in (catalogue, users) if table is not None]
+    guesses = [guess for columns in (logs[0].roles, *tables, names) for guess in columns.values()]
+    sections = default_sections(
+        [(log.peek, log.roles["timestamp"].value, log.time_format) for log in logs],
+        _behaviours(logs, names, source),
         given_split="split" in logs[0].roles,
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
-    return Proposal({"source": source, **sections}, tuple(found))
+    return Proposal({"source": source, **sections}, tuple(guesses))
 
 
 def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
-    """For each event name in the files, most frequent first, our name of it."""
+    """The platform's name of each event name in the files, most frequent first."""
     if "event" not in logs[0].roles:
         return {}
     counts = pd.concat([log.values("event").astype("string") for log in logs]).value_counts()
@@ -67,13 +73,11 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
 
 
 def _behaviours(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
-    """Share of the sampled rows of each of our events."""
+    """Share of the sampled rows of each event."""
     if not names:
         return pd.Series({source.get("default_event", "purchase"): 1.0})
-    ours = pd.concat([log.values("event").astype("string") for log in logs]).map(
-        {name: guess.value for name, guess in names.items()}
-    )
-    return ours.value_counts(normalize=True)
+    events = pd.concat([log.values("event").astype("string") for log in logs])
+    return events.map({name: guess.value for name, guess in names.items()}).value_counts(normalize=True)
 
 
 def _source(
@@ -83,17 +87,17 @@ def _source(
     names: Mapping[str, Guess],
     given: InferenceOverrides,
 ) -> dict[str, Any]:
-    """The source block; what equals a default is left out."""
+    """The source block without the values that equal a default."""
     log = logs[0]
     rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
     block: dict[str, Any] = {
         "kind": "files",
-        "paths": [one.peek.path.as_posix() for one in logs],
+        "paths": [file.peek.path.as_posix() for file in logs],
         "separator": log.peek.separator,
         "columns": _mapped(ColumnMap, log.roles),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
-        "timestamp_unit": log.clock.unit,
+        "timestamp_unit": log.time_format.unit,
         "timezone": given.timezone,
     }
     if catalogue is not None:
@@ -106,7 +110,7 @@ def _source(
 
 
 def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries that say something: neither empty nor the default; `kind` always does."""
+    """The entries that are neither empty nor the default, and `kind`."""
     defaults = {name: field.default for name, field in kind.model_fields.items() if name != "kind"}
     return {name: value for name, value in block.items() if value not in (None, {}) and value != defaults.get(name)}
 
@@ -114,7 +118,3 @@ def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, 
 def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, Any]:
     names = {role: guess.value for role, guess in roles.items() if role in kind.model_fields}
     return _beyond_defaults(kind, names)
-
-
-def _table_guesses(*tables: LookupTable | None) -> list[Guess]:
-    return [guess for table in tables if table is not None for guess in table.columns.values()]

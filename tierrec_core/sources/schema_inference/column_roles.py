@@ -1,17 +1,22 @@
-"""Which column is which: by its name in the languages of shops, and by what it holds."""
+"""Infers the role of each column from its name, its content and how its values recur.
+
+Events of a user come in bursts: the next one is often minutes away, and yet users return on other days, which sessions
+do not. Items have the most values of all recurring columns.
+"""
 
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.time_formats import TimeFormat
+from tierrec_core.sources.time_formats import TimeFormat, parse_times
 
 IGNORE = "ignore"
 
-# The likeliest name first.
+# Column names of each role, the likeliest first.
 _SYNONYMS = {
     "user": """user_id user userid uid customer_id customer customerid cust_no cust_id visitor_id visitor
         household_id household_key household member_id client_id buyer_id shopper_id account_id reviewer_id profile_id
@@ -57,11 +62,16 @@ _MAX_EVENT_KINDS = 30
 _MIN_NUMBERS = 0.95
 _MIN_CONSTANT = 0.9
 _WHOLE, _PART, _PER_RANK = 1.0, 0.6, 0.005
+_BURST = pd.Timedelta(minutes=30)
+_DAY = pd.Timedelta(days=1)
+_MAX_DISTINCT_SHARE = 0.5
+_MIN_DISTINCT = 10
+_MIN_RETURNING = 0.1
 
 
 @dataclass(frozen=True)
 class Guess:
-    """One setting that the proposal makes: its place in params.yaml, its value, and why."""
+    """An inferred setting: its place in params.yaml, its value, and the evidence."""
 
     place: str
     value: str
@@ -69,7 +79,7 @@ class Guess:
 
 
 def plain(name: str) -> str:
-    """A name without case, accents of style and punctuation: `Add-To_Cart` is addtocart."""
+    """A name without case, umlauts and punctuation: `Add-To_Cart` is addtocart."""
     return re.sub(r"[\W_]", "", name.lower().replace("ü", "ue").replace("ö", "oe").replace("ä", "ae"))
 
 
@@ -78,42 +88,42 @@ _OUR_EVENT = {plain(name): ours for ours, names in _EVENT_SYNONYMS.items() for n
 
 
 def canonical_event(name: str) -> str:
-    """Our name of an event that a file calls `name`, or `ignore`."""
+    """The platform's name of an event that a file calls `name`, or `ignore`."""
     return _OUR_EVENT.get(plain(name), IGNORE)
 
 
 def name_score(role: str, column: str) -> float:
-    """1 for the likeliest name of the role, a little less for others, about a half for a part of the name, else 0."""
-    names, found = _ROLE_NAMES[role], plain(column)
-    if found in names:
-        return _WHOLE - _PER_RANK * names.index(found)
+    """1 for the likeliest name of the role, slightly less for others, about 0.6 for a part of the name, else 0."""
+    names, whole = _ROLE_NAMES[role], plain(column)
+    if whole in names:
+        return _WHOLE - _PER_RANK * names.index(whole)
     words = {plain(word) for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", column)}
-    places = [place for place, name in enumerate(names) if name in words]
-    return _PART - _PER_RANK * places[0] if places else 0.0
+    rank = next((rank for rank, name in enumerate(names) if name in words), None)
+    return 0.0 if rank is None else _PART - _PER_RANK * rank
 
 
 def find_by_name(role: str, peek: FilePreview, taken: set[str]) -> Guess | None:
-    """The column whose name fits the role best and whose content does not speak against it."""
+    """The column whose name fits the role best and whose content allows it."""
     scores = {
         column: name_score(role, column)
         for column in peek.columns
         if column not in taken and _fits(role, peek.sample[column])
     }
-    best = max(scores, key=lambda column: scores[column], default=None)
+    best = max(scores, key=scores.__getitem__, default=None)
     if best is None or scores[best] == 0:
         return None
     return Guess(role, best, f"its name; {describe_content(peek, best)}")
 
 
 def describe_content(peek: FilePreview, column: str) -> str:
-    """What a column holds, in words."""
+    """The number of distinct values of a column, with an example."""
     values = peek.sample[column].dropna()
     example = f", such as {str(values.iloc[0])[:40]!r}" if len(values) else ""
     return f"{values.nunique()} distinct values in {len(peek.sample)} rows{example}"
 
 
 def _fits(role: str, values: pd.Series) -> bool:
-    """Whether content allows the role: numbers are numbers, identities recur and are no fractions."""
+    """Whether the values allow the role: amounts are numbers, and ids are no fractions."""
     filled = values.dropna()
     if filled.empty:
         return False
@@ -127,19 +137,18 @@ def _fits(role: str, values: pd.Series) -> bool:
 
 
 def find_time_column(peek: FilePreview, taken: set[str]) -> tuple[Guess, TimeFormat] | None:
-    """The column of times with the best name; numbers need such a name, dates do not."""
-    best: tuple[float, Guess, TimeFormat] | None = None
-    for column in [column for column in peek.columns if column in peek.clocks and column not in taken]:
-        score, clock = name_score("timestamp", column), peek.clocks[column]
-        if score == 0 and clock.unit is not None:
-            continue
-        if best is None or score > best[0]:
-            best = score, Guess("timestamp", column, f"{clock.name}; {describe_content(peek, column)}"), clock
-    return None if best is None else best[1:]
+    """The column of times with the best name, and its format; numbers need such a name, dates do not."""
+    scores = {column: name_score("timestamp", column) for column in peek.time_formats if column not in taken}
+    scores = {column: score for column, score in scores.items() if score or peek.time_formats[column].unit is None}
+    best = max(scores, key=scores.__getitem__, default=None)
+    if best is None:
+        return None
+    time_format = peek.time_formats[best]
+    return Guess("timestamp", best, f"{time_format.name}; {describe_content(peek, best)}"), time_format
 
 
 def find_event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
-    """A column of few distinct texts, some of which are names of events; the name of the column breaks ties."""
+    """A column of few distinct values, some of which are event names; the name of the column counts too."""
     best: tuple[float, Guess] | None = None
     for column in peek.columns:
         values = peek.sample[column].dropna()
@@ -149,20 +158,62 @@ def find_event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
         known = shares[[canonical_event(name) in EVENT_NAMES for name in shares.index]]
         score = known.sum() + name_score("event", column)
         if len(known) and (best is None or score > best[0]):
-            shown = ", ".join(sorted(known.index)[:4])
-            best = score, Guess("event", column, f"{values.nunique()} kinds, such as {shown}")
+            examples = ", ".join(sorted(known.index)[:4])
+            best = score, Guess("event", column, f"{values.nunique()} kinds, such as {examples}")
     return None if best is None else best[1]
 
 
+def find_user_column(peek: FilePreview, time: str, time_format: TimeFormat, taken: set[str]) -> Guess | None:
+    """The column whose values come in bursts and return on other days, if there is one."""
+    moments = parse_times(peek.sample[time], time_format, "UTC")
+    scores = {column: _burstiness(peek.sample[column], moments) for column in _recurring(peek, taken)}
+    best = max(scores, key=scores.__getitem__, default=None)
+    if best is None or scores[best] <= 0:
+        return None
+    evidence = f"comes in bursts, next row within {_BURST.seconds // 60} min for {scores[best]:.0%} of rows"
+    return Guess("user", best, f"{evidence}; {describe_content(peek, best)}")
+
+
+def find_item_column(peek: FilePreview, taken: set[str]) -> Guess | None:
+    """The column with the most values of those that recur, if there is one."""
+    counts = {column: peek.sample[column].nunique() for column in _recurring(peek, taken)}
+    best = max(counts, key=counts.__getitem__, default=None)
+    return (
+        None if best is None else Guess("item", best, f"has the most recurring values; {describe_content(peek, best)}")
+    )
+
+
+def _recurring(peek: FilePreview, taken: set[str]) -> list[str]:
+    return [column for column in peek.columns if column not in taken and _may_be_ids(peek.sample[column])]
+
+
+def _may_be_ids(values: pd.Series) -> bool:
+    """Whether there are many values, most of them repeated, and no fractions."""
+    filled = values.dropna()
+    numbers = pd.to_numeric(filled, errors="coerce")
+    whole = bool(numbers.isna().any() or (numbers % 1 == 0).all())
+    return whole and _MIN_DISTINCT <= filled.nunique() <= _MAX_DISTINCT_SHARE * len(filled)
+
+
+def _burstiness(values: pd.Series, moments: pd.Series) -> float:
+    """Share of rows followed by one of the same value within 30 minutes; 0 where few values return on another day."""
+    rows = pd.DataFrame({"value": values.astype(str), "moment": moments})[values.notna() & moments.notna()]
+    rows = rows.sort_values(["value", "moment"])
+    gap = rows["moment"].diff().where(rows["value"].eq(rows["value"].shift()))
+    span = rows.groupby("value")["moment"].agg(np.ptp)
+    if (span > _DAY).mean() < _MIN_RETURNING:
+        return 0.0
+    return float((gap <= _BURST).mean())
+
+
 def is_item_attribute(peek: FilePreview, item: str, column: str) -> bool:
-    """Whether nearly every item has one single value of the column, as an attribute of the item would."""
-    seen = peek.sample[[item, column]].dropna().astype(str)
-    groups = seen.groupby(item)[column]
+    """Whether nearly every item has a single value of the column."""
+    groups = peek.sample[[item, column]].dropna().astype(str).groupby(item)[column]
     recurring = groups.size() > 1
     return bool(recurring.any() and (groups.nunique()[recurring] == 1).mean() >= _MIN_CONSTANT)
 
 
 def overlap(values: pd.Series, ids: pd.Series) -> float:
     """Share of the distinct ids that occur among the values."""
-    wanted = set(ids.dropna().astype(str).unique())
-    return len(wanted & set(values.dropna().astype(str).unique())) / max(len(wanted), 1)
+    distinct = set(ids.dropna().astype(str).unique())
+    return len(distinct & set(values.dropna().astype(str).unique())) / max(len(distinct), 1)

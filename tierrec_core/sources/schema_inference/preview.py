@@ -1,4 +1,4 @@
-"""A first look at a file: its separator, its columns, its first rows, and how its times are written."""
+"""Preview of a file: its separator, columns and first rows, and the formats of its times."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from tierrec_core.sources.time_formats import PLAUSIBLE, TIME_FORMATS, TimeForma
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
-_CLOCK_ROWS = 1000
+_TIME_ROWS = 1000
 _PARQUET = (".parquet", ".pq")
 _SEPARATOR = "select Delimiter from sniff_csv({path})"
 _SAMPLE = "select * from {relation} limit {rows}"
@@ -28,7 +28,7 @@ where moment {during} group by all order by all
 
 @dataclass(frozen=True)
 class LogExtent:
-    """When a log begins and ends, the moment before which `share` of its rows lie, and its number of rows."""
+    """First and last time of a log, the time before which `share` of its rows lie, and its number of rows."""
 
     first: pd.Timestamp
     cut: pd.Timestamp
@@ -38,7 +38,7 @@ class LogExtent:
 
 @dataclass(frozen=True)
 class FilePreview:
-    """The first rows of a file; those of a CSV file are texts. separator is None for Parquet."""
+    """The first rows of a file, as text for CSV. separator is None for Parquet."""
 
     path: Path
     separator: str | None
@@ -46,7 +46,7 @@ class FilePreview:
 
     @classmethod
     def at(cls, path: Path, separator: str | None = None) -> Self:
-        """Read the first MAX_ROWS rows. Raises UnreadableFileError when there is nothing to read."""
+        """Read the first MAX_ROWS rows. Raises UnreadableFileError when it cannot or there is none."""
         if not path.is_file() or path.stat().st_size == 0:
             found = "is empty" if path.is_file() else "is not a file"
             raise UnreadableFileError(f"{path}: {found}; wanted a CSV or Parquet file with a row of column names")
@@ -57,19 +57,14 @@ class FilePreview:
                 separator = str(connection.execute(_SEPARATOR.format(path=_quoted(path))).fetchall()[0][0])
             query = _SAMPLE.format(relation=_relation(path, separator), rows=MAX_ROWS)
             sample = connection.execute(query).df()
-        peek = cls(path, separator, sample)
-        peek._check()
-        return peek
-
-    def _check(self) -> None:
-        headless = [name for name in self.sample.columns if name.replace(".", "").isdigit()]
-        if headless:
-            raise UnreadableFileError(
-                f"{self.path}: the first line holds {headless[0]!r}, which is data; "
-                "wanted a line of column names, write one above it"
-            )
-        if self.sample.empty:
-            raise UnreadableFileError(f"{self.path}: has column names but no row; wanted at least one row")
+        for name in sample.columns:
+            if name.replace(".", "").isdigit():
+                raise UnreadableFileError(
+                    f"{path}: the first line holds {name!r}, which is data; wanted a line of column names, add one"
+                )
+        if sample.empty:
+            raise UnreadableFileError(f"{path}: has column names but no row; wanted at least one row")
+        return cls(path, separator, sample)
 
     @property
     def columns(self) -> list[str]:
@@ -77,22 +72,22 @@ class FilePreview:
         return [str(name) for name in self.sample.columns]
 
     @cached_property
-    def clocks(self) -> dict[str, TimeFormat]:
-        """How the times of each column that holds times are written."""
-        rows = self.sample.iloc[:: max(1, len(self.sample) // _CLOCK_ROWS)]
+    def time_formats(self) -> dict[str, TimeFormat]:
+        """The format of each column that holds times."""
+        rows = self.sample.iloc[:: max(1, len(self.sample) // _TIME_ROWS)]
         shares = plausible_shares(rows).to_numpy()
-        found = zip(self.columns, shares.argmax(axis=1), shares.max(axis=1), strict=True)
-        return {column: TIME_FORMATS[place] for column, place, share in found if share >= _MIN_PARSED}
+        best = zip(self.columns, shares.argmax(axis=1), shares.max(axis=1), strict=True)
+        return {column: TIME_FORMATS[index] for column, index, share in best if share >= _MIN_PARSED}
 
-    def extent(self, column: str, clock: TimeFormat, share: float) -> LogExtent:
+    def extent(self, column: str, time_format: TimeFormat, share: float) -> LogExtent:
         """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""
         relation = _relation(self.path, self.separator)
-        query = _MINUTES.format(time=clock.of(column), relation=relation, during=PLAUSIBLE)
+        query = _MINUTES.format(time=time_format.of(column), relation=relation, during=PLAUSIBLE)
         with _reading(self.path) as connection:
             minutes = connection.execute(query).df()
-        moments, reached = minutes["moment"], minutes["num"].cumsum()
-        cut = int(np.searchsorted(reached, share * reached.iloc[-1]))
-        return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], int(reached.iloc[-1]))
+        moments, rows = minutes["moment"], minutes["num"].cumsum()
+        cut = int(np.searchsorted(rows, share * rows.iloc[-1]))
+        return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], int(rows.iloc[-1]))
 
 
 @contextmanager
@@ -105,7 +100,7 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         reason = str(error).splitlines()[0][:200]
         raise UnreadableFileError(
             f"{path}: cannot be read as {'Parquet' if path.suffix.lower() in _PARQUET else 'CSV'} ({reason}); "
-            "wanted UTF-8 text with one row a line, or Parquet; --separator sets what lies between columns"
+            "wanted UTF-8 text with one row a line, or Parquet; --separator sets the column separator"
         ) from error
 
 

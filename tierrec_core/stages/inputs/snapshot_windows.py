@@ -17,8 +17,7 @@ from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.blend import RankingContext, RankingDataset
 from tierrec_core.settings import Settings
-from tierrec_core.stages.inputs.simulated_cold_users import SimulatedColdUsers
-from tierrec_core.stages.inputs.training import read_training
+from tierrec_core.stages.inputs.training import SimulatedColdUsers, read_training
 
 _CUTOFF = 10
 

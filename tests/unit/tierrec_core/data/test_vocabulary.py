@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierrec_core.data.text import item_texts, tokenize
-from tierrec_core.data.vocabulary import Vocabulary
+from tierrec_core.data.text import Vocabulary, item_texts, tokenize
 
 KNOWN = ["strawberry", "strawberries", "blueberry", "cheddar", "cheese", "milk", "oatmilk", "hot", "dogs", "12", "7up"]
 LEXICON = Vocabulary.of([KNOWN])

@@ -108,9 +108,8 @@ def test_two_fits_give_the_same_bytes(training, tmp_path):
 @pytest.fixture(scope="module")
 def browsed():
     """The made shop, where most of what is looked at is put aside, and most of that bought."""
-    log = synthetic.read_synthetic(
-        SyntheticSource(num_users=80, num_items=60, num_categories=4, days=168, drift_day=None), 0
-    )
+    source = SyntheticSource(num_users=80, num_items=60, num_categories=4, days=168, drift_day=None)
+    log = synthetic.make_synthetic_world(source, seed=0).log
     history = Interactions.from_events(log.events[log.events["event"] != "redeem"])
     items = log.items.set_index("item_id", drop=False).loc[history.items].reset_index(drop=True)
     tiering = Tiering.fit(history, items, TierSettings(num_layers=4), seed=0)

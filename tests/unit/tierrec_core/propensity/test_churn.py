@@ -21,7 +21,7 @@ from tierrec_core.settings import BoostingSettings, LeaveLastOut, Settings, Spli
 from tierrec_core.settings import ChurnSettings as ChurnSettings
 from tierrec_core.stages import churn as stage
 from tierrec_core.stages import split
-from tierrec_core.stages.inputs.label_windows import snapshot_days
+from tierrec_core.stages.inputs.split_log import snapshot_days
 
 SMALL = ChurnSettings(trees=BoostingSettings(num_trees=40, min_data_in_leaf=20), bootstraps=50)
 NUM_USERS, DAYS, CUT = 500, 320, 280

@@ -93,7 +93,7 @@ def test_a_word_finds_items_that_the_same_people_choose() -> None:
 def test_postings_equal_bm25_written_out(corpus: list[list[str]]) -> None:
     index = SearchIndex.fit(shop([(" ".join(text), None, None) for text in corpus]))
     mean = sum(map(len, corpus)) / len(corpus)
-    for row, word in enumerate(index.lexicon.words):
+    for row, word in enumerate(index.vocabulary.words):
         carriers = sum(word in text for text in corpus)
         idf = math.log(1 + (len(corpus) - carriers + 0.5) / (carriers + 0.5))
         for column, text in enumerate(corpus):
@@ -107,7 +107,7 @@ def test_the_order_of_full_matches_is_that_of_bm25(index: SearchIndex) -> None:
     written = [Counter(tokenize(text)) for text in item_texts(shop())]
     weight = index.fitted.postings.toarray()
     for text in ("oat flakes", "soap", "milk", "granola quick", "farm dairy milk"):
-        rows = [index.lexicon.row[word] for word in tokenize(text)]
+        rows = [index.vocabulary.row[word] for word in tokenize(text)]
         total = weight[rows].sum(axis=0)
         best = index.query(text, 1)[0][0]
         assert total[best] == total.max()

@@ -1,6 +1,8 @@
 """The made world keeps its word: what its log shows is what its truth says."""
 
 import hashlib
+from importlib import import_module
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from tierrec_core import sources
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray
-from tierrec_core.settings import SyntheticSource
+from tierrec_core.settings import Source, SyntheticSource
 from tierrec_core.sources import synthetic
 from tierrec_core.sources.synthetic import INTERESTS, SyntheticWorld
 
@@ -123,3 +125,8 @@ def test_the_smallest_worlds_are_made(size):
     world = synthetic.make_synthetic_world(small, seed=0)
     assert world.log.events["user_id"].nunique() == users
     assert len(world.categories) == min(items, categories)
+
+
+@pytest.mark.parametrize("kind", [kind.model_fields["kind"].default for kind in get_args(get_args(Source)[0])])
+def test_every_kind_of_source_has_a_reader_of_its_name(kind: str) -> None:
+    assert callable(getattr(import_module(f"tierrec_core.sources.{kind}"), f"read_{kind}"))

@@ -8,7 +8,7 @@ import pytest
 
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import SplitSettings, TaskSettings, TimeSplit
-from tierrec_core.stages.inputs.simulated_cold_users import SUPPORTS, SimulatedColdUsers, are_hidden, visible_history
+from tierrec_core.stages.inputs.training import SUPPORTS, SimulatedColdUsers, are_hidden, visible_history
 
 SHARE, SEED = 0.2, 3
 TASKS = {

@@ -1,0 +1,232 @@
+"""Infers which files are logs, and which describe the items or users of a log."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+from pydantic import Field
+
+from tierrec_core.base.errors import MissingColumnError
+from tierrec_core.settings import Params
+from tierrec_core.sources.schema_inference.column_roles import (
+    Guess,
+    describe_content,
+    find_by_name,
+    find_event_column,
+    find_item_column,
+    find_time_column,
+    find_user_column,
+    is_item_attribute,
+    name_score,
+    overlap,
+)
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.time_formats import TimeFormat, detect_time_format
+
+_OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_column", "event": "event_column"}
+_FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}
+_ATTRIBUTES = ("title", "category", "brand", "price")
+_PER_ATTRIBUTE = 0.1
+_MAX_ATTRIBUTES = 5
+_FURTHER = ("session", "quantity", "value", "channel", "split")
+
+
+class InferenceOverrides(Params):
+    """Settings given by the user, which replace inferred ones. events maps event names in the files."""
+
+    user_column: str | None = None
+    item_column: str | None = None
+    event_column: str | None = None
+    time_column: str | None = None
+    events: Mapping[str, str] = Field(default_factory=dict)
+    separator: str | None = None
+    timezone: str | None = None
+    items_path: str | None = None
+    users_path: str | None = None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The given columns, by role."""
+        given = {role: getattr(self, option) for role, option in _OPTIONS.items()}
+        return {role: column for role, column in given.items() if column is not None}
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file with a column of users, of items and of times."""
+
+    peek: FilePreview
+    roles: dict[str, Guess]
+    time_format: TimeFormat
+
+    def values(self, role: str) -> pd.Series:
+        """The sampled values of the column that has this role."""
+        return self.peek.sample[self.roles[role].value]
+
+    def with_time_format(self, time_format: TimeFormat) -> Self:
+        """The same file with another format of its times."""
+        time = self.roles["timestamp"]
+        evidence = time.evidence.replace(self.time_format.name, time_format.name)
+        return replace(
+            self, time_format=time_format, roles=self.roles | {"timestamp": replace(time, evidence=evidence)}
+        )
+
+
+def find_logs(peeks: list[FilePreview], given: InferenceOverrides) -> list[LogFile]:
+    """The logs that have the columns of the first one.
+
+    Times of one type get one format, as in ingest: dates of all files together show whether days or months come first.
+    Raises MissingColumnError when there is no log, with what each file lacks and which flag sets it.
+    """
+    results = [_log(peek, given) for peek in peeks]
+    logs = [result for result in results if isinstance(result, LogFile)]
+    if not logs:
+        raise MissingColumnError("\n".join(map(str, results)))
+    columns = {guess.value for guess in logs[0].roles.values()}
+    logs = [log for log in logs if columns <= set(log.peek.columns)]
+    times = [log.values("timestamp") for log in logs]
+    if len(logs) == 1 or len({values.dtype for values in times}) > 1:
+        return logs
+    time_format = detect_time_format(pd.concat(times, ignore_index=True))
+    return [log.with_time_format(time_format) for log in logs]
+
+
+def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
+    """The file as a log, or the reason why it is none."""
+    for role, column in given.columns.items():
+        if column not in peek.columns:
+            return f"{peek.path}: {_FLAGS[role]} {column} is not a column; wanted one of {', '.join(peek.columns)}"
+    roles = {
+        role: Guess(role, column, f"given; {describe_content(peek, column)}") for role, column in given.columns.items()
+    }
+    taken = {guess.value for guess in roles.values()}
+    if (time := roles.get("timestamp")) is not None:
+        time_format = peek.time_formats.get(time.value)
+        if time_format is None:
+            return (
+                f"{peek.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are no times; "
+                "wanted dates, or numbers since 1970; give another column"
+            )
+    elif (inferred := find_time_column(peek, taken)) is not None:
+        roles["timestamp"], time_format = inferred
+        taken.add(roles["timestamp"].value)
+    else:
+        return _missing(peek, "timestamp", "a column of times")
+
+    def infer(role: str, find: Callable[[], Guess | None]) -> None:
+        if role not in roles and (guess := find()):
+            roles[role] = guess
+            taken.add(guess.value)
+
+    infer("event", lambda: find_event_column(peek, taken))
+    for role in ("user", "item", *_FURTHER):
+        infer(role, partial(find_by_name, role, peek, taken))
+    infer("user", lambda: find_user_column(peek, roles["timestamp"].value, time_format, taken))
+    infer("item", lambda: find_item_column(peek, taken))
+    for role in ("user", "item"):
+        if role not in roles:
+            return _missing(peek, role, f"a column of {role} ids")
+    return LogFile(peek, roles, time_format)
+
+
+def _missing(peek: FilePreview, role: str, wanted: str) -> str:
+    columns = ", ".join(peek.columns)
+    return f"{peek.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}"
+
+
+@dataclass(frozen=True)
+class LookupTable:
+    """A file that describes items or users, and its columns by role."""
+
+    peek: FilePreview
+    columns: dict[str, Guess]
+
+
+def find_tables(
+    log: LogFile, others: list[FilePreview], given: InferenceOverrides
+) -> tuple[LookupTable | None, LookupTable | None]:
+    """The item table and the user table among the other files; the log is the item table if it describes its items.
+
+    Files are compared by the share of the log's ids that they hold, then by their number of item attributes.
+    """
+    forced = {
+        Path(path): role for path, role in ((given.items_path, "item"), (given.users_path, "user")) if path is not None
+    }
+    best: dict[str, tuple[float, LookupTable]] = {}
+    for peek in others:
+        keys = {role: _key(peek, log, role) for role in ("item", "user")}
+        role = forced.get(peek.path) or max(keys, key=lambda role: keys[role].score)
+        shared = keys[role].shared
+        if role in set(forced.values()) - {forced.get(peek.path)} or not (shared or peek.path in forced):
+            continue
+        table = _table(peek, role, keys[role], log)
+        score = shared + _PER_ATTRIBUTE * len(table.columns)
+        if score > best.get(role, (-1.0, table))[0]:
+            best[role] = score, table
+    catalogue = best["item"][1] if "item" in best else _described_in(log)
+    return catalogue, best["user"][1] if "user" in best else None
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A column that may be the key of a table; shared is the share of the log's ids that it holds."""
+
+    column: str
+    shared: float
+    score: float
+
+
+def _key(peek: FilePreview, log: LogFile, role: str) -> _Key:
+    """The likeliest key, by its name and by the ids that it shares."""
+    keys = []
+    for column in peek.columns:
+        shared = overlap(peek.sample[column], log.values(role))
+        named = (name_score(role, column) + (column == log.roles[role].value)) / 2
+        keys.append(_Key(column, shared, named + shared))
+    return max(keys, key=lambda key: key.score)
+
+
+def _table(peek: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTable:
+    evidence = f"holds {key.shared:.0%} of the ids in {log.peek.path.name}"
+    columns = {role: Guess(f"{role} of {peek.path.name}", key.column, evidence)}
+    for attribute in _ATTRIBUTES if role == "item" else ():
+        if guess := find_by_name(attribute, peek, {guess.value for guess in columns.values()}):
+            columns[attribute] = guess
+    return LookupTable(peek, columns)
+
+
+def _described_in(log: LogFile) -> LookupTable | None:
+    """The log as its own item table, if it repeats a title, category or brand with each item."""
+    item = log.roles["item"]
+    taken = {guess.value for guess in log.roles.values()}
+    named = {role: find_by_name(role, log.peek, taken) for role in ("title", "category", "brand")}
+    attributes = {
+        role: guess for role, guess in named.items() if guess and is_item_attribute(log.peek, item.value, guess.value)
+    }
+    return LookupTable(log.peek, {"item": item} | attributes) if attributes else None
+
+
+def catalogue_attributes(catalogue: LookupTable | None, log: LogFile) -> list[str]:
+    """Names of the ITEMS columns that group items."""
+    if catalogue is None:
+        return []
+    columns = {role: guess.value for role, guess in catalogue.columns.items()}
+    if catalogue.peek is log.peek:
+        return [role for role in ("category", "brand") if role in columns]
+    return _grouping_columns(catalogue.peek.sample, columns)
+
+
+def _grouping_columns(items: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Columns with at least two distinct values, and two items for each on average."""
+    names = {column: role for role, column in roles.items()}
+    excluded = {roles[role] for role in ("item", "title", "price") if role in roles}
+    groups = {
+        names.get(str(column), str(column)): items[column].nunique()
+        for column in items.columns
+        if column not in excluded and pd.to_numeric(items[column], errors="coerce").mod(1).fillna(0).eq(0).all()
+    }
+    grouping = [name for name, num in groups.items() if 2 <= num <= len(items) / 2]
+    return sorted(grouping, key=lambda name: name not in roles)[:_MAX_ATTRIBUTES]
