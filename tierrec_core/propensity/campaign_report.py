@@ -55,12 +55,6 @@ class CampaignWindow:
         scores = {name: np.broadcast_to(score, answer.shape)[pair] for name, score in every.items()}
         return cls(moment, pair[1].ravel(), pair[0].ravel(), answer[pair], scores)
 
-    @property
-    def truth(self) -> Truth:
-        """The redeemed campaigns; rows and columns are those of the answer."""
-        row, column = self.answer.nonzero()
-        return Truth.of(row, column, len(self.live))
-
     def describe(self, campaigns: pd.Index) -> Report:
         """Its live campaigns: actual and expected number of redeemers."""
         redeemers, expected = self.answer.sum(axis=0).tolist(), self.scores[MODEL].sum(axis=0).tolist()
@@ -73,7 +67,8 @@ class CampaignWindow:
 
 def evaluate_lists(windows: Sequence[CampaignWindow], cutoff: int, draws: int, rng: np.random.Generator) -> Report:
     """Accuracy of lists of the live campaigns; a user's windows are averaged. Each window needs a redemption."""
-    truths = [window.truth for window in windows]
+    pairs = [window.answer.nonzero() for window in windows]
+    truths = [Truth.of(row, column, len(window.live)) for window, (row, column) in zip(windows, pairs, strict=True)]
     user = np.concatenate([window.user[truth.users] for window, truth in zip(windows, truths, strict=True)])
     rows = np.unique(user, return_inverse=True)[1]
     accuracy: dict[str, dict[str, FloatArray]] = {}

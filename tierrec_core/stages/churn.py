@@ -50,9 +50,8 @@ class ChurnWindows:
 
     def describe(self) -> Report:
         """The snapshots as dates; the final fit trains on `choose`, too."""
-        train = [_date(day) for day in (*self.train, self.choose)]
-        later = {"choose": self.choose, "calibrate": self.calibrate, "test": self.test}
-        return {"train": train} | {name: _date(day) for name, day in later.items()}
+        later = {name: _date(getattr(self, name)) for name in ("choose", "calibrate", "test")}
+        return {"train": [_date(day) for day in (*self.train, self.choose)]} | later
 
 
 def run(layout: Layout, settings: Settings) -> None:
@@ -100,7 +99,6 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
 
 
 def _dataset(log: SplitLog, days: Sequence[float], features: ChurnFeatures, settings: Settings) -> ChurnDataset:
-    """The examples of these snapshots."""
     return ChurnDataset.join([ChurnDataset.of(log.log, day, settings.churn.horizon_days, features) for day in days])
 
 

@@ -29,7 +29,7 @@ class Tiering:
     interests: FloatArray
     activity: ActivityTiers
     layers: InterestLayers
-    names: tuple[str, ...] = TierSettings().names
+    names: tuple[str, ...]
 
     @classmethod
     def fit(cls, history: Interactions, items: pd.DataFrame, settings: TierSettings, seed: int) -> Self:

@@ -245,7 +245,7 @@ def test_a_world_where_everybody_returns_teaches_nothing(tmp_path):
     weekly = pd.DataFrame({"timestamp": last}).merge(pd.DataFrame({"user_id": ["a", "b", "c"]}), how="cross")
     frame = EVENTS.conform(weekly.assign(item_id=weekly.index.map(lambda row: f"i{row % 2}"), event="purchase"), "t")
     churn, report, _ = run(tmp_path, frame, settings(cut=None))
-    assert "everybody came back" in report["reason"]
+    assert "every user returned" in report["reason"]
     assert churn.base_rate == pytest.approx(1 / 5)
 
 
