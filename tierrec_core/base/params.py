@@ -79,13 +79,10 @@ def parse(kind: type[P], raw: Mapping[str, Any], where: str) -> P:
 
 
 def search_space(config: type[Params]) -> Mapping[str, SearchRange]:
-    """The searchable options of a Config by name; empty when it declares no range."""
-    return {
-        name: entry
-        for name, field in config.model_fields.items()
-        for entry in field.metadata
-        if isinstance(entry, SearchRange)
-    }
+    """The searchable options of a Config by name, its own before inherited ones; empty when it declares no range."""
+    fields = config.model_fields
+    names = dict.fromkeys([*(name for name in config.__annotations__ if name in fields), *fields])
+    return {name: entry for name in names for entry in fields[name].metadata if isinstance(entry, SearchRange)}
 
 
 def _renames(model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[tuple[str, RenamedFrom]]:

@@ -5,7 +5,7 @@ Ridge regression from attributes to the item vectors of collaborative filtering 
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Self
 
 import numpy as np
@@ -18,12 +18,12 @@ from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import Vocabulary, text_columns, tokenize
 
-_L2 = (1.0, 5.0, 30.0)  # of an item of mean weight; the last where there are too few items to choose
-_CHOSEN_BY = 5  # on one item in so many
+_L2 = (1.0, 5.0, 30.0)  # for an item of mean weight; the last where there are too few items to validate
+_VALIDATION_PART = 5  # one item in so many is held out to choose the l2
 _TOLERANCE = 1e-3
-_STEPS_AN_OCTAVE = 2.0
-_LEAST_ITEMS = 2  # what a single item has tells of no other
-_PAIRED = 8  # of so many attributes at most, since their pairs grow with the square
+_LEVELS_PER_OCTAVE = 2.0
+_MIN_ITEMS = 2  # of a feature
+_MAX_PAIRED = 8  # attributes, since their pairs grow with the square
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class ContentModel:
     """Linear in D features: words of the title, levels of the price, values of attributes and pairs of them.
 
     features: their names, [D]
-    weights: what a feature adds to each entry of the vector and, last, to the logarithm of 1 + events, [D, F + 1]
-    base: all of these for an item without a feature that is known, [F + 1]
+    weights: of each feature for the F entries of the vector and, last, for the logarithm of 1 + events, [D, F + 1]
+    base: prediction for an item without any of the features, [F + 1]
     num_events: of the whole history
     """
 
@@ -49,46 +49,47 @@ class ContentModel:
         """
         described = content_features(items)
         features = feature_vocabulary(described)
-        present = _present(features, described)
+        design = _indicators(features, described)
         popularity = np.log1p(np.bincount(history.item, minlength=len(items)))
-        told, weight = np.column_stack([item_vectors, popularity]), popularity + 1e-3
-        ridge = _ridge(present, told, weight, _chosen_l2(present, told, weight))
+        target, weight = np.column_stack([item_vectors, popularity]), popularity + 1e-3
+        ridge = _fit_ridge(design, target, weight, _choose_l2(design, target, weight))
         return cls(features, ridge.coef_.T.astype(np.float32), ridge.intercept_.astype(np.float32), len(history))
 
     def vectors(self, items: pd.DataFrame) -> FloatArray:
         """Predicted vector of each item of ITEMS, [N, F] float32."""
-        return self._predicted(items)[:, :-1]
+        return self._predict(items)[:, :-1]
 
     def popularity(self, items: pd.DataFrame) -> FloatArray:
         """Predicted share of all events of each item of ITEMS, 0 to 1, [N] float32."""
-        share: FloatArray = np.expm1(self._predicted(items)[:, -1]) / max(self.num_events, 1)
+        share: FloatArray = np.expm1(self._predict(items)[:, -1]) / max(self.num_events, 1)
         return share.clip(0.0, 1.0)
 
-    def _predicted(self, items: pd.DataFrame) -> FloatArray:
-        predicted: FloatArray = _present(self.features, content_features(items)) @ self.weights + self.base
+    def _predict(self, items: pd.DataFrame) -> FloatArray:
+        predicted: FloatArray = _indicators(self.features, content_features(items)) @ self.weights + self.base
         return predicted
 
 
-def _ridge(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray, l2: float) -> Ridge:
+def _fit_ridge(design: sparse.csr_matrix, target: FloatArray, weight: FloatArray, l2: float) -> Ridge:
     with threadpool_limits(1, "blas"):
-        return Ridge(l2 * float(weight.mean()), solver="lsqr", tol=_TOLERANCE).fit(present, told, weight)
+        return Ridge(l2 * float(weight.mean()), solver="lsqr", tol=_TOLERANCE).fit(design, target, weight)
 
 
-def _chosen_l2(present: sparse.csr_matrix, told: FloatArray, weight: FloatArray) -> float:
+def _choose_l2(design: sparse.csr_matrix, target: FloatArray, weight: FloatArray) -> float:
     """The value of _L2 with the lowest error on held-out items, all F + 1 outputs weighted equally."""
-    held = np.random.default_rng(0).permutation(len(told)) < len(told) // _CHOSEN_BY
-    if not held.any():
+    held_out = np.random.default_rng(0).permutation(len(target)) < len(target) // _VALIDATION_PART
+    if not held_out.any():
         return _L2[-1]
-    spread = told.var(axis=0) + 1e-9
+    variance = target.var(axis=0) + 1e-9
 
     def error(l2: float) -> float:
-        found = _ridge(present[~held], told[~held], weight[~held], l2).predict(present[held])
-        return float(np.average(((found - told[held]) ** 2 / spread).mean(axis=1), weights=weight[held]))
+        ridge = _fit_ridge(design[~held_out], target[~held_out], weight[~held_out], l2)
+        squares = (ridge.predict(design[held_out]) - target[held_out]) ** 2
+        return float(np.average((squares / variance).mean(axis=1), weights=weight[held_out]))
 
     return min(_L2, key=error)
 
 
-def _present(features: Vocabulary, described: list[list[str]]) -> sparse.csr_matrix:
+def _indicators(features: Vocabulary, described: list[list[str]]) -> sparse.csr_matrix:
     """1 where an item has a feature, [N, D] float32."""
     return (features.count(described) > 0).astype(np.float32)
 
@@ -96,31 +97,28 @@ def _present(features: Vocabulary, described: list[list[str]]) -> sparse.csr_mat
 def content_features(items: pd.DataFrame) -> list[list[str]]:
     """Names of each item's features, [N]: words of the title, the price's level, attributes, pairs of the last two.
 
-    A pair tells what neither part does: a brand is not liked, or known, alike in each category.
+    Pairs are interactions: the effect of a brand differs between categories.
     """
-    columns = [_level(items["price"]), *(_value(items[name], name) for name in text_columns(items))]
-    single = [[feature for part in parts for feature in part] for parts in zip(*columns, strict=True)]
-    return [
-        [*title, *values, *map("&".join, combinations(values[:_PAIRED], 2))]
-        for title, values in zip(_title(items["title"]), single, strict=True)
-    ]
+    columns = [_price_level(items["price"]), *(_values(items[name], name) for name in text_columns(items))]
+    names = []
+    for title, *values in zip(items["title"].fillna(""), *columns, strict=True):
+        attributes = list(chain.from_iterable(values))
+        pairs = map("&".join, combinations(attributes[:_MAX_PAIRED], 2))
+        names.append([*(f"title:{word}" for word in tokenize(title)), *attributes, *pairs])
+    return names
 
 
 def feature_vocabulary(described: list[list[str]]) -> Vocabulary:
     """The features that more than one item has."""
     count = Counter(feature for features in described for feature in set(features))
-    return Vocabulary.of([[feature for feature, items in count.items() if items >= _LEAST_ITEMS]])
+    return Vocabulary.of([[feature for feature, items in count.items() if items >= _MIN_ITEMS]])
 
 
-def _title(titles: pd.Series) -> list[list[str]]:
-    return [[f"title:{word}" for word in tokenize(title)] for title in titles.fillna("")]
-
-
-def _level(prices: pd.Series) -> list[list[str]]:
+def _price_level(prices: pd.Series) -> list[list[str]]:
     known = pd.to_numeric(prices).astype(float)
-    level = np.round(_STEPS_AN_OCTAVE * np.log2(known.where(known > 0)))
-    return [[] if np.isnan(one) else [f"price~{one:.0f}"] for one in level]
+    levels = np.round(_LEVELS_PER_OCTAVE * np.log2(known.where(known > 0)))
+    return [[] if np.isnan(level) else [f"price~{level:.0f}"] for level in levels]
 
 
-def _value(values: pd.Series, name: str) -> list[list[str]]:
+def _values(values: pd.Series, name: str) -> list[list[str]]:
     return [[f"{name}={value}"] if isinstance(value, str) else [] for value in values]

@@ -112,3 +112,9 @@ def recent_items(
     weight = np.where(window >= 0, np.exp2(np.minimum(recency, 0.0)), 0.0)
     share: FloatArray = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
     return history.item[window], share.astype(np.float32)
+
+
+def current_items(history: Interactions, users: slice | IntArray, config: HistoryConfig) -> tuple[IntArray, FloatArray]:
+    """`recent_items` of these users as of `history.now`, [B, L] both."""
+    first, last = history.offsets[:-1][users], history.offsets[1:][users]
+    return recent_items(history, first, last, np.full(len(first), history.now), config)

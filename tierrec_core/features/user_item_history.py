@@ -12,11 +12,76 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.interaction_stats import MEASURES, NEVER, InteractionStats, WeightedHistory
 
 WINDOWS = (14.0, 28.0, 91.0, 364.0)
+HALF_LIVES = (7.0, 30.0, 90.0, 180.0)
+NEVER = 1000.0  # days; stands for "no event", far beyond any observed interval
+_DECAYED = tuple(f"decayed_{half_life:.0f}d" for half_life in HALF_LIVES)
+MEASURES = ("count", "quantity", "first_age", "last_age", "gap_square", *_DECAYED)
+_FIRST_AGE, _LAST_AGE = MEASURES.index("first_age"), MEASURES.index("last_age")
+_NO_EVENTS = np.array([NEVER if name.endswith("_age") else 0.0 for name in MEASURES])
+_SAME_VISIT = 0.5  # days; purchases on the same day count as one visit
+
+
+@dataclass(frozen=True)
+class InteractionStats:
+    """MEASURES of the R user-group pairs with events, sorted by (user, group); a group may be a single item.
+
+    code: user * num_groups + group, ascending, [R]
+    table: MEASURES as rows, and a last column for pairs without events, [M, R + 1]
+    """
+
+    code: IntArray
+    table: FloatArray
+    num_groups: int
+
+    @classmethod
+    def of(cls, user: IntArray, group: IntArray, num_groups: int, weights: FloatArray) -> Self:
+        """Aggregate the events of each pair, given the user and the group [N] and `_event_weights` of each event."""
+        code = user.astype(np.int64) * num_groups + group
+        order = np.argsort(code, kind="stable")
+        code = code[order]
+        is_first = np.ones(len(code), bool)
+        is_first[1:] = code[1:] != code[:-1]
+        start = np.flatnonzero(is_first)
+        table = np.empty((len(MEASURES), len(start) + 1))
+        table[:, -1] = _NO_EVENTS
+        events = _event_measures(weights, order, is_first)
+        np.add.reduceat(events, start, axis=1, out=table[:, :-1])
+        table[_FIRST_AGE, :-1] = events[_FIRST_AGE, start]
+        table[_LAST_AGE, :-1] = events[_FIRST_AGE, np.roll(start - 1, -1)]
+        return cls(code[start], table, num_groups)
+
+    def lookup(self, user: IntArray, group: IntArray, prefix: str) -> dict[str, FloatArray]:
+        """MEASURES of any pairs (user [P], group [P]) by prefixed name, [P] each."""
+        code = user.astype(np.int64) * self.num_groups + group
+        position = np.searchsorted(self.code, code)
+        position[np.append(self.code, -1)[position] != code] = len(self.code)
+        rows = np.take(self.table, position, axis=1)
+        return {f"{prefix}_{name}": row for name, row in zip(MEASURES, rows, strict=True)}
+
+
+def _event_weights(history: Interactions) -> FloatArray:
+    """Quantity, age and the decayed weights of each event, [2 + H, N]."""
+    age = history.age
+    return np.stack([history.quantity, age, *(np.exp2(-age / half_life) for half_life in HALF_LIVES)])
+
+
+def _event_measures(weights: FloatArray, order: IntArray, is_first: BoolArray) -> FloatArray:
+    """Each event's contribution to MEASURES of its pair, in this order; for both ages, the event's own, [M, N]."""
+    events = np.empty((len(MEASURES), len(order)))
+    # np.take with out= copies first in any other mode than clip.
+    np.take(weights[:2], order, axis=1, out=events[1:3], mode="clip")
+    np.take(weights[2:], order, axis=1, out=events[5:], mode="clip")
+    age, gap = events[_FIRST_AGE], np.zeros(len(order))
+    gap[1:] = age[:-1] - age[1:]
+    gap[is_first] = 0.0
+    np.logical_or(is_first, gap > _SAME_VISIT, out=events[0])
+    events[_LAST_AGE] = age
+    np.square(gap, out=events[4])
+    return events
 
 
 @dataclass(frozen=True)
@@ -38,32 +103,33 @@ class UserItemFeatures:
     ) -> Self:
         """Compute item statistics; group items by those attributes that are in the catalogue with several values."""
         groups = {name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1}
-        facts = _item_facts(history) | {"item_price": _floats(items["price"])}
+        price = items["price"].astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan)
+        facts = _item_facts(history) | {"item_price": price}
         for name, code in groups.items():
             events = np.bincount(code, facts["item_events_91d"])[code]
             facts[f"{name}_events_91d"] = events.astype(np.float32)
-            facts[f"{name}_trend"] = (np.bincount(code, facts["item_events_28d"])[code] / (events + 1.0)).astype(
-                np.float32
-            )
+            trend = np.bincount(code, facts["item_events_28d"])[code] / (events + 1.0)
+            facts[f"{name}_trend"] = trend.astype(np.float32)
             facts[f"item_share_of_{name}"] = (facts["item_events_91d"] / (events + 1.0)).astype(np.float32)
         has_other_events = len(history.filter_events(*target)) < len(history)
         return cls(facts, groups, target if has_other_events else ())
 
     def compute(self, history: Interactions, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
         """Features of the pairs (user [P], item [P]) by name, each [P] float32."""
-        weighted = WeightedHistory(history)
-        stats = InteractionStats.of(weighted, history.item, history.num_items)
-        of_item = _by_name(stats.lookup(user, item), "item")
+        weights = _event_weights(history)
+        stats = InteractionStats.of(history.user, history.item, history.num_items, weights)
+        of_item = stats.lookup(user, item, "item")
         features = of_item | _regularity(of_item)
         if self.target:
-            targets = history.filter_events(*self.target)
-            target_stats = InteractionStats.of(WeightedHistory(targets), targets.item, history.num_items)
-            features |= _by_name(target_stats.lookup(user, item), "taken")
-        user_facts = _user_facts(history, np.bincount(stats.user, minlength=history.num_users))
+            events = history.filter_events(*self.target)
+            targets = InteractionStats.of(events.user, events.item, events.num_items, _event_weights(events))
+            features |= targets.lookup(user, item, "taken")
+        num_items = np.bincount(stats.code // history.num_items, minlength=history.num_users)
+        user_facts = _user_facts(history, num_items)
         total = user_facts["user_decayed_90d"][user] + 0.01
         for name, code in self.groups.items():
-            group_stats = InteractionStats.of(weighted, code[history.item], self._group_sizes[name])
-            features |= _by_name(group_stats.lookup(user, code[item]), name)
+            group_stats = InteractionStats.of(history.user, code[history.item], self._num_groups[name], weights)
+            features |= group_stats.lookup(user, code[item], name)
             features[f"item_in_{name}"] = of_item["item_decayed_90d"] / (features[f"{name}_decayed_90d"] + 0.01)
         for name in self.groups:
             features[f"{name}_share"] = features[f"{name}_decayed_90d"] / total
@@ -78,13 +144,8 @@ class UserItemFeatures:
         return np.stack([np.asarray(column, np.float32) for column in self.facts.values()])
 
     @cached_property
-    def _group_sizes(self) -> dict[str, int]:
+    def _num_groups(self) -> dict[str, int]:
         return {name: int(code.max()) + 1 for name, code in self.groups.items()}
-
-
-def _by_name(measures: FloatArray, prefix: str) -> dict[str, FloatArray]:
-    """Rows of MEASURES by feature name, [P] each."""
-    return {f"{prefix}_{name}": row for name, row in zip(MEASURES, measures, strict=True)}
 
 
 def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -151,8 +212,3 @@ def _item_facts(history: Interactions) -> dict[str, FloatArray]:
 def _codes(column: pd.Series) -> IntArray:
     """A code for each distinct value; missing is a value of its own."""
     return pd.factorize(column.astype("string").fillna("unknown").astype(str), sort=True)[0].astype(np.int64)
-
-
-def _floats(column: pd.Series) -> FloatArray:
-    """Float column, NaN where missing."""
-    return column.astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan)

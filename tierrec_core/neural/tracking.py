@@ -4,20 +4,11 @@ Kept apart from `training_curves`, so that serving need not import TensorBoard o
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Protocol
 
 Metrics = Mapping[str, float]
-
-
-class MetricListener(Protocol):
-    """Receives the metrics of each epoch."""
-
-    def write(self, step: int, metrics: Metrics) -> None:
-        """Record metrics by name for an epoch, counted from 1."""
-        ...
-
+MetricListener = Callable[[int, Metrics], None]  # called with an epoch, counted from 1, and its metrics by name
 
 _listener: ContextVar[MetricListener | None] = ContextVar("listener", default=None)
 
@@ -35,4 +26,4 @@ def use_listener(listener: MetricListener) -> Iterator[None]:
 def record_metrics(step: int, metrics: Metrics) -> None:
     """Send the metrics of an epoch, counted from 1, to the current listener, if any."""
     if (listener := _listener.get()) is not None:
-        listener.write(step, metrics)
+        listener(step, metrics)

@@ -78,6 +78,22 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
+def fit_network(
+    build: Callable[[], nn.Module],
+    batches: Callable[[], Iterable[Batch]],
+    config: TrainerConfig,
+    *,
+    seed: int,
+    name: str,
+    validation: Sequence[Batch] = (),
+) -> Weights:
+    """Build a network with a method `loss` and train it as `train_network` does, all with the seed."""
+    with reproducible(seed):
+        network = build().to(best_device())
+        train_network(network, network.loss, batches, config, name=name, validation=validation)
+    return network_weights(network)
+
+
 def train_network(
     network: nn.Module,
     loss: Callable[[Batch], torch.Tensor],
@@ -86,17 +102,17 @@ def train_network(
     *,
     name: str,
     validation: Sequence[Batch] = (),
-    early_stopping: int | None = None,
 ) -> list[float]:
     """Train in place with AdamW and a cosine decay; return the mean training loss of each epoch that ran.
 
-    `batches` is called once an epoch. Given validation batches, training stops `early_stopping` epochs after their
-    lowest mean loss and restores the weights of that epoch. On a GPU the loss is computed in bfloat16 where torch
-    considers it safe, and compiled where there are enough steps to pay for it.
+    `batches` is called once an epoch. Given validation batches, the network ends with the weights of the epoch with
+    their lowest mean loss. On a GPU the loss is computed in bfloat16 where torch considers it safe, and compiled where
+    there are enough steps to pay for it.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs, eta_min=config.learning_rate / 10)
     device = next(network.parameters()).device
+    patience = config.early_stopping if isinstance(config, EarlyStoppingConfig) else None
     curve: list[float] = []
     best_loss, best_epoch, best_weights = float("inf"), 0, None
     for epoch in range(1, config.epochs + 1):
@@ -114,7 +130,7 @@ def train_network(
         record_metrics(epoch, metrics)
         values = ", ".join(f"{metric} {value:.5g}" for metric, value in metrics.items())
         log.info("%s: epoch %d of %d, %s", name, epoch, config.epochs, values)
-        if validation and early_stopping and epoch - best_epoch >= early_stopping:
+        if validation and patience and epoch - best_epoch >= patience:
             break
         if epoch == 1 and device.type == "cuda" and len(losses) * (config.epochs - 1) >= _STEPS_WORTH_COMPILING:
             loss = torch.compile(loss, dynamic=True)

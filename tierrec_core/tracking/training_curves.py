@@ -8,9 +8,8 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.neural.tracking import Metrics, use_listener
@@ -40,10 +39,8 @@ class TrainingRun:
     @property
     def options(self) -> dict[str, bool | int | float | str]:
         """The config as both vendors accept it: values other than numbers and text become text."""
-        values = self.config.model_dump(mode="json")
-        return {
-            name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values.items()
-        }
+        values = self.config.model_dump(mode="json").items()
+        return {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values}
 
 
 class _TensorBoard:
@@ -104,44 +101,30 @@ class _Wandb:
         self._run.finish()
 
 
-@dataclass
-class CurveRecorder:
-    """Writers of one run, opened at the first metric: a model without a training loop leaves no files."""
-
-    run: TrainingRun
-    tracking: TrackingSettings
-    _writers: list[_TensorBoard | _Wandb] = field(default_factory=list)
-    _last: dict[str, float] = field(default_factory=dict)
-
-    def write(self, step: int, metrics: Metrics) -> None:
-        """Pass the metrics to every writer."""
-        if not self._writers:
-            self._open()
-        self._last |= metrics
-        for writer in self._writers:
-            writer.write(step, metrics)
-
-    def _open(self) -> None:
-        """Open the writers, deleting an earlier fit's curves, which TensorBoard would join to these."""
-        shutil.rmtree(self.run.folder, ignore_errors=True)
-        self.run.folder.mkdir(parents=True)
-        self._writers.append(_TensorBoard(self.run))
-        if self.tracking.wandb:
-            self._writers.append(_Wandb(self.run, self.tracking.wandb))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for writer in self._writers:
-            writer.close(self._last)
-
-
 @contextlib.contextmanager
 def recording(run: TrainingRun, tracking: TrackingSettings) -> Iterator[None]:
-    """Write the metrics recorded within the context to the run's folder.
+    """Write the metrics recorded within the context to the run's folder; without any, it is left as it is.
 
-    Raises SettingsError where Weights & Biases is configured but not installed or cannot start a run.
+    The first metric deletes an earlier fit's curves, which TensorBoard would join to these. Raises SettingsError where
+    Weights & Biases is configured but not installed or cannot start a run.
     """
-    with CurveRecorder(run, tracking) as recorder, use_listener(recorder):
-        yield
+    writers: list[_TensorBoard | _Wandb] = []
+    last: dict[str, float] = {}
+
+    def write(step: int, metrics: Metrics) -> None:
+        if not writers:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            run.folder.mkdir(parents=True)
+            writers.append(_TensorBoard(run))
+            if tracking.wandb:
+                writers.append(_Wandb(run, tracking.wandb))
+        last.update(metrics)
+        for writer in writers:
+            writer.write(step, metrics)
+
+    try:
+        with use_listener(write):
+            yield
+    finally:
+        for writer in writers:
+            writer.close(last)

@@ -18,8 +18,7 @@ from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
 from tierrec_core.ranking import BlendRanker, Candidates
 from tierrec_core.ranking.catalogue import rank_catalogue
-from tierrec_core.settings import BlendSettings as BlendSettings
-from tierrec_core.settings import Params, SearchRange, Settings, parse, search_space
+from tierrec_core.settings import BlendSettings, Params, SearchRange, Settings, parse, search_space
 from tierrec_core.stages.inputs.snapshot_windows import read_snapshot_windows, training_examples
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import read_training

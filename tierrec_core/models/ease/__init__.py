@@ -41,9 +41,9 @@ class Ease:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Solve for the weights. Time grows with the cube of the smaller side, memory with its square."""
-        met = weighted_history(training.history, config.values, config.half_life)
+        weights = weighted_history(training.history, config.values, config.half_life)
         precision = RegularizedGramInverse.fit(
-            met, config.l2, max_side=config.max_side, rank=config.rank, seed=training.seed
+            weights, config.l2, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
         return cls(precision, config)
 

@@ -69,9 +69,9 @@ class GraphFilter:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Normalize the graph and compute its largest eigenvalues (Halko et al., SIAM Review 2011)."""
-        met = weighted_history(training.history, config.values, config.half_life)
-        users, items = degrees(met)
-        graph = scale(met, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
+        weights = weighted_history(training.history, config.values, config.half_life)
+        users, items = degrees(weights)
+        graph = scale(weights, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
         rank = min(config.rank, min(graph.shape))
         eigenvalues, basis = _largest_eigenvalues(graph, max(rank, 1), training.rng)
         graph.data /= np.float32(np.sqrt(max(eigenvalues[0], 1e-12)))
@@ -116,8 +116,8 @@ class GraphFilter:
         return scores
 
     def _tilted(self, history: Interactions, tilt: float) -> sparse.csr_matrix:
-        met = weighted_history(history, self.config.values, self.config.half_life)
-        return scale(met, columns=safe_power(self.degree, -tilt))
+        weights = weighted_history(history, self.config.values, self.config.half_life)
+        return scale(weights, columns=safe_power(self.degree, -tilt))
 
     def _user_similarity(self, history: Interactions) -> sparse.csr_matrix:
         """Similarity to each training user, [U, V]."""

@@ -75,13 +75,13 @@ class ItemKnn:
 
 def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[sparse.csr_matrix]:
     """Yield the rows of the similarity matrix in blocks of items, [N, I]."""
-    met = weighted_history(history, config.values, config.half_life)
-    activity, _ = degrees(met)
-    damped = scale(met, rows=safe_power(activity, -config.user_exponent))
-    _, size = degrees(met.multiply(met).tocsr())
-    by_item = met.T.tocsr()
+    weights = weighted_history(history, config.values, config.half_life)
+    activity, _ = degrees(weights)
+    damped = scale(weights, rows=safe_power(activity, -config.user_exponent))
+    _, size = degrees(weights.multiply(weights).tocsr())
+    by_item = weights.T.tocsr()
     source, target = safe_power(size, config.alpha), safe_power(size, 1.0 - config.alpha)
-    for start in range(0, met.shape[1], _CHUNK):
+    for start in range(0, weights.shape[1], _CHUNK):
         cosine = (by_item[start : start + _CHUNK] @ damped).tocsr()
         row = np.repeat(np.arange(cosine.shape[0]), np.diff(cosine.indptr))
         cosine.data /= source[start + row] * target[cosine.indices] + config.shrinkage

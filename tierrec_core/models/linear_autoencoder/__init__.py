@@ -67,9 +67,9 @@ class LinearAutoencoder:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Solve for the weights. Time grows with the cube of the smaller side, memory with its square."""
-        met = weighted_history(training.history, config.values, config.half_life)
-        users, items = degrees(met)
-        graph = scale(met, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
+        weights = weighted_history(training.history, config.values, config.half_life)
+        users, items = degrees(weights)
+        graph = scale(weights, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
         own = degrees(graph.multiply(graph).tocsr())[1]
         ridge_scale = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
         precision = RegularizedGramInverse.fit(
@@ -92,23 +92,21 @@ class LinearAutoencoder:
         """Prediction of each candidate from the other items of the history, [U, C]."""
         own, ridge_scale = self._own(history, candidates), self.ridge_scale[candidates]
         seen = self._ridge_scaled(self._seen(history))
-        projected = (
-            self.precision.multiply_at_candidates(seen, own * ridge_scale, user_states, candidates) * ridge_scale
-        )
-        scores = (own - projected / self._diagonal[candidates]) * self._tilt[candidates]
+        product = self.precision.multiply_at_candidates(seen, own * ridge_scale, user_states, candidates)
+        scores = (own - product * ridge_scale / self._diagonal[candidates]) * self._tilt[candidates]
         return mask_padding(scores, candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
-        met = weighted_history(history, self.config.values, self.config.half_life)
-        return scale(met, columns=safe_power(self.degree, -self.config.tilt))
+        weights = weighted_history(history, self.config.values, self.config.half_life)
+        return scale(weights, columns=safe_power(self.degree, -self.config.tilt))
 
     def _ridge_scaled(self, seen: sparse.csr_matrix) -> sparse.csr_matrix:
         return scale(seen, columns=self.ridge_scale)
 
     def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
-        met = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
-        tilted: FloatArray = met * safe_power(self.degree, -self.config.tilt)[candidates]
+        weights = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
+        tilted: FloatArray = weights * safe_power(self.degree, -self.config.tilt)[candidates]
         return tilted
 
     @cached_property

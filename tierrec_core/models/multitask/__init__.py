@@ -20,32 +20,12 @@ from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import HistoryConfig, ItemSampler, ranges, recent_items
+from tierrec_core.features.sequences import HistoryConfig, ItemSampler, current_items, ranges
 from tierrec_core.features.user_item import item_features, pair_features, user_features
 from tierrec_core.linalg.candidate_scores import mask_padding
-from tierrec_core.models.multitask.esmm import (
-    COUPON,
-    TARGET,
-    Composition,
-    UncertaintyWeights,
-    Weighting,
-    check_steps,
-    pairs_by_step,
-    probabilities,
-    step_losses,
-)
+from tierrec_core.models.multitask import esmm
 from tierrec_core.models.multitask.mixture_of_experts import TaskNetwork, TaskNetworkConfig
-from tierrec_core.neural.trainer import (
-    TrainerConfig,
-    Weights,
-    best_device,
-    load_weights,
-    network_weights,
-    reproducible,
-    shuffled_batches,
-    to_tensor,
-    train_network,
-)
+from tierrec_core.neural import trainer
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import RenamedFrom, SearchRange, Share
 from tierrec_core.tiers import Tiering
@@ -82,9 +62,14 @@ class MultitaskNetwork(TaskNetwork):
         nn.init.normal_(item.weight, std=0.1)
         super().__init__(num_features + 3 * size, tasks, config)
         self.item, self.size, self.composition = item, size, config.composition
-        self.noise = UncertaintyWeights(tasks) if config.weighting == "uncertainty" else None
+        self.noise = esmm.UncertaintyWeights(tasks) if config.weighting == "uncertainty" else None
         self.register_buffer("centre", torch.zeros(num_features))
         self.register_buffer("spread", torch.ones(num_features))
+
+    def standardized(self, dense: FloatArray) -> Self:
+        """Set the mean and spread that standardize the dense features, from [N, F]."""
+        self.centre, self.spread = torch.from_numpy(dense.mean(0)), torch.from_numpy(dense.std(0) + 1e-3)
+        return self
 
     def taste(self, history: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Weighted sum of the embeddings of each user's items: [B, L], [B, L] -> [B, D]."""
@@ -100,7 +85,7 @@ class MultitaskNetwork(TaskNetwork):
     def loss(self, batch: PairBatch) -> torch.Tensor:
         """Sum of all steps' cross-entropies over the sample, with learned weights if so configured."""
         logits = self(batch.features, batch.item, self.taste(batch.history, batch.weight)[batch.row])
-        losses = torch.stack(step_losses(logits, batch.labels, batch.log_rate, self.composition))
+        losses = torch.stack(esmm.step_losses(logits, batch.labels, batch.log_rate, self.composition))
         return losses.sum() if self.noise is None else self.noise(losses)
 
 
@@ -122,12 +107,12 @@ class Multitask:
     tiering: assigns tier and interests to any history
     """
 
-    weights: Weights
+    weights: trainer.Weights
     config: "Multitask.Config"
     item_features: FloatArray
     tiering: Tiering
 
-    class Config(TrainerConfig, TaskNetworkConfig, HistoryConfig):
+    class Config(trainer.TrainerConfig, TaskNetworkConfig, HistoryConfig):
         """Labels are the last horizon_days of the log, but at most its newer half.
 
         funnel: the steps in order: "target" is what counts as success, "coupon" that with a coupon, and every other is
@@ -139,10 +124,11 @@ class Multitask:
         """
 
         horizon_days: PositiveFloat = 28.0
-        funnel: Annotated[tuple[str, ...], Field(min_length=1)] = (TARGET, COUPON)
-        composition: Composition = "entire_space"
-        weighting: Weighting = "equal"
+        funnel: Annotated[tuple[str, ...], Field(min_length=1)] = (esmm.TARGET, esmm.COUPON)
+        composition: esmm.Composition = "entire_space"
+        weighting: esmm.Weighting = "equal"
         embedding_size: PositiveInt = 16
+        dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.5)] = 0.1
         epochs: Annotated[PositiveInt, SearchRange(2, 12)] = 4
         learning_rate: Annotated[PositiveFloat, SearchRange(5e-4, 0.02, log=True)] = 0.003
         users_per_batch: PositiveInt = 16
@@ -154,11 +140,11 @@ class Multitask:
         @property
         def scored_step(self) -> int:
             """Position of the step by which candidates are scored."""
-            return max(position for position, step in enumerate(self.funnel) if step != COUPON)
+            return max(position for position, step in enumerate(self.funnel) if step != esmm.COUPON)
 
         @model_validator(mode="after")
         def _check(self) -> Self:
-            check_steps(self.funnel)
+            esmm.check_steps(self.funnel)
             if self.structure == "single" and self.composition == "entire_space" and len(self.funnel) > 1:
                 raise ValueError(
                     "structure single shares nothing, but composition entire_space learns a step by the one before; "
@@ -174,21 +160,21 @@ class Multitask:
         pairs = _sample(past, training, config)
         features = user_features(past, training.tiering), item_features(past)
         dense = _dense(past, pairs.user, pairs.item, *features, training.tiering)
-        with reproducible(training.seed):
-            network = MultitaskNetwork(training.history.num_items, dense.shape[1], config)
-            network.centre, network.spread = torch.from_numpy(dense.mean(0)), torch.from_numpy(dense.std(0) + 1e-3)
-            network.to(best_device())
-            rng = training.rng
-            train_network(
-                network, network.loss, lambda: _batches(past, pairs, dense, config, rng), config, name="multitask"
-            )
-        return cls(network_weights(network), config, item_features(training.history), training.tiering)
+        rng = training.rng
+        weights = trainer.fit_network(
+            lambda: MultitaskNetwork(past.num_items, dense.shape[1], config).standardized(dense),
+            lambda: _batches(past, pairs, dense, config, rng),
+            config,
+            seed=training.seed,
+            name="multitask",
+        )
+        return cls(weights, config, item_features(training.history), training.tiering)
 
     @cached_property
     def network(self) -> MultitaskNetwork:
         """The network that the weights belong to."""
         network = MultitaskNetwork(len(self.item_features), len(self.weights["centre"]), self.config)
-        return load_weights(network, self.weights)
+        return trainer.load_weights(network, self.weights)
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Probability of the scored step within the horizon, [U, C] -> [U, C] float32; -inf where padded."""
@@ -196,9 +182,9 @@ class Multitask:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User features and the weighted sum of the embeddings of the user's items, [U, 7 + J + D]."""
-        items, weight = _recent_items(history, np.arange(history.num_users), self.config)
+        items, weight = current_items(history, np.arange(history.num_users), self.config)
         with torch.inference_mode():
-            taste = self.network.taste(to_tensor(items), to_tensor(weight)).cpu().numpy()
+            taste = self.network.taste(trainer.to_tensor(items), trainer.to_tensor(weight)).cpu().numpy()
         return np.hstack([user_features(history, self.tiering), taste])
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
@@ -220,8 +206,10 @@ class Multitask:
             users, items = user[part], item[part]
             dense = _dense(history, users, items, features, self.item_features, self.tiering)
             with torch.inference_mode():
-                logits = self.network(to_tensor(dense), to_tensor(items), to_tensor(taste)[users])
-                values = probabilities(logits, self.config.composition)
+                logits = self.network(
+                    trainer.to_tensor(dense), trainer.to_tensor(items), trainer.to_tensor(taste)[users]
+                )
+                values = esmm.probabilities(logits, self.config.composition)
             result.reshape(-1, result.shape[-1])[pair[part]] = values.cpu().numpy()
         return result
 
@@ -230,7 +218,7 @@ def _sample(past: Interactions, training: Training, config: Multitask.Config) ->
     """All pairs with a step in the horizon, and a sample of the pairs without one at known rates."""
     rng, size = training.rng, np.int64(past.num_items)
     future = training.history.where(training.history.day >= past.now)
-    steps = pairs_by_step(future, config.funnel, training.target)
+    steps = esmm.pairs_by_step(future, config.funnel, training.target)
     positive = steps[0]
     seen = np.unique(past.user * size + past.item)
     seen_negative = seen[rng.random(len(seen)) < config.negative_fraction]
@@ -258,21 +246,15 @@ def _dense(
     return np.hstack([pairs, users[user], items[item], interest[:, None], one_hot])
 
 
-def _recent_items(history: Interactions, users: IntArray, config: Multitask.Config) -> tuple[IntArray, FloatArray]:
-    """The newest items of these users and their weights, [B, L] both."""
-    first, last = history.offsets[:-1][users], history.offsets[1:][users]
-    return recent_items(history, first, last, np.full(len(users), history.now), config)
-
-
 def _batches(
     past: Interactions, pairs: LabelledPairs, dense: FloatArray, config: Multitask.Config, rng: np.random.Generator
 ) -> Iterator[PairBatch]:
     """Batches of all pairs of some users."""
     offsets = np.searchsorted(pairs.user, np.arange(past.num_users + 1))
     active = np.flatnonzero(np.diff(offsets))
-    for batch in shuffled_batches(len(active), config.users_per_batch, rng):
+    for batch in trainer.shuffled_batches(len(active), config.users_per_batch, rng):
         users = active[batch]
         rows = ranges(offsets[users], offsets[users + 1])
         users, row = np.unique(pairs.user[rows], return_inverse=True)
         pair = dense[rows], pairs.item[rows], row, pairs.taken[rows].astype(float), pairs.log_rate[rows]
-        yield PairBatch(*map(to_tensor, (*pair, *_recent_items(past, users, config))))
+        yield PairBatch(*map(trainer.to_tensor, (*pair, *current_items(past, users, config))))

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from tierrec_core.settings import Params, SearchRange
+from tierrec_core.settings import Params
 
 Structure = Literal["shared_bottom", "mmoe", "ple", "single"]
 
@@ -29,7 +29,7 @@ class TaskNetworkConfig(Params):
     own_experts: PositiveInt = 1
     levels: PositiveInt = 3
     hidden_size: PositiveInt = 32
-    dropout: Annotated[float, Field(ge=0, lt=1), SearchRange(0.0, 0.5)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     @property
     def counts(self) -> tuple[int, int, int]:

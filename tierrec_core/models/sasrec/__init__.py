@@ -4,7 +4,7 @@ The items of one basket have no order, so a position is a whole session (the mea
 of the next session. Where each session holds one item, or with `step: event`, it is the paper's model.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, NamedTuple, Self
@@ -27,19 +27,8 @@ from tierrec_core.features.sequences import (
     without_impressions,
 )
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
+from tierrec_core.neural import trainer
 from tierrec_core.neural.sampled_softmax import sampled_softmax
-from tierrec_core.neural.trainer import (
-    EarlyStoppingConfig,
-    Weights,
-    best_device,
-    load_weights,
-    network_weights,
-    predict_in_batches,
-    reproducible,
-    shuffled_batches,
-    to_tensor,
-    train_network,
-)
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SearchRange, Share
 
@@ -136,10 +125,10 @@ class SequenceBatch(NamedTuple):
 class SasRec:
     """A fitted network: its weights by name, and the config that gives their shapes."""
 
-    weights: Weights
+    weights: trainer.Weights
     config: "SasRec.Config"
 
-    class Config(EarlyStoppingConfig):
+    class Config(trainer.EarlyStoppingConfig):
         """The history is the last max_length steps; an epoch draws one window of that length per user.
 
         `targets` items are drawn from each step, and `negatives` items for each batch from the catalogue by
@@ -170,56 +159,47 @@ class SasRec:
         """Predict each step's items from the steps before it."""
         sampler = _Sampler(training.history, config, training.rng)
         held_out = config.holdout_mask(training.history.num_users, training.rng)
-        with reproducible(training.seed):
-            network = SasRecNetwork(training.history.num_items, config).to(best_device())
-            train_network(
-                network,
-                network.loss,
-                lambda: sampler.epoch(~held_out),
-                config,
-                name="sasrec",
-                validation=list(sampler.epoch(held_out)),
-                early_stopping=config.early_stopping,
-            )
-        return cls(network_weights(network), config)
+        weights = trainer.fit_network(
+            lambda: SasRecNetwork(training.history.num_items, config),
+            lambda: sampler.epoch(~held_out),
+            config,
+            seed=training.seed,
+            name="sasrec",
+            validation=list(sampler.epoch(held_out)),
+        )
+        return cls(weights, config)
 
     @cached_property
     def network(self) -> SasRecNetwork:
         """The network that the weights belong to."""
-        return load_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
+        return trainer.load_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of the items of the next step, [U, I] float32."""
-        network, states = self.network, self._states(history)
-        return predict_in_batches(
-            lambda users: states(users) @ network.item.weight.T + network.bias,
-            history.num_users,
-            history.num_items,
-            _BATCH_SIZE,
-        )
+        states, network = self.encode_users(history), self.network
+
+        def logits(rows: slice) -> torch.Tensor:
+            return trainer.to_tensor(states[rows]) @ network.item.weight.T + network.bias
+
+        return trainer.predict_in_batches(logits, history.num_users, history.num_items, _BATCH_SIZE)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """The state after the last step, [U, D]."""
-        size = self.config.embedding_size
-        return predict_in_batches(self._states(history), history.num_users, size, _BATCH_SIZE)
+        history = without_impressions(history)
+        steps = Sessions.of(history, self.config.step)
+
+        def states(rows: slice) -> torch.Tensor:
+            window = windows(steps.user_offsets[:-1][rows], steps.user_offsets[1:][rows], self.config.max_length)
+            length = (window >= 0).sum(1)
+            window = window[:, : max(1, int(length.max()))]
+            return self.network.states(_read(history, steps, window))[torch.arange(len(window)), length]
+
+        return trainer.predict_in_batches(states, history.num_users, self.config.embedding_size, _BATCH_SIZE)
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
         products = factor_products(user_states, self.weights["item.weight"], candidates)
         return mask_padding(products + self.weights["bias"][candidates], candidates)
-
-    def _states(self, history: Interactions) -> Callable[[slice], torch.Tensor]:
-        """A function that gives the states of some users after their last step, [B, D]."""
-        history = without_impressions(history)
-        steps = Sessions.of(history, self.config.step)
-
-        def states(users: slice) -> torch.Tensor:
-            window = windows(steps.user_offsets[:-1][users], steps.user_offsets[1:][users], self.config.max_length)
-            length = (window >= 0).sum(1)
-            window = window[:, : max(1, int(length.max()))]
-            return self.network.states(_read(history, steps, window))[torch.arange(len(window)), length]
-
-        return states
 
 
 class _Sampler:
@@ -234,7 +214,7 @@ class _Sampler:
         """Each of these users [U] with a step once, in random order."""
         offsets, config = self.steps.user_offsets, self.config
         active = np.flatnonzero((np.diff(offsets) > 0) & users)
-        for batch in shuffled_batches(len(active), config.batch_size, self.rng):
+        for batch in trainer.shuffled_batches(len(active), config.batch_size, self.rng):
             first, last = offsets[active[batch]], offsets[active[batch] + 1]
             size = np.minimum(last - first, config.max_length + 1)
             end = first + size + (self.rng.random(len(first)) * (last - first - size + 1)).astype(np.int64)
@@ -249,10 +229,10 @@ class _Sampler:
         negatives = self.items.draw(config.negatives, self.rng)
         return SequenceBatch(
             sequences=_read(self.history, self.steps, window[:, :-1]),
-            predicted=to_tensor(real),
-            targets=to_tensor(self.history.item[drawn]),
-            negatives=to_tensor(negatives),
-            log_expected=to_tensor(np.log(self.items.share[negatives] * config.negatives)),
+            predicted=trainer.to_tensor(real),
+            targets=trainer.to_tensor(self.history.item[drawn]),
+            negatives=trainer.to_tensor(negatives),
+            log_expected=trainer.to_tensor(np.log(self.items.share[negatives] * config.negatives)),
         )
 
 
@@ -261,7 +241,7 @@ def _read(history: Interactions, steps: Sessions, window: IntArray) -> SessionSe
     real = window >= 0
     first, last = steps.event_offsets[window[real]], steps.event_offsets[window[real] + 1]
     return SessionSequences(
-        items=to_tensor(history.item[ranges(first, last)]),
-        offsets=to_tensor(np.cumsum(last - first) - (last - first)),
-        real=to_tensor(real),
+        items=trainer.to_tensor(history.item[ranges(first, last)]),
+        offsets=trainer.to_tensor(np.cumsum(last - first) - (last - first)),
+        real=trainer.to_tensor(real),
     )

@@ -21,18 +21,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.support_sets import SupportEpisode, episodes, newest_items, padded_items, popularity
 from tierrec_core.features.sequences import without_impressions
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding, sum_by_candidate
-from tierrec_core.neural.trainer import (
-    TrainerConfig,
-    Weights,
-    best_device,
-    load_weights,
-    network_weights,
-    predict_in_batches,
-    reproducible,
-    shuffled_batches,
-    to_tensor,
-    train_network,
-)
+from tierrec_core.neural import trainer
 from tierrec_core.protocols.model import Training
 
 
@@ -51,23 +40,16 @@ class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
     again: added to the logit of an item that is in the support, [I]
     """
 
-    def __init__(self, num_items: int, embedding_size: int, hidden_size: int, dropout: float) -> None:
+    def __init__(self, num_items: int, config: "SetEncoder.Config") -> None:
         super().__init__()
-        self.item = nn.Embedding(num_items, embedding_size)
-        self.offered = nn.Embedding(num_items, embedding_size)
-        self.each = nn.Sequential(
-            nn.Linear(embedding_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, hidden_size)
-        )
-        self.whole = nn.Sequential(
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_size + 1, hidden_size),
-            nn.ReLU(),
-            nn.Linear(hidden_size, embedding_size),
-        )
+        size, hidden = config.embedding_size, config.hidden_size
+        self.item, self.offered = nn.Embedding(num_items, size), nn.Embedding(num_items, size)
+        self.each = nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+        decoder = nn.Linear(hidden + 1, hidden), nn.ReLU(), nn.Linear(hidden, size)
+        self.whole = nn.Sequential(nn.ReLU(), nn.Dropout(config.dropout), *decoder)
         self.again = nn.Parameter(torch.ones(num_items))
-        nn.init.normal_(self.item.weight, std=embedding_size**-0.5)
-        nn.init.normal_(self.offered.weight, std=0.1 * embedding_size**-0.5)
+        nn.init.normal_(self.item.weight, std=size**-0.5)
+        nn.init.normal_(self.offered.weight, std=0.1 * size**-0.5)
 
     def users(self, support: torch.Tensor) -> torch.Tensor:
         """User vectors, which do not depend on the order of the support, [B, K] -> [B, D]."""
@@ -93,11 +75,11 @@ class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
 class SetEncoder:
     """A fitted network, and the prior popularity as of the end of the training log, [I]."""
 
-    weights: Weights
+    weights: trainer.Weights
     popularity: FloatArray
     config: "SetEncoder.Config"
 
-    class Config(TrainerConfig):
+    class Config(trainer.TrainerConfig):
         """Training examples come from `episodes` snapshots, horizon_days apart, the newest horizon_days before the end.
 
         Popularity counts window_days. Memory of a step grows with batch_size times the catalogue.
@@ -119,16 +101,20 @@ class SetEncoder:
         """Maximize the likelihood of each episode's targets, given supports that are drawn anew each epoch."""
         history, rng = without_impressions(training.history), training.rng
         parts = episodes(history, training.target, config.episodes, config.horizon_days, config.window_days)
-        with reproducible(training.seed):
-            network = _network(history.num_items, config).to(best_device())
-            train_network(network, network.loss, lambda: _batches(parts, config, rng), config, name="set_encoder")
+        weights = trainer.fit_network(
+            lambda: SetEncoderNetwork(history.num_items, config),
+            lambda: _batches(parts, config, rng),
+            config,
+            seed=training.seed,
+            name="set_encoder",
+        )
         prior = popularity(history, training.target, config.window_days)
-        return cls(network_weights(network), prior, config)
+        return cls(weights, prior, config)
 
     @cached_property
     def network(self) -> SetEncoderNetwork:
         """The network that the weights belong to."""
-        return load_weights(_network(len(self.popularity), self.config), self.weights)
+        return trainer.load_weights(SetEncoderNetwork(len(self.popularity), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of the user's next items, [U, I] float32."""
@@ -140,8 +126,8 @@ class SetEncoder:
     def encode_users(self, history: Interactions) -> FloatArray:
         """User vectors from the newest items of the history, [U, D]."""
         items = padded_items(self._support(history), self.config.max_support)
-        return predict_in_batches(
-            lambda users: self.network.users(to_tensor(items[users])), len(items), self.config.embedding_size
+        return trainer.predict_in_batches(
+            lambda users: self.network.users(trainer.to_tensor(items[users])), len(items), self.config.embedding_size
         )
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
@@ -154,21 +140,21 @@ class SetEncoder:
         return newest_items(without_impressions(history), self.config.max_support)
 
 
-def _network(num_items: int, config: SetEncoder.Config) -> SetEncoderNetwork:
-    return SetEncoderNetwork(num_items, config.embedding_size, config.hidden_size, config.dropout)
-
-
 def _batches(parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.random.Generator) -> Iterator[SetBatch]:
     """Yield every user of every episode once, with a random number of support items."""
     jobs: list[tuple[SupportEpisode, IntArray, IntArray]] = []
     for episode in parts:
         count = rng.integers(0, config.max_support + 1, episode.history.num_users)
         support = padded_items(newest_items(episode.history, count, rng), config.max_support)
-        batches = shuffled_batches(len(support), config.batch_size, rng)
+        batches = trainer.shuffled_batches(len(support), config.batch_size, rng)
         jobs += [(episode, support[rows], rows) for rows in batches]
     for number in rng.permutation(len(jobs)):
         episode, support, rows = jobs[number]
-        yield SetBatch(to_tensor(support), to_tensor(episode.popularity), to_tensor(_shares(episode.taken[rows])))
+        yield SetBatch(
+            trainer.to_tensor(support),
+            trainer.to_tensor(episode.popularity),
+            trainer.to_tensor(_shares(episode.taken[rows])),
+        )
 
 
 def _shares(taken: sparse.csr_matrix) -> FloatArray:

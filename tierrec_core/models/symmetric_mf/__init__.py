@@ -5,7 +5,7 @@ target 1 of a purchase is out of reach. Twice that is at most 1, and 1 only wher
 the article, a user is the decayed mean of the items of the history, so that users unknown in training can be scored.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, NamedTuple, Self
@@ -22,23 +22,13 @@ from tierrec_core.features.sequences import (
     HistoryConfig,
     ItemSampler,
     Sessions,
+    current_items,
     draw_within,
     recent_items,
     without_impressions,
 )
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
-from tierrec_core.neural.trainer import (
-    EarlyStoppingConfig,
-    Weights,
-    best_device,
-    load_weights,
-    network_weights,
-    predict_in_batches,
-    reproducible,
-    shuffled_batches,
-    to_tensor,
-    train_network,
-)
+from tierrec_core.neural import trainer
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import SearchRange, Share
 
@@ -53,18 +43,25 @@ def similarity(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
 class SymmetricMfNetwork(nn.Module):  # type: ignore[misc]
     """Item embeddings for the user's history (taste) and for the scored items (item), [I, D] both."""
 
-    def __init__(self, num_items: int, embedding_size: int) -> None:
+    def __init__(self, num_items: int, config: "SymmetricMf.Config") -> None:
         super().__init__()
-        self.taste = nn.Embedding(num_items, embedding_size)
-        self.item = nn.Embedding(num_items, embedding_size)
-        self.newcomer = nn.Parameter(torch.zeros(embedding_size))
+        size, self.negative_weight = config.embedding_size, config.negative_weight
+        self.taste, self.item = nn.Embedding(num_items, size), nn.Embedding(num_items, size)
+        self.newcomer = nn.Parameter(torch.zeros(size))
         for table in (self.taste, self.item):
-            nn.init.normal_(table.weight, std=embedding_size**-0.5)
+            nn.init.normal_(table.weight, std=size**-0.5)
 
     def users(self, items: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """The vector of an empty history plus the weighted sum over the items: [B, L], [B, L] -> [B, D]."""
         history = functional.embedding_bag(items, self.taste.weight, per_sample_weights=weight, mode="sum")
         return self.newcomer + history
+
+    def loss(self, batch: "RatingBatch") -> torch.Tensor:
+        """Squared error of a score of 1 for the positives and of 0 for the negatives."""
+        users = self.users(batch.items, batch.weight)
+        positive = similarity(users.unsqueeze(1), self.item(batch.positives))
+        negative = similarity(users, self.item(batch.negatives))
+        return (1 - positive).square().mean() + self.negative_weight * negative.square().mean()
 
 
 class RatingBatch(NamedTuple):
@@ -80,10 +77,10 @@ class RatingBatch(NamedTuple):
 class SymmetricMf:
     """A fitted network: its weights by name, and the config for reading histories."""
 
-    weights: Weights
+    weights: trainer.Weights
     config: "SymmetricMf.Config"
 
-    class Config(EarlyStoppingConfig, HistoryConfig):
+    class Config(trainer.EarlyStoppingConfig, HistoryConfig):
         """Positives are drawn from the next `lookahead` events, and `negatives` items for each batch.
 
         Negatives are drawn from the catalogue by popularity ** popularity_power; negative_weight scales their error.
@@ -105,40 +102,36 @@ class SymmetricMf:
         """Minimize (1 - score)^2 over the users' next items and score^2 over sampled items."""
         sampler = _Sampler(training.history, config, training.rng)
         held_out = config.holdout_mask(training.history.num_users, training.rng)
-        with reproducible(training.seed):
-            network = SymmetricMfNetwork(training.history.num_items, config.embedding_size).to(best_device())
-
-            def loss(batch: RatingBatch) -> torch.Tensor:
-                users = network.users(batch.items, batch.weight)
-                positive = similarity(users.unsqueeze(1), network.item(batch.positives))
-                negative = similarity(users, network.item(batch.negatives))
-                return (1 - positive).square().mean() + config.negative_weight * negative.square().mean()
-
-            train_network(
-                network,
-                loss,
-                lambda: sampler.epoch(~held_out),
-                config,
-                name="symmetric_mf",
-                validation=list(sampler.epoch(held_out)),
-                early_stopping=config.early_stopping,
-            )
-        return cls(network_weights(network), config)
+        weights = trainer.fit_network(
+            lambda: SymmetricMfNetwork(training.history.num_items, config),
+            lambda: sampler.epoch(~held_out),
+            config,
+            seed=training.seed,
+            name="symmetric_mf",
+            validation=list(sampler.epoch(held_out)),
+        )
+        return cls(weights, config)
 
     @cached_property
     def network(self) -> SymmetricMfNetwork:
         """The network that the weights belong to."""
-        return load_weights(SymmetricMfNetwork(*self.weights["item.weight"].shape), self.weights)
+        return trainer.load_weights(SymmetricMfNetwork(len(self.weights["item.weight"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2), near 1 for the user's next items, [U, I] float32."""
-        network, users = self.network, self._users(history)
-        size = history.num_users, history.num_items
-        return predict_in_batches(lambda rows: similarity(users(rows), network.item.weight), *size)
+        users, items = self.encode_users(history), self.network.item.weight
+        return trainer.predict_in_batches(
+            lambda rows: similarity(trainer.to_tensor(users[rows]), items), history.num_users, history.num_items
+        )
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User vectors, [U, D]."""
-        return predict_in_batches(self._users(history), history.num_users, self.config.embedding_size)
+        history = without_impressions(history)
+        return trainer.predict_in_batches(
+            lambda rows: self.network.users(*map(trainer.to_tensor, current_items(history, rows, self.config))),
+            history.num_users,
+            self.config.embedding_size,
+        )
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """2 u.i / (|u|^2 + |i|^2) for the candidates, [U, C]."""
@@ -150,17 +143,6 @@ class SymmetricMf:
     def _item_squares(self) -> FloatArray:
         squares: FloatArray = np.square(self.weights["item.weight"]).sum(axis=1)
         return squares
-
-    def _users(self, history: Interactions) -> Callable[[slice], torch.Tensor]:
-        """A function that gives the vectors of some users, [B, D]."""
-        history = without_impressions(history)
-
-        def users(rows: slice) -> torch.Tensor:
-            first, last = history.offsets[:-1][rows], history.offsets[1:][rows]
-            items, weight = recent_items(history, first, last, np.full(len(first), history.now), self.config)
-            return self.network.users(to_tensor(items), to_tensor(weight))
-
-        return users
 
 
 class _Sampler:
@@ -177,7 +159,7 @@ class _Sampler:
         config, history = self.config, self.history
         events = np.flatnonzero(users[history.user])
         moments = self.step_start[events[self.rng.permutation(len(events))[:: config.positives]]]
-        for batch in shuffled_batches(len(moments), config.batch_size, self.rng):
+        for batch in trainer.shuffled_batches(len(moments), config.batch_size, self.rng):
             moment = moments[batch]
             owner = history.user[moment]
             first, last = history.offsets[owner], history.offsets[owner + 1]
@@ -185,4 +167,4 @@ class _Sampler:
             next_events = draw_within(moment, until, config.positives, self.rng)
             items, weight = recent_items(history, first, moment, history.day[moment], config)
             negatives = self.items.draw(config.negatives, self.rng)
-            yield RatingBatch(*map(to_tensor, (items, weight, history.item[next_events], negatives)))
+            yield RatingBatch(*map(trainer.to_tensor, (items, weight, history.item[next_events], negatives)))

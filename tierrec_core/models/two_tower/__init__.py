@@ -21,23 +21,19 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import Vocabulary
 from tierrec_core.features.item_content import content_features, feature_vocabulary
-from tierrec_core.features.sequences import HistoryConfig, ItemSampler, draw_within, recent_items, without_impressions
+from tierrec_core.features.sequences import (
+    HistoryConfig,
+    ItemSampler,
+    current_items,
+    draw_within,
+    recent_items,
+    without_impressions,
+)
 from tierrec_core.features.user_item import user_features
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
+from tierrec_core.linalg.cosine import normalize_rows
 from tierrec_core.models.two_tower.network import ItemInputs, TowerBatch, TwoTowerNetwork, UserInputs
-from tierrec_core.neural.trainer import (
-    EarlyStopping,
-    EarlyStoppingConfig,
-    Weights,
-    best_device,
-    load_weights,
-    network_weights,
-    predict_in_batches,
-    reproducible,
-    shuffled_batches,
-    to_tensor,
-    train_network,
-)
+from tierrec_core.neural import trainer
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import RenamedFrom, SearchRange, Share
 from tierrec_core.tiers import Tiering
@@ -53,13 +49,13 @@ class TwoTower:
     tiering: assigns tier and interests to any history
     """
 
-    weights: Weights
+    weights: trainer.Weights
     lexicon: Vocabulary
     content: sparse.csr_matrix
     tiering: Tiering
     config: "TwoTower.Config"
 
-    class Config(EarlyStoppingConfig, HistoryConfig):
+    class Config(trainer.EarlyStoppingConfig, HistoryConfig):
         """An example is a user at one of num_snapshots times, step_days apart, with the targets of horizon_days.
 
         Each event of the history is dropped with probability history_dropout, and an item's own vector with
@@ -72,7 +68,7 @@ class TwoTower:
         history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
         epochs: Annotated[PositiveInt, SearchRange(2, 12)] = 6
-        early_stopping: EarlyStopping = 2
+        early_stopping: trainer.EarlyStopping = 2
         learning_rate: Annotated[PositiveFloat, SearchRange(1e-3, 0.02, log=True)] = 0.006
         batch_size: PositiveInt = 256
         targets: PositiveInt = 16
@@ -91,20 +87,14 @@ class TwoTower:
         sampler = _Sampler(training, content, config)
         held_out = config.holdout_mask(training.history.num_users, sampler.rng)
         dense = sampler.examples.dense
-        with reproducible(training.seed):
-            network = TwoTowerNetwork(len(described), len(lexicon), dense.shape[1], config)
-            network.standardize(dense)
-            network.to(best_device())
-            train_network(
-                network,
-                network.loss,
-                lambda: sampler.epoch(~held_out),
-                config,
-                name="two_tower",
-                validation=list(sampler.epoch(held_out)),
-                early_stopping=config.early_stopping,
-            )
-        weights = network_weights(network)
+        weights = trainer.fit_network(
+            lambda: TwoTowerNetwork(len(described), len(lexicon), dense.shape[1], config).standardized(dense),
+            lambda: sampler.epoch(~held_out),
+            config,
+            seed=training.seed,
+            name="two_tower",
+            validation=list(sampler.epoch(held_out)),
+        )
         weights["item.weight"][np.bincount(training.history.item, minlength=len(described)) == 0] = 0.0
         return cls(weights, lexicon, content, training.tiering, config)
 
@@ -112,7 +102,7 @@ class TwoTower:
     def network(self) -> TwoTowerNetwork:
         """The network that the weights belong to."""
         items, features, dense = (len(self.weights[name]) for name in ("item.weight", "feature.weight", "centre"))
-        return load_weights(TwoTowerNetwork(items, features, dense, self.config), self.weights)
+        return trainer.load_weights(TwoTowerNetwork(items, features, dense, self.config), self.weights)
 
     @cached_property
     def item_factors(self) -> FloatArray:
@@ -133,12 +123,11 @@ class TwoTower:
         dense, history = user_features(history, self.tiering), without_impressions(history)
 
         def users(rows: slice) -> torch.Tensor:
-            first, last = history.offsets[:-1][rows], history.offsets[1:][rows]
-            items, weight = _recent_items(history, first, last, np.full(len(first), history.now), self.config)
-            inputs = UserInputs(to_tensor(items), to_tensor(weight), to_tensor(dense[rows]))
+            items, weight = current_items(history, rows, self.config)
+            inputs = UserInputs(*map(trainer.to_tensor, (items, normalize_rows(weight), dense[rows])))
             return self.network.users(self._items, inputs)
 
-        return predict_in_batches(users, history.num_users, self.config.embedding_size + 1)
+        return trainer.predict_in_batches(users, history.num_users, self.config.embedding_size + 1)
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Logits of the candidates, [U, C]."""
@@ -146,7 +135,7 @@ class TwoTower:
 
     @cached_property
     def _items(self) -> torch.Tensor:
-        return to_tensor(self.item_factors)
+        return trainer.to_tensor(self.item_factors)
 
     def _content_vectors(self, content: sparse.csr_matrix) -> FloatArray:
         """The part of the item vectors that comes from content features [N, D], [N, F + 1]."""
@@ -177,20 +166,15 @@ class SnapshotExamples:
         step = max(min(config.step_days, (newest - oldest) / 2), _LEAST_STEP)
         snapshots = newest - step * np.arange(1, config.num_snapshots + 1)
         snapshots = snapshots[snapshots > min(oldest, snapshots[0] - _LEAST_STEP)]
-        parts = [cls._at(training, history, now, config.horizon_days) for now in snapshots]
+        parts = []
+        for now in snapshots:
+            dense = user_features(training.history.before(now), training.tiering)
+            until = history.offsets[:-1] + np.bincount(history.user[history.day < now], minlength=history.num_users)
+            targets = history.user[(history.day >= now) & (history.day < now + config.horizon_days)]
+            last = until + np.bincount(targets, minlength=history.num_users)
+            user = np.flatnonzero(last > until)
+            parts.append((user, np.full(len(user), now), until[user], last[user], dense[user]))
         return cls(history, *(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-    @classmethod
-    def _at(
-        cls, training: Training, history: Interactions, now: float, horizon: float
-    ) -> tuple[IntArray, FloatArray, IntArray, IntArray, FloatArray]:
-        """The examples of one snapshot."""
-        dense = user_features(training.history.before(now), training.tiering)
-        until = history.offsets[:-1] + np.bincount(history.user[history.day < now], minlength=history.num_users)
-        targets = history.user[(history.day >= now) & (history.day < now + horizon)]
-        last = until + np.bincount(targets, minlength=history.num_users)
-        user = np.flatnonzero(last > until)
-        return user, np.full(len(user), now), until[user], last[user], dense[user]
 
 
 class _Sampler:
@@ -206,26 +190,27 @@ class _Sampler:
     def epoch(self, users: BoolArray) -> Iterator[TowerBatch]:
         """Each example of these users [U] once, in random order."""
         examples = np.flatnonzero(users[self.examples.user])
-        for rows in shuffled_batches(len(examples), self.config.batch_size, self.rng):
+        for rows in trainer.shuffled_batches(len(examples), self.config.batch_size, self.rng):
             yield self._batch(examples[rows])
 
     def _batch(self, rows: IntArray) -> TowerBatch:
         examples, config = self.examples, self.config
         history, until = examples.history, examples.until[rows]
         first = history.offsets[examples.user[rows]]
-        seen, weight = _recent_items(history, first, until, examples.now[rows], config)
+        seen, weight = recent_items(history, first, until, examples.now[rows], config)
         targets = history.item[draw_within(until, examples.last[rows], config.targets, self.rng)]
         candidates = np.concatenate([targets[:, 0], self.items.draw(config.negatives, self.rng)])
         expected = len(rows) * self.share + config.negatives * self.items.share
         items, row = np.unique(np.concatenate([seen.ravel(), targets.ravel(), candidates]), return_inverse=True)
         seen_row, target_row, candidate_row = np.split(row, np.cumsum([seen.size, targets.size]))
         content = self.content[items]
+        user = seen_row.reshape(seen.shape), normalize_rows(weight), examples.dense[rows]
         return TowerBatch(
-            items=ItemInputs(*map(to_tensor, (items, content.indices, content.data, content.indptr[:-1]))),
-            users=UserInputs(*map(to_tensor, (seen_row.reshape(seen.shape), weight, examples.dense[rows]))),
-            targets=to_tensor(target_row.reshape(targets.shape)),
-            candidates=to_tensor(candidate_row),
-            log_expected=to_tensor(np.log(expected[candidates])),
+            items=ItemInputs(*map(trainer.to_tensor, (items, content.indices, content.data, content.indptr[:-1]))),
+            users=UserInputs(*map(trainer.to_tensor, user)),
+            targets=trainer.to_tensor(target_row.reshape(targets.shape)),
+            candidates=trainer.to_tensor(candidate_row),
+            log_expected=trainer.to_tensor(np.log(expected[candidates])),
         )
 
 
@@ -233,11 +218,3 @@ def _content_weights(lexicon: Vocabulary, described: list[list[str]]) -> sparse.
     """Weights of the content features, each row of length 1, [N, D] float32."""
     counts = lexicon.count(described)
     return normalize(counts) if counts.nnz else counts
-
-
-def _recent_items(
-    history: Interactions, first: IntArray, last: IntArray, now: FloatArray, config: TwoTower.Config
-) -> tuple[IntArray, FloatArray]:
-    """As `recent_items`, with weights of Euclidean norm 1."""
-    items, weight = recent_items(history, first, last, now, config)
-    return items, weight / np.maximum(np.linalg.norm(weight, axis=1, keepdims=True), 1e-9)

@@ -1,6 +1,6 @@
 """Two-tower network: users from history and features, items from content features and an id embedding."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -69,9 +69,10 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
                 table.weight[:, -1] = 0.0
             nn.init.zeros_(self.hidden[-1].weight)
 
-    def standardize(self, dense: FloatArray) -> None:
+    def standardized(self, dense: FloatArray) -> Self:
         """Set the mean and spread that standardize the users' features, from [L, P]."""
         self.centre, self.spread = torch.from_numpy(dense.mean(0)), torch.from_numpy(dense.std(0) + 1e-3)
+        return self
 
     def items(self, inputs: ItemInputs) -> torch.Tensor:
         """Item vectors, [V, F + 1]; in training id embeddings are dropped at random."""

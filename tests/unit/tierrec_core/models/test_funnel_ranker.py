@@ -6,8 +6,7 @@ import pytest
 
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.models.funnel_ranker import FunnelRanker
-from tierrec_core.models.funnel_ranker.funnel import _PRIOR_USERS, TARGET, Behaviours, FunnelStats
+from tierrec_core.models.funnel_ranker import _PRIOR_USERS, TARGET, Behaviours, FunnelRanker, FunnelStats
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering

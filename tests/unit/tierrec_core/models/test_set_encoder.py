@@ -86,7 +86,7 @@ def test_it_foretells_as_bayes_rule_does(model, taste, count):
 
 
 def test_neither_order_nor_padding_of_a_support_counts():
-    network = SetEncoderNetwork(num_items=9, embedding_size=4, hidden_size=5, dropout=0.5).eval()
+    network = SetEncoderNetwork(9, CONFIG).eval()
     support = torch.tensor([[3, 1, 8, -1], [8, -1, 3, 1]])
     first, second = network.users(support).detach()
     torch.testing.assert_close(first, second)

@@ -55,7 +55,8 @@ def test_a_tiny_network_scores_as_by_hand(items):
     item = np.array([[1, 0], [0, 2], [1, 1]], np.float32)
     newcomer = np.array([0.5, 0], np.float32)
     weights = {"taste.weight": taste, "item.weight": item, "newcomer": newcomer}
-    scores = SymmetricMf(weights, SymmetricMf.Config(half_life=1 / 1440)).score_catalogue(visitor)
+    config = SymmetricMf.Config(embedding_size=2, half_life=1 / 1440)
+    scores = SymmetricMf(weights, config).score_catalogue(visitor)
     user = np.array([0.5 + 1 / 3, 2 / 3])
     expected = [2 * (user @ i) / (user @ user + i @ i) for i in item]
     np.testing.assert_allclose(scores[0], expected, rtol=1e-3)

@@ -66,10 +66,9 @@ def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear,
             weight,
             loss,
             lambda: [1.0] * 5,
-            TrainerConfig(epochs=40, learning_rate=0.02, weight_decay=0.0),
+            EarlyStoppingConfig(epochs=40, learning_rate=0.02, weight_decay=0.0, early_stopping=patience),
             name="weight",
             validation=[target],
-            early_stopping=patience,
         )
     return weight, curve
 
