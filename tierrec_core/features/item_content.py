@@ -65,8 +65,7 @@ class ContentModel:
         return share.clip(0.0, 1.0)
 
     def _predict(self, items: pd.DataFrame) -> FloatArray:
-        predicted: FloatArray = _indicators(self.features, content_features(items)) @ self.weights + self.base
-        return predicted
+        return np.asarray(_indicators(self.features, content_features(items)) @ self.weights + self.base)
 
 
 def _fit_ridge(design: sparse.csr_matrix, target: FloatArray, weight: FloatArray, l2: float) -> Ridge:

@@ -78,23 +78,20 @@ def windows(first: IntArray, last: IntArray, length: int) -> IntArray:
     """The newest `length` indices of each range first:last, oldest first, then -1 as padding, [B, length]."""
     start = np.maximum(first, last - length)
     index = start[:, None] + np.arange(length)
-    window: IntArray = np.where(index < last[:, None], index, -1)
-    return window
+    return np.asarray(np.where(index < last[:, None], index, -1))
 
 
 def ranges(first: IntArray, last: IntArray) -> IntArray:
     """All indices of all ranges first:last, one range after the other, [sum of lengths]."""
     length = last - first
     shift = np.repeat(first - np.r_[0, np.cumsum(length)[:-1]], length)
-    index: IntArray = np.arange(length.sum()) + shift
-    return index
+    return np.asarray(np.arange(length.sum()) + shift)
 
 
 def draw_within(first: IntArray, last: IntArray, count: int, rng: np.random.Generator) -> IntArray:
     """`count` uniform draws from each non-empty range first:last, with replacement, [..., count]."""
     share = rng.random((*first.shape, count))
-    drawn: IntArray = first[..., None] + (share * (last - first)[..., None]).astype(np.int64)
-    return drawn
+    return np.asarray(first[..., None] + (share * (last - first)[..., None]).astype(np.int64))
 
 
 def recent_items(

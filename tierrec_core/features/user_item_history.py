@@ -128,7 +128,7 @@ class UserItemFeatures:
         user_facts = _user_facts(history, num_items)
         total = user_facts["user_decayed_90d"][user] + 0.01
         for name, code in self.groups.items():
-            group_stats = InteractionStats.of(history.user, code[history.item], self._num_groups[name], weights)
+            group_stats = InteractionStats.of(history.user, code[history.item], int(code.max()) + 1, weights)
             features |= group_stats.lookup(user, code[item], name)
             features[f"item_in_{name}"] = of_item["item_decayed_90d"] / (features[f"{name}_decayed_90d"] + 0.01)
         for name in self.groups:
@@ -142,10 +142,6 @@ class UserItemFeatures:
     def _fact_table(self) -> FloatArray:
         """All facts in their order, [K, I] float32; one lookup in it is faster than one per fact."""
         return np.stack([np.asarray(column, np.float32) for column in self.facts.values()])
-
-    @cached_property
-    def _num_groups(self) -> dict[str, int]:
-        return {name: int(code.max()) + 1 for name, code in self.groups.items()}
 
 
 def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

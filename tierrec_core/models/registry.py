@@ -29,8 +29,6 @@ KINDS: Mapping[str, str] = {
     "cold_start": "tierrec_core.models.cold_start:ColdStart",
     "set_encoder": "tierrec_core.models.set_encoder:SetEncoder",
 }
-
-
 # Former names of kinds, accepted until 0.3. Each has a folder, because dvc.yaml depends on the folder of a kind.
 RENAMED_KINDS: Mapping[str, str] = {"repeat": "tifu_knn", "seed_mf": "symmetric_mf"}
 

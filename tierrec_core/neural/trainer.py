@@ -19,6 +19,7 @@ from tierrec_core.settings import Params, RenamedFrom
 Weights = dict[str, np.ndarray[Any, Any]]
 Batch = TypeVar("Batch")
 Network = TypeVar("Network", bound=nn.Module)
+Loss = Callable[[Batch], torch.Tensor]
 EarlyStopping = Annotated[PositiveInt | None, RenamedFrom("patience", lambda epochs: epochs or None)]
 
 _STEPS_WORTH_COMPILING = 10_000  # of a few milliseconds each; a compilation takes about half a minute
@@ -96,7 +97,7 @@ def fit_network(
 
 def train_network(
     network: nn.Module,
-    loss: Callable[[Batch], torch.Tensor],
+    loss: Loss[Batch],
     batches: Callable[[], Iterable[Batch]],
     config: TrainerConfig,
     *,
@@ -117,12 +118,12 @@ def train_network(
     best_loss, best_epoch, best_weights = float("inf"), 0, None
     for epoch in range(1, config.epochs + 1):
         started, rate = time.perf_counter(), schedule.get_last_lr()[0]
-        losses = _train_epoch(network, loss, batches(), optimizer, device)
+        losses = _train_epoch(network, loss, batches(), optimizer)
         schedule.step()
         curve.append(float(torch.stack(losses).mean()))
         metrics = {"loss/train": curve[-1], "learning_rate": rate}
         if validation:
-            metrics["loss/validation"] = _mean_loss(network, loss, validation, device)
+            metrics["loss/validation"] = _mean_loss(network, loss, validation)
             if metrics["loss/validation"] < best_loss:
                 best_loss, best_epoch = metrics["loss/validation"], epoch
                 best_weights = copy.deepcopy(network.state_dict())
@@ -141,17 +142,13 @@ def train_network(
 
 
 def _train_epoch(
-    network: nn.Module,
-    loss: Callable[[Batch], torch.Tensor],
-    batches: Iterable[Batch],
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
+    network: nn.Module, loss: Loss[Batch], batches: Iterable[Batch], optimizer: torch.optim.Optimizer
 ) -> list[torch.Tensor]:
     """Take one step per batch; return the loss of each."""
     network.train()
     losses = []
     for batch in batches:
-        with _autocast(device):
+        with _autocast(network):
             value = loss(batch)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -160,16 +157,15 @@ def _train_epoch(
     return losses
 
 
-def _mean_loss(
-    network: nn.Module, loss: Callable[[Batch], torch.Tensor], batches: Iterable[Batch], device: torch.device
-) -> float:
+def _mean_loss(network: nn.Module, loss: Loss[Batch], batches: Iterable[Batch]) -> float:
     """Mean loss in evaluation mode, without gradients."""
     network.eval()
-    with torch.no_grad(), _autocast(device):
+    with torch.no_grad(), _autocast(network):
         return float(torch.stack([loss(batch) for batch in batches]).mean())
 
 
-def _autocast(device: torch.device) -> torch.autocast:
+def _autocast(network: nn.Module) -> torch.autocast:
+    device = next(network.parameters()).device
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 

@@ -43,7 +43,6 @@ class Recommender(Protocol):
     @classmethod
     def fit(cls, training: Training, config: Any) -> Self:
         """Fit the model; config is an instance of cls.Config."""
-        ...
 
 
 @runtime_checkable
@@ -52,7 +51,6 @@ class Retriever(Recommender, Protocol):
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Score every item for every history, [U, I] float32; higher is better, -inf is never recommended."""
-        ...
 
 
 @runtime_checkable
@@ -61,7 +59,6 @@ class Ranker(Recommender, Protocol):
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Score the candidate columns, [U, C] -> [U, C] float32; a candidate of -1 is padding."""
-        ...
 
 
 @runtime_checkable
@@ -73,11 +70,9 @@ class EncodedScorer(Recommender, Protocol):
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User states: all that scoring needs beyond the history itself, [U, S]; S may be 0."""
-        ...
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray, /) -> FloatArray:
         """Score the candidate columns [U, C] given the histories' user states [U, S], [U, C] float32.
 
         Equal to score_catalogue or score_candidates up to rounding; a candidate of -1 is padding and scores -inf.
         """
-        ...

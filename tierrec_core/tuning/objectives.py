@@ -84,8 +84,7 @@ def _ndcg(layout: Layout, model: Recommender, training: Training, window: Window
     if isinstance(model, Retriever):
         ranked = rank_catalogue(model, history.select_users(truth.users), CUTOFF, exclude_seen=not window.repeats)
     elif isinstance(model, Ranker):
-        table = artifacts.load(Candidates, layout.candidates(window.name)).padded(history.num_users)
-        table = table[truth.users]
+        table = artifacts.load(Candidates, layout.candidates(window.name)).padded(history.num_users)[truth.users]
         scores = model.score_candidates(history.select_users(truth.users), table)
         ranked = rank_candidates(scores, table, CUTOFF)
     items = np.full((history.num_users, CUTOFF), -1, np.int32)

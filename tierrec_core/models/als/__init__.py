@@ -9,12 +9,12 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
-from scipy import sparse
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
+from tierrec_core.linalg.sparse import weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -42,7 +42,7 @@ class Als:
         """Run a fixed number of iterations on one thread, so that sums keep their order."""
         model = _library(config, int(training.rng.integers(2**31)))
         with threadpool_limits(1, "blas"):
-            model.fit(_confidence(training.history, config), show_progress=False)
+            model.fit(config.confidence * weighted_history(training.history, "log_count"), show_progress=False)
         return cls(np.asarray(model.item_factors), config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
@@ -53,8 +53,9 @@ class Als:
     def encode_users(self, history: Interactions) -> FloatArray:
         """User factors folded in from the history, [U, F]."""
         solver, threads = self._solver
+        weights = self.config.confidence * weighted_history(history, "log_count")
         with threads.limit(limits=1, user_api="blas"):
-            users: FloatArray = solver.recalculate_user(np.arange(history.num_users), _confidence(history, self.config))
+            users: FloatArray = solver.recalculate_user(np.arange(history.num_users), weights)
         return users
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
@@ -81,9 +82,3 @@ def _library(config: Als.Config, seed: int) -> Any:
             num_threads=1,
             random_state=seed,
         )
-
-
-def _confidence(history: Interactions, config: Als.Config) -> sparse.csr_matrix:
-    matrix = history.matrix()
-    matrix.data = config.confidence * np.log1p(matrix.data)
-    return matrix

@@ -16,6 +16,7 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
+from tierrec_core.linalg.sparse import weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import Tiering
@@ -47,7 +48,7 @@ class ColdStart:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Factorize, then estimate the mean and precision of each tier's user factors."""
-        weight = _weights(training.history, config.confidence)
+        weight = config.confidence * weighted_history(training.history, "log_count")
         items: FloatArray = training.rng.normal(0.0, 0.1, (weight.shape[1], config.factors))
         flat_prior = np.zeros(config.factors), config.l2 * np.eye(config.factors)
         columns = weight.T.tocsr()
@@ -68,7 +69,8 @@ class ColdStart:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Posterior mean of the user's factors, [U, F] float64."""
-        weight, tier = _weights(history, self.config.confidence), self.tiering.assign(history)
+        weight = self.config.confidence * weighted_history(history, "log_count")
+        tier = self.tiering.assign(history)
         users = np.zeros((history.num_users, self._items.shape[1]))
         for code in np.unique(tier):
             rows = np.flatnonzero(tier == code)
@@ -88,13 +90,6 @@ class ColdStart:
     @cached_property
     def _gram(self) -> FloatArray:
         return self._items.T @ self._items
-
-
-def _weights(history: Interactions, confidence: float) -> sparse.csr_matrix:
-    """Confidence in excess of that of an unseen item, [U, I]."""
-    matrix = history.matrix()
-    matrix.data = confidence * np.log1p(matrix.data)
-    return matrix
 
 
 def _solve(

@@ -97,10 +97,6 @@ class FunnelStats:
                 similarity[name] = _cosine(behaviours, source, other, neighbours)
         return cls(num_users.astype(np.float32), _target_rates(behaviours), dict(sorted(similarity.items())))
 
-    def step_similarities(self) -> dict[str, sparse.csr_matrix]:
-        """The similarities between steps, which do not depend on the target interactions."""
-        return {name: matrix for name, matrix in self.similarity.items() if TARGET not in name.split(">")}
-
     def table(self, behaviours: Behaviours, user: IntArray, item: IntArray) -> dict[str, FloatArray]:
         """Features by name of the pairs (user [P], item [P]) sorted by user, [P] float32 each."""
         bits = behaviours.step_bits(user, item)
@@ -112,7 +108,7 @@ class FunnelStats:
             table |= {f"user_took_of_{name}": ((targets + 0.5) / (count + 2.0))[user]}
         for name, similarity in self.similarity.items():
             source = behaviours.matrices[name.split(">")[0]]
-            table[name] = product_at_pairs(source, similarity, user, item)
+            table[name] = _product_at_pairs(source, similarity, user, item)
             table[f"{name}_mean"] = table[name] / np.maximum(degrees(source)[0], 1.0)[user]
         ranked = ["rate", "rate_in_any", *self.similarity]
         table |= {f"rank_{name}": _rank_within_user(user, table[name]) for name in ranked}
@@ -197,6 +193,7 @@ def _examples(
     """Each fold's open pairs of users whose hidden purchase is among them, labelled with whether it was hidden."""
     purchases = behaviours.matrices[TARGET].tocoo()
     size, fold = np.int64(purchases.shape[1]), _assign_folds(purchases.row, rng)
+    between_steps = {name: matrix for name, matrix in funnel.similarity.items() if TARGET not in name.split(">")}
     has_several = np.bincount(purchases.row, minlength=purchases.shape[0])[purchases.row] > 1
     for number in range(config.folds):
         hidden = (fold == number) & has_several
@@ -205,7 +202,7 @@ def _examples(
         label = np.isin(user * size + item, purchases.row[hidden] * size + purchases.col[hidden])
         keep = np.isin(user, user[label]) & (label | (rng.random(len(user)) < config.negative_share))
         if label.any():
-            stats = FunnelStats.fit(visible, config.neighbours, funnel.step_similarities())
+            stats = FunnelStats.fit(visible, config.neighbours, between_steps)
             table = stats.table(visible, user, item)
             yield RankingExamples({name: column[keep] for name, column in table.items()}, user[keep], label[keep])
 
@@ -219,7 +216,7 @@ def _assign_folds(user: IntArray, rng: np.random.Generator) -> IntArray:
     return fold
 
 
-def product_at_pairs(
+def _product_at_pairs(
     source: sparse.csr_matrix, similarity: sparse.csr_matrix, user: IntArray, item: IntArray
 ) -> FloatArray:
     """Entries of source [U, I] @ similarity [I, I] at pairs sorted by user, [P], in batches of users."""

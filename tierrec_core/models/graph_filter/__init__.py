@@ -83,7 +83,7 @@ class GraphFilter:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """The filtered history, [U, I]."""
-        sharp, low = self._split(self.encode_users(history))
+        sharp, low = np.split(self.encode_users(history), 2, axis=1)
         scores = self._linear(self._user_similarity(history))
         if self.config.sharpening:
             scores += sharp @ self.basis.T
@@ -100,7 +100,7 @@ class GraphFilter:
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """The filtered history at the candidates, [U, C]."""
-        sharp, low = self._split(user_states)
+        sharp, low = np.split(user_states, 2, axis=1)
         linear = sparse_products(self._user_similarity(history).toarray(), self._by_item, candidates)
         linear += factor_products(sharp, self.basis, candidates)
         passed = factor_products(low, self.basis, candidates)
@@ -122,10 +122,6 @@ class GraphFilter:
     def _user_similarity(self, history: Interactions) -> sparse.csr_matrix:
         """Similarity to each training user, [U, V]."""
         return (self._tilted(history, self.config.tilt) @ self._by_item).tocsr()
-
-    def _split(self, user_states: FloatArray) -> tuple[FloatArray, FloatArray]:
-        rank = self.basis.shape[1]
-        return user_states[:, :rank], user_states[:, rank:]
 
     @cached_property
     def _by_item(self) -> sparse.csr_matrix:

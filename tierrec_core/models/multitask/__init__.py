@@ -18,7 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base.contracts import EVENT_CODES, BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import HistoryConfig, ItemSampler, current_items, ranges
 from tierrec_core.features.user_item import item_features, pair_features, user_features
@@ -137,14 +137,13 @@ class Multitask:
         popularity_power: Share = 0.5
         max_length: PositiveInt = 64
 
-        @property
-        def scored_step(self) -> int:
-            """Position of the step by which candidates are scored."""
-            return max(position for position, step in enumerate(self.funnel) if step != esmm.COUPON)
-
         @model_validator(mode="after")
         def _check(self) -> Self:
-            esmm.check_steps(self.funnel)
+            steps, known = self.funnel, (esmm.TARGET, esmm.COUPON, *EVENT_CODES)
+            if unknown := [step for step in steps if step not in known]:
+                raise ValueError(f"funnel: step {unknown[0]!r} is unknown; known are {', '.join(known)}")
+            if len(set(steps)) < len(steps) or steps[0] == esmm.COUPON:
+                raise ValueError("funnel: wanted each step once, and a coupon after the step that it belongs to")
             if self.structure == "single" and self.composition == "entire_space" and len(self.funnel) > 1:
                 raise ValueError(
                     "structure single shares nothing, but composition entire_space learns a step by the one before; "
@@ -189,8 +188,8 @@ class Multitask:
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """As score_candidates, given the user states."""
-        probability = self._probabilities(history, user_states, candidates)[..., self.config.scored_step]
-        return mask_padding(probability, candidates)
+        scored = max(position for position, step in enumerate(self.config.funnel) if step != esmm.COUPON)
+        return mask_padding(self._probabilities(history, user_states, candidates)[..., scored], candidates)
 
     def probabilities(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Probability of each step within the horizon, [U, C] -> [U, C, T]; 0 where padded."""

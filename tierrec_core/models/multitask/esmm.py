@@ -13,22 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tierrec_core.base.contracts import EVENT_CODES, IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import Interactions
 
 Composition = Literal["entire_space", "conditional", "independent"]
 Weighting = Literal["equal", "uncertainty"]
 TARGET, COUPON = "target", "coupon"
-
-
-def check_steps(steps: Sequence[str]) -> None:
-    """Raise ValueError for an unknown or repeated step, or a coupon that comes first."""
-    known = (TARGET, COUPON, *EVENT_CODES)
-    unknown = [step for step in steps if step not in known]
-    if unknown:
-        raise ValueError(f"funnel: step {unknown[0]!r} is unknown; known are {', '.join(known)}")
-    if len(set(steps)) < len(steps) or COUPON in steps[:1]:
-        raise ValueError("funnel: wanted each step once, and a coupon after the step that it belongs to")
 
 
 def pairs_by_step(history: Interactions, steps: Sequence[str], target: tuple[str, ...]) -> list[IntArray]:

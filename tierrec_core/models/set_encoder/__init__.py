@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, Self
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from scipy import sparse
+from sklearn.preprocessing import normalize
 from torch import nn
 
 from tierrec_core.base.contracts import FloatArray, IntArray
@@ -150,15 +150,5 @@ def _batches(parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.ran
         jobs += [(episode, support[rows], rows) for rows in batches]
     for number in rng.permutation(len(jobs)):
         episode, support, rows = jobs[number]
-        yield SetBatch(
-            trainer.to_tensor(support),
-            trainer.to_tensor(episode.popularity),
-            trainer.to_tensor(_shares(episode.taken[rows])),
-        )
-
-
-def _shares(taken: sparse.csr_matrix) -> FloatArray:
-    """Rows that sum to 1, [B, I]."""
-    dense: FloatArray = taken.toarray()
-    dense /= dense.sum(axis=1, keepdims=True)
-    return dense
+        taken = normalize(episode.taken[rows], norm="l1").toarray()
+        yield SetBatch(*map(trainer.to_tensor, (support, episode.popularity, taken)))

@@ -141,8 +141,7 @@ class SymmetricMf:
 
     @cached_property
     def _item_squares(self) -> FloatArray:
-        squares: FloatArray = np.square(self.weights["item.weight"]).sum(axis=1)
-        return squares
+        return np.asarray(np.square(self.weights["item.weight"]).sum(axis=1))
 
 
 class _Sampler:

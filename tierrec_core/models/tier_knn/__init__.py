@@ -18,6 +18,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import mask_padding, sparse_products
 from tierrec_core.linalg.cosine import neighbour_similarities, normalized_transpose
+from tierrec_core.linalg.sparse import weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -44,7 +45,7 @@ class TierKnn:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Weight every training user's behaviour by their interests."""
-        behaviour = _behaviour(training.history, config.half_life)
+        behaviour = weighted_history(training.history, "log_decayed", config.half_life)
         user = np.repeat(np.arange(behaviour.shape[0]), np.diff(behaviour.indptr))
         layer = training.tiering.item_layer[behaviour.indices]
         interest = training.tiering.interests[user, layer] ** config.interest_power
@@ -59,7 +60,8 @@ class TierKnn:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Weight of each training user as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
-        alpha = neighbour_similarities(_behaviour(history, self.config.half_life), self._corpus, self.config.neighbours)
+        behaviour = weighted_history(history, "log_decayed", self.config.half_life)
+        alpha = neighbour_similarities(behaviour, self._corpus, self.config.neighbours)
         alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
         return alpha
 
@@ -74,9 +76,3 @@ class TierKnn:
     @cached_property
     def _weighted_by_item(self) -> sparse.csr_matrix:
         return self.weighted.T.tocsr()
-
-
-def _behaviour(history: Interactions, half_life: float) -> sparse.csr_matrix:
-    matrix = history.decayed_matrix(half_life)
-    matrix.data = np.log1p(matrix.data)
-    return matrix

@@ -61,8 +61,7 @@ class Transitions:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Sum of the transition weights from the seen items, newest steps weighted most, [U, I]."""
-        scores: FloatArray = (self._recent(history) @ self.transition).toarray().astype(np.float32)
-        return scores
+        return np.asarray((self._recent(history) @ self.transition).toarray(), np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Empty, since scoring needs only the history, [U, 0]."""

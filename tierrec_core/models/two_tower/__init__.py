@@ -115,8 +115,7 @@ class TwoTower:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Logits of the user's next items, [U, I] float32."""
-        scores: FloatArray = self.encode_users(history) @ self.item_factors.T
-        return scores
+        return np.asarray(self.encode_users(history) @ self.item_factors.T)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User vectors, whose product with an item's vector is the score, [U, F + 1]."""
@@ -139,8 +138,7 @@ class TwoTower:
 
     def _content_vectors(self, content: sparse.csr_matrix) -> FloatArray:
         """The part of the item vectors that comes from content features [N, D], [N, F + 1]."""
-        vectors: FloatArray = content @ self.weights["feature.weight"]
-        return vectors
+        return np.asarray(content @ self.weights["feature.weight"])
 
 
 @dataclass(frozen=True)
