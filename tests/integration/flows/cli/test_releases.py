@@ -72,7 +72,8 @@ def test_a_release_is_tried_promoted_and_taken_back(made: Layout, tags: tuple[st
     assert [line.split("  ")[0] for line in table] == [other, packaged]
     assert "challenger 25%" in table[0]
     assert "champion 75%" in table[1]
-    assert all("next.ndcg@10 0." in line and "git none" in line for line in table)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=made.root, capture_output=True, text=True).stdout.strip()
+    assert all("next.ndcg@10 0." in line and f"git {head[:8]}" in line for line in table)
     assert tierrec(made, pointer, "promote") == f"{other} answers all users\n"
     assert "previous" in tierrec(made, pointer, "releases").splitlines()[1]
     assert tierrec(made, pointer, "rollback") == f"{packaged} answers all users\n"
