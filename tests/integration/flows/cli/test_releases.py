@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
