@@ -6,7 +6,7 @@ from tierrec_core.__main__ import run_stage
 
 STAGES = {
     "validate": "monitoring.data_gate.validate",
-    "reference": "monitoring.drift.stage",
+    "reference": "monitoring.drift.reference",
     "report": "monitoring.report.report",
 }
 

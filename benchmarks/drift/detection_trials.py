@@ -55,7 +55,7 @@ class TrialWindows:
         """The unchanged windows around a cut."""
         model = ReplayRecommender.fit(world, cut, seed)
         past = world.between(-np.inf, cut)
-        reference = DriftReference.build(past, world.items, cut, model.tiering, model.history, settings, seed)
+        reference = DriftReference.build(past, world.items, cut, model.tiering, model.history, settings)
         return cls(world, reference, settings, seed)
 
     @classmethod
@@ -91,7 +91,7 @@ class TrialWindows:
     def collapsed(self, tier: int) -> synthetic_drift.ChangedLog:
         """Reduce the activity of a tier."""
         period, rng = self.period(), np.random.default_rng(self.seed)
-        users = self.reference.users[self.reference.tier == tier]
+        users = self.reference.users[self.reference.groups.tier == tier]
         return synthetic_drift.reduce_activity(
             period.events, period.items, users=users, start=self.cut, rng=rng, name=f"tier {TIER_NAMES[tier]}"
         )

@@ -37,8 +37,8 @@ def write_charts(
     key: of the decision, since a window may be compared with two champions
     Raises StoreError when the store does not answer.
     """
-    day, tiers = f"{from_days(verdict.end):%Y-%m-%d}", settings.tiers.names
-    tier_of = {str(user): tiers[int(tier)] for user, tier in zip(reference.users, reference.tier, strict=True)}
+    day, groups = f"{from_days(verdict.end):%Y-%m-%d}", reference.groups
+    tier_of = {str(user): groups.tier_names[tier] for user, tier in zip(reference.users, groups.tier, strict=True)}
     before, after = (
         sample_window(log.events, log.items, tier_of, start, end, settings.monitor.report_rows, settings.seed)
         for start, end in ((reference.window.start, reference.window.end), (verdict.start, verdict.end))
@@ -46,6 +46,7 @@ def write_charts(
     page, snapshot = write_window_page(
         before,
         after,
+        groups.tier_names,
         layout.loop / WINDOWS / f"{day}-{key}",
         verdict.end,
         name=f"{day} {key}",
@@ -53,7 +54,7 @@ def write_charts(
         max_rows=settings.monitor.report_rows,
         seed=settings.seed,
     )
-    add_snapshot(snapshot, layout.loop / "evidently", MAX_WINDOWS)
+    add_snapshot(snapshot, layout.loop / "evidently", groups.tier_names, MAX_WINDOWS)
     _delete_old_pages(layout.loop / WINDOWS, page.parent)
     return page
 

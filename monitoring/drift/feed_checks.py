@@ -16,7 +16,6 @@ from monitoring.drift.reference import DriftReference
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
-from tierrec_core.tiers import TIER_NAMES
 
 _WEEK = 7
 _QUIET_SHARE = 0.1  # of the weekday's median
@@ -71,7 +70,7 @@ class FeedChecks:
     ) -> Self:
         """Measure raw EVENTS, before any cleaning."""
         start, window = end - reference.settings.window_days, reference.window
-        known = reference.known_items, reference.users
+        known = reference.context.known_items, reference.users
         old = events_between(events, window.start, window.end)
         before = RawStats.of(old, items, *known, window.start, window.end, None) if len(old) else None
         rate_limit = before.rate_limit if before else None
@@ -141,13 +140,13 @@ def _weekdays(start: float, num_days: int) -> IntArray:
 def _collapse(reference: DriftReference, current: WindowMeasurement) -> Iterator[FeedFault]:
     """A fall in the activity of every tier at once, which no season causes."""
     ratios = {}
-    for name, members in reference.comparison_groups.members.items():
+    for name, members in reference.groups.members.items():
         before = int(reference.window.events[members].sum())
         if name != ALL and before >= _MIN_ROWS:
             ratios[name] = float(current.events[members].sum()) / before
     past_fall = float(reference.thresholds[f"volume/{ALL}"].max()) if reference.num_past else 0.0
     limit = min(_COLLAPSE_RATIO, float(np.exp(-2 * past_fall)))
-    if len(ratios) == len(TIER_NAMES) and all(ratio < limit for ratio in ratios.values()):
+    if len(ratios) == len(reference.groups.tier_names) and all(ratio < limit for ratio in ratios.values()):
         found = ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios.items())
         yield FeedFault(
             "all tiers collapsed at once", f"events relative to the reference: {found}", f"over {limit:.0%}"

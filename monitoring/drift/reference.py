@@ -1,4 +1,4 @@
-"""The drift reference: the champion's last window before its cut, measured once, with the effect limits."""
+"""Stage `reference`: measures the champion's last window before its cut, and the effect limits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,16 +7,19 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.historical_windows import ComparisonGroups, HistoricalWindows, effect_thresholds
+from monitoring.drift.historical_windows import ALL, ComparisonGroups, HistoricalWindows, effect_thresholds
 from monitoring.drift.measurement.encoded_events import EncodedEvents, events_between
-from monitoring.drift.measurement.known_items import UNKNOWN, KnownItems
+from monitoring.drift.measurement.known_items import UNKNOWN
 from monitoring.drift.measurement.user_baselines import UserBaselines
 from monitoring.drift.measurement.window_measurement import MeasurementContext, WindowMeasurement
 from monitoring.drift.statistics.paired_tests import WindowPair
-from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.base import artifacts
+from tierrec_core.base.contracts import EVENTS, ITEMS, FloatArray
 from tierrec_core.base.errors import EmptyDataError
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.settings import MonitorSettings
+from tierrec_core.settings import MonitorSettings, Settings
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering
 
 _DAY_SECONDS = 86_400
@@ -27,31 +30,24 @@ class DriftReference:
     """The reference window and what is needed to compare current windows with it; built once per champion.
 
     cut: the day before which the champion was trained
-    users: ids, [U]; established: users with events before the window, who are compared, [U]
-    tier: as of the window's first day, index into TIER_NAMES, [U]
-    baselines, is_known_item, is_known_label: as of the window's first day, so that both windows are new to them
-    tier_cuts: log(1 + spend) of a window at which tiers begin, [T - 1]
+    users: ids, [U]; groups: their tiers as of the window's first day
+    context, baselines: as of the window's first day, so that both windows are new to them
     thresholds: effect limits by "family/group", one per comparison of the family
     num_past: pairs of past windows behind the thresholds
     unlabelled_share, unlabelled_deviation: the window's events without a category, and the deviation over days
     """
 
     cut: float
-    known_items: KnownItems
     users: pd.Index
-    established: BoolArray
-    tier: IntArray
+    groups: ComparisonGroups
+    context: MeasurementContext
     baselines: UserBaselines
-    is_known_item: BoolArray
-    is_known_label: BoolArray
-    tier_cuts: FloatArray
     window: WindowMeasurement
     thresholds: dict[str, FloatArray]
     num_past: int
     unlabelled_share: float
     unlabelled_deviation: float
     settings: MonitorSettings
-    seed: int
 
     @classmethod
     def build(
@@ -62,7 +58,6 @@ class DriftReference:
         tiering: Tiering,
         history: Interactions,
         settings: MonitorSettings,
-        seed: int,
     ) -> Self:
         """Measure the window before the cut, and pairs of earlier windows, from EVENTS and ITEMS.
 
@@ -83,39 +78,48 @@ class DriftReference:
         pair = WindowPair(window, window, groups.tier, past.known_items, baselines)
         daily_unlabelled = pd.Series(rows.label == UNKNOWN).groupby(np.floor(rows.day)).mean()
         return cls(
-            cut=cut,
-            known_items=past.known_items,
-            users=history.users,
-            established=groups.established,
-            tier=groups.tier,
-            baselines=baselines,
-            is_known_item=context.is_known_item,
-            is_known_label=context.is_known_label,
-            tier_cuts=context.tier_cuts,
-            window=window,
-            thresholds=effect_thresholds(past_effects, pair, settings.quantile),
+            cut,
+            history.users,
+            groups,
+            context,
+            baselines,
+            window,
+            thresholds=effect_thresholds(past_effects, pair, tiering.names, settings.quantile),
             num_past=len(past_effects),
             unlabelled_share=float((rows.label == UNKNOWN).mean()),
             unlabelled_deviation=float(daily_unlabelled.std(ddof=0)),
             settings=settings,
-            seed=seed,
         )
-
-    @property
-    def comparison_groups(self) -> ComparisonGroups:
-        """The users that are compared, by tier."""
-        return ComparisonGroups(self.tier, self.established)
 
     def pair_with(self, current: WindowMeasurement) -> WindowPair:
         """Pair the reference window with a current window."""
-        return WindowPair(self.window, current, self.tier, self.known_items, self.baselines)
+        return WindowPair(self.window, current, self.groups.tier, self.context.known_items, self.baselines)
 
-    @property
-    def context(self) -> MeasurementContext:
-        """Measurement context of windows after the cut."""
-        return MeasurementContext(
-            self.known_items, len(self.users), self.is_known_item, self.is_known_label, self.tier_cuts
-        )
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Write the reference as of the final snapshot; print its window and its limits.
+
+    Where the split is not by time, the cut is the newest day of the training part.
+    """
+    log = read_split(layout)
+    history = log.history(log.final.name)
+    events = artifacts.read_frame(layout.prepared_events, EVENTS)
+    items = artifacts.read_frame(layout.raw_items, ITEMS)
+    tiering = artifacts.load(Tiering, layout.tiering(log.final.name))
+    reference = DriftReference.build(events, items, history.now, tiering, history, settings.monitor)
+    artifacts.save(reference, layout.reference)
+    window = reference.window
+    print(
+        f"reference {from_days(window.start):%Y-%m-%d} to {from_days(window.end):%Y-%m-%d}: "
+        f"{int((window.events > 0).sum())} of {len(reference.users)} users, {int(window.events.sum()):,} events, "
+        f"{len(reference.context.known_items.names)} categories"
+    )
+    limits = ", ".join(
+        f"{name.removesuffix(f'/{ALL}')} {float(limit.max()):.3f}"
+        for name, limit in reference.thresholds.items()
+        if name.endswith(f"/{ALL}")
+    )
+    print(f"effect limits for an alarm (from {reference.num_past} pairs of past windows): {limits}")
 
 
 def measure_window(
@@ -124,7 +128,7 @@ def measure_window(
     """Measure the window of the reference's length that ends before day `end`, from EVENTS and ITEMS."""
     start = end - reference.settings.window_days
     window = events_between(events, start, end)
-    rows = EncodedEvents.of(window, items, reference.users, reference.known_items)
+    rows = EncodedEvents.of(window, items, reference.users, reference.context.known_items)
     return reference.context.measure(rows, start, end)
 
 

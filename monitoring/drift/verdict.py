@@ -20,9 +20,7 @@ from tierrec_core.settings import MonitorSettings
 
 State = Literal["steady", "drift", "fault"]
 _MIN_USERS = 5
-# a test of all users weighs as much as those of the three tiers together, and a test of moves to any category as much
-# as those of arrivals in each
-_IMPORTANCE = {ALL: 3.0, "moves": 4.0}
+_MOVES_IMPORTANCE = 4.0
 _MAX_REASONS = 12
 _NEED_BASELINE = ("volume", "transitions")  # without one, the users are those active in the window: selection bias
 
@@ -106,7 +104,7 @@ class DriftVerdict:
         if self.alarms:
             return [finding.sentence() for finding in self.alarms[:_MAX_REASONS]]
         # a one-sided p over .5 is a change in the other direction
-        candidates = [one for one in self.findings if one.threshold > 0 and one.p_value <= 0.5]
+        candidates = [finding for finding in self.findings if finding.threshold > 0 and finding.p_value <= 0.5]
         nearest = max(candidates, key=lambda finding: abs(finding.effect) / finding.threshold, default=None)
         return ["no drift" + (f"; nearest to an alarm: {nearest.sentence()}" if nearest else "")]
 
@@ -157,7 +155,7 @@ def evaluate_window(
         start=current.start,
         end=current.end,
         num_users=int(((reference.window.events > 0) & (current.events > 0)).sum()),
-        findings=tuple(_findings(tests, settings, seed)),
+        findings=tuple(_findings(tests, len(reference.groups.tier_names), settings, seed)),
         faults=find_faults(feed, reference, current, settings),
     )
 
@@ -181,7 +179,7 @@ def _window_tests(comparisons: Iterator[PairedComparison], reference: DriftRefer
         family = comparison.family
         if family in _NEED_BASELINE and not reference.baselines.has_events:
             continue
-        for name, members in reference.comparison_groups.members.items():
+        for name, members in reference.groups.members.items():
             part = comparison.of(members)
             if (part.weight > 0).sum() < _MIN_USERS:
                 continue
@@ -201,7 +199,7 @@ def _online_tests(online: OnlineMetrics | None) -> Iterator[_Test]:
         yield _Test("online", ALL, online.versions, before, after, online.effects(), limit, family)
 
 
-def _findings(tests: Sequence[_Test], settings: MonitorSettings, seed: int) -> Iterator[DriftFinding]:
+def _findings(tests: Sequence[_Test], num_tiers: int, settings: MonitorSettings, seed: int) -> Iterator[DriftFinding]:
     """One finding per hypothesis; online tests are permuted separately, since their users differ."""
     if not tests:
         return
@@ -213,28 +211,28 @@ def _findings(tests: Sequence[_Test], settings: MonitorSettings, seed: int) -> I
         families = [tests[index].differences for index in indices]
         p.update(zip(indices, p_values(families, settings.permutations, seed), strict=True))
     raw = np.concatenate([p[index] for index in range(len(tests))])
-    importance = [_IMPORTANCE.get(test.family, 1.0) * _IMPORTANCE.get(test.tier, 1.0) for test in tests]
+    # a test of all users weighs as much as those of the tiers together, and a test of moves to any category as much as
+    # those of arrivals in each
+    importance = [
+        (_MOVES_IMPORTANCE if test.family == "moves" else 1.0) * (num_tiers if test.tier == ALL else 1)
+        for test in tests
+    ]
     adjusted = benjamini_hochberg(raw, family_weights([len(test.what) for test in tests], importance))
     hypotheses = [(test, column) for test in tests for column in range(len(test.what))]
     for (test, column), p_value, q_value in zip(hypotheses, raw, adjusted, strict=True):
-        yield _finding(test, column, float(p_value), float(q_value), settings.level)
-
-
-def _finding(test: _Test, column: int, p_value: float, adjusted: float, level: float) -> DriftFinding:
-    effect, limit = float(test.effect[column]), float(test.threshold[column])
-    side = test.differences.side
-    return DriftFinding(
-        family=test.family,
-        tier=test.tier,
-        what=test.what[column],
-        before=float(test.before[column]),
-        after=float(test.after[column]),
-        effect=effect,
-        threshold=limit,
-        p_value=p_value,
-        adjusted=adjusted,
-        alarm=adjusted <= level and (effect * side if side else abs(effect)) > limit,
-    )
+        effect, limit, side = float(test.effect[column]), float(test.threshold[column]), test.differences.side
+        yield DriftFinding(
+            family=test.family,
+            tier=test.tier,
+            what=test.what[column],
+            before=float(test.before[column]),
+            after=float(test.after[column]),
+            effect=effect,
+            threshold=limit,
+            p_value=float(p_value),
+            adjusted=float(q_value),
+            alarm=bool(q_value <= settings.level and (effect * side if side else abs(effect)) > limit),
+        )
 
 
 def _two_digits(value: float) -> str:

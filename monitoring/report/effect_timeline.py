@@ -71,7 +71,9 @@ class EffectChart:
 
 def effect_charts(decisions: Sequence[Record]) -> list[EffectChart]:
     """One chart per family tested in the newest MAX_WINDOWS, in the order of FAMILIES; decisions in any order."""
-    newest = sorted(decisions, key=lambda one: (one["window"]["end"], one["at"], one["key"]))[-MAX_WINDOWS:]
+    newest = sorted(decisions, key=lambda decision: (decision["window"]["end"], decision["at"], decision["key"]))[
+        -MAX_WINDOWS:
+    ]
     tested = {finding["family"] for decision in newest for finding in decision["findings"]}
     known = [family for family in FAMILIES if family in tested]
     return [_chart(family, newest) for family in (*known, *sorted(tested - set(known)))]
@@ -79,7 +81,9 @@ def effect_charts(decisions: Sequence[Record]) -> list[EffectChart]:
 
 def rank_findings(findings: Sequence[Record]) -> list[Record]:
     """Sort findings: alarms first, then by effect relative to the limit."""
-    return sorted(findings, key=lambda one: (not one["alarm"], -effect_ratio(one), one["tier"], one["what"]))
+    return sorted(
+        findings, key=lambda finding: (not finding["alarm"], -effect_ratio(finding), finding["tier"], finding["what"])
+    )
 
 
 def effect_ratio(finding: Record) -> float:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from monitoring.report.category_shares import category_shares, largest_categories
+from monitoring.report.category_shares import CHART_CATEGORIES, category_shares
+from monitoring.report.html import render, write_page
 from monitoring.report.served_lists import (
     ServedLists,
     count_users,
@@ -21,7 +21,6 @@ from monitoring.report.served_lists import (
 from monitoring.report.window_sample import PER_USER
 from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import from_days
-from tierrec_core.tiers import TIER_NAMES
 
 HTML, JSON = "drift.html", "drift.json"
 _NUMBERS = ("price", "value", *PER_USER)
@@ -39,6 +38,7 @@ class EvidentlyPage(NamedTuple):
 def write_window_page(
     reference: pd.DataFrame,
     current: pd.DataFrame,
+    tiers: Sequence[str],
     folder: Path,
     day: float,
     *,
@@ -50,14 +50,14 @@ def write_window_page(
 ) -> EvidentlyPage:
     """Write drift.html, which is self-contained, and drift.json into the folder.
 
-    reference, current: from `sample_window`; day: timestamp of the snapshot, since 1970 UTC
-    name: of the snapshot, to distinguish two of one day
+    reference, current: from `sample_window`; tiers: names by ascending activity
+    day: timestamp of the snapshot, since 1970 UTC; name: of the snapshot, to distinguish two of one day
     served, served_before: lists served in the two windows, of which whole users with at most max_rows rows are sampled
     Raises ArtifactError when the files cannot be written.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    charted = largest_categories(reference)
-    before, after = (_columns(frame, charted) for frame in (reference, current))
+    charted = list(reference["category"].value_counts().index[:CHART_CATEGORIES])
+    before, after = (_columns(frame, charted, tiers) for frame in (reference, current))
     filled = [column for column in before if before[column].notna().any() and after[column].notna().any()]
     date = f"{from_days(day):%Y-%m-%d}"
     about = {"timestamp": from_days(day).to_pydatetime(), "name": name or date}
@@ -71,19 +71,20 @@ def write_window_page(
     if served is not None:
         parts += list_snapshots(served, max_rows, seed, **about)
     snapshot = _merge(parts) if parts else None
-    page = _render(
-        snapshot,
+    page = render(
+        "window.html.j2",
+        {},
+        charts=_document(snapshot),
         day=date,
         sides=[
             {"name": side, "rows": len(frame), "users": int(frame["user_id"].nunique())}
             for side, frame in (("reference", reference), ("current window", current))
         ],
         missing=[column for column in before if column not in filled],
-        categories=category_shares(reference, current, charted),
+        categories=category_shares(reference, current, charted, tiers),
         lists=count_users(served, labelled),
     )
-    with artifacts.replacing_file(folder / HTML) as file:
-        file.write_text(page, encoding="utf-8")
+    write_page(page, folder / HTML)
     artifacts.write_json(_metrics(snapshot), folder / JSON)
     return EvidentlyPage(folder / HTML, snapshot)
 
@@ -126,11 +127,11 @@ def _jensen_shannon_limit(before: pd.Series, after: pd.Series) -> float:
     return max(_EVIDENTLY_LIMIT, 2 * math.sqrt(degrees / 8 * sum(1 / size for size in sizes)))
 
 
-def _columns(frame: pd.DataFrame, charted: Sequence[str]) -> pd.DataFrame:
+def _columns(frame: pd.DataFrame, charted: Sequence[str], tiers: Sequence[str]) -> pd.DataFrame:
     """A category column per tier, empty for other tiers and for categories without a bar, and the other columns."""
     category = frame["category"].where(frame["category"].isin(charted))
-    tiers = {f"category of {tier} users": category.where(frame["tier"] == tier) for tier in TIER_NAMES}
-    return pd.DataFrame(tiers | {column: frame[column] for column in ("event", "tier", *_NUMBERS)})
+    by_tier = {f"category of {tier} users": category.where(frame["tier"] == tier) for tier in tiers}
+    return pd.DataFrame(by_tier | {column: frame[column] for column in ("event", "tier", *_NUMBERS)})
 
 
 def _merge(snapshots: list[Any]) -> Any:
@@ -155,14 +156,15 @@ def _merge(snapshots: list[Any]) -> Any:
     )
 
 
-def _render(snapshot: Any, **values: Any) -> str:
-    """The page, with Evidently's own page in a frame."""
-    environment = Environment(loader=PackageLoader("monitoring.report"), autoescape=True, undefined=StrictUndefined)
-    charts = None
-    if snapshot is not None:
-        # the characters that a quoted attribute requires; escaping all of them makes the page a third larger
-        charts = snapshot.get_html_str(as_iframe=False).replace("&", "&amp;").replace('"', "&quot;")
-    return environment.get_template("window.html.j2").render(values, charts=charts).lstrip()
+def _document(snapshot: Any) -> str | None:
+    """Evidently's own page, for an attribute: with the characters escaped that a quoted one requires.
+
+    Escaping all of them makes the page a third larger.
+    """
+    if snapshot is None:
+        return None
+    document: str = snapshot.get_html_str(as_iframe=False)
+    return document.replace("&", "&amp;").replace('"', "&quot;")
 
 
 def _metrics(snapshot: Any) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from tierrec_core.base.errors import ArtifactError
-from tierrec_core.tiers import TIER_NAMES
 
 PROJECT = "tierrec"
 # fixed ids, so that adding a snapshot again replaces it
@@ -17,10 +17,11 @@ _STAGING = ".aside"  # in the workspace, whose projects are named by ids
 _PANEL = "Distance of each tier's categories to the reference"
 
 
-def add_snapshot(snapshot: Any, folder: Path, keep: int | None = None) -> None:
+def add_snapshot(snapshot: Any, folder: Path, tiers: Sequence[str], keep: int | None = None) -> None:
     """Add a snapshot to the project of the workspace in the folder, creating both when missing.
 
     A snapshot of the same name and time is replaced; None adds nothing.
+    tiers: names for the dashboard of a new project
     keep: number of newest snapshots to keep, including this one; None keeps all.
     Raises ArtifactError when the workspace is damaged.
     """
@@ -32,10 +33,10 @@ def add_snapshot(snapshot: Any, folder: Path, keep: int | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         workspace = Workspace.create(str(folder))
-        named = sorted(workspace.search_project(PROJECT), key=lambda found: str(found.id))
+        named = sorted(workspace.search_project(PROJECT), key=lambda project: str(project.id))
         project = workspace.get_project(PROJECT_ID) or (named[0] if named else _create_project(workspace))
         if not project.dashboard.model().panels:
-            _add_panels(project)
+            _add_panels(project, tiers)
         _write(workspace, project.id, snapshot, folder)
         if keep is not None:
             _prune(workspace, project.id, keep, snapshot_id(snapshot))
@@ -86,15 +87,15 @@ def _create_project(workspace: Any) -> Any:
     return workspace.add_project(ProjectModel(id=PROJECT_ID, name=PROJECT, description=about))
 
 
-def _add_panels(project: Any) -> None:
+def _add_panels(project: Any, tiers: Sequence[str]) -> None:
     """Add line plots over all windows to the dashboard."""
     from evidently.sdk.models import PanelMetric
     from evidently.sdk.panels import line_plot_panel
 
-    tiers = [
+    distances = [
         PanelMetric(metric="ValueDrift", legend=tier, metric_labels={"column": f"category of {tier} users"})
-        for tier in TIER_NAMES
+        for tier in tiers
     ]
-    project.dashboard.add_panel(line_plot_panel(_PANEL, tiers))
+    project.dashboard.add_panel(line_plot_panel(_PANEL, distances))
     columns = PanelMetric(metric="DriftedColumnsCount", legend="share", metric_labels={"value_type": "share"})
     project.dashboard.add_panel(line_plot_panel("Share of columns that drifted", [columns]))

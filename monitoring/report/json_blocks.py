@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard
 
-from tierrec_core.tiers import TIER_NAMES
-
 Scalar: TypeAlias = str | int | float | bool | None
 _BARS_FROM = 3  # rows
 _WIDE_FROM = 5  # columns
@@ -63,11 +61,19 @@ def json_tables(report: Mapping[str, Any], title: str = "") -> Iterator[JsonTabl
     scalars = {key: value for key, value in report.items() if not _nested(value)}
     if scalars:
         bars = bool(title) and _comparable(list(scalars.values()))
-        rows = tuple((readable_label(key), _flat(scalars[key])) for key in _tiers_first(scalars))
+        rows = tuple((readable_label(key), _flat(value)) for key, value in scalars.items())
         yield JsonTable(readable_label(title), ("", ""), rows, bars=bars)
     for key, value in report.items():
         if _nested(value):
             yield from _part(value, f"{title}{_SEPARATOR}{key}" if title else key)
+
+
+def order_keys(value: Any, first: Sequence[str]) -> Any:
+    """A JSON value whose mappings, at any depth, begin with those of these keys that they have, in this order."""
+    if isinstance(value, Mapping):
+        keys = [*(key for key in first if key in value), *(key for key in value if key not in first)]
+        return {key: order_keys(value[key], first) for key in keys}
+    return [order_keys(part, first) for part in value] if isinstance(value, list) else value
 
 
 def readable_label(name: str) -> str:
@@ -101,14 +107,14 @@ def _part(value: Any, title: str) -> Iterator[JsonTable]:
 
 def _matrix(value: Mapping[str, Mapping[str, Any]], title: str) -> JsonTable:
     """A mapping of mappings: one row per key, one column per inner key."""
-    columns = _tiers_first({name: None for row in value.values() for name in row})
-    cells = [(readable_label(key), *(_flat(value[key].get(name)) for name in columns)) for key in _tiers_first(value)]
+    columns = dict.fromkeys(name for row in value.values() for name in row)
+    cells = [(readable_label(key), *(_flat(row.get(name)) for name in columns)) for key, row in value.items()]
     return _grid(title, ["", *map(readable_label, columns)], cells)
 
 
 def _records(value: Sequence[Mapping[str, Any]], title: str) -> JsonTable:
     """A list of mappings: one row each, text columns before numeric ones."""
-    names = {name: None for row in value for name in row}
+    names = dict.fromkeys(name for row in value for name in row)
     columns = sorted(names, key=lambda name: any(is_number(row.get(name)) for row in value))
     return _grid(
         title,
@@ -144,9 +150,3 @@ def _comparable(values: Sequence[Any]) -> bool:
     """Whether these are all counts, or all fractions, and so can share a scale."""
     counts, fractions = ([isinstance(value, kind) and value >= 0 for value in values] for kind in (int, float))
     return len(values) >= _BARS_FROM and (all(counts) or all(fractions))
-
-
-def _tiers_first(keys: Mapping[str, Any]) -> list[str]:
-    """The keys in order, except that tiers come first, from light to heavy."""
-    tiers = [tier for tier in TIER_NAMES if tier in keys]
-    return [*tiers, *(key for key in keys if key not in tiers)]

@@ -1,11 +1,9 @@
 """Leaderboards from metrics.json, one per task, with intervals, paired differences and tiers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
-
-from tierrec_core.tiers import TIER_NAMES
 
 _METRIC = re.compile(r"(?!delta_)[a-z_]+@\d+")
 _ORDER = ("ndcg", "recall", "mrr", "hit", "coverage")
@@ -81,13 +79,13 @@ class LeaderboardTable:
         if not columns:
             return None
         main, *others = columns
-        found = [entry for name, block in models.items() if (entry := _entry(name, block, main, others))]
-        entries = tuple(sorted(found, key=lambda entry: (-entry.main.value, entry.model)))
-        tiers = {tier: None for entry in entries for tier in entry.tiers}
+        rows = [row for name, block in models.items() if (row := _entry(name, block, main, others))]
+        entries = tuple(sorted(rows, key=lambda row: (-row.main.value, row.model)))
+        tiers = tuple(dict.fromkeys(tier for entry in entries for tier in entry.tiers))
         near = tuple(name for name in others if name.partition("@")[2] == main.partition("@")[2])
         far = tuple(name for name in others if name not in near)
-        top = max((value for entry in entries for value in _ends(entry)), default=0.0) or 1.0
-        return cls(task, main, near, far, entries, tuple(sorted(tiers, key=tier_order)), _users(models), top)
+        top = max((entry.main.high or entry.main.value for entry in entries), default=0.0) or 1.0
+        return cls(task, main, near, far, entries, tiers, _users(models), top)
 
     @property
     def baseline(self) -> LeaderboardRow | None:
@@ -122,11 +120,6 @@ def task_order(task: str) -> tuple[bool, str]:
     return task != "next", task
 
 
-def tier_order(name: str) -> tuple[int, str]:
-    """Sort key of tiers, from light to heavy."""
-    return TIER_NAMES.index(name) if name in TIER_NAMES else len(TIER_NAMES), name
-
-
 def _entry(name: str, block: Mapping[str, Any], metric: str, others: list[str]) -> LeaderboardRow | None:
     main = FigureWithInterval.read(block, metric)
     if main is None:
@@ -148,12 +141,6 @@ def _users(models: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     block = next(iter(models.values()))
     parts = {"": block, **(block.get("by_tier") or {})}
     return {tier: part["users"] for tier, part in parts.items() if "users" in part}
-
-
-def _ends(entry: LeaderboardRow) -> Iterator[float]:
-    yield entry.main.value
-    if entry.main.high is not None:
-        yield entry.main.high
 
 
 def _metric_order(name: str) -> tuple[int, int, str]:

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from monitoring.report.effect_timeline import (
     HEIGHT,
     MAX_WINDOWS,
@@ -15,9 +13,9 @@ from monitoring.report.effect_timeline import (
     effect_ratio,
     rank_findings,
 )
-from monitoring.report.leaderboard_view import task_order, tier_order
-from monitoring.report.report import format_cell
-from tierrec_core.base import artifacts
+from monitoring.report.html import render, write_page
+from monitoring.report.json_blocks import order_keys
+from monitoring.report.leaderboard_view import FigureWithInterval, task_order
 
 _MAX_FINDINGS = 12
 _MAX_CARDS = 20  # newest decisions in full; older ones are rows of a table
@@ -33,20 +31,13 @@ ACTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class DifferenceBar:
-    """Challenger minus champion in one group: the value and its interval, on an axis from -reach to +reach."""
+    """Challenger minus champion in one group, on an axis from -reach to +reach."""
 
     task: str
     group: str
     users: int | None
-    value: float
-    low: float
-    high: float
+    difference: FigureWithInterval
     reach: float
-
-    @property
-    def sign(self) -> str:
-        """Better or worse where the interval excludes zero, else even."""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "even"
 
     def percent(self, value: float) -> float:
         """Position on the axis, in percent of its length."""
@@ -68,23 +59,16 @@ def write_loop_page(
     serving: current champion, challenger (or None) and the challenger's share of users
     Links are relative to the page's folder.
     """
-    newest_first = sorted(decisions, key=lambda one: (one["at"], one["key"]), reverse=True)
-    environment = Environment(
-        loader=PackageLoader("monitoring.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "act": lambda act: ACTS.get(act, act),
-        "differences": difference_bars,
-        "figure": format_cell,
-        "timestamp": lambda at: at[:16].replace("T", " "),
-        "ratio": effect_ratio,
-        "in_unit": format_in_unit,
-    }
-    page = environment.get_template("loop.html.j2").render(
+    newest_first = sorted(decisions, key=lambda decision: (decision["at"], decision["key"]), reverse=True)
+    page = render(
+        "loop.html.j2",
+        {
+            "act": lambda act: ACTS.get(act, act),
+            "differences": difference_bars,
+            "timestamp": lambda at: at[:16].replace("T", " "),
+            "ratio": effect_ratio,
+            "in_unit": format_in_unit,
+        },
         decisions=newest_first[:_MAX_CARDS],
         older=newest_first[_MAX_CARDS:],
         findings=rank_findings(newest_first[0]["findings"])[:_MAX_FINDINGS] if newest_first else [],
@@ -96,8 +80,7 @@ def write_loop_page(
         outcomes={retrain["key"]: retrain for retrain in retrains},
         serving=serving,
     )
-    with artifacts.replacing_file(path) as file:
-        file.write_text(page, encoding="utf-8")
+    write_page(page, path)
 
 
 def difference_bars(gate: Record) -> list[DifferenceBar]:
@@ -105,13 +88,12 @@ def difference_bars(gate: Record) -> list[DifferenceBar]:
     groups = []
     for task, parts in sorted(gate.get("tasks", {}).items(), key=lambda pair: task_order(pair[0])):
         groups.append((task, "all users", parts["overall"], parts.get("users")))
-        tiers = sorted(parts["by_tier"], key=tier_order)
-        groups += [(task, f"{tier} users", parts["by_tier"][tier], None) for tier in tiers]
-    reach = max((abs(end) for *_, group, _ in groups for end in group["ci"]), default=0.0)
+        by_tier = order_keys(parts["by_tier"], gate.get("tiers", ()))
+        groups += [(task, f"{tier} users", part, part.get("users")) for tier, part in by_tier.items()]
+    reach = max((abs(end) for *_, part, _ in groups for end in part["ci"]), default=0.0)
     return [
-        DifferenceBar(task, name, group.get("users", users), group["value"], low, high, reach)
-        for task, name, group, users in groups
-        for low, high in [group["ci"]]
+        DifferenceBar(task, name, users, FigureWithInterval(part["value"], *part["ci"]), reach)
+        for task, name, part, users in groups
     ]
 
 

@@ -116,13 +116,7 @@ class Replay:
         if cut not in self._references:
             started, model = time.process_time(), self.model(cut)
             reference = DriftReference.build(
-                self.world.between(-np.inf, cut),
-                self.world.items,
-                cut,
-                model.tiering,
-                model.history,
-                self.settings,
-                self.seed,
+                self.world.between(-np.inf, cut), self.world.items, cut, model.tiering, model.history, self.settings
             )
             self._references[cut] = reference, time.process_time() - started
         return self._references[cut][0]

@@ -17,8 +17,8 @@ from tests.e2e.test_report_page import CHROMIUM, FLAGS, luminance, opened
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import from_days
-from tierrec_core.tiers import TIER_NAMES
 
+TIERS = ("light", "medium", "heavy")
 HOSTILE = "</script><script>window.broken = 1</script>"
 REASON = f"heavy: category {HOSTILE!r} 50.0% -> 10.0% of their events (p .0001, effect .93 > .05)"
 CHAMPION, CHALLENGER = "tierrec:70cfe279bebfe5a9", "tierrec:99cfe279bebfe5a9"
@@ -75,6 +75,7 @@ GATE = {
     "challenger": decision(0)["key"],
     "verdict": "worse",
     "passed": False,
+    "tiers": TIERS,
     "window": decision(0)["window"],
     "checks": [
         {"name": "next: NDCG@10", "found": "+0.0200 [+0.0100, +0.0300]", "wanted": ">= -0.004", "passed": True},
@@ -121,14 +122,14 @@ def log(seed: int, moved: float) -> pd.DataFrame:
 
 def write_window(folder: Path) -> None:
     items = ITEMS.conform(pd.DataFrame({"item_id": list("abc"), "category": [HOSTILE, "y", "z"]}), "test")
-    tier_of = {f"u{number}": TIER_NAMES[number % 3] for number in range(60)}
+    tier_of = {f"u{number}": TIERS[number % 3] for number in range(60)}
     before, after = (
         sample_window(log(seed, moved), items, tier_of, END - 28, END, 10_000, 0)
         for seed, moved in ((0, 0.0), (1, 0.4))
     )
     lists = pd.DataFrame({"user_id": ["u1"] * 3, "item_id": list("abc"), "rank": [1, 2, 3]})
     truth = pd.DataFrame({"user_id": ["u1"], "item_id": ["b"]})
-    write_window_page(before, after, folder, END, served=ServedLists(lists, truth))
+    write_window_page(before, after, TIERS, folder, END, served=ServedLists(lists, truth))
 
 
 @pytest.fixture(scope="module")

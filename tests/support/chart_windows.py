@@ -9,11 +9,11 @@ import pandas as pd
 
 from monitoring.report.window_sample import sample_window
 from tierrec_core.base.contracts import EVENTS, ITEMS
-from tierrec_core.tiers import TIER_NAMES
 
 START = 19_800.0
 USERS = 120
-TIER_OF = {f"u{number}": TIER_NAMES[number % 3] for number in range(USERS)}
+TIERS = ("light", "medium", "heavy")
+TIER_OF = {f"u{number}": TIERS[number % 3] for number in range(USERS)}
 ITEM_FRAME = ITEMS.conform(
     pd.DataFrame({"item_id": list("abcd"), "category": ["x", "x", "y", "z"], "price": [1.0, 2.0, 3.0, 4.0]}), "test"
 )

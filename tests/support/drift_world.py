@@ -14,7 +14,7 @@ from tierrec_core.tiers import Tiering
 START, CUT_DAY, WIDTH = 19723, 168, 28  # 2024-01-01
 CUT = float(START + CUT_DAY)
 SETTINGS = MonitorSettings(permutations=1_999, past_windows=6, num_categories=6)
-ENOUGH = TierSettings(num_layers=4)
+TIERS = TierSettings(num_layers=4)
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ class DriftWorld:
         return self.events["timestamp"] >= from_days(CUT)
 
 
-def known(events: pd.DataFrame, items: pd.DataFrame, settings: MonitorSettings = SETTINGS) -> DriftReference:
+def known(
+    events: pd.DataFrame, items: pd.DataFrame, settings: MonitorSettings = SETTINGS, tiers: TierSettings = TIERS
+) -> DriftReference:
     """Build the reference from the log before the cut."""
     past = events[(events["timestamp"] < from_days(CUT)) & (events["event"] != "redeem")]
     history = Interactions.from_events(past, now=CUT)
     described = items.set_index("item_id").loc[history.items].reset_index()
-    tiering = Tiering.fit(history, described, ENOUGH, seed=1)
-    return DriftReference.build(events, items, CUT, tiering, history, settings, seed=2)
+    tiering = Tiering.fit(history, described, tiers, seed=1)
+    return DriftReference.build(events, items, CUT, tiering, history, settings)
 
 
 def made(seed: int, **options: float) -> DriftWorld:

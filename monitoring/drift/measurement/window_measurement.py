@@ -16,21 +16,19 @@ class WindowMeasurement:
     """Interactions of the U reference users from day `start` to before day `end`, days since 1970 UTC.
 
     counts: events by named category, [U, C]; unknown and unseen categories are in none
-    events, days: events and days with an event, [U]
+    events: [U]
     new_items: events on items that are not known, [U]
     unseen_categories: events on items of a category that was not known, [U]
     labels, label_days: events by label, and days with one, [U, L]
     mean_vector: mean item vector, 0 without any, [U, D]
     vector_events: events behind the mean vector, [U]
     tier: the tier given by the window's spend alone, -1 without an event, [U]
-    new_users, new_user_events: number of users who are not in the reference, and of their events
     """
 
     start: float
     end: float
     counts: IntArray
     events: IntArray
-    days: IntArray
     new_items: IntArray
     unseen_categories: IntArray
     labels: sparse.csr_matrix
@@ -38,8 +36,6 @@ class WindowMeasurement:
     mean_vector: FloatArray
     vector_events: IntArray
     tier: IntArray
-    new_users: int
-    new_user_events: int
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,6 @@ class MeasurementContext:
         """Measure the rows of one window."""
         own = rows.where(rows.user >= 0)
         num_users, num_labels = self.num_users, len(self.known_items.labels)
-        others = rows.any_user[rows.user < 0]
         new_item = (own.item < 0) | ~self.is_known_item[own.item]
         unseen = (own.label == UNSEEN) | ((own.label >= 0) & ~self.is_known_label[own.label])
         mean_vector, vector_events = _mean_vector(own, self.known_items.vectors, num_users)
@@ -69,7 +64,6 @@ class MeasurementContext:
             end,
             counts=_category_counts(own, self.known_items, num_users),
             events=np.bincount(own.user, minlength=num_users).astype(np.int32),
-            days=_active_days(own, num_users),
             new_items=np.bincount(own.user[new_item], minlength=num_users).astype(np.int32),
             unseen_categories=np.bincount(own.user[unseen], minlength=num_users).astype(np.int32),
             labels=user_label_counts(own, num_users, num_labels),
@@ -77,8 +71,6 @@ class MeasurementContext:
             mean_vector=mean_vector,
             vector_events=vector_events,
             tier=_tiers_by_spend(log_spend(own, num_users), self.tier_cuts),
-            new_users=len(np.unique(others)),
-            new_user_events=len(others),
         )
 
 
@@ -99,7 +91,7 @@ def matching_tier_cuts(spend: FloatArray, tier: IntArray, num_tiers: int) -> Flo
 
 
 def _tiers_by_spend(spend: FloatArray, cuts: FloatArray) -> IntArray:
-    """Index into TIER_NAMES, -1 without spend, [U]."""
+    """Tier of each user, -1 without spend, [U]."""
     tier = (spend[:, None] > cuts).sum(axis=1)
     return np.where(spend > 0, tier, -1).astype(np.int8)
 
@@ -108,15 +100,6 @@ def _category_counts(rows: EncodedEvents, known_items: KnownItems, num_users: in
     keep, size = rows.label >= 0, len(known_items.names)
     cell = rows.user[keep].astype(np.int64) * size + known_items.group[rows.label[keep]]
     return np.bincount(cell, minlength=num_users * size).reshape(num_users, size).astype(np.int32)
-
-
-def _active_days(rows: EncodedEvents, num_users: int) -> IntArray:
-    if not len(rows.user):
-        return np.zeros(num_users, np.int32)
-    first = int(np.floor(rows.day.min()))
-    span = int(np.floor(rows.day.max())) - first + 1
-    user_days = np.unique(rows.user.astype(np.int64) * span + (np.floor(rows.day).astype(np.int64) - first))
-    return np.bincount(user_days // span, minlength=num_users).astype(np.int32)
 
 
 def _mean_vector(rows: EncodedEvents, vectors: FloatArray, num_users: int) -> tuple[FloatArray, IntArray]:

@@ -11,12 +11,11 @@ from scipy.sparse import issparse
 from monitoring.drift import DriftReference, OnlineMetrics, WindowMeasurement, measure_window, newest_complete_end
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import paired_comparisons
-from tests.support.drift_world import CUT, CUT_DAY, SETTINGS, WIDTH, DriftWorld, known, made, moved_to
+from tests.support.drift_world import CUT, CUT_DAY, SETTINGS, TIERS, WIDTH, DriftWorld, known, made, moved_to
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import from_days
-from tierrec_core.tiers import TIER_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +35,10 @@ def reassigned(events: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return EVENTS.conform(events.assign(timestamp=stamps).sort_values("timestamp"), "test")
 
 
+def members_of(reference: DriftReference, tier: str) -> pd.Index:
+    return reference.users[reference.groups.tier == reference.groups.tier_names.index(tier)]
+
+
 def assert_same(one: WindowMeasurement, other: WindowMeasurement) -> None:
     for field in fields(one):
         values = (getattr(window, field.name) for window in (one, other))
@@ -48,9 +51,9 @@ def test_a_steady_world_is_steady(steady: DriftWorld) -> None:
     assert verdict.num_users > 300
 
 
-@pytest.mark.parametrize("tier", TIER_NAMES)
+@pytest.mark.parametrize("tier", ["light", "medium", "heavy"])
 def test_a_tier_that_moves_is_named_with_its_category(steady: DriftWorld, tier: str) -> None:
-    members = steady.reference.users[steady.reference.tier == TIER_NAMES.index(tier)]
+    members = members_of(steady.reference, tier)
     events = moved_to(steady, members, "category 3", 0.5, np.random.default_rng(1))
     verdict = steady.verdict(events)
     assert verdict.state == "drift"
@@ -60,6 +63,30 @@ def test_a_tier_that_moves_is_named_with_its_category(steady: DriftWorld, tier: 
     assert tier in verdict.payload()["tiers"]
     assert "category 3" in verdict.payload()["layers"]
     assert any(tier in reason and "'category 3'" in reason for reason in verdict.reasons())
+
+
+@pytest.mark.parametrize(
+    ("names", "quantiles"),
+    [(("casual", "regular"), (0.5,)), (("rare", "monthly", "weekly", "daily"), (0.3, 0.6, 0.85))],
+)
+def test_a_project_with_other_tiers_is_compared_by_these(
+    steady: DriftWorld, names: tuple[str, ...], quantiles: tuple[float, ...], tmp_path: Path
+) -> None:
+    reference = known(
+        steady.events, steady.items, tiers=TIERS.model_copy(update={"names": names, "quantiles": quantiles})
+    )
+    artifacts.save(reference, tmp_path)
+    world = replace(steady, reference=artifacts.load(DriftReference, tmp_path))
+    assert len(reference.context.tier_cuts) == len(names) - 1
+    assert {key.partition("/")[2] for key in reference.thresholds} == {"all", *names}
+    assert {found.tier for found in world.verdict().findings} == {"all", *names}
+    assert world.verdict().state == "steady"
+    for tier in names:
+        members = members_of(reference, tier)
+        alarms = world.verdict(moved_to(world, members, "category 3", 0.6, np.random.default_rng(1))).alarms
+        assert {found.tier for found in alarms} - {"all"} == {tier}
+    gone = steady.current & (np.random.default_rng(2).random(len(steady.events)) < 0.8)
+    assert "all tiers collapsed at once" in {fault.what for fault in world.verdict(steady.events[~gone]).faults}
 
 
 def test_movers_who_all_go_elsewhere_are_seen_though_shares_hardly_move() -> None:
@@ -82,7 +109,7 @@ def test_reassigned_visits_alarm_rarely(steady: DriftWorld) -> None:
 
 
 def test_a_tier_that_collapses_is_drift_and_no_fault(steady: DriftWorld) -> None:
-    heavy = steady.reference.users[steady.reference.tier == TIER_NAMES.index("heavy")]
+    heavy = members_of(steady.reference, "heavy")
     gone = steady.current & steady.events["user_id"].isin(heavy)
     gone &= np.random.default_rng(2).random(len(gone)) < 0.7
     verdict = steady.verdict(steady.events[~gone])
@@ -102,7 +129,7 @@ def test_every_difference_flips_its_sign_when_windows_are_swapped(steady: DriftW
     )
     assert all(np.abs(one.after - one.before).max() > 0 for one in forth if one.family in ("moves", "arrivals"))
     for one, other in zip(forth, back, strict=True):
-        for members in reference.comparison_groups.members.values():
+        for members in reference.groups.members.values():
             np.testing.assert_allclose(
                 one.comparison_family(members).differences,
                 -other.comparison_family(members).differences,
@@ -179,12 +206,10 @@ def test_counts_are_those_of_a_plain_count(steady: DriftWorld) -> None:
         & (steady.events["timestamp"] < from_days(CUT))
         & (steady.events["event"] != "redeem")
     ].merge(steady.items[["item_id", "category"]], on="item_id")
-    names = reference.known_items.names
+    names = reference.context.known_items.names
     rows["name"] = rows["category"].where(rows["category"].isin(names), names[-1])
     wanted = pd.crosstab(rows["user_id"], rows["name"]).reindex(index=reference.users, columns=names, fill_value=0)
     np.testing.assert_array_equal(observation.counts, wanted.to_numpy())
-    days = rows.groupby("user_id")["timestamp"].agg(lambda stamps: stamps.dt.floor("D").nunique())
-    np.testing.assert_array_equal(observation.days, days.reindex(reference.users, fill_value=0))
 
 
 def test_a_log_that_begins_with_the_window_has_the_default_limits(steady: DriftWorld) -> None:
@@ -202,9 +227,9 @@ def test_a_log_that_begins_with_the_window_has_the_default_limits(steady: DriftW
 def test_a_log_without_categories_is_labelled_by_layers(steady: DriftWorld) -> None:
     bare = steady.items.assign(category=pd.NA, brand=pd.NA)
     world = DriftWorld(steady.events, bare, known(steady.events, bare))
-    assert world.reference.known_items.basis == "layer"
+    assert world.reference.context.known_items.basis == "layer"
     assert world.verdict().state == "steady"
-    members = steady.reference.users[steady.reference.tier == 2]
+    members = steady.reference.users[steady.reference.groups.tier == 2]
     assert world.verdict(moved_to(steady, members, "category 3", 0.6, np.random.default_rng(1))).state == "drift"
 
 

@@ -10,9 +10,8 @@ from scipy.spatial.distance import jensenshannon
 from monitoring.report.category_shares import CHART_CATEGORIES, category_shares
 from monitoring.report.evidently_page import write_window_page
 from monitoring.report.window_sample import sample_window
-from tests.support.chart_windows import FLAT, START, TIER_OF, events, figures
+from tests.support.chart_windows import FLAT, START, TIER_OF, TIERS, events, figures
 from tierrec_core.base.contracts import EVENTS, ITEMS
-from tierrec_core.tiers import TIER_NAMES
 
 
 def many_categories(seed: int, rows: int = 9000) -> pd.DataFrame:
@@ -31,11 +30,11 @@ def many_categories(seed: int, rows: int = 9000) -> pd.DataFrame:
 
 def test_categories_without_a_bar_are_summed_and_left_out_of_the_distance(tmp_path):
     before, after = many_categories(0), many_categories(1)
-    page, _ = write_window_page(before, after, tmp_path, START + 28)
+    page, _ = write_window_page(before, after, TIERS, tmp_path, START + 28)
     charted = before["category"].value_counts().index[:CHART_CATEGORIES]
     found = figures(tmp_path)
     rows = [re.findall(r"[\d.]+%(?= →)|(?<=→ )[\d.]+%", row) for row in page.read_text().split("<tr>")]
-    for place, tier in enumerate(TIER_NAMES):
+    for place, tier in enumerate(TIERS):
         own = [frame.loc[frame["tier"] == tier, "category"] for frame in (before, after)]
         bars = [one[one.isin(charted)].value_counts(normalize=True).reindex(charted, fill_value=0) for one in own]
         assert found[f"category of {tier} users"] == pytest.approx(jensenshannon(*bars))
@@ -43,7 +42,7 @@ def test_categories_without_a_bar_are_summed_and_left_out_of_the_distance(tmp_pa
         first = [f"{(one == charted[0]).mean():.1%}" for one in own]
         assert rows[2][2 * place : 2 * place + 2] == first
         assert rows[-1][2 * place : 2 * place + 2] == others
-    table = category_shares(before, after, list(charted))
+    table = category_shares(before, after, list(charted), TIERS)
     for place in range(3):
         cells = [row.cells[place] for row in (*table.rows, *table.sums)]
         assert sum(cell.before for cell in cells) == pytest.approx(1)
@@ -55,8 +54,8 @@ def test_two_samples_of_the_same_categories_are_rarely_called_drifted(tmp_path):
     flagged, beyond = 0, 0
     for seed in range(5):
         before, after = many_categories(10 + seed, 900), many_categories(30 + seed, 900)
-        write_window_page(before, after, tmp_path / str(seed), START + 28)
-        for tier in TIER_NAMES:
+        write_window_page(before, after, TIERS, tmp_path / str(seed), START + 28)
+        for tier in TIERS:
             beyond += figures(tmp_path / str(seed))[f"category of {tier} users"] > 0.1
         flagged += figures(tmp_path / str(seed))["DriftedColumnsCount"]["count"]
     assert beyond > 5

@@ -21,13 +21,12 @@ from scipy.stats import wasserstein_distance
 from monitoring.report.evidently_page import EvidentlyPage, write_window_page
 from monitoring.report.evidently_workspace import PROJECT_ID, add_snapshot, snapshot_id
 from monitoring.report.served_lists import ServedLists
-from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER
+from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER, sample_window
 from services.deployment.server import free_port
-from tests.support.chart_windows import FLAT, ITEM_FRAME, MOVED, START, USERS, figures, window
+from tests.support.chart_windows import FLAT, ITEM_FRAME, MOVED, START, TIERS, USERS, events, figures, window
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.tiers import TIER_NAMES
 
 UI = Path(sys.prefix) / "bin" / "evidently"
 PATIENCE = 120
@@ -45,12 +44,12 @@ def after() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def moved(before, after, tmp_path_factory) -> EvidentlyPage:
-    return write_window_page(before, after, tmp_path_factory.mktemp("moved"), START + 28)
+    return write_window_page(before, after, TIERS, tmp_path_factory.mktemp("moved"), START + 28)
 
 
 def test_each_tiers_categories_are_as_far_apart_as_scipy_says(before, after, moved):
     found = figures(moved.page.parent)
-    for tier in TIER_NAMES:
+    for tier in TIERS:
         shares = [
             frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).reindex(["x", "y", "z"])
             for frame in (before, after)
@@ -82,7 +81,7 @@ def test_the_page_is_one_file_with_evidentlys_whole_document_in_its_frame(moved)
 
 
 def test_nothing_drifts_where_nothing_moved(before, tmp_path):
-    write_window_page(before, window(2, FLAT), tmp_path, START + 28)
+    write_window_page(before, window(2, FLAT), TIERS, tmp_path, START + 28)
     found = figures(tmp_path)
     assert found["DriftedColumnsCount"]["share"] == 0
     assert {"event", "tier", "price", "value", *PER_USER} < set(found)
@@ -106,7 +105,13 @@ def test_served_lists_have_the_leaderboards_metrics(before, after, tmp_path):
         columns=["user_id", "item_id"],
     )
     write_window_page(
-        before, after, tmp_path, START + 28, served=ServedLists(lists, truth), served_before=ServedLists(lists, truth)
+        before,
+        after,
+        TIERS,
+        tmp_path,
+        START + 28,
+        served=ServedLists(lists, truth),
+        served_before=ServedLists(lists, truth),
     )
     pairs = [(row, item) for row, own in enumerate(did) for item in own]
     wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
@@ -133,7 +138,7 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
         pd.DataFrame(known, columns=pairs),
         pd.DataFrame({"item_id": items, "category": [category[item] for item in items]}),
     )
-    page, _ = write_window_page(before, after, tmp_path, START + 28, served=ranked)
+    page, _ = write_window_page(before, after, TIERS, tmp_path, START + 28, served=ranked)
     users = {item: len({user for user, other in known if other == item}) for item in items}
     popular = {item: count / max(users.values()) for item, count in users.items() if count}
     seen = [[popular[item] for item in own[:10] if item in popular] for own in lists.values()]
@@ -151,7 +156,9 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
 def test_unknown_items_have_no_popularity(before, after, tmp_path):
     lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
     known = pd.DataFrame({"user_id": ["u2"], "item_id": ["z"]})
-    write_window_page(before, after, tmp_path, START + 28, served=ServedLists(lists, lists.head(0), known, ITEM_FRAME))
+    write_window_page(
+        before, after, TIERS, tmp_path, START + 28, served=ServedLists(lists, lists.head(0), known, ITEM_FRAME)
+    )
     found = figures(tmp_path)
     assert "PopularityBiasMetric" not in found
     assert found["Diversity"] == 0  # a and b are both of category x
@@ -162,35 +169,51 @@ def test_short_lists_and_no_lists_are_no_failure(before, after, tmp_path):
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"], "rank": [1]}),
         pd.DataFrame({"user_id": ["u1"], "item_id": ["a"]}),
     )
-    write_window_page(before, after, tmp_path / "short", START + 28, served=one)
+    write_window_page(before, after, TIERS, tmp_path / "short", START + 28, served=one)
     assert figures(tmp_path / "short")["NDCG"] == {"1": 1.0}
     none = ServedLists(one.lists.head(0), one.truth)
-    write_window_page(before, after, tmp_path / "none", START + 28, served=none, served_before=one)
+    write_window_page(before, after, TIERS, tmp_path / "none", START + 28, served=none, served_before=one)
     assert "NDCG" not in figures(tmp_path / "none")
 
 
 def test_an_empty_window_has_a_page_that_says_so_and_no_snapshot(before, tmp_path):
-    page, snapshot = write_window_page(before, before.head(0), tmp_path / "window", START + 28)
+    page, snapshot = write_window_page(before, before.head(0), TIERS, tmp_path / "window", START + 28)
     assert snapshot is None
     assert "Nothing to draw" in page.read_text()
     assert figures(page.parent) == {}
-    add_snapshot(snapshot, tmp_path / "ui")
+    add_snapshot(snapshot, tmp_path / "ui", TIERS)
     assert not (tmp_path / "ui").exists()
 
 
 def test_a_tier_that_is_gone_is_named_on_the_page(before, after, tmp_path):
-    page, _ = write_window_page(before, after[after["tier"] != "light"], tmp_path, START + 28)
+    page, _ = write_window_page(before, after[after["tier"] != "light"], TIERS, tmp_path, START + 28)
     assert "category of light users" not in figures(tmp_path)
     assert "one window has no values: category of light users." in page.read_text()
 
 
+@pytest.mark.parametrize("tiers", [("casual", "regular"), ("rare", "monthly", "weekly", "daily")])
+def test_the_tiers_of_the_project_are_compared_in_their_order(tmp_path, tiers):
+    tier_of = {f"u{number}": tiers[number % len(tiers)] for number in range(USERS)}
+    frames = [
+        sample_window(events(seed, shares), ITEM_FRAME, tier_of, START, START + 28, 10_000, 0)
+        for seed, shares in ((0, FLAT), (1, MOVED))
+    ]
+    page, snapshot = write_window_page(*frames, tiers, tmp_path, START + 28)
+    columns = [name for name in figures(tmp_path) if name.startswith("category of")]
+    assert columns == [f"category of {tier} users" for tier in tiers]
+    assert re.findall(r'<th scope="col">(\w+) users</th>', page.read_text()) == list(tiers)
+    add_snapshot(snapshot, tmp_path / "ui", tiers)
+    (metadata,) = (tmp_path / "ui").rglob("metadata.json")
+    assert re.findall(r"category of (\w+) users", metadata.read_text()) == list(tiers)
+
+
 def test_a_window_added_twice_is_stored_once(before, moved, tmp_path):
-    add_snapshot(moved.snapshot, tmp_path)
+    add_snapshot(moved.snapshot, tmp_path, TIERS)
     first = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
-    again = write_window_page(before, window(3, FLAT), tmp_path / "page", START + 28)
-    add_snapshot(again.snapshot, tmp_path)
+    again = write_window_page(before, window(3, FLAT), TIERS, tmp_path / "page", START + 28)
+    add_snapshot(again.snapshot, tmp_path, TIERS)
     assert sorted(p.name for p in (tmp_path / str(PROJECT_ID)).rglob("*.json")) == first
-    named = write_window_page(before, window(3, FLAT), tmp_path / "page", START + 28, name="new champion")
+    named = write_window_page(before, window(3, FLAT), TIERS, tmp_path / "page", START + 28, name="new champion")
     assert snapshot_id(named.snapshot) != snapshot_id(again.snapshot)
 
 
@@ -198,27 +221,34 @@ def test_an_existing_project_of_the_name_is_used(moved, tmp_path):
     from evidently.ui.workspace import Workspace
 
     theirs = Workspace.create(str(tmp_path)).create_project("tierrec")
-    add_snapshot(moved.snapshot, tmp_path)
+    add_snapshot(moved.snapshot, tmp_path, TIERS)
     (only,) = Workspace.create(str(tmp_path)).list_projects()
     assert only.id == theirs.id
     assert len(Workspace.create(str(tmp_path)).list_runs(only.id)) == 1
 
 
 def test_a_damaged_workspace_is_named(moved, tmp_path):
-    add_snapshot(moved.snapshot, tmp_path)
+    add_snapshot(moved.snapshot, tmp_path, TIERS)
     (tmp_path / str(PROJECT_ID) / "metadata.json").write_text("{")
     with pytest.raises(ArtifactError, match="is no Evidently workspace"):
-        add_snapshot(moved.snapshot, tmp_path)
+        add_snapshot(moved.snapshot, tmp_path, TIERS)
 
 
 def test_a_workspace_keeps_the_newest_windows(before, after, tmp_path):
     for day in (70, 28, 56, 42):
-        add_snapshot(write_window_page(before, after, tmp_path / str(day), START + day).snapshot, tmp_path / "ui", 3)
+        add_snapshot(
+            write_window_page(before, after, TIERS, tmp_path / str(day), START + day).snapshot,
+            tmp_path / "ui",
+            TIERS,
+            3,
+        )
     assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (42, 56, 70)]
     half = tmp_path / "ui" / ".aside" / str(PROJECT_ID) / "snapshots" / "half.json"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_text("{")
-    add_snapshot(write_window_page(before, after, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", 3)
+    add_snapshot(
+        write_window_page(before, after, TIERS, tmp_path / "again", START + 28).snapshot, tmp_path / "ui", TIERS, 3
+    )
     assert windows(tmp_path / "ui") == [f"{from_days(START + day):%Y-%m-%d}" for day in (28, 56, 70)]
     assert not half.exists()
 
@@ -232,8 +262,8 @@ def windows(folder: Path) -> list[str]:
 def ui(before, moved, tmp_path_factory) -> Iterator[httpx.Client]:
     """`evidently ui` on a workspace of two windows, its API."""
     folder = tmp_path_factory.mktemp("ui")
-    add_snapshot(moved.snapshot, folder)
-    add_snapshot(write_window_page(before, window(2, FLAT), folder / "page", START + 35).snapshot, folder)
+    add_snapshot(moved.snapshot, folder, TIERS)
+    add_snapshot(write_window_page(before, window(2, FLAT), TIERS, folder / "page", START + 35).snapshot, folder, TIERS)
     port = free_port()
     process = subprocess.Popen(
         [UI, "ui", "--workspace", folder, "--port", str(port)],

@@ -62,7 +62,7 @@ def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
 
 def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld) -> None:
     events = moved_to(
-        world, world.reference.users[world.reference.tier == 1], "category 3", 0.5, np.random.default_rng(1)
+        world, world.reference.users[world.reference.groups.tier == 1], "category 3", 0.5, np.random.default_rng(1)
     )
     found = world.verdict(events)
     report = json.loads(json.dumps(found.report(), allow_nan=False))
@@ -74,7 +74,7 @@ def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld) -> None:
 def test_an_alarm_wants_significance_and_size(world: DriftWorld) -> None:
     one_sided = {"interests": -1, "moves": 1, "arrivals": 1, "new_items": 1, "unseen_categories": 1}
     events = moved_to(
-        world, world.reference.users[world.reference.tier == 2], "category 3", 0.3, np.random.default_rng(1)
+        world, world.reference.users[world.reference.groups.tier == 2], "category 3", 0.3, np.random.default_rng(1)
     )
     findings = world.verdict(events).findings
     assert {one.alarm for one in findings} == {False, True}
@@ -85,7 +85,7 @@ def test_an_alarm_wants_significance_and_size(world: DriftWorld) -> None:
 
 
 def test_drift_on_a_broken_feed_is_a_fault_though_the_drift_is_seen(world: DriftWorld) -> None:
-    members = world.reference.users[world.reference.tier == 1]
+    members = world.reference.users[world.reference.groups.tier == 1]
     events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
     day = events["timestamp"]
     gap = (day >= from_days(CUT + 10)) & (day < from_days(CUT + 14))
@@ -96,7 +96,7 @@ def test_drift_on_a_broken_feed_is_a_fault_though_the_drift_is_seen(world: Drift
 
 
 def test_a_stricter_level_or_higher_limits_silence_an_alarm(world: DriftWorld) -> None:
-    members = world.reference.users[world.reference.tier == 1]
+    members = world.reference.users[world.reference.groups.tier == 1]
     events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
     assert world.verdict(events).state == "drift"
     limits = {name: limit + 50.0 for name, limit in world.reference.thresholds.items()}

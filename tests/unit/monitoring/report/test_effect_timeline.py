@@ -42,7 +42,7 @@ def decision(end: str, *findings: dict, key: str = "k") -> dict:
 
 def test_every_family_has_a_name_and_counts_the_changes_that_the_verdict_counts(training, events, items):
     reference = DriftReference.build(
-        events, items, training.history.now, training.tiering, training.history, MonitorSettings(window_days=20), 0
+        events, items, training.history.now, training.tiering, training.history, MonitorSettings(window_days=20)
     )
     sides = {one.family: one.side for one in paired_comparisons(reference.pair_with(reference.window))}
     assert set(FAMILIES) == set(BOUNDS) == {*sides, "online"}
@@ -109,6 +109,7 @@ def test_a_gates_intervals_share_an_axis_and_the_main_task_comes_first():
         return {"value": (low + high) / 2, "ci": [low, high], "users": 7}
 
     gate = {
+        "tiers": ["light", "medium", "heavy"],
         "tasks": {
             "discovery": {"users": 9, "overall": {"value": 0.0, "ci": [-0.1, 0.1]}, "by_tier": {}},
             "next": {
@@ -116,10 +117,10 @@ def test_a_gates_intervals_share_an_axis_and_the_main_task_comes_first():
                 "overall": {"value": 0.02, "ci": [0.01, 0.03]},
                 "by_tier": {"heavy": part(-0.4, -0.2), "light": part(-0.1, 0.1)},
             },
-        }
+        },
     }
     found = difference_bars(gate)
-    assert [(one.task, one.group, one.users, one.sign) for one in found] == [
+    assert [(one.task, one.group, one.users, one.difference.sign) for one in found] == [
         ("next", "all users", 21, "better"),
         ("next", "light users", 7, "even"),
         ("next", "heavy users", 7, "worse"),

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.report.json_blocks import json_tables, readable_label
-from monitoring.report.report import feature_importances, format_cell
+from monitoring.report.html import format_cell
+from monitoring.report.json_blocks import json_tables, order_keys, readable_label
+from monitoring.report.report import feature_importances
 
 REPORT = st.recursive(
     st.integers(0, 10**6) | st.text("abc", min_size=1),
@@ -27,14 +28,14 @@ def test_every_fact_of_a_report_is_in_some_cell(report):
 
 def test_shares_between_tiers_become_a_heat_table_in_order():
     moves = {"heavy": {"heavy": 0.9, "light": 0.1}, "light": {"heavy": 0.2, "light": 0.8}}
-    (table,) = json_tables({"transitions": moves})
+    (table,) = json_tables(order_keys({"transitions": moves}, ("light", "medium", "heavy")))
     assert table.heat
     assert table.columns == ("", "Light", "Heavy")
     assert table.rows == (("Light", 0.8, 0.2), ("Heavy", 0.1, 0.9))
 
 
 def test_counts_of_like_things_become_bars():
-    (table,) = json_tables({"sizes": {"heavy": 5, "light": 20, "medium": 10}})
+    (table,) = json_tables(order_keys({"sizes": {"heavy": 5, "light": 20, "medium": 10}}, ("light", "medium", "heavy")))
     assert table.bars
     assert [(name, table.share(count)) for name, count in table.rows] == [
         ("Light", 1.0),

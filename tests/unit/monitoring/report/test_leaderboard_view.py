@@ -1,7 +1,10 @@
 """metrics.json as leaderboards: order, axis, signs, and figures that are not there."""
 
+import re
+
 import pytest
 
+from monitoring.report.json_blocks import order_keys
 from monitoring.report.leaderboard_view import FigureWithInterval, LeaderboardTable, read_boards
 from monitoring.report.report import render_report
 
@@ -41,8 +44,8 @@ def test_the_baseline_is_the_model_that_others_name():
     assert LeaderboardTable.of("next", NEXT).baseline.model == "popularity"
 
 
-def test_tiers_go_from_light_to_heavy_and_heat_spans_them():
-    board = LeaderboardTable.of("next", NEXT)
+def test_tiers_have_the_order_of_the_metrics_and_heat_spans_them():
+    board = LeaderboardTable.of("next", order_keys(NEXT, ("light", "medium", "heavy")))
     assert board.tiers == ("light", "medium", "heavy")
     assert [board.heat(board.entries[0].tiers[tier].value) for tier in board.tiers] == [0.0, 0.5, 1.0]
 
@@ -65,6 +68,22 @@ def test_a_model_without_the_main_figure_is_left_out():
     assert [entry.model for entry in board.entries] == ["blend", "popularity"]
 
 
+def rendered(tier_names: tuple[str, ...], **reports: dict) -> str:
+    empty = {"validation": {}, "preparation": {}, "windows": None, "tiers": {}, "blend": {}, "metrics": {}}
+    return render_report(tier_names, **empty | reports)
+
+
+@pytest.mark.parametrize("names", [("regular", "casual"), ("often", "daily", "rare", "seldom")])
+def test_the_page_has_the_tiers_of_the_project_in_their_order(names):
+    by_tier = {name: {"ndcg@10": 0.3, "users": 20} for name in sorted(names)}
+    sizes = {name: {"users": number} for number, name in enumerate(sorted(names))}
+    page = rendered(names, metrics={"next": {"blend": NEXT["blend"] | {"by_tier": by_tier}}}, tiers={"tiers": sizes})
+    board = re.findall(r'text-align: center">(\w+)<br>', page)
+    rows = re.findall(r'<th scope="row">(\w+)</th>\s*<td class="number">\d', page)
+    assert board == rows == [name.capitalize() for name in names]
+    assert f"{', '.join(names)}: users by recent activity" in page
+
+
 def test_the_page_shows_what_each_tier_and_group_is_shown_with_its_interval():
     audit = {
         "exposure_gini": 0.91,
@@ -76,9 +95,7 @@ def test_the_page_shows_what_each_tier_and_group_is_shown_with_its_interval():
             "age": {"65+": {"users": 30, "ndcg@10_beside_tier": -0.0123, "ndcg@10_beside_tier_ci": [-0.02, 0.01]}}
         },
     }
-    page = render_report(
-        validation={}, preparation={}, windows=None, tiers={}, blend={}, metrics={"audit": {"next": audit}}
-    )
+    page = rendered(("light", "medium", "heavy"), metrics={"audit": {"next": audit}})
     assert page.index("Light") < page.index("Heavy"), "tiers go from light to heavy"
     for said in ("0.9700", "0.96, 0.98", "-0.0123", "-0.02, 0.01", "beside tier"):
         assert said in page
