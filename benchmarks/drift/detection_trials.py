@@ -9,8 +9,7 @@ from benchmarks.drift.placebo import reassign_baskets
 from monitoring.drift import DriftReference
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES, PolicyContext
-from monitoring.simulation.recommender import ReplayRecommender
-from monitoring.simulation.world import ReplayWorld
+from monitoring.simulation.world import ReplayRecommender, ReplayWorld
 from tierrec_core.settings import MonitorSettings
 from tierrec_core.tiers import TIER_NAMES
 
@@ -63,7 +62,7 @@ class TrialWindows:
         """The windows around a cut with each user's baskets reassigned at random between them."""
         rng, width = np.random.default_rng(seed), settings.window_days
         events = reassign_baskets(world.between(-np.inf, cut + width), start=cut - width, width=width, rng=rng)
-        return cls.at(ReplayWorld(world.name, events, world.items, world.target), cut, settings, seed)
+        return cls.at(ReplayWorld(world.name, events, world.items), cut, settings, seed)
 
     @property
     def cut(self) -> float:
@@ -111,7 +110,7 @@ class TrialWindows:
         verdict = context.verdict()
         significant = any(finding.adjusted <= self.settings.level for finding in verdict.findings)
         alarms = {"ours": verdict.state == "drift", "significance": significant and not verdict.faults}
-        alarms |= {name: POLICIES[name].decide(context, ()).retrain for name in policies}
+        alarms |= {name: POLICIES[name](context, ()).retrain for name in policies}
         return DetectionTrial(
             self.world.name,
             self.cut - self.world.start,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from monitoring.simulation.encoded_log import add_seconds, basket_codes
+from monitoring.simulation.synthetic_drift import add_seconds, basket_codes
 from tierrec_core.data.interactions import to_days
 
 

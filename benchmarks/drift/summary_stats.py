@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks.drift.detection_trials import KINDS, DetectionTrial
@@ -92,7 +93,9 @@ def replay_figures(results: Mapping[str, ReplayResult], suffix: str, seed: int) 
         figures |= {
             f"{name}_retrains{suffix}": result.retrains,
             f"{name}_cpu_seconds{suffix}": round(result.retrain_seconds + result.watch_seconds, 2),
-            f"{name}_ndcg{suffix}": round(result.ndcg, 6),
+            f"{name}_ndcg{suffix}": round(
+                float(np.concatenate([step.quality.ndcg for step in result.steps]).mean()), 6
+            ),
         }
         figures |= interval_figures(f"{name}_regret{suffix}", ndcg_loss(result, results["always"], seed))
     return figures

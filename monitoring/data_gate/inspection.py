@@ -6,42 +6,34 @@ Great Expectations takes seconds to import, so it is imported inside the functio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
-from monitoring.data_gate.expectations import DataRule, RuleScope
+from monitoring.data_gate.expectations import DataRule
 from tierrec_core.base.contracts import IntArray
 
 _RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
-_SEVERITY = {RuleScope.ROW: "warning", RuleScope.TABLE: "critical"}
+_SEVERITY = {"row": "warning", "table": "critical"}
 _NUM_EXAMPLES = 3
 _EXAMPLE_LENGTH = 60
-
-
-class RuleStatus(StrEnum):
-    """Result of an expectation. ERROR: it crashed, so that nothing is known about the data."""
-
-    PASS = "PASS"  # noqa: S105 - not a password
-    FAIL = "FAIL"
-    ERROR = "ERROR"
 
 
 @dataclass(frozen=True)
 class RuleOutcome:
     """Result of one rule.
 
+    status: ERROR when the expectation crashed, so that nothing is known about the data
     rows: positions of the rows that break it, ascending, [K]; empty for a table rule
     found: the observed value, or K
     examples: some of the invalid values, each with its row
-    error: message of the exception when status is ERROR
+    error: message of that exception
     """
 
     rule: DataRule
-    status: RuleStatus
+    status: Literal["PASS", "FAIL", "ERROR"]
     rows: IntArray
     found: float | str
     examples: tuple[str, ...] = ()
@@ -119,13 +111,13 @@ def _expectation(rule: DataRule) -> Any:
 def _outcome(rule: DataRule, result: Any) -> RuleOutcome:
     message = next(_exception_messages(result.exception_info), None)
     if message is not None:
-        return RuleOutcome(rule, RuleStatus.ERROR, np.empty(0, np.int64), "", error=message)
+        return RuleOutcome(rule, "ERROR", np.empty(0, np.int64), "", error=message)
     details = result.result
     rows = np.asarray(details.get("unexpected_index_list") or [], dtype=np.int64)
     values = details.get("unexpected_list") or []
     examples = [f"row {row}: {_shorten(value)}" for row, value in zip(rows[:_NUM_EXAMPLES], values, strict=False)]
     found = _scalar(details["observed_value"]) if "observed_value" in details else len(rows)
-    return RuleOutcome(rule, RuleStatus.PASS if result.success else RuleStatus.FAIL, rows, found, tuple(examples))
+    return RuleOutcome(rule, "PASS" if result.success else "FAIL", rows, found, tuple(examples))
 
 
 def _exception_messages(info: Mapping[str, Any]) -> Iterator[str]:

@@ -4,8 +4,8 @@ Rows that break a row rule go to quarantine with the reason. The gate closes and
 fails, among them the share of rows in quarantine. Report, quarantine and Data Docs are written either way.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
@@ -13,9 +13,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from monitoring.data_gate.expectations import RuleScope, as_utc, item_rules, row_rules, table_rules
-from monitoring.data_gate.inspection import Inspection, RuleOutcome, RuleStatus
-from monitoring.data_gate.measures import LogMeasures
+from monitoring.data_gate.expectations import as_utc, item_rules, row_rules, table_rules
+from monitoring.data_gate.inspection import Inspection, RuleOutcome
 from tierrec_core.base.artifacts import read_frame, replacing_folder, write_frame, write_json
 from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError
@@ -24,6 +23,7 @@ from tierrec_core.settings import Settings, ValidateSettings
 
 _MAX_RULES = 2  # in the error's message
 _MAX_REASONS = 3
+_WEEK = 7
 
 
 def run(layout: Layout, settings: Settings) -> None:
@@ -48,11 +48,41 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 @dataclass(frozen=True)
-class ValidationVerdict:
-    """Results of all rules.
+class LogMeasures:
+    """Measures of a log; shares are of rows or days. All but bad_share and duplicate_share are over valid rows."""
 
-    broken: for each row rule, a mask of the rows that break it, [N]
-    """
+    num_events: int
+    num_users: int
+    num_items: int
+    oldest_event: pd.Timestamp
+    newest_event: pd.Timestamp
+    bad_share: float
+    duplicate_share: float
+    quiet_days_share: float
+
+    @classmethod
+    def of(cls, events: pd.DataFrame, bad: BoolArray, settings: ValidateSettings) -> Self:
+        """Measure EVENTS whose row r is bad where bad[r], [N]; N is at least 1."""
+        good = events[~bad]
+        return cls(
+            num_events=len(good),
+            num_users=good["user_id"].nunique(),
+            num_items=good["item_id"].nunique(),
+            oldest_event=good["timestamp"].min(),
+            newest_event=good["timestamp"].max(),
+            bad_share=float(bad.mean()),
+            duplicate_share=float(events.duplicated().mean()),
+            quiet_days_share=quiet_days_share(good["timestamp"], settings.min_day_share_of_median),
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """One row with a column per measure, for Great Expectations."""
+        return pd.DataFrame([asdict(self)])
+
+
+@dataclass(frozen=True)
+class ValidationVerdict:
+    """Results of all rules. broken: for each row rule, a mask of the rows that break it, [N]."""
 
     outcomes: tuple[RuleOutcome, ...]
     broken: Mapping[str, BoolArray]
@@ -70,7 +100,7 @@ class ValidationVerdict:
         """Validate EVENTS [N], N at least 1, and ITEMS as of `now`."""
         rows = inspection.evaluate("events", events, row_rules(settings, now))
         broken = {outcome.rule.name: _mask(outcome, len(events)) for outcome in rows}
-        measures = LogMeasures.of(events, _any(broken, len(events)), settings)
+        measures = LogMeasures.of(events, np.logical_or.reduce(list(broken.values())), settings)
         table = inspection.evaluate("log", measures.frame(), table_rules(settings, as_utc(now)))
         catalogue = inspection.evaluate("items", items, item_rules(settings))
         return cls((*rows, *table, *catalogue), broken, measures)
@@ -78,12 +108,13 @@ class ValidationVerdict:
     @property
     def bad(self) -> BoolArray:
         """Rows that break at least one row rule, [N]."""
-        return _any(self.broken, len(next(iter(self.broken.values()))))
+        bad: BoolArray = np.logical_or.reduce(list(self.broken.values()))
+        return bad
 
     @property
     def passed(self) -> bool:
         """No rule crashed, and every table rule passed."""
-        return not self._with_status(RuleStatus.ERROR) and not self._failed_table_rules()
+        return not self._with_status("ERROR") and not self._failed_table_rules()
 
     def quarantine(self, events: pd.DataFrame) -> pd.DataFrame:
         """The bad rows of the validated EVENTS, with the rules that each breaks in a column `reason`."""
@@ -103,7 +134,7 @@ class ValidationVerdict:
     def error(self, layout: Layout) -> GateError:
         """The error to raise: the rules, what was found and wanted, what to do, and the files to see."""
         files = f"see {layout.validation} and {layout.quarantine}"
-        if crashed := self._with_status(RuleStatus.ERROR):
+        if crashed := self._with_status("ERROR"):
             names = ", ".join(outcome.rule.name for outcome in crashed)
             return GateCrash(
                 f"validate: {names} could not be checked: {crashed[0].error.strip():.200}\n"
@@ -120,12 +151,11 @@ class ValidationVerdict:
         reasons = f" ({', '.join(worst)} rows)" if rule.name == "bad_share" else ""
         return f"validate: {rule.name} is {found}{reasons}, wanted {rule.wanted}; {rule.remedy}"
 
-    def _with_status(self, status: RuleStatus) -> list[RuleOutcome]:
-        return [outcome for outcome in self.outcomes if outcome.status is status]
+    def _with_status(self, status: str) -> list[RuleOutcome]:
+        return [outcome for outcome in self.outcomes if outcome.status == status]
 
     def _failed_table_rules(self) -> list[RuleOutcome]:
-        failed = self._with_status(RuleStatus.FAIL)
-        return [outcome for outcome in failed if outcome.rule.scope is RuleScope.TABLE]
+        return [outcome for outcome in self._with_status("FAIL") if outcome.rule.scope == "table"]
 
     @cached_property
     def _reasons(self) -> pd.Series:
@@ -137,15 +167,25 @@ class ValidationVerdict:
         return pd.Series(texts.take(inverse), name="reason")
 
 
+def quiet_days_share(timestamps: pd.Series, share_of_median: float) -> float:
+    """Share of days, from the first to the last, with less than a share of their weekday's median volume.
+
+    Days are compared with their own weekday, so that a shop may be closed on Sundays.
+    """
+    if timestamps.empty:
+        return 0.0
+    day = timestamps.dt.floor("D")
+    days = pd.date_range(day.min(), day.max(), freq="D")
+    volume = day.value_counts().reindex(days, fill_value=0).to_numpy()
+    weekday = np.arange(len(days)) % _WEEK
+    median = pd.Series(volume).groupby(weekday).transform("median").to_numpy()
+    return float((volume < share_of_median * median).mean())
+
+
 def _mask(outcome: RuleOutcome, size: int) -> BoolArray:
     mask = np.zeros(size, dtype=bool)
     mask[outcome.rows] = True
     return mask
-
-
-def _any(broken: Mapping[str, BoolArray], size: int) -> BoolArray:
-    masks: Sequence[BoolArray] = list(broken.values())
-    return np.logical_or.reduce(masks) if masks else np.zeros(size, dtype=bool)
 
 
 def _describe(outcome: RuleOutcome, size: int) -> dict[str, Any]:
@@ -158,7 +198,7 @@ def _describe(outcome: RuleOutcome, size: int) -> dict[str, Any]:
         "wanted": rule.wanted,
         "found": outcome.found,
         "unexpected": len(outcome.rows),
-        "share": len(outcome.rows) / size if rule.scope is RuleScope.ROW else None,
+        "share": len(outcome.rows) / size if rule.scope == "row" else None,
         "examples": list(outcome.examples),
         "error": outcome.error,
     }

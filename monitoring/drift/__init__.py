@@ -2,11 +2,9 @@
 
 from monitoring.drift.decision import DriftDecision, decide
 from monitoring.drift.feed_checks import FeedChecks, FeedFault
-from monitoring.drift.measurement.known_items import KnownItems
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
-from monitoring.drift.online_metrics import OnlineMetrics
 from monitoring.drift.reference import DriftReference, measure_window, newest_complete_end
-from monitoring.drift.verdict import DriftFinding, DriftVerdict, evaluate_window
+from monitoring.drift.verdict import DriftFinding, DriftVerdict, OnlineMetrics, evaluate_window
 
 __all__ = [
     "DriftDecision",
@@ -15,7 +13,6 @@ __all__ = [
     "DriftVerdict",
     "FeedChecks",
     "FeedFault",
-    "KnownItems",
     "OnlineMetrics",
     "WindowMeasurement",
     "decide",

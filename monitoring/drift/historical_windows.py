@@ -10,8 +10,12 @@ import pandas as pd
 
 from monitoring.drift.measurement.encoded_events import EncodedEvents, events_between
 from monitoring.drift.measurement.known_items import KnownItems
-from monitoring.drift.measurement.user_baselines import UserBaselines
-from monitoring.drift.measurement.window_measurement import MeasurementContext, log_spend, matching_tier_cuts
+from monitoring.drift.measurement.window_measurement import (
+    MeasurementContext,
+    UserBaselines,
+    log_spend,
+    matching_tier_cuts,
+)
 from monitoring.drift.statistics.effect_limits import effect_threshold, scale_thresholds
 from monitoring.drift.statistics.paired_tests import WindowPair, paired_comparisons
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray

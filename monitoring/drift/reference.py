@@ -10,8 +10,7 @@ import pandas as pd
 from monitoring.drift.historical_windows import ALL, ComparisonGroups, HistoricalWindows, effect_thresholds
 from monitoring.drift.measurement.encoded_events import EncodedEvents, events_between
 from monitoring.drift.measurement.known_items import UNKNOWN
-from monitoring.drift.measurement.user_baselines import UserBaselines
-from monitoring.drift.measurement.window_measurement import MeasurementContext, WindowMeasurement
+from monitoring.drift.measurement.window_measurement import MeasurementContext, UserBaselines, WindowMeasurement
 from monitoring.drift.statistics.paired_tests import WindowPair
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS, FloatArray

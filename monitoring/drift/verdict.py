@@ -9,12 +9,11 @@ import numpy as np
 from monitoring.drift.feed_checks import FeedChecks, FeedFault, find_faults
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
-from monitoring.drift.online_metrics import OnlineMetrics
 from monitoring.drift.reference import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
-from monitoring.drift.statistics.paired_tests import PairedComparison, paired_comparisons
+from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, paired_comparisons
 from monitoring.drift.statistics.permutation import ComparisonFamily, benjamini_hochberg, family_weights, p_values
-from tierrec_core.base.contracts import FloatArray
+from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
 
@@ -23,6 +22,44 @@ _MIN_USERS = 5
 _MOVES_IMPORTANCE = 4.0
 _MAX_REASONS = 12
 _NEED_BASELINE = ("volume", "transitions")  # without one, the users are those active in the window: selection bias
+
+
+@dataclass(frozen=True)
+class OnlineMetrics:
+    """Lists shown to, and conversions of, the same V users in both windows, one row per model version and variant.
+
+    versions: display names such as "tierrec:abc champion", [S]
+    shown_before, converted_before, shown_after, converted_after: [S, V]
+    """
+
+    versions: tuple[str, ...]
+    shown_before: IntArray
+    converted_before: IntArray
+    shown_after: IntArray
+    converted_after: IntArray
+
+    def rates(self) -> tuple[FloatArray, FloatArray]:
+        """Conversions per list, before and after, [S] each; 0 where nothing was shown."""
+        before = self.converted_before.sum(axis=1) / np.maximum(self.shown_before.sum(axis=1), 1)
+        return before, self.converted_after.sum(axis=1) / np.maximum(self.shown_after.sum(axis=1), 1)
+
+    def effects(self) -> FloatArray:
+        """Cohen's h of the change of the rate, [S]."""
+        return cohens_h(*self.rates())
+
+    def comparison_family(self) -> ComparisonFamily:
+        """Each user's conversions above the pooled rate, after minus before; tests for a fall."""
+        shown = (self.shown_before + self.shown_after).sum(axis=1, keepdims=True)
+        converted = (self.converted_before + self.converted_after).sum(axis=1, keepdims=True)
+        rate = converted / np.maximum(shown, 1)
+        before, after = (
+            (part_converted - rate * part_shown) / np.maximum(part_shown.sum(axis=1, keepdims=True), 1)
+            for part_converted, part_shown in (
+                (self.converted_before, self.shown_before),
+                (self.converted_after, self.shown_after),
+            )
+        )
+        return ComparisonFamily((after - before).T, side=-1)
 
 
 @dataclass(frozen=True)
@@ -73,10 +110,7 @@ class DriftFinding:
 
 @dataclass(frozen=True)
 class DriftVerdict:
-    """Findings and faults of the window from day `start` to before day `end`.
-
-    num_users: reference users active in both windows
-    """
+    """Findings and faults of a window of days [start, end); num_users: reference users active in both windows."""
 
     start: float
     end: float

@@ -4,12 +4,12 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from monitoring.report.category_shares import CHART_CATEGORIES, category_shares
 from monitoring.report.html import render, write_page
 from monitoring.report.served_lists import (
     ServedLists,
@@ -23,6 +23,8 @@ from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import from_days
 
 HTML, JSON = "drift.html", "drift.json"
+CHART_CATEGORIES = 20  # with a bar in Evidently's charts
+TABLE_ROWS = 10
 _NUMBERS = ("price", "value", *PER_USER)
 _MAX_ROWS = 20_000
 _EVIDENTLY_LIMIT = 0.1
@@ -35,6 +37,37 @@ class EvidentlyPage(NamedTuple):
     snapshot: Any
 
 
+@dataclass(frozen=True)
+class ShareCell:
+    """A share of a tier's interactions in the reference and in the current window; None where it has none."""
+
+    before: float | None
+    now: float | None
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """One category, or several summed; a cell for each tier."""
+
+    name: str
+    cells: tuple[ShareCell, ...]
+
+
+@dataclass(frozen=True)
+class ShareTable:
+    """The whole table.
+
+    rows: the largest categories of the reference, largest first
+    sums: sums over the remaining categories, with and without a bar in Evidently's charts
+    largest: the largest share of the rows, the scale of their bars
+    """
+
+    tiers: tuple[str, ...]
+    rows: tuple[ShareRow, ...]
+    sums: tuple[ShareRow, ...]
+    largest: float
+
+
 def write_window_page(
     reference: pd.DataFrame,
     current: pd.DataFrame,
@@ -44,7 +77,6 @@ def write_window_page(
     *,
     name: str = "",
     served: ServedLists | None = None,
-    served_before: ServedLists | None = None,
     max_rows: int = _MAX_ROWS,
     seed: int = 0,
 ) -> EvidentlyPage:
@@ -52,7 +84,7 @@ def write_window_page(
 
     reference, current: from `sample_window`; tiers: names by ascending activity
     day: timestamp of the snapshot, since 1970 UTC; name: of the snapshot, to distinguish two of one day
-    served, served_before: lists served in the two windows, of which whole users with at most max_rows rows are sampled
+    served: lists served in the current window, of which whole users with at most max_rows rows are sampled
     Raises ArtifactError when the files cannot be written.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -62,12 +94,9 @@ def write_window_page(
     date = f"{from_days(day):%Y-%m-%d}"
     about = {"timestamp": from_days(day).to_pydatetime(), "name": name or date}
     parts = [_drift_snapshot(before[filled], after[filled], about)] if filled else []
-    labelled, labelled_before = (
-        None if lists is None else label_served_items(lists, max_rows, seed) for lists in (served, served_before)
-    )
+    labelled = None if served is None else label_served_items(served, max_rows, seed)
     if labelled is not None and len(labelled):
-        has_past = labelled_before is not None and len(labelled_before)
-        parts.append(ranking_snapshot(labelled, labelled_before if has_past else None, **about))
+        parts.append(ranking_snapshot(labelled, **about))
     if served is not None:
         parts += list_snapshots(served, max_rows, seed, **about)
     snapshot = _merge(parts) if parts else None
@@ -87,6 +116,37 @@ def write_window_page(
     write_page(page, folder / HTML)
     artifacts.write_json(_metrics(snapshot), folder / JSON)
     return EvidentlyPage(folder / HTML, snapshot)
+
+
+def category_shares(
+    reference: pd.DataFrame, current: pd.DataFrame, charted: list[str], tiers: Sequence[str]
+) -> ShareTable:
+    """Table of two frames from `sample_window`; charted: categories with a bar. Each tier's column sums to 1."""
+    sides = [_shares(frame, tiers) for frame in (reference, current)]
+    rows = tuple(_row(str(name), sides, [name]) for name in charted[:TABLE_ROWS])
+    sums, more = [], charted[TABLE_ROWS:]
+    if more:
+        sums.append(_row(f"the next {len(more)}", sides, more))
+    others = sorted({name for side in sides for tier in side for name in tier.index} - set(charted))
+    if others:
+        sums.append(_row("all others", sides, others))
+    largest = max(
+        (share or 0.0 for row in rows for cell in row.cells for share in (cell.before, cell.now)), default=0.0
+    )
+    return ShareTable(tuple(tiers), rows, tuple(sums), largest)
+
+
+def _shares(frame: pd.DataFrame, tiers: Sequence[str]) -> list[pd.Series]:
+    """Shares of each tier's interactions by category; empty for a tier without interactions."""
+    return [frame.loc[frame["tier"] == tier, "category"].value_counts(normalize=True).astype(float) for tier in tiers]
+
+
+def _row(name: str, sides: Sequence[Sequence[pd.Series]], categories: list[str]) -> ShareRow:
+    before, now = (
+        [float(tier.reindex(categories, fill_value=0.0).sum()) if len(tier) else None for tier in side]
+        for side in sides
+    )
+    return ShareRow(name, tuple(map(ShareCell, before, now)))
 
 
 def _drift_snapshot(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any]) -> Any:
@@ -137,23 +197,15 @@ def _columns(frame: pd.DataFrame, charted: Sequence[str], tiers: Sequence[str]) 
 def _merge(snapshots: list[Any]) -> Any:
     """Merge snapshots of different data sets into one."""
     from evidently.core.report import Snapshot
-    from evidently.core.serialization import SnapshotModel
 
     models = [snapshot.to_snapshot_model() for snapshot in snapshots]
-    first = models[0]
-    return Snapshot.load_model(
-        SnapshotModel(
-            report=first.report,
-            name=first.name,
-            timestamp=first.timestamp,
-            metadata=first.metadata,
-            tags=first.tags,
-            metric_results={key: result for model in models for key, result in model.metric_results.items()},
-            top_level_metrics=[key for model in models for key in model.top_level_metrics],
-            widgets=[widget for model in models for widget in model.widgets],
-            tests_widgets=[widget for model in models for widget in model.tests_widgets],
-        )
-    )
+    parts = {
+        "metric_results": {key: result for model in models for key, result in model.metric_results.items()},
+        "top_level_metrics": [key for model in models for key in model.top_level_metrics],
+        "widgets": [widget for model in models for widget in model.widgets],
+        "tests_widgets": [widget for model in models for widget in model.tests_widgets],
+    }
+    return Snapshot.load_model(models[0].copy(update=parts))
 
 
 def _document(snapshot: Any) -> str | None:

@@ -29,11 +29,7 @@ _ACRONYMS = {"ndcg": "NDCG", "mrr": "MRR", "ari": "ARI", "auc": "AUC", "ci": "CI
 
 @dataclass(frozen=True)
 class JsonTable:
-    """Rows under column names.
-
-    heat: colour each number by its size within the table
-    bars: draw a bar for each number of the last column
-    """
+    """Rows under column names; heat: colour numbers by size, bars: draw a bar for each number of the last column."""
 
     title: str
     columns: tuple[str, ...]

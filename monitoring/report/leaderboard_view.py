@@ -36,12 +36,7 @@ class FigureWithInterval:
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One model's row.
-
-    figures: by metric name
-    delta: paired difference to the model `against`
-    tiers: the main metric by tier
-    """
+    """One model's row; delta: paired difference to the model `against`; tiers: the main metric by tier."""
 
     model: str
     main: FigureWithInterval

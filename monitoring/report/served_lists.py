@@ -55,7 +55,7 @@ def count_users(served: ServedLists | None, labelled: pd.DataFrame | None) -> di
     return {"shown": len(users), "acted": int(acted), "judged": int(labelled["user_id"].nunique())}
 
 
-def ranking_snapshot(current: pd.DataFrame, reference: pd.DataFrame | None, **about: Any) -> Any:
+def ranking_snapshot(labelled: pd.DataFrame, **about: Any) -> Any:
     """Evidently's NDCG, precision, recall, hit rate and MRR at CUTOFF of labelled lists."""
     from evidently import DataDefinition, Dataset, Recsys, Report
     from evidently.metrics import MRR, NDCG, HitRate, PrecisionTopK, RecallTopK
@@ -63,16 +63,9 @@ def ranking_snapshot(current: pd.DataFrame, reference: pd.DataFrame | None, **ab
     # RecsysPreset needs scores; served lists have ranks only
     metrics = (NDCG, PrecisionTopK, RecallTopK, HitRate, MRR)
     definition = DataDefinition(ranking=[Recsys(**_COLUMNS)])
-    datasets = [None if frame is None else Dataset.from_pandas(frame, definition) for frame in (current, reference)]
-    k = common_cutoff(current, reference)
-    return Report([metric(k=k) for metric in metrics]).run(*datasets, **about)
-
-
-def common_cutoff(current: pd.DataFrame, reference: pd.DataFrame | None) -> int:
-    """CUTOFF, or the most rows of a user where these are fewer; Evidently fails beyond."""
-    frames = [frame for frame in (current, reference) if frame is not None]
-    longest = [min(int(frame["user_id"].value_counts().max()), int(frame["rank"].max())) for frame in frames]
-    return min(CUTOFF, *longest)
+    # Evidently fails where no user has as many rows
+    k = min(CUTOFF, int(labelled["user_id"].value_counts().max()), int(labelled["rank"].max()))
+    return Report([metric(k=k) for metric in metrics]).run(Dataset.from_pandas(labelled, definition), None, **about)
 
 
 def list_snapshots(served: ServedLists, max_rows: int, seed: int, **about: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -103,10 +104,7 @@ def bots(
     events_a_day: int = 400,
     num_items: int = 10,
 ) -> ChangedLog:
-    """Add users who repeat the same few events at even intervals every day.
-
-    new: under new ids; hijacked: under ids of known users
-    """
+    """Add users, under new ids or hijacked ones, who repeat the same few events at even intervals every day."""
     past = period.events[period.between(-np.inf, period.start)]
     known = np.sort(past["user_id"].unique().astype(object))
     new = np.array([f"bot-{number}" for number in range(num)], dtype=object)
@@ -132,16 +130,6 @@ def bots(
     return period.add_rows(EVENTS.conform(wave, "simulation"), pd.Index(users), what)
 
 
-def _many_bots(period: FaultPeriod, rng: np.random.Generator) -> ChangedLog:
-    """Many bots with few events each."""
-    return bots(period, rng, num=40, events_a_day=60)
-
-
-def _hijacked(period: FaultPeriod, rng: np.random.Generator) -> ChangedLog:
-    """Bots under the ids of known users."""
-    return bots(period, rng, kind="hijacked")
-
-
 BROKEN_FEEDS: Mapping[str, Fault] = {
     "missing_days": missing_days,
     "stale": stale_feed,
@@ -150,5 +138,9 @@ BROKEN_FEEDS: Mapping[str, Fault] = {
     "foreign_items": foreign_items,
     "duplicates": duplicate_rows,
 }
-BOT_WAVES: Mapping[str, Fault] = {"few_bots": bots, "many_bots": _many_bots, "hijacked": _hijacked}
+BOT_WAVES: Mapping[str, Fault] = {
+    "few_bots": bots,
+    "many_bots": partial(bots, num=40, events_a_day=60),
+    "hijacked": partial(bots, kind="hijacked"),
+}
 FAULTS: Mapping[str, Fault] = {**BROKEN_FEEDS, "missing_kind": missing_kind, **BOT_WAVES}

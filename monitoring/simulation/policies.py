@@ -1,10 +1,11 @@
-"""Retrain policies: the drift verdict, PSI, Evidently's preset, a calendar, never and always."""
+"""Retrain policies: the drift verdict, the population stability index, Evidently's preset, and calendars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, partial
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from monitoring.drift import (
@@ -18,9 +19,72 @@ from monitoring.drift import (
     evaluate_window,
     measure_window,
 )
-from monitoring.simulation.baseline_detectors import EvidentlyPreset, detector_frame, population_stability_index
-from tierrec_core.data.interactions import from_days
+from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.settings import MonitorSettings
+
+_EMPTY_SHARE = 1e-4  # stands for an empty category, as is usual for this index
+CATEGORIES = ("category", "event", "channel")
+NUMBERS = ("price", "value", "quantity")
+
+
+@dataclass(frozen=True)
+class EvidentlyPreset:
+    """Result of Evidently's preset. dataset: whether at least half of the columns drifted; columns: which did."""
+
+    dataset: bool
+    columns: frozenset[str]
+
+    @classmethod
+    def of(cls, before: pd.DataFrame, after: pd.DataFrame) -> Self:
+        """Run the preset with all defaults on two frames; columns that are empty in one of them are left out."""
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        filled = [name for name in before if before[name].notna().any() and after[name].notna().any()]
+        definition = DataDefinition(
+            categorical_columns=[name for name in filled if name in CATEGORIES],
+            numerical_columns=[name for name in filled if name in NUMBERS],
+        )
+        current, reference = (Dataset.from_pandas(frame[filled], definition) for frame in (after, before))
+        metrics = Report([DataDriftPreset()]).run(current, reference).dict()["metrics"]
+        (total,) = (metric for metric in metrics if "drift_share" in metric["config"])
+        return cls(
+            total["value"]["share"] >= total["config"]["drift_share"],
+            frozenset(
+                metric["config"]["column"] for metric in metrics if "column" in metric["config"] and _drifted(metric)
+            ),
+        )
+
+
+def _drifted(metric: Mapping[str, Any]) -> bool:
+    """Whether a distance reaches its threshold, or a p-value, which Evidently uses for few rows, is below it."""
+    value, threshold = float(metric["value"]), float(metric["config"]["threshold"])
+    return value < threshold if "p_value" in str(metric["config"]["method"]) else value >= threshold
+
+
+def population_stability_index(before: IntArray | FloatArray, after: IntArray | FloatArray) -> float:
+    """PSI of two sets of counts over the same categories, [C] each; usual limits are .1 and .2."""
+    shares = [np.maximum(counts / max(counts.sum(), 1), _EMPTY_SHARE) for counts in (before, after)]
+    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
+def detector_frame(
+    events: pd.DataFrame, items: pd.DataFrame, start: float, end: float, max_rows: int, seed: int
+) -> pd.DataFrame:
+    """The window's EVENTS joined with ITEMS, at most max_rows: whole users in random order."""
+    day = to_days(events["timestamp"])
+    window = events[(day >= start) & (day < end)]
+    size = window["user_id"].value_counts().sort_index()
+    size = size.sample(frac=1.0, random_state=seed)
+    window = window[window["user_id"].isin(size.index[size.cumsum() <= max_rows])]
+    window_items = items.drop_duplicates("item_id").set_index("item_id").reindex(window["item_id"])
+    columns = {name: window[name].astype(object).to_numpy() for name in ("event", "channel")}
+    columns["category"] = window_items["category"].astype(object).to_numpy()
+    numbers = {"price": window_items["price"], "value": window["value"], "quantity": window["quantity"]}
+    return pd.DataFrame(
+        columns | {name: column.to_numpy(dtype=float, na_value=np.nan) for name, column in numbers.items()}
+    )
 
 
 @dataclass(frozen=True)
@@ -63,10 +127,7 @@ class PolicyContext:
 
 @dataclass(frozen=True)
 class PolicyDecision:
-    """A policy's state and decision at one time.
-
-    state: steady, drift or fault; empty for a policy that does not inspect the data
-    """
+    """A decision at one time; state: steady, drift, fault, or empty for a policy that does not inspect the data."""
 
     end: float
     retrain: bool
@@ -75,79 +136,53 @@ class PolicyDecision:
     drift_decision: DriftDecision | None = None
 
 
-class RetrainPolicy(Protocol):
-    """A rule for when to retrain."""
-
-    def decide(self, context: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Decide at one time, given earlier decisions, oldest first."""
-        ...
+RetrainPolicy = Callable[[PolicyContext, Sequence[PolicyDecision]], PolicyDecision]
+"""A rule for when to retrain: decides at one time, given earlier decisions, oldest first."""
 
 
-@dataclass(frozen=True)
-class DriftPolicy:
+def drift_policy(context: PolicyContext, past: Sequence[PolicyDecision]) -> PolicyDecision:
     """The platform's verdict and decision, with cool-down, budget and data faults."""
-
-    def decide(self, context: PolicyContext, past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Evaluate the window and decide."""
-        verdict = context.verdict()
-        decision = decide(
-            verdict,
-            [earlier.drift_decision for earlier in past if earlier.drift_decision],
-            context.settings,
-            model=f"day {context.reference.cut:.0f}",
-            at=from_days(context.end).to_pydatetime(),
-        )
-        retrain = decision.act == "retrain"
-        return PolicyDecision(context.end, retrain, verdict.state, decision.reasons, decision)
+    verdict = context.verdict()
+    decision = decide(
+        verdict,
+        [earlier.drift_decision for earlier in past if earlier.drift_decision],
+        context.settings,
+        model=f"day {context.reference.cut:.0f}",
+        at=from_days(context.end).to_pydatetime(),
+    )
+    return PolicyDecision(context.end, decision.act == "retrain", verdict.state, decision.reasons, decision)
 
 
-@dataclass(frozen=True)
-class PsiPolicy:
-    """Retrain when the population stability index of the categories reaches a threshold."""
-
-    threshold: float
-
-    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Compare all users' events by category with the reference's."""
-        before, after = (window.counts.sum(axis=0) for window in (context.reference.window, context.window))
-        psi = population_stability_index(before, after)
-        return _on_alarm(context, psi >= self.threshold, f"PSI {psi:.4f} (limit {self.threshold:g})")
+def psi_policy(context: PolicyContext, _past: Sequence[PolicyDecision], *, threshold: float) -> PolicyDecision:
+    """Retrain when the population stability index of all users' events by category reaches a threshold."""
+    before, after = (window.counts.sum(axis=0) for window in (context.reference.window, context.window))
+    psi = population_stability_index(before, after)
+    return _on_alarm(context, psi >= threshold, f"PSI {psi:.4f} (limit {threshold:g})")
 
 
-@dataclass(frozen=True)
-class EvidentlyPolicy:
+def evidently_policy(
+    context: PolicyContext, _past: Sequence[PolicyDecision], *, column: str | None = None
+) -> PolicyDecision:
     """Retrain when Evidently's preset, with all its defaults, finds drift of the data set, or of one column."""
-
-    column: str | None = None
-
-    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Apply the preset to both windows."""
-        preset = context.preset
-        alarm = preset.dataset if self.column is None else self.column in preset.columns
-        return _on_alarm(context, alarm, f"drifted: {', '.join(sorted(preset.columns)) or 'no column'}")
+    preset = context.preset
+    alarm = preset.dataset if column is None else column in preset.columns
+    return _on_alarm(context, alarm, f"drifted: {', '.join(sorted(preset.columns)) or 'no column'}")
 
 
-@dataclass(frozen=True)
-class CalendarPolicy:
+def calendar_policy(context: PolicyContext, _past: Sequence[PolicyDecision], *, days: float) -> PolicyDecision:
     """Retrain when the model in force is `days` old."""
-
-    days: float
-
-    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        """Compare the model's age."""
-        return PolicyDecision(context.end, context.end - context.reference.cut >= self.days - 1e-9)
+    return PolicyDecision(context.end, context.end - context.reference.cut >= days - 1e-9)
 
 
-MONTH = 28.0
 POLICIES: Mapping[str, RetrainPolicy] = {
-    "ours": DriftPolicy(),
-    "psi_10": PsiPolicy(0.1),
-    "psi_20": PsiPolicy(0.2),
-    "evidently": EvidentlyPolicy(),
-    "evidently_category": EvidentlyPolicy("category"),
-    "monthly": CalendarPolicy(MONTH),
-    "never": CalendarPolicy(float("inf")),
-    "always": CalendarPolicy(0.0),
+    "ours": drift_policy,
+    "psi_10": partial(psi_policy, threshold=0.1),
+    "psi_20": partial(psi_policy, threshold=0.2),
+    "evidently": evidently_policy,
+    "evidently_category": partial(evidently_policy, column="category"),
+    "monthly": partial(calendar_policy, days=28.0),
+    "never": partial(calendar_policy, days=float("inf")),
+    "always": partial(calendar_policy, days=0.0),
 }
 
 

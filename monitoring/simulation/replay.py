@@ -8,11 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from monitoring.drift import DriftReference, OnlineMetrics
-from monitoring.simulation.feedback import SimulatedOutcomes, compare_outcomes, simulate_outcomes
 from monitoring.simulation.policies import PolicyContext, PolicyDecision, RetrainPolicy
-from monitoring.simulation.recommender import ReplayRecommender
-from monitoring.simulation.world import ReplayWorld
-from tierrec_core.base.contracts import FloatArray
+from monitoring.simulation.world import TARGET, ReplayRecommender, ReplayWorld
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.settings import MonitorSettings
@@ -33,6 +31,19 @@ class ReplayClock:
     def ticks(self) -> list[float]:
         """Decision times, days since 1970 UTC."""
         return [self.start + self.step * (number + 1) for number in range(self.num_ticks)]
+
+
+@dataclass(frozen=True)
+class SimulatedOutcomes:
+    """One list per user, and whether it converted; users: index of each user, sorted, [E]; converted: [E]."""
+
+    users: IntArray
+    converted: BoolArray
+
+    @property
+    def rate(self) -> float:
+        """Conversions per list."""
+        return float(self.converted.mean()) if len(self.converted) else 0.0
 
 
 @dataclass(frozen=True)
@@ -66,11 +77,6 @@ class ReplayResult:
         """Number of retrains."""
         return sum(step.decision.retrain for step in self.steps)
 
-    @property
-    def ndcg(self) -> float:
-        """Mean over users and ticks."""
-        return float(np.concatenate([step.quality.ndcg for step in self.steps]).mean())
-
 
 @dataclass
 class Replay:
@@ -95,7 +101,7 @@ class Replay:
         for tick in self.clock.ticks:
             context = self.context(cut, tick)
             started = time.process_time()
-            decision = policy.decide(context, decisions)
+            decision = policy(context, decisions)
             watch_seconds += time.process_time() - started
             if decision.retrain:
                 cut = tick
@@ -145,7 +151,7 @@ class Replay:
     def _truth(self, tick: float) -> Truth:
         log = self.world.log
         following = log.where((log.day >= tick) & (log.day < tick + self.clock.step))
-        user, item = following.filter_events(*self.world.target).unique_pairs()
+        user, item = following.filter_events(*TARGET).unique_pairs()
         return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
 
     def context(self, cut: float, tick: float) -> PolicyContext:
@@ -169,6 +175,26 @@ class Replay:
             return None
         first, newest = self.quality(cut, cut).outcomes, self.quality(cut, last).outcomes
         return compare_outcomes(self.model(cut).version, first, newest)
+
+
+def simulate_outcomes(users: IntArray, hits: BoolArray, num_users: int, seed: tuple[int, ...]) -> SimulatedOutcomes:
+    """Simulate the conversion of lists whose items are in the user's ground truth where hits [E, k] is true.
+
+    A user examines rank r with probability 1 / log2(r + 1) and converts on an examined hit. The examination depth
+    depends on seed and user only, so that two models are compared on the same depths.
+    """
+    examined: FloatArray = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
+    depth = np.random.default_rng(seed).random(num_users)[users]
+    converted: BoolArray = (hits & (depth[:, None] < examined)).max(axis=1, initial=False)
+    return SimulatedOutcomes(users, converted)
+
+
+def compare_outcomes(version: str, before: SimulatedOutcomes, after: SimulatedOutcomes) -> OnlineMetrics:
+    """The version's outcomes in two windows, over the users with a list in both."""
+    common, first, second = np.intersect1d(before.users, after.users, return_indices=True)
+    shown = np.ones((1, len(common)), np.int64)
+    converted = [part[None, :].astype(np.int64) for part in (before.converted[first], after.converted[second])]
+    return OnlineMetrics((version,), shown, converted[0], shown, converted[1])
 
 
 def ndcg_loss(result: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf) -> ConfidenceInterval:

@@ -1,18 +1,17 @@
 """Named changes of a world, as `tierrec simulate --shift` offers them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
 from monitoring.simulation import synthetic_drift
 from monitoring.simulation.faults import FAULT_DAYS, FAULTS, Fault, FaultPeriod
-from monitoring.simulation.recommender import ReplayRecommender
 from monitoring.simulation.synthetic_drift import ChangedLog
-from monitoring.simulation.world import ReplayWorld
+from monitoring.simulation.world import ReplayRecommender, ReplayWorld
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.tiers import TIER_NAMES
+from tierrec_core.settings import TierSettings
 
-_SEASON_DAYS = 42.0
 _YEAR = 364.0
 
 Change = Callable[[ReplayWorld, float, float, int], ChangedLog]
@@ -30,12 +29,9 @@ def apply_change(world: ReplayWorld, name: str, start: float, share: float, seed
     return world.after(CHANGES[name](world, start, share, seed))
 
 
-def _shift(kind: synthetic_drift.Kind) -> Change:
-    def change(world: ReplayWorld, start: float, share: float, seed: int) -> ChangedLog:
-        rng = np.random.default_rng(seed)
-        return synthetic_drift.shift_interests(world.events, world.items, share=share, start=start, rng=rng, kind=kind)
-
-    return change
+def _shift(world: ReplayWorld, start: float, share: float, seed: int, *, kind: synthetic_drift.Kind) -> ChangedLog:
+    rng = np.random.default_rng(seed)
+    return synthetic_drift.shift_interests(world.events, world.items, share=share, start=start, rng=rng, kind=kind)
 
 
 def _new_category(world: ReplayWorld, start: float, share: float, seed: int) -> ChangedLog:
@@ -46,34 +42,26 @@ def _new_category(world: ReplayWorld, start: float, share: float, seed: int) -> 
 def _season(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
     """Repeated a year earlier and later, where the log is long enough."""
     starts = [day for day in (start - _YEAR, start, start + _YEAR) if world.start <= day < world.end]
-    rng = np.random.default_rng(seed)
-    weeks = _SEASON_DAYS / 7
-    return synthetic_drift.add_season(world.events, world.items, starts=starts, rng=rng, weeks=weeks)
+    return synthetic_drift.add_season(world.events, world.items, starts=starts, rng=np.random.default_rng(seed))
 
 
-def _collapse(tier: int) -> Change:
-    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
-        model = ReplayRecommender.fit(world, start, seed)
-        users = model.history.users[model.tiering.tier == tier]
-        rng, name = np.random.default_rng(seed), f"tier {TIER_NAMES[tier]}"
-        return synthetic_drift.reduce_activity(world.events, world.items, users=users, start=start, rng=rng, name=name)
-
-    return change
+def _collapse(world: ReplayWorld, start: float, _share: float, seed: int, *, tier: int) -> ChangedLog:
+    model = ReplayRecommender.fit(world, start, seed)
+    users = model.history.users[model.tiering.tier == tier]
+    rng, name = np.random.default_rng(seed), f"tier {model.tiering.names[tier]}"
+    return synthetic_drift.reduce_activity(world.events, world.items, users=users, start=start, rng=rng, name=name)
 
 
-def _fault(fault: Fault) -> Change:
-    def change(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
-        period = FaultPeriod(world.events, world.items, start, start + FAULT_DAYS)
-        return fault(period, np.random.default_rng(seed))
-
-    return change
+def _break(world: ReplayWorld, start: float, _share: float, seed: int, *, fault: Fault) -> ChangedLog:
+    period = FaultPeriod(world.events, world.items, start, start + FAULT_DAYS)
+    return fault(period, np.random.default_rng(seed))
 
 
 CHANGES: Mapping[str, Change] = {
-    "interests": _shift("concentrated"),
-    "diffuse": _shift("diffuse"),
+    "interests": partial(_shift, kind="concentrated"),
+    "diffuse": partial(_shift, kind="diffuse"),
     "new_category": _new_category,
     "season": _season,
-    **{f"collapse_{name}": _collapse(tier) for tier, name in enumerate(TIER_NAMES)},
-    **{name: _fault(fault) for name, fault in FAULTS.items()},
+    **{f"collapse_{name}": partial(_collapse, tier=tier) for tier, name in enumerate(TierSettings().names)},
+    **{name: partial(_break, fault=fault) for name, fault in FAULTS.items()},
 }

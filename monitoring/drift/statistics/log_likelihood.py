@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from monitoring.drift.measurement.user_baselines import events_in_label
+from monitoring.drift.measurement.window_measurement import events_in_label
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 _MOVED_SHARE = 0.5  # of the favourite's events, under the alternative

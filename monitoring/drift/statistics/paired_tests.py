@@ -9,8 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from monitoring.drift.measurement.known_items import KnownItems
-from monitoring.drift.measurement.user_baselines import UserBaselines, events_in_label
-from monitoring.drift.measurement.window_measurement import WindowMeasurement
+from monitoring.drift.measurement.window_measurement import UserBaselines, WindowMeasurement, events_in_label
 from monitoring.drift.statistics.log_likelihood import WindowLikelihood
 from monitoring.drift.statistics.permutation import MAX_USERS, ComparisonFamily
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray

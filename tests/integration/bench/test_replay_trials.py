@@ -39,7 +39,7 @@ def test_a_fault_of_the_data_is_named_and_starts_no_retrain(world, name):
     span = faults.FaultPeriod(world.between(-np.inf, start + 28), world.items, start, start + 28)
     broken = world.after(faults.FAULTS[name](span, np.random.default_rng(1)))
     replay = Replay(broken, clock, _SETTINGS, 1)
-    decision = POLICIES["ours"].decide(replay.context(clock.start, clock.ticks[1]), ())
+    decision = POLICIES["ours"](replay.context(clock.start, clock.ticks[1]), ())
     assert decision.state == "fault"
     assert not decision.retrain
 

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from monitoring.report.category_shares import CHART_CATEGORIES, category_shares
-from monitoring.report.evidently_page import write_window_page
+from monitoring.report.evidently_page import CHART_CATEGORIES, category_shares, write_window_page
 from monitoring.report.window_sample import sample_window
 from tests.support.chart_windows import FLAT, START, TIER_OF, TIERS, events, figures
 from tierrec_core.base.contracts import EVENTS, ITEMS

@@ -104,15 +104,7 @@ def test_served_lists_have_the_leaderboards_metrics(before, after, tmp_path):
         [(user, items[item]) for user, row in zip(users, did, strict=True) for item in row],
         columns=["user_id", "item_id"],
     )
-    write_window_page(
-        before,
-        after,
-        TIERS,
-        tmp_path,
-        START + 28,
-        served=ServedLists(lists, truth),
-        served_before=ServedLists(lists, truth),
-    )
+    write_window_page(before, after, TIERS, tmp_path, START + 28, served=ServedLists(lists, truth))
     pairs = [(row, item) for row, own in enumerate(did) for item in own]
     wanted = per_user(shown, Truth.of(*map(np.array, zip(*pairs, strict=True)), len(items)), 10)
     found = figures(tmp_path)
@@ -172,7 +164,7 @@ def test_short_lists_and_no_lists_are_no_failure(before, after, tmp_path):
     write_window_page(before, after, TIERS, tmp_path / "short", START + 28, served=one)
     assert figures(tmp_path / "short")["NDCG"] == {"1": 1.0}
     none = ServedLists(one.lists.head(0), one.truth)
-    write_window_page(before, after, TIERS, tmp_path / "none", START + 28, served=none, served_before=one)
+    write_window_page(before, after, TIERS, tmp_path / "none", START + 28, served=none)
     assert "NDCG" not in figures(tmp_path / "none")
 
 
@@ -203,8 +195,8 @@ def test_the_tiers_of_the_project_are_compared_in_their_order(tmp_path, tiers):
     assert columns == [f"category of {tier} users" for tier in tiers]
     assert re.findall(r'<th scope="col">(\w+) users</th>', page.read_text()) == list(tiers)
     add_snapshot(snapshot, tmp_path / "ui", tiers)
-    (metadata,) = (tmp_path / "ui").rglob("metadata.json")
-    assert re.findall(r"category of (\w+) users", metadata.read_text()) == list(tiers)
+    (dashboard,) = (tmp_path / "ui").rglob("dashboard.json")
+    assert re.findall(r"category of (\w+) users", dashboard.read_text()) == list(tiers)
 
 
 def test_a_window_added_twice_is_stored_once(before, moved, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.data_gate.measures import LogMeasures, quiet_days_share
+from monitoring.data_gate.validate import LogMeasures, quiet_days_share
 from tierrec_core.settings import ValidateSettings
 
 MONDAY = pd.Timestamp("2024-01-01", tz="UTC")

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from monitoring.drift.measurement.encoded_events import EncodedEvents
-from monitoring.drift.measurement.user_baselines import (
+from monitoring.drift.measurement.window_measurement import (
     UserBaselines,
     events_in_label,
     first_event_per_day,

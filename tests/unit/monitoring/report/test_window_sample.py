@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.report.served_lists import CUTOFF, ServedLists, common_cutoff, label_served_items
+from monitoring.report.served_lists import CUTOFF, ServedLists, label_served_items
 from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, RECENCY, sample_users, sample_window
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.data.interactions import to_days
@@ -120,5 +120,3 @@ def test_a_judged_list_has_its_hits_and_its_misses():
         ["v", "a", 1, 0],
         ["v", "q", CUTOFF + 1, 1],
     ]
-    assert common_cutoff(found, None) == 3
-    assert common_cutoff(found.head(2), found) == 2

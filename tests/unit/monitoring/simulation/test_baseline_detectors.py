@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chisquare
 
-from monitoring.simulation.baseline_detectors import EvidentlyPreset, detector_frame, population_stability_index
+from monitoring.simulation.policies import EvidentlyPreset, detector_frame, population_stability_index
 from monitoring.simulation.world import synthetic_world
 
 

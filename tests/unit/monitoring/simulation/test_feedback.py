@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitoring.simulation.feedback import SimulatedOutcomes, compare_outcomes, simulate_outcomes
+from monitoring.simulation.replay import SimulatedOutcomes, compare_outcomes, simulate_outcomes
 
 _USERS = np.arange(20_000)
 

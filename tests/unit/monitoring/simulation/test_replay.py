@@ -1,12 +1,11 @@
 """A replay is deterministic, uses no future events, and its figures equal plain computations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from monitoring.simulation.policies import POLICIES, PolicyContext, PolicyDecision
+from monitoring.simulation.policies import POLICIES, PolicyDecision, RetrainPolicy
 from monitoring.simulation.replay import Replay, ReplayClock, detection_delay, ndcg_loss
 from monitoring.simulation.world import ReplayWorld, synthetic_world
 from tierrec_core.data.interactions import to_days
@@ -15,14 +14,9 @@ from tierrec_core.settings import MonitorSettings
 _SETTINGS = MonitorSettings(permutations=199)
 
 
-@dataclass(frozen=True)
-class RetrainAt:
+def retrain_at(*ticks: float) -> RetrainPolicy:
     """Retrains at given ticks."""
-
-    ticks: tuple[float, ...]
-
-    def decide(self, context: PolicyContext, _past: Sequence[PolicyDecision], /) -> PolicyDecision:
-        return PolicyDecision(context.end, context.end in self.ticks)
+    return lambda context, _past: PolicyDecision(context.end, context.end in ticks)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +82,7 @@ def test_a_decision_does_not_see_beyond_its_tick(world, replay):
     tick = replay.clock.ticks[0]
     cut_off = Replay(replace(world, events=world.between(-np.inf, tick)), replay.clock, _SETTINGS, 1)
     seen = [one.context(replay.clock.start, tick) for one in (replay, cut_off)]
-    assert POLICIES["ours"].decide(seen[0], ()) == POLICIES["ours"].decide(seen[1], ())
+    assert POLICIES["ours"](seen[0], ()) == POLICIES["ours"](seen[1], ())
 
 
 def test_never_costs_nothing_and_always_loses_nothing(replay):
@@ -108,9 +102,9 @@ def test_monthly_retrains_when_the_model_is_a_month_old(world):
 
 def test_a_retrain_puts_the_new_model_in_force_until_the_next(replay):
     first, second = replay.clock.ticks
-    result = replay.run(RetrainAt((first,)))
+    result = replay.run(retrain_at(first))
     assert [step.cut for step in result.steps] == [first, first]
-    assert [step.cut for step in replay.run(RetrainAt((second,))).steps] == [replay.clock.start, second]
+    assert [step.cut for step in replay.run(retrain_at(second)).steps] == [replay.clock.start, second]
 
 
 def test_regret_is_the_mean_difference_over_users_and_ticks(replay):
@@ -127,7 +121,7 @@ def test_regret_is_the_mean_difference_over_users_and_ticks(replay):
 
 
 def test_delay_counts_days_to_the_first_tick_with_drift(replay):
-    result = replay.run(RetrainAt(()))
+    result = replay.run(retrain_at())
     steps = [
         replace(step, decision=PolicyDecision(step.decision.end, False, state))
         for step, state in zip(result.steps, ("steady", "drift"), strict=True)
