@@ -48,6 +48,8 @@ class TierSettings(Params):
     def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) < len(names):
             raise ValueError("a name repeats; wanted each once")
+        if "all" in names:
+            raise ValueError("a tier is named 'all', which means all users in reports; choose another name")
         return names
 
     @model_validator(mode="after")

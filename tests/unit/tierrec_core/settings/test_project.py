@@ -42,6 +42,7 @@ def test_the_projects_own_file_is_good() -> None:
         ({"tiers": {"names": ["a", "b", "a"]}}, r"tiers\.names: .*each once"),
         ({"tiers": {"names": ["a", "b", "c", "d"]}}, r"tiers: quantiles has 2 values for 4 names; wanted .*, 3$"),
         ({"tiers": {"quantiles": [0.8, 0.4]}}, r"tiers: quantiles do not ascend"),
+        ({"tiers": {"names": ["all", "b", "c"]}}, r"tiers\.names: a tier is named 'all'"),
     ],
 )
 def test_bad_blocks_are_explained(block: dict, message: str) -> None:
