@@ -28,19 +28,19 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
 
 
 def main(names: Sequence[str]) -> None:
-    """Run the parts; what one has found is kept whatever becomes of the next."""
+    """Run the parts; the figures of each are written before the next starts."""
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         sys.exit(f"error: parts: {', '.join(unknown)}: unknown, wanted some of {', '.join(PARTS)}")
     console, bench = Console(), Bench.read(Layout(ROOT))
-    gc.freeze()  # what is imported needs no look by the collector while requests are timed
+    gc.freeze()  # keeps the collector from scanning imported modules while requests are timed
     figures: dict[str, Any] = {}
     for name in names or PARTS:
         console.print(f"measuring {name} ...")
         began = time.perf_counter()
-        found = PARTS[name](bench)
-        found |= report.measurement_info(ROOT, bench.report.tag, name, time.perf_counter() - began)
-        figures = report.merge(ROOT / report.FIGURES, found)
+        measured = PARTS[name](bench)
+        measured |= report.measurement_info(ROOT, bench.report.tag, name, time.perf_counter() - began)
+        figures = report.merge(ROOT / report.FIGURES, measured)
     report.show(figures, console)
 
 

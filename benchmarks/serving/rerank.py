@@ -1,9 +1,9 @@
-"""Parts `rerank` and `curve`: sorting 100 given items one after the other, then both kinds of lists by concurrency."""
+"""Parts `rerank` and `curve`: sequential re-ranking of 100 items, then both kinds of requests by concurrency."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.serving.harness import questions
+from benchmarks.serving.harness import payloads
 from benchmarks.serving.harness.load import Load
 from benchmarks.serving.harness.load import run as under_load
 from benchmarks.serving.harness.servers import Bench, port_of
@@ -16,9 +16,9 @@ LISTS, RANKINGS = 2000, 500
 def run(bench: Bench) -> dict[str, Any]:
     """Sequential re-ranking on loopback."""
     with bench.serving() as server:
-        under_load(port_of(server), questions.rankings(bench.users, bench.items, WARM_UP, seed=1), 1)
-        requests = questions.rankings(bench.users, bench.items, REQUESTS, seed=2)
-        load = under_load(port_of(server), requests, 1, questions.path_in)
+        under_load(port_of(server), payloads.rankings(bench.users, bench.items, WARM_UP, seed=1), 1)
+        requests = payloads.rankings(bench.users, bench.items, REQUESTS, seed=2)
+        load = under_load(port_of(server), requests, 1, payloads.strategy_of)
     return {
         "rerank_requests": load.num_requests,
         "rerank_failed_requests": load.num_failed,
@@ -29,11 +29,11 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 def curve(bench: Bench) -> dict[str, Any]:
-    """Requests a second, p50 and p99 by concurrency, of lists for known users and of re-ranking."""
+    """Requests per second, p50 and p99 by concurrency, of lists for known users and of re-ranking."""
     with bench.serving() as server:
         port = port_of(server)
         under_load(port, _lists(bench), 4)
-        under_load(port, questions.rankings(bench.users, bench.items, WARM_UP, seed=1), 4)
+        under_load(port, payloads.rankings(bench.users, bench.items, WARM_UP, seed=1), 4)
         return {
             "curve": {
                 "recommend": [_point(c, under_load(port, _lists(bench), c)) for c in CONCURRENCIES],
@@ -43,11 +43,11 @@ def curve(bench: Bench) -> dict[str, Any]:
 
 
 def _lists(bench: Bench) -> Iterator[bytes]:
-    return questions.lists(bench.users, LISTS)
+    return payloads.lists(bench.users, LISTS)
 
 
 def _rankings(bench: Bench, seed: int) -> Iterator[bytes]:
-    return questions.rankings(bench.users, bench.items, RANKINGS, seed)
+    return payloads.rankings(bench.users, bench.items, RANKINGS, seed)
 
 
 def _point(concurrency: int, load: Load) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Part `swap`: two workers under load while the pointer is changed ten times, and nobody is turned away."""
+"""Part `swap`: two workers under load while the pointer is changed ten times; no request may fail."""
 
 import asyncio
 import shutil
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.family import Family
-from benchmarks.serving.harness import questions
+from benchmarks.serving.harness import payloads
 from benchmarks.serving.harness.load import Load, drive
 from benchmarks.serving.harness.servers import Bench, port_of
+from benchmarks.serving.process_tree import ProcessTree
 from services.deployment import bento_store
 from services.deployment.contents import BentoContents
 from services.releases.manifest import fingerprint
@@ -24,32 +24,32 @@ from tierrec_core.settings import read_settings
 
 WORKERS, CONCURRENCY, REQUESTS = 2, 8, 20_000
 SHARE = 0.5
-_PER_CONNECTION = 200  # new connections, so that both workers are asked all the time
-_AT_LEAST, _RECENT, _PATIENCE_SECONDS = 1500, 300, 90.0
-_WORKING_SHARE = 0.2  # of the busiest process's CPU time: the supervisor has next to none
+_PER_CONNECTION = 200  # requests, so that both workers get new connections all the time
+_MIN_RESPONSES, _RECENT, _TIMEOUT_SECONDS = 1500, 300, 90.0
+_WORKING_SHARE = 0.2  # of the busiest process's CPU time, which the supervisor is far below
 
 
 @dataclass
-class Watched:
-    """What the answers tell while the load runs. recent: versions of the newest answers"""
+class ResponseMonitor:
+    """Responses so far while the load runs; recent: model versions of the newest."""
 
-    answers: int = 0
+    num_responses: int = 0
     is_over: bool = False
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
-    def look(self, body: bytes) -> str:
-        """Note which version gave an answer."""
-        version = questions.version_in(body)
-        self.answers += 1
+    def record(self, body: bytes) -> str:
+        """Record and return the model version of a response."""
+        version = payloads.version_of(body)
+        self.num_responses += 1
         self.recent.append(version)
         return version
 
-    async def until(self, versions: set[str], answers: int) -> None:
-        """Wait for so many more answers, the newest of them by these versions and no others."""
-        wanted, end = self.answers + answers, time.monotonic() + _PATIENCE_SECONDS
-        while self.answers < wanted or set(self.recent) != versions:
+    async def until(self, versions: set[str], num_more: int) -> None:
+        """Wait for this number of further responses, and until the newest are by exactly these versions."""
+        wanted, end = self.num_responses + num_more, time.monotonic() + _TIMEOUT_SECONDS
+        while self.num_responses < wanted or set(self.recent) != versions:
             if time.monotonic() > end:
-                raise RuntimeError(f"swap: answers come from {set(self.recent)}, wanted from {versions}")
+                raise RuntimeError(f"swap: responses are by {set(self.recent)}, wanted {versions}")
             await asyncio.sleep(0.01)
 
 
@@ -61,12 +61,12 @@ def run(bench: Bench) -> dict[str, Any]:
         pointer = folder / "state" / FILE
         deploy(pointer, bench.report, 0.0)
         with bench.serving(WORKERS, pointer.parent, home) as server:
-            family = Family(server.process)
-            before = family.cpu_seconds_each()
+            tree = ProcessTree(server.process)
+            before = tree.cpu_seconds_each()
             load, changes = asyncio.run(_swap(port_of(server), bench, second, pointer))
-            took = [after - start for after, start in zip(family.cpu_seconds_each(), before, strict=True)]
+            cpu_seconds = [after - start for after, start in zip(tree.cpu_seconds_each(), before, strict=True)]
     return {
-        "swap_workers": sum(seconds > max(took) * _WORKING_SHARE for seconds in took),
+        "swap_workers": sum(seconds > max(cpu_seconds) * _WORKING_SHARE for seconds in cpu_seconds),
         "swap_requests": load.num_requests,
         "swap_failed_requests": load.num_failed,
         "swap_failures": dict(load.failures),
@@ -79,9 +79,9 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
-    """A BentoML home with the packaged Bento and another one of the same models, told apart by its version.
+    """A BentoML home with the packaged Bento and another one of the same models, with another version.
 
-    What the smoke test found of the one holds for the other: they give the same lists.
+    The smoke test's report holds for both, since they give the same lists.
     """
     layout, project = bench.layout, Layout(root)
     shutil.copytree(layout.bundle, project.bundle)
@@ -89,9 +89,9 @@ def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
     for name in ("dvc.yaml", "dvc.lock"):
         (root / name).symlink_to((layout.root / name).resolve())
     for kind, tag in (("bentos", bench.report.tag), ("models", bench.report.model)):
-        place = Path(kind, *tag.split(":"))
-        (project.bento_home / place).parent.mkdir(parents=True)
-        (project.bento_home / place).symlink_to((layout.bento_home / place).resolve(), True)
+        path = Path(kind, *tag.split(":"))
+        (project.bento_home / path).parent.mkdir(parents=True)
+        (project.bento_home / path).symlink_to((layout.bento_home / path).resolve(), True)
     contents = BentoContents.gather(layout, read_settings(layout.params))
     contents = replace(contents, bundle=fingerprint(project.bundle))
     tag = bento_store.make(project, contents)
@@ -99,19 +99,19 @@ def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
 
 
 async def _swap(port: int, bench: Bench, second: SmokeReport, pointer: Path) -> tuple[Load, int]:
-    watched = Watched()
-    load = drive(port, _until_over(bench.users, watched), CONCURRENCY, watched.look, per_connection=_PER_CONNECTION)
+    monitor = ResponseMonitor()
+    load = drive(port, _until_over(bench.users, monitor), CONCURRENCY, monitor.record, per_connection=_PER_CONNECTION)
     running = asyncio.ensure_future(load)
     try:
-        changes = await _change(watched, bench.report, second, pointer)
+        changes = await _change(monitor, bench.report, second, pointer)
     finally:
-        watched.is_over = True
+        monitor.is_over = True
         done = await running
     return done, changes
 
 
-async def _change(watched: Watched, first: SmokeReport, second: SmokeReport, pointer: Path) -> int:
-    """Ten changes, each once the one before is to be seen in the answers; how many were made."""
+async def _change(monitor: ResponseMonitor, first: SmokeReport, second: SmokeReport, pointer: Path) -> int:
+    """Make ten changes, each once the responses show the one before; returns their number."""
     acts: list[Callable[[], Pointer]] = [
         lambda: deploy(pointer, second, SHARE),
         lambda: promote(pointer),
@@ -124,19 +124,19 @@ async def _change(watched: Watched, first: SmokeReport, second: SmokeReport, poi
         lambda: rollback(pointer),
         lambda: deploy(pointer, second, SHARE),
     ]
-    await watched.until({_version(first.model)}, _AT_LEAST)
+    await monitor.until({_version(first.model)}, _MIN_RESPONSES)
     for act in acts:
         after = await asyncio.to_thread(act)
-        deployed = [one for one in (after.champion, after.challenger) if one is not None]
-        await watched.until({_version(one.model) for one in deployed}, _AT_LEAST)
+        deployed = [release for release in (after.champion, after.challenger) if release is not None]
+        await monitor.until({_version(release.model) for release in deployed}, _MIN_RESPONSES)
     return len(acts)
 
 
-def _until_over(users: Sequence[str], watched: Watched) -> Iterator[bytes]:
+def _until_over(users: Sequence[str], monitor: ResponseMonitor) -> Iterator[bytes]:
     """Requests until the changes are made, and at least REQUESTS of them."""
     count = 0
-    while count < REQUESTS or not watched.is_over:
-        yield questions.list_of(users[count % len(users)])
+    while count < REQUESTS or not monitor.is_over:
+        yield payloads.list_of(users[count % len(users)])
         count += 1
 
 

@@ -1,4 +1,4 @@
-"""The service's application under uvicorn, without BentoML around it: it starts fast enough to be killed many times."""
+"""The service's application under uvicorn without BentoML, which restarts fast enough to be killed many times."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _RELEASE = ReleaseManifest(bento="bench:1", model="bench-bundle:1", default_task
 
 
 def serve(bundle: Path, folder: Path, port: int, store_url: str) -> None:
-    """Serve one shop until the process is ended. bundle: its models; folder: its state."""
+    """Serve one shop until the process ends. bundle: its models; folder: its state."""
     settings = ShopsSettings(shops={DEFAULT: ShopSettings(folder=folder, store_url=store_url)})
     shops = Shops.open(settings, lambda _: ServedModel(_RELEASE, bundle), _RELEASE.bento)
     application = FastAPI(openapi_url=None)

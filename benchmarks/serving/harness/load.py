@@ -1,6 +1,6 @@
-"""A load generator: HTTP/1.1 on raw sockets, connections that stay open, every request timed and every failure counted.
+"""A load generator: HTTP/1.1 over raw sockets with persistent connections; times every request, counts every failure.
 
-It is one process with one thread and belongs to no server's family, so that what it costs is on nobody's account.
+It runs in one thread of a process that is no descendant of a server, so that its cost is attributed to none.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 HOST = "127.0.0.1"
-_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _CLOSE = re.compile(rb"(?i)\r\nconnection: *close")
 
 
-class Answer(NamedTuple):
-    """A status and a body."""
+class Response(NamedTuple):
+    """Status and body of a response."""
 
     status: int
     body: bytes
@@ -30,10 +30,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a run.
+    """Result of a run.
 
-    seconds: from the first request to the last answer; latencies: of the answers with status 200, in seconds
-    failures: requests without such an answer, by reason; seen: answers by what the caller looked for in them
+    seconds: from the first request to the last response; latencies: of responses with status 200, in seconds
+    failures: requests without such a response, by reason; seen: responses by the label that the caller gave them
     """
 
     seconds: float
@@ -43,12 +43,12 @@ class Load:
 
     @property
     def num_requests(self) -> int:
-        """Answered or failed."""
+        """Number of requests sent."""
         return len(self.latencies) + self.num_failed
 
     @property
     def num_failed(self) -> int:
-        """Requests that were not answered with status 200."""
+        """Requests without a response of status 200."""
         return sum(self.failures.values())
 
     @property
@@ -68,17 +68,17 @@ class _Tally:
     seen: Counter[str] = field(default_factory=Counter)
 
 
-class Wire(asyncio.Protocol):
-    """One connection, which carries one request at a time."""
+class HttpConnection(asyncio.Protocol):
+    """A connection that carries one request at a time."""
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._answer: asyncio.Future[Answer] | None = None
+        self._response: asyncio.Future[Response] | None = None
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def connect(cls, port: int) -> "Wire":
-        """Raises OSError when nobody listens."""
+    async def connect(cls, port: int) -> "HttpConnection":
+        """Open a connection. Raises OSError when it is refused."""
         return (await asyncio.get_running_loop().create_connection(cls, HOST, port))[1]
 
     @property
@@ -86,17 +86,20 @@ class Wire(asyncio.Protocol):
         """Whether a request can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes) -> Answer:
-        """Send and wait. Raises OSError when the connection or the patience ends, ValueError for what is no answer."""
+    async def request(self, request: bytes) -> Response:
+        """Send a request and wait for its response.
+
+        Raises OSError when the connection is closed or the time is over, ValueError for an invalid response.
+        """
         if self._transport is None:
             raise ConnectionResetError("the connection is closed")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        async with asyncio.timeout(_SECONDS):
-            return await self._answer
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            return await self._response
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
@@ -105,29 +108,29 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the connection was closed before an answer"))
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(ConnectionResetError("the connection was closed before a response"))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         end = self._received.find(_END)
-        if end < 0 or self._answer is None or self._answer.done():
+        if end < 0 or self._response is None or self._response.done():
             return
         length = _LENGTH.search(self._received, 0, end)
         if length is None:
-            self._answer.set_exception(ValueError("an answer does not tell its length"))
+            self._response.set_exception(ValueError("a response has no Content-Length, wanted one"))
             return
         whole = end + len(_END) + int(length[1])
         if len(self._received) < whole:
             return
         if _CLOSE.search(self._received, 0, end):
             self.close()
-        self._answer.set_result(Answer(int(self._received[9:12]), bytes(self._received[end + 4 : whole])))
+        self._response.set_result(Response(int(self._received[9:12]), bytes(self._received[end + 4 : whole])))
         del self._received[:whole]
 
 
 def post(path: str, body: Any) -> bytes:
-    """A request with a JSON body, as it goes over the wire."""
+    """A request with a JSON body, as bytes."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
@@ -137,52 +140,52 @@ def run(
     port: int,
     requests: Iterable[bytes],
     concurrency: int,
-    look: Callable[[bytes], str] | None = None,
+    label: Callable[[bytes], str] | None = None,
     per_connection: int | None = None,
 ) -> Load:
     """Send all requests, `concurrency` at a time; see `drive`."""
-    return asyncio.run(drive(port, requests, concurrency, look, per_connection))
+    return asyncio.run(drive(port, requests, concurrency, label, per_connection))
 
 
 async def drive(
     port: int,
     requests: Iterable[bytes],
     concurrency: int,
-    look: Callable[[bytes], str] | None = None,
+    label: Callable[[bytes], str] | None = None,
     per_connection: int | None = None,
 ) -> Load:
-    """Send all requests, `concurrency` at a time, each on a connection that stays open; nothing is sent twice.
+    """Send all requests, `concurrency` at a time on persistent connections; no request is repeated.
 
-    look: gives what to count an answer's body by; per_connection: after so many requests a new connection is made
+    label: names a response's body, for counts by label; per_connection: requests before a new connection is made
     """
     tally, shared = _Tally(), iter(requests)
-    began = time.perf_counter()
-    await asyncio.gather(*(_send(port, shared, tally, look, per_connection or 1 << 62) for _ in range(concurrency)))
-    seconds = time.perf_counter() - began
+    started = time.perf_counter()
+    await asyncio.gather(*(_send(port, shared, tally, label, per_connection or 1 << 62) for _ in range(concurrency)))
+    seconds = time.perf_counter() - started
     return Load(seconds, tuple(tally.latencies), dict(tally.failures), dict(tally.seen))
 
 
 async def _send(
-    port: int, requests: Iterator[bytes], tally: _Tally, look: Callable[[bytes], str] | None, per_connection: int
+    port: int, requests: Iterator[bytes], tally: _Tally, label: Callable[[bytes], str] | None, per_connection: int
 ) -> None:
-    """Take requests from those that are left until there are none; making a connection counts for no latency."""
-    wire, sent = Wire(), 0
+    """Send the remaining requests one after the other; the time to connect is not part of a latency."""
+    connection, sent = HttpConnection(), 0
     for request in requests:
         try:
-            if not wire.is_open or sent % per_connection == 0:
-                wire.close()
-                wire = await Wire.connect(port)
+            if not connection.is_open or sent % per_connection == 0:
+                connection.close()
+                connection = await HttpConnection.connect(port)
             sent += 1
-            began = time.perf_counter()
-            answer = await wire.ask(request)
+            started = time.perf_counter()
+            response = await connection.request(request)
         except (OSError, ValueError) as error:
             tally.failures[type(error).__name__] += 1
-            wire.close()
+            connection.close()
             continue
-        if answer.status != 200:
-            tally.failures[f"status {answer.status}"] += 1
+        if response.status != 200:
+            tally.failures[f"status {response.status}"] += 1
             continue
-        tally.latencies.append(time.perf_counter() - began)
-        if look is not None:
-            tally.seen[look(answer.body)] += 1
-    wire.close()
+        tally.latencies.append(time.perf_counter() - started)
+        if label is not None:
+            tally.seen[label(response.body)] += 1
+    connection.close()

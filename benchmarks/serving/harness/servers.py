@@ -1,4 +1,4 @@
-"""What is under load: the packaged Bento, and the bare service beside it, under the same settings."""
+"""Servers under load: the packaged Bento, and the baseline service with the same settings."""
 
 import contextlib
 import shutil
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pandas as pd
 import psutil
 
-from benchmarks.serving.family import Family
 from benchmarks.serving.harness.load import HOST
+from benchmarks.serving.process_tree import ProcessTree
 from services.deployment.bento_store import environment
 from services.deployment.server import Server, free_port, serving
 from services.releases.smoke_report import SmokeReport
@@ -32,7 +32,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 @dataclass(frozen=True)
 class Bench:
-    """What the parts of the benchmark measure: a project with a packaged Bento, and whom and what it knows."""
+    """The measured project with its packaged Bento, and the ids of the users and items that it knows."""
 
     layout: Layout
     report: SmokeReport
@@ -41,7 +41,7 @@ class Bench:
 
     @classmethod
     def read(cls, layout: Layout) -> Self:
-        """Raises ArtifactError when nothing is packaged."""
+        """Read a packaged project. Raises ArtifactError when nothing is packaged."""
         report = SmokeReport.read(layout.bento)
         folder = layout.bundle / precomputed.FOLDER
         if not folder.exists():
@@ -53,16 +53,16 @@ class Bench:
 
     @contextlib.contextmanager
     def serving(self, workers: int = 1, folder: Path | None = None, home: Path | None = None) -> Iterator[Server]:
-        """The Bento, ready and at rest; home: another BentoML home that has it."""
+        """Serve the Bento, ready and idle; home: another BentoML home that has it."""
         where = home or self.layout.bento_home
         with serving(where, self.report.tag, folder=folder, workers=workers, quiet=True) as server:
-            Family(server.process).settle()
+            ProcessTree(server.process).settle()
             yield server
 
 
 @contextlib.contextmanager
 def bare() -> Iterator[Server]:
-    """The baseline, ready and at rest."""
+    """Serve the baseline, ready and idle."""
     with tempfile.TemporaryDirectory(prefix="tierrec-bare-") as name:
         folder, port = Path(name), free_port()
         shutil.copy(Path(__file__).with_name("bare.py"), folder)
@@ -78,12 +78,12 @@ def bare() -> Iterator[Server]:
         server = Server("bare", f"http://{HOST}:{port}", process, log)
         try:
             server.wait_ready()
-            Family(server.process).settle()
+            ProcessTree(server.process).settle()
             yield server
         finally:
             server.stop()
 
 
 def port_of(server: Server) -> int:
-    """Where it listens."""
+    """The port of a server."""
     return urlsplit(server.url).port or 80

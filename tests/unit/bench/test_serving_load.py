@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.serving.family import Family, slope
+from benchmarks.serving.crash_test import EventPoster, compare
 from benchmarks.serving.harness.load import HOST, Load, drive, post
+from benchmarks.serving.process_tree import ProcessTree, slope
 from benchmarks.serving.report import Target, merge, paired
-from benchmarks.serving.storm import Posters, compare
 from tierrec_core.base import artifacts
 
 GOOD, BUSY, GONE, ENDLESS, LAST = "good", "busy", "gone", "endless", "last"
@@ -107,7 +107,7 @@ def test_a_port_where_nobody_listens_is_a_failure_for_each_request() -> None:
     assert load.latencies == ()
 
 
-def test_connections_stay_open_unless_they_shall_not() -> None:
+def test_connections_stay_open_unless_limited() -> None:
     server = Server([GOOD] * 40)
     asyncio.run(loaded(server, 20, 4))
     assert server.connections == 4
@@ -149,63 +149,63 @@ def test_slope_wants_two_samples() -> None:
         slope([1], [2.0], per=10)
 
 
-def test_a_family_is_a_process_and_what_it_started() -> None:
+def test_a_tree_is_a_process_and_what_it_started() -> None:
     burn = "import time\nwhile time.process_time() < 0.1: pass\nprint(time.process_time(), flush=True)\ninput()"
     shell = psutil.Popen(["sh", "-c", '"$0" -c "$1"; true', sys.executable, burn], stdin=PIPE, stdout=PIPE)
     burnt = float(shell.stdout.readline())
-    family = Family(shell)
+    family = ProcessTree(shell)
     assert family.members[0].name() == "sh"
     assert len(family.members) == 2
     assert family.cpu_seconds() == pytest.approx(burnt, abs=0.05)
-    assert family.resident_mib() > Family(psutil.Process(family.members[1].pid)).resident_mib() > 1
+    assert family.resident_mib() > ProcessTree(psutil.Process(family.members[1].pid)).resident_mib() > 1
     shell.communicate(b"\n")
 
 
 @given(st.lists(st.integers(0, 20)), st.dictionaries(st.integers(0, 20).map(str), st.integers(1, 3)))
-def test_lost_and_doubled_are_found(told: list[int], kept: dict[str, int]) -> None:
-    found = compare([str(one) for one in told], kept)
-    assert found["acknowledged"] == len({str(one) for one in told})
-    assert found["lost"] == len([one for one in set(told) if str(one) not in kept])
-    assert found["doubled"] == len([count for count in kept.values() if count > 1])
+def test_lost_and_doubled_are_found(acknowledged: list[int], stored: dict[str, int]) -> None:
+    found = compare([str(number) for number in acknowledged], stored)
+    assert found["acknowledged"] == len({str(number) for number in acknowledged})
+    assert found["lost"] == len([number for number in set(acknowledged) if str(number) not in stored])
+    assert found["doubled"] == len([count for count in stored.values() if count > 1])
 
 
-@given(st.lists(st.sampled_from(["kept", "unkept", "told"]), max_size=20))
-def test_posters_repeat_what_is_not_acknowledged_until_it_is(script: list[str]) -> None:
-    """The server keeps events and says so, or dies before or after it has kept them."""
-    kept: set[str] = set()
+@given(st.lists(st.sampled_from(["stored", "refused", "acknowledged"]), max_size=20))
+def test_a_poster_repeats_what_is_not_acknowledged_until_it_is(script: list[str]) -> None:
+    """The server stores events and acknowledges them, or exits before or after it has stored them."""
+    stored: set[str] = set()
     repeated = 0
-    fates = iter([*script, *["told"] * 100])
+    outcomes = iter([*script, *["acknowledged"] * 100])
 
     async def shop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal repeated
         while (body := await read_request(reader)) is not None:
-            keys, fate = {one["session_id"] for one in json.loads(body)["events"]}, next(fates)
-            if fate == "unkept":
+            keys, outcome = {event["session_id"] for event in json.loads(body)["events"]}, next(outcomes)
+            if outcome == "refused":
                 break
-            duplicates = len(keys & kept)
-            kept.update(keys)
-            if fate == "kept":
+            duplicates = len(keys & stored)
+            stored.update(keys)
+            if outcome == "stored":
                 break
             repeated += duplicates
-            answer = json.dumps({"duplicates": duplicates}).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+            body = json.dumps({"duplicates": duplicates}).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         writer.close()
 
-    async def main() -> Posters:
+    async def main() -> EventPoster:
         async with listening(shop) as port:
-            batches = [[{"session_id": f"{batch} {place}"} for place in range(3)] for batch in range(5)]
-            posters = Posters(port, batches)
-            await posters.post_all(2)
-            return posters
+            batches = [[{"session_id": f"{batch} {index}"} for index in range(3)] for batch in range(5)]
+            poster = EventPoster(port, batches)
+            await poster.post_all(2)
+            return poster
 
-    posters = asyncio.run(main())
-    assert sorted(posters.told) == sorted(kept) == sorted(f"{b} {p}" for b in range(5) for p in range(3))
-    assert posters.repeated == repeated
+    poster = asyncio.run(main())
+    assert sorted(poster.acknowledged) == sorted(stored) == sorted(f"{b} {p}" for b in range(5) for p in range(3))
+    assert poster.repeated == repeated
 
 
-def test_a_ratio_is_the_median_of_rounds_played_side_by_side() -> None:
-    told = paired("ratio", [50.0, 90.0, 800.0], [100.0, 100.0, 1000.0])
-    assert told == {"ratio": 0.8, "ratio_spread": [0.5, 0.9]}
+def test_a_ratio_is_the_median_of_rounds_measured_side_by_side() -> None:
+    ratio = paired("ratio", [50.0, 90.0, 800.0], [100.0, 100.0, 1000.0])
+    assert ratio == {"ratio": 0.8, "ratio_spread": [0.5, 0.9]}
 
 
 def test_targets_are_floors_or_ceilings() -> None:

@@ -1,4 +1,4 @@
-"""A server's processes, all of them: the CPU time that they took and the memory that they hold."""
+"""CPU time and memory of a server's process and all its descendants."""
 
 import time
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ import numpy as np
 import psutil
 
 MIB = 1 << 20
-_PATIENCE_SECONDS, _LOOK_SECONDS, _RESTING_SHARE = 60.0, 0.5, 0.1
+_TIMEOUT_SECONDS, _POLL_SECONDS, _IDLE_SHARE = 60.0, 0.5, 0.1
 
 
-class Family:
-    """A process and its descendants as they are now; make it when the server is ready."""
+class ProcessTree:
+    """A process and its present descendants; create it when the server is ready."""
 
     def __init__(self, process: psutil.Process) -> None:
         self.members = [process, *process.children(recursive=True)]
@@ -22,27 +22,27 @@ class Family:
 
     def cpu_seconds_each(self) -> list[float]:
         """The same for each process."""
-        return [sum(one.cpu_times()[:2]) for one in self.members]
+        return [sum(process.cpu_times()[:2]) for process in self.members]
 
     def resident_mib(self) -> float:
-        """Resident size; pages that two of them share count twice."""
-        return sum(one.memory_info().rss for one in self.members) / MIB
+        """Resident size; pages shared by two processes count twice."""
+        return sum(process.memory_info().rss for process in self.members) / MIB
 
     def private_mib(self) -> float:
-        """Resident size without the pages of files and of shared memory, which the system may take back."""
-        return sum(one.memory_info().rss - one.memory_info().shared for one in self.members) / MIB
+        """Resident size without pages of files and shared memory, which the system may reclaim."""
+        return sum(process.memory_info().rss - process.memory_info().shared for process in self.members) / MIB
 
     def settle(self) -> None:
-        """Wait until the processes rest: what a server still does after it is ready is no cost of a request."""
-        end, busy = time.monotonic() + _PATIENCE_SECONDS, True
+        """Wait until the processes are idle, so that start-up work is not counted as the cost of requests."""
+        end, busy = time.monotonic() + _TIMEOUT_SECONDS, True
         while busy and time.monotonic() < end:
             before = self.cpu_seconds()
-            time.sleep(_LOOK_SECONDS)
-            busy = self.cpu_seconds() - before > _RESTING_SHARE * _LOOK_SECONDS
+            time.sleep(_POLL_SECONDS)
+            busy = self.cpu_seconds() - before > _IDLE_SHARE * _POLL_SECONDS
 
 
 def slope(counts: Sequence[float], sizes: Sequence[float], per: float, left_out: float = 0.25) -> float:
-    """By how much sizes grow for each `per` counts, by least squares; the first share of the samples is left out.
+    """Growth of sizes per `per` counts, by least squares; the first share of the samples is left out.
 
     Raises ValueError when fewer than two samples are left.
     """

@@ -1,4 +1,4 @@
-"""What is asked under load: lists, sorted items, and events, each from a seeded generator."""
+"""Request bodies for load tests: lists, items to rank, and events, each from a seeded generator."""
 
 import itertools
 import re
@@ -16,7 +16,7 @@ _VERSION = re.compile(rb'"model_version": *"([0-9a-f]+)"')
 
 
 def lists(users: Sequence[str], count: int, first: int = 0) -> Iterator[bytes]:
-    """`count` requests for ten products, each by another user than the one before."""
+    """`count` requests for ten products, for one user after the other."""
     for number in range(first, first + count):
         yield list_of(users[number % len(users)])
 
@@ -27,7 +27,7 @@ def list_of(user: str) -> bytes:
 
 
 def rankings(users: Sequence[str], items: Sequence[str], count: int, seed: int) -> Iterator[bytes]:
-    """`count` requests to sort 100 items; users and items differ."""
+    """`count` requests to rank 100 items, for users in random order."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(users))
     for user in itertools.islice(itertools.cycle(order), count):
@@ -39,12 +39,12 @@ def rankings(users: Sequence[str], items: Sequence[str], count: int, seed: int) 
 def events(
     users: Sequence[str], items: Sequence[str], each: int, seed: int, name: str = "bench"
 ) -> Iterator[dict[str, Any]]:
-    """`each` events of now for every user; `name` makes their keys differ from those of other calls."""
+    """`each` current events for every user; `name` distinguishes their keys from those of other calls."""
     rng = np.random.default_rng(seed)
     for user in users:
-        for place, item in enumerate(rng.choice(len(items), each, replace=False)):
+        for index, item in enumerate(rng.choice(len(items), each, replace=False)):
             yield {
-                "key": f"{name} {user} {place}",
+                "key": f"{name} {user} {index}",
                 "user_id": user,
                 "item_id": items[item],
                 "event": ("view", "cart", "purchase")[int(rng.integers(3))],
@@ -53,21 +53,21 @@ def events(
 
 
 def batches(posted: Iterator[dict[str, Any]], size: int) -> Iterator[bytes]:
-    """The events as posts of `size` each."""
+    """Requests that post the events in batches of `size`."""
     while batch := list(itertools.islice(posted, size)):
         yield post("/events", {"events": batch})
 
 
-def path_in(body: bytes) -> str:
-    """Which rung of the ladder gave an answer."""
-    return _found(_PATH, body)
+def strategy_of(body: bytes) -> str:
+    """The ranking strategy that a response names, or "none"."""
+    return _first_match(_PATH, body)
 
 
-def version_in(body: bytes) -> str:
-    """Which model gave an answer."""
-    return _found(_VERSION, body)
+def version_of(body: bytes) -> str:
+    """The model version that a response names, or "none"."""
+    return _first_match(_VERSION, body)
 
 
-def _found(pattern: re.Pattern[bytes], body: bytes) -> str:
-    found = pattern.search(body)
-    return found[1].decode() if found else "none"
+def _first_match(pattern: re.Pattern[bytes], body: bytes) -> str:
+    match = pattern.search(body)
+    return match[1].decode() if match else "none"
