@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from monitoring.report.html import render, write_page
+from monitoring.report.html import render_template, write_page
 from monitoring.report.served_lists import (
     ServedLists,
     count_users,
@@ -100,7 +100,7 @@ def write_window_page(
     if served is not None:
         parts += list_snapshots(served, max_rows, seed, **about)
     snapshot = _merge(parts) if parts else None
-    page = render(
+    page = render_template(
         "window.html.j2",
         {},
         charts=_document(snapshot),

@@ -11,7 +11,7 @@ from tierrec_core.base import artifacts
 _TINY = 0.00005
 
 
-def render(template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+def render_template(template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
     """Fill in a template with these values, filters, and the filter `figure`."""
     loader = PackageLoader("monitoring.report")
     environment = Environment(

@@ -13,7 +13,7 @@ from monitoring.report.effect_timeline import (
     effect_ratio,
     rank_findings,
 )
-from monitoring.report.html import render, write_page
+from monitoring.report.html import render_template, write_page
 from monitoring.report.json_blocks import order_keys
 from monitoring.report.leaderboard_view import FigureWithInterval, task_order
 
@@ -60,7 +60,7 @@ def write_loop_page(
     Links are relative to the page's folder.
     """
     newest_first = sorted(decisions, key=lambda decision: (decision["at"], decision["key"]), reverse=True)
-    page = render(
+    page = render_template(
         "loop.html.j2",
         {
             "act": lambda act: ACTS.get(act, act),

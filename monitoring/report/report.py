@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monitoring.report.html import render, write_page
+from monitoring.report.html import render_template, write_page
 from monitoring.report.json_blocks import JsonTable, is_number, json_tables, order_keys, readable_label
 from monitoring.report.leaderboard_view import read_boards, task_order
 from tierrec_core.base import artifacts
@@ -48,7 +48,7 @@ def render_report(
 ) -> str:
     """Render the page; an empty mapping leaves its section out. tier_names: in the order of rows and columns."""
     metrics = order_keys(metrics, tier_names)
-    return render(
+    return render_template(
         "report.html.j2",
         {"readable": readable_label},
         validation=validation,
