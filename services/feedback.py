@@ -13,67 +13,67 @@ from services.schemas import EventBatch, ItemBatch, TierAnswer, UserBatch
 from services.store import Acknowledged, Erasure, PostedItem, PostedUser
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
-from services.transfer.keeping import event_of, facts_of
+from services.transfer.importing import item_attributes, to_new_event
 
 
 def post_events(shop: Shop, batch: EventBatch) -> Acknowledged:
     """Store the events; returns after commit. Raises DataError for an event that the database cannot hold."""
     now = datetime.now(UTC)
-    added = shop.store.add_events([event_of(event, now) for event in batch.events])
+    added = shop.store.add_events([to_new_event(event, now) for event in batch.events])
     remaining = added.accepted  # the store counts accepted events of all names together
     for name, count in Counter(event.event for event in batch.events).items():
         accepted = min(count, remaining)
         remaining -= accepted
         shop.metrics.count_events(name, "accepted", accepted)
         shop.metrics.count_events(name, "duplicate", count - accepted)
-    shop.live.refresh()
+    shop.activity.refresh()
     return added
 
 
 def post_items(shop: Shop, batch: ItemBatch) -> Acknowledged:
     """Merge the items' facts into those posted before. Raises DataError for a value that its column cannot hold."""
     shop.refresh()
-    posts = [PostedItem(item.item_id, facts_of(item)) for item in batch.items]
+    posts = [PostedItem(item.item_id, item_attributes(item)) for item in batch.items]
     rows = [{**post.attributes, "item_id": post.item_id} for post in posts]
-    shop.serving.champion.catalogue.with_items(rows)  # raises before anything is stored
+    shop.models.champion.catalogue.with_items(rows)  # raises before anything is stored
     shop.store.put_items(posts, merge=True)
-    shop.live.refresh()
+    shop.activity.refresh()
     return Acknowledged(len(posts), 0)
 
 
 def post_users(shop: Shop, batch: UserBatch) -> Acknowledged:
     """Merge the attributes into those posted before."""
     shop.store.put_users([PostedUser(user.user_id, user.attributes) for user in batch.users], merge=True)
-    shop.live.refresh()
+    shop.activity.refresh()
     return Acknowledged(len(batch.users), 0)
 
 
 def erase_user(shop: Shop, user_id: str) -> Erasure:
     """Delete all rows of the user, and keep a keyed hash of the id so that the model's data of them is not used."""
     erased = shop.store.erase_user(user_id, shop.hash_user(user_id))
-    shop.live.refresh()
+    shop.activity.refresh()
     return erased
 
 
 def describe_user(shop: Shop, user_id: str) -> TierAnswer:
     """Tier, interests and churn risk as of now; for an unknown user, those of a new user."""
     shop.refresh()
-    model, _ = shop.model_for(user_id, None)
-    user = resolve_user(model, shop.live, user_id)
-    pack = model.pack
+    model = shop.model_for(user_id, None)
+    user = resolve_user(model, shop.activity, user_id)
+    tables = model.precomputed
     if user.row is not None:
-        interests = pack.user_tables.interests[user.row]
+        interests = tables.user_tables.interests[user.row]
     else:
-        interests = pack.tiering.interests_of(model.visitor(user.session_items))[0]
+        interests = tables.tiering.interests_of(model.visitor_history(user.session_items))[0]
     return TierAnswer(
         tier=user.tier,
         known_user=user.known,
         interests={
-            layer: round(float(share), 6) for layer, share in zip(pack.item_tables.layers, interests, strict=True)
+            layer: round(float(share), 6) for layer, share in zip(tables.item_tables.layers, interests, strict=True)
         },
         churn_risk=_churn_risk(shop, model, user),
-        churn_days=pack.churn.horizon_days,
-        churn_calibration_error=pack.item_tables.churn_calibration_error,
+        churn_days=tables.churn.horizon_days,
+        churn_calibration_error=tables.item_tables.churn_calibration_error,
         model_version=model.release.model_version,
     )
 
@@ -81,12 +81,12 @@ def describe_user(shop: Shop, user_id: str) -> TierAnswer:
 def _churn_risk(shop: Shop, model: ServedModel, user: RequestUser) -> float | None:
     """None if the user's history cannot be read because the models are damaged."""
     if user.row is None:
-        history = model.visitor(user.session_items)
+        history = model.visitor_history(user.session_items)
     else:
         try:
             history = model.bundle.history.select_users(np.array([user.row]))
         except Exception:
             version = model.release.model_version
-            shop.journal.failure(None, user.user_id, part="churn", model=version)
+            shop.request_log.failure(None, user.user_id, part="churn", model=version)
             return None
-    return round(float(model.pack.churn.probability(history)[0]), 6)
+    return round(float(model.precomputed.churn.probability(history)[0]), 6)

@@ -1,4 +1,4 @@
-"""The BentoML service: one process kind that mounts the application and opens the shops."""
+"""The BentoML service, which mounts the application and opens the shops."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SERVICE = "tierrec"
 _ROOT = Path(__file__).parents[1]
-# OpenMP and BLAS read these when they are loaded, so the worker's process must start with them.
+# OpenMP and BLAS read these when they are loaded, so the worker process must start with them.
 _ONE_THREAD = [{"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")]
 _TIMEOUT = 30  # seconds
 
@@ -27,26 +27,25 @@ application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # config
     workers=1,
     traffic={"timeout": _TIMEOUT},
     logging={"access": {"enabled": False}},
-    metrics={"enabled": False},  # BentoML's would have a series for each path, and so for each user id
+    metrics={"enabled": False},  # BentoML's have a series per path, and so per user id
     envs=_ONE_THREAD,
 )
 @bentoml.asgi_app(application, path="/")
 class RecommenderService:
-    """Lists for every surface of every shop, with reasons; and whatever happens in the shops."""
+    """Serves lists for every surface of every shop, with reasons, and stores feedback."""
 
     def __init__(self) -> None:
-        from services.api.app import configure_app  # heavy; building and starting a Bento need none of it
+        from services.api.app import configure_app  # heavy, and not needed to build a Bento
         from services.tenants.shops import Shops, ShopsSettings
 
-        own = ReleaseManifest.read(_ROOT)
         settings = ShopsSettings.from_environment()
-        self.shops = Shops.open(settings, _load, own.bento)
+        self.shops = Shops.open(settings, _load, ReleaseManifest.read(_ROOT).bento)
         configure_app(application, self.shops, settings.limits)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def verify() -> None:
-        """Refuse to start on a damaged model: once, before any worker is there."""
+        """Check the model once, before workers start; exit if it is damaged."""
         release = ReleaseManifest.read(_ROOT)
         try:
             release.verify(_bundle(release))
@@ -55,20 +54,21 @@ class RecommenderService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Write what is waiting."""
+        """Write what is queued."""
         self.shops.close()
 
     async def __is_ready__(self) -> bool:
-        """Whether every shop has a model, and its store answers."""
+        """Whether the store of every shop answers."""
         return await asyncio.to_thread(self.shops.is_ready)
 
 
 def _load(tag: str) -> "ServedModel":
-    """The model of any Bento in the store; our own lies beside this code."""
+    """The model of a Bento in the store, or of the one that runs."""
     from services.tenants.served_model import ServedModel
 
-    own = ReleaseManifest.read(_ROOT)
-    release = own if tag == own.bento else ReleaseManifest.read(Path(bentoml.get(tag).path_of("src")))
+    release = ReleaseManifest.read(_ROOT)
+    if tag != release.bento:
+        release = ReleaseManifest.read(Path(bentoml.get(tag).path_of("src")))
     return ServedModel(release, _bundle(release))
 
 

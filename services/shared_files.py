@@ -1,71 +1,106 @@
-"""State files that several processes share: changed by one at a time, watched by all."""
+"""Files of a shop's state folder that several processes share: locked writes, change detection, YAML settings."""
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from tierrec_core.base.errors import ArtifactError
+from tierrec_core.base.errors import ArtifactError, SettingsError
+from tierrec_core.base.params import Params, parse
 from tierrec_core.base.paths import Layout
 
-FOLDER_VARIABLE = "TIERREC_STATE"  # names the state folder of the only shop to a server that starts
+STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"  # state folder and store URL of a single shop
 
 _LOCK_SECONDS = 30.0
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 def serving_folder(layout: Layout, folder: Path | None = None) -> Path:
     """The state folder of the shop: the given one, else the one that TIERREC_STATE names, else data/serving."""
-    return folder or Path(os.environ.get(FOLDER_VARIABLE) or layout.serving)
+    return folder or Path(os.environ.get(STATE_VARIABLE) or layout.serving)
 
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on the file; it is released with its process, even by kill -9.
 
-    Raises ArtifactError when another process keeps the lock too long.
+    Raises ArtifactError when another process holds the lock too long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, poll_interval=0.01)
     try:
-        lock.acquire()
+        lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, poll_interval=0.01).acquire()
     except Timeout as error:
         raise ArtifactError(
-            f"{path}: another process has been changing it for {_LOCK_SECONDS:.0f} s; end that one, or try again"
+            f"{path}: locked by another process for {_LOCK_SECONDS:.0f} s; stop that process, or try again"
         ) from error
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 class FileWatcher:
-    """Tells a worker that a file was replaced; between looks, 50 ms apart, it costs one reading of the clock."""
+    """Detects that a file was replaced. It checks every 50 ms; in between, a call only reads the clock."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
-        self._next_look = float("-inf")
-        self._seen: tuple[int, ...] | None = None
+        self._next_check = float("-inf")
+        self._signature: tuple[int, ...] | None = None
 
     @property
     def is_due(self) -> bool:
-        """Whether the next call of `changed` looks at the file."""
-        return self._clock() >= self._next_look
+        """Whether the next call of `changed` checks the file."""
+        return self._clock() >= self._next_check
 
     def changed(self) -> bool:
-        """Whether the file is another than when this was last true; at first, whether there is one."""
+        """Whether the file has changed since this last returned True; at first, whether it exists."""
         now = self._clock()
-        if now < self._next_look:
+        if now < self._next_check:
             return False
-        self._next_look = now + _LOOK_SECONDS
-        try:
-            found = self._path.stat()
-        except OSError:
-            signature = None
-        else:
-            signature = (found.st_mtime_ns, found.st_ino, found.st_size)
-        before, self._seen = self._seen, signature
-        return signature != before
+        self._next_check = now + _POLL_SECONDS
+        before, self._signature = self._signature, None
+        with contextlib.suppress(OSError):
+            stat = self._path.stat()
+            self._signature = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        return self._signature != before
+
+
+class YamlFile(Params):
+    """The validated content of a YAML file that configures a running shop; a missing file is an empty one."""
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Self:
+        """Parse YAML. Raises SettingsError with the location `where` and the key."""
+        return parse(cls, parse_yaml_mapping(text, where), where)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file; a missing file is an empty one. Errors as for `parse`."""
+        return cls.parse(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The file's text, empty without a file. Raises SettingsError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}); fix its permissions or its encoding") from error
+
+
+def parse_yaml_mapping(text: str, where: str) -> Mapping[str, Any]:
+    """Parse a YAML mapping; an empty text is an empty one. Raises SettingsError for anything else."""
+    try:
+        raw = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise SettingsError(f"{where}: is not YAML: {' '.join(str(error).split())}") from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise SettingsError(f"{where}: holds {type(raw).__name__}, wanted a mapping of keys to values")
+    return raw

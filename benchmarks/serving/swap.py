@@ -14,11 +14,10 @@ from benchmarks.serving.harness import payloads
 from benchmarks.serving.harness.load import Load, drive
 from benchmarks.serving.harness.servers import Bench, port_of
 from benchmarks.serving.process_tree import ProcessTree
-from services.deployment import bento_store
+from services.deployment.build import build_bento
 from services.deployment.contents import BentoContents
-from services.releases.manifest import fingerprint
+from services.releases.manifest import SmokeReport, fingerprint
 from services.releases.pointer import FILE, Pointer, deploy, promote, rollback
-from services.releases.smoke_report import SmokeReport
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
@@ -94,7 +93,7 @@ def second_release(bench: Bench, root: Path) -> tuple[Path, SmokeReport]:
         (project.bento_home / path).symlink_to((layout.bento_home / path).resolve(), True)
     contents = BentoContents.gather(layout, read_settings(layout.params))
     contents = replace(contents, bundle=fingerprint(project.bundle))
-    tag = bento_store.make(project, contents)
+    tag = build_bento(project, contents)
     return project.bento_home, bench.report.model_copy(update={"tag": tag, "model": contents.release.model})
 
 

@@ -189,7 +189,7 @@ def _serve(
     ] = "127.0.0.1",
 ) -> None:
     """Serve the packaged Bento until Ctrl-C."""
-    from services.deployment.serve import run_server
+    from services.deployment.server import run_server
 
     run_server(project_layout(), port, workers, host)
 

@@ -9,7 +9,7 @@ import typer
 from flows.cli.common import Folder, project_layout
 
 if TYPE_CHECKING:
-    from services.deployment.kubernetes import Manifests
+    from services.deployment.kubernetes import KubernetesSettings
     from services.releases.pointer import Pointer
 
 app = typer.Typer(no_args_is_help=True)
@@ -54,10 +54,10 @@ def _rollback(folder: Folder = None) -> None:
 def _releases(folder: Folder = None) -> None:
     """List the Bentos of the store, newest first, with their role, metrics and commit."""
     from flows.project.champion import read_pointer
-    from services.deployment.admission import stored
+    from services.deployment.bento_store import list_bentos
 
     pointer = read_pointer(project_layout(), folder)
-    bentos = stored(project_layout())
+    bentos = list_bentos(project_layout())
     for bento in bentos:
         metrics = "  ".join(f"{name} {value}" for name, value in sorted(bento.labels.items()) if name not in _ORIGIN)
         revision = bento.labels.get("git_revision", "none")[:_DIGITS]
@@ -79,7 +79,7 @@ def _manifests(
     """Write Kubernetes manifests and the champion's Dockerfile."""
     from flows.project.champion import pointer_path
     from services.auth.keys import FILE
-    from services.deployment.kubernetes import Manifests, dockerfile, render
+    from services.deployment.kubernetes import KubernetesSettings, dockerfile, render_manifests
     from services.releases.pointer import Pointer
     from tierrec_core.base import artifacts
     from tierrec_core.settings import parse
@@ -87,8 +87,8 @@ def _manifests(
     path = pointer_path(project_layout(), folder)
     pointer = Pointer.read(path)
     given = {"image": image, "namespace": namespace, "name": name, "secret": secret}
-    settings = parse(Manifests, {key: value for key, value in given.items() if value}, "manifests")
-    files = dict(render(settings, pointer))
+    settings = parse(KubernetesSettings, {key: value for key, value in given.items() if value}, "manifests")
+    files = dict(render_manifests(settings, pointer))
     files["Dockerfile"] = dockerfile(project_layout(), pointer.champion.bento)
     for file, text in files.items():
         with artifacts.replacing_file(out / file) as fresh:
@@ -105,7 +105,9 @@ def _role(tag: str, pointer: "Pointer | None") -> str:
     return f"challenger {pointer.share:.0%}" if challenger and tag == challenger.bento else "previous"
 
 
-def _show_next_steps(out: Path, files: Iterable[str], settings: "Manifests", tag: str, keys_file: Path) -> None:
+def _show_next_steps(
+    out: Path, files: Iterable[str], settings: "KubernetesSettings", tag: str, keys_file: Path
+) -> None:
     typer.echo(f"{out}: {', '.join(sorted(files))}. Next:")
     image = f" -t {settings.image}" if settings.image else ""
     typer.echo(f"  BENTOML_HOME=.bentoml bentoml containerize {tag}{image}")

@@ -51,7 +51,7 @@ def _export(
             console.print(f"{num_events:,} events, and items and users, are in {path}", soft_wrap=True)
             return
         with _progress_bar(console, f"export {kind}") as update:
-            done = export_file(feedback, kind, path, since=since, tell=update)
+            done = export_file(feedback, kind, path, since=since, on_progress=update)
     console.print(f"{done.rows:,} {kind} are in {path}; the next: --since {done.cursor}", soft_wrap=True)
 
 
@@ -67,17 +67,17 @@ def _import(
     from rich.console import Console
 
     from flows.project.feedback_store import open_store
-    from services.transfer.files import import_file, progress_of
+    from services.transfer.files import import_file, progress_path
 
     console, num_rejected = Console(), 0
     with open_store(project_layout(), folder, store) as feedback:
         for path in files:
             with _progress_bar(console, path.name) as update:
-                result = import_file(feedback, kind, path, strict=strict, tell=update)
+                result = import_file(feedback, kind, path, strict=strict, on_progress=update)
             num_rejected += result.rejected
             _show_result(console, path, result)
     for path in files:
-        progress_of(path).unlink(missing_ok=True)
+        progress_path(path).unlink(missing_ok=True)
     if num_rejected:
         raise typer.Exit(1)
 

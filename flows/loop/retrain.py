@@ -31,10 +31,10 @@ from flows.project.lock import BusyError, project_lock
 from flows.project.params import set_values
 from flows.project.release_log import ReleaseRecord, note_release, release_path, utc_now, write_release
 from monitoring.drift import newest_complete_end
-from services.deployment.admission import admit
+from services.deployment.smoke import admit
 from services.releases import pointer as pointers
+from services.releases.manifest import SmokeReport
 from services.releases.pointer import Pointer
-from services.releases.smoke_report import SmokeReport
 from tierrec_core.base.errors import EmptyDataError, GateError, TierRecError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days, to_days

@@ -51,25 +51,27 @@ def _roll_out(layout: Layout, settings: Settings) -> str:
     if not path.exists() or (pointer := Pointer.read(path)).challenger is None:
         return "no challenger"
     verdict = evaluate_challenger(layout, settings, pointer)
-    summary = f"{pointer.challenger.bento}: {verdict.act}: {verdict.reason}"
+    summary = f"{pointer.challenger.bento}: {verdict.action}: {verdict.reason}"
     create_markdown_artifact(key="rollout", markdown=summary)
     print(summary)
-    if verdict.act != "wait":
+    if verdict.action != "wait":
         apply_verdict(layout, pointer, verdict)
     return summary
 
 
 def evaluate_challenger(layout: Layout, settings: Settings, pointer: Pointer) -> RolloutVerdict:
     """The verdict on the challenger from its feedback so far. Raises StoreError when the store does not answer."""
-    now, empty = datetime.now(UTC), rollouts.RolloutArm(0, 0, 0)
+    now = datetime.now(UTC)
     with existing_store(layout) as store:
         if store is None:
-            hours = (now - rollouts.deployed_at(pointer)).total_seconds() / 3600
-            return rollouts.judge(empty, empty, pointer.share, hours, settings.rollout)
-        champion, challenger, age_hours = rollouts.observe(
+            hours = (now - rollouts.rollout_start(pointer)).total_seconds() / 3600
+            return rollouts.decide_rollout(
+                rollouts.RolloutArm(), rollouts.RolloutArm(), pointer.share, hours, settings.rollout
+            )
+        champion, challenger, age_hours = rollouts.measure_arms(
             store, pointer, now, settings.rollout, experiments=_experiments(layout)
         )
-    return rollouts.judge(champion, challenger, pointer.share, age_hours, settings.rollout)
+    return rollouts.decide_rollout(champion, challenger, pointer.share, age_hours, settings.rollout)
 
 
 def _experiments(layout: Layout) -> Experiments:
@@ -86,13 +88,13 @@ def apply_verdict(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> 
     challenger = pointer.challenger
     if challenger is None or Pointer.read(pointer_path(layout)).revision != pointer.revision:
         return
-    if verdict.act == "promote":
+    if verdict.action == "promote":
         promote_release(layout, reason=verdict.reason)
     else:
         roll_back_release(layout, reason=verdict.reason)
     write_history(LoopState(layout))
     emit_event(
-        event=f"tierrec.release.{'promoted' if verdict.act == 'promote' else 'rolled_back'}",
+        event=f"tierrec.release.{'promoted' if verdict.action == 'promote' else 'rolled_back'}",
         resource={"prefect.resource.id": f"tierrec.release.{challenger.bento}"},
         payload={"reason": verdict.reason},
     )

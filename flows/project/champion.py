@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Self
 
 from flows.project.release_log import note_release, write_release
-from services.deployment.admission import admit, bundle_of, stored
+from services.deployment.bento_store import bundle_of, list_bentos
 from services.releases import pointer as pointers
+from services.releases.manifest import SmokeReport
 from services.releases.pointer import FILE, Deployed, Pointer
-from services.releases.smoke_report import SmokeReport
 from services.shared_files import serving_folder
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -79,6 +79,8 @@ def deploy_release(
     Raises ArtifactError when there is no such Bento, GateError when it fails its smoke test, SettingsError when it is
     the champion already.
     """
+    from services.deployment.smoke import admit  # imports BentoML
+
     settings = read_settings(layout.params)
     report = admit(layout, settings, tag)
     write_release(layout, report.tag, reason="deployed by a user", gate=None)
@@ -97,7 +99,7 @@ def roll_back_release(layout: Layout, *, reason: str, folder: Path | None = None
 
     Raises SettingsError when there is no previous champion, ArtifactError when the store no longer has it.
     """
-    pointer = pointers.rollback(pointer_path(layout, folder), {bento.tag for bento in stored(layout)})
+    pointer = pointers.rollback(pointer_path(layout, folder), {bento.tag for bento in list_bentos(layout)})
     before = pointer.history[-2]
     removed = before.challenger or before.champion
     note_release(layout, removed.bento, state="rolled back", reason=reason)

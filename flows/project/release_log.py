@@ -8,8 +8,8 @@ from pydantic import Field
 
 from flows.project import snapshots
 from flows.project.git import RevisionError
-from services.deployment.admission import stored
-from services.releases.smoke_report import SmokeReport
+from services.deployment.bento_store import list_bentos
+from services.releases.manifest import SmokeReport
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
@@ -129,9 +129,10 @@ def _make_record(layout: Layout, tag: str, reason: str, gate: str | None) -> Rel
     if packaged is not None and packaged.tag != tag:
         packaged = None
     revision, unrecorded = _record_revision(layout, tag) if packaged else (None, _NOT_PACKAGED)
+    models = {bento.tag: bento.model for bento in ([] if packaged else list_bentos(layout))}
     return ReleaseRecord(
         tag=tag,
-        model=packaged.model if packaged else next((bento.model for bento in stored(layout) if bento.tag == tag), ""),
+        model=packaged.model if packaged else models.get(tag, ""),
         at=utc_now(),
         revision=revision,
         unrecorded=unrecorded,

@@ -10,7 +10,7 @@ from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flows.stack.folder import StackError, StackFolder
-from services.shared_files import FOLDER_VARIABLE, serving_folder
+from services.shared_files import STATE_VARIABLE, serving_folder
 from tierrec_core.base.params import Params
 from tierrec_core.base.paths import Layout
 
@@ -92,7 +92,7 @@ def stack_environment(root: Path, options: StackOptions, inherited: Mapping[str,
         "PREFECT_API_URL": options.api_url,
         "PREFECT_HOME": str(Layout(root).prefect_home),
         "TIERREC_ROOT": str(root),
-        FOLDER_VARIABLE: str(serving_folder(Layout(root)).resolve()),
+        STATE_VARIABLE: str(serving_folder(Layout(root)).resolve()),
         STACK_VARIABLE: str(StackFolder.of(root).path),
     }
     return variables | _TELEMETRY_OFF | _PREFECT | own

@@ -45,7 +45,7 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
 def _document(app: FastAPI, shops: Shops) -> dict[str, Any]:
     """The OpenAPI document, in which a request's task is one that a shop serves."""
     document = app.openapi()
-    served = {task for shop in shops.by_name.values() for task in shop.serving.champion.task_configs}
+    served = {task for shop in shops.by_name.values() for task in shop.models.champion.task_configs}
     task = document["components"]["schemas"]["RecommendRequest"]["properties"]["task"]["anyOf"][0]
     if served != set(task["enum"]):
         task["enum"] = sorted(served)

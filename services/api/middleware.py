@@ -58,7 +58,7 @@ class AccessLogMiddleware:
             shop: Shop = state["shop"]
             principal = state.get("principal")
             key_id = principal.key_id if principal else None
-            shop.journal.access(scope["method"], scope["path"], status, perf_counter() - start, key_id=key_id)
+            shop.request_log.access(scope["method"], scope["path"], status, perf_counter() - start, key_id=key_id)
 
 
 class JsonOnlyMiddleware:

@@ -149,15 +149,15 @@ def _read_results(shop: Shop) -> dict[str, list[VariantResult]]:
 @service.get("/info", name="info", response_model=Info)
 async def _info(request: Request) -> Response:
     """The champion's tags, tasks, catalogue and labels."""
-    model = shop_of(request).serving.champion
+    model = shop_of(request).models.champion
     release = model.release
     return json_response(
         Info(
             bento=release.bento,
             model=release.model,
             model_version=release.model_version,
-            tasks=list(model.pack.ranked_lists),
-            num_users=len(model.pack.users),
+            tasks=list(model.precomputed.ranked_lists),
+            num_users=len(model.precomputed.users),
             num_items=len(model.catalogue.frame),
             labels=release.labels,
         )

@@ -14,11 +14,8 @@ from services.api.routes import REFUSALS, shop_of
 from services.schemas import EventBatch, ItemBatch, UserBatch
 from services.store import Store, StoreError
 from services.tenants.shop import Shop
-from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, export_pages, jsonl
-from services.transfer.importing import BATCH_LINES, ImportSession
-from services.transfer.keeping import Keep
-from services.transfer.lines import NumberedLine, Splitter
-from services.transfer.parquet import parquet
+from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, export_pages, json_lines, stream_parquet
+from services.transfer.importing import BATCH_LINES, BatchWriter, ImportSession, LineSplitter, NumberedLine
 from services.transfer.records import NDJSON, Importable, Imported, Kind
 
 CURSOR_HEADER = "X-Tierrec-Cursor"
@@ -78,10 +75,10 @@ async def _import(
     strict: Annotated[bool, Query(description="Stop at the first bad line; those before it are kept.")] = False,
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
-    session = ImportSession(kind, _keep(shop_of(request), kind), strict=strict, so_far=Imported(lines=skip))
+    session = ImportSession(kind, _poster(shop_of(request), kind), strict=strict, resume_from=Imported(lines=skip))
     batches = _batches(request)
     async for lines in batches:
-        await asyncio.to_thread(session.take, lines)
+        await asyncio.to_thread(session.add_lines, lines)
         break
     return _ImportResponse(session, batches)
 
@@ -100,22 +97,22 @@ class _ImportResponse(Response):
         async for lines in self._batches:
             await send({"type": "http.response.body", "body": b" ", "more_body": True})
             try:
-                await asyncio.to_thread(self._session.take, lines)
+                await asyncio.to_thread(self._session.add_lines, lines)
             except StoreError:
                 self._session.stop("store: does not answer")
-        answer = self._session.answer.model_dump_json().encode()
+        answer = self._session.result.model_dump_json().encode()
         await send({"type": "http.response.body", "body": answer})
 
 
 def _body(store: Store, span: ExportRange, form: Format) -> Iterator[bytes]:
     if form == "parquet":
-        return parquet(span.kind, export_pages(store, span, GROUP_ROWS))
-    return map(jsonl, export_pages(store, span))
+        return stream_parquet(span.kind, export_pages(store, span, GROUP_ROWS))
+    return map(json_lines, export_pages(store, span))
 
 
 async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
     """The lines of the body in batches, the rest last; the rest is dropped if the client disconnects."""
-    splitter, pending = Splitter(), list[NumberedLine]()
+    splitter, pending = LineSplitter(), list[NumberedLine]()
     try:
         async for chunk in request.stream():
             pending += splitter.feed(chunk)
@@ -128,11 +125,11 @@ async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
     yield pending + splitter.end()
 
 
-def _keep(shop: Shop, kind: Importable) -> Keep:
-    """Store a batch of records as a post of them would."""
-    keeps: dict[Importable, Callable[..., Any]] = {
+def _poster(shop: Shop, kind: Importable) -> BatchWriter:
+    """Stores a batch of records as a POST of them does."""
+    posters: dict[Importable, Callable[..., Any]] = {
         "events": lambda batch: feedback.post_events(shop, EventBatch(events=tuple(batch))),
         "items": lambda batch: feedback.post_items(shop, ItemBatch(items=tuple(batch))),
         "users": lambda batch: feedback.post_users(shop, UserBatch(users=tuple(batch))),
     }
-    return keeps[kind]
+    return posters[kind]

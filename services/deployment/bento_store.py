@@ -1,70 +1,53 @@
-"""From contents to a Bento in the project's own store."""
+"""Reads the project's Bento store: the stored Bentos and the bundles of their models."""
 
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from services import service
-from services.deployment import build
-from services.deployment.build import BuildRecipe
-from services.deployment.contents import BentoContents, provenance
-from services.releases.manifest import FILE
-from services.releases.pointer import FILE as POINTER
-from services.releases.pointer import Pointer
-from tierrec_core.base.errors import StageError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from services.releases.manifest import BUNDLE
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 
-KEEP = 5
-_LAST_LINES = 5
+
+@dataclass(frozen=True)
+class StoredBento:
+    """A Bento of the store: its tag, its model's tag, its labels, and when it was built (ISO 8601)."""
+
+    tag: str
+    model: str
+    labels: Mapping[str, str]
+    built: str
+
+    @classmethod
+    def read(cls, path: Path) -> "StoredBento":
+        """Read a bento.yaml. BentoML's own reader takes the store from the environment, once per process."""
+        try:
+            raw = YAML(typ="safe").load(path.read_text())
+            return cls(
+                tag=f"{raw['name']}:{raw['version']}",
+                model=str(raw["models"][0]["tag"]),
+                labels={str(key): str(value) for key, value in raw["labels"].items()},
+                built=str(raw["creation_time"]),
+            )
+        except (OSError, YAMLError, LookupError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"{path}: is not a readable Bento ({error!r:.200}); delete its folder and run `tierrec run`"
+            ) from error
 
 
-def environment(home: Path) -> dict[str, str]:
-    """What a BentoML process gets: the project's store, and no telemetry."""
-    return os.environ | {"BENTOML_HOME": str(home.resolve()), "BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
+def list_bentos(layout: Layout) -> list[StoredBento]:
+    """All Bentos of the store, newest first. Raises ArtifactError when one cannot be read."""
+    bentos = [StoredBento.read(path) for path in layout.bento_home.glob("bentos/*/*/bento.yaml")]
+    return sorted(bentos, key=lambda bento: bento.built, reverse=True)
 
 
-def make(layout: Layout, contents: BentoContents, keep: int = KEEP) -> str:
-    """Put model and Bento into the store unless they are there, leave the newest `keep`, and return the Bento's tag.
-
-    Raises StageError with BentoML's own last lines when it cannot.
-    """
-    layout.bento_home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tierrec-bento-") as folder:
-        staging, recipe = Path(folder) / "src", Path(folder) / "recipe.json"
-        for path in contents.code:
-            (staging / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(contents.root / path, staging / path)
-        contents.release.write(staging)
-        recipe.write_text(_recipe(layout, contents, keep).model_dump_json())
-        done = subprocess.run(
-            [sys.executable, "-m", build.__name__, str(recipe)],
-            cwd=staging,
-            env=environment(layout.bento_home),
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        said = "\n".join(done.stderr.strip().splitlines()[-_LAST_LINES:])
-        raise StageError(f"package: the Bento could not be built; last lines:\n{said}")
-    return contents.release.bento
-
-
-def _recipe(layout: Layout, contents: BentoContents, keep: int) -> BuildRecipe:
-    return BuildRecipe(
-        service=f"{service.__name__}:RecommenderService",
-        release=contents.release,
-        bundle=layout.bundle.resolve(),
-        requirements=contents.requirements,
-        labels=dict(contents.labels) | provenance(layout),
-        include=(*contents.code, FILE),
-        keep=keep,
-        spared=_in_use(layout.serving / POINTER),
-    )
-
-
-def _in_use(pointer: Path) -> frozenset[str]:
-    """Tags that a pointer names, if there is one."""
-    return Pointer.read(pointer).in_use if pointer.exists() else frozenset()
+def bundle_of(layout: Layout, model: str) -> Path:
+    """Folder of a stored model's bundle, by its exact tag. Raises ArtifactError when it is not in the store."""
+    name, _, version = model.partition(":")
+    folder = layout.bento_home / "models" / name / version / BUNDLE
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder}: is missing, wanted the model of a release; run `tierrec run` and deploy again")
+    return folder

@@ -1,13 +1,15 @@
-"""python -m services.deployment.build RECIPE.json: put a model and a Bento into the store that BENTOML_HOME names.
+"""Builds a Bento in a process of its own: python -m services.deployment.build RECIPE.json.
 
-It runs in a process of its own, in a folder that holds nothing but what the Bento shall hold: BentoML reads its
-home once a process, and a file that was forgotten shows here and not in production.
+The process runs in a folder with nothing but the Bento's files, so that a missing file fails the build and not
+production; and BentoML takes its store from BENTOML_HOME once per process.
 """
 
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,85 +17,138 @@ import bentoml
 import psutil
 from bentoml.exceptions import NotFound
 
-from services.releases.manifest import BUNDLE, ReleaseManifest, fingerprint
-from tierrec_core.settings import Params
+from services.deployment.contents import BentoContents, provenance
+from services.releases.manifest import BUNDLE, FILE, ReleaseManifest, SmokeReport, fingerprint
+from services.releases.pointer import FILE as POINTER
+from services.releases.pointer import Pointer
+from tierrec_core.base.errors import ArtifactError, StageError
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import Params, Settings
+
+_MODULE, _SERVICE = "services.deployment.build", "services.service:RecommenderService"
+_NUM_KEPT = 5
+_LAST_LINES = 5
 
 
 class BuildRecipe(Params):
-    """What to build. bundle: the folder to pack.
+    """What to build. bundle: the model's folder; include: the Bento's files
 
-    keep: how many Bentos of this name stay in the store; spared: tags that stay however old they are
+    keep: number of Bentos of this name to keep in the store; protected: tags that are never deleted
     """
 
-    service: str
     release: ReleaseManifest
     bundle: Path
     requirements: tuple[str, ...]
     labels: dict[str, str]
     include: tuple[str, ...]
     keep: int
-    spared: frozenset[str] = frozenset()
+    protected: frozenset[str]
 
 
-def main(path: Path) -> None:
-    """Build what is not there yet, and drop what is too old."""
-    recipe, home = BuildRecipe.model_validate_json(path.read_text()), Path(os.environ["BENTOML_HOME"])
-    _drop_half_made(home)
+def bento_environment(home: Path) -> dict[str, str]:
+    """Environment of a BentoML process: the given store, and no telemetry."""
+    return os.environ | {"BENTOML_HOME": str(home.resolve()), "BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
+
+
+def build_bento(layout: Layout, contents: BentoContents, keep: int = _NUM_KEPT) -> str:
+    """Store model and Bento unless they are stored, delete all but the newest `keep`, and return the Bento's tag.
+
+    Raises StageError with BentoML's last lines when the build fails.
+    """
+    layout.bento_home.mkdir(parents=True, exist_ok=True)
+    pointer = layout.serving / POINTER
+    recipe = BuildRecipe(
+        release=contents.release,
+        bundle=layout.bundle.resolve(),
+        requirements=contents.requirements,
+        labels=dict(contents.labels) | provenance(layout),
+        include=(*contents.code, FILE),
+        keep=keep,
+        protected=Pointer.read(pointer).in_use if pointer.exists() else frozenset(),
+    )
+    with tempfile.TemporaryDirectory(prefix="tierrec-bento-") as folder:
+        staging, recipe_file = Path(folder) / "src", Path(folder) / "recipe.json"
+        for path in contents.code:
+            (staging / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(contents.root / path, staging / path)
+        contents.release.write(staging)
+        recipe_file.write_text(recipe.model_dump_json())
+        build = subprocess.run(
+            [sys.executable, "-m", _MODULE, str(recipe_file)],
+            cwd=staging,
+            env=bento_environment(layout.bento_home),
+            capture_output=True,
+            text=True,
+        )
+    if build.returncode:
+        last_lines = "\n".join(build.stderr.strip().splitlines()[-_LAST_LINES:])
+        raise StageError(f"package: the Bento could not be built; last lines:\n{last_lines}")
+    return contents.release.bento
+
+
+def ensure_bento(layout: Layout, settings: Settings) -> str:
+    """The packaged Bento's tag; it is built from the bundle if it is not in the store, as after a clone.
+
+    Raises ArtifactError when nothing is packaged, or when the inputs now make another Bento.
+    """
+    tag, contents = SmokeReport.read(layout.bento).tag, BentoContents.gather(layout, settings)
+    if contents.release.bento != tag:
+        raise ArtifactError(
+            f"{layout.bento}: names {tag}, but code, params and bundle now make {contents.release.bento}; "
+            "run `tierrec run` to package them"
+        )
+    return build_bento(layout, contents)
+
+
+def main(recipe_file: Path) -> None:
+    """Build what is not in the store yet, and delete old Bentos."""
+    recipe, home = BuildRecipe.model_validate_json(recipe_file.read_text()), Path(os.environ["BENTOML_HOME"])
+    _delete_incomplete(home)
     _add_model(recipe, home)
-    if not _has_bento(recipe.release.bento):
-        with _half_made(home, "bentos", recipe.release.bento):
+    try:
+        bentoml.get(recipe.release.bento)
+    except NotFound:
+        with _incomplete(home, "bentos", recipe.release.bento):
             _add_bento(recipe)
     _prune(recipe)
 
 
 @contextlib.contextmanager
-def _half_made(home: Path, store: str, tag: str) -> Iterator[None]:
-    """While inside, a note says that it is not whole: BentoML fills the folder in place, and a kill leaves half."""
+def _incomplete(home: Path, store: str, tag: str) -> Iterator[None]:
+    """Mark a tag as incomplete inside the block: BentoML fills its folder in place, and a killed build leaves it."""
     name, _, version = tag.partition(":")
-    note = home / "half_made" / str(os.getpid()) / store / name / version
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.touch()
+    marks = home / "half_made" / str(os.getpid())
+    mark = marks / store / name / version
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
     yield
-    shutil.rmtree(home / "half_made" / str(os.getpid()))
+    shutil.rmtree(marks)
 
 
-def _drop_half_made(home: Path) -> None:
-    """Remove what builds that were killed have left; BentoML would take it for whole, or refuse the store for it."""
-    for notes in (home / "half_made").glob("*"):
-        if psutil.pid_exists(int(notes.name)):
-            continue
-        for note in notes.glob("*/*/*"):
-            shutil.rmtree(home / note.relative_to(notes), ignore_errors=True)
-        shutil.rmtree(notes)
+def _delete_incomplete(home: Path) -> None:
+    """Delete what killed builds left; BentoML would take it as complete, or fail to read the store."""
+    for marks in (home / "half_made").glob("*"):
+        if not psutil.pid_exists(int(marks.name)):
+            for mark in marks.glob("*/*/*"):
+                shutil.rmtree(home / mark.relative_to(marks), ignore_errors=True)
+            shutil.rmtree(marks)
 
 
 def _add_model(recipe: BuildRecipe, home: Path) -> None:
-    """A tag that is there already is kept, unless its files are damaged."""
+    """Store the model; a stored one is replaced only if its files are damaged."""
     tag = recipe.release.model
-    try:
-        model = bentoml.models.get(tag)
-        if fingerprint(Path(model.path_of(BUNDLE))) == recipe.release.model_version:
+    with contextlib.suppress(NotFound):
+        if fingerprint(Path(bentoml.models.get(tag).path_of(BUNDLE))) == recipe.release.model_version:
             return
         bentoml.models.delete(tag)
-    except NotFound:
-        pass
-    labels = recipe.release.labels
-    with _half_made(home, "models", tag), bentoml.models.create(tag, labels=labels) as model:
+    with _incomplete(home, "models", tag), bentoml.models.create(tag, labels=recipe.release.labels) as model:
         shutil.copytree(recipe.bundle, model.path_of(BUNDLE))
-
-
-def _has_bento(tag: str) -> bool:
-    try:
-        bentoml.get(tag)
-    except NotFound:
-        return False
-    return True
 
 
 def _add_bento(recipe: BuildRecipe) -> None:
     name, _, version = recipe.release.bento.partition(":")
     bentoml.build(
-        recipe.service,
+        _SERVICE,
         name=name,
         version=version,
         labels=recipe.labels,
@@ -105,19 +160,19 @@ def _add_bento(recipe: BuildRecipe) -> None:
 
 
 def _prune(recipe: BuildRecipe) -> None:
-    """Keep the newest Bentos, the one just asked for and those in use among them, and the models that they use."""
-    name, model = (tag.partition(":")[0] for tag in (recipe.release.bento, recipe.release.model))
-    bentos = sorted(bentoml.list(name), key=lambda bento: bento.info.creation_time, reverse=True)
-    wanted = {recipe.release.bento, *recipe.spared}
-    others = [bento for bento in bentos if str(bento.tag) not in wanted]
-    room = max(recipe.keep - (len(bentos) - len(others)), 0)
-    for bento in others[room:]:
+    """Keep the protected Bentos, the requested one and the newest others, and the models that they use."""
+    name, model_name = (tag.partition(":")[0] for tag in (recipe.release.bento, recipe.release.model))
+    protected = {recipe.release.bento, *recipe.protected}
+    bentos = sorted(
+        bentoml.list(name), key=lambda bento: (str(bento.tag) in protected, bento.info.creation_time), reverse=True
+    )
+    num_kept = max(recipe.keep, sum(str(bento.tag) in protected for bento in bentos))
+    for bento in bentos[num_kept:]:
         bentoml.delete(str(bento.tag))
-    kept = [bento for bento in bentos if str(bento.tag) in wanted] + others[:room]
-    used = {str(info.tag) for bento in kept for info in bento.info.all_models}
-    for stored in bentoml.models.list(model):
-        if str(stored.tag) not in used:
-            bentoml.models.delete(str(stored.tag))
+    used = {str(info.tag) for bento in bentos[:num_kept] for info in bento.info.all_models}
+    for model in bentoml.models.list(model_name):
+        if str(model.tag) not in used:
+            bentoml.models.delete(str(model.tag))
 
 
 if __name__ == "__main__":

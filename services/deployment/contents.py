@@ -1,4 +1,4 @@
-"""What goes into a Bento, and the version and labels that follow from it."""
+"""The contents of a Bento, and the version and labels that follow from them."""
 
 import json
 import re
@@ -19,9 +19,9 @@ from tierrec_core.evaluation.leaderboard import BLEND, main_metric
 from tierrec_core.settings import Settings
 
 STAGE = "package"
-_ROOMS = ("services", "tierrec_core")
+_PACKAGES = ("services", "tierrec_core")
 _SETTINGS = Path("tierrec_core/settings")
-RUNTIME = (  # BentoML adds itself
+RUNTIME = (  # requirements of a Bento; BentoML adds itself
     "alembic",
     "duckdb",
     "fastapi",
@@ -52,11 +52,10 @@ _NAME = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
 
 @dataclass(frozen=True)
 class BentoContents:
-    """Everything that a Bento is made of, so that the same contents have the same version.
+    """The contents of a Bento; equal contents have the same version.
 
-    root: the project; code: files of ours that it carries, relative to the root
-    requirements: what pip must install; bundle: the fingerprint of the model
-    labels: facts that follow from the pipeline's inputs alone
+    root: the project; code: the carried files, relative to the root; requirements: pinned
+    bundle: fingerprint of the model; labels: follow from the pipeline's inputs alone
     """
 
     root: Path
@@ -69,37 +68,36 @@ class BentoContents:
 
     @classmethod
     def gather(cls, layout: Layout, settings: Settings) -> Self:
-        """Look at what the earlier stages and the bundle have left.
+        """Collect the contents from the project and the outputs of earlier stages.
 
-        Raises SettingsError when the Bento's name is none, ArtifactError when something is missing.
+        Raises SettingsError for an invalid name of the Bento, ArtifactError when an input is missing.
         """
-        name = settings.package.name
+        name, stage = settings.package.name, _package_stage(layout)
         if not _NAME.fullmatch(name):
             raise SettingsError(
-                f"params.yaml: package.name: {name!r} names no Bento; "
-                "wanted small letters, digits and '-', '.' or '_' between them"
+                f"params.yaml: package.name: {name!r} is not a valid name of a Bento; "
+                "wanted lower-case letters, digits and '-', '.' or '_' between them"
             )
-        params = _stage(layout).get("params", [])
         return cls(
             root=layout.root,
             name=name,
             default_task=settings.default_task,
-            code=_carried_code(layout),
-            requirements=pin(RUNTIME, layout.root / "constraints.txt"),
+            code=_carried_code(layout.root, stage["deps"]),
+            requirements=pin_requirements(RUNTIME, layout.root / "constraints.txt"),
             bundle=fingerprint(layout.bundle),
-            labels={"params": _params_hash(settings, params)} | _headline(layout, settings),
+            labels={"params": _params_hash(settings, stage.get("params", []))} | _headline(layout, settings),
         )
 
     @cached_property
     def version(self) -> str:
-        """The version of these contents; revision and lock are left out, since they change nothing in it."""
+        """Hash of the contents, without their origin (commit and dvc.lock)."""
         code = [f"{path} {artifacts.sha256(self.root / path)}" for path in self.code]
         labels = json.dumps(dict(self.labels), sort_keys=True)
         return version_of(self.name, self.default_task, *code, *self.requirements, self.bundle, labels)
 
     @property
     def release(self) -> ReleaseManifest:
-        """What the Bento will know of itself."""
+        """The manifest that the Bento carries."""
         return ReleaseManifest(
             bento=f"{self.name}:{self.version}",
             model=f"{self.name}-bundle:{self.bundle}",
@@ -112,71 +110,65 @@ def provenance(layout: Layout) -> dict[str, str]:
     """Labels of a Bento's origin: the commit, and the hash of the dvc.lock entries that the package depends on."""
     lock = layout.dvc_lock
     stages = YAML(typ="safe").load(lock.read_text())["stages"] if lock.exists() else {}
-    held = lineage(stages, _deps(layout))
+    entries = upstream_entries(stages, _package_stage(layout)["deps"])
     return {
         "git_revision": _revision(layout.root),
-        "dvc_lock": version_of(json.dumps(held, sort_keys=True)) if held else "none",
+        "dvc_lock": version_of(json.dumps(entries, sort_keys=True)) if entries else "none",
     }
 
 
-def lineage(stages: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """Entries of dvc.lock that the wanted paths depend on, directly or not."""
-    found: dict[str, Any] = {}
-    todo = list(wanted)
-    while todo:
-        path = Path(todo.pop())
+def upstream_entries(stages: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    """Entries of dvc.lock that the paths depend on, directly or not."""
+    entries: dict[str, Any] = {}
+    pending = list(paths)
+    while pending:
+        path = Path(pending.pop())
         for name, entry in stages.items():
             outs = [Path(out["path"]) for out in entry.get("outs", [])]
-            if name not in found and any(out.is_relative_to(path) or path.is_relative_to(out) for out in outs):
-                found[name] = entry
-                todo += [dep["path"] for dep in entry.get("deps", [])]
-    return found
+            if name not in entries and any(out.is_relative_to(path) or path.is_relative_to(out) for out in outs):
+                entries[name] = entry
+                pending += [dep["path"] for dep in entry.get("deps", [])]
+    return entries
 
 
-def pin(names: Sequence[str], constraints: Path) -> tuple[str, ...]:
-    """name==version for each name. Raises ArtifactError when the constraints do not have it."""
+def pin_requirements(names: Sequence[str], constraints: Path) -> tuple[str, ...]:
+    """name==version for each name. Raises ArtifactError when the constraints lack one."""
     try:
         lines = constraints.read_text().splitlines()
     except OSError as error:
-        raise ArtifactError(f"{constraints}: cannot be read ({error}); a Bento pins what it needs by it") from error
-    pinned = {_normal(line.partition("==")[0]): line.strip() for line in lines if "==" in line}
-    missing = [name for name in names if _normal(name) not in pinned]
+        raise ArtifactError(f"{constraints}: cannot be read ({error}); a Bento's requirements need it") from error
+    pinned = {_normalized(line.partition("==")[0]): line.strip() for line in lines if "==" in line}
+    missing = [name for name in names if _normalized(name) not in pinned]
     if missing:
-        raise ArtifactError(f"{constraints}: has no version of {', '.join(missing)}; add one a line, name==version")
-    return tuple(pinned[_normal(name)] for name in names)
+        raise ArtifactError(f"{constraints}: has no version of {', '.join(missing)}; add one per line, name==version")
+    return tuple(pinned[_normalized(name)] for name in names)
 
 
-def _normal(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def _stage(layout: Layout) -> dict[str, Any]:
+def _package_stage(layout: Layout) -> dict[str, Any]:
     """The package stage as dvc.yaml has it."""
-    path = layout.dvc_yaml
     try:
-        stage: dict[str, Any] = YAML(typ="safe").load(path.read_text())["stages"][STAGE]
+        stage: dict[str, Any] = YAML(typ="safe").load(layout.dvc_yaml.read_text())["stages"][STAGE]
     except (OSError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{path}: has no stage {STAGE!r} ({error!r}); its deps say which code a Bento carries"
+            f"{layout.dvc_yaml}: has no stage {STAGE!r} ({error!r}); its deps list the code that a Bento carries"
         ) from error
     return stage
 
 
-def _deps(layout: Layout) -> list[str]:
-    return [str(path) for path in _stage(layout)["deps"]]
-
-
-def _carried_code(layout: Layout) -> tuple[str, ...]:
-    """The Python files that a Bento carries: the folders that the package stage depends on, and all settings."""
-    folders = [Path(path) for path in _deps(layout) if path.partition("/")[0] in _ROOMS] + [_SETTINGS]
-    files = {file for folder in folders for file in (layout.root / folder).rglob("*.py")}
-    around = {parent for folder in folders for parent in folder.parents if parent.name}
-    files |= {layout.root / parent / "__init__.py" for parent in around}
-    return tuple(sorted(str(file.relative_to(layout.root)) for file in files))
+def _carried_code(root: Path, deps: Sequence[str]) -> tuple[str, ...]:
+    """The Python files below the packages that the stage depends on, and all settings."""
+    folders = [Path(path) for path in deps if path.partition("/")[0] in _PACKAGES] + [_SETTINGS]
+    files = {file for folder in folders for file in (root / folder).rglob("*.py")}
+    files |= {root / parent / "__init__.py" for folder in folders for parent in folder.parents if parent.name}
+    return tuple(sorted(str(file.relative_to(root)) for file in files))
 
 
 def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:
-    """Hash of the params.yaml sections that the stage reads; others reach it through its inputs."""
+    """Hash of the params.yaml sections that the stage reads; others act through its inputs."""
     values = settings.model_dump(mode="json", by_alias=True)
     return version_of(json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True))
 
@@ -193,7 +185,7 @@ def _headline(layout: Layout, settings: Settings) -> dict[str, str]:
 
 def _revision(root: Path) -> str:
     try:
-        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "none"
-    return asked.stdout.strip()
+    return git.stdout.strip()

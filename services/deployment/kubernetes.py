@@ -1,4 +1,4 @@
-"""The platform on Kubernetes: manifests rendered from templates, and the Dockerfile that BentoML made for the Bento."""
+"""Kubernetes manifests rendered from templates, and the Dockerfile that BentoML made for the Bento."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -8,13 +8,13 @@ from pydantic import Field, PositiveInt, model_validator
 
 from services.releases.pointer import FILE as POINTER_FILE
 from services.releases.pointer import Pointer
+from services.shared_files import STATE_VARIABLE, STORE_VARIABLE
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params
 
-STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"
-TEMPLATES = ("configmap", "deployment", "hpa", "pdb", "pvc", "service")
-_USER = 1034  # BentoML's Dockerfile makes this user
+_TEMPLATES = ("configmap", "deployment", "hpa", "pdb", "pvc", "service")
+_USER = 1034  # that BentoML's Dockerfile creates
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$")]
 Image = Annotated[str, Field(max_length=500, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$")]
@@ -22,12 +22,13 @@ Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
 Replicas = Annotated[int, Field(ge=2, le=1000)]
 
 
-class Manifests(Params):
-    """What differs between clusters.
+class KubernetesSettings(Params):
+    """Settings that differ between clusters.
 
-    image: None = the champion's tag, as `bentoml containerize` names it; secret: holds `store-url` (the feedback
-    store's URL) and `keys.json`. replicas is the least, and at least 2: a disruption budget leaves one running.
-    cpu and memory: requested and at most, in Kubernetes' units; target_cpu: percent of what is requested
+    image: None = the champion's tag, as `bentoml containerize` names it
+    secret: of `store-url` (URL of the feedback store) and `keys.json`
+    replicas: at least 2, because the disruption budget keeps one running
+    cpu, memory: request and limit, in Kubernetes' units; target_cpu: percent of the request
     """
 
     name: Name = "tierrec"
@@ -43,15 +44,15 @@ class Manifests(Params):
     storage: Quantity = "5Gi"
 
     @model_validator(mode="after")
-    def _room_to_grow(self) -> Self:
+    def _valid_range(self) -> Self:
         if self.max_replicas < self.replicas:
             raise ValueError(f"max_replicas is {self.max_replicas}, less than replicas, which is {self.replicas}")
         return self
 
 
-def render(settings: Manifests, pointer: Pointer) -> Mapping[str, str]:
-    """The text of each manifest by its file's name; the ConfigMap holds the pointer."""
-    environment = Environment(  # noqa: S701 - YAML, not HTML: every text goes through tojson
+def render_manifests(settings: KubernetesSettings, pointer: Pointer) -> Mapping[str, str]:
+    """The text of each manifest by its file name; the ConfigMap holds the pointer."""
+    environment = Environment(  # noqa: S701 - YAML, not HTML: every text is escaped by tojson
         loader=PackageLoader("services.deployment"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -65,11 +66,11 @@ def render(settings: Manifests, pointer: Pointer) -> Mapping[str, str]:
         "store_variable": STORE_VARIABLE,
         "user": _USER,
     }
-    return {f"{name}.yaml": environment.get_template(f"{name}.yaml.j2").render(values) for name in TEMPLATES}
+    return {f"{name}.yaml": environment.get_template(f"{name}.yaml.j2").render(values) for name in _TEMPLATES}
 
 
 def dockerfile(layout: Layout, tag: str) -> str:
-    """The Dockerfile of a stored Bento, as BentoML made it; its build context is what `bentoml containerize` makes.
+    """The Dockerfile of a stored Bento, for the build context that `bentoml containerize` makes.
 
     Raises ArtifactError when the store has no such Bento.
     """

@@ -1,12 +1,12 @@
-"""package: the bundle, a Bento of it, and a smoke test of that Bento."""
+"""package: writes the bundle, builds a Bento of it, and smoke-tests that Bento."""
 
 import shutil
 
-from services.deployment import bento_store, smoke
+from services.deployment.build import build_bento
 from services.deployment.contents import BentoContents
+from services.deployment.smoke import smoke_test
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, ITEMS
-from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
 from tierrec_core.propensity.campaigns import CampaignModel
@@ -18,36 +18,34 @@ from tierrec_core.stages.inputs.split_log import read_split
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the bundle and bento.json, which is there only if the served lists are the judged ones."""
+    """Write the bundle and bento.json, which exists only if the served lists are the evaluated ones."""
     write_bundle(layout, settings)
     print("package: lists, factors and tables of all users are precomputed", flush=True)
     contents = BentoContents.gather(layout, settings)
-    tag = bento_store.make(layout, contents)
+    tag = build_bento(layout, contents)
     print(f"package: built {tag}")
-    report = smoke.check(layout, settings, tag)
-    artifacts.write_json(
-        {"tag": tag, "model": contents.release.model, "labels": dict(contents.labels), "smoke": report}, layout.bento
-    )
-    for task, count in report.items():
-        print(f"package {task}: {count['identical']} of {count['users']} served lists are the judged ones")
+    report = smoke_test(layout, settings, tag, contents.release.model, contents.labels)
+    artifacts.write_json(report.model_dump(), layout.bento)
+    for task, count in report.smoke.items():
+        print(f"package {task}: {count.identical} of {count.users} served lists are the evaluated ones")
 
 
 def write_bundle(layout: Layout, settings: Settings) -> None:
-    """All models, and beside them what is precomputed of every known user."""
+    """Write all models, and the precomputed tables of all known users."""
     bundle = assemble(layout, settings)
     bundle.save(layout.bundle)
-    parts = precomputed.Precomputed.of(bundle, _beside(layout), settings.serving)
+    parts = precomputed.Precomputed.of(bundle, _package_inputs(layout), settings.serving)
     parts.save(layout.bundle / precomputed.FOLDER)
-    if layout.reference.exists():  # what the monitor holds newer windows against travels with the model
+    if layout.reference.exists():  # the monitor compares newer windows with it
         shutil.copytree(layout.reference, layout.bundle / layout.reference.name)
 
 
-def _beside(layout: Layout) -> precomputed.PackageInputs:
-    """What the stages churn and campaigns made, and the frames that describe items and promotions."""
-    judged, log = artifacts.read_json(layout.churn_report), read_split(layout)
+def _package_inputs(layout: Layout) -> precomputed.PackageInputs:
+    """The outputs of the stages churn and campaigns, and the frames of items and promotions."""
+    churn_report, log = artifacts.read_json(layout.churn_report), read_split(layout)
     return precomputed.PackageInputs(
         churn=artifacts.load(ChurnModel, layout.churn),
-        calibration_error=judged.get("test", {}).get("all", {}).get("model", {}).get("ece"),
+        calibration_error=churn_report.get("test", {}).get("all", {}).get("model", {}).get("ece"),
         campaigns=artifacts.load(CampaignModel, layout.campaigns),
         items=artifacts.read_frame(layout.raw_items, ITEMS),
         exposures=artifacts.read_frame(layout.raw_exposures, EXPOSURES),
@@ -56,20 +54,3 @@ def _beside(layout: Layout) -> precomputed.PackageInputs:
             for task in log.tasks
         },
     )
-
-
-def ensure(layout: Layout, settings: Settings) -> str:
-    """The packaged Bento's tag; it is built from the bundle if the store has lost it, as after a clone.
-
-    Raises ArtifactError when nothing is packaged, or when what is there would make another Bento.
-    """
-    if not layout.bento.exists():
-        raise ArtifactError(f"{layout.bento}: is missing, wanted a packaged Bento; run `tierrec run`")
-    tag = str(artifacts.read_json(layout.bento)["tag"])
-    contents = BentoContents.gather(layout, settings)
-    if contents.release.bento != tag:
-        raise ArtifactError(
-            f"{layout.bento}: names {tag}, but code, params and bundle now make {contents.release.bento}; "
-            "run `tierrec run` to package them"
-        )
-    return bento_store.make(layout, contents)

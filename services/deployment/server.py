@@ -1,7 +1,8 @@
-"""A Bento as a running server on loopback: started, waited for, and always stopped."""
+"""Runs a Bento as a server, in the foreground as `tierrec serve` does, or until a block ends."""
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -14,20 +15,25 @@ from pathlib import Path
 
 import psutil
 
-from services.deployment.bento_store import environment
+from services.auth.keys import FILE as KEYS
+from services.auth.keys import Keyring, check_host
+from services.deployment.build import bento_environment, ensure_bento
 from services.service import SERVICE
-from services.shared_files import FOLDER_VARIABLE
-from tierrec_core.base.errors import StageError
+from services.shared_files import STATE_VARIABLE, serving_folder
+from tierrec_core.base.errors import SettingsError, StageError
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import read_settings
 
 HOST = "127.0.0.1"
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _LAST_LINES = 3
+_EXAMPLE = json.dumps({"user_id": "1", "k": 5})
 
 
 @dataclass(frozen=True)
 class Server:
-    """A Bento's process, where it answers, and what it says (None: that goes to our own output)."""
+    """A Bento's process, its URL, and its log file (None: it writes to our own output)."""
 
     tag: str
     url: str
@@ -35,33 +41,33 @@ class Server:
     log: Path | None
 
     def wait_ready(self) -> None:
-        """Return once it can answer. Raises StageError when it ends or is not ready in time."""
+        """Return once it is ready. Raises StageError when it stops or is not ready in time."""
         end = time.monotonic() + _READY_SECONDS
         while not self._is_ready():
             code = self.process.poll()
             if code is not None:
-                raise StageError(f"serve: {self.tag} ended with exit code {code}{self.last_words()}")
+                raise StageError(f"serve: {self.tag} stopped with exit code {code}{self._error_lines()}")
             if time.monotonic() > end:
-                raise StageError(f"serve: {self.tag} is not ready after {_READY_SECONDS:.0f} s{self.last_words()}")
+                raise StageError(f"serve: {self.tag} is not ready after {_READY_SECONDS:.0f} s{self._error_lines()}")
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Ask it to end, then end whatever of it is left."""
+        """Terminate the process and its children; kill those that do not stop in time."""
         if self.process.poll() is None:
             family = [self.process, *self.process.children(recursive=True)]
             self.process.terminate()
-            for one in psutil.wait_procs(family, timeout=_STOP_SECONDS)[1]:
+            for process in psutil.wait_procs(family, timeout=_STOP_SECONDS)[1]:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
+                    process.kill()
         self.process.wait()
 
-    def last_words(self) -> str:
-        """Its own `error:` line, or else its last lines; empty without a log."""
+    def _error_lines(self) -> str:
+        """The log's last `error:` line, else its last lines; empty without a log."""
         if self.log is None:
             return ""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        own = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return ": " + "\n".join(own[-1:] or lines[-_LAST_LINES:])
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return ": " + "\n".join(errors[-1:] or lines[-_LAST_LINES:])
 
     def _is_ready(self) -> bool:
         with (
@@ -73,7 +79,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(
+def running_server(
     home: Path,
     tag: str,
     *,
@@ -83,16 +89,20 @@ def serving(
     workers: int = 1,
     quiet: bool = False,
 ) -> Iterator[Server]:
-    """The Bento, ready to answer; port 0 takes a free one. quiet keeps what it says for an error message.
+    """Run the Bento until the block ends. Raises StageError when it stops or is not ready in time.
 
-    folder: the shop's state; without one it is thrown away when the server stops
+    folder: the shop's state folder (None: a temporary one); port: 0 = a free one
+    quiet: keep its output for error messages instead of showing it
 
     The server stays in our process group, so that killing the group kills the server too.
-    Raises StageError when it ends or is not ready in time.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
-        own_home = _own_home(home, Path(scratch))
-        state = folder.resolve() if folder else Path(scratch) / "serving"
+        # A BentoML home of its own with the project's stores, because a server that starts deletes the metrics of
+        # other servers in its home.
+        own_home = Path(scratch)
+        for store in ("bentos", "models"):
+            (own_home / store).symlink_to((home / store).resolve(), target_is_directory=True)
+        state = folder.resolve() if folder else own_home / "serving"
         server = _start(own_home, tag, (host, port or free_port()), workers, state, quiet)
         try:
             server.wait_ready()
@@ -101,39 +111,56 @@ def serving(
             server.stop()
 
 
+def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = HOST) -> None:
+    """Serve until Ctrl-C or SIGTERM, and print an example request; build the Bento if it is not in the store.
+
+    Raises ArtifactError when nothing is packaged, SettingsError when the port is taken or when others can reach the
+    host and there is no API key, StageError when the server does not start or stops by itself.
+    """
+    folder = serving_folder(layout)
+    warning = check_host(Keyring.read(folder / KEYS), host)
+    tag = ensure_bento(layout, read_settings(layout.params))
+    if not is_free(port):
+        raise SettingsError(f"serve: port {port} is in use; choose another with --port")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        running_server(layout.bento_home, tag, folder=folder, host=host, port=port, workers=workers) as server,
+    ):
+        if warning:
+            print(warning, file=sys.stderr)
+        print(f"{tag} serves at {server.url}, with a page on its API. Ctrl-C stops it. Try:")
+        print(f"  curl {server.url}/recommend -H 'Content-Type: application/json' -d '{_EXAMPLE}'", flush=True)
+        code = server.process.wait()
+        raise StageError(f"serve: {tag} stopped with exit code {code}; its last lines are above")
+
+
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port of loopback."""
+    """Whether the port of loopback is not in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex((HOST, port)) != 0
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at."""
+    """A port of loopback that is not in use."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _own_home(home: Path, scratch: Path) -> Path:
-    """A BentoML home with the project's stores; a server that starts clears the metrics of others in its home."""
-    for store in ("bentos", "models"):
-        (scratch / store).symlink_to((home / store).resolve(), target_is_directory=True)
-    return scratch
 
 
 def _start(home: Path, tag: str, address: tuple[str, int], workers: int, folder: Path, quiet: bool) -> Server:
     log = home / "server.log" if quiet else None
     host, port = address
     overrides = json.dumps({"services": {SERVICE: {"workers": workers}}})
-    told = {"BENTOML_CONFIG_OVERRIDES": overrides, FOLDER_VARIABLE: str(folder)}
+    variables = {"BENTOML_CONFIG_OVERRIDES": overrides, STATE_VARIABLE: str(folder)}
     with contextlib.ExitStack() as files:
-        sink = files.enter_context(log.open("w")) if log else None
+        output = files.enter_context(log.open("w")) if log else None
         process = psutil.Popen(
             [sys.executable, "-m", "bentoml", "serve", tag, "--host", host, "--port", str(port)],
-            cwd=home,  # not the project: its code would be imported before the Bento's own
-            env=environment(home) | told,
-            stdout=sink,
-            stderr=subprocess.STDOUT if sink else None,
+            cwd=home,  # not the project, whose code would be imported before the Bento's own
+            env=bento_environment(home) | variables,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
         )
     return Server(tag, f"http://{HOST}:{port}", process, log)

@@ -1,43 +1,65 @@
-"""The packaged Bento against the lists that were judged: the same users must get the same items."""
+"""Smoke test of a Bento: users must get the lists that were evaluated offline. Only a Bento that passes is deployed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pandas as pd
 
-from services.deployment.server import serving
+from services.deployment.bento_store import list_bentos
+from services.deployment.build import ensure_bento
+from services.deployment.server import running_server
+from services.releases.manifest import SmokeCount, SmokeReport
 from tierrec_core.base.errors import ArtifactError, GateError
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.leaderboard import BLEND
 from tierrec_core.settings import Settings
 
-_EXAMPLES = 3
+_MAX_EXAMPLES = 3
 _MAX_K = 100
-_SECONDS = 30
+_TIMEOUT = 30  # seconds
+
+Lists = Mapping[str, list[str]]  # item ids by user
 
 
-def check(layout: Layout, settings: Settings, tag: str) -> dict[str, dict[str, int]]:
-    """Start the Bento, ask for lists of every task, and count the users whose list is the offline one.
+def smoke_test(layout: Layout, settings: Settings, tag: str, model: str, labels: Mapping[str, str]) -> SmokeReport:
+    """Start the Bento, request lists of every task, and compare them with the evaluated ones.
 
-    Raises GateError, with examples, unless all are.
+    Raises GateError, with examples, unless all are identical.
     """
     k = min(settings.evaluate.list_length, _MAX_K)
-    expected = {task: read_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks}
-    with serving(layout.bento_home, tag, quiet=True) as server, httpx.Client(base_url=server.url) as client:
-        answers = {task: {user: _ask(client, task, user, k) for user in lists} for task, lists in expected.items()}
-    differing = {
-        task: [user for user, items in lists.items() if answers[task][user] != items[:k]]
-        for task, lists in expected.items()
-    }
-    for task, users in differing.items():
-        if users:
-            raise GateError(explain(task, users, answers[task], expected[task]))
-    return {task: {"users": len(lists), "identical": len(lists)} for task, lists in expected.items()}
+    expected = {task: sample_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks}
+    with running_server(layout.bento_home, tag, quiet=True) as server, httpx.Client(base_url=server.url) as client:
+        served = {task: {user: _request(client, task, user, k) for user in lists} for task, lists in expected.items()}
+    for task, lists in expected.items():
+        require_equal(task, served[task], {user: items[:k] for user, items in lists.items()})
+    counts = {task: SmokeCount(users=len(lists), identical=len(lists)) for task, lists in expected.items()}
+    return SmokeReport(tag=tag, model=model, labels=dict(labels), smoke=counts)
 
 
-def read_lists(path: Path, num_users: int) -> dict[str, list[str]]:
-    """Lists of num_users users, spread evenly over all. Raises ArtifactError when there are none."""
+def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeReport:
+    """The smoke test's report of a Bento: of the packaged one as stored, of another by testing it now.
+
+    tag: None = the packaged Bento. Raises ArtifactError when there is no such Bento, GateError when its lists are not
+    the evaluated ones.
+    """
+    packaged = SmokeReport.read(layout.bento) if tag is None or layout.bento.exists() else None
+    bentos = {bento.tag: bento for bento in list_bentos(layout)}
+    if packaged is not None and tag in (None, packaged.tag):
+        packaged.require_passed()
+        if packaged.tag not in bentos:
+            ensure_bento(layout, settings)
+        return packaged
+    if tag not in bentos:
+        raise ArtifactError(
+            f"deploy: {tag} is not in the store, wanted one of {', '.join(bentos) or 'none'}; see `tierrec releases`"
+        )
+    return smoke_test(layout, settings, bentos[tag].tag, bentos[tag].model, bentos[tag].labels)
+
+
+def sample_lists(path: Path, num_users: int) -> dict[str, list[str]]:
+    """Lists of num_users users, evenly spaced over all. Raises ArtifactError when there are none."""
     try:
         frame = pd.read_parquet(path).sort_values(["user_id", "rank"])
     except (OSError, ValueError) as error:
@@ -49,22 +71,26 @@ def read_lists(path: Path, num_users: int) -> dict[str, list[str]]:
     return {str(user): items for user, items in lists.iloc[chosen].items()}
 
 
-def explain(task: str, users: list[str], answers: dict[str, list[str]], expected: dict[str, list[str]]) -> str:
-    """The message for lists that differ: how many, and where the first ones do."""
+def require_equal(task: str, served: Lists, expected: Lists) -> None:
+    """Raise GateError if lists differ: how many do, and at which rank the first ones do."""
+    differing = [user for user in expected if served[user] != expected[user]]
     examples = []
-    for user in users[:_EXAMPLES]:
-        got, wanted = answers[user], expected[user]
-        place = next((at for at, (one, other) in enumerate(zip(got, wanted, strict=False)) if one != other), None)
-        place = min(len(got), len(wanted)) if place is None else place
-        examples.append(f"user {user!r} place {place + 1}: served {got[place:][:1]}, judged {wanted[place:][:1]}")
-    return (
-        f"package: {task}: {len(users)} of {len(expected)} served lists are not the judged ones; "
-        "run evaluate and package again\n" + "; ".join(examples)
-    )
+    for user in differing[:_MAX_EXAMPLES]:
+        pairs = zip(served[user], expected[user], strict=False)
+        length = min(len(served[user]), len(expected[user]))
+        at = next((at for at, (item, wanted) in enumerate(pairs) if item != wanted), length)
+        examples.append(
+            f"user {user!r} rank {at + 1}: served {served[user][at:][:1]}, evaluated {expected[user][at:][:1]}"
+        )
+    if differing:
+        raise GateError(
+            f"package: {task}: {len(differing)} of {len(expected)} served lists are not the evaluated ones; "
+            "run evaluate and package again\n" + "; ".join(examples)
+        )
 
 
-def _ask(client: httpx.Client, task: str, user: str, k: int) -> list[str]:
-    answer = client.post("/recommend", json={"user_id": user, "task": task, "k": k}, timeout=_SECONDS)
+def _request(client: httpx.Client, task: str, user: str, k: int) -> list[str]:
+    answer = client.post("/recommend", json={"user_id": user, "task": task, "k": k}, timeout=_TIMEOUT)
     if answer.status_code != httpx.codes.OK:
         raise GateError(f"package: user {user!r} got {answer.status_code}: {answer.text[:200]}")
     return [item["item_id"] for item in answer.json()["items"]]

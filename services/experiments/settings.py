@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
 from services.names import Surface
-from services.yaml_file import mapping_of, text_of
+from services.shared_files import parse_yaml_mapping, read_text
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import Params, Share, parse
 
@@ -135,7 +135,7 @@ def read_experiments(path: Path) -> dict[str, Experiment]:
     Raises SettingsError naming the key, or two experiments that change the same knob on the same surface.
     """
     experiments = {}
-    for name, block in mapping_of(text_of(path), str(path)).items():
+    for name, block in parse_yaml_mapping(read_text(path), str(path)).items():
         valid_name = parse(_Named, {"name": name}, str(path)).name
         experiments[valid_name] = parse(Experiment, block, f"{path}: {valid_name}")
     for pair in combinations(experiments.items(), 2):

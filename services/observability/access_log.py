@@ -1,4 +1,4 @@
-"""What the service may say about a person: pseudonyms in its log, one line of JSON an access or decision."""
+"""The service's log: one JSON line per request, answer and failure, with pseudonyms instead of user ids."""
 
 import hashlib
 import hmac
@@ -19,19 +19,19 @@ from tierrec_core.base.errors import ArtifactError
 
 SECRET_FILE = "log.secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32
-_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # what every record has, user or not
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # of every record
 _USER_PATH = re.compile(r"(?<=/users/).+?(?=/tier\Z|\Z)", re.DOTALL)
 
 
 def pseudonym(user_id: str, secret: bytes) -> str:
-    """A user's name in logs: HMAC-SHA256, 16 hex digits; the same for the same secret, and nothing without it."""
+    """Pseudonym of a user in logs: HMAC-SHA256 with the shop's secret, 16 hex digits."""
     return hmac.digest(secret, user_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:16]
 
 
 def log_secret(folder: Path) -> bytes:
-    """The state folder's secret for pseudonyms, made at first and readable by its owner only.
+    """The state folder's secret for pseudonyms, created on first use and readable by its owner only.
 
-    Workers that start together agree on one. Raises ArtifactError when the file is damaged.
+    Workers that start at the same time use the same one. Raises ArtifactError when the file is damaged.
     """
     path = folder / SECRET_FILE
     if not path.exists():
@@ -48,16 +48,16 @@ def log_secret(folder: Path) -> bytes:
     secret = path.read_bytes()
     if len(secret) != _SECRET_BYTES:
         raise ArtifactError(
-            f"{path}: holds {len(secret)} bytes, wanted {_SECRET_BYTES}; delete it, and pseudonyms begin anew"
+            f"{path}: holds {len(secret)} bytes, wanted {_SECRET_BYTES}; delete it to start with new pseudonyms"
         )
     return secret
 
 
-class Pseudonyms(logging.Filter):
-    """Puts pseudonyms in the place of user ids before a record is formatted.
+class PseudonymFilter(logging.Filter):
+    """Replaces user ids by pseudonyms before a record is formatted.
 
-    A record's `user_id` becomes `user`, also where a field or argument repeats it; so does the id in a path /users/ID;
-    of an exception, whose message may quote a request, only its type and place are kept.
+    `user_id` becomes `user`; fields and arguments with the same value, and the id in a path /users/ID, are replaced.
+    Of an exception, whose message may quote a request, only type and traceback are kept.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -65,7 +65,7 @@ class Pseudonyms(logging.Filter):
         self._secret = secret
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; let every one pass."""
+        """Change the record; no record is dropped."""
         fields = record.__dict__
         user_id = fields.pop("user_id", None)
         if user_id is not None:
@@ -75,18 +75,17 @@ class Pseudonyms(logging.Filter):
             if isinstance(record.args, tuple):
                 record.args = tuple(name if value == user_id else value for value in record.args)
         if isinstance(fields.get("path"), str):
-            fields["path"] = _USER_PATH.sub(lambda found: pseudonym(found[0], self._secret), fields["path"])
+            fields["path"] = _USER_PATH.sub(lambda match: pseudonym(match[0], self._secret), fields["path"])
         if record.exc_info and record.exc_info[0]:
-            kind, _, place = record.exc_info
-            record.exc_info, record.exc_text = None, "".join(traceback.format_tb(place)) + kind.__qualname__
+            kind, _, frames = record.exc_info
+            record.exc_info, record.exc_text = None, "".join(traceback.format_tb(frames)) + kind.__qualname__
         return True
 
 
 class _JsonFormatter(logging.Formatter):
-    """One line of JSON a record: time, level, message and extra fields."""
+    """One JSON line per record: time, level, message and extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
         fields = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
@@ -103,15 +102,15 @@ class _JsonFormatter(logging.Formatter):
 
 @dataclass(frozen=True)
 class JsonLog:
-    """One line of JSON an access or decision; users by pseudonym. Fields that are None are left out."""
+    """Logs requests, answers and failures. Fields that are None are left out."""
 
     logger: logging.Logger
 
     @classmethod
     def to(cls, stream: TextIO, secret: bytes, name: str = "tierrec.requests") -> Self:
-        """A log that writes to the stream, and nowhere else; the same name again moves it there."""
+        """A log that writes to the stream only; the same name again replaces the stream."""
         handler = logging.StreamHandler(stream)
-        handler.addFilter(Pseudonyms(secret))
+        handler.addFilter(PseudonymFilter(secret))
         handler.setFormatter(_JsonFormatter())
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -120,21 +119,17 @@ class JsonLog:
         return cls(logger)
 
     def access(self, method: str, path: str, status: int, seconds: float, **fields: Any) -> None:
-        """A request and how it ended; more fields such as user_id, key_id, request_id. path is without its query."""
-        self._write("access", method=method, path=path, status=status, seconds=round(seconds, 6), **fields)
+        """Log a request and its status; more fields such as user_id, key_id, request_id. path: without its query."""
+        self._write("access", {"method": method, "path": path, "status": status, "seconds": round(seconds, 6)} | fields)
 
     def decision(self, request_id: str, user_id: str | None, **fields: Any) -> None:
-        """How an answer came about: surface, path, tier, model version and the like; never what a user typed."""
-        self._write("decision", request_id=request_id, user_id=user_id, **fields)
+        """Log how an answer was made: surface, strategy, tier, model version; never a search query."""
+        self._write("decision", {"request_id": request_id, "user_id": user_id} | fields)
 
     def failure(self, request_id: str | None, user_id: str | None, **fields: Any) -> None:
-        """The exception that is being handled: its type and place, not its message."""
-        known = {"request_id": request_id, "user_id": user_id} | fields
-        self.logger.error("failure", exc_info=True, extra=_given(known))
+        """Log the exception that is being handled: its type and traceback, not its message."""
+        self._write("failure", {"request_id": request_id, "user_id": user_id} | fields, logging.ERROR)
 
-    def _write(self, event: str, **fields: Any) -> None:
-        self.logger.info(event, extra=_given(fields))
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+    def _write(self, event: str, fields: dict[str, Any], level: int = logging.INFO) -> None:
+        given = {name: value for name, value in fields.items() if value is not None}
+        self.logger.log(level, event, exc_info=level == logging.ERROR, extra=given)

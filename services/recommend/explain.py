@@ -58,7 +58,7 @@ def reasons_of(context: RequestContext, page: ResultPage) -> list[dict[str, floa
         return [{_BY_STRATEGY[strategy]: score} for score in scores]
     by_item = _blend_reasons(context, columns)
     if len(context.user.fresh.columns):
-        fold = context.model.fold
+        fold = context.model.session_boost
         items, boosts = fold.boosts(context.user.fresh)
         boost = dict(zip(items.tolist(), (fold.strength * boosts).tolist(), strict=True))
         by_item = [
@@ -78,7 +78,7 @@ def _blend_reasons(context: RequestContext, columns: IntArray) -> list[dict[str,
         return [reasons(contribution) if contribution else {} for contribution in contributions]
     except Exception:  # a list with poorer reasons is better than an error
         version = model.release.model_version
-        context.shop.journal.failure(None, context.request.user_id, part="reasons", model=version)
+        context.shop.request_log.failure(None, context.request.user_id, part="reasons", model=version)
         return [{} for _ in columns]
 
 
@@ -98,7 +98,7 @@ def _explained_items(context: RequestContext, impression: Impression) -> list[Ex
     known = columns[columns >= 0]
     order = RankedOrder(known, np.zeros(len(known)))
     by_item = reasons_of(context, ResultPage(order, StrategyResult(path, order, path, ""), None))
-    ids, titles = model.described(known, impression.surface)
+    ids, titles = model.ids_and_titles(known, impression.surface)
     described = dict(zip(ids, zip(titles, by_item, strict=True), strict=True))
     return [
         Explained(item_id=item, title=title, reasons=item_reasons)

@@ -65,7 +65,7 @@ class FallbackChain:
         trained = columns[columns < model.num_trained]
         if not len(trained) or (user.row is None and not user.session_items):
             return _EMPTY
-        state = None if user.row is None else model.pack.user_states.row(user.row)
+        state = None if user.row is None else model.precomputed.user_states.row(user.row)
         scores = model.bundle.rerank(self.task, history_of(model, user), trained, state)
         order = sort_by_score(trained, scores)
         if len(user.fresh.columns):
@@ -78,7 +78,7 @@ class FallbackChain:
         columns = model.catalogue.columns([item for item, _ in user.session_items])
         factors = model.factors[columns].sum(axis=0)
         factors = factors + user.fresh.weights @ model.factors[user.fresh.columns]
-        total: FloatArray = factors if user.row is None else factors + model.pack.user_tables.factors[user.row]
+        total: FloatArray = factors if user.row is None else factors + model.precomputed.user_tables.factors[user.row]
         return total
 
     def _precomputed(self, allowed: BoolArray | None) -> RankedOrder:
@@ -107,24 +107,24 @@ class FallbackChain:
         return self._exclude_seen(top_items(self.model.factors @ factors, allowed))
 
     def _by_tier_prior(self, allowed: BoolArray | None) -> RankedOrder:
-        return self._exclude_seen(top_items(self.model.prior_of(self.user.tier), allowed))
+        return self._exclude_seen(top_items(self.model.tier_prior(self.user.tier), allowed))
 
     def _by_popularity(self, allowed: BoolArray | None) -> RankedOrder:
         return self._exclude_seen(top_items(self.model.popularity, allowed))
 
     def _boost(self, order: RankedOrder) -> RankedOrder:
-        return RankedOrder(*self.model.fold.apply(order.columns, order.scores, self.user.fresh))
+        return RankedOrder(*self.model.session_boost.apply(order.columns, order.scores, self.user.fresh))
 
     def _precomputed_with_posted(self) -> RankedOrder:
         """The precomputed list; a posted item gets the score of the listed item at the same quantile of affinity."""
         model, row = self.model, self.user.row
         if row is None:
             raise LookupError("the model has no row for this user")
-        columns, scores = model.pack.ranked_lists[self.task].row(row)
+        columns, scores = model.precomputed.ranked_lists[self.task].row(row)
         num_trained = model.num_trained
         if len(model.factors) == num_trained or not len(columns):
             return RankedOrder(columns, scores)
-        factors = model.pack.user_tables.factors[row]
+        factors = model.precomputed.user_tables.factors[row]
         listed, posted = model.factors[columns] @ factors, model.factors[num_trained:] @ factors
         quantile = np.searchsorted(np.sort(listed), posted, side="right") / len(columns)
         posted_scores = np.quantile(scores, quantile.clip(0, 1))
@@ -140,7 +140,7 @@ class FallbackChain:
         session = self.model.catalogue.columns([item for item, _ in self.user.session_items])
         seen = [self.user.fresh.columns, session]
         if self.user.row is not None:
-            seen.append(self.model.pack.seen_items.row(self.user.row))
+            seen.append(self.model.precomputed.seen_items.row(self.user.row))
         return order.take(~np.isin(order.columns, np.concatenate(seen)))
 
 

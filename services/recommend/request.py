@@ -69,20 +69,20 @@ class RequestContext:
         """
         now = datetime.now(UTC)
         assignment = shop.configuration.now.experiments.assign(request.user_id, request.surface, now)
-        model, _ = shop.model_for(request.user_id, assignment.overrides.release)
+        model = shop.model_for(request.user_id, assignment.overrides.release)
         task = request.task or assignment.overrides.task or model.release.default_task
-        if task not in model.pack.ranked_lists:
-            raise DataError(f"task: {task!r} is not served; wanted one of {', '.join(model.pack.ranked_lists)}")
+        if task not in model.precomputed.ranked_lists:
+            raise DataError(f"task: {task!r} is not served; wanted one of {', '.join(model.precomputed.ranked_lists)}")
         user = resolve_user(
-            model, shop.live, request.user_id, request.session_items, request.basket, request.attributes
+            model, shop.activity, request.user_id, request.session_items, request.basket, request.attributes
         )
         shown = page_cursor.decode(request.cursor) if request.cursor else None
         return cls(shop, request, model, assignment, user, task, now, shown)
 
     def record_failure(self, strategy: str, following: str, kind: str) -> None:
         """Count and log the exception that is being handled."""
-        self.shop.metrics.fell_back(self.request.surface, strategy, following, kind)
-        self.shop.journal.failure(
+        self.shop.metrics.count_fallback(self.request.surface, strategy, following, kind)
+        self.shop.request_log.failure(
             None, self.request.user_id, strategy=strategy, following=following, model=self.model.release.model_version
         )
 
@@ -152,7 +152,7 @@ def _exclude(
 
 def _hidden(context: RequestContext) -> IntArray:
     """Items that params.yaml blocks and, on surfaces where the client names no item, recent purchases, [S]."""
-    blocked: IntArray = context.model.pack.item_tables.blocked
+    blocked: IntArray = context.model.precomputed.item_tables.blocked
     if context.request.surface not in _HIDE_RECENT_PURCHASES:
         return blocked
     return np.concatenate([blocked, _recently_purchased(context)])
@@ -169,10 +169,10 @@ def _recently_purchased(context: RequestContext) -> IntArray:
         return _NO_COLUMNS
     columns = model.catalogue.columns([item for item, _ in user.purchases])
     days = np.array([(context.now - at).total_seconds() for _, at in user.purchases]) / _DAY_SECONDS
-    waits = model.waits(repeat)
+    waits = model.repurchase_days(repeat)
     hidden = suppressed_items(waits, columns[columns >= 0], days[columns >= 0])
     if repeat and user.row is not None:
-        bought, day = model.pack.last_purchases.row(user.row)
+        bought, day = model.precomputed.last_purchases.row(user.row)
         has_rule = model.catalogue.frame["category"].iloc[bought].isin(list(repeat)).to_numpy(dtype=bool)
         age = context.now.timestamp() / _DAY_SECONDS - day
         hidden = np.union1d(hidden, suppressed_items(waits, bought[has_rule], age[has_rule]))

@@ -45,7 +45,7 @@ class ListJob:
         _log_answer(self.context, answer)
         diversity = _category_diversity(self.context, page)
         seconds = perf_counter() - start
-        self.context.shop.metrics.observe(answer["surface"], answer["path"], 200, seconds, diversity)
+        self.context.shop.metrics.observe_request(answer["surface"], answer["path"], 200, seconds, diversity)
         return answer
 
 
@@ -119,7 +119,7 @@ def _context(
 def _neighbours(model: ServedModel, column: int) -> RankedOrder:
     """Items that are bought together with an item; for one posted live, items with a similar description."""
     if column < model.num_trained:
-        columns, similarity = model.fold.neighbours[column], model.fold.similarity[column]
+        columns, similarity = model.session_boost.neighbours[column], model.session_boost.similarity[column]
         known = columns >= 0
         return sort_by_score(columns[known].astype(np.int64), similarity[known].astype(float))
     description = model.catalogue.frame.iloc[column][["title", "category", "brand"]].dropna()
@@ -140,8 +140,8 @@ def _ranked_page(context: RequestContext, chain: FallbackChain, items: tuple[str
 
 def _campaign_page(context: RequestContext) -> ResultPage:
     """A page of active campaigns; empty if the shop has none."""
-    model, campaigns = context.model, context.model.pack.campaigns
-    active = campaigns.idle_days(model.pack.item_tables.now) <= _ACTIVE_HORIZONS * campaigns.horizon_days
+    model, campaigns = context.model, context.model.precomputed.campaigns
+    active = campaigns.idle_days(model.precomputed.item_tables.now) <= _ACTIVE_HORIZONS * campaigns.horizon_days
 
     def by_probability(allowed: BoolArray | None) -> RankedOrder:
         history = history_of(model, context.user)
@@ -161,8 +161,8 @@ def _redemptions(context: RequestContext, model_now: float) -> Interactions:
     Redemptions since the fit are as old as their timestamps say, as of the request; without any, ages are as of the
     fit, like those of the history.
     """
-    user_id, campaigns = context.request.user_id, context.model.pack.campaigns
-    events = [] if user_id is None else context.shop.live.events_of(user_id)
+    user_id, campaigns = context.request.user_id, context.model.precomputed.campaigns
+    events = [] if user_id is None else context.shop.activity.events_of(user_id)
     redeemed = [event for event in events if event.event == "redeem"]
     now = max(model_now, context.now.timestamp() / _DAY_SECONDS) if redeemed else model_now
     recent = [(event.item_id, min(event.at.timestamp() / _DAY_SECONDS, now - _EARLIER)) for event in redeemed]
@@ -198,7 +198,7 @@ def _personalize(chain: FallbackChain, hits: RankedOrder) -> RankedOrder:
 
 def _answer(context: RequestContext, page: ResultPage, *, explain: bool) -> dict[str, Any]:
     """The answer as JSON; its schema is schemas.Answer."""
-    ids, titles = context.model.described(page.order.columns, context.request.surface)
+    ids, titles = context.model.ids_and_titles(page.order.columns, context.request.surface)
     items = [
         {"item_id": item, "title": title, "score": score}
         for item, title, score in zip(ids, titles, page.order.scores.tolist(), strict=True)
@@ -250,7 +250,7 @@ def _log_answer(context: RequestContext, answer: dict[str, Any]) -> None:
         )
     )
     logged = ("surface", "task", "path", "tier", "known_user", "model_version", "experiment", "variant")
-    context.shop.journal.decision(
+    context.shop.request_log.decision(
         answer["request_id"],
         context.request.user_id,
         **{name: answer[name] for name in logged},

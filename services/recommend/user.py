@@ -56,15 +56,15 @@ def resolve_user(
         return _without_row(model, None, pairs, basket, attributes or {}, known=False)
     posted, events = live.attributes_of(user_id), _cancel_returns(live.events_of(user_id))
     merged = {**(posted or {}), **(attributes or {})}
-    target = model.pack.item_tables.target
+    target = model.precomputed.item_tables.target
     purchases = tuple((event.item_id, event.at) for event in events if event.event in target)
-    row = None if live.is_erased(user_id) else model.pack.users.find(user_id)
+    row = None if live.is_erased(user_id) else model.precomputed.users.find(user_id)
     if row is None:
         pairs = tuple((event.item_id, event.event) for event in events)
         is_known = posted is not None or bool(events)
         return replace(_without_row(model, user_id, pairs, basket, merged, known=is_known), purchases=purchases)
-    fresh = _fresh_events(model, [event for event in events if event.at >= model.since], basket)
-    tier = model.tier_names[model.pack.user_tables.tier[row]]
+    fresh = _fresh_events(model, [event for event in events if event.at >= model.trained_until], basket)
+    tier = model.tier_names[model.precomputed.user_tables.tier[row]]
     return RequestUser(user_id, row, tier, known=True, fresh=fresh, purchases=purchases, attributes=merged)
 
 
@@ -91,14 +91,14 @@ def _without_row(
     trained = tuple(pair for pair, column in pairs if 0 <= column < model.num_trained)
     posted = [item for (item, _), column in pairs if column >= model.num_trained]
     fresh = _fresh_events(model, (), [*posted, *basket])
-    return RequestUser(user_id, None, model.tier_of(trained), known, trained, fresh, attributes=attributes)
+    return RequestUser(user_id, None, model.assign_tier(trained), known, trained, fresh, attributes=attributes)
 
 
 def _fresh_events(model: ServedModel, events: Sequence[RecentEvent], basket: Sequence[str]) -> FreshEvents:
     """Weigh events by intent and age; items in the cart count as added now."""
     if not events and not basket:
         return NOTHING
-    facts, now = model.pack.item_tables, datetime.now(UTC)
+    facts, now = model.precomputed.item_tables, datetime.now(UTC)
     columns = model.catalogue.columns([*(event.item_id for event in events), *basket])
     hours = np.array([(now - event.at).total_seconds() / 3600 for event in events] + [0.0] * len(basket))
     intent = [facts.boost_weights.get(event.event, 0.0) for event in events] + [facts.boost_weights["cart"]] * len(

@@ -13,8 +13,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from services.catalogue.catalogue import Catalogue
 from services.rules.plan import ActiveWhen
 from services.rules.settings import Condition, Id
-from services.shared_files import exclusive
-from services.yaml_file import YamlFile, text_of
+from services.shared_files import YamlFile, exclusive, read_text
 from tierrec_core.base.artifacts import replacing_file
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.settings import Params, parse
@@ -79,7 +78,7 @@ def edit_review(path: Path, edit: ReviewEdit, item_ids: Sequence[str]) -> Review
     yaml = YAML()
     yaml.preserve_quotes = True
     with exclusive(path):
-        text = text_of(path)
+        text = read_text(path)
         Review.parse(text, str(path))
         document = yaml.load(text) or {}
         mapping, key = document, "blocked"

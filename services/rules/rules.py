@@ -12,7 +12,7 @@ from services.catalogue.filters import Expression
 from services.rules.pages import PageBuilder, apply_boosts
 from services.rules.plan import ActiveWhen, RankedOrder, RulePlan, Situation
 from services.rules.settings import RepeatRule, Rule, Scope
-from services.yaml_file import YamlFile
+from services.shared_files import YamlFile
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import SettingsError
 

@@ -1,8 +1,8 @@
-"""What a person can change while a shop serves: rules, review and experiments, read again when their files change."""
+"""Rules, review and experiments of a shop, read again when their files change."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tierrec_core.base.errors import TierRecError
 
 log = logging.getLogger(__name__)
 
-RULES, REVIEW, EXPERIMENTS = "rules.yaml", "review.yaml", "experiments.yaml"
+EXPERIMENTS = "experiments.yaml"
 
 
 @dataclass(frozen=True)
@@ -28,53 +28,51 @@ class Configuration:
 
 
 class LiveConfiguration:
-    """The newest valid contents; a change that is not valid is logged, and the old contents stay."""
+    """The newest valid contents; an invalid change is logged and ignored."""
 
-    def __init__(self, folder: Path, model: Callable[[], ServedModel], changed: Callable[[str], None]) -> None:
-        """Raise SettingsError for a file that is not valid at the start. `changed` is called for each later reading.
+    def __init__(self, folder: Path, model: Callable[[], ServedModel], count_reload: Callable[[str], None]) -> None:
+        """Read the files. Raises SettingsError for an invalid one.
 
-        model: the files are checked against its catalogue, tiers and tasks
+        model: gives the model whose catalogue, tiers and tasks the files must fit
+        count_reload: called with the result of each later read
         """
-
-        def rules() -> Rules:
-            rules = Rules.read(folder / RULES)
-            rules.check(model().catalogue, model().tier_names)
-            return rules
-
-        def review() -> Review:
-            review = Review.read(folder / REVIEW)
-            review.check(model().catalogue)
-            return review
-
-        def experiments() -> Experiments:
-            experiments = Experiments.read(folder / EXPERIMENTS)
-            experiments.check(model().task_configs)
-            return experiments
-
-        self._changed = changed
-        self.now = Configuration(rules(), review(), experiments())
-        self._watched: list[tuple[FileWatcher, str, Callable[[], Any]]] = [
-            (FileWatcher(folder / RULES), "rules", rules),
-            (FileWatcher(folder / REVIEW), "review", review),
-            (FileWatcher(folder / EXPERIMENTS), "experiments", experiments),
-        ]
-        for watch, _, _ in self._watched:
-            watch.changed()
+        self._folder, self._model, self._count_reload = folder, model, count_reload
+        self._watchers = {field.name: FileWatcher(folder / f"{field.name}.yaml") for field in fields(Configuration)}
+        for watcher in self._watchers.values():
+            watcher.changed()
+        self.now = Configuration(**{name: self._read(name) for name in self._watchers})
 
     @property
     def is_due(self) -> bool:
         """Whether `refresh` would look at a file."""
-        return any(watch.is_due for watch, _, _ in self._watched)
+        return any(watcher.is_due for watcher in self._watchers.values())
 
     def refresh(self) -> None:
-        """Read what has changed; between looks this costs a reading of the clock."""
-        for watch, name, read in self._watched:
-            if not watch.changed():
-                continue
-            try:
-                self.now = replace(self.now, **{name: read()})
-            except TierRecError as error:
-                log.error("%s stays as it was: %s", name, error)
-                self._changed(f"{name}_refused")
-            else:
-                self._changed(f"{name}_loaded")
+        """Read the files that have changed; between checks this only reads the clock."""
+        for name, watcher in self._watchers.items():
+            if watcher.changed():
+                try:
+                    self.now = replace(self.now, **{name: self._read(name)})
+                except TierRecError as error:
+                    log.error("%s not reloaded: %s", name, error)
+                    self._count_reload(f"{name}_refused")
+                else:
+                    self._count_reload(f"{name}_loaded")
+
+    def _read(self, name: str) -> Any:
+        return _read(name, self._folder / f"{name}.yaml", self._model())
+
+
+def _read(name: str, path: Path, model: ServedModel) -> Rules | Review | Experiments:
+    """Read one file and check it against the model."""
+    contents: Rules | Review | Experiments
+    if name == "rules":
+        contents = Rules.read(path)
+        contents.check(model.catalogue, model.tier_names)
+    elif name == "review":
+        contents = Review.read(path)
+        contents.check(model.catalogue)
+    else:
+        contents = Experiments.read(path)
+        contents.check(model.task_configs)
+    return contents

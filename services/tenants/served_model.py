@@ -1,4 +1,4 @@
-"""One release in a worker's memory: its pack at once, all its models when first asked, and items posted since."""
+"""One release in a worker's memory: its precomputed tables, its models once they are needed, and posted items."""
 
 import copy
 import logging
@@ -18,7 +18,7 @@ from services.store.recent_events import RecentActivity
 from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
-from tierrec_core.bundle import precomputed as packs
+from tierrec_core.bundle import precomputed
 from tierrec_core.bundle.bundle import Bundle, read_header
 from tierrec_core.bundle.repurchase import Override
 from tierrec_core.bundle.session_boost import SessionBoost
@@ -28,28 +28,29 @@ from tierrec_core.search.similar_items import SimilarItems
 log = logging.getLogger(__name__)
 
 
-class _Bundle:
-    """All models of a folder, read when first asked for; shared by the snapshots of one model."""
+class _LazyBundle:
+    """All models of a folder, loaded on first use; shared by the snapshots of one model."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock = folder, threading.Lock()
-        self._read: Bundle | None = None
+        self._bundle: Bundle | None = None
 
     def __call__(self) -> Bundle:
         with self._lock:
-            if self._read is None:
-                self._read = Bundle.load(self._folder)
-            return self._read
+            if self._bundle is None:
+                self._bundle = Bundle.load(self._folder)
+            return self._bundle
 
 
 class ServedModel:
-    """A release and the items that it shows; `with_posted` gives a snapshot that shows more. Nothing in it changes.
+    """A release and the items that it serves; immutable, `with_posted` returns a snapshot with more items.
 
-    factors: of all items, those posted live by their content, [I', F]
-    popularity: share of recent events, for posted items a guess, [I']
-    item_ids, titles, categories, hashes: what lists show of items, as plain arrays, [I']
+    factors: of all items, those of posted items from their content, [I', F]
+    popularity: share of recent events, estimated for posted items, [I']
+    item_ids, titles, categories, hashes: of all items, as plain arrays, [I']
     campaigns: the campaigns as a catalogue of their own
-    revision: of the newest post of an item that it shows
+    trained_until: later events are not in the models
+    revision: of the newest posted item that it serves
     """
 
     item_ids: np.ndarray[Any, Any]
@@ -61,144 +62,144 @@ class ServedModel:
         """Open the bundle in the folder. Raises ArtifactError when a part is missing or damaged."""
         self.release = release
         _, self.task_configs = read_header(folder)
-        self.pack = packs.Precomputed.load(folder / packs.FOLDER)
+        self.precomputed = precomputed.Precomputed.load(folder / precomputed.FOLDER)
         items = read_frame(folder / "items.parquet", ITEMS)
         self.catalogue = Catalogue.of(items)
-        self.campaigns = Catalogue.of(self.pack.campaign_items)
-        self.factors, self.popularity = self.pack.item_tables.item_factors, self.pack.item_tables.popularity
-        self.fold, self.search = self.pack.session_boost, self.pack.search
+        self.campaigns = Catalogue.of(self.precomputed.campaign_items)
+        tables = self.precomputed.item_tables
+        self.factors, self.popularity = tables.item_factors, tables.popularity
+        self.session_boost, self.search = self.precomputed.session_boost, self.precomputed.search
         self.trained_ids = pd.Index(items["item_id"].astype(object))
-        self.since = from_days(self.pack.item_tables.now).to_pydatetime()
+        self.trained_until = from_days(tables.now).to_pydatetime()
         self.revision = 0
-        self._read_bundle = _Bundle(folder)
-        self._waits: tuple[Mapping[str, Override], FloatArray] | None = None
-        self._describe()
+        self._load_bundle = _LazyBundle(folder)
+        self._repurchase_days: tuple[Mapping[str, Override], FloatArray] | None = None
+        self._set_display_arrays()
 
     @property
     def bundle(self) -> Bundle:
-        """All models; the first caller waits for seconds while they are read."""
-        return self._read_bundle()
+        """All models; the first call takes seconds to load them."""
+        return self._load_bundle()
 
-    def warm(self) -> None:
-        """Read all models, and let them answer once: what they load when first used is loaded then."""
+    def warm_up(self) -> None:
+        """Load all models and rank once per task, so that lazy initialisation is done too."""
         bundle = self.bundle
-        for task in self.pack.ranked_lists:
+        for task in self.precomputed.ranked_lists:
             bundle.recommend(task, bundle.visitor(self.item_ids[:1].tolist()), 1)
 
     @property
     def tier_names(self) -> tuple[str, ...]:
         """Names of the tiers, by ascending activity."""
-        return self.pack.tiering.names
+        return self.precomputed.tiering.names
 
     @property
     def num_trained(self) -> int:
-        """Items that the models know: the columns before those that were posted live."""
+        """Number of items that the models know; the columns of posted items come after them."""
         return self.catalogue.num_trained
 
     @property
     def promoted(self) -> BoolArray:
-        """Which items the surface ads may show: as was posted, else as known when the model was made, [I']."""
-        known = np.zeros(len(self.catalogue.frame), bool)
-        known[: self.num_trained] = self.pack.item_tables.promoted
-        if "on_promotion" not in self.catalogue.frame:
-            return known
-        posted = self.catalogue.frame["on_promotion"].astype("boolean")
-        is_told = posted.notna().to_numpy()
-        return np.where(is_told, posted.fillna(value=False).to_numpy(dtype=np.bool_), known)
+        """The items that the surface ads may show: as posted, else as known when the model was trained, [I']."""
+        promoted = np.zeros(len(self.catalogue.frame), bool)
+        promoted[: self.num_trained] = self.precomputed.item_tables.promoted
+        if "on_promotion" in self.catalogue.frame:
+            posted = self.catalogue.frame["on_promotion"].astype("boolean")
+            promoted = np.where(posted.notna(), posted.fillna(value=False).to_numpy(dtype=np.bool_), promoted)
+        return promoted
 
     @property
     def obscurity(self) -> FloatArray:
         """0 for the most popular item to 1 for the least, [I']."""
-        place = np.argsort(np.argsort(-self.popularity, kind="stable"), kind="stable")
-        return place / max(len(place) - 1, 1)
+        rank = np.argsort(np.argsort(-self.popularity, kind="stable"), kind="stable")
+        return rank / max(len(rank) - 1, 1)
 
-    def described(self, columns: IntArray, surface: str) -> tuple[list[str], list[str]]:
-        """Ids and titles of what a page of the surface shows."""
+    def ids_and_titles(self, columns: IntArray, surface: str) -> tuple[list[str], list[str]]:
+        """Ids and titles of these columns; on the surface campaigns, of campaigns."""
         if surface != "campaigns":
             return self.item_ids[columns].tolist(), self.titles[columns].tolist()
         shown = self.campaigns.frame.iloc[columns]
         return shown["item_id"].tolist(), shown["title"].fillna(shown["item_id"]).tolist()
 
-    def waits(self, overrides: Mapping[str, Override]) -> FloatArray:
-        """For how many days after its purchase each item is not shown; inf = never again, [I']."""
-        if self._waits is None or self._waits[0] is not overrides:
-            self._waits = overrides, self.pack.repurchase.waits(self.catalogue.frame["category"], overrides)
-        return self._waits[1]
+    def repurchase_days(self, overrides: Mapping[str, Override]) -> FloatArray:
+        """Days after its purchase for which each item is hidden; inf = for ever, [I']."""
+        if self._repurchase_days is None or self._repurchase_days[0] is not overrides:
+            days = self.precomputed.repurchase.waits(self.catalogue.frame["category"], overrides)
+            self._repurchase_days = overrides, days
+        return self._repurchase_days[1]
 
-    def tier_of(self, visit: Sequence[tuple[str, str]]) -> str:
-        """The tier of somebody who has no row, by their (item id, event) pairs, oldest first."""
-        if not visit:
+    def assign_tier(self, session: Sequence[tuple[str, str]]) -> str:
+        """The tier of a user without a row, by their (item id, event) pairs, oldest first."""
+        if not session:
             return self.tier_names[0]
-        return self.tier_names[int(self.pack.tiering.assign(self.visitor(visit))[0])]
+        return self.tier_names[int(self.precomputed.tiering.assign(self.visitor_history(session))[0])]
 
-    def visitor(self, visit: Sequence[tuple[str, str]]) -> Interactions:
-        """The history of somebody who has no row, by their (item id, event) pairs, oldest first; one row."""
-        items, events = [item for item, _ in visit], [event for _, event in visit]
-        return Interactions.from_history(items, self.trained_ids, self.pack.item_tables.now, events)
+    def visitor_history(self, session: Sequence[tuple[str, str]]) -> Interactions:
+        """The history of a user without a row, by their (item id, event) pairs, oldest first; one row."""
+        items, events = [item for item, _ in session], [event for _, event in session]
+        return Interactions.from_history(items, self.trained_ids, self.precomputed.item_tables.now, events)
 
-    def prior_of(self, tier: str) -> FloatArray:
-        """Probability of each item in a tier; posted items have their guess, [I']."""
-        return np.concatenate([self.pack.prior_of(tier), self.popularity[self.num_trained :]])
+    def tier_prior(self, tier: str) -> FloatArray:
+        """Probability of each item in a tier; for posted items their estimated popularity, [I']."""
+        return np.concatenate([self.precomputed.prior_of(tier), self.popularity[self.num_trained :]])
 
-    def with_posted(self, live: RecentActivity) -> Self:
-        """The same model that shows what was posted too, with the facts that were posted of it."""
-        revision = live.item_revision  # before the items: what comes in between is taken over twice, not never
+    def with_posted(self, activity: RecentActivity) -> Self:
+        """Return the model with the items posted since its revision, and with their attributes."""
+        revision = activity.item_revision  # before the items: one posted in between is read twice instead of never
         if revision == self.revision:
             return self
-        grown, rows = copy.copy(self), live.items_since(self.revision)
-        grown.revision, grown._waits = revision, None
-        names = [row["item_id"] for row in rows]
-        is_campaign, is_item = self.campaigns.columns(names) >= 0, self.catalogue.columns(names) >= 0
-        grown.campaigns = _upserted(self.campaigns, list(compress(rows, is_campaign)))
-        grown.catalogue = _upserted(self.catalogue, list(compress(rows, is_item | ~is_campaign)))
-        added = grown.catalogue.frame.iloc[len(self.catalogue.frame) :]
+        snapshot, rows = copy.copy(self), activity.items_since(self.revision)
+        snapshot.revision, snapshot._repurchase_days = revision, None
+        item_ids = [row["item_id"] for row in rows]
+        is_campaign, is_item = self.campaigns.columns(item_ids) >= 0, self.catalogue.columns(item_ids) >= 0
+        snapshot.campaigns = _upsert(self.campaigns, list(compress(rows, is_campaign)))
+        snapshot.catalogue = _upsert(self.catalogue, list(compress(rows, is_item | ~is_campaign)))
+        added = snapshot.catalogue.frame.iloc[len(self.catalogue.frame) :]
         if len(added):
-            grown._learn(added)
-        changed = grown.catalogue.columns(list(dict.fromkeys(row["item_id"] for row in rows)))
-        grown._index(changed[changed >= 0])
-        grown._describe()
-        return grown
+            snapshot._add_features(added)
+        changed = snapshot.catalogue.columns(list(dict.fromkeys(item_ids)))
+        snapshot._add_to_search(changed[changed >= 0])
+        snapshot._set_display_arrays()
+        return snapshot
 
-    def _describe(self) -> None:
-        """What a list shows of items, as arrays of plain objects: ids, titles, categories, hashes of ids, all [I']."""
+    def _set_display_arrays(self) -> None:
         frame = self.catalogue.frame
         self.item_ids = frame["item_id"].to_numpy(object)
         self.titles = frame["title"].fillna(frame["item_id"]).to_numpy(object)
         self.categories = pd.factorize(frame["category"].fillna("unknown"))[0]
         self.hashes = page_cursor.hash_ids(self.item_ids)
 
-    def _index(self, changed: IntArray) -> None:
-        """Let the search find these columns by what is written of them now."""
+    def _add_to_search(self, changed: IntArray) -> None:
+        """Index the current texts of these columns."""
         try:
             self.search = self.search.with_items(self.catalogue.frame.iloc[changed], changed)
-        except Exception as error:  # lists without the search are better than none
+        except Exception as error:  # lists without search results are better than none
             log.error("posted items cannot be searched: %s", type(error).__name__)
 
-    def _learn(self, added: pd.DataFrame) -> None:
-        """Factors, popularity and neighbours of new items, from what they are; none where that fails."""
-        count, width = len(added), self.fold.neighbours.shape[1]
-        vectors, popularity = (np.zeros((count, self.factors.shape[1]), np.float32), np.zeros(count, np.float32))
+    def _add_features(self, added: pd.DataFrame) -> None:
+        """Estimate factors, popularity and neighbours of new items from their content; zeros and none if that fails."""
+        count, width = len(added), self.session_boost.neighbours.shape[1]
+        vectors, popularity = np.zeros((count, self.factors.shape[1]), np.float32), np.zeros(count, np.float32)
         neighbours: IntArray = np.full((count, 1), -1, np.int32)
-        likeness = np.zeros((count, 1), np.float32)
+        similarity = np.zeros((count, 1), np.float32)
+        content, boost = self.precomputed.content, self.session_boost
         try:
-            vectors = self.pack.content.vectors(added).astype(np.float32)
-            popularity = self.pack.content.popularity(added).astype(np.float32)
-            similar = SimilarItems(self.fold.neighbours, self.fold.similarity)
-            neighbours, weights = similar.of_unseen(vectors, self.factors)
-            likeness = (weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).astype(np.float32)
-        except Exception as error:  # lists without the new items' likes are better than none
-            log.error("posted items have no likes: %s", type(error).__name__)
+            vectors = content.vectors(added).astype(np.float32)
+            popularity = content.popularity(added).astype(np.float32)
+            neighbours, weights = SimilarItems(boost.neighbours, boost.similarity).of_unseen(vectors, self.factors)
+            similarity = (weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).astype(np.float32)
+        except Exception as error:  # lists without items similar to new ones are better than none
+            log.error("posted items have no similar items: %s", type(error).__name__)
         self.factors = np.concatenate([self.factors, vectors])
         self.popularity = np.concatenate([self.popularity, popularity])
-        self.fold = SessionBoost(
-            np.concatenate([self.fold.neighbours, _fit(neighbours, width, -1)]),
-            np.concatenate([self.fold.similarity, _fit(likeness, width, 0.0)]),
-            self.fold.strength,
+        self.session_boost = SessionBoost(
+            np.concatenate([boost.neighbours, _resize(neighbours, width, -1)]),
+            np.concatenate([boost.similarity, _resize(similarity, width, 0.0)]),
+            boost.strength,
         )
 
 
-def _upserted(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
-    """The catalogue after these rows; one that holds what a column cannot is passed over without the others."""
+def _upsert(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
+    """The catalogue with these rows; one with a value that its column cannot hold is skipped."""
     try:
         return catalogue.with_items(rows)
     except DataError:
@@ -206,13 +207,12 @@ def _upserted(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]]) -> Catalo
             try:
                 catalogue = catalogue.with_items([row])
             except DataError as error:
-                log.error("a posted item is passed over: %s", error)
+                log.error("a posted item is skipped: %s", error)
         return catalogue
 
 
-def _fit(table: Any, width: int, padding: float) -> Any:
-    """The table [N, any] as [N, width]."""
-    fitted = np.full((len(table), width), padding, table.dtype)
-    kept = min(width, table.shape[1])
-    fitted[:, :kept] = table[:, :kept]
-    return fitted
+def _resize(table: Any, width: int, padding: float) -> Any:
+    """The table [N, any] cut or padded to [N, width]."""
+    resized = np.full((len(table), width), padding, table.dtype)
+    resized[:, : table.shape[1]] = table[:, :width]
+    return resized

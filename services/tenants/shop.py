@@ -1,13 +1,16 @@
-"""One tenant: its folder, its store, its models, and what people have configured. Nothing is shared between shops."""
+"""One tenant: its folder, store, models and configuration. Shops share nothing."""
 
 import gc
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import LiveKeyring
@@ -21,6 +24,7 @@ from services.store.impressions import ImpressionRetention, ImpressionWriter
 from services.store.recent_events import RecentActivity
 from services.tenants.configuration import LiveConfiguration
 from services.tenants.served_model import ServedModel
+from tierrec_core.settings import Params
 
 log = logging.getLogger(__name__)
 
@@ -30,177 +34,164 @@ IMPRESSION_DAYS = 365
 Loader = Callable[[str], ServedModel]
 
 
+class ShopSettings(Params):
+    """One shop. folder: its state folder, which no other shop may use; store_url: default SQLite in the folder
+
+    bento: the tag that serves until a pointer names another; default the Bento that runs
+    impression_days: retention of impressions, and so how far back experiments, rollouts and reports look
+    """
+
+    folder: Path
+    store_url: str = ""
+    bento: str = ""
+    impression_days: Annotated[int, Field(ge=1, le=36_500)] = IMPRESSION_DAYS
+
+
 @dataclass(frozen=True)
 class ActiveModels:
-    """The models that answer now."""
+    """The models that serve now, and the pointer that names them."""
 
     champion: ServedModel
-    challenger: ServedModel | None
-    pointer: Pointer | None
+    challenger: ServedModel | None = None
+    pointer: Pointer | None = None
 
-    def with_posted(self, live: RecentActivity) -> "ActiveModels":
-        """The same models that show what was posted, too."""
-        challenger = self.challenger.with_posted(live) if self.challenger else None
-        return ActiveModels(self.champion.with_posted(live), challenger, self.pointer)
+    @property
+    def loaded(self) -> list[ServedModel]:
+        """Champion and, if there is one, challenger."""
+        return [self.champion] if self.challenger is None else [self.champion, self.challenger]
 
-    def of(self, side: Side) -> ServedModel:
-        """The model of a side; the champion where there is no challenger."""
-        return self.challenger if side == "challenger" and self.challenger else self.champion
+    def with_posted(self, activity: RecentActivity) -> "ActiveModels":
+        """Return the models with the items posted since."""
+        challenger = self.challenger.with_posted(activity) if self.challenger else None
+        return ActiveModels(self.champion.with_posted(activity), challenger, self.pointer)
 
 
 class Shop:
-    """Everything that answers one shop's requests, in one worker.
+    """Serves the requests of one shop in one worker.
 
-    load: gives the model of a Bento's tag; default: the tag that answers where no pointer names one
+    load: gives the model of a Bento's tag; own_bento: serves without a pointer where the settings name none
     """
 
     def __init__(
-        self,
-        name: str,
-        folder: Path,
-        *,
-        load: Loader,
-        default: str,
-        metrics: ShopMetrics,
-        store_url: str = "",
-        impression_days: int = IMPRESSION_DAYS,
+        self, name: str, settings: ShopSettings, *, load: Loader, own_bento: str, metrics: ShopMetrics
     ) -> None:
-        """Open the store, load the models that the pointer names, and catch up with what was posted."""
+        """Open the store, load the models that the pointer names, and add the items posted so far."""
+        folder = settings.folder
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.folder, self.metrics = name, folder, metrics
-        self._load, self._default = load, default
+        self._load, self._default_bento = load, settings.bento or own_bento
         self.keys = LiveKeyring(folder / KEYS)
         self.secret = log_secret(folder)
-        self.journal = JsonLog.to(sys.stderr, self.secret, f"tierrec.{name}")
-        self.store = Store.open(store_url or f"sqlite:///{folder / FEEDBACK}", folder)
-        self._pointer_watch = FileWatcher(folder / POINTER)
-        self._pointer_watch.changed()
-        self.serving = self._open(self._pointer())
-        self.live = RecentActivity(self.store, self.serving.champion.since, self.hash_user)
-        self._growing = threading.Lock()
-        self._grow()
-        self.configuration = LiveConfiguration(folder, lambda: self.serving.champion, metrics.swapped)
-        self.impressions = ImpressionWriter(self.store, metrics.drop_impressions, hash_user=self.hash_user)
-        self._retention = ImpressionRetention(self.store, impression_days)
-        threading.Thread(target=self._warm, name=f"warm-{name}", daemon=True).start()
-        self._swapping = threading.Lock()
-        self._tell()
+        self.request_log = JsonLog.to(sys.stderr, self.secret, f"tierrec.{name}")
+        self.store = Store.open(settings.store_url or f"sqlite:///{folder / FEEDBACK}", folder)
+        self._pointer_watcher = FileWatcher(folder / POINTER)
+        self._pointer_watcher.changed()
+        self.models = self._load_models()
+        self.activity = RecentActivity(self.store, self.models.champion.trained_until, self.hash_user)
+        self._models_lock, self._swap_lock = threading.Lock(), threading.Lock()
+        self._add_posted_items()
+        self.configuration = LiveConfiguration(folder, lambda: self.models.champion, metrics.count_swap)
+        self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
+        self._retention = ImpressionRetention(self.store, settings.impression_days)
+        threading.Thread(target=self._warm_up, name=f"warm-up-{name}", daemon=True).start()
+        self._report_models()
 
     def refresh(self) -> None:
-        """Take over what has changed since the last request: pointer, rules, events, items, users.
+        """Apply what has changed since the last request: pointer, rules, events, items, users.
 
-        While the store does not answer, what is in memory serves on.
+        While the store does not answer, requests are served from memory.
         """
         self.configuration.refresh()
-        if self._pointer_watch.changed():
-            threading.Thread(target=self._swap, name=f"swap-{self.name}", daemon=True).start()
+        if self._pointer_watcher.changed():
+            threading.Thread(target=self._swap_models, name=f"swap-{self.name}", daemon=True).start()
         try:
-            self.live.refresh()
+            self.activity.refresh()
         except StoreError:
-            self.journal.failure(None, None, part="store", shop=self.name)
-        self._grow()
+            self.request_log.failure(None, None, part="store", shop=self.name)
+        self._add_posted_items()
 
     def is_current(self, user_id: str | None) -> bool:
-        """Whether the user can be answered from memory, as of now: neither files nor the store need to be read."""
+        """Whether the user can be served from memory now, without reading files or the store."""
         return (
-            self.live.is_current
-            and (user_id is None or self.live.holds(user_id))
-            and self.live.item_revision == self.serving.champion.revision
-            and not (self.configuration.is_due or self._pointer_watch.is_due)
+            self.activity.is_current
+            and (user_id is None or self.activity.holds(user_id))
+            and self.activity.item_revision == self.models.champion.revision
+            and not (self.configuration.is_due or self._pointer_watcher.is_due)
         )
 
-    def model_for(self, user_id: str | None, side: Side | None) -> tuple[ServedModel, Side]:
-        """Who answers a user: the side that an experiment wants, or the one to which the pointer sends them."""
-        serving = self.serving
-        if side is None:
-            side = "champion"
-            if user_id is not None and serving.pointer is not None:
-                side = serving.pointer.route(user_id, self.name)
-        if serving.challenger is None:
-            side = "champion"
-        return serving.of(side), side
+    def model_for(self, user_id: str | None, side: Side | None) -> ServedModel:
+        """The model of the side that an experiment asks for, else of the side that the pointer routes the user to."""
+        models = self.models
+        if side is None and user_id is not None and models.pointer is not None:
+            side = models.pointer.route(user_id, self.name)
+        return models.challenger if side == "challenger" and models.challenger else models.champion
 
     def hash_user(self, user_id: str) -> str:
         """Keyed hash under which an erased user id is stored."""
         return pseudonym(user_id, self.secret)
 
-    def is_ready(self) -> bool:
-        """Whether a model is loaded and the store answers."""
-        return self.store.is_healthy()
-
     def close(self) -> None:
-        """Write what is waiting, and close the store."""
+        """Write what is queued, and close the store."""
         self._retention.close()
         self.impressions.close()
         self.store.close()
 
-    def _pointer(self) -> Pointer | None:
+    def _load_models(self, reusable: ActiveModels | None = None) -> ActiveModels:
+        """The models that the pointer file names now."""
+        by_tag = {model.release.bento: model for model in reusable.loaded} if reusable else {}
+
+        def load(tag: str) -> ServedModel:
+            return by_tag.get(tag) or self._load(tag)
+
         path = self.folder / POINTER
-        return Pointer.read(path) if path.exists() else None
+        if not path.exists():
+            return ActiveModels(load(self._default_bento))
+        pointer = Pointer.read(path)
+        challenger = load(pointer.challenger.bento) if pointer.challenger else None
+        return ActiveModels(load(pointer.champion.bento), challenger, pointer)
 
-    def _open(self, pointer: Pointer | None, loaded: ActiveModels | None = None) -> ActiveModels:
-        """The models of a pointer; those that are loaded already are taken over."""
-        held = {}
-        if loaded is not None:
-            models = [loaded.champion, loaded.challenger]
-            held = {model.release.bento: model for model in models if model is not None}
+    def _add_posted_items(self) -> None:
+        if self.activity.item_revision != self.models.champion.revision:
+            with self._models_lock:
+                self.models = self.models.with_posted(self.activity)
 
-        def model(tag: str) -> ServedModel:
-            return held.get(tag) or self._load(tag)
-
-        if pointer is None:
-            return ActiveModels(model(self._default), None, None)
-        challenger = model(pointer.challenger.bento) if pointer.challenger else None
-        return ActiveModels(model(pointer.champion.bento), challenger, pointer)
-
-    def _grow(self) -> None:
-        """Show what was posted, too."""
-        if self.live.item_revision != self.serving.champion.revision:
-            with self._growing:
-                self.serving = self.serving.with_posted(self.live)
-
-    def _warm(self) -> None:
-        """Read all models before somebody asks for what needs them; those whom the pack knows need not wait."""
-        for model in (self.serving.champion, self.serving.challenger):
-            if model is not None:
-                try:
-                    model.warm()
-                except Exception:  # lists that need it will tell, and come from the rungs below
-                    version = model.release.model_version
-                    self.journal.failure(None, None, part="warm-up", model=version)
-        _set_aside()
-
-    def _swap(self) -> None:
-        """Load what the pointer names now; requests go on with the old models until it is there."""
-        with self._swapping:
-            began = datetime.now(UTC)
+    def _warm_up(self) -> None:
+        """Load all models before a request needs them; precomputed lists are served meanwhile."""
+        for model in self.models.loaded:
             try:
-                serving = self._open(self._pointer(), self.serving)
-                for model in (serving.champion, serving.challenger):
-                    if model is not None:
-                        model.warm()
-            except Exception as error:  # whatever is wrong with the new ones, the old ones go on
+                model.warm_up()
+            except Exception:  # a list that needs the model logs the failure and uses a fallback
+                self.request_log.failure(None, None, part="warm-up", model=model.release.model_version)
+        _freeze_objects()
+
+    def _swap_models(self) -> None:
+        """Load what the pointer names now; the old models serve until it is loaded."""
+        with self._swap_lock:
+            start = time.monotonic()
+            try:
+                models = self._load_models(self.models)
+                for model in models.loaded:
+                    model.warm_up()
+            except Exception as error:  # whatever is wrong with the new models, the old ones keep serving
                 log.error("shop %s keeps its models: %s", self.name, error)
-                self.metrics.swapped("refused")
+                self.metrics.count_swap("refused")
                 return
-            with self._growing:
-                self.serving = serving.with_posted(self.live)
-            self._tell()
-            del serving
-            _set_aside()
-            self.metrics.swapped("done")
-            log.info("shop %s swapped in %.2f s", self.name, (datetime.now(UTC) - began).total_seconds())
+            with self._models_lock:
+                self.models = models.with_posted(self.activity)
+            self._report_models()
+            del models, model
+            _freeze_objects()
+            self.metrics.count_swap("done")
+            log.info("shop %s swapped its models in %.2f s", self.name, time.monotonic() - start)
 
-    def _tell(self) -> None:
-        for role, model in (("champion", self.serving.champion), ("challenger", self.serving.challenger)):
-            if model is None:
-                self.metrics.serve(role, None)
-            else:
-                self.metrics.serve(role, model.release.bento, model.release.model_version)
+    def _report_models(self) -> None:
+        for role, model in (("champion", self.models.champion), ("challenger", self.models.challenger)):
+            release = model.release if model else None
+            self.metrics.set_model(role, release.bento if release else None, release.model_version if release else "")
 
 
-def _set_aside() -> None:
-    """Spare the collector what stays: to look through all models takes it longer than to answer a request."""
+def _freeze_objects() -> None:
+    """Exclude long-lived objects from garbage collection: scanning all models takes longer than a request."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -1,1 +1,1 @@
-"""Users, items and events in and out, as JSONL or Parquet: streamed, and taken up again where it stopped."""
+"""Exports and imports users, items and events as JSON lines or Parquet, streamed and resumable."""

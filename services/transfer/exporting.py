@@ -1,31 +1,43 @@
-"""The store's rows as lines with the API's own names, page by page."""
+"""Exports the store's rows, page by page, as JSON lines or Parquet with the field names of the API."""
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import orjson
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from pydantic import ValidationError
-from sqlalchemy import Column, Table, func, select
+from sqlalchemy import JSON, BigInteger, Column, Float, Table, Text, func, select
 
 from services.schemas import ItemIn
 from services.store import Store
-from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS
+from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, UtcTimestamp
 from services.transfer.records import Kind
 
 Format: TypeAlias = Literal["jsonl", "parquet"]
-Line: TypeAlias = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
 
 PAGE_ROWS = 5_000
-GROUP_ROWS = 20_000
+GROUP_ROWS = 20_000  # of Parquet
 _TABLES = {"events": EVENTS, "items": ITEMS, "users": USERS, "impressions": IMPRESSIONS}
-_HIDDEN = {"received_at"}
 _ITEM_FIELDS = frozenset(ItemIn.model_fields) - {"item_id", "attributes"}
+
+_CURSOR = {"_cursor": pa.int64()}
+_TEXT, _NUMBER, _TIME = pa.string(), pa.float64(), pa.timestamp("us", "UTC")
+_TYPES = {Text: _TEXT, Float: _NUMBER, UtcTimestamp: _TIME, BigInteger: pa.int64(), JSON: pa.list_(_TEXT)}
+_ITEM = (
+    dict.fromkeys(("item_id", "title", "category", "brand"), _TEXT)
+    | dict.fromkeys(("price", "stock"), _NUMBER)
+    | dict.fromkeys(("available_from", "available_until"), _TIME)
+    | {"on_promotion": pa.bool_()}
+)
 
 
 @dataclass(frozen=True)
 class ExportRange:
-    """The rows of a kind whose cursor is above `after` and at most `last`; what comes meanwhile is not among them."""
+    """The rows of a kind with a cursor above `after` and at most `last`; later rows are left to the next export."""
 
     kind: Kind
     after: int
@@ -33,7 +45,7 @@ class ExportRange:
 
     @classmethod
     def find(cls, store: Store, kind: Kind, after: int = 0, limit: int | None = None) -> "ExportRange":
-        """All rows behind a cursor that are there now, or the first `limit` of them. Raises StoreError."""
+        """All rows after a cursor, or the first `limit` of them. Raises StoreError."""
         key = _key(_TABLES[kind])
         rows = select(key.label("cursor")).where(key > after)
         if limit is not None:
@@ -43,46 +55,46 @@ class ExportRange:
         return cls(kind, after, after if last is None else int(last))
 
 
-def columns_of(table: Table) -> dict[str, Column[Any]]:
-    """What a line tells of a table's row, by its name in the line; the cursor is first."""
+def exported_columns(table: Table) -> dict[str, Column[Any]]:
+    """The exported columns of a table by their exported names; the cursor is first."""
     key = _key(table)
-    shown = [column for column in table.c if column.name not in _HIDDEN]
-    return {"_cursor" if column is key else str(column.name): column for column in shown}
+    exported = [column for column in table.c if column.name != "received_at"]
+    return {"_cursor" if column is key else str(column.name): column for column in exported}
 
 
-def export_pages(store: Store, span: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Line]]:
-    """The span's rows as lines, oldest first, at most `size` a page. Nothing is held open between pages.
+def export_pages(store: Store, rows: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Row]]:
+    """The rows of a range, oldest first, at most `size` per page, without null fields. Raises StoreError.
 
-    A line leaves out what is not known. Raises StoreError.
+    No transaction is held open between pages.
     """
-    columns = columns_of(_TABLES[span.kind])
-    key, after = columns["_cursor"], span.after
-    query = select(*columns.values()).where(key <= span.last).order_by(key).limit(size)
-    while after < span.last:
+    columns = exported_columns(_TABLES[rows.kind])
+    key, after = columns["_cursor"], rows.after
+    query = select(*columns.values()).where(key <= rows.last).order_by(key).limit(size)
+    while after < rows.last:
         with store.database.reading() as connection:
-            found = connection.execute(query.where(key > after))
-            rows = [dict(zip(columns, row, strict=True)) for row in found]
-        if not rows:
+            page = [dict(zip(columns, row, strict=True)) for row in connection.execute(query.where(key > after))]
+        if not page:
             return
-        after = rows[-1]["_cursor"]
-        yield [_item(row) if span.kind == "items" else _known(row) for row in rows]
+        after = page[-1]["_cursor"]
+        yield [_item(row) if rows.kind == "items" else without_nulls(row) for row in page]
 
 
-def jsonl(lines: Iterable[Line]) -> bytes:
-    """One JSON object a line."""
-    return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+def without_nulls(row: Mapping[str, Any]) -> Row:
+    """The row without fields that are None."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def json_lines(rows: Iterable[Row]) -> bytes:
+    """One JSON object per line."""
+    return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
 def _key(table: Table) -> Column[Any]:
     return next(iter(table.primary_key))
 
 
-def _known(row: Line) -> Line:
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _item(row: Line) -> Line:
-    """An item with our own fields beside its attributes, where they are what these fields take."""
+def _item(row: Row) -> Row:
+    """An item with the API's own fields beside its other attributes; as stored if they do not fit the fields."""
     attributes = row["attributes"]
     own = {name: attributes[name] for name in _ITEM_FIELDS & attributes.keys() if attributes[name] is not None}
     rest = {name: value for name, value in attributes.items() if name not in own}
@@ -91,3 +103,56 @@ def _item(row: Line) -> Line:
     except ValidationError:
         return row
     return {"_cursor": row["_cursor"], **item.model_dump(exclude_unset=True), "attributes": rest}
+
+
+def _column_types(table: Table) -> dict[str, Any]:
+    return {name: _TYPES[type(column.type)] for name, column in exported_columns(table).items() if name != "_cursor"}
+
+
+SCHEMAS: Mapping[Kind, Any] = {
+    "events": pa.schema(_CURSOR | _column_types(EVENTS)),
+    "items": pa.schema(_CURSOR | _ITEM | {"attributes": _TEXT}),
+    "users": pa.schema(_CURSOR | {"user_id": _TEXT, "attributes": _TEXT}),
+    "impressions": pa.schema(_CURSOR | _column_types(IMPRESSIONS)),
+}
+
+
+def arrow_table(kind: Kind, rows: Iterable[Row]) -> Any:
+    """The rows as an Arrow table of the kind's schema; attributes become JSON text."""
+    flat = [
+        row | {"attributes": orjson.dumps(row["attributes"]).decode()} if "attributes" in row else row for row in rows
+    ]
+    return pa.Table.from_pylist(flat, schema=SCHEMAS[kind])
+
+
+def stream_parquet(kind: Kind, groups: Iterable[Iterable[Row]]) -> Iterator[bytes]:
+    """The bytes of one file (zstd), a row group per group of rows; one group is in memory at a time."""
+    buffer = _ForwardBuffer()
+    with pq.ParquetWriter(buffer, SCHEMAS[kind], compression="zstd") as writer:
+        for rows in groups:
+            writer.write_table(arrow_table(kind, rows))
+            yield buffer.take()
+    yield buffer.take()
+
+
+class _ForwardBuffer(io.RawIOBase):
+    """An append-only file whose written bytes can be taken out while more are written."""
+
+    def __init__(self) -> None:
+        self._data, self._position = bytearray(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._data += data
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._position
+
+    def take(self) -> bytes:
+        """Remove and return what was written since the last call."""
+        data, self._data = bytes(self._data), bytearray()
+        return data

@@ -1,4 +1,4 @@
-"""Exports to a file and imports from one, straight from and to a store; killed, they go on where they were."""
+"""Exports a store to files and imports files into a store; an interrupted transfer resumes."""
 
 import contextlib
 import shutil
@@ -13,28 +13,34 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from services.schemas import ItemIn, UserIn
 from services.store import Store
-from services.transfer.exporting import ExportRange, Format, Line, export_pages, jsonl
-from services.transfer.importing import BATCH_LINES, ImportSession
-from services.transfer.keeping import StoreKeeper
-from services.transfer.lines import NumberedLine, Splitter
-from services.transfer.parquet import SCHEMAS, table
+from services.transfer.exporting import (
+    GROUP_ROWS,
+    SCHEMAS,
+    ExportRange,
+    Format,
+    Row,
+    arrow_table,
+    export_pages,
+    json_lines,
+    without_nulls,
+)
+from services.transfer.importing import BATCH_LINES, ImportSession, LineSplitter, NumberedLine, batch_writer
 from services.transfer.records import Importable, Imported, Kind
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, DataError, SettingsError, UnreadableFileError
 from tierrec_core.settings import Params, parse
 
-PART_ROWS = 20_000
 _READ_BYTES = 1 << 18
-_OWN = {"_cursor", *ItemIn.model_fields, *UserIn.model_fields} - {"attributes"}
+_FIELDS = {"_cursor", *ItemIn.model_fields, *UserIn.model_fields} - {"attributes"}
 _FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
-Tell = Callable[[int, int], None]  # how much is done, of how much
-Batch = tuple[Sequence[NumberedLine], int, int]  # lines, and how much of the file is read with them, of how much
+OnProgress = Callable[[int, int], None]  # (done, total)
+Batch = tuple[Sequence[NumberedLine], int, int]  # lines, how much of the file is read with them, its total
 P = TypeVar("P", bound=Params)
 
 
-class Exported(Params):
-    """How far an export is: rows behind `since` up to `last` are to be written, those up to `cursor` are."""
+class ExportProgress(Params):
+    """Progress of an export: of the rows after `since` up to `last`, those up to `cursor` are written."""
 
     kind: Kind
     store: str
@@ -46,7 +52,7 @@ class Exported(Params):
 
 
 class ImportProgress(Params):
-    """How far the import of a file is. size, modified (ns): a file in which they differ is another one."""
+    """Progress of the import of a file, which size and modified (ns) identify. answer: the result so far"""
 
     kind: Importable
     store: str
@@ -55,106 +61,104 @@ class ImportProgress(Params):
     answer: Imported = Imported()
 
 
-def progress_of(path: Path) -> Path:
-    """The file that tells how far the transfer from or to a file is."""
+def progress_path(path: Path) -> Path:
+    """The file beside `path` with the progress of the transfer from or to it."""
     return path.with_name(path.name + ".progress")
 
 
 def export_file(
-    store: Store, kind: Kind, path: Path, *, since: int = 0, tell: Tell, part_rows: int = PART_ROWS
-) -> Exported:
-    """Write the rows behind a cursor to a JSONL or Parquet file, which appears when it is whole.
+    store: Store, kind: Kind, path: Path, *, since: int = 0, on_progress: OnProgress, part_rows: int = GROUP_ROWS
+) -> ExportProgress:
+    """Write the rows after a cursor to a JSONL or Parquet file, which appears when it is complete.
 
-    Until then its parts lie in a folder beside it. Raises StoreError, ArtifactError when the disk refuses, and
-    SettingsError for another suffix, or when another export to the file was begun.
+    Until then its parts lie in a folder beside it. Raises StoreError, ArtifactError when the disk is full or not
+    writable, and SettingsError for another suffix, or while another export to the file is unfinished.
     """
-    form, progress = _format(path), progress_of(path)
+    form, progress = _format(path), progress_path(path)
     parts = path.with_name(path.name + ".parts")
     last = ExportRange.find(store, kind, since).last
-    fresh = Exported(kind=kind, store=_name(store), since=since, last=last, cursor=since)
+    fresh = ExportProgress(kind=kind, store=_store_url(store), since=since, last=last, cursor=since)
     state = _resumed(progress, fresh, ("kind", "store", "since"))
     artifacts.write_json(state.model_dump(), progress)
-    for lines in export_pages(store, ExportRange(kind, state.cursor, state.last), part_rows):
-        _write_part(parts / str(state.parts), form, kind, lines)
-        done = {"cursor": lines[-1]["_cursor"], "parts": state.parts + 1, "rows": state.rows + len(lines)}
+    for rows in export_pages(store, ExportRange(kind, state.cursor, state.last), part_rows):
+        _write_part(parts / str(state.parts), form, kind, rows)
+        done = {"cursor": rows[-1]["_cursor"], "parts": state.parts + 1, "rows": state.rows + len(rows)}
         state = state.model_copy(update=done)
         artifacts.write_json(state.model_dump(), progress)
-        tell(state.cursor - since, state.last - since)
+        on_progress(state.cursor - since, state.last - since)
     _join([parts / str(number) for number in range(state.parts)], path, form, kind)
     progress.unlink()
     shutil.rmtree(parts, ignore_errors=True)
     return state
 
 
-def import_file(store: Store, kind: Importable, path: Path, *, strict: bool = False, tell: Tell) -> Imported:
-    """Keep a JSONL or Parquet file's records, a thousand in one transaction; what came of all of them.
+def import_file(
+    store: Store, kind: Importable, path: Path, *, strict: bool = False, on_progress: OnProgress
+) -> Imported:
+    """Store the records of a JSONL or Parquet file in batches, and return the result.
 
-    progress_of(path) stays behind, so that of several files none is taken twice: remove it after the last.
-    Raises StoreError, UnreadableFileError, DataError for a bad line where that is to stop it, and SettingsError for
-    another suffix, or when another import of such a file was begun.
+    The progress file remains, so that of several files none is imported twice: remove it after the last one.
+    Raises StoreError, UnreadableFileError, DataError for an invalid line if strict, and SettingsError for another
+    suffix, or while another import of the file is unfinished.
     """
-    form, progress, found = _format(path), progress_of(path), _stat(path)
-    fresh = ImportProgress(kind=kind, store=_name(store), size=found[0], modified=found[1])
+    form, progress = _format(path), progress_path(path)
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); name a readable file") from error
+    fresh = ImportProgress(kind=kind, store=_store_url(store), size=stat.st_size, modified=stat.st_mtime_ns)
     state = _resumed(progress, fresh, ("kind", "store", "size", "modified"))
-    intake = ImportSession(kind, StoreKeeper(store).keep(kind), strict=strict, so_far=state.answer)
-    batches = _parquet_batches(path, kind) if form == "parquet" else _json_batches(path, found[0])
+    session = ImportSession(kind, batch_writer(store, kind), strict=strict, resume_from=state.answer)
+    batches = _parquet_batches(path, kind) if form == "parquet" else _json_batches(path, stat.st_size)
     for lines, done, total in batches:
-        intake.take(lines)
-        if intake.answer.stopped:
+        session.add_lines(lines)
+        if session.result.stopped:
             progress.unlink(missing_ok=True)
-            raise DataError(f"{path}: {intake.answer.stopped}\nmend the line and import the file again")
-        artifacts.write_json(state.model_copy(update={"answer": intake.answer}).model_dump(), progress)
-        tell(done, total)
-    return intake.answer
+            raise DataError(f"{path}: {session.result.stopped}\nfix the line and import the file again")
+        artifacts.write_json(state.model_copy(update={"answer": session.result}).model_dump(), progress)
+        on_progress(done, total)
+    return session.result
 
 
 def _format(path: Path) -> Format:
-    found = _FORMATS.get(path.suffix.lower())
-    if found is None:
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
         raise SettingsError(f"{path}: ends in {path.suffix!r}; wanted one of {', '.join(_FORMATS)}")
-    return found
+    return _FORMATS[suffix]
 
 
-def _name(store: Store) -> str:
+def _store_url(store: Store) -> str:
     return store.database.engine.url.render_as_string(hide_password=True)
 
 
-def _stat(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); name a file") from error
-    return found.st_size, found.st_mtime_ns
-
-
-def _resumed(progress: Path, fresh: P, same: Sequence[str]) -> P:
-    """What an earlier process has written down of this transfer, if one has."""
+def _resumed(progress: Path, fresh: P, keys: Sequence[str]) -> P:
+    """The progress of an interrupted transfer with the same keys, else `fresh`."""
     if not progress.exists():
         return fresh
     state = parse(type(fresh), artifacts.read_json(progress), str(progress))
-    for name in same:
-        was, wanted = getattr(state, name), getattr(fresh, name)
-        if was != wanted:
+    for key in keys:
+        before, wanted = getattr(state, key), getattr(fresh, key)
+        if before != wanted:
             raise SettingsError(
-                f"{progress}: another transfer was begun here, with {name} {was!r}, wanted {wanted!r}\n"
-                "finish that one, or delete the file to begin anew"
+                f"{progress}: another transfer is unfinished, with {key} {before!r}, wanted {wanted!r}\n"
+                "finish that one, or delete the file to start over"
             )
     return state
 
 
-def _write_part(path: Path, form: Format, kind: Kind, lines: list[Line]) -> None:
+def _write_part(path: Path, form: Format, kind: Kind, rows: list[Row]) -> None:
     with artifacts.replacing_file(path) as fresh:
         if form == "parquet":
-            pq.write_table(table(kind, lines), fresh, compression="zstd")
+            pq.write_table(arrow_table(kind, rows), fresh, compression="zstd")
         else:
-            fresh.write_bytes(jsonl(lines))
+            fresh.write_bytes(json_lines(rows))
 
 
 def _join(parts: Sequence[Path], path: Path, form: Format, kind: Kind) -> None:
     """Write the parts into one file; one part is in memory at a time."""
     missing = [part for part in parts if not part.exists()]
     if missing:
-        raise ArtifactError(f"{missing[0]}: is missing; delete {progress_of(path)} to begin anew")
+        raise ArtifactError(f"{missing[0]}: is missing; delete {progress_path(path)} to start over")
     with artifacts.replacing_file(path) as fresh:
         if form == "parquet":
             with pq.ParquetWriter(fresh, SCHEMAS[kind], compression="zstd") as writer:
@@ -169,13 +173,13 @@ def _join(parts: Sequence[Path], path: Path, form: Format, kind: Kind) -> None:
 
 def _json_batches(path: Path, size: int) -> Iterator[Batch]:
     with path.open("rb") as file:
-        lines = _json_lines(file)
+        lines = _split_lines(file)
         while batch := list(islice(lines, BATCH_LINES)):
             yield batch, file.tell(), size
 
 
-def _json_lines(file: BinaryIO) -> Iterator[NumberedLine]:
-    splitter = Splitter()
+def _split_lines(file: BinaryIO) -> Iterator[NumberedLine]:
+    splitter = LineSplitter()
     while chunk := file.read(_READ_BYTES):
         yield from splitter.feed(chunk)
     yield from splitter.end()
@@ -183,29 +187,24 @@ def _json_lines(file: BinaryIO) -> Iterator[NumberedLine]:
 
 def _parquet_batches(path: Path, kind: Importable) -> Iterator[Batch]:
     """Rows count as lines."""
-    read = _event if kind == "events" else _described
+    to_record = without_nulls if kind == "events" else _with_attributes
     try:
         with pq.ParquetFile(path) as file:
             total, done = file.metadata.num_rows, 0
             for batch in file.iter_batches(BATCH_LINES):
-                rows = [read(row) for row in batch.to_pylist()]
+                rows = [to_record(row) for row in batch.to_pylist()]
                 yield list(enumerate(rows, done + 1)), done + len(rows), total
                 done += len(rows)
     except pa.ArrowException as error:
-        raise UnreadableFileError(f"{path}: is no readable Parquet file ({error}); write it again") from error
+        raise UnreadableFileError(f"{path}: is not a readable Parquet file ({error}); write it again") from error
 
 
-def _event(row: Line) -> Line:
-    """What a row gives; an empty place gives nothing."""
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _described(row: Line) -> Line:
-    """An item or a user; a column that neither has is one of its attributes."""
-    given = _event(row)
+def _with_attributes(row: Row) -> Row:
+    """An item or a user; columns that are no fields of either become attributes."""
+    given = without_nulls(row)
     attributes = given.pop("attributes", {})
     if isinstance(attributes, str):
-        with contextlib.suppress(ValueError):  # the check of the record says that this is none
+        with contextlib.suppress(ValueError):  # validation refuses a text that is not JSON
             attributes = orjson.loads(attributes)
-    own = {name: given.pop(name) for name in _OWN & given.keys()}
-    return own | {"attributes": attributes | given if isinstance(attributes, dict) else attributes}
+    fields = {name: given.pop(name) for name in _FIELDS & given.keys()}
+    return fields | {"attributes": attributes | given if isinstance(attributes, dict) else attributes}

@@ -1,106 +1,170 @@
-"""An import under way: lines are checked like posts, kept in batches, and a bad one does not stop the rest."""
+"""Imports lines of JSON or rows: validates them as the API does, stores them in batches, and reports invalid ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from services.schemas import Body
-from services.transfer.keeping import Keep
-from services.transfer.lines import MAX_LINE_BYTES, Content, NumberedLine
+from services.schemas import Body, EventIn, ItemIn, UserIn
+from services.store import Acknowledged, NewEvent, PostedItem, PostedUser, Store
 from services.transfer.records import EventRow, Importable, Imported, ItemRow, LineError, UserRow
 from tierrec_core.base.errors import DataError
 
+Content: TypeAlias = bytes | Mapping[str, Any] | None  # None: longer than MAX_LINE_BYTES
+NumberedLine: TypeAlias = tuple[int, Content]
+BatchWriter: TypeAlias = Callable[[Sequence[Any]], Acknowledged]
+
 BATCH_LINES = 1000
-_NUM_ERRORS = 10
+MAX_LINE_BYTES = 1 << 20
+_MAX_ERRORS = 10
 _MODELS: Mapping[Importable, type[Body]] = {"events": EventRow, "items": ItemRow, "users": UserRow}
+_ITEM_FIELDS = ("title", "category", "brand", "price", "stock", "on_promotion")
+_ITEM_TIMES = ("available_from", "available_until")
+
+
+class LineSplitter:
+    r"""Splits chunks of bytes into lines at b"\n" alone, numbered from 1; blank lines are counted but left out.
+
+    A line longer than a mebibyte becomes None, so that a stream without line ends does not fill the memory.
+    """
+
+    def __init__(self) -> None:
+        self._rest, self._is_too_long, self._number = bytearray(), False, 0
+
+    def feed(self, chunk: bytes) -> list[NumberedLine]:
+        """The lines that end in this chunk."""
+        self._rest += chunk
+        lines: list[NumberedLine] = []
+        if b"\n" in chunk:
+            *ended, rest = bytes(self._rest).split(b"\n")
+            lines = [numbered for line in ended for numbered in self._numbered(line)]
+            self._rest = bytearray(rest)
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._rest, self._is_too_long = bytearray(), True
+        return lines
+
+    def end(self) -> list[NumberedLine]:
+        """The last line, if it has no line end."""
+        return self.feed(b"\n") if self._rest or self._is_too_long else []
+
+    def _numbered(self, line: bytes) -> Iterator[NumberedLine]:
+        self._number += 1
+        is_too_long = self._is_too_long or len(line) > MAX_LINE_BYTES
+        self._is_too_long = False
+        if is_too_long or line.strip():
+            yield self._number, None if is_too_long else line
 
 
 class ImportSession:
-    """Takes lines of one kind and knows what came of them so far.
+    """Imports lines of one kind and counts the results.
 
-    keep: stores a batch in one transaction
-    strict: the first bad line stops the import; those before it are kept
-    so_far: what came of the lines before, which are passed over when they come again
+    write: stores a batch in one transaction
+    strict: the first invalid line stops the import; the lines before it are stored
+    resume_from: the result so far; its lines are skipped when they come again
     """
 
-    def __init__(self, kind: Importable, keep: Keep, *, strict: bool = False, so_far: Imported | None = None) -> None:
-        self._model, self._keep, self._strict = _MODELS[kind], keep, strict
-        self.answer = so_far or Imported()
+    def __init__(
+        self, kind: Importable, write: BatchWriter, *, strict: bool = False, resume_from: Imported | None = None
+    ) -> None:
+        self._model, self._write, self._strict = _MODELS[kind], write, strict
+        self.result = resume_from or Imported()
 
-    def take(self, lines: Sequence[NumberedLine]) -> None:
-        """Check and keep lines in order, a thousand at a time. Raises StoreError; `answer` is right then, too."""
-        rest = iter([line for line in lines if line[0] > self.answer.lines])
-        while not self.answer.stopped and (batch := list(islice(rest, BATCH_LINES))):
-            tried = _Batch(self._model, self._keep, self._strict)
-            tried.take(batch)
-            self._add(tried, batch[-1][0])
+    def add_lines(self, lines: Sequence[NumberedLine]) -> None:
+        """Validate and store lines in order, in batches. Raises StoreError; `result` is correct then, too."""
+        remaining = iter([line for line in lines if line[0] > self.result.lines])
+        while not self.result.stopped and (batch := list(islice(remaining, BATCH_LINES))):
+            self._add_batch(batch)
 
     def stop(self, reason: str) -> None:
-        """Take no more lines."""
-        self.answer = self.answer.model_copy(update={"stopped": reason})
+        """Accept no more lines."""
+        self.result = self.result.model_copy(update={"stopped": reason})
 
-    def _add(self, batch: "_Batch", last_line: int) -> None:
-        errors = sorted(batch.errors, key=lambda one: one.line)
-        answer, lines, stopped = self.answer, last_line, None
+    def _add_batch(self, lines: Sequence[NumberedLine]) -> None:
+        valid: list[tuple[int, Body]] = []
+        errors: list[LineError] = []
+        for number, content in lines:
+            try:
+                valid.append((number, self._validate(content)))
+            except (ValidationError, DataError) as error:
+                errors.append(LineError(line=number, error=_reason(error)))
+                if self._strict:
+                    break
+        added, refused = self._store(valid)
+        errors = refused if self._strict and refused else sorted([*refused, *errors], key=lambda error: error.line)
+        num_lines, stopped, result = lines[-1][0], None, self.result
         if errors and self._strict:
-            lines = errors[0].line - 1
-            stopped = f"line {errors[0].line}: {errors[0].error}"
-        self.answer = Imported(
-            accepted=answer.accepted + batch.accepted,
-            duplicates=answer.duplicates + batch.duplicates,
-            rejected=answer.rejected + len(errors),
-            first_errors=[*answer.first_errors, *errors][:_NUM_ERRORS],
-            lines=lines,
+            num_lines, stopped = errors[0].line - 1, f"line {errors[0].line}: {errors[0].error}"
+        self.result = Imported(
+            accepted=result.accepted + added.accepted,
+            duplicates=result.duplicates + added.duplicates,
+            rejected=result.rejected + len(errors),
+            first_errors=[*result.first_errors, *errors][:_MAX_ERRORS],
+            lines=num_lines,
             stopped=stopped,
         )
 
-
-class _Batch:
-    """Lines that are kept together, unless the store refuses one: then halves are, until that one is found."""
-
-    def __init__(self, model: type[Body], keep: Keep, strict: bool) -> None:
-        self._model, self._keep, self._strict = model, keep, strict
-        self.accepted = self.duplicates = 0
-        self.errors: list[LineError] = []
-
-    def take(self, lines: Sequence[NumberedLine]) -> None:
-        good, bad = [], []
-        for number, content in lines:
-            try:
-                good.append((number, self._read(content)))
-            except (ValidationError, DataError) as error:
-                bad.append(LineError(line=number, error=_reason(error)))
-            if bad and self._strict:
-                break
-        self._store(good)
-        self.errors += [] if self._strict and self.errors else bad
-
-    def _read(self, content: Content) -> Body:
+    def _validate(self, content: Content) -> Body:
         if content is None:
-            raise DataError(f"is longer than {MAX_LINE_BYTES} bytes; leave something out")
+            raise DataError(f"is longer than {MAX_LINE_BYTES} bytes; shorten it")
         if isinstance(content, bytes):
             return self._model.model_validate_json(content)
         return self._model.model_validate(content)
 
-    def _store(self, good: Sequence[tuple[int, Body]]) -> None:
-        if not good or (self._strict and self.errors):
-            return
+    def _store(self, records: Sequence[tuple[int, Body]]) -> tuple[Acknowledged, list[LineError]]:
+        """Store records in one transaction; if the store refuses one, bisect to store all others."""
+        if not records:
+            return Acknowledged(0, 0), []
         try:
-            found = self._keep([record for _, record in good])
+            return self._write([record for _, record in records]), []
         except DataError as error:
-            if len(good) == 1:
-                self.errors.append(LineError(line=good[0][0], error=str(error)))
-                return
-            self._store(good[: len(good) // 2])
-            self._store(good[len(good) // 2 :])
-        else:
-            self.accepted += found.accepted
-            self.duplicates += found.duplicates
+            if len(records) == 1:
+                refused = LineError(line=records[0][0], error=str(error))
+                return Acknowledged(0, 0), [refused]
+        middle = len(records) // 2
+        first, errors = self._store(records[:middle])
+        if errors and self._strict:
+            return first, errors
+        second, more = self._store(records[middle:])
+        added = Acknowledged(accepted=first.accepted + second.accepted, duplicates=first.duplicates + second.duplicates)
+        return added, errors + more
+
+
+def batch_writer(store: Store, kind: Importable) -> BatchWriter:
+    """Writes a batch of one kind to a store in one transaction. It raises DataError for what no database can hold."""
+
+    def write_events(batch: Sequence[EventIn]) -> Acknowledged:
+        now = datetime.now(UTC)
+        return store.add_events([to_new_event(event, now) for event in batch])
+
+    def write_items(batch: Sequence[ItemIn]) -> Acknowledged:
+        store.put_items([PostedItem(item.item_id, item_attributes(item)) for item in batch], merge=True)
+        return Acknowledged(len(batch), 0)
+
+    def write_users(batch: Sequence[UserIn]) -> Acknowledged:
+        store.put_users([PostedUser(user.user_id, user.attributes) for user in batch], merge=True)
+        return Acknowledged(len(batch), 0)
+
+    writers: dict[Importable, BatchWriter] = {"events": write_events, "items": write_items, "users": write_users}
+    return writers[kind]
+
+
+def to_new_event(event: EventIn, now: datetime) -> NewEvent:
+    """The event for the store; without a timestamp it happened now."""
+    return NewEvent(**event.model_dump(exclude={"timestamp"}), timestamp=event.timestamp or now)
+
+
+def item_attributes(item: ItemIn) -> dict[str, Any]:
+    """The given fields of an item as JSON values, among its further attributes."""
+    given = item.model_dump(exclude_unset=True)
+    fields = {name: given[name] for name in _ITEM_FIELDS if name in given}
+    times = {name: given[name] and given[name].isoformat() for name in _ITEM_TIMES if name in given}
+    return {**given.get("attributes", {}), **fields, **times}
 
 
 def _reason(error: ValidationError | DataError) -> str:
-    """Which field is wrong, and how; never what it held, which may be about a person."""
+    """The invalid field and why; never its value, which may be personal data."""
     if isinstance(error, DataError):
         return str(error)
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]

@@ -1,8 +1,8 @@
-"""The lines of an export, which an import reads again, and what comes of an import; needs nothing but pydantic."""
+"""The lines of an export, which an import accepts, and the result of an import."""
 
 from typing import Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.schemas import Body, EventIn, ItemIn, UserIn
 
@@ -12,7 +12,7 @@ NDJSON = "application/x-ndjson"
 
 
 class TransferRow(Body):
-    """A line of an export. cursor: give it back to go on behind this line; an import passes it over."""
+    """A line of an export. cursor: an export can continue after it; an import ignores it."""
 
     cursor: int = Field(0, ge=0, alias="_cursor", exclude=True)
 
@@ -22,27 +22,11 @@ class EventRow(TransferRow, EventIn):
 
 
 class ItemRow(TransferRow, ItemIn):
-    """All that was posted of an item."""
+    """An item of an export."""
 
 
 class UserRow(TransferRow, UserIn):
-    """All that was posted of a user."""
-
-
-class ImpressionRow(TransferRow):
-    """An answer that was given, as the store keeps it; items best first. It can be exported only."""
-
-    request_id: str
-    user_id: str | None = None
-    surface: str
-    items: tuple[str, ...]
-    path: str
-    reason: str | None = None
-    model_version: str
-    variant: str | None = None
-    experiment: str | None = None
-    propensity: float
-    at: AwareDatetime
+    """A user of an export."""
 
 
 class LineError(BaseModel):

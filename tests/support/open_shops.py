@@ -26,7 +26,7 @@ from services.deployment.package import write_bundle
 from services.observability.metrics import ServiceMetrics
 from services.releases.manifest import ReleaseManifest
 from services.tenants.served_model import ServedModel
-from services.tenants.shop import Shop
+from services.tenants.shop import Shop, ShopSettings
 from services.tenants.shops import DEFAULT, Shops
 from tests.support.packaged_project import judged_project
 from tierrec_core.base import artifacts
@@ -183,7 +183,13 @@ class Opener:
         """A worker with shops of these names, one called `default` if none is given."""
         metrics = ServiceMetrics(CollectorRegistry())
         opened = {
-            name: Shop(name, self.root / name, load=self._load, default=default, metrics=metrics.of(name))
+            name: Shop(
+                name,
+                ShopSettings(folder=self.root / name),
+                load=self._load,
+                own_bento=default,
+                metrics=metrics.for_shop(name),
+            )
             for name in names or (DEFAULT,)
         }
         shops = Shops(opened, metrics)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from services.schemas import EventIn, ItemIn, UserIn
 from services.store import Store
 from services.store.schema import EVENTS, ITEMS, USERS
-from services.transfer.keeping import StoreKeeper
+from services.transfer.importing import batch_writer
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 TABLES = {"events": EVENTS, "items": ITEMS, "users": USERS}
@@ -88,11 +88,11 @@ def kept(store: Store, kind: str) -> list[dict[str, Any]]:
 
 def add_events(store: Store, count: int) -> None:
     emptied(store)
-    keep = StoreKeeper(store).keep("events")
+    write = batch_writer(store, "events")
     for start in range(0, count, 1000):
-        keep([event(number) for number in range(start, min(start + 1000, count))])
+        write([event(number) for number in range(start, min(start + 1000, count))])
 
 
 def event(number: int, **changes: Any) -> EventIn:
-    told = {"key": f"k{number}", "user_id": f"u{number % 5}", "item_id": "i", "event": "view"}
-    return EventIn.model_validate(told | {"timestamp": NOW + timedelta(seconds=number)} | changes)
+    fields = {"key": f"k{number}", "user_id": f"u{number % 5}", "item_id": "i", "event": "view"}
+    return EventIn.model_validate(fields | {"timestamp": NOW + timedelta(seconds=number)} | changes)

@@ -9,7 +9,8 @@ from benchmarks.serving.harness.load import HOST
 from services.api.app import configure_app
 from services.releases.manifest import ReleaseManifest
 from services.tenants.served_model import ServedModel
-from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
+from services.tenants.shop import ShopSettings
+from services.tenants.shops import DEFAULT, Shops, ShopsSettings
 
 _RELEASE = ReleaseManifest(bento="bench:1", model="bench-bundle:1", default_task="next", labels={})
 

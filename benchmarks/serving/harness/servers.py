@@ -17,9 +17,9 @@ import psutil
 
 from benchmarks.serving.harness.load import HOST
 from benchmarks.serving.process_tree import ProcessTree
-from services.deployment.bento_store import environment
-from services.deployment.server import Server, free_port, serving
-from services.releases.smoke_report import SmokeReport
+from services.deployment.build import bento_environment
+from services.deployment.server import Server, free_port, running_server
+from services.releases.manifest import SmokeReport
 from tierrec_core.base import memmap
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.errors import ArtifactError
@@ -55,7 +55,7 @@ class Bench:
     def serving(self, workers: int = 1, folder: Path | None = None, home: Path | None = None) -> Iterator[Server]:
         """Serve the Bento, ready and idle; home: another BentoML home that has it."""
         where = home or self.layout.bento_home
-        with serving(where, self.report.tag, folder=folder, workers=workers, quiet=True) as server:
+        with running_server(where, self.report.tag, folder=folder, workers=workers, quiet=True) as server:
             ProcessTree(server.process).settle()
             yield server
 
@@ -71,7 +71,7 @@ def bare() -> Iterator[Server]:
             process = psutil.Popen(
                 [sys.executable, "-m", "bentoml", "serve", "bare:Bare", "--host", HOST, "--port", str(port)],
                 cwd=folder,
-                env=environment(folder / "home") | ONE_THREAD,
+                env=bento_environment(folder / "home") | ONE_THREAD,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
             )

@@ -23,7 +23,8 @@ from services.auth.limits import RequestLimits
 from services.releases.manifest import ReleaseManifest
 from services.store import Store
 from services.tenants.served_model import ServedModel
-from services.tenants.shops import DEFAULT, Shops, ShopSettings, ShopsSettings
+from services.tenants.shop import ShopSettings
+from services.tenants.shops import DEFAULT, Shops, ShopsSettings
 from tests.support import transfer_records
 from tests.support.packaged_project import packed_bundle
 from tests.support.transfer_records import kept
@@ -247,7 +248,7 @@ def test_a_broken_store_is_told_before_and_during_an_import(shops: Shops, url: s
     def breaking() -> Iterator[bytes]:
         yield body[:cut]
         for _ in range(2_000):
-            if shop.live.events_of("u1"):  # the first batch is stored, and the shop has heard of it
+            if shop.activity.events_of("u1"):  # the first batch is stored, and the shop has heard of it
                 break
             time.sleep(0.02)
         with shop.store.database.writing() as connection:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.project.release_log import list_releases
 from services.auth.keys import Keyring
-from services.deployment import bento_store
+from services.deployment.build import build_bento
 from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
 from tests.support.packaged_project import packaged_project
@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layou
     layout = packaged_project(tmp_path_factory.mktemp("project"), items)
     command(layout.root, "dvc", "init", "--no-scm", "-q").check_returncode()
     contents = BentoContents.gather(layout, read_settings(layout.params))
-    bento_store.make(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
+    build_bento(layout, replace(contents, labels={**contents.labels, "trial": "1"}))
     return layout
 
 

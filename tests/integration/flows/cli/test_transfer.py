@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from flows.cli.transfer import app
 from services.store import Store
 from services.store.schema import EVENTS
-from services.transfer.files import progress_of
+from services.transfer.files import progress_path
 from tests.support.postgres import new_schema
 from tests.support.projects import ROOT
 from tests.support.transfer_records import NOW
@@ -81,7 +81,7 @@ def killed(progress: Path, enough: dict[str, int], *arguments: object) -> int:
 
 
 def test_an_import_that_is_killed_keeps_each_event_once(lines: Path, tmp_path: Path) -> None:
-    progress, command = progress_of(lines), ("import", "events", lines, "--folder", tmp_path)
+    progress, command = progress_path(lines), ("import", "events", lines, "--folder", tmp_path)
     reached = 0
     for wanted in (3_000, 9_000):
         assert killed(progress, {"lines": wanted}, *command) == -signal.SIGKILL
@@ -104,8 +104,8 @@ from services.store import Store
 from services.transfer.files import export_file
 store, path = Store.open(sys.argv[1]), Path(sys.argv[2])
 left = iter(range(2))
-tell = lambda *_: next(left, None) is not None or os.kill(os.getpid(), signal.SIGKILL)
-export_file(store, "events", path, tell=tell, part_rows=7_000)
+on_progress = lambda *_: next(left, None) is not None or os.kill(os.getpid(), signal.SIGKILL)
+export_file(store, "events", path, on_progress=on_progress, part_rows=7_000)
 """
 
 
@@ -116,7 +116,7 @@ def test_an_export_that_is_killed_goes_on_to_the_same_file(folder: Path, tmp_pat
     ran = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert ran.returncode == -signal.SIGKILL
     assert not path.exists()
-    assert json.loads(progress_of(path).read_text())["rows"] == 21_000
+    assert json.loads(progress_path(path).read_text())["rows"] == 21_000
     assert f"30,000 events are in {path}; the next: --since 30000" in run("export", "events", path, "--folder", folder)
     frame = pd.read_parquet(path) if suffix == "parquet" else pd.read_json(path, lines=True)
     assert frame["key"].tolist() == [f"k{number}" for number in range(NUM_EVENTS)]

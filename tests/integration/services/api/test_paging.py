@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.deployment.admission import SmokeReport
+from services.releases.manifest import SmokeReport
 from services.releases.pointer import FILE, deploy, promote
 from tests.support.open_shops import COUPONS, Caller, Opener, event, ids, until
 

@@ -59,7 +59,7 @@ def test_known_users_get_the_judged_lists(caller: Caller, world: World, task: st
 
 
 def test_an_empty_history_gets_what_most_bought_lately(caller: Caller, events: pd.DataFrame) -> None:
-    until = caller.shop.serving.champion.since
+    until = caller.shop.models.champion.trained_until
     lately = events["timestamp"].between(until - pd.Timedelta(days=14), until, inclusive="left")
     count = Counter(events.loc[lately, "item_id"])
     by_hand = sorted((f"i{number:02d}" for number in range(40)), key=lambda item: (-count[item], item))
@@ -124,7 +124,7 @@ def test_rank_sorts_the_given_items_and_adds_none(caller: Caller) -> None:
 
 
 def test_rank_by_hand(caller: Caller) -> None:
-    model = caller.shop.serving.champion
+    model = caller.shop.models.champion
     columns = model.catalogue.columns(["i31", "i02", "i12"])
     history = model.bundle.history_of("u59")
     assert history is not None

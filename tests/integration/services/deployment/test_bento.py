@@ -1,4 +1,4 @@
-"""From a judged project to a Bento that answers on loopback."""
+"""From an evaluated project to a Bento that serves on loopback."""
 
 import json
 import shutil
@@ -19,10 +19,9 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from services.deployment import bento_store
+from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
-from services.deployment.package import ensure
-from services.deployment.server import is_free, serving
+from services.deployment.server import is_free, running_server
 from tests.support.packaged_project import packaged_project
 from tests.support.projects import ENV
 from tierrec_core.base import artifacts
@@ -34,7 +33,7 @@ from tierrec_core.settings import Settings, read_settings
 SERVE = """
 import sys
 from pathlib import Path
-from services.deployment.serve import run_server
+from services.deployment.server import run_server
 from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
 try:
@@ -59,7 +58,7 @@ def settings(made: Layout) -> Settings:
 def url(made: Layout) -> Iterator[str]:
     """The Bento as a live server with two workers."""
     tag = artifacts.read_json(made.bento)["tag"]
-    with serving(made.bento_home, tag, workers=2, quiet=True) as server:
+    with running_server(made.bento_home, tag, workers=2, quiet=True) as server:
         yield server.url
 
 
@@ -83,15 +82,15 @@ def judged(layout: Layout, task: str) -> dict[str, list[str]]:
     return {str(user): list(one) for user, one in frame.groupby("user_id")["item_id"]}
 
 
-def test_bento_json_tells_what_was_built_and_tested(made: Layout, settings: Settings) -> None:
-    told = artifacts.read_json(made.bento)
+def test_bento_json_describes_the_build_and_its_test(made: Layout, settings: Settings) -> None:
+    report = artifacts.read_json(made.bento)
     contents = BentoContents.gather(made, settings)
-    assert told["tag"] == f"tierrec:{contents.version}"
-    assert told["model"] == f"tierrec-bundle:{contents.bundle}"
-    assert told["smoke"] == {task: {"users": 20, "identical": 20} for task in ("next", "discovery")}
+    assert report["tag"] == f"tierrec:{contents.version}"
+    assert report["model"] == f"tierrec-bundle:{contents.bundle}"
+    assert report["smoke"] == {task: {"users": 20, "identical": 20} for task in ("next", "discovery")}
 
 
-def test_bento_holds_the_code_the_pins_and_the_labels(made: Layout, settings: Settings) -> None:
+def test_a_bento_contains_code_requirements_and_labels(made: Layout, settings: Settings) -> None:
     contents = BentoContents.gather(made, settings)
     folder = made.bento_home / "bentos" / "tierrec" / contents.version
     code = {path.relative_to(folder / "src").as_posix() for path in (folder / "src").rglob("*.py")}
@@ -104,14 +103,14 @@ def test_bento_holds_the_code_the_pins_and_the_labels(made: Layout, settings: Se
     assert [model["tag"] for model in bento["models"]] == [contents.release.model]
 
 
-def test_known_users_get_the_judged_lists(made: Layout, url: str) -> None:
+def test_known_users_get_the_evaluated_lists(made: Layout, url: str) -> None:
     for task in ("next", "discovery"):
         lists = judged(made, task)
         for user in list(lists)[::7]:
             assert listed(ask(url, {"user_id": user, "task": task, "k": 20})) == lists[user]
 
 
-def test_visitor_gets_what_the_bundle_says(made: Layout, url: str) -> None:
+def test_a_visitor_gets_the_list_of_the_bundle(made: Layout, url: str) -> None:
     bundle = Bundle.load(made.bundle)
     history = ["i21", "i05", "i22"]
     ranked = bundle.recommend("next", bundle.visitor(history), 10).items[0]
@@ -121,7 +120,7 @@ def test_visitor_gets_what_the_bundle_says(made: Layout, url: str) -> None:
     assert all(np.isclose(sum(item["reasons"].values()), item["score"], atol=1e-5) for item in answer["items"])
 
 
-def test_unknown_user_and_empty_history_are_answered_alike(url: str) -> None:
+def test_an_unknown_user_and_an_empty_history_get_the_same_list(url: str) -> None:
     bodies = [{"user_id": "nobody"}, {"history": []}, {"history": ["nothing"]}, {}]
     answers = [ask(url, body) for body in bodies]
     assert {answer["path"] for answer in answers} == {"cold"}
@@ -130,7 +129,7 @@ def test_unknown_user_and_empty_history_are_answered_alike(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"k": 0}, "greater than or equal to 1"),
         ({"k": 101}, "less than or equal to 100"),
@@ -140,14 +139,14 @@ def test_unknown_user_and_empty_history_are_answered_alike(url: str) -> None:
         ([], "object"),
     ],
 )
-def test_bad_field_is_refused_and_told(url: str, body: object, said: str) -> None:
+def test_an_invalid_field_is_rejected_with_a_reason(url: str, body: object, message: str) -> None:
     answer = httpx.post(f"{url}/recommend", json=body)
     assert answer.status_code == 400
-    assert said in answer.json()["error"]
-    assert said in answer.json()["detail"][0]["msg"]
+    assert message in answer.json()["error"]
+    assert message in answer.json()["detail"][0]["msg"]
 
 
-def test_bad_body_is_refused_and_told(url: str) -> None:
+def test_an_invalid_body_is_rejected_with_a_reason(url: str) -> None:
     assert httpx.post(f"{url}/recommend", content=b'{"k": ').status_code == 400
     for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle"):
         answer = httpx.post(f"{url}/recommend", content=b"{}", headers={"content-type": kind})
@@ -161,13 +160,13 @@ def test_probes_metrics_and_info(made: Layout, url: str) -> None:
     metrics = httpx.get(f"{url}/metrics").text
     assert 'tierrec_requests_total{path="blend",shop="default",status="200",surface="products"}' in metrics
     assert "u59" not in metrics
-    info, told = httpx.get(f"{url}/info").json(), artifacts.read_json(made.bento)
-    assert (info["bento"], info["model"], info["labels"]) == (told["tag"], told["model"], told["labels"])
+    info, report = httpx.get(f"{url}/info").json(), artifacts.read_json(made.bento)
+    assert (info["bento"], info["model"], info["labels"]) == (report["tag"], report["model"], report["labels"])
     page = httpx.get(f"{url}/docs.json").json()
     assert {"/recommend", "/search", "/events", "/users/{user_id}"} <= set(page["paths"])
 
 
-def test_what_one_worker_is_told_all_know(url: str) -> None:
+def test_workers_share_posted_events(url: str) -> None:
     assert ask(url, {"user_id": "newcomer"})["path"] == "cold"
     for number in range(20):  # each on a connection of its own, and so on either worker
         item = f"i1{number % 10}"
@@ -180,7 +179,7 @@ def test_what_one_worker_is_told_all_know(url: str) -> None:
     assert {ask(url, {"user_id": "newcomer"})["path"] for _ in range(10)} == {"cold"}
 
 
-def test_many_at_once_get_what_each_gets_alone(made: Layout, url: str) -> None:
+def test_concurrent_requests_get_the_same_lists(made: Layout, url: str) -> None:
     lists = judged(made, "next")
     users = [*lists, *lists]
     with ThreadPoolExecutor(16) as pool:
@@ -189,7 +188,7 @@ def test_many_at_once_get_what_each_gets_alone(made: Layout, url: str) -> None:
     assert len({answer["request_id"] for answer in answers}) == len(users)
 
 
-def test_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
+def test_the_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
     before = made.bento.read_bytes()
     bundle = {path: artifacts.sha256(path) for path in made.bundle.rglob("*") if path.is_file()}
     done = package(made.root)
@@ -199,51 +198,51 @@ def test_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
     assert ask(url, {})["items"]  # the server that was running is still there
 
 
-def test_damaged_model_refuses_to_start_and_is_mended(made: Layout, settings: Settings) -> None:
-    told = artifacts.read_json(made.bento)
-    name, _, version = told["model"].partition(":")
+def test_a_damaged_model_does_not_start_and_is_rebuilt(made: Layout, settings: Settings) -> None:
+    report = artifacts.read_json(made.bento)
+    name, _, version = report["model"].partition(":")
     arrays = made.bento_home / "models" / name / version / "bundle" / "known" / "arrays.safetensors"
     content = bytearray(arrays.read_bytes())
     content[-1] ^= 1
     arrays.write_bytes(content)
     with (
         pytest.raises(StageError, match=rf"is damaged: its hash is \w+, wanted {version}"),
-        serving(made.bento_home, told["tag"], quiet=True),
+        running_server(made.bento_home, report["tag"], quiet=True),
     ):
         pass
-    assert ensure(made, settings) == told["tag"]
-    with serving(made.bento_home, told["tag"], quiet=True) as server:
+    assert ensure_bento(made, settings) == report["tag"]
+    with running_server(made.bento_home, report["tag"], quiet=True) as server:
         assert ask(server.url, {})["model_version"] == version
 
 
-def test_lost_store_is_built_again_from_the_bundle(made: Layout, settings: Settings, tmp_path: Path) -> None:
+def test_a_lost_store_is_rebuilt_from_the_bundle(made: Layout, settings: Settings, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root, ignore=shutil.ignore_patterns(".bentoml"))
     tag = artifacts.read_json(clone.bento)["tag"]
-    assert ensure(clone, settings) == tag
-    with serving(clone.bento_home, tag, quiet=True) as server:
+    assert ensure_bento(clone, settings) == tag
+    with running_server(clone.bento_home, tag, quiet=True) as server:
         assert ask(server.url, {})["path"] == "cold"
     (clone.bundle / "items.parquet").touch()
     (clone.bundle / "bundle.json").write_text("{}")
     with pytest.raises(ArtifactError, match=f"names {tag}, but .* now make"):
-        ensure(clone, settings)
+        ensure_bento(clone, settings)
     clone.bento.unlink()
     with pytest.raises(ArtifactError, match=r"bento\.json: is missing"):
-        ensure(clone, settings)
+        ensure_bento(clone, settings)
 
 
-def test_only_the_newest_bentos_stay(made: Layout, settings: Settings, tmp_path: Path) -> None:
+def test_only_the_newest_bentos_are_kept(made: Layout, settings: Settings, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
     old = BentoContents.gather(clone, settings)
     new = replace(old, labels={**old.labels, "more": "1"})
     for keep, wanted in ((2, {old.version, new.version}), (1, {new.version})):
-        bento_store.make(clone, new, keep=keep)
+        build_bento(clone, new, keep=keep)
         stored = {path.name for path in (clone.bento_home / "bentos" / "tierrec").iterdir() if path.is_dir()}
         assert stored == wanted
 
 
-def test_lists_that_differ_stop_the_package(made: Layout, tmp_path: Path) -> None:
+def test_different_lists_fail_the_package_stage(made: Layout, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
     clone.bento.unlink()
@@ -254,13 +253,13 @@ def test_lists_that_differ_stop_the_package(made: Layout, tmp_path: Path) -> Non
     frame.to_parquet(path)
     done = package(clone.root)
     assert done.returncode == 2
-    assert "error: package: next: 1 of 20 served lists are not the judged ones" in done.stderr
-    assert "user 'u00' place 1" in done.stderr
+    assert "error: package: next: 1 of 20 served lists are not the evaluated ones" in done.stderr
+    assert "user 'u00' rank 1" in done.stderr
     assert "Traceback" not in done.stderr
     assert not clone.bento.exists()
 
 
-def test_serve_answers_until_it_is_told_to_end(made: Layout) -> None:
+def test_serve_runs_until_sigterm(made: Layout) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -271,7 +270,7 @@ def test_serve_answers_until_it_is_told_to_end(made: Layout) -> None:
         assert ask(f"http://127.0.0.1:{port}", json.loads(example.split("'")[-2]))["items"]
         family = psutil.Process(process.pid).children(recursive=True)
         second = subprocess.run(command, cwd=made.root, env=ENV, capture_output=True, text=True)
-        assert f"error: serve: port {port} is taken" in second.stderr
+        assert f"error: serve: port {port} is in use" in second.stderr
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0

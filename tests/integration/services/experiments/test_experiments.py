@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from services.deployment.admission import SmokeReport
+from services.releases.manifest import SmokeReport
 from services.releases.pointer import FILE, deploy, promote, rollback
 from tests.support.open_shops import Caller, Opener, event, ids, until
 
@@ -111,7 +111,7 @@ def test_a_challenger_answers_its_share(start: Opener) -> None:
     deploy(pointer, passed("tierrec:own"), 0.0)
     deploy(pointer, passed("tierrec:new"), 0.3)
     users = [f"visitor {number}" for number in range(400)]
-    until(lambda: all(one.recommend() and one.shop.serving.challenger for one in (caller, other)))
+    until(lambda: all(one.recommend() and one.shop.models.challenger for one in (caller, other)))
     until(lambda: caller.metric("tierrec_model_info", role="challenger", bento="tierrec:new") == 1)
     served = versions(caller, users)
     assert abs(Counter(served.values())["new"] / len(users) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / len(users))

@@ -177,4 +177,4 @@ def test_while_the_store_is_away_lists_are_served_and_events_refused(start: Open
     assert "send the request again" in refused.json()["error"]
     rename("elsewhere", "events")
     worker.post_events(event(2, "u01", "i12", "cart"))
-    assert [one.item_id for one in worker.shop.live.events_of("u01")] == ["i11", "i12"]
+    assert [one.item_id for one in worker.shop.activity.events_of("u01")] == ["i11", "i12"]

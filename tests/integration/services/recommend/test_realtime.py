@@ -80,7 +80,7 @@ def test_a_stronger_act_moves_more(start: Opener) -> None:
         caller.post_events(event(1, "u59", "i15", name))
         shown = caller.recommend(user_id="u59", k=40)["items"]
         scores[name] = next(item["score"] for item in shown if item["item_id"] == "i15")
-    intent = start().shop.serving.champion.pack.item_tables.boost_weights
+    intent = start().shop.models.champion.precomputed.item_tables.boost_weights
     assert intent["view"] < intent["click"] < intent["cart"]
     assert scores["view"] < scores["click"] < scores["cart"]
 
@@ -115,7 +115,7 @@ def test_what_was_sent_back_was_not_bought(start: Opener) -> None:
 
 def test_old_events_are_in_the_model_already(start: Opener) -> None:
     caller = start()
-    old = caller.shop.serving.champion.since - timedelta(days=1)
+    old = caller.shop.models.champion.trained_until - timedelta(days=1)
     caller.post_events(event(1, "u59", "i15", "purchase", timestamp=old.isoformat()))
     assert caller.recommend(user_id="u59")["path"] == "blend"
 
@@ -269,8 +269,8 @@ def test_a_redemption_is_as_old_as_its_timestamp(start: Opener) -> None:
         at = datetime.now(UTC) - timedelta(days=days)
         caller.post_events(event(1, user, "c1", "redeem", timestamp=at.isoformat()))
         answer = caller.recommend(surface="campaigns", user_id=user)
-        model = caller.shop.serving.champion
-        campaigns, history = model.pack.campaigns, model.bundle.history_of(user)
+        model = caller.shop.models.champion
+        campaigns, history = model.precomputed.campaigns, model.bundle.history_of(user)
         now = datetime.now(UTC).timestamp() / 86_400
         redemptions = campaigns.redemptions_of(user, [("c1", now - max(days, 1e-3))], now)
         expected = dict(zip(campaigns.campaigns, campaigns.score(history, redemptions)[0], strict=True))

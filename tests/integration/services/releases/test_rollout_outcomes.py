@@ -1,4 +1,4 @@
-"""What came of each model version, against a plain loop over everything that happened, and read by the rollout."""
+"""Outcomes by model version against a plain loop over all events, and their use by the rollout."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.experiments import Experiment, Experiments
 from services.experiments.settings import Variant, VariantPolicy
 from services.releases.pointer import Deployed, Pointer, PointerAction, PointerChange
-from services.releases.rollout import MISMATCH, RolloutArm, judge, observe
+from services.releases.rollout import MISMATCH, RolloutArm, decide_rollout, measure_arms
 from services.store import Impression, NewEvent, Store
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import RolloutSettings
@@ -29,7 +29,7 @@ WORLD = (st.lists(SHOWN, max_size=8), st.lists(DONE, max_size=8), st.integers(0,
 
 
 def fill(store: Store, run: int, shown: list, done: list) -> None:
-    """Keep the world with users and versions of its own."""
+    """Store the world with users and versions of its own."""
     store.add_impressions(
         [
             Impression(
@@ -59,7 +59,7 @@ def fill(store: Store, run: int, shown: list, done: list) -> None:
 
 
 def own(frame: pd.DataFrame, run: int, *columns: str) -> list[tuple]:
-    """The rows of this world under their plain names."""
+    """The rows of this world without its prefix."""
     mine = frame[frame["model_version"].str.startswith(f"{run}-")]
     texts = {name: mine[name].str.removeprefix(f"{run}-") for name in columns}
     return list(mine.assign(**texts).itertuples(index=False, name=None))
@@ -129,10 +129,8 @@ V1, V2 = (Deployed(bento=f"tierrec:{name}", model=f"tierrec_model:{name}") for n
 SAME = Deployed(bento="tierrec:v1b", model=V1.model)
 
 
-def pointer(
-    *states: tuple[float, Deployed, Deployed | None, float], act: PointerAction = PointerAction.DEPLOY
-) -> Pointer:
-    """A pointer that was in each of these states from an hour on, now in the last."""
+def pointer(*states: tuple[float, Deployed, Deployed | None, float], act: PointerAction = "deploy") -> Pointer:
+    """A pointer with these states, each since an hour; the last is current."""
     history = tuple(
         PointerChange(
             revision=row + 1,
@@ -156,13 +154,13 @@ def pointer(
 
 
 def observed(store: Store, now: Pointer, **options: object) -> tuple[RolloutArm, RolloutArm, float]:
-    found: tuple[RolloutArm, RolloutArm, float] = observe(
+    found: tuple[RolloutArm, RolloutArm, float] = measure_arms(
         store, now, START + timedelta(hours=10), RolloutSettings(), **options
     )
     return found
 
 
-def test_only_what_came_since_the_challenger_has_its_share_counts(store: Store) -> None:
+def test_only_impressions_since_the_last_change_of_the_share_count(store: Store) -> None:
     shown = [("old", "v2", 1, ["a"]), ("ann", "v1", 3, ["a"]), ("ann", "v1", 4, ["b"]), ("ben", "v2", 5, ["a"])]
     fill_plain(store, shown, [("ben", 6, "a"), ("ann", 1, "a")])
     history = [(0, V1, None, 0.0), (1, V1, V2, 0.1), (2, V1, V2, 0.5)]
@@ -173,14 +171,14 @@ def test_only_what_came_since_the_challenger_has_its_share_counts(store: Store) 
     assert again == (champion, challenger, age)
 
 
-def test_answers_given_while_workers_load_the_challenger_do_not_count(store: Store) -> None:
+def test_impressions_while_workers_load_the_challenger_do_not_count(store: Store) -> None:
     fill_plain(store, [("ann", "v1", 2, ["a"]), ("ann", "v2", 3, ["a"])], [])
     now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.5))
-    assert observed(store, now)[:2] == (RolloutArm(0, 0, 0), RolloutArm(1, 0, 1))
-    assert observed(store, now, settling=timedelta(0))[:2] == (RolloutArm(1, 0, 1), RolloutArm(0, 0, 0))
+    assert observed(store, now)[:2] == (RolloutArm(), RolloutArm(1, 0, 1))
+    assert observed(store, now, settling=timedelta(0))[:2] == (RolloutArm(1, 0, 1), RolloutArm())
 
 
-def test_two_bentos_of_one_model_are_told_apart_by_the_route(store: Store) -> None:
+def test_two_bentos_of_one_model_are_distinguished_by_the_route(store: Store) -> None:
     users = [f"u{number}" for number in range(40)]
     fill_plain(store, [(user, "v1", 3, ["a"]) for user in users] + [("x", "v0", 3, ["a"])], [])
     now = pointer((0, V1, None, 0.0), (2, V1, SAME, 0.5))
@@ -201,7 +199,7 @@ BOTH = Experiments({"picks": PICKS, "harmless": HARMLESS})
 
 
 def serve(store: Store, now: Pointer, experiments: Experiments, users: int = 400) -> dict[str, str]:
-    """Half of the users search, all look at products; what answers them is as in the service. Their last side."""
+    """Half of the users search, all view products, served as in the service; returns their last side."""
     shown, sides = [], {}
     for number in range(users):
         user = f"u{number}"
@@ -230,7 +228,7 @@ def serve(store: Store, now: Pointer, experiments: Experiments, users: int = 400
     return sides
 
 
-def test_users_whose_model_an_experiment_picks_do_not_count(store: Store) -> None:
+def test_users_whose_model_an_experiment_chooses_do_not_count(store: Store) -> None:
     now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
     sides = serve(store, now, BOTH)
     free = [user for user in sides if int(user[1:]) % 2]  # who never searched
@@ -238,25 +236,25 @@ def test_users_whose_model_an_experiment_picks_do_not_count(store: Store) -> Non
     champion, challenger, age = observed(store, now, experiments=BOTH)
     assert champion.users == sum(sides[user] == "champion" for user in free)
     assert challenger.users == len(free) - champion.users
-    verdict = judge(champion, challenger, now.share, age, RolloutSettings())
+    verdict = decide_rollout(champion, challenger, now.share, age, RolloutSettings())
     assert verdict.split_p_value > MISMATCH
-    assert (verdict.act, "planned shares" in verdict.reason) == ("wait", False)
+    assert (verdict.action, "planned shares" in verdict.reason) == ("wait", False)
 
 
-def test_with_them_the_rollout_would_have_been_rolled_back(store: Store) -> None:
-    """So the test above would notice if they counted."""
+def test_counting_these_users_would_roll_the_challenger_back(store: Store) -> None:
+    """So the test above can detect that they count."""
     now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
     serve(store, now, BOTH)
     rows = store.outcomes_by_version(START)
     users = rows["model_version"].value_counts()
-    verdict = judge(
+    verdict = decide_rollout(
         RolloutArm(users["v1"], 0, users["v1"]), RolloutArm(users["v2"], 0, users["v2"]), 0.3, 8, RolloutSettings()
     )
-    assert verdict.act == "rollback"
+    assert verdict.action == "rollback"
     assert "planned shares" in verdict.reason
 
 
-def test_an_experiment_that_changes_something_else_costs_no_user(store: Store) -> None:
+def test_users_of_an_experiment_without_a_release_count(store: Store) -> None:
     now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
     only = Experiments({"harmless": HARMLESS})
     sides = serve(store, now, only)
@@ -267,7 +265,7 @@ def test_an_experiment_that_changes_something_else_costs_no_user(store: Store) -
     )
 
 
-def test_who_took_part_in_an_experiment_that_the_file_names_no_more_does_not_count(store: Store) -> None:
+def test_users_of_an_experiment_that_was_removed_do_not_count(store: Store) -> None:
     now = pointer((0, V1, None, 0.0), (2, V1, V2, 0.3))
     serve(store, now, Experiments({"picks": PICKS}))
     gone, kept = observed(store, now), observed(store, now, experiments=BOTH)
@@ -275,13 +273,13 @@ def test_who_took_part_in_an_experiment_that_the_file_names_no_more_does_not_cou
     assert gone[0].users + gone[1].users == 200
 
 
-def test_no_challenger_is_an_error_that_says_what_to_do(store: Store) -> None:
+def test_a_missing_challenger_is_an_error(store: Store) -> None:
     with pytest.raises(SettingsError, match="tierrec deploy"):
         observed(store, pointer((0, V1, None, 0.0)))
 
 
 def fill_plain(store: Store, shown: list, done: list) -> None:
-    """Keep a world whose users and versions have their own names; everything done is a purchase."""
+    """Store a world without prefixes whose events are all purchases."""
     store.add_impressions(
         [
             Impression(

@@ -1,4 +1,4 @@
-"""Two shops in one process: nothing of one is reached from the other, and keys open what they should and no more."""
+"""Two shops in one process share nothing, and keys grant their scopes only."""
 
 import time
 from dataclasses import replace
@@ -42,7 +42,7 @@ def attempt(caller: Caller, endpoint: tuple[str, str], given: dict[str, Any], **
     return caller.send(method, path.format(**FILLED), **known).status_code
 
 
-def test_the_table_of_endpoints_is_whole(start: Opener) -> None:
+def test_the_table_of_endpoints_is_complete(start: Opener) -> None:
     paths = start().told("GET", "/docs.json")["paths"]
     offered = {(method.upper(), path) for path, one in paths.items() for method in one}
     assert offered == {*READ, *WRITE, *ADMIN}
@@ -56,7 +56,7 @@ def test_the_table_of_endpoints_is_whole(start: Opener) -> None:
 
 
 @pytest.mark.parametrize(("endpoint", "scope"), ENDPOINTS)
-def test_each_endpoint_wants_its_scope(start: Opener, endpoint: tuple[str, str], scope: str) -> None:
+def test_each_endpoint_requires_its_scope(start: Opener, endpoint: tuple[str, str], scope: str) -> None:
     caller = start()
     keys = {one.value: key(caller, one) for one in KeyScope}
     for name, header in keys.items():
@@ -66,7 +66,7 @@ def test_each_endpoint_wants_its_scope(start: Opener, endpoint: tuple[str, str],
     assert attempt(caller, endpoint, ENDPOINTS[endpoint, scope], Authorization="Bearer trk_0_0") == 401
 
 
-def test_without_a_key_only_this_machine_is_answered(start: Opener) -> None:
+def test_without_a_key_only_loopback_is_served(start: Opener) -> None:
     near, far = start(), start(address="10.1.2.3")
     for (endpoint, _), given in ENDPOINTS.items():
         assert attempt(far, endpoint, given) == 403
@@ -79,7 +79,7 @@ def test_without_a_key_only_this_machine_is_answered(start: Opener) -> None:
     assert far.send("GET", "/info", headers=header).status_code == 200
 
 
-def test_keys_rotate_while_both_are_live(start: Opener) -> None:
+def test_both_keys_are_valid_during_rotation(start: Opener) -> None:
     caller = start()
     old = key(caller, KeyScope.READ)
     assert caller.send("GET", "/info", headers=old).status_code == 200
@@ -92,7 +92,7 @@ def test_keys_rotate_while_both_are_live(start: Opener) -> None:
     assert [caller.send("GET", "/info", headers=one).status_code for one in (old, new)] == [401, 200]
 
 
-def test_a_key_of_one_shop_opens_nothing_of_another(both: tuple[Caller, Caller]) -> None:
+def test_a_key_of_one_shop_is_invalid_for_another(both: tuple[Caller, Caller]) -> None:
     one, two = both
     header = key(one, *KeyScope)
     key(two, *KeyScope)
@@ -101,7 +101,7 @@ def test_a_key_of_one_shop_opens_nothing_of_another(both: tuple[Caller, Caller])
         assert attempt(two, endpoint, given, **header) == 401
 
 
-def test_a_shop_that_nobody_has_is_not_found(both: tuple[Caller, Caller]) -> None:
+def test_an_unknown_shop_is_not_found(both: tuple[Caller, Caller]) -> None:
     stranger = both[0].of("three")
     for (endpoint, _), given in ENDPOINTS.items():
         assert attempt(stranger, endpoint, given) == 404
@@ -135,7 +135,7 @@ def test_what_is_posted_to_one_shop_is_unknown_in_the_other(both: tuple[Caller, 
     assert two.post_events(same) == {"accepted": 1, "duplicates": 0}, "keys of events are a shop's own"
 
 
-def test_models_rules_and_experiments_are_a_shops_own(start: Opener) -> None:
+def test_shops_have_separate_models_rules_and_experiments(start: Opener) -> None:
     start.add("tierrec:other", lambda bundle: None)
     for name, text in (("one", "blocked: [i31]"), ("two", "blocked: [i30]")):
         (start.root / name).mkdir()
@@ -156,7 +156,7 @@ def test_models_rules_and_experiments_are_a_shops_own(start: Opener) -> None:
     assert (one.told("GET", "/experiments"), list(two.told("GET", "/experiments"))) == ({}, ["try"])
 
 
-def test_metrics_tell_the_shops_apart(both: tuple[Caller, Caller]) -> None:
+def test_metrics_are_labelled_by_shop(both: tuple[Caller, Caller]) -> None:
     one, two = both
     for _ in range(2):
         one.recommend()
@@ -170,7 +170,7 @@ def test_metrics_tell_the_shops_apart(both: tuple[Caller, Caller]) -> None:
         assert one.metric("tierrec_model_info", shop=shop, bento=OWN) == 1
 
 
-def test_too_many_requests_are_told_to_wait(start: Opener) -> None:
+def test_too_many_requests_are_rejected_with_retry_after(start: Opener) -> None:
     caller = start("one", "two", limits=RequestLimits(requests_per_second=0.001, burst=3))
     first, second = key(caller, KeyScope.READ), key(caller, KeyScope.READ, KeyScope.WRITE)
     statuses = [caller.send("GET", "/info", headers=first).status_code for _ in range(5)]
@@ -182,7 +182,7 @@ def test_too_many_requests_are_told_to_wait(start: Opener) -> None:
     assert caller.send("GET", "/metrics").status_code == 200
 
 
-def test_bodies_are_limited_and_json(start: Opener) -> None:
+def test_bodies_are_limited_and_must_be_json(start: Opener) -> None:
     caller = start(limits=RequestLimits(max_body_bytes=200))
     long = caller.send("POST", "/recommend", json={"exclude": ["x" * 20] * 20})
     assert (long.status_code, set(long.json())) == (413, {"error", "detail"})
@@ -195,7 +195,7 @@ def test_bodies_are_limited_and_json(start: Opener) -> None:
     assert caller.send("PUT", "/recommend").status_code == 405
 
 
-def test_the_header_alone_decides_which_shop(both: tuple[Caller, Caller]) -> None:
+def test_the_header_selects_the_shop(both: tuple[Caller, Caller]) -> None:
     one, _ = both
     answers = {
         name: one.send("GET", "/info", headers={SHOP_HEADER: name}).status_code

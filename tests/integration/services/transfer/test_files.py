@@ -1,4 +1,4 @@
-"""Files that go out of one store and into another: the same on both ends, also after a stop half-way."""
+"""Files exported from one store and imported into another, also after an interruption."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.store import Store
-from services.transfer.files import export_file, import_file, progress_of
-from services.transfer.keeping import StoreKeeper
-from services.transfer.parquet import SCHEMAS, parquet
+from services.transfer.exporting import SCHEMAS, stream_parquet
+from services.transfer.files import export_file, import_file, progress_path
+from services.transfer.importing import batch_writer
 from services.transfer.records import Imported
 from tests.support.transfer_records import RECORDS, add_events, emptied, event, kept, two_stores
 from tierrec_core.base.errors import ArtifactError, DataError, SettingsError, UnreadableFileError
@@ -30,7 +30,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, St
 
 @pytest.mark.parametrize("kind", list(RECORDS))
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_an_export_imported_elsewhere_is_the_same(stores, tmp_path: Path, kind: str, form: str) -> None:
+def test_an_export_imported_into_another_store_is_the_same(stores, tmp_path: Path, kind: str, form: str) -> None:
     one, other = stores
     path = tmp_path / f"out.{form}"
 
@@ -38,36 +38,36 @@ def test_an_export_imported_elsewhere_is_the_same(stores, tmp_path: Path, kind: 
     @given(st.lists(RECORDS[kind], min_size=10, max_size=20))
     def holds(records: list[Any]) -> None:
         emptied(one, other)
-        StoreKeeper(one).keep(kind)(records)
-        done = export_file(one, kind, path, tell=lambda *_: None, part_rows=7)
-        answer = import_file(other, kind, path, tell=lambda *_: None)
-        progress_of(path).unlink()
+        batch_writer(one, kind)(records)
+        done = export_file(one, kind, path, on_progress=lambda *_: None, part_rows=7)
+        answer = import_file(other, kind, path, on_progress=lambda *_: None)
+        progress_path(path).unlink()
         assert kept(other, kind) == kept(one, kind)
         assert (answer.accepted, answer.rejected) == (done.rows, 0)
 
     holds()
 
 
-def test_an_empty_store_gives_an_empty_file(stores, tmp_path: Path) -> None:
+def test_an_empty_store_exports_an_empty_file(stores, tmp_path: Path) -> None:
     store, _ = stores
     emptied(store)
     for kind in SCHEMAS:
-        assert "_cursor" in pd.read_parquet(BytesIO(b"".join(parquet(kind, []))))
-        export_file(store, kind, tmp_path / "out.parquet", tell=lambda *_: None)
-        export_file(store, kind, tmp_path / "out.jsonl", tell=lambda *_: None)
+        assert "_cursor" in pd.read_parquet(BytesIO(b"".join(stream_parquet(kind, []))))
+        export_file(store, kind, tmp_path / "out.parquet", on_progress=lambda *_: None)
+        export_file(store, kind, tmp_path / "out.jsonl", on_progress=lambda *_: None)
         assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
         assert (tmp_path / "out.jsonl").read_bytes() == b""
     assert {path.name for path in tmp_path.iterdir()} == {"out.parquet", "out.jsonl"}
 
 
-def test_a_table_of_anybodys_is_imported_its_own_columns_as_attributes(stores, tmp_path: Path) -> None:
+def test_unknown_columns_of_a_table_are_imported_as_attributes(stores, tmp_path: Path) -> None:
     store, _ = stores
     emptied(store)
     frame = pd.DataFrame(
         {"item_id": ["a", "b"], "title": ["A", None], "price": [1, 2], "size": ["L", None], "vegan": [True, False]}
     )
     frame.to_parquet(tmp_path / "goods.parquet")
-    assert import_file(store, "items", tmp_path / "goods.parquet", tell=lambda *_: None).accepted == 2
+    assert import_file(store, "items", tmp_path / "goods.parquet", on_progress=lambda *_: None).accepted == 2
     assert {one.item_id: one.attributes for one in store.items_after(0, 9)} == {
         "a": {"title": "A", "price": 1.0, "size": "L", "vegan": True},
         "b": {"price": 2.0, "vegan": False},
@@ -75,79 +75,79 @@ def test_a_table_of_anybodys_is_imported_its_own_columns_as_attributes(stores, t
 
 
 class StoppedError(Exception):
-    """Where a test ends a transfer."""
+    """Interrupts a transfer."""
 
 
 def stop_at(number: int):
     left = iter(range(number))
 
-    def tell(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         assert 0 < done <= total
         if next(left, None) is None:
             raise StoppedError
 
-    return tell
+    return on_progress
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_an_export_that_was_stopped_goes_on_and_becomes_the_same_file(stores, tmp_path: Path, form: str) -> None:
+def test_an_interrupted_export_resumes_to_the_same_file(stores, tmp_path: Path, form: str) -> None:
     store, _ = stores
     add_events(store, 500)
     path, whole = tmp_path / f"out.{form}", tmp_path / f"whole.{form}"
-    export_file(store, "events", whole, tell=lambda *_: None, part_rows=100)
+    export_file(store, "events", whole, on_progress=lambda *_: None, part_rows=100)
     with pytest.raises(StoppedError):
-        export_file(store, "events", path, tell=stop_at(2), part_rows=100)
+        export_file(store, "events", path, on_progress=stop_at(2), part_rows=100)
     assert not path.exists()
-    told: list[tuple[int, int]] = []
-    StoreKeeper(store).keep("events")([event(9999)])
-    done = export_file(store, "events", path, tell=lambda *two: told.append(two), part_rows=100)
-    assert (done.rows, len(told)) == (500, 2)
+    calls: list[tuple[int, int]] = []
+    batch_writer(store, "events")([event(9999)])
+    done = export_file(store, "events", path, on_progress=lambda *two: calls.append(two), part_rows=100)
+    assert (done.rows, len(calls)) == (500, 2)
     assert path.read_bytes() == whole.read_bytes()
     assert {one.name for one in tmp_path.iterdir()} == {path.name, whole.name}
 
 
-def test_another_export_to_the_same_file_is_refused(stores, tmp_path: Path) -> None:
+def test_another_export_to_an_unfinished_file_is_an_error(stores, tmp_path: Path) -> None:
     one, other = stores
     add_events(one, 10)
     path = tmp_path / "out.jsonl"
     with pytest.raises(StoppedError):
-        export_file(one, "events", path, tell=stop_at(0), part_rows=2)
+        export_file(one, "events", path, on_progress=stop_at(0), part_rows=2)
     for store, kind, since in ((one, "items", 0), (other, "events", 0), (one, "events", 3)):
-        with pytest.raises(SettingsError, match=r"out\.jsonl\.progress: another transfer was begun.*\n.*delete"):
-            export_file(store, kind, path, since=since, tell=lambda *_: None)
+        with pytest.raises(SettingsError, match=r"out\.jsonl\.progress: another transfer is unfinished.*\n.*delete"):
+            export_file(store, kind, path, since=since, on_progress=lambda *_: None)
     (tmp_path / "out.jsonl.parts" / "0").unlink()
     with pytest.raises(ArtifactError, match=r"parts/0: is missing; delete .*out\.jsonl\.progress"):
-        export_file(one, "events", path, tell=lambda *_: None, part_rows=2)
+        export_file(one, "events", path, on_progress=lambda *_: None, part_rows=2)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_an_import_that_was_stopped_goes_on_behind_what_is_kept(stores, tmp_path: Path, form: str) -> None:
+def test_an_interrupted_import_resumes_after_the_stored_records(stores, tmp_path: Path, form: str) -> None:
     one, other = stores
     add_events(one, 3500)
     emptied(other)
     path = tmp_path / f"out.{form}"
-    export_file(one, "events", path, tell=lambda *_: None)
+    export_file(one, "events", path, on_progress=lambda *_: None)
     with pytest.raises(StoppedError):
-        import_file(other, "events", path, tell=stop_at(1))
+        import_file(other, "events", path, on_progress=stop_at(1))
     assert len(kept(other, "events")) == 2000
-    answer = import_file(other, "events", path, tell=lambda *_: None)
+    answer = import_file(other, "events", path, on_progress=lambda *_: None)
     assert answer == Imported(accepted=3500, lines=3500)
     assert kept(other, "events") == kept(one, "events")
 
 
-def test_an_import_of_a_changed_file_or_to_another_store_is_refused(stores, tmp_path: Path) -> None:
+def test_resuming_with_a_changed_file_or_another_store_is_an_error(stores, tmp_path: Path) -> None:
     one, other = stores
     path = tmp_path / "in.jsonl"
     path.write_text(GOOD % 1)
-    import_file(one, "events", path, tell=lambda *_: None)
+    import_file(one, "events", path, on_progress=lambda *_: None)
     with pytest.raises(SettingsError, match=r"in\.jsonl\.progress: another transfer .* store "):
-        import_file(other, "events", path, tell=lambda *_: None)
+        import_file(other, "events", path, on_progress=lambda *_: None)
     path.write_text(GOOD % 12)
     with pytest.raises(SettingsError, match=r"in\.jsonl\.progress: another transfer .* size "):
-        import_file(one, "events", path, tell=lambda *_: None)
+        import_file(one, "events", path, on_progress=lambda *_: None)
 
 
-def test_files_that_cannot_be_read_are_told(stores, tmp_path: Path) -> None:
+def test_unreadable_files_are_errors(stores, tmp_path: Path) -> None:
     store, _ = stores
     emptied(store)
     (tmp_path / "in.csv").touch()
@@ -156,10 +156,10 @@ def test_files_that_cannot_be_read_are_told(stores, tmp_path: Path) -> None:
     for name, error, message in (
         ("in.csv", SettingsError, r"in\.csv: ends in '\.csv'; wanted one of \.jsonl, \.ndjson, \.parquet"),
         ("no.jsonl", UnreadableFileError, r"no\.jsonl: cannot be read \(No such file"),
-        ("in.parquet", UnreadableFileError, r"in\.parquet: is no readable Parquet file"),
-        ("in.jsonl", DataError, r"in\.jsonl: line 1: event: .*\nmend the line and import"),
+        ("in.parquet", UnreadableFileError, r"in\.parquet: is not a readable Parquet file"),
+        ("in.jsonl", DataError, r"in\.jsonl: line 1: event: .*\nfix the line and import"),
     ):
         with pytest.raises(error, match=message):
-            import_file(store, "events", tmp_path / name, strict=True, tell=lambda *_: None)
-    assert not progress_of(tmp_path / "in.jsonl").exists()
+            import_file(store, "events", tmp_path / name, strict=True, on_progress=lambda *_: None)
+    assert not progress_path(tmp_path / "in.jsonl").exists()
     assert kept(store, "events") == []

@@ -6,7 +6,7 @@ import pytest
 
 from flows.project.champion import pointer_path, read_pointer
 from services.releases import pointer as pointers
-from services.releases.smoke_report import SmokeReport
+from services.releases.manifest import SmokeReport
 from services.shared_files import serving_folder
 from services.tenants.shops import DEFAULT, ShopsSettings
 from tierrec_core.base import artifacts

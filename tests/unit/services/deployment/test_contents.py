@@ -1,4 +1,4 @@
-"""What goes into a Bento, and that its version follows from it alone."""
+"""The contents of a Bento, and that its version depends on them alone."""
 
 import ast
 import importlib.metadata
@@ -11,7 +11,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from flows.deps import rewrite
-from services.deployment.contents import RUNTIME, BentoContents, lineage, pin, provenance
+from services.deployment.contents import RUNTIME, BentoContents, pin_requirements, provenance, upstream_entries
 from tests.support.projects import ROOT
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, SettingsError
@@ -58,7 +58,7 @@ def layout(tmp_path: Path, graph: str) -> Layout:
     return layout
 
 
-def test_labels_tell_the_headline(layout: Layout) -> None:
+def test_labels_hold_the_headline_metric(layout: Layout) -> None:
     contents = BentoContents.gather(layout, settings_with())
     assert contents.labels["next.ndcg@10"] == "0.3876"
     assert contents.release.bento == f"tierrec:{contents.version}"
@@ -75,7 +75,7 @@ def test_version_depends_on_each_part_and_on_nothing_else(layout: Layout) -> Non
         replace(contents, bundle="0"),
         BentoContents.gather(layout, settings_with(policy={"max_per_category": 3})),
     ]
-    assert len({contents.version} | {one.version for one in changed}) == len(changed) + 1
+    assert len({contents.version} | {other.version for other in changed}) == len(changed) + 1
 
 
 def test_carried_code_needs_only_what_is_required(layout: Layout) -> None:
@@ -83,37 +83,41 @@ def test_carried_code_needs_only_what_is_required(layout: Layout) -> None:
     assert {"services/api/app.py", "services/recommend/surfaces.py", "services/rules/rules.py"} <= set(contents.code)
     assert "tierrec_core/models/ease/__init__.py" in contents.code
     dists = importlib.metadata.packages_distributions()
-    required = {canonicalize_name(one) for one in (*RUNTIME, *BROUGHT_BY_BENTOML)}
+    required = {canonicalize_name(name) for name in (*RUNTIME, *BROUGHT_BY_BENTOML)}
     for path in contents.code:
         for module in _imported(ast.parse((layout.root / path).read_text())):
             if module not in sys.stdlib_module_names | {"services", "tierrec_core"}:
-                assert required & {canonicalize_name(one) for one in dists[module]}, (path, module)
+                assert required & {canonicalize_name(name) for name in dists[module]}, (path, module)
 
 
 def _imported(tree: ast.Module) -> set[str]:
-    names = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     return {name.partition(".")[0] for name in names}
 
 
-def test_pins_names_however_they_are_spelled(tmp_path: Path) -> None:
+def test_pins_names_in_any_spelling(tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("# ours\nRuamel_Yaml==0.1\nnumpy==2.4.6\n")
-    assert pin(["numpy", "ruamel.yaml"], constraints) == ("numpy==2.4.6", "Ruamel_Yaml==0.1")
+    assert pin_requirements(["numpy", "ruamel.yaml"], constraints) == ("numpy==2.4.6", "Ruamel_Yaml==0.1")
     with pytest.raises(ArtifactError, match="no version of torch"):
-        pin(["torch", "numpy"], constraints)
+        pin_requirements(["torch", "numpy"], constraints)
     with pytest.raises(ArtifactError, match="cannot be read"):
-        pin(["numpy"], tmp_path / "nothing.txt")
+        pin_requirements(["numpy"], tmp_path / "nothing.txt")
 
 
-def test_lineage_is_what_the_package_hangs_on_whatever_else_has_run() -> None:
-    assert set(lineage(LOCK, ["data/models", "services/deployment/package.py"])) == {"ingest", "split", "train@ease"}
+def test_upstream_entries_are_those_that_the_package_depends_on() -> None:
+    assert set(upstream_entries(LOCK, ["data/models", "services/deployment/package.py"])) == {
+        "ingest",
+        "split",
+        "train@ease",
+    }
     without = {name: entry for name, entry in LOCK.items() if name not in ("report", "package")}
-    assert lineage(without, ["data/models"]) == lineage(LOCK, ["data/models"])
-    assert lineage(LOCK, ["services/deployment/package.py"]) == {}
+    assert upstream_entries(without, ["data/models"]) == upstream_entries(LOCK, ["data/models"])
+    assert upstream_entries(LOCK, ["services/deployment/package.py"]) == {}
 
 
-def test_provenance_follows_the_lock_of_what_the_package_hangs_on(layout: Layout) -> None:
+def test_provenance_changes_with_the_lock_entries_that_the_package_depends_on(layout: Layout) -> None:
     lock = layout.root / "dvc.lock"
     assert provenance(layout)["dvc_lock"] == "none"
 
@@ -126,12 +130,12 @@ def test_provenance_follows_the_lock_of_what_the_package_hangs_on(layout: Layout
     assert hash_of(LOCK | {"ingest": LOCK["ingest"] | {"cmd": "other"}}) != before
 
 
-def test_name_that_no_bento_can_have_is_told(layout: Layout) -> None:
+def test_an_invalid_name_is_an_error(layout: Layout) -> None:
     with pytest.raises(SettingsError, match=r"package\.name: 'My Shop'"):
         BentoContents.gather(layout, settings_with(package={"name": "My Shop"}))
 
 
-def test_missing_inputs_are_told(layout: Layout) -> None:
+def test_a_missing_input_is_an_error(layout: Layout) -> None:
     artifacts.write_json({"next": {}}, layout.metrics)
     with pytest.raises(ArtifactError, match=r"metrics\.json: lacks 'blend'"):
         BentoContents.gather(layout, settings_with())

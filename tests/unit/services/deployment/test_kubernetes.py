@@ -1,4 +1,4 @@
-"""Manifests: valid by the API's own schema, and what refers to something refers to what is there."""
+"""Kubernetes manifests: valid by the API's own schema, and their references resolve."""
 
 import copy
 import os
@@ -10,9 +10,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from services.deployment.kubernetes import STATE_VARIABLE, Manifests, dockerfile, render
+from services.deployment.kubernetes import KubernetesSettings, dockerfile, render_manifests
+from services.releases.manifest import SmokeReport
 from services.releases.pointer import Pointer, deploy
-from services.releases.smoke_report import SmokeReport
+from services.shared_files import STATE_VARIABLE
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import parse
@@ -40,8 +41,8 @@ def pointer(tmp_path_factory: pytest.TempPathFactory) -> Pointer:
 
 @pytest.fixture(scope="module")
 def parsed(pointer: Pointer) -> dict[str, Any]:
-    settings = Manifests(name="shop", namespace="market", secret="vault")
-    return {name: yaml.safe_load(text) for name, text in render(settings, pointer).items()}
+    settings = KubernetesSettings(name="shop", namespace="market", secret="vault")
+    return {name: yaml.safe_load(text) for name, text in render_manifests(settings, pointer).items()}
 
 
 def pod(parsed: dict[str, Any]) -> dict[str, Any]:
@@ -56,14 +57,14 @@ def test_each_is_valid_by_the_schema_of_the_api(parsed: dict[str, Any], name: st
     assert parsed[name]["metadata"]["namespace"] == "market"
 
 
-def test_the_schema_would_refuse_a_slip(parsed: dict[str, Any]) -> None:
+def test_the_schema_rejects_a_misspelled_field(parsed: dict[str, Any]) -> None:
     slip = copy.deepcopy(parsed["deployment.yaml"])
     slip["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="livenesProbe"):
         kubernetes_validate.validate(slip, NEWEST, strict=True)
 
 
-def test_selectors_and_targets_meet_what_is_there(parsed: dict[str, Any]) -> None:
+def test_selectors_and_targets_match_the_deployment(parsed: dict[str, Any]) -> None:
     deployment = parsed["deployment.yaml"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     for selector in (
@@ -82,7 +83,7 @@ def test_selectors_and_targets_meet_what_is_there(parsed: dict[str, Any]) -> Non
     assert (
         parsed["hpa.yaml"]["spec"]["metrics"][0]["resource"]["name"]
         in pod(parsed)["containers"][0]["resources"]["requests"]
-    ), "a share of what is not requested is none"
+    ), "utilization needs a request"
     assert parsed["hpa.yaml"]["spec"]["minReplicas"] == deployment["spec"]["replicas"]
     assert parsed["pdb.yaml"]["spec"]["minAvailable"] < deployment["spec"]["replicas"]
 
@@ -101,7 +102,7 @@ def test_ports_of_probes_and_service_are_ports_of_the_container(parsed: dict[str
     assert container["args"][-2:] == ["--port", str(ports["http"])]
 
 
-def test_volumes_are_mounted_from_what_is_rendered_or_the_secret(parsed: dict[str, Any]) -> None:
+def test_volumes_come_from_rendered_resources_or_the_secret(parsed: dict[str, Any]) -> None:
     spec = pod(parsed)
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     mounted = {
@@ -170,17 +171,17 @@ def test_the_first_container_shares_the_models_and_links_pointer_and_keys(
     assert [path.name for path in (state / "models" / "shop-bundle").iterdir()] == ["1"]
 
 
-def test_an_image_is_taken_as_it_is_and_nothing_else_is_an_image(pointer: Pointer) -> None:
+def test_an_image_is_rendered_unchanged_and_other_texts_are_rejected(pointer: Pointer) -> None:
     digest = f"registry.example.org:5000/shop@sha256:{'0' * 64}"
-    text = render(Manifests(image=digest), pointer)["deployment.yaml"]
+    text = render_manifests(KubernetesSettings(image=digest), pointer)["deployment.yaml"]
     assert yaml.safe_load(text)["spec"]["template"]["spec"]["containers"][0]["image"] == digest
     for bad in ("", "a b", "a\n", '"', "{{ 1 }}", "a\nhostNetwork: true", "$(HOME)", "-v"):
         with pytest.raises(SettingsError, match="image: string should"):
-            parse(Manifests, {"image": bad}, "manifests")
+            parse(KubernetesSettings, {"image": bad}, "manifests")
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         ({"name": "Shop"}, "name: string should match pattern"),
         ({"name": "1shop"}, "name: string should match pattern"),
@@ -190,11 +191,11 @@ def test_an_image_is_taken_as_it_is_and_nothing_else_is_an_image(pointer: Pointe
         ({"imge": "a"}, "imge: unknown key; did you mean 'image'"),
     ],
 )
-def test_bad_settings_are_told(raw: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
-        parse(Manifests, raw, "manifests")
+def test_invalid_settings_are_errors(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse(KubernetesSettings, raw, "manifests")
 
 
-def test_a_dockerfile_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_dockerfile_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"Dockerfile: cannot be read .* wanted the Dockerfile of shop:1"):
         dockerfile(Layout(tmp_path), "shop:1")

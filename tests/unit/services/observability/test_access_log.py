@@ -1,4 +1,4 @@
-"""Nobody enters without a live key, and no log line names a user."""
+"""Requests need a valid key, and no log line contains a user id."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.auth.keys import Keyring, KeyScope, LiveKeyring, add_key, check_host, is_loopback, revoke_key, rotate_key
-from services.observability.access_log import JsonLog, Pseudonyms, log_secret, pseudonym
+from services.observability.access_log import JsonLog, PseudonymFilter, log_secret, pseudonym
 from tierrec_core.base.errors import ArtifactError, SettingsError
 
 FORK = multiprocessing.get_context("fork")
@@ -34,7 +34,7 @@ def bearer(token: str) -> str:
     return f"Bearer {token}"
 
 
-def test_a_key_opens_what_it_was_made_for_and_is_not_kept(path: Path) -> None:
+def test_a_key_has_its_scopes_and_is_not_stored(path: Path) -> None:
     key, token = add_key(path, "shop", (READ, WRITE))
     principal = Keyring.read(path).authenticate(bearer(token))
     assert principal is not None
@@ -48,7 +48,7 @@ def test_a_key_opens_what_it_was_made_for_and_is_not_kept(path: Path) -> None:
 
 
 @given(st.data())
-def test_no_other_text_opens_anything(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_no_other_text_is_a_key(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("keys") / "keys.json"
     _, token = add_key(path, "shop", (READ,))
     _, other = add_key(path, "other", (READ,))
@@ -63,7 +63,7 @@ def test_no_other_text_opens_anything(tmp_path_factory: pytest.TempPathFactory, 
     assert ring.authenticate(f"bearer  {token}") is not None
 
 
-def test_a_key_ends_when_it_expires(path: Path) -> None:
+def test_a_key_is_invalid_after_it_expires(path: Path) -> None:
     key, token = add_key(path, "shop", (READ,), timedelta(days=1))
     assert key.expires is not None
     ring, instant = Keyring.read(path), timedelta(microseconds=1)
@@ -72,7 +72,7 @@ def test_a_key_ends_when_it_expires(path: Path) -> None:
     assert not ring.open
 
 
-def test_rotation_has_two_live_keys_and_never_three(path: Path) -> None:
+def test_rotation_has_at_most_two_valid_keys(path: Path) -> None:
     first, old = add_key(path, "shop", (READ, WRITE), timedelta(days=30))
     add_key(path, "other", (READ,))
     second, new, replaced = rotate_key(path, "shop")
@@ -114,7 +114,7 @@ def test_writers_at_the_same_time_lose_no_key(path: Path) -> None:
     assert labels == {f"{name}{step}" for name in "ab" for step in range(10)}
 
 
-def test_a_running_server_follows_the_file_and_never_opens_to_all_again(path: Path) -> None:
+def test_a_running_server_rereads_the_keys_and_stays_locked_without_any(path: Path) -> None:
     live = LiveKeyring(path, itertools.count().__next__)
     assert live().open
     _, token = add_key(path, "shop", (READ,))
@@ -129,7 +129,7 @@ def test_a_running_server_follows_the_file_and_never_opens_to_all_again(path: Pa
     assert Keyring.read(path).open
 
 
-def test_an_unreadable_file_leaves_the_keys_that_were_there(path: Path) -> None:
+def test_an_unreadable_file_keeps_the_previous_keys(path: Path) -> None:
     _, token = add_key(path, "shop", (READ,))
     live = LiveKeyring(path, itertools.count().__next__)
     for text in ('{"keys": [{"id": "x"}]}', "{", ""):
@@ -139,7 +139,7 @@ def test_an_unreadable_file_leaves_the_keys_that_were_there(path: Path) -> None:
             LiveKeyring(path)
 
 
-def test_without_keys_only_loopback_may_be_served_and_that_is_said(path: Path) -> None:
+def test_without_keys_only_loopback_is_served_with_a_warning(path: Path) -> None:
     for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
         assert str(check_host(Keyring.read(path), host)).startswith("WARNING: no API key")
     for host in ("0.0.0.0", "::", "10.0.0.7", "example.org", ""):
@@ -151,13 +151,13 @@ def test_without_keys_only_loopback_may_be_served_and_that_is_said(path: Path) -
 
 
 @given(st.text(), st.text(), st.binary(min_size=32, max_size=32))
-def test_pseudonym_is_the_hmac_of_the_standard(user: str, other: str, secret: bytes) -> None:
+def test_a_pseudonym_is_an_hmac(user: str, other: str, secret: bytes) -> None:
     name = pseudonym(user, secret)
     assert name == hmac.new(secret, user.encode(), "sha256").hexdigest()[:16]
     assert (pseudonym(other, secret) == name) == (other == user)
 
 
-def test_the_secret_is_one_for_all_workers_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+def test_workers_share_one_secret_that_only_its_owner_can_read(tmp_path: Path) -> None:
     answers = FORK.SimpleQueue()
     workers = [FORK.Process(target=lambda: answers.put(log_secret(tmp_path / "shop"))) for _ in range(4)]
     for worker in workers:
@@ -178,7 +178,7 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
 
 
 @given(IDS, IDS)
-def test_no_line_names_a_user(user: str, other: str) -> None:
+def test_no_log_line_contains_a_user_id(user: str, other: str) -> None:
     stream = io.StringIO()
     log = JsonLog.to(stream, SECRET, "tests.log")
     log.access("GET", f"/users/{user}/tier", 200, 0.0012, user_id=user, key_id="0a")
@@ -215,11 +215,11 @@ def test_no_line_names_a_user(user: str, other: str) -> None:
     assert "test_access_log.py" in str(found[5]["exc_info"])
 
 
-def test_the_leak_would_be_seen_without_the_filter() -> None:
+def test_without_the_filter_the_log_contains_user_ids() -> None:
     stream = io.StringIO()
     log = JsonLog.to(stream, SECRET, "tests.leak")
     handler = log.logger.handlers[0]
-    for one in [one for one in handler.filters if isinstance(one, Pseudonyms)]:
+    for one in [one for one in handler.filters if isinstance(one, PseudonymFilter)]:
         handler.removeFilter(one)
     log.access("GET", "/users/somebody/tier", 200, 0.1, user_id="somebody")
     assert stream.getvalue().count("somebody") == 2

@@ -1,4 +1,4 @@
-"""What is told to Prometheus, read back by its own parser; and by two processes that share a folder."""
+"""Metrics read back by Prometheus' parser, of one process and of two that share a folder."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.names import STRATEGIES, SURFACES
-from services.observability.metrics import OTHER, Label, ServiceMetrics
+from services.observability.metrics import OTHER, BoundedLabel, ServiceMetrics
 from tests.support.projects import ROOT
 
 
@@ -35,11 +35,11 @@ def metrics() -> ServiceMetrics:
     return ServiceMetrics(CollectorRegistry())
 
 
-def test_a_request_is_counted_timed_and_its_diversity_kept(metrics: ServiceMetrics) -> None:
-    shop = metrics.of("demo")
-    shop.observe("products", "blend", 200, 0.004, 0.5)
-    shop.observe("products", "blend", 200, 0.3, 1.0)
-    shop.observe("products", "blend", 500, 1.0)
+def test_requests_latency_and_diversity(metrics: ServiceMetrics) -> None:
+    shop = metrics.for_shop("demo")
+    shop.observe_request("products", "blend", 200, 0.004, 0.5)
+    shop.observe_request("products", "blend", 200, 0.3, 1.0)
+    shop.observe_request("products", "blend", 500, 1.0)
     text, where = metrics.exposition(), {"shop": "demo", "surface": "products"}
     assert value(text, "requests_total", **where, path="blend", status="200") == 2
     assert value(text, "requests_total", **where, path="blend", status="500") == 1
@@ -50,13 +50,13 @@ def test_a_request_is_counted_timed_and_its_diversity_kept(metrics: ServiceMetri
     assert value(text, "list_diversity_count", **where) == 2
 
 
-def test_the_other_counters_and_gauges(metrics: ServiceMetrics) -> None:
-    shop = metrics.of("demo")
-    shop.fell_back("search", "blend", "popularity", "TimeoutError")
+def test_other_counters_and_gauges(metrics: ServiceMetrics) -> None:
+    shop = metrics.for_shop("demo")
+    shop.count_fallback("search", "blend", "popularity", "TimeoutError")
     shop.count_events("purchase", "accepted", 7)
-    shop.drop_impressions(3)
-    shop.swapped("done")
-    shop.store_state(0.25, 12)
+    shop.count_dropped_impressions(3)
+    shop.count_swap("done")
+    shop.set_store_lag(0.25, 12)
     text = metrics.exposition()
     steps = {"surface": "search", "from_": "blend", "to": "popularity", "reason": "TimeoutError"}
     assert value(text, "fallbacks_total", shop="demo", **steps) == 1
@@ -67,12 +67,12 @@ def test_the_other_counters_and_gauges(metrics: ServiceMetrics) -> None:
     assert value(text, "store_queue", shop="demo") == 12
 
 
-def test_one_model_a_role_is_shown_as_served(metrics: ServiceMetrics) -> None:
-    shop = metrics.of("demo")
-    shop.serve("champion", "shop:1", "aa")
-    shop.serve("challenger", "shop:2", "bb")
-    shop.serve("champion", "shop:2", "bb")
-    shop.serve("challenger", None)
+def test_one_model_per_role_is_served(metrics: ServiceMetrics) -> None:
+    shop = metrics.for_shop("demo")
+    shop.set_model("champion", "shop:1", "aa")
+    shop.set_model("challenger", "shop:2", "bb")
+    shop.set_model("champion", "shop:2", "bb")
+    shop.set_model("challenger", None)
     text = metrics.exposition()
     served = {
         (role, version): value(
@@ -83,29 +83,29 @@ def test_one_model_a_role_is_shown_as_served(metrics: ServiceMetrics) -> None:
     assert served == {("champion", "aa"): 0, ("champion", "bb"): 1, ("challenger", "bb"): 0}
 
 
-def test_shops_are_told_apart_and_two_sets_do_not_meet(metrics: ServiceMetrics) -> None:
-    metrics.of("one").swapped("done")
-    metrics.of("two").swapped("done")
-    metrics.of("one").swapped("done")
-    ServiceMetrics(CollectorRegistry()).of("one").swapped("done")
+def test_shops_and_registries_are_separate(metrics: ServiceMetrics) -> None:
+    metrics.for_shop("one").count_swap("done")
+    metrics.for_shop("two").count_swap("done")
+    metrics.for_shop("one").count_swap("done")
+    ServiceMetrics(CollectorRegistry()).for_shop("one").count_swap("done")
     text = metrics.exposition()
     assert [value(text, "swaps_total", shop=shop, result="done") for shop in ("one", "two")] == [2, 1]
 
 
 @given(st.lists(st.text(), min_size=1))
-def test_whatever_is_asked_makes_no_series_of_its_own(texts: list[str]) -> None:
+def test_arbitrary_values_create_no_series(texts: list[str]) -> None:
     metrics = ServiceMetrics(CollectorRegistry())
-    shop = metrics.of("demo")
+    shop = metrics.for_shop("demo")
     for text in texts:
-        shop.observe(text, text, hash(text), 0.1, 0.1)
+        shop.observe_request(text, text, hash(text), 0.1, 0.1)
         shop.count_events(text, text)
     known = {"demo", OTHER, *SURFACES, *STRATEGIES}
     asked = {label for name, labels in read(metrics.exposition()) for key, label in labels if key != "le"}
     assert asked <= known
 
 
-def test_open_labels_take_a_bounded_number_of_values() -> None:
-    label = Label(known=("a",), room=2)
+def test_a_bounded_label_takes_a_bounded_number_of_values() -> None:
+    label = BoundedLabel(known=("a",), max_others=2)
     assert [label(text) for text in ("b", "c", "d", "b", "a", OTHER)] == ["b", "c", OTHER, "b", "a", OTHER]
 
 
@@ -114,11 +114,11 @@ import sys
 from prometheus_client import CollectorRegistry
 from services.observability.metrics import ServiceMetrics
 metrics = ServiceMetrics(CollectorRegistry())
-shop = metrics.of("demo")
+shop = metrics.for_shop("demo")
 for _ in range(int(sys.argv[1])):
-    shop.observe("products", "blend", 200, 0.001, 0.5)
-shop.serve("champion", "shop:" + sys.argv[2], sys.argv[2])
-shop.store_state(float(sys.argv[1]), int(sys.argv[1]))
+    shop.observe_request("products", "blend", 200, 0.001, 0.5)
+shop.set_model("champion", "shop:" + sys.argv[2], sys.argv[2])
+shop.set_store_lag(float(sys.argv[1]), int(sys.argv[1]))
 print("ready", flush=True)
 for line in sys.stdin:
     print(len(text := metrics.exposition()), text, flush=True)
@@ -126,7 +126,7 @@ for line in sys.stdin:
 
 
 class Worker:
-    """A process that counts requests, then tells what it knows whenever it is asked."""
+    """A process that counts requests, then writes its exposition for every line it reads."""
 
     def __init__(self, folder: Path, count: int, version: str) -> None:
         self.process = subprocess.Popen(
@@ -153,7 +153,7 @@ class Worker:
         self.process.communicate()
 
 
-def test_each_worker_tells_of_all_and_forgets_only_the_gauges_of_the_dead(tmp_path: Path) -> None:
+def test_each_worker_exposes_all_and_drops_the_gauges_of_dead_workers(tmp_path: Path) -> None:
     workers = [Worker(tmp_path, 3, "aa"), Worker(tmp_path, 5, "bb")]
     where, model = {"shop": "demo", "surface": "products"}, {"shop": "demo", "role": "champion"}
     try:

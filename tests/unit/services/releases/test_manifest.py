@@ -1,4 +1,4 @@
-"""A release's version stands for every byte of its bundle."""
+"""A release's version depends on every byte of its bundle."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def release_of(bundle: Path) -> ReleaseManifest:
     return ReleaseManifest(bento="shop:1", model=f"shop-bundle:{fingerprint(bundle)}", default_task="next", labels={})
 
 
-def test_same_files_have_the_same_fingerprint_wherever_they_lie(bundle: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_does_not_depend_on_the_folder(bundle: Path, tmp_path: Path) -> None:
     before = fingerprint(bundle)
     assert fingerprint(bundle.rename(tmp_path / "elsewhere")) == before
 
 
 @pytest.mark.parametrize("damage", ["byte", "name", "missing", "extra"])
-def test_every_damage_is_found(bundle: Path, damage: str) -> None:
+def test_every_change_of_a_bundle_is_detected(bundle: Path, damage: str) -> None:
     release, weights = release_of(bundle), bundle / "models" / "weights"
     release.verify(bundle)
     match damage:
@@ -49,7 +49,7 @@ def test_survives_disk(bundle: Path, tmp_path: Path) -> None:
     assert release.model_version == fingerprint(bundle)
 
 
-def test_missing_or_foreign_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"release\.json"):
         ReleaseManifest.read(tmp_path)
     (tmp_path / "release.json").write_text('{"bento": "a:1"}')
@@ -57,5 +57,5 @@ def test_missing_or_foreign_file_is_told(tmp_path: Path) -> None:
         ReleaseManifest.read(tmp_path)
 
 
-def test_parts_of_a_version_do_not_run_together() -> None:
+def test_parts_of_a_version_are_separated() -> None:
     assert version_of("ab", "c") != version_of("a", "bc")

@@ -1,4 +1,4 @@
-"""The pointer is held against a plain list of champions; routing against the binomial law."""
+"""The pointer against a plain list of champions; routing against the binomial distribution."""
 
 import multiprocessing
 import os
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from services.releases.manifest import SmokeReport
 from services.releases.pointer import Deployed, Pointer, deploy, promote, rollback
-from services.releases.smoke_report import SmokeReport
 from services.shared_files import FileWatcher
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
@@ -61,17 +61,17 @@ def test_a_bento_without_a_passed_smoke_test_changes_nothing(path: Path) -> None
     deploy(path, report(1), 0.1)
     before = path.read_bytes()
     untested = report(2).model_copy(update={"smoke": {}})
-    for bad, said in ((report(2, identical=19), "next 19 of 20"), (untested, "no list was compared")):
-        with pytest.raises(GateError, match=f"shop:2 has not passed its smoke test: {said}"):
+    for bad, message in ((report(2, identical=19), "next 19 of 20"), (untested, "no list was compared")):
+        with pytest.raises(GateError, match=f"shop:2 has not passed its smoke test: {message}"):
             deploy(path, bad, 0.1)
     assert path.read_bytes() == before
 
 
-def test_refusals_say_what_to_do(path: Path) -> None:
+def test_errors_say_what_to_do(path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"pointer\.json: is missing.*run `tierrec deploy`"):
         Pointer.read(path)
     for act in (promote, rollback):
-        with pytest.raises(SettingsError, match=r"no challenger|no earlier champion"):
+        with pytest.raises(SettingsError, match=r"no challenger|no previous champion"):
             act(path)
     deploy(path, report(1), 0.1)
     with pytest.raises(SettingsError, match="shop:1 is the champion already"):
@@ -80,7 +80,7 @@ def test_refusals_say_what_to_do(path: Path) -> None:
         deploy(path, report(2), 1.5)
     deploy(path, report(2), 0.1)
     promote(path)
-    with pytest.raises(ArtifactError, match=r"shop:1 .* the store has lost it; wanted one of shop:2"):
+    with pytest.raises(ArtifactError, match=r"previous champion shop:1 is not in the store; wanted one of shop:2"):
         rollback(path, {"shop:2"})
     assert rollback(path, {"shop:1"}).champion == deployed(1)
     path.write_text(path.read_text().replace('"share"', '"shares"', 1))
@@ -89,7 +89,7 @@ def test_refusals_say_what_to_do(path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["promote", "rollback", 1, 2, 3, 4]), max_size=30))
-def test_any_history_leads_where_a_list_of_champions_does(
+def test_any_history_agrees_with_a_list_of_champions(
     tmp_path_factory: pytest.TempPathFactory, acts: list[str | int]
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "pointer.json"
@@ -121,7 +121,7 @@ def test_any_history_leads_where_a_list_of_champions_does(
         assert now.revision == now.history[-1].revision == len(now.history)
 
 
-def test_history_is_bounded_and_an_old_champion_stays_known(path: Path) -> None:
+def test_history_is_bounded_and_keeps_the_previous_champion(path: Path) -> None:
     deploy(path, report(1), 0.1)
     deploy(path, report(2), 0.1)
     promote(path)
@@ -135,7 +135,7 @@ def test_history_is_bounded_and_an_old_champion_stays_known(path: Path) -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20), SHARES, SHARES)
-def test_a_user_stays_where_they_are_and_growing_takes_nobody_away(
+def test_a_user_keeps_their_side_and_a_growing_share_keeps_its_users(
     user: str, salt: str, one: float, other: float
 ) -> None:
     small, large = sorted((one, other))
@@ -147,7 +147,7 @@ def test_a_user_stays_where_they_are_and_growing_takes_nobody_away(
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
-def test_the_share_of_users_is_the_one_that_was_asked_for(share: float) -> None:
+def test_the_share_of_users_is_the_requested_one(share: float) -> None:
     num_users = 20_000
     pointer = split(share)
     sides = [pointer.route(str(user), "release") for user in range(num_users)]
@@ -180,30 +180,30 @@ def test_two_writers_lose_no_update(path: Path) -> None:
     assert seen == {f"shop:{base + step}" for base in (100, 200) for step in range(20)}
 
 
-def test_a_killed_writer_leaves_a_whole_pointer_and_no_lock(path: Path) -> None:
+def test_a_killed_writer_leaves_a_complete_pointer_and_no_lock(path: Path) -> None:
     deploy(path, report("first"), 0.1)
     for seed in range(8):
         before = Pointer.read(path).revision
         writer = FORK.Process(target=change_often, args=(path, range(10**6), 1))
         writer.start()
-        told = path.parent / f"done-{writer.pid}"
-        while not told.exists():
+        progress = path.parent / f"done-{writer.pid}"
+        while not progress.exists():
             time.sleep(0.001)
         time.sleep(0.003 + 0.0007 * seed)
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
         after = Pointer.read(path)
-        assert after.revision >= max(int(told.read_text() or 0), before + 1)
+        assert after.revision >= max(int(progress.read_text() or 0), before + 1)
         assert after.history[-1].challenger == after.challenger
     assert deploy(path, report("last"), 0.2).challenger == deployed("last")
 
 
-def test_watch_sees_every_replacement_but_looks_only_now_and_then(path: Path) -> None:
+def test_a_watcher_detects_every_replacement_and_checks_at_intervals(path: Path) -> None:
     now = [100.0]
     watch = FileWatcher(path, clock=lambda: now[0])
     assert not watch.changed()
     deploy(path, report(1), 0.1)
-    assert not watch.changed(), "it looked again at once"
+    assert not watch.changed(), "it checked again at once"
     now[0] += 0.06
     assert watch.changed()
     now[0] += 0.06
@@ -217,7 +217,7 @@ def test_watch_sees_every_replacement_but_looks_only_now_and_then(path: Path) ->
     assert watch.changed()
 
 
-def test_smoke_report_is_read_from_bento_json_whatever_else_it_says(tmp_path: Path) -> None:
+def test_a_smoke_report_ignores_other_keys_of_bento_json(tmp_path: Path) -> None:
     raw = {"tag": "a:1", "model": "a-bundle:2", "more": [1], "smoke": {"next": {"users": 3, "identical": 3, "p50": 1}}}
     artifacts.write_json(raw, tmp_path / "bento.json")
     SmokeReport.read(tmp_path / "bento.json").require_passed()
