@@ -81,7 +81,7 @@ def test_a_release_is_tried_promoted_and_taken_back(made: Layout, tags: tuple[st
     now = Pointer.read(pointer)
     assert now.champion.model == artifacts.read_json(made.bento)["model"]
     assert [change.act for change in now.history] == ["deploy", "deploy", "promote", "rollback"]
-    with pytest.raises(SettingsError, match="knows no earlier champion"):
+    with pytest.raises(SettingsError, match="has no previous champion"):
         tierrec(made, pointer, "rollback")
     changes = {record.tag: [change.state for change in record.changes] for record in list_releases(made)}
     assert changes == {packaged: [], other: ["promoted", "rolled back"]}
@@ -112,7 +112,7 @@ def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(
     swapped = frame["user_id"].eq("u00") & frame["rank"].le(2)
     frame.loc[swapped, "rank"] = 3 - frame.loc[swapped, "rank"]
     frame.to_parquet(path)
-    with pytest.raises(GateError, match="1 of 20 served lists are not the judged ones"):
+    with pytest.raises(GateError, match="1 of 20 served lists are not the evaluated ones"):
         tierrec(clone, pointer, "deploy", tags[1])
     told = artifacts.read_json(clone.bento)
     told["smoke"]["next"]["identical"] -= 1
