@@ -102,5 +102,5 @@ def parse_yaml_mapping(text: str, where: str) -> Mapping[str, Any]:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        raise SettingsError(f"{where}: holds {type(raw).__name__}, wanted a mapping of keys to values")
+        raise SettingsError(f"{where}: holds {type(raw).__name__}, wanted keys with values")
     return raw
