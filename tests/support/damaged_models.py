@@ -54,7 +54,7 @@ def boost_outside(bundle: Path) -> None:
 
 def search_without_vectors(bundle: Path) -> None:
     folder = bundle / precomputed.FOLDER / "search"
-    artifacts.save(replace(artifacts.load(SearchIndex, folder), tastes=np.zeros((1, 1), np.float32)), folder)
+    artifacts.save(replace(artifacts.load(SearchIndex, folder), word_vectors=np.zeros((1, 1), np.float32)), folder)
 
 
 def campaigns_nan(bundle: Path) -> None:
