@@ -1,1 +1,1 @@
-"""The service room: what answers requests, and how it becomes a tested Bento."""
+"""The recommendation service: its HTTP API, and how it is packaged as a tested Bento."""

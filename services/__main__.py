@@ -1,4 +1,4 @@
-"""python -m services STAGE: run one stage of this room in this process, as dvc.yaml does."""
+"""python -m services STAGE: runs a stage of this package, as dvc.yaml does."""
 
 import sys
 
@@ -8,7 +8,7 @@ STAGES = {"package": "services.deployment.package"}
 
 
 def main(arguments: list[str]) -> int:
-    """Run a stage of the service room."""
+    """Run the stage that the arguments name."""
     return run_stage("services", STAGES, arguments)
 
 

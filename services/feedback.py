@@ -31,7 +31,7 @@ def post_events(shop: Shop, batch: EventBatch) -> Acknowledged:
 
 
 def post_items(shop: Shop, batch: ItemBatch) -> Acknowledged:
-    """Merge the items' facts into those posted before. Raises DataError for a value that its column cannot hold."""
+    """Merge the items' attributes into the posted ones. Raises DataError for a value that its column cannot hold."""
     shop.refresh()
     posts = [PostedItem(item.item_id, item_attributes(item)) for item in batch.items]
     rows = [{**post.attributes, "item_id": post.item_id} for post in posts]
@@ -49,14 +49,14 @@ def post_users(shop: Shop, batch: UserBatch) -> Acknowledged:
 
 
 def erase_user(shop: Shop, user_id: str) -> Erasure:
-    """Delete all rows of the user, and keep a keyed hash of the id so that the model's data of them is not used."""
+    """Delete all rows of the user, and keep a keyed hash of the id, so that the models ignore the user from now on."""
     erased = shop.store.erase_user(user_id, shop.hash_user(user_id))
     shop.activity.refresh()
     return erased
 
 
 def describe_user(shop: Shop, user_id: str) -> TierAnswer:
-    """Tier, interests and churn risk as of now; for an unknown user, those of a new user."""
+    """The current tier, interests and churn risk; an unknown user has those of a new user."""
     shop.refresh()
     model = shop.model_for(user_id, None)
     user = resolve_user(model, shop.activity, user_id)

@@ -54,7 +54,7 @@ class RecommenderService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Write what is queued."""
+        """Write the queued impressions, and close the stores."""
         self.shops.close()
 
     async def __is_ready__(self) -> bool:
@@ -63,7 +63,7 @@ class RecommenderService:
 
 
 def _load(tag: str) -> "ServedModel":
-    """The model of a Bento in the store, or of the one that runs."""
+    """The model of a stored Bento or of the running one."""
     from services.tenants.served_model import ServedModel
 
     release = ReleaseManifest.read(_ROOT)

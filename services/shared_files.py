@@ -70,21 +70,21 @@ class FileWatcher:
 
 
 class YamlFile(Params):
-    """The validated content of a YAML file that configures a running shop; a missing file is an empty one."""
+    """The validated content of a YAML file that configures a running shop; a missing file counts as empty."""
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
-        """Parse YAML. Raises SettingsError with the location `where` and the key."""
+        """Parse YAML. Raises SettingsError naming the file `where` and the key."""
         return parse(cls, parse_yaml_mapping(text, where), where)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file; a missing file is an empty one. Errors as for `parse`."""
+        """Read a file; a missing file counts as empty. Raises the errors of `parse`."""
         return cls.parse(read_text(path), str(path))
 
 
 def read_text(path: Path) -> str:
-    """The file's text, empty without a file. Raises SettingsError when it cannot be read."""
+    """The file's text; a missing file is empty. Raises SettingsError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -94,11 +94,11 @@ def read_text(path: Path) -> str:
 
 
 def parse_yaml_mapping(text: str, where: str) -> Mapping[str, Any]:
-    """Parse a YAML mapping; an empty text is an empty one. Raises SettingsError for anything else."""
+    """Parse a YAML mapping; an empty text is an empty mapping. Raises SettingsError for anything else."""
     try:
         raw = YAML(typ="safe").load(text)
     except YAMLError as error:
-        raise SettingsError(f"{where}: is not YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{where}: is not YAML: {' '.join(str(error).split())}; correct it") from error
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):

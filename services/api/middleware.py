@@ -33,7 +33,7 @@ class ShopMiddleware:
 
 
 class AccessLogMiddleware:
-    """Writes one line a request to the shop's log: method, path, status, duration and the id of the key."""
+    """Writes one line per request to the shop's log: method, path, status, duration and the id of the key."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -45,14 +45,14 @@ class AccessLogMiddleware:
             return
         status, start = 500, perf_counter()
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_and_record)
         finally:
             state = scope["state"]
             shop: Shop = state["shop"]

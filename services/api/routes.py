@@ -1,4 +1,4 @@
-"""The endpoints but those of transfer: each reads a request, asks the shop, and writes the answer."""
+"""All endpoints except those of transfer: each parses a request, calls the shop, and returns the response."""
 
 import asyncio
 from typing import Annotated, Any
@@ -79,7 +79,7 @@ async def _recommend(body: RecommendRequest, request: Request) -> Response:
 
 
 def _refreshed_job(shop: Shop, body: RecommendRequest) -> ListJob:
-    """Read files and the store, which may block."""
+    """Read changed files and the store, which may block, and prepare the list."""
     shop.refresh()
     return recommendation_job(shop, body)
 

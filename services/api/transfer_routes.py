@@ -59,11 +59,11 @@ async def _export(
     store = shop_of(request).store
     if form == "parquet":
         limit = limit or _PARQUET_ROWS
-    span = await asyncio.to_thread(ExportRange.find, store, kind, cursor, limit)
+    rows = await asyncio.to_thread(ExportRange.find, store, kind, cursor, limit)
     return StreamingResponse(
-        _body(store, span, form),
+        _body(store, rows, form),
         media_type=PARQUET if form == "parquet" else NDJSON,
-        headers={CURSOR_HEADER: str(span.last), "Content-Disposition": f'attachment; filename="{kind}.{form}"'},
+        headers={CURSOR_HEADER: str(rows.last), "Content-Disposition": f'attachment; filename="{kind}.{form}"'},
     )
 
 
@@ -84,7 +84,7 @@ async def _import(
 
 
 class _ImportResponse(Response):
-    """Answers an import when it ends; sends white space meanwhile, so that the connection does not time out."""
+    """Answers an import at its end; until then it sends white space, so that the connection does not time out."""
 
     def __init__(self, session: ImportSession, batches: AsyncIterator[list[NumberedLine]]) -> None:
         super().__init__(media_type="application/json")
@@ -104,22 +104,22 @@ class _ImportResponse(Response):
         await send({"type": "http.response.body", "body": answer})
 
 
-def _body(store: Store, span: ExportRange, form: Format) -> Iterator[bytes]:
+def _body(store: Store, rows: ExportRange, form: Format) -> Iterator[bytes]:
     if form == "parquet":
-        return stream_parquet(span.kind, export_pages(store, span, GROUP_ROWS))
-    return map(json_lines, export_pages(store, span))
+        return stream_parquet(rows.kind, export_pages(store, rows, GROUP_ROWS))
+    return map(json_lines, export_pages(store, rows))
 
 
 async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
-    """The lines of the body in batches, the rest last; the rest is dropped if the client disconnects."""
+    """The lines of the body in batches; the last, partial batch is dropped if the client disconnects."""
     splitter, pending = LineSplitter(), list[NumberedLine]()
     try:
         async for chunk in request.stream():
             pending += splitter.feed(chunk)
-            whole = len(pending) // BATCH_LINES * BATCH_LINES
-            if whole:
-                yield pending[:whole]
-                del pending[:whole]
+            num_full = len(pending) // BATCH_LINES * BATCH_LINES
+            if num_full:
+                yield pending[:num_full]
+                del pending[:num_full]
     except ClientDisconnect:
         return
     yield pending + splitter.end()

@@ -16,7 +16,7 @@ class AuthMiddleware:
     """Answers 401, 403 and 429: a request needs a key, the scope for it, and a token of the rate limit.
 
     keyring: the keys for a request; needs: the scope that a method and path require, None = no key.
-    Puts the caller into scope["state"]["principal"]. If no key is configured, only this machine is answered.
+    Puts the caller into scope["state"]["principal"]. Without any key, only requests from this machine are allowed.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ FILE = "keys.json"
 _PREFIX = "trk"
 _SCHEME = "bearer "
 _MAX_LIVE = 2  # per label: the key in use and its replacement
-_NO_HASH = "0" * 64  # unknown ids take as long to compare as known ones
+_NO_HASH = "0" * 64  # compared for unknown ids, so that they take as long as known ones
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Keyring:
 
 
 class LiveKeyring:
-    """The keyring of a file that may change while the server runs; once it had keys, it is never open again."""
+    """The keyring of a file that may change while the server runs; once it has had keys, it is never open again."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._watch = path, FileWatcher(path, clock)
@@ -129,7 +129,7 @@ def add_key(path: Path, label: str, scopes: tuple[str, ...], lifetime: timedelta
         if len(same_label) >= _MAX_LIVE:
             raise SettingsError(
                 f"{path}: {label!r} has {len(same_label)} live keys already ({', '.join(same_label)}), "
-                f"wanted fewer than {_MAX_LIVE}; end one with `tierrec keys revoke ID`"
+                f"wanted fewer than {_MAX_LIVE}; revoke one with `tierrec keys revoke ID`"
             )
         id_ = secrets.token_hex(4)
         token = f"{_PREFIX}_{id_}_{secrets.token_urlsafe(32)}"

@@ -69,12 +69,12 @@ class Refusal:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the refusal."""
         problem = Problem(error=self.error)
-        answer = JSONResponse(problem.model_dump(), status_code=self.status, headers=dict(self.headers))
-        await answer(scope, receive, send)
+        response = JSONResponse(problem.model_dump(), status_code=self.status, headers=dict(self.headers))
+        await response(scope, receive, send)
 
 
 class BodyLimit:
-    """Answers 413 to a body that is too long: before it is read if the headers state its length, else on the way.
+    """Answers 413 to a body that is too long: before reading it if the headers state its length, else while reading it.
 
     streamed: prefixes of paths whose bodies are streamed, and so may have any length
     """
@@ -97,8 +97,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the body on in pieces; once it is too long, refuse it, and signal a disconnect to the app."""
-        num_bytes, is_answered, is_refused = 0, False, False
+        """Stream the body to the app; once it is too long, answer 413 and signal a disconnect to the app."""
+        num_bytes, is_started, is_refused = 0, False, False
 
         async def counted() -> Message:
             nonlocal num_bytes, is_refused
@@ -106,15 +106,15 @@ class BodyLimit:
             num_bytes += len(message.get("body", b""))
             if num_bytes <= self.max_bytes:
                 return message
-            if not (is_answered or is_refused):
+            if not (is_started or is_refused):
                 is_refused = True
                 await self._refusal(scope, receive, send)
             return {"type": "http.disconnect"}
 
         async def unless_refused(message: Message) -> None:
-            nonlocal is_answered
+            nonlocal is_started
             if not is_refused:
-                is_answered = True
+                is_started = True
                 await send(message)
 
         try:

@@ -32,9 +32,9 @@ _MAX_CHUNKS = 16
 
 
 def to_column_type(values: pd.Series, kind: str | None, name: str) -> pd.Series:
-    """Convert a column to one of the four types, by default the one that its values suggest.
+    """Convert a column to one of the four types, by default the type inferred from its values.
 
-    A column of anything else, such as vectors, becomes an object column. Raises DataError for a value that does not
+    A column of other values, such as vectors, becomes an object column. Raises DataError for a value that does not
     fit the kind.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -60,21 +60,21 @@ def kind_of(values: pd.Series) -> str:
 
 def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Add a null column for each attribute that only the rows have."""
-    fresh = {}
+    added = {}
     for name in sorted({name for row in rows for name in row} - set(frame)):
         given = [row[name] for row in rows if row.get(name) is not None]
         if given:
             kind = COLUMN_TYPES.get(name) or _kind(given[0], name)
-            fresh[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
-    return frame.assign(**fresh) if fresh else frame
+            added[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
+    return frame.assign(**added) if added else frame
 
 
 def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Append the rows. Raises DataError for a value that does not fit its column."""
     columns = {name: _posted(rows, name, kind_of(frame[name])) for name in map(str, frame)}
-    grown = pd.concat([frame, pd.DataFrame(columns)], ignore_index=True)
-    texts = [name for name in columns if kind_of(grown[name]) == TEXT]
-    return grown.assign(**{name: _rechunked(grown[name]) for name in texts})
+    extended = pd.concat([frame, pd.DataFrame(columns)], ignore_index=True)
+    texts = [name for name in columns if kind_of(extended[name]) == TEXT]
+    return extended.assign(**{name: _rechunked(extended[name]) for name in texts})
 
 
 def update_rows(frame: pd.DataFrame, positions: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -56,7 +56,7 @@ _ALLOWED_NODES = {
 }
 # Other arguments change the meaning of a node: x.price, in (select ...), between symmetric.
 _ALLOWED_ARGUMENTS = {"this", "expression", "expressions", "low", "high", "is_string", "quoted", "negate"}
-_WANTED = "and, or, not, =, <>, <, <=, >, >=, in (...), between, like, is null, columns, 'texts', numbers, true, false"
+_SYNTAX = "and, or, not, =, <>, <, <=, >, >=, in (...), between, like, is null, columns, 'texts', numbers, true, false"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Expression:
         self.matches(catalogue.frame.iloc[:0])
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:
-        """Where it is true in a part of the catalogue's frame, [N]; errors as for `check`."""
+        """Whether it is true for each row of a part of the catalogue's frame, [N]; raises as `check` does."""
         try:
             return _evaluate(self.tree, frame)
         except SettingsError as error:
@@ -86,19 +86,19 @@ class Expression:
 @functools.lru_cache(maxsize=_MAX_CACHED)
 def _parsed(text: str) -> exp.Expr:
     if len(text) > _MAX_LENGTH:
-        raise _refused(text, f"{len(text)} characters, wanted at most {_MAX_LENGTH}")
+        raise _refused(text, f"has {len(text)} characters, wanted at most {_MAX_LENGTH}")
     try:
         tree = sqlglot.parse_one(text, into=exp.Condition, dialect="duckdb")
     except SqlglotError as error:
-        raise _refused(text, f"is no condition; wanted {_WANTED}") from error
+        raise _refused(text, f"is not a condition; wanted {_SYNTAX}") from error
     except RecursionError as error:
-        raise _refused(text, f"nested too deep, wanted at most {_MAX_DEPTH} levels") from error
+        raise _refused(text, f"is nested too deeply, wanted at most {_MAX_DEPTH} levels") from error
     for node, depth in _nodes(tree):
         extra = [name for name, value in node.args.items() if value and name not in _ALLOWED_ARGUMENTS]
         if type(node) not in _ALLOWED_NODES or extra:
-            raise _refused(text, f"{' '.join([node.key, *extra])!r} is not offered; wanted {_WANTED}")
+            raise _refused(text, f"{' '.join([node.key, *extra])!r} is not supported; wanted {_SYNTAX}")
         if depth > _MAX_DEPTH:
-            raise _refused(text, f"nested {depth} levels deep, wanted at most {_MAX_DEPTH}")
+            raise _refused(text, f"is nested {depth} levels deep, wanted at most {_MAX_DEPTH}")
     return tree
 
 
@@ -136,7 +136,7 @@ class _Operand:
 
 
 def _evaluate(tree: exp.Expr, frame: pd.DataFrame) -> BoolArray:
-    """Where the condition is true, rather than false or unknown, [N].
+    """Whether the condition is true for each row, rather than false or null, [N].
 
     Raises SettingsError for a column that the frame lacks and for types that cannot be compared.
     """
@@ -172,7 +172,7 @@ def _column(name: str, frame: pd.DataFrame) -> _Operand:
         raise SettingsError(f"column {name!r} is unknown; {hint}")
     kind = kind_of(frame[name])
     if kind not in NAMES:
-        raise SettingsError(f"column {name!r} holds neither text, numbers, booleans nor times")
+        raise SettingsError(f"column {name!r} holds neither text, numbers, booleans nor times; use another")
     return _Operand(pa.array(frame[name], from_pandas=True), kind)
 
 
@@ -230,7 +230,7 @@ def _in(node: exp.Expr, frame: pd.DataFrame) -> Any:
     """x in (a, b) means x = a or x = b: null if neither is true and one of them is null."""
     inner, listed = _operand(node.this, frame), [_operand(part, frame) for part in node.expressions]
     if not listed:
-        raise SettingsError("in () lists nothing; wanted at least one value")
+        raise SettingsError("in () has no values; wanted at least one")
     is_column = isinstance(inner.data, pa.Array | pa.ChunkedArray)
     constants = [operand for operand in listed if is_column and isinstance(operand.data, pa.Scalar)]
     parts = [_compared(exp.EQ, inner, operand) for operand in listed if operand not in constants]
@@ -246,7 +246,7 @@ def _in_constants(inner: _Operand, constants: Sequence[_Operand]) -> Any:
 
 def _is_null(node: exp.Expr, frame: pd.DataFrame) -> Any:
     if not isinstance(node.expression, exp.Null):
-        raise SettingsError(f"{node.sql('duckdb')} is not offered; wanted is null or is not null")
+        raise SettingsError(f"{node.sql('duckdb')} is not supported; wanted is null or is not null")
     inner = _operand(node.this, frame)
     return pa.scalar(True) if inner.kind is None else pc.is_null(inner.data)
 

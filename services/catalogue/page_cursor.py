@@ -23,7 +23,7 @@ def hash_ids(item_ids: Iterable[str]) -> IntArray:
 
 
 def encode(shown: IntArray) -> str:
-    """The cursor for these hashes [N]; empty if they are more than a cursor may hold."""
+    """The cursor for these hashes [N]; empty if there are too many for a cursor."""
     if len(shown) > _MAX_ITEMS:
         return ""
     return base64.urlsafe_b64encode(shown.astype("<u4").tobytes()).decode()
@@ -35,5 +35,5 @@ def decode(cursor: str) -> IntArray:
         content = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
         shown: IntArray = np.frombuffer(content, "<u4")
     except (binascii.Error, ValueError) as error:
-        raise DataError(f"cursor: is damaged ({error}); send the one of the answer before, or none") from error
+        raise DataError(f"cursor: is damaged ({error}); send the cursor of the last answer, or none") from error
     return shown

@@ -1,1 +1,1 @@
-"""From a bundle to a tested, running Bento."""
+"""Builds, smoke-tests and runs the Bento of a bundle."""

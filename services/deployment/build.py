@@ -87,7 +87,7 @@ def build_bento(layout: Layout, contents: BentoContents, keep: int = _NUM_KEPT) 
 
 
 def ensure_bento(layout: Layout, settings: Settings) -> str:
-    """The packaged Bento's tag; it is built from the bundle if it is not in the store, as after a clone.
+    """The packaged Bento's tag; if it is not in the store, as after a clone, it is built from the bundle.
 
     Raises ArtifactError when nothing is packaged, or when the inputs now make another Bento.
     """
@@ -101,7 +101,7 @@ def ensure_bento(layout: Layout, settings: Settings) -> str:
 
 
 def main(recipe_file: Path) -> None:
-    """Build what is not in the store yet, and delete old Bentos."""
+    """Build the model and the Bento unless they are stored, and delete old Bentos."""
     recipe, home = BuildRecipe.model_validate_json(recipe_file.read_text()), Path(os.environ["BENTOML_HOME"])
     _delete_incomplete(home)
     _add_model(recipe, home)
@@ -115,7 +115,7 @@ def main(recipe_file: Path) -> None:
 
 @contextlib.contextmanager
 def _incomplete(home: Path, store: str, tag: str) -> Iterator[None]:
-    """Mark a tag as incomplete inside the block: BentoML fills its folder in place, and a killed build leaves it."""
+    """Mark a tag as incomplete inside the block: BentoML writes its folder in place, so a kill leaves a part."""
     name, _, version = tag.partition(":")
     marks = home / "half_made" / str(os.getpid())
     mark = marks / store / name / version
@@ -126,7 +126,7 @@ def _incomplete(home: Path, store: str, tag: str) -> Iterator[None]:
 
 
 def _delete_incomplete(home: Path) -> None:
-    """Delete what killed builds left; BentoML would take it as complete, or fail to read the store."""
+    """Delete the parts that killed builds left: BentoML would use them, or fail to read the store."""
     for marks in (home / "half_made").glob("*"):
         if not psutil.pid_exists(int(marks.name)):
             for mark in marks.glob("*/*/*"):

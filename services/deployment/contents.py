@@ -136,7 +136,7 @@ def pin_requirements(names: Sequence[str], constraints: Path) -> tuple[str, ...]
     try:
         lines = constraints.read_text().splitlines()
     except OSError as error:
-        raise ArtifactError(f"{constraints}: cannot be read ({error}); a Bento's requirements need it") from error
+        raise ArtifactError(f"{constraints}: cannot be read ({error}); it pins the Bento's requirements") from error
     pinned = {_normalized(line.partition("==")[0]): line.strip() for line in lines if "==" in line}
     missing = [name for name in names if _normalized(name) not in pinned]
     if missing:
@@ -149,7 +149,7 @@ def _normalized(name: str) -> str:
 
 
 def _package_stage(layout: Layout) -> dict[str, Any]:
-    """The package stage as dvc.yaml has it."""
+    """The package stage of dvc.yaml."""
     try:
         stage: dict[str, Any] = YAML(typ="safe").load(layout.dvc_yaml.read_text())["stages"][STAGE]
     except (OSError, KeyError, TypeError) as error:
@@ -168,7 +168,7 @@ def _carried_code(root: Path, deps: Sequence[str]) -> tuple[str, ...]:
 
 
 def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:
-    """Hash of the params.yaml sections that the stage reads; others act through its inputs."""
+    """Hash of the params.yaml sections that the stage reads; the others affect its inputs."""
     values = settings.model_dump(mode="json", by_alias=True)
     return version_of(json.dumps({block: value for block, value in values.items() if block in blocks}, sort_keys=True))
 

@@ -14,7 +14,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params
 
 _TEMPLATES = ("configmap", "deployment", "hpa", "pdb", "pvc", "service")
-_USER = 1034  # that BentoML's Dockerfile creates
+_USER = 1034  # the user that BentoML's Dockerfile creates
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$")]
 Image = Annotated[str, Field(max_length=500, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$")]
@@ -26,7 +26,7 @@ class KubernetesSettings(Params):
     """Settings that differ between clusters.
 
     image: None = the champion's tag, as `bentoml containerize` names it
-    secret: of `store-url` (URL of the feedback store) and `keys.json`
+    secret: has `store-url` (URL of the feedback store) and `keys.json`
     replicas: at least 2, because the disruption budget keeps one running
     cpu, memory: request and limit, in Kubernetes' units; target_cpu: percent of the request
     """

@@ -33,7 +33,7 @@ _EXAMPLE = json.dumps({"user_id": "1", "k": 5})
 
 @dataclass(frozen=True)
 class Server:
-    """A Bento's process, its URL, and its log file (None: it writes to our own output)."""
+    """A Bento's process, its URL, and its log file (None: it writes to this process's output)."""
 
     tag: str
     url: str
@@ -54,9 +54,9 @@ class Server:
     def stop(self) -> None:
         """Terminate the process and its children; kill those that do not stop in time."""
         if self.process.poll() is None:
-            family = [self.process, *self.process.children(recursive=True)]
+            processes = [self.process, *self.process.children(recursive=True)]
             self.process.terminate()
-            for process in psutil.wait_procs(family, timeout=_STOP_SECONDS)[1]:
+            for process in psutil.wait_procs(processes, timeout=_STOP_SECONDS)[1]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         self.process.wait()
@@ -94,7 +94,7 @@ def running_server(
     folder: the shop's state folder (None: a temporary one); port: 0 = a free one
     quiet: keep its output for error messages instead of showing it
 
-    The server stays in our process group, so that killing the group kills the server too.
+    The server stays in this process's group, so that killing the group kills the server too.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
         # A BentoML home of its own with the project's stores, because a server that starts deletes the metrics of
@@ -114,8 +114,8 @@ def running_server(
 def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = HOST) -> None:
     """Serve until Ctrl-C or SIGTERM, and print an example request; build the Bento if it is not in the store.
 
-    Raises ArtifactError when nothing is packaged, SettingsError when the port is taken or when others can reach the
-    host and there is no API key, StageError when the server does not start or stops by itself.
+    Raises ArtifactError when nothing is packaged, SettingsError when the port is taken, or when there is no API key
+    and other machines can reach the host, StageError when the server does not start or stops by itself.
     """
     folder = serving_folder(layout)
     warning = check_host(Keyring.read(folder / KEYS), host)
@@ -129,7 +129,7 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
     ):
         if warning:
             print(warning, file=sys.stderr)
-        print(f"{tag} serves at {server.url}, with a page on its API. Ctrl-C stops it. Try:")
+        print(f"{tag} serves at {server.url}, which documents its API. Ctrl-C stops it. Example:")
         print(f"  curl {server.url}/recommend -H 'Content-Type: application/json' -d '{_EXAMPLE}'", flush=True)
         code = server.process.wait()
         raise StageError(f"serve: {tag} stopped with exit code {code}; its last lines are above")

@@ -39,7 +39,7 @@ def smoke_test(layout: Layout, settings: Settings, tag: str, model: str, labels:
 
 
 def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeReport:
-    """The smoke test's report of a Bento: of the packaged one as stored, of another by testing it now.
+    """The smoke test's report on a Bento: the stored report of the packaged one; any other is tested now.
 
     tag: None = the packaged Bento. Raises ArtifactError when there is no such Bento, GateError when its lists are not
     the evaluated ones.
@@ -72,13 +72,13 @@ def sample_lists(path: Path, num_users: int) -> dict[str, list[str]]:
 
 
 def require_equal(task: str, served: Lists, expected: Lists) -> None:
-    """Raise GateError if lists differ: how many do, and at which rank the first ones do."""
+    """Raise GateError with the number of lists that differ, and the first differing ranks."""
     differing = [user for user in expected if served[user] != expected[user]]
     examples = []
     for user in differing[:_MAX_EXAMPLES]:
         pairs = zip(served[user], expected[user], strict=False)
         length = min(len(served[user]), len(expected[user]))
-        at = next((at for at, (item, wanted) in enumerate(pairs) if item != wanted), length)
+        at = next((row for row, (item, evaluated) in enumerate(pairs) if item != evaluated), length)
         examples.append(
             f"user {user!r} rank {at + 1}: served {served[user][at:][:1]}, evaluated {expected[user][at:][:1]}"
         )

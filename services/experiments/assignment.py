@@ -43,13 +43,13 @@ class _Assigner:
 
     The first grows from 0 upwards, the others from 1 downwards in the order of the file, and users in no variant are in
     between. So no user changes variant when the share of the first or of the last grows, or a variant is added at the
-    end: with two variants, whichever grows. No stateless rule can guarantee that for each of three.
+    end: with two variants, for either. No stateless rule can guarantee this for each of three.
     """
 
     def __init__(self, name: str, experiment: Experiment) -> None:
         self.starts, self.ends = experiment.starts, experiment.ends
         variants = experiment.variants
-        self._assignments = [Assignment(name, key, one.share, one.overrides) for key, one in variants.items()]
+        self._assignments = [Assignment(name, key, arm.share, arm.overrides) for key, arm in variants.items()]
         self._first, *others = [variant.share for variant in variants.values()]
         self._edges = list(accumulate(others))
         self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=(experiment.salt or name).encode())
@@ -92,7 +92,7 @@ class Experiments:
             return NO_VARIANT
         user = user_id.encode()
         running = [assigner for assigner in assigners if assigner.starts <= now < assigner.ends]
-        assignments = [given for assigner in running if (given := assigner.assign(user)) is not None]
+        assignments = [assigned for assigner in running if (assigned := assigner.assign(user)) is not None]
         return _joint(assignments) if len(assignments) > 1 else next(iter(assignments), NO_VARIANT)
 
     def labels(self, name: str) -> list[str]:
@@ -110,7 +110,7 @@ class Experiments:
     def may_pick_a_release(self, label: str) -> bool:
         """Whether an `Assignment.experiment` may select the release; assumed for experiments no longer in the file."""
         experiments = [self.by_name.get(name) for name in label.split(JOINT)]
-        return any(one is None or "release" in one.knobs for one in experiments)
+        return any(experiment is None or "release" in experiment.knobs for experiment in experiments)
 
     def _overlaps(self, other: str, group: Iterable[str]) -> bool:
         return all(self.by_name[other].overlaps(self.by_name[name]) for name in group)
@@ -129,10 +129,10 @@ def variant_of(experiment: str, assigned: str, variant: str) -> str | None:
     return dict(zip(assigned.split(JOINT), variant.split(JOINT), strict=True)).get(experiment)
 
 
-def _joint(several: Sequence[Assignment]) -> Assignment:
+def _joint(assignments: Sequence[Assignment]) -> Assignment:
     return Assignment(
-        experiment=JOINT.join(str(one.experiment) for one in several),
-        variant=JOINT.join(str(one.variant) for one in several),
-        propensity=prod(one.propensity for one in several),
-        overrides=VariantOverrides.merged(one.overrides for one in several),
+        experiment=JOINT.join(str(assignment.experiment) for assignment in assignments),
+        variant=JOINT.join(str(assignment.variant) for assignment in assignments),
+        propensity=prod(assignment.propensity for assignment in assignments),
+        overrides=VariantOverrides.merged(assignment.overrides for assignment in assignments),
     )

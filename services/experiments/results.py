@@ -8,13 +8,13 @@ import pandas as pd
 
 from services.experiments.assignment import Experiments, variant_of
 from services.experiments.settings import Experiment
-from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, proportion, split_p_value
 
 ALPHA = 0.05
-MISMATCH = 0.01  # with a smaller p-value there is a sample ratio mismatch, so that nothing can be concluded
+MISMATCH = 0.01  # a smaller p-value means a sample ratio mismatch: the results are not valid
 _COLUMNS = ("user_id", "variant", "impressions", "conversions")
 
 Verdict: TypeAlias = Literal["baseline", "better", "worse", "undecided"]
@@ -61,12 +61,12 @@ class VariantResult:
 def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[VariantResult]:
     """Compare the variants in the order of the settings; rows of unknown variants are ignored.
 
-    outcomes: user_id, variant, impressions, conversions, one row a user. Raises MissingColumnError.
+    outcomes: user_id, variant, impressions, conversions, one row per user. Raises MissingColumnError.
     """
     totals = _totals(outcomes, list(experiment.variants))
     users, converted = totals["users"].to_numpy(), totals["converted"].to_numpy()
     shares = np.array([variant.share for variant in experiment.variants.values()])
-    chance = split_p_value(users[shares > 0], shares[shares > 0] / shares.sum())
+    p_value = split_p_value(users[shares > 0], shares[shares > 0] / shares.sum())
     rates = proportion(converted, users, ALPHA)
     differences = _differences(users, converted, experiment.expected_users)
     results = []
@@ -82,9 +82,9 @@ def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[Vari
                 rate=_clipped(rates, row),
                 mean_conversions=float(totals["conversions"].iloc[row] / max(users[row], 1)),
                 difference=difference,
-                verdict=_verdict(difference, chance < MISMATCH),
-                split_p_value=chance,
-                mismatch=chance < MISMATCH,
+                verdict=_verdict(difference, p_value < MISMATCH),
+                split_p_value=p_value,
+                mismatch=p_value < MISMATCH,
             )
         )
     return results
@@ -96,11 +96,12 @@ def all_results(experiments: Experiments, store: VariantOutcomes) -> dict[str, l
     With simultaneous experiments, a conversion that follows lists of two combinations of variants counts for each of
     them; rates and verdicts do not depend on that.
     """
-    return {name: variant_results(_gather(experiments, store, name), one) for name, one in experiments.by_name.items()}
+    by_name = experiments.by_name
+    return {name: variant_results(_gather(experiments, store, name), by_name[name]) for name in by_name}
 
 
 def _gather(experiments: Experiments, store: VariantOutcomes, name: str) -> pd.DataFrame:
-    """Outcomes of one experiment, whatever other experiments its users were in; one row a user."""
+    """Outcomes of one experiment, also of users in further experiments; one row per user."""
     experiment = experiments.by_name[name]
     frames = []
     for label in experiments.labels(name):
@@ -136,8 +137,7 @@ def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
 
 def _clipped(bounds: Bounds, row: int) -> Interval:
     """One of the bounds, clipped to [-1, 1], the range of rates and their differences."""
-    values: FloatArray = np.clip([bounds.estimate[row], bounds.low[row], bounds.high[row]], -1, 1)
-    return Interval(*map(float, values))
+    return Interval(*np.clip([bounds.estimate[row], bounds.low[row], bounds.high[row]], -1, 1).tolist())
 
 
 def _verdict(difference: Interval | None, mismatch: bool) -> Verdict:

@@ -54,9 +54,9 @@ class VariantOverrides:
         return frozenset(name for name, value in vars(self).items() if value is not None)
 
     @classmethod
-    def merged(cls, several: Iterable[Self]) -> Self:
+    def merged(cls, overrides: Iterable[Self]) -> Self:
         """Combine overrides that have no knob in common."""
-        return cls(**{knob: getattr(one, knob) for one in several for knob in one.knobs})
+        return cls(**{knob: getattr(override, knob) for override in overrides for knob in override.knobs})
 
 
 class VariantPolicy(Params):
@@ -119,7 +119,7 @@ class Experiment(Params):
     @classmethod
     def _after_the_start(cls, ends: datetime, info: ValidationInfo) -> datetime:
         if "starts" in info.data and ends <= info.data["starts"]:
-            raise ValueError("it is not after starts")
+            raise ValueError("is not after starts; set a later time")
         return ends
 
 
@@ -144,12 +144,12 @@ def read_experiments(path: Path) -> dict[str, Experiment]:
 
 
 def _refuse_clash(path: Path, first: tuple[str, Experiment], second: tuple[str, Experiment]) -> None:
-    (one, left), (other, right) = first, second
-    if (left.salt or one) == (right.salt or other):
-        raise SettingsError(f"{path}: {one} and {other} have the same salt, so they would split users in the same way")
+    (name, left), (other, right) = first, second
+    if (left.salt or name) == (right.salt or other):
+        raise SettingsError(f"{path}: {name} and {other} have the same salt and so split users alike; change one")
     surfaces, knobs = set(left.surfaces) & set(right.surfaces), left.knobs & right.knobs
     if surfaces and knobs and left.overlaps(right):
         raise SettingsError(
-            f"{path}: {one} and {other} both change {min(knobs)} on {min(surfaces)} at the same time; "
+            f"{path}: {name} and {other} both change {min(knobs)} on {min(surfaces)} at the same time; "
             "end one before the other starts, or make them variants of one experiment"
         )

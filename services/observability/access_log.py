@@ -19,7 +19,7 @@ from tierrec_core.base.errors import ArtifactError
 
 SECRET_FILE = "log.secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32
-_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # of every record
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # of every log record
 _USER_PATH = re.compile(r"(?<=/users/).+?(?=/tier\Z|\Z)", re.DOTALL)
 
 
@@ -90,7 +90,7 @@ class _JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "event": record.getMessage(),
-            **{name: value for name, value in record.__dict__.items() if name not in _OWN_FIELDS},
+            **{name: value for name, value in record.__dict__.items() if name not in _STANDARD_FIELDS},
         }
         if record.exc_text:
             fields["exc_info"] = record.exc_text
@@ -119,7 +119,7 @@ class JsonLog:
         return cls(logger)
 
     def access(self, method: str, path: str, status: int, seconds: float, **fields: Any) -> None:
-        """Log a request and its status; more fields such as user_id, key_id, request_id. path: without its query."""
+        """Log a request and its status; fields: user_id, key_id and the like; path: without the query."""
         self._write("access", {"method": method, "path": path, "status": status, "seconds": round(seconds, 6)} | fields)
 
     def decision(self, request_id: str, user_id: str | None, **fields: Any) -> None:
@@ -131,5 +131,5 @@ class JsonLog:
         self._write("failure", {"request_id": request_id, "user_id": user_id} | fields, logging.ERROR)
 
     def _write(self, event: str, fields: dict[str, Any], level: int = logging.INFO) -> None:
-        given = {name: value for name, value in fields.items() if value is not None}
-        self.logger.log(level, event, exc_info=level == logging.ERROR, extra=given)
+        present = {name: value for name, value in fields.items() if value is not None}
+        self.logger.log(level, event, exc_info=level == logging.ERROR, extra=present)

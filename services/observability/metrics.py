@@ -154,5 +154,5 @@ def remove_dead_workers() -> None:
         names = {path.stem.rpartition("_")[2] for path in Path(folder).glob("gauge_live*_*.db")}
         for pid in (int(name) for name in names if name.isdigit()):
             if not psutil.pid_exists(pid):
-                with contextlib.suppress(FileNotFoundError):  # another worker was faster
+                with contextlib.suppress(FileNotFoundError):  # another worker removed them first
                     mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""From a list request to a page."""
+"""Turns list requests into pages of recommendations."""

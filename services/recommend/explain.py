@@ -32,7 +32,7 @@ _ATTEMPTS, _PAUSE_SECONDS = 3, 0.1  # another worker may not have written the im
 
 
 def explain_answer(shop: Shop, request_id: str) -> Explanation | None:
-    """Explain an earlier answer; reasons are as of now. None if its impression is unknown or no longer stored."""
+    """Explain an earlier answer with current reasons; None if its impression is not stored."""
     impression = _find_impression(shop, request_id)
     if impression is None:
         return None

@@ -30,7 +30,7 @@ class RankingStrategy:
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """The order, and the strategy that gave it. reason: why `first_choice` did not; empty if it did."""
+    """The order, and the strategy that ranked it. reason: why `first_choice` did not; empty if it did."""
 
     strategy: str
     order: RankedOrder
@@ -202,11 +202,11 @@ def top_items(scores: FloatArray, allowed: BoolArray | None) -> RankedOrder:
 
 
 def keep_allowed(order: RankedOrder, allowed: BoolArray | None) -> RankedOrder:
-    """Drop what is not allowed [I']; None allows everything."""
+    """Drop items that are not allowed [I']; None allows all."""
     if allowed is None:
         return order
-    kept = allowed[order.columns]
-    return order if kept.all() else order.take(kept)
+    is_allowed = allowed[order.columns]
+    return order if is_allowed.all() else order.take(is_allowed)
 
 
 def sort_by_score(columns: IntArray, scores: FloatArray) -> RankedOrder:

@@ -105,7 +105,7 @@ def build_page(
 ) -> ResultPage:
     """Rank the allowed items, fill up from the fallbacks, apply the rules, and cut a page.
 
-    only: if given, no other items are allowed, [I']; catalogue: if the columns are not those of the model's items
+    only: None, or the only items allowed, [I']; catalogue: None for the model's items
     """
     request, model = context.request, context.model
     is_items = catalogue is None
@@ -161,21 +161,21 @@ def _hidden(context: RequestContext) -> IntArray:
 def _recently_purchased(context: RequestContext) -> IntArray:
     """Purchases whose repurchase interval has not passed, [S].
 
-    Purchases since the model was fitted wait as learned. The blend accounts for earlier purchases, so these wait only
-    if rules.yaml says so for their category.
+    Purchases since the model was fitted are hidden for the learned interval. Earlier ones, which the blend accounts
+    for, are hidden only if rules.yaml has a rule for their category.
     """
     model, user, repeat = context.model, context.user, context.shop.configuration.now.rules.repeat
     if not user.purchases and (not repeat or user.row is None):
         return _NO_COLUMNS
     columns = model.catalogue.columns([item for item, _ in user.purchases])
     days = np.array([(context.now - at).total_seconds() for _, at in user.purchases]) / _DAY_SECONDS
-    waits = model.repurchase_days(repeat)
-    hidden = suppressed_items(waits, columns[columns >= 0], days[columns >= 0])
+    intervals = model.repurchase_days(repeat)
+    hidden = suppressed_items(intervals, columns[columns >= 0], days[columns >= 0])
     if repeat and user.row is not None:
-        bought, day = model.precomputed.last_purchases.row(user.row)
-        has_rule = model.catalogue.frame["category"].iloc[bought].isin(list(repeat)).to_numpy(dtype=bool)
+        purchased, day = model.precomputed.last_purchases.row(user.row)
+        has_rule = model.catalogue.frame["category"].iloc[purchased].isin(list(repeat)).to_numpy(dtype=bool)
         age = context.now.timestamp() / _DAY_SECONDS - day
-        hidden = np.union1d(hidden, suppressed_items(waits, bought[has_rule], age[has_rule]))
+        hidden = np.union1d(hidden, suppressed_items(intervals, purchased[has_rule], age[has_rule]))
     return hidden
 
 

@@ -99,9 +99,9 @@ def similar_items(shop: Shop, body: SimilarRequest) -> dict[str, Any]:
 
 
 def _context(
-    shop: Shop, surface: str, body: RecommendRequest | SearchRequest | SimilarRequest, k: int, **own: Any
+    shop: Shop, surface: str, body: RecommendRequest | SearchRequest | SimilarRequest, k: int, **fields: Any
 ) -> RequestContext:
-    """The context of a request body; `own`: fields of ListRequest that only some bodies have."""
+    """The context of a request body; `fields`: those of ListRequest that only some bodies have."""
     request = ListRequest(
         surface,
         k,
@@ -111,7 +111,7 @@ def _context(
         exclude=body.exclude,
         filter=body.filter,
         cursor=body.cursor,
-        **own,
+        **fields,
     )
     return RequestContext.of(shop, request)
 
@@ -120,8 +120,8 @@ def _neighbours(model: ServedModel, column: int) -> RankedOrder:
     """Items that are bought together with an item; for one posted live, items with a similar description."""
     if column < model.num_trained:
         columns, similarity = model.session_boost.neighbours[column], model.session_boost.similarity[column]
-        known = columns >= 0
-        return sort_by_score(columns[known].astype(np.int64), similarity[known].astype(float))
+        is_item = columns >= 0
+        return sort_by_score(columns[is_item].astype(np.int64), similarity[is_item].astype(float))
     description = model.catalogue.frame.iloc[column][["title", "category", "brand"]].dropna()
     columns, scores = model.search.query(" ".join(map(str, description)), _MAX_HITS)
     return RankedOrder(columns.astype(np.int64), scores.astype(float))

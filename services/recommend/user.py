@@ -44,7 +44,7 @@ class RequestUser:
 
 def resolve_user(
     model: ServedModel,
-    live: RecentActivity,
+    activity: RecentActivity,
     user_id: str | None,
     session_items: Sequence[str] = (),
     basket: Sequence[str] = (),
@@ -54,11 +54,11 @@ def resolve_user(
     if user_id is None:
         pairs = tuple((item, "purchase") for item in session_items)
         return _without_row(model, None, pairs, basket, attributes or {}, known=False)
-    posted, events = live.attributes_of(user_id), _cancel_returns(live.events_of(user_id))
+    posted, events = activity.attributes_of(user_id), _cancel_returns(activity.events_of(user_id))
     merged = {**(posted or {}), **(attributes or {})}
     target = model.precomputed.item_tables.target
     purchases = tuple((event.item_id, event.at) for event in events if event.event in target)
-    row = None if live.is_erased(user_id) else model.precomputed.users.find(user_id)
+    row = None if activity.is_erased(user_id) else model.precomputed.users.find(user_id)
     if row is None:
         pairs = tuple((event.item_id, event.event) for event in events)
         is_known = posted is not None or bool(events)
@@ -69,7 +69,7 @@ def resolve_user(
 
 
 def history_of(model: ServedModel, user: RequestUser) -> Interactions:
-    """The user's history as all models score it, one row; loads the models if that has not happened yet."""
+    """The user's history as all models score it, one row; loads the models if necessary."""
     if user.row is not None:
         return model.bundle.history.select_users(np.array([user.row]))
     items, events = [item for item, _ in user.session_items], [event for _, event in user.session_items]
@@ -85,7 +85,7 @@ def _without_row(
     *,
     known: bool,
 ) -> RequestUser:
-    """Items posted live become fresh events, because no model was trained on them."""
+    """A user without a row; items posted live become fresh events, because no model was trained on them."""
     columns = model.catalogue.columns([item for item, _ in session_items])
     pairs = list(zip(session_items, columns, strict=True))
     trained = tuple(pair for pair, column in pairs if 0 <= column < model.num_trained)
@@ -98,13 +98,12 @@ def _fresh_events(model: ServedModel, events: Sequence[RecentEvent], basket: Seq
     """Weigh events by intent and age; items in the cart count as added now."""
     if not events and not basket:
         return NOTHING
-    facts, now = model.precomputed.item_tables, datetime.now(UTC)
+    tables, now = model.precomputed.item_tables, datetime.now(UTC)
     columns = model.catalogue.columns([*(event.item_id for event in events), *basket])
     hours = np.array([(now - event.at).total_seconds() / 3600 for event in events] + [0.0] * len(basket))
-    intent = [facts.boost_weights.get(event.event, 0.0) for event in events] + [facts.boost_weights["cart"]] * len(
-        basket
-    )
-    weights = np.array(intent) * np.exp2(-np.maximum(hours, 0.0) / facts.boost_half_life_hours)
+    boost = tables.boost_weights
+    intent = [boost.get(event.event, 0.0) for event in events] + [boost["cart"]] * len(basket)
+    weights = np.array(intent) * np.exp2(-np.maximum(hours, 0.0) / tables.boost_half_life_hours)
     return FreshEvents(columns[columns >= 0], weights[columns >= 0])
 
 
@@ -112,12 +111,12 @@ def _cancel_returns(events: Sequence[RecentEvent]) -> Sequence[RecentEvent]:
     """Remove returns, and for each the newest earlier purchase of the same item."""
     if all(event.quantity >= 0 for event in events):
         return events
-    kept: list[RecentEvent] = []
+    remaining: list[RecentEvent] = []
     for event in events:
         if event.quantity >= 0:
-            kept.append(event)
+            remaining.append(event)
             continue
-        purchases = (at for at, other in enumerate(kept) if other[:2] == (event.item_id, "purchase"))
+        purchases = (row for row, other in enumerate(remaining) if other[:2] == (event.item_id, "purchase"))
         if (newest := max(purchases, default=None)) is not None:
-            del kept[newest]
-    return kept
+            del remaining[newest]
+    return remaining

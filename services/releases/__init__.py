@@ -1,1 +1,1 @@
-"""Which release answers which users."""
+"""Releases: which one serves which users, and when a challenger becomes the champion."""

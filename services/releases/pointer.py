@@ -28,7 +28,7 @@ class Deployed(Params):
 
 
 class PointerChange(Params):
-    """A change of a pointer: what was done, when (UTC), and the state after it."""
+    """A change of a pointer: the action, its time (UTC), and the state after it."""
 
     revision: PositiveInt
     at: AwareDatetime
@@ -132,7 +132,7 @@ def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
             return _write_change(path, pointer, "rollback", pointer.champion)
         previous = None if pointer is None else pointer.previous
         if previous is None:
-            raise SettingsError(f"rollback: {path} has no previous champion; deploy the wanted Bento")
+            raise SettingsError(f"rollback: {path} has no previous champion; deploy a Bento instead")
         if stored is not None and previous.bento not in stored:
             raise ArtifactError(
                 f"rollback: the previous champion {previous.bento} is not in the store; "
@@ -160,10 +160,10 @@ def _write_change(
 
 
 def _trim_history(pointer: Pointer) -> Pointer:
-    """Forget the oldest change that kept the champion, so that `previous` outlasts many changes of the share."""
+    """Drop the oldest change that left the champion as it was, since `previous` needs the other changes."""
     history = pointer.history
     if len(history) <= _MAX_HISTORY:
         return pointer
-    kept_champion = (at for at in range(1, _MAX_HISTORY) if history[at].champion == history[at - 1].champion)
-    at = next(kept_champion, 0)
-    return pointer.model_copy(update={"history": history[:at] + history[at + 1 :]})
+    same_champion = (row for row in range(1, _MAX_HISTORY) if history[row].champion == history[row - 1].champion)
+    dropped = next(same_champion, 0)
+    return pointer.model_copy(update={"history": history[:dropped] + history[dropped + 1 :]})

@@ -17,7 +17,7 @@ from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 from tierrec_core.evaluation.confidence_sequences import Bounds, ConfidenceSequence, Moments, split_p_value
 from tierrec_core.settings import RolloutSettings
 
-MISMATCH = 0.001  # at a p-value below it, users did not arrive in the planned shares: something is broken
+MISMATCH = 0.001  # a smaller p-value means a sample ratio mismatch: users did not arrive in the planned shares
 SETTLING = timedelta(seconds=60)  # while workers load the challenger, the champion serves its users too
 NO_EXPERIMENTS = Experiments({})
 
@@ -55,7 +55,7 @@ def decide_rollout(
 
     Before the time limit only the always-valid interval and the split decide. At the limit an ordinary test, planned
     as a single one, decides: the challenger is rolled back if its loss is significant and beyond the margin, and else
-    promoted, since the gate has found it no worse. An equal challenger is rolled back with a probability of at most
+    promoted, since it passed the promotion gate. An equal challenger is rolled back with a probability of at most
     alpha + MISMATCH.
     """
     users = np.array([champion.users, challenger.users])
@@ -70,7 +70,7 @@ def decide_rollout(
     if p_value < MISMATCH and settings.max_hours > 0:
         action = "rollback"
         reason = (
-            f"users did not come in the planned shares: {challenger.users:,} of {users.sum():,} saw the challenger, "
+            f"users did not arrive in the planned shares: {challenger.users:,} of {users.sum():,} saw the challenger, "
             f"wanted {share:.0%} (p = {p_value:.1g})"
         )
     return RolloutVerdict(action, reason, difference, p_value)
@@ -113,7 +113,7 @@ def measure_arms(
     Impressions while workers load the challenger are left out, and so are users of an experiment that may choose the
     model, since they did not arrive in the pointer's shares. If both sides have the same model, so that impressions
     do not distinguish them, users are assigned by the pointer's route in the shop.
-    experiments: of the shop now; one that is no longer among them may have chosen the model
+    experiments: the shop's current ones; an experiment not among them may have chosen the model
     Raises SettingsError when there is no challenger, StoreError when the store does not answer.
     """
     if pointer.challenger is None:
@@ -158,10 +158,10 @@ def _decide(
     is_over = age_hours >= settings.max_hours
     limit = f"the time limit of {settings.max_hours:g} h"
     if difference is None:
-        wanted = f"{counts}; wanted {settings.min_users:,} on each side"
+        sample = f"{counts}; wanted {settings.min_users:,} on each side"
         if is_over:
-            return "promote", f"{limit} is reached with too few users to see a loss: {wanted}"
-        return "wait", f"too few users after {age_hours:.1f} h: {wanted}"
+            return "promote", f"{limit} is reached with too few users to detect a loss: {sample}"
+        return "wait", f"too few users after {age_hours:.1f} h: {sample}"
     value, low, high = (f"{100 * end:+.2f}" for end in (difference.value, difference.low, difference.high))
     evidence = f"{settings.goal} rate {value} points [{low}, {high}] against the champion's; {counts}"
     if difference.high < 0:

@@ -35,7 +35,7 @@ class SlotItem(NamedTuple):
 
 
 class SlotLimits:
-    """The limits of caps and shares, and how much of each is used.
+    """The limits of caps and shares, and their current use.
 
     caps: the maximum number of items with the same value, for each cap
     least, most: the minimum and maximum number of slots of the page, for each share
@@ -47,12 +47,12 @@ class SlotLimits:
         self._shares = [0] * len(most)
 
     def exceeds_cap(self, item: SlotItem) -> bool:
-        """Whether a cap keeps the item off this page and all later ones."""
+        """Whether a cap excludes the item from this page and all later ones."""
         rows = zip(self._used, item.values, self._caps, strict=True)
         return any(value is not None and used[value] >= most for used, value, most in rows)
 
     def exceeds_share(self, item: SlotItem) -> bool:
-        """Whether a share keeps the item off this page."""
+        """Whether a share excludes the item from this page."""
         rows = enumerate(zip(self._shares, self._most, strict=True))
         return any(item.share_bits >> share & 1 and count >= most for share, (count, most) in rows)
 
@@ -73,7 +73,7 @@ class SlotLimits:
             self._least[share] = min(self._least[share], reachable)
 
     def missing(self) -> tuple[int, int]:
-        """The number of slots below the minimums, summed over shares, and the bits of the shares concerned."""
+        """The number of slots below the minimums, summed over shares, and the bits of those shares."""
         missing = [max(least - count, 0) for least, count in zip(self._least, self._shares, strict=True)]
         return sum(missing), sum(1 << share for share, count in enumerate(missing) if count)
 
@@ -200,7 +200,7 @@ def _fill_slots(
 
 
 def _pop_best(queues: Mapping[int, deque[SlotItem]], limits: SlotLimits, free: int) -> SlotItem | None:
-    """The best allowed candidate; one that a minimum share still needs if there are no slots to spare.
+    """The best allowed candidate; if all free slots are needed for minimum shares, the best for one of these.
 
     Shares treat candidates with equal share_bits alike, so only the first of each queue has to be checked.
     """

@@ -1,4 +1,4 @@
-"""A ranked list in the situation in which it is shown, and the rules that apply there, grouped by effect."""
+"""The situation in which a list is shown, the ranked list, and the rules that apply to it, by effect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class ActiveWhen:
     excluded: tuple[Expression, ...] = ()
 
     def matches(self, frame: pd.DataFrame) -> BoolArray:
-        """For each row of a part of the catalogue's frame, [N]."""
+        """Whether it is true for each row of a part of the catalogue's frame, [N]."""
         mask = np.ones(len(frame), bool)
         for expression in self.included:
             mask &= _matches(expression, frame)

@@ -46,8 +46,8 @@ class Review(YamlFile):
 
     @cached_property
     def _condition(self) -> "_ReviewCondition | None":
-        hides = self.blocked or self.blocked_categories or self.approval.required_for
-        return _ReviewCondition(self) if hides else None
+        has_content = self.blocked or self.blocked_categories or self.approval.required_for
+        return _ReviewCondition(self) if has_content else None
 
 
 class _ReviewCondition:

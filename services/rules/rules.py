@@ -31,12 +31,12 @@ class Rules(YamlFile):
     repeat: dict[str, RepeatRule] = Field(default_factory=dict)
 
     def check(self, catalogue: Catalogue, tiers: Collection[str]) -> None:
-        """Raise SettingsError for a rule on a column that the catalogue lacks, or on a tier that is not of `tiers`."""
+        """Raise SettingsError for a rule on a column that the catalogue lacks, or on a tier not among `tiers`."""
         for number, rule in enumerate(self.rules):
             for position, tier in enumerate(rule.scope.tiers):
                 if tier not in tiers:
                     key = f"rules.{number}.scope.tiers.{position}"
-                    raise SettingsError(f"{key}: {tier!r} is no tier; wanted one of {', '.join(tiers)}")
+                    raise SettingsError(f"{key}: {tier!r} is not a tier; wanted one of {', '.join(tiers)}")
             for expression in RulePlan.of([rule]).conditions:
                 try:
                     expression.check(catalogue)
@@ -54,7 +54,7 @@ class Rules(YamlFile):
     def apply(
         self, order: RankedOrder, situation: Situation, catalogue: Catalogue, allowed: BoolArray | None = None
     ) -> RankedOrder:
-        """Apply the rules to the order and cut the first k, fewer if candidates, caps or shares do not give more.
+        """Apply the rules to the order and cut the first k, fewer if candidates, caps or shares do not allow k.
 
         allowed: the items that may be shown, [I]; other items and those of earlier pages are not shown, even if
         pinned. Boosts are applied first, then pins at their slots (or earlier if the list is too short to reach

@@ -34,7 +34,7 @@ Scalar = str | bool | int | float
 
 
 class Scope(Params):
-    """Where a rule applies: on these surfaces, for these tiers and users; an empty part does not restrict it.
+    """Where a rule applies: on these surfaces, for these tiers and users; an empty field does not restrict it.
 
     segments: user attributes with the accepted value or values; all must match
     """
@@ -65,7 +65,7 @@ class ShareOfSlots(Params):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.at_least > self.at_most:
-            raise ValueError("at_least is more than at_most")
+            raise ValueError(f"at_least is {self.at_least:g}, wanted at most at_most, which is {self.at_most:g}")
         return self
 
 
@@ -85,7 +85,7 @@ class PriceBand(Params):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.max is not None and self.min > self.max:
-            raise ValueError("min is more than max")
+            raise ValueError(f"min is {self.min:g}, wanted at most max, which is {self.max:g}")
         return self
 
     @property

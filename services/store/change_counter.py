@@ -19,7 +19,7 @@ class ChangeCounter:
     """A 64-bit counter in a file that every process maps; reading it costs no system call.
 
     Increments are made under a file lock, which the kernel releases when its process ends. A writer that dies between
-    its commit and the increment announces nothing, so readers should also poll now and then.
+    its commit and the increment leaves the count as it was, so readers should also poll.
     """
 
     descriptor: int
@@ -29,7 +29,7 @@ class ChangeCounter:
 
     @classmethod
     def open(cls, path: Path | None) -> Self:
-        """Open the counter in the file, creating it if missing; without a path, one of this process alone."""
+        """Open the counter in the file, creating it if missing; without a path, a counter of this process alone."""
         if path is None:
             descriptor, name = tempfile.mkstemp()
             Path(name).unlink()

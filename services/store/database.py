@@ -46,7 +46,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """Connect, and create the folder and the tables where missing; several processes may do so at once.
+        """Connect, and create the folder and the tables where missing; several processes may do this at the same time.
 
         Raises SettingsError for a URL of another kind of database, StoreError when the database does not answer.
         """
@@ -71,7 +71,7 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Begin a transaction that is durable when the block ends. Raises StoreError, and then nothing is kept.
+        """Begin a transaction that is durable when the block ends. Raises StoreError after a rollback.
 
         PostgreSQL assigns ids before the commit: without the lock a reader could see a later id first.
         """
@@ -104,7 +104,7 @@ class Database:
             connection.exec_driver_sql("vacuum")
             is_busy = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").scalar()
         if is_busy:
-            raise StoreError(f"{self.path}: a reader holds the log with erased rows; erase once more")
+            raise StoreError(f"{self.path}: a reader holds the log with erased rows; erase the user again")
 
     def close(self) -> None:
         """Close all connections."""
@@ -135,22 +135,22 @@ class Database:
             reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
             url = self.engine.url.render_as_string(hide_password=True)
             raise StoreError(
-                f"{url}: {reason}; see that the database runs and has free space, then try again"
+                f"{url}: {reason}; check that the database is running and has free space, then try again"
             ) from error
 
 
 def _parse_url(text: str) -> URL:
     """Parse the URL of a database and set the driver that is installed."""
-    wanted = "wanted sqlite:///PATH or postgresql://USER@HOST/NAME"
+    hint = "wanted sqlite:///PATH or postgresql://USER@HOST/NAME"
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise SettingsError(f"store: not the URL of a database; {wanted}") from error
+        raise SettingsError(f"store: not the URL of a database; {hint}") from error
     if url.drivername in {_POSTGRESQL, f"{_POSTGRESQL}+psycopg"}:
         return url.set(drivername=f"{_POSTGRESQL}+psycopg")
     if url.drivername != _SQLITE or (url.database or ":memory:") == ":memory:":
         shown = url.render_as_string(hide_password=True)
-        raise SettingsError(f"store: {shown!r} is not a supported database; {wanted}")
+        raise SettingsError(f"store: {shown!r} is not a supported database; {hint}")
     return url
 
 
@@ -160,7 +160,7 @@ def _create_engine(url: URL) -> Engine:
         return create_engine(url, hide_parameters=True, pool_pre_ping=is_server)
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"store: {error.name} is not installed, PostgreSQL needs it; pip install 'tierrec[postgres]'"
+            f"store: {error.name} is not installed, PostgreSQL needs it; run pip install 'tierrec[postgres]'"
         ) from error
 
 

@@ -40,7 +40,7 @@ def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -
     """
     table = _TABLES[kind]
     key = next(iter(table.primary_key))
-    columns = [type_coerce(one, BigInteger) if isinstance(one.type, UtcTimestamp) else one for one in table.c]
+    columns = [type_coerce(col, BigInteger) if isinstance(col.type, UtcTimestamp) else col for col in table.c]
     query = select(*columns).order_by(key).limit(size)
     num_rows = size
     while num_rows == size:
@@ -91,7 +91,7 @@ def _write_events(store: Store, path: Path) -> int:
 
 
 def _read_attributes(store: Store, kind: Kind, key: str) -> pd.DataFrame:
-    """Read posted items or users by id, each attribute in the type that its values share."""
+    """Read posted items or users by id, each attribute in the type that all its values have."""
     frames = [page.frame for page in pages(store, kind, size=_GROUP_ROWS)]
     if not frames:
         return pd.DataFrame({key: pd.array([], dtype="string")})
@@ -102,15 +102,15 @@ def _read_attributes(store: Store, kind: Kind, key: str) -> pd.DataFrame:
 
 
 def _typed(values: pd.Series) -> pd.Series:
-    """Convert a column to booleans, numbers or lists of numbers if all values are such, else to strings or JSON."""
-    kept = values.dropna()
-    kinds = {type(value) for value in kept}
+    """Convert a column to booleans, numbers or lists of numbers if all its values are, else to strings or JSON."""
+    present = values.dropna()
+    kinds = {type(value) for value in present}
     if kinds == {bool}:
         return values.astype("boolean")
     with contextlib.suppress(OverflowError):
         if kinds <= {int, float}:
             return values.astype("Float64")
-        if kinds == {list} and all(type(part) in {int, float} for value in kept for part in value):
+        if kinds == {list} and all(type(part) in {int, float} for value in present for part in value):
             return values.map(lambda value: np.array(value, float), na_action="ignore")
-    texts = [value if isinstance(value, str) else json.dumps(value, sort_keys=True) for value in kept]
-    return pd.Series(texts, kept.index, "string").reindex(values.index)
+    texts = [value if isinstance(value, str) else json.dumps(value, sort_keys=True) for value in present]
+    return pd.Series(texts, present.index, "string").reindex(values.index)

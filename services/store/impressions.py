@@ -20,9 +20,9 @@ _PRUNE_INTERVAL_SECONDS = 3600.0
 
 
 class ImpressionWriter:
-    """A bounded queue and the thread that writes it to the store. on_drop: counts impressions that found no room.
+    """A bounded queue and the thread that writes it to the store. on_drop: called with the number of dropped ones.
 
-    hash_user: gives the hash by which an erased user is remembered; their queued impressions are not written
+    hash_user: the hash under which an erased user is stored; their queued impressions are not written
     """
 
     def __init__(

@@ -26,9 +26,9 @@ class OutcomeQueries:
         A user counts for the variant that they saw first, with the impressions and conversions of that variant.
         A conversion is a goal event on an item that was shown at most horizon_hours before; it counts once.
         """
-        shown = IMPRESSIONS.c
-        wanted = and_(shown.experiment == experiment, shown.user_id.is_not(None), shown.variant.is_not(None))
-        return self._by_user(wanted, shown.variant, goal, horizon_hours)
+        columns = IMPRESSIONS.c
+        condition = and_(columns.experiment == experiment, columns.user_id.is_not(None), columns.variant.is_not(None))
+        return self._by_user(condition, columns.variant, goal, horizon_hours)
 
     def outcomes_by_version(
         self, since: datetime, goal: str = "purchase", horizon_hours: float = 72.0, until: datetime | None = None
@@ -38,8 +38,8 @@ class OutcomeQueries:
         A user counts for the version that they saw first in [since, until), with the impressions and conversions of
         that version in the same period. Anonymous visitors are left out.
         """
-        wanted = _identified(since) if until is None else and_(_identified(since), IMPRESSIONS.c.at < until)
-        return self._by_user(wanted, IMPRESSIONS.c.model_version, goal, horizon_hours)
+        condition = _identified(since) if until is None else and_(_identified(since), IMPRESSIONS.c.at < until)
+        return self._by_user(condition, IMPRESSIONS.c.model_version, goal, horizon_hours)
 
     def experiments_by_user(self, since: datetime) -> pd.DataFrame:
         """Return the experiments that users took part in since a time: user_id, experiment; by user_id."""
@@ -54,25 +54,25 @@ class OutcomeQueries:
 
         At most num_users are sampled by a hash of their ids. Anonymous visitors are left out.
         """
-        shown = IMPRESSIONS.c
-        of_model = and_(shown.model_version == model_version, shown.surface == surface, shown.at < until)
-        first = _first_by_user(_select_answers(and_(_identified(since), of_model), shown.model_version), "id")
+        columns = IMPRESSIONS.c
+        of_model = and_(columns.model_version == model_version, columns.surface == surface, columns.at < until)
+        first = _first_by_user(_select_answers(and_(_identified(since), of_model), columns.model_version), "id")
         lists = self._frame(select(first.c.user_id, first.c.id))
-        # By a hash of the id and not the earliest users, so that two windows share theirs.
+        # Sampled by a hash of the id, not by time, so that two windows have the same users.
         hashes = pd.util.hash_array(lists["user_id"].to_numpy(dtype=object))
         ids = [int(list_id) for list_id in lists["id"].iloc[hashes.argsort(kind="stable")[:num_users]]]
-        query = select(shown.user_id, shown.at, shown["items"])
+        query = select(columns.user_id, columns.at, columns["items"])
         parts = [
-            self._frame(query.where(shown.id.in_(ids[start : start + _IDS_PER_QUERY])))
+            self._frame(query.where(columns.id.in_(ids[start : start + _IDS_PER_QUERY])))
             for start in range(0, max(len(ids), 1), _IDS_PER_QUERY)
         ]
         return pd.concat(parts).sort_values("user_id", ignore_index=True)
 
     def _by_user(
-        self, wanted: ColumnElement[bool], label: Column[str], goal: str, horizon_hours: float
+        self, condition: ColumnElement[bool], label: Column[str], goal: str, horizon_hours: float
     ) -> pd.DataFrame:
-        """Count each user's answers and conversions under the label that they saw first among the wanted answers."""
-        answers = _select_answers(wanted, label)
+        """Count each user's answers and conversions under the label that they saw first among these answers."""
+        answers = _select_answers(condition, label)
         first = _first_by_user(answers, label.name)
         of_first = and_(answers.c.user_id == first.c.user_id, answers.c[label.name] == first.c[label.name])
         converted = and_(
@@ -102,18 +102,18 @@ class OutcomeQueries:
 
 
 def _identified(since: datetime) -> ColumnElement[bool]:
-    """Answers from a time on to users with an id; what anonymous visitors do afterwards is unknown."""
+    """Answers since a time to users with an id; later events of anonymous visitors are unknown."""
     return and_(IMPRESSIONS.c.user_id.is_not(None), IMPRESSIONS.c.at >= since)
 
 
-def _select_answers(wanted: ColumnElement[bool], label: Column[str]) -> CTE:
-    """Select the wanted answers: id, user_id, at, label.
+def _select_answers(condition: ColumnElement[bool], label: Column[str]) -> CTE:
+    """Select the answers that meet the condition: id, user_id, at, label.
 
     Materialized, so that an index on time or experiment is used: to find each user's first answer, SQLite would
     otherwise scan the table.
     """
     columns = (IMPRESSIONS.c.id, IMPRESSIONS.c.user_id, IMPRESSIONS.c.at, label)
-    return select(*columns).where(wanted).cte("taken").prefix_with("materialized")
+    return select(*columns).where(condition).cte("answers").prefix_with("materialized")
 
 
 def _first_by_user(answers: CTE, column: str) -> CTE:

@@ -1,7 +1,7 @@
-"""What the store holds and the model does not know yet: recent events, posted items and users, erasures.
+"""Recent events, posted items and users, and erasures, which the store holds and the models do not know yet.
 
 Each worker keeps a copy in memory and compares the store's change counter before it answers, so that what any worker
-has acknowledged is in the next answer of every other. Memory is bounded: users who were inactive longest are evicted,
+has acknowledged is in the next answer of every other. Memory is bounded: the least recently active users are evicted,
 and looked up in the store when they return.
 """
 
@@ -18,7 +18,7 @@ from services.store.records import StoredEvent
 from services.store.store import Store
 
 _PAGE_ROWS = 5000
-_POLL_SECONDS = 2.0  # for commits that the counter does not show: of a writer that died, or of another machine
+_POLL_SECONDS = 2.0  # for commits that the counter misses: of a writer that died, or of another machine
 
 
 class RecentEvent(NamedTuple):
@@ -44,7 +44,7 @@ class RecentActivity:
     ) -> None:
         """Read the store; events before `since`, which every model knows, are skipped.
 
-        hash_user: gives the hash by which an erased user is remembered
+        hash_user: the hash under which an erased user is stored
         """
         self.store, self.since, self._hash_user = store, since, hash_user
         self._max_users, self._max_events = max_users, max_events
@@ -60,11 +60,11 @@ class RecentActivity:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what was committed since the last call; costs next to nothing when nothing was."""
+        """Read what was committed since the last call; cheap if nothing was."""
         if self.is_current:
             return
         with self._lock:
-            if self.is_current:  # another thread has read it meanwhile
+            if self.is_current:  # another thread has read it in the meantime
                 return
             count, now = self.store.changes.count, time.monotonic()
             self._read_erasures()
@@ -129,9 +129,9 @@ class RecentActivity:
     def _add_event(self, event: StoredEvent) -> None:
         if event.event == "impression" or event.timestamp < self.since:
             return
-        known = self._events.get(event.user_id)
-        if known is None:
-            known = self._events[event.user_id] = ()
+        earlier = self._events.get(event.user_id)
+        if earlier is None:
+            earlier = self._events[event.user_id] = ()
             if self._has_evicted:
                 self._partial.add(event.user_id)
             if len(self._events) > self._max_users:
@@ -139,7 +139,7 @@ class RecentActivity:
                 self._partial.discard(evicted)
                 self._has_evicted = True
         # A tuple, since most users have few events and a list or deque would take half a kilobyte each.
-        self._events[event.user_id] = (*known, _recent(event))[-self._max_events :]
+        self._events[event.user_id] = (*earlier, _recent(event))[-self._max_events :]
         self._events.move_to_end(event.user_id)
 
     def _read_items(self) -> None:
@@ -164,7 +164,7 @@ class RecentActivity:
             self._forget({user_id for user_id in known if self._hash_user(user_id) in hashes})
 
     def _forget(self, user_ids: set[str]) -> None:
-        """Drop what is known of erased users; what they did after the erasure is in the store, and is read again."""
+        """Drop the data of erased users, and read their events since the erasure again from the store."""
         for user_id in user_ids:
             self._users.pop(user_id, None)
             self._partial.discard(user_id)

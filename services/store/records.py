@@ -11,7 +11,7 @@ from tierrec_core.base.errors import DataError, TierRecError
 
 
 class StoreError(TierRecError):
-    """The feedback store is unreachable, full or locked; what was not acknowledged can be posted again."""
+    """The feedback store is unreachable, full or locked; anything not acknowledged can be posted again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Impression:
 
     user_id: None for an anonymous visitor
     items: ids of the items shown, best first
-    path: the ranking strategy; reason: why no better one answered, None if the best one did
+    path: the ranking strategy; reason: why no better one ranked the list, None if the best one did
     propensity: probability with which the variant was assigned
     """
 
@@ -117,7 +117,7 @@ class ErasureRecord:
 
 
 def check_storable(records: Iterable[NewEvent | Impression | PostedItem | PostedUser]) -> None:
-    """Raise DataError for a value that one database would store and the other refuse or change."""
+    """Raise DataError for a value that SQLite or PostgreSQL would refuse or change."""
     for record in records:
         for name, value in vars(record).items():
             problem = _problem(value)
@@ -126,7 +126,7 @@ def check_storable(records: Iterable[NewEvent | Impression | PostedItem | Posted
 
 
 def _problem(value: object) -> str | None:
-    """Say what is wrong with a field's value and what to do about it; None when it can be stored."""
+    """What is wrong with a value, and how to correct it; None if it can be stored."""
     if isinstance(value, str) and ("\x00" in value or _has_surrogate(value)):
         return "holds a NUL or a lone surrogate; send valid Unicode without NUL"
     if isinstance(value, float) and not math.isfinite(value):

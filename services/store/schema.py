@@ -1,7 +1,7 @@
 """The tables of the feedback store. A change here needs a new file in migrations/versions.
 
-The first column of each table is its cursor: it grows with every commit and is never reused, so that a reader which
-continues after the last one that it saw misses nothing.
+The first column of each table is its cursor: it grows with every commit and is never reused, so that a reader
+that continues after the last value that it has read misses no row.
 """
 
 from datetime import UTC, datetime, timedelta

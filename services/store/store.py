@@ -33,7 +33,7 @@ _PRUNE_ROWS, _PRUNE_PAUSE_SECONDS = 1_000, 0.1
 class Store(OutcomeQueries):
     """One shop's feedback. It is thread-safe; each worker process opens its own.
 
-    Methods raise StoreError when the database fails, and then nothing of that call is kept.
+    Methods raise StoreError if the database fails; the call then has no effect.
     changes: incremented after each commit that other workers must read, that is all but impressions
     """
 
@@ -107,9 +107,9 @@ class Store(OutcomeQueries):
             since = ERASURES.c.at >= min(impression.at for impression in impressions)
             rows = connection.execute(select(ERASURES.c.user_hash, ERASURES.c.at).where(since))
             erased = {row.user_hash: row.at for row in rows} if hash_user else {}
-            kept = [shown for shown in impressions if not _is_erased(shown, erased, hash_user)]
+            remaining = [answer for answer in impressions if not _is_erased(answer, erased, hash_user)]
             return self.database.add_new(
-                connection, IMPRESSIONS, [vars(shown) | {"items": list(shown.items)} for shown in kept]
+                connection, IMPRESSIONS, [vars(answer) | {"items": list(answer.items)} for answer in remaining]
             )
 
     def impression(self, request_id: str) -> Impression | None:
@@ -144,7 +144,7 @@ class Store(OutcomeQueries):
         """Delete all that is stored of the user, from the tables and from SQLite's files.
 
         user_hash stays, so that other workers forget the user too. PostgreSQL's files keep deleted rows until its
-        vacuum reuses them. Raises StoreError also when a reader holds SQLite's log: erase once more.
+        vacuum reuses them. Raises StoreError also when a reader holds SQLite's log: erase the user again.
         """
         with self.database.writing() as connection:
             counts = [
@@ -164,9 +164,9 @@ class Store(OutcomeQueries):
         return [ErasureRecord(**row) for row in self._rows(query)]
 
     def prune(self, impressions_before: datetime, stop: Event | None = None) -> int:
-        """Delete impressions shown before a moment; return how many.
+        """Delete impressions shown before a time; return how many.
 
-        Rows go in small transactions with pauses in between, so that other writers need not wait. stop: ends it early
+        Uses small transactions with pauses in between, so that other writers need not wait. stop: ends it early
         """
         old = select(IMPRESSIONS.c.id).where(IMPRESSIONS.c.at < impressions_before).limit(_PRUNE_ROWS)
         total = 0
@@ -189,8 +189,8 @@ class Store(OutcomeQueries):
         ids = list(dict.fromkeys(vars(post)[key] for post in posts))
         with self.database.writing() as connection:
             is_posted = table.c[key].in_(ids)
-            known = connection.execute(select(table.c[key], table.c.attributes).where(is_posted)).tuples()
-            attributes: dict[str, Mapping[str, Any]] = dict(known.all()) if merge else {}
+            stored = connection.execute(select(table.c[key], table.c.attributes).where(is_posted)).tuples()
+            attributes: dict[str, Mapping[str, Any]] = dict(stored.all()) if merge else {}
             for post in posts:
                 before = attributes.get(vars(post)[key], {}) if merge else {}
                 attributes[vars(post)[key]] = {**before, **post.attributes}

@@ -33,7 +33,7 @@ class LiveConfiguration:
     def __init__(self, folder: Path, model: Callable[[], ServedModel], count_reload: Callable[[str], None]) -> None:
         """Read the files. Raises SettingsError for an invalid one.
 
-        model: gives the model whose catalogue, tiers and tasks the files must fit
+        model: returns the model whose catalogue, tiers and tasks the files must match
         count_reload: called with the result of each later read
         """
         self._folder, self._model, self._count_reload = folder, model, count_reload
@@ -44,11 +44,11 @@ class LiveConfiguration:
 
     @property
     def is_due(self) -> bool:
-        """Whether `refresh` would look at a file."""
+        """Whether `refresh` would check a file."""
         return any(watcher.is_due for watcher in self._watchers.values())
 
     def refresh(self) -> None:
-        """Read the files that have changed; between checks this only reads the clock."""
+        """Read the files that have changed; between two checks, a call only reads the clock."""
         for name, watcher in self._watchers.items():
             if watcher.changed():
                 try:

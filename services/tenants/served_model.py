@@ -1,4 +1,4 @@
-"""One release in a worker's memory: its precomputed tables, its models once they are needed, and posted items."""
+"""One release in a worker's memory: precomputed tables, models that are loaded on first use, and posted items."""
 
 import copy
 import logging
@@ -99,7 +99,7 @@ class ServedModel:
 
     @property
     def promoted(self) -> BoolArray:
-        """The items that the surface ads may show: as posted, else as known when the model was trained, [I']."""
+        """The items that the surface ads may show: as posted, else as of the training, [I']."""
         promoted = np.zeros(len(self.catalogue.frame), bool)
         promoted[: self.num_trained] = self.precomputed.item_tables.promoted
         if "on_promotion" in self.catalogue.frame:
@@ -121,7 +121,7 @@ class ServedModel:
         return shown["item_id"].tolist(), shown["title"].fillna(shown["item_id"]).tolist()
 
     def repurchase_days(self, overrides: Mapping[str, Override]) -> FloatArray:
-        """Days after its purchase for which each item is hidden; inf = for ever, [I']."""
+        """Days after its purchase for which each item is hidden; inf = permanently, [I']."""
         if self._repurchase_days is None or self._repurchase_days[0] is not overrides:
             days = self.precomputed.repurchase.waits(self.catalogue.frame["category"], overrides)
             self._repurchase_days = overrides, days
@@ -144,7 +144,7 @@ class ServedModel:
 
     def with_posted(self, activity: RecentActivity) -> Self:
         """Return the model with the items posted since its revision, and with their attributes."""
-        revision = activity.item_revision  # before the items: one posted in between is read twice instead of never
+        revision = activity.item_revision  # read first: an item posted in between is read twice, not skipped
         if revision == self.revision:
             return self
         snapshot, rows = copy.copy(self), activity.items_since(self.revision)
@@ -172,7 +172,7 @@ class ServedModel:
         """Index the current texts of these columns."""
         try:
             self.search = self.search.with_items(self.catalogue.frame.iloc[changed], changed)
-        except Exception as error:  # lists without search results are better than none
+        except Exception as error:  # the other surfaces do not need the search index
             log.error("posted items cannot be searched: %s", type(error).__name__)
 
     def _add_features(self, added: pd.DataFrame) -> None:
@@ -187,7 +187,7 @@ class ServedModel:
             popularity = content.popularity(added).astype(np.float32)
             neighbours, weights = SimilarItems(boost.neighbours, boost.similarity).of_unseen(vectors, self.factors)
             similarity = (weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-9)).astype(np.float32)
-        except Exception as error:  # lists without items similar to new ones are better than none
+        except Exception as error:  # the other items do not need these estimates
             log.error("posted items have no similar items: %s", type(error).__name__)
         self.factors = np.concatenate([self.factors, vectors])
         self.popularity = np.concatenate([self.popularity, popularity])
@@ -199,7 +199,7 @@ class ServedModel:
 
 
 def _upsert(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
-    """The catalogue with these rows; one with a value that its column cannot hold is skipped."""
+    """The catalogue with these rows; a row with a value that its column cannot hold is skipped."""
     try:
         return catalogue.with_items(rows)
     except DataError:

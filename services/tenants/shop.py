@@ -69,7 +69,7 @@ class ActiveModels:
 class Shop:
     """Serves the requests of one shop in one worker.
 
-    load: gives the model of a Bento's tag; own_bento: serves without a pointer where the settings name none
+    load: returns the model of a Bento's tag; own_bento: the default of the setting bento
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Shop:
         self._report_models()
 
     def refresh(self) -> None:
-        """Apply what has changed since the last request: pointer, rules, events, items, users.
+        """Apply changes since the last request: pointer, rules, events, items, users.
 
         While the store does not answer, requests are served from memory.
         """
@@ -120,7 +120,7 @@ class Shop:
         )
 
     def model_for(self, user_id: str | None, side: Side | None) -> ServedModel:
-        """The model of the side that an experiment asks for, else of the side that the pointer routes the user to."""
+        """The model of the given side (of an experiment), else of the side to which the pointer routes the user."""
         models = self.models
         if side is None and user_id is not None and models.pointer is not None:
             side = models.pointer.route(user_id, self.name)
@@ -131,7 +131,7 @@ class Shop:
         return pseudonym(user_id, self.secret)
 
     def close(self) -> None:
-        """Write what is queued, and close the store."""
+        """Write the queued impressions, and close the store."""
         self._retention.close()
         self.impressions.close()
         self.store.close()
@@ -165,14 +165,14 @@ class Shop:
         _freeze_objects()
 
     def _swap_models(self) -> None:
-        """Load what the pointer names now; the old models serve until it is loaded."""
+        """Load the models that the pointer names now; the old ones serve until they are loaded."""
         with self._swap_lock:
             start = time.monotonic()
             try:
                 models = self._load_models(self.models)
                 for model in models.loaded:
                     model.warm_up()
-            except Exception as error:  # whatever is wrong with the new models, the old ones keep serving
+            except Exception as error:  # the old models serve until a pointer names valid ones
                 log.error("shop %s keeps its models: %s", self.name, error)
                 self.metrics.count_swap("refused")
                 return

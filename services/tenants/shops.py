@@ -58,7 +58,7 @@ class Shops:
 
     @classmethod
     def open(cls, settings: ShopsSettings, load: Loader, own_bento: str) -> Self:
-        """Open every shop; own_bento serves where neither shops.yaml nor a pointer names one."""
+        """Open every shop; own_bento serves shops for which neither shops.yaml nor a pointer names one."""
         metrics = ServiceMetrics(CollectorRegistry())
         shops = {
             name: Shop(name, shop, load=load, own_bento=own_bento, metrics=metrics.for_shop(name))
@@ -77,17 +77,17 @@ class Shops:
         return self.metrics.exposition()
 
     def close(self) -> None:
-        """Write what is queued and close all stores."""
+        """Write the queued impressions, and close all stores."""
         for shop in self.by_name.values():
             shop.close()
 
 
 def _refuse_shared(path: Path, values: Mapping[str, str], key: str) -> None:
-    """Two shops with one folder or store would read each other's data."""
+    """Raise SettingsError if two shops have the same value, since they would read each other's data."""
     shop_by_value: dict[str, str] = {}
     for name, value in values.items():
         if value and value in shop_by_value:
             raise SettingsError(
-                f"{path}: shops {shop_by_value[value]} and {name} have the same {key}; wanted one for each"
+                f"{path}: shops {shop_by_value[value]} and {name} have the same {key}; wanted a different one for each"
             )
         shop_by_value[value] = name

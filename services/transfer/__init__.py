@@ -1,1 +1,1 @@
-"""Exports and imports users, items and events as JSON lines or Parquet, streamed and resumable."""
+"""Exports and imports users, items and events as JSON lines or Parquet, as resumable streams."""

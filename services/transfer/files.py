@@ -35,7 +35,7 @@ _FIELDS = {"_cursor", *ItemIn.model_fields, *UserIn.model_fields} - {"attributes
 _FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 OnProgress = Callable[[int, int], None]  # (done, total)
-Batch = tuple[Sequence[NumberedLine], int, int]  # lines, how much of the file is read with them, its total
+Batch = tuple[Sequence[NumberedLine], int, int]  # lines, amount of the file read so far, its total
 P = TypeVar("P", bound=Params)
 
 
@@ -82,8 +82,8 @@ def export_file(
     artifacts.write_json(state.model_dump(), progress)
     for rows in export_pages(store, ExportRange(kind, state.cursor, state.last), part_rows):
         _write_part(parts / str(state.parts), form, kind, rows)
-        done = {"cursor": rows[-1]["_cursor"], "parts": state.parts + 1, "rows": state.rows + len(rows)}
-        state = state.model_copy(update=done)
+        changes = {"cursor": rows[-1]["_cursor"], "parts": state.parts + 1, "rows": state.rows + len(rows)}
+        state = state.model_copy(update=changes)
         artifacts.write_json(state.model_dump(), progress)
         on_progress(state.cursor - since, state.last - since)
     _join([parts / str(number) for number in range(state.parts)], path, form, kind)
@@ -132,7 +132,7 @@ def _store_url(store: Store) -> str:
 
 
 def _resumed(progress: Path, fresh: P, keys: Sequence[str]) -> P:
-    """The progress of an interrupted transfer with the same keys, else `fresh`."""
+    """The progress of an interrupted transfer, which must have the same keys, else `fresh`."""
     if not progress.exists():
         return fresh
     state = parse(type(fresh), artifacts.read_json(progress), str(progress))
@@ -201,10 +201,10 @@ def _parquet_batches(path: Path, kind: Importable) -> Iterator[Batch]:
 
 def _with_attributes(row: Row) -> Row:
     """An item or a user; columns that are no fields of either become attributes."""
-    given = without_nulls(row)
-    attributes = given.pop("attributes", {})
+    values = without_nulls(row)
+    attributes = values.pop("attributes", {})
     if isinstance(attributes, str):
         with contextlib.suppress(ValueError):  # validation refuses a text that is not JSON
             attributes = orjson.loads(attributes)
-    fields = {name: given.pop(name) for name in _FIELDS & given.keys()}
-    return fields | {"attributes": attributes | given if isinstance(attributes, dict) else attributes}
+    fields = {name: values.pop(name) for name in _FIELDS & values.keys()}
+    return fields | {"attributes": attributes | values if isinstance(attributes, dict) else attributes}

@@ -72,7 +72,7 @@ class ImportSession:
         self.result = resume_from or Imported()
 
     def add_lines(self, lines: Sequence[NumberedLine]) -> None:
-        """Validate and store lines in order, in batches. Raises StoreError; `result` is correct then, too."""
+        """Validate and store lines in order, in batches. Raises StoreError; `result` is correct then as well."""
         remaining = iter([line for line in lines if line[0] > self.result.lines])
         while not self.result.stopped and (batch := list(islice(remaining, BATCH_LINES))):
             self._add_batch(batch)
@@ -132,7 +132,7 @@ class ImportSession:
 
 
 def batch_writer(store: Store, kind: Importable) -> BatchWriter:
-    """Writes a batch of one kind to a store in one transaction. It raises DataError for what no database can hold."""
+    """A function that stores a batch in one transaction. It raises DataError for values that cannot be stored."""
 
     def write_events(batch: Sequence[EventIn]) -> Acknowledged:
         now = datetime.now(UTC)
@@ -156,7 +156,7 @@ def to_new_event(event: EventIn, now: datetime) -> NewEvent:
 
 
 def item_attributes(item: ItemIn) -> dict[str, Any]:
-    """The given fields of an item as JSON values, among its further attributes."""
+    """The given fields of an item as JSON values, together with its further attributes."""
     given = item.model_dump(exclude_unset=True)
     fields = {name: given[name] for name in _ITEM_FIELDS if name in given}
     times = {name: given[name] and given[name].isoformat() for name in _ITEM_TIMES if name in given}

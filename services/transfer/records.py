@@ -1,4 +1,4 @@
-"""The lines of an export, which an import accepts, and the result of an import."""
+"""The lines of exports and imports, and the result of an import."""
 
 from typing import Literal, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Bring a database to the tables of schema.py, by Alembic, within the transaction of the caller."""
+"""Migrates a database to the tables of schema.py with Alembic, inside the caller's transaction."""
 
 from pathlib import Path
 from threading import Lock
@@ -11,19 +11,19 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from sqlalchemy import Connection
 
-# Alembic finds them by their folder; who reads imports to learn which files the service needs finds them here.
+# Alembic finds them by their folder; the imports make them code dependencies of the service.
 from services.store.migrations.versions import v0001_feedback, v0002_impressions_at
 from services.store.records import StoreError
 
 _VERSIONS = (v0001_feedback, v0002_impressions_at)
 NEWEST: str = _VERSIONS[-1].revision
-_ONE_AT_A_TIME = Lock()  # alembic.op, which the migrations call, is one for all threads
+_MIGRATION_LOCK = Lock()  # alembic.op, which the migrations call, is shared by all threads
 
 
 def upgrade(connection: Connection) -> None:
     """Run the migrations that the database lacks; none when it is up to date.
 
-    Raises StoreError when a newer release has migrated it beyond what this one knows.
+    Raises StoreError if a newer release has migrated it.
     """
     scripts = ScriptDirectory(str(Path(__file__).parent))
 
@@ -32,7 +32,7 @@ def upgrade(connection: Connection) -> None:
         return [MigrationStep.upgrade_from_script(scripts.revision_map, script) for script in reversed(newer)]
 
     try:
-        with _ONE_AT_A_TIME, EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        with _MIGRATION_LOCK, EnvironmentContext(Config(), scripts, fn=steps) as environment:
             environment.configure(connection=connection)
             environment.run_migrations()
     except RevisionError as error:

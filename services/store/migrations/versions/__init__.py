@@ -1,1 +1,1 @@
-"""One module a migration, named in the order in which they run."""
+"""One module per migration, named in the order in which they run."""

@@ -1,4 +1,4 @@
-"""Events, impressions, posted items and users, erasures."""
+"""The tables of events, impressions, posted items and users, and erasures."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the five tables."""
+    """Create the five tables."""
     _create(
         "events",
         "id",

@@ -1,4 +1,4 @@
-"""Impressions are found by their moment."""
+"""An index on the time of impressions."""
 
 from alembic import op
 
@@ -7,5 +7,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the index; on a large table that takes seconds a million rows, in which nobody writes."""
+    """Create the index; writers are blocked for some seconds per million rows."""
     op.create_index("impressions_at", "impressions", ["at"])

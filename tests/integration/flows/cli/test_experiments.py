@@ -116,7 +116,7 @@ def test_the_command_prints_them(folder: Path, tallied) -> None:
 def test_the_command_names_another_store_and_tells_of_a_wrong_split(folder: Path, tmp_path: Path) -> None:
     text = YAML.replace("capped: {share: 0.5", "capped: {share: 0.25")
     (tmp_path / "experiments.yaml").write_text(text)
-    assert "cap: users did not come in the planned shares" in run("--folder", str(tmp_path), "--store", url(folder))
+    assert "cap: users did not arrive in the planned shares" in run("--folder", str(tmp_path), "--store", url(folder))
 
 
 def test_without_experiments_it_says_so(tmp_path: Path) -> None:

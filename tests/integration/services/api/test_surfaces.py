@@ -172,7 +172,7 @@ def test_tier_tells_interests_and_churn(caller: Caller) -> None:
         ({"user_id": "a", "history": []}, "give one"),
         ({"surface": "rank"}, "items are for the surface rank"),
         ({"surface": "walls"}, "surface: "),
-        ({"filter": "price <"}, "is no condition"),
+        ({"filter": "price <"}, "is not a condition"),
         ({"filter": "colour = 'red'"}, "'colour' is unknown"),
         ({"cursor": "abc"}, "cursor: is damaged"),
         ({"context": {"basket": "i01"}}, "context.basket: "),

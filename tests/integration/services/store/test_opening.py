@@ -82,7 +82,7 @@ def test_a_broken_store_is_told_without_what_was_sent(store: Store) -> None:
     with store.database.writing() as connection:
         connection.exec_driver_sql("drop table events")
     assert not store.is_healthy()
-    with pytest.raises(StoreError, match=r"events.*; see that the database runs") as caught:
+    with pytest.raises(StoreError, match=r"events.*; check that the database is running") as caught:
         store.add_events([event("secret-key", "secret-user")])
     assert "secret" not in str(caught.value)
 
@@ -101,7 +101,7 @@ def test_a_server_that_is_gone_makes_the_store_unhealthy() -> None:
         store = Store.open(server)
         store.add_events([event("a")])
     assert not store.is_healthy()
-    with pytest.raises(StoreError, match="see that the database runs"):
+    with pytest.raises(StoreError, match="check that the database is running"):
         store.add_events([event("b")])
 
 

@@ -36,7 +36,7 @@ def test_what_a_catalogue_lacks_limits_nothing_but_is_named_by_check():
 
 def test_a_rule_on_an_unknown_tier_is_refused():
     rules = rules_of({"exclude": "price > 5"}, {"scope": {"tiers": ["light", "gold"]}, "exclude": "price > 5"})
-    catalogue, message = Catalogue.of(pd.DataFrame({"item_id": ["a"], "price": [9.0]})), r"'gold' is no tier; wanted"
+    catalogue, message = Catalogue.of(pd.DataFrame({"item_id": ["a"], "price": [9.0]})), r"'gold' is not a tier; wanted"
     rules.check(catalogue, ("light", "gold"))
     with pytest.raises(SettingsError, match=rf"^rules\.1\.scope\.tiers\.1: {message} one of light, medium, heavy$"):
         rules.check(catalogue, ("light", "medium", "heavy"))
@@ -72,13 +72,16 @@ def test_reads_what_overrides_a_renewal():
         ("rules: [{}]", "rules.0: has none; wanted exactly one of include, exclude, pin"),
         ("rules: [{include: a = 1, exclude: a = 2}]", "has include, exclude; wanted exactly one"),
         ("rules: [{exlude: a = 1}]", "rules.0.exlude: unknown key; did you mean 'exclude'?"),
-        ("rules: [{exclude: 'lower(a) = 1'}]", "'lower' is not offered"),
+        ("rules: [{exclude: 'lower(a) = 1'}]", "'lower' is not supported"),
         ("rules: [{exclude: 5}]", "wanted a condition such as price < 10"),
         ("rules: [{pin: {item_id: 0123, slot: 1}}]", "an id is text"),
         ("rules: [{pin: {item_id: a, slot: 0}}]", "rules.0.pin.slot:"),
-        ("rules: [{share: {of: a = 1, at_least: .5, at_most: .4}}]", "at_least is more than at_most"),
+        (
+            "rules: [{share: {of: a = 1, at_least: .5, at_most: .4}}]",
+            "at_least is 0.5, wanted at most at_most, which is 0.4",
+        ),
         ("rules: [{share: {of: a = 1, at_least: 1.5}}]", "rules.0.share.at_least:"),
-        ("rules: [{price_band: {min: 5, max: 4}}]", "min is more than max"),
+        ("rules: [{price_band: {min: 5, max: 4}}]", "min is 5, wanted at most max, which is 4"),
         ("rules: [{cap: {attribute: a, max: 0}}]", "rules.0.cap.max:"),
         ("rules: [{scope: {surfaces: [homepage]}, exclude: a = 1}]", "rules.0.scope.surfaces.0:"),
         ("repeat: {TEA: {wait_days: -1}}", "repeat.TEA.wait_days:"),
