@@ -58,8 +58,8 @@ def _ruff(command: str, code: str, *options: str) -> str:
 def _simplify(schema: Any) -> Any:
     """Rewrite a schema so that each field becomes a plain type rather than a wrapper class.
 
-    Titles go, limits of a nullable value move to its field, an optional object is empty by default, and limits of a
-    list's items and of a mapping's keys are left to the service.
+    Titles are removed, limits of a nullable value move to its field, an optional object is empty by default, and limits
+    of a list's items and of a mapping's keys are checked by the service only.
     """
     if isinstance(schema, list):
         return [_simplify(part) for part in schema]

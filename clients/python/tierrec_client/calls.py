@@ -58,7 +58,7 @@ class Call(Generic[T]):
         try:
             return self.answer.validate_json(response.content)
         except ValidationError as error:
-            message = f"{self.path}: not an answer that this client knows; install the service's version of it"
+            message = f"{self.path}: the answer does not match the client's models; install the service's client"
             raise ServiceError(response.status_code, Problem(error=message)) from error
 
 
@@ -98,7 +98,7 @@ def tier(user_id: str) -> Call[TierAnswer]:
 
 
 def erase(user_id: str) -> Call[Erasure]:
-    """Delete all that is stored of a user; they are unknown from now on."""
+    """Delete everything stored about a user, who is unknown from now on."""
     return Call("DELETE", f"/users/{_quote(user_id)}", TypeAdapter(Erasure))
 
 
@@ -123,7 +123,7 @@ def import_lines(kind: ImportKind, lines: bytes) -> Call[Imported]:
 
 
 def _post(path: str, body: Model, answer: type[T], *, is_idempotent: bool = True) -> Call[T]:
-    """Fields that are not set are not sent: those of an item stay unchanged."""
+    """A POST call. Fields that are not set are not sent, so that those of an item stay unchanged."""
     content = body.model_dump_json(exclude_unset=True).encode()
     return Call("POST", path, TypeAdapter(answer), content, is_idempotent=is_idempotent)
 

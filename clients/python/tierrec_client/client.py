@@ -27,7 +27,7 @@ M = TypeVar("M", EventIn, ItemIn, UserIn)
 
 
 class BaseClient(Generic[H]):
-    """What both clients share: the methods for the endpoints, and the connection to one shop.
+    """The base of both clients: the methods for the endpoints, and the connection to one shop.
 
     key: an API key, trk_...; shop: the shop's name where the service has several
     timeout: seconds to wait for a connection or for the next part of an answer

@@ -54,11 +54,11 @@ def wrap_request_errors(url: str) -> Iterator[None]:
         yield
     except httpx.RequestError as error:
         reason = str(error) or type(error).__name__
-        raise ServiceError(None, Problem(error=f"{url}: {reason}; see that the service runs")) from error
+        raise ServiceError(None, Problem(error=f"{url}: {reason}; check that the service is running")) from error
 
 
 def raise_for_status(response: httpx.Response) -> None:
-    """Raise ServiceError for a response whose status is no success; its content must have been read."""
+    """Raise ServiceError for a status other than success; the response's content must have been read."""
     if response.is_success:
         return
     try:

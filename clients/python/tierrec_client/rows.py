@@ -17,11 +17,11 @@ class EventRow(ExportRow, EventIn):
 
 
 class ItemRow(ExportRow, ItemIn):
-    """An exported item with all that was posted of it."""
+    """An exported item with all its posted attributes."""
 
 
 class UserRow(ExportRow, UserIn):
-    """An exported user with all that was posted of them."""
+    """An exported user with all their posted attributes."""
 
 
 class ImpressionRow(ExportRow):

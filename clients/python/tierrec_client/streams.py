@@ -1,4 +1,4 @@
-"""The state of an export or an import; both clients drive it, it sends nothing itself."""
+"""The state of an export or an import, for both clients, which send its requests."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -29,7 +29,7 @@ _NUM_ERRORS = 10
 class ExportStream(Generic[R]):
     """Rows of one kind; after a broken connection it continues after the last row received.
 
-    cursor: of the last row; limit: how many more rows are wanted, None = all
+    cursor: of the last row; limit: number of rows that remain, None = all
     """
 
     def __init__(self, row: type[R], cursor: int, limit: int | None, retries: int) -> None:

@@ -60,7 +60,7 @@ def test_an_answer_that_is_none_is_told(serve, way, answer, message: str) -> Non
 def test_nobody_there_is_told(serve, way) -> None:
     _, url = serve(ACKNOWLEDGED)
     free = url.rpartition(":")[0] + ":9"
-    with pytest.raises(ServiceError, match=r"^no answer: http://127\.0\.0\.1:9: .*; see that the service runs"):
+    with pytest.raises(ServiceError, match=r"^no answer: http://127\.0\.0\.1:9: .*; check that the service is running"):
         way.ask(free, "info", given={"retries": 1})
 
 
