@@ -4,7 +4,7 @@ A stage depends on the package of every module that its own module imports, dire
 - of the settings it depends on the folders of the sections that its `params` name, since it reads no others;
 - a `train` stage depends on its own kind of model alone, by the folder `tierrec_core/models/${item.kind}`; a stage that
   loads all models depends on the folder of them all;
-- `__init__.py` and `__main__.py` of a room, and the table of kinds, only point to what is a dependency already.
+- `__init__.py` and `__main__.py` of a top-level package, and the table of kinds, only import other dependencies.
 """
 
 import io
@@ -52,13 +52,13 @@ def code_dependencies(graph: grimp.ImportGraph, stage: str, command: str, params
             modules |= graph.find_upstream_modules(kind)
         modules = {module for module in modules if not module.startswith(MODELS)}
         paths.add(KIND_FOLDER if stage == "train" else _path(MODELS))
-    paths |= {_path(module) for module in modules if not _only_points(module)}
+    paths |= {_path(module) for module in modules if not _only_imports(module)}
     folders = {path for path in paths if not path.endswith(".py")}
     return sorted(path for path in paths if not any(path.startswith(f"{folder}/") for folder in folders))
 
 
-def _only_points(module: str) -> bool:
-    """Whether a module only leads to others: a room, its __main__, the table of kinds, the settings as a whole."""
+def _only_imports(module: str) -> bool:
+    """Whether a module only imports others: a top-level package, its __main__, the settings as a whole."""
     return "." not in module or module.endswith(".__main__") or module.startswith(SETTINGS)
 
 
@@ -79,7 +79,7 @@ def _section(key: str) -> str:
 
 
 def rewrite(text: str) -> str:
-    """dvc.yaml with the code dependencies that the imports ask for. Comments and all other lines stay."""
+    """dvc.yaml with the code dependencies that follow from the imports; comments and all other lines are kept."""
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 200
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -88,9 +88,9 @@ def rewrite(text: str) -> str:
     for stage, block in document["stages"].items():
         body = block.get("do", block)
         data = [path for path in body["deps"] if str(path).partition("/")[0] not in ROOMS]
-        wanted = data + code_dependencies(graph, stage, body["cmd"], body.get("params", ()))
-        if list(body["deps"]) != wanted:
-            body["deps"][:] = wanted
+        expected = data + code_dependencies(graph, stage, body["cmd"], body.get("params", ()))
+        if list(body["deps"]) != expected:
+            body["deps"][:] = expected
             body["deps"].fa.set_block_style()
     stream = io.StringIO()
     yaml.dump(document, stream)

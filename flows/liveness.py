@@ -1,9 +1,9 @@
 """Detects flow runs whose process has died, and ends them as crashed, so that they free their concurrency slots.
 
 Every flow has `on_running=[send_heartbeats]`: the Prefect server records which process executes a run, and the record
-is renewed while the run goes on. On the run's own machine that process is checked by id and fingerprint. From another
-machine a run is dead when its heartbeat has not changed for a while, by the observer's clock, since clocks of two
-machines may differ.
+is renewed until the run ends. On the run's own machine that process is checked by id and fingerprint. A run on another
+machine is dead when its heartbeat has not changed for a while by the observer's clock, since the clocks of two machines
+may differ.
 """
 
 import contextvars
@@ -93,8 +93,8 @@ class ProcessRecord:
 
 
 def _fingerprint(process: psutil.Process) -> int:
-    words = [process.environ().get(RUN_VARIABLE, ""), *process.cmdline()]
-    return zlib.crc32("\0".join(words).encode())
+    texts = [process.environ().get(RUN_VARIABLE, ""), *process.cmdline()]
+    return zlib.crc32("\0".join(texts).encode())
 
 
 def send_heartbeats(flow: Any, flow_run: FlowRun, state: Any) -> None:  # noqa: ARG001 - the names are Prefect's
@@ -136,10 +136,10 @@ def _renew_record(run: UUID) -> None:
 
 @dataclass(frozen=True)
 class RunLiveness:
-    """What this machine knows of an unfinished run.
+    """What this machine knows about an unfinished run.
 
     process: state of the process that executes it; silence: seconds without a new heartbeat
-    has_heartbeat: whether there ever was one; worker_online: None when no worker took the run
+    has_heartbeat: whether it ever sent one; worker_online: None when no worker took the run
     """
 
     process: ProcessState
@@ -150,7 +150,7 @@ class RunLiveness:
     def cause_of_death(self) -> str | None:
         """Why the run is dead; None while it may be alive."""
         if self.process == "dead":
-            return f"its process is gone from {platform.node()}"
+            return f"its process on {platform.node()} has ended"
         is_silent = self.process == "unknown" and self.silence >= SILENCE_SECONDS
         if is_silent and (self.has_heartbeat or self.worker_online is False):
             return f"it sent no heartbeat for {self.silence:.0f} s"
@@ -185,7 +185,7 @@ class SilenceTracker:
         return now - self._last_change[run.id][1]
 
     def reset(self, keep: Collection[UUID] = ()) -> None:
-        """Forget all other runs, as after a time in which the server did not answer."""
+        """Forget all other runs, for example after the server did not answer for a while."""
         self._last_change = {run: change for run, change in self._last_change.items() if run in keep}
 
     @property
@@ -233,7 +233,7 @@ def end_crashed_runs(
         for process in processes_of_run(run.id):
             process.kill()
         state = Cancelled if run.state.type == StateType.CANCELLING else Crashed
-        # Without force the server refuses to change a run that has ended by itself in the meantime.
+        # Without `force` the server does not change a run that has ended by itself in the meantime.
         if _is_unchanged(client, run):
             client.set_flow_run_state(run.id, state(message=f"Reaped: {cause}"))
             ended.append(CrashedRun(run.id, run.name, cause))
@@ -256,7 +256,7 @@ def _is_online(client: SyncPrefectClient, run: FlowRun, worker: str) -> bool | N
         workers = client.read_workers_for_work_pool(str(run.labels.get("prefect.work-pool.name", "")))
     except ObjectNotFound:
         return None
-    return next((known.status == WorkerStatus.ONLINE for known in workers if known.name == worker), None)
+    return next((entry.status == WorkerStatus.ONLINE for entry in workers if entry.name == worker), None)
 
 
 def _state_before_heartbeat(run: FlowRun, worker: str, now: datetime) -> ProcessState:

@@ -1,4 +1,4 @@
-"""Shared by several commands: the project, common options, and how an interrupt ends a command."""
+"""What several commands share: the project, common options, and the handling of interrupts."""
 
 import contextlib
 import signal
@@ -27,7 +27,7 @@ def project_layout() -> Layout:
 
 @contextlib.contextmanager
 def interruptible(message: str) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the command with this message and exit code 130."""
+    """On Ctrl-C or SIGTERM, end the command with this message and exit code 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -155,7 +155,7 @@ def _show_decisions(decisions: list[dict[str, Any]]) -> None:
 
     from tierrec_core.data.interactions import from_days
 
-    table = Table("window's end", "found", "done", "reasons", "model")
+    table = Table("window end", "state", "action", "reasons", "model")
     for decision in decisions:
         day = f"{from_days(float(decision['window_end'])):%Y-%m-%d}"
         reasons = "\n".join(decision["reasons"])
@@ -172,7 +172,7 @@ def _prefect_client() -> Iterator["SyncPrefectClient"]:
         os.environ.setdefault(name, value)
     url = find_api_url(Path.cwd())
     if not url:
-        raise SettingsError("approval: no Prefect server is known; run `tierrec stack up`, or set PREFECT_API_URL")
+        raise SettingsError("approval: no Prefect server is set; run `tierrec stack up`, or set PREFECT_API_URL")
     from flows.loop.approval import connect_to
 
     with connect_to(url) as client:

@@ -1,4 +1,4 @@
-"""tierrec: the command line. Commands import what they need inside themselves, so that --help is instant."""
+"""tierrec: the command line. Commands import their dependencies when called, so that --help is instant."""
 
 import sys
 import webbrowser
@@ -46,7 +46,7 @@ def _init(
     item_column: Annotated[str | None, typer.Option(help="Item id column.")] = None,
     event_column: Annotated[str | None, typer.Option(help="Event type column.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Timestamp column.")] = None,
-    event: Annotated[list[str] | None, typer.Option(help="Event type, as name in the log=name in tierrec.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Event type, as NAME_IN_LOG=NAME_IN_TIERREC.")] = None,
     separator: Annotated[str | None, typer.Option(help="Column separator of CSV files.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
     items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
@@ -75,7 +75,7 @@ def _init(
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):
         raise typer.Exit(1)
     replace_sections(project_layout().params, proposal.patch)
-    print("params.yaml is written. Next: tierrec run")
+    print("wrote params.yaml. Next: tierrec run")
 
 
 @app.command("run", epilog="Example: tierrec run --set models.ease.l2=300")
@@ -119,10 +119,10 @@ def _tune(
     write_patch(patch, result.patch)
     if apply:
         set_values(layout.params, result.assignments)
-        print(f"params.yaml is written, {patch} holds the patch. Next: tierrec run")
+        print(f"wrote params.yaml and {patch}. Next: tierrec run")
     else:
         assignments = (f"--set {assignment}" for assignment in result.assignments)
-        print(f"{patch} holds the patch. Next: {' '.join(['tierrec run', *assignments])}")
+        print(f"wrote {patch}. Next: {' '.join(['tierrec run', *assignments])}")
 
 
 @app.command("status", epilog="Example: tierrec status")
@@ -216,7 +216,7 @@ def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a brow
     """Print the path of the report."""
     page = project_layout().report
     if not page.exists():
-        raise ArtifactError(f"{page}: is missing; run `tierrec run` to make it")
+        raise ArtifactError(f"{page}: is missing; `tierrec run` writes it")
     print(page)
     if show:
         webbrowser.open(page.resolve().as_uri())
@@ -224,7 +224,7 @@ def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a brow
 
 @app.command("doctor", epilog="Example: tierrec doctor")
 def _doctor() -> None:
-    """Check versions, disk, memory, ports, and the programs that some features need."""
+    """Check versions, disk, memory, ports and optional programs."""
     from flows.project.doctor import diagnose
 
     findings = list(diagnose(Path.cwd()))
@@ -235,11 +235,11 @@ def _doctor() -> None:
 
 
 def _show_guesses(guesses: Sequence["Guess"]) -> None:
-    """Print what was inferred, with the evidence."""
+    """Print the inferred settings and the evidence for them."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("what", "found", "because", box=None)
+    table = Table("setting", "value", "evidence", box=None)
     for guess in guesses:
         table.add_row(guess.place, str(guess.value), guess.evidence)
     Console().print(table)
@@ -261,6 +261,6 @@ def _describe_tuning(result: "TuningResult") -> str:
     difference = f"{gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]"
     if not result.patch:
         return f"nothing better than params.yaml: {result.present.value:.5f}, best other {difference}"
-    doubt = "" if gain.low > 0 else "; the difference may be chance"
-    metrics = f"ndcg@10 {result.present.value:.5f} -> {result.best.value:.5f}, {difference}{doubt}"
+    caveat = "" if gain.low > 0 else "; the difference may be chance"
+    metrics = f"ndcg@10 {result.present.value:.5f} -> {result.best.value:.5f}, {difference}{caveat}"
     return f"{'.'.join(result.block)}: {format_options(result.options)}\n{metrics}"

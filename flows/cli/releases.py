@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-_ORIGIN = ("git_revision", "dvc_lock", "params")  # labels that are no metrics
+_ORIGIN = ("git_revision", "dvc_lock", "params")  # labels other than metrics
 _DIGITS = 12
 _REASON = "by a user"
 
@@ -64,7 +64,7 @@ def _releases(folder: Folder = None) -> None:
         typer.echo(f"{bento.tag}  {_role(bento.tag, pointer):15}  {metrics}  git {revision}  {bento.built[:16]}")
     missing = set() if pointer is None else pointer.in_use - {bento.tag for bento in bentos}
     for tag in sorted(missing):
-        typer.echo(f"{tag}  {_role(tag, pointer):15}  is not in the store any more")
+        typer.echo(f"{tag}  {_role(tag, pointer):15}  is no longer in the store")
 
 
 @app.command("manifests", epilog="Example: tierrec manifests --out deploy --image registry.example.org/shop:1")
@@ -86,8 +86,8 @@ def _manifests(
 
     path = pointer_path(project_layout(), folder)
     pointer = Pointer.read(path)
-    given = {"image": image, "namespace": namespace, "name": name, "secret": secret}
-    settings = parse(KubernetesSettings, {key: value for key, value in given.items() if value}, "manifests")
+    options = {"image": image, "namespace": namespace, "name": name, "secret": secret}
+    settings = parse(KubernetesSettings, {key: value for key, value in options.items() if value}, "manifests")
     files = dict(render_manifests(settings, pointer))
     files["Dockerfile"] = dockerfile(project_layout(), pointer.champion.bento)
     for file, text in files.items():

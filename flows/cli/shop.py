@@ -44,9 +44,9 @@ def _list_keys(folder: Folder = None) -> None:
 
     path = _keys_file(folder)
     for key in Keyring.read(path).keys.values():
-        until = f"{key.expires:%Y-%m-%d %H:%M}" if key.expires else "ever"
+        until = f"until {key.expires:%Y-%m-%d %H:%M}" if key.expires else "never expires"
         scopes = ",".join(key.scopes)
-        typer.echo(f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  until {until}")
+        typer.echo(f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  {until}")
     _warn_if_open(path)
 
 
@@ -84,14 +84,14 @@ def _keys_file(folder: Path | None) -> Path:
 def _print_once(token: str, about: str) -> None:
     """Print the key alone to standard output, so that it can be piped into a secret store."""
     typer.echo(token)
-    typer.echo(f"{about}. It is shown this once; only its hash is kept.", err=True)
+    typer.echo(f"{about}. It is not shown again; only its hash is stored.", err=True)
 
 
 def _warn_if_open(path: Path) -> None:
     from services.auth.keys import Keyring
 
     if Keyring.read(path).open:
-        typer.echo("WARNING: no key is configured; the server will answer this machine only", err=True)
+        typer.echo("WARNING: no key is configured; the server will accept requests from this machine only", err=True)
 
 
 @review_app.command("block", epilog="Example: tierrec review block 1082185 981760")
@@ -139,15 +139,15 @@ def _experiments(folder: Folder = None, store: StoreUrl = None) -> None:
     path = serving_folder(project_layout(), folder) / "experiments.yaml"
     console, experiments = Console(), Experiments.read(path)
     if not experiments.by_name:
-        console.print(f"no experiments: {path} holds none", soft_wrap=True)
+        console.print(f"no experiments: {path} has none", soft_wrap=True)
         return
     with open_store(project_layout(), folder, store) as feedback:
         for name, results in all_results(experiments, feedback).items():
             console.print(_table(name, experiments.by_name[name], results))
             if results[0].mismatch:
                 console.print(
-                    f"{name}: users did not come in the planned shares (p = {results[0].split_p_value:.2g}); "
-                    "find out why before believing any difference"
+                    f"{name}: users did not arrive in the planned shares (p = {results[0].split_p_value:.2g}); "
+                    "find the cause before using any of the differences"
                 )
 
 

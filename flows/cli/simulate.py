@@ -48,19 +48,19 @@ def _simulate(
     from tierrec_core.settings import MonitorSettings
 
     if policy not in POLICIES:
-        raise SettingsError(f"--policy: {policy!r} is unknown; known are {', '.join(POLICIES)}")
+        raise SettingsError(f"--policy: {policy!r} is unknown; wanted one of {', '.join(POLICIES)}")
     before = synthetic_world(seed) if world == "synthetic" else complete_journey_world()
     first = before.start + _TRAINING_MONTHS * _MONTH
     ticks = int((before.end - first) // every) - 1
     if ticks < 1:
         raise SettingsError(
             f"--every: the log has {before.end - first:g} days after its first {_TRAINING_MONTHS} months, too few for "
-            f"two steps of {every:g} days; look more often"
+            f"two steps of {every:g} days; set fewer days"
         )
     after = apply_change(before, shift, before.start + month * _MONTH, share, seed)
     replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
-    course, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
-    console, report = Console(), _report(replay, course, frozen, policy)
+    retrained, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
+    console, report = Console(), _report(replay, retrained, frozen, policy)
     console.print(_describe(report), highlight=False)
     console.print(_table(report))
     console.print(_summary(report), highlight=False)
@@ -68,7 +68,7 @@ def _simulate(
         artifacts.write_json(report, json)
 
 
-def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:
+def _report(replay: "Replay", retrained: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from monitoring.simulation.replay import detection_delay, ndcg_loss
@@ -82,11 +82,11 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
         "change_start": f"{from_days(change.start):%Y-%m-%d}" if change else "",
         "policy": policy,
         "seed": replay.seed,
-        "retrains": course.retrains,
-        "retrain_cpu_seconds": round(course.retrain_seconds, 2),
-        "watch_cpu_seconds": round(course.watch_seconds, 2),
-        "delay_days": detection_delay(course.steps, since) if change else None,
-        "retrained_minus_frozen": asdict(ndcg_loss(frozen, course, replay.seed, since)),
+        "retrains": retrained.retrains,
+        "retrain_cpu_seconds": round(retrained.retrain_seconds, 2),
+        "watch_cpu_seconds": round(retrained.watch_seconds, 2),
+        "delay_days": detection_delay(retrained.steps, since) if change else None,
+        "retrained_minus_frozen": asdict(ndcg_loss(frozen, retrained, replay.seed, since)),
         "steps": [
             {
                 "window": f"{from_days(step.decision.end - width):%Y-%m-%d} .. {from_days(step.decision.end):%m-%d}",
@@ -95,11 +95,11 @@ def _report(replay: "Replay", course: "ReplayResult", frozen: "ReplayResult", po
                 "reasons": list(step.decision.reasons),
                 "model": replay.model(step.cut).version,
                 "ndcg": float(step.quality.ndcg.mean()),
-                "ndcg_frozen": float(still.quality.ndcg.mean()),
+                "ndcg_frozen": float(frozen_step.quality.ndcg.mean()),
                 "conversion": step.quality.outcomes.rate,
                 "users": len(step.quality.users),
             }
-            for step, still in zip(course.steps, frozen.steps, strict=True)
+            for step, frozen_step in zip(retrained.steps, frozen.steps, strict=True)
         ],
     }
 
@@ -112,7 +112,7 @@ def _describe(report: dict[str, Any]) -> str:
 def _table(report: dict[str, Any]) -> "Table":
     from rich.table import Table
 
-    columns = ("window", "verdict", "act", "why", "NDCG@10 frozen", f"NDCG@10 {report['policy']}", "conversion")
+    columns = ("window", "verdict", "action", "reason", "NDCG@10 frozen", f"NDCG@10 {report['policy']}", "conversion")
     table = Table(*columns, "retrains", title="Verdicts, and the quality of the lists until the next evaluation")
     num_retrains = 0
     for step in report["steps"]:
@@ -137,8 +137,8 @@ def _first_reason(reasons: list[str]) -> str:
 
 def _summary(report: dict[str, Any]) -> str:
     gain, delay = report["retrained_minus_frozen"], report["delay_days"]
-    noticed = "" if delay is None else f", noticed after {delay:g} days"
+    detection = "" if delay is None else f", detected after {delay:g} days"
     return (
-        f"{report['policy']}: {report['retrains']} retrains ({report['retrain_cpu_seconds']:.0f} CPU s){noticed}; "
+        f"{report['policy']}: {report['retrains']} retrains ({report['retrain_cpu_seconds']:.0f} CPU s){detection}; "
         f"NDCG@10 over the frozen model {gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
     )

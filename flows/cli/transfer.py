@@ -42,7 +42,7 @@ def _export(
         raise SettingsError("export: --for-ingest exports all records of all types; wanted `events` without --since")
     if not has_store(layout, folder, store):
         raise SettingsError(
-            f"{serving_folder(layout, folder) / FILE}: is missing; name its folder with --folder, "
+            f"{serving_folder(layout, folder) / FILE}: is missing; give its folder with --folder, "
             "or a database with --store"
         )
     with open_store(layout, folder, store) as feedback:
@@ -51,8 +51,8 @@ def _export(
             console.print(f"{num_events:,} events, and items and users, are in {path}", soft_wrap=True)
             return
         with _progress_bar(console, f"export {kind}") as update:
-            done = export_file(feedback, kind, path, since=since, on_progress=update)
-    console.print(f"{done.rows:,} {kind} are in {path}; the next: --since {done.cursor}", soft_wrap=True)
+            exported = export_file(feedback, kind, path, since=since, on_progress=update)
+    console.print(f"{exported.rows:,} {kind} are in {path}; to continue: --since {exported.cursor}", soft_wrap=True)
 
 
 @app.command("import", epilog="Example: tierrec import events events.jsonl")

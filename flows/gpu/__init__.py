@@ -1,1 +1,1 @@
-"""Runs stages on other machines: dispatched as a git revision, run by a worker in a clone of its own."""
+"""Runs stages on other machines: sent as a git revision, and run by a worker in a clone of its own."""

@@ -57,7 +57,7 @@ def ensure_remote(root: Path) -> Mapping[str, str]:
             set_remote(root, {"name": NAME, "url": str(_own_remote(root))})
         remote = read_remote(root)
     if remote is None:
-        raise SettingsError(f"{root / '.dvc' / 'config.local'}: the remote that was added is not there")
+        raise SettingsError(f"{root / '.dvc' / 'config.local'}: lacks the added remote; check its permissions")
     return remote
 
 
@@ -76,21 +76,21 @@ def prune_remote(root: Path, max_bytes: int = MAX_BYTES) -> int:
     """Delete outputs that dvc.lock no longer names from the folder that `ensure_remote` added, if it is too large.
 
     Returns the number of deleted files; the project's cache still has them. No stage may be running elsewhere: no
-    dvc.lock names a worker's outputs until they are fetched. Raises SettingsError when DVC cannot tell what is used.
+    dvc.lock names a worker's outputs until they are fetched. Raises SettingsError if DVC cannot list those in use.
     """
     remote = read_remote(root)
-    own = _own_remote(root)
-    if remote is None or remote["url"] != str(own) or folder_size(own) <= max_bytes:
+    folder = _own_remote(root)
+    if remote is None or remote["url"] != str(folder) or folder_size(folder) <= max_bytes:
         return 0
     try:
         with locked_repo(root) as repo:
             used = set[HashInfo]().union(*repo.used_objs().values())
             database = repo.cloud.get_remote_odb(remote["name"], "gc", hash_name="md5")
-            shutil.rmtree(own / "runs", ignore_errors=True)  # the run-cache refers to outputs that may be deleted
+            shutil.rmtree(folder / "runs", ignore_errors=True)  # the run-cache refers to outputs that may be deleted
             get_index(database).clear()
             return int(gc(database, used))
     except DvcException as error:
-        raise SettingsError(f"{own}: cannot be pruned: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{folder}: cannot be pruned: {' '.join(str(error).split())}") from error
 
 
 def folder_size(folder: Path) -> int:

@@ -53,7 +53,7 @@ class StageDispatcher:
         return cls(graph, runner, pool, RemoteConfig.find(runner.root, pool), listen)
 
     def send(self, stage: str) -> bool:
-        """Run a stage on a worker; returns whether the remote has its outputs. If not, it has to be run here.
+        """Run a stage on a worker; returns whether the remote has its outputs. If not, run it here.
 
         Its upstream stages must be done. Raises StageError with the stage's own error when it fails.
         """
@@ -62,7 +62,7 @@ class StageDispatcher:
                 return self._send(stage, client)
         except (PoolNotReady, RevisionError, httpx.HTTPError, PrefectException) as error:
             if self._stopped.is_set():
-                raise StageError(f"{stage}: stopped; `tierrec run` continues here") from error
+                raise StageError(f"{stage}: stopped; `tierrec run` resumes here") from error
             self._listen(stage, f"cannot be sent to {self.pool.name}, runs here: {error!s:.300}")
             return False
 
@@ -174,7 +174,7 @@ class StageDispatcher:
             if run.state is not None and run.state.name != reported:
                 reported = str(run.state.name)
                 self._listen(stage, f"at {self.pool.name}: {reported.lower()}")
-        raise StageError(f"{stage}: stopped; `tierrec run` continues here")
+        raise StageError(f"{stage}: stopped; `tierrec run` resumes here")
 
     def _check(self, client: SyncPrefectClient, run: FlowRun, tracker: SilenceTracker) -> None:
         """End a run whose worker is dead, and cancel one that no worker would start."""
@@ -182,13 +182,13 @@ class StageDispatcher:
             end_crashed_runs(client, only=run.id, tracker=tracker)
         elif not online_workers(client, self.pool.name):
             client.set_flow_run_state(run.id, Cancelling())
-            raise PoolNotReady("it has no worker online any more")
+            raise PoolNotReady("it no longer has a worker online")
 
 
 def _explain(stage: str, run: FlowRun, stopped: bool) -> StageError:
     """The error of a failed run, with the message of the exception that ended it on the worker."""
     if stopped:
-        return StageError(f"{stage}: stopped; `tierrec run` continues here")
+        return StageError(f"{stage}: stopped; `tierrec run` resumes here")
     message = (run.state.message if run.state else None) or "no message"
     if run.state is not None and run.state.is_cancelled():
         return StageError(f"{stage}: it was cancelled on the server ({message})")

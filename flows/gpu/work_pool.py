@@ -24,7 +24,7 @@ _ORIGIN = "origin"
 _NO_RUN_CACHE = ("http://", "https://")
 
 
-class PoolNotReady(Exception):  # noqa: N818 - no error: the stage runs here instead, with a message why
+class PoolNotReady(Exception):  # noqa: N818 - not an error: the stage runs here instead, and the reason is printed
     """No worker of the pool would run a stage, and why."""
 
 
@@ -38,9 +38,9 @@ class WorkPool:
 
     @classmethod
     def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> Self:
-        """Ask the server. Raises PoolNotReady, which says what is missing and how to get it."""
+        """Query the server. Raises PoolNotReady, which says what is missing and how to add it."""
         if not get_current_settings().api.url:
-            raise PoolNotReady("no Prefect server is named; `tierrec stack up` starts one")
+            raise PoolNotReady("no Prefect server is configured; `tierrec stack up` starts one")
         try:
             with connect() as client:
                 return cls._query(name, client)
@@ -54,7 +54,7 @@ class WorkPool:
         try:
             pool = client.read_work_pool(name)
         except ObjectNotFound as error:
-            raise PoolNotReady(f"the server has no work pool {name}; `tierrec stack up` makes it") from error
+            raise PoolNotReady(f"the server has no work pool {name}; `tierrec stack up` creates it") from error
         if pool.is_paused:
             raise PoolNotReady(f"work pool {name} is paused; `prefect work-pool resume {name}`")
         workers = online_workers(client, name)
@@ -100,16 +100,16 @@ class RemoteConfig:
             top = run_git(root, "rev-parse", "--show-toplevel")
             folder = run_git(root, "rev-parse", "--show-prefix")
         except RevisionError as error:
-            raise PoolNotReady(f"the project is in no git repository, so no revision can be sent ({error})") from error
+            raise PoolNotReady(f"the project is not in a git repository; `git init` makes one ({error})") from error
         repository, push_to = _repository(Path(top), pool)
         return cls(repository, push_to, folder.rstrip("/"), _remote(root, pool))
 
 
 def _repository(top: Path, pool: WorkPool) -> tuple[str, str | None]:
     """Workers on this machine fetch from the project itself, so that nothing is pushed."""
-    named = os.environ.get(REPOSITORY_VARIABLE)
-    if named:
-        return named, named
+    configured = os.environ.get(REPOSITORY_VARIABLE)
+    if configured:
+        return configured, configured
     if pool.is_here:
         return str(top), None
     try:
@@ -132,7 +132,7 @@ def _remote(root: Path, pool: WorkPool) -> Mapping[str, str]:
             "`dvc remote add --default NAME URL`"
         )
     if remote["url"].startswith(_NO_RUN_CACHE):
-        raise PoolNotReady(f"DVC keeps no run-cache in {remote['url']}; use a remote of another kind")
+        raise PoolNotReady(f"DVC cannot store a run-cache in {remote['url']}; use a remote of another kind")
     return remote
 
 

@@ -51,7 +51,7 @@ def run_stage_in_clone(
         own_code = {"PYTHONPATH": str(root)}  # this process may have been started with a path to another clone
         runner = StageRunner(root, lambda _, line: log.info("%s", line), own_code)
         upstream = sorted(StageGraph.read(root).upstream[stage])
-        if upstream:  # a dependency may be a folder of outputs, which DVC reads as it is
+        if upstream:  # a dependency may be a folder of outputs, which DVC does not fetch by itself
             runner.dvc(stage, "pull", *upstream)
         runner.run(stage, pull=True)
         runner.dvc(stage, "push", "--run-cache", stage)
@@ -88,7 +88,7 @@ class WorkerClone:
     def check_out(self, repository: str, ref: str, revision: str) -> None:
         """Make the folder contain exactly the files of a revision, apart from DVC's caches and a .venv.
 
-        Outputs of earlier revisions are deleted, since a single stage reads whatever is there, whatever dvc.lock says.
+        Outputs of earlier revisions are deleted, since a single stage reads them even if dvc.lock names others.
         Raises RevisionError when git cannot fetch, StageError when the ref has moved on.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ class WorkerClone:
         """The project in the clone, set up to push to the remote. Raises StageError for a folder without .dvc."""
         root = self.folder / subfolder
         if not (root / ".dvc").is_dir():
-            raise StageError(f"{root}: has no .dvc folder, wanted a project; commit what `dvc init` made")
+            raise StageError(f"{root}: has no .dvc folder, wanted a project; commit the files of `dvc init`")
         dvc_remote.set_remote(root, remote, self.cache)
         return root
 

@@ -39,9 +39,9 @@ _NOISE = (
     "To enable auto staging",
     "\tdvc config",
 )
-_KEPT_LINES = 30
+_MAX_LINES = 30
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds
-_SIGNALLED, _DVC_FAILED = 128, 255  # a code between them is 128 + the signal; 255 is how dvc itself fails
+_SIGNALLED, _DVC_FAILED = 128, 255  # codes between them are 128 + a signal; 255 is DVC's own failure
 
 
 class TransientStageError(StageError):
@@ -93,7 +93,7 @@ def locked_repo(root: Path) -> Iterator[Repo]:
 
 
 def find_stale_stages(root: Path, stages: list[str] | None = None) -> set[str]:
-    """Stages (of these; None = of all) whose command, params, deps or outs differ from dvc.lock.
+    """Stages (of the given ones; None = of all) whose command, params, deps or outs differ from dvc.lock.
 
     A killed process may hold DVC's lock for a moment, so a busy DVC is retried a few times.
     """
@@ -121,7 +121,7 @@ def _open(root: Path) -> Iterator[Repo]:
     except TypeError as error:
         raise SettingsError(f"{root}: DVC cannot read params.yaml: {error}; put a date in quotes") from error
     except DvcException as error:
-        hint = "; every block of models needs its `kind`" if "item.kind" in str(error) else ""
+        hint = "; set `kind` in every block of models" if "item.kind" in str(error) else ""
         raise SettingsError(f"{Layout(root).dvc_yaml}: {' '.join(str(error).split())}{hint}") from error
     except (sqlite3.Error, OSError) as error:
         raise StageError(
@@ -141,7 +141,7 @@ class StageRunner:
         self._lock, self._stopped = threading.Lock(), False
 
     def run(self, stage: str, *, pull: bool = False) -> None:
-        """Bring one stage up to date; with `pull`, its outputs are fetched from the DVC remote where it has them.
+        """Bring one stage up to date; with `pull`, outputs that the DVC remote has are fetched from it.
 
         Raises StageError with the stage's last lines when it fails.
         """
@@ -150,7 +150,7 @@ class StageRunner:
     def dvc(self, stage: str, *arguments: str) -> None:
         """Run a DVC command and report its output as the stage's. Raises StageError when it fails."""
         process = self._start(stage, arguments)
-        lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        lines: deque[str] = deque(maxlen=_MAX_LINES)
         try:
             for line in process.stdout or ():
                 lines.append(line.rstrip())
@@ -177,14 +177,14 @@ class StageRunner:
     def _start(self, stage: str, arguments: Sequence[str]) -> subprocess.Popen[str]:
         path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
         dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-        ours = {"PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+        variables = {"PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
         with self._lock:
             if self._stopped:
-                raise StageError(f"{stage}: not started, the run was stopped; `tierrec run` continues")
+                raise StageError(f"{stage}: not started, since the run was stopped; `tierrec run` resumes")
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.graph.process_guard", *dvc],
                 cwd=self.root,
-                env=os.environ | ours | self._environment,
+                env=os.environ | variables | self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -205,14 +205,14 @@ def _kill(process: subprocess.Popen[str]) -> None:
 def _explain(stage: str, code: int, lines: list[str], stopped: bool) -> StageError:
     """The most informative error: the stage's own `error:` lines, else its last ones."""
     if stopped:
-        return StageError(f"{stage}: stopped; `tierrec run` continues here")
+        return StageError(f"{stage}: stopped; `tierrec run` resumes here")
     if any(message in line for line in lines for message in _BUSY):
         return TransientStageError(f"{stage}: DVC's lock is held by another process; try again when it is done")
-    own = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
-    starts = [number for number, line in enumerate(own) if line.startswith("error: ")]
+    output = [line for line in lines if line.strip() and not line.startswith(_NOISE)]
+    starts = [number for number, line in enumerate(output) if line.startswith("error: ")]
     if starts:
-        return StageError(f"{stage}: {' '.join(own[starts[-1] :][:3]).removeprefix('error: ')}")
-    last = "\n".join(own[-3:] or lines[-3:]) or "no output"
+        return StageError(f"{stage}: {' '.join(output[starts[-1] :][:3]).removeprefix('error: ')}")
+    last = "\n".join(output[-3:] or lines[-3:]) or "no output"
     if _SIGNALLED < code < _DVC_FAILED or any("exited with -" in line for line in lines):
         return TransientStageError(f"{stage}: killed by a signal (out of memory?); last lines:\n{last}")
     return StageError(f"{stage}: ended with code {code}; last lines:\n{last}")

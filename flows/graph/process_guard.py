@@ -17,7 +17,7 @@ _WATCH = "--watch"
 
 @contextlib.contextmanager
 def killed_with_us(pids: list[int]) -> Iterator[None]:
-    """Have these processes killed if this process is killed while inside."""
+    """Kill these processes if this process is killed inside the block."""
     watch = [sys.executable, "-m", "flows.graph.process_guard", _WATCH, *map(str, pids)]
     watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
     try:
@@ -28,7 +28,7 @@ def killed_with_us(pids: list[int]) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command in this process group; returns its exit code, or 128 + the signal that ended it."""
+    """Run the command in this process group; returns its exit code, or 128 + the number of the signal that ended it."""
     if arguments[0] == _WATCH:
         os.read(0, 1)
         for pid in map(int, arguments[1:]):

@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Settings
 
-_KEY = "approval"  # tells these pauses from others
+_KEY = "approval"  # distinguishes these pauses from others
 _POLL_SECONDS = 2
 _PAGE = 200
 _DEFAULT_HOURS = 24.0  # for an answer, where rollout.max_hours is 0
@@ -54,16 +54,16 @@ def approval_hours(settings: Settings) -> float:
 
 def timeout_reason(hours: float) -> str:
     """The reason of a veto after a timeout."""
-    return f"nobody answered within {hours:g} h"
+    return f"no answer within {hours:g} h"
 
 
 def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
     """Wait inside a flow until a user approves or vetoes; a timeout is a veto.
 
     A run of a deployment is suspended: its process ends and frees its slot. After the answer the flow starts again from
-    the beginning, and this call returns the answer at once. A suspended run fails at the timeout;
-    `rollout` then ends its retrain. Any other run waits in its process. Prefect ends the flow with
-    its `Pause`, a BaseException that must not be caught. Raises SettingsError without a Prefect server to answer at.
+    the beginning, and this call returns the answer at once. A suspended run fails at the timeout, and `rollout` then
+    ends its retrain. Any other run waits in its process. Prefect suspends a flow by its `Pause`, a BaseException that
+    must not be caught. Raises SettingsError without a Prefect server.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or not PREFECT_API_URL.value():
@@ -105,7 +105,7 @@ def find_pending(client: SyncPrefectClient, run: str | None) -> PendingApproval:
         return matches[0]
     names = ", ".join(waiting.name for waiting in pending) or "none"
     if run is not None:
-        raise ApprovalError(f"approval: no run {run!r} waits for it; waiting are: {names}")
+        raise ApprovalError(f"approval: run {run!r} does not wait for it; wanted one of {names}")
     if not pending:
         raise ApprovalError(
             "approval: no run waits for it; a retrain does where rollout.approval is 'required' and the gate passed"
@@ -114,12 +114,12 @@ def find_pending(client: SyncPrefectClient, run: str | None) -> PendingApproval:
 
 
 def send_answer(client: SyncPrefectClient, run_id: UUID, *, approved: bool, reason: str = "") -> None:
-    """Resume the run with an answer. Raises ApprovalError when it is not waiting any more."""
+    """Resume the run with an answer. Raises ApprovalError when it no longer waits."""
     answer = Approval(approved=approved, reason=reason).model_dump()
     result = client.resume_flow_run(run_id, run_input=answer)
     if result.status != "ACCEPT":
-        why = getattr(result.details, "reason", "") or "it waits no more"
-        raise ApprovalError(f"approval: run {run_id} does not take the answer: {why}; see `tierrec approve --list`")
+        cause = getattr(result.details, "reason", "") or "it no longer waits"
+        raise ApprovalError(f"approval: run {run_id} does not accept the answer: {cause}; see `tierrec approve --list`")
 
 
 def _read_pending(client: SyncPrefectClient, run: FlowRun) -> PendingApproval | None:

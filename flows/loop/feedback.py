@@ -19,7 +19,7 @@ from tierrec_core.settings import Settings
 from tierrec_core.sources import SourceFrames, feedback
 from tierrec_core.sources.cleaning import prepare
 
-SURFACE = "products"  # lists that predict behaviour; other surfaces answer a query
+SURFACE = "products"  # its lists predict behaviour; those of other surfaces answer a query
 
 
 def export_feedback(layout: Layout, settings: Settings) -> int:
@@ -49,7 +49,7 @@ def clean_events(events: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, now: datetime) -> OnlineMetrics | None:
-    """Of users who were shown the champion's lists in both windows up to now; None if there are none.
+    """Metrics of users who saw the champion's lists in both windows up to now; None without such users.
 
     Raises StoreError when the store does not answer.
     """
@@ -64,11 +64,11 @@ def read_online_metrics(layout: Layout, champion: Champion, settings: Settings, 
         frame.loc[frame["model_version"] == version, ["user_id", "impressions", "conversions"]]
         for frame in (before, after)
     )
-    both = before.merge(after, on="user_id", suffixes=("_before", "_after"))
-    if both.empty:
+    merged = before.merge(after, on="user_id", suffixes=("_before", "_after"))
+    if merged.empty:
         return None
     columns = ("impressions_before", "conversions_before", "impressions_after", "conversions_after")
-    return OnlineMetrics((f"{champion.bento} champion",), *(both[name].to_numpy()[None] for name in columns))
+    return OnlineMetrics((f"{champion.bento} champion",), *(merged[name].to_numpy()[None] for name in columns))
 
 
 def read_served_lists(

@@ -25,7 +25,7 @@ def gate_path(layout: Layout, key: str) -> Path:
 def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -> GateReport:
     """Compare the models of the last stage runs with the champion, and write data/loop/gates/KEY.json.
 
-    Both rank from the histories as of the challenger's cut; events in the main task's horizon after it are the truth.
+    Both rank from the histories as of the challenger's cut; events in the main task's horizon after it are the labels.
     Raises GateError when the champion was trained on a part of that window.
     """
     challenger, main = assemble(layout, settings), settings.default_task

@@ -1,4 +1,4 @@
-"""The records of the loop: the decision on each window, the course of each retrain, and a hold by a user."""
+"""The records of the loop: the decision on each window, the progress of each retrain, and a hold by a user."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,10 +19,10 @@ MAX_ATTEMPTS = 3
 
 
 class RetrainRecord(Params):
-    """The course of one retrain. key: of the decision that triggered it, or of a user's request
+    """The progress of one retrain. key: of the decision that triggered it, or of a user's request
 
     champion, challenger: tags of Bentos; gate: path of the gate's report below the project
-    asked: since when an approval is awaited, empty if none was; began, asked, ended: UTC, ISO 8601
+    asked: when an approval was requested, empty if none was; began, asked, ended: UTC, ISO 8601
     """
 
     key: str
@@ -55,7 +55,7 @@ class Hold(Params):
 
 @dataclass(frozen=True)
 class LoopState:
-    """The files below data/loop. One writer at a time: the flows that write hold the project's lock or run singly."""
+    """The files below data/loop. One writer at a time: flows that write hold the project's lock or run singly."""
 
     layout: Layout
 

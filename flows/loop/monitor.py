@@ -43,17 +43,17 @@ def monitor() -> str:
 def evaluate_newest_window(
     layout: Layout, settings: Settings, state: LoopState, now: datetime
 ) -> Mapping[str, Any] | None:
-    """Evaluate the newest complete window, and record the decision; None when it was evaluated before.
+    """Evaluate the newest complete window, and record the decision; None when it was already evaluated.
 
-    Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and what reading the log
-    raises.
+    Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and the errors of
+    reading the log.
     """
     champion = Champion.require(layout)
     reference = read_reference(champion)
-    log, past = read_newest_log(layout, settings), state.drift_decisions()
+    log, decisions = read_newest_log(layout, settings), state.drift_decisions()
     end = newest_complete_end(log.events, settings.monitor, now)
-    if any(decision.window_end == end and decision.model == champion.model for decision in past):
-        print(f"the window that ends {from_days(end):%Y-%m-%d} was evaluated before")
+    if any(decision.window_end == end and decision.model == champion.model for decision in decisions):
+        print(f"the window that ends {from_days(end):%Y-%m-%d} was already evaluated")
         return None
     if end <= reference.cut:
         raise EmptyDataError(
@@ -65,7 +65,7 @@ def evaluate_newest_window(
     online = read_online_metrics(layout, champion, settings, now)
     verdict = evaluate_window(reference, current, feed, settings.monitor, settings.seed, online)
     is_held = state.read_hold() is not None
-    decision = decide(verdict, past, settings.monitor, model=champion.model, at=now, held=is_held)
+    decision = decide(verdict, decisions, settings.monitor, model=champion.model, at=now, held=is_held)
     page = write_charts(layout, settings, log, reference, verdict, decision.key)
     record = state.record_decision(decision, verdict, page)
     write_history(state)
@@ -76,7 +76,7 @@ def read_reference(champion: Champion) -> DriftReference:
     """The champion's reference window. Raises ArtifactError when the bundle has none, or one of another version."""
     try:
         return artifacts.load(DriftReference, champion.bundle / FOLDER)
-    except TypeError as error:  # a field that was added later
+    except TypeError as error:  # a field was added after it was written
         raise ArtifactError(
             f"{champion.bundle / FOLDER}: was made by another version ({error}); "
             "wanted one of this version: `tierrec retrain` makes a new champion"
@@ -92,7 +92,7 @@ def publish_decision(layout: Layout, record: Mapping[str, Any]) -> None:
 
 
 def emit_drift_event(layout: Layout, record: Mapping[str, Any]) -> None:
-    """Emit the event by which the server's automation starts `retrain`, which ignores a key that it has completed."""
+    """Emit the event by which the server's automation starts `retrain`, which ignores keys of completed retrains."""
     emit_event(
         event=DRIFT_EVENT,
         resource={"prefect.resource.id": f"tierrec.project.{layout.root.name}"},

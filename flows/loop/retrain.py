@@ -40,7 +40,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
-_RESTORED: tuple[RetrainStatus, ...] = ("rejected", "vetoed", "failed")  # the project is as it was before them
+_RESTORED: tuple[RetrainStatus, ...] = ("rejected", "vetoed", "failed")  # retrains after which the project was restored
 _AFTER_GATE = ("package", "report")
 _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
@@ -49,7 +49,7 @@ _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateT
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     """Train on the newest data, and serve a challenger that passes the gate to a share of users; returns a summary.
 
-    decision: of `monitor`, with its key; without one a user requested the retrain, for the reason
+    decision: a record of `monitor`; None = a user requested the retrain, for the reason
     """
     layout = Layout(Path.cwd())
     run = RetrainRun(layout, LoopState(layout))
@@ -168,7 +168,7 @@ class RetrainRun:
                 continue
             backup.restore_backup(self.layout, folder)
             if retrain.state == "training":
-                error = f"it was killed, and {current.key} came after it"
+                error = f"it was killed before {current.key} started"
                 self.state.update_retrain(retrain, state="failed", error=error)
             backup.delete_backup(folder)
 
@@ -178,12 +178,12 @@ class RetrainRun:
         try:
             backup.restore_backup(self.layout, folder)
             backup.delete_backup(folder)
-        except TierRecError as another:
-            message = f"{message}; the project could not be restored: {another}"
+        except TierRecError as restore_error:
+            message = f"{message}; the project could not be restored: {restore_error}"
         self.state.update_retrain(record, state="failed", error=message)
 
     def _write_first_pointer(self) -> None:
-        """Make a packaged Bento that serves without a pointer the champion, before another Bento is packaged."""
+        """Make the packaged Bento the champion, if there is no pointer, before another Bento is packaged."""
         path = pointer_path(self.layout)
         if not path.exists() and self.layout.bento.exists():
             pointers.deploy(path, SmokeReport.read(self.layout.bento), 0.0)
@@ -239,7 +239,7 @@ def veto_expired_retrains(
         return []
     try:
         with project_lock(layout.root, "veto", wait=False):
-            expired = _expired_retrains(state, deadline, client)  # the last holder of the lock may have resumed one
+            expired = _expired_retrains(state, deadline, client)  # another process may have resumed one before
             return [RetrainRun(layout, state).veto(record, timeout_reason(hours)) for record in expired]
     except BusyError as busy:
         print(busy)
@@ -247,9 +247,9 @@ def veto_expired_retrains(
 
 
 def _expired_retrains(state: LoopState, deadline: datetime, client: SyncPrefectClient) -> list[RetrainRecord]:
-    """Retrains without an unfinished run that wait for an approval since before the deadline."""
+    """Retrains without an unfinished run whose approval was due at the deadline."""
     waiting = [record for record in state.retrains() if record.state == "packaged" and record.champion]
-    # one that was killed before it asked waits since its start
+    # a retrain that was killed before it asked has waited since its start
     expired = [record for record in waiting if datetime.fromisoformat(record.asked or record.began) <= deadline]
     if not expired:
         return []

@@ -26,7 +26,7 @@ from tierrec_core.settings import Settings, read_settings
 
 @flow(name="rollout", log_prints=True, on_running=[send_heartbeats], retries=3, retry_delay_seconds=20)
 def rollout() -> str:
-    """Promote the challenger, roll it back, or wait for more feedback; returns what was done and why.
+    """Promote the challenger, roll it back, or wait for more feedback; returns the action and its reason.
 
     Also vetoes packaged challengers whose approval timed out.
     """

@@ -22,7 +22,7 @@ _COLUMNS = ("ndcg@10", "recall@10", "coverage@10")
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """An excerpt of metrics.json: the models' metrics by task, best NDCG@10 first, and the users of each tier."""
+    """An excerpt of metrics.json: the models' metrics by task, best NDCG@10 first, and the number of users by tier."""
 
     tasks: dict[str, list[dict[str, Any]]]
     tiers: dict[str, int]
@@ -73,7 +73,7 @@ class PeakMemory:
 
 @dataclass(frozen=True)
 class Summary:
-    """One run: seconds by stage that ran, wall seconds, peak GiB, and the leaderboard where there is one."""
+    """One run: seconds of each stage that ran, wall seconds, peak GiB, and the leaderboard if there is one."""
 
     stages: dict[str, float]
     seconds: float

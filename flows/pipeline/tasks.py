@@ -25,7 +25,7 @@ from flows.project.lock import project_lock
 from tierrec_core.base.paths import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)
-_THREADS = 32  # most of them wait: for upstream stages, for a worker slot, for other machines
+_THREADS = 32  # most of them wait for upstream stages, a slot or other machines
 
 
 def _task_runner() -> TaskRunner[PrefectFuture[Any]]:
@@ -47,7 +47,7 @@ def train() -> Leaderboard:
 
 
 def run_stale_stages(root: Path, skipped: Collection[str] = ()) -> None:
-    """Run the project's stale stages, apart from some, and print their progress; raises the first failure."""
+    """Run the project's stale stages except `skipped`, and print their progress; raises the first failure."""
     graph = StageGraph.read(root)
     todo = [stage for stage in graph.affected(find_stale_stages(root)) if stage not in skipped]
     progress = Progress(Console(force_terminal=False), todo)
@@ -55,7 +55,7 @@ def run_stale_stages(root: Path, skipped: Collection[str] = ()) -> None:
 
 
 def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
-    """As `train`, for the given stale stages, with a progress display; raises the first failure."""
+    """Run the given stale stages as the flow `train`, with a progress display; raises the first failure."""
 
     @flow(name="train", task_runner=_task_runner(), validate_parameters=False, on_running=[send_heartbeats])
     def train_shown() -> None:

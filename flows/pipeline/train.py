@@ -56,7 +56,7 @@ def _select(graph: StageGraph, only: str) -> set[str]:
     """The stage of that name, or all stages of a foreach."""
     selected = {stage for stage in graph.upstream if only in (stage, stage.partition("@")[0])}
     if not selected:
-        raise SettingsError(f"dvc.yaml: no stage {only!r}; known are {', '.join(graph.upstream)}")
+        raise SettingsError(f"dvc.yaml: has no stage {only!r}; wanted one of {', '.join(graph.upstream)}")
     return selected
 
 

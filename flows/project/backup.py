@@ -44,23 +44,23 @@ def restore_backup(layout: Layout, folder: Path) -> None:
                 shutil.copy2(folder / name, fresh)
         else:
             (layout.root / name).unlink(missing_ok=True)
-    done = subprocess.run(
+    checkout = subprocess.run(
         [sys.executable, "-m", "dvc", "checkout", "--force", "--allow-missing"],
         cwd=layout.root,
         capture_output=True,
         text=True,
     )
-    if done.returncode:
-        message = " ".join((done.stderr or done.stdout).split())[-300:]
+    if checkout.returncode:
+        message = " ".join((checkout.stderr or checkout.stdout).split())[-300:]
         raise StageError(
             f"{layout.root}: `dvc checkout` failed: {message}; run `tierrec run` to make the outputs again"
         )
 
 
 def repair_dvc_lock_file(layout: Layout) -> None:
-    """Delete DVC's file of read and write locks if a kill or a full disk has truncated it, since DVC cannot.
+    """Delete DVC's file of read and write locks if a kill or a full disk has truncated it, since DVC fails on it.
 
-    Needs the project's lock: then no other DVC process is running.
+    The caller holds the project's lock, so no other DVC process is running.
     """
     path = layout.root / _DVC_LOCKS
     try:

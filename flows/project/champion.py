@@ -1,4 +1,4 @@
-"""The Bentos that serve a shop: reads its pointer and the champion's bundle; deploys, promotes and rolls back."""
+"""The Bentos that serve a shop: finds the champion and its bundle; deploys, promotes and rolls back releases."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,10 +64,10 @@ def read_pointer(layout: Layout, folder: Path | None = None) -> Pointer | None:
 
 
 def describe_serving(pointer: Pointer) -> str:
-    """Which Bentos serve which share of users."""
+    """One line on the Bentos that serve users, and their shares."""
     if pointer.challenger is None:
-        return f"{pointer.champion.bento} answers all users"
-    return f"{pointer.champion.bento} answers, and {pointer.challenger.bento} {pointer.share:.1%} of users"
+        return f"{pointer.champion.bento} serves all users"
+    return f"{pointer.challenger.bento} serves {pointer.share:.1%} of users, {pointer.champion.bento} the others"
 
 
 def deploy_release(

@@ -37,14 +37,14 @@ def diagnose(root: Path) -> Iterator[DoctorFinding]:
             is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
         yield DoctorFinding(f"port {port}", not is_taken, f"{'taken' if is_taken else 'free'} ({user})")
     for program, user in _PROGRAMS.items():
-        yield DoctorFinding(program, True, shutil.which(program) or f"absent; only {user} needs it")
+        yield DoctorFinding(program, True, shutil.which(program) or f"not installed; only {user} needs it")
 
 
 def _check_versions(constraints: Path) -> DoctorFinding:
     if not constraints.exists():
         return DoctorFinding("versions", False, f"{constraints} is missing; run this in a project folder")
-    wrong = [f"{name} {installed} (wanted {pinned})" for name, installed, pinned in different_versions(constraints)]
-    return DoctorFinding("versions", not wrong, "; ".join(wrong[:5]) or "as in constraints.txt")
+    different = [f"{name} {installed} (wanted {pinned})" for name, installed, pinned in different_versions(constraints)]
+    return DoctorFinding("versions", not different, "; ".join(different[:5]) or "as in constraints.txt")
 
 
 def different_versions(constraints: Path) -> Iterator[tuple[str, str, str]]:

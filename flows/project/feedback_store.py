@@ -18,9 +18,9 @@ def open_store(layout: Layout, folder: Path | None = None, url: str | None = Non
 
     Raises StoreError when it does not answer.
     """
-    state, named = serving_folder(layout, folder), _url(folder, url)
-    # A URL of the command line may be another shop's: its writes must not wake this shop's workers.
-    store = Store.open(named or f"sqlite:///{(state / FILE).resolve()}", None if url else state)
+    state, store_url = serving_folder(layout, folder), _url(folder, url)
+    # A URL from the command line may be another shop's, whose writes must not change this shop's counter.
+    store = Store.open(store_url or f"sqlite:///{(state / FILE).resolve()}", None if url else state)
     try:
         yield store
     finally:

@@ -18,25 +18,25 @@ _OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
 
 
 class RevisionError(TierRecError):
-    """Git is missing, the folder is in no repository, or git refused."""
+    """Git is not installed, the folder is not in a repository, or a git command failed."""
 
 
 def run_git(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
     """Git's output. Raises RevisionError with git's own message."""
-    done = _run(folder, arguments, environment or {})
-    if done.returncode == 0:
-        return done.stdout.strip()
-    message = " ".join(done.stderr.split())[-300:] or f"it ended with code {done.returncode}"
+    completed = _run(folder, arguments, environment or {})
+    if completed.returncode == 0:
+        return completed.stdout.strip()
+    message = " ".join(completed.stderr.split())[-300:] or f"exit code {completed.returncode}"
     if "not a git repository" in message:
-        raise RevisionError(f"{folder}: is in no git repository, wanted one that keeps revisions; run `git init` there")
+        raise RevisionError(f"{folder}: is not in a git repository, wanted one for revisions; run `git init` there")
     verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
     raise RevisionError(f"{folder}: `git {verb}` failed: {message}")
 
 
 def query_git(folder: Path, *arguments: str) -> str:
-    """Git's output; empty when git fails, as it does for names and settings that do not exist."""
-    done = _run(folder, arguments, {})
-    return done.stdout.strip() if done.returncode == 0 else ""
+    """Git's output; empty if git fails, as for names and settings that do not exist."""
+    completed = _run(folder, arguments, {})
+    return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
 def _run(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -54,5 +54,5 @@ def _run(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) 
         )
     except FileNotFoundError as error:
         if not folder.is_dir():
-            raise RevisionError(f"{folder}: is no folder") from error
-        raise RevisionError("git: is not installed, and revisions need it; install git") from error
+            raise RevisionError(f"{folder}: is not a folder; wanted a project's") from error
+        raise RevisionError("git: is not installed, wanted it for revisions; install git") from error

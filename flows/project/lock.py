@@ -18,14 +18,14 @@ _POLL_SECONDS = 0.5
 
 
 class BusyError(TierRecError):
-    """Another process changes the project."""
+    """Another process holds the project's lock."""
 
 
 @contextlib.contextmanager
-def project_lock(root: Path, name: str, say: Callable[[str], None] = print, *, wait: bool = True) -> Iterator[None]:
-    """Hold the project's lock; waits for the holder, and reports each holder once.
+def project_lock(root: Path, name: str, report: Callable[[str], None] = print, *, wait: bool = True) -> Iterator[None]:
+    """Hold the project's lock; waits while another process holds it, and reports each holder once.
 
-    wait: otherwise raises BusyError, which names the holder
+    wait: False = raise BusyError, which names the holder
     The operating system releases the lock with its process, however that ends. Not reentrant in one process.
     """
     lock = FileLock(_path(root, "lock"), is_singleton=False, thread_local=False, fallback_to_soft=False)
@@ -38,9 +38,9 @@ def project_lock(root: Path, name: str, say: Callable[[str], None] = print, *, w
         except Timeout:
             holder = read_lock_holder(root) or "another process"
             if not wait:
-                raise BusyError(f"{name}: the project is changed by {holder}; try again when it is done") from None
+                raise BusyError(f"{name}: {holder} holds the project's lock; try again when it is done") from None
             if holder != reported:
-                say(f"{name}: waits for {holder}")
+                report(f"{name}: waits for {holder}")
                 reported = holder
             time.sleep(_POLL_SECONDS)
     try:
@@ -56,7 +56,7 @@ def project_lock(root: Path, name: str, say: Callable[[str], None] = print, *, w
 def read_lock_holder(root: Path) -> str | None:
     """A description of the last holder: its name, process, host and start (UTC).
 
-    A killed holder leaves its description behind: only the lock proves that it is held.
+    A killed holder leaves its description, so only the lock itself shows whether it is held.
     """
     try:
         return _path(root, "holder").read_text()

@@ -1,4 +1,4 @@
-"""Edits params.yaml: keeps its comments, and never writes invalid settings."""
+"""Edits params.yaml; comments are kept, and invalid settings are never written."""
 
 import io
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ def _load(path: Path) -> CommentedMap:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); run this in a project folder") from error
     except YAMLError as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}; correct it") from error
     if not isinstance(document, CommentedMap):
         raise SettingsError(f"{path}: holds {type(document).__name__}, wanted a mapping of sections")
     return document

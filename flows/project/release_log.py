@@ -16,7 +16,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse, read_settings
 
 State = Literal["released", "promoted", "rolled back"]
-_NOT_PACKAGED = "it was not the packaged Bento when it was recorded, so other files made it"
+_NOT_PACKAGED = "it was not the packaged Bento when it was recorded, so other files produced it"
 
 
 class ReleaseMetrics(Params):
@@ -37,7 +37,7 @@ class ReleaseChange(Params):
 class ReleaseRecord(Params):
     """One release. tag, model: of Bento and model; reason: why it was trained or deployed
 
-    revision: the commit of code, params.yaml, dvc.yaml, dvc.lock and metrics.json; None if none could be recorded,
+    revision: the commit of code, params.yaml, dvc.yaml, dvc.lock and metrics.json; None if it could not be recorded,
     for the reason in `unrecorded`
     gate: path of the gate's report below the project
     feedback: whether the log included the service's feedback, which neither git nor DVC stores
@@ -88,10 +88,10 @@ def find_release(layout: Layout, name: str) -> ReleaseRecord:
     ]
     if name and len(matches) == 1:
         return matches[0]
-    found = f"{name!r} is {len(matches)} of the releases" if matches and name else f"no release is {name!r}"
+    problem = f"{name!r} matches {len(matches)} releases" if matches and name else f"no release matches {name!r}"
     tags = ", ".join(record.tag for record in records)
-    hint = f"wanted one of {tags}" if tags else "none is recorded yet, `tierrec deploy` and retrains record one"
-    raise ArtifactError(f"{layout.loop / 'releases'}: {found}; {hint}")
+    hint = f"wanted one of {tags}" if tags else "no release is recorded yet; `tierrec deploy` and retrains record one"
+    raise ArtifactError(f"{layout.loop / 'releases'}: {problem}; {hint}")
 
 
 def write_release(layout: Layout, tag: str, *, reason: str, gate: str | None) -> Path:
@@ -111,7 +111,7 @@ def write_release(layout: Layout, tag: str, *, reason: str, gate: str | None) ->
 
 
 def note_release(layout: Layout, tag: str, *, state: State, reason: str) -> Path:
-    """Record a new state of a release, and the release itself where it is missing."""
+    """Record a new state of a release, and the release itself if it is missing."""
     path = release_path(layout, tag)
     if not path.exists():
         write_release(layout, tag, reason="deployed by a user", gate=None)
@@ -145,7 +145,7 @@ def _make_record(layout: Layout, tag: str, reason: str, gate: str | None) -> Rel
 
 
 def _record_revision(layout: Layout, tag: str) -> tuple[str | None, str]:
-    """The commit of the current files, or None and why; a release goes ahead without one."""
+    """The commit of the current files, or None and the reason; a release does not need one."""
     try:
         files = [layout.params, layout.dvc_yaml, layout.dvc_lock, layout.metrics]
         names = [str(path.relative_to(layout.root)) for path in files]

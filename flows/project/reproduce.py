@@ -24,7 +24,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
 INGEST, EVALUATE, PACKAGE = "ingest", "evaluate", "package"
-_SELF_CONTAINED = ("complete_journey", "synthetic")  # sources that come with the revision and its environment
+_SELF_CONTAINED = ("complete_journey", "synthetic")  # sources that need only the revision and its environment
 _MAX_SHOWN = 10
 
 
@@ -39,7 +39,7 @@ class Reproduction:
 
     @property
     def is_identical(self) -> bool:
-        """Whether every byte that was compared is the same."""
+        """Whether all compared bytes are equal."""
         return not self.differences
 
     def show(self, console: Console) -> None:
@@ -70,7 +70,7 @@ def reproduce(
     """
     if release.revision is None or release.metrics is None:
         reason = release.unrecorded or "it has no metrics.json"
-        raise ArtifactError(f"{release.tag}: was released without what is needed to reproduce it: {reason}")
+        raise ArtifactError(f"{release.tag}: cannot be reproduced: {reason}; wanted a revision and metrics")
     with _work_folder(keep) as folder:
         console.print(f"{release.tag}: checking out {release.revision[:12]}", highlight=False)
         clone = Layout(check_out_snapshot(layout.root, release.revision, folder))
@@ -102,7 +102,7 @@ def _recorded_metrics(clone: Layout, release: ReleaseRecord) -> bytes:
             return clone.metrics.read_bytes()
         raise ArtifactError(
             f"{release.tag}: metrics.json of its revision is not the one that was recorded with it; "
-            "the ref or the record was changed"
+            "the ref or the record was changed since"
         )
     raise ArtifactError(f"{release.tag}: its revision has no {clone.metrics.relative_to(clone.root)} to compare with")
 
@@ -149,7 +149,7 @@ def _restore_raw_frames(layout: Layout, clone: Layout) -> None:
         message = " ".join(str(error).split())
         raise ArtifactError(
             f"{clone.root}: the raw frames of the release are neither in {cache} nor in a DVC remote ({message}); "
-            "`dvc push` keeps them, and `dvc gc` without --all-commits deletes them"
+            "`dvc push` stores them, and `dvc gc` without --all-commits deletes them"
         ) from error
 
 
@@ -157,7 +157,7 @@ def _run_stages(clone: Layout, skipped: frozenset[str], console: Console, *, pac
     """Run every stage up to the last, one after the other; returns the seconds of each."""
     graph, last = StageGraph.read(clone.root), PACKAGE if package else EVALUATE
     if last not in graph.upstream:
-        raise ArtifactError(f"{clone.dvc_yaml}: has no stage {last!r}, wanted one to end with")
+        raise ArtifactError(f"{clone.dvc_yaml}: has no stage {last!r}, wanted it as the last one to run")
     required = graph.ancestors(last) | {last}
     stages = [stage for stage in graph.upstream if stage in required and stage not in skipped]
     progress = Progress(console, stages)
@@ -167,7 +167,7 @@ def _run_stages(clone: Layout, skipped: frozenset[str], console: Console, *, pac
             with progress.running(stage):
                 runner.run(stage)
     if not clone.metrics.exists():
-        raise StageError(f"{last}: ran and wrote no {clone.metrics}")
+        raise StageError(f"{last}: ended without writing {clone.metrics}")
     return progress.seconds
 
 
@@ -181,7 +181,7 @@ def _compare(before: bytes, after: bytes) -> tuple[str, ...]:
         for key in sorted(old.keys() | new.keys())
         if (key in old) != (key in new) or old.get(key) != new.get(key)
     ]
-    return tuple(differences) or ("the values are the same and the bytes are not",)
+    return tuple(differences) or ("the values are equal, the bytes differ",)
 
 
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -55,10 +55,10 @@ def fetch_snapshot(root: Path, remote: str, ref: str) -> str:
 
 
 def check_out_snapshot(root: Path, revision: str, folder: Path) -> Path:
-    """Check out a commit in an empty folder; returns the project's folder in there.
+    """Check out a commit in an empty folder; returns the project's folder in it.
 
-    The folder becomes a repository of its own that borrows the objects of root's, so that it can neither change these
-    nor leave a trace when it is deleted. Raises RevisionError, naming a commit that is missing.
+    The folder becomes a repository of its own that borrows the objects of root's, so that it cannot change these
+    and nothing remains when it is deleted. Raises RevisionError, naming a commit that is missing.
     """
     if not _commit_id(root, revision):
         raise RevisionError(
@@ -79,10 +79,10 @@ def _write_tree(root: Path, also: list[str]) -> str:
     """Write the folder's files as a tree, with a temporary index; returns the tree's id."""
     index = Path(run_git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
     with tempfile.TemporaryDirectory(prefix="tierrec-index-") as scratch:
-        own = Path(scratch) / "index"
+        temporary = Path(scratch) / "index"
         if index.exists():
-            shutil.copyfile(index, own)  # spares git reading the files that have not changed
-        environment = {"GIT_INDEX_FILE": str(own)}
+            shutil.copyfile(index, temporary)  # so that git does not read unchanged files
+        environment = {"GIT_INDEX_FILE": str(temporary)}
         excludes = Path(scratch) / "excludes"
         excludes.write_text(_exclude_patterns(root))
         run_git(root, *("-c", f"core.excludesFile={excludes}", "add", "--all", "--", "."), environment=environment)
@@ -92,17 +92,17 @@ def _write_tree(root: Path, also: list[str]) -> str:
 
 
 def _exclude_patterns(root: Path) -> str:
-    """The patterns of the user's own excludes file, and ours."""
-    named = query_git(root, "config", "--type=path", "core.excludesFile")
+    """The patterns of the user's excludes file, and those of _EXCLUDED."""
+    configured = query_git(root, "config", "--type=path", "core.excludesFile")
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    theirs = Path(named) if named else home / "git" / "ignore"
+    users_file = Path(configured) if configured else home / "git" / "ignore"
     prefix = run_git(root, "rev-parse", "--show-prefix").rstrip("/")
-    ours = [pattern.replace("/", f"/{prefix}/", 1) if prefix else pattern for pattern in _EXCLUDED]
-    return "\n".join([theirs.read_text() if theirs.is_file() else "", *ours, ""])
+    patterns = [pattern.replace("/", f"/{prefix}/", 1) if prefix else pattern for pattern in _EXCLUDED]
+    return "\n".join([users_file.read_text() if users_file.is_file() else "", *patterns, ""])
 
 
 def _identity(root: Path) -> dict[str, str]:
-    """A name and address for whatever git has not been told, since it would refuse to commit without."""
+    """A name and address if git has none configured, since it does not commit without them."""
     identity = {}
     for key, default, field in (("user.name", _NAME, "NAME"), ("user.email", _EMAIL, "EMAIL")):
         if not query_git(root, "config", key):

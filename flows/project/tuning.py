@@ -16,15 +16,14 @@ from tierrec_core.tuning.objectives import TuningTarget, tuning_target
 from tierrec_core.tuning.study import format_options, search_options
 
 _DRAWS = 1000
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class TuningResult:
     """The result of a search.
 
-    block: the keys of params.yaml that lead to the options; options: the best of all trials
-    present, best: mean NDCG@10 on the validation window, with the options of params.yaml and with these
+    block: the path of the options in params.yaml; options: the best of all trials
+    present, best: mean NDCG@10 on the validation window, with the options of params.yaml and the best ones
     gain: the paired difference over users
     """
 
@@ -36,7 +35,7 @@ class TuningResult:
 
     @property
     def patch(self) -> dict[str, Any]:
-        """The options nested as in params.yaml; empty when no trial was better than those there."""
+        """The options nested as in params.yaml; empty if no trial was better than params.yaml."""
         if self.gain.value <= 0:
             return {}
         nested = dict(self.options)
@@ -51,7 +50,7 @@ class TuningResult:
         return [f"{block}.{name}={value}" for name, value in self.options.items()] if self.patch else []
 
 
-def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> TuningResult:
+def tune(layout: Layout, name: str, task: str, trials: int, report: Callable[[str], None]) -> TuningResult:
     """Run trials on the validation window up to the given number, including those of earlier calls.
 
     Raises SettingsError for a name or a task that params.yaml lacks.
@@ -60,16 +59,17 @@ def tune(layout: Layout, name: str, task: str, trials: int, tell: Tell) -> Tunin
     target = tuning_target(layout, settings, name, task)
     present = target.evaluate({})
     best = float(present.mean())
-    tell(f"{'.'.join(target.block)} on {target.window.name}: ndcg@10 {best:.5f} as params.yaml has it")
+    report(f"{'.'.join(target.block)} on {target.window.name}: ndcg@10 {best:.5f} with the present options")
 
-    def judge(options: Mapping[str, Any]) -> float:
+    def objective(options: Mapping[str, Any]) -> float:
         nonlocal best
         value = float(target.evaluate(options).mean())
         best = max(best, value)
-        tell(f"ndcg@10 {value:.5f}, best {best:.5f}: {format_options(options)}")
+        report(f"ndcg@10 {value:.5f}, best {best:.5f}: {format_options(options)}")
         return value
 
-    best_trial = search_options(target.space, judge, trials, settings.seed, [target.defaults], _journal(layout, target))
+    journal = _journal(layout, target)
+    best_trial = search_options(target.space, objective, trials, settings.seed, [target.defaults], journal)
     values = target.evaluate(best_trial.options)
     return TuningResult(
         target.block,

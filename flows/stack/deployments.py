@@ -1,4 +1,4 @@
-"""Deploys the flows of prefect.yaml to the stack's server, when something has changed since the last time.
+"""Deploys the flows of prefect.yaml to the stack's server, if anything has changed since the last time.
 
 `prefect deploy` deletes and recreates automations, so that an event in between starts nothing, and it imports every
 flow; so a second `tierrec stack up` skips it when the server is up to date.
@@ -29,7 +29,7 @@ _TIMEOUT_SECONDS, _PAGE = 30.0, 200
 
 
 class DeployedFlows(Params):
-    """What was deployed. fingerprint: of its sources; deployments: ids by name"""
+    """The last deployment. fingerprint: of its sources; deployments: ids by name"""
 
     fingerprint: str
     deployments: dict[str, str]
@@ -48,7 +48,7 @@ def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, sc
     prefect_yaml = folder.path / FILE
     prefect_yaml.write_text(render_deployments(root))
     with folder.log(LOG).open("w") as log:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_yaml)],
             cwd=root,
             env={**environment, SCHEDULES_VARIABLE: str(schedules).lower()},
@@ -56,7 +56,7 @@ def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, sc
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    if done.returncode:
+    if completed.returncode:
         raise StackError(
             f"{root / FILE}: cannot be deployed; last lines of {folder.log(LOG)}:\n{folder.last_lines(LOG)}"
         )
@@ -114,7 +114,7 @@ def _read_deployed(folder: StackFolder) -> DeployedFlows | None:
 
 
 def _is_complete(before: DeployedFlows, api_url: str) -> bool:
-    """Whether the server still has everything that was deployed; a new database has nothing of it."""
+    """Whether the server still has everything that was deployed; a new database has nothing."""
     current = _query_server(api_url, before.fingerprint, set(before.deployments))
     return current.deployments == before.deployments and set(before.automations) == set(current.automations)
 

@@ -27,23 +27,23 @@ def down(root: Path, say: Say) -> int:
 
 def _stop(folder: StackFolder, say: Say) -> int:
     supervisor = Supervisor(folder)
-    pids = {found.process.pid for found in stack_processes(folder)}
+    pids = {entry.process.pid for entry in stack_processes(folder)}
     if supervisor.pid:
         _end_runs(folder, supervisor, say)
     supervisor.shut_down()
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     while _has_part(folder, SUPERVISOR) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    num_left = end_processes(found.process for found in stack_processes(folder))
+    num_left = end_processes(entry.process for entry in stack_processes(folder))
     if num_left:
-        say(f"ended {num_left} processes that had outlived their supervisor")
+        say(f"ended {num_left} processes that the supervisor had left")
     for path in (folder.state, folder.socket):
         path.unlink(missing_ok=True)
     return len(pids)
 
 
 def _end_runs(folder: StackFolder, supervisor: Supervisor, say: Say) -> None:
-    """End the runs while their workers live, so that they end cleanly; a worker that ends kills its runs."""
+    """End the runs before their workers, so that they end cleanly; a worker that ends kills its runs."""
     _terminate_runs(folder)
     for pool in POOLS:
         supervisor.finish(pool)
@@ -54,12 +54,12 @@ def _end_runs(folder: StackFolder, supervisor: Supervisor, say: Say) -> None:
     state = StackState.read(folder)
     crashed = crash_unfinished_runs(state.options.api_url) if state else []
     if crashed:
-        say(f"runs that were cut off: {', '.join(crashed)}")
+        say(f"crashed runs: {', '.join(crashed)}")
 
 
 def _terminate_runs(folder: StackFolder) -> None:
-    end_processes(found.process for found in stack_processes(folder) if found.is_run)
+    end_processes(entry.process for entry in stack_processes(folder) if entry.is_run)
 
 
 def _has_part(folder: StackFolder, *names: str) -> bool:
-    return any(found.part in names for found in stack_processes(folder))
+    return any(entry.part in names for entry in stack_processes(folder))

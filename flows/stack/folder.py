@@ -48,14 +48,14 @@ class StackFolder:
     @property
     def socket(self) -> Path:
         """Supervisor's socket: in the folder, or in the temporary folder if its path would be too long for a socket."""
-        here = self.path / "supervisor.sock"
-        if len(os.fsencode(here)) <= _SOCKET_BYTES:
-            return here
+        path = self.path / "supervisor.sock"
+        if len(os.fsencode(path)) <= _SOCKET_BYTES:
+            return path
         name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"tierrec-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-            raise StackError(f"{folder}: belongs to another user, wanted an own folder for sockets; remove it")
+            raise StackError(f"{folder}: belongs to another user, wanted a folder of this user for sockets; remove it")
         return folder / f"{name}.sock"
 
     def log(self, part: str) -> Path:
@@ -67,14 +67,14 @@ class StackFolder:
         return self.path / "starts" / part
 
     def num_starts(self, part: str) -> int:
-        """How often a part was started since the stack came up."""
+        """How often a part was started since the stack started."""
         path = self.starts(part)
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def last_lines(self, part: str) -> str:
-        """The part's own `error:` line, or else its last lines."""
+        """The part's last `error:` line, else its last lines."""
         path = self.log(part)
         tail = path.read_text(errors="replace")[-_TAIL_CHARACTERS:] if path.exists() else ""
         lines = [line.rstrip() for line in tail.splitlines() if line.strip()]
-        own = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return "\n".join(own[-1:] or lines[-_LAST_LINES:]) or "no output"
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return "\n".join(errors[-1:] or lines[-_LAST_LINES:]) or "no output"

@@ -83,10 +83,10 @@ def stack_parts(root: Path, options: StackOptions) -> tuple[StackPart, ...]:
 
 
 def stack_environment(root: Path, options: StackOptions, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The common environment of all parts: this server, project and shop, no telemetry, and a mark of the stack."""
+    """The common environment of all parts: this server, project and shop, no telemetry, and the stack's variable."""
     variables = {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
     path = os.pathsep.join((str(Path(sys.prefix) / "bin"), variables.get("PATH", os.defpath)))
-    own = {
+    common = {
         "PATH": path,
         "PYTHONUNBUFFERED": "1",
         "PREFECT_API_URL": options.api_url,
@@ -95,11 +95,11 @@ def stack_environment(root: Path, options: StackOptions, inherited: Mapping[str,
         STATE_VARIABLE: str(serving_folder(Layout(root)).resolve()),
         STACK_VARIABLE: str(StackFolder.of(root).path),
     }
-    return variables | _TELEMETRY_OFF | _PREFECT | own
+    return variables | _TELEMETRY_OFF | _PREFECT | common
 
 
 def worker_name(pool: str) -> str:
-    """The name of a pool's worker on the server; the host in it says where its processes can be inspected."""
+    """The name of a pool's worker on the server; its host is where the worker's processes can be inspected."""
     return f"{pool}@{platform.node()}"
 
 
@@ -139,7 +139,7 @@ def _worker(root: Path, pool: str) -> StackPart:
     """The worker of a pool. That of the gpu pool runs stages in clones, so its folder is not the project.
 
     It takes one run at a time, since there is one GPU. The limit is the worker's and not the pool's, so that a second
-    machine may take another run, and a run whose worker was killed blocks no slot.
+    machine may take another run, and a run whose worker was killed does not block a slot.
     """
     command = (
         *(sys.executable, "-m", "prefect", "worker", "start"),

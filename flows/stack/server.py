@@ -38,21 +38,21 @@ def _last_heartbeat(api_url: str, pool: str) -> datetime | None:
 def crash_unfinished_runs(api_url: str) -> list[str]:
     """End all unfinished runs of this stack's workers, which frees their concurrency slots; returns their names.
 
-    None of their processes may be left. Does nothing when the server does not answer: the next `up` tries again.
+    Their processes must have ended. Does nothing when the server does not answer: the next `up` tries again.
     """
     query = {"flow_runs": {"state": {"type": {"any_": _UNFINISHED}}}, "limit": _PAGE}
     workers = {worker_name(pool) for pool in POOLS}
     try:
         with httpx.Client(base_url=api_url, timeout=_QUERY_SECONDS) as client:
             runs = client.post("flow_runs/filter", json=query).raise_for_status().json()
-            own = [run for run in runs if run.get("labels", {}).get("prefect.worker.name") in workers]
-            return [str(run["name"]) for run in own if _end(client, run)]
+            unfinished = [run for run in runs if run.get("labels", {}).get("prefect.worker.name") in workers]
+            return [str(run["name"]) for run in unfinished if _end(client, run)]
     except (httpx.HTTPError, ValueError):
         return []
 
 
 def _end(client: httpx.Client, run: dict[str, Any]) -> bool:
-    """Whether the server marked the run as ended; it refuses for one that ended by itself."""
+    """Whether the server marked the run as ended; it rejects this for a run that ended by itself."""
     kind = "CANCELLED" if run["state"]["type"] == "CANCELLING" else "CRASHED"
     state = {"type": kind, "message": "its process was ended with the stack"}
     answer = client.post(f"flow_runs/{run['id']}/set_state", json={"state": state}).raise_for_status()

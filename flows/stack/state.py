@@ -23,7 +23,7 @@ class StackState(Params):
 
     @classmethod
     def read(cls, folder: StackFolder) -> Self | None:
-        """The state of the stack that is up; None when none is. Raises StackError for a file of another version."""
+        """The state of the running stack; None without one. Raises StackError for a file of another version."""
         if not folder.state.exists():
             return None
         try:
@@ -40,9 +40,9 @@ class StackState(Params):
 
 def find_api_url(root: Path) -> str | None:
     """PREFECT_API_URL, else the URL of the project's stack while its server runs, else None."""
-    named = os.environ.get("PREFECT_API_URL")
-    if named:
-        return named
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        return configured
     folder = StackFolder.of(root)
     state = StackState.read(folder)
     if state is None or not any(process.part == SERVER for process in stack_processes(folder)):
@@ -55,13 +55,13 @@ def resolve_options(requested: Mapping[str, Any], running: StackState | None) ->
 
     Raises StackError when a running part would have to change.
     """
-    given = {name: value for name, value in requested.items() if value is not None}
+    chosen = {name: value for name, value in requested.items() if value is not None}
     if running is None:
-        return StackOptions(**given)
+        return StackOptions(**chosen)
     current = running.options.model_dump()
-    shown = given | ({"database": mask_password(given["database"])} if "database" in given else {})
+    shown = chosen | ({"database": mask_password(chosen["database"])} if "database" in chosen else {})
     changed = [name for name in shown if name != "schedules" and shown[name] != current[name]]
     if changed:
-        differences = ", ".join(f"{name} {current[name]} (asked: {shown[name]})" for name in changed)
-        raise StackError(f"the stack runs with {differences}; `tierrec stack down`, then `tierrec stack up` with it")
-    return running.options.model_copy(update={"schedules": given.get("schedules", running.options.schedules)})
+        differences = ", ".join(f"{name} {current[name]} (requested: {shown[name]})" for name in changed)
+        raise StackError(f"the stack runs with {differences}; run `tierrec stack down`, then `tierrec stack up` again")
+    return running.options.model_copy(update={"schedules": chosen.get("schedules", running.options.schedules)})

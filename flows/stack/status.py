@@ -18,7 +18,7 @@ _START_SECONDS = 90.0  # from a part's start to its first answer
 
 @dataclass(frozen=True)
 class PartStatus:
-    """One part. state: running, starting, silent (runs without answering), orphaned (its supervisor is gone), down or
+    """One part. state: running, starting, silent (runs without answering), orphaned (its supervisor has ended), down or
     left out; since: UTC; memory: bytes, with its descendants; log: below the project
     """
 
@@ -34,7 +34,7 @@ class PartStatus:
 
     @property
     def is_well(self) -> bool:
-        """Whether it works, or is not required."""
+        """Whether it runs, or is not required."""
         return self.state in ("running", "left out")
 
 
@@ -59,7 +59,7 @@ class _Inspection:
     now: datetime
 
     def supervisor_status(self, pid: int | None) -> PartStatus:
-        note = "" if pid else "gone; `tierrec stack up` or `down` ends what it left"
+        note = "" if pid else "it has ended; `tierrec stack up` or `down` ends its leftover processes"
         since = self.stack.started if pid else None
         return self._row(SUPERVISOR, "running" if pid else "down", pid, since, note)
 
@@ -74,7 +74,7 @@ class _Inspection:
         return self._row(name, state, process.pid or None, since, self._note(name, state))
 
     def _orphan_status(self, name: str) -> PartStatus:
-        processes = [found.process for found in stack_processes(self.folder) if found.part == name and not found.is_run]
+        processes = [entry.process for entry in stack_processes(self.folder) if entry.part == name and not entry.is_run]
         if not processes:
             return self._row(name, "down", None, None, "")
         oldest = min(processes, key=lambda process: process.create_time())

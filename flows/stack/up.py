@@ -24,8 +24,8 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 
 Say = Callable[[str], None]
-NO_GPU = "no CUDA device, its stages run on the CPU"
-NOTHING_PACKAGED = "nothing is packaged yet; `tierrec run`, then `tierrec stack up`"
+NO_GPU = "no CUDA device, so its stages run on the CPU"
+NOTHING_PACKAGED = "nothing is packaged yet; run `tierrec run`, then `tierrec stack up`"
 _TIMEOUT_SECONDS, _POLL_SECONDS = 300.0, 0.25  # a service may build its Bento first
 _MAX_RESTARTS = 2  # while waiting for a part
 _MAX_COMMAND = 60  # characters
@@ -35,7 +35,7 @@ _RUNNING = ("STARTING", "RUNNING", "BACKOFF")
 def up(root: Path, requested: Mapping[str, Any], say: Say) -> StackState:
     """Start every required part that is not running.
 
-    requested: StackOptions by name, None where the default or the running stack's option holds
+    requested: StackOptions by name, None for the running stack's value, else the default
     Raises StackError for a taken port, before anything is started; for options that a running part does not have; and
     for a part that does not start, with its last output.
     """
@@ -81,7 +81,7 @@ class _Startup:
 
     def _end_leftover_processes(self) -> None:
         """End the processes of a stack whose supervisor was killed."""
-        num_ended = end_processes(found.process for found in stack_processes(self._folder))
+        num_ended = end_processes(entry.process for entry in stack_processes(self._folder))
         if num_ended:
             self._say(f"ended {num_ended} processes that a killed supervisor had left")
 
@@ -106,7 +106,7 @@ class _Startup:
         self._wait_until(lambda: self._supervisor.pid is not None, "supervisor")
 
     def _start_parts(self, missing: list[str], state: StackState, *, is_new: bool) -> None:
-        """Start the slow service first, which depends on nothing; the workers need the server."""
+        """Start the service first, which is slow and needs no other part; the workers need the server."""
         if SERVICE in missing:
             self._supervisor.begin(SERVICE)
         self._start_and_wait((SERVER,), missing, state)
@@ -136,11 +136,11 @@ class _Startup:
     def _is_ready(self, name: str, state: StackState, max_starts: int) -> bool:
         process = self._supervisor.processes().get(name)
         if process is None:
-            raise StackError(f"{name}: supervisor is gone; its last lines:\n{self._folder.last_lines('supervisor')}")
+            raise StackError(f"{name}: supervisor has ended; its last lines:\n{self._folder.last_lines('supervisor')}")
         if process.state == "FATAL" or self._folder.num_starts(name) > max_starts:
             raise StackError(
-                f"{name}: does not come up; last lines of {self._folder.log(name)}:\n{self._folder.last_lines(name)}\n"
-                "`tierrec stack up` tries again, `tierrec stack down` ends the rest"
+                f"{name}: does not start; last lines of {self._folder.log(name)}:\n{self._folder.last_lines(name)}\n"
+                "`tierrec stack up` tries again, `tierrec stack down` stops the rest"
             )
         return process.state in ("STARTING", "RUNNING") and is_ready(name, state.options, process.start)
 
@@ -157,7 +157,7 @@ class _Startup:
 
 @contextlib.contextmanager
 def stack_lock(folder: StackFolder, say: Say) -> Iterator[None]:
-    """Held while a stack is brought up or down."""
+    """Hold the lock on starting and stopping a stack."""
     lock = FileLock(folder.path / "lock")
     try:
         lock.acquire(timeout=0)
@@ -198,7 +198,7 @@ class PortRequest:
 def require_free(requests: list[PortRequest]) -> None:
     """Raise StackError with a line for each port that is taken, or requested by two parts."""
     lines = [
-        f"port {request.port}: taken by {_port_holder(request.port)}, wanted it for the {request.part}; "
+        f"port {request.port}: taken by {_port_holder(request.port)}, wanted for the {request.part}; "
         f"choose another with {request.option}"
         for request in requests
         if not _is_port_free(request.port, request.host)

@@ -82,7 +82,7 @@ def test_next_worker_takes_over_the_stage_of_a_killed_one(project: Path, server:
     dead, taken = (one for one in server.runs() if one.id not in before)
     assert (dead.state_name, taken.state_name) == ("Crashed", "Completed")
     assert dead.state is not None
-    assert "is gone from" in str(dead.state.message)
+    assert "has ended" in str(dead.state.message)
     assert taken.labels["prefect.worker.name"].startswith("second@")
 
 
@@ -128,7 +128,7 @@ def test_a_run_is_taken_back_when_no_worker_is_left(project: Path, server: Serve
             wait_until(lambda: "deep: sent to gpu" in run.said(), "the sending")
             end(worker)
             assert run.process.wait(timeout=90) == 0, run.said()
-        assert "runs here: it has no worker online any more" in run.said()
+        assert "runs here: it no longer has a worker online" in run.said()
     assert (project / "out").read_text() == "1\n"
 
 

@@ -128,7 +128,7 @@ def test_a_part_that_cannot_come_up_is_told_with_its_own_words(stack: Stack):
     layout.bento.write_text("{}")
     said = stack.up()
     assert said.returncode == 2
-    assert "service: does not come up" in said.stderr
+    assert "service: does not start" in said.stderr
     assert str(layout.params) in said.stderr.partition("last lines")[2], "what the toy lacks"
     assert command(stack.root, "tierrec", "stack", "status").returncode == 1
     layout.bento.unlink()

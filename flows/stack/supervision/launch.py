@@ -15,10 +15,10 @@ from flows.stack.supervision.processes import end_processes, stack_processes
 
 
 def main(name: str) -> None:
-    """Execute the part as parts.json in the current folder, the stack's, describes it."""
+    """Execute the part that parts.json describes, in the current folder, which is the stack's."""
     folder = StackFolder(Path.cwd())
-    leftovers = [found for found in stack_processes(folder) if found.part == name and not found.is_run]
-    end_processes((found.process for found in leftovers), timeout=3.0)
+    leftovers = [entry for entry in stack_processes(folder) if entry.part == name and not entry.is_run]
+    end_processes((entry.process for entry in leftovers), timeout=3.0)
     part = json.loads(folder.parts.read_text())[name]
     with folder.starts(name).open("a") as starts:
         starts.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")

@@ -1,6 +1,6 @@
 """Finds and ends the processes of one stack by an environment variable that they inherit.
 
-Process ids are reused, pid files survive crashes, and orphans change parents; the variable stays.
+Process ids are reused, pid files survive crashes, and orphans change parents; the variable does not change.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ class StackProcess:
 
 def stack_processes(folder: StackFolder) -> Iterator[StackProcess]:
     """All live processes of the stack except this one and its ancestors."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    ignored = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
+            if process.pid in ignored or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             variables = process.environ()
             if variables.get(STACK_VARIABLE) == str(folder.path):
@@ -50,7 +50,7 @@ def end_processes(processes: Iterable[psutil.Process], timeout: float = 10.0) ->
 
 
 def resident_memory(pid: int) -> int:
-    """Resident memory of a process and its descendants in bytes; 0 when it is gone."""
+    """Resident memory of a process and its descendants in bytes; 0 when it has ended."""
     total = 0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)

@@ -79,7 +79,7 @@ class Supervisor:
             leftover.unlink(missing_ok=True)
         shutil.rmtree(self._folder.path / "starts", ignore_errors=True)
         self._folder.make()
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "--configuration", ini.name],
             cwd=self._folder.path,
             env={**environment, PART_VARIABLE: NAME, "TIERREC_PYTHON": sys.executable},
@@ -88,8 +88,8 @@ class Supervisor:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        if done.returncode:
-            raise StackError(f"{ini}: supervisor refuses: {done.stdout.strip()[-500:]}")
+        if completed.returncode:
+            raise StackError(f"{ini}: supervisor does not start: {completed.stdout.strip()[-500:]}")
 
     @property
     def pid(self) -> int | None:
@@ -98,7 +98,7 @@ class Supervisor:
         return None if pid is None else int(pid)
 
     def processes(self) -> dict[str, Process]:
-        """All parts by name; empty when the daemon is gone or shutting down."""
+        """All parts by name; empty when the daemon has ended or is shutting down."""
         return {
             info["name"]: Process(info["name"], info["statename"], info["pid"], float(info["start"]))
             for info in self._query("getAllProcessInfo") or ()
@@ -116,11 +116,11 @@ class Supervisor:
         self._query("stopProcess", name, False)
 
     def shut_down(self) -> None:
-        """Have the daemon stop all parts and then itself, without waiting."""
+        """Tell the daemon to stop all parts and then itself, without waiting."""
         self._query("shutdown")
 
     def _query(self, method: str, *arguments: Any) -> Any:
-        """The daemon's answer; None when it is gone, shutting down, or refuses."""
+        """The daemon's answer; None when it has ended, is shutting down, or reports an error."""
         try:
             return self._call(method, *arguments)
         except (OSError, http.client.HTTPException, xmlrpc.client.Fault):

@@ -120,5 +120,5 @@ def test_the_command_names_another_store_and_tells_of_a_wrong_split(folder: Path
 
 
 def test_without_experiments_it_says_so(tmp_path: Path) -> None:
-    assert "holds none" in run("--folder", str(tmp_path))
+    assert "has none" in run("--folder", str(tmp_path))
     assert list(tmp_path.iterdir()) == []

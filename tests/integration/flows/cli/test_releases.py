@@ -66,18 +66,18 @@ def test_a_release_is_tried_promoted_and_taken_back(made: Layout, tags: tuple[st
     packaged, other = tags
     listed = tierrec(made, pointer, "releases").splitlines()
     assert ["champion 100%" in line for line in listed] == [False, True], "without a pointer the packaged one"
-    assert tierrec(made, pointer, "deploy") == f"{packaged} answers all users\n"
+    assert tierrec(made, pointer, "deploy") == f"{packaged} serves all users\n"
     said = tierrec(made, pointer, "deploy", other, "--share", "0.25")
-    assert said == f"{packaged} answers, and {other} 25.0% of users\n"
+    assert said == f"{other} serves 25.0% of users, {packaged} the others\n"
     table = tierrec(made, pointer, "releases").splitlines()
     assert [line.split("  ")[0] for line in table] == [other, packaged]
     assert "challenger 25%" in table[0]
     assert "champion 75%" in table[1]
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=made.root, capture_output=True, text=True).stdout.strip()
     assert all("next.ndcg@10 0." in line and f"git {head[:8]}" in line for line in table)
-    assert tierrec(made, pointer, "promote") == f"{other} answers all users\n"
+    assert tierrec(made, pointer, "promote") == f"{other} serves all users\n"
     assert "previous" in tierrec(made, pointer, "releases").splitlines()[1]
-    assert tierrec(made, pointer, "rollback") == f"{packaged} answers all users\n"
+    assert tierrec(made, pointer, "rollback") == f"{packaged} serves all users\n"
     now = Pointer.read(pointer)
     assert now.champion.model == artifacts.read_json(made.bento)["model"]
     assert [change.act for change in now.history] == ["deploy", "deploy", "promote", "rollback"]
@@ -130,10 +130,10 @@ def test_what_the_store_has_lost_is_built_again_or_told(
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
     shutil.rmtree(clone.bento_home / "bentos")
-    assert tierrec(clone, pointer, "deploy") == f"{tags[0]} answers all users\n"
+    assert tierrec(clone, pointer, "deploy") == f"{tags[0]} serves all users\n"
     assert [line.split("  ")[0] for line in tierrec(clone, pointer, "releases").splitlines()] == [tags[0]]
     shutil.rmtree(clone.bento_home / "bentos")
-    assert tierrec(clone, pointer, "releases").endswith("is not in the store any more\n")
+    assert tierrec(clone, pointer, "releases").endswith("is no longer in the store\n")
     with pytest.raises(ArtifactError, match=f"wanted the Dockerfile of {tags[0]}"):
         tierrec(clone, pointer, "manifests", "--out", str(tmp_path / "out"))
 

@@ -83,8 +83,8 @@ def test_a_broken_feed_is_named_and_nobody_retrains_on_it(tmp_path):
     ("options", "message"),
     [
         (["--shift", "tea"], "'tea' is unknown; known are none, interests"),
-        (["--policy", "luck"], "'luck' is unknown; known are ours"),
-        (["--every", "400"], "look more often"),
+        (["--policy", "luck"], "'luck' is unknown; wanted one of ours"),
+        (["--every", "400"], "too few for two steps of 400 days; set fewer days"),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_known_ones(options, message):

@@ -117,7 +117,9 @@ def test_an_export_that_is_killed_goes_on_to_the_same_file(folder: Path, tmp_pat
     assert ran.returncode == -signal.SIGKILL
     assert not path.exists()
     assert json.loads(progress_path(path).read_text())["rows"] == 21_000
-    assert f"30,000 events are in {path}; the next: --since 30000" in run("export", "events", path, "--folder", folder)
+    assert f"30,000 events are in {path}; to continue: --since 30000" in run(
+        "export", "events", path, "--folder", folder
+    )
     frame = pd.read_parquet(path) if suffix == "parquet" else pd.read_json(path, lines=True)
     assert frame["key"].tolist() == [f"k{number}" for number in range(NUM_EVENTS)]
     assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -139,7 +139,7 @@ def test_far_workers_want_a_dvc_remote_that_keeps_a_run_cache(project: Path) -> 
 
 
 def test_a_folder_in_no_repository_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PoolNotReady, match="in no git repository"):
+    with pytest.raises(PoolNotReady, match="is not in a git repository"):
         RemoteConfig.find(tmp_path, NEAR)
 
 

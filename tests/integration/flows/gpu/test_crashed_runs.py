@@ -86,7 +86,7 @@ def test_a_run_ends_with_its_process_and_not_before(
     assert names(client, running, cancelling) == ["Crashed", "Cancelled"]
     state = client.read_flow_run(running.id).state
     assert state is not None
-    assert state.message == f"Reaped: its process is gone from {HERE}"
+    assert state.message == f"Reaped: its process on {HERE} has ended"
     assert end_crashed_runs(client) == []
 
 

@@ -156,7 +156,7 @@ def test_a_suspended_run_holds_no_process_and_goes_on_when_a_person_approves(
     assert (folder / "approved.answer").read_text() == 'True looked at "it"'
     assert (folder / "approved.began").read_text() == "xx"  # it began again instead of waiting in a process
     until(lambda: client.read_flow_run(one.run_id).state_name == "Completed")
-    with pytest.raises(ApprovalError, match="does not take the answer"):
+    with pytest.raises(ApprovalError, match="does not accept the answer"):
         approval.send_answer(client, one.run_id, approved=False)
 
 
@@ -192,7 +192,7 @@ def test_nobodys_answer_is_a_veto(
     suspended = client.create_flow_run_from_deployment(served, parameters={"name": "later", "hours": hours})
     with running([sys.executable, "asking.py", "late", str(hours)], folder, **environment) as process:
         assert process.wait(PATIENCE) == 0
-    assert (folder / "late.answer").read_text() == "False nobody answered within 0.0006 h"
+    assert (folder / "late.answer").read_text() == "False no answer within 0.0006 h"
     until(lambda: client.read_flow_run(suspended.id).state_name == "Failed")
     assert not (folder / "later.answer").exists()
 
@@ -204,7 +204,7 @@ def test_which_run_is_meant_must_be_plain(client: SyncPrefectClient, served: str
     first, second = submit(client, served, "first"), submit(client, served, "second")
     with pytest.raises(ApprovalError, match=f"2 runs wait for it; name one of {first.name}, {second.name}"):
         tierrec("approve")
-    with pytest.raises(ApprovalError, match=f"no run 'x' waits for it; waiting are: {first.name}, {second.name}"):
+    with pytest.raises(ApprovalError, match=f"run 'x' does not wait for it; wanted one of {first.name}, {second.name}"):
         tierrec("veto", "x", "--reason", "no")
     tierrec("veto", str(first.run_id), "--reason", "no")
     tierrec("veto", "--reason", "no")

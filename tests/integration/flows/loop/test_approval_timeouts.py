@@ -83,7 +83,7 @@ def test_nobodys_word_within_the_time_is_a_veto_and_the_project_is_as_before(ser
     begin_run(server, "late", Failed(message="Paused timed out"))  # as Prefect ends a run whose question expired
     assert vetoed(server, layout) == ["late"]
     (ended,) = LoopState(layout).retrains()
-    assert (ended.state, ended.error) == ("vetoed", "nobody answered within 6 h")
+    assert (ended.state, ended.error) == ("vetoed", "no answer within 6 h")
     assert ended.ended
     assert (layout.root / "out").read_text() == "before"
     assert not (layout.loop / "retrains" / "late-before").exists()
@@ -152,7 +152,7 @@ def test_the_rollout_looks_for_them(server: Server, layout: Layout) -> None:
         [sys.executable, "-c", program], cwd=layout.root, env=server.env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "tierrec:late: vetoed: nobody answered within 6 h" in done.stdout + done.stderr
+    assert "tierrec:late: vetoed: no answer within 6 h" in done.stdout + done.stderr
     assert states(layout) == {"late": "vetoed"}
     assert (layout.loop / "index.html").exists()
 

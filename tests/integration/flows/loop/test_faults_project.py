@@ -128,7 +128,7 @@ def test_another_retrain_begins_where_the_killed_one_began(layout: Layout) -> No
     assert not kept.exists()
     first = loop_state.find_retrain("first")
     assert first is not None
-    assert (first.state, first.error) == ("failed", "it was killed, and second came after it")
+    assert (first.state, first.error) == ("failed", "it was killed before second started")
 
 
 def test_a_retrain_that_goes_on_after_its_own_kill_keeps_what_it_has_done(layout: Layout) -> None:

@@ -164,7 +164,7 @@ def test_a_release_is_found_by_how_its_tag_or_version_begins(layout: Layout) -> 
     for name in (TAG, "1f2e3d", "1f2", "shop:1f2"):
         assert find_release(layout, name).tag == TAG
     assert find_release(layout, "shop:1f").tag == "shop:1f"  # a whole tag means itself
-    for name, said in (("1f", "is 3 of the releases"), ("9", "no release is '9'"), ("", "no release is ''")):
+    for name, said in (("1f", "matches 3 releases"), ("9", "no release matches '9'"), ("", "no release matches ''")):
         with pytest.raises(ArtifactError, match=said) as error:
             find_release(layout, name)
         assert TAG in str(error.value)

@@ -184,7 +184,7 @@ def test_errors_say_what_to_do(project: Path, tmp_path: Path, monkeypatch: pytes
         snapshots.check_out_snapshot(project, "0123456789abcdef0123456789abcdef01234567", tmp_path / "out")
     with pytest.raises(RevisionError, match=r"`git push` failed: .*nowhere"):
         snapshots.push_snapshot(project, "nowhere", REF)
-    with pytest.raises(RevisionError, match="is no folder"):
+    with pytest.raises(RevisionError, match="is not a folder"):
         snapshots.record_snapshot(tmp_path / "missing", "release", REF)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RevisionError, match="install git"):

@@ -62,7 +62,7 @@ def test_a_running_stack_keeps_its_options_and_rejects_others():
     running = StackState(options=StackOptions(server_port=4210), started="now", parts=("server",), cuda=False)
     assert resolve_options({"server_port": None}, running).server_port == 4210
     assert resolve_options({"schedules": False}, running).schedules is False
-    with pytest.raises(StackError, match=r"server_port 4210 \(asked: 4300\)"):
+    with pytest.raises(StackError, match=r"server_port 4210 \(requested: 4300\)"):
         resolve_options({"server_port": 4300}, running)
 
 
