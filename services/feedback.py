@@ -1,6 +1,6 @@
 """Stores the events, items and users that a shop posts, and describes and erases users.
 
-Every worker sees what is posted once it is committed.
+A post is visible to every worker once it is committed.
 """
 
 from collections import Counter

@@ -160,12 +160,12 @@ def _recommend(
     from tierrec_core.settings import read_settings
 
     if (user is None) == (history is None):
-        raise DataError("recommend: wanted either USER or --history a,b,c")
+        raise DataError("recommend: give either USER or --history a,b,c")
     layout = project_layout()
     bundle = Bundle.load(layout.bundle)
     task = task or read_settings(layout.params).default_task
     if task not in bundle.tasks:
-        raise DataError(f"recommend: task {task!r} is unknown; the bundle has {', '.join(bundle.tasks)}")
+        raise DataError(f"recommend: task {task!r} is unknown; wanted one of {', '.join(bundle.tasks)}")
     seen = bundle.visitor((history or "").split(",")) if user is None else bundle.history_of(user)
     if seen is None:
         raise DataError(f"recommend: user {user!r} is not in the log; give item ids instead with --history a,b,c")

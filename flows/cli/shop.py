@@ -81,10 +81,10 @@ def _keys_file(folder: Path | None) -> Path:
     return serving_folder(project_layout(), folder) / FILE
 
 
-def _print_once(token: str, about: str) -> None:
+def _print_once(token: str, description: str) -> None:
     """Print the key alone to standard output, so that it can be piped into a secret store."""
     typer.echo(token)
-    typer.echo(f"{about}. It is not shown again; only its hash is stored.", err=True)
+    typer.echo(f"{description}. It is not shown again; only its hash is stored.", err=True)
 
 
 def _warn_if_open(path: Path) -> None:

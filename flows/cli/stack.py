@@ -31,7 +31,7 @@ def _up(
         bool | None, typer.Option("--schedules/--no-schedules", help="Whether flows run on schedule (default: yes).")
     ] = None,
 ) -> None:
-    """Start what is not running yet, and return when all of it is ready."""
+    """Start the parts that are not running, and return when all are ready."""
     from flows.stack.up import up
 
     options = {

@@ -98,4 +98,4 @@ def _progress_bar(console: "Console", title: str) -> Iterator[Callable[[int, int
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda completed, total: progress.update(task, completed=completed, total=total)

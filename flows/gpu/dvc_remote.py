@@ -50,7 +50,7 @@ def read_remote(root: Path) -> Mapping[str, str] | None:
 
 
 def ensure_remote(root: Path) -> Mapping[str, str]:
-    """As `read_remote`; a project without a remote gets a folder of its own as one, in DVC's local configuration."""
+    """As `read_remote`; a project without a remote gets a folder in data/loop as one, in DVC's local configuration."""
     remote = read_remote(root)
     if remote is None:
         with locked_repo(root):

@@ -191,7 +191,7 @@ def _explain(stage: str, run: FlowRun, stopped: bool) -> StageError:
         return StageError(f"{stage}: stopped; `tierrec run` resumes here")
     message = (run.state.message if run.state else None) or "no message"
     if run.state is not None and run.state.is_cancelled():
-        return StageError(f"{stage}: it was cancelled on the server ({message})")
+        return StageError(f"{stage}: it was cancelled on the server ({message}); `tierrec run` sends it again")
     kind, _, details = message.partition("Error: ")
     if kind.endswith("TransientStage"):
         return TransientStageError(details)

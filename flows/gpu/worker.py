@@ -63,10 +63,10 @@ def _killed_with_worker() -> Iterator[None]:
 
     flows.graph.process_guard ends the stage too, and another worker takes over.
     """
-    done, worker = threading.Event(), os.getppid()
+    finished, worker = threading.Event(), os.getppid()
 
     def watch() -> None:
-        while not done.wait(_POLL_SECONDS):
+        while not finished.wait(_POLL_SECONDS):
             if os.getppid() != worker:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -75,7 +75,7 @@ def _killed_with_worker() -> Iterator[None]:
     try:
         yield
     finally:
-        done.set()
+        finished.set()
 
 
 @dataclass(frozen=True)

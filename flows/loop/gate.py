@@ -47,6 +47,6 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
     )
     report = comparison.check(settings.gate, np.random.default_rng(settings.seed))
     window = {"start": f"{from_days(start):%Y-%m-%d}", "end": f"{from_days(until):%Y-%m-%d}"}
-    about = {"champion": champion.bento, "challenger": key, "window": window, "tiers": list(settings.tiers.names)}
-    artifacts.write_json(about | report.report(), gate_path(layout, key))
+    header = {"champion": champion.bento, "challenger": key, "window": window, "tiers": list(settings.tiers.names)}
+    artifacts.write_json(header | report.report(), gate_path(layout, key))
     return report

@@ -78,7 +78,7 @@ def delete_backup(folder: Path) -> None:
 
 
 def _file_names(layout: Layout) -> list[str]:
-    """The files to back up, relative to the project; those of the feedback as far as they exist."""
+    """The files to back up, relative to the project, and all existing files of the feedback."""
     feedback = [path for path in layout.feedback.rglob("*") if path.is_file()]
     files = (layout.params, layout.dvc_lock, layout.metrics, *feedback)
     return [str(path.relative_to(layout.root)) for path in files]

@@ -55,8 +55,8 @@ class Reproduction:
         plural = "s" if len(self.differences) > 1 else ""
         console.print(f"not reproduced: {len(self.differences)} difference{plural}")
         num_hidden = len(self.differences) - _MAX_SHOWN
-        more = [f"... and {num_hidden} more"] if num_hidden > 0 else []
-        for line in (*self.differences[:_MAX_SHOWN], *more, *self.notes):
+        summary = [f"... and {num_hidden} more"] if num_hidden > 0 else []
+        for line in (*self.differences[:_MAX_SHOWN], *summary, *self.notes):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 

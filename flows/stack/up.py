@@ -23,7 +23,7 @@ from flows.stack.supervision.supervisor import Supervisor
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 NO_GPU = "no CUDA device, so its stages run on the CPU"
 NOTHING_PACKAGED = "nothing is packaged yet; run `tierrec run`, then `tierrec stack up`"
 _TIMEOUT_SECONDS, _POLL_SECONDS = 300.0, 0.25  # a service may build its Bento first
@@ -32,7 +32,7 @@ _MAX_COMMAND = 60  # characters
 _RUNNING = ("STARTING", "RUNNING", "BACKOFF")
 
 
-def up(root: Path, requested: Mapping[str, Any], say: Say) -> StackState:
+def up(root: Path, requested: Mapping[str, Any], report: Report) -> StackState:
     """Start every required part that is not running.
 
     requested: StackOptions by name, None for the running stack's value, else the default
@@ -44,15 +44,15 @@ def up(root: Path, requested: Mapping[str, Any], say: Say) -> StackState:
     if not (root / FILE).exists():
         raise StackError(f"{root / FILE}: is missing, wanted the deployments; run this in the project's folder")
     folder.make()
-    with stack_lock(folder, say):
-        return _Startup(root, folder, Supervisor(folder), say).run(requested)
+    with stack_lock(folder, report):
+        return _Startup(root, folder, Supervisor(folder), report).run(requested)
 
 
 class _Startup:
     """One call of `up`."""
 
-    def __init__(self, root: Path, folder: StackFolder, supervisor: Supervisor, say: Say) -> None:
-        self._root, self._folder, self._supervisor, self._say = root, folder, supervisor, say
+    def __init__(self, root: Path, folder: StackFolder, supervisor: Supervisor, report: Report) -> None:
+        self._root, self._folder, self._supervisor, self._report = root, folder, supervisor, report
 
     def run(self, requested: Mapping[str, Any]) -> StackState:
         before = StackState.read(self._folder) if self._supervisor.pid else None
@@ -74,7 +74,7 @@ class _Startup:
             self._supervisor.finish(name)
         self._start_parts(missing, state, is_new=before is None)
         deployed = deploy_flows(self._root, options.api_url, environment, schedules=options.schedules)
-        self._say(f"deployments: {', '.join(deployed)}" if deployed else "deployments: unchanged")
+        self._report(f"deployments: {', '.join(deployed)}" if deployed else "deployments: unchanged")
         if SERVICE in required:
             self._wait(SERVICE, state)
         return state
@@ -83,12 +83,12 @@ class _Startup:
         """End the processes of a stack whose supervisor was killed."""
         num_ended = end_processes(entry.process for entry in stack_processes(self._folder))
         if num_ended:
-            self._say(f"ended {num_ended} processes that a killed supervisor had left")
+            self._report(f"ended {num_ended} processes that a killed supervisor had left")
 
     def _required_parts(self) -> tuple[str, ...]:
         if Layout(self._root).bento.exists():
             return (SERVER, *POOLS, SERVICE)
-        self._say(f"service: left out: {NOTHING_PACKAGED}")
+        self._report(f"service: left out: {NOTHING_PACKAGED}")
         return (SERVER, *POOLS)
 
     def _running_parts(self) -> set[str]:
@@ -113,10 +113,10 @@ class _Startup:
         if is_new:  # no process of an earlier stack is left, and no worker was started yet
             crashed = crash_unfinished_runs(state.options.api_url)
             if crashed:
-                self._say(f"unfinished runs of an earlier stack: {', '.join(crashed)}")
+                self._report(f"unfinished runs of an earlier stack: {', '.join(crashed)}")
         self._start_and_wait(POOLS, missing, state)
         if not state.cuda:
-            self._say(f"warning: gpu pool: {NO_GPU}")
+            self._report(f"warning: gpu pool: {NO_GPU}")
 
     def _start_and_wait(self, names: tuple[str, ...], missing: list[str], state: StackState) -> None:
         for name in names:
@@ -131,7 +131,7 @@ class _Startup:
         seconds = time.monotonic() - started
         urls = {SERVER: state.options.api_url.removesuffix("/api"), SERVICE: state.options.service_url}
         after = f" after {seconds:.0f} s" if seconds >= 1 else ""
-        self._say(f"{name}: ready{after}" + (f" at {urls[name]}" if name in urls else ""))
+        self._report(f"{name}: ready{after}" + (f" at {urls[name]}" if name in urls else ""))
 
     def _is_ready(self, name: str, state: StackState, max_starts: int) -> bool:
         process = self._supervisor.processes().get(name)
@@ -156,13 +156,13 @@ class _Startup:
 
 
 @contextlib.contextmanager
-def stack_lock(folder: StackFolder, say: Say) -> Iterator[None]:
+def stack_lock(folder: StackFolder, report: Report) -> Iterator[None]:
     """Hold the lock on starting and stopping a stack."""
     lock = FileLock(folder.path / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say("waiting for another `tierrec stack up` or `down`")
+        report("waiting for another `tierrec stack up` or `down`")
         lock.acquire()
     try:
         yield

@@ -75,7 +75,7 @@ class JsonOnlyMiddleware:
         app: ASGIApp = self.app
         if scope["type"] == "http" and scope["method"] == "POST":
             expected = _NDJSON if scope["path"].startswith("/import/") else _JSON
-            given = Headers(scope=scope).get("content-type", expected).partition(";")[0].strip().lower()
-            if given != expected:
-                app = Refusal(415, f"content-type: {given!r} is not understood; send {expected}")
+            media_type = Headers(scope=scope).get("content-type", expected).partition(";")[0].strip().lower()
+            if media_type != expected:
+                app = Refusal(415, f"content-type: {media_type!r} is not understood; send {expected}")
         await app(scope, receive, send)

@@ -148,8 +148,8 @@ def rotate_key(path: Path, label: str) -> tuple[Key, str, Key]:
     now = datetime.now(UTC)
     live = [key for key in _load(path) if key.label == label and key.is_live(now)]
     if not live:
-        known = sorted({key.label for key in _load(path)})
-        raise SettingsError(f"{path}: no live key is labelled {label!r}; wanted one of {known}")
+        labels = sorted({key.label for key in _load(path)})
+        raise SettingsError(f"{path}: no live key is labelled {label!r}; wanted one of {', '.join(labels) or 'none'}")
     first = live[0]
     key, token = add_key(path, label, first.scopes, first.expires - first.created if first.expires else None)
     return key, token, first

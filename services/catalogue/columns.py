@@ -62,9 +62,9 @@ def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.Da
     """Add a null column for each attribute that only the rows have."""
     added = {}
     for name in sorted({name for row in rows for name in row} - set(frame)):
-        given = [row[name] for row in rows if row.get(name) is not None]
-        if given:
-            kind = COLUMN_TYPES.get(name) or _kind(given[0], name)
+        values = [row[name] for row in rows if row.get(name) is not None]
+        if values:
+            kind = COLUMN_TYPES.get(name) or _kind(values[0], name)
             added[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
     return frame.assign(**added) if added else frame
 
@@ -84,11 +84,11 @@ def update_rows(frame: pd.DataFrame, positions: IntArray, rows: Sequence[Mapping
     """
     columns: dict[str, Any] = {name: frame[name].array for name in map(str, frame)}
     for name in columns.keys() & {name for row in rows for name in row}:
-        given = [number for number, row in enumerate(rows) if name in row]
-        values = _posted([rows[number] for number in given], name, kind_of(frame[name]))
-        if not pd.Series(values).equals(pd.Series(columns[name].take(positions[given]))):
+        numbers = [number for number, row in enumerate(rows) if name in row]
+        values = _posted([rows[number] for number in numbers], name, kind_of(frame[name]))
+        if not pd.Series(values).equals(pd.Series(columns[name].take(positions[numbers]))):
             columns[name] = columns[name].copy()
-            columns[name][positions[given]] = values
+            columns[name][positions[numbers]] = values
     return pd.DataFrame(columns, copy=False)
 
 
@@ -113,10 +113,10 @@ def _cell(value: Any, kind: str, where: str) -> Any:
         return None
     if kind == TIME:
         return _utc_time(value, where)
-    fits = {TEXT: isinstance(value, str), BOOLEAN: isinstance(value, bool), NUMBER: _is_number(value)}
-    if not fits.get(kind, False):
-        wanted = NAMES.get(kind, "null, since this attribute cannot be posted")
-        raise DataError(f"items: {where} is {value!r:.80}, wanted {wanted}")
+    is_valid = {TEXT: isinstance(value, str), BOOLEAN: isinstance(value, bool), NUMBER: _is_number(value)}
+    if not is_valid.get(kind, False):
+        expected = NAMES.get(kind, "null, since this attribute cannot be posted")
+        raise DataError(f"items: {where} is {value!r:.80}, wanted {expected}")
     return value
 
 

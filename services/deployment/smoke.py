@@ -92,5 +92,5 @@ def require_equal(task: str, served: Lists, expected: Lists) -> None:
 def _request(client: httpx.Client, task: str, user: str, k: int) -> list[str]:
     answer = client.post("/recommend", json={"user_id": user, "task": task, "k": k}, timeout=_TIMEOUT)
     if answer.status_code != httpx.codes.OK:
-        raise GateError(f"package: user {user!r} got {answer.status_code}: {answer.text[:200]}")
+        raise GateError(f"package: user {user!r} got status {answer.status_code}, wanted 200: {answer.text[:200]}")
     return [item["item_id"] for item in answer.json()["items"]]

@@ -95,10 +95,10 @@ def _explained_items(context: RequestContext, impression: Impression) -> list[Ex
     model, path = context.model, impression.path
     catalogue = model.campaigns if impression.surface == "campaigns" else model.catalogue
     columns = catalogue.columns(impression.items)
-    known = columns[columns >= 0]
-    order = RankedOrder(known, np.zeros(len(known)))
+    existing = columns[columns >= 0]
+    order = RankedOrder(existing, np.zeros(len(existing)))
     by_item = reasons_of(context, ResultPage(order, StrategyResult(path, order, path, ""), None))
-    ids, titles = model.ids_and_titles(known, impression.surface)
+    ids, titles = model.ids_and_titles(existing, impression.surface)
     described = dict(zip(ids, zip(titles, by_item, strict=True), strict=True))
     return [
         Explained(item_id=item, title=title, reasons=item_reasons)

@@ -156,7 +156,7 @@ def first_successful(
     for position, strategy in enumerate(strategies):
         try:
             order = _validated(strategy.rank(allowed), num_items)
-        except Exception as error:  # whatever a model raises, the next strategy ranks
+        except Exception as error:  # after any error of a model, the next strategy ranks
             kind = type(error).__name__
             reason = reason or f"{strategy.name} failed: {kind}"
             on_failure(strategy.name, strategies[min(position + 1, len(strategies) - 1)].name, kind)
@@ -176,11 +176,11 @@ def fill_from_fallbacks(
     on_failure: FailureCallback,
 ) -> RankedOrder:
     """Append items of the later strategies to the result's order until it has k items or none are left."""
-    order, rest = result.order, _after(strategies, result.strategy)
-    while rest and len(order.columns) < k:
-        more = first_successful(rest, allowed, num_items, on_failure)
-        rest = _after(rest, more.strategy)
-        new = more.order.columns[~np.isin(more.order.columns, order.columns)]
+    order, remaining = result.order, _after(strategies, result.strategy)
+    while remaining and len(order.columns) < k:
+        following = first_successful(remaining, allowed, num_items, on_failure)
+        remaining = _after(remaining, following.strategy)
+        new = following.order.columns[~np.isin(following.order.columns, order.columns)]
         lowest = float(order.scores[-1]) if len(order.scores) else 0.0
         scores = lowest - np.arange(1, len(new) + 1) * 1e-6
         order = RankedOrder(np.concatenate([order.columns, new]), np.concatenate([order.scores, scores]))

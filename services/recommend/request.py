@@ -131,8 +131,8 @@ def _allowed(
     if context.request.filter is not None:
         masks.append(catalogue.mask(Expression.parse(context.request.filter)))
     masks.append(configuration.review.allowed(catalogue))
-    given = [mask for mask in masks if mask is not None]
-    return np.logical_and.reduce(given) if given else None
+    restrictions = [mask for mask in masks if mask is not None]
+    return np.logical_and.reduce(restrictions) if restrictions else None
 
 
 def _exclude(

@@ -25,7 +25,7 @@ _MAX_HITS = 200
 _ACTIVE_HORIZONS = 2.0  # horizons without any redemption after which a campaign counts as over
 _DAY_SECONDS = 86_400
 _EARLIER = 1e-3  # days; the model reads redemptions before its `now` only
-_PERSONAL_WEIGHT = 0.25  # of a hit's score; its relevance has the rest
+_PERSONAL_WEIGHT = 0.25  # in a hit's score; its relevance has weight 1 minus this
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def edit_review(path: Path, edit: ReviewEdit, item_ids: Sequence[str]) -> Review
 
     The rest of the file and its comments are kept. Raises SettingsError for an invalid file or id.
     """
-    given = parse(Review, {"blocked": tuple(item_ids)}, str(path)).blocked
+    edited_ids = parse(Review, {"blocked": tuple(item_ids)}, str(path)).blocked
     yaml = YAML()
     yaml.preserve_quotes = True
     with exclusive(path):
@@ -86,7 +86,7 @@ def edit_review(path: Path, edit: ReviewEdit, item_ids: Sequence[str]) -> Review
             mapping, key = document.setdefault("approval", {}), "approved"
         listed = mapping.setdefault(key, [])
         adds = edit in ("block", "approve")
-        for item_id in dict.fromkeys(given):
+        for item_id in dict.fromkeys(edited_ids):
             if adds and item_id not in listed:
                 # A plain scalar would turn a line separator such as U+0085 into a space.
                 listed.append(item_id if item_id.isprintable() else DoubleQuotedScalarString(item_id))

@@ -120,9 +120,9 @@ class Rule(Params):
 
     @model_validator(mode="after")
     def _one_effect(self) -> Self:
-        given = [name for name in EFFECTS if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"has {', '.join(given) or 'none'}; wanted exactly one of {', '.join(EFFECTS)}")
+        effects = [name for name in EFFECTS if getattr(self, name) is not None]
+        if len(effects) != 1:
+            raise ValueError(f"has {', '.join(effects) or 'none'}; wanted exactly one of {', '.join(EFFECTS)}")
         return self
 
 

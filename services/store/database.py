@@ -81,7 +81,7 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Connect to read what is committed. Raises StoreError."""
+        """Connect to read committed rows. Raises StoreError."""
         with self._translate_errors(), self.reader.connect() as connection:
             yield connection
 

@@ -63,7 +63,7 @@ class ImpressionWriter:
         return time.monotonic() - self._batch_since if self._batch_since else 0.0
 
     def close(self) -> None:
-        """Write what is queued, then stop."""
+        """Write the queued impressions, then stop."""
         self._is_closed.set()
         self._thread.join()
 
@@ -84,7 +84,7 @@ class ImpressionWriter:
         return batch
 
     def _write(self, batch: list[Impression]) -> None:
-        """Write a batch, retrying until the store answers or the writer is closed; drop what is invalid."""
+        """Write a batch, retrying until the store answers or the writer is closed; drop invalid impressions."""
         self._batch_since = time.monotonic()
         while True:
             try:

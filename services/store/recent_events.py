@@ -109,7 +109,7 @@ class RecentActivity:
             return [item for _, item in newer][::-1]
 
     def _look_up(self, user_id: str) -> tuple[RecentEvent, ...]:
-        """Read the user's events from the store; those of a partially known user are kept."""
+        """Read the user's events from the store, and keep them in memory if some of them are there already."""
         stored = self.store.events_of(user_id, self._max_events)
         events = tuple(
             _recent(event) for event in stored if event.timestamp >= self.since and event.event != "impression"
@@ -160,8 +160,8 @@ class RecentActivity:
             hashes = {erasure.user_hash for erasure in page}
             self._erased |= hashes
             self._last_erasure = page[-1].id
-            known = (*self._events, *self._users)
-            self._forget({user_id for user_id in known if self._hash_user(user_id) in hashes})
+            user_ids = (*self._events, *self._users)
+            self._forget({user_id for user_id in user_ids if self._hash_user(user_id) in hashes})
 
     def _forget(self, user_ids: set[str]) -> None:
         """Drop the data of erased users, and read their events since the erasure again from the store."""

@@ -97,12 +97,12 @@ def _item(row: Row) -> Row:
     """An item with the API's fields beside its other attributes; as stored if a value is not valid for its field."""
     attributes = row["attributes"]
     fields = {name: attributes[name] for name in _ITEM_FIELDS & attributes.keys() if attributes[name] is not None}
-    rest = {name: value for name, value in attributes.items() if name not in fields}
+    others = {name: value for name, value in attributes.items() if name not in fields}
     try:
         item = ItemIn.model_validate_json(orjson.dumps({"item_id": row["item_id"], **fields}), strict=True)
     except ValidationError:
         return row
-    return {"_cursor": row["_cursor"], **item.model_dump(exclude_unset=True), "attributes": rest}
+    return {"_cursor": row["_cursor"], **item.model_dump(exclude_unset=True), "attributes": others}
 
 
 def _column_types(table: Table) -> dict[str, Any]:

@@ -137,10 +137,10 @@ def _resumed(progress: Path, fresh: P, keys: Sequence[str]) -> P:
         return fresh
     state = parse(type(fresh), artifacts.read_json(progress), str(progress))
     for key in keys:
-        before, wanted = getattr(state, key), getattr(fresh, key)
-        if before != wanted:
+        before, requested = getattr(state, key), getattr(fresh, key)
+        if before != requested:
             raise SettingsError(
-                f"{progress}: another transfer is unfinished, with {key} {before!r}, wanted {wanted!r}\n"
+                f"{progress}: another transfer is unfinished, with {key} {before!r}, wanted {requested!r}\n"
                 "finish that one, or delete the file to start over"
             )
     return state
@@ -190,11 +190,11 @@ def _parquet_batches(path: Path, kind: Importable) -> Iterator[Batch]:
     to_record = without_nulls if kind == "events" else _with_attributes
     try:
         with pq.ParquetFile(path) as file:
-            total, done = file.metadata.num_rows, 0
+            total, num_read = file.metadata.num_rows, 0
             for batch in file.iter_batches(BATCH_LINES):
                 rows = [to_record(row) for row in batch.to_pylist()]
-                yield list(enumerate(rows, done + 1)), done + len(rows), total
-                done += len(rows)
+                yield list(enumerate(rows, num_read + 1)), num_read + len(rows), total
+                num_read += len(rows)
     except pa.ArrowException as error:
         raise UnreadableFileError(f"{path}: is not a readable Parquet file ({error}); write it again") from error
 

@@ -157,10 +157,10 @@ def to_new_event(event: EventIn, now: datetime) -> NewEvent:
 
 def item_attributes(item: ItemIn) -> dict[str, Any]:
     """The given fields of an item as JSON values, together with its further attributes."""
-    given = item.model_dump(exclude_unset=True)
-    fields = {name: given[name] for name in _ITEM_FIELDS if name in given}
-    times = {name: given[name] and given[name].isoformat() for name in _ITEM_TIMES if name in given}
-    return {**given.get("attributes", {}), **fields, **times}
+    values = item.model_dump(exclude_unset=True)
+    fields = {name: values[name] for name in _ITEM_FIELDS if name in values}
+    times = {name: values[name] and values[name].isoformat() for name in _ITEM_TIMES if name in values}
+    return {**values.get("attributes", {}), **fields, **times}
 
 
 def _reason(error: ValidationError | DataError) -> str:

@@ -121,7 +121,7 @@ def test_a_remote_failure_keeps_its_message(message: str, kind: type[StageError]
 
 def test_a_cancelled_run_is_not_reported_as_a_failure_of_the_stage() -> None:
     error = _explain("deep", FlowRun(flow_id=uuid4(), state=Cancelled(message="by hand")), stopped=False)
-    assert str(error) == "deep: it was cancelled on the server (by hand)"
+    assert str(error) == "deep: it was cancelled on the server (by hand); `tierrec run` sends it again"
 
 
 @pytest.mark.parametrize(
