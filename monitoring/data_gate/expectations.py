@@ -19,10 +19,10 @@ LARGEST = sys.float_info.max
 
 @dataclass(frozen=True)
 class DataRule:
-    """One rule, evaluated as an expectation.
+    """A validation rule, evaluated as an expectation.
 
     scope: whether it concerns single rows or the whole table
-    name: in the report and in the quarantine's `reason`
+    name: shown in the report and in the quarantine's `reason`
     expectation, kwargs: class of Great Expectations and its arguments
     wanted: the rule in words; without the current time, so that a report is reproducible
     remedy: what to do when it fails

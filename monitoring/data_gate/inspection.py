@@ -27,9 +27,9 @@ class RuleOutcome:
 
     status: ERROR when the expectation crashed, so that nothing is known about the data
     rows: positions of the rows that break it, ascending, [K]; empty for a table rule
-    found: the observed value, or K
+    found: the observed value, or the number of invalid rows K
     examples: some of the invalid values, each with its row
-    error: message of that exception
+    error: message of the exception for status ERROR
     """
 
     rule: DataRule
@@ -121,7 +121,7 @@ def _outcome(rule: DataRule, result: Any) -> RuleOutcome:
 
 
 def _exception_messages(info: Mapping[str, Any]) -> Iterator[str]:
-    """Exception messages; Great Expectations gives one such mapping, or one per metric."""
+    """Exception messages, from one such mapping or from one mapping per metric."""
     if info.get("raised_exception"):
         yield str(info["exception_message"])
     for part in info.values():

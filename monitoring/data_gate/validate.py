@@ -33,7 +33,7 @@ def run(layout: Layout, settings: Settings) -> None:
     """
     events = read_frame(layout.raw_events, EVENTS)
     if events.empty:
-        raise EmptyDataError(f"{layout.raw_events}: holds no row, wanted events; check source in params.yaml")
+        raise EmptyDataError(f"{layout.raw_events}: has no rows, wanted events; check source in params.yaml")
     inspection = Inspection.begin()
     now = datetime.now(UTC)
     verdict = ValidationVerdict.of(inspection, events, read_frame(layout.raw_items, ITEMS), settings.validate_, now)
@@ -132,7 +132,7 @@ class ValidationVerdict:
         }
 
     def error(self, layout: Layout) -> GateError:
-        """The error to raise: the rules, what was found and wanted, what to do, and the files to see."""
+        """The error to raise: failed rules, observed and wanted values, remedies, and the files to inspect."""
         files = f"see {layout.validation} and {layout.quarantine}"
         if crashed := self._with_status("ERROR"):
             names = ", ".join(outcome.rule.name for outcome in crashed)
@@ -146,10 +146,10 @@ class ValidationVerdict:
 
     def _describe_failure(self, outcome: RuleOutcome) -> str:
         rule = outcome.rule
-        found = f"{outcome.found:.4g}" if isinstance(outcome.found, float) else outcome.found
+        observed = f"{outcome.found:.4g}" if isinstance(outcome.found, float) else outcome.found
         worst = [f"{reason} {rows:,}" for reason, rows in self._reasons.value_counts().head(_MAX_REASONS).items()]
         reasons = f" ({', '.join(worst)} rows)" if rule.name == "bad_share" else ""
-        return f"validate: {rule.name} is {found}{reasons}, wanted {rule.wanted}; {rule.remedy}"
+        return f"validate: {rule.name} is {observed}{reasons}, wanted {rule.wanted}; {rule.remedy}"
 
     def _with_status(self, status: str) -> list[RuleOutcome]:
         return [outcome for outcome in self.outcomes if outcome.status == status]

@@ -40,11 +40,11 @@ def decide(
 ) -> DriftDecision:
     """Decide on a verdict, given earlier decisions in any order; `held` suspends retrains.
 
-    Cool-down and week are counted in days of the log, from window end to window end, so that a replay decides alike.
+    Cool-down and week are counted in days of the log, from window end to window end, so that replays agree.
     """
     key = hashlib.sha256(f"{model}|{verdict.end:.6f}".encode()).hexdigest()[:16]
-    act, why = _act(verdict, past, settings, key, held)
-    reasons = (*([why] if why else []), *verdict.reasons())
+    act, reason = _act(verdict, past, settings, key, held)
+    reasons = (*([reason] if reason else []), *verdict.reasons())
     timestamp = at.astimezone(UTC).isoformat(timespec="seconds")
     return DriftDecision(timestamp, verdict.end, act, reasons, model, key)
 
@@ -63,10 +63,10 @@ def _act(
     ages = [verdict.end - decision.window_end for decision in retrains]
     newest = min(ages, default=float("inf"))
     if newest < settings.cooldown_days:
-        return "wait", f"cooling down: {newest:g} of {settings.cooldown_days:g} days since the last retrain"
-    spent = sum(age < _WEEK for age in ages)
-    if spent >= settings.retrains_a_week:
-        return "wait", f"the budget is spent: {spent} of {settings.retrains_a_week} retrains in seven days"
+        return "wait", f"cool-down: {newest:g} of {settings.cooldown_days:g} days since the last retrain"
+    recent = sum(age < _WEEK for age in ages)
+    if recent >= settings.retrains_a_week:
+        return "wait", f"weekly limit reached: {recent} of {settings.retrains_a_week} retrains in seven days"
     if held:
         return "held", "the loop is on hold; `tierrec hold --off` releases it"
     return "retrain", ""

@@ -1,4 +1,4 @@
-"""Checks of a window's raw rows for broken feeds and bots, which must not be mistaken for drift."""
+"""Detects broken feeds and bots in a window's raw rows, so that they are not reported as drift."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _TOP_USER_RATIO = 3.0
 
 @dataclass(frozen=True)
 class FeedFault:
-    """A fault of the data: what it is, what was found, and what was expected."""
+    """A data fault, with the observed and the expected value."""
 
     what: str
     found: str
@@ -81,7 +81,7 @@ class FeedChecks:
 def find_faults(
     feed: FeedChecks, reference: DriftReference, current: WindowMeasurement, settings: MonitorSettings
 ) -> tuple[FeedFault, ...]:
-    """All faults of the current window; limits come from the reference window's own days and users."""
+    """All faults of the current window; limits are derived from the days and users of the reference window."""
     if not feed.after.num_events:
         found = f"no event from {_date(feed.start)} to {_date(feed.end)}"
         return (FeedFault("the window is empty", found, "events"),)
@@ -138,7 +138,7 @@ def _weekdays(start: float, num_days: int) -> IntArray:
 
 
 def _collapse(reference: DriftReference, current: WindowMeasurement) -> Iterator[FeedFault]:
-    """A fall in the activity of every tier at once, which no season causes."""
+    """A simultaneous fall in the activity of every tier, which seasons do not cause."""
     ratios = {}
     for name, members in reference.groups.members.items():
         before = int(reference.window.events[members].sum())

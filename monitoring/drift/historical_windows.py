@@ -108,14 +108,14 @@ class HistoricalWindows:
         Fitted to the window before the reference's, or to the reference's where the log begins with it.
         """
         start, width = self.cut - self.settings.window_days, self.settings.window_days
-        own = self.rows.where(self.rows.user >= 0)
-        earlier = own.between(start - width, start)
-        window = earlier if len(earlier.user) else own.between(start, self.cut)
+        rows = self.rows.where(self.rows.user >= 0)
+        earlier = rows.between(start - width, start)
+        window = earlier if len(earlier.user) else rows.between(start, self.cut)
         spend = log_spend(window, self.history.num_users)
         return matching_tier_cuts(spend, self.comparison_groups(self.cut).tier, len(self.tiering.names))
 
     def comparison_groups(self, boundary: float) -> ComparisonGroups:
-        """Users compared across the boundary; where the log does not reach back, all of them in the cut's tiers.
+        """Users compared across the boundary; without earlier events, all users in the tiers as of the cut.
 
         Tiers are as of the first window's start: tiers that include that window would regress to the mean in the next.
         """

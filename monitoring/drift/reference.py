@@ -26,11 +26,11 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class DriftReference:
-    """The reference window and what is needed to compare current windows with it; built once per champion.
+    """The reference window and the data for comparing current windows with it; built once per champion.
 
     cut: the day before which the champion was trained
     users: ids, [U]; groups: their tiers as of the window's first day
-    context, baselines: as of the window's first day, so that both windows are new to them
+    context, baselines: as of the window's first day, so that they contain neither window
     thresholds: effect limits by "family/group", one per comparison of the family
     num_past: pairs of past windows behind the thresholds
     unlabelled_share, unlabelled_deviation: the window's events without a category, and the deviation over days

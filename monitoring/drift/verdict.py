@@ -1,4 +1,4 @@
-"""The verdict on a current window: steady, drift, or a fault of the data, with every test behind it."""
+"""The verdict on a current window: steady, drift, or a data fault, with the results of all tests."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ _NEED_BASELINE = ("volume", "transitions")  # without one, the users are those a
 
 @dataclass(frozen=True)
 class OnlineMetrics:
-    """Lists shown to, and conversions of, the same V users in both windows, one row per model version and variant.
+    """Impressions and conversions of the same V users in both windows, one row per model version and variant.
 
     versions: display names such as "tierrec:abc champion", [S]
     shown_before, converted_before, shown_after, converted_after: [S, V]
@@ -89,7 +89,7 @@ class DriftFinding:
 
     def _change(self) -> str:
         share = f"{self.before:.1%} -> {self.after:.1%}"
-        nats = f"{self.before:+.3f} -> {self.after:+.3f} nats a user"
+        nats = f"{self.before:+.3f} -> {self.after:+.3f} nats per user"
         match self.family:
             case "shares":
                 return f"category {self.what!r} {share} of their events"
@@ -120,7 +120,7 @@ class DriftVerdict:
 
     @property
     def state(self) -> State:
-        """A fault takes precedence: a broken feed looks like drift, and must not be trained on."""
+        """A fault takes precedence: a broken feed resembles drift, and must not be used for training."""
         if self.faults:
             return "fault"
         return "drift" if self.alarms else "steady"
@@ -132,7 +132,7 @@ class DriftVerdict:
         return tuple(sorted(alarms, key=lambda finding: -abs(finding.effect) / finding.threshold))
 
     def reasons(self) -> list[str]:
-        """The verdict in sentences: faults, or else alarms, or else the finding nearest to an alarm."""
+        """Explanations of the verdict: faults, or else alarms, or else the finding nearest to an alarm."""
         if self.faults:
             return [fault.sentence() for fault in self.faults]
         if self.alarms:
@@ -181,7 +181,7 @@ def evaluate_window(
     """Compare a current window with the reference window. Deterministic given the seed.
 
     An alarm needs an adjusted p-value under the level and an effect over the limit from past windows. The tests are
-    run even when there is a fault, to show what a broken feed did.
+    run even when there is a fault, to show the effect of a broken feed.
     """
     comparisons = paired_comparisons(reference.pair_with(current))
     tests = [*_window_tests(comparisons, reference), *_online_tests(online)]

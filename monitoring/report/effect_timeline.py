@@ -7,7 +7,7 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
-# title of each family, and the direction of an effect that counts: 1 a rise, -1 a fall, 0 both
+# title of each family, and the direction of the tested effect: 1 a rise, -1 a fall, 0 both
 FAMILIES: Mapping[str, tuple[str, int]] = {
     "shares": ("Categories", 0),
     "interests": ("Favourite category", -1),
@@ -15,7 +15,7 @@ FAMILIES: Mapping[str, tuple[str, int]] = {
     "arrivals": ("Moves to one category", 1),
     "embedding": ("Mean item vector", 0),
     "transitions": ("Tiers", 0),
-    "volume": ("Events a user", 0),
+    "volume": ("Events per user", 0),
     "new_items": ("New items", 1),
     "unseen_categories": ("New categories", 1),
     "online": ("Conversion of the lists", -1),
@@ -30,7 +30,7 @@ _MARGIN_X, _MARGIN_Y = 10, 8
 class EffectPoint:
     """The largest finding of a family in one window.
 
-    x, y: in SVG units; ratio: effect over its limit, negative for a change in the direction that does not count
+    x, y: in SVG units; ratio: effect over its limit, negative for a change against the tested direction
     alarm: beyond the limit and significant; clipped: over MAX_RATIO
     label: description; key: of the decision
     """
@@ -87,7 +87,7 @@ def rank_findings(findings: Sequence[Record]) -> list[Record]:
 
 
 def effect_ratio(finding: Record) -> float:
-    """Effect over its limit; negative for a change in the direction that does not count."""
+    """Effect over its limit; negative for a change against the tested direction."""
     side = FAMILIES.get(finding["family"], ("", 0))[1]
     size = finding["effect"] * side if side else abs(finding["effect"])
     return float(size / finding["threshold"]) if finding["threshold"] > 0 else 0.0

@@ -31,7 +31,7 @@ _EVIDENTLY_LIMIT = 0.1
 
 
 class EvidentlyPage(NamedTuple):
-    """The page's path, and Evidently's snapshot for the workspace; None where there is nothing to draw."""
+    """The page's path, and Evidently's snapshot for the workspace; None without data to chart."""
 
     page: Path
     snapshot: Any
@@ -55,7 +55,7 @@ class ShareRow:
 
 @dataclass(frozen=True)
 class ShareTable:
-    """The whole table.
+    """Category shares by tier in both windows.
 
     rows: the largest categories of the reference, largest first
     sums: sums over the remaining categories, with and without a bar in Evidently's charts
@@ -84,7 +84,7 @@ def write_window_page(
 
     reference, current: from `sample_window`; tiers: names by ascending activity
     day: timestamp of the snapshot, since 1970 UTC; name: of the snapshot, to distinguish two of one day
-    served: lists served in the current window, of which whole users with at most max_rows rows are sampled
+    served: lists served in the current window; users are sampled with all their rows, at most max_rows in total
     Raises ArtifactError when the files cannot be written.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -209,9 +209,9 @@ def _merge(snapshots: list[Any]) -> Any:
 
 
 def _document(snapshot: Any) -> str | None:
-    """Evidently's own page, for an attribute: with the characters escaped that a quoted one requires.
+    """Evidently's page as an attribute value; only the characters that quoting requires are escaped.
 
-    Escaping all of them makes the page a third larger.
+    Escaping all special characters makes the page a third larger.
     """
     if snapshot is None:
         return None

@@ -42,7 +42,7 @@ def add_snapshot(snapshot: Any, folder: Path, tiers: Sequence[str], keep: int | 
             _prune(workspace, project.id, keep, snapshot_id(snapshot))
     except ValueError as error:
         raise ArtifactError(
-            f"{folder}: is no Evidently workspace ({type(error).__name__}), wanted one written for an earlier window; "
+            f"{folder}: is not an Evidently workspace ({type(error).__name__}), wanted one of an earlier window; "
             "move it away to start a new one"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Rendering of the pages' templates, and how a figure is written on them."""
+"""Renders the pages' templates and formats their figures."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

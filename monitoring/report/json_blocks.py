@@ -1,4 +1,4 @@
-"""Layout of any JSON report as tables, so that new keys of a stage's report are shown without code for them."""
+"""Lays out any JSON report as tables, so that new keys of a stage's report need no code."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +78,7 @@ def readable_label(name: str) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Whether the value is a number and no boolean."""
+    """Whether the value is a number but not a boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -1,7 +1,7 @@
 """Stage `report`: one self-contained HTML page of a run.
 
-The same artifacts give the same bytes. Missing artifacts are left out, so that the page can be made at any point of a
-run.
+The same artifacts give the same bytes. Missing artifacts are omitted, so that the page can be rendered at any point
+of a run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -16,12 +16,12 @@ _COLUMNS = {"prediction": "rank", "recommendations_type": "rank"}
 
 @dataclass(frozen=True)
 class ServedLists:
-    """Lists served in one window, and what users then did.
+    """Lists served in one window, and the users' later events.
 
     lists: user_id, item_id, rank from 1; one list per user
     truth: user_id, item_id of target events; only users with a list and an event are evaluated
-    known: user_id, item_id of the model's training data, which gives item popularity
-    items: item_id, category, which gives diversity
+    known: user_id, item_id of the model's training data, for item popularity
+    items: item_id, category, for diversity
     """
 
     lists: pd.DataFrame
@@ -33,14 +33,14 @@ class ServedLists:
 def label_served_items(served: ServedLists, max_rows: int, seed: int) -> pd.DataFrame:
     """One row per list position and per missed item: user_id, item_id, rank, target; a sample of whole users.
 
-    A missed item gets a rank behind every list, so that recall and the ideal ranking include it.
+    A missed item gets a rank below every list, so that recall and the ideal ranking include it.
     """
     truth = served.truth[["user_id", "item_id"]].drop_duplicates().assign(target=1)
     lists = served.lists.loc[served.lists["user_id"].isin(truth["user_id"]), ["user_id", "item_id", "rank"]]
     truth = truth[truth["user_id"].isin(lists["user_id"])]
     labelled = lists.merge(truth, on=["user_id", "item_id"], how="outer")
-    behind = max(CUTOFF, int(lists["rank"].max() if len(lists) else 0)) + 1
-    labelled["rank"] = labelled["rank"].fillna(behind).astype(int)
+    missed_rank = max(CUTOFF, int(lists["rank"].max() if len(lists) else 0)) + 1
+    labelled["rank"] = labelled["rank"].fillna(missed_rank).astype(int)
     labelled["target"] = labelled["target"].fillna(0).astype(int)
     # Evidently takes the last row up to a rank as the item of that rank
     return sample_users(labelled, max_rows, seed).sort_values(["user_id", "rank"], ignore_index=True)
@@ -110,7 +110,7 @@ def _diversity_snapshot(lists: pd.DataFrame, items: pd.DataFrame | None, seed: i
     features = [f"category {number}" for number in range(len(names))]
     indicators = pd.DataFrame(np.eye(len(names))[codes], columns=features)
     definition = DataDefinition(ranking=[Recsys(**_COLUMNS)], numerical_columns=features)
-    # the prefix keeps Evidently from converting numeric ids to numbers, which it then does not find
+    # the prefix keeps Evidently from converting numeric ids to numbers, which it then cannot match
     labelled = lists.assign(target=0, item_id="item " + lists["item_id"].astype(str))
     data = Dataset.from_pandas(labelled.join(indicators), definition)
     return Report([Diversity(k=CUTOFF, item_features=features)]).run(data, None, **about)

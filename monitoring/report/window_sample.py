@@ -1,4 +1,4 @@
-"""A sample of a window's rows for Evidently: whole users, up to a number of rows."""
+"""Samples a window's rows for Evidently: users with all their rows, up to a number of rows."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from monitoring.drift.measurement.encoded_events import events_between, is_inter
 from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import to_days
 
-RECENCY, FREQUENCY = "recency (days since the last act)", "frequency (active days)"
+RECENCY, FREQUENCY = "recency (days since the last event)", "frequency (active days)"
 MONEY, BREADTH = "money (paid in the window)", "breadth (distinct items)"
 PER_USER = (RECENCY, FREQUENCY, MONEY, BREADTH)
 UNKNOWN, NO_TIER = "unknown", "no tier"
@@ -59,7 +59,7 @@ def sample_users(window: pd.DataFrame, max_rows: int, seed: int) -> pd.DataFrame
 
 
 def to_floats(values: pd.Series) -> FloatArray:
-    """Convert a column to floats, NaN where it is empty or no number."""
+    """Convert a column to floats, NaN where it is empty or not numeric."""
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 

@@ -1,4 +1,4 @@
-"""Synthetic faults of a feed and bot waves, which look like drift and must be recognized as faults."""
+"""Synthetic faults of a feed and bot waves, which resemble drift and must be detected as faults."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def null_categories(period: FaultPeriod, rng: np.random.Generator, share: float 
 
 
 def foreign_items(period: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ChangedLog:
-    """Replace the item ids of a share of the rows by ids that no catalogue knows, as a broken join does."""
+    """Replace the item ids of a share of the rows by ids that are in no catalogue, as a broken join does."""
     hit = period.inside & (rng.random(len(period.events)) < share)
     ids = period.events["item_id"]
     events = period.events.assign(item_id=ids.mask(hit, "sku:" + ids))
@@ -87,7 +87,7 @@ def foreign_items(period: FaultPeriod, rng: np.random.Generator, share: float = 
 def duplicate_rows(period: FaultPeriod, rng: np.random.Generator, share: float = 0.3) -> ChangedLog:
     """Repeat a share of the rows."""
     again = period.events[period.inside & (rng.random(len(period.events)) < share)]
-    return period.add_rows(again, pd.Index([]), f"{share:.0%} of the rows come twice")
+    return period.add_rows(again, pd.Index([]), f"{share:.0%} of the rows are duplicated")
 
 
 def missing_kind(period: FaultPeriod, _rng: np.random.Generator, event: str = Event.CART) -> ChangedLog:

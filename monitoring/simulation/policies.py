@@ -23,7 +23,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.settings import MonitorSettings
 
-_EMPTY_SHARE = 1e-4  # stands for an empty category, as is usual for this index
+_EMPTY_SHARE = 1e-4  # replaces the share of an empty category, as is usual for this index
 CATEGORIES = ("category", "event", "channel")
 NUMBERS = ("price", "value", "quantity")
 
@@ -72,7 +72,7 @@ def population_stability_index(before: IntArray | FloatArray, after: IntArray | 
 def detector_frame(
     events: pd.DataFrame, items: pd.DataFrame, start: float, end: float, max_rows: int, seed: int
 ) -> pd.DataFrame:
-    """The window's EVENTS joined with ITEMS, at most max_rows: whole users in random order."""
+    """The window's EVENTS joined with ITEMS, at most max_rows: users with all their rows, in random order."""
     day = to_days(events["timestamp"])
     window = events[(day >= start) & (day < end)]
     size = window["user_id"].value_counts().sort_index()
@@ -89,7 +89,7 @@ def detector_frame(
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """What is known at one time: the log so far, and the model in force.
+    """Input of a policy at one time: the log so far, and the model in force.
 
     events: EVENTS, of which only those before `end` are used, days since 1970 UTC
     reference: of the model in force; its cut is the day before which the model was trained

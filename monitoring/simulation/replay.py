@@ -155,7 +155,7 @@ class Replay:
         return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
 
     def context(self, cut: float, tick: float) -> PolicyContext:
-        """What is known at a tick when the model of that cut is in force; the log ends there."""
+        """The policy's input at a tick when the model of that cut is in force; the log ends at the tick."""
         reference = self.reference(cut)
         start = min(reference.window.start, tick - self.settings.window_days)
         return PolicyContext(

@@ -1,4 +1,4 @@
-"""Synthetic drift of users' behaviour from a day on, with a record of who changed, when and how."""
+"""Synthetic drift of users' behaviour from a day on, with the affected users, the start and a description."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ def shift_interests(
     hit = ~past & movers[log.user] & (log.category == favourite[log.user])
     hit &= rng.random(len(hit)) < 0.5
     what = f"{share:.0%} of the users move half of their favourite category" + (
-        f" to {log.categories[destination[0]]!r}" if kind == "concentrated" else ", each to another one"
+        f" to {log.categories[destination[0]]!r}" if kind == "concentrated" else ", each to a different one"
     )
     rows = log.sample_rows(destination[log.user[hit]], past, rng)
     moved = _replace_items(events, hit, events["item_id"].to_numpy(dtype=object)[rows])
@@ -189,10 +189,10 @@ def reduce_activity(
     count = np.bincount(owner)[owner[order]]
     dropped = np.zeros(len(owner), bool)
     dropped[order] = np.arange(len(order)) - first < np.round(LOSS * count)
-    gone = np.zeros(len(events), bool)
-    gone[late[dropped[basket]]] = True
+    lost = np.zeros(len(events), bool)
+    lost[late[dropped[basket]]] = True
     what = f"{name} ({len(users)} users) has {LOSS:.0%} fewer baskets"
-    return ChangedLog(events[~gone].reset_index(drop=True), items, pd.Index(users), start, what)
+    return ChangedLog(events[~lost].reset_index(drop=True), items, pd.Index(users), start, what)
 
 
 def basket_codes(events: pd.DataFrame) -> tuple[IntArray, IntArray]:
@@ -210,11 +210,11 @@ def add_seconds(timestamps: pd.Series, seconds: FloatArray | IntArray) -> pd.Ser
     return (timestamps + pd.to_timedelta(seconds, unit="s")).astype(timestamps.dtype)
 
 
-def _pick_users(known: BoolArray, able: BoolArray, share: float, rng: np.random.Generator) -> BoolArray:
+def _pick_users(known: BoolArray, can_move: BoolArray, share: float, rng: np.random.Generator) -> BoolArray:
     """Draw a share of the known users among those able to move, [U]."""
-    num, candidates = round(share * int(known.sum())), np.flatnonzero(known & able)
+    num, candidates = round(share * int(known.sum())), np.flatnonzero(known & can_move)
     if num > len(candidates):
-        raise DataError(f"simulation: {num} users are to move and {len(candidates)} can; lower the share")
+        raise DataError(f"simulation: wanted to move {num} users, found {len(candidates)} who can; lower the share")
     picked = np.zeros(len(known), bool)
     picked[rng.choice(candidates, num, replace=False)] = True
     return picked

@@ -1,4 +1,4 @@
-"""A log to replay, and a recommender that fits to it in seconds: TIFU-KNN (Hu et al., SIGIR 2020)."""
+"""A log to replay, and a recommender that is fitted in seconds: TIFU-KNN (Hu et al., SIGIR 2020)."""
 
 import time
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ TARGET = (Event.PURCHASE.value,)  # names of the events to predict
 
 @dataclass(frozen=True)
 class ReplayWorld:
-    """A whole log: EVENTS and ITEMS, and the change made to it, None for the original log."""
+    """A complete log: EVENTS and ITEMS, and the change applied to it, None for the original log."""
 
     name: str
     events: pd.DataFrame
@@ -37,7 +37,7 @@ class ReplayWorld:
 
     @cached_property
     def log(self) -> Interactions:
-        """All interactions; impressions and redemptions are none."""
+        """All interactions, without impressions and redemptions."""
         return Interactions.from_events(self.events[is_interaction(self.events)])
 
     @property
@@ -100,7 +100,7 @@ class ReplayRecommender:
         return cls(cut, version, history, tiering, model, time.process_time() - started)
 
     def lists(self, past: Interactions, users: IntArray, k: int) -> IntArray:
-        """First k items for the histories of these users, [R, k]: columns of past.items, -1 behind a shorter list."""
+        """First k items for the histories of these users, [R, k]: columns of past.items, -1 as padding."""
         history = restrict_items(past.select_users(users), self.history.items)
         items = rank_catalogue(cast("Retriever", self.model), history, k, exclude_seen=False).items
         column = np.r_[past.items.get_indexer(self.history.items), -1]
@@ -111,5 +111,5 @@ class ReplayRecommender:
 def restrict_items(log: Interactions, items: pd.Index) -> Interactions:
     """The same histories over a subset of the catalogue."""
     code = items.get_indexer(log.items).astype(np.int32)
-    kept = log.where(code[log.item] >= 0)
-    return replace(kept, items=items, item=code[kept.item])
+    restricted = log.where(code[log.item] >= 0)
+    return replace(restricted, items=items, item=code[restricted.item])

@@ -42,7 +42,7 @@ class WindowMeasurement:
 
 @dataclass(frozen=True)
 class MeasurementContext:
-    """What was known before a window of U users, against which it is measured.
+    """Items, categories and tier cuts known before a window of U users, against which it is measured.
 
     is_known_item: [I]; is_known_label: [L]
     tier_cuts: log(1 + spend) of a window at which tiers begin, [T - 1]
@@ -56,23 +56,23 @@ class MeasurementContext:
 
     def measure(self, rows: EncodedEvents, start: float, end: float) -> WindowMeasurement:
         """Measure the rows of one window."""
-        own = rows.where(rows.user >= 0)
+        user_rows = rows.where(rows.user >= 0)
         num_users, num_labels = self.num_users, len(self.known_items.labels)
-        new_item = (own.item < 0) | ~self.is_known_item[own.item]
-        unseen = (own.label == UNSEEN) | ((own.label >= 0) & ~self.is_known_label[own.label])
-        mean_vector, vector_events = _mean_vector(own, self.known_items.vectors, num_users)
+        new_item = (user_rows.item < 0) | ~self.is_known_item[user_rows.item]
+        unseen = (user_rows.label == UNSEEN) | ((user_rows.label >= 0) & ~self.is_known_label[user_rows.label])
+        mean_vector, vector_events = _mean_vector(user_rows, self.known_items.vectors, num_users)
         return WindowMeasurement(
             start,
             end,
-            counts=_category_counts(own, self.known_items, num_users),
-            events=np.bincount(own.user, minlength=num_users).astype(np.int32),
-            new_items=np.bincount(own.user[new_item], minlength=num_users).astype(np.int32),
-            unseen_categories=np.bincount(own.user[unseen], minlength=num_users).astype(np.int32),
-            labels=user_label_counts(own, num_users, num_labels),
-            label_days=user_label_counts(first_event_per_day(own, num_labels), num_users, num_labels),
+            counts=_category_counts(user_rows, self.known_items, num_users),
+            events=np.bincount(user_rows.user, minlength=num_users).astype(np.int32),
+            new_items=np.bincount(user_rows.user[new_item], minlength=num_users).astype(np.int32),
+            unseen_categories=np.bincount(user_rows.user[unseen], minlength=num_users).astype(np.int32),
+            labels=user_label_counts(user_rows, num_users, num_labels),
+            label_days=user_label_counts(first_event_per_day(user_rows, num_labels), num_users, num_labels),
             mean_vector=mean_vector,
             vector_events=vector_events,
-            tier=_tiers_by_spend(log_spend(own, num_users), self.tier_cuts),
+            tier=_tiers_by_spend(log_spend(user_rows, num_users), self.tier_cuts),
         )
 
 
@@ -139,8 +139,8 @@ class UserBaselines:
     def favourite_labels(self, before: sparse.csr_matrix, after: sparse.csr_matrix) -> IntArray:
         """Most frequent label over baseline and both windows [U, L], -1 for a user without a baseline, [U].
 
-        A favourite chosen from the past alone would regress to the mean in any later window; one chosen from all
-        events treats both windows alike.
+        A favourite chosen from past events only would regress to the mean in any later window; one chosen from all
+        events is unbiased between the windows.
         """
         total = self.events + before + after
         favourite = np.asarray(total.argmax(axis=1)).ravel().astype(np.int32)

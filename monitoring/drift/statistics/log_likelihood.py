@@ -1,9 +1,9 @@
 """Log-likelihood ratio, per user and window, that the user moved away from their favourite category.
 
-The alternative is a move of half of the favourite's events; the test is close to the most powerful one when every
-mover goes somewhere else, which leaves all shares unchanged. A user's expected behaviour in one window is estimated
-from the baseline and the other window (cross-fitting, Chernozhukov et al., 2018), so that swapping the windows only
-changes the sign of the difference.
+The alternative is a move of half of the favourite's events; the test is close to the most powerful one when all
+movers choose different categories, which leaves all shares unchanged. Expected behaviour in one window is estimated
+from the user's baseline and the other window (cross-fitting, Chernozhukov et al., 2018), so that swapping
+the windows only changes the sign of the difference.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from monitoring.drift.measurement.window_measurement import events_in_label
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 _MOVED_SHARE = 0.5  # of the favourite's events, under the alternative
-_MAX_LOG_RATIO = 30.0  # nats per user, so that no single user decides the sum
+_MAX_LOG_RATIO = 30.0  # nats per user, so that no single user dominates the sum
 
 
 @dataclass(frozen=True)
 class WindowLikelihood:
-    """One window, and the expectation for it from all other events of its users.
+    """One window, and its expected events estimated from all other events of its users.
 
     window: events, or days with any, by category, [U, L]
     known: the same from the baseline and the other window, [U, L]
     favourite: label of each user, -1 for one without a baseline, [U]
-    prior: pseudo-events that shrink a user's expectation towards everyone's
+    prior: pseudo-events that shrink a user's expectation towards that of all users
     movers: share of users who move under the alternative
     """
 
@@ -48,15 +48,15 @@ class WindowLikelihood:
         gain = np.expm1(np.minimum(np.log1p(self._lost[user] * rarity) * used.data, _MAX_LOG_RATIO))
         elsewhere = labels[column] != self.favourite[user]
         gained = np.bincount(user, gain * rarity * elsewhere, minlength=len(self.favourite))
-        own = self.known[:, labels].tocoo()
-        change = 1.0 / (own.data + pseudo_events[own.col]) - 1.0 / pseudo_events[own.col]
-        rarities = (1.0 / pseudo_events).sum() + np.bincount(own.row, change, minlength=len(self.favourite))
+        known = self.known[:, labels].tocoo()
+        change = 1.0 / (known.data + pseudo_events[known.col]) - 1.0 / pseudo_events[known.col]
+        rarities = (1.0 / pseudo_events).sum() + np.bincount(known.row, change, minlength=len(self.favourite))
         return self._mixture_log_ratio((1.0 + gained / rarities) * np.exp(self._log_loss))
 
     def arrivals(self, labels: IntArray) -> FloatArray:
         """Log ratio of a move to each of these M labels, nats, [U, M]; 0 without a baseline, and for the favourite.
 
-        Unlike a share, it sets a category's gain against what the arriving users gave up.
+        Unlike a share, it compares a category's gain with the loss in the arriving users' favourites.
         """
         expected = self.known[:, labels].toarray() + self.prior * self._share[labels]
         gain = np.log1p(self._lost[:, None] / expected) * self.window[:, labels].toarray()
@@ -77,9 +77,9 @@ class WindowLikelihood:
         return share
 
     def _expected(self, user: IntArray, label: IntArray) -> FloatArray:
-        """The user's events of a label, shrunk towards everyone's share; up to a factor per user, [K]."""
-        own = np.asarray(self.known[user, label]).ravel() if len(user) else np.empty(0)
-        expected: FloatArray = own + self.prior * self._share[label]
+        """The user's events of a label, shrunk towards all users' share; up to a factor per user, [K]."""
+        known = np.asarray(self.known[user, label]).ravel() if len(user) else np.empty(0)
+        expected: FloatArray = known + self.prior * self._share[label]
         return expected
 
     @cached_property

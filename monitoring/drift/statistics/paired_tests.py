@@ -16,8 +16,8 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 Kind = Literal["share", "level", "vector"]
 _RIDGE = 1e-6  # relative to the largest eigenvalue
-# WindowLikelihood's prior and movers, chosen for power on windows of the real year with reassigned baskets, at other
-# days than the benchmark's
+# WindowLikelihood's prior and movers, chosen for power on windows of the real year with reassigned baskets, on days
+# that the benchmark does not use
 _DAYS, _EVENTS = (30.0, 0.2), (60.0, 0.6)
 
 
@@ -47,7 +47,7 @@ class PairedComparison:
     def comparison_family(self, members: BoolArray) -> ComparisonFamily:
         """Weighted differences of these users for the permutation test, 0 for all others.
 
-        With more than MAX_USERS users, where no signs are drawn, the others are left out.
+        With more than MAX_USERS users, for whom no signs are drawn, all others are omitted.
         """
         part = self.of(members)
         difference = (part.after - part.before) * part.weight[:, None]
@@ -95,7 +95,7 @@ def whitening_matrix(values: FloatArray, weight: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class WindowPair:
-    """Two windows of the same U users, with what was known before both: tier [U], categories and baselines."""
+    """Two windows of the same U users, with the tiers [U], categories and baselines from before both."""
 
     before: WindowMeasurement
     after: WindowMeasurement
@@ -205,7 +205,7 @@ def _likelihoods(
 def _adjust_for_activity(pair: WindowPair, comparison: PairedComparison) -> PairedComparison:
     """Restrict to users active in both windows, and remove the effect of a change in their activity.
 
-    Fewer events are less evidence against a move. The change of the log ratio is regressed on the change of log
+    Fewer events give less evidence against a move. The change of the log ratio is regressed on the change of log
     events, through the origin within each tier; the slope does not change when the windows are swapped, so a sign
     flip remains exact.
     """
@@ -237,7 +237,7 @@ def _tier_transitions(before: WindowMeasurement, after: WindowMeasurement, tier:
 
 
 def _volume(before: WindowMeasurement, after: WindowMeasurement) -> PairedComparison:
-    """log(1 + events), so that a few heavy users do not decide; users inactive in one window count."""
+    """log(1 + events), so that a few heavy users do not dominate; users inactive in one window are included."""
     weight = ((before.events > 0) | (after.events > 0)).astype(float)
     values = np.log1p(before.events)[:, None], np.log1p(after.events)[:, None]
     return PairedComparison("volume", ("events a user",), *values, weight, "level")

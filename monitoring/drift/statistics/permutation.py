@@ -23,7 +23,7 @@ _TIE_TOLERANCE = 1e-5  # relative rounding error of float32
 class ComparisonFamily:
     """Differences of the same users that are tested together.
 
-    differences: weighted, after minus before; 0 for a user who does not take part, [U, M]
+    differences: weighted, after minus before; 0 for an excluded user, [U, M]
     side: 1 tests for a rise, -1 for a fall, 0 for either
     joint: one test of all columns by their sum of squares, instead of one test per column
     """

@@ -300,7 +300,7 @@ def test_a_refusal_leaves_what_a_person_needs_and_nothing_to_go_on_with(layout):
 
 def test_an_empty_log_is_named(layout):
     write_frame(good_log()[:0], layout.raw_events)
-    with pytest.raises(EmptyDataError, match=r"raw/events.parquet: holds no row"):
+    with pytest.raises(EmptyDataError, match=r"raw/events.parquet: has no rows"):
         run(layout, settings())
 
 

@@ -222,7 +222,7 @@ def test_an_existing_project_of_the_name_is_used(moved, tmp_path):
 def test_a_damaged_workspace_is_named(moved, tmp_path):
     add_snapshot(moved.snapshot, tmp_path, TIERS)
     (tmp_path / str(PROJECT_ID) / "metadata.json").write_text("{")
-    with pytest.raises(ArtifactError, match="is no Evidently workspace"):
+    with pytest.raises(ArtifactError, match="is not an Evidently workspace"):
         add_snapshot(moved.snapshot, tmp_path, TIERS)
 
 

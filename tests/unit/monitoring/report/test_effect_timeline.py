@@ -93,7 +93,7 @@ def test_the_order_of_the_records_does_not_matter_and_old_windows_are_left_out()
     ]
     shuffled = random.Random(1).sample(decisions, len(decisions))
     assert effect_charts(shuffled) == effect_charts(decisions)
-    assert [chart.title for chart in effect_charts(decisions)] == ["Categories", "Events a user"]
+    assert [chart.title for chart in effect_charts(decisions)] == ["Categories", "Events per user"]
     assert len(effect_charts(decisions)[0].points) == MAX_WINDOWS
     assert effect_charts(decisions)[0].points[-1].label.startswith("2017-12-01")
 
