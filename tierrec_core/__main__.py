@@ -18,9 +18,9 @@ def main(arguments: list[str]) -> int:
 
 
 def run_stage(package: str, modules: Mapping[str, str], arguments: list[str]) -> int:
-    """Call `run` of the stage's module; 0 when it ended well, 2 with a message when the user can mend it.
+    """Call `run` of the stage's module; 0 on success, 2 with a message for an error that the user can fix.
 
-    modules: where each stage of the package lives
+    modules: import path of each stage of the package
     """
     if not arguments or arguments[0] not in modules:
         print(f"usage: python -m {package} {{{'|'.join(modules)}}} [NAME]", file=sys.stderr)

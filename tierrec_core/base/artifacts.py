@@ -169,9 +169,7 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
         return [_pack(inner, f"{name}.{index}", arrays) for index, inner in enumerate(value)]
     if isinstance(value, str | int | float | bool | None):
         return value
-    raise ArtifactError(
-        f"artifacts: {name} is a {type(value).__name__}; only arrays, ids, settings and scalars can be saved"
-    )
+    raise ArtifactError(f"artifacts: {name} is a {type(value).__name__}, wanted arrays, ids, settings or scalars")
 
 
 def _unpack(kind: Any, meta: Any, name: str, arrays: Arrays) -> Any:

@@ -64,7 +64,7 @@ class Contract:
         if missing:
             raise MissingColumnError(
                 f"{where}: column {missing[0]!r} is missing from {self.name}; "
-                f"found {', '.join(map(str, frame.columns))}"
+                f"found {', '.join(map(str, frame.columns))}; add it, or rerun the stage that writes the frame"
             )
         extra = [] if self.closed else [name for name in frame.columns if name not in self.columns]
         cast = {

@@ -49,7 +49,7 @@ class Params(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_former_keys(cls, raw: Any) -> Any:
-        """Saved models and releases hold the keys of their time too, so this is not left to `parse`."""
+        """Not part of `parse`, because saved models and releases may have former keys, too."""
         if not isinstance(raw, Mapping):
             return raw
         block = dict(raw)

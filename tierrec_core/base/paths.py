@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class _RelativePath:
-    """A path below a layout's root, with what lies there."""
+    """A path relative to a layout's root, with its content."""
 
     path: str
     content: str
@@ -17,15 +17,15 @@ class _RelativePath:
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one project folder, which holds params.yaml, dvc.yaml and data/."""
+    """Paths of one project folder, which has params.yaml, dvc.yaml and data/."""
 
     root: Path
 
-    params = _RelativePath("params.yaml", "every setting")
+    params = _RelativePath("params.yaml", "all settings")
     dvc_yaml = _RelativePath("dvc.yaml", "the stages")
-    dvc_lock = _RelativePath("dvc.lock", "hashes of each stage's last inputs and outputs")
+    dvc_lock = _RelativePath("dvc.lock", "hashes of each stage's inputs and outputs")
     prefect_home = _RelativePath(".prefect", "PREFECT_HOME: Prefect's local database and settings")
-    data = _RelativePath("data", "everything that the pipeline writes")
+    data = _RelativePath("data", "outputs of the pipeline")
     feedback = _RelativePath("data/feedback", "the service's feedback, exported for ingest")
 
     # ingest
@@ -57,14 +57,14 @@ class Layout:
 
     # blend, evaluate
     blend_report = _RelativePath("data/blend/report.json", "validation metrics and feature importance of the ranker")
-    metrics = _RelativePath("data/evaluation/metrics.json", "the result that is kept in git")
+    metrics = _RelativePath("data/evaluation/metrics.json", "leaderboards, tier sizes and audits")
     plots = _RelativePath("data/evaluation/plots", "CSV files for `dvc plots`")
 
     # report and package
     report = _RelativePath("data/report/index.html", "self-contained report of a run")
     bundle = _RelativePath("data/package/bundle", "what the service loads: models, rankers, items")
     bento = _RelativePath("data/package/bento.json", "the Bento's tag and its smoke test")
-    bento_home = _RelativePath(".bentoml", "BENTOML_HOME, outside of what a Bento packs")
+    bento_home = _RelativePath(".bentoml", "BENTOML_HOME, excluded from Bentos")
     serving = _RelativePath("data/serving", "a shop's pointer, keys, rules, review, experiments and feedback store")
 
     # monitoring and state outside of DVC
@@ -79,7 +79,7 @@ class Layout:
         return self.data / "tiers" / snapshot
 
     def models(self, name: str) -> Path:
-        """Folder of one model's fits, one a snapshot."""
+        """Folder of one model's fits, one per snapshot."""
         return self.data / "models" / name
 
     def model(self, name: str, snapshot: str) -> Path:
@@ -91,7 +91,7 @@ class Layout:
         return self.data / "candidates" / window
 
     def cold_start_candidates(self, window: str) -> Path:
-        """Candidates of a window for simulated cold-start users, of whom only a few events are known."""
+        """Candidates of a window for simulated cold-start users, with histories of a few events."""
         return self.data / "candidates" / f"{window}-newcomers"
 
     def blend(self, task: str) -> Path:

@@ -1,6 +1,6 @@
 """Train, validation and test splits of an interaction log.
 
-Each event has a position on a line. A snapshot consists of the events before its bound; the targets of a window
+Each event has a numeric position. A snapshot consists of the events before its bound; the targets of a window
 are the events between its snapshot's bound and its `until`. For a time cut the position is the day; for
 leave-last-out it is minus the distance from the user's last event; for a given split it is 1 for test and random
 in [0, 1) for train, so that each earlier window holds out another tenth.
@@ -47,9 +47,9 @@ class Window:
 
 @dataclass(frozen=True)
 class SplitLog:
-    """The full log with its snapshots (oldest first) and windows; users and items are those of the known part.
+    """The full log with its snapshots (oldest first) and windows; users and items are those before the test.
 
-    position: of each event on the line, [N]
+    position: of each event, [N]
     target: names of the target events
     """
 
@@ -132,9 +132,9 @@ class SplitLog:
         horizon, step = (task.horizon_days, task.step_days) if scale == 0 else (scale, scale)
         roles = ["test", "valid"] + ["train"] * (task.windows - 1)
         planned = []
-        for back, role in enumerate(roles[: task.windows + 1]):
-            start = bound - horizon - (back - 1) * step if back else bound
-            window = Window(f"{name}-{back}" if back else f"{name}-test", name, role, "", start + horizon, task.repeats)
+        for rank, role in enumerate(roles[: task.windows + 1]):
+            start = bound - horizon - (rank - 1) * step if rank else bound
+            window = Window(f"{name}-{rank}" if rank else f"{name}-test", name, role, "", start + horizon, task.repeats)
             probe = replace(self, snapshots=(Snapshot("", start),))
             if len(probe.truth(window)[0]):
                 planned.append((window, start))

@@ -1,6 +1,6 @@
-"""Support sets: the few events by which a cold-start user is known, sampled from longer histories.
+"""Support sets: the few known events of a cold-start user, sampled from longer histories.
 
-An episode holds the histories as of a moment and the items that the users took next; training on many episodes matches
+An episode has the histories as of a moment and the items of the users' next events; training on many episodes matches
 the task at serving time (Vinyals et al., NeurIPS 2016).
 """
 

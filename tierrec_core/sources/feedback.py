@@ -14,8 +14,8 @@ from tierrec_core.sources.frames import SourceFrames
 def append_feedback(log: SourceFrames, folder: Path) -> SourceFrames:
     """The log with the folder's events.parquet, items.parquet and users.parquet, where they exist.
 
-    A posted attribute replaces the log's, in the type of its column. Raises UnreadableFileError, or MissingColumnError
-    when a file lacks a required column.
+    A posted attribute replaces the log's, converted to the column's type. Raises UnreadableFileError, or
+    MissingColumnError when a file lacks a required column.
     """
     events, items, users = log.events, log.items, log.users
     if (path := folder / "events.parquet").is_file():
@@ -53,7 +53,7 @@ def _overlay(known: pd.DataFrame, posted: pd.DataFrame, key: str) -> pd.DataFram
 
 
 def _cast(values: pd.Series, dtype: Any) -> pd.Series:
-    """Values in the kind of a column's type; one that cannot be converted becomes empty."""
+    """Convert values to the kind of a column's type; values that cannot be converted become empty."""
     kinds = pd.api.types
     if kinds.is_bool_dtype(dtype):
         return values.where(values.isin([True, False])).astype("boolean")

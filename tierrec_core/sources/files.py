@@ -12,7 +12,7 @@ from tierrec_core.settings.data import ColumnMap, FilesSource
 from tierrec_core.sources.frames import SourceFrames
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, parse_times
 
-_OUR_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
+_CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _IDS = ("user_id", "item_id", "session_id")
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 _MISSING = {"na", "n/a", "null", "none"}
@@ -26,7 +26,7 @@ def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
     """
     paths = _paths(source.paths, root)
     parts = {path: _events(path, source) for path in paths}
-    events = pd.concat(_dated(parts, source), ignore_index=True)
+    events = pd.concat(_with_times(parts, source), ignore_index=True)
     if events.empty:
         raise EmptyDataError(
             f"{', '.join(source.paths)}: no event is left; map at least one event name in source.events"
@@ -63,7 +63,7 @@ def _table(path: Path, separator: str, key: str) -> pd.DataFrame:
         else:
             frame = pd.read_csv(path, sep=separator, dtype="string", keep_default_na=False, na_values=[""])
     except pd.errors.EmptyDataError as error:
-        raise EmptyDataError(f"{path}: holds no column; name another file in {key}") from error
+        raise EmptyDataError(f"{path}: has no columns; name another file in {key}") from error
     except (ValueError, NotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UnreadableFileError(
@@ -74,7 +74,7 @@ def _table(path: Path, separator: str, key: str) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def _need(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
+def _require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
     if column in frame:
         return
     hint = " (one column only: is source.separator right?)" if len(frame.columns) == 1 else ""
@@ -86,13 +86,13 @@ def _need(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
 
 def _events(path: Path, source: FilesSource) -> pd.DataFrame:
     frame = _table(path, source.separator, "source.paths")
-    out = {}
+    columns = {}
     for field in ColumnMap.model_fields:
         column = getattr(source.columns, field)
         if column is not None:
-            _need(frame, column, path, f"source.columns.{field}")
-            out[_OUR_NAMES.get(field, field)] = frame[column]
-    events = pd.DataFrame(out)
+            _require_column(frame, column, path, f"source.columns.{field}")
+            columns[_CONTRACT_NAMES.get(field, field)] = frame[column]
+    events = pd.DataFrame(columns)
     for name in _IDS:
         if name in events:
             events[name] = _text_ids(events[name])
@@ -108,18 +108,18 @@ def _events(path: Path, source: FilesSource) -> pd.DataFrame:
 def _text_ids(ids: pd.Series) -> pd.Series:
     """Ids as text; 12.0 becomes 12."""
     if pd.api.types.is_float_dtype(ids):
-        whole = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in ids.dropna()]
-        return pd.Series(whole, ids.index[ids.notna()], "string").reindex(ids.index)
+        texts = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in ids.dropna()]
+        return pd.Series(texts, ids.index[ids.notna()], "string").reindex(ids.index)
     return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
 
 
 def _numbers(values: pd.Series, path: Path, column: str, key: str) -> pd.Series:
-    """Numbers, [N]; a cell with the text NaN stays NaN, which the data quality gate tells from an empty cell."""
+    """Numbers, [N]; a cell with the text NaN stays NaN, which the data gate distinguishes from an empty cell."""
     text = values.astype("string").str.strip().str.lower()
     empty = values.isna() | text.isin(_MISSING)
     numbers = pd.to_numeric(values, errors="coerce").astype("Float64").to_numpy("float64", na_value=np.nan)
     bad = ~empty & np.isnan(numbers) & (text != "nan")
-    _reject(values, bad, path, column, f"is no number; correct it or {key}")
+    _reject(values, bad, path, column, f"is not a number; correct it or {key}")
     return pd.Series(pd.arrays.FloatingArray(numbers, empty.to_numpy(dtype=bool)), values.index)
 
 
@@ -145,10 +145,10 @@ def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> p
     return pd.Series(mapped)
 
 
-def _dated(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
+def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
     """The events of each file with times in UTC; columns of one type have one format in all files.
 
-    The dates of all files together show whether days or months come first.
+    All files together decide whether days or months come first.
     """
     columns = {path: part["timestamp"] for path, part in parts.items()}
     formats = {
@@ -168,7 +168,7 @@ def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path
         _reject_mixed(values.astype("string").dropna(), path, column)
     times = parse_times(values, time_format, source.timezone)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
-    wanted = f"is no time (most rows: {time_format.name}); {remedy}"
+    wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
     _reject(values, values.notna() & times.isna(), path, column, wanted)
     return times
 
@@ -183,7 +183,7 @@ def _reject_mixed(texts: pd.Series, path: Path, column: str) -> None:
 
 
 def _items(path: Path, source: FilesSource, logs: list[Path]) -> pd.DataFrame:
-    """ITEMS with the first filled cell of each column; of a log that describes its items, the named columns only."""
+    """ITEMS with the first filled cell of each column; only the named columns where the file is a log."""
     names = {name: column for name, column in source.item_columns.model_dump().items() if column is not None}
     if path in logs:
         columns = list(dict.fromkeys(names.values()))
@@ -195,12 +195,12 @@ def _items(path: Path, source: FilesSource, logs: list[Path]) -> pd.DataFrame:
 def _item_table(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.DataFrame:
     frame = _table(path, source.separator, "source.items_path")
     for name, column in names.items():
-        _need(frame, column, path, f"source.item_columns.{name}")
+        _require_column(frame, column, path, f"source.item_columns.{name}")
     return frame
 
 
 def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> pd.DataFrame:
-    mapped = {_OUR_NAMES.get(name, name): frame[column] for name, column in names.items()}
+    mapped = {_CONTRACT_NAMES.get(name, name): frame[column] for name, column in names.items()}
     attributes = frame.drop(columns=[name for name in frame if name in ITEMS.columns or name in names.values()])
     items = attributes.apply(_attribute).assign(**mapped)
     items["item_id"] = _text_ids(items["item_id"])
@@ -225,7 +225,7 @@ def _users(source: FilesSource, root: Path) -> pd.DataFrame | None:
         return None
     path = root / source.users_path
     frame = _table(path, source.separator, "source.users_path")
-    _need(frame, source.user_column, path, "source.user_column")
+    _require_column(frame, source.user_column, path, "source.user_column")
     ids = _text_ids(frame[source.user_column])
     users = frame.drop(columns=source.user_column).apply(_attribute).assign(user_id=ids)
     return users.dropna(subset=["user_id"]).drop_duplicates("user_id")

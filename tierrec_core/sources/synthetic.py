@@ -1,4 +1,4 @@
-"""Synthetic log with known tiers, interests and drift, to compare estimates with."""
+"""Synthetic log with known tiers, interests and drift, as ground truth for estimates."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ def make_synthetic_world(source: SyntheticSource, seed: int) -> SyntheticWorld:
     """Make the log; deterministic for a source and seed.
 
     Each user has a tier, a few favourite categories, and in each category favourite items. From drift_day on, a share
-    of drift_share of the users moves half of the top interest to the least liked category.
+    of drift_share of the users moves half of the top interest to the last category in their order of preference.
     """
     rng = np.random.default_rng(seed)
     catalogue = _catalogue(source, rng)
@@ -116,19 +116,19 @@ def _interests(
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Interests before and after the drift, [U, C] each, and whether the user drifts, [U]."""
     users = np.arange(source.num_users)
-    liked = rng.permuted(np.tile(np.arange(num_categories), (source.num_users, 1)), axis=1)
+    preferred = rng.permuted(np.tile(np.arange(num_categories), (source.num_users, 1)), axis=1)
     top = INTERESTS[:num_categories]
-    before = np.full(liked.shape, (1 - sum(INTERESTS)) / num_categories)
-    np.put_along_axis(before, liked[:, : len(top)], before[0, 0] + np.array(top), axis=1)
+    before = np.full(preferred.shape, (1 - sum(INTERESTS)) / num_categories)
+    np.put_along_axis(before, preferred[:, : len(top)], before[0, 0] + np.array(top), axis=1)
     before /= before.sum(axis=1, keepdims=True)
 
     num_drifted = round(source.drift_share * source.num_users)
     drifts = source.drift_day is not None and num_categories > 1
     drifted = rng.permutation(source.num_users) < (num_drifted if drifts else 0)
-    moved = np.where(drifted, before[users, liked[:, 0]] / 2, 0.0)
+    moved = np.where(drifted, before[users, preferred[:, 0]] / 2, 0.0)
     after = before.copy()
-    after[users, liked[:, 0]] -= moved
-    after[users, liked[:, -1]] += moved
+    after[users, preferred[:, 0]] -= moved
+    after[users, preferred[:, -1]] += moved
     return before, after, drifted
 
 
@@ -176,11 +176,11 @@ def _sample_items(
     user: IntArray, category: IntArray, shape: tuple[int, ...], catalogue: _Catalogue, rng: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
     """The slot of each view, and whether it was sampled from the user's favourites in the category."""
-    every = np.broadcast_to(np.arange(shape[1])[None, :, None], (*shape, _FAVOURITES_PER_CATEGORY))
-    favourites = catalogue.draw(every, rng)
+    categories = np.broadcast_to(np.arange(shape[1])[None, :, None], (*shape, _FAVOURITES_PER_CATEGORY))
+    favourites = catalogue.draw(categories, rng)
     favourite = rng.random(len(user)) < _FAVOURITE_SHARE
-    own = favourites[user, category, rng.integers(_FAVOURITES_PER_CATEGORY, size=len(user))]
-    return np.where(favourite, own, catalogue.draw(category, rng)), favourite
+    favourite_slot = favourites[user, category, rng.integers(_FAVOURITES_PER_CATEGORY, size=len(user))]
+    return np.where(favourite, favourite_slot, catalogue.draw(category, rng)), favourite
 
 
 def _sample_categories(shares: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -62,8 +62,8 @@ def plausible_shares(frame: pd.DataFrame) -> pd.DataFrame:
 def detect_time_format(values: pd.Series, unit: str = "auto") -> TimeFormat:
     """The format that parses most of MAX_ROWS rows as plausible times, else as any times.
 
-    The first of equals, so that day.month precedes month.day.
-    unit: of numbers, if known; it does not keep dates from being parsed
+    Ties go to the first, so that day.month precedes month.day.
+    unit: of numbers, if known; dates are parsed regardless
     """
     frame = values.iloc[:: max(1, len(values) // MAX_ROWS)].to_frame("c")
     shares = plausible_shares(frame).loc["c"]
@@ -86,7 +86,7 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd
         try:
             connection.execute(f"set TimeZone = '{timezone.replace(chr(39), '')}'")
         except duckdb.Error as error:
-            raise SettingsError(f"source.timezone: unknown {timezone!r}; wanted e.g. Europe/Berlin") from error
+            raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
         connection.register("frame", values.to_frame("c"))
         times = connection.execute(f"select {time_format.of('c')} moment from frame").df()  # noqa: S608
     return pd.Series(times["moment"].dt.tz_convert("UTC").array, values.index)

@@ -83,6 +83,6 @@ def evaluate_campaigns(
 
 def _summary(report: Report, options: CampaignSettings) -> str:
     if not report["judged"]:
-        return f"not judged, since {report['reason']}"
+        return f"not evaluated: {report['reason']}"
     main = f"ndcg@{options.cutoff}"
     return f"{main}: " + ", ".join(f"{name} {report['lists'][name][main]}" for name in LISTS)

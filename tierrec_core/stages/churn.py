@@ -31,7 +31,7 @@ class ChurnWindows:
     """Snapshots in days since 1970 UTC; the labels of each are complete before the next one.
 
     train: to fit the candidate models, oldest first; empty when the log is too short
-    choose: to select a model; calibrate: to calibrate it; test: to evaluate it
+    choose, calibrate, test: to select, calibrate and evaluate a model
     """
 
     train: tuple[float, ...]
@@ -63,7 +63,7 @@ def run(layout: Layout, settings: Settings) -> None:
         block = report["test"]["all"]
         print(f"churn: AUC {block['model']['auc']}, by {_BASELINE} alone {block[_BASELINE]['auc']}")
     else:
-        print(f"churn: all users get {churn.base_rate:.3f}, since {report['reason']}")
+        print(f"churn: probability {churn.base_rate:.3f} for all users: {report['reason']}")
 
 
 def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[ChurnModel, Report]:

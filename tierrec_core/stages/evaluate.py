@@ -104,8 +104,8 @@ def _audit_tiers(
 ) -> dict[str, Any]:
     """Audit the lists of each tier; figures come as `name` and `name_ci`."""
     draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
-    recommended, own = beyond_accuracy.popularity_of_users(top, history)
-    values = {"popularity_bias": recommended - own, "diversity": beyond_accuracy.diversity_of_lists(top, category)}
+    recommended, past = beyond_accuracy.popularity_of_users(top, history)
+    values = {"popularity_bias": recommended - past, "diversity": beyond_accuracy.diversity_of_lists(top, category)}
     tiers = tiering.tier, tiering.names
     means = {name: beyond_accuracy.mean_by_group(of_user, tiers, draws, rng) for name, of_user in values.items()}
     exposure = beyond_accuracy.exposure_by_group(top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)

@@ -15,4 +15,4 @@ def run(layout: Layout, settings: Settings) -> None:
     clean, report = prepare(events, settings.prepare)
     artifacts.write_frame(clean, layout.prepared_events)
     artifacts.write_json(asdict(report), layout.preparation)
-    print(f"{report.events} of {report.events_in} events of {report.users} users are left")
+    print(f"{report.events} of {report.events_in} events are left, of {report.users} users")

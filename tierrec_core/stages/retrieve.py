@@ -37,7 +37,7 @@ def _retrieve(layout: Layout, settings: Settings, log: SplitLog, snapshot: Snaps
         candidates = retrieve(models, selected, settings.retrieve, repeats=window.repeats).renumbered(rows)
         artifacts.save(candidates, layout.candidates(window.name))
         share = candidates.among(user, item, history.num_items).sum() / max(len(user), 1)
-        lines.append(f"retrieve {window.name}: {len(candidates)} candidates hold {share:.1%} of the truth")
+        lines.append(f"retrieve {window.name}: {len(candidates)} candidates cover {share:.1%} of the truth")
         cold = SimulatedColdUsers.of(log, window, settings.simulated_cold_share([window.task]), settings.seed)
         if window.role != "test" and cold.history.num_users:
             candidates = retrieve(models, cold.history, settings.retrieve, repeats=window.repeats)

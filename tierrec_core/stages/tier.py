@@ -96,14 +96,14 @@ def _monthly(tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], hist
     if len(days) < 2:
         return {"months": len(days)}
     tiers = tiers_over_time(rule, history, days.tolist(), hysteresis=True)
-    free = tiers_over_time(rule, history, days.tolist(), hysteresis=False)
+    unconstrained = tiers_over_time(rule, history, days.tolist(), hysteresis=False)
     table = transition_table(tiers[:-1].ravel(), tiers[1:].ravel(), len(names))
     return {
         "months": len(days),
         "change_share": change_share(tiers),
         "flip_share": flip_share(tiers),
-        "change_share_without_hysteresis": change_share(free),
-        "flip_share_without_hysteresis": flip_share(free),
+        "change_share_without_hysteresis": change_share(unconstrained),
+        "flip_share_without_hysteresis": flip_share(unconstrained),
         "transitions": {
             name: dict(zip(names, map(float, row), strict=True)) for name, row in zip(names, table, strict=True)
         },

@@ -1,4 +1,4 @@
-"""Stage train: fit one model as of each snapshot that needs a fit of its own."""
+"""Stage train: fit one model as of each snapshot that needs a separate fit."""
 
 import logging
 import sys

@@ -90,7 +90,7 @@ class Clusters:
     def fit(cls, features: FloatArray, method: str, num_clusters: int, rng: np.random.Generator) -> Self:
         """Cluster features [U, F] by kmeans, gaussian_mixture or agglomerative (Ward, at most 5,000 users).
 
-        There are fewer clusters than num_clusters where fewer users differ.
+        There are fewer clusters if there are fewer distinct users.
         """
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
@@ -160,15 +160,15 @@ class ActivityTiers:
 
     @classmethod
     def from_features(
-        cls, recipe: ActivityFeatures, features: FloatArray, settings: TierSettings, rng: np.random.Generator
+        cls, extractor: ActivityFeatures, features: FloatArray, settings: TierSettings, rng: np.random.Generator
     ) -> Self:
-        """Fit the boundaries to features [U, F] that the recipe made."""
+        """Fit the boundaries to features [U, F] of the extractor."""
         active = features[features[:, MONEY] > 0]
         known = active if len(active) else features
         money, clusters = known[:, MONEY], None
         if settings.method != "quantile":
             clusters = Clusters.fit(known, settings.method, len(settings.names), rng)
-        return cls(recipe, np.quantile(money, settings.quantiles), float(money.std()), settings.hysteresis, clusters)
+        return cls(extractor, np.quantile(money, settings.quantiles), float(money.std()), settings.hysteresis, clusters)
 
     def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
         """Tier of each user as of `history.now`, index into the tiers' names, [U].

@@ -1,7 +1,7 @@
 """Interest layers: groups of categories that the same users buy, each user's share in them, each item's lift.
 
-By purchase rate, nearly every item would belong to the largest layer; lift divides by the size (Brin et al., SIGMOD
-1997).
+By purchase rate, nearly all items would belong to the largest layer; lift divides by the layer's size (Brin et al.,
+SIGMOD 1997).
 """
 
 from dataclasses import dataclass

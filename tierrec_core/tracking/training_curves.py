@@ -1,6 +1,6 @@
 """Writes training curves as TensorBoard event files and, where params.yaml asks for it, to Weights & Biases.
 
-A stage opens `recording`; the training loop calls `tracking.record_metrics`. Both vendors are imported only here and
+A stage opens `recording`; the training loop calls `tracking.record_metrics`. Both libraries are imported only here and
 only with the first metric.
 """
 
@@ -38,7 +38,7 @@ class TrainingRun:
 
     @property
     def options(self) -> dict[str, bool | int | float | str]:
-        """The config as both vendors accept it: values other than numbers and text become text."""
+        """The config as both libraries accept it: values other than numbers and text become text."""
         values = self.config.model_dump(mode="json").items()
         return {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values}
 
@@ -103,9 +103,9 @@ class _Wandb:
 
 @contextlib.contextmanager
 def recording(run: TrainingRun, tracking: TrackingSettings) -> Iterator[None]:
-    """Write the metrics recorded within the context to the run's folder; without any, it is left as it is.
+    """Write the metrics recorded within the context to the run's folder; without any, the folder is unchanged.
 
-    The first metric deletes an earlier fit's curves, which TensorBoard would join to these. Raises SettingsError where
+    The first metric deletes the curves of an earlier fit, which TensorBoard would append to. Raises SettingsError where
     Weights & Biases is configured but not installed or cannot start a run.
     """
     writers: list[_TensorBoard | _Wandb] = []

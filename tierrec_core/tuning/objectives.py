@@ -65,7 +65,7 @@ def _model_target(layout: Layout, settings: Settings, log: SplitLog, name: str, 
     kind, config = registry.configure(name, block)
     space = search_space(type(config))
     if not space:
-        raise SettingsError(f"tune: models.{name}: its kind has no option that is worth a search")
+        raise SettingsError(f"tune: models.{name}: its kind has no searchable option; choose another model")
     window = log.windows_of(task, "valid")[0]
     training = read_training(layout, settings, log, window.snapshot)
     truth = Truth.of(*log.truth(window), log.log.num_items)
@@ -99,7 +99,7 @@ def _blend_target(layout: Layout, settings: Settings, log: SplitLog, task: str) 
     newest = windows[-1]
     earlier = [window for window in windows if log.ends_before(window.window, newest.window)]
     if not earlier:
-        raise SettingsError(f"tune: blend.{task}: no window is over when the newest begins; raise tasks.{task}.windows")
+        raise SettingsError(f"tune: blend.{task}: no window ends before the newest begins; raise tasks.{task}.windows")
     examples = training_examples(earlier, options.negative_share, settings.seed)
     table = newest.context.table(newest.history, newest.candidates)
     padded = newest.candidates.padded(newest.history.num_users)

@@ -77,14 +77,14 @@ def _uninterrupted() -> Iterator[None]:
     """Delay Ctrl-C until the journal is written: half a line or a stale lock would break the next search."""
     handler, interrupted = signal.getsignal(signal.SIGINT), False
 
-    def remember(*_: object) -> None:
+    def record_interrupt(*_: object) -> None:
         nonlocal interrupted
         interrupted = True
 
     if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, remember)
+    signal.signal(signal.SIGINT, record_interrupt)
     try:
         yield
     finally:

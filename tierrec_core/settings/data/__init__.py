@@ -120,13 +120,13 @@ class TimeSplit(Params):
 
 
 class GivenSplit(Params):
-    """Events whose `split` column holds `test` are the test."""
+    """Events with `test` in the `split` column are the test set."""
 
     kind: Literal["given"] = "given"
 
 
 class LeaveLastOut(Params):
-    """Each user's last event is the test."""
+    """Each user's last event is the test set."""
 
     kind: Literal["leave_last_out"] = "leave_last_out"
 

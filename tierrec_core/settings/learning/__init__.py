@@ -14,8 +14,8 @@ class TaskSettings(Params):
 
     windows: number of windows before the test that train the ranker. The newest, which ends where the test begins, is
         the validation window; the others begin step_days apart and may overlap
-    simulated_cold_share: share of users hidden from the models of these windows, whom the ranker sees with a few of
-        their events, so that it learns to rank for cold users
+    simulated_cold_share: share of users hidden from the models of these windows; the ranker is trained on a few of
+        their events, to learn ranking for cold-start users
     """
 
     horizon_days: PositiveFloat = 14.0
@@ -47,9 +47,9 @@ class TierSettings(Params):
     @classmethod
     def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) < len(names):
-            raise ValueError("a name repeats; wanted each once")
+            raise ValueError("a name is repeated; wanted distinct names")
         if "all" in names:
-            raise ValueError("a tier is named 'all', which means all users in reports; choose another name")
+            raise ValueError("'all' means all users in reports; choose another name for the tier")
         return names
 
     @model_validator(mode="after")
@@ -60,12 +60,12 @@ class TierSettings(Params):
                 f"tiers, {len(self.names) - 1}"
             )
         if sorted(self.quantiles) != list(self.quantiles):
-            raise ValueError("quantiles do not ascend")
+            raise ValueError("quantiles are not sorted; wanted ascending values")
         return self
 
 
 class RetrieveSettings(Params):
-    """How many candidates a user gets: items seen before, and the top of each retriever's list.
+    """Numbers of candidates per user: items seen before, and the top of each retriever's list.
 
     max_repeat_candidates: of the items seen before, by counts that decay with repeat_half_life in days
     per_model_default, per_model: top items of each retriever

@@ -8,16 +8,16 @@ from tierrec_core.base.params import Params, Share
 
 
 class MonitorSettings(Params):
-    """When user interests count as drifted.
+    """Options of drift detection.
 
     window_days: length of the reference window and of the current window
     lateness_hours: time after its end when a window counts as complete, to wait for late events
-    num_categories: the largest categories are tested one by one, the rest as one
+    num_categories: number of the largest categories that are tested separately; the rest are tested as one
     level: false discovery rate over all tests (Benjamini & Hochberg, 1995)
     permutations: random sign flips over users for each p-value
     quantile: an effect must exceed this quantile of the effects between past_windows pairs of past windows,
         past_step_days apart
-    cooldown_days: no retrain for so long after an alarm; retrains_a_week: limit; both in days of the log
+    cooldown_days: minimum time between retrains; retrains_a_week: limit; both in days of the log
     max_silence_hours: the feed is stale when its newest event is older than this by the clock; None disables the check
     max_user_share: a user with more than this share of a window's events is treated as a bot
     report_rows: rows sampled from each window for the page of charts
@@ -39,7 +39,7 @@ class MonitorSettings(Params):
 
 
 class GateSettings(Params):
-    """When a challenger may replace the champion. Margins are shares of the champion's NDCG at the first cutoff.
+    """Limits for replacing the champion. Margins are shares of the champion's NDCG at the first cutoff.
 
     margin, tier_margin, task_margin: largest loss at the lower end of the paired interval: overall on the first task,
         in each tier, and on each further task
@@ -60,12 +60,12 @@ class RolloutSettings(Params):
     """How a challenger that passed the gate replaces the champion.
 
     share: share of users that the challenger serves at first
-    approval: whether a person must approve it before it serves anyone
+    approval: whether it must be approved before it serves users
     goal: the event that counts as success within horizon_hours of an impression
     min_users: users needed on each side before a decision
     expected_users: number of users at which the always-valid interval is tightest
     margin: relative loss of the success rate that is tolerated
-    max_hours: then the challenger is promoted unless it is worse; 0 promotes on deployment
+    max_hours: time after which the challenger is promoted unless it is worse; 0 promotes on deployment
     check_minutes: interval between checks
     """
 

@@ -8,11 +8,11 @@ from tierrec_core.base.params import Params, RenamedFrom, Share
 
 
 class ServingSettings(Params):
-    """How the service ranks from precomputed lists and recent events.
+    """Options for ranking from precomputed lists and recent events.
 
-    ranked_list_length: how many items of each known user's list are stored, for rules and paging to choose from
+    ranked_list_length: number of items stored for each known user, from which rules and paging select
     event_weights: strength of an event as a signal of interest, a purchase being 1; learned from the log where unset
-    boost_strength: how far recent events move an item; 1 is the distance from a list's end to its top
+    boost_strength: score added by the largest boost; 1 is the distance from a list's end to its top
     target_boost_share: share of its weight that a target event keeps in the boost, since a purchase satisfies demand
     boost_half_life_hours: age at which a recent event counts half
     """

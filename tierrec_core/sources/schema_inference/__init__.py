@@ -35,13 +35,13 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     """Propose source, split, tasks and blend for these files.
 
     Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has columns of users,
-    items and times, naming the flag that sets it, and SettingsError for an unknown override.
+    items and times, naming the command-line flag, and SettingsError for an unknown override.
     """
     given = parse(InferenceOverrides, overrides, "overrides")
     lookups = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
-    peeks = [FilePreview.at(path, given.separator) for path in dict.fromkeys([*paths, *lookups])]
-    logs = find_logs([peek for peek in peeks if peek.path not in lookups or len(peeks) == 1], given)
-    others = [peek for peek in peeks if peek.path not in [log.peek.path for log in logs]]
+    previews = [FilePreview.at(path, given.separator) for path in dict.fromkeys([*paths, *lookups])]
+    logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
+    others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
     names = _event_names(logs, given)
     source = _source(logs, catalogue, users, names, given)
@@ -49,7 +49,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     tables = [table.columns for table in (catalogue, users) if table is not None]
     guesses = [guess for columns in (logs[0].roles, *tables, names) for guess in columns.values()]
     sections = default_sections(
-        [(log.peek, log.roles["timestamp"].value, log.time_format) for log in logs],
+        [(log.preview, log.roles["timestamp"].value, log.time_format) for log in logs],
         _behaviours(logs, names, source),
         given_split="split" in logs[0].roles,
         attributes=catalogue_attributes(catalogue, logs[0]),
@@ -66,7 +66,7 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
         str(name): Guess(
             f"event {name}",
             given.events.get(str(name), canonical_event(str(name))),
-            f"{'given' if name in given.events else 'its name'}; {count} rows",
+            f"{'given' if name in given.events else 'by name'}; {count} rows",
         )
         for name, count in counts.items()
     }
@@ -92,8 +92,8 @@ def _source(
     rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
     block: dict[str, Any] = {
         "kind": "files",
-        "paths": [file.peek.path.as_posix() for file in logs],
-        "separator": log.peek.separator,
+        "paths": [file.preview.path.as_posix() for file in logs],
+        "separator": log.preview.separator,
         "columns": _mapped(ColumnMap, log.roles),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
@@ -101,10 +101,10 @@ def _source(
         "timezone": given.timezone,
     }
     if catalogue is not None:
-        block["items_path"] = catalogue.peek.path.as_posix()
+        block["items_path"] = catalogue.preview.path.as_posix()
         block["item_columns"] = _mapped(ItemColumnMap, catalogue.columns)
     if users is not None:
-        block["users_path"] = users.peek.path.as_posix()
+        block["users_path"] = users.preview.path.as_posix()
         block["user_column"] = users.columns["user"].value
     return _beyond_defaults(FilesSource, block)
 

@@ -1,7 +1,7 @@
-"""Infers the role of each column from its name, its content and how its values recur.
+"""Infers the role of each column from its name, its content and the recurrence of its values.
 
-Events of a user come in bursts: the next one is often minutes away, and yet users return on other days, which sessions
-do not. Items have the most values of all recurring columns.
+Events of a user come in bursts: the next is often minutes later. Unlike sessions, users also return on other days.
+Items have the most distinct values of all recurring columns.
 """
 
 import re
@@ -61,7 +61,7 @@ RATING_NAMES = frozenset({"rating", "stars", "overall", "score", "bewertung"})
 _MAX_EVENT_KINDS = 30
 _MIN_NUMBERS = 0.95
 _MIN_CONSTANT = 0.9
-_WHOLE, _PART, _PER_RANK = 1.0, 0.6, 0.005
+_EXACT, _PART, _PER_RANK = 1.0, 0.6, 0.005
 _BURST = pd.Timedelta(minutes=30)
 _DAY = pd.Timedelta(days=1)
 _MAX_DISTINCT_SHARE = 0.5
@@ -71,7 +71,7 @@ _MIN_RETURNING = 0.1
 
 @dataclass(frozen=True)
 class Guess:
-    """An inferred setting: its place in params.yaml, its value, and the evidence."""
+    """An inferred setting: its key or role (place), its value, and the evidence."""
 
     place: str
     value: str
@@ -84,46 +84,46 @@ def plain(name: str) -> str:
 
 
 _ROLE_NAMES = {role: [plain(name) for name in names.split()] for role, names in _SYNONYMS.items()}
-_OUR_EVENT = {plain(name): ours for ours, names in _EVENT_SYNONYMS.items() for name in names.split()}
+_CANONICAL_EVENT = {plain(name): event for event, names in _EVENT_SYNONYMS.items() for name in names.split()}
 
 
 def canonical_event(name: str) -> str:
-    """The platform's name of an event that a file calls `name`, or `ignore`."""
-    return _OUR_EVENT.get(plain(name), IGNORE)
+    """The event of contracts.Event for a name in a file, or `ignore`."""
+    return _CANONICAL_EVENT.get(plain(name), IGNORE)
 
 
 def name_score(role: str, column: str) -> float:
     """1 for the likeliest name of the role, slightly less for others, about 0.6 for a part of the name, else 0."""
-    names, whole = _ROLE_NAMES[role], plain(column)
-    if whole in names:
-        return _WHOLE - _PER_RANK * names.index(whole)
+    names, plain_name = _ROLE_NAMES[role], plain(column)
+    if plain_name in names:
+        return _EXACT - _PER_RANK * names.index(plain_name)
     words = {plain(word) for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", column)}
     rank = next((rank for rank, name in enumerate(names) if name in words), None)
     return 0.0 if rank is None else _PART - _PER_RANK * rank
 
 
-def find_by_name(role: str, peek: FilePreview, taken: set[str]) -> Guess | None:
+def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess | None:
     """The column whose name fits the role best and whose content allows it."""
     scores = {
         column: name_score(role, column)
-        for column in peek.columns
-        if column not in taken and _fits(role, peek.sample[column])
+        for column in preview.columns
+        if column not in assigned and _fits(role, preview.sample[column])
     }
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None or scores[best] == 0:
         return None
-    return Guess(role, best, f"its name; {describe_content(peek, best)}")
+    return Guess(role, best, f"by name; {describe_content(preview, best)}")
 
 
-def describe_content(peek: FilePreview, column: str) -> str:
+def describe_content(preview: FilePreview, column: str) -> str:
     """The number of distinct values of a column, with an example."""
-    values = peek.sample[column].dropna()
+    values = preview.sample[column].dropna()
     example = f", such as {str(values.iloc[0])[:40]!r}" if len(values) else ""
-    return f"{values.nunique()} distinct values in {len(peek.sample)} rows{example}"
+    return f"{values.nunique()} distinct values in {len(preview.sample)} rows{example}"
 
 
 def _fits(role: str, values: pd.Series) -> bool:
-    """Whether the values allow the role: amounts are numbers, and ids are no fractions."""
+    """Whether the values allow the role: amounts are numbers, and ids are not fractional."""
     filled = values.dropna()
     if filled.empty:
         return False
@@ -136,23 +136,23 @@ def _fits(role: str, values: pd.Series) -> bool:
     return True
 
 
-def find_time_column(peek: FilePreview, taken: set[str]) -> tuple[Guess, TimeFormat] | None:
-    """The column of times with the best name, and its format; numbers need such a name, dates do not."""
-    scores = {column: name_score("timestamp", column) for column in peek.time_formats if column not in taken}
-    scores = {column: score for column, score in scores.items() if score or peek.time_formats[column].unit is None}
+def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, TimeFormat] | None:
+    """The column of times with the best name, and its format; numeric columns need a matching name, dates do not."""
+    scores = {column: name_score("timestamp", column) for column in preview.time_formats if column not in assigned}
+    scores = {column: score for column, score in scores.items() if score or preview.time_formats[column].unit is None}
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None:
         return None
-    time_format = peek.time_formats[best]
-    return Guess("timestamp", best, f"{time_format.name}; {describe_content(peek, best)}"), time_format
+    time_format = preview.time_formats[best]
+    return Guess("timestamp", best, f"{time_format.name}; {describe_content(preview, best)}"), time_format
 
 
-def find_event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
+def find_event_column(preview: FilePreview, assigned: set[str]) -> Guess | None:
     """A column of few distinct values, some of which are event names; the name of the column counts too."""
     best: tuple[float, Guess] | None = None
-    for column in peek.columns:
-        values = peek.sample[column].dropna()
-        if column in taken or not 0 < values.nunique() <= _MAX_EVENT_KINDS:
+    for column in preview.columns:
+        values = preview.sample[column].dropna()
+        if column in assigned or not 0 < values.nunique() <= _MAX_EVENT_KINDS:
             continue
         shares = values.astype(str).value_counts(normalize=True)
         known = shares[[canonical_event(name) in EVENT_NAMES for name in shares.index]]
@@ -163,36 +163,34 @@ def find_event_column(peek: FilePreview, taken: set[str]) -> Guess | None:
     return None if best is None else best[1]
 
 
-def find_user_column(peek: FilePreview, time: str, time_format: TimeFormat, taken: set[str]) -> Guess | None:
+def find_user_column(preview: FilePreview, time: str, time_format: TimeFormat, assigned: set[str]) -> Guess | None:
     """The column whose values come in bursts and return on other days, if there is one."""
-    moments = parse_times(peek.sample[time], time_format, "UTC")
-    scores = {column: _burstiness(peek.sample[column], moments) for column in _recurring(peek, taken)}
+    moments = parse_times(preview.sample[time], time_format, "UTC")
+    scores = {column: _burstiness(preview.sample[column], moments) for column in _recurring(preview, assigned)}
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None or scores[best] <= 0:
         return None
     evidence = f"comes in bursts, next row within {_BURST.seconds // 60} min for {scores[best]:.0%} of rows"
-    return Guess("user", best, f"{evidence}; {describe_content(peek, best)}")
+    return Guess("user", best, f"{evidence}; {describe_content(preview, best)}")
 
 
-def find_item_column(peek: FilePreview, taken: set[str]) -> Guess | None:
+def find_item_column(preview: FilePreview, assigned: set[str]) -> Guess | None:
     """The column with the most values of those that recur, if there is one."""
-    counts = {column: peek.sample[column].nunique() for column in _recurring(peek, taken)}
+    counts = {column: preview.sample[column].nunique() for column in _recurring(preview, assigned)}
     best = max(counts, key=counts.__getitem__, default=None)
-    return (
-        None if best is None else Guess("item", best, f"has the most recurring values; {describe_content(peek, best)}")
-    )
+    return None if best is None else Guess("item", best, f"most recurring values; {describe_content(preview, best)}")
 
 
-def _recurring(peek: FilePreview, taken: set[str]) -> list[str]:
-    return [column for column in peek.columns if column not in taken and _may_be_ids(peek.sample[column])]
+def _recurring(preview: FilePreview, assigned: set[str]) -> list[str]:
+    return [column for column in preview.columns if column not in assigned and _may_be_ids(preview.sample[column])]
 
 
 def _may_be_ids(values: pd.Series) -> bool:
-    """Whether there are many values, most of them repeated, and no fractions."""
+    """Whether there are many values, mostly repeated and not fractional."""
     filled = values.dropna()
     numbers = pd.to_numeric(filled, errors="coerce")
-    whole = bool(numbers.isna().any() or (numbers % 1 == 0).all())
-    return whole and _MIN_DISTINCT <= filled.nunique() <= _MAX_DISTINCT_SHARE * len(filled)
+    is_integer = bool(numbers.isna().any() or (numbers % 1 == 0).all())
+    return is_integer and _MIN_DISTINCT <= filled.nunique() <= _MAX_DISTINCT_SHARE * len(filled)
 
 
 def _burstiness(values: pd.Series, moments: pd.Series) -> float:
@@ -206,9 +204,9 @@ def _burstiness(values: pd.Series, moments: pd.Series) -> float:
     return float((gap <= _BURST).mean())
 
 
-def is_item_attribute(peek: FilePreview, item: str, column: str) -> bool:
+def is_item_attribute(preview: FilePreview, item: str, column: str) -> bool:
     """Whether nearly every item has a single value of the column."""
-    groups = peek.sample[[item, column]].dropna().astype(str).groupby(item)[column]
+    groups = preview.sample[[item, column]].dropna().astype(str).groupby(item)[column]
     recurring = groups.size() > 1
     return bool(recurring.any() and (groups.nunique()[recurring] == 1).mean() >= _MIN_CONSTANT)
 

@@ -18,12 +18,12 @@ _DAY = pd.Timedelta(days=1)
 def default_sections(
     logs: list[tuple[FilePreview, str, TimeFormat]], behaviours: pd.Series, *, given_split: bool, attributes: list[str]
 ) -> dict[str, Any]:
-    """The sections by name. behaviours: share of rows by event; logs: each file with its time column and its format."""
-    extent = _joined([peek.extent(column, time_format, _CUT) for peek, column, time_format in logs])
-    known, unknown = (extent.cut - extent.first) / _DAY, (extent.last - extent.cut) / _DAY
-    next_days = _horizon(min(unknown / 2, known / 12))
-    discovery_days = max(next_days, _horizon(min(unknown, known / 6)))
-    tasks = {"next": _task(next_days, known, repeats=True), "discovery": _task(discovery_days, known, repeats=False)}
+    """The sections by name. behaviours: share of rows by event; logs: each file with its time column and format."""
+    extent = _joined([preview.extent(column, time_format, _CUT) for preview, column, time_format in logs])
+    before, after = (extent.cut - extent.first) / _DAY, (extent.last - extent.cut) / _DAY
+    next_days = _horizon(min(after / 2, before / 12))
+    discovery_days = max(next_days, _horizon(min(after, before / 6)))
+    tasks = {"next": _task(next_days, before, repeats=True), "discovery": _task(discovery_days, before, repeats=False)}
     return {
         "split": {
             "by": {"kind": "given"} if given_split else {"kind": "time", "cut": _CUT},
@@ -60,7 +60,7 @@ def _horizon(days: float) -> float:
     return max((horizon for horizon in _HORIZONS if horizon <= days), default=_HORIZONS[0])
 
 
-def _task(days: float, known: float, *, repeats: bool) -> dict[str, Any]:
-    """Adjacent windows over the newer half of the `known` days."""
-    windows = min(_MAX_WINDOWS, max(1, int(known / 2 / days)))
+def _task(days: float, days_before: float, *, repeats: bool) -> dict[str, Any]:
+    """Adjacent windows over the newer half of the days before the cut."""
+    windows = min(_MAX_WINDOWS, max(1, int(days_before / 2 / days)))
     return {"horizon_days": days, "repeats": repeats, "windows": windows, "step_days": days}

@@ -58,13 +58,13 @@ class InferenceOverrides(Params):
 class LogFile:
     """A file with a column of users, of items and of times."""
 
-    peek: FilePreview
+    preview: FilePreview
     roles: dict[str, Guess]
     time_format: TimeFormat
 
     def values(self, role: str) -> pd.Series:
         """The sampled values of the column that has this role."""
-        return self.peek.sample[self.roles[role].value]
+        return self.preview.sample[self.roles[role].value]
 
     def with_time_format(self, time_format: TimeFormat) -> Self:
         """The same file with another format of its times."""
@@ -75,18 +75,18 @@ class LogFile:
         )
 
 
-def find_logs(peeks: list[FilePreview], given: InferenceOverrides) -> list[LogFile]:
+def find_logs(previews: list[FilePreview], given: InferenceOverrides) -> list[LogFile]:
     """The logs that have the columns of the first one.
 
-    Times of one type get one format, as in ingest: dates of all files together show whether days or months come first.
-    Raises MissingColumnError when there is no log, with what each file lacks and which flag sets it.
+    Times of one type get one format, as in ingest: all files together decide whether days or months come first.
+    Raises MissingColumnError when there is no log, with the missing column of each file and its flag.
     """
-    results = [_log(peek, given) for peek in peeks]
+    results = [_log(preview, given) for preview in previews]
     logs = [result for result in results if isinstance(result, LogFile)]
     if not logs:
         raise MissingColumnError("\n".join(map(str, results)))
     columns = {guess.value for guess in logs[0].roles.values()}
-    logs = [log for log in logs if columns <= set(log.peek.columns)]
+    logs = [log for log in logs if columns <= set(log.preview.columns)]
     times = [log.values("timestamp") for log in logs]
     if len(logs) == 1 or len({values.dtype for values in times}) > 1:
         return logs
@@ -94,54 +94,54 @@ def find_logs(peeks: list[FilePreview], given: InferenceOverrides) -> list[LogFi
     return [log.with_time_format(time_format) for log in logs]
 
 
-def _log(peek: FilePreview, given: InferenceOverrides) -> LogFile | str:
-    """The file as a log, or the reason why it is none."""
+def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
+    """The file as a log, or the reason why it is not a log."""
     for role, column in given.columns.items():
-        if column not in peek.columns:
-            return f"{peek.path}: {_FLAGS[role]} {column} is not a column; wanted one of {', '.join(peek.columns)}"
+        if column not in preview.columns:
+            columns = ", ".join(preview.columns)
+            return f"{preview.path}: {_FLAGS[role]} {column} is not a column; wanted one of {columns}"
     roles = {
-        role: Guess(role, column, f"given; {describe_content(peek, column)}") for role, column in given.columns.items()
+        role: Guess(role, name, f"given; {describe_content(preview, name)}") for role, name in given.columns.items()
     }
-    taken = {guess.value for guess in roles.values()}
+    assigned = {guess.value for guess in roles.values()}
     if (time := roles.get("timestamp")) is not None:
-        time_format = peek.time_formats.get(time.value)
-        if time_format is None:
+        if (time_format := preview.time_formats.get(time.value)) is None:
             return (
-                f"{peek.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are no times; "
+                f"{preview.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are not times; "
                 "wanted dates, or numbers since 1970; give another column"
             )
-    elif (inferred := find_time_column(peek, taken)) is not None:
+    elif (inferred := find_time_column(preview, assigned)) is not None:
         roles["timestamp"], time_format = inferred
-        taken.add(roles["timestamp"].value)
+        assigned.add(roles["timestamp"].value)
     else:
-        return _missing(peek, "timestamp", "a column of times")
+        return _missing(preview, "timestamp", "a column of times")
 
     def infer(role: str, find: Callable[[], Guess | None]) -> None:
         if role not in roles and (guess := find()):
             roles[role] = guess
-            taken.add(guess.value)
+            assigned.add(guess.value)
 
-    infer("event", lambda: find_event_column(peek, taken))
+    infer("event", lambda: find_event_column(preview, assigned))
     for role in ("user", "item", *_FURTHER):
-        infer(role, partial(find_by_name, role, peek, taken))
-    infer("user", lambda: find_user_column(peek, roles["timestamp"].value, time_format, taken))
-    infer("item", lambda: find_item_column(peek, taken))
+        infer(role, partial(find_by_name, role, preview, assigned))
+    infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
+    infer("item", lambda: find_item_column(preview, assigned))
     for role in ("user", "item"):
         if role not in roles:
-            return _missing(peek, role, f"a column of {role} ids")
-    return LogFile(peek, roles, time_format)
+            return _missing(preview, role, f"a column of {role} ids")
+    return LogFile(preview, roles, time_format)
 
 
-def _missing(peek: FilePreview, role: str, wanted: str) -> str:
-    columns = ", ".join(peek.columns)
-    return f"{peek.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}"
+def _missing(preview: FilePreview, role: str, wanted: str) -> str:
+    columns = ", ".join(preview.columns)
+    return f"{preview.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}"
 
 
 @dataclass(frozen=True)
 class LookupTable:
     """A file that describes items or users, and its columns by role."""
 
-    peek: FilePreview
+    preview: FilePreview
     columns: dict[str, Guess]
 
 
@@ -156,13 +156,13 @@ def find_tables(
         Path(path): role for path, role in ((given.items_path, "item"), (given.users_path, "user")) if path is not None
     }
     best: dict[str, tuple[float, LookupTable]] = {}
-    for peek in others:
-        keys = {role: _key(peek, log, role) for role in ("item", "user")}
-        role = forced.get(peek.path) or max(keys, key=lambda role: keys[role].score)
+    for preview in others:
+        keys = {role: _key(preview, log, role) for role in ("item", "user")}
+        role = forced.get(preview.path) or max(keys, key=lambda role: keys[role].score)
         shared = keys[role].shared
-        if role in set(forced.values()) - {forced.get(peek.path)} or not (shared or peek.path in forced):
+        if role in set(forced.values()) - {forced.get(preview.path)} or not (shared or preview.path in forced):
             continue
-        table = _table(peek, role, keys[role], log)
+        table = _table(preview, role, keys[role], log)
         score = shared + _PER_ATTRIBUTE * len(table.columns)
         if score > best.get(role, (-1.0, table))[0]:
             best[role] = score, table
@@ -179,34 +179,34 @@ class _Key:
     score: float
 
 
-def _key(peek: FilePreview, log: LogFile, role: str) -> _Key:
+def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
     """The likeliest key, by its name and by the ids that it shares."""
     keys = []
-    for column in peek.columns:
-        shared = overlap(peek.sample[column], log.values(role))
+    for column in preview.columns:
+        shared = overlap(preview.sample[column], log.values(role))
         named = (name_score(role, column) + (column == log.roles[role].value)) / 2
         keys.append(_Key(column, shared, named + shared))
     return max(keys, key=lambda key: key.score)
 
 
-def _table(peek: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTable:
-    evidence = f"holds {key.shared:.0%} of the ids in {log.peek.path.name}"
-    columns = {role: Guess(f"{role} of {peek.path.name}", key.column, evidence)}
+def _table(preview: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTable:
+    evidence = f"holds {key.shared:.0%} of the ids in {log.preview.path.name}"
+    columns = {role: Guess(f"{role} of {preview.path.name}", key.column, evidence)}
     for attribute in _ATTRIBUTES if role == "item" else ():
-        if guess := find_by_name(attribute, peek, {guess.value for guess in columns.values()}):
+        if guess := find_by_name(attribute, preview, {guess.value for guess in columns.values()}):
             columns[attribute] = guess
-    return LookupTable(peek, columns)
+    return LookupTable(preview, columns)
 
 
 def _described_in(log: LogFile) -> LookupTable | None:
     """The log as its own item table, if it repeats a title, category or brand with each item."""
-    item = log.roles["item"]
-    taken = {guess.value for guess in log.roles.values()}
-    named = {role: find_by_name(role, log.peek, taken) for role in ("title", "category", "brand")}
+    preview, item = log.preview, log.roles["item"]
+    assigned = {guess.value for guess in log.roles.values()}
+    named = {role: find_by_name(role, preview, assigned) for role in ("title", "category", "brand")}
     attributes = {
-        role: guess for role, guess in named.items() if guess and is_item_attribute(log.peek, item.value, guess.value)
+        role: guess for role, guess in named.items() if guess and is_item_attribute(preview, item.value, guess.value)
     }
-    return LookupTable(log.peek, {"item": item} | attributes) if attributes else None
+    return LookupTable(preview, {"item": item} | attributes) if attributes else None
 
 
 def catalogue_attributes(catalogue: LookupTable | None, log: LogFile) -> list[str]:
@@ -214,9 +214,9 @@ def catalogue_attributes(catalogue: LookupTable | None, log: LogFile) -> list[st
     if catalogue is None:
         return []
     columns = {role: guess.value for role, guess in catalogue.columns.items()}
-    if catalogue.peek is log.peek:
+    if catalogue.preview is log.preview:
         return [role for role in ("category", "brand") if role in columns]
-    return _grouping_columns(catalogue.peek.sample, columns)
+    return _grouping_columns(catalogue.preview.sample, columns)
 
 
 def _grouping_columns(items: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:

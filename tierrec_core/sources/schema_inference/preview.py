@@ -46,10 +46,10 @@ class FilePreview:
 
     @classmethod
     def at(cls, path: Path, separator: str | None = None) -> Self:
-        """Read the first MAX_ROWS rows. Raises UnreadableFileError when it cannot or there is none."""
+        """Read the first MAX_ROWS rows. Raises UnreadableFileError when there are none or they cannot be read."""
         if not path.is_file() or path.stat().st_size == 0:
-            found = "is empty" if path.is_file() else "is not a file"
-            raise UnreadableFileError(f"{path}: {found}; wanted a CSV or Parquet file with a row of column names")
+            problem = "is empty" if path.is_file() else "is not a file"
+            raise UnreadableFileError(f"{path}: {problem}; wanted a CSV or Parquet file with a row of column names")
         with _reading(path) as connection:
             if path.suffix.lower() in _PARQUET:
                 separator = None
@@ -60,10 +60,10 @@ class FilePreview:
         for name in sample.columns:
             if name.replace(".", "").isdigit():
                 raise UnreadableFileError(
-                    f"{path}: the first line holds {name!r}, which is data; wanted a line of column names, add one"
+                    f"{path}: the first line has {name!r}, which is data; add a line of column names"
                 )
         if sample.empty:
-            raise UnreadableFileError(f"{path}: has column names but no row; wanted at least one row")
+            raise UnreadableFileError(f"{path}: has column names but no rows; wanted at least one")
         return cls(path, separator, sample)
 
     @property
@@ -100,7 +100,7 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         reason = str(error).splitlines()[0][:200]
         raise UnreadableFileError(
             f"{path}: cannot be read as {'Parquet' if path.suffix.lower() in _PARQUET else 'CSV'} ({reason}); "
-            "wanted UTF-8 text with one row a line, or Parquet; --separator sets the column separator"
+            "wanted UTF-8 text with one row per line, or Parquet; --separator sets the column separator"
         ) from error
 
 

@@ -11,8 +11,8 @@ from tierrec_core.settings import Params, Settings
 def fitted_snapshots(config: Params, log: SplitLog) -> list[str]:
     """Snapshots at which a model is fitted: all, or only the oldest and the final one with `refit: false`.
 
-    Snapshots in between then use the oldest fit. That leaks nothing, because the weights are older than the snapshot
-    and the histories are as of the snapshot.
+    Snapshots in between then use the oldest fit. No later event leaks, because the weights are older than the
+    snapshot and the histories are as of the snapshot.
     """
     names = [snapshot.name for snapshot in log.snapshots]
     return names if getattr(config, "refit", True) else list(dict.fromkeys([names[0], names[-1]]))

@@ -77,7 +77,7 @@ def read_snapshot_windows(layout: Layout, settings: Settings, log: SplitLog, tas
 
 
 def training_examples(windows: Sequence[SnapshotWindow], negative_share: float, seed: int) -> list[RankingDataset]:
-    """The examples of each window, each sampled by a generator of its own."""
+    """The examples of each window, each sampled by a separate generator."""
     return [
         window.examples(negative_share, np.random.default_rng([seed, index])) for index, window in enumerate(windows)
     ]

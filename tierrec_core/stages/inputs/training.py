@@ -1,8 +1,8 @@
 """Training data of models and simulated cold-start users for training the ranker.
 
-A share of the users is hidden from the models of every snapshot but the final one, and the ranker sees them with only a
-few of their newest items. If they were not hidden, the models would know their whole histories, and the ranker would
-learn to trust the models more than a real cold-start user justifies.
+A share of the users is hidden from the models of all snapshots but the final one, and the ranker is trained on a few of
+their newest items. If they were not hidden, the models would have learned from their complete histories, and the ranker
+would overestimate the models' accuracy for real cold-start users.
 """
 
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ def are_hidden(num_users: int, share: float, seed: int) -> BoolArray:
 
 
 def visible_history(log: SplitLog, snapshot: str, share: float, seed: int) -> Interactions:
-    """The snapshot's history without the events of hidden users, who keep their rows; the final one is whole."""
+    """The snapshot's history without the events of hidden users, who keep their rows; the final one is complete."""
     history = log.history(snapshot)
     if snapshot == log.final.name:
         return history
@@ -67,13 +67,13 @@ class SimulatedColdUsers:
 
     @classmethod
     def of(cls, log: SplitLog, window: Window, share: float, seed: int) -> Self:
-        """Deterministic for a seed. In a window without repeats, items of the history are no targets."""
+        """Deterministic for a seed. In a window without repeats, items of the history are not targets."""
         user, item = log.truth(replace(window, repeats=True))
         hidden = np.flatnonzero(are_hidden(log.log.num_users, share, seed))
         rows = hidden[np.isin(hidden, user)]
-        whole = log.history(window.snapshot).select_users(np.tile(rows, len(SUPPORTS)))
+        full_history = log.history(window.snapshot).select_users(np.tile(rows, len(SUPPORTS)))
         count = np.repeat(np.array(SUPPORTS), len(rows))
-        support = newest_items(whole, count, np.random.default_rng(seed))
+        support = newest_items(full_history, count, np.random.default_rng(seed))
         is_hidden = np.isin(user, rows)
         index = np.searchsorted(rows, user[is_hidden])
         copies = (index + len(rows) * np.arange(len(SUPPORTS))[:, None]).ravel()

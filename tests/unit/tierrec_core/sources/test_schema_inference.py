@@ -254,7 +254,7 @@ def test_an_override_that_is_no_column_is_named(tmp_path):
 
 def test_a_given_column_that_holds_no_times_is_named(tmp_path):
     frame().rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
-    with pytest.raises(MissingColumnError, match=r"--time-column item: .* which are no times"):
+    with pytest.raises(MissingColumnError, match=r"--time-column item: .* which are not times"):
         propose_settings([tmp_path / "log.csv"], {"time_column": "item"})
 
 
