@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchPart:
-    """The users from row `first` to before row `last`, and everything that their lists depend on."""
+    """The users from row `first` to before row `last`, and all that determines their lists."""
 
     bundle: str
     task: str
@@ -35,7 +35,7 @@ class BatchPart:
         return f"part-{self.first:09d}.parquet"
 
     def is_in(self, folder: Path) -> bool:
-        """Whether the folder has exactly this part, by the attributes in the file; files are written atomically."""
+        """Whether the folder has this part, by the attributes stored in the file; files are written atomically."""
         try:
             return bool(pd.read_parquet(folder / self.name, columns=[]).attrs == asdict(self))
         except (OSError, ValueError):
@@ -57,7 +57,7 @@ def write_lists(
     Files are part-*.parquet with user_id, item_id, rank from 1 and score, in order of the bundle's users, and
     manifest.json, which exists only when all parts do. Parts of the same bundle, k and batch are reused.
     fingerprint: identifies the bundle; batch: users per part; progress: gets a line per part.
-    Raises SettingsError for a task that the bundle lacks, ArtifactError when the disk is full or refuses.
+    Raises SettingsError for a task that the bundle lacks, ArtifactError when the disk is full or not writable.
     """
     if task not in bundle.tasks:
         raise SettingsError(f"batch: task {task!r} is unknown; wanted one of {', '.join(bundle.tasks)}")
@@ -67,7 +67,7 @@ def write_lists(
     if missing:
         (folder / MANIFEST).unlink(missing_ok=True)
     if len(missing) < len(parts):
-        progress(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts exist already")
+        progress(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts already exist")
     for line in _write_parts(bundle, missing, folder):
         progress(line)
     header = {"bundle": fingerprint, "task": task, "k": k, "users": count}
@@ -83,7 +83,7 @@ def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterat
         artifacts.write_frame(_frame(bundle, part, ranked), folder / part.name)
         done += len(rows)
         rate = done / (time.perf_counter() - started)
-        yield f"batch {part.task}: part {number} of {len(parts)}, {done} users, {rate:.0f} a second"
+        yield f"batch {part.task}: part {number} of {len(parts)}, {done} users, {rate:.0f} per second"
 
 
 def _frame(bundle: Bundle, part: BatchPart, ranked: TopK) -> pd.DataFrame:

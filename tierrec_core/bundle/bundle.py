@@ -22,7 +22,7 @@ from tierrec_core.tiers import Tiering
 
 
 class TaskConfig(Params):
-    """How one task ranks: whether seen items may be recommended again, and how candidates are retrieved."""
+    """Options of one task: whether seen items may be recommended again, and candidate retrieval."""
 
     repeats: bool
     retrieve: RetrieveSettings
@@ -125,7 +125,7 @@ class Bundle:
     def explain(self, task: str, history: Interactions, columns: IntArray) -> list[dict[str, float]]:
         """Each feature's contribution to the score of each item column [C], for a history of one user.
 
-        Items that are no candidates of this user get an empty explanation.
+        Items that are not candidates of this user get an empty explanation.
         """
         candidates = self.candidates(task, history)
         requested = np.isin(candidates.item, columns)

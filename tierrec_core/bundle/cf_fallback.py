@@ -1,4 +1,4 @@
-"""Collaborative factors for the fallback strategies, from whichever model has them."""
+"""Collaborative factors for the fallback strategies, from the first model that has them, else by PureSVD."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""How much each event type says about interest, learned from the log.
+"""Weight of each event type as a signal of interest, learned from the log.
 
 The weight of an event type is the share of its events that a target event on the same item follows within the
 horizon, relative to the event type with the highest share. An event type with too few examples keeps its default.
@@ -43,7 +43,7 @@ def _conversion_rate(history: Interactions, name: str, target: tuple[str, ...], 
     examples = history.where((history.event == EVENT_CODES[name]) & (history.age > horizon_days))
     if len(examples) < _MIN_EXAMPLES:
         return None
-    # One sorted array serves all pairs: each pair's days lie in a band of their own, wider than the log is long.
+    # One sorted array serves all pairs: the offset between two pairs is larger than the length of the log.
     width = float(history.day.max() - history.day.min()) + 2 * horizon_days + 1
     start = float(history.day.min())
 

@@ -1,21 +1,21 @@
-"""Why an item is recommended: the ranker's Shapley values grouped into readable reasons that add up to the score."""
+"""Explains a recommendation: the ranker's Shapley values, summed by readable reason; reasons add up to the score."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
-OWN_HABIT = "you buy it again and again"
+HABIT = "you buy it again and again"
 DUE = "it may be due again"
 TASTE = "it fits what you usually choose"
-PEERS = "people with your taste choose it"
+PEERS = "users with a similar taste choose it"
 TREND = "many choose it now"
 YOU = "how and how often you shop"
-START = "where every item starts"
+START = "the base score of all items"
 
 _PREFIXES_BY_REASON: Mapping[str, tuple[str, ...]] = {
     DUE: ("item_last_age", "item_gap", "taken_last_age", "taken_gap", "interval", "overdue", "rate"),
     TREND: ("item_events", "item_buyers", "item_trend", "item_repeats", "item_age", "item_price", "item_share_of"),
-    OWN_HABIT: ("item_quantity", "item_count", "item_first_age", "item_decayed", "item_per_visit", "taken_"),
+    HABIT: ("item_quantity", "item_count", "item_first_age", "item_decayed", "item_per_visit", "taken_"),
     YOU: ("user_", "tier"),
     PEERS: ("score_", "rank_"),
     START: ("base",),

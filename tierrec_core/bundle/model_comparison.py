@@ -52,19 +52,19 @@ def compare_models(
     main: the task that decides; cutoff: of NDCG and coverage
     calibration: error of the churn risk of champion and challenger
     Both get the same fresh histories. The truth covers the items that either bundle knows; for a task without
-    repeats, items seen before start are no truth. Tiers are the challenger's. Raises GateError when a bundle was
+    repeats, items seen before start are excluded. Tiers are the challenger's. Raises GateError when a bundle was
     trained on the window or lacks the main task, EmptyDataError when the window has no target event.
     """
     _require_unseen(champion, challenger, start)
     tasks = _common_tasks(champion, challenger, main)
     window = _Window.of(champion, challenger, events, start, until)
     sides = [_Contender.of(bundle, window, events) for bundle in (champion, challenger)]
-    found = {task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks}
-    truths = {task: truth for task, truth in found.items() if truth is not None}
+    truth_of = {task: window.truth(challenger.target, repeats=challenger.task_configs[task].repeats) for task in tasks}
+    truths = {task: truth for task, truth in truth_of.items() if truth is not None}
     if main not in truths:
         raise EmptyDataError(
             f"model comparison: task {main!r} has no {'/'.join(challenger.target)} event of a user with a history in "
-            f"{from_days(start):%Y-%m-%d} to {from_days(until):%Y-%m-%d}, wanted some to compare by; "
+            f"{from_days(start):%Y-%m-%d} to {from_days(until):%Y-%m-%d}, wanted at least one; "
             "add events or choose a longer window"
         )
     lists = [{task: side.lists(task, truth.users, cutoff) for task, truth in truths.items()} for side in sides]
@@ -179,8 +179,8 @@ def _require_unseen(champion: Bundle, challenger: Bundle, start: float) -> None:
 def _latency(sides: Sequence[_Contender], task: str, users: IntArray, k: int) -> list[float]:
     """The p95 of ranking for one user, of each side, in seconds.
 
-    The sides alternate, and alternate in who goes first, so that other load on the machine affects both; the first
-    user is a warm-up.
+    The sides alternate, and so does their order, so that other load on the machine affects both; the first user is a
+    warm-up.
     """
     seconds = np.zeros((len(users), len(sides)))
     for side in sides:

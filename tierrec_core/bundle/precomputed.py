@@ -1,7 +1,7 @@
-"""Everything the service looks up instead of computing: ranked lists, factors and tables, mapped from disk.
+"""Precomputed data of the service: ranked lists, factors and tables, memory-mapped from disk.
 
 A bundle ranks any history, but scores it with every model. Packaging scores all known users once and adds the tables
-that the fallback strategies and the session boost need. The files lie in the bundle's folder, one part each.
+of the fallback strategies and the session boost. Each part has a subfolder of the bundle's folder.
 """
 
 from collections.abc import Mapping
@@ -202,17 +202,17 @@ def _item_tables(
 def _popularity(bundle: Bundle) -> FloatArray:
     """Share of the target events of each item, [I].
 
-    A window without events ranks nothing, so the whole history counts instead.
+    If the window has no events, all events of the history are counted.
     """
     share = _model_of(bundle, Popularity).share
     if share.any():
         return share
-    whole = Popularity.Config(window_days=float(bundle.history.age.max(initial=0.0)) + 1.0)
-    return Popularity.fit(_training(bundle), whole).share
+    config = Popularity.Config(window_days=float(bundle.history.age.max(initial=0.0)) + 1.0)
+    return Popularity.fit(_training(bundle), config).share
 
 
 def _model_of(bundle: Bundle, kind: type[M]) -> M:
-    """The bundle's first model of this class, or one with the default options where params.yaml trains none."""
+    """The bundle's first model of this class, or one with the default options if params.yaml has none."""
     for model in bundle.models.values():
         if isinstance(model, kind):
             return model

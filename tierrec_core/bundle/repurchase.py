@@ -22,7 +22,7 @@ class Override(Protocol):
 
     @property
     def wait_days(self) -> float | None:
-        """For how many days a bought item is hidden, whatever may_repeat says."""
+        """For how many days a bought item is hidden; takes precedence over may_repeat."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RepurchasePolicy:
 
     names: categories, sorted, [C]
     repeat_share: share of purchases in which a user bought an item again, shrunk towards the overall share, [C + 1]
-    repeats: whether that reaches min_share, [C + 1]
+    repeats: whether repeat_share reaches min_share, [C + 1]
     wait_days: the `quantile` of days between two purchases of one item, shrunk likewise, [C + 1]
     """
 
@@ -43,7 +43,7 @@ class RepurchasePolicy:
     class Config(Params):
         """min_share: categories with fewer repeats are durable; quantile: share of repeats that come before wait_days.
 
-        prior_purchases: weight of the overall values, in purchases; raise it for few data.
+        prior_purchases: weight of the overall values, in purchases; raise it for small logs.
         """
 
         min_share: Share = 0.05

@@ -1,7 +1,7 @@
 """Re-ranks a precomputed list using recent events, without a trained session model.
 
 Each recent event boosts its item and the items most similar to it (Linden et al., IEEE Internet Computing 2003) by
-the weight of the event and its age. The boosts of several events saturate, so that ten views count for less than ten
+the weight of the event and its age. The boosts of several events saturate, so that ten views add less than ten
 purchases.
 """
 
@@ -51,9 +51,9 @@ class SessionBoost:
         return items.astype(np.int64), boost
 
     def apply(self, columns: IntArray, scores: FloatArray, fresh: FreshEvents) -> tuple[IntArray, FloatArray]:
-        """Scale the list's scores [K] to 0..1, add the boosts, and sort; boosted items that it lacks join it.
+        """Scale the list's scores [K] to 0..1, add the boosts, and sort; missing boosted items are added.
 
-        Scores that are not finite stay: -inf marks a blocked item.
+        Non-finite scores are unchanged: -inf marks a blocked item.
         """
         if not len(fresh.columns):
             return columns, scores

@@ -70,7 +70,7 @@ class UserStates:
         return {name: states.row(user) for name, states in self.by_model.items()}
 
     def save(self, folder: Path) -> None:
-        """Write to the folder in one step. Raises ArtifactError when the disk is full or refuses."""
+        """Write to the folder in one step. Raises ArtifactError when the disk is full or not writable."""
         with artifacts.replacing_folder(folder) as fresh:
             for name, states in self.by_model.items():
                 memmap.save_arrays(states, fresh / name)
@@ -89,7 +89,7 @@ class UserStates:
             return cls({name: memmap.map_arrays(kinds[kind], folder / name) for name, kind in names.items()})
         except (KeyError, AttributeError) as error:
             raise ArtifactError(
-                f"{folder / _KINDS}: names an unknown kind of states ({error}); run the package stage again"
+                f"{folder / _KINDS}: found an unknown kind of states ({error}); run the package stage again"
             ) from error
 
 

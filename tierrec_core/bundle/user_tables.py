@@ -1,4 +1,4 @@
-"""Arrays about millions of users, to be memory-mapped: ids, seen items, last purchases, lists, tiers and factors."""
+"""Per-user arrays for memory mapping: ids, seen items, last purchases, lists, tiers and factors."""
 
 import hashlib
 from collections import Counter
@@ -33,7 +33,7 @@ class UserIndex:
         encoded = [user_id.encode() for user_id in ids]
         if len(set(encoded)) < len(encoded):
             duplicate, count = Counter(encoded).most_common(1)[0]
-            raise DataError(f"users: id {duplicate.decode()!r} comes {count} times; wanted each id once, drop the rest")
+            raise DataError(f"users: id {duplicate.decode()!r} appears {count} times, wanted once; drop the rest")
         hashes = np.fromiter(map(_hash, encoded), np.uint64, len(encoded))
         row = np.argsort(hashes, kind="stable").astype(np.int32)
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))

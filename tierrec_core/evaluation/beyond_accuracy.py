@@ -31,14 +31,14 @@ def popularity_bias(items: IntArray, history: Interactions) -> dict[str, float]:
     """Mean popularity of the lists compared with their users' histories (Abdollahpouri et al., 2019).
 
     Popularity of an item is the percentile of its number of users, in 0..1. recommended: mean over lists
-    [U, k]; own: mean over the events of the histories [U]; bias: the difference. Only users with both count.
+    [U, k]; own: mean over the events of the histories [U]; bias: the difference. Only users with both are included.
     """
-    recommended, own = popularity_of_users(items, history)
-    both = ~np.isnan(recommended + own)
+    recommended, past = popularity_of_users(items, history)
+    both = ~np.isnan(recommended + past)
     if not both.any():
         return {"recommended": 0.0, "own": 0.0, "bias": 0.0}
-    mean_recommended, mean_own = float(recommended[both].mean()), float(own[both].mean())
-    return {"recommended": mean_recommended, "own": mean_own, "bias": mean_recommended - mean_own}
+    mean, past_mean = float(recommended[both].mean()), float(past[both].mean())
+    return {"recommended": mean, "own": past_mean, "bias": mean - past_mean}
 
 
 def popularity_of_users(items: IntArray, history: Interactions) -> tuple[FloatArray, FloatArray]:

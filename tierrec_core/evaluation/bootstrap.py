@@ -47,7 +47,7 @@ def bootstrap_means(values: FloatArray, draws: int, rng: np.random.Generator) ->
     Raises EmptyDataError when there is no user.
     """
     if len(values) == 0:
-        raise EmptyDataError("evaluation: no user to average over, wanted at least one with a truth")
+        raise EmptyDataError("evaluation: no user to average over, wanted one with a target event; add events")
     low, high = np.percentile(_resampled_means(values, draws, rng), _PERCENTILES, axis=0)
     return [ConfidenceInterval(*map(float, column)) for column in zip(values.mean(axis=0), low, high, strict=True)]
 

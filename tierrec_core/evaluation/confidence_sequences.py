@@ -47,8 +47,8 @@ class Bounds:
 class ConfidenceSequence:
     """Intervals, one for each number of observations, that all contain the true value with probability 1 - alpha.
 
-    The guarantee is asymptotic: wait for some dozens of observations. rho decides where the sequence is tightest and
-    must not depend on the observations.
+    The guarantee is asymptotic: wait for some dozens of observations. rho determines where the sequence is tightest
+    and must not depend on the observations.
     """
 
     alpha: float

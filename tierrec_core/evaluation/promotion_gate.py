@@ -3,9 +3,9 @@
 The challenger is rejected when two conditions hold together: its paired bootstrap interval (Efron & Tibshirani, 1993)
 reaches below minus the margin, so that a relevant loss cannot be ruled out; and the loss is significant in a
 randomization test of signs (Fisher, 1935; Smucker, Allan & Carterette, CIKM 2007). With many users the first condition
-decides, which is a test of non-inferiority. With few users even an equal model would fail it, so the second decides: an
-equal model is rejected no more often than the level, for any number of users, and a loss is found once it exceeds the
-noise. The level is one-sided 2.5% overall, and 2.5% for all tiers and further tasks together (Bonferroni).
+decides, which is a test of non-inferiority. With few users an equal model would fail it, so the second decides: an
+equal model is rejected no more often than the level, for any number of users, and a loss is detected once it exceeds
+the noise. The level is one-sided 2.5% overall, and 2.5% for all tiers and further tasks together (Bonferroni).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,12 +26,12 @@ Verdict = Literal["better", "no change", "worse", "undecided"]
 _LEVEL = 0.025  # one-sided, the tail above a 95% interval
 _MAX_ENUMERATED = 12  # number of differences up to which all signs are enumerated
 _TOLERANCE = 1e-12
-_MIN_USERS = 20  # of the main task, below which an interval is no evidence
+_MIN_USERS = 20  # of the main task, below which an interval is unreliable
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One check as text: its name, the figure found, the figure wanted, and whether it passed."""
+    """One check as text: its name, the observed value, the limit, and whether it passed."""
 
     name: str
     found: str
@@ -129,7 +129,7 @@ class GateReport:
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
             raise GateError(
                 f"gate: {len(failed)} of {len(self.checks)} checks failed for the challenger ({self.verdict})\n"
-                f"{named}{more}\nthe champion stays; read the report, or raise a margin of gate in params.yaml"
+                f"{named}{more}\nthe champion is kept; read the report, or raise a margin of gate in params.yaml"
             )
 
 

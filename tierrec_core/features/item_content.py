@@ -108,7 +108,7 @@ def content_features(items: pd.DataFrame) -> list[list[str]]:
 
 
 def feature_vocabulary(described: list[list[str]]) -> Vocabulary:
-    """The features that more than one item has."""
+    """The features of at least two items."""
     count = Counter(feature for features in described for feature in set(features))
     return Vocabulary.of([[feature for feature, items in count.items() if items >= _MIN_ITEMS]])
 

@@ -22,7 +22,7 @@ class HistoryConfig(Params):
 
 
 def without_impressions(history: Interactions) -> Interactions:
-    """Only what users did themselves: all events but impressions."""
+    """All events except impressions."""
     return history.where(history.event != EVENT_CODES[Event.IMPRESSION])
 
 
@@ -34,7 +34,7 @@ class ItemSampler:
 
     @classmethod
     def by_popularity(cls, history: Interactions, power: float, *, unseen: bool = True) -> Self:
-        """An item without events counts as if it had one, or is never drawn where `unseen` is false."""
+        """An item without events is counted as having one, or is never drawn if `unseen` is false."""
         count = np.bincount(history.item, minlength=history.num_items)
         weight = np.maximum(count, 1) ** power * (unseen | (count > 0))
         return cls(weight / weight.sum())
@@ -51,10 +51,10 @@ class ItemSampler:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Each user's events cut into S consecutive steps; the events of one step have no order among themselves.
+    """Each user's events grouped into S consecutive steps; the events of one step are unordered.
 
-    event_offsets: step s holds the events event_offsets[s]:event_offsets[s + 1], [S + 1]
-    user_offsets: user u owns the steps user_offsets[u]:user_offsets[u + 1], [U + 1]
+    event_offsets: step s has the events event_offsets[s]:event_offsets[s + 1], [S + 1]
+    user_offsets: user u has the steps user_offsets[u]:user_offsets[u + 1], [U + 1]
     """
 
     event_offsets: IntArray

@@ -70,7 +70,7 @@ def _event_weights(history: Interactions) -> FloatArray:
 
 
 def _event_measures(weights: FloatArray, order: IntArray, is_first: BoolArray) -> FloatArray:
-    """Each event's contribution to MEASURES of its pair, in this order; for both ages, the event's own, [M, N]."""
+    """Each event's contribution to MEASURES of its pair, in this order; both ages are those of the event, [M, N]."""
     events = np.empty((len(MEASURES), len(order)))
     # np.take with out= copies first in any other mode than clip.
     np.take(weights[:2], order, axis=1, out=events[1:3], mode="clip")
@@ -90,7 +90,7 @@ class UserItemFeatures:
 
     facts: statistics of items by feature name, [I]
     groups: the code of each item's category, brand, ..., by attribute, [I]
-    target: names of the events that count as success where the log has others too, else empty
+    target: names of the events that count as success if the log has other events, else empty
     """
 
     facts: dict[str, FloatArray]
@@ -104,7 +104,7 @@ class UserItemFeatures:
         """Compute item statistics; group items by those attributes that are in the catalogue with several values."""
         groups = {name: _codes(items[name]) for name in attributes if name in items and items[name].nunique() > 1}
         price = items["price"].astype("Float64").to_numpy(dtype=np.float32, na_value=np.nan)
-        facts = _item_facts(history) | {"item_price": price}
+        facts = _item_stats(history) | {"item_price": price}
         for name, code in groups.items():
             events = np.bincount(code, facts["item_events_91d"])[code]
             facts[f"{name}_events_91d"] = events.astype(np.float32)
@@ -125,40 +125,40 @@ class UserItemFeatures:
             targets = InteractionStats.of(events.user, events.item, events.num_items, _event_weights(events))
             features |= targets.lookup(user, item, "taken")
         num_items = np.bincount(stats.code // history.num_items, minlength=history.num_users)
-        user_facts = _user_facts(history, num_items)
-        total = user_facts["user_decayed_90d"][user] + 0.01
+        user_stats = _user_stats(history, num_items)
+        total = user_stats["user_decayed_90d"][user] + 0.01
         for name, code in self.groups.items():
             group_stats = InteractionStats.of(history.user, code[history.item], int(code.max()) + 1, weights)
             features |= group_stats.lookup(user, code[item], name)
             features[f"item_in_{name}"] = of_item["item_decayed_90d"] / (features[f"{name}_decayed_90d"] + 0.01)
         for name in self.groups:
             features[f"{name}_share"] = features[f"{name}_decayed_90d"] / total
-        features["item_per_visit"] = of_item["item_count"] / (user_facts["user_visits"][user] + 1.0)
-        features |= {name: column[user] for name, column in user_facts.items()}
-        item_facts = dict(zip(self.facts, self._fact_table[:, item], strict=True))
-        return {name: column.astype(np.float32) for name, column in features.items()} | item_facts
+        features["item_per_visit"] = of_item["item_count"] / (user_stats["user_visits"][user] + 1.0)
+        features |= {name: column[user] for name, column in user_stats.items()}
+        item_stats = dict(zip(self.facts, self._fact_table[:, item], strict=True))
+        return {name: column.astype(np.float32) for name, column in features.items()} | item_stats
 
     @cached_property
     def _fact_table(self) -> FloatArray:
-        """All facts in their order, [K, I] float32; one lookup in it is faster than one per fact."""
+        """All item statistics in order, [K, I] float32; one lookup is faster than one per statistic."""
         return np.stack([np.asarray(column, np.float32) for column in self.facts.values()])
 
 
-def _regularity(own: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+def _regularity(stats: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Regularity of the user's purchases of the item, and how overdue the next one is, [P] each."""
-    gaps = np.maximum(own["item_count"] - 1.0, 0.0)
-    interval = np.where(gaps > 0, (own["item_first_age"] - own["item_last_age"]) / np.maximum(gaps, 1.0), NEVER)
-    variance = np.maximum(own["item_gap_square"] / np.maximum(gaps, 1.0) - interval**2, 0.0)
+    gaps = np.maximum(stats["item_count"] - 1.0, 0.0)
+    interval = np.where(gaps > 0, (stats["item_first_age"] - stats["item_last_age"]) / np.maximum(gaps, 1.0), NEVER)
+    variance = np.maximum(stats["item_gap_square"] / np.maximum(gaps, 1.0) - interval**2, 0.0)
     return {
         "interval": interval,
         "interval_spread": np.where(gaps > 1, np.sqrt(variance), NEVER),
-        "overdue": np.where(gaps > 0, own["item_last_age"] / np.maximum(interval, 0.5), -1.0),
-        "rate": own["item_count"] / (own["item_first_age"] + 7.0),
-        "rate_from_last": gaps / (own["item_first_age"] - own["item_last_age"] + 14.0),
+        "overdue": np.where(gaps > 0, stats["item_last_age"] / np.maximum(interval, 0.5), -1.0),
+        "rate": stats["item_count"] / (stats["item_first_age"] + 7.0),
+        "rate_from_last": gaps / (stats["item_first_age"] - stats["item_last_age"] + 14.0),
     }
 
 
-def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]:
+def _user_stats(history: Interactions, items: IntArray) -> dict[str, FloatArray]:
     """Statistics of each user, given the number of distinct items of each [U], [U] each."""
     num = history.num_users
     user, age = history.user, history.age
@@ -182,7 +182,7 @@ def _user_facts(history: Interactions, items: IntArray) -> dict[str, FloatArray]
     }
 
 
-def _item_facts(history: Interactions) -> dict[str, FloatArray]:
+def _item_stats(history: Interactions) -> dict[str, FloatArray]:
     """Statistics of each item, [I] each."""
     num, item, age = history.num_items, history.item, history.age
     facts: dict[str, FloatArray | IntArray] = {
@@ -206,5 +206,5 @@ def _item_facts(history: Interactions) -> dict[str, FloatArray]:
 
 
 def _codes(column: pd.Series) -> IntArray:
-    """A code for each distinct value; missing is a value of its own."""
+    """A code for each distinct value; missing values share one code."""
     return pd.factorize(column.astype("string").fillna("unknown").astype(str), sort=True)[0].astype(np.int64)

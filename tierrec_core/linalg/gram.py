@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegularizedGramInverse:
-    """P in primal, dual or low-rank form, whichever the shape of Z allows.
+    """P in primal, dual or low-rank form, depending on the shape of Z.
 
     core: P [I, I] in the primal form, K [V, V] in the dual, the gains g [R] in the low-rank form
     diagonal: of P, [I]
@@ -84,16 +84,16 @@ class RegularizedGramInverse:
         return result
 
     def multiply_at_candidates(
-        self, seen: sparse.csr_matrix, own: FloatArray, state: FloatArray, candidates: IntArray
+        self, seen: sparse.csr_matrix, entries: FloatArray, state: FloatArray, candidates: IntArray
     ) -> FloatArray:
-        """X P at the candidates, [U, C], given X at the candidates, `own` [U, C], and the encoded state."""
+        """X P at the candidates, [U, C], given the `entries` of X there, [U, C], and the encoded state."""
         if self.directions is not None:
             explained = factor_products(state, self.directions, candidates)
         elif self.rows is not None:
             explained = sparse_products(state, self._items_by_row, candidates)
         else:
             return _dense_products(seen, self.core, candidates)
-        result: FloatArray = (own - explained) / self.ridge
+        result: FloatArray = (entries - explained) / self.ridge
         return result
 
     @cached_property

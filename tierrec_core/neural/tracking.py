@@ -1,6 +1,6 @@
 """Publishes the metrics of each training epoch to a listener, if one is set; the fit does not depend on it.
 
-Kept apart from `training_curves`, so that serving need not import TensorBoard or Weights & Biases.
+Separate from `training_curves`, so that serving does not import TensorBoard or Weights & Biases.
 """
 
 import contextlib

@@ -22,7 +22,7 @@ Network = TypeVar("Network", bound=nn.Module)
 Loss = Callable[[Batch], torch.Tensor]
 EarlyStopping = Annotated[PositiveInt | None, RenamedFrom("patience", lambda epochs: epochs or None)]
 
-_STEPS_WORTH_COMPILING = 10_000  # of a few milliseconds each; a compilation takes about half a minute
+_MIN_STEPS_TO_COMPILE = 10_000  # of a few milliseconds each; a compilation takes about half a minute
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class TrainerConfig(Params):
 class EarlyStoppingConfig(TrainerConfig):
     """Training on all users but a random validation_share, whose loss decides when to stop.
 
-    early_stopping: epochs to go on after the lowest validation loss; null trains all epochs on all users
+    early_stopping: epochs to continue after the lowest validation loss; null trains all epochs on all users
     """
 
     early_stopping: EarlyStopping = None
@@ -67,7 +67,7 @@ def to_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
 def reproducible(seed: int) -> Iterator[None]:
     """Seed torch and limit it to one thread within the context; its global state is restored afterwards.
 
-    The number of threads decides the order of a sum, and so the last bits of every weight.
+    The number of threads changes the order of sums, and so the last bits of the weights.
     """
     threads = torch.get_num_threads()
     with torch.random.fork_rng():
@@ -106,9 +106,9 @@ def train_network(
 ) -> list[float]:
     """Train in place with AdamW and a cosine decay; return the mean training loss of each epoch that ran.
 
-    `batches` is called once an epoch. Given validation batches, the network ends with the weights of the epoch with
-    their lowest mean loss. On a GPU the loss is computed in bfloat16 where torch considers it safe, and compiled where
-    there are enough steps to pay for it.
+    `batches` is called once per epoch. Given validation batches, the network ends with the weights of the epoch with
+    their lowest mean loss. On a GPU the loss is computed in bfloat16 where torch considers it safe, and compiled if
+    there are enough steps to save time.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs, eta_min=config.learning_rate / 10)
@@ -133,7 +133,7 @@ def train_network(
         log.info("%s: epoch %d of %d, %s", name, epoch, config.epochs, values)
         if validation and patience and epoch - best_epoch >= patience:
             break
-        if epoch == 1 and device.type == "cuda" and len(losses) * (config.epochs - 1) >= _STEPS_WORTH_COMPILING:
+        if epoch == 1 and device.type == "cuda" and len(losses) * (config.epochs - 1) >= _MIN_STEPS_TO_COMPILE:
             loss = torch.compile(loss, dynamic=True)
     if best_weights:
         network.load_state_dict(best_weights)

@@ -45,18 +45,18 @@ class CampaignWindow:
         pair = np.ix_(np.flatnonzero(np.diff(past.offsets)), np.flatnonzero(answer.any(axis=0)))
         recent = past.where(past.coupon & (past.age <= 91.0))
         redeemers, rate = current.stats.redeemers, current.stats.log_type_rate
-        every = {
+        all_scores = {
             MODEL: current.score(past, before),
             "type_popularity": rate + 1e-9 * redeemers,  # ties within a type are broken by redeemers
             "most_redeemed": redeemers,
             "past_redemptions": np.bincount(before.unique_pairs()[0], minlength=past.num_users)[:, None],
             "coupons_91d": np.bincount(recent.user, minlength=past.num_users)[:, None],
         }
-        scores = {name: np.broadcast_to(score, answer.shape)[pair] for name, score in every.items()}
+        scores = {name: np.broadcast_to(score, answer.shape)[pair] for name, score in all_scores.items()}
         return cls(moment, pair[1].ravel(), pair[0].ravel(), answer[pair], scores)
 
     def describe(self, campaigns: pd.Index) -> Report:
-        """Its live campaigns: actual and expected number of redeemers."""
+        """The live campaigns with their actual and expected number of redeemers."""
         redeemers, expected = self.answer.sum(axis=0).tolist(), self.scores[MODEL].sum(axis=0).tolist()
         counts = {
             str(campaign): {"redeemers": count, "expected": round(mean, 2)}

@@ -1,7 +1,7 @@
 """Campaign model: probability that a user redeems a coupon campaign within the next days.
 
 A logistic regression on a dozen features of the user, the campaign and both. Redemptions are few and campaigns fewer:
-trees would memorize single campaigns, and could not extrapolate to one that is larger than all of them.
+trees would memorize single campaigns, and could not extrapolate to a larger one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ _COLUMNS = (
 
 _NEVER = 364.0  # days since the last redemption of a user who never redeemed
 _COUPON_SHARE = (1.0, 60.0)  # coupons and purchases added to each user's counts
-_PRIOR_REDEEMERS = 10.0  # weight of the wider group when the interests of a campaign's or type's redeemers are shrunk
+_PRIOR_REDEEMERS = 10.0  # weight of the parent group when the interests of a campaign's or type's redeemers are shrunk
 
 
 def campaign_feature_names(tiering: Tiering) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def campaign_feature_names(tiering: Tiering) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class CampaignStats:
-    """Sums over each campaign's redeemers; rates and profiles are shrunk to the type's, and these to those of all.
+    """Sums over each campaign's redeemers. Rates and profiles are shrunk to the type's, and those to overall ones.
 
     types: the type of each campaign, [C]
     redeemers: distinct users who redeemed it, [C]
@@ -66,7 +66,7 @@ class CampaignStats:
 
     @classmethod
     def measure(cls, types: pd.Index, history: Interactions, redemptions: Interactions, tiering: Tiering) -> Self:
-        """As of `history.now`; redemptions have the rows of history and a column a campaign, [U, C]."""
+        """As of `history.now`; redemptions have the rows of history and one column per campaign, [U, C]."""
         redeemed = redemptions.binary_matrix()
         last_day = np.full(len(types), -np.inf)
         np.maximum.at(last_day, redemptions.item, redemptions.day)
@@ -88,7 +88,7 @@ class CampaignStats:
     def log_type_rate(self) -> FloatArray:
         """Log share of users who redeem one campaign of the same type, [C].
 
-        Shrunk to the mean of all campaigns with the weight of one campaign; those without a redeemer do not count.
+        Shrunk towards the mean of all campaigns, with the weight of one campaign; those without redeemers are excluded.
         """
         redeemed = self.redeemers > 0
         mean = (self.redeemers.sum() + 1.0) / (redeemed.sum() + 1.0)
@@ -106,7 +106,7 @@ class CampaignStats:
         return _shrunk_mean(self.interest, self.redeemers, by_type[self.type_code])
 
     def affinity(self, interests: FloatArray, campaign: IntArray) -> FloatArray:
-        """How well interests [U, J] fit the profiles of the campaigns at columns [L], relative to the average, [U, L].
+        """Fit of interests [U, J] to the profiles of the campaigns at columns [L], relative to the average, [U, L].
 
         1 for an average user or an average campaign, higher where both prefer the same layers.
         """
@@ -166,7 +166,7 @@ class CampaignModel:
         """The probability for each campaign as of `history.now`, [U, C].
 
         redemptions: earlier redemptions of the same users, row by row; campaigns are matched by their ids
-        Raises DataError when it has not as many rows as history.
+        Raises DataError when the numbers of rows differ.
         """
         if redemptions.num_users != history.num_users:
             raise DataError(
@@ -201,8 +201,8 @@ class CampaignModel:
         Unknown campaigns are left out; an unknown user has the pairs only.
         """
         row = self.past.users.get_indexer(pd.Index([user_id], dtype=object))[0]
-        own = slice(*self.past.offsets[row : row + 2]) if row >= 0 else slice(0)
-        pairs = [*zip(self.campaigns[self.past.item[own]], self.past.day[own].tolist(), strict=True), *since]
+        rows = slice(*self.past.offsets[row : row + 2]) if row >= 0 else slice(0)
+        pairs = [*zip(self.campaigns[self.past.item[rows]], self.past.day[rows].tolist(), strict=True), *since]
         pairs = sorted((pair for pair in pairs if pair[0] in self.campaigns and pair[1] < now), key=itemgetter(1))
         history = Interactions.from_history([campaign for campaign, _ in pairs], self.campaigns, now, Event.REDEEM)
         return replace(
@@ -280,8 +280,8 @@ def redemption_history(events: pd.DataFrame, users: pd.Index, campaigns: pd.Inde
     return replace(Interactions.from_history([], campaigns, now), users=users)
 
 
-def _shrunk_mean(total: FloatArray, count: FloatArray | float, wider: FloatArray) -> FloatArray:
-    """The mean of a group from its sum and size, shrunk to that of the wider group."""
+def _shrunk_mean(total: FloatArray, count: FloatArray | float, parent: FloatArray) -> FloatArray:
+    """The mean of a group from its sum and size, shrunk towards that of the parent group."""
     size = np.asarray(count, float)[..., None] + _PRIOR_REDEEMERS
-    mean: FloatArray = (total + _PRIOR_REDEEMERS * wider) / size
+    mean: FloatArray = (total + _PRIOR_REDEEMERS * parent) / size
     return mean

@@ -102,7 +102,7 @@ class ChurnModel:
         settings: ChurnSettings,
         seed: int,
     ) -> Self:
-        """Train on `train`, which must hold both labels, and calibrate on `later`, which `train` must not contain."""
+        """Train on `train`, which must hold both labels, and calibrate on `later`, which must be disjoint."""
         fitted = fit_classifier(kind, train, settings, seed).calibrated(later.values, later.label)
         return cls(settings.horizon_days, float(expit(log_odds(later.label))), features, fitted)
 

@@ -41,9 +41,9 @@ class Classifier:
     shift: float = 0.0
 
     @classmethod
-    def prior(cls, columns: Sequence[str], intercept: float, trusted: str = "") -> Self:
-        """Without training: the log odds are the intercept, plus the `trusted` feature if one is named."""
-        weights = np.array([float(name == trusted) for name in columns])
+    def prior(cls, columns: Sequence[str], intercept: float, offset: str = "") -> Self:
+        """Without training: the log odds are the intercept, plus the feature named by `offset`, if any."""
+        weights = np.array([float(name == offset) for name in columns])
         return cls(tuple(columns), np.zeros(len(columns)), np.ones(len(columns)), weights, intercept)
 
     @classmethod
@@ -67,7 +67,7 @@ class Classifier:
         return replace(cls.prior(columns, 0.0), trees=booster.model_to_string())
 
     def calibrated(self, values: FloatArray, label: BoolArray) -> Self:
-        """Fit slope and shift on other rows than those it was trained on, values [N, F] and label [N].
+        """Fit slope and shift on rows not used in training, values [N, F] and label [N].
 
         Platt's soft targets keep both finite, even if all labels are equal.
         """

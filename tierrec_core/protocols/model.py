@@ -1,4 +1,4 @@
-"""Model interfaces: a model is fitted from a `Training` and scores histories; an unfitted model does not exist."""
+"""Model interfaces: a model is fitted from a `Training` and scores histories; there are no unfitted models."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -14,7 +14,7 @@ from tierrec_core.tiers import Tiering
 
 @dataclass(frozen=True)
 class Training:
-    """Everything a model may learn from, as of one snapshot.
+    """Training data of a model as of one snapshot.
 
     history: training events before `history.now`; its items are the catalogue, [I]
     items: the ITEMS frame, row i describes history.items[i], [I]

@@ -14,7 +14,7 @@ _BATCH = 512
 def rank_catalogue(model: Retriever, history: Interactions, k: int, *, exclude_seen: bool, batch: int = _BATCH) -> TopK:
     """The model's top k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
 
-    exclude_seen leaves out the items of the user's own history.
+    exclude_seen: leave out the items of the history.
     """
     return rank_catalogue_variants(model, history, k, exclude_seen=(exclude_seen,), batch=batch)[0]
 

@@ -1,9 +1,9 @@
 """Hybrid text search: BM25 (Robertson & Zaragoza, 2009), related words, and item vectors.
 
-An item has three scores: BM25 of the query's words; BM25 of words on the same items as these (relevance feedback,
+An item has three scores: BM25 of the query's words; BM25 of words that occur on the same items (relevance feedback,
 Rocchio 1971, precomputed for each word); the cosine of its vector and the mean vector of the items with the words. The
-second and third are combined with the first as in a noisy or: they find items without the words, and never rank an item
-above the best match of the words.
+second and third are combined with the first as in a noisy or: they retrieve items without the words, and never rank an
+item above the best match of the words.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """Similar items by common baskets, users and words.
 
-The cosine of two items' columns (Sarwar et al., WWW 2001), shrunk so that rare items do not win by chance. The weighted
-matrices of baskets, users and words are stacked, so that products of columns are the weighted sum of the cosines;
-`implicit` keeps each item's largest, so that no dense matrix of items by items is needed.
+The cosine of two items' columns (Sarwar et al., WWW 2001), shrunk so that rare items are not ranked first by
+chance. The weighted matrices of baskets, users and words are stacked, so that products of columns are the weighted sum
+of the cosines; `implicit` keeps each item's largest, so that no dense [I, I] matrix is needed.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from tierrec_core.linalg.cosine import nearest_by_cosine
 _USERS, _WORDS = 0.5, 0.02  # weights relative to baskets
 _SHRINKAGE = 20.0
 _MAX_ITEMS_PER_WORD = 1000  # more frequent words are left out: the time is quadratic in it
-_VECTOR_WEIGHT = 1e-6  # of a neighbour that is known by vectors only
+_VECTOR_WEIGHT = 1e-6  # of a neighbour by vectors only
 _NUM_ANCHORS = 30  # nearest known items of an unseen one
 
 
@@ -58,10 +58,10 @@ class SimilarItems:
         anchors, cosine = nearest_by_cosine(vectors, item_vectors, _NUM_ANCHORS)
         row = np.arange(len(vectors)).repeat(anchors.shape[1])
         anchors, cosine = anchors.ravel(), cosine.ravel()
-        votes = np.where(anchors >= 0, cosine, 0.0)[:, None] * self.weights[anchors]
+        weights = np.where(anchors >= 0, cosine, 0.0)[:, None] * self.weights[anchors]
         row = row.repeat(self.neighbours.shape[1])
         shape = (len(vectors), len(self.neighbours))
-        return _table(_pairs(row, self.neighbours[anchors], votes, shape), self.neighbours.shape[1])
+        return _table(_pairs(row, self.neighbours[anchors], weights, shape), self.neighbours.shape[1])
 
 
 def _stacked(history: Interactions, items: pd.DataFrame) -> sparse.csr_matrix:

@@ -36,7 +36,7 @@ class ColdStart:
     config: "ColdStart.Config"
 
     class Config(Params):
-        """prior_weight scales the learned precision; shrinkage is in users of the whole population."""
+        """prior_weight scales the learned precision; shrinkage: weight of the overall prior, in users."""
 
         factors: Annotated[PositiveInt, SearchRange(16, 128, log=True)] = 32
         iterations: PositiveInt = 4
@@ -116,14 +116,14 @@ def _solve(
 def _prior(
     users: FloatArray, tier: IntArray, num_tiers: int, config: ColdStart.Config
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean [3, F] and precision [3, F, F] of each tier, shrunk towards the whole population."""
+    """Mean [3, F] and precision [3, F, F] of each tier, shrunk towards those of all users."""
     overall, covariance = users.mean(axis=0), np.cov(users, rowvar=False) + 1e-6 * np.eye(users.shape[1])
     means, precisions = [], []
     for code in range(num_tiers):
         members = users[tier == code]
         share = len(members) / (len(members) + config.shrinkage)
         mean = share * members.mean(axis=0) + (1 - share) * overall if len(members) else overall
-        own = (members - mean).T @ (members - mean) / max(len(members), 1)
+        tier_covariance = (members - mean).T @ (members - mean) / max(len(members), 1)
         means.append(mean)
-        precisions.append(np.linalg.inv(share * own + (1 - share) * covariance))
+        precisions.append(np.linalg.inv(share * tier_covariance + (1 - share) * covariance))
     return np.stack(means), np.stack(precisions)

@@ -59,9 +59,9 @@ class Ease:
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Prediction of each candidate from the other items of the history, [U, C]."""
-        own = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
-        projected = self.precision.multiply_at_candidates(self._seen(history), own, user_states, candidates)
-        return mask_padding(own - projected / self.precision.diagonal[candidates], candidates)
+        entries = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
+        projected = self.precision.multiply_at_candidates(self._seen(history), entries, user_states, candidates)
+        return mask_padding(entries - projected / self.precision.diagonal[candidates], candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
         """X, weighted as configured, [U, I]."""

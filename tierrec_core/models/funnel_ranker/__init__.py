@@ -2,9 +2,9 @@
 
 Trees learn the order (LambdaMART, Burges 2010; LightGBM, Ke 2017) from the users' own purchases: one fold at a time is
 hidden and predicted from the rest (stacking, Wolpert 1992), so a log without timestamps suffices. Features are the
-target rate of users who came equally far, smoothed towards the rate of all items (Robbins 1956), and the similarity of
+target rate of users with the same steps, smoothed towards the rate of all items (Robbins 1956), and the similarity of
 the item to the user's other events: item-item cosines between each two behaviours (Deshpande & Karypis, TOIS 2004).
-Items the user had no contact with are ranked below, by similarity to all the user's events.
+Items without an event of the user are ranked below, by similarity to all the user's events.
 """
 
 from collections.abc import Iterator, Mapping

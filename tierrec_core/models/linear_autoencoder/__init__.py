@@ -70,8 +70,8 @@ class LinearAutoencoder:
         weights = weighted_history(training.history, config.values, config.half_life)
         users, items = degrees(weights)
         graph = scale(weights, safe_power(users, -config.user_exponent), safe_power(items, -config.item_exponent))
-        own = degrees(graph.multiply(graph).tocsr())[1]
-        ridge_scale = 1.0 / np.sqrt(config.l2 * max(own.mean(), 1e-12) + config.dropout * own)
+        diagonal = degrees(graph.multiply(graph).tocsr())[1]
+        ridge_scale = 1.0 / np.sqrt(config.l2 * max(diagonal.mean(), 1e-12) + config.dropout * diagonal)
         precision = RegularizedGramInverse.fit(
             scale(graph, columns=ridge_scale), 1.0, max_side=config.max_side, rank=config.rank, seed=training.seed
         )
@@ -90,10 +90,10 @@ class LinearAutoencoder:
 
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Prediction of each candidate from the other items of the history, [U, C]."""
-        own, ridge_scale = self._own(history, candidates), self.ridge_scale[candidates]
+        entries, ridge_scale = self._entries(history, candidates), self.ridge_scale[candidates]
         seen = self._ridge_scaled(self._seen(history))
-        product = self.precision.multiply_at_candidates(seen, own * ridge_scale, user_states, candidates)
-        scores = (own - product * ridge_scale / self._diagonal[candidates]) * self._tilt[candidates]
+        product = self.precision.multiply_at_candidates(seen, entries * ridge_scale, user_states, candidates)
+        scores = (entries - product * ridge_scale / self._diagonal[candidates]) * self._tilt[candidates]
         return mask_padding(scores, candidates)
 
     def _seen(self, history: Interactions) -> sparse.csr_matrix:
@@ -103,7 +103,7 @@ class LinearAutoencoder:
     def _ridge_scaled(self, seen: sparse.csr_matrix) -> sparse.csr_matrix:
         return scale(seen, columns=self.ridge_scale)
 
-    def _own(self, history: Interactions, candidates: IntArray) -> FloatArray:
+    def _entries(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
         weights = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
         tilted: FloatArray = weights * safe_power(self.degree, -self.config.tilt)[candidates]

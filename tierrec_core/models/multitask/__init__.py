@@ -2,8 +2,8 @@
 
 By default these are a purchase and a purchase with a coupon, by MMoE (Ma et al., KDD 2018). A step's probability is the
 product of the conditionals up to it, as in ESMM (Ma et al., SIGIR 2018): it never exceeds that of the step before, and
-all are learned on all pairs. The labels come from the training history: what users did before `horizon_days` before its
-end predicts what they did afterwards. Negatives are sampled at a known rate, and the logit is corrected by the rate's
+all are learned on all pairs. The labels come from the training history: events up to `horizon_days` before its end
+predict the later ones. Negatives are sampled at a known rate, and the logit is corrected by the rate's
 log (King and Zeng, 2001), so that the outputs are probabilities.
 """
 
@@ -51,7 +51,7 @@ class PairBatch(NamedTuple):
 
 
 class MultitaskNetwork(TaskNetwork):
-    """A task network that reads dense features, the item's embedding, and the user's taste in the same space.
+    """A task network on dense features, the item's embedding, and the sum of the history's embeddings (taste).
 
     With structure single, the embedding has a part for each task.
     """
@@ -117,7 +117,7 @@ class Multitask:
 
         funnel: the steps in order: "target" is what counts as success, "coupon" that with a coupon, and every other is
         an event's name; a pair that reached a step counts as having reached those before it. Candidates are scored by
-        the last step that is no coupon.
+        the last step that is not a coupon.
         composition: see esmm; weighting: losses are summed, or weighted by uncertainty
         negative_fraction: sampling rate of the pairs with earlier events that took no step; other_negatives: number of
         items drawn for each user by popularity ** popularity_power
@@ -171,7 +171,7 @@ class Multitask:
 
     @cached_property
     def network(self) -> MultitaskNetwork:
-        """The network that the weights belong to."""
+        """The network with these weights."""
         network = MultitaskNetwork(len(self.item_features), len(self.weights["centre"]), self.config)
         return trainer.load_weights(network, self.weights)
 

@@ -59,10 +59,10 @@ def step_losses(
             log_not = torch.log(-torch.expm1(log_taken.clamp(max=-1e-6)))
             losses.append(-(label * log_taken + (1 - label) * log_not).mean())
         else:
-            each = functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
-            for_all = torch.where(labels[:, 0] > 0, 1.0, torch.exp(-log_rate))
-            counted = for_all if composition == "independent" else labels[:, step - 1]
-            losses.append((counted * each).mean())
+            loss = functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
+            inverse_rate = torch.where(labels[:, 0] > 0, 1.0, torch.exp(-log_rate))
+            weight = inverse_rate if composition == "independent" else labels[:, step - 1]
+            losses.append((weight * loss).mean())
     return losses
 
 

@@ -1,8 +1,8 @@
 """Multi-task networks: layers of shared and task-specific experts.
 
 Shared bottom (Caruana, Machine Learning 1997), a mixture of experts with a gate for each task (MMoE, Ma et al., KDD
-2018), progressive layers of shared and own experts (PLE, Tang et al., RecSys 2020), and one network for each task.
-All are layers of experts and gates that differ in how many experts are shared and how many are a task's own.
+2018), progressive layers of both kinds of experts (PLE, Tang et al., RecSys 2020), and one network for each task.
+All are layers of experts and gates that differ in the numbers of shared and of task-specific experts.
 """
 
 from collections.abc import Sequence
@@ -83,8 +83,8 @@ class ExtractionLayer(nn.Module):  # type: ignore[misc]
         else:
             parts = [mix(gate, x, part) for gate, x, part in zip(self.gates, inputs, seen, strict=False)]
         if self.shared_gate is not None:
-            everyone = shared + [output for part in own for output in part]
-            parts.append(mix(self.shared_gate, inputs[-1], everyone))
+            outputs = shared + [output for part in own for output in part]
+            parts.append(mix(self.shared_gate, inputs[-1], outputs))
         return parts
 
 

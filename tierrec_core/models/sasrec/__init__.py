@@ -40,7 +40,7 @@ class SessionSequences(NamedTuple):
 
     items: of all S steps, concatenated, [E]
     offsets: start of each step's items, [S]
-    real: positions that hold one of the S steps, left-aligned, [B, L]
+    real: positions with one of the S steps, left-aligned, [B, L]
     """
 
     items: torch.Tensor
@@ -151,7 +151,7 @@ class SasRec:
         @model_validator(mode="after")
         def _heads_divide_the_embedding(self) -> Self:
             if self.embedding_size % self.heads:
-                raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+                raise ValueError(f"embedding_size {self.embedding_size} is not a multiple of heads {self.heads}")
             return self
 
     @classmethod
@@ -171,7 +171,7 @@ class SasRec:
 
     @cached_property
     def network(self) -> SasRecNetwork:
-        """The network that the weights belong to."""
+        """The network with these weights."""
         return trainer.load_weights(SasRecNetwork(len(self.weights["bias"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:

@@ -52,7 +52,7 @@ class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
         nn.init.normal_(self.offered.weight, std=0.1 * size**-0.5)
 
     def users(self, support: torch.Tensor) -> torch.Tensor:
-        """User vectors, which do not depend on the order of the support, [B, K] -> [B, D]."""
+        """User vectors, independent of the order of the support, [B, K] -> [B, D]."""
         present = (support >= 0).unsqueeze(-1)
         count = present.sum(1)
         size = count.float().log1p()
@@ -98,7 +98,7 @@ class SetEncoder:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Maximize the likelihood of each episode's targets, given supports that are drawn anew each epoch."""
+        """Maximize the likelihood of each episode's targets, given supports that are resampled each epoch."""
         history, rng = without_impressions(training.history), training.rng
         parts = episodes(history, training.target, config.episodes, config.horizon_days, config.window_days)
         weights = trainer.fit_network(
@@ -113,7 +113,7 @@ class SetEncoder:
 
     @cached_property
     def network(self) -> SetEncoderNetwork:
-        """The network that the weights belong to."""
+        """The network with these weights."""
         return trainer.load_weights(SetEncoderNetwork(len(self.popularity), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:

@@ -1,7 +1,7 @@
 """The reference article's network, corrected: two embeddings, a normalized dot product, and the squared error.
 
 The article scores a user u and an item i by u.i / (|u|^2 + |i|^2). As |u - i|^2 >= 0, that never exceeds 1/2, and the
-target 1 of a purchase is out of reach. Twice that is at most 1, and 1 only where u = i: hence the factor 2. Unlike in
+target 1 of a purchase cannot be reached. Twice that is at most 1, and 1 only where u = i: hence the factor 2. Unlike in
 the article, a user is the decayed mean of the items of the history, so that users unknown in training can be scored.
 """
 
@@ -114,7 +114,7 @@ class SymmetricMf:
 
     @cached_property
     def network(self) -> SymmetricMfNetwork:
-        """The network that the weights belong to."""
+        """The network with these weights."""
         return trainer.load_weights(SymmetricMfNetwork(len(self.weights["item.weight"]), self.config), self.weights)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:

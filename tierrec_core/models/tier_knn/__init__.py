@@ -2,8 +2,8 @@
 
 score(u, i) = sum over v of alpha_uv P_v,j(i) R_vi / sum over v of alpha_uv, where alpha_uv is the similarity of two
 users, j(i) the layer of item i, P_v,j the interest of v in that layer, and R_vi the events of v with i. The article
-gives alpha one index and no normalizer; with both it is user-kNN (Herlocker et al., SIGIR 1999) that trusts a
-neighbour more in layers the neighbour is interested in.
+gives alpha one index and no normalizer; with both it is user-kNN (Herlocker et al., SIGIR 1999) that weights
+a neighbour by its interest in the item's layer.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ from tierrec_core.settings import Params, SearchRange
 
 @dataclass(frozen=True)
 class TifuKnn:
-    """Decayed frequencies of the training users, for mixing a user's own with those of the nearest neighbours.
+    """Decayed frequencies of the training users, to mix the user's with those of the nearest neighbours.
 
     frequency: decayed counts of the training users, [V, I]
     target: names of the events that are counted
@@ -46,12 +46,12 @@ class TifuKnn:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Expected frequency of each item, [U, I]."""
-        own = history.filter_events(*self.target).decayed_matrix(self.config.half_life)
-        weight, share = self._neighbours(own), self.config.own_share
+        counts = history.filter_events(*self.target).decayed_matrix(self.config.half_life)
+        weight, share = self._neighbours(counts), self.config.own_share
         peers = (self.frequency.T @ weight.T).T
         scores: FloatArray = (1.0 - share) * peers
-        user = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
-        scores[user, own.indices] += share * own.data
+        user = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        scores[user, counts.indices] += share * counts.data
         return scores.astype(np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
@@ -61,12 +61,12 @@ class TifuKnn:
     def score_encoded(self, history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Expected frequency of each candidate, [U, C]."""
         targets, share = history.filter_events(*self.target), self.config.own_share
-        own = sum_by_candidate(targets, candidates, np.exp2(-targets.age / self.config.half_life))
+        counts = sum_by_candidate(targets, candidates, np.exp2(-targets.age / self.config.half_life))
         peers = sparse_products(user_states, self._frequency_by_item, candidates)
-        return mask_padding(share * own + (1.0 - share) * peers, candidates)
+        return mask_padding(share * counts + (1.0 - share) * peers, candidates)
 
-    def _neighbours(self, own: sparse.csr_matrix) -> FloatArray:
-        weight = neighbour_similarities(own, self._corpus, self.config.neighbours)
+    def _neighbours(self, counts: sparse.csr_matrix) -> FloatArray:
+        weight = neighbour_similarities(counts, self._corpus, self.config.neighbours)
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
         return weight
 

@@ -1,8 +1,8 @@
 """Two towers (Covington et al., RecSys 2016; Yi et al., RecSys 2019): users by history and features, items by content.
 
 An item's vector is the sum of the vectors of its features (words of the title, level of the price, attributes) and of
-one of its own, which training drops at random (Volkovs et al., NeurIPS 2017), so that features alone rank items without
-events. The loss is a softmax over the batch's own and sampled items with the logQ correction.
+an id embedding, which training drops at random (Volkovs et al., NeurIPS 2017), so that features alone rank items
+without events. The loss is a softmax over the batch's items and sampled items with the logQ correction.
 """
 
 from collections.abc import Iterator
@@ -38,12 +38,12 @@ from tierrec_core.protocols.model import Training
 from tierrec_core.settings import RenamedFrom, SearchRange, Share
 from tierrec_core.tiers import Tiering
 
-_LEAST_STEP = 1e-6
+_MIN_STEP = 1e-6
 
 
 @dataclass(frozen=True)
 class TwoTower:
-    """A fitted network, and what scoring needs besides a user's history.
+    """A fitted network, with the content features and the tiering that scoring needs.
 
     lexicon: names of the D content features; content: weight of each for each item, [I, D]
     tiering: assigns tier and interests to any history
@@ -58,9 +58,9 @@ class TwoTower:
     class Config(trainer.EarlyStoppingConfig, HistoryConfig):
         """An example is a user at one of num_snapshots times, step_days apart, with the targets of horizon_days.
 
-        Each event of the history is dropped with probability history_dropout, and an item's own vector with
-        id_dropout. Each of `targets` draws is compared with a target of every user of the batch and with `negatives`
-        items drawn by popularity ** popularity_power.
+        Each event of the history is dropped with probability history_dropout, and an item's id embedding
+        with id_dropout. Each of `targets` draws is compared with a target of every user of the batch and
+        with `negatives` items drawn by popularity ** popularity_power.
         """
 
         embedding_size: PositiveInt = 64
@@ -80,7 +80,7 @@ class TwoTower:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Fit on the users at each snapshot and their next targets; items without events get no vector of their own."""
+        """Fit on the users at each snapshot and their next targets; items without events get no id embedding."""
         described = content_features(training.items)
         lexicon = feature_vocabulary(described)
         content = _content_weights(lexicon, described)
@@ -100,7 +100,7 @@ class TwoTower:
 
     @cached_property
     def network(self) -> TwoTowerNetwork:
-        """The network that the weights belong to."""
+        """The network with these weights."""
         items, features, dense = (len(self.weights[name]) for name in ("item.weight", "feature.weight", "centre"))
         return trainer.load_weights(TwoTowerNetwork(items, features, dense, self.config), self.weights)
 
@@ -161,9 +161,9 @@ class SnapshotExamples:
         """All users with events in the horizon after a snapshot; the newest is a step before the last event."""
         history = without_impressions(training.history)
         oldest, newest = float(history.day.min()), float(np.nextafter(history.day.max(), np.inf))
-        step = max(min(config.step_days, (newest - oldest) / 2), _LEAST_STEP)
+        step = max(min(config.step_days, (newest - oldest) / 2), _MIN_STEP)
         snapshots = newest - step * np.arange(1, config.num_snapshots + 1)
-        snapshots = snapshots[snapshots > min(oldest, snapshots[0] - _LEAST_STEP)]
+        snapshots = snapshots[snapshots > min(oldest, snapshots[0] - _MIN_STEP)]
         parts = []
         for now in snapshots:
             dense = user_features(training.history.before(now), training.tiering)

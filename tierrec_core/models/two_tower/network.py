@@ -81,8 +81,8 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
         )
         if not self.training:
             return vectors + self.item(inputs.items)
-        kept = torch.rand(len(vectors), 1, device=vectors.device) >= self.config.id_dropout
-        return vectors + self.item(inputs.items) * kept.float()
+        keep = torch.rand(len(vectors), 1, device=vectors.device) >= self.config.id_dropout
+        return vectors + self.item(inputs.items) * keep.float()
 
     def users(self, items: torch.Tensor, users: UserInputs) -> torch.Tensor:
         """User vectors from item vectors [V, F + 1], [B, F + 1]."""
@@ -93,7 +93,7 @@ class TwoTowerNetwork(nn.Module):  # type: ignore[misc]
         return torch.cat([x, x.new_ones(len(x), 1)], dim=1)
 
     def loss(self, batch: TowerBatch) -> torch.Tensor:
-        """Sampled softmax of each target against itself and the candidates that are not it."""
+        """Sampled softmax of each target against the other candidates."""
         items = self.items(batch.items)
         users = self.users(items, batch.users)
         positive = (users.unsqueeze(1) * items[batch.targets]).sum(-1)

@@ -29,7 +29,7 @@ def mmr(relevant: FloatArray, labels: Sequence[IntArray], weight: float) -> IntA
 
     relevant: [U, K], -inf comes last; labels: [U, K] each, the similarity of two items is the share of labels that they
     have in common. Each step takes the item of highest (1 - weight) * relevance - weight * (similarity to the most
-    similar item taken before); ties go to the first.
+    similar selected item); ties go to the first.
     """
     rows = np.arange(len(relevant))
     order = np.empty(relevant.shape, np.int64)
@@ -45,7 +45,7 @@ def mmr(relevant: FloatArray, labels: Sequence[IntArray], weight: float) -> IntA
 
 
 def calibrated(relevant: FloatArray, label: IntArray, target: FloatArray, weight: float) -> IntArray:
-    """Order of each row's candidates that follows the user's own mixture of labels, as indices into the row, [U, K].
+    """Order of each row's candidates that follows the user's mixture of labels, as indices into the row, [U, K].
 
     relevant: [U, K], -inf comes last; label: of each candidate, [U, K]; target: each user's shares, [U, J]. Each step
     takes the item of highest (1 - weight) * relevance - weight * KL(target || shares of the list with it), where the
@@ -73,7 +73,7 @@ def _kl_terms(target: FloatArray, share: FloatArray) -> FloatArray:
 
 
 def _first_best(remaining: FloatArray, weight: float, penalty: FloatArray) -> IntArray:
-    """Index of each row's first best item; a taken item (NaN) is never chosen, an item of -inf last, [U]."""
+    """Index of each row's first best item; a selected item (NaN) is never chosen, an item of -inf last, [U]."""
     gain = (1 - weight) * np.where(np.isfinite(remaining), remaining, 0.0) - weight * penalty
     gain = np.where(np.isinf(remaining), np.finfo(float).min, gain)
     best: IntArray = np.where(np.isnan(remaining), -np.inf, gain).argmax(axis=1)

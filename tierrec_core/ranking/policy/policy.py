@@ -120,7 +120,7 @@ class ListPolicy:
     def apply(self, ranked: TopK, k: int, audience: Audience) -> TopK:
         """The first k of each list [U, K >= k] after diversity and quotas.
 
-        If an option reorders the items, the scores are sorted again, so that they fall with the position. Exposure caps
+        If an option reorders the items, the scores are sorted again, so that they descend. Exposure caps
         count the lists of one call, so a single list is never capped.
         """
         rerank = self.settings.rerank
@@ -148,7 +148,7 @@ class ListPolicy:
         return reordered
 
     def _pool(self, items: IntArray, audience: Audience) -> CandidatePool:
-        """The candidates with what the quotas need; unseen items rarer than their median are for exploration."""
+        """The candidates with the inputs of the quotas; unseen items rarer than their median are for exploration."""
         allowed = items >= 0
         category = np.where(allowed, self.category[items], -1)
         seen, draws = audience.seen(items), np.full(items.shape, -1.0)

@@ -51,15 +51,15 @@ def fill_positions(pool: CandidatePool, quotas: Quotas, k: int) -> IntArray:
     the other lists take their next candidate, and the item itself after their first `exposed` positions.
     """
     count = min(k, quotas.exposed)
-    refused = np.zeros(pool.items.shape, bool)
+    excluded = np.zeros(pool.items.shape, bool)
     while True:
-        excess = _overexposed(pool.items, _fill(pool, quotas, count, refused), quotas)
+        excess = _overexposed(pool.items, _fill(pool, quotas, count, excluded), quotas)
         if not excess.any():
-            return _fill(pool, quotas, k, refused)
-        refused |= excess
+            return _fill(pool, quotas, k, excluded)
+        excluded |= excess
 
 
-def _fill(pool: CandidatePool, quotas: Quotas, k: int, refused: BoolArray) -> IntArray:
+def _fill(pool: CandidatePool, quotas: Quotas, k: int, excluded: BoolArray) -> IntArray:
     """Position by position, the first candidate that every quota allows, [U, k]."""
     rows = np.arange(len(pool.items))
     chosen = np.full((len(rows), k), -1, np.int64)
@@ -72,7 +72,7 @@ def _fill(pool: CandidatePool, quotas: Quotas, k: int, refused: BoolArray) -> In
         if quotas.max_per_category:
             fits &= num_of_category[rows[:, None], category] < quotas.max_per_category
         if position < quotas.exposed:
-            fits &= ~refused
+            fits &= ~excluded
         before, after = (np.floor(quotas.exploration * count + _ROUNDING) for count in (position, position + 1))
         best = _best(fits, pool.draws, after > before)
         user = np.flatnonzero(best >= 0)

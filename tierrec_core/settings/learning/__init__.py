@@ -124,7 +124,7 @@ class TierPolicySettings(Params):
 class RerankSettings(Params):
     """Diversity re-ranking of the first `depth` candidates.
 
-    kind: mmr diversifies categories and layers; calibrated follows the user's own mixture of layers
+    kind: mmr diversifies categories and layers; calibrated follows the user's mixture of layers
     weight: 0 is relevance alone, 1 diversity alone
     """
 

@@ -47,7 +47,7 @@ def test_ids_of_one_hash_are_told_apart_by_their_text():
 
 
 def test_an_id_that_comes_twice_is_named():
-    with pytest.raises(DataError, match="'b' comes 2 times"):
+    with pytest.raises(DataError, match="'b' appears 2 times"):
         UserIndex.of(["a", "b", "c", "b"])
 
 

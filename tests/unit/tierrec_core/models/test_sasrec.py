@@ -131,7 +131,7 @@ def test_users_with_a_single_step_teach_what_a_newcomer_takes(training, interact
 
 
 def test_heads_must_divide_the_embedding():
-    with pytest.raises(SettingsError, match=r"models\.sasrec: .*embedding_size 10 is no multiple of heads 4"):
+    with pytest.raises(SettingsError, match=r"models\.sasrec: .*embedding_size 10 is not a multiple of heads 4"):
         configure("sasrec", {"embedding_size": 10, "heads": 4})
 
 
