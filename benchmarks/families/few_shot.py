@@ -127,7 +127,7 @@ def _support_weights(history: Interactions, popularity: FloatArray) -> ItemWeigh
 
 def _query_weights(episode: SupportEpisode, rows: FloatArray) -> ItemWeights:
     """Query items of these users of the episode, as shares."""
-    weight = episode.taken[rows].toarray()
+    weight = episode.targets[rows].toarray()
     share = weight / weight.sum(axis=1, keepdims=True)
     return ItemWeights(torch.from_numpy(share), torch.from_numpy(episode.popularity))
 

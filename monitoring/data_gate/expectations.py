@@ -1,6 +1,6 @@
 """Validation rules of a log as data, from contracts.EVENTS and `validate` in params.yaml.
 
-Rows that break a row rule go to quarantine. A table rule concerns the log as a whole; when it fails, the gate closes.
+Rows that break a row rule go to quarantine. A table rule applies to the complete log; when it fails, the gate closes.
 """
 
 import sys
@@ -21,7 +21,7 @@ LARGEST = sys.float_info.max
 class DataRule:
     """A validation rule, evaluated as an expectation.
 
-    scope: whether it concerns single rows or the whole table
+    scope: whether it applies to single rows or to the table
     name: shown in the report and in the quarantine's `reason`
     expectation, kwargs: class of Great Expectations and its arguments
     wanted: the rule in words; without the current time, so that a report is reproducible
@@ -98,7 +98,7 @@ def row_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
 
 
 def table_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
-    """Rules for the LogMeasures of the whole log."""
+    """Rules for the LogMeasures of the log."""
     quiet = f"share of days with under {settings.min_day_share_of_median:g} of their weekday's median volume"
     rules = []
     for measure, limit, meaning, remedy in (
@@ -129,7 +129,7 @@ def table_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
 
 
 def item_rules(settings: ValidateSettings) -> list[DataRule]:
-    """Rules for ITEMS as a whole."""
+    """Rules for the ITEMS table."""
     return [
         _table(
             "item_id_in_items_not_null",

@@ -170,7 +170,7 @@ class ValidationVerdict:
 def quiet_days_share(timestamps: pd.Series, share_of_median: float) -> float:
     """Share of days, from the first to the last, with less than a share of their weekday's median volume.
 
-    Days are compared with their own weekday, so that a shop may be closed on Sundays.
+    Days are compared with the same weekday, so that a shop may be closed on Sundays.
     """
     if timestamps.empty:
         return 0.0

@@ -68,5 +68,5 @@ def _act(
     if recent >= settings.retrains_a_week:
         return "wait", f"weekly limit reached: {recent} of {settings.retrains_a_week} retrains in seven days"
     if held:
-        return "held", "the loop is on hold; `tierrec hold --off` releases it"
+        return "held", "the loop is on hold; `tierrec hold --off` resumes it"
     return "retrain", ""

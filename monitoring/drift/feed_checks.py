@@ -47,7 +47,7 @@ class FeedFault:
 
 @dataclass(frozen=True)
 class FeedChecks:
-    """Statistics of the raw rows of the reference window (None where the log no longer has it) and the current one.
+    """Statistics of the raw rows of the reference window (None if the log no longer has them) and the current one.
 
     start, end: of the current window, in days; silent_hours: since the newest event, None without a clock
     """

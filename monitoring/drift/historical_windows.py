@@ -127,7 +127,7 @@ class HistoricalWindows:
         return ComparisonGroups(tier.astype(np.int8), established, self.tiering.names)
 
     def context(self, boundary: float) -> MeasurementContext:
-        """Measurement context of both windows at the boundary: what was known before the first of them."""
+        """Measurement context of both windows at the boundary: as known before the first of them."""
         start = boundary - self.settings.window_days
         known = self.item_known_since < start, self.label_known_since < start
         return MeasurementContext(self.known_items, self.history.num_users, *known, self.tier_cuts)

@@ -64,7 +64,7 @@ class OnlineMetrics:
 
 @dataclass(frozen=True)
 class DriftFinding:
-    """One test: what changed in which group of users, with effect size and significance.
+    """One test: a change in a group of users, with effect size and significance.
 
     effect, threshold: in the family's unit, see `effect_limits.BOUNDS`; an alarm needs an effect over the threshold
     p_value, adjusted: by permutation over users, and controlled for the false discovery rate over the verdict's tests

@@ -39,7 +39,7 @@ class EvidentlyPage(NamedTuple):
 
 @dataclass(frozen=True)
 class ShareCell:
-    """A share of a tier's interactions in the reference and in the current window; None where it has none."""
+    """A share of a tier's interactions in the reference and in the current window; None without any."""
 
     before: float | None
     now: float | None
@@ -172,13 +172,13 @@ def _drift_snapshot(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[st
 
 
 def _wasserstein_limit(before: pd.Series, after: pd.Series) -> float:
-    """Three standard errors of a difference of means, in standard deviations; at least Evidently's own limit."""
+    """Three standard errors of a difference of means, in standard deviations; at least Evidently's default limit."""
     smallest = min(before.notna().sum(), after.notna().sum())
     return max(_EVIDENTLY_LIMIT, 3 * math.sqrt(2 / smallest))
 
 
 def _jensen_shannon_limit(before: pd.Series, after: pd.Series) -> float:
-    """Twice the Jensen-Shannon distance expected of two samples of one distribution; at least Evidently's own limit.
+    """Twice the Jensen-Shannon distance expected of two samples of one distribution, at least Evidently's default.
 
     For small differences the divergence is an eighth of the chi-squared statistic, with the degrees of freedom as mean.
     """
@@ -228,7 +228,7 @@ def _metrics(snapshot: Any) -> dict[str, Any]:
 
 
 def _ranks_from_one(metric: dict[str, Any]) -> dict[str, Any]:
-    """Values by rank as a mapping; Evidently's own ranks of NDCG and MRR begin at 2."""
+    """Values by rank as a mapping; Evidently's ranks of NDCG and MRR begin at 2."""
     value = metric.get("value")
     if not isinstance(value, dict) or "rank" not in value:
         return metric

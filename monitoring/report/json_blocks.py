@@ -127,7 +127,7 @@ def _grid(title: str, columns: Sequence[str], rows: Sequence[tuple[Scalar, ...]]
 
 
 def _nested(value: Any) -> bool:
-    """Whether the value needs a table of its own; a list of scalars does not."""
+    """Whether the value needs a separate table; a list of scalars does not."""
     return isinstance(value, Mapping) or (
         isinstance(value, list) and any(isinstance(part, Mapping | list) for part in value)
     )

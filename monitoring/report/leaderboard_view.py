@@ -77,10 +77,10 @@ class LeaderboardTable:
         rows = [row for name, block in models.items() if (row := _entry(name, block, main, others))]
         entries = tuple(sorted(rows, key=lambda row: (-row.main.value, row.model)))
         tiers = tuple(dict.fromkeys(tier for entry in entries for tier in entry.tiers))
-        near = tuple(name for name in others if name.partition("@")[2] == main.partition("@")[2])
-        far = tuple(name for name in others if name not in near)
+        same_cutoff = tuple(name for name in others if name.partition("@")[2] == main.partition("@")[2])
+        further = tuple(name for name in others if name not in same_cutoff)
         top = max((entry.main.high or entry.main.value for entry in entries), default=0.0) or 1.0
-        return cls(task, main, near, far, entries, tiers, _users(models), top)
+        return cls(task, main, same_cutoff, further, entries, tiers, _users(models), top)
 
     @property
     def baseline(self) -> LeaderboardRow | None:

@@ -31,7 +31,7 @@ class ServedLists:
 
 
 def label_served_items(served: ServedLists, max_rows: int, seed: int) -> pd.DataFrame:
-    """One row per list position and per missed item: user_id, item_id, rank, target; a sample of whole users.
+    """One row per list position and per missed item: user_id, item_id, rank, target; for a sample of users.
 
     A missed item gets a rank below every list, so that recall and the ideal ranking include it.
     """

@@ -77,9 +77,9 @@ def null_categories(period: FaultPeriod, rng: np.random.Generator, share: float 
 
 def foreign_items(period: FaultPeriod, rng: np.random.Generator, share: float = 0.4) -> ChangedLog:
     """Replace the item ids of a share of the rows by ids that are in no catalogue, as a broken join does."""
-    hit = period.inside & (rng.random(len(period.events)) < share)
+    affected = period.inside & (rng.random(len(period.events)) < share)
     ids = period.events["item_id"]
-    events = period.events.assign(item_id=ids.mask(hit, "sku:" + ids))
+    events = period.events.assign(item_id=ids.mask(affected, "sku:" + ids))
     what = f"{share:.0%} of the rows have item ids of another scheme"
     return ChangedLog(events, period.items, pd.Index([]), period.start, what)
 

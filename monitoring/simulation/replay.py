@@ -198,7 +198,7 @@ def compare_outcomes(version: str, before: SimulatedOutcomes, after: SimulatedOu
 
 
 def ndcg_loss(result: ReplayResult, best: ReplayResult, seed: int, since: float = -np.inf) -> ConfidenceInterval:
-    """NDCG@10 lost against another result, per user and tick from a day on, bootstrapped over users."""
+    """Loss of NDCG@10 relative to another result, per user and tick from a day on, bootstrapped over users."""
     size = int(max(step.quality.users.max(initial=0) for step in best.steps)) + 1
     total, count = np.zeros(size), np.zeros(size)
     for step, best_step in zip(result.steps, best.steps, strict=True):

@@ -100,7 +100,7 @@ def shift_interests(
 
     concentrated: all move to one category drawn from the 30 largest
     diffuse: each moves to the one of these with fewest of the user's events, which hardly changes overall shares
-    Volume, spend and times stay. Favourites are those before the day.
+    Volume, spend and times are unchanged. Favourites are those before the day.
     Raises DataError when too few users can move.
     """
     log = EncodedLog.of(events, items)
@@ -116,13 +116,13 @@ def shift_interests(
         candidates = np.where(largest == favourite[:, None], np.inf, counts[:, largest] + tie_break)
         destination = largest[candidates.argmin(axis=1)]
     movers = _pick_users(counts.sum(axis=1) > 0, destination != favourite, share, rng)
-    hit = ~past & movers[log.user] & (log.category == favourite[log.user])
-    hit &= rng.random(len(hit)) < 0.5
+    affected = ~past & movers[log.user] & (log.category == favourite[log.user])
+    affected &= rng.random(len(affected)) < 0.5
     what = f"{share:.0%} of the users move half of their favourite category" + (
         f" to {log.categories[destination[0]]!r}" if kind == "concentrated" else ", each to a different one"
     )
-    rows = log.sample_rows(destination[log.user[hit]], past, rng)
-    moved = _replace_items(events, hit, events["item_id"].to_numpy(dtype=object)[rows])
+    rows = log.sample_rows(destination[log.user[affected]], past, rng)
+    moved = _replace_items(events, affected, events["item_id"].to_numpy(dtype=object)[rows])
     return ChangedLog(moved, items, log.users[movers], start, what)
 
 
@@ -137,14 +137,14 @@ def add_category(
     past = log.day < start
     known = log.counts(past).sum(axis=1) > 0
     movers = _pick_users(known, known, share, rng)
-    hit = ~past & movers[log.user] & (log.category >= 0) & (rng.random(len(past)) < TAKE_UP)
+    affected = ~past & movers[log.user] & (log.category >= 0) & (rng.random(len(past)) < TAKE_UP)
     ids = np.array([f"new-{number:02}" for number in range(NUM_NEW_ITEMS)], dtype=object)
     popularity = 1.0 / np.arange(1, NUM_NEW_ITEMS + 1)
-    new_items = ids[rng.choice(NUM_NEW_ITEMS, int(hit.sum()), p=popularity / popularity.sum())]
+    new_items = ids[rng.choice(NUM_NEW_ITEMS, int(affected.sum()), p=popularity / popularity.sum())]
     added = pd.DataFrame({"item_id": ids, "title": ids, "category": NEW_CATEGORY, "price": items["price"].median()})
     what = f"a new category of {NUM_NEW_ITEMS} items gets {TAKE_UP:.0%} of the events of {share:.0%} of the users"
     all_items = ITEMS.conform(pd.concat([items, added], ignore_index=True), "simulation")
-    return ChangedLog(_replace_items(events, hit, new_items), all_items, log.users[movers], start, what)
+    return ChangedLog(_replace_items(events, affected, new_items), all_items, log.users[movers], start, what)
 
 
 def add_season(
@@ -220,7 +220,7 @@ def _pick_users(known: BoolArray, can_move: BoolArray, share: float, rng: np.ran
     return picked
 
 
-def _replace_items(events: pd.DataFrame, hit: BoolArray, item_ids: np.ndarray) -> pd.DataFrame:
+def _replace_items(events: pd.DataFrame, affected: BoolArray, item_ids: np.ndarray) -> pd.DataFrame:
     ids = events["item_id"].to_numpy(dtype=object).copy()
-    ids[hit] = item_ids
+    ids[affected] = item_ids
     return events.assign(item_id=pd.Series(ids, events.index, dtype=events["item_id"].dtype))

@@ -79,7 +79,7 @@ def parse(kind: type[P], raw: Mapping[str, Any], where: str) -> P:
 
 
 def search_space(config: type[Params]) -> Mapping[str, SearchRange]:
-    """The searchable options of a Config by name, its own before inherited ones; empty when it declares no range."""
+    """The searchable options of a Config by name, before inherited ones; empty without any range."""
     fields = config.model_fields
     names = dict.fromkeys([*(name for name in config.__annotations__ if name in fields), *fields])
     return {name: entry for name in names for entry in fields[name].metadata if isinstance(entry, SearchRange)}
@@ -116,8 +116,8 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
     location = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *outer, name = problem["loc"]
-        near = _nearest(name, _block(kind, outer)) or _nearest(name, _all_models(kind))
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        closest = _nearest(name, _block(kind, outer)) or _nearest(name, _all_models(kind))
+        hint = f"; did you mean {closest[0]!r}?" if closest else ""
         return f"{location}: unknown key{hint}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):

@@ -56,7 +56,7 @@ def write_lists(
 
     Files are part-*.parquet with user_id, item_id, rank from 1 and score, in order of the bundle's users, and
     manifest.json, which exists only when all parts do. Parts of the same bundle, k and batch are reused.
-    fingerprint: identifies the bundle; batch: users per part; progress: gets a line per part.
+    fingerprint: identifies the bundle; batch: users per part; progress: called with a line per part.
     Raises SettingsError for a task that the bundle lacks, ArtifactError when the disk is full or not writable.
     """
     if task not in bundle.tasks:
@@ -87,7 +87,7 @@ def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterat
 
 
 def _frame(bundle: Bundle, part: BatchPart, ranked: TopK) -> pd.DataFrame:
-    """One row per item of a list; the part goes into the file as attributes of the frame."""
+    """One row per item of a list; the part is stored as attributes of the frame."""
     row, position = np.nonzero(ranked.items >= 0)
     frame = pd.DataFrame(
         {

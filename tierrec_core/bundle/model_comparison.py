@@ -49,9 +49,9 @@ def compare_models(
     """Rank as of `start` with both bundles, for all users with a history, and score on events up to `until`.
 
     start, until: in days since 1970 UTC; events: prepared EVENTS, before and after
-    main: the task that decides; cutoff: of NDCG and coverage
+    main: the task that decides the verdict; cutoff: of NDCG and coverage
     calibration: error of the churn risk of champion and challenger
-    Both get the same fresh histories. The truth covers the items that either bundle knows; for a task without
+    Both get the same fresh histories. The truth covers the items of either bundle; for a task without
     repeats, items seen before start are excluded. Tiers are the challenger's. Raises GateError when a bundle was
     trained on the window or lacks the main task, EmptyDataError when the window has no target event.
     """
@@ -90,7 +90,7 @@ def compare_models(
 
 @dataclass(frozen=True)
 class _Window:
-    """Users with a history before the window, over the items that either bundle knows.
+    """Users with a history before the window, over the items of either bundle.
 
     past, future: events before the window and within it; rows and columns are the same
     """
@@ -100,7 +100,7 @@ class _Window:
 
     @classmethod
     def of(cls, champion: Bundle, challenger: Bundle, events: pd.DataFrame, start: float, until: float) -> Self:
-        """Split the log at start, without impressions and without users who have no history."""
+        """Split the log at start, without impressions and without users without history."""
         items = pd.Index(sorted({*champion.history.items, *challenger.history.items}), dtype=object)
         events = events[(events["event"] != Event.IMPRESSION) & events["item_id"].isin(items)]
         early = to_days(events["timestamp"]) < start
@@ -121,7 +121,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Contender:
-    """One bundle with the window's histories over its own catalogue.
+    """One bundle with the window's histories over its catalogue.
 
     columns: the window's column of each of the bundle's items, [I]
     """

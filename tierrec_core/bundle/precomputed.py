@@ -43,7 +43,7 @@ M = TypeVar("M", Popularity, TierPrior)
 
 @dataclass(frozen=True)
 class ItemTables:
-    """Per-item arrays, and constants of the whole bundle.
+    """Per-item arrays, and constants of the bundle.
 
     item_factors: [I, F]; prior: probability of each item by tier, [T, I]; popularity: share of recent events, [I]
     promoted: on promotion as of `now`, [I]; layers: names of the interest layers, [J]; target: names of target events

@@ -43,10 +43,10 @@ class SessionBoost:
 
     def boosts(self, fresh: FreshEvents) -> tuple[IntArray, FloatArray]:
         """The boosted items, ascending, [B], and the boost of each, 0 to 1, [B]."""
-        near = np.concatenate([fresh.columns[:, None], self.neighbours[fresh.columns]], axis=1)
-        weight = np.concatenate([np.ones((len(near), 1)), self.similarity[fresh.columns]], axis=1)
-        weight = (weight * fresh.weights[:, None])[near >= 0]
-        items, index = np.unique(near[near >= 0], return_inverse=True)
+        columns = np.concatenate([fresh.columns[:, None], self.neighbours[fresh.columns]], axis=1)
+        weight = np.concatenate([np.ones((len(columns), 1)), self.similarity[fresh.columns]], axis=1)
+        weight = (weight * fresh.weights[:, None])[columns >= 0]
+        items, index = np.unique(columns[columns >= 0], return_inverse=True)
         boost: FloatArray = 1.0 - np.exp(-np.bincount(index, weight, minlength=len(items)))
         return items.astype(np.int64), boost
 

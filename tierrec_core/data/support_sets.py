@@ -19,12 +19,12 @@ class SupportEpisode:
     """Histories as of one moment, and the target items that followed.
 
     history: of the users with a target event within the horizon, as of the moment, [U]
-    taken: 1 for the items of these events, [U, I]
+    targets: 1 for the items of these events, [U, I]
     popularity: log number of target events of each item in the window before the moment, [I]
     """
 
     history: Interactions
-    taken: sparse.csr_matrix
+    targets: sparse.csr_matrix
     popularity: FloatArray
 
     @classmethod

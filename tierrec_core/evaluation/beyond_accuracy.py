@@ -75,7 +75,7 @@ def exposure_by_group(
 ) -> dict[str, dict[str, ConfidenceInterval]]:
     """Coverage and exposure_gini of the lists [U, k] of each group, by the group's name.
 
-    groups: of each user, [U], as an index into the names that come with it; groups without users are left out. Both
+    groups: of each user, [U], as an index into the names; groups without users are left out. Both
     figures depend on the number of lists. So that groups can be compared, they are means over samples without
     replacement, of half as many users as the smallest group has; the intervals contain 95% of the samples.
     """

@@ -73,7 +73,7 @@ def bootstrap_by_group(
 
 
 def percentile_interval(value: float, resampled: FloatArray) -> ConfidenceInterval:
-    """An estimate with the percentile interval of its resampled values [B]; NaN among them are left out."""
+    """An estimate with the percentile interval of its resampled values [B], ignoring NaN."""
     low, high = np.nanpercentile(resampled, _PERCENTILES)
     return ConfidenceInterval(float(value), float(low), float(high))
 

@@ -30,7 +30,7 @@ def evaluate_models(
 ) -> dict[str, Block]:
     """Evaluate the lists [U, L] of each model on one truth: model -> its block of metrics.json.
 
-    groups: tier of each user, [U], as an index into the names that come with it
+    groups: tier of each user, [U], as an index into the names
     baseline: the model that differences are taken to; by default the best single model on this truth, which favours
     the baseline. Raises SettingsError when it is not among the models.
     """

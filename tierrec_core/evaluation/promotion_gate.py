@@ -153,8 +153,8 @@ def check_promotion(
     enough = GateCheck(f"{main.task}: users", str(num_users), f">= {_MIN_USERS}", num_users >= _MIN_USERS)
     others = [*_coverage(champion, challenger, settings), _calibration(champion, challenger, settings)]
     checks = (enough, *accuracy, *others, _latency(champion, challenger, settings))
-    lost = not all(check.passed for check in accuracy)
-    return GateReport(_verdict(main, lost=lost, enough=enough.passed), checks, _differences(groups))
+    has_loss = not all(check.passed for check in accuracy)
+    return GateReport(_verdict(main, has_loss=has_loss, enough=enough.passed), checks, _differences(groups))
 
 
 @dataclass(frozen=True)
@@ -245,9 +245,9 @@ def _latency(champion: GateSide, challenger: GateSide, settings: GateSettings) -
     return GateCheck(name, f"{1e3 * challenger.latency_p95:.1f} ms", wanted, passed)
 
 
-def _verdict(main: _Group, *, lost: bool, enough: bool) -> Verdict:
+def _verdict(main: _Group, *, has_loss: bool, enough: bool) -> Verdict:
     """A difference within the margin counts as none, significant or not, since each refit changes a model slightly."""
-    if lost:
+    if has_loss:
         return "worse"
     if enough and not main.may_lose and main.interval.high <= main.margin:
         return "no change"

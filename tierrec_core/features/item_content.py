@@ -33,7 +33,7 @@ class ContentModel:
     features: their names, [D]
     weights: of each feature for the F entries of the vector and, last, for the logarithm of 1 + events, [D, F + 1]
     base: prediction for an item without any of the features, [F + 1]
-    num_events: of the whole history
+    num_events: of the history
     """
 
     features: Vocabulary

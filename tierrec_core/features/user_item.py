@@ -13,7 +13,7 @@ _NEVER_DAYS = 1000.0
 def item_features(history: Interactions) -> FloatArray:
     """Log events, log recent events, trend, log users and coupon share of each item, [I, 5].
 
-    A fitted model stores them, since they need the whole log.
+    A fitted model stores them, since they need the complete log.
     """
     size = history.num_items
     events = np.bincount(history.item, minlength=size)

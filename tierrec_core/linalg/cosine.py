@@ -41,11 +41,11 @@ def neighbour_similarities(query: sparse.csr_matrix, corpus: sparse.csr_matrix, 
     """Cosine of each query row [U, I] with its k nearest users, 0 for all others, [U, V] float32.
 
     corpus: a `normalized_transpose`, [I, V]
-    Users without a common item are never neighbours. Ties for the last place are all kept, so that the result
+    Users without a common item are never neighbours. All ties for the last place are included, so that the result
     does not depend on the order of the corpus.
     """
     similarity: FloatArray = (normalize(query) @ corpus).toarray().astype(np.float32)
     if k < similarity.shape[1]:
-        edge = np.partition(similarity, -k, axis=1)[:, -k, None]
-        similarity[similarity < edge] = 0.0
+        kth_best = np.partition(similarity, -k, axis=1)[:, -k, None]
+        similarity[similarity < kth_best] = 0.0
     return similarity

@@ -74,9 +74,9 @@ def _preselect(usable: FloatArray, k: int) -> BoolArray:
     if k == 0:
         return np.zeros(usable.shape, dtype=bool)
     selected: BoolArray = (usable >= _threshold(usable, k)) & (usable > -np.inf)
-    crowded = np.flatnonzero(selected.sum(axis=1) > _MAX_CANDIDATES_PER_RANK * k)
-    if len(crowded):
-        selected[crowded] = _select_exactly(usable[crowded], k)
+    oversized = np.flatnonzero(selected.sum(axis=1) > _MAX_CANDIDATES_PER_RANK * k)
+    if len(oversized):
+        selected[oversized] = _select_exactly(usable[oversized], k)
     return selected
 
 
@@ -95,10 +95,10 @@ def _threshold(usable: FloatArray, k: int) -> FloatArray:
 
 def _select_exactly(usable: FloatArray, k: int) -> BoolArray:
     """Mask of exactly the k best entries of each row, [U, I]; ties for the last ranks go to the first columns."""
-    edge = np.partition(usable, usable.shape[1] - k, axis=1)[:, -k, None]
-    above = usable > edge
-    tied = (usable == edge) & (edge > -np.inf)
-    room = k - above.sum(axis=1, keepdims=True)
-    tied &= np.cumsum(tied, axis=1, dtype=np.int32) <= room
+    kth_best = np.partition(usable, usable.shape[1] - k, axis=1)[:, -k, None]
+    above = usable > kth_best
+    tied = (usable == kth_best) & (kth_best > -np.inf)
+    remaining = k - above.sum(axis=1, keepdims=True)
+    tied &= np.cumsum(tied, axis=1, dtype=np.int32) <= remaining
     selected: BoolArray = above | tied
     return selected

@@ -44,8 +44,8 @@ def check_kinds(models: Mapping[str, Mapping[str, Any]]) -> None:
     for block, options in models.items():
         given, current = str(options.get("kind", block)), kind_name(block, options)
         if current not in KINDS:
-            near = difflib.get_close_matches(current, KINDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KINDS)}"
+            closest = difflib.get_close_matches(current, KINDS, n=1)
+            hint = f"did you mean {closest[0]!r}?" if closest else f"known are {', '.join(KINDS)}"
             raise SettingsError(f"params.yaml: models.{block}: kind {current!r} is unknown; {hint}")
         if given != current:
             warn_renamed("params.yaml", f"models.{block}.kind: {given}", f"kind: {current}")

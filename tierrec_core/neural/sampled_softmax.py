@@ -9,9 +9,9 @@ def sampled_softmax(
     """Mean cross-entropy of T positives of each of S users [S, T] against N shared negatives [S, N].
 
     same: marks the negatives that are the positive itself, [S, T, N]
-    log_expected: log of how often a negative is expected among the N draws; subtracting it makes the sample agree with
-    the softmax over the catalogue, [N]
+    log_expected: log of how often a negative is expected among the N draws; subtracting it makes the loss an estimate
+    of the softmax over the catalogue, [N]
     """
     corrected = (negative - log_expected).unsqueeze(1)
-    rest = corrected.masked_fill(same, -torch.inf).logsumexp(-1)
-    return (torch.logaddexp(positive, rest) - positive).mean()
+    log_negatives = corrected.masked_fill(same, -torch.inf).logsumexp(-1)
+    return (torch.logaddexp(positive, log_negatives) - positive).mean()

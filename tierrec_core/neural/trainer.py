@@ -37,7 +37,7 @@ class TrainerConfig(Params):
 
 
 class EarlyStoppingConfig(TrainerConfig):
-    """Training on all users but a random validation_share, whose loss decides when to stop.
+    """Training on all users but a random validation_share, whose loss determines early stopping.
 
     early_stopping: epochs to continue after the lowest validation loss; null trains all epochs on all users
     """

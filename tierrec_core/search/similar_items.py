@@ -45,9 +45,9 @@ class SimilarItems:
         """
         similarity = all_pairs_knn(_stacked(history, items), k + 1, num_threads=1, show_progress=False).tocsr()
         short = np.flatnonzero(np.diff(similarity.indptr) <= k)
-        near, cosine = nearest_by_cosine(item_vectors[short], item_vectors, 2 * k + 1)
-        row = np.repeat(short, near.shape[1])
-        similarity = similarity + _VECTOR_WEIGHT * _pairs(row, near, cosine, similarity.shape)
+        nearest, cosine = nearest_by_cosine(item_vectors[short], item_vectors, 2 * k + 1)
+        row = np.repeat(short, nearest.shape[1])
+        similarity = similarity + _VECTOR_WEIGHT * _pairs(row, nearest, cosine, similarity.shape)
         return cls(*_table(similarity - sparse.diags(similarity.diagonal()), k))
 
     def of_unseen(self, vectors: FloatArray, item_vectors: FloatArray) -> tuple[IntArray, FloatArray]:

@@ -87,7 +87,7 @@ class Settings(Params):
 
     @property
     def default_task(self) -> str:
-        """The task of requests that name none."""
+        """Default task of requests."""
         return self.package.task or next(iter(self.tasks))
 
     def simulated_cold_share(self, tasks: Iterable[str]) -> float:

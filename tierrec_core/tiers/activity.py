@@ -29,7 +29,7 @@ class ActivityFeatures:
 
     window_days: age of the oldest event that counts
     events: names of the events that count: purchases, or all but impressions and redemptions in a log without purchases
-    worth: mean money of one event with the item, for events whose value is unknown, [I]
+    worth: mean value of an event with the item, for events whose value is unknown, [I]
     """
 
     window_days: float
@@ -124,16 +124,16 @@ class Clusters:
         between the two centres.
         """
         points = (features - self.mean) / self.scale
-        away = points[:, None, :] - self.centres
-        closeness = self.offsets - np.einsum("utf,tfg,utg->ut", away, self.precisions, away) / 2
-        best: IntArray = closeness.argmax(axis=1).astype(np.int8)
+        difference = points[:, None, :] - self.centres
+        scores = self.offsets - np.einsum("utf,tfg,utg->ut", difference, self.precisions, difference) / 2
+        best: IntArray = scores.argmax(axis=1).astype(np.int8)
         if previous is None:
             return best
         current = np.clip(previous, 0, len(self.centres) - 1)
         rows = np.arange(len(points))
-        band = hysteresis * np.linalg.norm(self.centres[best] - self.centres[current], axis=1)
-        stays = (previous >= 0) & (closeness[rows, best] - closeness[rows, current] <= band)
-        tiers: IntArray = np.where(stays, current, best).astype(np.int8)
+        margin = hysteresis * np.linalg.norm(self.centres[best] - self.centres[current], axis=1)
+        keep_current = (previous >= 0) & (scores[rows, best] - scores[rows, current] <= margin)
+        tiers: IntArray = np.where(keep_current, current, best).astype(np.int8)
         return tiers
 
 

@@ -121,7 +121,7 @@ def _one_hot(code: IntArray, num_labels: int) -> sparse.csr_matrix:
 
 
 def _layer_names(names: pd.Index, code: IntArray, group: IntArray, history: Interactions) -> tuple[str, ...]:
-    """Each layer's most bought labels; those all in capitals get a single capital."""
+    """Each layer's most bought labels; names in upper case are capitalized."""
     count = np.bincount(code[history.item], minlength=len(names))
     order = np.argsort(-count, kind="stable")
     members = [order[group[order] == layer] for layer in range(group.max() + 1)]

@@ -1,4 +1,4 @@
-"""Writes training curves as TensorBoard event files and, where params.yaml asks for it, to Weights & Biases.
+"""Writes training curves as TensorBoard event files and, if tracking.wandb is set, to Weights & Biases.
 
 A stage opens `recording`; the training loop calls `tracking.record_metrics`. Both libraries are imported only here and
 only with the first metric.

@@ -74,7 +74,7 @@ def format_options(options: Options) -> str:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C until the journal is written: half a line or a stale lock would break the next search."""
+    """Delay Ctrl-C until the journal is written: a partial line or a stale lock would break the next search."""
     handler, interrupted = signal.getsignal(signal.SIGINT), False
 
     def record_interrupt(*_: object) -> None:

@@ -17,7 +17,7 @@ _HALF_LIFE = 90.0  # days
 class WindowMeasurement:
     """Interactions of the U reference users from day `start` to before day `end`, days since 1970 UTC.
 
-    counts: events by named category, [U, C]; unknown and unseen categories are in none
+    counts: events by named category, [U, C]; without unknown and unseen categories
     events: [U]
     new_items: events on items that are not known, [U]
     unseen_categories: events on items of a category that was not known, [U]

@@ -27,7 +27,7 @@ class PairedComparison:
 
     what: names, [M]
     before, after: each user's value, [U, M]
-    weight: 0 leaves a user out; the same when the windows are swapped, [U]
+    weight: 0 excludes a user; the same when the windows are swapped, [U]
     kind: share (effect: Cohen's h), level (effect: difference) or vector (effect: one Mahalanobis distance)
     side: 1 tests for a rise, -1 for a fall, 0 for either
     """

@@ -1,6 +1,6 @@
-"""Funnel ranker: ranks items the user viewed or put into the cart by how likely they are still bought.
+"""Funnel ranker: ranks items the user viewed or added to the cart by the likelihood of a later purchase.
 
-Trees learn the order (LambdaMART, Burges 2010; LightGBM, Ke 2017) from the users' own purchases: one fold at a time is
+Trees learn the order (LambdaMART, Burges 2010; LightGBM, Ke 2017) from the users' purchases: one fold at a time is
 hidden and predicted from the rest (stacking, Wolpert 1992), so a log without timestamps suffices. Features are the
 target rate of users with the same steps, smoothed towards the rate of all items (Robbins 1956), and the similarity of
 the item to the user's other events: item-item cosines between each two behaviours (Deshpande & Karypis, TOIS 2004).
@@ -158,7 +158,7 @@ class FunnelRanker:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Compute the statistics of the whole log; learn to rank if any hidden purchase has a funnel step."""
+        """Compute the statistics of the log; learn to rank if any hidden purchase has a funnel step."""
         behaviours = Behaviours.read(training.history, config.steps, training.target)
         funnel = FunnelStats.fit(behaviours, config.neighbours)
         parts = list(_examples(behaviours, funnel, config, training.rng)) if config.num_trees else []

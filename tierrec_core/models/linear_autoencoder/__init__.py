@@ -1,7 +1,7 @@
 """Linear item-item autoencoder on a degree-normalized graph, in closed form.
 
 Users and items are divided by powers of their degrees before the fit, and scores are multiplied by a power of the
-item's degree after it (Park et al., SIGIR 2025). An item's own weight is also regularized by its frequency, as if
+item's degree after it (Park et al., SIGIR 2025). An item's self-weight is also regularized by its frequency, as if
 entries were dropped at random (EDLAE, Steck, NeurIPS 2020). With exponents and dropout of 0 it is EASE (Steck, WWW
 2019). `RegularizedGramInverse` describes the forms of the inverse, including the one for large catalogues.
 """
@@ -47,7 +47,7 @@ class LinearAutoencoder:
     config: "LinearAutoencoder.Config"
 
     class Config(Params):
-        """l2 shrinks the weights, in units of the mean diagonal of N'N; dropout shrinks by the item's own diagonal.
+        """l2 shrinks the weights, in units of the mean diagonal of N'N; dropout shrinks by the item's diagonal.
 
         user_exponent, item_exponent: powers of the degrees that N is divided by
         tilt: preference for frequent items; histories are divided and scores multiplied by this power of the degree

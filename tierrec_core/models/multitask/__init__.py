@@ -37,7 +37,7 @@ class PairBatch(NamedTuple):
     """N pairs of B users.
 
     features: dense, [N, F]; item, row: the item, and the row of the user, [N]
-    labels: steps taken, [N, T]; log_rate: log of the sampling rate, [N]
+    labels: steps reached, [N, T]; log_rate: log of the sampling rate, [N]
     history, weight: each user's items and their weights, [B, L]
     """
 
@@ -91,7 +91,7 @@ class MultitaskNetwork(TaskNetwork):
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """P training pairs sorted by user: the steps taken [P, T], and the log of the sampling rate [P]."""
+    """P training pairs sorted by user: the steps reached [P, T], and the log of the sampling rate [P]."""
 
     user: IntArray
     item: IntArray
@@ -115,11 +115,11 @@ class Multitask:
     class Config(trainer.TrainerConfig, TaskNetworkConfig, HistoryConfig):
         """Labels are the last horizon_days of the log, but at most its newer half.
 
-        funnel: the steps in order: "target" is what counts as success, "coupon" that with a coupon, and every other is
+        funnel: the steps in order: "target" is a target event, "coupon" one with a coupon, and every other step is
         an event's name; a pair that reached a step counts as having reached those before it. Candidates are scored by
         the last step that is not a coupon.
         composition: see esmm; weighting: losses are summed, or weighted by uncertainty
-        negative_fraction: sampling rate of the pairs with earlier events that took no step; other_negatives: number of
+        negative_fraction: sampling rate of the pairs with earlier events but no step; other_negatives: number of
         items drawn for each user by popularity ** popularity_power
         """
 
@@ -143,17 +143,17 @@ class Multitask:
             if unknown := [step for step in steps if step not in known]:
                 raise ValueError(f"funnel: step {unknown[0]!r} is unknown; known are {', '.join(known)}")
             if len(set(steps)) < len(steps) or steps[0] == esmm.COUPON:
-                raise ValueError("funnel: wanted each step once, and a coupon after the step that it belongs to")
+                raise ValueError("funnel: wanted each step once, and a coupon after its step")
             if self.structure == "single" and self.composition == "entire_space" and len(self.funnel) > 1:
                 raise ValueError(
-                    "structure single shares nothing, but composition entire_space learns a step by the one before; "
+                    "structure single shares no weights, composition entire_space learns a step by the previous one; "
                     "set composition to conditional or independent"
                 )
             return self
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Learn the steps taken in the horizon from the history before it."""
+        """Learn the steps reached in the horizon from the history before it."""
         start = max(training.history.now - config.horizon_days, float(np.median(training.history.day)))
         past = training.history.before(start)
         pairs = _sample(past, training, config)

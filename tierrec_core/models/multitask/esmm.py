@@ -1,8 +1,8 @@
 """Funnel steps, each of which requires the one before: labels, probabilities and losses.
 
 entire_space: a step's probability is the product of the conditionals up to it, and every product is learned on all
-pairs (ESMM, Ma et al., SIGIR 2018); conditional: the same product, but each conditional is learned where the step
-before was taken; independent: each step's probability is learned by itself.
+pairs (ESMM, Ma et al., SIGIR 2018); conditional: the same product, but each conditional is learned where the
+previous step was reached; independent: each step's probability is learned by itself.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ TARGET, COUPON = "target", "coupon"
 
 
 def pairs_by_step(history: Interactions, steps: Sequence[str], target: tuple[str, ...]) -> list[IntArray]:
-    """The user-item pairs that took each step or a later one, as sorted user * I + item, T arrays.
+    """The user-item pairs that reached each step or a later one, as sorted user * I + item, T arrays.
 
     target: names of the events that count as success
     """
@@ -45,9 +45,9 @@ def step_losses(
 ) -> list[torch.Tensor]:
     """Mean cross-entropy of each step over the sample, T scalars.
 
-    labels: 1 where the step was taken, which implies all before it, [N, T]
-    log_rate: log of the rate at which pairs like this were sampled if they did not take the first step, [N]; pairs
-    that took it are all sampled, so that their odds in the sample are 1 / rate times higher
+    labels: 1 where the step was reached, which implies all before it, [N, T]
+    log_rate: log of the rate at which pairs like this were sampled if they did not reach the first step, [N];
+    pairs that did are all sampled, so that their odds in the sample are 1 / rate times higher
     """
     first = logits[:, 0] - log_rate
     losses = [functional.binary_cross_entropy_with_logits(first, labels[:, 0])]

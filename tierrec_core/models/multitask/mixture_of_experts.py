@@ -45,7 +45,7 @@ class TaskNetworkConfig(Params):
 class ExtractionLayer(nn.Module):  # type: ignore[misc]
     """One layer: experts that all tasks share, experts of each task, and each task's gate over both kinds.
 
-    A layer that another follows also has a gate over all experts, whose output the next layer's shared experts read.
+    A layer that another follows also has a gate over all experts, whose output goes to the next layer's shared experts.
     Tasks with a single expert need no gate.
     """
 
@@ -76,14 +76,14 @@ class ExtractionLayer(nn.Module):  # type: ignore[misc]
         inputs: one for each task, and the last for the shared experts
         """
         shared = [expert(inputs[-1]) for expert in self.experts]
-        own = [[expert(x) for expert in group] for x, group in zip(inputs, self.own, strict=False)]
-        seen = [shared + part for part in own] if own else [shared] * self.tasks
+        specific = [[expert(x) for expert in group] for x, group in zip(inputs, self.own, strict=False)]
+        mixed = [shared + part for part in specific] if specific else [shared] * self.tasks
         if not len(self.gates):
-            parts = [part[0] for part in seen]
+            parts = [part[0] for part in mixed]
         else:
-            parts = [mix(gate, x, part) for gate, x, part in zip(self.gates, inputs, seen, strict=False)]
+            parts = [mix(gate, x, part) for gate, x, part in zip(self.gates, inputs, mixed, strict=False)]
         if self.shared_gate is not None:
-            outputs = shared + [output for part in own for output in part]
+            outputs = shared + [output for part in specific for output in part]
             parts.append(mix(self.shared_gate, inputs[-1], outputs))
         return parts
 

@@ -1,7 +1,7 @@
 """SASRec: self-attention over the user's history (Kang and McAuley, ICDM 2018), one position per session.
 
-The items of one basket have no order, so a position is a whole session (the mean of its items) and predicts the items
-of the next session. Where each session holds one item, or with `step: event`, it is the paper's model.
+The items of one basket have no order, so a position is a session (the mean of its items) and predicts the items
+of the next session. Where each session has one item, or with `step: event`, it is the paper's model.
 """
 
 from collections.abc import Iterator

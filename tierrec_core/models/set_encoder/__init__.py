@@ -30,7 +30,7 @@ class SetBatch(NamedTuple):
 
     support: torch.Tensor
     popularity: torch.Tensor
-    taken: torch.Tensor
+    targets: torch.Tensor
 
 
 class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
@@ -68,7 +68,7 @@ class SetEncoderNetwork(nn.Module):  # type: ignore[misc]
 
     def loss(self, batch: SetBatch) -> torch.Tensor:
         """Cross-entropy of the targets."""
-        return -(batch.taken * self.logits(batch).log_softmax(dim=1)).sum(dim=1).mean()
+        return -(batch.targets * self.logits(batch).log_softmax(dim=1)).sum(dim=1).mean()
 
 
 @dataclass(frozen=True)
@@ -150,5 +150,5 @@ def _batches(parts: list[SupportEpisode], config: SetEncoder.Config, rng: np.ran
         jobs += [(episode, support[rows], rows) for rows in batches]
     for number in rng.permutation(len(jobs)):
         episode, support, rows = jobs[number]
-        taken = normalize(episode.taken[rows], norm="l1").toarray()
-        yield SetBatch(*map(trainer.to_tensor, (support, episode.popularity, taken)))
+        targets = normalize(episode.targets[rows], norm="l1").toarray()
+        yield SetBatch(*map(trainer.to_tensor, (support, episode.popularity, targets)))

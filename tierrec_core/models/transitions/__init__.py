@@ -1,7 +1,7 @@
 """Item-to-item transition counts over all users, weighted by the gap between the events.
 
 Sequential rules whose weight falls with the gap (SR, Ludewig & Jannach, UMUAI 2018), counted with a lower weight in the
-reverse direction too, and applied to the whole history with a decay per step (VSKNN, ibid.).
+reverse direction too, and applied to the history with a decay per step (VSKNN, ibid.).
 """
 
 from dataclasses import dataclass

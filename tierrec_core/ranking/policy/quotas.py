@@ -63,12 +63,12 @@ def _fill(pool: CandidatePool, quotas: Quotas, k: int, excluded: BoolArray) -> I
     """Position by position, the first candidate that every quota allows, [U, k]."""
     rows = np.arange(len(pool.items))
     chosen = np.full((len(rows), k), -1, np.int64)
-    free, num_seen = pool.allowed.copy(), np.zeros(len(rows))
+    available, num_seen = pool.allowed.copy(), np.zeros(len(rows))
     category = np.maximum(pool.category, 0)
     num_of_category = np.zeros((len(rows), int(category.max(initial=0)) + 1), np.int64)
     for position in range(k):
         max_seen = np.ceil(quotas.repeats * (position + 1) - _ROUNDING)
-        fits = free & ~(pool.seen & (num_seen >= max_seen)[:, None])
+        fits = available & ~(pool.seen & (num_seen >= max_seen)[:, None])
         if quotas.max_per_category:
             fits &= num_of_category[rows[:, None], category] < quotas.max_per_category
         if position < quotas.exposed:
@@ -78,10 +78,10 @@ def _fill(pool: CandidatePool, quotas: Quotas, k: int, excluded: BoolArray) -> I
         user = np.flatnonzero(best >= 0)
         index = best[user]
         chosen[user, position] = index
-        free[user, index] = False
+        available[user, index] = False
         num_seen[user] += pool.seen[user, index]
         num_of_category[user, category[user, index]] += 1
-        free[best < 0] = False
+        available[best < 0] = False
     return chosen
 
 

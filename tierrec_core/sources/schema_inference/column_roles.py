@@ -148,7 +148,7 @@ def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, T
 
 
 def find_event_column(preview: FilePreview, assigned: set[str]) -> Guess | None:
-    """A column of few distinct values, some of which are event names; the name of the column counts too."""
+    """A column of few distinct values, some of which are event names; the name of the column is scored, too."""
     best: tuple[float, Guess] | None = None
     for column in preview.columns:
         values = preview.sample[column].dropna()

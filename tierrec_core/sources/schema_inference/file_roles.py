@@ -150,7 +150,7 @@ def find_tables(
 ) -> tuple[LookupTable | None, LookupTable | None]:
     """The item table and the user table among the other files; the log is the item table if it describes its items.
 
-    Files are compared by the share of the log's ids that they hold, then by their number of item attributes.
+    Files are compared by the share of the log's ids in them, then by their number of item attributes.
     """
     forced = {
         Path(path): role for path, role in ((given.items_path, "item"), (given.users_path, "user")) if path is not None
@@ -172,7 +172,7 @@ def find_tables(
 
 @dataclass(frozen=True)
 class _Key:
-    """A column that may be the key of a table; shared is the share of the log's ids that it holds."""
+    """A column that may be the key of a table; shared is the share of the log's ids in it."""
 
     column: str
     shared: float
@@ -190,7 +190,7 @@ def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
 
 
 def _table(preview: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTable:
-    evidence = f"holds {key.shared:.0%} of the ids in {log.preview.path.name}"
+    evidence = f"has {key.shared:.0%} of the ids in {log.preview.path.name}"
     columns = {role: Guess(f"{role} of {preview.path.name}", key.column, evidence)}
     for attribute in _ATTRIBUTES if role == "item" else ():
         if guess := find_by_name(attribute, preview, {guess.value for guess in columns.values()}):
@@ -199,7 +199,7 @@ def _table(preview: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTa
 
 
 def _described_in(log: LogFile) -> LookupTable | None:
-    """The log as its own item table, if it repeats a title, category or brand with each item."""
+    """The log as the item table, if it repeats a title, category or brand with each item."""
     preview, item = log.preview, log.roles["item"]
     assigned = {guess.value for guess in log.roles.values()}
     named = {role: find_by_name(role, preview, assigned) for role in ("title", "category", "brand")}

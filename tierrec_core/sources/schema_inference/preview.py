@@ -80,7 +80,7 @@ class FilePreview:
         return {column: TIME_FORMATS[index] for column, index, share in best if share >= _MIN_PARSED}
 
     def extent(self, column: str, time_format: TimeFormat, share: float) -> LogExtent:
-        """One pass over the time column of the whole file. Raises UnreadableFileError when a row is broken."""
+        """One pass over the time column of the whole file. Raises UnreadableFileError when a row cannot be parsed."""
         relation = _relation(self.path, self.separator)
         query = _MINUTES.format(time=time_format.of(column), relation=relation, during=PLAUSIBLE)
         with _reading(self.path) as connection:

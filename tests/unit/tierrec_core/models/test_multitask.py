@@ -149,7 +149,7 @@ def test_other_structures_find_the_order_and_the_rate(training, past, future, st
     [
         ({"funnel": ["view", "kart"]}, "step 'kart' is unknown"),
         ({"funnel": ["view", "view"]}, "each step once"),
-        ({"funnel": ["coupon"]}, "after the step that it belongs to"),
+        ({"funnel": ["coupon"]}, "wanted each step once, and a coupon after its step"),
         ({"structure": "single"}, "composition to conditional or independent"),
     ],
 )
