@@ -49,7 +49,7 @@ class TierSettings(Params):
         if len(set(names)) < len(names):
             raise ValueError("a name is repeated; wanted distinct names")
         if "all" in names:
-            raise ValueError("'all' means all users in reports; choose another name for the tier")
+            raise ValueError("a tier is named 'all', which means all users in reports; choose another name")
         return names
 
     @model_validator(mode="after")

@@ -60,7 +60,7 @@ class FilePreview:
         for name in sample.columns:
             if name.replace(".", "").isdigit():
                 raise UnreadableFileError(
-                    f"{path}: the first line has {name!r}, which is data; add a line of column names"
+                    f"{path}: the first line has {name!r}, wanted a line of column names; add one"
                 )
         if sample.empty:
             raise UnreadableFileError(f"{path}: has column names but no rows; wanted at least one")

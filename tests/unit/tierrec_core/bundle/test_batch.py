@@ -69,7 +69,7 @@ def test_a_restart_writes_only_what_is_missing(bundle, tmp_path):
     untouched = [name for name in before if name.startswith("part") and before[name] == after[name]]
     assert len(untouched) == 2
     assert [line.split(",")[0] for line in lines] == [
-        "batch next: 2 of 3 parts exist already",
+        "batch next: 2 of 3 parts already exist",
         "batch next: part 1 of 1",
     ]
 
@@ -106,7 +106,7 @@ def test_an_interrupted_run_leaves_no_manifest(bundle, tmp_path):
     assert not (tmp_path / "manifest.json").exists()
     lines = []
     write(bundle, tmp_path, progress=lines.append, fingerprint="two")
-    assert lines[0] == "batch next: 2 of 3 parts exist already"
+    assert lines[0] == "batch next: 2 of 3 parts already exist"
 
 
 def test_an_unknown_task_is_named(bundle, tmp_path):

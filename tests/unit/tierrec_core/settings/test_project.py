@@ -39,9 +39,9 @@ def test_the_projects_own_file_is_good() -> None:
         ({"tasks": {"a b": {}}}, r"tasks\.a b"),
         ({"policy": {"tiers": {"top": {}}}}, r"policy\.tiers: 'top' is unknown; .* are light, medium, heavy$"),
         ({"tiers": {"names": ["a"]}}, r"tiers\.names: .*at least 2"),
-        ({"tiers": {"names": ["a", "b", "a"]}}, r"tiers\.names: .*each once"),
+        ({"tiers": {"names": ["a", "b", "a"]}}, r"tiers\.names: a name is repeated; wanted distinct names"),
         ({"tiers": {"names": ["a", "b", "c", "d"]}}, r"tiers: quantiles has 2 values for 4 names; wanted .*, 3$"),
-        ({"tiers": {"quantiles": [0.8, 0.4]}}, r"tiers: quantiles do not ascend"),
+        ({"tiers": {"quantiles": [0.8, 0.4]}}, r"tiers: quantiles are not sorted; wanted ascending values"),
         ({"tiers": {"names": ["all", "b", "c"]}}, r"tiers\.names: a tier is named 'all'"),
     ],
 )
