@@ -3,16 +3,12 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from tierrec_core.base.contracts import EVENT_CODES, ITEMS
+from tests.support.plain_histories import plain_training, purchase_history
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.cold_start import ColdStart
-from tierrec_core.protocols.model import Training
-from tierrec_core.settings import TierSettings
-from tierrec_core.tiers import Tiering
 
 NOW, NUM_USERS, NUM_ITEMS, HELD = 400.0, 400, 120, 100
 
@@ -48,21 +44,8 @@ def test_nobody_gets_the_mean_of_their_tier(model, interactions):
 
 
 def history(rows, users):
-    frame = pd.DataFrame(rows, columns=["user", "item", "day"])
-    count = len(frame)
-    return Interactions(
-        users=pd.Index([f"u{user:03d}" for user in range(users)], dtype=object),
-        items=pd.Index([f"i{item:03d}" for item in range(NUM_ITEMS)], dtype=object),
-        user=frame["user"].to_numpy(np.int32),
-        item=frame["item"].to_numpy(np.int32),
-        event=np.full(count, EVENT_CODES["purchase"], np.int8),
-        day=frame["day"].to_numpy(float),
-        value=np.ones(count, np.float32),
-        quantity=np.ones(count, np.float32),
-        session=np.arange(count),
-        coupon=np.zeros(count, bool),
-        now=NOW,
-    )
+    user, item, day = (np.array(column) for column in zip(*rows, strict=True))
+    return purchase_history(user, item, day, (users, NUM_ITEMS), NOW)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +63,7 @@ def fitted(low_rank):
     known = low_rank[HELD:]
     rows = [(user, item, 300.0 + place) for user, items in enumerate(known) for place, item in enumerate(items)]
     past = history(rows, len(known))
-    items = ITEMS.conform(pd.DataFrame({"item_id": past.items}), "tests")
-    tiering = Tiering.fit(past, items, TierSettings(num_layers=4), seed=0)
-    training = Training(past, items, tiering, ("purchase",), seed=0)
-    return ColdStart.fit(training, ColdStart.Config(factors=8)), past
+    return ColdStart.fit(plain_training(past, num_layers=4), ColdStart.Config(factors=8)), past
 
 
 def precision_at_10(scores, support, rest):

@@ -15,24 +15,12 @@ from tierrec_core.protocols.model import Ranker, Retriever
 from tierrec_core.ranking import score_candidates
 
 # Networks learn 60 users in a second or two when they are small; the other kinds are taken as they come.
+FACTORS = {"embedding_size": 8, "batch_size": 16}
+TOWERS = {"embedding_size": 8, "batch_size": 32, "negatives": 32}
 SMALL = {
-    "symmetric_mf": {
-        "embedding_size": 8,
-        "epochs": 30,
-        "learning_rate": 0.03,
-        "batch_size": 16,
-        "negatives": 64,
-        "negative_weight": 2.0,
-    },
+    "symmetric_mf": FACTORS | {"epochs": 30, "learning_rate": 0.03, "negatives": 64, "negative_weight": 2.0},
     "sasrec": {"embedding_size": 16, "epochs": 15, "learning_rate": 0.01, "negatives": 32, "max_length": 20},
-    "two_tower": {
-        "embedding_size": 8,
-        "epochs": 20,
-        "early_stopping": None,
-        "learning_rate": 0.02,
-        "batch_size": 32,
-        "negatives": 32,
-    },
+    "two_tower": TOWERS | {"epochs": 20, "early_stopping": None, "learning_rate": 0.02},
     "multitask": {"embedding_size": 8, "epochs": 15, "hidden_size": 16, "learning_rate": 0.01},
     "set_encoder": {"embedding_size": 16, "epochs": 20, "dropout": 0.0, "learning_rate": 0.01, "batch_size": 16},
 }
@@ -49,10 +37,6 @@ def scores_of(model, history):
     if isinstance(model, Retriever):
         return model.score_catalogue(history)
     return model.score_candidates(history, np.tile(np.arange(NUM_ITEMS), (history.num_users, 1)))
-
-
-def renamed(history, *users):
-    return dataclasses.replace(history, users=pd.Index(users, dtype=object))
 
 
 @pytest.fixture(scope="module", params=registry.KINDS)
@@ -81,14 +65,29 @@ def test_scores_are_finite_float32_one_a_user_and_item(scores, interactions):
     assert np.isfinite(scores).all()
 
 
-def test_a_second_fit_is_the_same(kind, training, scores):
-    np.testing.assert_array_equal(scores_of(fit(kind, training), training.history), scores)
+def test_a_second_fit_is_the_same_to_the_byte(kind, training, model, scores, tmp_path):
+    again = fit(kind, training)
+    np.testing.assert_array_equal(scores_of(again, training.history), scores, strict=True)
+    for name, one in (("first", model), ("second", again)):
+        artifacts.save(one, tmp_path / name)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
 
 
 def test_survives_disk_exactly(model, interactions, scores, tmp_path):
     artifacts.save(model, tmp_path / "model")
     again = artifacts.load(type(model), tmp_path / "model")
-    np.testing.assert_array_equal(scores_of(again, interactions), scores)
+    np.testing.assert_array_equal(scores_of(again, interactions), scores, strict=True)
+
+
+@pytest.mark.parametrize("name", ["sasrec", "symmetric_mf", "two_tower"])
+def test_early_stopping_on_the_holdout(name, training, caplog):
+    options = SMALL[name] | {"early_stopping": 1, "validation_share": 0.3, "epochs": 100}
+    network, config = registry.configure(name, options)
+    with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
+        model = network.fit(training, config)
+    assert 1 < len(caplog.records) < 100
+    assert np.isfinite(model.score_catalogue(training.history)).all()
 
 
 def test_scoring_leaves_the_history_as_it_was(model, interactions):
@@ -100,7 +99,8 @@ def test_scoring_leaves_the_history_as_it_was(model, interactions):
 
 
 def test_a_stranger_with_the_history_of_a_user_gets_that_users_scores(model, interactions, scores):
-    stranger = renamed(interactions.select_users(np.array([33])), "never seen")
+    known = interactions.select_users(np.array([33]))
+    stranger = dataclasses.replace(known, users=pd.Index(["never seen"], dtype=object))
     np.testing.assert_allclose(scores_of(model, stranger)[0], scores[33], rtol=1e-4, atol=1e-5)
 
 

@@ -47,29 +47,9 @@ def test_dual_form_is_the_primal_form(training, values):
     np.testing.assert_allclose(found, x @ primal, atol=1e-4)
 
 
-@pytest.mark.parametrize("values", ["binary", "log_count", "log_decayed"])
-def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(training, values):
-    model = fit(training, 25, values=values)
-    state = model.encode_users(training.history)
-    assert state.shape == (60, 25)
-    candidates = np.random.default_rng(0).permuted(np.tile(np.arange(40), (60, 1)), axis=1)[:, :15]
-    found = model.score_encoded(training.history, state, candidates)
-    expected = np.take_along_axis(model.score_catalogue(training.history), candidates, axis=1)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
 def test_a_strong_pull_leaves_little(training):
     strong = Ease.fit(training, Ease.Config(l2=1e9)).score_catalogue(training.history)
     assert np.abs(strong).max() < 1e-3
-
-
-@pytest.mark.parametrize("rows", [60, 25])
-def test_low_rank_form_of_every_direction_is_ease(training, rows):
-    exact = fit(training, rows)
-    every = fit(training, rows, max_side=10, rank=40)
-    assert every.precision.directions is not None
-    found = every.score_catalogue(training.history)
-    np.testing.assert_allclose(found, exact.score_catalogue(training.history), rtol=1e-3, atol=1e-4)
 
 
 def test_low_rank_form_is_ease_of_the_nearest_matrix_of_that_rank(training):

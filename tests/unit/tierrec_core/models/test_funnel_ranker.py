@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.plain_histories import plain_training
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.funnel_ranker import _PRIOR_USERS, TARGET, Behaviours, FunnelRanker, FunnelStats
-from tierrec_core.protocols.model import Training
-from tierrec_core.settings import TierSettings
-from tierrec_core.tiers import Tiering
 
 NUM_USERS, NUM_ITEMS = 150, 30
 STEPS = ("view", "cart")
@@ -35,14 +33,9 @@ def make_shop(seed: int = 0) -> tuple[Interactions, np.ndarray, np.ndarray, np.n
     return Interactions.from_events(events, users=users, items=items), viewed, carted, bought
 
 
-def training_of(history: Interactions) -> Training:
-    items = pd.DataFrame({"item_id": history.items, "title": "", "category": "c", "brand": "b", "price": 1.0})
-    return Training(history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0)
-
-
 def fit(history: Interactions, num_trees: int = 40) -> FunnelRanker:
     config = FunnelRanker.Config(num_trees=num_trees, min_data_in_leaf=20)
-    return FunnelRanker.fit(training_of(history), config)
+    return FunnelRanker.fit(plain_training(history), config)
 
 
 def test_open_pairs_have_a_step_and_no_purchase():

@@ -1,4 +1,4 @@
-"""The autoencoder against its own optimality condition, against EASE, and its two forms against each other."""
+"""The autoencoder against its optimality condition and EASE; both models' dual and low-rank forms."""
 
 import dataclasses
 
@@ -9,6 +9,7 @@ from tierrec_core.models.ease import Ease
 from tierrec_core.models.linear_autoencoder import LinearAutoencoder
 
 OPTIONS = {"l2": 0.7, "dropout": 0.4, "user_exponent": 0.35, "item_exponent": 0.2, "tilt": 0.15}
+BOTH = pytest.mark.parametrize(("kind", "options"), [(Ease, {"l2": 20.0}), (LinearAutoencoder, OPTIONS)])
 
 
 def few(training, rows):
@@ -28,11 +29,8 @@ def test_weights_are_the_optimum_of_the_normalised_problem(training, rows, dual)
     users, items = met.sum(axis=1), met.sum(axis=0)
     tilted = np.where(items > 0, np.maximum(items, 1) ** -0.15, 0)
     graph = met / users[:, None] ** 0.35 / np.maximum(items, 1) ** 0.2
-    inverse = (
-        np.diag(model.ridge_scale)
-        @ np.linalg.inv(np.diag(model.ridge_scale) @ graph.T @ graph @ np.diag(model.ridge_scale) + np.eye(40))
-        @ np.diag(model.ridge_scale)
-    )
+    scale = np.diag(model.ridge_scale)
+    inverse = scale @ np.linalg.inv(scale @ graph.T @ graph @ scale + np.eye(40)) @ scale
     weights = np.eye(40) - inverse / np.diag(inverse)
     ridge = np.diag(1.0 / model.ridge_scale.astype(float) ** 2)
     gradient = graph.T @ (graph @ weights - graph) + ridge @ weights
@@ -54,10 +52,10 @@ def test_without_exponents_and_dropout_it_is_ease(training, rows):
     np.testing.assert_allclose(found, ease, rtol=1e-3, atol=1e-4)
 
 
+@BOTH
 @pytest.mark.parametrize("values", ["binary", "log_count", "log_decayed"])
-def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(training, values):
-    config = LinearAutoencoder.Config(values=values, **OPTIONS)
-    model = LinearAutoencoder.fit(few(training, 25), config)
+def test_two_steps_give_the_scores_of_the_catalogue_in_the_dual_form_too(training, kind, options, values):
+    model = kind.fit(few(training, 25), kind.Config(values=values, **options))
     state = model.encode_users(training.history)
     assert state.shape == (60, 25)
     candidates = np.random.default_rng(0).permuted(np.tile(np.arange(40), (60, 1)), axis=1)[:, :15]
@@ -80,9 +78,12 @@ def test_dropout_holds_back_the_weight_of_what_is_met_most(training):
     assert ratio[0] < ratio[1]
 
 
+@BOTH
 @pytest.mark.parametrize("rows", [60, 25])
-def test_low_rank_form_of_every_direction_is_the_exact_one(training, rows):
-    exact, every = (fit(few(training, rows), **OPTIONS, **more) for more in ({}, {"max_side": 10, "rank": 40}))
+def test_low_rank_form_of_every_direction_is_the_exact_one(training, kind, options, rows):
+    forms = options, options | {"max_side": 10, "rank": 40}
+    exact, every = (kind.fit(few(training, rows), kind.Config(**form)) for form in forms)
+    assert every.precision.directions is not None
     found, expected = (model.score_catalogue(training.history) for model in (every, exact))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     candidates = np.tile(np.arange(40), (60, 1))

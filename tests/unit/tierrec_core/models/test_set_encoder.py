@@ -1,28 +1,15 @@
 """The set encoder against Bayes' rule in a world of three kinds of users."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from tierrec_core.base.contracts import EVENT_CODES, ITEMS
-from tierrec_core.data.interactions import Interactions
+from tests.support.plain_histories import plain_training, purchase_history
 from tierrec_core.models.set_encoder import SetEncoder, SetEncoderNetwork
-from tierrec_core.protocols.model import Training
-from tierrec_core.settings import TierSettings
-from tierrec_core.tiers import Tiering
 
 NUM_USERS, NUM_ITEMS, KINDS, NOW = 1500, 24, 3, 100.0
-CONFIG = SetEncoder.Config(
-    embedding_size=8,
-    hidden_size=16,
-    horizon_days=50,
-    window_days=50,
-    epochs=15,
-    dropout=0.0,
-    learning_rate=0.01,
-    batch_size=100,
-)
+SIZES = {"embedding_size": 8, "hidden_size": 16, "horizon_days": 50, "window_days": 50}
+CONFIG = SetEncoder.Config(epochs=15, dropout=0.0, learning_rate=0.01, batch_size=100, **SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -40,29 +27,13 @@ def model(taste):
     kind = rng.integers(KINDS, size=NUM_USERS)
     taken = np.stack([rng.choice(NUM_ITEMS, 18, p=taste[one]) for one in kind])
     day = np.tile(np.sort(rng.uniform(0, NOW, 18)), (NUM_USERS, 1))
-    past = history(taken, day)
-    items = ITEMS.conform(pd.DataFrame({"item_id": past.items}), "tests")
-    tiering = Tiering.fit(past, items, TierSettings(num_layers=2), seed=0)
-    return SetEncoder.fit(Training(past, items, tiering, ("purchase",), seed=0), CONFIG)
+    return SetEncoder.fit(plain_training(history(taken, day)), CONFIG)
 
 
 def history(items, day):
     """Each row of items [U, K] is a user, who took them on these days."""
-    users, length = items.shape
-    count = items.size
-    return Interactions(
-        users=pd.Index([f"u{user:03d}" for user in range(users)], dtype=object),
-        items=pd.Index([f"i{item:03d}" for item in range(NUM_ITEMS)], dtype=object),
-        user=np.repeat(np.arange(users, dtype=np.int32), length),
-        item=items.ravel().astype(np.int32),
-        event=np.full(count, EVENT_CODES["purchase"], np.int8),
-        day=day.ravel().astype(float),
-        value=np.ones(count, np.float32),
-        quantity=np.ones(count, np.float32),
-        session=np.arange(count),
-        coupon=np.zeros(count, bool),
-        now=NOW,
-    )
+    user = np.repeat(np.arange(len(items)), items.shape[1])
+    return purchase_history(user, items.ravel(), day.ravel(), (len(items), NUM_ITEMS), NOW)
 
 
 def predictive(support, taste):
@@ -72,7 +43,7 @@ def predictive(support, taste):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
-def test_it_foretells_as_bayes_rule_does(model, taste, count):
+def test_it_predicts_as_bayes_rule_does(model, taste, count):
     rng = np.random.default_rng(2)
     kinds = rng.integers(KINDS, size=200)
     support = np.stack([rng.choice(NUM_ITEMS, count, replace=False, p=taste[one]) for one in kinds])

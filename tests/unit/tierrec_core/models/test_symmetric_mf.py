@@ -5,8 +5,6 @@ import pytest
 import torch
 from scipy.optimize import approx_fprime
 
-from tests.conftest import NUM_GROUPS, NUM_ITEMS
-from tierrec_core.base import artifacts
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.symmetric_mf import SymmetricMf, similarity
 
@@ -62,37 +60,13 @@ def test_a_tiny_network_scores_as_by_hand(items):
     np.testing.assert_allclose(scores[0], expected, rtol=1e-3)
 
 
-def test_recovers_the_taste_groups(model, interactions):
-    top = np.argsort(-model.score_catalogue(interactions), axis=1)[:, :10]
-    own = top // (NUM_ITEMS // NUM_GROUPS) == (np.arange(interactions.num_users) % NUM_GROUPS)[:, None]
-    assert own.mean() >= 0.6
-
-
 def test_an_unseen_visitor_gets_the_group_of_their_history(model, interactions):
     visitor = Interactions.from_history(["i20", "i21", "i22"], interactions.items, interactions.now)
     top = np.argsort(-model.score_catalogue(visitor)[0])[:10]
     assert (top // 10 == 2).mean() >= 0.6
 
 
-def test_two_fits_give_the_same_bytes(model, training, tmp_path):
-    again = SymmetricMf.fit(training, CONFIG)
-    assert all(model.weights[name].tobytes() == again.weights[name].tobytes() for name in model.weights)
-    artifacts.save(again, tmp_path / "model")
-    loaded = artifacts.load(SymmetricMf, tmp_path / "model")
-    np.testing.assert_array_equal(
-        loaded.score_catalogue(training.history), model.score_catalogue(training.history), strict=True
-    )
-
-
 def test_batch_mates_do_not_matter(model, interactions):
     scores = model.score_catalogue(interactions)
     alone = interactions.select_users(np.array([7]))
     np.testing.assert_allclose(model.score_catalogue(alone)[0], scores[7], atol=1e-6)
-
-
-def test_early_stopping_on_the_holdout(training, caplog):
-    patient = CONFIG.model_copy(update={"early_stopping": 1, "validation_share": 0.3, "epochs": 100})
-    with caplog.at_level("INFO", "tierrec_core.neural.trainer"):
-        model = SymmetricMf.fit(training, patient)
-    assert 1 < len(caplog.records) < 100
-    assert np.isfinite(model.score_catalogue(training.history)).all()

@@ -4,10 +4,8 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from tierrec_core.models.tier_prior import TierPrior
-from tierrec_core.tiers import TIER_NAMES
 
 
 def counts(training, window_days):
@@ -35,10 +33,6 @@ def test_a_strong_prior_is_overall_popularity_and_a_weak_one_the_tiers_own(train
     strong, weak = (fit(training, window_days=60, strength=strength) for strength in (1e9, 1e-9))
     np.testing.assert_allclose(strong, np.tile(count.sum(0) / count.sum(), (3, 1)), rtol=1e-2, atol=1e-5)
     np.testing.assert_allclose(weak, count / count.sum(1, keepdims=True), rtol=1e-2, atol=1e-5)
-
-
-def test_probabilities_of_a_tier_sum_to_one(training):
-    assert fit(training).sum(axis=1) == pytest.approx(np.ones(len(TIER_NAMES)), rel=1e-5)
 
 
 def test_a_tier_without_events_has_overall_popularity(training):

@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.plain_histories import plain_training
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models.transitions import Transitions
-from tierrec_core.protocols.model import Training
-from tierrec_core.settings import TierSettings
-from tierrec_core.tiers import Tiering
 
 NUM_USERS, NUM_ITEMS, LENGTH = 30, 12, 7
 
@@ -26,11 +24,6 @@ def log(sequences: list[list[int]], per_step: int = 1) -> Interactions:
     events = EVENTS.conform(frame.assign(event="purchase"), "test")
     items = pd.Index([f"i{item:02}" for item in range(NUM_ITEMS)], dtype=object)
     return Interactions.from_events(events, items=items)
-
-
-def training_of(history: Interactions) -> Training:
-    items = pd.DataFrame({"item_id": history.items, "title": "", "category": "c", "brand": "b", "price": 1.0})
-    return Training(history, items, Tiering.fit(history, items, TierSettings(num_layers=2), 0), ("purchase",), 0)
 
 
 def random_sequences(seed: int = 0) -> list[list[int]]:
@@ -65,7 +58,7 @@ def by_hand(sequences: list[list[int]], per_step: int, config: Transitions.Confi
 )
 def test_equals_nested_loops(per_step, options):
     sequences, config = random_sequences(), Transitions.Config(**options)
-    model = Transitions.fit(training_of(log(sequences, per_step)), config)
+    model = Transitions.fit(plain_training(log(sequences, per_step)), config)
     wanted = by_hand(sequences, per_step, config)
     np.testing.assert_allclose(model.transition.toarray(), wanted, rtol=1e-4, atol=1e-6)
 
@@ -74,7 +67,7 @@ def test_the_newest_steps_count_most():
     sequences = random_sequences()
     config = Transitions.Config(step="event", half_life_steps=2.0)
     history = log(sequences)
-    model = Transitions.fit(training_of(history), config)
+    model = Transitions.fit(plain_training(history), config)
     wanted = np.zeros((NUM_USERS, NUM_ITEMS))
     for user, items in enumerate(sequences):
         for place, item in enumerate(items):
@@ -84,7 +77,7 @@ def test_the_newest_steps_count_most():
 
 def test_what_always_follows_comes_first_and_what_went_before_does_not():
     circle = [[(start + step) % NUM_ITEMS for step in range(4)] for start in range(NUM_ITEMS)] * 3
-    model = Transitions.fit(training_of(log(circle)), Transitions.Config(step="event", backward=0.1))
+    model = Transitions.fit(plain_training(log(circle)), Transitions.Config(step="event", backward=0.1))
     asked = log([[5]])
     scores = model.score_catalogue(asked)[0]
     assert scores.argmax() == 6
