@@ -4,17 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.bundles import make_bundle
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.bundle.batch import write_lists
 
 K = 7
-
-
-@pytest.fixture(scope="module")
-def bundle(training):
-    return make_bundle(training)
 
 
 def write(bundle, folder, progress=lambda line: None, **options):
@@ -25,6 +19,10 @@ def write(bundle, folder, progress=lambda line: None, **options):
 
 def snapshot(folder):
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def contents(files):
+    return {name: content for name, (_, content) in files.items()}
 
 
 def test_the_parts_are_the_lists_of_all_users(bundle, tmp_path):
@@ -41,12 +39,7 @@ def test_the_parts_are_the_lists_of_all_users(bundle, tmp_path):
 def test_the_manifest_tells_what_is_there(bundle, tmp_path):
     manifest = write(bundle, tmp_path)
     assert manifest == artifacts.read_json(tmp_path / "manifest.json")
-    assert {name: manifest[name] for name in ("bundle", "task", "k", "users")} == {
-        "bundle": "one",
-        "task": "next",
-        "k": K,
-        "users": 60,
-    }
+    assert [manifest[name] for name in ("bundle", "task", "k", "users")] == ["one", "next", K, 60]
     assert [part["users"] for part in manifest["parts"].values()] == [25, 25, 10]
     for name, part in manifest["parts"].items():
         assert part["sha256"] == artifacts.sha256(tmp_path / name)
@@ -63,15 +56,11 @@ def test_a_restart_writes_only_what_is_missing(bundle, tmp_path):
     (tmp_path / f".{middle}.123").write_bytes(b"half a part")
     write(bundle, tmp_path, progress=lines.append)
     after = snapshot(tmp_path)
-    assert {name: content for name, (_, content) in after.items()} == {
-        name: content for name, (_, content) in before.items()
-    }
+    assert contents(after) == contents(before)
     untouched = [name for name in before if name.startswith("part") and before[name] == after[name]]
     assert len(untouched) == 2
-    assert [line.split(",")[0] for line in lines] == [
-        "batch next: 2 of 3 parts already exist",
-        "batch next: part 1 of 1",
-    ]
+    told = ["batch next: 2 of 3 parts already exist", "batch next: part 1 of 1"]
+    assert [line.split(",")[0] for line in lines] == told
 
 
 @pytest.mark.parametrize("change", [{"fingerprint": "two"}, {"k": 3}, {"batch": 30}])
@@ -79,10 +68,7 @@ def test_lists_of_anything_else_are_replaced(bundle, tmp_path, change):
     write(bundle, tmp_path / "changed")
     write(bundle, tmp_path / "changed", **change)
     write(bundle, tmp_path / "fresh", **change)
-    contents = [
-        {name: content for name, (_, content) in snapshot(tmp_path / folder).items()} for folder in ("changed", "fresh")
-    ]
-    assert contents[0] == contents[1]
+    assert contents(snapshot(tmp_path / "changed")) == contents(snapshot(tmp_path / "fresh"))
 
 
 def test_a_damaged_part_is_written_again(bundle, tmp_path):

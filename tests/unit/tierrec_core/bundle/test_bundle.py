@@ -6,17 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.bundles import BLOCKED, make_bundle
+from tests.support.bundles import BLOCKED
 from tierrec_core.base.artifacts import sha256
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.user_states import UserStates
-from tierrec_core.protocols.model import Training
-
-
-@pytest.fixture(scope="module")
-def bundle(training: Training) -> Bundle:
-    return make_bundle(training)
 
 
 def test_a_known_user_gets_the_list_of_the_batch(bundle: Bundle):

@@ -5,17 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.bundles import make_bundle
 from tierrec_core.bundle.bundle import Bundle
-from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import PolicySettings as PolicySettings
 from tierrec_core.tiers import TIER_NAMES
-
-
-@pytest.fixture(scope="module")
-def bundle(training: Training) -> Bundle:
-    return make_bundle(training)
 
 
 def under(bundle: Bundle, **settings: object) -> Bundle:
@@ -37,11 +30,8 @@ def test_repeats_are_limited_where_the_task_has_them(bundle: Bundle):
 
 @pytest.mark.parametrize("kind", ["mmr", "calibrated"])
 def test_one_user_has_the_list_of_the_batch_and_a_short_list_begins_a_long_one(bundle: Bundle, kind: str):
-    asked = under(
-        bundle,
-        rerank={"kind": kind, "weight": 0.5},
-        tiers=everybody(exploration=0.2, quality_floor=0.2, repeat_slots=0.5),
-    )
+    tiers = everybody(exploration=0.2, quality_floor=0.2, repeat_slots=0.5)
+    asked = under(bundle, rerank={"kind": kind, "weight": 0.5}, tiers=tiers)
     batch = asked.recommend("next", asked.history, 12)
     for user in (0, 31, 59):
         alone = asked.recommend("next", asked.history.select_users(np.array([user])), 6)

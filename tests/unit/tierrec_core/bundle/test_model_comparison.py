@@ -1,6 +1,7 @@
 """Comparisons of two small bundles with different catalogues, against loops over ids."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -87,10 +88,8 @@ def test_scores_are_those_of_a_loop_over_ids(task, champion, challenger, events)
     found = run(champion, challenger, events)
     scores = found.tasks[task]
     assert len(scores.champion) == len(wanted) > 30
-    for bundle, values, side in (
-        (champion, scores.champion, found.champion),
-        (challenger, scores.challenger, found.challenger),
-    ):
+    sides = (champion, scores.champion, found.champion), (challenger, scores.challenger, found.challenger)
+    for bundle, values, side in sides:
         lists = [shown_to(bundle, task, history_of(bundle, events, user)) for user, _ in wanted]
         expected = [ndcg(shown, truth) for shown, (_, truth) in zip(lists, wanted, strict=True)]
         np.testing.assert_allclose(values, expected, atol=1e-12)
@@ -132,12 +131,9 @@ def test_who_knows_what_all_buy_now_wins(champion, challenger, events):
 def crowd(events: pd.DataFrame, item: str, days: range) -> pd.DataFrame:
     """One purchase of the item by every user on each of the days."""
     first = events.drop_duplicates("user_id")
-    return pd.concat(
-        [
-            first.assign(item_id=item, timestamp=pd.Timestamp((FIRST + day + 0.5) * 86_400, unit="s", tz="UTC"))
-            for day in days
-        ]
-    ).astype(events.dtypes.to_dict())
+    moments = [pd.Timestamp((FIRST + day + 0.5) * 86_400, unit="s", tz="UTC") for day in days]
+    rows = pd.concat([first.assign(item_id=item, timestamp=moment) for moment in moments])
+    return rows.astype(events.dtypes.to_dict())
 
 
 def test_a_user_whom_no_training_saw_is_judged_by_their_fresh_history(champion, events):
@@ -166,14 +162,8 @@ def test_a_window_that_a_side_has_seen_is_refused(champion, challenger, events):
 
 
 def test_a_task_that_one_side_lacks(champion, challenger, events):
-    only_next = Bundle(
-        challenger.kinds,
-        challenger.models,
-        {"next": challenger.blends["next"]},
-        {"next": challenger.task_configs["next"]},
-        challenger.known,
-        challenger.items,
-    )
+    blends, configs = ({"next": part["next"]} for part in (challenger.blends, challenger.task_configs))
+    only_next = replace(challenger, blends=blends, task_configs=configs)
     report = run(champion, only_next, events).check(SETTINGS, np.random.default_rng(0))
     missing = [one for one in report.checks if one.name == "discovery: coverage"]
     assert [(one.found, one.passed) for one in missing] == [("task is missing", False)]

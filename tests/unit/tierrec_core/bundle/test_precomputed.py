@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.bundles import make_bundle
 from tierrec_core.base.contracts import EXPOSURES
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.bundle.cf_fallback import find_factors
@@ -23,11 +22,6 @@ from tierrec_core.propensity.churn import ChurnFeatures, ChurnModel
 from tierrec_core.protocols.model import Recommender, Training
 from tierrec_core.settings import CampaignSettings, ChurnSettings, ServingSettings
 from tierrec_core.tiers import TIER_NAMES
-
-
-@pytest.fixture(scope="module")
-def bundle(training: Training) -> Bundle:
-    return make_bundle(training)
 
 
 def precomputed(bundle: Bundle, models: Mapping[str, Recommender], folder: Path) -> Precomputed:
@@ -48,29 +42,22 @@ def precomputed(bundle: Bundle, models: Mapping[str, Recommender], folder: Path)
     return Precomputed.load(folder)
 
 
-def test_tuned_models_are_served(bundle: Bundle, training: Training, tmp_path: Path) -> None:
-    popularity = Popularity.fit(training, Popularity.Config(window_days=90.0))
-    tier_prior = TierPrior.fit(training, TierPrior.Config(window_days=60.0, strength=10.0))
-    models = {**bundle.models, "popularity": popularity, "by tier": tier_prior}
-    served = precomputed(bundle, models, tmp_path)
+@pytest.mark.parametrize("is_tuned", [True, False])
+def test_tuned_models_or_their_defaults_are_served(
+    bundle: Bundle, training: Training, tmp_path: Path, is_tuned
+) -> None:
+    window, prior = ({"window_days": 90.0}, {"window_days": 60.0, "strength": 10.0}) if is_tuned else ({}, {})
+    popularity = Popularity.fit(training, Popularity.Config(**window))
+    tier_prior = TierPrior.fit(training, TierPrior.Config(**prior))
+    tuned = {**bundle.models, "popularity": popularity, "by tier": tier_prior}
+    served = precomputed(bundle, tuned if is_tuned else {"ease": bundle.models["ease"]}, tmp_path)
     np.testing.assert_array_equal(served.item_tables.popularity, popularity.share)
+    np.testing.assert_array_equal(served.item_tables.prior, tier_prior.probability)
     for code, tier in enumerate(TIER_NAMES):
         np.testing.assert_array_equal(served.prior_of(tier), tier_prior.probability[code])
 
 
-def test_models_that_are_not_trained_are_served_with_their_defaults(
-    bundle: Bundle, training: Training, tmp_path: Path
-) -> None:
-    served = precomputed(bundle, {"ease": bundle.models["ease"]}, tmp_path)
-    popularity = Popularity.fit(training, Popularity.Config())
-    tier_prior = TierPrior.fit(training, TierPrior.Config())
-    np.testing.assert_array_equal(served.item_tables.popularity, popularity.share)
-    np.testing.assert_array_equal(served.item_tables.prior, tier_prior.probability)
-
-
-def test_an_empty_window_is_served_as_the_popularity_of_the_whole_history(
-    bundle: Bundle, training: Training, tmp_path: Path
-) -> None:
+def test_an_empty_window_has_the_popularity_of_the_history(bundle: Bundle, training: Training, tmp_path: Path) -> None:
     later = replace(bundle.history, now=bundle.history.now + 1000.0)
     bundle = replace(bundle, known=replace(bundle.known, history=later))
     served = precomputed(bundle, {"ease": bundle.models["ease"]}, tmp_path)

@@ -15,9 +15,10 @@ from tierrec_core.bundle.repurchase import RepurchasePolicy, suppressed_items
 from tierrec_core.data.interactions import Interactions
 
 CATEGORY = {"milk": "dairy", "yoghurt": "dairy", "fridge": "kitchen", "oven": "kitchen", "odd": None}
+Rows = list[tuple[str, str, float]]
 
 
-def history_of(purchases: list[tuple[str, str, float]], event: str = "purchase") -> Interactions:
+def history_of(purchases: Rows, event: str = "purchase") -> Interactions:
     frame = pd.DataFrame(purchases, columns=["user_id", "item_id", "day"])
     frame["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame["day"], unit="D")
     frame["session_id"] = frame["user_id"] + frame["day"].astype(str)
@@ -33,7 +34,7 @@ def fitted(history: Interactions, **options: float) -> RepurchasePolicy:
 def world() -> Interactions:
     """80 users who buy milk every 6 to 8 days, and each kitchen machine at most once."""
     rng = np.random.default_rng(0)
-    rows: list[tuple[str, str, float]] = []
+    rows: Rows = []
     for user in range(80):
         days = np.cumsum(rng.uniform(6, 8, 12)) + rng.uniform(0, 30)
         rows += [(f"u{user}", "milk", float(day)) for day in days]
@@ -66,9 +67,7 @@ PURCHASES = st.lists(
 
 
 @given(PURCHASES, st.floats(0.05, 0.95), st.floats(0, 1))
-def test_equals_a_loop_over_everybodys_purchases(
-    purchases: list[tuple[str, str, float]], quantile: float, min_share: float
-):
+def test_equals_a_loop_over_everybodys_purchases(purchases: Rows, quantile: float, min_share: float):
     policy = fitted(history_of(purchases), quantile=quantile, min_share=min_share, prior_purchases=0)
     pauses: dict[str | None, list[float]] = {"dairy": [], "kitchen": [], None: []}
     counts = dict.fromkeys(pauses, 0)
@@ -116,10 +115,8 @@ def test_overrides_win(
 ):
     policy, override = fitted(world), RepeatRule(may_repeat=may_repeat, wait_days=wait_days)
     names = pd.Series(["dairy", "kitchen", "unheard of", None])
-    expected = [
-        policy.wait_days[0] if dairy == "learned" else dairy,
-        policy.wait_days[1] if kitchen == "learned" else kitchen,
-    ]
+    waits = enumerate((dairy, kitchen))
+    expected = [policy.wait_days[place] if wait == "learned" else wait for place, wait in waits]
     found = policy.waits(names, {"dairy": override, "kitchen": override})
     assert found.tolist() == [*expected, policy.wait_days[2], policy.wait_days[2]]
     unheard = policy.waits(names, {"unheard of": RepeatRule(may_repeat=False)})

@@ -24,6 +24,12 @@ def load_lists(folder: Path) -> RankedLists:
     return memmap.map_arrays(RankedLists, folder)
 
 
+@pytest.fixture
+def lists(tmp_path) -> Path:
+    save_lists(tmp_path / "lists")
+    return tmp_path / "lists"
+
+
 def accept_hash(path: Path) -> None:
     """Write the hash of a changed file into meta.json."""
     meta = artifacts.read_json(path.parent / "meta.json")
@@ -65,17 +71,15 @@ def test_seen_items_are_those_of_the_history(interactions, tmp_path):
         assert seen.row(user).tolist() == sorted(set(interactions.item[interactions.user == user]))
 
 
-def test_a_row_of_lists_has_no_padding(tmp_path):
-    save_lists(tmp_path / "lists")
-    rows = [load_lists(tmp_path / "lists").row(user) for user in range(4)]
+def test_a_row_of_lists_has_no_padding(lists):
+    rows = [load_lists(lists).row(user) for user in range(4)]
     assert [columns.tolist() for columns, _ in rows] == [[4, 2, 9], [7], [], [0, 1, 2]]
     assert [scores.tolist() for _, scores in rows] == [[0.875, 0.5, 0.25], [3.0], [], SCORES[3].tolist()]
 
 
-def test_what_is_mapped_cannot_be_written(tmp_path):
-    save_lists(tmp_path / "lists")
+def test_what_is_mapped_cannot_be_written(lists):
     with pytest.raises(ValueError, match="read-only"):
-        load_lists(tmp_path / "lists").items[0, 0] = 1
+        load_lists(lists).items[0, 0] = 1
 
 
 def test_the_same_arrays_give_the_same_bytes(tmp_path):
@@ -86,44 +90,40 @@ def test_the_same_arrays_give_the_same_bytes(tmp_path):
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
 
 
-def test_a_flipped_byte_is_found(tmp_path):
-    save_lists(tmp_path / "lists")
-    path = tmp_path / "lists" / "items.npy"
+def test_a_flipped_byte_is_found(lists):
+    path = lists / "items.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"items\.npy: does not match its hash"):
-        load_lists(tmp_path / "lists")
+        load_lists(lists)
 
 
-def test_what_is_missing_cut_or_of_another_type_is_named(tmp_path):
+def test_what_is_missing_cut_or_of_another_type_is_named(lists):
     with pytest.raises(ArtifactError, match=r"meta\.json"):
-        load_lists(tmp_path / "nothing")
-    save_lists(tmp_path / "lists")
+        load_lists(lists.with_name("nothing"))
     with pytest.raises(ArtifactError, match="holds a RankedLists, wanted a UserIndex"):
-        memmap.map_arrays(UserIndex, tmp_path / "lists")
-    path = tmp_path / "lists" / "scores.npy"
+        memmap.map_arrays(UserIndex, lists)
+    path = lists / "scores.npy"
     path.write_bytes(b"\x93NUMPY")
     accept_hash(path)
     with pytest.raises(ArtifactError, match=r"scores\.npy: cannot be mapped"):
-        load_lists(tmp_path / "lists")
+        load_lists(lists)
 
 
-def test_objects_are_never_unpickled(tmp_path):
-    save_lists(tmp_path / "lists")
-    path = tmp_path / "lists" / "items.npy"
+def test_objects_are_never_unpickled(lists):
+    path = lists / "items.npy"
     np.save(path, np.array([{}], object), allow_pickle=True)
     accept_hash(path)
     with pytest.raises(ArtifactError, match="cannot be mapped"):
-        load_lists(tmp_path / "lists")
+        load_lists(lists)
 
 
-def test_objects_are_refused_and_the_old_lists_stay(tmp_path):
-    save_lists(tmp_path / "lists")
+def test_objects_are_refused_and_the_old_lists_stay(lists):
     with pytest.raises(ValueError, match="allow_pickle"):
-        save_lists(tmp_path / "lists", np.array([{}], object))
-    np.testing.assert_array_equal(load_lists(tmp_path / "lists").items, ITEMS)
-    assert [path.name for path in tmp_path.iterdir()] == ["lists"]
+        save_lists(lists, np.array([{}], object))
+    np.testing.assert_array_equal(load_lists(lists).items, ITEMS)
+    assert [path.name for path in lists.parent.iterdir()] == ["lists"]
 
 
 def test_tables_of_nobody_survive_disk(tmp_path):

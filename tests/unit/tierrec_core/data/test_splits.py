@@ -35,14 +35,10 @@ def named(log: SplitLog, truth) -> set[tuple[str, str]]:
 
 
 def test_windows_and_snapshots_are_in_order(log) -> None:
-    assert [window.name for window in log.windows_of("next", "train", "valid", "test")] == [
-        "next-3", "next-2", "next-1", "next-test",
-    ]  # fmt: skip
-    assert [window.role for window in log.windows_of("discovery", "train", "valid", "test")] == [
-        "train",
-        "valid",
-        "test",
-    ]
+    roles = ["train", "valid", "test"]
+    names = [window.name for window in log.windows_of("next", *roles)]
+    assert names == ["next-3", "next-2", "next-1", "next-test"]
+    assert [window.role for window in log.windows_of("discovery", *roles)] == roles
     bounds = [snapshot.bound for snapshot in log.snapshots]
     assert bounds == sorted(bounds)
     assert log.final.name == "2024-04-01"
@@ -95,24 +91,21 @@ def test_items_have_enough_users_before_the_cut(events) -> None:
 
 
 def test_a_share_cuts_at_the_start_of_a_day(events) -> None:
-    log = SplitLog.cut(
-        events, SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2), {"next": TaskSettings(windows=2)}
-    )
+    by = SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2)
+    log = SplitLog.cut(events, by, {"next": TaskSettings(windows=2)})
     assert log.final.bound == np.floor(log.final.bound)
     assert (to_days(events["timestamp"]) < log.final.bound).mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_leave_last_out_holds_each_users_last_event(events) -> None:
-    log = SplitLog.cut(
-        events, SplitSettings(by=LeaveLastOut(), min_users_per_item=1), {"next": TaskSettings(windows=2)}
-    )
+    by = SplitSettings(by=LeaveLastOut(), min_users_per_item=1)
+    log = SplitLog.cut(events, by, {"next": TaskSettings(windows=2)})
     last = events.sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
     catalogue = last[last["item_id"].isin(log.log.items)]
     assert named(log, log.truth(log.windows_of("next", "test")[0])) == pairs(catalogue)
     second = events.drop(last.index).sort_values("timestamp", kind="stable").groupby("user_id").tail(1)
-    assert named(log, log.truth(log.windows_of("next", "valid")[0])) == pairs(
-        second[second["item_id"].isin(log.log.items)]
-    )
+    known = second[second["item_id"].isin(log.log.items)]
+    assert named(log, log.truth(log.windows_of("next", "valid")[0])) == pairs(known)
 
 
 def test_a_given_split_is_obeyed(events) -> None:

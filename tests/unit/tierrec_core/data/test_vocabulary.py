@@ -116,14 +116,7 @@ def test_words_are_folded() -> None:
 
 
 def test_a_text_has_the_title_or_the_id_and_what_can_be_read() -> None:
-    items = pd.DataFrame(
-        {
-            "item_id": ["1", "2"],
-            "title": ["Green tea", None],
-            "brand": pd.Categorical(["Acme", None]),
-            "maker": ["170", "K2"],
-            "price": [1.0, 2.0],
-            "vector": [[0.1], [0.2]],
-        }
-    )
+    rows = [("1", "Green tea", "Acme", "170", 1.0, [0.1]), ("2", None, None, "K2", 2.0, [0.2])]
+    items = pd.DataFrame(rows, columns=["item_id", "title", "brand", "maker", "price", "vector"])
+    items = items.astype({"brand": "category"})
     assert [text.split() for text in item_texts(items)] == [["Green", "tea", "Acme"], ["2", "K2"]]

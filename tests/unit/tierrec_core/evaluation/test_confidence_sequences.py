@@ -101,12 +101,8 @@ def test_standard_error_of_a_difference_is_welchs():
     rng = np.random.default_rng(2)
     first, second = rng.normal(1, 3, 70), rng.exponential(2, 40)
     sequence = ConfidenceSequence.tuned(100)
-    found = sequence.difference(
-        *(
-            Moments(np.array([len(values)]), np.array([values.mean()]), np.array([values.var(ddof=1)]))
-            for values in (first, second)
-        )
-    )
+    figures = [(len(values), values.mean(), values.var(ddof=1)) for values in (first, second)]
+    found = sequence.difference(*(Moments(*np.array(three)[:, None]) for three in figures))
     error = (found.high - found.estimate) / sequence.critical(np.array([110]))
     peer = stats.ttest_ind(first, second, equal_var=False)
     assert found.estimate / error == pytest.approx(peer.statistic)

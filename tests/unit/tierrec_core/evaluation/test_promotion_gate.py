@@ -77,16 +77,8 @@ def test_the_chance_of_a_few_to_lose_is_that_of_all_signs(count: int):
 @pytest.mark.parametrize("count", [13, 30, 400])
 def test_the_chance_of_more_to_lose_is_that_of_scipys_permutations(count: int):
     delta = rng(count).laplace(-0.3 / np.sqrt(count), 0.3, count)
-    theirs = stats.permutation_test(
-        (delta,),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=20_000,
-        batch=2_000,
-        alternative="less",
-        rng=rng(),
-    )
+    options = {"permutation_type": "samples", "vectorized": True, "n_resamples": 20_000, "batch": 2_000}
+    theirs = stats.permutation_test((delta,), np.mean, alternative="less", rng=rng(), **options)
     assert loss_p_value(delta) == pytest.approx(theirs.pvalue, rel=0.1, abs=0.002)
 
 
@@ -118,15 +110,14 @@ def test_a_significant_difference_that_does_not_matter_is_no_change(mean: float)
     assert (found.verdict, found.passed) == ("no change", True)
 
 
-def test_equal_models_are_no_change_however_few_users():
-    for count in (20, 300):
-        found = verdict(np.zeros(count))
-        assert (found.verdict, found.passed) == ("no change", True)
-
-
-def test_a_wide_interval_around_nothing_is_undecided_and_no_reason_to_refuse():
-    found = verdict(noise(60, 0.001))
-    assert (found.verdict, found.passed) == ("undecided", True)
+@pytest.mark.parametrize(
+    ("delta", "wanted"),
+    [(np.zeros(20), "no change"), (np.zeros(300), "no change"), (noise(60, 0.001), "undecided")],
+    ids=["few equal", "many equal", "a wide interval"],
+)
+def test_without_a_difference_few_users_are_no_reason_to_refuse(delta: np.ndarray, wanted: str):
+    found = verdict(delta)
+    assert (found.verdict, found.passed) == (wanted, True)
 
 
 def test_too_few_users_are_no_evidence():

@@ -62,9 +62,8 @@ def test_where_the_log_has_views_too_purchases_are_counted_apart(interactions: I
     bought = viewed.filter_events("purchase").matrix()
     expected = np.asarray(bought[viewed.user, viewed.item]).ravel() > 0
     np.testing.assert_array_equal(found["taken_count"] > 0, expected)
-    assert "taken_count" not in UserItemFeatures.fit(interactions, items, (), ("purchase",)).compute(
-        interactions, interactions.user, interactions.item
-    )
+    features = UserItemFeatures.fit(interactions, items, (), ("purchase",))
+    assert "taken_count" not in features.compute(interactions, interactions.user, interactions.item)
 
 
 def test_an_empty_history_is_finite(interactions: Interactions, items: pd.DataFrame):

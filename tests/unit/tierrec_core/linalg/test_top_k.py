@@ -82,6 +82,5 @@ def test_a_single_user_and_no_users(interactions):
     one = rank_catalogue(Counted(), interactions.select_users(np.array([3])), 4, exclude_seen=False)
     all_users = rank_catalogue(Counted(), interactions, 4, exclude_seen=False)
     np.testing.assert_array_equal(one.items[0], all_users.items[3])
-    assert rank_catalogue(
-        Counted(), interactions.select_users(np.array([], int)), 4, exclude_seen=False
-    ).items.shape == (0, 4)
+    nobody = interactions.select_users(np.array([], int))
+    assert rank_catalogue(Counted(), nobody, 4, exclude_seen=False).items.shape == (0, 4)

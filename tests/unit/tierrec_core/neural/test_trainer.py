@@ -5,27 +5,19 @@ import pytest
 import torch
 from torch import nn
 
-from tierrec_core.neural.trainer import (
-    EarlyStoppingConfig,
-    TrainerConfig,
-    load_weights,
-    network_weights,
-    reproducible,
-    shuffled_batches,
-    train_network,
-)
+from tierrec_core.neural import trainer
 
 
 def fitted_line(seed: int) -> nn.Linear:
     """y = 3x - 1 without noise: the least squares optimum is the line itself."""
     x = torch.linspace(-1, 1, 64).unsqueeze(1)
-    with reproducible(seed):
+    with trainer.reproducible(seed):
         line = nn.Linear(1, 1)
-        train_network(
+        trainer.train_network(
             line,
             lambda rows: (line(x[rows]) - (3 * x[rows] - 1)).square().mean(),
-            lambda: shuffled_batches(64, 16, np.random.default_rng(0)),
-            TrainerConfig(epochs=60, learning_rate=0.1, weight_decay=0.0),
+            lambda: trainer.shuffled_batches(64, 16, np.random.default_rng(0)),
+            trainer.TrainerConfig(epochs=60, learning_rate=0.1, weight_decay=0.0),
             name="line",
         )
     return line
@@ -37,7 +29,7 @@ def test_finds_the_least_squares_line():
 
 
 def test_same_seed_same_bytes_and_another_seed_other_bytes():
-    first, again, other = (network_weights(fitted_line(seed)) for seed in (0, 0, 1))
+    first, again, other = (trainer.network_weights(fitted_line(seed)) for seed in (0, 0, 1))
     assert all(first[name].tobytes() == again[name].tobytes() for name in first)
     assert any(first[name].tobytes() != other[name].tobytes() for name in first)
 
@@ -61,15 +53,9 @@ def towards(target: float, seen: list[float], patience: int) -> tuple[nn.Linear,
             seen.append(weight.weight.item())
         return (weight.weight - wanted).square().sum()
 
-    with reproducible(0):
-        curve = train_network(
-            weight,
-            loss,
-            lambda: [1.0] * 5,
-            EarlyStoppingConfig(epochs=40, learning_rate=0.02, weight_decay=0.0, early_stopping=patience),
-            name="weight",
-            validation=[target],
-        )
+    config = trainer.EarlyStoppingConfig(epochs=40, learning_rate=0.02, weight_decay=0.0, early_stopping=patience)
+    with trainer.reproducible(0):
+        curve = trainer.train_network(weight, loss, lambda: [1.0] * 5, config, name="weight", validation=[target])
     return weight, curve
 
 
@@ -94,24 +80,26 @@ def test_a_validation_loss_that_always_falls_stops_nothing():
     ("users", "share", "early_stopping", "held_out"), [(1000, 0.05, 2, 50), (1000, 0.05, None, 0), (3, 0.3, 1, 0)]
 )
 def test_holdout_is_a_share_of_the_users_and_empty_without_early_stopping(users, share, early_stopping, held_out):
-    config = EarlyStoppingConfig(epochs=1, learning_rate=0.1, early_stopping=early_stopping, validation_share=share)
+    config = trainer.EarlyStoppingConfig(
+        epochs=1, learning_rate=0.1, early_stopping=early_stopping, validation_share=share
+    )
     assert config.holdout_mask(users, np.random.default_rng(0)).sum() == held_out
 
 
 def test_a_patience_of_0_is_read_as_no_early_stopping():
-    config = EarlyStoppingConfig.model_validate({"epochs": 1, "learning_rate": 0.1, "patience": 0})
+    config = trainer.EarlyStoppingConfig.model_validate({"epochs": 1, "learning_rate": 0.1, "patience": 0})
     assert config.early_stopping is None
 
 
 def test_batches_are_a_partition():
-    batches = list(shuffled_batches(10, 4, np.random.default_rng(0)))
+    batches = list(trainer.shuffled_batches(10, 4, np.random.default_rng(0)))
     assert [len(batch) for batch in batches] == [4, 4, 2]
     assert sorted(np.concatenate(batches)) == list(range(10))
 
 
 def test_weights_survive_a_round_trip_through_numpy():
     line = fitted_line(0)
-    again = load_weights(nn.Linear(1, 1), network_weights(line))
+    again = trainer.load_weights(nn.Linear(1, 1), trainer.network_weights(line))
     x = torch.rand(5, 1)
     assert torch.equal(again(x.to(again.weight.device)).cpu(), line(x))
     assert not again.training

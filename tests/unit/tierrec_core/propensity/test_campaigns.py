@@ -14,13 +14,8 @@ from tierrec_core.base.errors import ArtifactError, DataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.data.splits import SplitLog
+from tierrec_core.propensity import campaigns
 from tierrec_core.propensity.campaign_report import CampaignWindow
-from tierrec_core.propensity.campaigns import (
-    CampaignModel,
-    campaign_feature_names,
-    redemption_history,
-    redemption_labels,
-)
 from tierrec_core.settings import CampaignSettings, Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.stages import campaigns as stage
 from tierrec_core.stages import split
@@ -45,21 +40,21 @@ def redeem_events(seed=5):
 
 @pytest.fixture(scope="module")
 def redemptions(interactions):
-    return redemption_history(redeem_events(), interactions.users, IDS, interactions.now)
+    return campaigns.redemption_history(redeem_events(), interactions.users, IDS, interactions.now)
 
 
 @pytest.fixture(scope="module")
 def model(interactions, redemptions, training):
-    return CampaignModel.fit(interactions, redemptions, TYPES, training.tiering, SMALL)
+    return campaigns.CampaignModel.fit(interactions, redemptions, TYPES, training.tiering, SMALL)
 
 
 def test_redemptions_are_those_of_known_users_and_campaigns(interactions, redemptions):
     events = pd.concat([make_events(), redeem_events()])
-    found = redemption_history(events, interactions.users[:30], IDS[1:], interactions.now)
+    found = campaigns.redemption_history(events, interactions.users[:30], IDS[1:], interactions.now)
     wanted = redeem_events().query("user_id < 'u30' and item_id > 'c0'")
     assert len(found) == len(wanted) > 0
     assert found.matrix().sum(axis=0).tolist()[0] == [(wanted["item_id"] == name).sum() for name in IDS[1:]]
-    none = redemption_history(make_events(), interactions.users, IDS, interactions.now)
+    none = campaigns.redemption_history(make_events(), interactions.users, IDS, interactions.now)
     assert (len(none), none.matrix().shape) == (0, (60, 4))
 
 
@@ -81,13 +76,8 @@ def test_what_is_known_of_campaigns_is_what_one_counts(interactions, redemptions
 
 
 def test_features_are_those_that_one_counts(interactions, redemptions, model):
-    table = dict(
-        zip(
-            campaign_feature_names(model.tiering),
-            np.moveaxis(model.features(interactions, redemptions, np.arange(4)), 2, 0),
-            strict=True,
-        )
-    )
+    columns = np.moveaxis(model.features(interactions, redemptions, np.arange(4)), 2, 0)
+    table = dict(zip(campaigns.campaign_feature_names(model.tiering), columns, strict=True))
     tier = model.tiering.assign(interactions)
     for row in range(0, 60, 11):
         bought, used = interactions.select_users(np.array([row])), redemptions.select_users(np.array([row]))
@@ -111,7 +101,7 @@ def test_features_are_those_that_one_counts(interactions, redemptions, model):
 
 
 def test_each_taste_gets_its_own_campaign_first(interactions, model):
-    blank = redemption_history(make_events(), interactions.users, IDS, interactions.now)
+    blank = campaigns.redemption_history(make_events(), interactions.users, IDS, interactions.now)
     scores = model.score(interactions, blank)
     group = np.arange(60) % 4
     first = scores[:, :2].argmax(axis=1)
@@ -126,7 +116,7 @@ def test_chances_add_up_to_what_happens(interactions, redemptions, model):
     moment = interactions.now - SMALL.horizon_days
     while moment > interactions.day.min() + SMALL.horizon_days:
         past, before = interactions.before(moment), redemptions.before(moment)
-        answer = redemption_labels(redemptions, moment, SMALL.horizon_days)
+        answer = campaigns.redemption_labels(redemptions, moment, SMALL.horizon_days)
         known = np.flatnonzero(np.diff(past.offsets))
         pair = np.ix_(known, np.flatnonzero(answer.any(axis=0)))
         expected += model.at(past, before).score(past, before)[pair].sum()
@@ -159,21 +149,19 @@ def test_any_history_is_scored_and_rows_must_agree(interactions, redemptions, mo
         model.score(interactions, model.redemptions_of("", [], interactions.now))
 
 
-def test_survives_disk_exactly_and_a_file_with_another_field_asks_for_a_rerun(
-    interactions, redemptions, model, tmp_path
-):
+def test_survives_disk_and_a_file_with_another_field_asks_for_a_rerun(interactions, redemptions, model, tmp_path):
     artifacts.save(model, tmp_path / "model")
-    again = artifacts.load(CampaignModel, tmp_path / "model")
+    again = artifacts.load(campaigns.CampaignModel, tmp_path / "model")
     np.testing.assert_array_equal(again.score(interactions, again.past), model.score(interactions, redemptions))
     meta = tmp_path / "model" / "meta.json"
     meta.write_text(meta.read_text().replace('"stats"', '"standing"'))
     with pytest.raises(ArtifactError, match=r"no readable CampaignModel .*standing.*run its stage again"):
-        artifacts.load(CampaignModel, tmp_path / "model")
+        artifacts.load(campaigns.CampaignModel, tmp_path / "model")
 
 
 def test_without_a_window_the_chance_is_that_of_the_type(interactions, redemptions, training):
     early = interactions.before(interactions.day.min() + 20)
-    model = CampaignModel.fit(early, redemptions.before(early.now), TYPES, training.tiering, SMALL)
+    model = campaigns.CampaignModel.fit(early, redemptions.before(early.now), TYPES, training.tiering, SMALL)
     rate = np.exp(model.stats.log_type_rate)
     np.testing.assert_allclose(model.score(early, model.past), np.tile(rate / (1 + rate), (60, 1)))
 
@@ -189,9 +177,8 @@ def test_a_window_asks_only_for_live_campaigns_and_known_users(interactions, red
     assert set(window.user) == set(interactions.user[interactions.day < moment])
     before = redemptions.where(redemptions.day < moment).binary_matrix()
     np.testing.assert_array_equal(window.scores["most_redeemed"][0], np.asarray(before.sum(axis=0))[0, window.live])
-    np.testing.assert_array_equal(
-        window.scores["past_redemptions"][:, 0], np.asarray(before.sum(axis=1))[window.user, 0]
-    )
+    redeemed = np.asarray(before.sum(axis=1))[window.user, 0]
+    np.testing.assert_array_equal(window.scores["past_redemptions"][:, 0], redeemed)
 
 
 def catalogue_items(items):
@@ -214,7 +201,7 @@ def run(folder, events, items):
     split.run(layout, options)
     stage.run(layout, options)
     report = json.loads(layout.campaigns_report.read_text())
-    return artifacts.load(CampaignModel, layout.campaigns), report, artifacts.load(SplitLog, layout.split)
+    return artifacts.load(campaigns.CampaignModel, layout.campaigns), report, artifacts.load(SplitLog, layout.split)
 
 
 @pytest.fixture(scope="module")
@@ -235,12 +222,12 @@ def test_the_stage_finds_the_campaigns_that_the_catalogue_dropped(shop):
 def test_the_report_is_what_happened(shop):
     """NDCG and AUC from the written model, by counting and by scikit-learn."""
     model, report, log = shop
-    redemptions = redemption_history(redeem_events(), log.log.users, IDS, log.log.now)
+    redemptions = campaigns.redemption_history(redeem_events(), log.log.users, IDS, log.log.now)
     gains, areas = {}, []
     moment = log.final.bound
     while moment + 14 <= log.log.now:
         past, before = log.log.before(moment), redemptions.before(moment)
-        truth = redemption_labels(redemptions, moment, 14)
+        truth = campaigns.redemption_labels(redemptions, moment, 14)
         live = np.flatnonzero(truth.any(axis=0))
         scores = model.at(past, before).score(past, before)
         for user in np.flatnonzero(truth.any(axis=1)):

@@ -135,11 +135,8 @@ def test_examples_are_those_who_were_known_and_who_then_stayed_away(interactions
     }
     np.testing.assert_array_equal(found.user, known)
     np.testing.assert_array_equal(found.label, [user not in returned for user in known])
-    np.testing.assert_allclose(
-        found.select_columns("log_visits_91d")[:, 0],
-        features.of(interactions.before(moment))["log_visits_91d"][known],
-        rtol=1e-6,
-    )
+    visits = features.of(interactions.before(moment))["log_visits_91d"][known]
+    np.testing.assert_allclose(found.select_columns("log_visits_91d")[:, 0], visits, rtol=1e-6)
 
 
 def test_the_trial_is_scikit_learns_log_loss_of_rows_unseen(interactions, features):
@@ -182,9 +179,7 @@ def test_each_moments_answer_is_over_before_the_next_begins(shop):
     days = [pd.Timestamp(moments[name]) for name in ("choose", "calibrate", "test")]
     assert pd.Timestamp("2024-01-01") + pd.Timedelta(days=CUT) == days[-1]
     assert [later - sooner for sooner, later in pairwise(days)] == [pd.Timedelta(days=28)] * 2
-    assert [pd.Timestamp(day) + pd.Timedelta(days=28) <= days[0] for day in moments["train"][:-1]] == [True] * (
-        len(moments["train"]) - 1
-    )
+    assert all(pd.Timestamp(day) + pd.Timedelta(days=28) <= days[0] for day in moments["train"][:-1])
 
 
 def test_what_comes_after_the_cut_changes_no_probability(shop, history, tmp_path):

@@ -21,28 +21,23 @@ SMALL = BlendSettings(num_trees=20, min_data_in_leaf=5, attributes=("category",)
 
 
 @dataclass(frozen=True)
-class Often:
-    """Retriever: how often the user took the item."""
-
+class Untrained:
     class Config(Params): ...
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         return cls()
+
+
+class Often(Untrained):
+    """Retriever: how often the user took the item."""
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         return history.matrix().toarray()
 
 
-@dataclass(frozen=True)
-class ById:
+class ById(Untrained):
     """Ranker: a low column is good."""
-
-    class Config(Params): ...
-
-    @classmethod
-    def fit(cls, training: Training, config: Config) -> Self:
-        return cls()
 
     def score_candidates(self, history: Interactions, candidates: IntArray) -> FloatArray:
         return np.where(candidates < 0, -np.inf, -candidates).astype(np.float32)

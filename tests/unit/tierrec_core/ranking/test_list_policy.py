@@ -55,9 +55,7 @@ def test_no_category_holds_more_than_its_cap(training: Training, items: pd.DataF
 
 
 @pytest.mark.parametrize(("novelty", "first"), [(1.0, "least"), (-1.0, "most")])
-def test_novelty_breaks_ties_towards_unknown_or_popular_items(
-    interactions: Interactions, items: pd.DataFrame, novelty: float, first: str
-):
+def test_novelty_breaks_ties(interactions: Interactions, items: pd.DataFrame, novelty: float, first: str):
     policy = fitted(interactions, items, tiers={"light": TierPolicySettings(novelty=novelty)})
     popularity = np.bincount(interactions.item, minlength=40)
     item = np.array([popularity.argmax(), popularity.argmin()])
@@ -162,12 +160,8 @@ def test_variety_brings_more_groups_into_a_list(training: Training, kind: str):
 
 
 def test_survives_disk_and_reads_what_was_written_without_the_new_parts(training: Training, tmp_path):
-    policy = fitted(
-        training.history,
-        training.items,
-        rerank={"kind": "mmr", "weight": 0.5},
-        tiers={"light": TierPolicySettings(quality_floor=0.5)},
-    )
+    settings = {"rerank": {"kind": "mmr", "weight": 0.5}, "tiers": {"light": TierPolicySettings(quality_floor=0.5)}}
+    policy = fitted(training.history, training.items, **settings)
     artifacts.save(policy, tmp_path / "policy")
     again = artifacts.load(ListPolicy, tmp_path / "policy")
     assert again.settings == policy.settings

@@ -71,13 +71,8 @@ def test_a_capped_item_is_kept_where_it_stands_highest(seed: int, most: int):
 
 
 def test_caps_count_each_group_alone():
-    pool = CandidatePool(
-        np.tile([7, 8], (4, 1)),
-        np.ones((4, 2), bool),
-        np.zeros((4, 2), bool),
-        np.zeros((4, 2), int),
-        np.full((4, 2), -1.0),
-    )
+    nowhere = np.zeros((4, 2), bool)
+    pool = CandidatePool(np.tile([7, 8], (4, 1)), ~nowhere, nowhere, nowhere.astype(int), np.full((4, 2), -1.0))
     quotas = replace(no_quotas(4), group=np.array([0, 0, 1, 1]), max_lists=np.array([1, 1, 2, 2]), exposed=1)
     assert fill_positions(pool, quotas, 2).tolist() == [[0, 1], [1, 0], [0, 1], [0, 1]]
 
@@ -85,11 +80,6 @@ def test_caps_count_each_group_alone():
 @given(seeds, st.integers(1, 3))
 def test_a_longer_list_begins_as_a_shorter_one(seed: int, most: int):
     pool = a_pool(seed)
-    quotas = replace(
-        no_quotas(),
-        max_per_category=most + 1,
-        repeats=np.full(USERS, 0.5),
-        exploration=np.full(USERS, 0.25),
-        max_lists=np.full(USERS, most),
-    )
+    shares = {"repeats": np.full(USERS, 0.5), "exploration": np.full(USERS, 0.25)}
+    quotas = replace(no_quotas(), max_per_category=most + 1, max_lists=np.full(USERS, most), **shares)
     np.testing.assert_array_equal(fill_positions(pool, quotas, 16)[:, :9], fill_positions(pool, quotas, 9))

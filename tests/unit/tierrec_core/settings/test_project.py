@@ -53,19 +53,16 @@ def test_bad_blocks_are_explained(block: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "is not YAML"), ("- 1", "wanted a mapping"), ("", "wanted a mapping")]
+    ("text", "message"),
+    [("a: [", "is not YAML"), ("- 1", "wanted a mapping"), ("", "wanted a mapping"), (None, "cannot be read")],
 )
-def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_and_missing_files_are_named(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(text)
+    if text is not None:
+        path.write_text(text)
     with pytest.raises(SettingsError, match=message) as caught:
         read_settings(path)
     assert str(path) in str(caught.value)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read"):
-        read_settings(tmp_path / "params.yaml")
 
 
 def test_tasks_and_tiers_have_any_names() -> None:

@@ -44,6 +44,12 @@ def appended(folder, **frames):
     return feedback.append_feedback(a_log(), folder)
 
 
+def export(project, events):
+    folder = project / "data" / "feedback"
+    folder.mkdir(parents=True)
+    events.to_parquet(folder / "events.parquet", index=False)
+
+
 def test_events_come_beside_the_log_and_twins_stay(tmp_path):
     log = appended(tmp_path, events=purchases("ben", ["bread", "bread", "new"]))
     pairs = list(zip(log.events["user_id"], log.events["item_id"], strict=True))
@@ -65,19 +71,11 @@ def test_a_posted_attribute_wins_in_the_type_of_the_log(tmp_path):
     log = appended(tmp_path, items=posted)
     items = log.items.set_index("item_id")
     assert log.items.columns[:5].tolist() == list(ITEMS.columns)
-    assert items.loc["milk"].drop("brand").to_dict() == {
-        "title": "Milk",
-        "category": "dairy",
-        "price": 1.75,
-        "maker": "69",
-        "fat": 1.5,
-        "organic": True,
-        "since": pd.Timestamp("2024-02-01", tz="UTC"),
-        "colour": "white",
-    }
-    pd.testing.assert_series_equal(
-        items.loc["bread"].drop("colour"), a_log().items.set_index("item_id").loc["bread"], check_names=False
-    )
+    milk = {"title": "Milk", "category": "dairy", "price": 1.75, "maker": "69", "fat": 1.5, "organic": True}
+    milk |= {"since": pd.Timestamp("2024-02-01", tz="UTC"), "colour": "white"}
+    assert items.loc["milk"].drop("brand").to_dict() == milk
+    bread = a_log().items.set_index("item_id").loc["bread"]
+    pd.testing.assert_series_equal(items.loc["bread"].drop("colour"), bread, check_names=False)
     oats = items.loc["oats"]
     assert (oats["category"], oats["maker"], oats["organic"]) == ("unknown", "71", True)
     assert oats[["title", "price", "fat", "since", "colour"]].isna().all()
@@ -100,9 +98,7 @@ def test_what_the_log_repeats_is_left_for_the_gate(tmp_path):
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_source_reads_it_only_if_asked(tmp_path, asked):
-    folder = tmp_path / "data" / "feedback"
-    folder.mkdir(parents=True)
-    purchases("visitor", ["i0001"]).to_parquet(folder / "events.parquet", index=False)
+    export(tmp_path, purchases("visitor", ["i0001"]))
     log = sources.read_source(SyntheticSource(feedback=asked, **WORLD), tmp_path, seed=1)
     assert log.events["user_id"].eq("visitor").any() == asked
     assert USERS.conform(log.users, "tests").equals(log.users)
@@ -110,9 +106,7 @@ def test_a_source_reads_it_only_if_asked(tmp_path, asked):
 
 def test_files_take_it_as_well(tmp_path):
     (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\nann,milk,2024-01-01\n")
-    folder = tmp_path / "data" / "feedback"
-    folder.mkdir(parents=True)
-    purchases("ben", ["oats"]).to_parquet(folder / "events.parquet", index=False)
+    export(tmp_path, purchases("ben", ["oats"]))
     log = sources.read_source(FilesSource(paths=("log.csv",), feedback=True), tmp_path, seed=1)
     assert log.events["user_id"].tolist() == ["ann", "ben"]
 

@@ -29,17 +29,10 @@ def german(folder):
     log = log.rename(columns={"user": "Kundennummer", "item": "Artikel-Nr", "moment": "Datum"})
     log["Datum"] = log["Datum"].dt.strftime("%d.%m.%Y %H:%M")
     log.to_csv(folder / "log.csv", sep=";", index=False)
-    return {
-        "separator": ";",
-        "columns": {
-            "user": "Kundennummer",
-            "item": "Artikel-Nr",
-            "timestamp": "Datum",
-            "event": "Vorgang",
-            "quantity": "Menge",
-        },
-        "events": {"Ansicht": "view", "Warenkorb": "cart", "Kauf": "purchase"},
-    }
+    columns = {"user": "Kundennummer", "item": "Artikel-Nr", "timestamp": "Datum"}
+    columns |= {"event": "Vorgang", "quantity": "Menge"}
+    kinds = {"Ansicht": "view", "Warenkorb": "cart", "Kauf": "purchase"}
+    return {"separator": ";", "columns": columns, "events": kinds}
 
 
 def retailrocket(folder):
@@ -93,16 +86,8 @@ def parquet(folder):
 def no_event(folder):
     log = frame(qty=2, amount=3.5).rename(columns={"user": "household_id", "item": "ArticleId"})
     log.rename(columns={"moment": "t_dat"}).to_csv(folder / "log.csv", sep="\t", index=False)
-    return {
-        "separator": "\t",
-        "columns": {
-            "user": "household_id",
-            "item": "ArticleId",
-            "timestamp": "t_dat",
-            "quantity": "qty",
-            "value": "amount",
-        },
-    }
+    columns = {"user": "household_id", "item": "ArticleId", "timestamp": "t_dat", "quantity": "qty", "value": "amount"}
+    return {"separator": "\t", "columns": columns}
 
 
 def with_tables(folder):
@@ -124,15 +109,14 @@ def with_tables(folder):
     }
 
 
-TARGETS = {
-    german: "purchase",
-    retailrocket: "purchase",
-    amazon: "rating",
-    pipes: "purchase",
-    parquet: "cart",
-    no_event: "purchase",
-    with_tables: "purchase",
-}
+def proposal_of(log, folder, overrides=None, **csv):
+    """What is proposed for a log of one CSV file."""
+    log.to_csv(folder / "log.csv", index=False, **csv)
+    return propose_settings([folder / "log.csv"], overrides or {})
+
+
+TARGETS = dict.fromkeys((german, retailrocket, pipes, no_event, with_tables), "purchase")
+TARGETS |= {amazon: "rating", parquet: "cart"}
 
 
 @pytest.mark.parametrize("shape", TARGETS, ids=lambda shape: shape.__name__)
@@ -151,8 +135,7 @@ def test_each_shape_is_read_right(shape, tmp_path):
 
 @pytest.mark.parametrize("days", [20, 365, 3000])
 def test_windows_fit_into_the_log(days, tmp_path):
-    frame(days=days).rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
-    tasks = propose_settings([tmp_path / "log.csv"], {}).patch["tasks"]
+    tasks = proposal_of(frame(days=days).rename(columns={"moment": "time"}), tmp_path).patch["tasks"]
     for name, raw in tasks.items():
         task = parse(TaskSettings, raw, name)
         assert task.horizon_days <= 0.21 * days
@@ -166,8 +149,8 @@ def test_windows_fit_into_the_log(days, tmp_path):
 )
 def test_a_year_of_days_shows_how_they_are_written(written, name, tmp_path):
     log = frame(days=360).rename(columns={"moment": "time"})
-    log.assign(time=log["time"].dt.strftime(written)).to_csv(tmp_path / "log.csv", index=False)
-    guesses = {guess.place: guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses}
+    proposal = proposal_of(log.assign(time=log["time"].dt.strftime(written)), tmp_path)
+    guesses = {guess.place: guess for guess in proposal.guesses}
     assert guesses["timestamp"].value == "time"
     assert guesses["timestamp"].evidence.startswith(f"dates like {name};")
 
@@ -213,7 +196,6 @@ def test_files_of_single_days_are_read_alike(tmp_path):
 
 def test_every_override_wins(tmp_path):
     log = frame(kind=events(("buy", 0.5), ("zap", 0.5)), user_id=1, item_id=2, event="view", time="2024-01-01")
-    log.to_csv(tmp_path / "log.csv", sep=";", index=False)
     pd.DataFrame({"key": np.arange(5000, 5080)}).to_csv(tmp_path / "goods.csv", sep=";", index=False)
     overrides = {
         "user_column": "user",
@@ -225,7 +207,7 @@ def test_every_override_wins(tmp_path):
         "timezone": "Europe/Berlin",
         "items_path": str(tmp_path / "goods.csv"),
     }
-    source = propose_settings([tmp_path / "log.csv"], overrides).patch["source"]
+    source = proposal_of(log, tmp_path, overrides, sep=";").patch["source"]
     assert source["columns"] == {"user": "user", "item": "item", "timestamp": "moment", "event": "kind"}
     assert source["events"] == {"zap": "click", "buy": "cart"}
     assert (source["separator"], source["timezone"]) == (";", "Europe/Berlin")
@@ -238,24 +220,22 @@ def test_every_override_wins(tmp_path):
 )
 def test_a_missing_column_names_the_flag_that_sets_it(lost, flag, tmp_path):
     names = {"user": "user", "item": "item", "moment": "time"} | {lost: "xyzzy"}
-    log = frame().rename(columns=names)
-    log.assign(xyzzy="a").to_csv(tmp_path / "log.csv", index=False)
+    log = frame().rename(columns=names).assign(xyzzy="a")
     with pytest.raises(MissingColumnError, match=flag):
-        propose_settings([tmp_path / "log.csv"], {})
+        proposal_of(log, tmp_path)
 
 
-def test_an_override_that_is_no_column_is_named(tmp_path):
-    frame().to_csv(tmp_path / "log.csv", index=False)
-    with pytest.raises(MissingColumnError, match="--user-column nobody is not a column"):
-        propose_settings([tmp_path / "log.csv"], {"user_column": "nobody"})
-    with pytest.raises(SettingsError, match="user_colum: unknown key; did you mean 'user_column'"):
-        propose_settings([tmp_path / "log.csv"], {"user_colum": "user"})
-
-
-def test_a_given_column_that_holds_no_times_is_named(tmp_path):
-    frame().rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
-    with pytest.raises(MissingColumnError, match=r"--time-column item: .* which are not times"):
-        propose_settings([tmp_path / "log.csv"], {"time_column": "item"})
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        ({"user_column": "nobody"}, MissingColumnError, "--user-column nobody is not a column"),
+        ({"user_colum": "user"}, SettingsError, "user_colum: unknown key; did you mean 'user_column'"),
+        ({"time_column": "item"}, MissingColumnError, r"--time-column item: .* which are not times"),
+    ],
+)
+def test_an_override_that_does_not_fit_is_named(overrides, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        proposal_of(frame(), tmp_path, overrides)
 
 
 @pytest.mark.parametrize(
@@ -265,14 +245,11 @@ def test_a_given_column_that_holds_no_times_is_named(tmp_path):
         ("log.parquet", b"no parquet", "cannot be read as Parquet"),
         ("headless.csv", b"17,4,881250949\n18,5,881250950\n", "wanted a line of column names"),
         ("rowless.csv", b"user,item,time\n", "no row"),
+        ("nowhere.csv", None, "is not a file"),
     ],
 )
 def test_unreadable_files_say_what_to_do(name, content, said, tmp_path):
-    (tmp_path / name).write_bytes(content)
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(UnreadableFileError, match=said):
         propose_settings([tmp_path / name], {})
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UnreadableFileError, match="is not a file"):
-        propose_settings([tmp_path / "nowhere.csv"], {})

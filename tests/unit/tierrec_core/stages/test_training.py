@@ -43,9 +43,7 @@ def test_with_a_share_of_nothing_everybody_is_known(log: SplitLog):
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_each_is_known_by_every_number_of_supports_and_finds_what_they_took(
-    log: SplitLog, hidden: np.ndarray, task: str
-):
+def test_each_has_every_number_of_supports_and_its_truth(log: SplitLog, hidden: np.ndarray, task: str):
     window = log.windows_of(task, "valid")[0]
     found = SimulatedColdUsers.of(log, window, SHARE, SEED)
     whole, (user, item) = log.history(window.snapshot), log.truth(replace(window, repeats=True))

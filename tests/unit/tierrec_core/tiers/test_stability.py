@@ -7,36 +7,26 @@ import pandas as pd
 import pytest
 from scipy.stats import f_oneway
 
+from tests.support.projects import tiered_project
 from tierrec_core.base import artifacts
-from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
-from tierrec_core.stages import split, tier
-from tierrec_core.tiers import Tiering
+from tierrec_core.tiers import Tiering, stability
 from tierrec_core.tiers.activity import ActivityTiers
-from tierrec_core.tiers.stability import (
-    bootstrap_agreement,
-    change_share,
-    explained_variance,
-    flip_share,
-    spend_per_user,
-    tiers_over_time,
-    transition_table,
-)
 
 
 def test_shares_of_change_and_flip_by_hand() -> None:
     tiers = np.array([[0, 0, 1, 2], [0, 1, 1, 1], [0, 0, 2, 0]])  # of 8 steps 4 change; of 4 pairs of steps 1 flips
-    assert change_share(tiers) == 4 / 8 + 1 / 8
-    assert flip_share(tiers) == 1 / 4
+    assert stability.change_share(tiers) == 4 / 8 + 1 / 8
+    assert stability.flip_share(tiers) == 1 / 4
 
 
 def test_one_moment_has_no_change() -> None:
-    assert change_share(np.zeros((1, 5))) == flip_share(np.zeros((2, 5))) == 0.0
+    assert stability.change_share(np.zeros((1, 5))) == stability.flip_share(np.zeros((2, 5))) == 0.0
 
 
 def test_transition_table_by_hand() -> None:
-    table = transition_table(np.array([0, 0, 0, 0, 2], np.int8), np.array([0, 0, 0, 1, 2], np.int8), 3)
+    table = stability.transition_table(np.array([0, 0, 0, 0, 2], np.int8), np.array([0, 0, 0, 1, 2], np.int8), 3)
     np.testing.assert_allclose(table, [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]])
 
 
@@ -45,23 +35,25 @@ def test_eta_squared_agrees_with_scipys_anova() -> None:
     tiers = rng.integers(3, size=200)
     outcome = tiers + rng.normal(size=200)
     ratio = f_oneway(*(outcome[tiers == tier] for tier in range(3))).statistic
-    assert explained_variance(tiers, outcome) == pytest.approx(2 * ratio / (2 * ratio + 197))
+    assert stability.explained_variance(tiers, outcome) == pytest.approx(2 * ratio / (2 * ratio + 197))
 
 
 def test_eta_squared_of_a_constant_is_zero() -> None:
-    assert explained_variance(np.array([0, 1, 2]), np.ones(3)) == 0.0
+    assert stability.explained_variance(np.array([0, 1, 2]), np.ones(3)) == 0.0
 
 
 def test_spend_lies_in_the_half_open_span(interactions) -> None:
     middle = interactions.now - 30
-    parts = spend_per_user(interactions, 0, middle) + spend_per_user(interactions, middle, interactions.now)
+    parts = stability.spend_per_user(interactions, 0, middle) + stability.spend_per_user(
+        interactions, middle, interactions.now
+    )
     np.testing.assert_allclose(parts, np.bincount(interactions.user, interactions.value))
 
 
 def test_agreement_is_high_where_tiers_lie_apart_and_reproducible(interactions) -> None:
     settings = TierSettings(bootstraps=8)
     rule = ActivityTiers.fit(interactions, settings, np.random.default_rng(0))
-    one, two = (bootstrap_agreement(rule, interactions, settings, np.random.default_rng(1)) for _ in range(2))
+    one, two = (stability.bootstrap_agreement(rule, interactions, settings, np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert len(one) == 8
     assert 0.5 < one.mean() <= 1.0
@@ -70,26 +62,19 @@ def test_agreement_is_high_where_tiers_lie_apart_and_reproducible(interactions) 
 def test_hysteresis_calms_the_months(interactions) -> None:
     rule = ActivityTiers.fit(interactions, TierSettings(hysteresis=0.5), np.random.default_rng(0))
     moments = np.arange(interactions.now - 60, interactions.now, 7.0).tolist()
-    free, held = (tiers_over_time(rule, interactions, moments, hysteresis=state) for state in (False, True))
-    assert change_share(held) < change_share(free)
+    free, held = (stability.tiers_over_time(rule, interactions, moments, hysteresis=state) for state in (False, True))
+    assert stability.change_share(held) < stability.change_share(free)
     np.testing.assert_array_equal(free[-1], rule.assign(interactions.before(moments[-1])))
 
 
 def test_a_stage_report_is_the_same_at_each_run(events, items, tmp_path, capsys) -> None:
     """split and tier as DVC runs them, twice, in a project folder of their own."""
-    params = Settings(
-        split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
-        tasks={"next": TaskSettings(windows=2)},
-        tiers=TierSettings(window_days=30, num_layers=4, bootstraps=3),
-        models={},
-    )
+    by_time = SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2)
+    tiers = TierSettings(window_days=30, num_layers=4, bootstraps=3)
+    params = Settings(split=by_time, tasks={"next": TaskSettings(windows=2)}, tiers=tiers, models={})
     reports = []
     for name in "ab":
-        layout = Layout(tmp_path / name)
-        artifacts.write_frame(events, layout.prepared_events)
-        artifacts.write_frame(items.iloc[::-1].drop(index=3), layout.raw_items)
-        split.run(layout, params)
-        tier.run(layout, params)
+        layout = tiered_project(tmp_path / name, events, items.iloc[::-1].drop(index=3), params)
         reports.append(layout.tiers_report.read_bytes())
     assert reports[0] == reports[1]
     catalogue = pd.read_parquet(layout.items).set_index("item_id")

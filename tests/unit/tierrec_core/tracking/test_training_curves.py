@@ -9,22 +9,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from tests.support.projects import tiered_project
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.base.paths import Layout
 from tierrec_core.models import registry
 from tierrec_core.models.symmetric_mf import SymmetricMf
 from tierrec_core.neural.tracking import record_metrics
 from tierrec_core.neural.trainer import TrainerConfig, reproducible, shuffled_batches, to_tensor, train_network
-from tierrec_core.settings import (
-    Settings,
-    SplitSettings,
-    TaskSettings,
-    TimeSplit,
-    TrackingSettings,
-    WandbSettings,
-    parse,
-)
-from tierrec_core.stages import split, tier, train
+from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TrackingSettings, WandbSettings, parse
+from tierrec_core.stages import train
 from tierrec_core.tracking.training_curves import TrainingRun, recording
 
 CONFIG = SymmetricMf.Config(embedding_size=4, epochs=3)
@@ -110,17 +102,12 @@ def test_recording_does_not_change_the_fit(training, tmp_path: Path) -> None:
 
 
 def test_the_stage_writes_the_curves_of_each_fit(events, items, tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
     settings = Settings(
-        split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
+        split=SplitSettings(by={"kind": "time", "cut": 0.8}, min_users_per_item=2),
         tasks={"next": TaskSettings(windows=1)},
         models={"popularity": {}, "small": {"kind": "symmetric_mf", "embedding_size": 4, "epochs": 2}},
     )
-    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
-        path.parent.mkdir(parents=True)
-        frame.to_parquet(path)
-    split.run(layout, settings)
-    tier.run(layout, settings)
+    layout = tiered_project(tmp_path, events, items, settings)
     for name in settings.models:
         train.run(layout, settings, name)
     fitted = {path.name for path in (layout.data / "models" / "small").iterdir()}

@@ -12,22 +12,14 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.models import registry
-from tierrec_core.settings import (
-    BlendSettings,
-    SearchRange,
-    Settings,
-    SplitSettings,
-    TaskSettings,
-    TimeSplit,
-    search_space,
-)
+from tierrec_core.settings import BlendSettings, SearchRange, Settings, SplitSettings, TaskSettings, search_space
 from tierrec_core.stages import retrieve, train
 from tierrec_core.stages.inputs.snapshot_windows import read_snapshot_windows, training_examples
 from tierrec_core.tuning import objectives
 from tierrec_core.tuning.study import search_options
 
 SETTINGS = Settings(
-    split=SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2),
+    split=SplitSettings(by={"kind": "time", "cut": 0.8}, min_users_per_item=2),
     tasks={
         "next": TaskSettings(horizon_days=7, windows=4, step_days=7),
         "discovery": TaskSettings(horizon_days=7, windows=1, repeats=False),
@@ -51,17 +43,9 @@ def log(events: pd.DataFrame) -> SplitLog:
     return SplitLog.cut(events, SETTINGS.split, SETTINGS.tasks)
 
 
-@pytest.mark.parametrize("kind", registry.KINDS)
+@pytest.mark.parametrize("kind", [*registry.KINDS, "blend"])
 def test_defaults_lie_within_their_spans(kind: str) -> None:
-    config = registry.kind(kind).Config
-    check_defaults(config)
-
-
-def test_the_blends_defaults_lie_within_their_spans() -> None:
-    check_defaults(BlendSettings)
-
-
-def check_defaults(config: type) -> None:
+    config = BlendSettings if kind == "blend" else registry.kind(kind).Config
     for name, span in search_space(config).items():
         value = config.model_fields[name].default
         assert value in span.choices if span.choices else span.low <= value <= span.high, name
