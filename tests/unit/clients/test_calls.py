@@ -94,9 +94,7 @@ st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=lambda one: str(one)[:30])
-def test_an_answer_of_the_document_is_an_answer_of_the_client(
-    method: str, path: str, operation: dict[str, Any]
-) -> None:
+def test_an_answer_of_the_document_is_one_of_the_client(method: str, path: str, operation: dict[str, Any]) -> None:
     adapter: TypeAdapter[Any] = CALLS[method, path].answer
     schema = operation["responses"]["200"]["content"][JSON]["schema"]
     ours = adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
@@ -165,21 +163,9 @@ def test_the_client_imports_httpx_and_pydantic_and_nothing_of_the_service() -> N
     ran = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
     assert {"httpx", "pydantic", "tierrec_client"} <= loaded
-    heavy = {
-        "services",
-        "tierrec_core",
-        "numpy",
-        "pandas",
-        "scipy",
-        "torch",
-        "pyarrow",
-        "sqlalchemy",
-        "fastapi",
-        "starlette",
-        "bentoml",
-        "orjson",
-    }
-    assert loaded & heavy == set()
+    service = {"services", "tierrec_core", "sqlalchemy", "fastapi", "starlette", "bentoml", "orjson"}
+    numeric = {"numpy", "pandas", "scipy", "torch", "pyarrow"}
+    assert loaded & (service | numeric) == set()
 
 
 @given(st.lists(st.integers(1, 100_000), max_size=12))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Cancelling, Failed, Pending, Running
 
 from flows.gpu.stage_dispatcher import _explain
@@ -19,6 +19,7 @@ from tierrec_core.base.errors import StageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG, SHORT = 2 * SILENCE_SECONDS, SILENCE_SECONDS / 2
+RAISED = "Flow run encountered an exception"
 
 
 @pytest.mark.parametrize(
@@ -53,9 +54,7 @@ def test_a_stage_asks_for_a_queue_when_its_kind_is_named_or_no_kinds_are(meta: o
         (RunLiveness("unknown", LONG, has_heartbeat=False, worker_online=False), True),
     ],
 )
-def test_a_run_is_dead_only_when_its_process_is_gone_or_its_heartbeats_stopped(
-    liveness: RunLiveness, is_dead: bool
-) -> None:
+def test_a_run_is_dead_only_without_a_process_or_heartbeats(liveness: RunLiveness, is_dead: bool) -> None:
     assert (liveness.cause_of_death() is not None) is is_dead
 
 
@@ -106,22 +105,22 @@ def test_a_process_is_identified_by_its_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "kind", "text"),
+    ("state", "kind", "text"),
     [
-        ("Flow run encountered an exception: StageError: deep: rows: bad", StageError, "deep: rows: bad"),
-        ("Flow run encountered an exception: TransientStageError: deep: killed", TransientStageError, "deep: killed"),
-        ("it is over", StageError, "deep: it is over"),
+        (Failed(message=f"{RAISED}: StageError: deep: rows: bad"), StageError, "deep: rows: bad"),
+        (Failed(message=f"{RAISED}: TransientStageError: deep: killed"), TransientStageError, "deep: killed"),
+        (Failed(message="it is over"), StageError, "deep: it is over"),
+        (
+            Cancelled(message="by hand"),
+            StageError,
+            "deep: it was cancelled on the server (by hand); `tierrec run` sends it again",
+        ),
     ],
 )
-def test_a_remote_failure_keeps_its_message(message: str, kind: type[StageError], text: str) -> None:
-    error = _explain("deep", FlowRun(flow_id=uuid4(), state=Failed(message=message)), stopped=False)
+def test_a_remote_end_keeps_its_kind_and_message(state: State, kind: type[StageError], text: str) -> None:
+    error = _explain("deep", FlowRun(flow_id=uuid4(), state=state), stopped=False)
     assert type(error) is kind
     assert str(error) == text
-
-
-def test_a_cancelled_run_is_not_reported_as_a_failure_of_the_stage() -> None:
-    error = _explain("deep", FlowRun(flow_id=uuid4(), state=Cancelled(message="by hand")), stopped=False)
-    assert str(error) == "deep: it was cancelled on the server (by hand); `tierrec run` sends it again"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import parse
 
 MAX_BYTES = 100
+Body = list[bytes] | bytes
 
 
 async def measure(request: Request) -> JSONResponse:
@@ -52,12 +53,7 @@ def needs(method: str, path: str) -> KeyScope | None:
 
 
 def ask(
-    app: ASGIApp,
-    method: str,
-    path: str,
-    body: list[bytes] | bytes = b"",
-    token: str | None = None,
-    client: str = "127.0.0.1",
+    app: ASGIApp, method: str, path: str, body: Body = b"", token: str | None = None, client: str = "127.0.0.1"
 ) -> httpx.Response:
     async def pieces() -> AsyncIterator[bytes]:
         for piece in body:

@@ -18,25 +18,11 @@ from tierrec_core.base.errors import SettingsError
 
 TEXTS = ["", "a", "A", "ab", "b_", "a%b", "a\\", "it's", "é", "a\nb"]
 MOMENTS = [datetime(2024, 1, day, hour, tzinfo=UTC) for day in (1, 2) for hour in (0, 12)]
-SCHEMA = pa.schema(
-    {
-        "item_id": pa.string(),
-        "category": pa.string(),
-        "own brand": pa.string(),
-        "price": pa.float64(),
-        "stock": pa.float64(),
-        "on_promotion": pa.bool_(),
-        "is_new": pa.bool_(),
-        "available_until": pa.timestamp("us", "UTC"),
-    }
-)
-CELLS = {
-    pa.string(): TEXTS,
-    pa.float64(): [-1.0, 0.0, 0.5, 2.0, 1e9],
-    pa.bool_(): [True, False],
-    pa.timestamp("us", "UTC"): MOMENTS,
-}
-DTYPES = {pa.string(): pd.StringDtype("pyarrow"), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
+TEXT, NUMBER, FLAG, MOMENT = pa.string(), pa.float64(), pa.bool_(), pa.timestamp("us", "UTC")
+DESCRIBED = {"item_id": TEXT, "category": TEXT, "own brand": TEXT, "price": NUMBER, "stock": NUMBER}
+SCHEMA = pa.schema(DESCRIBED | {"on_promotion": FLAG, "is_new": FLAG, "available_until": MOMENT})
+CELLS = {TEXT: TEXTS, NUMBER: [-1.0, 0.0, 0.5, 2.0, 1e9], FLAG: [True, False], MOMENT: MOMENTS}
+DTYPES = {TEXT: pd.StringDtype("pyarrow"), NUMBER: pd.Float64Dtype(), FLAG: pd.BooleanDtype()}
 
 
 def table_of(num_rows: int) -> pa.Table:
@@ -73,12 +59,9 @@ PATTERNS = ["%", "", "a%", "%b", "_", "a_b", "a\\%", "a\\", "%'s", "A%", "é"]
 @st.composite
 def comparisons(draw: st.DrawFn) -> str:
     kind = draw(st.integers(0, 3))
-    # Only a column tells DuckDB that a text is a moment.
-    one, two, three = (
-        draw(OPERANDS[kind]) if kind < 3 else "available_until",
-        draw(OPERANDS[kind]),
-        draw(OPERANDS[kind]),
-    )
+    one, two, three = (draw(OPERANDS[kind]) for _ in range(3))
+    if kind == 3:  # only a column tells DuckDB that a text is a moment
+        one = "available_until"
     negated = draw(st.sampled_from(["", "not "]))
     form = draw(st.integers(0, 4))
     if form == 0:

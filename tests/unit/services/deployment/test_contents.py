@@ -107,11 +107,8 @@ def test_pins_names_in_any_spelling(tmp_path: Path) -> None:
 
 
 def test_upstream_entries_are_those_that_the_package_depends_on() -> None:
-    assert set(upstream_entries(LOCK, ["data/models", "services/deployment/package.py"])) == {
-        "ingest",
-        "split",
-        "train@ease",
-    }
+    found = upstream_entries(LOCK, ["data/models", "services/deployment/package.py"])
+    assert set(found) == {"ingest", "split", "train@ease"}
     without = {name: entry for name, entry in LOCK.items() if name not in ("report", "package")}
     assert upstream_entries(without, ["data/models"]) == upstream_entries(LOCK, ["data/models"])
     assert upstream_entries(LOCK, ["services/deployment/package.py"]) == {}

@@ -19,6 +19,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import parse
 
 OLDEST, NEWEST = "1.27", "1.37"
+Manifests = dict[str, Any]
 KINDS = {
     "configmap.yaml": "ConfigMap",
     "deployment.yaml": "Deployment",
@@ -40,31 +41,31 @@ def pointer(tmp_path_factory: pytest.TempPathFactory) -> Pointer:
 
 
 @pytest.fixture(scope="module")
-def parsed(pointer: Pointer) -> dict[str, Any]:
+def parsed(pointer: Pointer) -> Manifests:
     settings = KubernetesSettings(name="shop", namespace="market", secret="vault")
     return {name: yaml.safe_load(text) for name, text in render_manifests(settings, pointer).items()}
 
 
-def pod(parsed: dict[str, Any]) -> dict[str, Any]:
+def pod(parsed: Manifests) -> dict[str, Any]:
     return dict(parsed["deployment.yaml"]["spec"]["template"]["spec"])
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", KINDS)
-def test_each_is_valid_by_the_schema_of_the_api(parsed: dict[str, Any], name: str, version: str) -> None:
+def test_each_is_valid_by_the_schema_of_the_api(parsed: Manifests, name: str, version: str) -> None:
     assert kubernetes_validate.validate(parsed[name], version, strict=True) == version
     assert parsed[name]["kind"] == KINDS[name]
     assert parsed[name]["metadata"]["namespace"] == "market"
 
 
-def test_the_schema_rejects_a_misspelled_field(parsed: dict[str, Any]) -> None:
+def test_the_schema_rejects_a_misspelled_field(parsed: Manifests) -> None:
     slip = copy.deepcopy(parsed["deployment.yaml"])
     slip["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="livenesProbe"):
         kubernetes_validate.validate(slip, NEWEST, strict=True)
 
 
-def test_selectors_and_targets_match_the_deployment(parsed: dict[str, Any]) -> None:
+def test_selectors_and_targets_match_the_deployment(parsed: Manifests) -> None:
     deployment = parsed["deployment.yaml"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     for selector in (
@@ -75,42 +76,30 @@ def test_selectors_and_targets_match_the_deployment(parsed: dict[str, Any]) -> N
         assert selector
         assert selector.items() <= labels.items()
     target = parsed["hpa.yaml"]["spec"]["scaleTargetRef"]
-    assert target == {
-        "apiVersion": deployment["apiVersion"],
-        "kind": deployment["kind"],
-        "name": deployment["metadata"]["name"],
-    }
-    assert (
-        parsed["hpa.yaml"]["spec"]["metrics"][0]["resource"]["name"]
-        in pod(parsed)["containers"][0]["resources"]["requests"]
-    ), "utilization needs a request"
+    kind = {name: deployment[name] for name in ("apiVersion", "kind")}
+    assert target == kind | {"name": deployment["metadata"]["name"]}
+    resource = parsed["hpa.yaml"]["spec"]["metrics"][0]["resource"]["name"]
+    assert resource in pod(parsed)["containers"][0]["resources"]["requests"], "utilization needs a request"
     assert parsed["hpa.yaml"]["spec"]["minReplicas"] == deployment["spec"]["replicas"]
     assert parsed["pdb.yaml"]["spec"]["minAvailable"] < deployment["spec"]["replicas"]
 
 
-def test_ports_of_probes_and_service_are_ports_of_the_container(parsed: dict[str, Any]) -> None:
+def test_ports_of_probes_and_service_are_ports_of_the_container(parsed: Manifests) -> None:
     container = pod(parsed)["containers"][0]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
     assert {probe["port"] for probe in probes.values()} <= ports.keys()
-    assert {name: probe["path"] for name, probe in probes.items()} == {
-        "startup": "/readyz",
-        "readiness": "/readyz",
-        "liveness": "/livez",
-    }
+    paths = {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}
+    assert {name: probe["path"] for name, probe in probes.items()} == paths
     assert {port["targetPort"] for port in parsed["service.yaml"]["spec"]["ports"]} <= ports.keys()
     assert container["args"][-2:] == ["--port", str(ports["http"])]
 
 
-def test_volumes_come_from_rendered_resources_or_the_secret(parsed: dict[str, Any]) -> None:
+def test_volumes_come_from_rendered_resources_or_the_secret(parsed: Manifests) -> None:
     spec = pod(parsed)
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
-    mounted = {
-        mount["name"]
-        for container in (*spec["initContainers"], *spec["containers"])
-        for mount in container["volumeMounts"]
-    }
-    assert mounted == volumes.keys()
+    containers = (*spec["initContainers"], *spec["containers"])
+    assert {mount["name"] for container in containers for mount in container["volumeMounts"]} == volumes.keys()
     claim = volumes["state"]["persistentVolumeClaim"]["claimName"]
     assert claim == parsed["pvc.yaml"]["metadata"]["name"]
     configmap, secret = volumes["config"]["projected"]["sources"]
@@ -122,30 +111,23 @@ def test_volumes_come_from_rendered_resources_or_the_secret(parsed: dict[str, An
     assert variables[STATE_VARIABLE]["value"] in paths
 
 
-def test_nothing_runs_as_root_or_writes_to_its_image(parsed: dict[str, Any]) -> None:
+def test_nothing_runs_as_root_or_writes_to_its_image(parsed: Manifests) -> None:
     spec = pod(parsed)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] != 0
+    closed = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     for container in (*spec["initContainers"], *spec["containers"]):
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
+        assert container["securityContext"] == closed
         assert container["resources"].keys() == {"requests", "limits"}
 
 
-def test_the_configmap_holds_the_pointer_and_the_image_is_its_champion(
-    parsed: dict[str, Any], pointer: Pointer
-) -> None:
+def test_the_configmap_holds_the_pointer_and_the_image_is_its_champion(parsed: Manifests, pointer: Pointer) -> None:
     text = parsed["configmap.yaml"]["data"]["pointer.json"]
     assert Pointer.model_validate_json(text) == pointer
     assert {one["image"] for one in pod(parsed)["containers"] + pod(parsed)["initContainers"]} == {"shop:one"}
 
 
-def test_the_first_container_shares_the_models_and_links_pointer_and_keys(
-    parsed: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_first_container_shares_the_models_and_links_pointer_and_keys(parsed: Manifests, tmp_path: Path) -> None:
     first = pod(parsed)["initContainers"][0]
     bento, state, config = (tmp_path / name for name in ("bento", "state", "config"))
     (bento / "models" / "shop-bundle" / "1" / "bundle").mkdir(parents=True)

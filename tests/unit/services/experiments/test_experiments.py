@@ -72,12 +72,8 @@ def test_an_assignment_says_what_changes_and_how_likely_it_was(tmp_path: Path) -
     assert found["novelty"].overrides == VariantOverrides(novelty=0.3)
     assert found["challenger"].overrides == VariantOverrides(release="challenger", task="discovery")
     assert found["control"].overrides == found[None].overrides == VariantOverrides()
-    assert {name: one.propensity for name, one in found.items()} == {
-        "control": 0.5,
-        "novelty": 0.25,
-        "challenger": 0.15,
-        None: 1.0,
-    }
+    propensities = {"control": 0.5, "novelty": 0.25, "challenger": 0.15, None: 1.0}
+    assert {name: one.propensity for name, one in found.items()} == propensities
     assert experiments.assign(None, "products", NOW) is NO_VARIANT
 
 
@@ -169,14 +165,9 @@ def outcomes(users: dict[str, int], rates: dict[str, float], seed: int = 0) -> p
     rng = np.random.default_rng(seed)
     variant = np.repeat(list(users), list(users.values()))
     bought = rng.random(len(variant)) < np.array([rates[name] for name in variant])
-    return pd.DataFrame(
-        {
-            "user_id": [f"u{number}" for number in range(len(variant))],
-            "variant": variant,
-            "impressions": 3,
-            "conversions": bought * rng.integers(1, 3, len(variant)),
-        }
-    )
+    conversions = bought * rng.integers(1, 3, len(variant))
+    frame = pd.DataFrame({"variant": variant, "impressions": 3, "conversions": conversions})
+    return frame.assign(user_id=[f"u{number}" for number in range(len(variant))])
 
 
 @pytest.fixture
@@ -193,11 +184,8 @@ def test_a_better_and_a_worse_variant_are_told_apart(novelty: Experiment) -> Non
     assert [one.variant for one in found] == list(novelty.variants)
     assert [one.verdict for one in found] == ["baseline", "better", "worse"]
     assert found[0].difference is None
-    by_hand = (
-        frame.assign(hit=frame["conversions"] > 0)
-        .groupby("variant")
-        .agg(rate=("hit", "mean"), mean=("conversions", "mean"), users=("hit", "size"))
-    )
+    groups = frame.assign(hit=frame["conversions"] > 0).groupby("variant")
+    by_hand = groups.agg(rate=("hit", "mean"), mean=("conversions", "mean"), users=("hit", "size"))
     for one in found:
         assert one.rate.value == pytest.approx(by_hand.loc[one.variant, "rate"])
         assert one.rate.low < one.rate.value < one.rate.high

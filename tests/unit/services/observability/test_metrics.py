@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from hypothesis import given
@@ -129,14 +130,9 @@ class Worker:
     """A process that counts requests, then writes its exposition for every line it reads."""
 
     def __init__(self, folder: Path, count: int, version: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(count), version],
-            cwd=ROOT,
-            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-c", WORKER, str(count), version]
+        env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=PIPE, stdout=PIPE, text=True)
 
     def wait_ready(self) -> None:
         assert self.process.stdout.readline() == "ready\n"

@@ -89,9 +89,7 @@ def test_errors_say_what_to_do(path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["promote", "rollback", 1, 2, 3, 4]), max_size=30))
-def test_any_history_agrees_with_a_list_of_champions(
-    tmp_path_factory: pytest.TempPathFactory, acts: list[str | int]
-) -> None:
+def test_any_history_agrees_with_a_list_of_champions(tmp_path_factory: pytest.TempPathFactory, acts: list) -> None:
     path = tmp_path_factory.mktemp("history") / "pointer.json"
     line: list[int] = []
     challenger: int | None = None
@@ -135,9 +133,7 @@ def test_history_is_bounded_and_keeps_the_previous_champion(path: Path) -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20), SHARES, SHARES)
-def test_a_user_keeps_their_side_and_a_growing_share_keeps_its_users(
-    user: str, salt: str, one: float, other: float
-) -> None:
+def test_users_keep_their_side_while_the_share_grows(user: str, salt: str, one: float, other: float) -> None:
     small, large = sorted((one, other))
     assert split(small).route(user, salt) == split(small).route(user, salt)
     if split(small).route(user, salt) == "challenger":

@@ -12,22 +12,16 @@ from services.catalogue.catalogue import Catalogue
 from services.rules.review import Review, edit_review
 from tierrec_core.base.errors import SettingsError
 
-ITEMS = pd.DataFrame(
-    {
-        "item_id": [f"i{number}" for number in range(12)],
-        "category": ["wine", "tea", None] * 4,
-        "price": [float(number % 5) for number in range(12)],
-    }
-)
+ITEMS = pd.DataFrame({"item_id": [f"i{number}" for number in range(12)], "category": ["wine", "tea", None] * 4})
+ITEMS["price"] = [float(number % 5) for number in range(12)]
 CATALOGUE = Catalogue.of(ITEMS)
+Ids = tuple[str, ...]
 IDS = st.lists(st.sampled_from([*ITEMS["item_id"], "gone"]), max_size=6).map(tuple)
 ANY_ID = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
 @given(IDS, st.lists(st.sampled_from(["wine", "tea", "none"]), max_size=1).map(tuple), st.booleans(), IDS)
-def test_hides_what_is_blocked_or_waits_for_approval(
-    blocked: tuple[str, ...], categories: tuple[str, ...], asked: bool, approved: tuple[str, ...]
-):
+def test_hides_what_is_blocked_or_waits_for_approval(blocked: Ids, categories: Ids, asked: bool, approved: Ids):
     approval = {"required_for": "price > 2" if asked else None, "approved": approved}
     review = Review(blocked=blocked, blocked_categories=categories, approval=approval)
     expected = [

@@ -90,15 +90,8 @@ def test_erased_users_are_forgotten_but_may_begin_anew(store: Store, other: Stor
 
 
 def impression(number: int) -> Impression:
-    return Impression(
-        request_id=f"r{number}",
-        user_id="u1",
-        surface="products",
-        items=("i1", "i2"),
-        path="blend",
-        model_version="v1",
-        at=NOW,
-    )
+    shown = {"surface": "products", "items": ("i1", "i2"), "path": "blend", "model_version": "v1", "at": NOW}
+    return Impression(request_id=f"r{number}", user_id="u1", **shown)
 
 
 def test_impressions_reach_the_store_and_none_is_lost_at_the_end(store: Store) -> None:
