@@ -43,13 +43,9 @@ def folder(tmp_path_factory):
 def tiny():
     entries = (Entry("popularity", "popularity"), Entry("ease", "ease", fixed={"l2": 10.0}, is_peer=True))
     published = {"Somebody": {"recall@20": 0.5, "ndcg@20": 0.25}}
-    return GivenSplit(
-        "tiny",
-        (Target("recall@20", 0.2), Target("ndcg@20", 0.99)),
-        published,
-        entries,
-        DatasetNotes("nowhere", "tiny.parquet: user_id, item_id, split"),
-    )
+    targets = Target("recall@20", 0.2), Target("ndcg@20", 0.99)
+    notes = DatasetNotes("nowhere", "tiny.parquet: user_id, item_id, split")
+    return GivenSplit("tiny", targets, published, entries, notes)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +59,8 @@ def pairs(history):
 
 def test_validation_is_cut_out_of_train_and_the_test_is_left_alone(folder, rounds):
     frame = pd.read_parquet(folder / "tiny.parquet").astype(str)
-    given = {
-        name: set(part[["user_id", "item_id"]].itertuples(index=False, name=None))
-        for name, part in frame.groupby("split")
-    }
+    parts = frame.groupby("split")[["user_id", "item_id"]]
+    given = {name: set(part.itertuples(index=False, name=None)) for name, part in parts}
     valid, test = rounds
     assert pairs(test.history) == given["train"]
     users, items = test.history.users, test.history.items
@@ -210,13 +204,8 @@ def test_the_shops_entries_are_the_models_of_the_run():
 def test_a_file_of_lists_is_read_back_as_a_table(interactions):
     ranked = np.array([[4, 2, -1], [-1, -1, -1], [7, 0, 1]])
     row, place = np.nonzero(ranked >= 0)
-    frame = pd.DataFrame(
-        {
-            "user_id": interactions.users.to_numpy()[row],
-            "item_id": interactions.items.to_numpy()[ranked[row, place]],
-            "rank": place + 1,
-        }
-    )
+    users, items = interactions.users.to_numpy()[row], interactions.items.to_numpy()[ranked[row, place]]
+    frame = pd.DataFrame({"user_id": users, "item_id": items, "rank": place + 1})
     table = demo_shop.list_table(frame, interactions.users[:3], interactions.items, 2)
     np.testing.assert_array_equal(table, ranked[:, :2])
 

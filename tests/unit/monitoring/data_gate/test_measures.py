@@ -24,15 +24,12 @@ def daily(volumes: list[int]) -> pd.Series:
         ([20] * 7 + [1, 20, 20, 20, 20, 20, 20] + [20] * 14, 1 / 28),
         ([20] * 7 + [2, 20, 20, 20, 20, 20, 20] + [20] * 14, 0.0),
         ([20] * 7 + [0] * 7 + [20] * 14, 7 / 28),
+        ([], 0.0),
     ],
-    ids=["even", "closed on Sundays", "one quiet Monday", "just at the limit", "a missing week"],
+    ids=["even", "closed on Sundays", "one quiet Monday", "just at the limit", "a missing week", "no day"],
 )
 def test_quiet_days_are_held_against_their_own_weekday(volumes, share):
     assert quiet_days_share(daily(volumes), 0.1) == pytest.approx(share)
-
-
-def test_no_day_is_no_quiet_day():
-    assert quiet_days_share(daily([]), 0.1) == 0.0
 
 
 def test_bad_rows_count_as_bad_and_nowhere_else(events):

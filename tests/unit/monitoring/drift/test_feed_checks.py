@@ -10,15 +10,9 @@ from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import from_days
 
 START = 19800.0
-KNOWN = KnownItems(
-    pd.Index(["a", "b"]),
-    ("FRUIT", "MEAT"),
-    np.array([0, 1]),
-    ("FRUIT", "MEAT", "other"),
-    "category",
-    np.empty(0, np.int32),
-    np.zeros((2, 1), np.float32),
-)
+GROUPS, NO_ROWS, VECTORS = ("FRUIT", "MEAT"), np.empty(0, np.int32), np.zeros((2, 1), np.float32)
+LABELS = (*GROUPS, "other")
+KNOWN = KnownItems(pd.Index(["a", "b"]), GROUPS, np.array([0, 1]), LABELS, "category", NO_ROWS, VECTORS)
 ITEMS = pd.DataFrame({"item_id": ["a", "b", "c", "d"], "category": ["FRUIT", "MEAT", "TOYS", None]})
 
 

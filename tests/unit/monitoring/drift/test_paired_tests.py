@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 
-from monitoring.drift.statistics.effect_limits import (
-    BOUNDS,
-    effect_threshold,
-    one_sided,
-    scale_thresholds,
-    shrunken_rms,
-)
+from monitoring.drift.statistics import effect_limits
 from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, whitening_matrix
 
 RNG = np.random.default_rng(1)
@@ -73,19 +67,19 @@ def test_a_user_outside_the_group_has_no_difference() -> None:
 
 def test_the_limit_of_one_effect_is_the_quantile_of_its_past() -> None:
     past = [np.array([value]) for value in RNG.normal(0, 0.2, 40)]
-    found = effect_threshold("volume", past, 1, 0.95, side=0)
+    found = effect_limits.effect_threshold("volume", past, 1, 0.95, side=0)
     assert found[0] == pytest.approx(np.quantile(np.abs(past), 0.95))
 
 
 def test_only_effects_of_the_side_that_counts_make_the_limit() -> None:
     past = [np.array([-0.5])] * 10 + [np.array([0.1])] * 10
-    assert effect_threshold("moves", past, 1, 1.0, side=1)[0] == pytest.approx(0.1)
+    assert effect_limits.effect_threshold("moves", past, 1, 1.0, side=1)[0] == pytest.approx(0.1)
 
 
 def test_a_category_with_seasons_does_not_raise_the_limit_of_a_steady_one() -> None:
     steady, seasonal = RNG.normal(0, 0.03, 200), RNG.normal(0, 0.3, 200)
     both = list(np.stack([steady, seasonal], axis=1))
-    limit = effect_threshold("shares", both, 2, 0.95, side=0)
+    limit = effect_limits.effect_threshold("shares", both, 2, 0.95, side=0)
     assert limit[0] < 0.15 < 0.5 < limit[1]
     exceeded = (np.abs(both) > limit).any(axis=1).mean()
     assert exceeded == pytest.approx(0.05, abs=0.006)
@@ -94,28 +88,33 @@ def test_a_category_with_seasons_does_not_raise_the_limit_of_a_steady_one() -> N
 def test_the_usual_size_of_a_rare_effect_is_shrunk_towards_that_of_all() -> None:
     effects = np.zeros((3, 4))
     effects[:, 0] = 0.1
-    size = shrunken_rms(effects)
+    size = effect_limits.shrunken_rms(effects)
     assert 0.0 < size[1] < size[0] < 0.1
-    assert shrunken_rms(np.tile(effects, (500, 1)))[1] < size[1] / 5
+    assert effect_limits.shrunken_rms(np.tile(effects, (500, 1)))[1] < size[1] / 5
 
 
-@pytest.mark.parametrize("family", sorted(BOUNDS))
+@pytest.mark.parametrize("family", sorted(effect_limits.BOUNDS))
 def test_a_log_without_a_past_has_the_default_and_a_quiet_one_the_lower_bound(family: str) -> None:
-    least, default = BOUNDS[family]
-    assert effect_threshold(family, [np.zeros(3)] * 2, 3, 0.95, side=0).tolist() == [default] * 3
-    assert effect_threshold(family, [np.zeros(3)] * 20, 3, 0.95, side=0).tolist() == [least] * 3
+    least, default = effect_limits.BOUNDS[family]
+    assert effect_limits.effect_threshold(family, [np.zeros(3)] * 2, 3, 0.95, side=0).tolist() == [default] * 3
+    assert effect_limits.effect_threshold(family, [np.zeros(3)] * 20, 3, 0.95, side=0).tolist() == [least] * 3
 
 
 def test_all_limits_together_are_passed_by_no_more_of_the_past_than_wanted() -> None:
     pairs = [{f"family {number}": RNG.normal(0, 1.0 + number, 3) for number in range(40)} for _ in range(200)]
     sides = {key: (0, 1, -1)[number % 3] for number, key in enumerate(pairs[0])}
-    alone = {key: effect_threshold("volume", [one[key] for one in pairs], 3, 0.95, side) for key, side in sides.items()}
+    alone = {
+        key: effect_limits.effect_threshold("volume", [one[key] for one in pairs], 3, 0.95, side)
+        for key, side in sides.items()
+    }
 
     def passed(limits: dict[str, np.ndarray]) -> float:
-        beyond = [any((one_sided(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs]
+        beyond = [
+            any((effect_limits.one_sided(one[key], sides[key]) > limits[key]).any() for key in limits) for one in pairs
+        ]
         return float(np.mean(beyond))
 
-    together = scale_thresholds(alone, pairs, sides, 0.95)
+    together = effect_limits.scale_thresholds(alone, pairs, sides, 0.95)
     assert passed(alone) > 0.5
     assert passed(together) == pytest.approx(0.05)
     assert all(np.ptp(together[key] / alone[key]) < 1e-12 for key in alone)

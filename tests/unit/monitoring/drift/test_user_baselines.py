@@ -3,13 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from monitoring.drift.measurement import window_measurement
 from monitoring.drift.measurement.encoded_events import EncodedEvents
-from monitoring.drift.measurement.window_measurement import (
-    UserBaselines,
-    events_in_label,
-    first_event_per_day,
-    user_label_counts,
-)
 
 USERS, LABELS = 5, 4
 RNG = np.random.default_rng(4)
@@ -24,7 +19,9 @@ def rows(size: int = 400) -> EncodedEvents:
 
 def test_a_day_counts_once_whatever_its_events() -> None:
     made = rows()
-    found = user_label_counts(first_event_per_day(made, LABELS), USERS, LABELS).toarray()
+    found = window_measurement.user_label_counts(
+        window_measurement.first_event_per_day(made, LABELS), USERS, LABELS
+    ).toarray()
     wanted = np.zeros((USERS, LABELS))
     seen = {
         (user, label, int(day))
@@ -38,17 +35,20 @@ def test_a_day_counts_once_whatever_its_events() -> None:
 
 def test_events_ninety_days_back_count_half() -> None:
     made = rows()
-    baselines = UserBaselines.of(made, 131.0, USERS, LABELS)
-    later = UserBaselines.of(made, 131.0 + 90.0, USERS, LABELS)
+    baselines = window_measurement.UserBaselines.of(made, 131.0, USERS, LABELS)
+    later = window_measurement.UserBaselines.of(made, 131.0 + 90.0, USERS, LABELS)
     np.testing.assert_allclose(later.events.toarray(), baselines.events.toarray() / 2, rtol=1e-5)
     np.testing.assert_allclose(later.days.toarray(), baselines.days.toarray() / 2, rtol=1e-5)
 
 
 def test_no_event_of_the_windows_is_in_the_baseline() -> None:
     made = rows()
-    assert not UserBaselines.of(made, 100.0, USERS, LABELS).has_events
+    assert not window_measurement.UserBaselines.of(made, 100.0, USERS, LABELS).has_events
     early = made.where(made.day < 110.0)
-    found, wanted = (UserBaselines.of(made, 110.0, USERS, LABELS), UserBaselines.of(early, 110.0, USERS, LABELS))
+    found, wanted = (
+        window_measurement.UserBaselines.of(made, 110.0, USERS, LABELS),
+        window_measurement.UserBaselines.of(early, 110.0, USERS, LABELS),
+    )
     assert (found.events != wanted.events).nnz == 0
 
 
@@ -56,8 +56,8 @@ def test_the_favourite_is_that_of_baseline_and_both_windows() -> None:
     past = np.array([[5, 1, 0, 0], [0, 0, 0, 0], [2, 3, 0, 0]], np.float32)
     before = np.array([[0, 2, 0, 0], [0, 4, 0, 0], [0, 0, 1, 0]], np.float32)
     after = np.array([[0, 3, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]], np.float32)
-    baselines = UserBaselines(sparse.csr_matrix(past), sparse.csr_matrix(past))
+    baselines = window_measurement.UserBaselines(sparse.csr_matrix(past), sparse.csr_matrix(past))
     windows = sparse.csr_matrix(before), sparse.csr_matrix(after)
     assert baselines.favourite_labels(*windows).tolist() == [1, -1, 1]
     assert baselines.favourite_labels(*windows[::-1]).tolist() == [1, -1, 1]
-    assert events_in_label(windows[0], np.array([1, -1, 2])).tolist() == [2.0, 0.0, 1.0]
+    assert window_measurement.events_in_label(windows[0], np.array([1, -1, 2])).tolist() == [2.0, 0.0, 1.0]

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from monitoring.drift import DriftFinding, DriftVerdict, FeedChecks, FeedFault, evaluate_window, measure_window
@@ -25,6 +26,13 @@ def verdict(*findings: DriftFinding, faults: tuple[FeedFault, ...] = ()) -> Drif
 @pytest.fixture(scope="module")
 def world() -> DriftWorld:
     return made(seed=5)
+
+
+@pytest.fixture(scope="module")
+def drifted(world: DriftWorld) -> pd.DataFrame:
+    """Half of the events of the medium tier's users move to one category."""
+    members = world.reference.users[world.reference.groups.tier == 1]
+    return moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
 
 
 def test_alarms_come_largest_relative_to_their_limit_first() -> None:
@@ -60,11 +68,8 @@ def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
     assert payload["window"] == {"start": "2024-06-17", "end": "2024-07-15"}
 
 
-def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld) -> None:
-    events = moved_to(
-        world, world.reference.users[world.reference.groups.tier == 1], "category 3", 0.5, np.random.default_rng(1)
-    )
-    found = world.verdict(events)
+def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld, drifted: pd.DataFrame) -> None:
+    found = world.verdict(drifted)
     report = json.loads(json.dumps(found.report(), allow_nan=False))
     assert [DriftFinding(**one) for one in report["findings"]] == list(found.findings)
     assert (report["state"], report["faults"]) == ("drift", [])
@@ -73,9 +78,8 @@ def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld) -> None:
 
 def test_an_alarm_wants_significance_and_size(world: DriftWorld) -> None:
     one_sided = {"interests": -1, "moves": 1, "arrivals": 1, "new_items": 1, "unseen_categories": 1}
-    events = moved_to(
-        world, world.reference.users[world.reference.groups.tier == 2], "category 3", 0.3, np.random.default_rng(1)
-    )
+    members = world.reference.users[world.reference.groups.tier == 2]
+    events = moved_to(world, members, "category 3", 0.3, np.random.default_rng(1))
     findings = world.verdict(events).findings
     assert {one.alarm for one in findings} == {False, True}
     for one in findings:
@@ -84,25 +88,21 @@ def test_an_alarm_wants_significance_and_size(world: DriftWorld) -> None:
         assert one.alarm == (one.adjusted <= SETTINGS.level and size > one.threshold)
 
 
-def test_drift_on_a_broken_feed_is_a_fault_though_the_drift_is_seen(world: DriftWorld) -> None:
-    members = world.reference.users[world.reference.groups.tier == 1]
-    events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
-    day = events["timestamp"]
+def test_drift_on_a_broken_feed_is_a_fault_though_the_drift_is_seen(world: DriftWorld, drifted: pd.DataFrame) -> None:
+    day = drifted["timestamp"]
     gap = (day >= from_days(CUT + 10)) & (day < from_days(CUT + 14))
-    found = world.verdict(events[~gap])
+    found = world.verdict(drifted[~gap])
     assert ("shares", "medium", "category 3") in {(one.family, one.tier, one.what) for one in found.alarms}
     assert found.state == "fault"
     assert "days are missing" in found.reasons()[0]
 
 
-def test_a_stricter_level_or_higher_limits_silence_an_alarm(world: DriftWorld) -> None:
-    members = world.reference.users[world.reference.groups.tier == 1]
-    events = moved_to(world, members, "category 3", 0.5, np.random.default_rng(1))
-    assert world.verdict(events).state == "drift"
+def test_a_stricter_level_or_higher_limits_silence_an_alarm(world: DriftWorld, drifted: pd.DataFrame) -> None:
+    assert world.verdict(drifted).state == "drift"
     limits = {name: limit + 50.0 for name, limit in world.reference.thresholds.items()}
     high_limits = replace(world, reference=replace(world.reference, thresholds=limits))
-    assert high_limits.verdict(events).state == "steady"
-    current = measure_window(world.reference, events, world.items, CUT + WIDTH)
-    feed = FeedChecks.measure(events, world.items, world.reference, CUT + WIDTH, SETTINGS, None)
+    assert high_limits.verdict(drifted).state == "steady"
+    current = measure_window(world.reference, drifted, world.items, CUT + WIDTH)
+    feed = FeedChecks.measure(drifted, world.items, world.reference, CUT + WIDTH, SETTINGS, None)
     strict = SETTINGS.model_copy(update={"level": 1e-40})
     assert evaluate_window(world.reference, current, feed, strict, seed=3).state == "steady"

@@ -37,11 +37,8 @@ def test_shares_between_tiers_become_a_heat_table_in_order():
 def test_counts_of_like_things_become_bars():
     (table,) = json_tables(order_keys({"sizes": {"heavy": 5, "light": 20, "medium": 10}}, ("light", "medium", "heavy")))
     assert table.bars
-    assert [(name, table.share(count)) for name, count in table.rows] == [
-        ("Light", 1.0),
-        ("Medium", 0.5),
-        ("Heavy", 0.25),
-    ]
+    shares = [("Light", 1.0), ("Medium", 0.5), ("Heavy", 0.25)]
+    assert [(name, table.share(count)) for name, count in table.rows] == shares
 
 
 def test_records_show_words_before_numbers():
@@ -58,14 +55,7 @@ def test_importances_are_shares_of_all_of_a_task():
 
 
 def test_figures_and_names_read_well():
-    assert [format_cell(value) for value in (None, True, 1469307, 0.38551, 0.0, 4.6e-5, 1234.5, "x")] == [
-        "–",
-        "yes",
-        "1,469,307",
-        "0.3855",
-        "0",
-        "4.6e-05",
-        "1,234",
-        "x",
-    ]
+    values = (None, True, 1469307, 0.38551, 0.0, 4.6e-5, 1234.5, "x")
+    wanted = ["–", "yes", "1,469,307", "0.3855", "0", "4.6e-05", "1,234", "x"]
+    assert [format_cell(value) for value in values] == wanted
     assert [readable_label(name) for name in ("ndcg@10", "rows_in", "mrr_gain")] == ["NDCG@10", "Rows in", "MRR gain"]
