@@ -22,7 +22,7 @@ import httpx
 
 from benchmarks.drift.results_file import merge_figures
 from services.deployment.server import free_port
-from tests.support.drifting_shop import batches, drifting_shop
+from tests.support.drifting_shop import batches, configure, deploy_shop, later_events
 from tests.support.projects import command
 
 USERS = [f"u{number:03d}" for number in range(300)]
@@ -104,14 +104,11 @@ def wait_for_champion(url: str, old: str) -> tuple[str, float]:
 
 def run(folder: Path) -> dict[str, Any]:
     """Run the whole loop in a folder and return the figures."""
-    later = drifting_shop(
-        folder, rollout={"share": 0.5, "max_hours": 0.005, "check_minutes": 0.1}, gate={"margin": 0.03}
-    )
-    command(folder, "tierrec", "run", timeout=600).check_returncode()
-    command(folder, "tierrec", "deploy").check_returncode()
+    deploy_shop(folder)
+    configure(folder, rollout={"share": 0.5, "max_hours": 0.005, "check_minutes": 0.1}, gate={"margin": 0.03})
     with stack(folder) as url, Traffic(url).running() as traffic:
         old = httpx.get(f"{url}/info").json()["model_version"]
-        for body in batches(later):
+        for body in batches(later_events()):
             httpx.post(f"{url}/events", json=body, timeout=60).raise_for_status()
         shorten_schedules(folder)
         new, seen = wait_for_champion(url, old)

@@ -43,13 +43,19 @@ def drifting_shop(folder: Path, gate: Mapping[str, Any]) -> pd.DataFrame:
 
     It is made once in a test run and copied afterwards. gate: section of params.yaml
     """
-    shutil.copytree(once(folder, "drifting-shop", _deploy), folder, symlinks=True)
-    _configure(folder / "params.yaml", gate=gate)
+    shutil.copytree(once(folder, "drifting-shop", deploy_shop), folder, symlinks=True)
+    configure(folder, gate=gate)
+    return later_events()
+
+
+def later_events() -> pd.DataFrame:
+    """The EVENTS after the shop's log, oldest first."""
     events = synthetic.make_synthetic_world(WORLD, SEED).log.events
     return events[~_known(events)].sort_values("timestamp", ignore_index=True)
 
 
-def _deploy(folder: Path) -> None:
+def deploy_shop(folder: Path) -> None:
+    """Make the project in the folder, run it and deploy its Bento."""
     synthetic_project(folder)
     log = synthetic.make_synthetic_world(WORLD, SEED).log
     known = _known(log.events)
@@ -57,7 +63,7 @@ def _deploy(folder: Path) -> None:
     known_log = log.events[known & ~launched]
     known_log.to_parquet(folder / LOG)
     log.items.to_parquet(folder / ITEMS)
-    _configure(folder / "params.yaml", **PARAMS)
+    configure(folder, **PARAMS)
     (folder / ".gitignore").write_text(
         "/data/**\n!/data/feedback/\n/data/feedback/*\n!/data/feedback/.gitkeep\n__pycache__/\n.bentoml/\n.prefect/\n"
     )
@@ -84,8 +90,9 @@ def batches(events: pd.DataFrame, size: int = 500) -> Iterator[dict[str, Any]]:
         yield {"events": whole[start : start + size]}
 
 
-def _configure(path: Path, **sections: Mapping[str, Any]) -> None:
-    yaml = YAML()
+def configure(folder: Path, **sections: Mapping[str, Any]) -> None:
+    """Replace these sections of the project's params.yaml."""
+    path, yaml = folder / "params.yaml", YAML()
     params = yaml.load(path.read_text())
     params.update(sections)
     with path.open("w") as stream:
