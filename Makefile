@@ -41,6 +41,9 @@ postgres:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null 2>&1; } || \
 	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
 
+# Tests run in two processes, so that each has one core.
+test test-unit test-slow: export OMP_NUM_THREADS = 1
+
 test: $(STAMP) browser postgres  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 

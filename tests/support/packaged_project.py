@@ -31,7 +31,7 @@ PARAMS: dict[str, Any] = {
     "tasks": {"next": _WINDOWS | {"repeats": True}, "discovery": _WINDOWS | {"repeats": False}},
     "tiers": {"num_layers": 4, "bootstraps": 3},
     "models": {name: {"kind": name} for name in MODELS},
-    "blend": {task: {"num_trees": 20} for task in ("next", "discovery")},
+    "blend": {task: {"num_trees": 20, "num_threads": 1} for task in ("next", "discovery")},
     "evaluate": {"bootstraps": 20},
     "package": {"smoke_users": 20},
 }

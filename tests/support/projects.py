@@ -57,7 +57,7 @@ def synthetic_project(folder: Path) -> Path:
     params["tasks"] = {"next": window | {"repeats": True}, "discovery": window | {"repeats": False}}
     params["tiers"] = {"num_layers": 4, "bootstraps": 3}
     params["models"] = {name: {"kind": name} for name in MODELS}
-    params["blend"] = {task: {"num_trees": 20} for task in ("next", "discovery")}
+    params["blend"] = {task: {"num_trees": 20, "num_threads": 1} for task in ("next", "discovery")}
     params["evaluate"] = {"bootstraps": 50}
     params["retrieve"] = {}
     with (folder / "params.yaml").open("w") as stream:

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
+from threadpoolctl import threadpool_limits
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
@@ -14,12 +15,15 @@ from tierrec_core.stages.inputs.fitted_models import read_models
 from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.stages.inputs.training import SimulatedColdUsers
 
+_MIN_PARALLEL_EVENTS = 200_000  # a smaller log is done before other processes have started
+
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the candidates of all windows, several snapshots in parallel processes."""
+    """Write the candidates of all windows; of a large log, several snapshots in parallel processes."""
     log = read_split(layout)
     jobs = [delayed(_retrieve)(layout, settings, log, snapshot) for snapshot in reversed(log.snapshots)]
-    with parallel_config("loky", n_jobs=min(os.cpu_count() or 1, 4), inner_max_num_threads=1):
+    num_jobs = min(os.cpu_count() or 1, 4) if len(log.log) >= _MIN_PARALLEL_EVENTS else 1
+    with threadpool_limits(1), parallel_config("loky", n_jobs=num_jobs, inner_max_num_threads=1):
         for lines in Parallel(return_as="generator")(jobs):
             print("\n".join(lines), flush=True)
 
