@@ -98,7 +98,7 @@ def test_editors_at_the_same_time_lose_nothing(tmp_path: Path):
         ("blocked: i1", "blocked:"),
         ("blokced: [i1]", "blokced: unknown key; did you mean 'blocked'?"),
         ("approval: {required_for: 'price <'}", "approval.required_for:"),
-        ("[i1]", "holds list, wanted a mapping of keys"),
+        ("[i1]", "holds list, wanted keys with values"),
         ("blocked: [", "is not YAML"),
         ("blocked: [a]\nblocked: [b]", "is not YAML"),
     ],

@@ -85,7 +85,7 @@ def test_reads_what_overrides_a_renewal():
         ("rules: [{cap: {attribute: a, max: 0}}]", "rules.0.cap.max:"),
         ("rules: [{scope: {surfaces: [homepage]}, exclude: a = 1}]", "rules.0.scope.surfaces.0:"),
         ("repeat: {TEA: {wait_days: -1}}", "repeat.TEA.wait_days:"),
-        ("- exclude: a = 1", "holds list, wanted a mapping of keys"),
+        ("- exclude: a = 1", "holds list, wanted keys with values"),
         ("rules: [", "is not YAML"),
     ],
 )
