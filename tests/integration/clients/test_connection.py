@@ -49,7 +49,10 @@ def test_a_refusal_is_told_at_once_and_whole(serve, way) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "message"),
-    [((502, b"<html>bad gateway"), "^502: <html>bad gateway$"), ((200, b'{"tier": 1}'), "^200: /users/u/tier: not")],
+    [
+        ((502, b"<html>bad gateway"), "^502: <html>bad gateway$"),
+        ((200, b'{"tier": 1}'), "^200: /users/u/tier: the answer does not match"),
+    ],
 )
 def test_an_answer_that_is_none_is_told(serve, way, answer, message: str) -> None:
     _, url = serve(answer)
