@@ -93,4 +93,4 @@ serve: $(STAMP)  ## serve the packaged recommender on port 3000
 
 clean:  ## remove what the pipeline made (not .venv)
 	rm -rf data/raw data/validation data/quarantine data/prepared data/split data/tiers data/models \
-	  data/candidates data/blend data/reference data/evaluation/lists data/evaluation/truth data/report data/package .bentoml .prefect
+	  data/candidates data/blend data/reference data/churn data/campaigns data/evaluation data/report data/package .bentoml .prefect
