@@ -92,7 +92,7 @@ def deployments_fingerprint(root: Path, *, schedules: bool) -> str:
 
 
 def _source_file(entrypoint: str) -> str:
-    """The file of flows/pipeline/train.py:train or of flows.pipeline.train.train."""
+    """The file of flows/pipeline/tasks.py:train or of flows.pipeline.tasks.train."""
     path, _, flow = entrypoint.rpartition(":")
     return path if path else "/".join(flow.split(".")[:-1]) + ".py"
 
