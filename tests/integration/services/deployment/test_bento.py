@@ -201,7 +201,7 @@ def test_the_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
 def test_a_damaged_model_does_not_start_and_is_rebuilt(made: Layout, settings: Settings) -> None:
     report = artifacts.read_json(made.bento)
     name, _, version = report["model"].partition(":")
-    arrays = made.bento_home / "models" / name / version / "bundle" / "known" / "arrays.safetensors"
+    arrays = made.bento_home / "models" / name / version / "bundle" / "known_users" / "arrays.safetensors"
     content = bytearray(arrays.read_bytes())
     content[-1] ^= 1
     arrays.write_bytes(content)
