@@ -42,7 +42,7 @@ def made_up() -> tuple[Vectors, sparse.csr_matrix]:
 def demo() -> tuple[Vectors, Interactions]:
     """The packaged factors of all known users and items."""
     bundle = _DATA / "package" / "bundle"
-    history = artifacts.load(KnownUsers, bundle / "known").history
+    history = artifacts.load(KnownUsers, bundle / "known_users").history
     model = artifacts.load(Als, bundle / "models" / "als")
     return Vectors.of(model.encode_users(history), model.item_factors), history
 
