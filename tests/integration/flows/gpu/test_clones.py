@@ -134,7 +134,7 @@ def test_far_workers_want_a_dvc_remote_that_keeps_a_run_cache(project: Path) -> 
     with pytest.raises(PoolNotReady, match="no DVC remote"):
         RemoteConfig.find(project, FAR)
     command(project, "dvc", "remote", "add", "--default", "web", "https://files.example").check_returncode()
-    with pytest.raises(PoolNotReady, match="no run-cache in https"):
+    with pytest.raises(PoolNotReady, match="cannot store a run-cache in https"):
         RemoteConfig.find(project, FAR)
 
 
