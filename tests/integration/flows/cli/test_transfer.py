@@ -167,7 +167,7 @@ def test_an_export_for_ingest_writes_what_ingest_reads(folder: Path, tmp_path: P
 
 
 def test_an_export_of_no_store_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"feedback\.db: is missing; name its folder with --folder"):
+    with pytest.raises(SettingsError, match=r"feedback\.db: is missing; give its folder with --folder"):
         run("export", "events", tmp_path / "out.jsonl", "--folder", tmp_path)
     with pytest.raises(SettingsError, match="--for-ingest exports all records of all types"):
         run("export", "items", tmp_path, "--store", f"sqlite:///{tmp_path / 'feedback.db'}", "--for-ingest")
