@@ -90,7 +90,7 @@ def extend(project: Layout, changes: Mapping[str, str | tuple[str, str]]) -> Non
     for name, change in changes.items():
         path = project.root / name
         if isinstance(change, str):
-            path.parent.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(change)
         else:
             text, (old, new) = path.read_text(), change
@@ -140,6 +140,39 @@ def test_a_model_is_trained_and_judged(project: Layout) -> None:
     assert all("last_event" in board for board in boards(project).values())
 
 
+def test_a_source_is_read(project: Layout) -> None:
+    union = "Source = Annotated[CompleteJourneySource | "
+    settings = """class JsonLinesSource(_AnySource):
+    kind: Literal["json_lines"] = "json_lines"
+    path: str
+
+
+"""
+    reader = """import pandas as pd
+
+from tierrec_core.sources.frames import SourceFrames
+
+
+def read_json_lines(source, root, seed):
+    events = pd.read_json(root / source.path, lines=True)
+    return SourceFrames.of(events, events[["item_id"]].drop_duplicates(), where=source.path)
+"""
+    extend(
+        project,
+        {
+            "tierrec_core/settings/data/__init__.py": (union, settings + union + "JsonLinesSource | "),
+            "tierrec_core/sources/json_lines.py": reader,
+        },
+    )
+    events = pd.read_parquet(project.prepared_events).head(50)[["user_id", "item_id", "event", "timestamp"]]
+    events.to_json(project.root / "log.jsonl", orient="records", lines=True, date_format="iso", date_unit="ns")
+    set_params(project, source={"kind": "json_lines", "path": "log.jsonl"})
+    run_stages(project, "ingest")
+    read = pd.read_parquet(project.raw_events)[list(events)]
+    order = ["timestamp", "user_id", "item_id"]
+    assert read.sort_values(order).to_numpy().tolist() == events.sort_values(order).to_numpy().tolist()
+
+
 def test_a_metric_is_in_the_leaderboard(project: Layout) -> None:
     path = project.root / "tierrec_core/evaluation/metrics.py"
     path.write_text(path.read_text().replace('"mrr", "hit")', '"mrr", "hit", "precision")'))
@@ -161,11 +194,9 @@ def test_tasks_and_tiers_are_those_of_params(project: Layout) -> None:
 
 
 def test_a_data_rule_sends_rows_to_quarantine(project: Layout) -> None:
-    first = "    required = [_filled(name) for name in EVENTS.required]\n"
-    rule = """    required.append(DataRule(
-        "no_test_users", RuleScope.ROW, "ExpectColumnValuesToNotMatchRegex", "user_id is not u59", "drop these rows",
-        {"column": "user_id", "regex": "^u59$"},
-    ))
+    first = "        *filled,\n"
+    rule = """        _row("no_test_users", "ExpectColumnValuesToNotMatchRegex", "not u59", "drop these rows",
+             {"column": "user_id", "regex": "^u59$"}),
 """
     extend(project, {"monitoring/data_gate/expectations.py": (first, first + rule)})
     events = pd.read_parquet(project.prepared_events)
