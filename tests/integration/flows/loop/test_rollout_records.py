@@ -133,7 +133,7 @@ def test_a_bento_that_other_files_made_has_no_revision_until_it_is_packaged(layo
     other = "shop:000000"
     known = ReleaseRecord.read(write_release(layout, other, reason="an old one", gate=None))
     assert known.revision is None
-    assert "other files made it" in known.unrecorded
+    assert "other files produced it" in known.unrecorded
     package(layout, other)
     known = ReleaseRecord.read(write_release(layout, other, reason="again", gate=None))
     assert known.revision == git(layout, "rev-parse", release_ref(other))
