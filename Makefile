@@ -43,17 +43,18 @@ postgres:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null 2>&1; } || \
 	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
 
-# Tests run in two processes, so that each has one core.
+# Tests run in two processes, so that each has one core; the order of files puts the longest first.
+TWO := -n 2 --dist loadscope --no-loadscope-reorder
 test test-unit test-slow: export OMP_NUM_THREADS = 1
 
-test: $(STAMP) browser postgres  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+test: $(STAMP) browser postgres  ## all tests but the slow ones
+	$(BIN)/python -m pytest $(TWO) -m 'not slow'
 
 test-unit: $(STAMP)  ## the unit tests that take less than a second each
-	$(BIN)/python -m pytest -n 2 tests/unit -m 'not slow'
+	$(BIN)/python -m pytest $(TWO) tests/unit -m 'not medium' --hypothesis-profile quick
 
-test-slow: $(STAMP)  ## the unit tests that train models or replay logs
-	$(BIN)/python -m pytest -m slow
+test-slow: $(STAMP) browser postgres  ## further faults and variants: kills in every phase, a second Prefect database
+	$(BIN)/python -m pytest $(TWO) -m slow
 
 bench: $(STAMP)  ## models on public data sets beside their peers: benchmarks/results.md; ONLY=gowalla for one
 	$(BIN)/python -m benchmarks.models $(if $(ONLY),--only $(ONLY))

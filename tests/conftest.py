@@ -11,8 +11,9 @@ from tierrec_core.protocols.model import Training
 from tierrec_core.settings import TierSettings
 from tierrec_core.tiers import Tiering
 
-# The same examples each time, and no deadline: a busy machine is not a failure.
+# The same examples each time, and no deadline: a busy machine is not a failure. `make test-unit` takes the quick ones.
 settings.register_profile("tierrec", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=5)
 settings.load_profile("tierrec")
 
 NUM_USERS, NUM_ITEMS, NUM_GROUPS = 60, 40, 4

@@ -36,7 +36,7 @@ def living_in(folder: Path) -> list[psutil.Process]:
     ]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_orphan_writes_and_the_next_run_continues(tmp_path: Path, sign: signal.Signals) -> None:
     project = toy_project(tmp_path / "project", SLOW)
     run = subprocess.Popen(

@@ -18,6 +18,8 @@ from tests.support.prefect_workers import Server, prefect_server, wait_until
 from tests.support.process_faults import MONITOR, Flow, Stages, opened, retrain
 from tests.support.projects import command
 
+pytestmark = pytest.mark.slow
+
 NEVER = {"max_latency_ratio": 1e-9}
 ALWAYS = {"margin": 1, "tier_margin": 1, "task_margin": 1, "max_coverage_loss": 1, "max_calibration_error": 1}
 FILES = ("params.yaml", "dvc.lock", "data/evaluation/metrics.json")

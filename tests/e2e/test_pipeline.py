@@ -104,6 +104,7 @@ def test_one_models_params_make_only_its_fit_and_what_hangs_on_it_stale(project:
     assert {"train@ease", "retrieve"} <= changed
 
 
+@pytest.mark.slow
 def test_plain_dvc_gives_the_same_lock(project: Path, tmp_path: Path) -> None:
     plain = synthetic_project(tmp_path / "plain")
     (plain / "params.yaml").write_bytes((project / "params.yaml").read_bytes())

@@ -92,7 +92,7 @@ def ran_once(log: Path, project: Path, clones: Path) -> bool:
     return clones in deep.parents and where == {name: [project] for name in ("data", "flat", "best")}
 
 
-@pytest.mark.parametrize("remote", ["folder", "s3"])
+@pytest.mark.parametrize("remote", ["folder", pytest.param("s3", marks=pytest.mark.slow)])
 def test_worker_makes_it_in_a_clone_and_the_project_takes_it_without_running(
     tmp_path_factory: pytest.TempPathFactory, server: Server, worker: Path, endpoint: str, remote: str
 ) -> None:
@@ -113,6 +113,7 @@ def test_worker_makes_it_in_a_clone_and_the_project_takes_it_without_running(
     assert command(project, "dvc", "status").stdout.strip() == "Data and pipelines are up to date."
 
 
+@pytest.mark.slow
 def test_project_without_remotes_gets_one_that_git_does_not_see_and_each_revision_its_own_result(
     tmp_path: Path, server: Server, worker: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_project_without_remotes_gets_one_that_git_does_not_see_and_each_revisio
     assert len(places(log)["deep"]) == 2
 
 
+@pytest.mark.slow
 def test_ready_stages_are_out_side_by_side(tmp_path: Path, server: Server, worker: Path) -> None:
     """Each of the two waits for the other to have begun: one after the other they would wait for ever."""
     begun = tmp_path / "begun"
@@ -149,6 +151,7 @@ def test_a_stage_that_fails_there_says_here_why(tmp_path: Path, server: Server, 
     assert worker in places(log)["deep"][0].parents
 
 
+@pytest.mark.slow
 def test_without_a_worker_it_runs_here_and_one_line_says_why(tmp_path: Path, server: Server) -> None:
     project, log = project_in(tmp_path)
     graph = project / "dvc.yaml"

@@ -76,6 +76,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 def test_a_release_is_made_again_byte_for_byte_by_its_own_code_and_params(tmp_path: Path) -> None:
     layout = Layout(synthetic_project(tmp_path / "project"))
     edit(layout.root / BOOTSTRAP, "_DIGITS = 6", "_DIGITS = 5")  # neither the installed code nor that of later
@@ -135,6 +136,7 @@ def times_ingested(layout: Layout) -> int:
     return (layout.root.parent / "ingested").read_text().count("ran")
 
 
+@pytest.mark.slow
 def test_every_stage_before_the_judgement_runs_although_nothing_has_changed(tmp_path: Path, scratch: Path) -> None:
     layout = toy(tmp_path, f"echo ran >> {tmp_path / 'scored'}; echo 0.5 > score.txt")
     done = reproduce(layout.root, "1f2e", scratch=scratch)
@@ -144,7 +146,9 @@ def test_every_stage_before_the_judgement_runs_although_nothing_has_changed(tmp_
     assert "behind" not in done.stdout
 
 
-@pytest.mark.parametrize(("source", "feedback"), [("synthetic", True), ("files", False)])
+@pytest.mark.parametrize(
+    ("source", "feedback"), [pytest.param("synthetic", True, marks=pytest.mark.slow), ("files", False)]
+)
 def test_rows_that_no_revision_holds_come_from_the_cache_or_the_remote(
     tmp_path: Path, scratch: Path, source: str, feedback: bool
 ) -> None:
@@ -186,6 +190,7 @@ def test_what_differs_is_named_and_the_command_fails(tmp_path: Path, scratch: Pa
     assert "these stages were stale: score" in said
 
 
+@pytest.mark.slow
 def test_a_failing_stage_is_told_and_nothing_stays(tmp_path: Path, scratch: Path) -> None:
     once = f"test ! -e {tmp_path / 'once'} && touch {tmp_path / 'once'} && echo 0.5 > score.txt"
     done = reproduce(toy(tmp_path, once).root, TAG, scratch=scratch)
@@ -200,6 +205,7 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path, scratch: Path) ->
     assert "exists and is not empty" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Path) -> None:
     layout = toy(tmp_path, "echo 0.5 > score.txt")
     path = release_path(layout, TAG)
@@ -215,7 +221,7 @@ def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Pat
         assert said in done.stderr
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_reproduction_leaves_neither_process_nor_folder(
     tmp_path: Path, scratch: Path, sign: signal.Signals
 ) -> None:

@@ -71,6 +71,7 @@ def test_an_event_starts_exactly_one_run_with_its_payload(stack: Stack):
     assert answers == [payload, payload | {"score": 0.4}]
 
 
+@pytest.mark.slow
 def test_up_again_changes_nothing_until_a_flow_changes(stack: Stack):
     def everything() -> tuple[list[str], list[str], dict[str, int | None]]:
         automations, deployments = (stack.ask(f"{kind}/filter", {}) for kind in ("automations", "deployments"))
@@ -94,6 +95,7 @@ def test_a_run_of_the_gpu_pool_is_not_in_the_project(stack: Stack):
     assert not Path((stack.root / "elsewhere").read_text()).is_relative_to(stack.root)
 
 
+@pytest.mark.slow
 def test_the_gpu_is_given_to_one_run_at_a_time(stack: Stack):
     runs = [stack.run("busy", name=name, seconds=6) for name in ("gpu1", "gpu2")]
     assert [stack.end_of(run) for run in runs] == ["COMPLETED", "COMPLETED"]
@@ -122,6 +124,7 @@ def test_killed_parts_come_back_and_no_run_is_lost_or_loses_its_place(stack: Sta
     assert journal == ["first began", "first ended", "second began", "second ended"]
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_come_up_is_told_with_its_own_words(stack: Stack):
     layout = Layout(stack.root)
     layout.bento.parent.mkdir(parents=True)
@@ -151,6 +154,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
     assert command(project, "tierrec", "stack", "status").returncode == 1
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_is_noticed_and_replaced(stack: Stack):
     before = stack.status()
     run = stack.run_slowly("left behind", seconds=600)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from tests.support.postgres import running
 from tests.support.projects import command
 from tests.support.stacks import Stack, free_ports, toys
 
 
+@pytest.mark.slow
 def test_runs_are_kept_in_postgresql_and_its_password_is_not_shown(tmp_path: Path):
     stack = Stack(toys(tmp_path / "shop"), *free_ports(2))
     with running() as url:

@@ -1,14 +1,18 @@
 """Registry of model kinds, one line each; a kind is imported on first use."""
 
+from __future__ import annotations
+
 import difflib
 import importlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.params import warn_renamed
-from tierrec_core.protocols.model import Recommender
 from tierrec_core.settings import Params, parse
+
+if TYPE_CHECKING:  # the command line checks kinds without waiting two seconds for what models import
+    from tierrec_core.protocols.model import Recommender
 
 KINDS: Mapping[str, str] = {
     "popularity": "tierrec_core.models.popularity:Popularity",

@@ -16,6 +16,8 @@ from tests.support.projects import ENV
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def layout(tmp_path: Path, items: pd.DataFrame) -> Layout:

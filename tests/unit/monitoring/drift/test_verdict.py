@@ -68,6 +68,7 @@ def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
     assert payload["window"] == {"start": "2024-06-17", "end": "2024-07-15"}
 
 
+@pytest.mark.medium
 def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld, drifted: pd.DataFrame) -> None:
     found = world.verdict(drifted)
     report = json.loads(json.dumps(found.report(), allow_nan=False))

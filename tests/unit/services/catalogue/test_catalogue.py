@@ -48,6 +48,7 @@ def plain(catalogue: Catalogue) -> dict[str, dict[str, object]]:
     return {str(row["item_id"]): row for row in found}
 
 
+@pytest.mark.medium
 @given(st.lists(st.lists(ROWS, max_size=4), max_size=5))
 @settings(max_examples=30)
 def test_equals_a_dictionary_of_rows(batches: list[list[dict[str, object]]]):

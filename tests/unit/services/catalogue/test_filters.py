@@ -102,6 +102,7 @@ def by_duckdb(duck: duckdb.DuckDBPyConnection, text: str) -> list[bool]:
     return [row[0] for row in duck.sql(f"select coalesce(({text}), false) from items").fetchall()]
 
 
+@pytest.mark.medium
 @given(EXPRESSIONS)
 @settings(max_examples=150)
 def test_holds_where_duckdb_says_true(duck: duckdb.DuckDBPyConnection, text: str):

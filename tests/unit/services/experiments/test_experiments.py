@@ -197,6 +197,7 @@ def test_a_better_and_a_worse_variant_are_told_apart(novelty: Experiment) -> Non
     assert json.loads(json.dumps([asdict(one) for one in found]))[2]["verdict"] == "worse"
 
 
+@pytest.mark.medium
 def test_equal_variants_are_left_undecided_in_nearly_all_worlds(novelty: Experiment) -> None:
     same = dict.fromkeys(SIZES, 0.1)
     judged = [

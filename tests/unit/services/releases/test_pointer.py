@@ -119,6 +119,7 @@ def test_any_history_agrees_with_a_list_of_champions(tmp_path_factory: pytest.Te
         assert now.revision == now.history[-1].revision == len(now.history)
 
 
+@pytest.mark.medium
 def test_history_is_bounded_and_keeps_the_previous_champion(path: Path) -> None:
     deploy(path, report(1), 0.1)
     deploy(path, report(2), 0.1)

@@ -25,6 +25,7 @@ def contents(files):
     return {name: content for name, (_, content) in files.items()}
 
 
+@pytest.mark.medium
 def test_the_parts_are_the_lists_of_all_users(bundle, tmp_path):
     manifest = write(bundle, tmp_path)
     frame = pd.concat([pd.read_parquet(tmp_path / name) for name in manifest["parts"]], ignore_index=True)

@@ -52,6 +52,7 @@ def test_no_event_of_a_snapshot_lies_at_or_after_its_bound(log, events) -> None:
         assert len(history) == len(known)
 
 
+@pytest.mark.medium
 def test_truth_equals_a_plain_filter(log, events) -> None:
     day = to_days(events["timestamp"])
     starts = {snapshot.name: snapshot.bound for snapshot in log.snapshots}

@@ -33,6 +33,7 @@ def truth_of(relevant):
     return Truth.of(*np.array(pairs).reshape(-1, 2).T, NUM_ITEMS)
 
 
+@pytest.mark.medium
 @given(WORLD, st.integers(1, 8))
 @settings(max_examples=200, deadline=None)
 def test_equals_the_definitions(world, k):

@@ -32,6 +32,7 @@ class Counted:
         return history.decayed_matrix(30.0).toarray()
 
 
+@pytest.mark.medium
 @given(hnp.arrays(np.float32, SHAPES, elements=TIED), st.integers(1, 12), st.randoms())
 @settings(max_examples=200, deadline=None)
 def test_top_k_equals_sorting(scores, k, random):
@@ -44,6 +45,7 @@ def test_top_k_equals_sorting(scores, k, random):
         np.testing.assert_array_equal(values, [row[item] if item >= 0 else -np.inf for item in items])
 
 
+@pytest.mark.medium
 @given(hnp.arrays(np.float32, SHAPES, elements=TIED), st.integers(1, 12), st.randoms())
 @settings(max_examples=200, deadline=None)
 def test_candidates_equal_sorting(scores, k, random):

@@ -109,6 +109,7 @@ def test_no_drift_day_no_drift():
     np.testing.assert_array_equal(still.before, still.after)
 
 
+@pytest.mark.medium
 def test_one_seed_one_world(tmp_path):
     digests = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
