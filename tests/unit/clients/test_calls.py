@@ -93,7 +93,6 @@ def test_a_call_is_what_the_document_describes(method: str, path: str, operation
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=lambda one: str(one)[:30])
 def test_an_answer_of_the_document_is_one_of_the_client(method: str, path: str, operation: dict[str, Any]) -> None:
     adapter: TypeAdapter[Any] = CALLS[method, path].answer

@@ -55,7 +55,6 @@ def test_gradient_against_finite_differences(pairs, composition):
     assert torch.autograd.gradcheck(loss, logits.clone().requires_grad_())
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize("composition", COMPOSITIONS)
 def test_a_sample_has_its_least_loss_at_the_rates_of_the_population(composition):
     """Of 1000 pairs 200 take the first step and 50 the second; of the 800 others a quarter is in the sample."""
