@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.projects import BIN, ENV, command, toy_project
+from tests.support.projects import BIN, ENV, command, migrate_prefect, toy_project
 
 SLOW = """
 stages:
@@ -39,6 +39,7 @@ def living_in(folder: Path) -> list[psutil.Process]:
 @pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_orphan_writes_and_the_next_run_continues(tmp_path: Path, sign: signal.Signals) -> None:
     project = toy_project(tmp_path / "project", SLOW)
+    migrate_prefect(project / ".prefect")
     run = subprocess.Popen(
         [BIN / "tierrec", "run"], cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,15 @@ import pytest
 from services.releases.pointer import Pointer
 from services.store import Impression, Store
 from tests.support.drifting_shop import drifting_shop, tell
-from tests.support.projects import ENV, command
+from tests.support.prefect_workers import Server, prefect_server
+from tests.support.process_faults import RETRAIN
+from tests.support.projects import command
 
-ASK = "import json, sys; from pathlib import Path; from flows.pipeline.train import configure_prefect; \
-configure_prefect(Path.cwd()); from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +57,13 @@ def show(folder: Path, later: pd.DataFrame) -> None:
     store.close()
 
 
-def ask(folder: Path, decision: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+def ask(folder: Path, server: Server, decision: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
     """The flow as the automation starts it."""
-    return subprocess.run(
-        [sys.executable, "-c", ASK, json.dumps(decision)],
-        cwd=folder,
-        env=ENV,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return command(folder, "python", "-c", RETRAIN, json.dumps(decision), timeout=600, env=server.env)
+
+
+def monitor(folder: Path, server: Server) -> subprocess.CompletedProcess[str]:
+    return command(folder, "tierrec", "monitor", env=server.env)
 
 
 def pointer(folder: Path) -> Pointer:
@@ -74,8 +75,8 @@ def decisions(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def judged(shop: Path) -> dict[str, Any]:
-    looked = command(shop, "tierrec", "monitor", timeout=300)
+def judged(shop: Path, server: Server) -> dict[str, Any]:
+    looked = monitor(shop, server)
     assert looked.returncode == 0, looked.stdout + looked.stderr
     (one,) = decisions(shop)
     return one
@@ -96,25 +97,27 @@ def test_moved_interests_are_noticed_with_reasons_and_a_page(shop: Path, judged:
     assert judged["page"] in history
 
 
-def test_a_window_is_judged_once(shop: Path, judged: dict[str, Any]) -> None:
-    again = command(shop, "tierrec", "monitor", timeout=300)
+def test_a_window_is_judged_once(shop: Path, server: Server, judged: dict[str, Any]) -> None:
+    again = monitor(shop, server)
     assert again.returncode == 0, again.stderr
     assert [one["key"] for one in decisions(shop)] == [judged["key"]]
 
 
-def test_nothing_is_retrained_while_a_person_holds_the_loop(shop: Path, judged: dict[str, Any]) -> None:
+def test_nothing_is_retrained_while_a_person_holds_the_loop(shop: Path, server: Server, judged: dict[str, Any]) -> None:
     before = pointer(shop)
     command(shop, "tierrec", "hold", "--reason", "stocktaking").check_returncode()
-    refused = ask(shop, judged)
+    refused = ask(shop, server, judged)
     command(shop, "tierrec", "hold", "--off").check_returncode()
     assert refused.returncode != 0
     assert "stocktaking" in refused.stderr + refused.stdout
     assert pointer(shop) == before
 
 
-def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(shop: Path, judged: dict[str, Any]) -> None:
+def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(
+    shop: Path, server: Server, judged: dict[str, Any]
+) -> None:
     before = pointer(shop)
-    first = ask(shop, judged)
+    first = ask(shop, server, judged)
     assert first.returncode == 0, first.stdout + first.stderr
     after = pointer(shop)
     assert after.champion.bento != before.champion.bento
@@ -124,15 +127,15 @@ def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(shop:
     revisions = {release["tag"]: release["revision"] for release in releases}
     assert set(revisions) == {before.champion.bento, after.champion.bento}
     assert revisions[after.champion.bento]
-    second = ask(shop, judged)
+    second = ask(shop, server, judged)
     assert second.returncode == 0, second.stderr
     assert "deployed" in second.stdout
     assert pointer(shop) == after
     assert len(list((shop / "data/runs").glob("*.json"))) == 1  # `tierrec run` alone has run
 
 
-def test_the_new_champion_finds_nothing_new_in_the_window_it_was_trained_for(shop: Path) -> None:
-    looked = command(shop, "tierrec", "monitor", timeout=300)
+def test_the_new_champion_finds_nothing_new_in_the_window_it_was_trained_for(shop: Path, server: Server) -> None:
+    looked = monitor(shop, server)
     assert looked.returncode == 0, looked.stderr
     newest = max(decisions(shop), key=lambda one: one["at"])
     assert newest["model"] == pointer(shop).champion.model

@@ -12,7 +12,7 @@ import pytest
 
 from flows.stack.state import find_api_url
 from flows.stack.status import PartStatus
-from tests.support.projects import command
+from tests.support.projects import command, migrate_prefect
 from tests.support.stacks import Stack, free_ports, toys, wait_for
 from tierrec_core.base.paths import Layout
 
@@ -23,6 +23,7 @@ WORKING = ("supervisor", "server", "cpu", "gpu")
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     it = Stack(toys(tmp_path_factory.mktemp("stack") / LONG / "shop"), *free_ports(2))
+    migrate_prefect(it.root / ".prefect")
     try:
         said = it.up()
         assert said.returncode == 0, said.stdout + said.stderr

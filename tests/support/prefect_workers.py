@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments.runner import EntrypointType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.support.projects import BIN, ENV
+from tests.support.projects import BIN, ENV, migrate_prefect
 
 HERE = platform.node()
 _QUIET = {
@@ -149,7 +149,7 @@ def commit(project: Path) -> None:
 @contextlib.contextmanager
 def prefect_server(home: Path, port: int | None = None) -> Iterator[Server]:
     """A server on the port, or a free one; a home that was one before goes on."""
-    home.mkdir(parents=True, exist_ok=True)
+    migrate_prefect(home)
     port = port or free_port()
     server = Server(f"http://127.0.0.1:{port}/api", home)
     env = ENV | _QUIET | {"PREFECT_HOME": str(home)}

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from ruamel.yaml import YAML
 
+from tests.support.once import once
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages import split, tier
@@ -19,10 +21,23 @@ ENV = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_T
 MODELS = ("popularity", "tifu_knn", "ease")
 
 
-def command(folder: Path, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def command(
+    folder: Path, *arguments: str, timeout: float = 300, env: Mapping[str, str] = ENV
+) -> subprocess.CompletedProcess[str]:
     """Run a program of this environment in the folder and hand back what it said."""
     program = [str(BIN / arguments[0]), *arguments[1:]]
-    return subprocess.run(program, cwd=folder, env=ENV, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(program, cwd=folder, env=dict(env), capture_output=True, text=True, timeout=timeout)
+
+
+def migrate_prefect(home: Path) -> None:
+    """Make the folder a PREFECT_HOME with an empty database, whose slow migrations ran once in this test run."""
+    if not (home / "prefect.db").exists():
+        shutil.copytree(once(home, "prefect", _migrate), home, dirs_exist_ok=True)
+
+
+def _migrate(home: Path) -> None:
+    upgrade = ("prefect", "server", "database", "upgrade", "--yes")
+    command(home, *upgrade, env=ENV | {"PREFECT_HOME": str(home)}).check_returncode()
 
 
 def _init(folder: Path) -> Path:
@@ -62,6 +77,7 @@ def synthetic_project(folder: Path) -> Path:
     params["retrieve"] = {}
     with (folder / "params.yaml").open("w") as stream:
         yaml.dump(params, stream)
+    migrate_prefect(folder / ".prefect")
     return _init(folder)
 
 

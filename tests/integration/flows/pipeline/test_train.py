@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, find_stale_stages
-from tests.support.projects import command, toy_project
+from tests.support.projects import command, migrate_prefect, toy_project
 from tierrec_core.base.errors import StageError
 
 DIAMOND = """
@@ -36,6 +36,7 @@ def heard(_stage: str, _line: str) -> None: ...
 
 def test_flow_and_plain_dvc_write_the_same_lock_and_siblings_overlap(tmp_path: Path) -> None:
     flow, plain = toy_project(tmp_path / "flow", DIAMOND), toy_project(tmp_path / "plain", DIAMOND)
+    migrate_prefect(flow / ".prefect")
     ran = command(flow, "tierrec", "run")
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
@@ -56,6 +57,7 @@ def test_flow_and_plain_dvc_write_the_same_lock_and_siblings_overlap(tmp_path: P
 
 def test_failure_carries_the_stages_own_words_and_what_is_behind_it_does_not_run(tmp_path: Path) -> None:
     project = toy_project(tmp_path, FAILING)
+    migrate_prefect(project / ".prefect")
     ran = command(project, "tierrec", "run")
     assert ran.returncode == 2
     assert "error: bad: data/x.csv: is empty" in ran.stderr
