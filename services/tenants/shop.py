@@ -162,7 +162,7 @@ class Shop:
                 model.warm_up()
             except Exception:  # a list that needs the model logs the failure and uses a fallback
                 self.request_log.failure(None, None, part="warm-up", model=model.release.model_version)
-        _freeze_objects()
+        _freeze_new_objects()
 
     def _swap_models(self) -> None:
         """Load the models that the pointer names now; the old ones serve until they are loaded."""
@@ -180,7 +180,8 @@ class Shop:
                 self.models = models.with_posted(self.activity)
             self._report_models()
             del models, model
-            _freeze_objects()
+            gc.unfreeze()  # the old models' objects are to be freed
+            _freeze_new_objects()
             self.metrics.count_swap("done")
             log.info("shop %s swapped its models in %.2f s", self.name, time.monotonic() - start)
 
@@ -190,8 +191,7 @@ class Shop:
             self.metrics.set_model(role, release.bento if release else None, release.model_version if release else "")
 
 
-def _freeze_objects() -> None:
-    """Exclude long-lived objects from garbage collection: scanning all models takes longer than a request."""
-    gc.unfreeze()
+def _freeze_new_objects() -> None:
+    """Exclude what lives now from garbage collection: scanning all models takes longer than a request."""
     gc.collect()
     gc.freeze()

@@ -5,6 +5,8 @@ Use with `pytest_plugins = ["tests.support.open_shops"]`.
 
 import asyncio
 import contextlib
+import gc
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +20,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from services.api.app import configure_app
 from services.api.middleware import SHOP_HEADER
@@ -42,6 +45,8 @@ COUPONS = ("c0", "c1", "c2", "c3")  # c1 is redeemed by whom group 1 pleases
 SURFACES = ("products", "ads", "campaigns", "onboarding", "rank", "search", "similar")
 LOOK_SECONDS = 0.06  # a little more than the time between two looks at a file
 _PATIENCE_SECONDS = 30.0
+_CLOSED_BEFORE_FREED = 10
+_closed = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,14 @@ class Caller:
     def post_users(self, *users: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self.told("POST", "/users", json={"users": list(users)}))
 
+    def samples(self, name: str) -> list[Sample]:
+        """All samples of a metric."""
+        families = text_string_to_metric_families(self.send("GET", "/metrics").text)
+        return [sample for family in families for sample in family.samples if sample.name == name]
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels, 0 where there is none."""
-        families = text_string_to_metric_families(self.send("GET", "/metrics").text)
-        samples = [sample for family in families for sample in family.samples if sample.name == name]
-        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+        return sum(sample.value for sample in self.samples(name) if labels.items() <= sample.labels.items())
 
 
 def ids(answer: Mapping[str, Any]) -> list[str]:
@@ -200,9 +208,11 @@ class Opener:
         return Caller(app, shops, (address, 1), headers)
 
     def close(self) -> None:
-        """Close all workers."""
+        """Close all workers, and let the models of closed ones be freed from time to time."""
         while self.opened:
             self.opened.pop().close()
+            if next(_closed) % _CLOSED_BEFORE_FREED == 0:
+                gc.unfreeze()  # a worker exempts its models from garbage collection
 
     def add(self, tag: str, damage: Callable[[Path], None]) -> str:
         """Another Bento: the first one's bundle with some damage."""
