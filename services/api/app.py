@@ -28,7 +28,7 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     app.title, app.description = "tierrec", _DESCRIPTION
     routers = (routes.lists, routes.posts, routes.users, routes.experiments, transfer_routes.router, routes.service)
     for router in routers:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # include_router would build each route a second time
     app.add_route("/docs.json", lambda _: JSONResponse(_document(app, shops)), include_in_schema=False)
     app.add_route("/metrics", lambda _: PlainTextResponse(shops.exposition()), include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_request)
