@@ -1,8 +1,12 @@
 """Bad input ends a stage with exit code 2 and one to three lines that name the place and the remedy."""
 
+import contextlib
+import importlib
+import io
 import resource
 import subprocess
 import sys
+import warnings
 from functools import partial
 
 import pandas as pd
@@ -32,7 +36,18 @@ def project(folder, rows=GOOD, header=HEADER, **params):
     return Layout(folder)
 
 
-def stage(folder, *arguments, **knobs):
+def stage(folder, package, *arguments):
+    """Run a stage as `python -m` does, but in this process; a warning, which would be a line more, is an error."""
+    said = io.StringIO()
+    program = importlib.import_module(f"{package}.__main__")
+    with contextlib.chdir(folder), contextlib.redirect_stderr(said), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        code = program.main(list(arguments))
+    return subprocess.CompletedProcess(arguments, code, stderr=said.getvalue())
+
+
+def stage_on_a_full_disk(folder, *arguments):
     """Run a stage as a process; the packages come from the checkout, the project is the folder."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
@@ -41,7 +56,7 @@ def stage(folder, *arguments, **knobs):
         capture_output=True,
         text=True,
         timeout=120,
-        **knobs,
+        preexec_fn=FULL,
     )
 
 
@@ -207,7 +222,7 @@ def test_a_full_disk_leaves_the_old_artefacts(tmp_path):
     old = {path: path.read_bytes() for path in files_in(layout.data)}
     project(tmp_path, [*GOOD, *(f"new{n},i,{START},view,1" for n in range(500))])
     for name, place in (("ingest", layout.raw_events), ("split", layout.split)):
-        done = stage(tmp_path, "tierrec_core", name, preexec_fn=FULL)
+        done = stage_on_a_full_disk(tmp_path, "tierrec_core", name)
         assert_refused(done, str(place), "cannot be written", "free disk space")
     assert {path: path.read_bytes() for path in files_in(layout.data)} == old
     assert not list(layout.data.rglob(".*"))

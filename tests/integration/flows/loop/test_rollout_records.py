@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -37,14 +38,20 @@ stages:
 """
 
 
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    """A project whose only stage has run, with what `package` would have written of a Bento."""
-    made = Layout(toy_project(tmp_path / "project", JUDGED))
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A project whose only stage has run, with what `package` would have written of a Bento; tests copy it."""
+    made = Layout(toy_project(tmp_path_factory.mktemp("judged") / "project", JUDGED))
     made.metrics.parent.mkdir(parents=True)
     command(made.root, "dvc", "repro").check_returncode()
     package(made, TAG)
     return made
+
+
+@pytest.fixture
+def layout(judged: Layout, tmp_path: Path) -> Layout:
+    """A copy of the judged project."""
+    return Layout(Path(shutil.copytree(judged.root, tmp_path / "project", symlinks=True)))
 
 
 def package(layout: Layout, tag: str) -> None:
