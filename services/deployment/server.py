@@ -119,9 +119,9 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
     """
     folder = serving_folder(layout)
     warning = check_host(Keyring.read(folder / KEYS), host)
-    tag = ensure_bento(layout, read_settings(layout.params))
     if not is_free(port):
         raise SettingsError(f"serve: port {port} is in use; choose another with --port")
+    tag = ensure_bento(layout, read_settings(layout.params))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         contextlib.suppress(KeyboardInterrupt),

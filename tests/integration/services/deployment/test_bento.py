@@ -1,5 +1,7 @@
 """From an evaluated project to a Bento that serves on loopback."""
 
+import contextlib
+import io
 import json
 import shutil
 import signal
@@ -19,6 +21,7 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from services.__main__ import main
 from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
 from services.deployment.server import is_free, running_server
@@ -30,6 +33,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.settings import Settings, read_settings
 
+TLS = httpx.create_ssl_context()  # made once: that takes longer than a request
 SERVE = """
 import sys
 from pathlib import Path
@@ -63,12 +67,20 @@ def url(made: Layout) -> Iterator[str]:
 
 
 def package(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "services", "package"]
-    return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=300)
+    """Run the stage as `python -m services package` does, but in this process."""
+    said = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stderr(said):
+        code = main(["package"])
+    return subprocess.CompletedProcess(["package"], code, stderr=said.getvalue())
+
+
+def post(url: str, body: object) -> httpx.Response:
+    """One request on a connection of its own."""
+    return httpx.post(url, json=body, timeout=60, verify=TLS)
 
 
 def ask(url: str, body: object) -> dict[str, Any]:
-    answer = httpx.post(f"{url}/recommend", json=body, timeout=60)
+    answer = post(f"{url}/recommend", body)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -171,7 +183,7 @@ def test_workers_share_posted_events(url: str) -> None:
     for number in range(20):  # each on a connection of its own, and so on either worker
         item = f"i1{number % 10}"
         body = {"key": f"k{number}", "user_id": "newcomer", "item_id": item, "event": "cart"}
-        assert httpx.post(f"{url}/events", json={"events": [body]}).json() == {"accepted": 1, "duplicates": 0}
+        assert post(f"{url}/events", {"events": [body]}).json() == {"accepted": 1, "duplicates": 0}
         answer = ask(url, {"user_id": "newcomer", "k": 40})
         assert (answer["path"], answer["known_user"]) == ("blend", True)
         assert listed(answer)[0].startswith("i1")
