@@ -36,7 +36,9 @@ def living_in(folder: Path) -> list[psutil.Process]:
     ]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.parametrize(
+    "sign", [signal.SIGINT, *(pytest.param(sign, marks=pytest.mark.slow) for sign in (signal.SIGTERM, signal.SIGKILL))]
+)
 def test_no_orphan_writes_and_the_next_run_continues(tmp_path: Path, sign: signal.Signals) -> None:
     project = toy_project(tmp_path / "project", SLOW)
     migrate_prefect(project / ".prefect")

@@ -43,9 +43,14 @@ def drifting_shop(folder: Path, gate: Mapping[str, Any]) -> pd.DataFrame:
 
     It is made once in a test run and copied afterwards. gate: section of params.yaml
     """
-    shutil.copytree(once(folder, "drifting-shop", deploy_shop), folder, symlinks=True)
+    copy_shop(folder)
     configure(folder, gate=gate)
     return later_events()
+
+
+def copy_shop(folder: Path) -> None:
+    """The project as `tierrec run` and `tierrec deploy` left it; data/said.txt is what the run said."""
+    shutil.copytree(once(folder, "drifting-shop", deploy_shop), folder, symlinks=True)
 
 
 def later_events() -> pd.DataFrame:
@@ -71,6 +76,7 @@ def deploy_shop(folder: Path) -> None:
         subprocess.run(["git", *words.split()], cwd=folder, check=True)
     ran = command(folder, "tierrec", "run", timeout=600)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    (folder / "data" / "said.txt").write_text(ran.stdout + ran.stderr)
     command(folder, "tierrec", "deploy").check_returncode()
 
 

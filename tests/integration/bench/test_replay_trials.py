@@ -12,6 +12,8 @@ from monitoring.simulation.world import ReplayWorld, synthetic_world
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import MonitorSettings
 
+pytestmark = pytest.mark.slow
+
 _SETTINGS = MonitorSettings(permutations=999)
 
 
