@@ -25,6 +25,7 @@ from tierrec_core.settings.data import PrepareSettings as PrepareSettings
 from tierrec_core.settings.data import Source as Source
 from tierrec_core.settings.data import SplitSettings as SplitSettings
 from tierrec_core.settings.data import SyntheticSource as SyntheticSource
+from tierrec_core.settings.data import TableFormat as TableFormat
 from tierrec_core.settings.data import TimeSplit as TimeSplit
 from tierrec_core.settings.data import ValidateSettings as ValidateSettings
 from tierrec_core.settings.learning import BlendSettings as BlendSettings

@@ -11,6 +11,7 @@ from tierrec_core.base.contracts import EVENTS, Event
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.settings import PrepareSettings
 
+_ROUNDING = 1e-9
 _ORDER = ["timestamp", *(name for name in EVENTS.columns if name != "timestamp")]
 
 
@@ -85,21 +86,23 @@ def _inactive(events: Any, min_events_per_user: int) -> Any:
 
 
 def _without_returns(events: Any) -> Any:
-    """Drop each return with the newest earlier purchase of the same user and item that is not yet returned.
+    """Take the pieces of each return from the newest earlier purchases of the same user and item.
 
-    A purchase opens a bracket and a return closes one. Brackets of one depth alternate, so that a purchase is returned
-    exactly when the next row of its depth is a return. A return without a purchase is dropped alone.
+    The pieces of a pair are a stack: a purchase puts its pieces on top, and a return takes them from there; a return of
+    more is dropped. Of a purchase those pieces are kept that lie below the lowest height that follows.
     """
     is_return = (_.quantity < 0).fill_null(False) | (_.value < 0).fill_null(False)
-    bought = events.filter(_.event == Event.PURCHASE).mutate(returned=is_return)
+    pieces = ibis.ifelse((_.quantity != 0).fill_null(False), _.quantity.abs(), 1.0)
+    bought = events.filter(_.event == Event.PURCHASE).mutate(returned=is_return, pieces=pieces)
     pair = ["user_id", "item_id"]
     so_far = ibis.window(group_by=pair, order_by=_ORDER, preceding=None, following=0)
-    bought = bought.mutate(balance=ibis.ifelse(_.returned, -1, 1).sum().over(so_far))
-    bought = bought.mutate(lowest=_.balance.min().over(so_far))
-    bought = bought.mutate(level=_.balance - ibis.least(_.lowest, 0) + _.returned.cast("int64"))
-    same_level = ibis.window(group_by=[*pair, "level"], order_by=_ORDER)
-    bought = bought.mutate(closed=_.returned.lead().over(same_level).fill_null(False))
-    sold = bought.filter(~_.returned & ~_.closed).select(_ORDER)
+    from_here = ibis.window(group_by=pair, order_by=_ORDER, preceding=0, following=None)
+    bought = bought.mutate(balance=ibis.ifelse(_.returned, -_.pieces, _.pieces).sum().over(so_far))
+    bought = bought.mutate(height=_.balance - ibis.least(_.balance.min().over(so_far), 0.0))
+    bought = bought.mutate(kept=1 - (_.height - _.height.min().over(from_here)) / _.pieces)
+    sold = bought.filter(~_.returned & (_.kept > _ROUNDING))
+    share = ibis.ifelse(_.kept > 1 - _ROUNDING, 1.0, _.kept)
+    sold = sold.mutate(quantity=_.quantity * share, value=_.value * share).select(_ORDER)
     return sold.union(events.filter(_.event != Event.PURCHASE).select(_ORDER))
 
 

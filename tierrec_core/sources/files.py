@@ -1,6 +1,7 @@
 """Reads CSV and Parquet files with any column and event names."""
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,16 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
-from tierrec_core.settings.data import ColumnMap, FilesSource
+from tierrec_core.settings.data import ColumnMap, FilesSource, TableFormat
 from tierrec_core.sources.frames import SourceFrames
-from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, parse_times
+from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.tables import read_table
+from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, given_time_format, parse_times
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
+_REQUIRED = ("user", "item", "timestamp")
 _IDS = ("user_id", "item_id", "session_id")
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
-_MISSING = {"na", "n/a", "null", "none"}
 
 
 def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
@@ -25,7 +28,9 @@ def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
     for an unknown timezone.
     """
     paths = _paths(source.paths, root)
-    parts = {path: _events(path, source) for path in paths}
+    columns = {path: _mapped_columns(path, source) for path in paths}
+    _require_optional(columns, source)
+    parts = {path: _events(part, path, source) for path, part in columns.items()}
     events = pd.concat(_with_times(parts, source), ignore_index=True)
     if events.empty:
         raise EmptyDataError(
@@ -50,28 +55,16 @@ def _paths(patterns: tuple[str, ...], root: Path) -> list[Path]:
     return paths
 
 
-def _table(path: Path, separator: str, key: str) -> pd.DataFrame:
-    """Read one file; CSV columns are text, so that 007 stays 007, and Parquet integers never become floats."""
-    if not path.is_file():
-        raise UnreadableFileError(f"{path}: no such file; correct {key} in params.yaml")
-    if path.stat().st_size == 0:
-        raise EmptyDataError(f"{path}: the file is empty; name another in {key}")
+def _table(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
+    """All rows of a file; key of params.yaml names it in errors."""
     try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
-            frame = frame.reset_index(drop=frame.index.names == [None])
-        else:
-            frame = pd.read_csv(path, sep=separator, dtype="string", keep_default_na=False, na_values=[""])
-    except pd.errors.EmptyDataError as error:
-        raise EmptyDataError(f"{path}: has no columns; name another file in {key}") from error
-    except (ValueError, NotImplementedError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UnreadableFileError(
-            f"{path}: cannot be read: {reason}; write it again, or correct {key} or source.separator"
-        ) from error
-    if frame.empty:
-        raise EmptyDataError(f"{path}: has a header but no rows; name another file in {key}")
-    return pd.DataFrame(frame)
+        return read_table(path, _form(path, source))
+    except DataError as error:
+        raise type(error)(f"{error}; or correct {key}") from error
+
+
+def _form(path: Path, source: FilesSource) -> TableFormat:
+    return next((form for pattern, form in source.formats.items() if path.match(pattern)), source)
 
 
 def _require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
@@ -84,21 +77,38 @@ def _require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> N
     )
 
 
-def _events(path: Path, source: FilesSource) -> pd.DataFrame:
-    frame = _table(path, source.separator, "source.paths")
+def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
+    """The mapped columns that the file has. Raises MissingColumnError for users, items and times."""
+    frame = _table(path, source, "source.paths")
     columns = {}
     for field in ColumnMap.model_fields:
-        column = getattr(source.columns, field)
-        if column is not None:
-            _require_column(frame, column, path, f"source.columns.{field}")
-            columns[_CONTRACT_NAMES.get(field, field)] = frame[column]
-    events = pd.DataFrame(columns)
+        names = source.columns.names(field)
+        found = [frame[name] for name in names if name in frame]
+        if found:
+            first, *others = found
+            columns[_CONTRACT_NAMES.get(field, field)] = reduce(pd.Series.combine_first, others, first)
+        elif field in _REQUIRED:
+            _require_column(frame, " or ".join(names), path, f"source.columns.{field}")
+    return pd.DataFrame(columns)
+
+
+def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> None:
+    """Raise MissingColumnError for a mapped column that no file has."""
+    for field in ColumnMap.model_fields:
+        names = source.columns.names(field)
+        if names and not any(_CONTRACT_NAMES.get(field, field) in part for part in parts.values()):
+            path = next(iter(parts))
+            _require_column(_table(path, source, "source.paths"), names[0], path, f"source.columns.{field}")
+
+
+def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFrame:
     for name in _IDS:
         if name in events:
             events[name] = _text_ids(events[name])
     for name in ("value", "quantity"):
         if name in events:
-            events[name] = _numbers(events[name], path, getattr(source.columns, name), f"source.columns.{name}")
+            column = " or ".join(source.columns.names(name))
+            events[name] = _numbers(events[name], source, path, column, f"source.columns.{name}")
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _mapped_events(events["event"], source.events, path)
@@ -113,22 +123,26 @@ def _text_ids(ids: pd.Series) -> pd.Series:
     return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
 
 
-def _numbers(values: pd.Series, path: Path, column: str, key: str) -> pd.Series:
-    """Numbers, [N]; a cell with the text NaN stays NaN, which the data gate distinguishes from an empty cell."""
-    text = values.astype("string").str.strip().str.lower()
-    empty = values.isna() | text.isin(_MISSING)
-    numbers = pd.to_numeric(values, errors="coerce").astype("Float64").to_numpy("float64", na_value=np.nan)
-    bad = ~empty & np.isnan(numbers) & (text != "nan")
-    _reject(values, bad, path, column, f"is not a number; correct it or {key}")
-    return pd.Series(pd.arrays.FloatingArray(numbers, empty.to_numpy(dtype=bool)), values.index)
+def _numbers(values: pd.Series, source: FilesSource, path: Path, column: str, key: str) -> pd.Series:
+    """Numbers, [N]; NaN, which the data gate rejects, for a cell that is none, where these are few."""
+    numbers, empty = parse_numbers(values, _form(path, source).decimal)
+    bad = pd.Series(~empty & np.isnan(numbers) & (values.astype("string").str.lower() != "nan"), values.index)
+    _reject_most(values, bad, path, column, f"is not a number; correct it, source.decimal or {key}")
+    return pd.Series(pd.arrays.FloatingArray(numbers, empty), values.index)
 
 
-def _reject(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: str) -> None:
-    rows = np.flatnonzero(bad.fillna(False).to_numpy(dtype=bool))
-    if rows.size:
-        first = values.iloc[rows[0]]
-        row = values.index[rows[0]] + 1
-        raise DataError(f"{path}: column {column!r}, row {row}: {str(first)[:80]!r} {wanted} ({rows.size} such rows)")
+def _reject_most(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: str) -> None:
+    """Raise DataError where at least half of the filled cells are bad, so that the column is the wrong one."""
+    bad = bad.fillna(False)
+    if _mostly(bad, values):
+        row = int(np.flatnonzero(bad.to_numpy(dtype=bool))[0])
+        raise DataError(
+            f"{path}: column {column!r}, row {row + 1}: {str(values.iloc[row])[:80]!r} {wanted} ({bad.sum()} such rows)"
+        )
+
+
+def _mostly(bad: pd.Series, values: pd.Series) -> bool:
+    return bool(bad.any() and bad.sum() >= values.notna().sum() / 2)
 
 
 def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:
@@ -146,15 +160,14 @@ def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> p
 
 
 def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
-    """The events of each file with times in UTC; columns of one type have one format in all files.
+    """The events of each file with times in UTC; columns of one type have one format in all files, if that parses them.
 
     All files together decide whether days or months come first.
     """
     columns = {path: part["timestamp"] for path, part in parts.items()}
     formats = {
-        dtype: detect_time_format(
-            pd.concat([column for column in columns.values() if column.dtype == dtype], ignore_index=True),
-            source.timestamp_unit,
+        dtype: _time_format(
+            pd.concat([column for column in columns.values() if column.dtype == dtype], ignore_index=True), source
         )
         for dtype in {column.dtype for column in columns.values()}
     }
@@ -162,14 +175,24 @@ def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iter
         yield part.assign(timestamp=_times(columns[path], formats[columns[path].dtype], source, path))
 
 
+def _time_format(values: pd.Series, source: FilesSource) -> TimeFormat:
+    if source.time_format is not None:
+        return given_time_format(source.time_format)
+    return detect_time_format(values, source.timestamp_unit)
+
+
 def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path: Path) -> pd.Series:
-    column = source.columns.timestamp
+    """Times in UTC; NaT, which the data gate rejects, where few cells cannot be parsed."""
+    column = " or ".join(source.columns.names("timestamp"))
     if time_format.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _reject_mixed(values.astype("string").dropna(), path, column)
     times = parse_times(values, time_format, source.timezone)
+    if _mostly(values.notna() & times.isna(), values):
+        time_format = _time_format(values, source)
+        times = parse_times(values, time_format, source.timezone)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
-    _reject(values, values.notna() & times.isna(), path, column, wanted)
+    _reject_most(values, values.notna() & times.isna(), path, column, wanted)
     return times
 
 
@@ -188,24 +211,24 @@ def _items(path: Path, source: FilesSource, logs: list[Path]) -> pd.DataFrame:
     if path in logs:
         columns = list(dict.fromkeys(names.values()))
         parts = [_item_table(log, source, names)[columns] for log in logs]
-        return _unique_items(pd.concat(parts, ignore_index=True), names, path)
-    return _unique_items(_item_table(path, source, names), names, path)
+        return _unique_items(pd.concat(parts, ignore_index=True), names, source, path)
+    return _unique_items(_item_table(path, source, names), names, source, path)
 
 
 def _item_table(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.DataFrame:
-    frame = _table(path, source.separator, "source.items_path")
+    frame = _table(path, source, "source.items_path")
     for name, column in names.items():
         _require_column(frame, column, path, f"source.item_columns.{name}")
     return frame
 
 
-def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> pd.DataFrame:
+def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], source: FilesSource, path: Path) -> pd.DataFrame:
     mapped = {_CONTRACT_NAMES.get(name, name): frame[column] for name, column in names.items()}
     attributes = frame.drop(columns=[name for name in frame if name in ITEMS.columns or name in names.values()])
     items = attributes.apply(_attribute).assign(**mapped)
     items["item_id"] = _text_ids(items["item_id"])
     if "price" in items:
-        price = _numbers(items["price"], path, names["price"], "source.item_columns.price")
+        price = _numbers(items["price"], source, path, names["price"], "source.item_columns.price")
         items["price"] = price.where(np.isfinite(price.to_numpy("float64", na_value=np.nan)))
     items = items.groupby("item_id", sort=False, as_index=False).first()
     category = items["category"].astype("string") if "category" in items else pd.NA
@@ -224,7 +247,7 @@ def _users(source: FilesSource, root: Path) -> pd.DataFrame | None:
     if source.users_path is None:
         return None
     path = root / source.users_path
-    frame = _table(path, source.separator, "source.users_path")
+    frame = _table(path, source, "source.users_path")
     _require_column(frame, source.user_column, path, "source.user_column")
     ids = _text_ids(frame[source.user_column])
     users = frame.drop(columns=source.user_column).apply(_attribute).assign(user_id=ids)

@@ -1,5 +1,6 @@
 """Formats of times and the DuckDB SQL that parses each, for `init` and `ingest`."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -9,7 +10,9 @@ import pandas as pd
 from tierrec_core.base.errors import SettingsError
 
 MAX_ROWS = 100_000
-PLAUSIBLE = "between timestamptz '1990-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00'"
+_FEW_ROWS = 1000
+PLAUSIBLE_TIMES = (pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC"))
+_PLAUSIBLE = "between timestamptz '{}' and timestamptz '{}'".format(*PLAUSIBLE_TIMES)
 _ANY = "is not null"
 _SHARE = "coalesce(avg(coalesce(({time}) {condition}, false)::int) filter ({c} is not null), 0)"
 
@@ -27,10 +30,25 @@ class TimeFormat:
         return self.sql.format(c=_quoted_name(column))
 
 
-_TEXT = "cast({c} as varchar)"
+_RAW = "cast({c} as varchar)"
+_TEXT = rf"replace(regexp_replace({_RAW}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
 _ISO = f"try_cast(replace(replace({_TEXT}, ' +', '+'), ' -', '-') as timestamptz)"
-_MICROS = f"try_cast(round(try_cast({_TEXT} as double) * {{scale}}) as bigint)"
-_EPOCH = f"try(make_timestamp({_MICROS})) at time zone 'UTC'"
+_NUMBER = f"try_cast({_RAW} as double)"
+_EPOCH = f"try(make_timestamp(try_cast(round({_NUMBER} * {{scale}}) as bigint))) at time zone 'UTC'"
+_SERIAL = f"try(make_timestamp(try_cast(round(({_NUMBER} - 25569) * 86400) as bigint) * 1000000))::timestamptz"
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S")
+_HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p")
+_DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for mark in "./-"}
+_MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
+_MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%B %d ")}
+
+
+def _dates(name: str, patterns: Iterable[str], text: str = _TEXT) -> TimeFormat:
+    """Patterns of strptime. A year of two digits is tried first, since %Y reads 24 as the year 24."""
+    listed = ", ".join(f"'{pattern}'" for pattern in patterns)
+    return TimeFormat(name, f"try_strptime({text}, [{listed}])::timestamptz")
+
+
 TIME_FORMATS = (
     *(
         TimeFormat(f"{name}seconds since 1970", _EPOCH.replace("{scale}", scale), unit)
@@ -43,20 +61,36 @@ TIME_FORMATS = (
     ),
     TimeFormat("ISO 8601 dates", f"nullif({_ISO}, timestamptz 'infinity')"),
     *(
-        TimeFormat(f"dates like {example}", f"try_strptime({_TEXT}, {formats})::timestamptz")
-        for example, formats in (
-            ("31.12.2024", "['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y']"),
-            ("31/12/2024", "['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y']"),
-            ("12/31/2024", "['%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M', '%m/%d/%Y']"),
-            ("20241231", "['%Y%m%d%H%M%S', '%Y%m%d']"),
-        )
+        _dates(name, (day + year + clock for day in days for year in ("%y", "%Y") for clock in _CLOCKS + _HALF_DAYS))
+        for name, days in (_DAYS_FIRST | _MONTHS_FIRST | _MONTH_NAMES).items()
     ),
+    _dates("dates like 2024-12-31 01:00 PM", (f"%Y-%m-%d{clock}" for clock in _HALF_DAYS)),
+    _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d")),
+    TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
 )
+_OTHER_ORDER = dict(zip([*_DAYS_FIRST, *_MONTHS_FIRST], [*_MONTHS_FIRST, *_DAYS_FIRST], strict=True))
 
 
-def plausible_shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """Share of each column's filled rows that each format parses as a time of 1990 to 2100, [columns, TIME_FORMATS]."""
-    return _shares(frame, PLAUSIBLE)
+def given_time_format(pattern: str) -> TimeFormat:
+    """The format of a strptime pattern."""
+    return _dates(f"dates like {pattern}", [pattern.replace("'", "''").replace("{", "{{").replace("}", "}}")], _RAW)
+
+
+def describe_order(values: pd.Series, time_format: TimeFormat) -> str:
+    """Which share of rows shows whether days or months come first; empty where the format leaves no doubt."""
+    if time_format.name not in _OTHER_ORDER:
+        return ""
+    both = [known for known in TIME_FORMATS if known.name in (time_format.name, _OTHER_ORDER[time_format.name])]
+    shares = plausible_shares(values.to_frame("c"), both).loc["c"]
+    order = "days" if time_format.name in _DAYS_FIRST else "months"
+    share = float(2 * shares[time_format.name] - shares.sum())
+    shown = f"as {share:.1%} of rows show" if share > 0 else "by default, as no row shows it; --time-format overrides"
+    return f"; {order} first, {shown}"
+
+
+def plausible_shares(frame: pd.DataFrame, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
+    """Share of each column's filled rows that each format parses as a time of 1990 to 2100, [columns, formats]."""
+    return _shares(frame, _PLAUSIBLE, formats)
 
 
 def detect_time_format(values: pd.Series, unit: str = "auto") -> TimeFormat:
@@ -65,15 +99,19 @@ def detect_time_format(values: pd.Series, unit: str = "auto") -> TimeFormat:
     Ties go to the first, so that day.month precedes month.day.
     unit: of numbers, if known; dates are parsed regardless
     """
-    frame = values.iloc[:: max(1, len(values) // MAX_ROWS)].to_frame("c")
-    shares = plausible_shares(frame).loc["c"]
-    if unit != "auto" or not shares.any():
-        parsed = _shares(frame, _ANY).loc["c"]
-        given = next((known for known in TIME_FORMATS if unit == known.unit), None)
-        if given is not None and parsed[given.name] > 1 / 2:
-            return given
-        shares = shares if shares.any() else parsed
-    return TIME_FORMATS[int(shares.to_numpy().argmax())]
+    parsed = _shares(_thinned(values, _FEW_ROWS), _ANY).loc["c"]
+    given = next((known for known in TIME_FORMATS if unit == known.unit), None)
+    if given is not None and parsed[given.name] > 1 / 2:
+        return given
+    formats = [known for known in TIME_FORMATS if parsed[known.name] > 0] or TIME_FORMATS
+    frame = _thinned(values, MAX_ROWS)
+    shares = plausible_shares(frame, formats).loc["c"]
+    shares = shares if shares.any() else _shares(frame, _ANY, formats).loc["c"]
+    return formats[int(shares.to_numpy().argmax())]
+
+
+def _thinned(values: pd.Series, num_rows: int) -> pd.DataFrame:
+    return values.iloc[:: max(1, len(values) // num_rows)].to_frame("c")
 
 
 def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd.Series:
@@ -92,17 +130,17 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd
     return pd.Series(times["moment"].dt.tz_convert("UTC").array, values.index)
 
 
-def _shares(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
+def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
     terms = [
         _SHARE.format(c=_quoted_name(column), time=time_format.of(column), condition=condition)
         for column in frame.columns
-        for time_format in TIME_FORMATS
+        for time_format in formats
     ]
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
         shares = connection.execute(f"select {', '.join(terms)} from frame").fetchall()[0]  # noqa: S608
-    table = np.reshape(shares, (len(frame.columns), len(TIME_FORMATS)))
-    return pd.DataFrame(table, index=frame.columns, columns=[time_format.name for time_format in TIME_FORMATS])
+    table = np.reshape(shares, (len(frame.columns), len(formats)))
+    return pd.DataFrame(table, index=frame.columns, columns=[time_format.name for time_format in formats])
 
 
 def _quoted_name(column: str) -> str:

@@ -20,19 +20,30 @@ class CompleteJourneySource(_AnySource):
     kind: Literal["complete_journey"] = "complete_journey"
 
 
-class ColumnMap(Params):
-    """Names of the log's columns in the files; None where there is no such column."""
+ColumnNames = str | tuple[str, ...]
 
-    user: str = "user_id"
-    item: str = "item_id"
-    event: str | None = None
-    timestamp: str = "timestamp"
-    value: str | None = None
-    quantity: str | None = None
-    session: str | None = None
-    channel: str | None = None
-    domain: str | None = None
-    split: str | None = None
+
+class ColumnMap(Params):
+    """Names of the log's columns in the files; None where there is no such column.
+
+    Of several names, the first filled cell counts, for files that call a column differently.
+    """
+
+    user: ColumnNames = "user_id"
+    item: ColumnNames = "item_id"
+    event: ColumnNames | None = None
+    timestamp: ColumnNames = "timestamp"
+    value: ColumnNames | None = None
+    quantity: ColumnNames | None = None
+    session: ColumnNames | None = None
+    channel: ColumnNames | None = None
+    domain: ColumnNames | None = None
+    split: ColumnNames | None = None
+
+    def names(self, field: str) -> tuple[str, ...]:
+        """The names of a column; empty where there is no such column."""
+        names: ColumnNames | None = getattr(self, field)
+        return (names,) if isinstance(names, str) else names or ()
 
 
 class ItemColumnMap(Params):
@@ -45,20 +56,38 @@ class ItemColumnMap(Params):
     price: str | None = None
 
 
-class FilesSource(_AnySource):
+class TableFormat(Params):
+    """How the files are written.
+
+    quote: of CSV cells; if empty, quotation marks are text
+    decimal: mark of numbers in texts, where the other mark separates thousands
+    explode: a Parquet column of lists of structs, such as GA4's items; each struct becomes a row
+    """
+
+    separator: str = Field(",", min_length=1)
+    quote: str = Field('"', max_length=1)
+    encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
+    explode: str | None = None
+
+
+class FilesSource(TableFormat, _AnySource):
     """CSV or Parquet files with any column and event names.
 
     events maps event names in the files to the platform's; default_event is used when there is no event column.
-    timestamp_unit: of numeric timestamps, since 1970; timezone: of text timestamps without an offset
+    timestamp_unit: of numeric timestamps, since 1970, or days since 1900
+    time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
+    formats: by path or glob, where a file is not written as separator, quote and encoding say
     """
 
     kind: Literal["files"] = "files"
     paths: tuple[str, ...]
-    separator: str = ","
+    formats: dict[str, TableFormat] = Field(default={})
     columns: ColumnMap = ColumnMap()
     events: dict[str, str] = Field(default={})
     default_event: str = "purchase"
-    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"
+    time_format: str | None = None
     timezone: str = "UTC"
     items_path: str | None = None
     item_columns: ItemColumnMap = ItemColumnMap()

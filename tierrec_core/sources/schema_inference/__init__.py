@@ -1,14 +1,15 @@
 """Proposes params.yaml for CSV and Parquet files of unknown schema, with the evidence for each guess."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, parse
-from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess, canonical_event
+from tierrec_core.base.errors import DataError
+from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, TableFormat, parse
+from tierrec_core.sources.schema_inference.column_roles import IGNORE, RATING_NAMES, Guess, canonical_event
 from tierrec_core.sources.schema_inference.default_settings import default_sections
 from tierrec_core.sources.schema_inference.file_roles import (
     InferenceOverrides,
@@ -19,6 +20,7 @@ from tierrec_core.sources.schema_inference.file_roles import (
     find_tables,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.tables import is_parquet
 
 __all__ = ["Guess", "Proposal", "propose_settings"]
 
@@ -39,7 +41,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     """
     given = parse(InferenceOverrides, overrides, "overrides")
     lookups = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
-    previews = [FilePreview.at(path, given.separator) for path in dict.fromkeys([*paths, *lookups])]
+    previews = [FilePreview.at(path, given.form, given.time_format) for path in dict.fromkeys([*paths, *lookups])]
     logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
     others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
@@ -48,10 +50,12 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     parse(FilesSource, source, "proposal")
     tables = [table.columns for table in (catalogue, users) if table is not None]
     guesses = [guess for columns in (logs[0].roles, *tables, names) for guess in columns.values()]
+    guesses += _other_names(logs)
+    guesses = [*map(_format_guess, previews), *guesses]
     sections = default_sections(
         [(log.preview, log.roles["timestamp"].value, log.time_format) for log in logs],
         _behaviours(logs, names, source),
-        given_split="split" in logs[0].roles,
+        given_split="split" in source["columns"],
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
     return Proposal({"source": source, **sections}, tuple(guesses))
@@ -59,10 +63,10 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
 
 def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
     """The platform's name of each event name in the files, most frequent first."""
-    if "event" not in logs[0].roles:
+    if not any("event" in log.roles for log in logs):
         return {}
     counts = pd.concat([log.values("event").astype("string") for log in logs]).value_counts()
-    return {
+    names = {
         str(name): Guess(
             f"event {name}",
             given.events.get(str(name), canonical_event(str(name))),
@@ -70,6 +74,14 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
         )
         for name, count in counts.items()
     }
+    if names and all(guess.value == IGNORE for guess in names.values()):
+        listed = ", ".join(f"{name} ({count} rows)" for name, count in counts.items())
+        column = next(log.roles["event"].value for log in logs if "event" in log.roles)
+        raise DataError(
+            f"{logs[0].preview.path}: column {column} has no known event name, but {listed}\n"
+            f"say what each is, such as --event {counts.index[0]}=view, or {IGNORE} to drop its rows"
+        )
+    return names
 
 
 def _behaviours(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
@@ -89,15 +101,18 @@ def _source(
 ) -> dict[str, Any]:
     """The source block without the values that equal a default."""
     log = logs[0]
+    tables = [table for table in (catalogue, users) if table is not None]
     rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
     block: dict[str, Any] = {
         "kind": "files",
         "paths": [file.preview.path.as_posix() for file in logs],
-        "separator": log.preview.separator,
-        "columns": _mapped(ColumnMap, log.roles),
+        **log.preview.form.model_dump(),
+        "formats": _other_formats(log, [*logs, *tables]),
+        "columns": _log_columns(logs),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
-        "timestamp_unit": log.time_format.unit,
+        "timestamp_unit": log.time_format.unit if len({file.time_format.unit for file in logs}) == 1 else None,
+        "time_format": given.time_format,
         "timezone": given.timezone,
     }
     if catalogue is not None:
@@ -109,10 +124,49 @@ def _source(
     return _beyond_defaults(FilesSource, block)
 
 
+def _log_columns(logs: list[LogFile]) -> dict[str, Any]:
+    """The name of each column, or its names where files differ."""
+    names = {
+        role: list(dict.fromkeys(log.roles[role].value for log in logs if role in log.roles))
+        for role in ColumnMap.model_fields
+    }
+    return _beyond_defaults(ColumnMap, {role: found[0] if len(found) == 1 else found for role, found in names.items()})
+
+
+def _other_names(logs: list[LogFile]) -> list[Guess]:
+    """What other files call the columns of the first."""
+    return [
+        replace(guess, place=f"{role} in {log.preview.path.name}")
+        for log in logs[1:]
+        for role, guess in log.roles.items()
+        if role not in logs[0].roles or guess.value != logs[0].roles[role].value
+    ]
+
+
+def _format_guess(preview: FilePreview) -> Guess:
+    form = preview.form.model_dump(exclude_none=True)
+    if is_parquet(preview.path):
+        form = {"kind": "Parquet"} | {name: form[name] for name in ("explode",) if name in form}
+    size = f"{preview.num_rows} rows of {len(preview.columns)} columns"
+    nested = f"; not used, as nested: {', '.join(preview.nested)}" if preview.nested else ""
+    value = ", ".join(f"{name} {value!r}" for name, value in form.items())
+    return Guess(f"file {preview.path.name}", value, size + nested)
+
+
+def _other_formats(log: LogFile, files: Sequence[LogFile | LookupTable]) -> dict[str, dict[str, Any]]:
+    """The files that are not written as the log is."""
+    given = log.preview.form
+    return {
+        file.preview.path.as_posix(): _beyond_defaults(TableFormat, form.model_dump())
+        for file in files
+        if (form := file.preview.form) != given and (form.explode != given.explode or not is_parquet(file.preview.path))
+    }
+
+
 def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that are neither empty nor the default, and `kind`."""
     defaults = {name: field.default for name, field in kind.model_fields.items() if name != "kind"}
-    return {name: value for name, value in block.items() if value not in (None, {}) and value != defaults.get(name)}
+    return {name: value for name, value in block.items() if value not in (None, {}, []) and value != defaults.get(name)}
 
 
 def _mapped(kind: type[Params], roles: Mapping[str, Guess]) -> dict[str, Any]:

@@ -5,14 +5,16 @@ Items have the most distinct values of all recurring columns.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
+from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.time_formats import TimeFormat, parse_times
+from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
 
 IGNORE = "ignore"
 
@@ -20,7 +22,7 @@ IGNORE = "ignore"
 _SYNONYMS = {
     "user": """user_id user userid uid customer_id customer customerid cust_no cust_id visitor_id visitor
         household_id household_key household member_id client_id buyer_id shopper_id account_id reviewer_id profile_id
-        kunde kunden_id kunden_nr kundennummer user_number customer_number user_session_id""",
+        client kunde kunden_id kunden_nr kundennummer user_number customer_number user_session_id""",
     "item": """item_id item itemid product_id product productid parent_asin asin sku article_id article artikel
         artikel_id artikel_nr artikelnummer stock_code goods_id movie_id song_id track_id book_id isbn content_id
         offer_id ean gtin upc produkt produkt_id produktnummer item_number product_number""",
@@ -32,7 +34,7 @@ _SYNONYMS = {
     "value": """value sales_value amount revenue total total_price paid rating stars overall score betrag umsatz
         wert bewertung price unit_price preis""",
     "quantity": "quantity qty units pieces num_items menge anzahl stueck",
-    "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no
+    "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no order
         transaction_id invoice_no invoice receipt_id bon_nr bonnummer sitzung bestellnummer""",
     "channel": "channel sales_channel sales_channel_id store_type kanal",
     "split": "split subset",
@@ -103,11 +105,11 @@ def name_score(role: str, column: str) -> float:
 
 
 def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess | None:
-    """The column whose name fits the role best and whose content allows it."""
+    """The column whose name fits the role best and whose content allows it; for ids, the filled share counts, too."""
     scores = {
-        column: name_score(role, column)
+        column: name_score(role, column) * (preview.sample[column].notna().mean() if role in ("user", "item") else 1)
         for column in preview.columns
-        if column not in assigned and _fits(role, preview.sample[column])
+        if column not in assigned and _fits(role, preview.sample[column], preview.form.decimal)
     }
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None or scores[best] == 0:
@@ -122,13 +124,14 @@ def describe_content(preview: FilePreview, column: str) -> str:
     return f"{values.nunique()} distinct values in {len(preview.sample)} rows{example}"
 
 
-def _fits(role: str, values: pd.Series) -> bool:
+def _fits(role: str, values: pd.Series, decimal: str) -> bool:
     """Whether the values allow the role: amounts are numbers, and ids are not fractional."""
     filled = values.dropna()
     if filled.empty:
         return False
     if role in ("value", "quantity", "price"):
-        return bool(pd.to_numeric(filled, errors="coerce").notna().mean() >= _MIN_NUMBERS)
+        numbers, missing = parse_numbers(filled, decimal)
+        return bool((~missing).any() and (~np.isnan(numbers[~missing])).mean() >= _MIN_NUMBERS)
     if role == "split":
         return "test" in set(filled.astype(str).unique()) and filled.nunique() <= 3
     if role in ("user", "item"):
@@ -144,21 +147,28 @@ def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, T
     if best is None:
         return None
     time_format = preview.time_formats[best]
-    return Guess("timestamp", best, f"{time_format.name}; {describe_content(preview, best)}"), time_format
+    order = describe_order(preview.sample[best], time_format)
+    evidence = f"{time_format.name}{order}; {describe_content(preview, best)}"
+    return Guess("timestamp", best, evidence), time_format
 
 
-def find_event_column(preview: FilePreview, assigned: set[str]) -> Guess | None:
-    """A column of few distinct values, some of which are event names; the name of the column is scored, too."""
+def find_event_column(preview: FilePreview, assigned: set[str], names: Collection[str]) -> Guess | None:
+    """A column of few distinct values, some of which are event names; the name of the column is scored, too.
+
+    A column that is named for events is one, whatever its values; one that is not has two events at least.
+    names: further event names
+    """
     best: tuple[float, Guess] | None = None
     for column in preview.columns:
         values = preview.sample[column].dropna()
         if column in assigned or not 0 < values.nunique() <= _MAX_EVENT_KINDS:
             continue
         shares = values.astype(str).value_counts(normalize=True)
-        known = shares[[canonical_event(name) in EVENT_NAMES for name in shares.index]]
-        score = known.sum() + name_score("event", column)
-        if len(known) and (best is None or score > best[0]):
-            examples = ", ".join(sorted(known.index)[:4])
+        known = shares[[name in names or canonical_event(name) in EVENT_NAMES for name in shares.index]]
+        named = name_score("event", column)
+        score = known.sum() + named
+        if (named > _PART or len(known) > (not named)) and (best is None or score > best[0]):
+            examples = ", ".join(sorted(known.index if len(known) else shares.index)[:4])
             best = score, Guess("event", column, f"{values.nunique()} kinds, such as {examples}")
     return None if best is None else best[1]
 

@@ -9,8 +9,8 @@ from typing import Self
 import pandas as pd
 from pydantic import Field
 
-from tierrec_core.base.errors import MissingColumnError
-from tierrec_core.settings import Params
+from tierrec_core.base.errors import DataError, MissingColumnError
+from tierrec_core.settings import Params, TableFormat
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
     describe_content,
@@ -24,11 +24,15 @@ from tierrec_core.sources.schema_inference.column_roles import (
     overlap,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.time_formats import TimeFormat, detect_time_format
+from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
 
 _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_column", "event": "event_column"}
 _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}
 _ATTRIBUTES = ("title", "category", "brand", "price")
+_ESSENTIAL = ("user", "item", "timestamp")
+_MIN_SHARED = 0.1
+_MIN_SHARED_IDS = 0.01
+_MIN_BARE = 0.5
 _PER_ATTRIBUTE = 0.1
 _MAX_ATTRIBUTES = 5
 _FURTHER = ("session", "quantity", "value", "channel", "split")
@@ -43,9 +47,20 @@ class InferenceOverrides(Params):
     time_column: str | None = None
     events: Mapping[str, str] = Field(default_factory=dict)
     separator: str | None = None
+    quote: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    explode: str | None = None
+    time_format: str | None = None
     timezone: str | None = None
     items_path: str | None = None
     users_path: str | None = None
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The given settings of TableFormat."""
+        given = {name: getattr(self, name) for name in TableFormat.model_fields}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def columns(self) -> dict[str, str]:
@@ -63,20 +78,39 @@ class LogFile:
     time_format: TimeFormat
 
     def values(self, role: str) -> pd.Series:
-        """The sampled values of the column that has this role."""
-        return self.preview.sample[self.roles[role].value]
+        """The sampled values of the column that has this role; none if there is no such column."""
+        return self.preview.sample[self.roles[role].value] if role in self.roles else pd.Series([], dtype="string")
+
+    def continues(self, first: Self) -> bool:
+        """Whether the file has the columns of the first one; or, under other names, its items or users many times."""
+        if all(first.roles[role].value in self.preview.columns for role in _ESSENTIAL):
+            return True
+        items = self.values("item")
+        shared = max(overlap(self.values(role), first.values(role)) for role in ("user", "item"))
+        return shared >= _MIN_SHARED and items.nunique() <= len(items) / 2
+
+    def like(self, first: Self) -> Self:
+        """The same file with the roles that the first one gives to columns of the same names."""
+        shared = {role: guess for role, guess in first.roles.items() if guess.value in self.preview.columns}
+        used = {guess.value for guess in shared.values()}
+        return replace(
+            self, roles={role: guess for role, guess in self.roles.items() if guess.value not in used} | shared
+        )
 
     def with_time_format(self, time_format: TimeFormat) -> Self:
-        """The same file with another format of its times."""
+        """The same file with the format of all files' times, unless its own times have another one."""
         time = self.roles["timestamp"]
-        evidence = time.evidence.replace(self.time_format.name, time_format.name)
+        shares = plausible_shares(self.preview.sample[[time.value]], [self.time_format, time_format]).to_numpy()[0]
+        if shares[0] > shares[1]:
+            return self
+        evidence = f"{time_format.name}; as in all files; {describe_content(self.preview, time.value)}"
         return replace(
             self, time_format=time_format, roles=self.roles | {"timestamp": replace(time, evidence=evidence)}
         )
 
 
 def find_logs(previews: list[FilePreview], given: InferenceOverrides) -> list[LogFile]:
-    """The logs that have the columns of the first one.
+    """The first log and those that continue it, perhaps with other names of columns.
 
     Times of one type get one format, as in ingest: all files together decide whether days or months come first.
     Raises MissingColumnError when there is no log, with the missing column of each file and its flag.
@@ -85,10 +119,9 @@ def find_logs(previews: list[FilePreview], given: InferenceOverrides) -> list[Lo
     logs = [result for result in results if isinstance(result, LogFile)]
     if not logs:
         raise MissingColumnError("\n".join(map(str, results)))
-    columns = {guess.value for guess in logs[0].roles.values()}
-    logs = [log for log in logs if columns <= set(log.preview.columns)]
+    logs = [logs[0], *(log.like(logs[0]) for log in logs[1:] if log.continues(logs[0]))]
     times = [log.values("timestamp") for log in logs]
-    if len(logs) == 1 or len({values.dtype for values in times}) > 1:
+    if len(logs) == 1 or given.time_format or len({values.dtype for values in times}) > 1:
         return logs
     time_format = detect_time_format(pd.concat(times, ignore_index=True))
     return [log.with_time_format(time_format) for log in logs]
@@ -121,7 +154,7 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
             roles[role] = guess
             assigned.add(guess.value)
 
-    infer("event", lambda: find_event_column(preview, assigned))
+    infer("event", lambda: find_event_column(preview, assigned, given.events))
     for role in ("user", "item", *_FURTHER):
         infer(role, partial(find_by_name, role, preview, assigned))
     infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
@@ -160,6 +193,8 @@ def find_tables(
         keys = {role: _key(preview, log, role) for role in ("item", "user")}
         role = forced.get(preview.path) or max(keys, key=lambda role: keys[role].score)
         shared = keys[role].shared
+        if shared < _MIN_SHARED_IDS:
+            _refuse_other_ids(preview, keys[role], log, role, forced=preview.path in forced)
         if role in set(forced.values()) - {forced.get(preview.path)} or not (shared or preview.path in forced):
             continue
         table = _table(preview, role, keys[role], log)
@@ -187,6 +222,20 @@ def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
         named = (name_score(role, column) + (column == log.roles[role].value)) / 2
         keys.append(_Key(column, shared, named + shared))
     return max(keys, key=lambda key: key.score)
+
+
+def _refuse_other_ids(preview: FilePreview, key: _Key, log: LogFile, role: str, *, forced: bool) -> None:
+    """Raise DataError for a table whose ids are the log's but for their zeros, and for a given one with other ids."""
+    ids, values = (cells.dropna().astype(str) for cells in (log.values(role), preview.sample[key.column]))
+    bare = overlap(values.str.lstrip("0"), ids.str.lstrip("0"))
+    if not forced and bare < _MIN_BARE:
+        return
+    hint = f"; {bare:.0%} would without leading zeros" if bare >= _MIN_BARE else ""
+    raise DataError(
+        f"{preview.path}: {key.column} has {key.shared:.0%} of the ids in {log.preview.path.name}{hint}: "
+        f"here {', '.join(values.iloc[:2])}, there {', '.join(ids.iloc[:2])}\n"
+        f"export both with the same ids, as text; a spreadsheet drops zeros at the start"
+    )
 
 
 def _table(preview: FilePreview, role: str, key: _Key, log: LogFile) -> LookupTable:

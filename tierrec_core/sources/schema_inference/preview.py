@@ -1,29 +1,30 @@
-"""Preview of a file: its separator, columns and first rows, and the formats of its times."""
+"""Preview of a file: its format, columns and a sample of its rows, and the formats of its times."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import duckdb
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.errors import UnreadableFileError
-from tierrec_core.sources.time_formats import PLAUSIBLE, TIME_FORMATS, TimeFormat, plausible_shares
+from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
+from tierrec_core.settings import TableFormat
+from tierrec_core.sources.format_detection import detect_sample
+from tierrec_core.sources.tables import read_table
+from tierrec_core.sources.time_formats import (
+    PLAUSIBLE_TIMES,
+    TIME_FORMATS,
+    TimeFormat,
+    given_time_format,
+    parse_times,
+    plausible_shares,
+)
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
 _TIME_ROWS = 1000
-_PARQUET = (".parquet", ".pq")
-_SEPARATOR = "select Delimiter from sniff_csv({path})"
-_SAMPLE = "select * from {relation} limit {rows}"
-_MINUTES = """
-select date_trunc('minute', moment) moment, count(*) num from (select {time} moment from {relation})
-where moment {during} group by all order by all
-"""
 
 
 @dataclass(frozen=True)
@@ -38,33 +39,32 @@ class LogExtent:
 
 @dataclass(frozen=True)
 class FilePreview:
-    """The first rows of a file, as text for CSV. separator is None for Parquet."""
+    """Rows from the whole file, as text for CSV, and their number; nested: columns of lists and the like, left out."""
 
     path: Path
-    separator: str | None
+    form: TableFormat
     sample: pd.DataFrame
+    num_rows: int
+    nested: tuple[str, ...] = ()
+    time_format: str | None = None
 
     @classmethod
-    def at(cls, path: Path, separator: str | None = None) -> Self:
-        """Read the first MAX_ROWS rows. Raises UnreadableFileError when there are none or they cannot be read."""
-        if not path.is_file() or path.stat().st_size == 0:
-            problem = "is empty" if path.is_file() else "is not a file"
-            raise UnreadableFileError(f"{path}: {problem}; wanted a CSV or Parquet file with a row of column names")
-        with _reading(path) as connection:
-            if path.suffix.lower() in _PARQUET:
-                separator = None
-            elif separator is None:
-                separator = str(connection.execute(_SEPARATOR.format(path=_quoted(path))).fetchall()[0][0])
-            query = _SAMPLE.format(relation=_relation(path, separator), rows=MAX_ROWS)
-            sample = connection.execute(query).df()
+    def at(cls, path: Path, given: Mapping[str, str], time_format: str | None = None) -> Self:
+        """Read MAX_ROWS rows at most. given: settings of TableFormat; time_format: strptime pattern, if known.
+
+        Raises UnreadableFileError when there are none or they cannot be read.
+        """
+        try:
+            form, sample, num_rows = detect_sample(path, given, MAX_ROWS)
+        except EmptyDataError as error:
+            raise UnreadableFileError(f"{error}; wanted a CSV or Parquet file with column names and rows") from error
         for name in sample.columns:
             if name.replace(".", "").isdigit():
                 raise UnreadableFileError(
                     f"{path}: the first line has {name!r}, wanted a line of column names; add one"
                 )
-        if sample.empty:
-            raise UnreadableFileError(f"{path}: has column names but no rows; wanted at least one")
-        return cls(path, separator, sample)
+        nested = tuple(str(name) for name in sample if _is_nested(sample[name].dropna()))
+        return cls(path, form, sample.drop(columns=list(nested)), num_rows, nested, time_format)
 
     @property
     def columns(self) -> list[str]:
@@ -74,42 +74,18 @@ class FilePreview:
     @cached_property
     def time_formats(self) -> dict[str, TimeFormat]:
         """The format of each column that holds times."""
-        rows = self.sample.iloc[:: max(1, len(self.sample) // _TIME_ROWS)]
-        shares = plausible_shares(rows).to_numpy()
+        formats = TIME_FORMATS if self.time_format is None else [given_time_format(self.time_format)]
+        shares = plausible_shares(self.sample.iloc[:: max(1, len(self.sample) // _TIME_ROWS)], formats).to_numpy()
         best = zip(self.columns, shares.argmax(axis=1), shares.max(axis=1), strict=True)
-        return {column: TIME_FORMATS[index] for column, index, share in best if share >= _MIN_PARSED}
+        return {column: formats[index] for column, index, share in best if share >= _MIN_PARSED}
 
     def extent(self, column: str, time_format: TimeFormat, share: float) -> LogExtent:
-        """One pass over the time column of the whole file. Raises UnreadableFileError when a row cannot be parsed."""
-        relation = _relation(self.path, self.separator)
-        query = _MINUTES.format(time=time_format.of(column), relation=relation, during=PLAUSIBLE)
-        with _reading(self.path) as connection:
-            minutes = connection.execute(query).df()
-        moments, rows = minutes["moment"], minutes["num"].cumsum()
-        cut = int(np.searchsorted(rows, share * rows.iloc[-1]))
-        return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], int(rows.iloc[-1]))
+        """One pass over the time column of the whole file."""
+        times = parse_times(read_table(self.path, self.form, [column])[column], time_format, "UTC")
+        moments = times[times.between(*PLAUSIBLE_TIMES)].dt.floor("min").sort_values(ignore_index=True)
+        cut = int(np.ceil(share * len(moments))) - 1
+        return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], len(moments))
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    try:
-        with duckdb.connect() as connection:
-            connection.execute("set memory_limit = '2GB'").execute("set TimeZone = 'UTC'")
-            yield connection
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UnreadableFileError(
-            f"{path}: cannot be read as {'Parquet' if path.suffix.lower() in _PARQUET else 'CSV'} ({reason}); "
-            "wanted UTF-8 text with one row per line, or Parquet; --separator sets the column separator"
-        ) from error
-
-
-def _relation(path: Path, separator: str | None) -> str:
-    if separator is None:
-        return f"read_parquet({_quoted(path)})"
-    options = "header = true, all_varchar = true, quote = '\"', escape = '\"'"
-    return f"read_csv({_quoted(path)}, delim = {_quoted(separator)}, {options})"
-
-
-def _quoted(text: object) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
+def _is_nested(filled: pd.Series) -> bool:
+    return len(filled) > 0 and (pd.api.types.is_list_like(filled.iloc[0]) or isinstance(filled.iloc[0], bytes))

@@ -139,6 +139,7 @@ BAD_ROWS = {
     f"u1,i0,{START},view,inf": "value_not_negative",
     f"u2,i0,{START},view,-3": "value_not_negative",
     "u3,i0,5,view,1": "timestamp_in_range",
+    "u4,i0,0000-00-00 00:00:00,view,1": "timestamp_not_null",
 }
 
 

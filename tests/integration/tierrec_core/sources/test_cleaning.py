@@ -29,6 +29,19 @@ def rows_of(frame):
     ]
 
 
+def take_back(kept, row):
+    """Take the returned pieces from the newest purchases of the same user and item."""
+    left = -row["quantity"]
+    for old in [old for old in reversed(kept) if all(old[c] == row[c] for c in COLUMNS[:3])]:
+        pieces = old["quantity"] or 1
+        taken = min(left, pieces)
+        left -= taken
+        if taken == pieces:
+            kept.remove(old)
+        elif taken:
+            old["quantity"] = pieces - taken
+
+
 def by_hand(events, settings):
     """Distinct rows in order; then bots, returns, inactive users and sessions, one row at a time."""
     distinct = {tuple(row.values()): row for row in rows_of(events)}.values()
@@ -38,9 +51,7 @@ def by_hand(events, settings):
     kept = []
     for row in (row for row in rows if row["user_id"] not in bots):
         if row["event"] == "purchase" and (row["quantity"] or 0) < 0:
-            same = [k for k, old in enumerate(kept) if all(old[c] == row[c] for c in COLUMNS[:3])]
-            if same:
-                del kept[same[-1]]
+            take_back(kept, row)
         else:
             kept.append(row)
     users = [row["user_id"] for row in kept]
@@ -59,7 +70,7 @@ ROW = st.tuples(
     st.sampled_from("xy"),
     st.sampled_from(["purchase", "purchase", "view"]),
     st.integers(0, 300).map(lambda n: n * 11),
-    st.sampled_from([1.0, 2.0, -1.0, None]),
+    st.sampled_from([1.0, 2.0, 4.0, -1.0, -3.0, None]),
     st.sampled_from(["s", None]),
 )
 
@@ -77,6 +88,14 @@ def test_agrees_with_the_plain_reading(rows, most, least):
     assert sorted(map(str, rows_of(clean))) == sorted(map(str, wanted))
     assert report.events == len(wanted)
     assert clean["timestamp"].is_monotonic_increasing
+
+
+def test_a_partial_return_lowers_the_purchase():
+    events = log([("u", "a", "purchase", minute, quantity, None) for minute, quantity in ((0, 10), (9, -2), (12, -1))])
+    events = pd.concat([events, log([("u", "b", "purchase", 0, 3, None), ("u", "b", "purchase", 5, -3, None)])])
+    clean, report = prepare(events.assign(value=events["quantity"] * 10), PrepareSettings())
+    assert clean[["item_id", "quantity", "value"]].to_numpy().tolist() == [["a", 7.0, 70.0]]
+    assert report.returned_events == 4
 
 
 def test_a_pause_longer_than_the_gap_parts_two_visits():

@@ -1,0 +1,94 @@
+"""Files that together are one log, and files whose ids do not match: nothing is taken for what it is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.base.errors import DataError, MissingColumnError
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+NUM_ROWS = 300
+
+
+def written(folder, name, year, names, **further):
+    """A log of one year with these names of its columns."""
+    rng = np.random.default_rng(year)
+    moments = pd.Timestamp(f"{year}-01-05") + pd.to_timedelta(np.arange(NUM_ROWS), unit="D")
+    columns = [rng.integers(100, 130, NUM_ROWS), rng.integers(10, 30, NUM_ROWS), moments]
+    frame = pd.DataFrame(dict(zip(names, columns, strict=True))).assign(**further)
+    frame.to_csv(folder / name, index=False)
+    return folder / name
+
+
+def read(folder, paths, **overrides):
+    proposal = propose_settings(paths, overrides)
+    source = parse(FilesSource, proposal.patch["source"], "tests")
+    return proposal, source, read_files(source, folder)
+
+
+def test_years_with_other_column_names_are_one_log(tmp_path):
+    first = written(tmp_path, "a.csv", 2024, ["Client", "Sku", "OrderDate"], UnitPrice=2.5)
+    second = written(tmp_path, "b.csv", 2025, ["Client ID", "SkuCode", "OrderDate"], Price=3.5)
+    proposal, source, frames = read(tmp_path, [first, second])
+    assert source.columns.user == ("Client", "Client ID")
+    assert source.items_path is None
+    assert {guess.place for guess in proposal.guesses} >= {"user in b.csv", "item in b.csv", "value in b.csv"}
+    assert len(frames.events) == 2 * NUM_ROWS
+    assert frames.events["value"].tolist() == [2.5] * NUM_ROWS + [3.5] * NUM_ROWS
+
+
+def test_a_column_that_only_some_files_have_is_empty_in_the_others(tmp_path):
+    names = ["user_id", "item_id", "timestamp"]
+    paths = [
+        written(tmp_path, "a.csv", 2023, names, qty=2),
+        written(tmp_path, "b.csv", 2024, names),
+        written(tmp_path, "c.csv", 2025, names, channel="web"),
+    ]
+    _, source, frames = read(tmp_path, paths)
+    assert source.items_path is None
+    assert frames.events["quantity"].notna().sum() == frames.events["channel"].notna().sum() == NUM_ROWS
+    assert len(frames.events) == 3 * NUM_ROWS
+    unknown = source.model_copy(update={"columns": source.columns.model_copy(update={"value": "paid"})})
+    with pytest.raises(MissingColumnError, match=r"'paid' is missing.*\n.*source\.columns\.value"):
+        read_files(unknown, tmp_path)
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_ids_without_their_zeros_are_refused(forced, tmp_path):
+    log = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "timestamp"])
+    goods = tmp_path / "goods.csv"
+    pd.DataFrame({"item_id": [f"{n:05}" for n in range(40)], "title": "t"}).to_csv(goods, index=False)
+    overrides = {"items_path": str(goods)} if forced else {}
+    with pytest.raises(DataError, match=r"goods\.csv: .*0% of the ids in log\.csv.*100% .*without leading zeros.*000"):
+        propose_settings([log, goods], overrides)
+
+
+def test_a_catalogue_of_other_items_is_refused(tmp_path):
+    log = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "timestamp"])
+    goods = tmp_path / "goods.csv"
+    pd.DataFrame({"item_id": range(7000, 7040), "title": "t"}).to_csv(goods, index=False)
+    with pytest.raises(DataError, match=r"goods\.csv: .*0% of the ids in log\.csv"):
+        propose_settings([log], {"items_path": str(goods)})
+
+
+CODES = np.array(["1", "3", "4"])
+
+
+def test_event_codes_are_asked_for(tmp_path):
+    names = ["user_id", "item_id", "time"]
+    path = written(tmp_path, "log.csv", 2024, names, behavior_type=CODES[np.arange(NUM_ROWS) % 3])
+    with pytest.raises(
+        DataError, match=r"behavior_type.*1 \(100 rows\), 3 \(100 rows\), 4 \(100 rows\)\n.*--event 1=view"
+    ):
+        propose_settings([path], {})
+    _, source, frames = read(tmp_path, [path], events={"1": "view", "3": "cart", "4": "purchase"})
+    assert source.columns.event == "behavior_type"
+    assert frames.events["event"].value_counts().to_dict() == {"view": 100, "cart": 100, "purchase": 100}
+
+
+def test_a_status_is_no_event(tmp_path):
+    path = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "time"], Status="paid")
+    _, source, _ = read(tmp_path, [path])
+    assert source.columns.event is None

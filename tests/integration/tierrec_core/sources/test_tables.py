@@ -1,0 +1,198 @@
+"""What `init` shows is what `ingest` reads, to the row, however the file is written."""
+
+import gzip
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tierrec_core.base.errors import DataError, UnreadableFileError
+from tierrec_core.settings import FilesSource, TableFormat, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+from tierrec_core.sources.tables import read_table, sample_table
+
+NUM_ROWS = 400
+NAMES = ["user_id", "item_id", "event", "timestamp", "qty", "product_name"]
+
+
+@pytest.fixture(scope="module")
+def log():
+    """Events of 40 users and 25 items, as texts."""
+    rng = np.random.default_rng(5)
+    moments = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(NUM_ROWS) * 11, unit="h")
+    item = rng.integers(0, 25, NUM_ROWS)
+    frame = pd.DataFrame({"user_id": rng.integers(0, 40, NUM_ROWS), "item_id": item, "event": "view"})
+    frame = frame.assign(timestamp=moments, qty=1, product_name=[f"thing {n}" for n in item])
+    return frame.astype(str)
+
+
+def rows(frame, separator=","):
+    return [separator.join(cells) for cells in [NAMES, *frame.to_numpy().tolist()]]
+
+
+def shown_and_read(folder, *names):
+    """The number of rows that `init` shows for the first file, and the frames that `ingest` reads."""
+    proposal = propose_settings([folder / name for name in names], {})
+    evidence = next(guess.evidence for guess in proposal.guesses if guess.place == f"file {names[0]}")
+    source = parse(FilesSource, proposal.patch["source"], "tests")
+    return int(evidence.split()[0]), read_files(source, folder)
+
+
+SHAPES = {
+    "a comment above": lambda lines: ["# -----", "# Export, of events", "# 20240105-20240722", *lines],
+    "a title above": lambda lines: ["Export of the shop", "", "from 2024,to 2024", *lines],
+    "a separator line": lambda lines: ["sep=;", *(line.replace(",", ";") for line in lines)],
+    "a quoted separator line": lambda lines: ['"sep=|"', *(line.replace(",", "|") for line in lines)],
+    "separators at the ends": lambda lines: [lines[0], *(line + "," for line in lines[1:])],
+    "separators at all ends": lambda lines: [line + ",," for line in lines],
+    "separators at some ends": lambda lines: [
+        lines[0],
+        *(line + "," * (n % 3 == 0) for n, line in enumerate(lines[1:])),
+    ],
+    "blanks around cells": lambda lines: [line.replace(",", "  , ") + "  " for line in lines],
+    "long separators": lambda lines: [line.replace(",", "::") for line in lines],
+    "blank lines": lambda lines: [*lines[:9], "", *lines[9:], "", ""],
+    "a cut last row": lambda lines: [*lines[:-1], lines[-1].rpartition(",")[0]],
+    "windows line ends": lambda lines: [line + "\r" for line in lines],
+    "a stray quotation mark": lambda lines: [
+        line.replace("thing", '"thing') if n == 150 else line for n, line in enumerate(lines)
+    ],
+    "inches": lambda lines: [line.replace("thing", '5" thing') for line in lines],
+    "quoted line ends": lambda lines: [
+        lines[0],
+        *(line.rpartition(",")[0] + ',"nice, a\nthing, 1"' for line in lines[1:]),
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_every_row_is_shown_and_read(shape, log, tmp_path):
+    (tmp_path / "log.csv").write_text("\n".join(shape(rows(log))) + "\n")
+    num_rows, frames = shown_and_read(tmp_path, "log.csv")
+    assert num_rows == NUM_ROWS
+    wanted = log[["timestamp", "user_id", "item_id"]].to_numpy().tolist()
+    events = frames.events.assign(timestamp=frames.events["timestamp"].dt.strftime("%Y-%m-%d %H:%M:%S"))
+    assert events[["timestamp", "user_id", "item_id"]].to_numpy().tolist() == wanted
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "gb18030", "cp1251"])
+def test_encodings_are_detected(encoding, log, tmp_path):
+    words = {"gb18030": "很好的商品", "cp1251": "Молоко и хлеб"}
+    title = words.get(encoding, "Käse für Änne")
+    (tmp_path / "log.csv").write_bytes("\n".join(rows(log.assign(product_name=title))).encode(encoding))
+    assert set(shown_and_read(tmp_path, "log.csv")[1].items["title"]) == {title}
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_compression_is_known_by_content(compression, log, tmp_path):
+    text = "\n".join(rows(log)).encode()
+    content = gzip.compress(text) if compression == "gzip" else pa.compress(text, compression, asbytes=True)
+    (tmp_path / "log.csv").write_bytes(content)
+    num_rows, frames = shown_and_read(tmp_path, "log.csv")
+    assert num_rows == len(frames.events) == NUM_ROWS
+
+
+def test_each_file_has_its_own_format(log, tmp_path):
+    (tmp_path / "log.csv").write_text(
+        "\n".join(rows(log.drop(columns="product_name"))[1:]).join([",".join(NAMES[:-1]) + "\n", "\n"])
+    )
+    goods = "\n".join(f"{n};Käse, {n};{n % 5}" for n in range(25))
+    (tmp_path / "goods.csv").write_bytes(f"item_id;title;category\n{goods}\n".encode("cp1252"))
+    _, frames = shown_and_read(tmp_path, "log.csv", "goods.csv")
+    assert set(frames.items["title"]) == {f"Käse, {n}" for n in range(25)}
+
+
+@pytest.mark.parametrize("second", [160, None], ids=["closed later", "never closed"])
+def test_a_stray_quotation_mark_never_swallows_rows(second, log, tmp_path):
+    lines = rows(log)
+    for number in filter(None, (150, second)):
+        lines[number] = lines[number].replace("thing", '"thing')
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    with pytest.raises(UnreadableFileError, match=r"log\.csv: line 151 \(row 150\).*\n.*source\.quote"):
+        read_table(tmp_path / "log.csv", TableFormat())
+
+
+def test_a_row_with_too_many_cells_is_named(log, tmp_path):
+    lines = rows(log)
+    lines[7] += ", and more"
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    with pytest.raises(UnreadableFileError, match=r"line 8 \(row 7\): 7 cells, wanted 6"):
+        read_table(tmp_path / "log.csv", TableFormat())
+
+
+def test_a_workbook_is_named(tmp_path):
+    (tmp_path / "log.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(DataError, match="Excel workbook; save its table as CSV"):
+        propose_settings([tmp_path / "log.xlsx"], {})
+
+
+def test_the_whole_file_is_sampled(tmp_path):
+    path = tmp_path / "log.csv"
+    pd.DataFrame({"n": range(50_000)}).to_csv(path, index=False)
+    sample, num_rows = sample_table(path, TableFormat(), 10_000)
+    numbers = sample["n"].astype("int64")
+    assert num_rows == 50_000
+    assert 5_000 <= len(sample) <= 10_000
+    assert numbers.min() == 0
+    assert numbers.max() > 45_000
+    assert (numbers.diff().dropna() == 1).mean() > 0.99
+
+
+def nested_log(log):
+    """Parquet as GA4 exports it: two items an event, and pages without items; most users have a pseudonym only."""
+    items = [
+        [{"item_id": n, "quantity": 2, "user_id": "x"}, {"item_id": "99", "quantity": 1, "user_id": "x"}]
+        for n in log["item_id"]
+    ]
+    users = log["user_id"].where(log.index % 10 == 0, None)
+    columns = {"event_timestamp": pd.to_datetime(log["timestamp"]).astype("datetime64[us]").astype("int64")}
+    columns |= {"event_name": "view_item", "user_id": users, "user_pseudo_id": "p" + log["user_id"]}
+    columns |= {"event_params": [[{"key": "page", "value": "x"}]] * NUM_ROWS, "items": [[], *items[1:]]}
+    return pa.Table.from_pydict(
+        {
+            name: pa.array(np.broadcast_to(cells, NUM_ROWS) if isinstance(cells, str) else cells)
+            for name, cells in columns.items()
+        }
+    )
+
+
+def test_lists_of_items_become_rows(log, tmp_path):
+    pq.write_table(nested_log(log), tmp_path / "log.parquet")
+    num_rows, frames = shown_and_read(tmp_path, "log.parquet")
+    assert num_rows == len(frames.events) == 2 * (NUM_ROWS - 1)
+    assert set(frames.events["item_id"]) == {"99", *log["item_id"]}
+    assert set(frames.events["user_id"]) == {f"p{n}" for n in log["user_id"]}
+    assert frames.events["quantity"].sum() == 3 * (NUM_ROWS - 1)
+
+
+def test_columns_that_cannot_be_roles_are_named(log, tmp_path):
+    odd = {"tags": [["a", "b"]], "place": [{"shelf": 1}], "hash": [b"\xff"]}
+    table = pa.table({name: log[name] for name in NAMES} | {name: cells * NUM_ROWS for name, cells in odd.items()})
+    table = table.append_column("cost", pa.array([Decimal("1.50")] * NUM_ROWS)).append_column(
+        "day", pa.array([date(2024, 1, 5)] * NUM_ROWS)
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    goods = {"item_id": [str(n) for n in range(25)], "tags": [["a"]] * 25, "title": ["t"] * 25}
+    pq.write_table(pa.table(goods), tmp_path / "goods.parquet")
+    proposal = propose_settings([tmp_path / "log.parquet", tmp_path / "goods.parquet"], {})
+    assert proposal.guesses[0].evidence.endswith("not used, as nested: tags, place, hash")
+    frames = shown_and_read(tmp_path, "log.parquet", "goods.parquet")[1]
+    assert len(frames.events) == NUM_ROWS
+    assert frames.items["tags"].map(list).tolist() == [["a"]] * 25
+
+
+def test_a_split_at_the_end_of_a_sorted_file_is_found(tmp_path):
+    num_rows = 300_000
+    rng = np.random.default_rng(3)
+    moments = 1_700_000_000 + np.arange(num_rows) * 60
+    log = {"user_id": rng.integers(0, 5000, num_rows), "item_id": rng.integers(0, 900, num_rows), "timestamp": moments}
+    log["split"] = np.where(np.arange(num_rows) < 250_000, "train", "test")
+    pd.DataFrame(log).to_csv(tmp_path / "log.csv", index=False)
+    patch = propose_settings([tmp_path / "log.csv"], {}).patch
+    assert patch["source"]["columns"]["split"] == "split"
+    assert patch["split"]["by"] == {"kind": "given"}

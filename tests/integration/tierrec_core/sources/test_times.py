@@ -1,0 +1,99 @@
+"""Times as shops write them: `init` finds their column, and `ingest` reads the true moments."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.base.errors import DataError
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+NUM_ROWS = 300
+MOMENTS = pd.Series(pd.Timestamp("2024-01-05 09:51", tz="UTC") + pd.to_timedelta(np.arange(NUM_ROWS) * 13, unit="h"))
+
+
+def written(folder, name, times):
+    """A log with these times."""
+    rng = np.random.default_rng(3)
+    users, items = rng.integers(0, 30, len(times)), rng.integers(0, 20, len(times))
+    log = pd.DataFrame({"user_id": users, "item_id": items, "event": "view", "order_date": list(times)})
+    log.to_csv(folder / name, index=False)
+    return folder / name
+
+
+def unpadded(times):
+    """Without leading zeros, as spreadsheets of the US write times."""
+    return [f"{t.month}/{t.day}/{t.year % 100} {t.hour}:{t.minute:02}" for t in times]
+
+
+def read(folder, paths, **overrides):
+    """The evidence for the times, and the moments that are read."""
+    proposal = propose_settings(paths, overrides)
+    evidence = next(guess.evidence for guess in proposal.guesses if guess.place == "timestamp")
+    return evidence, read_files(parse(FilesSource, proposal.patch["source"], "tests"), folder).events["timestamp"]
+
+
+PATTERNS = (
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %I:%M:%S%p",
+    "%d-%m-%Y %H:%M",
+    "%m-%d-%Y %H:%M",
+    "%d.%m.%y %H:%M",
+    "%d/%m/%y %H:%M",
+    "%m.%d.%Y %H:%M",
+    "%d-%b-%Y %H:%M",
+    "%d %b %Y %H:%M",
+    "%b %d, %Y %I:%M %p",
+    "%d.%m.%Y, %H:%M",
+    "%Y-%m-%d %H:%M:%S,000",
+    "%Y-%m-%d %I:%M %p",
+    "%Y/%m/%d %H:%M",
+)
+WAYS = {pattern: lambda times, pattern=pattern: times.dt.strftime(pattern) for pattern in PATTERNS}
+WAYS |= {
+    "unpadded": unpadded,
+    "serials": lambda times: (times - pd.Timestamp("1899-12-30", tz="UTC")) / pd.Timedelta("1D"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_the_true_moments_are_read(way, tmp_path):
+    _, times = read(tmp_path, [written(tmp_path, "log.csv", way(MOMENTS))])
+    assert times.tolist() == MOMENTS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rows", "shown"),
+    [
+        ("%d-%m-%Y %H:%M", NUM_ROWS, "days first, as 58"),
+        ("%m-%d-%Y %H:%M", NUM_ROWS, "months first, as 58"),
+        ("%m-%d-%Y %H:%M", 14, "days first, by default, as no row shows it; --time-format"),
+    ],
+)
+def test_the_share_of_rows_that_decides_is_shown(pattern, rows, shown, tmp_path):
+    times = MOMENTS[np.arange(NUM_ROWS) % rows].dt.strftime(pattern)
+    assert shown in read(tmp_path, [written(tmp_path, "log.csv", times)])[0]
+
+
+def test_a_given_format_decides(tmp_path):
+    few = MOMENTS[np.arange(NUM_ROWS) % 14]
+    path = written(tmp_path, "log.csv", few.dt.strftime("%m-%d-%Y %H:%M"))
+    _, times = read(tmp_path, [path], time_format="%m-%d-%Y %H:%M")
+    assert times.tolist() == sorted(few)
+
+
+def test_each_file_may_have_its_own_format(tmp_path):
+    halves = MOMENTS[:150].dt.strftime("%d.%m.%Y %H:%M"), MOMENTS[150:].dt.strftime("%Y-%m-%dT%H:%M")
+    paths = [written(tmp_path, f"{n}.csv", half) for n, half in enumerate(halves)]
+    _, times = read(tmp_path, paths)
+    assert times.tolist() == MOMENTS.tolist()
+
+
+def test_few_unreadable_times_go_on_to_the_gate_and_many_are_refused(tmp_path):
+    texts = MOMENTS.dt.strftime("%Y-%m-%d %H:%M:%S").tolist()
+    _, times = read(tmp_path, [written(tmp_path, "log.csv", ["0000-00-00 00:00:00", "soon", *texts[2:]])])
+    assert times.isna().sum() == 2
+    written(tmp_path, "log.csv", ["0000-00-00 00:00:00"] * 150 + texts[150:])
+    with pytest.raises(DataError, match=r"'order_date', row 1: '0000-00-00 00:00:00' is not a time .*150 such rows"):
+        read_files(FilesSource(paths=("log.csv",), columns={"timestamp": "order_date"}), tmp_path)

@@ -1,0 +1,206 @@
+"""Reads the head of a CSV file: compression, encoding, and where its rows begin."""
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
+from tierrec_core.settings import TableFormat
+
+_HEAD_BYTES = 1 << 18
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_OTHERS = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_SEPARATOR_LINE = re.compile(r'"?sep=(.+?)"?', re.IGNORECASE)
+_UNIT = "\x1f"
+_MIN_DIGITS = 0.9
+
+
+@dataclass(frozen=True)
+class FileHead:
+    """The first lines of a CSV file; num_skipped lines up to the header, and the rows after it, precede the rest.
+
+    A byte order mark and a `sep=` line take precedence over the format.
+    """
+
+    path: Path
+    encoding: str
+    separator: str
+    quote: str
+    names: tuple[str, ...]
+    num_skipped: int
+    rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def read(cls, path: Path, form: TableFormat) -> Self:
+        """Raises UnreadableFileError for bytes of another encoding or kind of file, and EmptyDataError."""
+        encoding, text = _head_text(path, form.encoding)
+        first, _, _ = text.partition("\n")
+        stated = _SEPARATOR_LINE.fullmatch(first.strip())
+        separator = stated[1] if stated else form.separator
+        rows = [(line, row) for line, row in _split(text, separator, form.quote) if filled_width(row)][
+            1 if stated else 0 :
+        ]
+        if not rows:
+            raise EmptyDataError(f"{path}: has no columns; name another file")
+        width = Counter(filled_width(row) for _, row in rows).most_common(1)[0][0]
+        start = next((n for n, (_, row) in enumerate(rows) if not _is_preamble(row, width)), 0)
+        line, header = rows[start]
+        body = tuple(row for _, row in rows[start + 1 :])
+        return cls(path, encoding, separator, form.quote, _names(header), line, body)
+
+    @cached_property
+    def width(self) -> int:
+        """Number of cells of most rows, an empty one at the end included where they may be its names' rows."""
+        widths = Counter(len(row) for row in self.rows if filled_width(row) <= len(self.names))
+        return max(len(self.names), widths.most_common(1)[0][0] if widths else 0)
+
+    @cached_property
+    def digit_columns(self) -> frozenset[int]:
+        """Positions of the columns whose cells have digits, such as times."""
+        return frozenset(
+            position
+            for position in range(len(self.names))
+            if (cells := [row[position] for row in self.rows if len(row) > position and row[position]])
+            and sum(any(map(str.isdigit, cell)) for cell in cells) >= _MIN_DIGITS * len(cells)
+        )
+
+    def holds_rows(self, cell: str, position: int) -> bool:
+        """Whether the lines of a cell are rows of the file, since a stray quotation mark joined them."""
+        first, *others = (line.split(self.delimiter) for line in cell.splitlines())
+        if not others:
+            return False
+        last, after = others[-1], self.width - position
+        return (
+            any(len(cells) == self.width and self._like_a_row(cells, 0) for cells in others)
+            or (len(first) == after and self._like_a_row(first[1:], position + 1))
+            or (len(last) == position + 1 and self._like_a_row(last[:-1], 0))
+        )
+
+    def _like_a_row(self, cells: Sequence[str], start: int) -> bool:
+        """Whether the cells from position start on have digits where the file's have."""
+        found = [cells[position - start] for position in self.digit_columns if 0 <= position - start < len(cells)]
+        return bool(found) and all(any(map(str.isdigit, cell)) for cell in found)
+
+    def open(self) -> Any:
+        """The whole file, decompressed, in UTF-8, with separators of one character."""
+        stream = opened(self.path)
+        if self.encoding == "utf-8" and len(self.separator) == 1:
+            return stream
+        return pa.TransformInputStream(stream, _Transcoder(self.encoding, self.separator))
+
+    @property
+    def delimiter(self) -> str:
+        """The separator in the opened file."""
+        return self.separator if len(self.separator) == 1 else _UNIT
+
+    def cells(self, text: str) -> list[str]:
+        """The cells of a row of the opened file."""
+        return next((list(row) for _, row in _split(text, self.delimiter, self.quote)), [])
+
+    def place_of(self, text: str) -> str:
+        """The first line that has this text, and an odd number of quotation marks if one of them does."""
+        lines = io.TextIOWrapper(self.open(), encoding="utf-8", errors="replace")
+        found = [(line.count('"') % 2 == 0, number) for number, line in enumerate(lines, 1) if text in line]
+        number = min(found)[1] if found else 0
+        return f"line {number} (row {number - self.num_skipped})"
+
+
+class _Transcoder:
+    """Turns chunks of bytes into UTF-8 and long separators into one character."""
+
+    def __init__(self, encoding: str, separator: str) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._separator = separator
+        self._rest = ""
+
+    def __call__(self, chunk: Any) -> bytes:
+        text = self._rest + self._decoder.decode(bytes(chunk), final=not len(chunk))
+        held = len(self._separator) - 1 if len(chunk) else 0
+        if len(self._separator) > 1:
+            text = text.replace(self._separator, _UNIT)
+        cut = len(text) - held
+        text, self._rest = text[:cut], text[cut:]
+        return text.encode()
+
+
+def opened(path: Path) -> Any:
+    """The bytes of a file, decompressed. Raises UnreadableFileError for an archive or a workbook."""
+    with path.open("rb") as stream:
+        magic = stream.read(4)
+    for start, kind in _OTHERS.items():
+        if magic.startswith(start):
+            raise UnreadableFileError(f"{path}: is {kind}; save its table as CSV or Parquet")
+    compression = next((name for start, name in _COMPRESSIONS.items() if magic.startswith(start)), None)
+    source = pa.OSFile(str(path))
+    return source if compression is None else pa.CompressedInputStream(source, compression)
+
+
+def _head_text(path: Path, encoding: str) -> tuple[str, str]:
+    """The encoding, and the whole lines of the head."""
+    raw = b""
+    with opened(path) as stream:
+        while len(raw) < _HEAD_BYTES and (chunk := stream.read(_HEAD_BYTES)):
+            raw += chunk
+    encoding = _marked(raw) or encoding
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(raw)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise UnreadableFileError(f"{path}: {_not_decoded(encoding, error)}") from error
+    text = text.removeprefix("\ufeff")
+    return encoding, text if len(raw) < _HEAD_BYTES else text[: text.rfind("\n") + 1]
+
+
+def stated_encoding(path: Path) -> str | None:
+    """The encoding that a byte order mark states."""
+    with opened(path) as stream:
+        return _marked(stream.read(4))
+
+
+def _marked(raw: bytes) -> str | None:
+    return next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
+
+
+def _not_decoded(encoding: str, error: Exception) -> str:
+    return f"is not {encoding} text ({error}); give its encoding in source.encoding, such as cp1252 or gb18030"
+
+
+def _split(text: str, separator: str, quote: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The rows, each with the number of its last line."""
+    single = separator if len(separator) == 1 else _UNIT
+    lines = io.StringIO(text.replace(separator, single), newline="")
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    csv.field_size_limit(_HEAD_BYTES * 4)
+    reader = csv.reader(lines, delimiter=single, quotechar=quote or None, quoting=quoting, skipinitialspace=True)
+    for row in reader:
+        yield reader.line_num, tuple(row)
+
+
+def filled_width(row: Sequence[str]) -> int:
+    """The number of cells without the empty ones at the end."""
+    return next((n for n in range(len(row), 0, -1) if row[n - 1].strip()), 0)
+
+
+def _is_preamble(row: Sequence[str], width: int) -> bool:
+    """Whether the row is a comment or a title above the header."""
+    return filled_width(row) <= width / 2 or (row[0].startswith("#") and filled_width(row) != width)
+
+
+def _names(header: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns; nameless and repeated ones are numbered."""
+    seen: Counter[str] = Counter()
+    names = []
+    for position, cell in enumerate(header[: filled_width(header)]):
+        name = cell.strip() or f"column{position}"
+        names.append(f"{name}_{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return tuple(names)

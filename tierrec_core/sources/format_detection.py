@@ -1,0 +1,117 @@
+"""Detects how a CSV file is written, for `init`; `ingest` reads with what params.yaml says."""
+
+import codecs
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
+from tierrec_core.settings import TableFormat, parse
+from tierrec_core.sources.file_head import FileHead, filled_width, opened, stated_encoding
+from tierrec_core.sources.numbers import detect_decimal
+from tierrec_core.sources.tables import is_parquet, list_columns, sample_table
+
+_SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
+_MIN_SHARE = 0.9
+_CHUNK = 1 << 20
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_ITEM_ID = re.compile(r"(item|product|article|variant)_?(id|nr|no|number)|sku|asin|isbn|ean|gtin", re.IGNORECASE)
+_QUOTED_CELL = r'^".*"$'
+
+
+def detect_sample(path: Path, given: Mapping[str, str], max_rows: int) -> tuple[TableFormat, pd.DataFrame, int]:
+    """The file's format, a sample of its rows, and their number. given: settings of TableFormat, which win.
+
+    Where quotation marks have no partner and no cell is quoted, they are text. Raises UnreadableFileError or
+    EmptyDataError.
+    """
+    form = _detected(path, given)
+    form, sample, num_rows = _sampled(path, form, given, max_rows)
+    if "decimal" not in given:
+        form = form.model_copy(update={"decimal": detect_decimal(sample)})
+    return form, sample, num_rows
+
+
+def _sampled(
+    path: Path, form: TableFormat, given: Mapping[str, str], max_rows: int
+) -> tuple[TableFormat, pd.DataFrame, int]:
+    try:
+        return form, *sample_table(path, form, max_rows)
+    except EmptyDataError:
+        raise
+    except UnreadableFileError:
+        plain = form.model_copy(update={"quote": ""})
+        if "quote" in given or is_parquet(path) or not _is_unquoted(path, plain):
+            raise
+        return plain, *sample_table(path, plain, max_rows)
+
+
+def _is_unquoted(path: Path, form: TableFormat) -> bool:
+    """Whether the file can be read without quoting, and no cell of it begins and ends with a quotation mark."""
+    try:
+        sample, _ = sample_table(path, form, _CHUNK)
+    except UnreadableFileError:
+        return False
+    return not any(sample[name].str.match(_QUOTED_CELL).any() for name in sample)
+
+
+def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
+    form = parse(TableFormat, given, "overrides")
+    if not path.is_file() or not path.stat().st_size:
+        return form
+    if is_parquet(path):
+        return form if "explode" in given else form.model_copy(update={"explode": _item_lists(path)})
+    if "encoding" not in given:
+        form = form.model_copy(update={"encoding": _encoding(path)})
+    if "separator" not in given:
+        heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in _SEPARATORS]
+        form = form.model_copy(update={"separator": max(heads, key=_fit).separator})
+    return form
+
+
+def _item_lists(path: Path) -> str | None:
+    """The column of lists whose structs have an item id."""
+    try:
+        found = list_columns(path)
+    except (pa.ArrowException, OSError):
+        return None
+    return next((name for name, fields in found.items() if any(map(_ITEM_ID.fullmatch, fields))), None)
+
+
+def _fit(head: FileHead) -> tuple[bool, int, float]:
+    """How well a separator fits: most rows have as many cells as there are names, and these are many and no row."""
+    num_fitting = sum(filled_width(row) <= len(head.names) <= len(row) for row in head.rows)
+    share = num_fitting / max(len(head.rows), 1)
+    named = head.num_skipped == 1 or not any(name.replace(".", "").isdigit() for name in head.names)
+    return named and share >= _MIN_SHARE, len(head.names), share
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 where the whole file is; else what its bytes above 127 look like."""
+    if (stated := stated_encoding(path)) is not None:
+        return "utf-8" if stated == "utf-8-sig" else stated
+    if _decodes(path, "utf-8"):
+        return "utf-8"
+    with opened(path) as stream:
+        head = stream.read(_CHUNK)
+    if head.count(0) > len(head) / 10:
+        return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    runs = _HIGH_BYTES.findall(head)
+    if sum(len(run) > 1 for run in runs) > len(runs) / 2:
+        return "gb18030" if _decodes(path, "gb18030") else "cp1251"
+    return "cp1252" if _decodes(path, "cp1252") else "latin-1"
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with opened(path) as stream:
+            while chunk := stream.read(_CHUNK):
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""Numbers as shops and spreadsheets write them: `1.275,64 €`, `(12.50)`, `1'275.64`, `12-`."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core.base.contracts import BoolArray, FloatArray
+
+MISSING_NUMBERS = frozenset({"na", "n/a", "null", "none", "-", "--", "–", "—"})
+_CODES = "eur usd gbp chf jpy cny rmb inr aud cad nzd sek nok dkk pln czk huf brl mxn try rub zar kr rs"
+_CURRENCIES = re.compile(rf"[€$£¥₹₽₺₩₴]|zł|kč|\b(?:{'|'.join(_CODES.split())})\b\.?")
+_DASHES = str.maketrans({"−": "-", "–": "-", "’": "'", "\xa0": " ", "\u202f": " ", "\u2009": " "})
+_NUMBERS = {
+    decimal: re.compile(rf"([+-]?) ?(\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|\d+|)(?:[{decimal}](\d*))?(e[+-]?\d+)?")
+    for decimal, mark in ((".", "[,' ]"), (",", "[.' ]"))
+}
+_SAMPLE = 1000
+_MIN_NUMBERS = 0.95
+
+
+def parse_numbers(values: pd.Series, decimal: str) -> tuple[FloatArray, BoolArray]:
+    """The numbers, NaN for what is none, and which cells are empty or say that the number is missing, [N] each."""
+    texts = values.astype("string").str.strip().str.lower()
+    missing = (values.isna() | texts.isin(MISSING_NUMBERS)).to_numpy(dtype=bool)
+    if pd.api.types.is_string_dtype(values.dtype):
+        distinct = pd.Series(texts.unique()).dropna()
+        known = {text: _number(text, decimal) for text in distinct}
+        numbers = texts.map(known)
+    else:
+        numbers = pd.to_numeric(values, errors="coerce")
+    return numbers.astype("Float64").to_numpy("float64", na_value=np.nan), missing
+
+
+def detect_decimal(frame: pd.DataFrame) -> str:
+    """The decimal mark that more columns of texts need to be numbers."""
+    needed = {".": 0, ",": 0}
+    for name in map(str, frame.select_dtypes("string")):
+        cells = frame[name].dropna().iloc[:_SAMPLE]
+        shares = {decimal: _share(cells, decimal) for decimal in needed}
+        for decimal, other in ((".", ","), (",", ".")):
+            needed[decimal] += shares[decimal] >= _MIN_NUMBERS > shares[other]
+    return "," if needed[","] > needed["."] else "."
+
+
+def _share(cells: pd.Series, decimal: str) -> float:
+    numbers, missing = parse_numbers(cells, decimal)
+    return float(np.isfinite(numbers[~missing]).mean()) if (~missing).any() else 0.0
+
+
+def _number(text: str, decimal: str) -> float:
+    """One number, or NaN. A minus may follow the digits, or be brackets; `5,-` is 5."""
+    plain = _CURRENCIES.sub("", text.translate(_DASHES)).strip()
+    if plain in ("inf", "+inf", "infinity", "-inf", "-infinity"):
+        return float(plain)
+    bracketed = plain.startswith("(") and plain.endswith(")")
+    plain = re.sub(r"[.,]-+$", "", plain[1:-1].strip() if bracketed else plain)
+    if plain.endswith("-"):
+        plain = "-" + plain[:-1].strip()
+    match = _NUMBERS[decimal].fullmatch(plain)
+    if match is None or not (match[2] or match[3]):
+        return float("nan")
+    number = float(f"{match[1]}{re.sub(r'[^0-9]', '', match[2]) or 0}.{match[3] or 0}{match[4] or ''}")
+    return -number if bracketed else number

@@ -1,0 +1,196 @@
+"""Reads a CSV or Parquet file to the row, for `init` and `ingest` alike, on PyArrow."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from pyarrow import csv
+
+from tierrec_core.base.contracts import IntArray
+from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
+from tierrec_core.settings import TableFormat
+from tierrec_core.sources.file_head import FileHead, filled_width
+
+_PARQUET = (".parquet", ".pq")
+_INDEX = "__index_level_"
+_BLOCK = 1000
+_SHOWN = 60
+_TEXT = pd.StringDtype("pyarrow")
+_DTYPES = {
+    pa.string(): _TEXT,
+    pa.large_string(): _TEXT,
+    pa.bool_(): pd.BooleanDtype(),
+    pa.float32(): pd.Float32Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    **{
+        pa.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind)
+        for kind in (f"{sign}nt{bits}" for sign in ("I", "UI") for bits in (8, 16, 32, 64))
+    },
+}
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the name says that the file is Parquet."""
+    return path.suffix.lower() in _PARQUET
+
+
+def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """All rows, or those columns of them; CSV cells are text, so that 007 stays 007, without blanks around them.
+
+    Raises UnreadableFileError, naming the line where there is one, and EmptyDataError.
+    """
+    return _frame(path, list(_batches(path, form, columns)))
+
+
+def sample_table(path: Path, form: TableFormat, max_rows: int) -> tuple[pd.DataFrame, int]:
+    """At most max_rows rows, in blocks that are spread evenly over the whole file, and the number of its rows."""
+    kept: list[tuple[IntArray, pa.RecordBatch]] = []
+    stride, num_rows = 1, 0
+    for batch in _batches(path, form):
+        blocks = np.arange(num_rows, num_rows + len(batch)) // _BLOCK
+        num_rows += len(batch)
+        kept.append(_thinned(blocks, batch, stride))
+        while sum(len(rows) for _, rows in kept) > max_rows:
+            stride *= 2
+            kept = [_thinned(blocks, rows, stride) for blocks, rows in kept]
+    return _frame(path, [rows for _, rows in kept]), num_rows
+
+
+def _thinned(blocks: IntArray, batch: pa.RecordBatch, stride: int) -> tuple[IntArray, pa.RecordBatch]:
+    mask = blocks % stride == 0
+    return blocks[mask], batch.filter(pa.array(mask))
+
+
+def _frame(path: Path, batches: list[pa.RecordBatch]) -> pd.DataFrame:
+    table = pa.Table.from_batches(batches) if batches else None
+    if table is None or not table.num_rows:
+        raise EmptyDataError(f"{path}: has a header but no rows")
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get, ignore_metadata=True)
+    return frame
+
+
+def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows in the order of the file, except that those of another width come last."""
+    if not path.is_file():
+        raise UnreadableFileError(f"{path}: is not a file")
+    if path.stat().st_size == 0:
+        raise EmptyDataError(f"{path}: the file is empty")
+    try:
+        if is_parquet(path):
+            raw = _parquet_batches(path, form.explode, columns)
+        else:
+            raw = _csv_batches(FileHead.read(path, form), columns)
+        for batch in raw:
+            yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        reason = str(error).splitlines()[0]
+        kind = "Parquet" if is_parquet(path) else f"{form.encoding} text with {form.separator!r} between cells"
+        raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; write it again") from error
+
+
+def _parquet_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
+        if explode in names and explode in list_columns(path):
+            for batch in file.iter_batches(columns=names):
+                rows = _exploded(batch, explode)
+                yield rows if columns is None else rows.select(list(columns))
+        else:
+            yield from file.iter_batches(columns=names if columns is None else list(columns))
+
+
+def list_columns(path: Path) -> dict[str, list[str]]:
+    """The names in the structs of each column of lists of structs of a Parquet file."""
+    kinds = {field.name: field.type for field in pq.read_schema(path)}
+    lists = {name: kind.value_type for name, kind in kinds.items() if pa.types.is_list(kind)}
+    return {name: [field.name for field in kind] for name, kind in lists.items() if pa.types.is_struct(kind)}
+
+
+def _exploded(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    """One row for each struct of the column's lists; a field that has the name of a column is prefixed."""
+    lists = batch.column(column)
+    structs = pc.list_flatten(lists)
+    rows = batch.drop_columns([column]).take(pc.list_parent_indices(lists))
+    names = [f"{column}_{field.name}" if field.name in rows.schema.names else field.name for field in structs.type]
+    return pa.RecordBatch.from_arrays([*rows.columns, *structs.flatten()], [*rows.schema.names, *names])
+
+
+def _plain_cells(cells: pa.Array) -> pa.Array:
+    """Texts without blanks around them, and null where nothing is left; dates as timestamps."""
+    kind = cells.type
+    if pa.types.is_date(kind):
+        return cells.cast(pa.timestamp("ms"))
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        cells = _decoded(cells)
+    if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+        return cells
+    texts = pc.utf8_trim_whitespace(cells)
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+
+
+def _decoded(cells: pa.Array) -> pa.Array:
+    try:
+        return cells.cast(pa.string())
+    except pa.ArrowInvalid:
+        return cells
+
+
+def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    names = [*head.names, *(f"\x1f{position}" for position in range(len(head.names), head.width))]
+    kept = list(head.names if columns is None else columns)
+    uneven: list[csv.InvalidRow] = []
+
+    def set_aside(row: csv.InvalidRow) -> str:
+        uneven.append(row)
+        return "skip"
+
+    if head.rows:
+        reader = csv.open_csv(
+            head.open(),
+            read_options=csv.ReadOptions(column_names=names, skip_rows=head.num_skipped),
+            parse_options=csv.ParseOptions(
+                delimiter=head.delimiter,
+                quote_char=head.quote or False,
+                newlines_in_values=True,
+                invalid_row_handler=set_aside,
+            ),
+            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=kept),
+        )
+        for batch in reader:
+            for name, cells in zip(kept, batch.columns, strict=True):
+                _check_cells(cells.filter(pc.match_substring(cells, "\n")).to_pylist(), name, head)
+            yield batch
+    if uneven:
+        rows = [_evened(row.text, head) for row in uneven]
+        arrays = [pa.array([row[head.names.index(name)] for row in rows], pa.string()) for name in kept]
+        yield pa.RecordBatch.from_arrays(arrays, kept)
+
+
+def _check_cells(cells: list[str], name: str, head: FileHead) -> None:
+    """Raise UnreadableFileError where a quotation mark without a partner made the rows after it one cell."""
+    for cell in cells:
+        if head.holds_rows(cell, head.names.index(name)):
+            start = cell.splitlines()[0]
+            raise UnreadableFileError(
+                f"{head.path}: {head.place_of(head.quote + start)}: the quotation mark before {start[:_SHOWN]!r} "
+                f"has no partner, so that the rows after it would be one cell\nremove it or double it; "
+                "source.quote: '' reads all quotation marks as text"
+            )
+
+
+def _evened(text: str, head: FileHead) -> list[str | None]:
+    """The cells of a row of another width: an empty cell at its end is dropped, missing ones are empty."""
+    cells, width = head.cells(text), len(head.names)
+    for name, cell in zip(head.names, cells, strict=False):
+        _check_cells([cell], name, head)
+    if filled_width(cells) > width:
+        raise UnreadableFileError(
+            f"{head.path}: {head.place_of(text.splitlines()[0])}: {filled_width(cells)} cells, wanted {width} "
+            f"({text[:_SHOWN]!r})\nquote the cells that contain {head.separator!r}, or correct source.separator"
+        )
+    padded: list[str | None] = [*cells[:width]]
+    return padded + [None] * (width - len(padded))
