@@ -1,5 +1,7 @@
 """The flow `train`: one Prefect task per stale stage, with retries of transient failures, here or on a work pool."""
 
+import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Collection, Mapping
@@ -59,12 +61,20 @@ def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress
 
     @flow(name="train", task_runner=_task_runner(), validate_parameters=False, on_running=[send_heartbeats])
     def train_shown() -> None:
-        embedded_server = [child.pid for child in psutil.Process().children()]
-        with killed_with_us(embedded_server):
+        embedded_server = psutil.Process().children()
+        atexit.register(_kill, embedded_server)
+        with killed_with_us([process.pid for process in embedded_server]):
             submit_stages(graph, todo, runner, progress)
 
     with project_lock(runner.root, "tierrec run", partial(_print, progress)):
         train_shown()
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    """End the embedded server at once: Prefect asks it to end, which it does not, and waits five seconds."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def submit_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:
