@@ -34,6 +34,7 @@ class ImpressionWriter:
     ) -> None:
         self._store, self._on_drop, self._hash_user = store, on_drop, hash_user
         self._queue: queue.Queue[Impression] = queue.Queue(capacity)
+        self._batch: list[Impression] = []
         self._batch_since = 0.0
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
@@ -47,15 +48,17 @@ class ImpressionWriter:
             self._on_drop(1)
 
     def find(self, request_id: str) -> Impression | None:
-        """Return the impression of a request, queued or stored."""
+        """Return the impression of a request, queued, being written or stored."""
         with self._queue.mutex:
-            queued = [impression for impression in self._queue.queue if impression.request_id == request_id]
-        return queued[0] if queued else self._store.impression(request_id)
+            waiting = [*self._batch, *self._queue.queue]
+        found = next((impression for impression in waiting if impression.request_id == request_id), None)
+        return found or self._store.impression(request_id)
 
     @property
     def num_queued(self) -> int:
         """The number of impressions that are not in the store yet."""
-        return self._queue.qsize()
+        with self._queue.mutex:
+            return len(self._batch) + len(self._queue.queue)
 
     @property
     def lag_seconds(self) -> float:
@@ -69,19 +72,17 @@ class ImpressionWriter:
 
     def _run(self) -> None:
         while not (self._is_closed.is_set() and self._queue.empty()):
-            batch = self._take()
-            if batch:
-                self._write(batch)
+            self._take()
+            if self._batch:
+                self._write(self._batch)
+                self._batch = []
             self._is_closed.wait(_PAUSE_SECONDS)
 
-    def _take(self) -> list[Impression]:
-        batch: list[Impression] = []
-        while len(batch) < _BATCH_SIZE:
-            try:
-                batch.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return batch
+    def _take(self) -> None:
+        """Move impressions from the queue to the batch, so that `find` sees each in one of them."""
+        with self._queue.mutex:
+            waiting = self._queue.queue
+            self._batch = [waiting.popleft() for _ in range(min(_BATCH_SIZE, len(waiting)))]
 
     def _write(self, batch: list[Impression]) -> None:
         """Write a batch, retrying until the store answers or the writer is closed; drop invalid impressions."""

@@ -1,5 +1,8 @@
 """A worker's view of the store, against the store itself: what one worker commits, another sees at its next look."""
 
+import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -114,3 +117,19 @@ def test_a_full_queue_drops_and_counts(store: Store) -> None:
     kept = sum(store.impression(f"r{number}") is not None for number in range(2000))
     assert dropped
     assert kept + sum(dropped) == 2000
+
+
+def test_an_impression_is_found_while_it_is_being_written(store: Store, tmp_path: Path) -> None:
+    """Another process holds the lock of the database, so that the batch waits for it."""
+    writer = ImpressionWriter(store, lambda _: None)
+    with contextlib.closing(sqlite3.connect(tmp_path / "feedback.db", isolation_level=None)) as holder:
+        holder.execute("begin immediate")
+        for number in range(10):
+            writer.put(impression(number))
+        while not writer.lag_seconds:
+            time.sleep(0.01)
+        assert store.impression("r0") is None
+        assert all(writer.find(f"r{number}") is not None for number in range(10))
+        assert writer.num_queued == 10
+    writer.close()
+    assert all(store.impression(f"r{number}") is not None for number in range(10))
