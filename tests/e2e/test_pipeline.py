@@ -95,6 +95,7 @@ def test_the_bento_served_the_judged_lists(project: Path) -> None:
         assert smoke[task]["identical"] == smoke[task]["users"] > 0
 
 
+@pytest.mark.slow
 def test_one_models_params_make_only_its_fit_and_what_hangs_on_it_stale(project: Path) -> None:
     before = lock(project)["stages"]
     ran = command(project, "tierrec", "run", "--set", "models.ease.l2=50", timeout=600)

@@ -16,6 +16,8 @@ from flows.liveness import end_crashed_runs
 from tests.support.prefect_workers import Server, end, free_port, prefect_server, wait_until
 from tests.support.projects import BIN, toy_project
 
+pytestmark = pytest.mark.slow
+
 # The stage of the queue goes on for ever until somebody makes the file `go`, and says all the while that it lives.
 GRAPH = """
 stages:
@@ -86,7 +88,6 @@ def test_next_worker_takes_over_the_stage_of_a_killed_one(project: Path, server:
     assert taken.labels["prefect.worker.name"].startswith("second@")
 
 
-@pytest.mark.slow
 def test_only_the_dead_are_reaped(project: Path, server: Server) -> None:
     folder, before = project.parent, known(server)
     with (
@@ -106,7 +107,6 @@ def test_only_the_dead_are_reaped(project: Path, server: Server) -> None:
         assert server.run(sent.id).state_name == "Crashed"
 
 
-@pytest.mark.slow
 def test_next_orchestrator_takes_over_a_run_that_goes_on(project: Path, server: Server) -> None:
     folder, before = project.parent, known(server)
     with server.worker("fourth", TIERREC_CLONE=str(folder / "one")):
@@ -121,7 +121,6 @@ def test_next_orchestrator_takes_over_a_run_that_goes_on(project: Path, server: 
     assert len(known(server) - before) == 1
 
 
-@pytest.mark.slow
 def test_a_run_is_taken_back_when_no_worker_is_left(project: Path, server: Server) -> None:
     folder = project.parent
     (folder / "go").touch()
@@ -135,7 +134,6 @@ def test_a_run_is_taken_back_when_no_worker_is_left(project: Path, server: Serve
     assert (project / "out").read_text() == "1\n"
 
 
-@pytest.mark.slow
 def test_a_killed_server_that_comes_back_finds_the_stage_done_once(project: Path) -> None:
     folder, port = project.parent, free_port()
     with contextlib.ExitStack() as stack:

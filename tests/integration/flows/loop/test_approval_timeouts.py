@@ -20,6 +20,8 @@ from tests.support.projects import command, toy_project
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
+pytestmark = pytest.mark.slow
+
 GRAPH = "stages:\n  one: {cmd: cp data/feedback/x out, deps: [data/feedback], outs: [out]}\n"
 NOW = datetime(2026, 5, 10, 12, tzinfo=UTC)
 HOURS = 6.0
@@ -101,7 +103,6 @@ def test_a_run_that_still_waits_or_has_its_answer_is_let_be(server: Server, layo
     assert states(layout) == {key: "packaged"}
 
 
-@pytest.mark.slow
 def test_there_is_time_until_the_limit_and_only_a_question_can_expire(server: Server, layout: Layout) -> None:
     package(layout, "fresh", HOURS - 1)
     begin_run(server, "fresh", Completed())
@@ -114,7 +115,6 @@ def test_there_is_time_until_the_limit_and_only_a_question_can_expire(server: Se
     assert states(layout) == {"fresh": "packaged", "late": "vetoed"}
 
 
-@pytest.mark.slow
 def test_what_a_later_retrain_made_of_the_project_stays(server: Server, layout: Layout) -> None:
     package(layout, "late", HOURS + 2)
     package(layout, "later", HOURS - 1)
@@ -123,7 +123,6 @@ def test_what_a_later_retrain_made_of_the_project_stays(server: Server, layout: 
     assert states(layout) == {"late": "vetoed", "later": "packaged"}
 
 
-@pytest.mark.slow
 def test_who_changes_the_project_is_not_waited_for(server: Server, layout: Layout) -> None:
     package(layout, "late", HOURS + 1)
     holder = subprocess.Popen(

@@ -26,6 +26,8 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import read_settings
 
+pytestmark = pytest.mark.slow
+
 TASK = {"horizon_days": 14, "repeats": True, "windows": 1, "step_days": 14}
 COLUMNS = {name: name for name in ("event", "value", "quantity", "channel")} | {"session": "session_id"}
 NOW = from_days(CUT + WIDTH).to_pydatetime()  # when the log ends; its newest day may not be whole

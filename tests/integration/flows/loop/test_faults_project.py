@@ -19,6 +19,8 @@ from tests.support.projects import ENV, ROOT, command, toy_project
 from tierrec_core.base.errors import ArtifactError, UnreadableFileError
 from tierrec_core.base.paths import Layout
 
+pytestmark = pytest.mark.slow
+
 GRAPH = "stages:\n  one: {cmd: cp data/feedback/0 out, deps: [data/feedback], outs: [out]}\n"
 MANY, LIMIT = 1_000, 8_000
 RUN = (

@@ -20,6 +20,8 @@ from tests.support.packaged_project import packaged_project
 from tests.support.prefect_workers import answers, free_port, wait_until
 from tierrec_core.base import artifacts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Path:
