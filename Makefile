@@ -82,7 +82,6 @@ check: $(STAMP)  ## lint, format, types, layers, stage dependencies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m flows.deps
-	$(BIN)/python -m pytest -q tests/architecture
 
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
