@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WANTED := --constraint constraints.txt --editable '.[demo,postgres,dev]'
+PACKAGES := --constraint constraints.txt --editable '.[demo,postgres,dev]'
 
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
@@ -23,7 +23,7 @@ setup: $(STAMP)  ## make .venv and install everything
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(WANTED) || $(BIN)/python -m pip install --quiet $(WANTED)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(PACKAGES) || $(BIN)/python -m pip install --quiet $(PACKAGES)
 	touch $@
 
 run: $(STAMP)  ## data -> models -> tested Bento
@@ -44,17 +44,17 @@ postgres:
 	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
 
 # Tests run in two processes, so that each has one core; the order of files puts the longest first.
-TWO := -n 2 --dist loadscope --no-loadscope-reorder
+XDIST := -n 2 --dist loadscope --no-loadscope-reorder
 test test-unit test-slow: export OMP_NUM_THREADS = 1
 
 test: $(STAMP) browser postgres  ## all tests but the slow ones
-	$(BIN)/python -m pytest $(TWO) -m 'not slow'
+	$(BIN)/python -m pytest $(XDIST) -m 'not slow'
 
 test-unit: $(STAMP)  ## the unit tests that take less than a second each
-	$(BIN)/python -m pytest $(TWO) tests/unit -m 'not medium' --hypothesis-profile quick
+	$(BIN)/python -m pytest $(XDIST) tests/unit -m 'not medium' --hypothesis-profile quick
 
 test-slow: $(STAMP) browser postgres  ## further faults and variants: kills in every phase, a second Prefect database
-	$(BIN)/python -m pytest $(TWO) -m slow
+	$(BIN)/python -m pytest $(XDIST) -m slow
 
 bench: $(STAMP)  ## models on public data sets beside their peers: benchmarks/results.md; ONLY=gowalla for one
 	$(BIN)/python -m benchmarks.models $(if $(ONLY),--only $(ONLY))

@@ -71,7 +71,7 @@ def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress
 
 
 def _kill(processes: list[psutil.Process]) -> None:
-    """End the embedded server at once: Prefect asks it to end, which it does not, and waits five seconds."""
+    """Kill the embedded server at exit: Prefect's own handler waits five seconds before it does so."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from services.catalogue.columns import COLUMN_TYPES, add_columns, append_rows, to_column_type, update_rows
 from tierrec_core.base.contracts import ITEMS, BoolArray, IntArray

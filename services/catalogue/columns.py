@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import DataError

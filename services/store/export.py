@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlalchemy import BigInteger, Table, select, type_coerce
 
 from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, UtcTimestamp

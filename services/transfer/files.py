@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import orjson
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from services.schemas import ItemIn, UserIn
 from services.store import Store

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
@@ -21,7 +21,7 @@ _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"
 _OTHERS = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.+?)"?', re.IGNORECASE)
-_UNIT = "\x1f"
+_UNIT = "\x1f"  # ASCII's unit separator, in place of separators of several characters
 _MIN_DIGITS = 0.9
 
 
@@ -60,7 +60,7 @@ class FileHead:
 
     @cached_property
     def width(self) -> int:
-        """Number of cells of most rows, an empty one at the end included where they may be its names' rows."""
+        """Number of cells of most rows: one more than there are names where rows end with a separator."""
         widths = Counter(len(row) for row in self.rows if filled_width(row) <= len(self.names))
         return max(len(self.names), widths.most_common(1)[0][0] if widths else 0)
 
@@ -81,12 +81,12 @@ class FileHead:
             return False
         last, after = others[-1], self.width - position
         return (
-            any(len(cells) == self.width and self._like_a_row(cells, 0) for cells in others)
-            or (len(first) == after and self._like_a_row(first[1:], position + 1))
-            or (len(last) == position + 1 and self._like_a_row(last[:-1], 0))
+            any(len(cells) == self.width and self._looks_like_row(cells, 0) for cells in others)
+            or (len(first) == after and self._looks_like_row(first[1:], position + 1))
+            or (len(last) == position + 1 and self._looks_like_row(last[:-1], 0))
         )
 
-    def _like_a_row(self, cells: Sequence[str], start: int) -> bool:
+    def _looks_like_row(self, cells: Sequence[str], start: int) -> bool:
         """Whether the cells from position start on have digits where the file's have."""
         found = [cells[position - start] for position in self.digit_columns if 0 <= position - start < len(cells)]
         return bool(found) and all(any(map(str.isdigit, cell)) for cell in found)
@@ -108,7 +108,7 @@ class FileHead:
         return next((list(row) for _, row in _split(text, self.delimiter, self.quote)), [])
 
     def place_of(self, text: str) -> str:
-        """The first line that has this text, and an odd number of quotation marks if one of them does."""
+        """Line and row number of the text, of a line with an odd number of quotation marks if there is one."""
         lines = io.TextIOWrapper(self.open(), encoding="utf-8", errors="replace")
         found = [(line.count('"') % 2 == 0, number) for number, line in enumerate(lines, 1) if text in line]
         number = min(found)[1] if found else 0
