@@ -26,7 +26,7 @@ Run = Annotated[str | None, typer.Argument(help="Name or id of a waiting run (de
 @app.command("monitor", epilog="Example: tierrec monitor")
 def _monitor() -> None:
     """Compare the newest complete window with the champion's reference window, and decide whether to retrain."""
-    from flows.pipeline.train import configure_prefect
+    from flows.pipeline.embedded_server import configure_prefect
 
     configure_prefect(Path.cwd())
     from flows.loop.monitor import monitor
@@ -37,7 +37,7 @@ def _monitor() -> None:
 @app.command("retrain", epilog='Example: tierrec retrain --reason "new catalogue"')
 def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user") -> None:
     """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users."""
-    from flows.pipeline.train import configure_prefect
+    from flows.pipeline.embedded_server import configure_prefect
 
     configure_prefect(Path.cwd())
     from flows.loop.retrain import retrain
@@ -48,7 +48,7 @@ def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release
 @app.command("rollout", epilog="Example: tierrec rollout")
 def _rollout() -> None:
     """Evaluate the challenger's feedback: promote it, roll it back, or wait."""
-    from flows.pipeline.train import configure_prefect
+    from flows.pipeline.embedded_server import configure_prefect
 
     configure_prefect(Path.cwd())
     from flows.loop.rollout import rollout

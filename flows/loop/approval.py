@@ -1,6 +1,7 @@
 """Approval of a challenger by a user: a flow run waits for the answer that `tierrec approve` or `veto` sends."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from prefect.flow_runs import pause_flow_run, suspend_flow_run
 from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.pipeline.embedded_server import EMBEDDED_VARIABLE
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Settings
 
@@ -66,7 +68,7 @@ def wait_for_approval(summary: str, timeout_hours: float) -> Approval:
     must not be caught. Raises SettingsError without a Prefect server.
     """
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None or not PREFECT_API_URL.value():
+    if context is None or context.flow_run is None or EMBEDDED_VARIABLE in os.environ:
         raise SettingsError(
             "rollout.approval: is 'required', and there is no Prefect server to send the answer to; "
             "run `tierrec stack up` and start the retrain there, or set it to none"

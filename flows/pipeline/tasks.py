@@ -1,7 +1,5 @@
 """The flow `train`: one Prefect task per stale stage, with retries of transient failures, here or on a work pool."""
 
-import atexit
-import contextlib
 import os
 import threading
 from collections.abc import Collection, Mapping
@@ -9,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, wait
@@ -19,7 +16,6 @@ from rich.console import Console
 from flows.gpu.stage_dispatcher import StageDispatcher
 from flows.gpu.work_pool import PoolNotReady
 from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, find_stale_stages
-from flows.graph.process_guard import killed_with_us
 from flows.graph.progress import Progress
 from flows.liveness import send_heartbeats
 from flows.pipeline.summary import Leaderboard
@@ -61,20 +57,10 @@ def run_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress
 
     @flow(name="train", task_runner=_task_runner(), validate_parameters=False, on_running=[send_heartbeats])
     def train_shown() -> None:
-        embedded_server = psutil.Process().children()
-        atexit.register(_kill, embedded_server)
-        with killed_with_us([process.pid for process in embedded_server]):
-            submit_stages(graph, todo, runner, progress)
+        submit_stages(graph, todo, runner, progress)
 
     with project_lock(runner.root, "tierrec run", partial(_print, progress)):
         train_shown()
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    """Kill the embedded server at exit: Prefect's own handler waits five seconds before it does so."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 def submit_stages(graph: StageGraph, todo: list[str], runner: StageRunner, progress: Progress) -> None:

@@ -1,6 +1,5 @@
 """Runs the stale stages of a project, loading Prefect only when there are any."""
 
-import os
 import time
 from pathlib import Path
 
@@ -8,23 +7,12 @@ from rich.console import Console
 
 from flows.graph.dvc_graph import StageGraph, StageRunner, find_stale_stages
 from flows.graph.progress import Progress
+from flows.pipeline.embedded_server import configure_prefect
 from flows.pipeline.summary import Leaderboard, PeakMemory, Summary
-from flows.stack.state import find_api_url
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.models.registry import check_kinds
 from tierrec_core.settings import read_settings
-
-_QUIET = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_TO_API_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_CLI_PROMPT": "false",
-}
 
 
 def run(root: Path, console: Console, only: str | None = None) -> Summary:
@@ -58,14 +46,3 @@ def _select(graph: StageGraph, only: str) -> set[str]:
     if not selected:
         raise SettingsError(f"dvc.yaml: has no stage {only!r}; wanted one of {', '.join(graph.upstream)}")
     return selected
-
-
-def configure_prefect(root: Path) -> None:
-    """Use the server of PREFECT_API_URL or of this project's stack; otherwise run Prefect embedded, without logs."""
-    url = find_api_url(root)
-    if url is not None:
-        os.environ["PREFECT_API_URL"] = url
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    else:
-        for name, value in (_QUIET | {"PREFECT_HOME": str(Layout(root).prefect_home)}).items():
-            os.environ.setdefault(name, value)

@@ -18,9 +18,9 @@ from watchdog.observers import Observer
 
 from tests.support.prefect_workers import Server
 
-RETRAIN = "import json, sys; from pathlib import Path; from flows.pipeline.train import configure_prefect; \
+RETRAIN = "import json, sys; from pathlib import Path; from flows.pipeline.embedded_server import configure_prefect; \
 configure_prefect(Path.cwd()); from flows.loop.retrain import retrain; print(retrain(decision=json.loads(sys.argv[1])))"
-MONITOR = "from pathlib import Path; from flows.pipeline.train import configure_prefect; \
+MONITOR = "from pathlib import Path; from flows.pipeline.embedded_server import configure_prefect; \
 configure_prefect(Path.cwd()); from flows.loop.monitor import monitor; print(monitor())"
 _MARK = "TIERREC_TEST_FLOW"
 _PYTHON = """#!/bin/sh

@@ -1,0 +1,74 @@
+"""The Prefect server that flows of this process report to: a running one, or one of their own that ends with them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from flows.stack.state import find_api_url
+from tierrec_core.base.errors import StageError
+from tierrec_core.base.paths import Layout
+
+EMBEDDED_VARIABLE = "TIERREC_EMBEDDED_SERVER"  # set while the server is one of our own, which nobody else knows
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+}
+_OF_SERVER = {
+    "PREFECT__SERVER_EPHEMERAL": "1",  # without the services that only schedules and automations want
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_UI_ENABLED": "false",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+}
+_START_SECONDS = 120.0
+
+
+def configure_prefect(root: Path) -> None:
+    """Use the server of PREFECT_API_URL or of this project's stack; otherwise start one without logs.
+
+    Raises StageError when that server does not start.
+    """
+    url = find_api_url(root)
+    if url is not None:
+        os.environ["PREFECT_API_URL"] = url
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        return
+    for name, value in (_QUIET | {"PREFECT_HOME": str(Layout(root).prefect_home)}).items():
+        os.environ.setdefault(name, value)
+    server = _start_server()
+    import prefect  # noqa: F401 - takes seconds, in which the server starts
+
+    try:
+        httpx.get(f"{os.environ['PREFECT_API_URL']}/health", timeout=_START_SECONDS).raise_for_status()
+    except httpx.HTTPError as error:
+        raise StageError(
+            f"Prefect's server did not start in {os.environ['PREFECT_HOME']} (exit code {server.poll()}): {error!r}"
+        ) from error
+
+
+def _start_server() -> subprocess.Popen[bytes]:
+    """Start a server that ends with this process, and set PREFECT_API_URL; requests wait until it is ready."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    end_of_guard, _ = os.pipe()  # the other end closes with this process
+    server = subprocess.Popen(
+        [sys.executable, "-m", "flows.graph.process_guard", *uvicorn, "--fd", str(listener.fileno())],
+        env=os.environ | _OF_SERVER,
+        stdin=end_of_guard,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[listener.fileno()],
+        start_new_session=True,
+    )
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+    os.environ[EMBEDDED_VARIABLE] = "1"
+    os.close(end_of_guard)
+    listener.close()
+    return server
