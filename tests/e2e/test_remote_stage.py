@@ -142,6 +142,7 @@ def test_ready_stages_are_out_side_by_side(tmp_path: Path, server: Server, worke
     assert len({place for name in ("deep", "wide") for place in places(log)[name]}) == 2
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_there_says_here_why(tmp_path: Path, server: Server, worker: Path) -> None:
     fail = "echo 'error: rows/one: is bad' >&2; exit 2"
     project, log = project_in(tmp_path, f"if [ ${{key}} = deep ]; then {fail}; fi")
@@ -164,6 +165,7 @@ def test_without_a_worker_it_runs_here_and_one_line_says_why(tmp_path: Path, ser
     assert "train@deep run here: the server has no work pool tpu" in lines[0]
 
 
+@pytest.mark.slow
 def test_interrupt_ends_the_stage_at_the_worker_too(tmp_path: Path, server: Server, worker: Path) -> None:
     ticks = tmp_path / "ticks"
     forever = f"while true; do echo $PWD >> {ticks}; sleep 0.1; done"

@@ -91,6 +91,7 @@ def test_up_again_changes_nothing_until_a_flow_changes(stack: Stack):
     assert len(automations) == len(before[0]) == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_the_gpu_pool_is_not_in_the_project(stack: Stack):
     assert stack.end_of(stack.run("elsewhere")) == "COMPLETED"
     assert not Path((stack.root / "elsewhere").read_text()).is_relative_to(stack.root)
@@ -106,6 +107,7 @@ def test_the_gpu_is_given_to_one_run_at_a_time(stack: Stack):
     assert {name for name, _ in said} == {"gpu1", "gpu2"}
 
 
+@pytest.mark.slow
 def test_killed_parts_come_back_and_no_run_is_lost_or_loses_its_place(stack: Stack):
     before = stack.status()
     first = stack.run_slowly("first", seconds=8)

@@ -87,6 +87,7 @@ def test_a_release_is_tried_promoted_and_taken_back(made: Layout, tags: tuple[st
     assert changes == {packaged: [], other: ["promoted", "rolled back"]}
 
 
+@pytest.mark.slow
 def test_the_share_of_a_challenger_is_that_of_params(
     made: Layout, tags: tuple[str, str], pointer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

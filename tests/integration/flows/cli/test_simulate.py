@@ -58,6 +58,7 @@ def test_the_table_has_a_row_a_month_and_the_frozen_model_beside(told):
     assert sum(step["retrain"] for step in report["steps"]) == report["retrains"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_tells_the_same(told, tmp_path):
     path = tmp_path / "again.json"
     arguments = ("--world", "synthetic", "--shift", "interests", "--share", "0.4", "--month", "7", "--seed", "3")

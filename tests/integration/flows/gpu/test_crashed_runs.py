@@ -149,6 +149,7 @@ def test_a_flow_renews_the_record_of_its_process(server: Server) -> None:
         assert client.hello().is_success
 
 
+@pytest.mark.slow
 def test_all_pages_of_runs_are_checked(client: SyncPrefectClient) -> None:
     gone = ProcessRecord(HERE, 2**22 - 3, 0, datetime.now(UTC) + timedelta(minutes=10))
     for _ in range(205):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typer.testing import CliRunner
 from flows.cli.loop import app
 from flows.loop import approval
 from flows.loop.approval import ApprovalError, PendingApproval
+from tests.support.prefect_workers import prefect_server
 from tests.support.projects import ENV, ROOT
 from tierrec_core.base.errors import SettingsError, TierRecError
 
@@ -76,28 +76,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(folder: Path) -> Iterator[dict[str, str]]:
-    """A server of our own, and what its clients must know."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    known = {
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        "PYTHONPATH": str(ROOT),
-    }
-    server = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with running(server, folder, **known) as process:
-
-        def answers() -> bool:
-            with contextlib.suppress(httpx.HTTPError):
-                return httpx.get(f"{known['PREFECT_API_URL']}/health").status_code == 200
-            return False
-
-        until(answers, process)
-        yield known
+    """What clients of a server of our own must know."""
+    with prefect_server(folder / "prefect") as server:
+        names = ("PREFECT_HOME", "PREFECT_API_URL", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK")
+        known = {name: server.env[name] for name in names}
+        yield known | {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +143,7 @@ def test_a_suspended_run_holds_no_process_and_goes_on_when_a_person_approves(
         approval.send_answer(client, one.run_id, approved=False)
 
 
+@pytest.mark.slow
 def test_a_suspended_run_is_told_of_a_veto_by_the_servers_own_api(
     folder: Path, environment: dict[str, str], client: SyncPrefectClient, served: str
 ) -> None:
@@ -185,6 +169,7 @@ def test_a_run_without_a_deployment_waits_in_its_process(
     assert (folder / "plain.began").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_nobodys_answer_is_a_veto(
     folder: Path, environment: dict[str, str], client: SyncPrefectClient, served: str
 ) -> None:
@@ -197,6 +182,7 @@ def test_nobodys_answer_is_a_veto(
     assert not (folder / "later.answer").exists()
 
 
+@pytest.mark.slow
 def test_which_run_is_meant_must_be_plain(client: SyncPrefectClient, served: str, tierrec: Callable[..., str]) -> None:
     with pytest.raises(ApprovalError, match="no run waits for it; a retrain does"):
         tierrec("approve")

@@ -31,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["time", "leave_last_out"])
+@pytest.mark.parametrize("kind", ["time", pytest.param("leave_last_out", marks=pytest.mark.slow)])
 def test_the_stage_writes_a_reference_and_says_what_it_measured(project: Path, kind: str) -> None:
     yaml, path = YAML(), project / "params.yaml"
     params = yaml.load(path.read_text())

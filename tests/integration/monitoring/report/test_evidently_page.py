@@ -226,6 +226,7 @@ def test_a_damaged_workspace_is_named(moved, tmp_path):
         add_snapshot(moved.snapshot, tmp_path, TIERS)
 
 
+@pytest.mark.slow
 def test_a_workspace_keeps_the_newest_windows(before, after, tmp_path):
     for day in (70, 28, 56, 42):
         add_snapshot(

@@ -227,6 +227,7 @@ def test_a_damaged_model_does_not_start_and_is_rebuilt(made: Layout, settings: S
         assert ask(server.url, {})["model_version"] == version
 
 
+@pytest.mark.slow
 def test_a_lost_store_is_rebuilt_from_the_bundle(made: Layout, settings: Settings, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root, ignore=shutil.ignore_patterns(".bentoml"))
@@ -243,6 +244,7 @@ def test_a_lost_store_is_rebuilt_from_the_bundle(made: Layout, settings: Setting
         ensure_bento(clone, settings)
 
 
+@pytest.mark.slow
 def test_only_the_newest_bentos_are_kept(made: Layout, settings: Settings, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
