@@ -18,6 +18,7 @@ from tierrec_core.base.paths import Layout
 
 BUDGET_SECONDS, BUDGET_IDLE_SECONDS, BUDGET_GIB = 480.0, 20.0, 6.0
 _COLUMNS = ("ndcg@10", "recall@10", "coverage@10")
+_MIN_USERS = 200
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Leaderboard:
 
 
 def _row(name: str, block: dict[str, Any]) -> dict[str, Any]:
-    return {"model": name, "ci": block.get("ndcg@10_ci")} | {column: block.get(column) for column in _COLUMNS}
+    columns = ("users", *_COLUMNS)
+    return {"model": name, "ci": block.get("ndcg@10_ci")} | {column: block.get(column) for column in columns}
 
 
 def _ndcg(row: dict[str, Any]) -> float:
@@ -92,6 +94,12 @@ class Summary:
         if self.leaderboard:
             for task, rows in self.leaderboard.tasks.items():
                 console.print(_table(task, rows))
+                if (users := rows[0]["users"] or 0) < _MIN_USERS:
+                    console.print(
+                        f"Task {task}: {users} users are few to judge by (wanted {_MIN_USERS}); "
+                        f"give a longer log, or a longer tasks.{task}.horizon_days with an earlier cut",
+                        soft_wrap=True,
+                    )
             sizes = ", ".join(f"{name} {users}" for name, users in self.leaderboard.tiers.items())
             console.print(f"Tiers (users): {sizes}")
         budget = BUDGET_SECONDS if self.stages else BUDGET_IDLE_SECONDS
@@ -105,7 +113,7 @@ class Summary:
 
 
 def _table(task: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table("model", "ndcg@10", "95% interval", *_COLUMNS[1:], title=f"Task {task}")
+    table = Table("model", "ndcg@10", "95% interval", *_COLUMNS[1:], title=f"Task {task} ({rows[0]['users']} users)")
     for row in rows:
         low_high = " – ".join(f"{bound:.4f}" for bound in row["ci"] or ())
         values = ["" if row[column] is None else f"{row[column]:.4f}" for column in _COLUMNS]

@@ -49,6 +49,10 @@ def test_the_run_ends_with_a_leaderboard_and_what_to_do_next(project: Path) -> N
     assert "Traceback" not in said
     for word in ("blend", "tifu_knn", "heavy", "data/report/index.html", "tierrec serve"):
         assert word in said, said[-3000:]
+    for task in ("next", "discovery"):
+        users = metrics(project)[task]["blend"]["users"]
+        assert f"Task {task} ({users} users)" in said
+        assert (f"Task {task}: {users} users are few to judge by" in said) is (users < 200)
 
 
 def test_nothing_is_stale_afterwards_and_a_second_run_does_nothing(project: Path) -> None:
