@@ -31,8 +31,8 @@ def evaluate_models(
     """Evaluate the lists [U, L] of each model on one truth: model -> its block of metrics.json.
 
     groups: tier of each user, [U], as an index into the names
-    baseline: the model that differences are taken to; by default the best single model on this truth, which favours
-    the baseline. Raises SettingsError when it is not among the models.
+    baseline: the model that differences are taken to; by default, or where that scores 0, the best single model on this
+    truth, which favours the baseline. Raises SettingsError when it is not among the models.
     """
     values = {
         model: {
@@ -107,7 +107,8 @@ def _baseline(values: Mapping[str, Mapping[str, FloatArray]], main: str, configu
             f"params.yaml: evaluate.baseline: {configured!r} was not evaluated; choose one of {', '.join(values)}"
         )
     single = [model for model in values if model != BLEND] or list(values)
-    return configured or max(single, key=lambda model: (values[model][main].mean(), model))
+    best = max(single, key=lambda model: (values[model][main].mean(), model))
+    return configured if configured is not None and values[configured][main].any() else best
 
 
 def _rows(block: Block) -> list[tuple[str, float, float | None, float | None]]:

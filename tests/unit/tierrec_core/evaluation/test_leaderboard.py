@@ -51,8 +51,9 @@ def test_the_best_single_model_is_the_baseline(lists, truth):
     assert gain["value"] == pytest.approx(1.0 - found["half"]["ndcg@10"], abs=1e-6)
 
 
-def test_a_named_baseline_is_obeyed(lists, truth):
-    assert board(lists, truth, "nothing")["half"]["delta_ndcg@10"]["against"] == "nothing"
+def test_a_named_baseline_is_obeyed_unless_it_scores_0(lists, truth):
+    assert board(lists, truth, "blend")["half"]["delta_ndcg@10"]["against"] == "blend"
+    assert board(lists, truth, "nothing")["blend"]["delta_ndcg@10"]["against"] == "half"
     with pytest.raises(SettingsError, match=r"evaluate\.baseline: 'absent'.*half"):
         board(lists, truth, "absent")
 
