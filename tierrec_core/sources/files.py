@@ -18,6 +18,7 @@ from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, gi
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _REQUIRED = ("user", "item", "timestamp")
 _IDS = ("user_id", "item_id", "session_id")
+_OF_ORDER = ("user_id", "timestamp", "channel")
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 
 
@@ -89,7 +90,11 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             columns[_CONTRACT_NAMES.get(field, field)] = reduce(pd.Series.combine_first, others, first)
         elif field in _REQUIRED:
             _require_column(frame, " or ".join(names), path, f"source.columns.{field}")
-    return pd.DataFrame(columns)
+    mapped = pd.DataFrame(columns)
+    if source.order_lines and "session_id" in mapped:
+        carried = [name for name in _OF_ORDER if name in mapped]
+        mapped[carried] = mapped[carried].fillna(mapped.groupby("session_id")[carried].transform("first"))
+    return mapped
 
 
 def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> None:
@@ -109,6 +114,8 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         if name in events:
             column = " or ".join(source.columns.names(name))
             events[name] = _numbers(events[name], source, path, column, f"source.columns.{name}")
+    if source.unit_price and "value" in events and "quantity" in events:
+        events["value"] = events["value"] * events["quantity"]
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _mapped_events(events["event"], source.events, path)

@@ -78,6 +78,8 @@ class FilesSource(TableFormat, _AnySource):
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
     time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
     formats: by path or glob, where a file is not written as separator, quote and encoding say
+    unit_price: whether value is the price of one piece, to be multiplied by quantity
+    order_lines: whether the first line of a session alone names its user and time, as in exports of orders
     """
 
     kind: Literal["files"] = "files"
@@ -86,6 +88,8 @@ class FilesSource(TableFormat, _AnySource):
     columns: ColumnMap = ColumnMap()
     events: dict[str, str] = Field(default={})
     default_event: str = "purchase"
+    unit_price: bool = False
+    order_lines: bool = False
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"
     time_format: str | None = None
     timezone: str = "UTC"

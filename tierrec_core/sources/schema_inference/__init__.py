@@ -19,6 +19,7 @@ from tierrec_core.sources.schema_inference.file_roles import (
     find_logs,
     find_tables,
 )
+from tierrec_core.sources.schema_inference.order_lines import unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.tables import is_parquet
 
@@ -46,10 +47,13 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
     names = _event_names(logs, given)
+    price = unit_price(logs[0].preview, logs[0].roles)
     source = _source(logs, catalogue, users, names, given)
+    source |= {"unit_price": True} if price and price.value == "true" else {}
     parse(FilesSource, source, "proposal")
     tables = [table.columns for table in (catalogue, users) if table is not None]
     guesses = [guess for columns in (logs[0].roles, *tables, names) for guess in columns.values()]
+    guesses += [price] if price else []
     guesses += _other_names(logs)
     guesses = [*map(_format_guess, previews), *guesses]
     sections = default_sections(
@@ -111,6 +115,7 @@ def _source(
         "columns": _log_columns(logs),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
+        "order_lines": log.has_order_lines or None,
         "timestamp_unit": log.time_format.unit if len({file.time_format.unit for file in logs}) == 1 else None,
         "time_format": given.time_format,
         "timezone": given.timezone,

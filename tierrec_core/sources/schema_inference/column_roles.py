@@ -22,7 +22,7 @@ IGNORE = "ignore"
 _SYNONYMS = {
     "user": """user_id user userid uid customer_id customer customerid cust_no cust_id visitor_id visitor
         household_id household_key household member_id client_id buyer_id shopper_id account_id reviewer_id profile_id
-        client kunde kunden_id kunden_nr kundennummer user_number customer_number user_session_id""",
+        client kunde kunden_id kunden_nr kundennummer user_number customer_number email user_session_id""",
     "item": """item_id item itemid product_id product productid parent_asin asin sku article_id article artikel
         artikel_id artikel_nr artikelnummer stock_code goods_id movie_id song_id track_id book_id isbn content_id
         offer_id ean gtin upc produkt produkt_id produktnummer item_number product_number""",

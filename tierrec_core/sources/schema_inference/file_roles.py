@@ -23,6 +23,7 @@ from tierrec_core.sources.schema_inference.column_roles import (
     name_score,
     overlap,
 )
+from tierrec_core.sources.schema_inference.order_lines import carry_down
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
 
@@ -35,6 +36,7 @@ _MIN_SHARED_IDS = 0.01
 _MIN_BARE = 0.5
 _PER_ATTRIBUTE = 0.1
 _MAX_ATTRIBUTES = 5
+_OF_LINE = ("item", "quantity", "value")
 _FURTHER = ("session", "quantity", "value", "channel", "split")
 
 
@@ -71,11 +73,12 @@ class InferenceOverrides(Params):
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file with a column of users, of items and of times."""
+    """A file with a column of users, of items and of times. has_order_lines: see FilesSource.order_lines"""
 
     preview: FilePreview
     roles: dict[str, Guess]
     time_format: TimeFormat
+    has_order_lines: bool = False
 
     def values(self, role: str) -> pd.Series:
         """The sampled values of the column that has this role; none if there is no such column."""
@@ -133,9 +136,11 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
         if column not in preview.columns:
             columns = ", ".join(preview.columns)
             return f"{preview.path}: {_FLAGS[role]} {column} is not a column; wanted one of {columns}"
+    preview, order, carried = carry_down(preview)
     roles = {
         role: Guess(role, name, f"given; {describe_content(preview, name)}") for role, name in given.columns.items()
     }
+    roles |= {"session": order} if order else {}
     assigned = {guess.value for guess in roles.values()}
     if (time := roles.get("timestamp")) is not None:
         if (time_format := preview.time_formats.get(time.value)) is None:
@@ -154,15 +159,15 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
             roles[role] = guess
             assigned.add(guess.value)
 
-    infer("event", lambda: find_event_column(preview, assigned, given.events))
+    infer("event", lambda: find_event_column(preview, assigned | carried, given.events))
     for role in ("user", "item", *_FURTHER):
-        infer(role, partial(find_by_name, role, preview, assigned))
+        infer(role, partial(find_by_name, role, preview, assigned | (carried if role in _OF_LINE else frozenset())))
     infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
     infer("item", lambda: find_item_column(preview, assigned))
     for role in ("user", "item"):
         if role not in roles:
             return _missing(preview, role, f"a column of {role} ids")
-    return LogFile(preview, roles, time_format)
+    return LogFile(preview, roles, time_format, order is not None)
 
 
 def _missing(preview: FilePreview, role: str, wanted: str) -> str:

@@ -1,0 +1,120 @@
+"""Exports of orders, a row for each line: cells that only the first line of an order has, and what a value is worth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+NUM_ORDERS, NUM_ITEMS, NUM_USERS = 300, 30, 40
+SHOPIFY = {
+    "order": "Name",
+    "user": "Email",
+    "time": "Created at",
+    "status": "Financial Status",
+    "sum": "Total",
+    "quantity": "Lineitem quantity",
+    "title": "Lineitem name",
+    "item": "Lineitem sku",
+    "price": "Lineitem price",
+}
+GERMAN = {
+    "order": "Bestellnummer",
+    "user": "Kundennummer",
+    "time": "Bestelldatum",
+    "status": "Zahlung",
+    "sum": "Bestellsumme",
+    "quantity": "Menge",
+    "title": "Artikelname",
+    "item": "Artikelnummer",
+    "price": "Preis",
+}
+
+
+def order_lines(names, *, blank=(), line_total=False, seed=3):
+    """Orders of one to three lines under these column names, and the EVENTS that they are; later lines are blank."""
+    rng = np.random.default_rng(seed)
+    prices = np.round(rng.uniform(1, 99, NUM_ITEMS), 2)
+    rows = []
+    for number in range(NUM_ORDERS):
+        at = pd.Timestamp("2024-01-05 08:30", tz="UTC") + pd.Timedelta(hours=9 * number)
+        for place, item in enumerate(rng.choice(NUM_ITEMS, rng.integers(1, 4), replace=False)):
+            quantity = int(rng.integers(1, 4))
+            price = prices[item] * (quantity if line_total else 1)
+            row = {
+                "order": f"#{1000 + number}",
+                "user": f"p{number % NUM_USERS}@shop.test",
+                "time": at,
+                "status": "paid",
+            }
+            row |= {"sum": 99.5, "quantity": quantity, "title": f"T{item}", "item": f"SKU{item}"}
+            rows.append(row | {"price": round(price, 2), "place": place, "worth": round(prices[item] * quantity, 2)})
+    frame = pd.DataFrame(rows)
+    written = frame.assign(time=frame["time"].dt.strftime("%Y-%m-%d %H:%M:%S %z")).astype(object)
+    written.loc[frame["place"] > 0, list(blank)] = None
+    return written[list(names)].rename(columns=names), frame
+
+
+def proposed(written, folder):
+    path = folder / "orders.csv"
+    written.to_csv(path, index=False)
+    proposal = propose_settings([path], {})
+    return proposal, parse(FilesSource, proposal.patch["source"], "tests")
+
+
+def key(frame):
+    return sorted(frame.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("names", [SHOPIFY, GERMAN], ids=["shopify", "german"])
+@pytest.mark.parametrize("blank", [("user", "status", "sum"), ("user", "status", "sum", "time")], ids=["user", "time"])
+@pytest.mark.parametrize("line_total", [False, True], ids=["unit price", "line total"])
+def test_lines_of_an_order_have_its_user_its_time_and_their_own_worth(names, blank, line_total, tmp_path):
+    written, frame = order_lines(names, blank=blank, line_total=line_total)
+    _, source = proposed(written, tmp_path)
+    assert source.order_lines
+    assert source.unit_price is not line_total
+    assert source.columns.session == names["order"]
+    assert source.columns.event is None
+    read = read_files(source, tmp_path).events
+    expected = frame[["user", "item", "time", "order"]].assign(worth=frame["worth"].round(2))
+    found = read[["user_id", "item_id", "timestamp", "session_id"]].assign(worth=read["value"].round(2))
+    assert key(found) == key(expected)
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path):
+    written, _ = order_lines(SHOPIFY, blank=("user", "time"))
+    _, source = proposed(written, tmp_path)
+    events = [read_files(source, tmp_path).events]
+    written.sample(frac=1, random_state=1).to_csv(tmp_path / "orders.csv", index=False)
+    events.append(read_files(source, tmp_path).events)
+    one, other = (frame[["user_id", "item_id", "timestamp", "value"]] for frame in events)
+    assert key(one) == key(other)
+
+
+def test_what_was_seen_is_shown(tmp_path):
+    written, _ = order_lines(SHOPIFY, blank=("user", "status", "sum"))
+    proposal, _ = proposed(written, tmp_path)
+    shown = {guess.place: guess for guess in proposal.guesses}
+    assert "only the first of an order has Email, Financial Status, Total" in shown["session"].evidence
+    assert shown["unit_price"].value == "true"
+    assert "seen on 30 items" in shown["unit_price"].evidence
+
+
+def test_full_orders_are_read_as_they_stand(tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    _, source = proposed(written, tmp_path)
+    assert not source.order_lines
+    assert read_files(source, tmp_path).events["user_id"].tolist() == frame["user"].tolist()
+
+
+def test_cells_that_are_missing_at_random_are_not_carried_down(tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    gaps = np.random.default_rng(0).random(len(written)) < 0.3
+    written.loc[gaps, "Email"] = None
+    _, source = proposed(written, tmp_path)
+    assert not source.order_lines
+    assert read_files(source, tmp_path).events["user_id"].isna().sum() == gaps.sum()
+    assert len(frame) == len(written)
