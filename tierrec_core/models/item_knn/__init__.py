@@ -12,9 +12,8 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy import sparse
 
-from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.linalg.sparse import ValueWeighting, degrees, keep_top_k_per_row, safe_power, scale, weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -51,26 +50,8 @@ class ItemKnn:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Sum of the similarities of the seen items to each item, [U, I]."""
-        scores: FloatArray = (self._seen(history) @ self.similarity).toarray().astype(np.float32)
-        return scores
-
-    def encode_users(self, history: Interactions) -> FloatArray:
-        """Empty, since scoring needs only the history, [U, 0]."""
-        return np.zeros((history.num_users, 0), np.float32)
-
-    def score_encoded(self, history: Interactions, _user_states: FloatArray, candidates: IntArray) -> FloatArray:
-        """Sum of the similarities of the seen items to each candidate, [U, C]."""
-        scores = (self._seen(history) @ self.similarity).tocsr()
-        scores.sort_indices()
-        size = np.int64(history.num_items)
-        known = np.repeat(np.arange(len(candidates)), np.diff(scores.indptr)) * size + scores.indices
-        code = np.arange(len(candidates))[:, None] * size + candidates
-        position = np.searchsorted(known, code)
-        has_score = np.append(known, -1)[position] == code
-        return mask_padding(np.where(has_score, np.append(scores.data, 0.0)[position], 0.0), candidates)
-
-    def _seen(self, history: Interactions) -> sparse.csr_matrix:
-        return weighted_history(history, self.config.values, self.config.half_life)
+        seen = weighted_history(history, self.config.values, self.config.half_life)
+        return np.asarray((seen @ self.similarity).toarray(), np.float32)
 
 
 def _similarities(history: Interactions, config: ItemKnn.Config) -> Iterator[sparse.csr_matrix]:

@@ -6,9 +6,8 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import PositiveFloat
 
-from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -38,11 +37,3 @@ class Popularity:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Each item's share of all events, [U, I]."""
         return np.tile(self.share, (history.num_users, 1))
-
-    def encode_users(self, history: Interactions) -> FloatArray:
-        """Empty, since all users have the same scores, [U, 0]."""
-        return np.zeros((history.num_users, 0), np.float32)
-
-    def score_encoded(self, _history: Interactions, _user_states: FloatArray, candidates: IntArray) -> FloatArray:
-        """Each candidate's share of all events, [U, C]."""
-        return mask_padding(self.share[candidates], candidates)

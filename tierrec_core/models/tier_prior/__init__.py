@@ -11,9 +11,8 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import PositiveFloat
 
-from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 from tierrec_core.tiers import Tiering
@@ -50,11 +49,3 @@ class TierPrior:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Each item's probability in the history's tier, [U, I]."""
         return self.probability[self.tiering.assign(history)]
-
-    def encode_users(self, history: Interactions) -> FloatArray:
-        """The tier's code, [U, 1]."""
-        return self.tiering.assign(history).astype(np.float32)[:, None]
-
-    def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
-        """Each candidate's probability in the tier, [U, C]."""
-        return mask_padding(self.probability[user_states.astype(np.int64), candidates], candidates)

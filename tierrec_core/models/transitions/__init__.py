@@ -14,7 +14,6 @@ from scipy import sparse
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.sequences import Sessions, StepKind, without_impressions
-from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.linalg.sparse import degrees, keep_top_k_per_row, safe_power, scale
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -62,20 +61,6 @@ class Transitions:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Sum of the transition weights from the seen items, newest steps weighted most, [U, I]."""
         return np.asarray((self._recent(history) @ self.transition).toarray(), np.float32)
-
-    def encode_users(self, history: Interactions) -> FloatArray:
-        """Empty, since scoring needs only the history, [U, 0]."""
-        return np.zeros((history.num_users, 0), np.float32)
-
-    def score_encoded(self, history: Interactions, _user_states: FloatArray, candidates: IntArray) -> FloatArray:
-        """Sum of the transition weights from the seen items to each candidate, [U, C]."""
-        recent, transition = self._recent(history), self.transition
-        scores = np.empty(candidates.shape, np.float32)
-        for row, columns in enumerate(candidates):
-            span = slice(recent.indptr[row], recent.indptr[row + 1])
-            weights = recent[row].data[None] @ transition[recent.indices[span]]
-            scores[row] = weights.ravel()[columns]
-        return mask_padding(scores, candidates)
 
     def _recent(self, history: Interactions) -> sparse.csr_matrix:
         """Sum of the event weights: 1 in the last step, decayed by step before it, [U, I]."""

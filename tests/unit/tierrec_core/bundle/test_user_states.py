@@ -12,7 +12,7 @@ from tierrec_core.ranking import score_candidates
 from tierrec_core.settings import Params
 
 BLOCKS = {
-    "popularity": {},
+    "ease": {},
     "few": {"kind": "tifu_knn", "neighbours": 5},
     "many": {"kind": "tifu_knn", "neighbours": 60},
     "als": {"factors": 6},
@@ -58,7 +58,7 @@ def test_a_row_is_what_the_model_makes_of_that_user(models, states, interactions
 
 def test_only_what_is_mostly_zero_is_kept_sparse(states):
     kinds = {name: type(kept) for name, kept in states.by_model.items()}
-    assert kinds == {"popularity": DenseStates, "few": SparseStates, "many": DenseStates, "als": DenseStates}
+    assert kinds == {"ease": DenseStates, "few": SparseStates, "many": DenseStates, "als": DenseStates}
 
 
 def test_states_survive_disk(states, interactions, tmp_path):
