@@ -10,12 +10,13 @@ import pandas as pd
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.paths import Layout
+from tierrec_core.data.gradient_boosting import RankingExamples
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
-from tierrec_core.ranking.blend import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
 from tierrec_core.stages.inputs.split_log import read_split
@@ -119,10 +120,10 @@ def _refits(
     return fitted
 
 
-def _subset(examples: RankingDataset, rng: np.random.Generator) -> RankingDataset:
+def _subset(examples: RankingExamples, rng: np.random.Generator) -> RankingExamples:
     users = np.arange(examples.user.max() + 1)
     keep = np.isin(examples.user, users[rng.random(len(users)) < _SUBSET_SHARE])
-    return RankingDataset(
+    return RankingExamples(
         {name: column[keep] for name, column in examples.table.items()}, examples.user[keep], examples.label[keep]
     )
 

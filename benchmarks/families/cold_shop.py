@@ -13,13 +13,14 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
+from tierrec_core.data.gradient_boosting import RankingExamples
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.data.support_sets import newest_items
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Training
 from tierrec_core.ranking import BlendRanker, retrieve
-from tierrec_core.ranking.blend import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext
 from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import Settings, read_settings
 from tierrec_core.stages.inputs.snapshot_windows import SnapshotWindow
@@ -147,5 +148,5 @@ def as_anonymous_sessions(history: Interactions) -> Interactions:
     )
 
 
-def _examples(snapshots: list[SnapshotWindow], negative_share: float) -> list[RankingDataset]:
+def _examples(snapshots: list[SnapshotWindow], negative_share: float) -> list[RankingExamples]:
     return [snapshot.examples(negative_share, np.random.default_rng(index)) for index, snapshot in enumerate(snapshots)]

@@ -12,7 +12,7 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS, FloatArray, IntArray
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.linalg.top_k import TopK, rank_candidates
+from tierrec_core.linalg.top_k import TopK
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve, score_candidates
@@ -96,10 +96,7 @@ class Bundle:
         tiering = blend.context.tiering
         tier = tiering.assign(history)
         scores = policy.adjust(blend.score(history, candidates), candidates.user, candidates.item, tier)
-        table = candidates.padded(history.num_users)
-        padded = np.full(table.shape, -np.inf)
-        padded[table >= 0] = scores
-        ranked = rank_candidates(padded, table, policy.depth(k))
+        ranked = candidates.best(scores, history.num_users, policy.depth(k))
         return policy.apply(ranked, k, Audience(history, tier, tiering))
 
     def rerank(

@@ -58,6 +58,14 @@ def rank_candidates(scores: FloatArray, candidates: IntArray, k: int) -> TopK:
     return ranked
 
 
+def rank_within_groups(group: IntArray, score: FloatArray) -> FloatArray:
+    """Rank of each score within its group, 0 = highest, [P] float32; sorted by group, ties keep their order."""
+    order = np.lexsort((-score, group))
+    rank = np.empty(len(group), np.float32)
+    rank[order] = np.arange(len(group)) - np.searchsorted(group, group)
+    return rank
+
+
 def empty_lists(num_users: int, k: int) -> TopK:
     """Lists without items, [U, k]."""
     return TopK(np.full((num_users, k), -1, dtype=np.int32), np.full((num_users, k), -np.inf, dtype=np.float32))

@@ -60,26 +60,23 @@ class RankingContext:
         return table | {f"rank_{name}": rank for name, rank in ranks.items()}
 
 
-@dataclass(frozen=True)
-class RankingDataset(RankingExamples):
-    """One window's candidates as features, labelled with whether the user then interacted with the item."""
+def ranking_examples(
+    context: RankingContext,
+    history: Interactions,
+    candidates: Candidates,
+    truth: tuple[IntArray, IntArray],
+    *,
+    negative_share: float,
+    rng: np.random.Generator,
+) -> RankingExamples:
+    """One window's candidates, labelled with whether the user then interacted with the item.
 
-    @classmethod
-    def of(
-        cls,
-        context: RankingContext,
-        history: Interactions,
-        candidates: Candidates,
-        truth: tuple[IntArray, IntArray],
-        *,
-        negative_share: float,
-        rng: np.random.Generator,
-    ) -> Self:
-        """All positives and a random share of the negatives, of users with a truth (user [Q], item [Q])."""
-        candidates = candidates.of_users(truth[0])
-        label = candidates.among(*truth, history.num_items)
-        keep = label | (rng.random(len(label)) < negative_share)
-        return cls(context.table(history, candidates, keep), candidates.user[keep], label[keep])
+    All positives and a random share of the negatives, of users with a truth (user [Q], item [Q]).
+    """
+    candidates = candidates.where(np.isin(candidates.user, truth[0]))
+    label = candidates.among(*truth, history.num_items)
+    keep = label | (rng.random(len(label)) < negative_share)
+    return RankingExamples(context.table(history, candidates, keep), candidates.user[keep], label[keep])
 
 
 @dataclass(frozen=True)
@@ -100,10 +97,10 @@ class BlendRanker:
     def fit(
         cls,
         context: RankingContext,
-        examples: Sequence[RankingDataset],
+        examples: Sequence[RankingExamples],
         settings: BlendSettings,
         seed: int,
-        cold_users: Sequence[RankingDataset] = (),
+        cold_users: Sequence[RankingExamples] = (),
     ) -> Self:
         """Learn to rank the candidates of all examples; `context` is the snapshot to predict from."""
         columns = tuple(examples[0].table)
@@ -161,7 +158,7 @@ class BlendRanker:
 
 
 def _fit_trees(
-    examples: Sequence[RankingDataset], columns: tuple[str, ...], settings: BlendSettings, seed: int
+    examples: Sequence[RankingExamples], columns: tuple[str, ...], settings: BlendSettings, seed: int
 ) -> tuple[str, ...]:
     """One fit per seed, as LightGBM's text."""
     data = ranking_data(examples, columns, settings.max_bin)

@@ -10,7 +10,7 @@ from scipy import sparse
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import mask_padding
-from tierrec_core.linalg.top_k import top_k
+from tierrec_core.linalg.top_k import TopK, rank_candidates, rank_within_groups, top_k
 from tierrec_core.protocols.model import EncodedScorer, Ranker, Recommender, Retriever
 from tierrec_core.settings import RetrieveSettings
 
@@ -57,11 +57,18 @@ class Candidates:
         table[np.arange(table.shape[1]) < count[:, None]] = self.item
         return table
 
+    def best(self, scores: FloatArray, num_users: int, k: int) -> TopK:
+        """The k candidates of each user with the highest of the given scores [P], [U, k]."""
+        table = self.padded(num_users)
+        padded = np.full(table.shape, -np.inf)
+        padded[table >= 0] = scores
+        return rank_candidates(padded, table, k)
+
     def ranks(self) -> dict[str, FloatArray]:
         """Rank of each pair among its user's candidates by each model, 0 = first, [P]."""
         if len(self) and self.user[0] == self.user[-1]:
             return dict(zip(self.scores, _rank_one_user(list(self.scores.values())), strict=True))
-        return {name: _rank(self.user, score) for name, score in self.scores.items()}
+        return {name: rank_within_groups(self.user, score) for name, score in self.scores.items()}
 
 
 def retrieve(
@@ -147,23 +154,13 @@ def _select_top(
 def _select_seen(selected: BoolArray, seen: sparse.csr_matrix, count: int) -> None:
     """Mark the `count` items of each row of `seen` with the highest values in `selected`, both [U, I]."""
     row = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
-    top = _rank(row, seen.data) < count
+    top = rank_within_groups(row, seen.data) < count
     selected[row[top], seen.indices[top]] = True
 
 
 def _rank_one_user(scores: Sequence[FloatArray]) -> FloatArray:
-    """As `_rank`, vectorised over all models' scores [P] of one user's candidates, [M, P]."""
+    """As `rank_within_groups`, vectorised over all models' scores [P] of one user's candidates, [M, P]."""
     order = np.argsort(-np.stack(scores), axis=1, kind="stable")
     ranks = np.empty(order.shape, np.float32)
     np.put_along_axis(ranks, order, np.arange(order.shape[1], dtype=np.float32)[None], axis=1)
     return ranks
-
-
-def _rank(user: IntArray, score: FloatArray) -> FloatArray:
-    """Rank within each user, 0 = highest score, [P]; pairs are sorted by user, ties keep their order."""
-    order = np.lexsort((-score, user))
-    count = np.bincount(user)
-    first = np.repeat(np.cumsum(count) - count, count)
-    rank = np.empty(len(user), np.float32)
-    rank[order] = np.arange(len(user)) - first
-    return rank

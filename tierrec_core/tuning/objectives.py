@@ -102,15 +102,13 @@ def _blend_target(layout: Layout, settings: Settings, log: SplitLog, task: str) 
         raise SettingsError(f"tune: blend.{task}: no window ends before the newest begins; raise tasks.{task}.windows")
     examples = training_examples(earlier, options.negative_share, settings.seed)
     table = newest.context.table(newest.history, newest.candidates)
-    padded = newest.candidates.padded(newest.history.num_users)
     truth = Truth.of(*newest.truth, newest.history.num_items)
 
     def evaluate(trial_options: Mapping[str, Any]) -> FloatArray:
         config = parse(BlendSettings, options.model_dump() | dict(trial_options), f"tune: blend.{task}")
         blend = BlendRanker.fit(newest.context, examples, config, settings.seed)
-        scores = np.full(padded.shape, -np.inf)
-        scores[padded >= 0] = blend.score_table(table)
-        return per_user(rank_candidates(scores, padded, CUTOFF).items, truth, CUTOFF)["ndcg"]
+        ranked = newest.candidates.best(blend.score_table(table), newest.history.num_users, CUTOFF)
+        return per_user(ranked.items, truth, CUTOFF)["ndcg"]
 
     space = search_space(BlendSettings)
     return TuningTarget((_BLEND, task), newest.window, space, *_split_options(options, space), evaluate)

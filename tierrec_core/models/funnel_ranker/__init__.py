@@ -23,6 +23,7 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.gradient_boosting import RankingExamples, boosting_parameters, ranking_data, stack_columns
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.sparse import degrees, keep_top_k_per_row, safe_power, scale
+from tierrec_core.linalg.top_k import rank_within_groups
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -111,7 +112,7 @@ class FunnelStats:
             table[name] = _product_at_pairs(source, similarity, user, item)
             table[f"{name}_mean"] = table[name] / np.maximum(degrees(source)[0], 1.0)[user]
         ranked = ["rate", "rate_in_any", *self.similarity]
-        table |= {f"rank_{name}": _rank_within_user(user, table[name]) for name in ranked}
+        table |= {f"rank_{name}": rank_within_groups(user, table[name]) for name in ranked}
         table["candidates"] = np.bincount(user, minlength=1)[user]
         return {name: column.astype(np.float32) for name, column in table.items()}
 
@@ -192,7 +193,8 @@ def _examples(
 ) -> Iterator[RankingExamples]:
     """Each fold's open pairs of users whose hidden purchase is among them, labelled with whether it was hidden."""
     purchases = behaviours.matrices[TARGET].tocoo()
-    size, fold = np.int64(purchases.shape[1]), _assign_folds(purchases.row, rng)
+    size = np.int64(purchases.shape[1])
+    fold = rank_within_groups(purchases.row, -rng.random(purchases.nnz))  # differs for all purchases of one user
     between_steps = {name: matrix for name, matrix in funnel.similarity.items() if TARGET not in name.split(">")}
     has_several = np.bincount(purchases.row, minlength=purchases.shape[0])[purchases.row] > 1
     for number in range(config.folds):
@@ -205,15 +207,6 @@ def _examples(
             stats = FunnelStats.fit(visible, config.neighbours, between_steps)
             table = stats.table(visible, user, item)
             yield RankingExamples({name: column[keep] for name, column in table.items()}, user[keep], label[keep])
-
-
-def _assign_folds(user: IntArray, rng: np.random.Generator) -> IntArray:
-    """A random fold for each purchase [N], different for all purchases of one user."""
-    order = np.lexsort((rng.random(len(user)), user))
-    fold = np.empty(len(user), np.int64)
-    sorted_user = user[order]
-    fold[order] = np.arange(len(user)) - np.searchsorted(sorted_user, sorted_user)
-    return fold
 
 
 def _product_at_pairs(
@@ -261,11 +254,3 @@ def _target_rates(behaviours: Behaviours) -> FloatArray:
     overall = targets.sum(axis=1, keepdims=True) / np.maximum(users.sum(axis=1, keepdims=True), 1.0)
     rate: FloatArray = ((targets + _PRIOR_USERS * overall) / (users + _PRIOR_USERS)).astype(np.float32)
     return rate
-
-
-def _rank_within_user(user: IntArray, score: FloatArray) -> FloatArray:
-    """Rank within each user, 0 = highest score; pairs are sorted by user, ties keep their order, [P]."""
-    order = np.lexsort((-score, user))
-    rank = np.empty(len(user), np.float32)
-    rank[order] = np.arange(len(user)) - np.searchsorted(user, user)
-    return rank

@@ -9,13 +9,13 @@ import numpy as np
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.paths import Layout
+from tierrec_core.data.gradient_boosting import RankingExamples
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation.bootstrap import round_figure
 from tierrec_core.evaluation.metrics import Truth, per_user
-from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.ranking import BlendRanker, Candidates
-from tierrec_core.ranking.blend import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext, ranking_examples
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.training import SimulatedColdUsers, read_training
 
@@ -49,21 +49,18 @@ class SnapshotWindow:
         candidates = artifacts.load(Candidates, layout.cold_start_candidates(self.window.name))
         return replace(self, history=users.history, candidates=candidates, truth=users.truth)
 
-    def examples(self, negative_share: float, rng: np.random.Generator) -> RankingDataset:
+    def examples(self, negative_share: float, rng: np.random.Generator) -> RankingExamples:
         """The window's candidates as training examples of the blend."""
-        return RankingDataset.of(
+        return ranking_examples(
             self.context, self.history, self.candidates, self.truth, negative_share=negative_share, rng=rng
         )
 
     def evaluate(self, blend: BlendRanker) -> dict[str, float]:
         """NDCG@10 of a blend that was not trained on the window, and of each model, on the same candidates."""
-        table = self.candidates.padded(self.history.num_users)
         truth = Truth.of(*self.truth, self.history.num_items)
 
         def ndcg(scores: FloatArray) -> float:
-            padded = np.full(table.shape, -np.inf)
-            padded[table >= 0] = scores
-            items = rank_candidates(padded, table, _CUTOFF).items
+            items = self.candidates.best(scores, self.history.num_users, _CUTOFF).items
             return round_figure(per_user(items, truth, _CUTOFF)["ndcg"].mean())
 
         return {"blend": ndcg(blend.score(self.history, self.candidates))} | {
@@ -76,7 +73,7 @@ def read_snapshot_windows(layout: Layout, settings: Settings, log: SplitLog, tas
     return [SnapshotWindow.read(layout, settings, log, window) for window in log.windows_of(task, "train", "valid")]
 
 
-def training_examples(windows: Sequence[SnapshotWindow], negative_share: float, seed: int) -> list[RankingDataset]:
+def training_examples(windows: Sequence[SnapshotWindow], negative_share: float, seed: int) -> list[RankingExamples]:
     """The examples of each window, each sampled by a separate generator."""
     return [
         window.examples(negative_share, np.random.default_rng([seed, index])) for index, window in enumerate(windows)
