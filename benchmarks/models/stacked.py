@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from tierrec_core.base.contracts import FloatArray
+from tierrec_core.data.gradient_boosting import RankingExamples
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Recommender, Retriever, Training
 from tierrec_core.ranking import BlendRanker, retrieve
-from tierrec_core.ranking.blend import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext, ranking_examples
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import RetrieveSettings
 
@@ -71,7 +72,7 @@ def _before(history: Interactions, back: int) -> Interactions:
 
 def _window(
     training: Training, back: int, members: Members, settings: RetrieveSettings, blend_settings: BlendSettings
-) -> RankingDataset:
+) -> RankingExamples:
     """Examples from each user's purchase `back` positions from the end, with models fitted to the ones before."""
     past = _before(training.history, back)
     later = _before(training.history, back - 1)
@@ -79,7 +80,7 @@ def _window(
     training_then = replace(training, history=past)
     users = np.intersect1d(np.unique(past.user), truth.user)
     candidates = retrieve(fit_all(training_then, members), past.select_users(users), settings, repeats=False)
-    return RankingDataset.of(
+    return ranking_examples(
         RankingContext.fit(training_then, blend_settings.attributes),
         past,
         candidates.renumbered(users),

@@ -14,7 +14,7 @@ from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import top_k
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Retriever, Training
-from tierrec_core.ranking.catalogue import rank_catalogue
+from tierrec_core.ranking.candidates import rank_catalogue
 
 
 @dataclass(frozen=True)

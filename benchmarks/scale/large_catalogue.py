@@ -23,7 +23,7 @@ from tierrec_core.base.contracts import ITEMS
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Retriever, Training
-from tierrec_core.ranking.catalogue import rank_catalogue
+from tierrec_core.ranking.candidates import rank_catalogue
 
 _USERS, _ITEMS, _EVENTS = 100_000, 1_000_000, 3_000_000
 _TIERED, _ASKED, _K = 2_000, 64, 20

@@ -94,37 +94,21 @@ def _warn_if_open(path: Path) -> None:
         typer.echo("WARNING: no key is configured; the server will accept requests from this machine only", err=True)
 
 
-@review_app.command("block", epilog="Example: tierrec review block 1082185 981760")
-def _block(items: Items, folder: Folder = None) -> None:
-    """Hide items on every surface, from the next request on."""
-    _edit("block", items, folder)
+def _add_review_command(edit: "ReviewEdit", effect: str) -> None:
+    @review_app.command(edit, help=effect, epilog=f"Example: tierrec review {edit} 1082185 981760")
+    def command(items: Items, folder: Folder = None) -> None:
+        from services.rules.review import edit_review
+        from services.shared_files import serving_folder
+
+        path = serving_folder(project_layout(), folder) / "review.yaml"
+        review = edit_review(path, edit, items)
+        print(f"{path}: {len(review.blocked)} blocked, {len(review.approval.approved)} approved")
 
 
-@review_app.command("unblock", epilog="Example: tierrec review unblock 1082185")
-def _unblock(items: Items, folder: Folder = None) -> None:
-    """Remove items from the block list."""
-    _edit("unblock", items, folder)
-
-
-@review_app.command("approve", epilog="Example: tierrec review approve 1082185")
-def _approve(items: Items, folder: Folder = None) -> None:
-    """Approve items that review.yaml hides until they are approved."""
-    _edit("approve", items, folder)
-
-
-@review_app.command("withdraw", epilog="Example: tierrec review withdraw 1082185")
-def _withdraw(items: Items, folder: Folder = None) -> None:
-    """Withdraw the approval of items."""
-    _edit("withdraw", items, folder)
-
-
-def _edit(edit: "ReviewEdit", items: list[str], folder: Path | None) -> None:
-    from services.rules.review import edit_review
-    from services.shared_files import serving_folder
-
-    path = serving_folder(project_layout(), folder) / "review.yaml"
-    review = edit_review(path, edit, items)
-    print(f"{path}: {len(review.blocked)} blocked, {len(review.approval.approved)} approved")
+_add_review_command("block", "Hide items on every surface, from the next request on.")
+_add_review_command("unblock", "Remove items from the block list.")
+_add_review_command("approve", "Approve items that review.yaml hides until they are approved.")
+_add_review_command("withdraw", "Withdraw the approval of items.")
 
 
 @app.command("experiments", epilog="Example: tierrec experiments --folder data/serving")

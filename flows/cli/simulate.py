@@ -61,7 +61,8 @@ def _simulate(
     replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
     retrained, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
     console, report = Console(), _report(replay, retrained, frozen, policy)
-    console.print(_describe(report), highlight=False)
+    what = f"from {report['change_start']} on, {report['change']}" if report["change"] else "no shift"
+    console.print(f"{report['world']}: {what}", highlight=False)
     console.print(_table(report))
     console.print(_summary(report), highlight=False)
     if json is not None:
@@ -102,11 +103,6 @@ def _report(replay: "Replay", retrained: "ReplayResult", frozen: "ReplayResult",
             for step, frozen_step in zip(retrained.steps, frozen.steps, strict=True)
         ],
     }
-
-
-def _describe(report: dict[str, Any]) -> str:
-    change = f"from {report['change_start']} on, {report['change']}" if report["change"] else "no shift"
-    return f"{report['world']}: {change}"
 
 
 def _table(report: dict[str, Any]) -> "Table":

@@ -53,11 +53,9 @@ def ensure_remote(root: Path) -> Mapping[str, str]:
     """As `read_remote`; a project without a remote gets a folder in data/loop as one, in DVC's local configuration."""
     remote = read_remote(root)
     if remote is None:
+        remote = {"name": NAME, "url": str(_own_remote(root))}
         with locked_repo(root):
-            set_remote(root, {"name": NAME, "url": str(_own_remote(root))})
-        remote = read_remote(root)
-    if remote is None:
-        raise SettingsError(f"{root / '.dvc' / 'config.local'}: lacks the added remote; check its permissions")
+            set_remote(root, remote)
     return remote
 
 

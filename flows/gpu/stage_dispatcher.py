@@ -32,10 +32,6 @@ _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
-def _connect() -> SyncPrefectClient:
-    return get_client(sync_client=True)
-
-
 class StageDispatcher:
     """Sends stages of one project to one pool. `stop` cancels those that are running and prevents new ones."""
 
@@ -49,7 +45,7 @@ class StageDispatcher:
     @classmethod
     def find(cls, queue: str, graph: StageGraph, runner: StageRunner, listen: Listener) -> Self:
         """A dispatcher to the queue's pool. Raises PoolNotReady when no worker would run a stage."""
-        pool = WorkPool.find(queue, _connect)
+        pool = WorkPool.find(queue)
         return cls(graph, runner, pool, RemoteConfig.find(runner.root, pool), listen)
 
     def send(self, stage: str) -> bool:
@@ -58,7 +54,7 @@ class StageDispatcher:
         Its upstream stages must be done. Raises StageError with the stage's own error when it fails.
         """
         try:
-            with _connect() as client:
+            with get_client(sync_client=True) as client:
                 return self._send(stage, client)
         except (PoolNotReady, RevisionError, httpx.HTTPError, PrefectException) as error:
             if self._stopped.is_set():
@@ -73,7 +69,7 @@ class StageDispatcher:
             runs = list(self._running)
         if not runs:
             return
-        with suppress(httpx.HTTPError, PrefectException), _connect() as client:
+        with suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
             for run in runs:
                 client.set_flow_run_state(run, Cancelling())
 

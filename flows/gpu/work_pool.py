@@ -2,14 +2,14 @@
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import get_current_settings
@@ -37,12 +37,12 @@ class WorkPool:
     is_here: bool
 
     @classmethod
-    def find(cls, name: str, connect: Callable[[], SyncPrefectClient]) -> Self:
+    def find(cls, name: str) -> Self:
         """Query the server. Raises PoolNotReady, which says what is missing and how to add it."""
         if not get_current_settings().api.url:
             raise PoolNotReady("no Prefect server is configured; `tierrec stack up` starts one")
         try:
-            with connect() as client:
+            with get_client(sync_client=True) as client:
                 return cls._query(name, client)
         except (httpx.HTTPError, PrefectException, RuntimeError) as error:
             raise PoolNotReady(

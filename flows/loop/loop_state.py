@@ -1,10 +1,12 @@
 """The records of the loop: the decision on each window, the progress of each retrain, and a hold by a user."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from flows.project.release_log import utc_now
 from monitoring.drift import DriftDecision, DriftVerdict
@@ -67,9 +69,7 @@ class LoopState:
 
     def drift_decisions(self) -> list[DriftDecision]:
         """All decisions, oldest first, without the evidence for them."""
-        names = [field.name for field in fields(DriftDecision)]
-        records = [record | {"reasons": tuple(record["reasons"])} for record in self.decisions]
-        return [DriftDecision(**{name: record[name] for name in names}) for record in records]
+        return TypeAdapter(list[DriftDecision]).validate_python(self.decisions)
 
     def record_decision(self, decision: DriftDecision, verdict: DriftVerdict, page: Path | None) -> dict[str, Any]:
         """Write a decision with its evidence; returns the record. page: of the window's charts"""

@@ -64,13 +64,12 @@ def evaluate_challenger(layout: Layout, settings: Settings, pointer: Pointer) ->
     now = datetime.now(UTC)
     with existing_store(layout) as store:
         if store is None:
-            hours = (now - rollouts.rollout_start(pointer)).total_seconds() / 3600
-            return rollouts.decide_rollout(
-                rollouts.RolloutArm(), rollouts.RolloutArm(), pointer.share, hours, settings.rollout
+            champion, challenger = rollouts.RolloutArm(), rollouts.RolloutArm()
+            age_hours = (now - rollouts.rollout_start(pointer)).total_seconds() / 3600
+        else:
+            champion, challenger, age_hours = rollouts.measure_arms(
+                store, pointer, now, settings.rollout, experiments=_experiments(layout)
             )
-        champion, challenger, age_hours = rollouts.measure_arms(
-            store, pointer, now, settings.rollout, experiments=_experiments(layout)
-        )
     return rollouts.decide_rollout(champion, challenger, pointer.share, age_hours, settings.rollout)
 
 

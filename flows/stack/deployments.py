@@ -42,7 +42,8 @@ def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, sc
     The work pools must exist, or Prefect drops the triggers. Raises StackError with Prefect's output.
     """
     folder, current = StackFolder.of(root), deployments_fingerprint(root, schedules=schedules)
-    before = _read_deployed(folder)
+    record = folder.path / _DEPLOYED
+    before = parse(DeployedFlows, artifacts.read_json(record), str(record)) if record.exists() else None
     if before is not None and before.fingerprint == current and _is_complete(before, api_url):
         return None
     prefect_yaml = folder.path / FILE
@@ -65,7 +66,7 @@ def deploy_flows(root: Path, api_url: str, environment: Mapping[str, str], *, sc
     if before is not None:
         for name in before.deployments.keys() - names:
             httpx.delete(f"{api_url}/deployments/{before.deployments[name]}", timeout=_TIMEOUT_SECONDS)
-    artifacts.write_json(deployed.model_dump(mode="json"), folder.path / _DEPLOYED)
+    artifacts.write_json(deployed.model_dump(mode="json"), record)
     return sorted(deployed.deployments)
 
 
@@ -106,11 +107,6 @@ def _read_yaml(root: Path) -> dict[str, Any]:
 
 def _read_deployments(root: Path) -> list[dict[str, Any]]:
     return list(_read_yaml(root).get("deployments") or ())
-
-
-def _read_deployed(folder: StackFolder) -> DeployedFlows | None:
-    path = folder.path / _DEPLOYED
-    return parse(DeployedFlows, artifacts.read_json(path), str(path)) if path.exists() else None
 
 
 def _is_complete(before: DeployedFlows, api_url: str) -> bool:

@@ -61,7 +61,7 @@ class _Startup:
         if before is None:
             self._end_leftover_processes()
         required = self._required_parts()
-        running = self._running_parts()
+        running = {process.name for process in self._supervisor.processes().values() if process.state in _RUNNING}
         missing = [name for name in required if name not in running]
         _require_ports(options, missing)
         if before is None:
@@ -90,10 +90,6 @@ class _Startup:
             return (SERVER, *POOLS, SERVICE)
         self._report(f"service: left out: {NOTHING_PACKAGED}")
         return (SERVER, *POOLS)
-
-    def _running_parts(self) -> set[str]:
-        processes = self._supervisor.processes().values()
-        return {process.name for process in processes if process.state in _RUNNING}
 
     def _start_supervisor(self, options: StackOptions, environment: Mapping[str, str]) -> None:
         parts = stack_parts(self._root, options)

@@ -14,7 +14,7 @@ from tierrec_core.base.contracts import Event, IntArray
 from tierrec_core.data.interactions import Interactions, to_days
 from tierrec_core.models.tifu_knn import TifuKnn
 from tierrec_core.protocols.model import Retriever, Training
-from tierrec_core.ranking.catalogue import rank_catalogue
+from tierrec_core.ranking.candidates import rank_catalogue
 from tierrec_core.settings import SyntheticSource, TierSettings
 from tierrec_core.sources import complete_journey, synthetic
 from tierrec_core.tiers import Tiering

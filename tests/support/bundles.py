@@ -6,7 +6,7 @@ from tierrec_core.bundle.bundle import Bundle, KnownUsers, TaskConfig
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import BlendRanker, retrieve
-from tierrec_core.ranking.blend import RankingContext, RankingDataset
+from tierrec_core.ranking.blend import RankingContext, ranking_examples
 from tierrec_core.ranking.policy import ListPolicy
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import PolicySettings as PolicySettings
@@ -27,7 +27,7 @@ def make_bundle(training: Training) -> Bundle:
     settings = RetrieveSettings(max_repeat_candidates=20, per_model_default=10)
     context = RankingContext.fit(training, ("category",))
     candidates = retrieve(models, past, settings, repeats=True)
-    examples = RankingDataset.of(
+    examples = ranking_examples(
         context, past, candidates, later.unique_pairs(), negative_share=1.0, rng=np.random.default_rng(0)
     )
     blend = BlendRanker.fit(context, [examples], BlendSettings(num_trees=20, min_data_in_leaf=5), seed=0)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,14 +68,12 @@ def write_lists(
         (folder / MANIFEST).unlink(missing_ok=True)
     if len(missing) < len(parts):
         progress(f"batch {task}: {len(parts) - len(missing)} of {len(parts)} parts already exist")
-    for line in _write_parts(bundle, missing, folder):
-        progress(line)
+    _write_parts(bundle, missing, folder, progress)
     header = {"bundle": fingerprint, "task": task, "k": k, "users": count}
     return _write_manifest(folder, header, parts)
 
 
-def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterator[str]:
-    """Write the parts one after the other and yield a progress line for each."""
+def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path, progress: Callable[[str], None]) -> None:
     started, done = time.perf_counter(), 0
     for number, part in enumerate(parts, start=1):
         rows = np.arange(part.first, part.last)
@@ -83,7 +81,7 @@ def _write_parts(bundle: Bundle, parts: list[BatchPart], folder: Path) -> Iterat
         artifacts.write_frame(_frame(bundle, part, ranked), folder / part.name)
         done += len(rows)
         rate = done / (time.perf_counter() - started)
-        yield f"batch {part.task}: part {number} of {len(parts)}, {done} users, {rate:.0f} per second"
+        progress(f"batch {part.task}: part {number} of {len(parts)}, {done} users, {rate:.0f} per second")
 
 
 def _frame(bundle: Bundle, part: BatchPart, ranked: TopK) -> pd.DataFrame:

@@ -35,9 +35,6 @@ def _pure_svd(history: Interactions) -> tuple[FloatArray, EncodeUsers]:
     item_factors: FloatArray = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
 
     def encode_users(histories: Interactions) -> FloatArray:
-        factors: FloatArray = np.asarray(
-            normalize(weighted_history(histories, "log_count")) @ item_factors, dtype=np.float32
-        )
-        return factors
+        return np.asarray(normalize(weighted_history(histories, "log_count")) @ item_factors, np.float32)
 
     return item_factors, encode_users

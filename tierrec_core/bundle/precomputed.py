@@ -165,8 +165,7 @@ class Precomputed:
 
     def prior_of(self, tier: str) -> FloatArray:
         """Probability of each item in a tier, [I]."""
-        prior: FloatArray = self.item_tables.prior[self.tiering.names.index(tier)]
-        return prior
+        return np.asarray(self.item_tables.prior[self.tiering.names.index(tier)])
 
 
 _PARTS: Mapping[str, type[Any]] = {

@@ -78,8 +78,7 @@ class RepurchasePolicy:
         by_name |= dict(self._overridden(overrides))
         code, names = pd.factorize(category)
         by_code = np.array([*(by_name.get(str(name), learned[-1]) for name in names), learned[-1]])
-        waits: FloatArray = by_code[code]
-        return waits
+        return by_code[code]
 
     def _overridden(self, overrides: Mapping[str, Override]) -> Iterator[tuple[str, float]]:
         """Days to wait of each category that has an override."""
@@ -110,5 +109,4 @@ def _shrink(values: FloatArray, count: IntArray, overall: float, prior: float) -
     """Shrink each mean of `count` observations towards the overall value, which weighs as much as `prior` of them."""
     weight = count + prior
     total = np.where(weight > 0, values * count + overall * prior, overall)
-    shrunk: FloatArray = total / np.where(weight > 0, weight, 1.0)
-    return shrunk
+    return total / np.where(weight > 0, weight, 1.0)

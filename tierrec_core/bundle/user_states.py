@@ -1,10 +1,10 @@
 """Encoded histories of all known users, stored on disk so that a request does not encode them again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -80,10 +80,7 @@ class UserStates:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Map what `save` wrote. Raises ArtifactError when it is missing or damaged."""
-        kinds: Mapping[str, type[DenseStates | SparseStates]] = {
-            "DenseStates": DenseStates,
-            "SparseStates": SparseStates,
-        }
+        kinds: Mapping[str, type[Any]] = {"DenseStates": DenseStates, "SparseStates": SparseStates}
         names = artifacts.read_json(folder / _KINDS)
         try:
             return cls({name: memmap.map_arrays(kinds[kind], folder / name) for name, kind in names.items()})
@@ -95,16 +92,10 @@ class UserStates:
 
 def _encode(model: EncodedScorer, history: Interactions) -> DenseStates | SparseStates:
     """One model's states of all users; sparse if most of the first batch is zero."""
-    batches = _batches(model, history)
+    batches = (model.encode_users(part).astype(np.float32) for part in history.batches(_BATCH))
     first = next(batches)
     if np.count_nonzero(first) >= _SPARSE_SHARE * first.size:
         return DenseStates(np.concatenate([first, *batches]))
     csr = sparse.vstack([sparse.csr_matrix(batch) for batch in chain([first], batches)], "csr")
     size = np.array([csr.shape[1]])
     return SparseStates(csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int64), size)
-
-
-def _batches(model: EncodedScorer, history: Interactions) -> Iterator[FloatArray]:
-    for start in range(0, max(history.num_users, 1), _BATCH):
-        rows = np.arange(start, min(start + _BATCH, history.num_users))
-        yield model.encode_users(history.select_users(rows)).astype(np.float32)

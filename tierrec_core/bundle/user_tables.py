@@ -11,6 +11,7 @@ import numpy as np
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions
+from tierrec_core.linalg.top_k import TopK
 
 
 @dataclass(frozen=True)
@@ -109,16 +110,8 @@ class LastPurchases:
         return self.items[span], self.day[span]
 
 
-@dataclass(frozen=True)
-class RankedLists:
-    """Precomputed lists of one task.
-
-    items: columns, best first, -1 where a list is shorter than K, [U, K] int32
-    scores: the score of each, [U, K] float32
-    """
-
-    items: IntArray
-    scores: FloatArray
+class RankedLists(TopK):
+    """Precomputed lists of one task, [U, K]."""
 
     def row(self, user: int) -> tuple[IntArray, FloatArray]:
         """Columns and scores of the user's list without padding, best first, [M] and [M]."""

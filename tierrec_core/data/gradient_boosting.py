@@ -2,29 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import lightgbm
 import numpy as np
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-
-
-class BoostingOptions(Protocol):
-    """Options that all gradient boosted models share."""
-
-    @property
-    def learning_rate(self) -> float: ...  # noqa: D102
-    @property
-    def num_leaves(self) -> int: ...  # noqa: D102
-    @property
-    def min_data_in_leaf(self) -> int: ...  # noqa: D102
-    @property
-    def feature_share(self) -> float: ...  # noqa: D102
-    @property
-    def l2(self) -> float: ...  # noqa: D102
-    @property
-    def max_bin(self) -> int: ...  # noqa: D102
+from tierrec_core.settings.learning import BoostingOptions
 
 
 @dataclass(frozen=True)

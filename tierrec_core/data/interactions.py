@@ -1,6 +1,6 @@
 """User histories as arrays and sparse matrices, with the mapping of ids to rows and columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -159,12 +159,16 @@ class Interactions:
 
     def select_users(self, rows: IntArray) -> Self:
         """The histories of these rows, in that order; rows may repeat."""
-        length = np.diff(self.offsets)[rows]
-        start = np.repeat(self.offsets[:-1][rows] - np.r_[0, np.cumsum(length)[:-1]], length)
-        event = start + np.arange(length.sum())
+        first, last = self.offsets[:-1][rows], self.offsets[1:][rows]
+        event = ranges(first, last)
         selected = {name: getattr(self, name)[event] for name in _EVENT_FIELDS}
-        selected["user"] = np.repeat(np.arange(len(rows), dtype=np.int32), length)
+        selected["user"] = np.repeat(np.arange(len(rows), dtype=np.int32), last - first)
         return replace(self, users=self.users[rows], **selected)
+
+    def batches(self, size: int) -> Iterator[Self]:
+        """All histories in order, `size` at a time; one empty batch where there is none."""
+        for start in range(0, max(self.num_users, 1), size):
+            yield self.select_users(np.arange(start, min(start + size, self.num_users)))
 
     def matrix(self, weight: FloatArray | None = None) -> sparse.csr_matrix:
         """Sum of the weights [N] per user and item, [U, I] float32; by default the number of events."""
@@ -188,6 +192,13 @@ class Interactions:
         counts.sort_indices()
         user = np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(counts.indptr))
         return user, counts.indices.astype(np.int64)
+
+
+def ranges(first: IntArray, last: IntArray) -> IntArray:
+    """All indices of all ranges first:last, one range after the other, [sum of lengths]."""
+    length = last - first
+    shift = np.repeat(first - np.r_[0, np.cumsum(length)[:-1]], length)
+    return np.asarray(np.arange(length.sum()) + shift)
 
 
 def to_days(timestamps: pd.Series) -> FloatArray:

@@ -52,8 +52,7 @@ def popularity(history: Interactions, target: tuple[str, ...], window_days: floa
     """Log of 0.5 plus the number of target events of each item in the days before `history.now`, [I]."""
     recent = history.where(history.age <= window_days).filter_events(*target)
     count = np.bincount(recent.item, minlength=history.num_items)
-    log_count: FloatArray = np.log(count + 0.5).astype(np.float32)
-    return log_count
+    return np.asarray(np.log(count + 0.5), np.float32)
 
 
 def newest_items(history: Interactions, count: IntArray | int, rng: np.random.Generator | None = None) -> Interactions:

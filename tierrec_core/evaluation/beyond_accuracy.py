@@ -109,8 +109,7 @@ def tier_adjusted(values: FloatArray, tier: IntArray) -> FloatArray:
     """Subtract the mean of all users of the same tier [E] from the values [E], to remove the effect of activity."""
     code = tier.astype(np.int64)
     count = np.maximum(np.bincount(code), 1)
-    adjusted: FloatArray = values - (np.bincount(code, values) / count)[code]
-    return adjusted
+    return values - (np.bincount(code, values) / count)[code]
 
 
 def demographic_groups(
@@ -142,5 +141,4 @@ def _groups(
 
 def _ratio(total: FloatArray | IntArray, count: IntArray) -> FloatArray:
     """total / count, NaN where the count is 0."""
-    ratio: FloatArray = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-    return ratio
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))

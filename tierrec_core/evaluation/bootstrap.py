@@ -41,6 +41,11 @@ def round_figure(value: float) -> float:
     return round(float(value), _DIGITS) + 0.0
 
 
+def round_figures(figures: Mapping[str, float]) -> dict[str, float]:
+    """Each figure rounded as by `round_figure`."""
+    return {name: round_figure(figure) for name, figure in figures.items()}
+
+
 def bootstrap_means(values: FloatArray, draws: int, rng: np.random.Generator) -> list[ConfidenceInterval]:
     """The mean of each column of values [E, M] with its interval; all columns share the resampled users.
 

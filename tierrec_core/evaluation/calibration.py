@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.evaluation.bootstrap import percentile_interval, resample_counts, round_figure
+from tierrec_core.evaluation.bootstrap import percentile_interval, resample_counts, round_figures
 
 MEASURES = ("auc", "brier", "ece")
 
@@ -57,10 +57,8 @@ def roc_auc(label: BoolArray, score: FloatArray, counts: FloatArray) -> FloatArr
     negative = np.add.reduceat(weight * ~truth, starts, axis=1)
     below = np.cumsum(negative, axis=1) - negative / 2
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    auc: FloatArray = np.divide(
-        (positive * below).sum(axis=1), pairs, out=np.full(len(counts), np.nan), where=pairs > 0
-    )
-    return auc
+    ranked = (positive * below).sum(axis=1)
+    return np.asarray(np.divide(ranked, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
 
 
 def reliability(label: BoolArray, probability: FloatArray) -> list[dict[str, float]]:
@@ -78,8 +76,7 @@ def reliability(label: BoolArray, probability: FloatArray) -> list[dict[str, flo
             "observed_low": interval.low,
             "observed_high": interval.high,
         }
-        rounded = {name: round_figure(figure) for name, figure in figures.items()}
-        table.append({"rows": len(predicted)} | rounded)
+        table.append({"rows": len(predicted)} | round_figures(figures))
     return table
 
 

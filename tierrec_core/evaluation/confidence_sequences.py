@@ -71,8 +71,7 @@ class ConfidenceSequence:
     def critical(self, count: IntArray) -> FloatArray:
         """Half-width of the interval in standard errors; 3.03 where it is tightest, against 1.96 for a fixed sample."""
         spread = np.maximum(count, 1) * self.rho**2
-        critical: FloatArray = np.sqrt((1 + 1 / spread) * (np.log1p(spread) - 2 * np.log(self.alpha)))
-        return critical
+        return np.asarray(np.sqrt((1 + 1 / spread) * (np.log1p(spread) - 2 * np.log(self.alpha))))
 
     def difference(self, sample: Moments, baseline: Moments) -> Bounds:
         """Bounds of mean(sample) - mean(baseline) for independent groups; infinite if one has no observation.

@@ -48,8 +48,7 @@ class Truth:
         """Where the lists [U, L] of all users have a relevant item, for the users with a truth, [E, L]."""
         shown = items[self.users].astype(np.int64)
         code = self.users[:, None].astype(np.int64) * self.num_items + shown
-        hits: BoolArray = np.isin(code, self.user * self.num_items + self.item) & (shown >= 0)
-        return hits
+        return np.isin(code, self.user * self.num_items + self.item) & (shown >= 0)
 
 
 def per_user(items: IntArray, truth: Truth, k: int) -> dict[str, FloatArray]:

@@ -66,11 +66,39 @@ class GateSide:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """Challenger minus champion in one group of users."""
+class GroupDifference:
+    """Challenger minus champion for users of one task: all, or one tier.
 
-    users: int
+    tier: "" for all; delta: of each user, [E]; margin: in units of the metric
+    """
+
+    task: str
+    tier: str
+    delta: FloatArray
     interval: ConfidenceInterval
+    margin: float
+
+    @property
+    def users(self) -> int:
+        """Number of compared users."""
+        return len(self.delta)
+
+    @property
+    def may_lose(self) -> bool:
+        """Whether a loss beyond the margin cannot be ruled out."""
+        return self.interval.low < -self.margin
+
+    def check(self, metric: str, level: float) -> GateCheck:
+        """Fail if the loss may exceed the margin and is significant at this level."""
+        interval = self.interval
+        name = f"{self.task}, {self.tier} users: {metric}" if self.tier else f"{self.task}: {metric}"
+        found = f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
+        wanted = f">= {-self.margin:.4f} at the lower end"
+        if not self.may_lose:
+            return GateCheck(name, found, wanted, passed=True)
+        p_value = loss_p_value(self.delta)
+        wanted = f"{wanted}, or a loss that may be chance, p > {level:.2g}"
+        return GateCheck(name, f"{found}, p = {p_value:.2g}", wanted, p_value > level)
 
     def report(self) -> dict[str, Any]:
         """The difference for JSON."""
@@ -81,8 +109,8 @@ class PairedDifference:
 class TaskDifference:
     """One task's differences: of all users, and by the name of each tier with users."""
 
-    overall: PairedDifference
-    by_tier: Mapping[str, PairedDifference]
+    overall: GroupDifference
+    by_tier: Mapping[str, GroupDifference]
 
 
 @dataclass(frozen=True)
@@ -149,46 +177,14 @@ def check_promotion(
     groups = list(_groups(tasks, settings, rng))
     main = groups[0]
     accuracy = [main.check(metric, _LEVEL), *(group.check(metric, _LEVEL / (len(groups) - 1)) for group in groups[1:])]
-    num_users = len(main.delta)
-    enough = GateCheck(f"{main.task}: users", str(num_users), f">= {_MIN_USERS}", num_users >= _MIN_USERS)
+    enough = GateCheck(f"{main.task}: users", str(main.users), f">= {_MIN_USERS}", main.users >= _MIN_USERS)
     others = [*_coverage(champion, challenger, settings), _calibration(champion, challenger, settings)]
     checks = (enough, *accuracy, *others, _latency(champion, challenger, settings))
     has_loss = not all(check.passed for check in accuracy)
     return GateReport(_verdict(main, has_loss=has_loss, enough=enough.passed), checks, _differences(groups))
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The compared users of one task: all, or one tier.
-
-    tier: "" for all; delta: challenger - champion, [E]; margin: in units of the metric
-    """
-
-    task: str
-    tier: str
-    delta: FloatArray
-    interval: ConfidenceInterval
-    margin: float
-
-    @property
-    def may_lose(self) -> bool:
-        """Whether a loss beyond the margin cannot be ruled out."""
-        return self.interval.low < -self.margin
-
-    def check(self, metric: str, level: float) -> GateCheck:
-        """Fail if the loss may exceed the margin and is significant at this level."""
-        interval = self.interval
-        name = f"{self.task}, {self.tier} users: {metric}" if self.tier else f"{self.task}: {metric}"
-        found = f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
-        wanted = f">= {-self.margin:.4f} at the lower end"
-        if not self.may_lose:
-            return GateCheck(name, found, wanted, passed=True)
-        p_value = loss_p_value(self.delta)
-        wanted = f"{wanted}, or a loss that may be chance, p > {level:.2g}"
-        return GateCheck(name, f"{found}, p = {p_value:.2g}", wanted, p_value > level)
-
-
-def _groups(tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.Generator) -> Iterator[_Group]:
+def _groups(tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.Generator) -> Iterator[GroupDifference]:
     """All users of each task, followed by its tiers; the first group decides the verdict."""
     all_margin = settings.margin
     for task, scores in tasks.items():
@@ -200,7 +196,7 @@ def _groups(tasks: Mapping[str, Scores], settings: GateSettings, rng: np.random.
                 delta = scores.challenger[is_member] - champion
                 interval = bootstrap_mean(delta, settings.bootstraps, rng)
                 margin = settings.tier_margin if tier else all_margin
-                yield _Group(task, tier, delta, interval, margin * float(champion.mean()))
+                yield GroupDifference(task, tier, delta, interval, margin * float(champion.mean()))
         all_margin = settings.task_margin
 
 
@@ -245,7 +241,7 @@ def _latency(champion: GateSide, challenger: GateSide, settings: GateSettings) -
     return GateCheck(name, f"{1e3 * challenger.latency_p95:.1f} ms", wanted, passed)
 
 
-def _verdict(main: _Group, *, has_loss: bool, enough: bool) -> Verdict:
+def _verdict(main: GroupDifference, *, has_loss: bool, enough: bool) -> Verdict:
     """A difference within the margin counts as none, significant or not, since each refit changes a model slightly."""
     if has_loss:
         return "worse"
@@ -254,9 +250,8 @@ def _verdict(main: _Group, *, has_loss: bool, enough: bool) -> Verdict:
     return "better" if enough and main.interval.low > 0 else "undecided"
 
 
-def _differences(groups: Sequence[_Group]) -> dict[str, TaskDifference]:
-    by_task: dict[str, dict[str, PairedDifference]] = {}
+def _differences(groups: Sequence[GroupDifference]) -> dict[str, TaskDifference]:
+    by_task: dict[str, dict[str, GroupDifference]] = {}
     for group in groups:
-        difference = PairedDifference(len(group.delta), group.interval)
-        by_task.setdefault(group.task, {})[group.tier] = difference
+        by_task.setdefault(group.task, {})[group.tier] = group
     return {task: TaskDifference(tiers.pop(""), tiers) for task, tiers in by_task.items()}

@@ -81,13 +81,6 @@ def windows(first: IntArray, last: IntArray, length: int) -> IntArray:
     return np.asarray(np.where(index < last[:, None], index, -1))
 
 
-def ranges(first: IntArray, last: IntArray) -> IntArray:
-    """All indices of all ranges first:last, one range after the other, [sum of lengths]."""
-    length = last - first
-    shift = np.repeat(first - np.r_[0, np.cumsum(length)[:-1]], length)
-    return np.asarray(np.arange(length.sum()) + shift)
-
-
 def draw_within(first: IntArray, last: IntArray, count: int, rng: np.random.Generator) -> IntArray:
     """`count` uniform draws from each non-empty range first:last, with replacement, [..., count]."""
     share = rng.random((*first.shape, count))

@@ -17,8 +17,7 @@ def mask_padding(scores: FloatArray, candidates: IntArray) -> FloatArray:
 
 def factor_products(users: FloatArray, items: FloatArray, candidates: IntArray) -> FloatArray:
     """Inner products of user factors [U, F] and the candidates' rows of item factors [I, F], [U, C]."""
-    scores: FloatArray = np.matmul(items[candidates], users[:, :, None])[..., 0]
-    return scores
+    return np.asarray(np.matmul(items[candidates], users[:, :, None])[..., 0])
 
 
 def sparse_products(users: FloatArray, items: sparse.csr_matrix, candidates: IntArray) -> FloatArray:

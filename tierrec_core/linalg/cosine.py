@@ -13,8 +13,7 @@ _BATCH = 256
 def normalize_rows(vectors: FloatArray) -> FloatArray:
     """The rows scaled to length 1, [N, F] float32; a row of zeros stays zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    normalized: FloatArray = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
-    return normalized
+    return np.asarray(vectors / np.maximum(length, 1e-9), np.float32)
 
 
 def nearest_by_cosine(vectors: FloatArray, corpus: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
@@ -33,14 +32,14 @@ def nearest_by_cosine(vectors: FloatArray, corpus: FloatArray, k: int) -> tuple[
 
 
 def normalized_transpose(corpus: sparse.csr_matrix) -> sparse.csr_matrix:
-    """User histories [V, I] scaled to length 1 and transposed, as `neighbour_similarities` needs them, [I, V]."""
+    """User histories [V, I] scaled to length 1 and transposed, as `neighbour_weights` needs them, [I, V]."""
     return normalize(corpus).T.tocsr()
 
 
-def neighbour_similarities(query: sparse.csr_matrix, corpus: sparse.csr_matrix, k: int) -> FloatArray:
-    """Cosine of each query row [U, I] with its k nearest users, 0 for all others, [U, V] float32.
+def neighbour_weights(query: sparse.csr_matrix, corpus: sparse.csr_matrix, k: int) -> FloatArray:
+    """Cosine of each query row [U, I] with its k nearest users, 0 for all others, over their sum, [U, V] float32.
 
-    corpus: a `normalized_transpose`, [I, V]
+    corpus: a `normalized_transpose`, [I, V]; rows sum to 1, or to 0 without neighbours
     Users without a common item are never neighbours. All ties for the last place are included, so that the result
     does not depend on the order of the corpus.
     """
@@ -48,4 +47,5 @@ def neighbour_similarities(query: sparse.csr_matrix, corpus: sparse.csr_matrix, 
     if k < similarity.shape[1]:
         kth_best = np.partition(similarity, -k, axis=1)[:, -k, None]
         similarity[similarity < kth_best] = 0.0
+    similarity /= np.maximum(similarity.sum(axis=1, keepdims=True), 1e-9)
     return similarity

@@ -66,22 +66,18 @@ class RegularizedGramInverse:
     def encode(self, seen: sparse.csr_matrix) -> FloatArray:
         """User state for `multiply_at_candidates` of histories [U, I]: dual [U, V], low rank [U, R], primal [U, 0]."""
         if self.rows is not None:
-            dual: FloatArray = (seen @ self._items_by_row).toarray() @ self.core
-            return dual
+            return np.asarray((seen @ self._items_by_row).toarray() @ self.core)
         if self.directions is not None:
-            projected: FloatArray = (seen @ self.directions) * self.core
-            return projected
+            return np.asarray((seen @ self.directions) * self.core)
         return np.zeros((seen.shape[0], 0), np.float32)
 
     def multiply(self, seen: sparse.csr_matrix) -> FloatArray:
         """X P for histories X [U, I], [U, I]."""
         if self.rows is None and self.directions is None:
-            product: FloatArray = seen @ self.core
-            return product
+            return np.asarray(seen @ self.core)
         state = self.encode(seen)
         explained = state @ self.directions.T if self.directions is not None else (self._items_by_row @ state.T).T
-        result: FloatArray = (seen.toarray() - explained) / self.ridge
-        return result
+        return np.asarray((seen.toarray() - explained) / self.ridge)
 
     def multiply_at_candidates(
         self, seen: sparse.csr_matrix, entries: FloatArray, state: FloatArray, candidates: IntArray
@@ -93,8 +89,7 @@ class RegularizedGramInverse:
             explained = sparse_products(state, self._items_by_row, candidates)
         else:
             return _dense_products(seen, self.core, candidates)
-        result: FloatArray = (entries - explained) / self.ridge
-        return result
+        return (entries - explained) / self.ridge
 
     @cached_property
     def _items_by_row(self) -> sparse.csr_matrix:

@@ -73,8 +73,7 @@ def empty_lists(num_users: int, k: int) -> TopK:
 
 def _without_nan(scores: FloatArray) -> FloatArray:
     """A float32 copy with -inf for NaN."""
-    usable: FloatArray = np.fmax(scores, -np.inf, dtype=np.float32)
-    return usable
+    return np.fmax(scores, -np.inf, dtype=np.float32)
 
 
 def _preselect(usable: FloatArray, k: int) -> BoolArray:
@@ -108,5 +107,4 @@ def _select_exactly(usable: FloatArray, k: int) -> BoolArray:
     tied = (usable == kth_best) & (kth_best > -np.inf)
     remaining = k - above.sum(axis=1, keepdims=True)
     tied &= np.cumsum(tied, axis=1, dtype=np.int32) <= remaining
-    selected: BoolArray = above | tied
-    return selected
+    return np.asarray(above | tied)

@@ -48,8 +48,7 @@ class EarlyStoppingConfig(TrainerConfig):
     def holdout_mask(self, num_users: int, rng: np.random.Generator) -> BoolArray:
         """Mark the users held out for validation, [U]; none without early stopping."""
         order = rng.permutation(num_users)
-        mask: BoolArray = order < (int(self.validation_share * num_users) if self.early_stopping else 0)
-        return mask
+        return order < (int(self.validation_share * num_users) if self.early_stopping else 0)
 
 
 def best_device() -> torch.device:

@@ -132,5 +132,4 @@ def _mean_auc(campaigns: Sequence[tuple[CampaignWindow, int]], counts: FloatArra
         [roc_auc(window.answer[:, column], window.scores[name][:, column], counts[:, window.user]) for name in TARGETS]
         for window, column in campaigns
     ]
-    mean: FloatArray = np.nanmean(auc, axis=0)
-    return mean
+    return np.asarray(np.nanmean(auc, axis=0))

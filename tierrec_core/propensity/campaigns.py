@@ -110,8 +110,7 @@ class CampaignStats:
 
         1 for an average user or an average campaign, higher where both prefer the same layers.
         """
-        fit: FloatArray = (interests / self.share) @ self.profile[campaign].T
-        return fit
+        return (interests / self.share) @ self.profile[campaign].T
 
 
 @dataclass(frozen=True)
@@ -250,8 +249,7 @@ class CampaignModel:
 def redemption_labels(redemptions: Interactions, moment: float, horizon_days: float) -> BoolArray:
     """Whether each user redeems each campaign in the horizon_days from `moment` on, [U, C]."""
     future = redemptions.where((redemptions.day >= moment) & (redemptions.day < moment + horizon_days))
-    label: BoolArray = future.matrix().toarray() > 0
-    return label
+    return np.asarray(future.matrix().toarray() > 0)
 
 
 def _user_features(history: Interactions, redemptions: Interactions) -> list[FloatArray]:
@@ -283,5 +281,4 @@ def redemption_history(events: pd.DataFrame, users: pd.Index, campaigns: pd.Inde
 def _shrunk_mean(total: FloatArray, count: FloatArray | float, parent: FloatArray) -> FloatArray:
     """The mean of a group from its sum and size, shrunk towards that of the parent group."""
     size = np.asarray(count, float)[..., None] + _PRIOR_REDEEMERS
-    mean: FloatArray = (total + _PRIOR_REDEEMERS * parent) / size
-    return mean
+    return (total + _PRIOR_REDEEMERS * parent) / size

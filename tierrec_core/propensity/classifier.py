@@ -83,8 +83,7 @@ class Classifier:
 
     def probability(self, values: FloatArray) -> FloatArray:
         """The probability of a true label, values [N, F] -> [N]."""
-        probability: FloatArray = expit(self.slope * self._raw(values) + self.shift)
-        return probability
+        return np.asarray(expit(self.slope * self._raw(values) + self.shift))
 
     @property
     def importance(self) -> dict[str, float]:
@@ -100,8 +99,7 @@ class Classifier:
     def _raw(self, values: FloatArray) -> FloatArray:
         """Log odds before calibration, [N]."""
         if self.trees and len(values):
-            raw: FloatArray = self._booster.predict(values, raw_score=True, num_threads=1)
-            return raw
+            return np.asarray(self._booster.predict(values, raw_score=True, num_threads=1))
         return (values - self.centre) / self.scale @ self.weights + self.intercept
 
 

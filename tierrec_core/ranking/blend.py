@@ -22,7 +22,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.features.user_item_history import UserItemFeatures
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.candidates import Candidates
-from tierrec_core.settings import BlendSettings as BlendSettings
+from tierrec_core.settings import BlendSettings
 from tierrec_core.tiers import Tiering
 
 SHORT_HISTORY_ITEMS = 8
@@ -73,7 +73,7 @@ def ranking_examples(
 
     All positives and a random share of the negatives, of users with a truth (user [Q], item [Q]).
     """
-    candidates = candidates.where(np.isin(candidates.user, truth[0]))
+    candidates = candidates.of_users(truth[0])
     label = candidates.among(*truth, history.num_items)
     keep = label | (rng.random(len(label)) < negative_share)
     return RankingExamples(context.table(history, candidates, keep), candidates.user[keep], label[keep])
@@ -173,5 +173,4 @@ def _fit_trees(
 
 
 def _predict_mean(boosters: Sequence[lightgbm.Booster], values: FloatArray, **options: Any) -> FloatArray:
-    mean: FloatArray = np.mean([booster.predict(values, **options) for booster in boosters], axis=0)
-    return mean
+    return np.asarray(np.mean([booster.predict(values, **options) for booster in boosters], axis=0))

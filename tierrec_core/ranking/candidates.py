@@ -1,4 +1,4 @@
-"""Candidate generation: the union of all retrievers' lists, with every model's score of each candidate."""
+"""Top-k lists of single models, and candidates: the union of all retrievers' lists with every model's score of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +71,29 @@ class Candidates:
         return {name: rank_within_groups(self.user, score) for name, score in self.scores.items()}
 
 
+def rank_catalogue(model: Retriever, history: Interactions, k: int, *, exclude_seen: bool, batch: int = 512) -> TopK:
+    """The model's top k of the whole catalogue for each history, [U, k], scored `batch` users at a time.
+
+    exclude_seen: leave out the items of the history.
+    """
+    return rank_catalogue_variants(model, history, k, exclude_seen=(exclude_seen,), batch=batch)[0]
+
+
+def rank_catalogue_variants(
+    model: Retriever, history: Interactions, k: int, *, exclude_seen: Sequence[bool], batch: int = 512
+) -> list[TopK]:
+    """As rank_catalogue, once for each value of exclude_seen, scoring every user only once."""
+    variants: list[list[TopK]] = [[] for _ in exclude_seen]
+    for part in history.batches(batch):
+        scores, seen = model.score_catalogue(part), part.binary_matrix()
+        for lists, exclude in zip(variants, exclude_seen, strict=True):
+            lists.append(top_k(scores, k, seen if exclude else None))
+    return [
+        TopK(np.concatenate([part.items for part in lists]), np.concatenate([part.scores for part in lists]))
+        for lists in variants
+    ]
+
+
 def retrieve(
     models: Mapping[str, Recommender], history: Interactions, settings: RetrieveSettings, *, repeats: bool
 ) -> Candidates:
@@ -79,10 +102,9 @@ def retrieve(
     Without repeats, seen items are not candidates. Users are scored in batches to bound the memory.
     """
     parts = []
-    for start in range(0, max(history.num_users, 1), _BATCH):
-        rows = np.arange(start, min(start + _BATCH, history.num_users))
-        part = _retrieve_batch(models, history.select_users(rows), settings, repeats=repeats)
-        parts.append(replace(part, user=part.user + start))
+    for number, batch in enumerate(history.batches(_BATCH)):
+        part = _retrieve_batch(models, batch, settings, repeats=repeats)
+        parts.append(replace(part, user=part.user + number * _BATCH))
     return Candidates(
         np.concatenate([part.user for part in parts]),
         np.concatenate([part.item for part in parts]),

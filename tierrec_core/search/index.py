@@ -147,8 +147,7 @@ class SearchIndex:
         parts[:, : len(self.fitted)] = self.fitted.scores(np.stack([weights, related]), vector)
         parts[:, self.columns] = self.posted.scores(np.stack([weights, related]), vector)
         by_words, by_related = parts[:2] / np.maximum(parts[:2].max(axis=1, keepdims=True), 1e-9)
-        scores: FloatArray = by_words + (1.0 - by_words) * (_RELATED * by_related + _BEHAVIOUR * parts[2])
-        return scores
+        return np.asarray(by_words + (1.0 - by_words) * (_RELATED * by_related + _BEHAVIOUR * parts[2]))
 
 
 def _inverse_frequency(num_items: FloatArray, total: int) -> FloatArray:

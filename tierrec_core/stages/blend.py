@@ -5,7 +5,7 @@ from typing import Any
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.bootstrap import round_figure
+from tierrec_core.evaluation.bootstrap import round_figures
 from tierrec_core.ranking import BlendRanker
 from tierrec_core.ranking.blend import RankingContext
 from tierrec_core.settings import Settings
@@ -45,4 +45,4 @@ def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[s
     context = RankingContext.fit(read_training(layout, settings, log, log.final.name), options.attributes)
     blend = BlendRanker.fit(context, examples, options, settings.seed, cold_examples)
     artifacts.save(blend, layout.blend(task))
-    return report | {"importance": {name: round_figure(share) for name, share in blend.importance.items()}}
+    return report | {"importance": round_figures(blend.importance)}

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS, Event
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, from_days
-from tierrec_core.evaluation.bootstrap import round_figure
+from tierrec_core.evaluation.bootstrap import round_figures
 from tierrec_core.evaluation.calibration import reliability
 from tierrec_core.propensity.campaign_report import LISTS, MODEL, CampaignWindow, evaluate_lists, evaluate_targeting
 from tierrec_core.propensity.campaigns import CampaignModel, redemption_history
@@ -26,10 +25,10 @@ def run(layout: Layout, settings: Settings) -> None:
     split, options = read_split(layout), settings.campaigns
     log, cut = split.log, evaluation_start(split, settings.split, options.horizon_days)
     known = log.before(cut) if cut > log.day.min() else log
-    events = read_frame(layout.prepared_events, EVENTS)
-    ids, types = read_campaigns(events, read_frame(layout.raw_items, ITEMS), options)
+    events = artifacts.read_frame(layout.prepared_events, EVENTS)
+    ids, types = read_campaigns(events, artifacts.read_frame(layout.raw_items, ITEMS), options)
     redemptions = redemption_history(events, log.users, ids, log.now)
-    tiering = Tiering.fit(known, read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
+    tiering = Tiering.fit(known, artifacts.read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
     model = CampaignModel.fit(known, redemptions.before(known.now), types, tiering, options)
     report = evaluate_campaigns(model, log, redemptions, settings)
     artifacts.save(model, layout.campaigns)
@@ -61,7 +60,7 @@ def evaluate_campaigns(
         "redemptions": {"known": len(model.past), "later": len(redemptions) - len(model.past)},
         "horizon_days": model.horizon_days,
         "learned_until": f"{from_days(model.past.now):%Y-%m-%dT%H:%M}",
-        "weights": {name: round_figure(weight) for name, weight in weights},
+        "weights": round_figures(dict(weights)),
     }
     starts = np.arange(model.past.now, log.now - options.horizon_days + 1e-9, options.horizon_days)
     windows = [CampaignWindow.of(model, log, redemptions, float(start)) for start in starts]

@@ -1,6 +1,6 @@
 """Stage churn: fit the churn model, and evaluate it once, on the test days."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.data.splits import SplitLog
-from tierrec_core.evaluation.bootstrap import round_figure
+from tierrec_core.evaluation.bootstrap import round_figure, round_figures
 from tierrec_core.evaluation.calibration import evaluate_probabilities, reliability
 from tierrec_core.propensity.churn import RECENCY, ChurnDataset, ChurnFeatures, ChurnModel, validation_losses
 from tierrec_core.propensity.classifier import Classifier
@@ -56,7 +55,7 @@ class ChurnWindows:
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write the model and report.json; print the AUC."""
-    churn, report = fit_churn(read_split(layout), read_frame(layout.items, ITEMS), settings)
+    churn, report = fit_churn(read_split(layout), artifacts.read_frame(layout.items, ITEMS), settings)
     artifacts.save(churn, layout.churn)
     artifacts.write_json(report, layout.churn_report)
     if report["judged"]:
@@ -90,9 +89,9 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
         "moments": windows.describe(),
         "examples": len(train.label),
         "kind": kind,
-        "log_loss_when_chosen": _rounded(losses),
+        "log_loss_when_chosen": round_figures(losses),
         "base_rate": round_figure(churn.base_rate),
-        "importance": _rounded(churn.classifier.importance),
+        "importance": round_figures(churn.classifier.importance),
     }
     recency = _fit_recency(train, calibrate, settings)
     return churn, report | _evaluate(log, windows, churn, recency, settings)
@@ -154,7 +153,3 @@ def _evaluate(
 
 def _date(day: float) -> str:
     return f"{from_days(day):%Y-%m-%dT%H:%M}"
-
-
-def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: round_figure(figure) for name, figure in figures.items()}

@@ -8,20 +8,18 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, USERS, FloatArray, IntArray
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import SplitLog, Window
 from tierrec_core.evaluation import beyond_accuracy
-from tierrec_core.evaluation.bootstrap import ConfidenceInterval, round_figure
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval, round_figure, round_figures
 from tierrec_core.evaluation.leaderboard import BLEND, Block, evaluate_models, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.protocols.model import Ranker, Retriever
-from tierrec_core.ranking.candidates import Candidates
-from tierrec_core.ranking.catalogue import rank_catalogue_variants
+from tierrec_core.ranking.candidates import Candidates, rank_catalogue_variants
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.bundle_assembly import assemble
 from tierrec_core.stages.inputs.split_log import read_split
@@ -86,13 +84,11 @@ def _audit(
     """Audit the blend's lists beyond accuracy, up to the first cutoff."""
     cutoff = settings.evaluate.cutoffs[0]
     top = items[:, :cutoff]
-    category = pd.factorize(read_frame(layout.items, ITEMS)["category"], use_na_sentinel=False)[0]
+    category = pd.factorize(artifacts.read_frame(layout.items, ITEMS)["category"], use_na_sentinel=False)[0]
     ndcg = per_user(items, truth, cutoff)["ndcg"]
     return {
         "exposure_gini": round_figure(beyond_accuracy.exposure_gini(top, history.num_items)),
-        "popularity": {
-            name: round_figure(value) for name, value in beyond_accuracy.popularity_bias(top, history).items()
-        },
+        "popularity": round_figures(beyond_accuracy.popularity_bias(top, history)),
         "diversity": round_figure(beyond_accuracy.diversity(top, category)),
         "by_tier": _audit_tiers(settings, history, top, category, tiering),
         "by_demographic": _audit_groups(layout, settings, history.users[truth.users], ndcg, tiering.tier[truth.users]),
@@ -121,7 +117,7 @@ def _audit_groups(
     layout: Layout, settings: Settings, user_ids: pd.Index, ndcg: FloatArray, tier: IntArray
 ) -> dict[str, Any]:
     """The main metric of each demographic group, and its difference to the mean of its users' tiers."""
-    main, users = main_metric(settings.evaluate), read_frame(layout.raw_users, USERS)
+    main, users = main_metric(settings.evaluate), artifacts.read_frame(layout.raw_users, USERS)
     values = {main: ndcg, f"{main}_beside_tier": beyond_accuracy.tier_adjusted(ndcg, tier)}
     groups = {
         name: beyond_accuracy.demographic_groups(

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.splits import SplitLog
@@ -13,9 +12,9 @@ from tierrec_core.settings import Settings, TaskSettings
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write the SplitLog and the ITEMS of its catalogue; print one line per window."""
-    events = read_frame(layout.prepared_events, EVENTS)
+    events = artifacts.read_frame(layout.prepared_events, EVENTS)
     log = SplitLog.cut(events, settings.split, dict[str, TaskSettings](settings.tasks.items()))
-    catalogue = _align(read_frame(layout.raw_items, ITEMS), log.log.items)
+    catalogue = _align(artifacts.read_frame(layout.raw_items, ITEMS), log.log.items)
     artifacts.save(log, layout.split)
     artifacts.write_frame(catalogue, layout.items)
     print(f"{log.log.num_users} users, {log.log.num_items} items, {len(log.log)} events")

@@ -3,10 +3,8 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
@@ -30,7 +28,7 @@ _MONTH = 28.0
 def run(layout: Layout, settings: Settings) -> None:
     """Write one Tiering per snapshot and report.json; print the size of each tier."""
     log = read_split(layout)
-    items = read_frame(layout.items, ITEMS)
+    items = artifacts.read_frame(layout.items, ITEMS)
     tierings = {
         snapshot.name: Tiering.fit(log.history(snapshot.name), items, settings.tiers, settings.seed)
         for snapshot in log.snapshots
@@ -115,7 +113,7 @@ def _layers(tiering: Tiering) -> list[dict[str, Any]]:
     num_layers = len(tiering.layer_names)
     size = np.bincount(tiering.item_layer, minlength=num_layers)
     users = np.bincount(tiering.interests.argmax(axis=1), minlength=num_layers)
-    by_content = pd.Series(tiering.layers.content).value_counts().reindex(range(num_layers), fill_value=0)
+    by_content = np.bincount(tiering.layers.content, minlength=num_layers)
     return [
         {
             "name": name,

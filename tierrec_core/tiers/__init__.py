@@ -42,8 +42,7 @@ class Tiering:
     @cached_property
     def item_layer(self) -> IntArray:
         """The layer of highest lift of each item, [I]."""
-        layer: IntArray = self.layers.lift.argmax(axis=1).astype(np.int32)
-        return layer
+        return np.asarray(self.layers.lift.argmax(axis=1), np.int32)
 
     @property
     def layer_names(self) -> tuple[str, ...]:

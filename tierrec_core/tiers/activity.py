@@ -133,8 +133,7 @@ class Clusters:
         rows = np.arange(len(points))
         margin = hysteresis * np.linalg.norm(self.centres[best] - self.centres[current], axis=1)
         keep_current = (previous >= 0) & (scores[rows, best] - scores[rows, current] <= margin)
-        tiers: IntArray = np.where(keep_current, current, best).astype(np.int8)
-        return tiers
+        return np.where(keep_current, current, best).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -186,8 +185,7 @@ class ActivityTiers:
             above = previous[:, None] > np.arange(len(self.cuts))
             shift = np.where(above, -1.0, 1.0) * (previous[:, None] >= 0)
             cuts = cuts + shift * self.hysteresis * self.spread
-        tiers: IntArray = (features[:, [MONEY]] > cuts).sum(axis=1).astype(np.int8)
-        return tiers
+        return np.asarray((features[:, [MONEY]] > cuts).sum(axis=1), np.int8)
 
 
 def _count_distinct(history: Interactions, label: IntArray) -> IntArray:

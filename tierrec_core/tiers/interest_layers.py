@@ -103,15 +103,13 @@ def _group(
     seed = int(rng.integers(2**31))
     means = KMeans(num_layers, n_init=10, random_state=seed)
     label = means.fit(_reduced(profiles, seed), sample_weight=np.sqrt(size + 1.0)).labels_
-    layer: IntArray = pd.factorize(label)[0]
-    return layer
+    return np.asarray(pd.factorize(label)[0])
 
 
 def _reduced(matrix: sparse.csr_matrix | FloatArray, seed: int) -> FloatArray:
     """The rows in at most _RANK - 1 dimensions (truncated SVD)."""
     rank = max(1, min(_RANK, *matrix.shape) - 1)
-    vectors: FloatArray = TruncatedSVD(rank, random_state=seed).fit_transform(matrix)
-    return vectors
+    return np.asarray(TruncatedSVD(rank, random_state=seed).fit_transform(matrix))
 
 
 def _one_hot(code: IntArray, num_labels: int) -> sparse.csr_matrix:
@@ -134,8 +132,7 @@ def _shares(history: Interactions, layer: IntArray, share: FloatArray) -> FloatA
     cell = history.user.astype(np.int64) * len(share) + layer[history.item]
     count = np.bincount(cell, minlength=history.num_users * len(share)).reshape(-1, len(share))
     smoothed = count + _USER_SMOOTHING * share
-    shares: FloatArray = smoothed / smoothed.sum(axis=1, keepdims=True)
-    return shares
+    return np.asarray(smoothed / smoothed.sum(axis=1, keepdims=True))
 
 
 def _lift(history: Interactions, interests: FloatArray, code: IntArray, share: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, confusion_matrix
 
 from tierrec_core.base.contracts import Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
@@ -51,10 +51,7 @@ def tiers_over_time(rule: ActivityTiers, log: Interactions, moments: Sequence[fl
 
 def transition_table(before: IntArray, after: IntArray, num_tiers: int) -> FloatArray:
     """Of the users in a tier before (row), the share in each tier after, [T, T]; empty rows are 0."""
-    count = np.bincount(before.astype(np.int64) * num_tiers + after, minlength=num_tiers**2)
-    count = count.reshape(num_tiers, num_tiers)
-    table: FloatArray = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
-    return table
+    return np.asarray(confusion_matrix(before, after, labels=range(num_tiers), normalize="true"))
 
 
 def change_share(tiers: IntArray) -> float:

@@ -17,7 +17,7 @@ from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.models import registry
 from tierrec_core.protocols.model import Ranker, Recommender, Retriever, Training
 from tierrec_core.ranking import BlendRanker, Candidates
-from tierrec_core.ranking.catalogue import rank_catalogue
+from tierrec_core.ranking.candidates import rank_catalogue
 from tierrec_core.settings import BlendSettings, Params, SearchRange, Settings, parse, search_space
 from tierrec_core.stages.inputs.snapshot_windows import read_snapshot_windows, training_examples
 from tierrec_core.stages.inputs.split_log import read_split

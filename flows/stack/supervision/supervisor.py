@@ -1,7 +1,6 @@
 """Configures supervisor, starts its daemon, and controls it over a socket of the project's own."""
 
 import http.client
-import os
 import shutil
 import socket
 import subprocess
@@ -137,15 +136,8 @@ class _Transport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, _host: Any) -> http.client.HTTPConnection:
-        return _Connection(self._path)
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(os.fspath(self._path))
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(_TIMEOUT)
+        connection.sock.connect(self._path)
+        return connection

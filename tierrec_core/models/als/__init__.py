@@ -47,8 +47,7 @@ class Als:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Inner products of user and item factors, [U, I]."""
-        scores: FloatArray = (self.encode_users(history) @ self.item_factors.T).astype(np.float32)
-        return scores
+        return (self.encode_users(history) @ self.item_factors.T).astype(np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User factors folded in from the history, [U, F]."""

@@ -25,7 +25,8 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.sparse import degrees, keep_top_k_per_row, safe_power, scale
 from tierrec_core.linalg.top_k import rank_within_groups
 from tierrec_core.protocols.model import Training
-from tierrec_core.settings import Params, SearchRange
+from tierrec_core.settings import SearchRange
+from tierrec_core.settings.learning import BoostingOptions
 
 TARGET = "taken"  # a name in feature columns, whose order the trees depend on
 _PRIOR_USERS = 5.0
@@ -122,8 +123,7 @@ class FunnelStats:
             matrix @ self.similarity[f"{name}>{TARGET}"] for name, matrix in behaviours.matrices.items()
         ).toarray()
         popularity = self.num_users[-1] / max(self.num_users[-1].max(initial=0.0), 1.0)
-        scores: FloatArray = (0.99 * similarity / (1.0 + similarity) + 0.01 * popularity).astype(np.float32)
-        return scores
+        return np.asarray(0.99 * similarity / (1.0 + similarity) + 0.01 * popularity, np.float32)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class FunnelRanker:
     target: tuple[str, ...]
     config: "FunnelRanker.Config"
 
-    class Config(Params):
+    class Config(BoostingOptions):
         """steps lead to a target event, the closest last; neighbours limits the memory of each similarity.
 
         Each of the folds hides one purchase of each user with at least two. negative_share: fraction of the candidates
@@ -155,7 +155,6 @@ class FunnelRanker:
         feature_share: Annotated[float, Field(gt=0, le=1)] = 0.4
         l2: Annotated[float, Field(ge=0)] = 5.0
         truncation: PositiveInt = 15
-        max_bin: Annotated[int, Field(ge=2, le=255)] = 63
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
@@ -252,5 +251,4 @@ def _target_rates(behaviours: Behaviours) -> FloatArray:
     users, targets = (np.bincount(code, weight, shape[0] * shape[1]).reshape(shape) for weight in (None, is_target))
     users[0], targets[0] = sum(degrees(matrices[step])[1] for step in steps), degrees(matrices[TARGET])[1]
     overall = targets.sum(axis=1, keepdims=True) / np.maximum(users.sum(axis=1, keepdims=True), 1.0)
-    rate: FloatArray = ((targets + _PRIOR_USERS * overall) / (users + _PRIOR_USERS)).astype(np.float32)
-    return rate
+    return np.asarray((targets + _PRIOR_USERS * overall) / (users + _PRIOR_USERS), np.float32)

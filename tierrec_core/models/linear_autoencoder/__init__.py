@@ -106,8 +106,7 @@ class LinearAutoencoder:
     def _entries(self, history: Interactions, candidates: IntArray) -> FloatArray:
         """Entries of the tilted history at the candidates, [U, C]."""
         weights = weights_at_candidates(history, candidates, self.config.values, self.config.half_life)
-        tilted: FloatArray = weights * safe_power(self.degree, -self.config.tilt)[candidates]
-        return tilted
+        return weights * safe_power(self.degree, -self.config.tilt)[candidates]
 
     @cached_property
     def _diagonal(self) -> FloatArray:

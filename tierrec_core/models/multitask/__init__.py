@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from tierrec_core.base.contracts import EVENT_CODES, BoolArray, FloatArray, IntArray
-from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import HistoryConfig, ItemSampler, current_items, ranges
+from tierrec_core.data.interactions import Interactions, ranges
+from tierrec_core.features.sequences import HistoryConfig, ItemSampler, current_items
 from tierrec_core.features.user_item import item_features, pair_features, user_features
 from tierrec_core.linalg.candidate_scores import mask_padding
 from tierrec_core.models.multitask import esmm

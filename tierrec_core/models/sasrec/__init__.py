@@ -16,16 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
-from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import (
-    ItemSampler,
-    Sessions,
-    StepKind,
-    draw_within,
-    ranges,
-    windows,
-    without_impressions,
-)
+from tierrec_core.data.interactions import Interactions, ranges
+from tierrec_core.features.sequences import ItemSampler, Sessions, StepKind, draw_within, windows, without_impressions
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.neural import trainer
 from tierrec_core.neural.sampled_softmax import sampled_softmax

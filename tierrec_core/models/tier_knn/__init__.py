@@ -17,7 +17,7 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import mask_padding, sparse_products
-from tierrec_core.linalg.cosine import neighbour_similarities, normalized_transpose
+from tierrec_core.linalg.cosine import neighbour_weights, normalized_transpose
 from tierrec_core.linalg.sparse import weighted_history
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
@@ -55,15 +55,12 @@ class TierKnn:
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Weighted mean over the neighbours, [U, I]."""
-        scores: FloatArray = (self.weighted.T @ self.encode_users(history).T).T.astype(np.float32)
-        return scores
+        return np.asarray((self.weighted.T @ self.encode_users(history).T).T, np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Weight of each training user as a neighbour, [U, V]; rows sum to 1, or to 0 without neighbours."""
         behaviour = weighted_history(history, "log_decayed", self.config.half_life)
-        alpha = neighbour_similarities(behaviour, self._corpus, self.config.neighbours)
-        alpha /= np.maximum(alpha.sum(axis=1, keepdims=True), 1e-9)
-        return alpha
+        return neighbour_weights(behaviour, self._corpus, self.config.neighbours)
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
         """Weighted mean over the neighbours for each candidate, [U, C]."""

@@ -14,7 +14,7 @@ from scipy import sparse
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.candidate_scores import mask_padding, sparse_products, sum_by_candidate
-from tierrec_core.linalg.cosine import neighbour_similarities, normalized_transpose
+from tierrec_core.linalg.cosine import neighbour_weights, normalized_transpose
 from tierrec_core.protocols.model import Training
 from tierrec_core.settings import Params, SearchRange
 
@@ -66,9 +66,7 @@ class TifuKnn:
         return mask_padding(share * counts + (1.0 - share) * peers, candidates)
 
     def _neighbours(self, counts: sparse.csr_matrix) -> FloatArray:
-        weight = neighbour_similarities(counts, self._corpus, self.config.neighbours)
-        weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-        return weight
+        return neighbour_weights(counts, self._corpus, self.config.neighbours)
 
     @cached_property
     def _corpus(self) -> sparse.csr_matrix:

@@ -20,8 +20,7 @@ def relevance(scores: FloatArray) -> FloatArray:
     high = np.where(finite, scores, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     span = np.where(high > low, high - low, 1.0)
     base = np.where(high > low, low, high - 1.0)
-    scaled: FloatArray = np.where(finite, (np.where(finite, scores, 0.0) - base) / span, -np.inf)
-    return scaled
+    return np.where(finite, (np.where(finite, scores, 0.0) - base) / span, -np.inf)
 
 
 def mmr(relevant: FloatArray, labels: Sequence[IntArray], weight: float) -> IntArray:
@@ -68,13 +67,11 @@ def calibrated(relevant: FloatArray, label: IntArray, target: FloatArray, weight
 def _kl_terms(target: FloatArray, share: FloatArray) -> FloatArray:
     mixed = (1 - _SMOOTHING) * share + _SMOOTHING * target
     ratio = np.divide(target, mixed, out=np.ones_like(target), where=target > 0)
-    terms: FloatArray = target * np.log(ratio)
-    return terms
+    return target * np.log(ratio)
 
 
 def _first_best(remaining: FloatArray, weight: float, penalty: FloatArray) -> IntArray:
     """Index of each row's first best item; a selected item (NaN) is never chosen, an item of -inf last, [U]."""
     gain = (1 - weight) * np.where(np.isfinite(remaining), remaining, 0.0) - weight * penalty
     gain = np.where(np.isinf(remaining), np.finfo(float).min, gain)
-    best: IntArray = np.where(np.isnan(remaining), -np.inf, gain).argmax(axis=1)
-    return best
+    return np.asarray(np.where(np.isnan(remaining), -np.inf, gain).argmax(axis=1))

@@ -12,9 +12,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import TopK
 from tierrec_core.ranking.policy.diversity import calibrated, mmr, relevance
 from tierrec_core.ranking.policy.quotas import CandidatePool, Quotas, fill_positions
-from tierrec_core.settings import PolicySettings as PolicySettings
-from tierrec_core.settings import TierPolicySettings
-from tierrec_core.settings.learning import RerankSettings
+from tierrec_core.settings import PolicySettings, RerankSettings, TierPolicySettings
 from tierrec_core.tiers import TIER_NAMES, Tiering
 
 _CANDIDATES_PER_POSITION = 5
@@ -54,8 +52,7 @@ class Audience:
         user_hash = np.full(self.history.num_users, seed, np.uint64)
         np.add.at(user_hash, self.history.user, _split_mix(self.history.item.astype(np.uint64)))
         mixed = _split_mix(user_hash[:, None] + _split_mix(items.astype(np.int64).astype(np.uint64)))
-        draws: FloatArray = (mixed >> np.uint64(11)).astype(float) / 2.0**53
-        return draws
+        return (mixed >> np.uint64(11)).astype(float) / 2.0**53
 
 
 @dataclass(frozen=True)
@@ -206,8 +203,7 @@ def _above_median(values: FloatArray) -> BoolArray:
     median = np.full((len(values), 1), np.inf)
     valid = ~np.isnan(values).all(axis=1)
     median[valid] = np.nanmedian(values[valid], axis=1, keepdims=True)
-    above: BoolArray = values > median
-    return above
+    return values > median
 
 
 def _split_mix(values: IntArray) -> IntArray:

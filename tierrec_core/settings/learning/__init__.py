@@ -77,7 +77,18 @@ class RetrieveSettings(Params):
     per_model: dict[str, PositiveInt] = Field(default={})
 
 
-class BlendSettings(Params):
+class BoostingOptions(Params):
+    """Options that all gradient boosted models share."""
+
+    learning_rate: PositiveFloat
+    num_leaves: Annotated[int, Field(ge=2)]
+    min_data_in_leaf: PositiveInt
+    feature_share: Annotated[float, Field(gt=0, le=1)]
+    l2: Annotated[float, Field(ge=0)]
+    max_bin: Annotated[int, Field(ge=2, le=255)] = 63
+
+
+class BlendSettings(BoostingOptions):
     """The LightGBM ranker of one task, averaged over num_seeds fits.
 
     attributes: item columns turned into affinity features; those that the catalogue lacks are skipped
@@ -98,7 +109,6 @@ class BlendSettings(Params):
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     l2: Annotated[float, Field(ge=0), SearchRange(0.0, 20.0)] = 1.0
     truncation: Annotated[PositiveInt, SearchRange(10, 60)] = 20
-    max_bin: Annotated[int, Field(ge=2, le=255)] = 63
     num_threads: PositiveInt = 2
 
 
@@ -147,7 +157,7 @@ class PolicySettings(Params):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class BoostingSettings(Params):
+class BoostingSettings(BoostingOptions):
     """LightGBM binary classifier."""
 
     num_trees: PositiveInt = 150
@@ -157,7 +167,6 @@ class BoostingSettings(Params):
     feature_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     l2: Annotated[float, Field(ge=0)] = 5.0
-    max_bin: Annotated[int, Field(ge=2, le=255)] = 63
 
 
 class ChurnSettings(Params):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierrec_core.base.contracts import EVENT_CODES
-from tierrec_core.data.interactions import Interactions
+from tierrec_core.data.interactions import Interactions, ranges
 from tierrec_core.features import sequences
 
 BOUNDS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=6)
@@ -26,7 +26,7 @@ def test_windows_hold_the_newest_indices_and_then_padding(bounds, length):
 def test_ranges_are_concatenated(bounds):
     first = np.array([start for start, _ in bounds])
     last = first + [size for _, size in bounds]
-    assert sequences.ranges(first, last).tolist() == [i for a, b in zip(first, last, strict=True) for i in range(a, b)]
+    assert ranges(first, last).tolist() == [i for a, b in zip(first, last, strict=True) for i in range(a, b)]
 
 
 def test_steps_are_the_sessions_in_order(interactions: Interactions):

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.linalg.top_k import rank_candidates, top_k
-from tierrec_core.ranking.catalogue import rank_catalogue, rank_catalogue_variants
+from tierrec_core.ranking.candidates import rank_catalogue, rank_catalogue_variants
 
 TIED = st.sampled_from([-np.inf, np.nan, -1.0, 0.0, 0.5, 1.0, np.inf])
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)

@@ -13,7 +13,7 @@ from tierrec_core.bundle.explain import reasons
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.protocols.model import Training
 from tierrec_core.ranking import BlendRanker, Candidates, retrieve
-from tierrec_core.ranking.blend import SHORT_HISTORY_ITEMS, RankingContext, RankingDataset
+from tierrec_core.ranking.blend import SHORT_HISTORY_ITEMS, RankingContext, ranking_examples
 from tierrec_core.settings import BlendSettings as BlendSettings
 from tierrec_core.settings import Params, RetrieveSettings
 
@@ -97,7 +97,7 @@ def test_padded_and_pairs_hold_the_same(interactions: Interactions):
 
 def test_the_blend_orders_better_than_chance_and_than_its_worst_model(world):
     context, past, candidates, truth = world
-    examples = RankingDataset.of(context, past, candidates, truth, **ALL)
+    examples = ranking_examples(context, past, candidates, truth, **ALL)
     blend = BlendRanker.fit(context, [examples], SMALL, seed=1)
     score = blend.score_table(examples.table)
     hit, miss = score[examples.label], score[~examples.label]
@@ -106,7 +106,7 @@ def test_the_blend_orders_better_than_chance_and_than_its_worst_model(world):
 
 def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
     context, past, candidates, truth = world
-    examples = RankingDataset.of(context, past, candidates, truth, **ALL)
+    examples = ranking_examples(context, past, candidates, truth, **ALL)
     first, second = (BlendRanker.fit(context, [examples], SMALL, seed=1) for _ in range(2))
     assert first.trees == second.trees
     artifacts.save(first, tmp_path / "blend")
@@ -117,7 +117,7 @@ def test_same_seed_same_trees_and_they_survive_disk(world, tmp_path: Path):
 def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_without_them(world, tmp_path: Path):
     """Newcomers took exactly what known users did not."""
     context, past, candidates, truth = world
-    known = RankingDataset.of(context, past, candidates, truth, **ALL)
+    known = ranking_examples(context, past, candidates, truth, **ALL)
     contrary = replace(known, label=~known.label)
     alone = BlendRanker.fit(context, [known], SMALL, seed=1)
     blend = BlendRanker.fit(context, [known], SMALL, seed=1, cold_users=[contrary] * 9)
@@ -137,7 +137,7 @@ def test_short_histories_are_ordered_by_what_newcomers_did_and_the_others_as_wit
 
 def test_contributions_and_their_reasons_add_up_to_the_score(world):
     context, past, candidates, truth = world
-    blend = BlendRanker.fit(context, [RankingDataset.of(context, past, candidates, truth, **ALL)], SMALL, seed=1)
+    blend = BlendRanker.fit(context, [ranking_examples(context, past, candidates, truth, **ALL)], SMALL, seed=1)
     few = candidates.of_users(np.arange(3))
     shares = blend.contributions(past, few)
     np.testing.assert_allclose(shares.sum(axis=1), blend.score(past, few), atol=1e-6)
@@ -149,15 +149,15 @@ def test_users_without_a_truth_teach_nothing(world):
     context, past, candidates, truth = world
     one = truth[0][-1]
     only = truth[0] == one
-    examples = RankingDataset.of(context, past, candidates, (truth[0][only], truth[1][only]), **ALL)
+    examples = ranking_examples(context, past, candidates, (truth[0][only], truth[1][only]), **ALL)
     assert set(examples.user) == {one}
     assert examples.label.sum() == np.isin(candidates.item[candidates.user == one], truth[1][only]).sum() > 0
 
 
 def test_sampling_keeps_all_that_was_taken_and_a_share_of_the_rest_as_it_was(world):
     context, past, candidates, truth = world
-    whole = RankingDataset.of(context, past, candidates, truth, **ALL)
-    part = RankingDataset.of(context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0))
+    whole = ranking_examples(context, past, candidates, truth, **ALL)
+    part = ranking_examples(context, past, candidates, truth, negative_share=0.2, rng=np.random.default_rng(0))
     assert part.label.sum() == whole.label.sum()
     assert (~part.label).sum() == pytest.approx(0.2 * (~whole.label).sum(), rel=0.2)
     rows = {tuple(row) for row in np.stack(list(whole.table.values()), axis=1).tolist()}
