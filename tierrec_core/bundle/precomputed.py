@@ -186,7 +186,7 @@ def _item_tables(
         prior=_model_of(bundle, TierPrior).probability,
         popularity=_popularity(bundle),
         promoted=_promoted(inputs.exposures, history.items, history.now),
-        layers=tuple(bundle.tiering.layer_names),
+        layers=bundle.tiering.layers.names,
         target=target,
         boost_weights={
             name: weight * (settings.target_boost_share if name in target else 1.0) for name, weight in weights.items()

@@ -17,7 +17,7 @@ from rapidfuzz.distance import OSA
 from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 
-from tierrec_core.base.contracts import BoolArray, IntArray
+from tierrec_core.base.contracts import IntArray
 
 _WORD = re.compile(r"[^\W_]+")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -108,10 +108,9 @@ class Vocabulary:
         edits = 0 if len(word) < 3 or not word.isalpha() else 1 if len(word) < 6 else 2
         if not edits:
             return {}
-        distance = process.cdist([word], self._list, scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)[0]
-        matches = np.flatnonzero((distance <= edits) & self._letters_only)
-        correct = 1.0 - distance[matches] / np.maximum(self._length[matches], len(word))
-        return dict(zip(matches.tolist(), correct.tolist(), strict=True))
+        # a number with another digit is not a misspelling
+        matches = process.extract(word, self._list, scorer=OSA.distance, score_cutoff=edits, limit=None)
+        return {row: 1.0 - distance / max(len(text), len(word)) for text, distance, row in matches if text.isalpha()}
 
     def _containing(self, word: str) -> dict[int, float]:
         """Words that start with or, if it is long enough, contain the word, weighted by its share of their length."""
@@ -151,11 +150,6 @@ class Vocabulary:
     @cached_property
     def _length(self) -> IntArray:
         return np.fromiter(map(len, self._list), np.int64, len(self))
-
-    @cached_property
-    def _letters_only(self) -> BoolArray:
-        """Whether a word has only letters, [W]; a number with another digit is not a misspelling."""
-        return np.fromiter((word.isalpha() for word in self._list), bool, len(self))
 
     @cached_property
     def _text(self) -> str:

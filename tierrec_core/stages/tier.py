@@ -11,16 +11,7 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import Snapshot, SplitLog
 from tierrec_core.settings import Settings
 from tierrec_core.stages.inputs.split_log import read_split
-from tierrec_core.tiers import Tiering
-from tierrec_core.tiers.stability import (
-    bootstrap_agreement,
-    change_share,
-    explained_variance,
-    flip_share,
-    spend_per_user,
-    tiers_over_time,
-    transition_table,
-)
+from tierrec_core.tiers import Tiering, stability
 
 _MONTH = 28.0
 
@@ -45,7 +36,7 @@ def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settin
     """Report on the final snapshot's tiers, from events before its bound only."""
     history, tiering = log.history(log.final.name), tierings[log.final.name]
     rng = np.random.default_rng(settings.seed)
-    agreement = bootstrap_agreement(tiering.activity, history, settings.tiers, rng)
+    agreement = stability.bootstrap_agreement(tiering.activity, history, settings.tiers, rng)
     return {
         "snapshot": log.final.name,
         "method": settings.tiers.method,
@@ -62,7 +53,7 @@ def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settin
 
 def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
     """Users of each tier, and their spend in the window."""
-    spend = spend_per_user(history, history.now - window_days, history.now)
+    spend = stability.spend_per_user(history, history.now - window_days, history.now)
     count = np.bincount(tiering.tier, minlength=len(tiering.names))
     spend_of_tier = np.bincount(tiering.tier, spend, minlength=len(tiering.names))
     return {
@@ -79,7 +70,9 @@ def _eta_squared(log: SplitLog, tierings: dict[str, Tiering], history: Interacti
     """Eta squared of the spend in the 28 days after each snapshot, for those that end before the test."""
     days = {name: log.history(name).now for name in tierings}
     return {
-        name: explained_variance(tiering.tier, spend_per_user(history, days[name], days[name] + _MONTH))
+        name: stability.explained_variance(
+            tiering.tier, stability.spend_per_user(history, days[name], days[name] + _MONTH)
+        )
         for name, tiering in tierings.items()
         if days[name] + _MONTH <= history.now
     }
@@ -93,15 +86,15 @@ def _monthly(tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], hist
     days = np.arange(history.now, first, -_MONTH)[::-1]
     if len(days) < 2:
         return {"months": len(days)}
-    tiers = tiers_over_time(rule, history, days.tolist(), hysteresis=True)
-    unconstrained = tiers_over_time(rule, history, days.tolist(), hysteresis=False)
-    table = transition_table(tiers[:-1].ravel(), tiers[1:].ravel(), len(names))
+    tiers = stability.tiers_over_time(rule, history, days.tolist(), hysteresis=True)
+    unconstrained = stability.tiers_over_time(rule, history, days.tolist(), hysteresis=False)
+    table = stability.transition_table(tiers[:-1].ravel(), tiers[1:].ravel(), len(names))
     return {
         "months": len(days),
-        "change_share": change_share(tiers),
-        "flip_share": flip_share(tiers),
-        "change_share_without_hysteresis": change_share(unconstrained),
-        "flip_share_without_hysteresis": flip_share(unconstrained),
+        "change_share": stability.change_share(tiers),
+        "flip_share": stability.flip_share(tiers),
+        "change_share_without_hysteresis": stability.change_share(unconstrained),
+        "flip_share_without_hysteresis": stability.flip_share(unconstrained),
         "transitions": {
             name: dict(zip(names, map(float, row), strict=True)) for name, row in zip(names, table, strict=True)
         },
@@ -110,7 +103,7 @@ def _monthly(tierings: dict[str, Tiering], snapshots: tuple[Snapshot, ...], hist
 
 def _layers(tiering: Tiering) -> list[dict[str, Any]]:
     """Each layer's name, size and share of events."""
-    num_layers = len(tiering.layer_names)
+    num_layers = len(tiering.layers.names)
     size = np.bincount(tiering.item_layer, minlength=num_layers)
     users = np.bincount(tiering.interests.argmax(axis=1), minlength=num_layers)
     by_content = np.bincount(tiering.layers.content, minlength=num_layers)
@@ -122,5 +115,5 @@ def _layers(tiering: Tiering) -> list[dict[str, Any]]:
             "items_by_content": int(by_content[layer]),
             "users_with_top_interest": int(users[layer]),
         }
-        for layer, name in enumerate(tiering.layer_names)
+        for layer, name in enumerate(tiering.layers.names)
     ]

@@ -44,11 +44,6 @@ class Tiering:
         """The layer of highest lift of each item, [I]."""
         return np.asarray(self.layers.lift.argmax(axis=1), np.int32)
 
-    @property
-    def layer_names(self) -> tuple[str, ...]:
-        """Name of each layer, [J]."""
-        return self.layers.names
-
     def assign(self, history: Interactions, previous: IntArray | None = None) -> IntArray:
         """Tier of each history as of its `now`, index into names, [U]."""
         return self.activity.assign(history, previous)

@@ -53,9 +53,9 @@ class ColdStart:
         flat_prior = np.zeros(config.factors), config.l2 * np.eye(config.factors)
         columns = weight.T.tocsr()
         for _ in range(config.iterations):
-            users = _solve(weight, items, *flat_prior)
-            items = _solve(columns, users, *flat_prior)
-        users = _solve(weight, items, *flat_prior)
+            users = _solve(weight, items, flat_prior)
+            items = _solve(columns, users, flat_prior)
+        users = _solve(weight, items, flat_prior)
         has_events = np.diff(weight.indptr) > 0
         mean, precision = _prior(
             users[has_events], training.tiering.tier[has_events], len(training.tiering.names), config
@@ -76,7 +76,7 @@ class ColdStart:
             rows = np.flatnonzero(tier == code)
             precision = self.config.prior_weight * self.precision[code].astype(np.float64)
             prior = self.mean[code].astype(np.float64), precision
-            users[rows] = _solve(weight[rows], self._items, *prior, gram=self._gram)
+            users[rows] = _solve(weight[rows], self._items, prior, gram=self._gram)
         return users
 
     def score_encoded(self, _history: Interactions, user_states: FloatArray, candidates: IntArray) -> FloatArray:
@@ -93,16 +93,13 @@ class ColdStart:
 
 
 def _solve(
-    weight: sparse.csr_matrix,
-    other: FloatArray,
-    mean: FloatArray,
-    precision: FloatArray,
-    gram: FloatArray | None = None,
+    weight: sparse.csr_matrix, other: FloatArray, prior: tuple[FloatArray, FloatArray], gram: FloatArray | None = None
 ) -> FloatArray:
     """Posterior means for the rows of `weight` [R, C] given the other side's factors [C, F], [R, F].
 
-    gram: other.T @ other if already computed, [F, F]
+    prior: mean [F] and precision [F, F]; gram: other.T @ other if already computed, [F, F]
     """
+    mean, precision = prior
     base, offset = (other.T @ other if gram is None else gram) + precision, precision @ mean
     solved = np.empty((weight.shape[0], other.shape[1]))
     for row in range(weight.shape[0]):

@@ -238,7 +238,7 @@ def _dense(
 ) -> FloatArray:
     """Features of pairs, users and items, and the user's interest in the item's layer, [N, F]."""
     layer = tiering.item_layer[item]
-    num_layers = len(tiering.layer_names)
+    num_layers = len(tiering.layers.names)
     interest = users[user, users.shape[1] - num_layers + layer]
     one_hot = np.eye(num_layers, dtype=np.float32)[layer]
     pairs = pair_features(history, user, item)

@@ -18,15 +18,7 @@ from torch.nn import functional
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
-from tierrec_core.features.sequences import (
-    HistoryConfig,
-    ItemSampler,
-    Sessions,
-    current_items,
-    draw_within,
-    recent_items,
-    without_impressions,
-)
+from tierrec_core.features import sequences
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.neural import trainer
 from tierrec_core.protocols.model import Training
@@ -80,7 +72,7 @@ class SymmetricMf:
     weights: trainer.Weights
     config: "SymmetricMf.Config"
 
-    class Config(trainer.EarlyStoppingConfig, HistoryConfig):
+    class Config(trainer.EarlyStoppingConfig, sequences.HistoryConfig):
         """Positives are drawn from the next `lookahead` events, and `negatives` items for each batch.
 
         Negatives are drawn from the catalogue by popularity ** popularity_power; negative_weight scales their error.
@@ -126,9 +118,11 @@ class SymmetricMf:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User vectors, [U, D]."""
-        history = without_impressions(history)
+        history = sequences.without_impressions(history)
         return trainer.predict_in_batches(
-            lambda rows: self.network.users(*map(trainer.to_tensor, current_items(history, rows, self.config))),
+            lambda rows: self.network.users(
+                *map(trainer.to_tensor, sequences.current_items(history, rows, self.config))
+            ),
             history.num_users,
             self.config.embedding_size,
         )
@@ -148,10 +142,10 @@ class _Sampler:
     """Samples moments of the log: a user's history before a session, and the items from then on."""
 
     def __init__(self, history: Interactions, config: SymmetricMf.Config, rng: np.random.Generator) -> None:
-        self.history, self.config, self.rng = without_impressions(history), config, rng
-        steps = Sessions.of(self.history, "session")
+        self.history, self.config, self.rng = sequences.without_impressions(history), config, rng
+        steps = sequences.Sessions.of(self.history, "session")
         self.step_start = steps.event_offsets[:-1][steps.of_event]
-        self.items = ItemSampler.by_popularity(self.history, config.popularity_power)
+        self.items = sequences.ItemSampler.by_popularity(self.history, config.popularity_power)
 
     def epoch(self, users: BoolArray) -> Iterator[RatingBatch]:
         """As many positives as these users [U] have events, each batch with fresh negatives."""
@@ -163,7 +157,7 @@ class _Sampler:
             owner = history.user[moment]
             first, last = history.offsets[owner], history.offsets[owner + 1]
             until = np.minimum(moment + config.lookahead, last)
-            next_events = draw_within(moment, until, config.positives, self.rng)
-            items, weight = recent_items(history, first, moment, history.day[moment], config)
+            next_events = sequences.draw_within(moment, until, config.positives, self.rng)
+            items, weight = sequences.recent_items(history, first, moment, history.day[moment], config)
             negatives = self.items.draw(config.negatives, self.rng)
             yield RatingBatch(*map(trainer.to_tensor, (items, weight, history.item[next_events], negatives)))

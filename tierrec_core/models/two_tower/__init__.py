@@ -20,15 +20,8 @@ from sklearn.preprocessing import normalize
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.text import Vocabulary
+from tierrec_core.features import sequences
 from tierrec_core.features.item_content import content_features, feature_vocabulary
-from tierrec_core.features.sequences import (
-    HistoryConfig,
-    ItemSampler,
-    current_items,
-    draw_within,
-    recent_items,
-    without_impressions,
-)
 from tierrec_core.features.user_item import user_features
 from tierrec_core.linalg.candidate_scores import factor_products, mask_padding
 from tierrec_core.linalg.cosine import normalize_rows
@@ -55,7 +48,7 @@ class TwoTower:
     tiering: Tiering
     config: "TwoTower.Config"
 
-    class Config(trainer.EarlyStoppingConfig, HistoryConfig):
+    class Config(trainer.EarlyStoppingConfig, sequences.HistoryConfig):
         """An example is a user at one of num_snapshots times, step_days apart, with the targets of horizon_days.
 
         Each event of the history is dropped with probability history_dropout, and an item's id embedding
@@ -119,10 +112,10 @@ class TwoTower:
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """User vectors, whose product with an item's vector is the score, [U, F + 1]."""
-        dense, history = user_features(history, self.tiering), without_impressions(history)
+        dense, history = user_features(history, self.tiering), sequences.without_impressions(history)
 
         def users(rows: slice) -> torch.Tensor:
-            items, weight = current_items(history, rows, self.config)
+            items, weight = sequences.current_items(history, rows, self.config)
             inputs = UserInputs(*map(trainer.to_tensor, (items, normalize_rows(weight), dense[rows])))
             return self.network.users(self._items, inputs)
 
@@ -159,7 +152,7 @@ class SnapshotExamples:
     @classmethod
     def of(cls, training: Training, config: TwoTower.Config) -> Self:
         """All users with events in the horizon after a snapshot; the newest is a step before the last event."""
-        history = without_impressions(training.history)
+        history = sequences.without_impressions(training.history)
         oldest, newest = float(history.day.min()), float(np.nextafter(history.day.max(), np.inf))
         step = max(min(config.step_days, (newest - oldest) / 2), _MIN_STEP)
         snapshots = newest - step * np.arange(1, config.num_snapshots + 1)
@@ -182,7 +175,7 @@ class _Sampler:
         self.content, self.config, self.rng = content, config, training.rng
         self.examples = SnapshotExamples.of(training, config)
         history = self.examples.history
-        self.items = ItemSampler.by_popularity(history, config.popularity_power, unseen=False)
+        self.items = sequences.ItemSampler.by_popularity(history, config.popularity_power, unseen=False)
         self.share = np.bincount(history.item, minlength=history.num_items) / len(history)
 
     def epoch(self, users: BoolArray) -> Iterator[TowerBatch]:
@@ -195,8 +188,8 @@ class _Sampler:
         examples, config = self.examples, self.config
         history, until = examples.history, examples.until[rows]
         first = history.offsets[examples.user[rows]]
-        seen, weight = recent_items(history, first, until, examples.now[rows], config)
-        targets = history.item[draw_within(until, examples.last[rows], config.targets, self.rng)]
+        seen, weight = sequences.recent_items(history, first, until, examples.now[rows], config)
+        targets = history.item[sequences.draw_within(until, examples.last[rows], config.targets, self.rng)]
         candidates = np.concatenate([targets[:, 0], self.items.draw(config.negatives, self.rng)])
         expected = len(rows) * self.share + config.negatives * self.items.share
         items, row = np.unique(np.concatenate([seen.ravel(), targets.ravel(), candidates]), return_inverse=True)

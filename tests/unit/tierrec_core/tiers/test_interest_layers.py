@@ -62,7 +62,7 @@ def test_raw_rate_puts_all_in_the_biggest_layer_and_lift_does_not() -> None:
     kind = np.array([item[:-1] for item in history.items])
     tiering = Tiering.fit(history, pd.DataFrame({"category": kind}), TierSettings(), seed=0)
     raw_rate = tiering.layers.lift * tiering.layers.share
-    layer = np.array(tiering.layer_names)
+    layer = np.array(tiering.layers.names)
     assert set(layer[raw_rate.argmax(axis=1)]) == {"bread"}
     assert set(layer[tiering.item_layer[kind == "tea"]]) == {"tea"}
     assert set(layer[tiering.item_layer[kind == "wine"]]) == {"wine"}
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_tiering(interactions, items) -> None:
     finer = items.assign(category=[f"c{item // 2}" for item in range(40)])
     one, two = (Tiering.fit(interactions, finer, TierSettings(), seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.layers.lift, two.layers.lift)
-    assert one.layer_names == two.layer_names
+    assert one.layers.names == two.layers.names
 
 
 def test_capitals_are_not_shouted_and_other_names_are_left_alone(interactions, items) -> None:
