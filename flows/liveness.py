@@ -233,8 +233,9 @@ def end_crashed_runs(
         for process in processes_of_run(run.id):
             process.kill()
         state = Cancelled if run.state.type == StateType.CANCELLING else Crashed
+        current = client.read_flow_run(run.id).state
         # Without `force` the server does not change a run that has ended by itself in the meantime.
-        if _is_unchanged(client, run):
+        if current is not None and current.id == run.state.id:
             client.set_flow_run_state(run.id, state(message=f"Reaped: {cause}"))
             ended.append(CrashedRun(run.id, run.name, cause))
     return ended
@@ -276,8 +277,3 @@ def _unfinished_runs(client: SyncPrefectClient, only: UUID | None) -> list[FlowR
         page = client.read_flow_runs(flow_run_filter=query, limit=_PAGE, offset=len(runs))
         runs = runs + page
     return runs
-
-
-def _is_unchanged(client: SyncPrefectClient, run: FlowRun) -> bool:
-    state = client.read_flow_run(run.id).state
-    return state is not None and run.state is not None and state.id == run.state.id

@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.models import registry
-from tierrec_core.settings import Settings, parse, read_settings
+from tierrec_core.settings import Settings, parse, read_sections, read_settings
 
 
 def set_values(path: Path, assignments: list[str]) -> None:
@@ -78,14 +78,7 @@ def _yaml() -> YAML:
 
 
 def _load(path: Path) -> CommentedMap:
-    try:
-        document = _yaml().load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); run this in a project folder") from error
-    except YAMLError as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}; correct it") from error
-    if not isinstance(document, CommentedMap):
-        raise SettingsError(f"{path}: holds {type(document).__name__}, wanted a mapping of sections")
+    document: CommentedMap = read_sections(path, _yaml(), "run this in a project folder")
     return document
 
 

@@ -109,14 +109,17 @@ def _require_known(section: str, names: Iterable[str], known: Iterable[str], dec
 
 def read_settings(path: Path) -> Settings:
     """Read params.yaml. Raises SettingsError naming the key, its value and the allowed values."""
+    return parse(Settings, read_sections(path, YAML(typ="safe"), "run `tierrec init FILE` to create it"), str(path))
+
+
+def read_sections(path: Path, yaml: YAML, hint: str) -> Any:
+    """The mapping in a YAML file, as the reader builds it. Raises SettingsError; hint: for a file that is missing."""
     try:
-        raw = YAML(typ="safe").load(path.read_text())
+        raw = yaml.load(path.read_text())
     except OSError as error:
-        raise SettingsError(
-            f"{path}: cannot be read ({error.strerror}); run `tierrec init FILE` to create it"
-        ) from error
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); {hint}") from error
     except YAMLError as error:
         raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}; correct the line") from error
     if not isinstance(raw, Mapping):
         raise SettingsError(f"{path}: holds {type(raw).__name__}, wanted a mapping of sections such as `seed: 7`")
-    return parse(Settings, raw, str(path))
+    return raw
