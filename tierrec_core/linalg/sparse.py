@@ -45,8 +45,7 @@ def degrees(matrix: sparse.csr_matrix) -> tuple[FloatArray, FloatArray]:
 def safe_power(degree: FloatArray, exponent: float) -> FloatArray:
     """degree ** exponent, float32, and 0 where the degree is 0, whatever the exponent."""
     positive = degree > 0
-    raised: FloatArray = np.where(positive, np.where(positive, degree, 1.0) ** exponent, 0.0)
-    return raised.astype(np.float32)
+    return np.asarray(np.where(positive, np.where(positive, degree, 1.0) ** exponent, 0.0), np.float32)
 
 
 def scale(

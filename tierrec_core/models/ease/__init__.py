@@ -7,6 +7,7 @@ where one is exact, or a low-rank approximation for large catalogues.
 from dataclasses import dataclass
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 
@@ -50,8 +51,7 @@ class Ease:
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Prediction of each item from the other items of the history, [U, I]."""
         seen = self._seen(history)
-        scores: FloatArray = seen.toarray() - self.precision.multiply(seen) / self.precision.diagonal
-        return scores.astype("float32")
+        return np.asarray(seen.toarray() - self.precision.multiply(seen) / self.precision.diagonal, np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Projection of the history: [U, V] in the dual, [U, R] in the low-rank, [U, 0] in the primal form."""

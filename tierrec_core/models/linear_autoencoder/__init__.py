@@ -81,8 +81,7 @@ class LinearAutoencoder:
         """Prediction of each item from the other items of the history, [U, I]."""
         seen = self._seen(history)
         projected = self.precision.multiply(self._ridge_scaled(seen)) * self.ridge_scale
-        scores: FloatArray = (seen.toarray() - projected / self._diagonal) * self._tilt
-        return scores.astype(np.float32)
+        return np.asarray((seen.toarray() - projected / self._diagonal) * self._tilt, np.float32)
 
     def encode_users(self, history: Interactions) -> FloatArray:
         """Projection of the history: [U, V] in the dual, [U, R] in the low-rank, [U, 0] in the primal form."""
