@@ -33,8 +33,7 @@ class FaultPeriod:
     def between(self, start: float, end: float) -> BoolArray:
         """Mask of the rows from day `start` to before day `end`, [N]."""
         day = to_days(self.events["timestamp"])
-        mask: BoolArray = (day >= start) & (day < end)
-        return mask
+        return (day >= start) & (day < end)
 
     def drop_rows(self, lost: BoolArray, start: float, what: str) -> ChangedLog:
         """The log without the masked rows [N]."""

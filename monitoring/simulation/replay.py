@@ -145,8 +145,7 @@ class Replay:
     @cached_property
     def _panel(self) -> np.ndarray:
         """Users with events before the first model, who are evaluated at every tick, [U]."""
-        known: np.ndarray = np.diff(self.world.log.before(self.clock.start).offsets) > 0
-        return known
+        return np.diff(self.world.log.before(self.clock.start).offsets) > 0
 
     def _truth(self, tick: float) -> Truth:
         log = self.world.log

@@ -83,8 +83,7 @@ class EncodedLog:
         edges = np.searchsorted(self.category[pool], np.arange(len(self.categories) + 1))
         size = np.diff(edges)[categories]
         offset = edges[:-1][categories] + np.floor(rng.random(len(categories)) * size).astype(np.int64)
-        rows: IntArray = pool[offset]
-        return rows
+        return pool[offset]
 
 
 def shift_interests(

@@ -122,8 +122,7 @@ class Catalogue:
             return None
         start, end = self._availability
         moment = (now - _EPOCH) // timedelta(microseconds=1)
-        mask: BoolArray = (start <= moment) & (moment < end)
-        return mask
+        return (start <= moment) & (moment < end)
 
     def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Self:
         """The catalogue updated with these rows. A known id keeps its column and the attributes that its row omits.

@@ -78,8 +78,7 @@ class MeasurementContext:
 
 def log_spend(rows: EncodedEvents, num_users: int) -> FloatArray:
     """log(1 + spend) of each user, [U]."""
-    spend: FloatArray = np.log1p(np.bincount(rows.user, rows.spend, minlength=num_users))
-    return spend
+    return np.log1p(np.bincount(rows.user, rows.spend, minlength=num_users))
 
 
 def matching_tier_cuts(spend: FloatArray, tier: IntArray, num_tiers: int) -> FloatArray:
@@ -88,8 +87,7 @@ def matching_tier_cuts(spend: FloatArray, tier: IntArray, num_tiers: int) -> Flo
     if not active.any():
         return np.zeros(num_tiers - 1)
     share_below = [float((tier[active] < code).mean()) for code in range(1, num_tiers)]
-    cuts: FloatArray = np.quantile(spend[active], share_below)
-    return cuts
+    return np.quantile(spend[active], share_below)
 
 
 def _tiers_by_spend(spend: FloatArray, cuts: FloatArray) -> IntArray:

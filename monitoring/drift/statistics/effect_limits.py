@@ -65,8 +65,7 @@ def scale_thresholds(
 
 def one_sided(effects: FloatArray, side: int) -> FloatArray:
     """Size of effects in the direction of `side` (1 or -1), 0 in the opposite one; absolute size if `side` is 0."""
-    size: FloatArray = np.maximum(effects * side, 0.0) if side else np.abs(effects)
-    return size
+    return np.maximum(effects * side, 0.0) if side else np.abs(effects)
 
 
 def shrunken_rms(effects: FloatArray) -> FloatArray:

@@ -79,15 +79,13 @@ class WindowLikelihood:
     def _expected(self, user: IntArray, label: IntArray) -> FloatArray:
         """The user's events of a label, shrunk towards all users' share; up to a factor per user, [K]."""
         known = np.asarray(self.known[user, label]).ravel() if len(user) else np.empty(0)
-        expected: FloatArray = known + self.prior * self._share[label]
-        return expected
+        return known + self.prior * self._share[label]
 
     @cached_property
     def _lost(self) -> FloatArray:
         """Half of the favourite's expected events, in the unit of `_expected`, [U]."""
         all_users = np.arange(len(self.favourite))
-        lost: FloatArray = _MOVED_SHARE * self._expected(all_users, np.maximum(self.favourite, 0))
-        return lost
+        return _MOVED_SHARE * self._expected(all_users, np.maximum(self.favourite, 0))
 
     @cached_property
     def _log_loss(self) -> FloatArray:

@@ -78,8 +78,7 @@ class PairedComparison:
 
 def cohens_h(before: FloatArray, after: FloatArray) -> FloatArray:
     """Difference of two shares on the arcsine scale (Cohen, 1988); .2 is small, [M]."""
-    angle: FloatArray = 2 * (np.arcsin(np.sqrt(np.clip(after, 0, 1))) - np.arcsin(np.sqrt(np.clip(before, 0, 1))))
-    return angle
+    return 2 * (np.arcsin(np.sqrt(np.clip(after, 0, 1))) - np.arcsin(np.sqrt(np.clip(before, 0, 1))))
 
 
 def whitening_matrix(values: FloatArray, weight: FloatArray) -> FloatArray:
