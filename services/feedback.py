@@ -4,24 +4,23 @@ A post is visible to every worker once it is committed.
 """
 
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import numpy as np
 
 from services.recommend.user import RequestUser, resolve_user
-from services.schemas import EventBatch, ItemBatch, TierAnswer, UserBatch
-from services.store import Acknowledged, Erasure, PostedItem, PostedUser
+from services.schemas import EventIn, ItemIn, TierAnswer, UserIn
+from services.store import Acknowledged, Erasure
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
-from services.transfer.importing import item_attributes, to_new_event
+from services.transfer.importing import add_events, item_attributes, put_items, put_users
 
 
-def post_events(shop: Shop, batch: EventBatch) -> Acknowledged:
+def post_events(shop: Shop, events: Sequence[EventIn]) -> Acknowledged:
     """Store the events; returns after commit. Raises DataError for an event that the database cannot hold."""
-    now = datetime.now(UTC)
-    added = shop.store.add_events([to_new_event(event, now) for event in batch.events])
+    added = add_events(shop.store, events)
     remaining = added.accepted  # the store counts accepted events of all names together
-    for name, count in Counter(event.event for event in batch.events).items():
+    for name, count in Counter(event.event for event in events).items():
         accepted = min(count, remaining)
         remaining -= accepted
         shop.metrics.count_events(name, "accepted", accepted)
@@ -30,22 +29,21 @@ def post_events(shop: Shop, batch: EventBatch) -> Acknowledged:
     return added
 
 
-def post_items(shop: Shop, batch: ItemBatch) -> Acknowledged:
+def post_items(shop: Shop, items: Sequence[ItemIn]) -> Acknowledged:
     """Merge the items' attributes into the posted ones. Raises DataError for a value that its column cannot hold."""
     shop.refresh()
-    posts = [PostedItem(item.item_id, item_attributes(item)) for item in batch.items]
-    rows = [{**post.attributes, "item_id": post.item_id} for post in posts]
+    rows = [item_attributes(item) | {"item_id": item.item_id} for item in items]
     shop.models.champion.catalogue.with_items(rows)  # raises before anything is stored
-    shop.store.put_items(posts, merge=True)
+    added = put_items(shop.store, items)
     shop.activity.refresh()
-    return Acknowledged(len(posts), 0)
+    return added
 
 
-def post_users(shop: Shop, batch: UserBatch) -> Acknowledged:
+def post_users(shop: Shop, users: Sequence[UserIn]) -> Acknowledged:
     """Merge the attributes into those posted before."""
-    shop.store.put_users([PostedUser(user.user_id, user.attributes) for user in batch.users], merge=True)
+    added = put_users(shop.store, users)
     shop.activity.refresh()
-    return Acknowledged(len(batch.users), 0)
+    return added
 
 
 def erase_user(shop: Shop, user_id: str) -> Erasure:

@@ -108,13 +108,13 @@ async def _explain(request_id: PathId, request: Request) -> Response:
 @posts.post("/events", name="events", response_model=Acknowledged)
 async def _events(body: EventBatch, request: Request) -> Response:
     """Keep events; acknowledged after commit, and in the very next answer. A repeated key counts once."""
-    return json_response(await asyncio.to_thread(feedback.post_events, shop_of(request), body))
+    return json_response(await asyncio.to_thread(feedback.post_events, shop_of(request), body.events))
 
 
 @posts.post("/items", name="items", response_model=Acknowledged)
 async def _items(body: ItemBatch, request: Request) -> Response:
     """Serve items from now on, or with new facts; what a post leaves out stays as it was."""
-    return json_response(await asyncio.to_thread(feedback.post_items, shop_of(request), body))
+    return json_response(await asyncio.to_thread(feedback.post_items, shop_of(request), body.items))
 
 
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
@@ -126,7 +126,7 @@ async def _tier(user_id: PathId, request: Request) -> Response:
 @users.post("/users", name="post_users", response_model=Acknowledged)
 async def _post_users(body: UserBatch, request: Request) -> Response:
     """Make users known, or change their attributes; acknowledged after commit."""
-    return json_response(await asyncio.to_thread(feedback.post_users, shop_of(request), body))
+    return json_response(await asyncio.to_thread(feedback.post_users, shop_of(request), body.users))
 
 
 @users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)

@@ -1,7 +1,8 @@
 """Endpoints that export and import users, items, events and impressions as streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,17 +12,21 @@ from starlette.types import Receive, Scope, Send
 
 from services import feedback
 from services.api.routes import REFUSALS, shop_of
-from services.schemas import EventBatch, ItemBatch, UserBatch
-from services.store import Store, StoreError
-from services.tenants.shop import Shop
+from services.store import Acknowledged, StoreError
+from services.store.export import Kind
 from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, export_pages, json_lines, stream_parquet
-from services.transfer.importing import BATCH_LINES, BatchWriter, ImportSession, LineSplitter, NumberedLine
-from services.transfer.records import NDJSON, Importable, Imported, Kind
+from services.transfer.importing import BATCH_LINES, ImportSession, LineSplitter, NumberedLine
+from services.transfer.records import NDJSON, Importable, Imported
 
 CURSOR_HEADER = "X-Tierrec-Cursor"
 PARQUET = "application/vnd.apache.parquet"
 _PARQUET_ROWS = 1_000_000
 _MAX_CURSOR = (1 << 63) - 1
+_POSTS: Mapping[Importable, Callable[..., Acknowledged]] = {
+    "events": feedback.post_events,
+    "items": feedback.post_items,
+    "users": feedback.post_users,
+}
 _EXPORTED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The rows, oldest first. A line of JSON has its own cursor in the field _cursor.",
@@ -60,8 +65,12 @@ async def _export(
     if form == "parquet":
         limit = limit or _PARQUET_ROWS
     rows = await asyncio.to_thread(ExportRange.find, store, kind, cursor, limit)
+    if form == "parquet":
+        body = stream_parquet(kind, export_pages(store, rows, GROUP_ROWS))
+    else:
+        body = map(json_lines, export_pages(store, rows))
     return StreamingResponse(
-        _body(store, rows, form),
+        body,
         media_type=PARQUET if form == "parquet" else NDJSON,
         headers={CURSOR_HEADER: str(rows.last), "Content-Disposition": f'attachment; filename="{kind}.{form}"'},
     )
@@ -75,7 +84,8 @@ async def _import(
     strict: Annotated[bool, Query(description="Stop at the first bad line; those before it are kept.")] = False,
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
-    session = ImportSession(kind, _poster(shop_of(request), kind), strict=strict, resume_from=Imported(lines=skip))
+    post = partial(_POSTS[kind], shop_of(request))
+    session = ImportSession(kind, post, strict=strict, resume_from=Imported(lines=skip))
     batches = _batches(request)
     async for lines in batches:
         await asyncio.to_thread(session.add_lines, lines)
@@ -104,12 +114,6 @@ class _ImportResponse(Response):
         await send({"type": "http.response.body", "body": answer})
 
 
-def _body(store: Store, rows: ExportRange, form: Format) -> Iterator[bytes]:
-    if form == "parquet":
-        return stream_parquet(rows.kind, export_pages(store, rows, GROUP_ROWS))
-    return map(json_lines, export_pages(store, rows))
-
-
 async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
     """The lines of the body in batches; the last, partial batch is dropped if the client disconnects."""
     splitter, pending = LineSplitter(), list[NumberedLine]()
@@ -123,13 +127,3 @@ async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:
     except ClientDisconnect:
         return
     yield pending + splitter.end()
-
-
-def _poster(shop: Shop, kind: Importable) -> BatchWriter:
-    """Stores a batch of records as a POST of them does."""
-    posters: dict[Importable, Callable[..., Any]] = {
-        "events": lambda batch: feedback.post_events(shop, EventBatch(events=tuple(batch))),
-        "items": lambda batch: feedback.post_items(shop, ItemBatch(items=tuple(batch))),
-        "users": lambda batch: feedback.post_users(shop, UserBatch(users=tuple(batch))),
-    }
-    return posters[kind]

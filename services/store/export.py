@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,9 @@ from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, UtcTimestam
 from services.store.store import Store
 from tierrec_core.base import artifacts, contracts
 
-Kind = Literal["events", "impressions", "items", "users"]
+Kind: TypeAlias = Literal["events", "items", "users", "impressions"]
 
-_TABLES: dict[Kind, Table] = {"events": EVENTS, "impressions": IMPRESSIONS, "items": ITEMS, "users": USERS}
+TABLES: Mapping[Kind, Table] = {"events": EVENTS, "items": ITEMS, "users": USERS, "impressions": IMPRESSIONS}
 _PAGE_ROWS = 10_000
 _GROUP_ROWS = 50_000
 
@@ -32,24 +32,37 @@ class ExportPage:
     cursor: int
 
 
-def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -> Iterator[ExportPage]:
-    """Yield the rows after a cursor, oldest first, at most `size` per page; rows added meanwhile are included.
+def read_rows(
+    store: Store, columns: Sequence[Any], *, after: int, size: int, last: int | None = None
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows whose cursor, the first column, is above `after` and at most `last`, at most `size` per page.
 
-    Columns are the table's, times in UTC; attributes of items and users become columns. No transaction stays open
-    between pages. Raises StoreError.
+    Oldest first; without `last`, rows added meanwhile are included. No transaction stays open between pages. Raises
+    StoreError.
     """
-    table = _TABLES[kind]
-    key = next(iter(table.primary_key))
-    columns = [type_coerce(col, BigInteger) if isinstance(col.type, UtcTimestamp) else col for col in table.c]
-    query = select(*columns).order_by(key).limit(size)
+    cursor = columns[0]
+    query = select(*columns).order_by(cursor).limit(size)
+    if last is not None:
+        query = query.where(cursor <= last)
     num_rows = size
     while num_rows == size:
         with store.database.reading() as connection:
-            rows = [tuple(row) for row in connection.execute(query.where(key > after))]
+            rows = [tuple(row) for row in connection.execute(query.where(cursor > after))]
         num_rows = len(rows)
         if rows:
             after = int(rows[-1][0])
-            yield ExportPage(_frame(table, rows), after)
+            yield rows
+
+
+def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -> Iterator[ExportPage]:
+    """Yield the rows after a cursor as read_rows does.
+
+    Columns are the table's, times in UTC; attributes of items and users become columns.
+    """
+    table = TABLES[kind]
+    columns = [type_coerce(col, BigInteger) if isinstance(col.type, UtcTimestamp) else col for col in table.c]
+    for rows in read_rows(store, columns, after=after, size=size):
+        yield ExportPage(_frame(table, rows), int(rows[-1][0]))
 
 
 def export_for_ingest(store: Store, folder: Path) -> int:

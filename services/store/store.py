@@ -73,7 +73,9 @@ class Store(OutcomeQueries):
         """
         check_storable(events)
         received_at = datetime.now(UTC)
-        accepted = self._add(EVENTS, [vars(event) | {"received_at": received_at} for event in events])
+        rows = [vars(event) | {"received_at": received_at} for event in events]
+        with self.database.writing() as connection:
+            accepted = self.database.add_new(connection, EVENTS, rows)
         self.changes.increment()  # also for duplicates: their first writer may have died before its increment
         return Acknowledged(accepted, len(events) - accepted)
 
@@ -176,12 +178,6 @@ class Store(OutcomeQueries):
             if (stop or Event()).wait(_PRUNE_PAUSE_SECONDS):
                 break
         return total
-
-    def _add(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-        if not rows:
-            return 0
-        with self.database.writing() as connection:
-            return self.database.add_new(connection, table, rows)
 
     def _put(self, table: Table, key: str, posts: Sequence[PostedItem] | Sequence[PostedUser], *, merge: bool) -> int:
         """Rows are replaced rather than updated, so that each gets a new cursor."""

@@ -13,15 +13,14 @@ from sqlalchemy import JSON, BigInteger, Column, Float, Table, Text, func, selec
 
 from services.schemas import ItemIn
 from services.store import Store
-from services.store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, UtcTimestamp
-from services.transfer.records import Kind
+from services.store.export import TABLES, Kind, read_rows
+from services.store.schema import EVENTS, IMPRESSIONS, UtcTimestamp
 
 Format: TypeAlias = Literal["jsonl", "parquet"]
 Row: TypeAlias = dict[str, Any]
 
 PAGE_ROWS = 5_000
 GROUP_ROWS = 20_000  # of Parquet
-_TABLES = {"events": EVENTS, "items": ITEMS, "users": USERS, "impressions": IMPRESSIONS}
 _ITEM_FIELDS = frozenset(ItemIn.model_fields) - {"item_id", "attributes"}
 
 _CURSOR = {"_cursor": pa.int64()}
@@ -46,7 +45,7 @@ class ExportRange:
     @classmethod
     def find(cls, store: Store, kind: Kind, after: int = 0, limit: int | None = None) -> "ExportRange":
         """All rows after a cursor, or the first `limit` of them. Raises StoreError."""
-        key = _key(_TABLES[kind])
+        key = TABLES[kind].c[0]
         rows = select(key.label("cursor")).where(key > after)
         if limit is not None:
             rows = rows.order_by(key).limit(limit)
@@ -57,26 +56,16 @@ class ExportRange:
 
 def exported_columns(table: Table) -> dict[str, Column[Any]]:
     """The exported columns of a table by their exported names; the cursor is first."""
-    key = _key(table)
-    exported = [column for column in table.c if column.name != "received_at"]
-    return {"_cursor" if column is key else str(column.name): column for column in exported}
+    key, *others = table.c
+    return {"_cursor": key} | {str(column.name): column for column in others if column.name != "received_at"}
 
 
 def export_pages(store: Store, rows: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Row]]:
-    """The rows of a range, oldest first, at most `size` per page, without null fields. Raises StoreError.
-
-    No transaction is held open between pages.
-    """
-    columns = exported_columns(_TABLES[rows.kind])
-    key, after = columns["_cursor"], rows.after
-    query = select(*columns.values()).where(key <= rows.last).order_by(key).limit(size)
-    while after < rows.last:
-        with store.database.reading() as connection:
-            page = [dict(zip(columns, row, strict=True)) for row in connection.execute(query.where(key > after))]
-        if not page:
-            return
-        after = page[-1]["_cursor"]
-        yield [_item(row) if rows.kind == "items" else without_nulls(row) for row in page]
+    """The rows of a range as read_rows yields them, without null fields."""
+    columns = exported_columns(TABLES[rows.kind])
+    to_row = _item if rows.kind == "items" else without_nulls
+    for page in read_rows(store, list(columns.values()), after=rows.after, size=size, last=rows.last):
+        yield [to_row(dict(zip(columns, row, strict=True))) for row in page]
 
 
 def without_nulls(row: Mapping[str, Any]) -> Row:
@@ -87,10 +76,6 @@ def without_nulls(row: Mapping[str, Any]) -> Row:
 def json_lines(rows: Iterable[Row]) -> bytes:
     """One JSON object per line."""
     return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-
-
-def _key(table: Table) -> Column[Any]:
-    return next(iter(table.primary_key))
 
 
 def _item(row: Row) -> Row:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from services.schemas import ItemIn, UserIn
 from services.store import Store
+from services.store.export import Kind
 from services.transfer.exporting import (
     GROUP_ROWS,
     SCHEMAS,
@@ -25,7 +26,7 @@ from services.transfer.exporting import (
     without_nulls,
 )
 from services.transfer.importing import BATCH_LINES, ImportSession, LineSplitter, NumberedLine, batch_writer
-from services.transfer.records import Importable, Imported, Kind
+from services.transfer.records import Importable, Imported
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, DataError, SettingsError, UnreadableFileError
 from tierrec_core.settings import Params, parse

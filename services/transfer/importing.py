@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -131,28 +132,36 @@ class ImportSession:
         return added, errors + more
 
 
+def add_events(store: Store, events: Sequence[EventIn]) -> Acknowledged:
+    """Store events in one transaction; one without a timestamp happened now."""
+    now = datetime.now(UTC)
+    return store.add_events(
+        [NewEvent(**event.model_dump(exclude={"timestamp"}), timestamp=event.timestamp or now) for event in events]
+    )
+
+
+def put_items(store: Store, items: Sequence[ItemIn]) -> Acknowledged:
+    """Merge items into those posted before, in one transaction."""
+    store.put_items([PostedItem(item.item_id, item_attributes(item)) for item in items], merge=True)
+    return Acknowledged(len(items), 0)
+
+
+def put_users(store: Store, users: Sequence[UserIn]) -> Acknowledged:
+    """Merge users into those posted before, in one transaction."""
+    store.put_users([PostedUser(user.user_id, user.attributes) for user in users], merge=True)
+    return Acknowledged(len(users), 0)
+
+
+_WRITERS: Mapping[Importable, Callable[..., Acknowledged]] = {
+    "events": add_events,
+    "items": put_items,
+    "users": put_users,
+}
+
+
 def batch_writer(store: Store, kind: Importable) -> BatchWriter:
     """A function that stores a batch in one transaction. It raises DataError for values that cannot be stored."""
-
-    def write_events(batch: Sequence[EventIn]) -> Acknowledged:
-        now = datetime.now(UTC)
-        return store.add_events([to_new_event(event, now) for event in batch])
-
-    def write_items(batch: Sequence[ItemIn]) -> Acknowledged:
-        store.put_items([PostedItem(item.item_id, item_attributes(item)) for item in batch], merge=True)
-        return Acknowledged(len(batch), 0)
-
-    def write_users(batch: Sequence[UserIn]) -> Acknowledged:
-        store.put_users([PostedUser(user.user_id, user.attributes) for user in batch], merge=True)
-        return Acknowledged(len(batch), 0)
-
-    writers: dict[Importable, BatchWriter] = {"events": write_events, "items": write_items, "users": write_users}
-    return writers[kind]
-
-
-def to_new_event(event: EventIn, now: datetime) -> NewEvent:
-    """The event for the store; without a timestamp it happened now."""
-    return NewEvent(**event.model_dump(exclude={"timestamp"}), timestamp=event.timestamp or now)
+    return partial(_WRITERS[kind], store)
 
 
 def item_attributes(item: ItemIn) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pydantic import BaseModel, Field
 
 from services.schemas import Body, EventIn, ItemIn, UserIn
 
-Kind: TypeAlias = Literal["events", "items", "users", "impressions"]
 Importable: TypeAlias = Literal["events", "items", "users"]
 NDJSON = "application/x-ndjson"
 
