@@ -1,6 +1,5 @@
 """The ASGI application that the BentoML service mounts: middleware, endpoints, and errors as JSON."""
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
@@ -10,8 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Scope
 
 from services.api import routes, transfer_routes
-from services.api.middleware import AccessLogMiddleware, JsonOnlyMiddleware, ShopMiddleware
-from services.auth.authentication import AuthMiddleware
+from services.api.middleware import AccessLogMiddleware, AuthMiddleware, JsonOnlyMiddleware, ShopMiddleware
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
 from services.schemas import Problem
@@ -70,14 +68,11 @@ def _keyring(scope: Scope) -> Keyring:
 
 async def _invalid_request(_: Request, error: Exception) -> Response:
     """Name the invalid fields, never their values."""
-    detail = [_without_input(problem) for problem in cast("RequestValidationError", error).errors()]
+    problems = cast("RequestValidationError", error).errors()
+    detail = [{"loc": list(problem["loc"]), "msg": problem["msg"], "type": problem["type"]} for problem in problems]
     first = detail[0] if detail else {"loc": [], "msg": "the body cannot be read"}
     field = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
     return _problem(400, f"{field}: {first['msg']}", detail)
-
-
-def _without_input(problem: Mapping[str, Any]) -> dict[str, Any]:
-    return {"loc": list(problem["loc"]), "msg": str(problem["msg"]), "type": str(problem["type"])}
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -22,7 +22,6 @@ from tierrec_core.settings import Params, parse
 
 FILE = "keys.json"
 _PREFIX = "trk"
-_SCHEME = "bearer "
 _MAX_LIVE = 2  # per label: the key in use and its replacement
 _NO_HASH = "0" * 64  # compared for unknown ids, so that they take as long as known ones
 
@@ -88,9 +87,10 @@ class Keyring:
 
     def authenticate(self, header: str | None, now: datetime | None = None) -> Principal | None:
         """The caller by the Authorization header (`Bearer trk_...`); None if the key is not valid."""
-        if header is None or header[: len(_SCHEME)].lower() != _SCHEME:
+        scheme, _, token = (header or "").partition(" ")
+        if scheme.lower() != "bearer":
             return None
-        token = header[len(_SCHEME) :].strip()
+        token = token.strip()
         key = self.keys.get(token.split("_", 2)[1] if token.count("_") >= 2 else "")
         matches = hmac.compare_digest(_hash(token), _NO_HASH if key is None else key.hash)
         if key is None or not matches or not key.is_live(now or datetime.now(UTC)):

@@ -1,4 +1,4 @@
-"""ASGI middleware for authentication, rate limits and body size limits."""
+"""Limits on the rate and size of requests, and the answer to a request that is refused."""
 
 import time
 from collections import OrderedDict
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import PositiveFloat, PositiveInt
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -88,10 +89,11 @@ class BodyLimit:
         if scope["type"] != "http" or (self._streamed and scope["path"].startswith(self._streamed)):
             await self.app(scope, receive, send)
             return
-        length = _content_length(scope)
-        if length is None:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
+        if "transfer-encoding" in headers or not length.isdecimal():
             await self._count(scope, receive, send)
-        elif length > self.max_bytes:
+        elif int(length) > self.max_bytes:
             await self._refusal(scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -122,14 +124,3 @@ class BodyLimit:
         except Exception:
             if not is_refused:
                 raise
-
-
-def _content_length(scope: Scope) -> int | None:
-    """The length that the headers state; None if the body must be counted."""
-    length = None
-    for key, value in scope["headers"]:
-        if key == b"transfer-encoding":
-            return None
-        if key == b"content-length":
-            length = int(value) if value.isdigit() else None
-    return length

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from services.auth.authentication import AuthMiddleware
+from services.api.middleware import AuthMiddleware
 from services.auth.keys import KeyScope, LiveKeyring, add_key, revoke_key
 from services.auth.limits import BodyLimit
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.auth.authentication import AuthMiddleware
+from services.api.middleware import AuthMiddleware
 from services.auth.keys import Keyring, KeyScope, add_key
 from services.auth.limits import BodyLimit, Rate, RequestLimits
 from tierrec_core.base.errors import SettingsError
