@@ -24,14 +24,14 @@ class SlotItem(NamedTuple):
     """A candidate for a slot, with everything that the limits read.
 
     rank: its position in the order; values: its value of each capped attribute, None if it has none
-    share_bits: bit s is set if the item counts towards share s
+    shares: the numbers of the shares that it counts towards
     """
 
     rank: int
     column: int
     score: float
     values: tuple[object, ...]
-    share_bits: int
+    shares: frozenset[int]
 
 
 class SlotLimits:
@@ -42,9 +42,9 @@ class SlotLimits:
     """
 
     def __init__(self, caps: Sequence[int], least: Sequence[int], most: Sequence[int]) -> None:
-        self._caps, self._least, self._most = caps, list(least), most
+        self._caps, self._least, self._most = caps, least, most
         self._used: list[Counter[object]] = [Counter() for _ in caps]
-        self._shares = [0] * len(most)
+        self._shares: Counter[int] = Counter()
 
     def exceeds_cap(self, item: SlotItem) -> bool:
         """Whether a cap excludes the item from this page and all later ones."""
@@ -53,8 +53,7 @@ class SlotLimits:
 
     def exceeds_share(self, item: SlotItem) -> bool:
         """Whether a share excludes the item from this page."""
-        rows = enumerate(zip(self._shares, self._most, strict=True))
-        return any(item.share_bits >> share & 1 and count >= most for share, (count, most) in rows)
+        return any(self._shares[share] >= self._most[share] for share in item.shares)
 
     def count_caps(self, item: SlotItem) -> None:
         """Count the item against the caps."""
@@ -63,19 +62,17 @@ class SlotLimits:
 
     def count_shares(self, item: SlotItem) -> None:
         """Count the item against the shares."""
-        for share in range(len(self._shares)):
-            self._shares[share] += item.share_bits >> share & 1
+        self._shares.update(item.shares)
 
     def lower_minimums(self, candidates: Sequence[SlotItem]) -> None:
         """Lower the minimum of each share to what the candidates can reach."""
-        for share, count in enumerate(self._shares):
-            reachable = count + sum(item.share_bits >> share & 1 for item in candidates)
-            self._least[share] = min(self._least[share], reachable)
+        reachable = self._shares + Counter(share for item in candidates for share in item.shares)
+        self._least = [min(least, reachable[share]) for share, least in enumerate(self._least)]
 
-    def missing(self) -> tuple[int, int]:
-        """The number of slots below the minimums, summed over shares, and the bits of those shares."""
-        missing = [max(least - count, 0) for least, count in zip(self._least, self._shares, strict=True)]
-        return sum(missing), sum(1 << share for share, count in enumerate(missing) if count)
+    def missing(self) -> dict[int, int]:
+        """The number of slots below the minimum, for each share that is below it."""
+        below = {share: least - self._shares[share] for share, least in enumerate(self._least)}
+        return {share: count for share, count in below.items() if count > 0}
 
 
 def apply_boosts(order: RankedOrder, boosts: Sequence[Boost], catalogue: Catalogue) -> RankedOrder:
@@ -168,12 +165,12 @@ class PageBuilder:
         return item
 
     def _items(self, columns: IntArray, scores: FloatArray) -> list[SlotItem]:
-        share_bits = np.zeros(len(columns), np.int64)
-        for bit, share in enumerate(self.plan.shares):
-            share_bits |= self.catalogue.mask(ActiveWhen((share.of,)))[columns].astype(np.int64) << bit
+        masks = [self.catalogue.mask(ActiveWhen((share.of,)))[columns] for share in self.plan.shares]
+        counts_towards = np.array(masks, bool).reshape(len(masks), len(columns)).T
+        shares = [frozenset(np.flatnonzero(row).tolist()) for row in counts_towards]
         capped = [self.catalogue.values(cap.attribute, columns) for cap in self._caps]
         values = list(zip(*capped, strict=True)) if capped else [()] * len(columns)
-        rows = zip(columns.tolist(), scores.tolist(), values, share_bits.tolist(), strict=True)
+        rows = zip(columns.tolist(), scores.tolist(), values, shares, strict=True)
         return [SlotItem(rank, *row) for rank, row in enumerate(rows)]
 
 
@@ -185,9 +182,9 @@ def _fill_slots(
     candidates: by rank, without the pinned ones
     pins: by slot; already counted in the caps, and in the shares if their slot is on this page
     """
-    queues: dict[int, deque[SlotItem]] = defaultdict(deque)
+    queues: dict[frozenset[int], deque[SlotItem]] = defaultdict(deque)
     for candidate in candidates:
-        queues[candidate.share_bits].append(candidate)
+        queues[candidate.shares].append(candidate)
     pending, page = dict(sorted(pins.items())), []
     for slot in slots:
         free = slots.stop - slot - sum(later in slots for later in pending)
@@ -199,10 +196,10 @@ def _fill_slots(
     return page
 
 
-def _pop_best(queues: Mapping[int, deque[SlotItem]], limits: SlotLimits, free: int) -> SlotItem | None:
+def _pop_best(queues: Mapping[frozenset[int], deque[SlotItem]], limits: SlotLimits, free: int) -> SlotItem | None:
     """The best allowed candidate; if all free slots are needed for minimum shares, the best for one of these.
 
-    Shares treat candidates with equal share_bits alike, so only the first of each queue has to be checked.
+    Shares treat candidates with the same shares alike, so only the first of each queue has to be checked.
     """
     for queue in queues.values():
         while queue and limits.exceeds_cap(queue[0]):
@@ -210,9 +207,9 @@ def _pop_best(queues: Mapping[int, deque[SlotItem]], limits: SlotLimits, free: i
     heads = [queue[0] for queue in queues.values() if queue and not limits.exceeds_share(queue[0])]
     if not heads:
         return None
-    missing, needed_bits = limits.missing()
-    urgent = [item for item in heads if item.share_bits & needed_bits] if missing >= free else []
-    best = queues[min(urgent or heads).share_bits].popleft()
+    missing = limits.missing()
+    urgent = [item for item in heads if item.shares & missing.keys()] if sum(missing.values()) >= free else []
+    best = queues[min(urgent or heads).shares].popleft()
     limits.count_caps(best)
     limits.count_shares(best)
     return best

@@ -96,7 +96,6 @@ class Rules(YamlFile):
 
 
 def _applies(scope: Scope, surface: str, tier: str, user: Mapping[str, Any]) -> bool:
-    """Whether a rule of this scope applies."""
     if (scope.surfaces and surface not in scope.surfaces) or (scope.tiers and tier not in scope.tiers):
         return False
     accepted = {name: value if isinstance(value, tuple) else (value,) for name, value in scope.segments.items()}
