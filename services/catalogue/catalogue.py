@@ -83,8 +83,8 @@ class Catalogue:
 
     frame: pd.DataFrame
     num_trained: int
+    ids: ItemIds = field(repr=False)
     version: int = 0
-    ids: ItemIds | None = field(default=None, repr=False)
     masks: MaskCache = field(default_factory=MaskCache, repr=False)
 
     @classmethod
@@ -93,7 +93,8 @@ class Catalogue:
         frame = ITEMS.conform(items.reset_index(drop=True), "items")
         names = [str(name) for name in frame if name not in ITEMS.columns]
         columns = {name: to_column_type(frame[name], COLUMN_TYPES.get(name), name) for name in names}
-        return cls(frame.assign(**columns), len(frame))
+        trained = {str(item_id): column for column, item_id in enumerate(frame["item_id"])}
+        return cls(frame.assign(**columns), len(frame), ItemIds(trained, {}))
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -105,7 +106,7 @@ class Catalogue:
 
     def columns(self, item_ids: Iterable[str]) -> IntArray:
         """The column of each item, -1 if it is unknown, [N]."""
-        return np.fromiter(map(self._ids.column, item_ids), np.int64)
+        return np.fromiter(map(self.ids.column, item_ids), np.int64)
 
     def values(self, name: str, columns: IntArray) -> list[Any]:
         """The attribute's values for these columns, None for null, [N]."""
@@ -147,17 +148,9 @@ class Catalogue:
             self,
             frame=frame,
             version=self.version + 1,
-            ids=ItemIds(self._ids.trained, {**self._ids.posted, **posted}),
+            ids=ItemIds(self.ids.trained, {**self.ids.posted, **posted}),
             masks=self.masks.after(changed) if set(frame) == set(self.frame) else MaskCache(),
         )
-
-    @cached_property
-    def _ids(self) -> ItemIds:
-        if self.ids is not None:
-            return self.ids
-        column = {str(item_id): position for position, item_id in enumerate(self.frame["item_id"])}
-        trained = {item_id: position for item_id, position in column.items() if position < self.num_trained}
-        return ItemIds(trained, {item_id: column[item_id] for item_id in column.keys() - trained.keys()})
 
     @cached_property
     def _availability(self) -> tuple[IntArray, IntArray] | None:

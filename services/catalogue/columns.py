@@ -64,7 +64,9 @@ def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.Da
     for name in sorted({name for row in rows for name in row} - set(frame)):
         values = [row[name] for row in rows if row.get(name) is not None]
         if values:
-            kind = COLUMN_TYPES.get(name) or _kind(values[0], name)
+            kind = COLUMN_TYPES.get(name) or _posted_kind(values[0])
+            if kind is None:
+                raise DataError(f"items: {name} is {values[0]!r:.80}, wanted text, a number, true or false")
             added[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
     return frame.assign(**added) if added else frame
 
@@ -113,26 +115,19 @@ def _cell(value: Any, kind: str, where: str) -> Any:
         return None
     if kind == TIME:
         return _utc_time(value, where)
-    is_valid = {TEXT: isinstance(value, str), BOOLEAN: isinstance(value, bool), NUMBER: _is_number(value)}
-    if not is_valid.get(kind, False):
+    if _posted_kind(value) != kind:
         expected = NAMES.get(kind, "null, since this attribute cannot be posted")
         raise DataError(f"items: {where} is {value!r:.80}, wanted {expected}")
     return value
 
 
-def _kind(value: Any, name: str) -> str:
-    """The type for an attribute that is posted for the first time."""
+def _posted_kind(value: Any) -> str | None:
+    """The type of a posted value other than a time; None if it has none of the types."""
     if isinstance(value, bool):
         return BOOLEAN
-    if _is_number(value):
+    if isinstance(value, Real) and math.isfinite(value):
         return NUMBER
-    if isinstance(value, str):
-        return TEXT
-    raise DataError(f"items: {name} is {value!r:.80}, wanted text, a number, true or false")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return TEXT if isinstance(value, str) else None
 
 
 def _utc_time(value: Any, where: str) -> datetime:

@@ -37,23 +37,6 @@ _COMPARISONS: Mapping[type[exp.Expr], Callable[..., Any]] = {
     exp.GTE: pc.greater_equal,
 }
 _ARROW = {BOOLEAN: pa.bool_(), NUMBER: pa.float64(), TEXT: pa.large_string(), TIME: pa.timestamp("us", "UTC")}
-_ALLOWED_NODES = {
-    *_COMPARISONS,
-    exp.And,
-    exp.Between,
-    exp.Boolean,
-    exp.Column,
-    exp.Identifier,
-    exp.In,
-    exp.Is,
-    exp.Like,
-    exp.Literal,
-    exp.Neg,
-    exp.Not,
-    exp.Null,
-    exp.Or,
-    exp.Paren,
-}
 # Other arguments change the meaning of a node: x.price, in (select ...), between symmetric.
 _ALLOWED_ARGUMENTS = {"this", "expression", "expressions", "low", "high", "is_string", "quoted", "negate"}
 _SYNTAX = "and, or, not, =, <>, <, <=, >, >=, in (...), between, like, is null, columns, 'texts', numbers, true, false"
@@ -78,9 +61,13 @@ class Expression:
     def matches(self, frame: pd.DataFrame) -> BoolArray:
         """Whether it is true for each row of a part of the catalogue's frame, [N]; raises as `check` does."""
         try:
-            return _evaluate(self.tree, frame)
+            truth = _truth(self.tree, frame)
         except SettingsError as error:
             raise _refused(self.text, str(error)) from error
+        if isinstance(truth, pa.Scalar):
+            return np.full(len(frame), truth.as_py() is True)
+        mask: BoolArray = pc.fill_null(truth, False).to_numpy(zero_copy_only=False)
+        return mask
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED)
@@ -135,20 +122,11 @@ class _Operand:
         raise SettingsError(f"compares {NAMES[kind]} with {NAMES[self.kind]}; wanted the same on both sides")
 
 
-def _evaluate(tree: exp.Expr, frame: pd.DataFrame) -> BoolArray:
-    """Whether the condition is true for each row, rather than false or null, [N].
+def _truth(node: exp.Expr, frame: pd.DataFrame) -> Any:
+    """True, false or null: for each row, or a scalar.
 
     Raises SettingsError for a column that the frame lacks and for types that cannot be compared.
     """
-    truth = _truth(tree, frame)
-    if isinstance(truth, pa.Scalar):
-        return np.full(len(frame), truth.as_py() is True)
-    mask: BoolArray = pc.fill_null(truth, False).to_numpy(zero_copy_only=False)
-    return mask
-
-
-def _truth(node: exp.Expr, frame: pd.DataFrame) -> Any:
-    """True, false or null: for each row, or a scalar."""
     operand = _operand(node, frame)
     if operand.kind not in (BOOLEAN, None):
         raise SettingsError(f"{node.sql('duckdb')} is {NAMES[str(operand.kind)]}, wanted a condition")
@@ -201,10 +179,6 @@ def _number(node: exp.Expr) -> float:
 def _chain(node: exp.Expr, frame: pd.DataFrame) -> Any:
     join = pc.and_kleene if isinstance(node, exp.And) else pc.or_kleene
     return functools.reduce(join, (_truth(part, frame) for part in node.flatten()))
-
-
-def _not(node: exp.Expr, frame: pd.DataFrame) -> Any:
-    return pc.invert(_truth(node.this, frame))
 
 
 def _comparison(node: exp.Expr, frame: pd.DataFrame) -> Any:
@@ -272,10 +246,11 @@ def _utc_time(text: str) -> datetime:
 _CONDITIONS: Mapping[type[exp.Expr], Callable[[exp.Expr, pd.DataFrame], Any]] = {
     exp.And: _chain,
     exp.Or: _chain,
-    exp.Not: _not,
+    exp.Not: lambda node, frame: pc.invert(_truth(node.this, frame)),
     exp.Between: _between,
     exp.In: _in,
     exp.Is: _is_null,
     exp.Like: _like,
     **dict.fromkeys(_COMPARISONS, _comparison),
 }
+_ALLOWED_NODES = {*_CONDITIONS, exp.Boolean, exp.Column, exp.Identifier, exp.Literal, exp.Neg, exp.Null, exp.Paren}
