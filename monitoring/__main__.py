@@ -10,11 +10,5 @@ STAGES = {
     "report": "monitoring.report.report",
 }
 
-
-def main(arguments: list[str]) -> int:
-    """Run a stage of monitoring."""
-    return run_stage("monitoring", STAGES, arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_stage("monitoring", STAGES, sys.argv[1:]))

@@ -1,16 +1,12 @@
 """python -m services STAGE: runs a stage of this package, as dvc.yaml does."""
 
 import sys
+from functools import partial
 
 from tierrec_core.__main__ import run_stage
 
 STAGES = {"package": "services.deployment.package"}
-
-
-def main(arguments: list[str]) -> int:
-    """Run the stage that the arguments name."""
-    return run_stage("services", STAGES, arguments)
-
+main = partial(run_stage, "services", STAGES)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -149,7 +149,6 @@ def _normalized(name: str) -> str:
 
 
 def _package_stage(layout: Layout) -> dict[str, Any]:
-    """The package stage of dvc.yaml."""
     try:
         stage: dict[str, Any] = YAML(typ="safe").load(layout.dvc_yaml.read_text())["stages"][STAGE]
     except (OSError, KeyError, TypeError) as error:
@@ -174,7 +173,6 @@ def _params_hash(settings: Settings, blocks: Sequence[str]) -> str:
 
 
 def _headline(layout: Layout, settings: Settings) -> dict[str, str]:
-    """The blend's main metric by task."""
     metric = main_metric(settings.evaluate)
     board = artifacts.read_json(layout.metrics)
     try:

@@ -1,6 +1,7 @@
 """Smoke test of a Bento: users must get the lists that were evaluated offline. Only a Bento that passes is deployed."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import httpx
@@ -76,12 +77,9 @@ def require_equal(task: str, served: Lists, expected: Lists) -> None:
     differing = [user for user in expected if served[user] != expected[user]]
     examples = []
     for user in differing[:_MAX_EXAMPLES]:
-        pairs = zip(served[user], expected[user], strict=False)
-        length = min(len(served[user]), len(expected[user]))
-        at = next((row for row, (item, evaluated) in enumerate(pairs) if item != evaluated), length)
-        examples.append(
-            f"user {user!r} rank {at + 1}: served {served[user][at:][:1]}, evaluated {expected[user][at:][:1]}"
-        )
+        got, wanted = served[user], expected[user]
+        at = next(row for row, (item, evaluated) in enumerate(zip_longest(got, wanted)) if item != evaluated)
+        examples.append(f"user {user!r} rank {at + 1}: served {got[at:][:1]}, evaluated {wanted[at:][:1]}")
     if differing:
         raise GateError(
             f"package: {task}: {len(differing)} of {len(expected)} served lists are not the evaluated ones; "

@@ -3,8 +3,8 @@
 import contextlib
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,7 +17,6 @@ OTHER = "other"
 STATUSES = ("200", "202", "400", "401", "403", "404", "413", "415", "422", "429", "500", "503", "504")
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _SHARES = tuple(step / 10 for step in range(1, 11))
-_Mode: TypeAlias = Literal["livemax", "livesum"]
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -69,32 +68,23 @@ class ServiceMetrics:
         return generate_latest(all_workers).decode()
 
     def _define(self) -> None:
+        counter = partial(Counter, namespace="tierrec", registry=self._registry)
+        gauge = partial(Gauge, namespace="tierrec", registry=self._registry, multiprocess_mode="livemax")
+        histogram = partial(Histogram, namespace="tierrec", registry=self._registry)
         labels = ("shop", "surface", "path")
-        self.requests = self._counter("requests", "Requests answered.", (*labels, "status"))
-        self.seconds = self._histogram("request_seconds", "Time to answer.", labels, _SECONDS)
-        self.diversity = self._histogram(
-            "list_diversity", "Distinct categories in a list over its length.", labels[:2], _SHARES
-        )
-        self.fallbacks = self._counter(
-            "fallbacks", "Lists that a worse strategy ranked.", ("shop", "surface", "from", "to", "reason")
-        )
-        self.events = self._counter("events", "Events posted.", ("shop", "event", "status"))
-        self.dropped = self._counter("impressions_dropped", "Impressions that were not stored.", ("shop",))
-        self.swaps = self._counter("swaps", "Reloads of models and configuration while serving.", ("shop", "result"))
-        self.model = self._gauge(
-            "model_info", "1 while a worker serves the model.", ("shop", "bento", "model_version", "role"), "livemax"
-        )
-        self.lag = self._gauge("store_lag_seconds", "Age of the oldest queued write.", ("shop",), "livemax")
-        self.queue = self._gauge("store_queue", "Queued writes.", ("shop",), "livesum")
-
-    def _counter(self, name: str, meaning: str, labels: Iterable[str]) -> Counter:
-        return Counter(f"tierrec_{name}", meaning, tuple(labels), registry=self._registry)
-
-    def _gauge(self, name: str, meaning: str, labels: Iterable[str], mode: _Mode) -> Gauge:
-        return Gauge(f"tierrec_{name}", meaning, tuple(labels), registry=self._registry, multiprocess_mode=mode)
-
-    def _histogram(self, name: str, meaning: str, labels: Iterable[str], buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"tierrec_{name}", meaning, tuple(labels), registry=self._registry, buckets=buckets)
+        self.requests = counter("requests", "Requests answered.", (*labels, "status"))
+        self.seconds = histogram("request_seconds", "Time to answer.", labels, buckets=_SECONDS)
+        diversity = "Distinct categories in a list over its length."
+        self.diversity = histogram("list_diversity", diversity, labels[:2], buckets=_SHARES)
+        fallback_labels = ("shop", "surface", "from", "to", "reason")
+        self.fallbacks = counter("fallbacks", "Lists that a worse strategy ranked.", fallback_labels)
+        self.events = counter("events", "Events posted.", ("shop", "event", "status"))
+        self.dropped = counter("impressions_dropped", "Impressions that were not stored.", ("shop",))
+        self.swaps = counter("swaps", "Reloads of models and configuration while serving.", ("shop", "result"))
+        model_labels = ("shop", "bento", "model_version", "role")
+        self.model = gauge("model_info", "1 while a worker serves the model.", model_labels)
+        self.lag = gauge("store_lag_seconds", "Age of the oldest queued write.", ("shop",))
+        self.queue = gauge("store_queue", "Queued writes.", ("shop",), multiprocess_mode="livesum")
 
 
 class ShopMetrics:

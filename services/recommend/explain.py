@@ -38,16 +38,8 @@ def explain_answer(shop: Shop, request_id: str) -> Explanation | None:
         return None
     shop.refresh()
     request = ListRequest(impression.surface, max(len(impression.items), 1), user_id=impression.user_id)
-    return Explanation(
-        request_id=impression.request_id,
-        surface=impression.surface,
-        path=impression.path,
-        fallback=impression.reason,
-        model_version=impression.model_version,
-        experiment=impression.experiment,
-        variant=impression.variant,
-        items=_explained_items(RequestContext.of(shop, request), impression),
-    )
+    items = _explained_items(RequestContext.of(shop, request), impression)
+    return Explanation.model_validate(vars(impression) | {"fallback": impression.reason, "items": items})
 
 
 def reasons_of(context: RequestContext, page: ResultPage) -> list[dict[str, float]]:

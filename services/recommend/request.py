@@ -180,7 +180,6 @@ def _recently_purchased(context: RequestContext) -> IntArray:
 
 
 def _apply_variant_policy(context: RequestContext, order: RankedOrder) -> RankedOrder:
-    """Apply the novelty and the category cap of the experiment's variant."""
     novelty, cap = context.assignment.overrides.novelty, context.assignment.overrides.max_per_category
     if novelty and len(order.columns):
         obscurity = context.model.obscurity[order.columns]

@@ -102,18 +102,8 @@ def _context(
     shop: Shop, surface: str, body: RecommendRequest | SearchRequest | SimilarRequest, k: int, **fields: Any
 ) -> RequestContext:
     """The context of a request body; `fields`: those of ListRequest that only some bodies have."""
-    request = ListRequest(
-        surface,
-        k,
-        user_id=body.user_id,
-        basket=body.context.basket,
-        attributes=body.context.attributes,
-        exclude=body.exclude,
-        filter=body.filter,
-        cursor=body.cursor,
-        **fields,
-    )
-    return RequestContext.of(shop, request)
+    shared = {name: getattr(body, name) for name in ("user_id", "exclude", "filter", "cursor")}
+    return RequestContext.of(shop, ListRequest(surface, k, **shared, **dict(body.context), **fields))
 
 
 def _neighbours(model: ServedModel, column: int) -> RankedOrder:
@@ -197,7 +187,6 @@ def _personalize(chain: FallbackChain, hits: RankedOrder) -> RankedOrder:
 
 
 def _answer(context: RequestContext, page: ResultPage, *, explain: bool) -> dict[str, Any]:
-    """The answer as JSON; its schema is schemas.Answer."""
     ids, titles = context.model.ids_and_titles(page.order.columns, context.request.surface)
     items = [
         {"item_id": item, "title": title, "score": score}
@@ -234,26 +223,18 @@ def _category_diversity(context: RequestContext, page: ResultPage) -> float | No
 def _log_answer(context: RequestContext, answer: dict[str, Any]) -> None:
     """Queue the impression, which is written in the background, and log the decision."""
     reason = answer["fallback"]["reason"] if answer["fallback"] else None
+    ids = {"request_id": answer["request_id"], "user_id": context.request.user_id}
+    shared = {name: answer[name] for name in ("surface", "path", "model_version", "experiment", "variant")}
     context.shop.impressions.put(
         Impression(
-            request_id=answer["request_id"],
-            user_id=context.request.user_id,
-            surface=answer["surface"],
             items=tuple(item["item_id"] for item in answer["items"]),
-            path=answer["path"],
-            model_version=answer["model_version"],
             at=context.now,
-            variant=context.assignment.variant,
-            experiment=context.assignment.experiment,
             propensity=context.assignment.propensity,
             reason=reason,
+            **ids,
+            **shared,
         )
     )
-    logged = ("surface", "task", "path", "tier", "known_user", "model_version", "experiment", "variant")
-    context.shop.request_log.decision(
-        answer["request_id"],
-        context.request.user_id,
-        **{name: answer[name] for name in logged},
-        num_items=len(answer["items"]),
-        fallback=reason,
-    )
+    about_user = {name: answer[name] for name in ("task", "tier", "known_user")}
+    num_items = len(answer["items"])
+    context.shop.request_log.decision(**ids, **shared, **about_user, num_items=num_items, fallback=reason)

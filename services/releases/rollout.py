@@ -176,5 +176,4 @@ def _decide(
 
 
 def _arm(rows: pd.DataFrame) -> RolloutArm:
-    """The sum of one side's outcomes by user."""
     return RolloutArm(len(rows), int((rows["conversions"] > 0).sum()), int(rows["impressions"].sum()))

@@ -60,19 +60,15 @@ class LiveConfiguration:
                     self._count_reload(f"{name}_loaded")
 
     def _read(self, name: str) -> Any:
-        return _read(name, self._folder / f"{name}.yaml", self._model())
-
-
-def _read(name: str, path: Path, model: ServedModel) -> Rules | Review | Experiments:
-    """Read one file and check it against the model."""
-    contents: Rules | Review | Experiments
-    if name == "rules":
-        contents = Rules.read(path)
-        contents.check(model.catalogue, model.tier_names)
-    elif name == "review":
-        contents = Review.read(path)
-        contents.check(model.catalogue)
-    else:
-        contents = Experiments.read(path)
-        contents.check(model.task_configs)
-    return contents
+        path, model = self._folder / f"{name}.yaml", self._model()
+        contents: Rules | Review | Experiments
+        if name == "rules":
+            contents = Rules.read(path)
+            contents.check(model.catalogue, model.tier_names)
+        elif name == "review":
+            contents = Review.read(path)
+            contents.check(model.catalogue)
+        else:
+            contents = Experiments.read(path)
+            contents.check(model.task_configs)
+        return contents

@@ -169,7 +169,6 @@ class ServedModel:
         self.hashes = page_cursor.hash_ids(self.item_ids)
 
     def _add_to_search(self, changed: IntArray) -> None:
-        """Index the current texts of these columns."""
         try:
             self.search = self.search.with_items(self.catalogue.frame.iloc[changed], changed)
         except Exception as error:  # the other surfaces do not need the search index

@@ -137,7 +137,6 @@ class Shop:
         self.store.close()
 
     def _load_models(self, reusable: ActiveModels | None = None) -> ActiveModels:
-        """The models that the pointer file names now."""
         by_tag = {model.release.bento: model for model in reusable.loaded} if reusable else {}
 
         def load(tag: str) -> ServedModel:
