@@ -1,13 +1,14 @@
 """Results of an experiment: conversion rates and differences to the baseline, with always-valid intervals."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from services.experiments.assignment import Experiments, variant_of
 from services.experiments.settings import Experiment
+from services.store.outcomes import OutcomeQueries
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval
@@ -18,14 +19,6 @@ MISMATCH = 0.01  # a smaller p-value means a sample ratio mismatch: the results 
 _COLUMNS = ("user_id", "variant", "impressions", "conversions")
 
 Verdict: TypeAlias = Literal["baseline", "better", "worse", "undecided"]
-
-
-class VariantOutcomes(Protocol):
-    """A source of impressions and conversions: the feedback store."""
-
-    def outcomes(self, experiment: str, *, goal: str, horizon_hours: float) -> pd.DataFrame:
-        """One row a user: user_id, variant, impressions, conversions within the horizon after an impression."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,7 @@ def variant_results(outcomes: pd.DataFrame, experiment: Experiment) -> list[Vari
     return results
 
 
-def all_results(experiments: Experiments, store: VariantOutcomes) -> dict[str, list[VariantResult]]:
+def all_results(experiments: Experiments, store: OutcomeQueries) -> dict[str, list[VariantResult]]:
     """The results of every experiment by its name.
 
     With simultaneous experiments, a conversion that follows lists of two combinations of variants counts for each of
@@ -100,7 +93,7 @@ def all_results(experiments: Experiments, store: VariantOutcomes) -> dict[str, l
     return {name: variant_results(_gather(experiments, store, name), by_name[name]) for name in by_name}
 
 
-def _gather(experiments: Experiments, store: VariantOutcomes, name: str) -> pd.DataFrame:
+def _gather(experiments: Experiments, store: OutcomeQueries, name: str) -> pd.DataFrame:
     """Outcomes of one experiment, also of users in further experiments; one row per user."""
     experiment = experiments.by_name[name]
     frames = []
@@ -129,10 +122,8 @@ def _totals(outcomes: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
 
 def _differences(users: IntArray, converted: IntArray, expected: int) -> Bounds:
     """Differences of the other variants to the first, [V - 1], at a level corrected for their number."""
-    sequence = ConfidenceSequence.tuned(expected, ALPHA / (len(users) - 1))
-    return sequence.difference(
-        Moments.of_successes(users[1:], converted[1:]), Moments.of_successes(users[:1], converted[:1])
-    )
+    first, others = (Moments.of_successes(users[part], converted[part]) for part in (slice(1), slice(1, None)))
+    return ConfidenceSequence.tuned(expected, ALPHA / (len(users) - 1)).difference(others, first)
 
 
 def _clipped(bounds: Bounds, row: int) -> Interval:
