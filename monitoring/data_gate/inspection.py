@@ -65,9 +65,13 @@ class Inspection:
         source = self.context.data_sources.add_pandas(name)
         definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
         batch = definition.get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
-        suite = self.context.suites.add(
-            gx.ExpectationSuite(name=name, expectations=[_expectation(rule) for rule in rules])
-        )
+        expectations = [
+            getattr(gx.expectations, rule.expectation)(
+                **rule.kwargs, severity=_SEVERITY[rule.scope], meta={"rule": rule.name, "wanted": rule.wanted}
+            )
+            for rule in rules
+        ]
+        suite = self.context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
         result = batch.validate(suite, result_format=_RESULT_FORMAT)
         by_name = {part.expectation_config.meta["rule"]: part for part in result.results}
         outcomes = [_outcome(rule, by_name[rule.name]) for rule in rules]
@@ -99,13 +103,6 @@ class Inspection:
         result.meta["run_id"] = run
         key = ValidationResultIdentifier(ExpectationSuiteIdentifier(name), run, batch_identifier=name)
         self.context.validation_results_store.store_validation_results(result, key)
-
-
-def _expectation(rule: DataRule) -> Any:
-    import great_expectations.expectations as gxe
-
-    meta = {"rule": rule.name, "wanted": rule.wanted}
-    return getattr(gxe, rule.expectation)(**rule.kwargs, severity=_SEVERITY[rule.scope], meta=meta)
 
 
 def _outcome(rule: DataRule, result: Any) -> RuleOutcome:

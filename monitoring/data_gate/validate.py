@@ -99,7 +99,8 @@ class ValidationVerdict:
     ) -> Self:
         """Validate EVENTS [N], N at least 1, and ITEMS as of `now`."""
         rows = inspection.evaluate("events", events, row_rules(settings, now))
-        broken = {outcome.rule.name: _mask(outcome, len(events)) for outcome in rows}
+        numbers = np.arange(len(events))
+        broken = {outcome.rule.name: np.isin(numbers, outcome.rows) for outcome in rows}
         measures = LogMeasures.of(events, np.logical_or.reduce(list(broken.values())), settings)
         table = inspection.evaluate("log", measures.frame(), table_rules(settings, as_utc(now)))
         catalogue = inspection.evaluate("items", items, item_rules(settings))
@@ -182,14 +183,7 @@ def quiet_days_share(timestamps: pd.Series, share_of_median: float) -> float:
     return float((volume < share_of_median * median).mean())
 
 
-def _mask(outcome: RuleOutcome, size: int) -> BoolArray:
-    mask = np.zeros(size, dtype=bool)
-    mask[outcome.rows] = True
-    return mask
-
-
 def _describe(outcome: RuleOutcome, size: int) -> dict[str, Any]:
-    """Entry of one rule in the report."""
     rule = outcome.rule
     return {
         "rule": rule.name,

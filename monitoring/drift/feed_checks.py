@@ -82,18 +82,23 @@ def find_faults(
     feed: FeedChecks, reference: DriftReference, current: WindowMeasurement, settings: MonitorSettings
 ) -> tuple[FeedFault, ...]:
     """All faults of the current window; limits are derived from the days and users of the reference window."""
-    if not feed.after.num_events:
+    before, after = feed.before, feed.after
+    if not after.num_events:
         found = f"no event from {_date(feed.start)} to {_date(feed.end)}"
         return (FeedFault("the window is empty", found, "events"),)
+    # against the share recorded at the cut, since a broken catalogue affects both windows
+    unlabelled = reference.unlabelled_share, reference.unlabelled_deviation, after.share(after.daily_unlabelled)
     faults = [
         *_stale(feed, settings),
         *_missing_days(feed, reference),
-        *_unlabelled(feed, reference),
+        *_jump("events without a category jumped", *unlabelled),
         *_collapse(reference, current),
         *_bots(feed, settings),
     ]
-    if feed.before is not None:
-        faults += [*_vanished_events(feed.before, feed.after), *_duplicates(feed.before, feed.after)]
+    if before is not None:
+        old, new = before.share(before.daily_duplicates), after.share(after.daily_duplicates)
+        repeated = _jump("duplicate rows jumped", old, before.share_deviation(before.daily_duplicates), new)
+        faults += [*_vanished_events(before, after), *repeated]
     return tuple(faults)
 
 
@@ -107,11 +112,8 @@ def _silent_hours(events: pd.DataFrame, settings: MonitorSettings, now: datetime
 def _stale(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
     limit = settings.max_silence_hours
     if limit is not None and feed.silent_hours is not None and feed.silent_hours > limit:
-        yield FeedFault(
-            "the feed is stale",
-            f"no event for {feed.silent_hours:.0f} hours",
-            f"one in {limit:g} hours (monitor.max_silence_hours)",
-        )
+        wanted = f"one in {limit:g} hours (monitor.max_silence_hours)"
+        yield FeedFault("the feed is stale", f"no event for {feed.silent_hours:.0f} hours", wanted)
 
 
 def _missing_days(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedFault]:
@@ -148,9 +150,8 @@ def _collapse(reference: DriftReference, current: WindowMeasurement) -> Iterator
     limit = min(_COLLAPSE_RATIO, float(np.exp(-2 * past_fall)))
     if len(ratios) == len(reference.groups.tier_names) and all(ratio < limit for ratio in ratios.values()):
         found = ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios.items())
-        yield FeedFault(
-            "all tiers collapsed at once", f"events relative to the reference: {found}", f"over {limit:.0%}"
-        )
+        found = f"events relative to the reference: {found}"
+        yield FeedFault("all tiers collapsed at once", found, f"over {limit:.0%}")
 
 
 def _vanished_events(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
@@ -161,18 +162,6 @@ def _vanished_events(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
         found = after.event_counts.get(event, 0)
         if common and found < _VANISHED_SHARE * expected:
             yield FeedFault(f"events of kind {event!r} vanished", f"{found:,}", f"about {expected:,.0f}")
-
-
-def _duplicates(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
-    old, new = before.share(before.daily_duplicates), after.share(after.daily_duplicates)
-    yield from _jump("duplicate rows jumped", old, before.share_deviation(before.daily_duplicates), new)
-
-
-def _unlabelled(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedFault]:
-    """Compared with the share recorded at the cut, since a broken catalogue affects both windows."""
-    share = feed.after.share(feed.after.daily_unlabelled)
-    recorded = reference.unlabelled_share, reference.unlabelled_deviation
-    yield from _jump("events without a category jumped", *recorded, share)
 
 
 def _jump(what: str, before: float, deviation: float, after: float) -> Iterator[FeedFault]:
@@ -186,18 +175,13 @@ def _bots(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
     max_share = settings.max_user_share
     limit = max(max_share, _TOP_USER_RATIO * before.top_share) if before else max_share
     if after.top_share > limit and after.num_users > 1 / max_share:
-        yield FeedFault(
-            "one user has an implausible share of the events",
-            f"{after.top_user!r} made {after.top_share:.1%} of the events",
-            f"under {limit:.1%}",
-        )
+        found = f"{after.top_user!r} made {after.top_share:.1%} of the events"
+        yield FeedFault("one user has an implausible share of the events", found, f"under {limit:.1%}")
     limit = (before.fast_share if before else 0.0) + max_share / 2
     if after.fast_share > limit:
+        fast = f"{after.fast_users} users with over {after.rate_limit:.0f} events in a day"
         yield FeedFault(
-            "users are implausibly fast",
-            f"{after.fast_users} users with over {after.rate_limit:.0f} events in a day made "
-            f"{after.fast_share:.1%} of all",
-            f"under {limit:.1%}",
+            "users are implausibly fast", f"{fast} made {after.fast_share:.1%} of all", f"under {limit:.1%}"
         )
     new_before = before.new_share if before else 0.0
     limit = max(_MIN_CONCENTRATION, _CONCENTRATION_RATIO * after.known_concentration)

@@ -79,19 +79,12 @@ class HistoricalWindows:
     @cached_property
     def item_known_since(self) -> FloatArray:
         """Day on which each known item reached as many users as the rarest known item has at the cut, [I]."""
-        num_items, rows = len(self.known_items.items), self.rows.where(self.rows.item >= 0)
-        if not len(rows.item):
-            return np.full(num_items, np.inf)
-        order = np.lexsort((rows.day, rows.any_user, rows.item))
-        item, user, day = rows.item[order], rows.any_user[order], rows.day[order]
-        first = np.r_[True, (np.diff(item) != 0) | (np.diff(user) != 0)]
-        item, day = item[first], day[first]
-        order = np.lexsort((day, item))
-        item, day = item[order], day[order]
-        num_users = np.bincount(item, minlength=num_items)
-        min_users = int(num_users[num_users > 0].min())
-        last = np.searchsorted(item, np.arange(num_items)) + min_users - 1
-        return np.where(num_users > 0, day[np.minimum(last, len(day) - 1)], np.inf)
+        rows = self.rows.where(self.rows.item >= 0)
+        day = pd.Series(rows.day, index=[rows.item, rows.any_user]).groupby(level=[0, 1]).min()
+        by_item = day.sort_values(kind="stable").groupby(level=0)
+        reached = by_item.nth(by_item.size().min() - 1 if len(day) else 0).droplevel(1)
+        known_since: FloatArray = reached.reindex(range(len(self.known_items.items)), fill_value=np.inf).to_numpy()
+        return known_since
 
     @cached_property
     def label_known_since(self) -> FloatArray:
@@ -126,16 +119,13 @@ class HistoricalWindows:
             tier, established = self.tiering.tier, np.ones(self.history.num_users, bool)
         return ComparisonGroups(tier.astype(np.int8), established, self.tiering.names)
 
-    def context(self, boundary: float) -> MeasurementContext:
-        """Measurement context of both windows at the boundary: as known before the first of them."""
-        start = boundary - self.settings.window_days
+    def known_before(self, boundary: float) -> tuple[MeasurementContext, ComparisonGroups, UserBaselines]:
+        """What is known before the first of the two windows at the boundary: context, groups, and users' events."""
+        start, num_users = boundary - self.settings.window_days, self.history.num_users
         known = self.item_known_since < start, self.label_known_since < start
-        return MeasurementContext(self.known_items, self.history.num_users, *known, self.tier_cuts)
-
-    def baselines(self, boundary: float) -> UserBaselines:
-        """Users' events before the first of the two windows at the boundary."""
-        start = boundary - self.settings.window_days
-        return UserBaselines.of(self.rows, start, self.history.num_users, len(self.known_items.labels))
+        context = MeasurementContext(self.known_items, num_users, *known, self.tier_cuts)
+        baselines = UserBaselines.of(self.rows, start, num_users, len(self.known_items.labels))
+        return context, self.comparison_groups(boundary), baselines
 
     def boundaries(self) -> Iterator[float]:
         """Days between two adjacent past windows, newest first, and the day a year before the cut."""
@@ -149,13 +139,12 @@ class HistoricalWindows:
         """Effects between the two windows at each boundary, by "family/group"."""
         width = self.settings.window_days
         for boundary in self.boundaries():
-            context, groups = self.context(boundary), self.comparison_groups(boundary)
+            context, groups, baselines = self.known_before(boundary)
             before, after = (
                 context.measure(self.rows.between(start, start + width), start, start + width)
                 for start in (boundary - width, boundary)
             )
             if before.events.any() and after.events.any():
-                baselines = self.baselines(boundary)
                 yield effects_by_group(WindowPair(before, after, groups.tier, self.known_items, baselines), groups)
 
 

@@ -65,7 +65,7 @@ class DriftReference:
         """
         width = settings.window_days
         past = HistoricalWindows.of(events, items, cut, tiering, history, settings)
-        context, groups, baselines = past.context(cut), past.comparison_groups(cut), past.baselines(cut)
+        context, groups, baselines = past.known_before(cut)
         rows = past.rows.between(cut - width, cut)
         window = context.measure(rows, cut - width, cut)
         if not window.events.any():

@@ -22,6 +22,15 @@ _MIN_USERS = 5
 _MOVES_IMPORTANCE = 4.0
 _MAX_REASONS = 12
 _NEED_BASELINE = ("volume", "transitions")  # without one, the users are those active in the window: selection bias
+_CHANGES = {  # of a finding, by its family
+    "shares": "category {what!r} {share} of their events",
+    **dict.fromkeys(("interests", "new_items", "unseen_categories"), "{what} {share} of their events"),
+    "arrivals": "users move from their favourite to {what!r}, log likelihood {nats}",
+    "online": "conversion of {what} {share} of the lists",
+    "transitions": "{what} {share}",
+    "volume": "{what} {before:.2f} -> {after:.2f} (log, {growth:+.0%})",
+    "embedding": "the mean item vector moved by {effect:.2f} standard deviations",
+}
 
 
 @dataclass(frozen=True)
@@ -90,22 +99,8 @@ class DriftFinding:
     def _change(self) -> str:
         share = f"{self.before:.1%} -> {self.after:.1%}"
         nats = f"{self.before:+.3f} -> {self.after:+.3f} nats per user"
-        match self.family:
-            case "shares":
-                return f"category {self.what!r} {share} of their events"
-            case "interests" | "new_items" | "unseen_categories":
-                return f"{self.what} {share} of their events"
-            case "arrivals":
-                return f"users move from their favourite to {self.what!r}, log likelihood {nats}"
-            case "online":
-                return f"conversion of {self.what} {share} of the lists"
-            case "transitions":
-                return f"{self.what} {share}"
-            case "volume":
-                return f"{self.what} {self.before:.2f} -> {self.after:.2f} (log, {np.expm1(self.effect):+.0%})"
-            case "embedding":
-                return f"the mean item vector moved by {self.effect:.2f} standard deviations"
-        return f"{self.what} {nats}"
+        text = _CHANGES.get(self.family, "{what} {nats}")
+        return text.format(**vars(self), share=share, nats=nats, growth=np.expm1(self.effect))
 
 
 @dataclass(frozen=True)

@@ -158,16 +158,13 @@ def _drift_snapshot(before: pd.DataFrame, after: pd.DataFrame, about: Mapping[st
         categorical_columns=[column for column in before if column not in numbers], numerical_columns=numbers
     )
     reference, current = (Dataset.from_pandas(frame, data_definition=definition) for frame in (before, after))
+    limits = {
+        column: (_wasserstein_limit if column in PER_USER else _jensen_shannon_limit)(before[column], after[column])
+        for column in before
+        if column in PER_USER or column not in numbers
+    }
     # Evidently's default below 1,000 rows is p-values, which are not comparable over windows
-    preset = DataDriftPreset(
-        cat_method="jensenshannon",
-        num_method="wasserstein",
-        per_column_threshold={
-            column: (_wasserstein_limit if column in PER_USER else _jensen_shannon_limit)(before[column], after[column])
-            for column in before
-            if column in PER_USER or column not in numbers
-        },
-    )
+    preset = DataDriftPreset(cat_method="jensenshannon", num_method="wasserstein", per_column_threshold=limits)
     return Report([preset]).run(current, reference, **about)
 
 
@@ -195,7 +192,6 @@ def _columns(frame: pd.DataFrame, charted: Sequence[str], tiers: Sequence[str]) 
 
 
 def _merge(snapshots: list[Any]) -> Any:
-    """Merge snapshots of different data sets into one."""
     from evidently.core.report import Snapshot
 
     models = [snapshot.to_snapshot_model() for snapshot in snapshots]

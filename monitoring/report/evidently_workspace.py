@@ -3,11 +3,11 @@
 import os
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from monitoring.data_gate.expectations import as_utc
 from tierrec_core.base.errors import ArtifactError
 
 PROJECT = "tierrec"
@@ -58,14 +58,9 @@ def _prune(workspace: Any, project: UUID, keep: int, newest: UUID) -> None:
     others = [run for run in workspace.list_runs(project) if run != newest]
     excess = len(others) + 1 - keep
     if excess > 0:
-        oldest_first = sorted(others, key=lambda run: (_timestamp(workspace, project, run), str(run)))
+        oldest_first = sorted(others, key=lambda run: (as_utc(workspace.get_run(project, run).timestamp), str(run)))
         for run in oldest_first[:excess]:
             workspace.delete_run(project, run)
-
-
-def _timestamp(workspace: Any, project: UUID, run: UUID) -> datetime:
-    timestamp: datetime = workspace.get_run(project, run).timestamp
-    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def _write(workspace: Any, project: UUID, snapshot: Any, folder: Path) -> None:
@@ -88,7 +83,6 @@ def _create_project(workspace: Any) -> Any:
 
 
 def _add_panels(project: Any, tiers: Sequence[str]) -> None:
-    """Add line plots over all windows to the dashboard."""
     from evidently.sdk.models import PanelMetric
     from evidently.sdk.panels import line_plot_panel
 

@@ -88,7 +88,6 @@ def _words(name: str) -> str:
 
 
 def _part(value: Any, title: str) -> Iterator[JsonTable]:
-    """The tables of one nested value."""
     if isinstance(value, Mapping):
         if value and all(isinstance(row, Mapping) and not any(map(_nested, row.values())) for row in value.values()):
             yield _matrix(value, title)
@@ -112,11 +111,8 @@ def _records(value: Sequence[Mapping[str, Any]], title: str) -> JsonTable:
     """A list of mappings: one row each, text columns before numeric ones."""
     names = dict.fromkeys(name for row in value for name in row)
     columns = sorted(names, key=lambda name: any(is_number(row.get(name)) for row in value))
-    return _grid(
-        title,
-        [readable_label(name) for name in columns],
-        [tuple(_flat(row.get(name)) for name in columns) for row in value],
-    )
+    rows = [tuple(_flat(row.get(name)) for name in columns) for row in value]
+    return _grid(title, [readable_label(name) for name in columns], rows)
 
 
 def _grid(title: str, columns: Sequence[str], rows: Sequence[tuple[Scalar, ...]]) -> JsonTable:
@@ -134,7 +130,6 @@ def _nested(value: Any) -> bool:
 
 
 def _flat(value: Any) -> Scalar:
-    """A value as one cell."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_flat(part)}" for key, part in value.items())
     if isinstance(value, list):

@@ -139,6 +139,5 @@ def _users(models: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _metric_order(name: str) -> tuple[int, int, str]:
-    """Sort key: by cutoff, then by _ORDER."""
     stem, _, cutoff = name.partition("@")
     return int(cutoff), _ORDER.index(stem) if stem in _ORDER else len(_ORDER), stem

@@ -70,16 +70,11 @@ def split_windows(layout: Layout, settings: Settings) -> JsonTable | None:
         return None
     log = artifacts.load(SplitLog, layout.split)
     dated = isinstance(settings.split.by, TimeSplit)
-    rows = tuple(
-        (
-            window.task,
-            window.role,
-            window.snapshot,
-            f"{from_days(window.until):%Y-%m-%d}" if dated else f"{window.until:+g}",
-        )
-        for window in log.windows
-    )
-    return JsonTable("Split windows", ("Task", "Role", "Training data before", "Evaluated until"), rows)
+    rows = []
+    for window in log.windows:
+        until = f"{from_days(window.until):%Y-%m-%d}" if dated else f"{window.until:+g}"
+        rows.append((window.task, window.role, window.snapshot, until))
+    return JsonTable("Split windows", ("Task", "Role", "Training data before", "Evaluated until"), tuple(rows))
 
 
 def feature_importances(blend: Mapping[str, Any]) -> Iterator[JsonTable]:

@@ -74,37 +74,31 @@ def list_snapshots(served: ServedLists, max_rows: int, seed: int, **about: Any) 
     Popularity is by the training data, as a share of the most popular item's.
     """
     lists = served.lists.loc[served.lists["rank"] <= CUTOFF, ["user_id", "item_id", "rank"]]
-    snapshots = (
-        _popularity_snapshot(lists, served.known, max_rows, seed, about),
-        _diversity_snapshot(lists, served.items, seed, about),
-    )
-    yield from (snapshot for snapshot in snapshots if snapshot is not None)
+    if served.known is not None:
+        yield from _popularity(sample_users(lists, max_rows, seed), served.known, about)
+    if served.items is not None and len(lists):
+        sampled = sample_users(lists, _MAX_DIVERSITY_ROWS, seed).reset_index(drop=True)
+        yield _diversity(sampled, served.items, about)
 
 
-def _popularity_snapshot(
-    lists: pd.DataFrame, known: pd.DataFrame | None, max_rows: int, seed: int, about: dict[str, Any]
-) -> Any:
+def _popularity(lists: pd.DataFrame, known: pd.DataFrame, about: dict[str, Any]) -> Iterator[Any]:
     from evidently import DataDefinition, Dataset, Recsys, Report
     from evidently.metrics import PopularityBiasMetric
 
-    lists = sample_users(lists, max_rows, seed)
     # undefined for lists of a single item, or without an item of known popularity
-    if known is None or lists["item_id"].nunique() < 2 or not lists["item_id"].isin(known["item_id"]).any():
-        return None
+    if lists["item_id"].nunique() < 2 or not lists["item_id"].isin(known["item_id"]).any():
+        return
     metric = PopularityBiasMetric(k=CUTOFF, normalize_arp=True)
     data = Dataset.from_pandas(lists.assign(target=0), DataDefinition(ranking=[Recsys(**_COLUMNS)]))
     train = Dataset.from_pandas(known[["user_id", "item_id"]].astype(object), DataDefinition())
-    return Report([metric]).run(data, None, additional_data={"current_train_data": train}, **about)
+    yield Report([metric]).run(data, None, additional_data={"current_train_data": train}, **about)
 
 
-def _diversity_snapshot(lists: pd.DataFrame, items: pd.DataFrame | None, seed: int, about: dict[str, Any]) -> Any:
+def _diversity(lists: pd.DataFrame, items: pd.DataFrame, about: dict[str, Any]) -> Any:
     """Diversity with distance 0 between items of one category, else 1: the cosine of category indicators."""
     from evidently import DataDefinition, Dataset, Recsys, Report
     from evidently.metrics import Diversity
 
-    lists = sample_users(lists, _MAX_DIVERSITY_ROWS, seed).reset_index(drop=True)
-    if items is None or lists.empty:
-        return None
     category = lists["item_id"].map(items.drop_duplicates("item_id").set_index("item_id")["category"])
     codes, names = pd.factorize(category.astype(object).fillna(""))
     features = [f"category {number}" for number in range(len(names))]

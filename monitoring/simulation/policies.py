@@ -19,8 +19,9 @@ from monitoring.drift import (
     evaluate_window,
     measure_window,
 )
+from monitoring.drift.measurement.encoded_events import events_between
 from tierrec_core.base.contracts import FloatArray, IntArray
-from tierrec_core.data.interactions import from_days, to_days
+from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
 
 _EMPTY_SHARE = 1e-4  # replaces the share of an empty category, as is usual for this index
@@ -73,10 +74,8 @@ def detector_frame(
     events: pd.DataFrame, items: pd.DataFrame, start: float, end: float, max_rows: int, seed: int
 ) -> pd.DataFrame:
     """The window's EVENTS joined with ITEMS, at most max_rows: users with all their rows, in random order."""
-    day = to_days(events["timestamp"])
-    window = events[(day >= start) & (day < end)]
-    size = window["user_id"].value_counts().sort_index()
-    size = size.sample(frac=1.0, random_state=seed)
+    window = events_between(events, start, end)
+    size = window["user_id"].value_counts().sort_index().sample(frac=1.0, random_state=seed)
     window = window[window["user_id"].isin(size.index[size.cumsum() <= max_rows])]
     window_items = items.drop_duplicates("item_id").set_index("item_id").reindex(window["item_id"])
     columns = {name: window[name].astype(object).to_numpy() for name in ("event", "channel")}

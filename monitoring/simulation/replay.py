@@ -157,15 +157,8 @@ class Replay:
         """The policy's input at a tick when the model of that cut is in force; the log ends at the tick."""
         reference = self.reference(cut)
         start = min(reference.window.start, tick - self.settings.window_days)
-        return PolicyContext(
-            self.world.between(start, tick),
-            self.world.items,
-            reference,
-            tick,
-            self.settings,
-            self.seed,
-            self._online(cut, tick),
-        )
+        events, online = self.world.between(start, tick), self._online(cut, tick)
+        return PolicyContext(events, self.world.items, reference, tick, self.settings, self.seed, online)
 
     def _online(self, cut: float, tick: float) -> OnlineMetrics | None:
         """The model's newest outcomes against its first, None before its second tick."""

@@ -14,7 +14,7 @@ from tierrec_core.settings import TierSettings
 
 _YEAR = 364.0
 
-Change = Callable[[ReplayWorld, float, float, int], ChangedLog]
+Change = Callable[[ReplayWorld, float, float, int], ChangedLog]  # of a world, from a day on, of a share, by a seed
 
 
 def apply_change(world: ReplayWorld, name: str, start: float, share: float, seed: int) -> ReplayWorld:
@@ -29,14 +29,10 @@ def apply_change(world: ReplayWorld, name: str, start: float, share: float, seed
     return world.after(CHANGES[name](world, start, share, seed))
 
 
-def _shift(world: ReplayWorld, start: float, share: float, seed: int, *, kind: synthetic_drift.Kind) -> ChangedLog:
-    rng = np.random.default_rng(seed)
-    return synthetic_drift.shift_interests(world.events, world.items, share=share, start=start, rng=rng, kind=kind)
-
-
-def _new_category(world: ReplayWorld, start: float, share: float, seed: int) -> ChangedLog:
-    rng = np.random.default_rng(seed)
-    return synthetic_drift.add_category(world.events, world.items, share=share, start=start, rng=rng)
+def _of_share(
+    world: ReplayWorld, start: float, share: float, seed: int, *, change: Callable[..., ChangedLog]
+) -> ChangedLog:
+    return change(world.events, world.items, share=share, start=start, rng=np.random.default_rng(seed))
 
 
 def _season(world: ReplayWorld, start: float, _share: float, seed: int) -> ChangedLog:
@@ -58,9 +54,9 @@ def _break(world: ReplayWorld, start: float, _share: float, seed: int, *, fault:
 
 
 CHANGES: Mapping[str, Change] = {
-    "interests": partial(_shift, kind="concentrated"),
-    "diffuse": partial(_shift, kind="diffuse"),
-    "new_category": _new_category,
+    "interests": partial(_of_share, change=synthetic_drift.shift_interests),
+    "diffuse": partial(_of_share, change=partial(synthetic_drift.shift_interests, kind="diffuse")),
+    "new_category": partial(_of_share, change=synthetic_drift.add_category),
     "season": _season,
     **{f"collapse_{name}": partial(_collapse, tier=tier) for tier, name in enumerate(TierSettings().names)},
     **{name: partial(_break, fault=fault) for name, fault in FAULTS.items()},

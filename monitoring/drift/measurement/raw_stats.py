@@ -102,7 +102,6 @@ class RawStats:
 
 
 def _rate_limit(user_day_rows: IntArray) -> float:
-    """Twice the 99.99% quantile of the rows in an active user-day, at least 30."""
     active = user_day_rows[user_day_rows > 0]
     typical = float(np.quantile(active, _RATE_QUANTILE)) if len(active) else 0.0
     return max(_RATE_FACTOR * typical, _MIN_RATE_LIMIT)

@@ -135,16 +135,8 @@ def _share(
     num_after: IntArray,
     side: int = 0,
 ) -> PairedComparison:
-    """Compare shares of each user's events."""
-    return PairedComparison(
-        family,
-        what,
-        before / np.maximum(num_before, 1)[:, None],
-        after / np.maximum(num_after, 1)[:, None],
-        _event_weight(num_before, num_after),
-        "share",
-        side,
-    )
+    old, new = before / np.maximum(num_before, 1)[:, None], after / np.maximum(num_after, 1)[:, None]
+    return PairedComparison(family, what, old, new, _event_weight(num_before, num_after), "share", side)
 
 
 def _event_weight(num_before: IntArray, num_after: IntArray) -> FloatArray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import chi2
+from scipy.stats import chi2, false_discovery_control
 
 from tierrec_core.base.contracts import FloatArray
 
@@ -93,12 +93,8 @@ def benjamini_hochberg(p_value: FloatArray, weight: FloatArray | None = None) ->
 
     Weights of mean 1 divide the p-values first (Genovese, Roeder & Wasserman, 2006).
     """
-    raw = p_value if weight is None else np.minimum(p_value / weight, 1.0)
-    order = np.argsort(raw, kind="stable")
-    scaled = raw[order] * len(raw) / np.arange(1, len(raw) + 1)
-    adjusted = np.empty(len(raw))
-    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1]
-    return np.minimum(adjusted, 1.0)
+    adjusted: FloatArray = false_discovery_control(p_value if weight is None else np.minimum(p_value / weight, 1.0))
+    return adjusted
 
 
 def family_weights(sizes: Sequence[int], importance: Sequence[float]) -> FloatArray:
