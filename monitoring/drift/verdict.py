@@ -61,12 +61,10 @@ class OnlineMetrics:
         shown = (self.shown_before + self.shown_after).sum(axis=1, keepdims=True)
         converted = (self.converted_before + self.converted_after).sum(axis=1, keepdims=True)
         rate = converted / np.maximum(shown, 1)
+        windows = (self.converted_before, self.shown_before), (self.converted_after, self.shown_after)
         before, after = (
             (part_converted - rate * part_shown) / np.maximum(part_shown.sum(axis=1, keepdims=True), 1)
-            for part_converted, part_shown in (
-                (self.converted_before, self.shown_before),
-                (self.converted_after, self.shown_after),
-            )
+            for part_converted, part_shown in windows
         )
         return ComparisonFamily((after - before).T, side=-1)
 

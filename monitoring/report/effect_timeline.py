@@ -71,9 +71,8 @@ class EffectChart:
 
 def effect_charts(decisions: Sequence[Record]) -> list[EffectChart]:
     """One chart per family tested in the newest MAX_WINDOWS, in the order of FAMILIES; decisions in any order."""
-    newest = sorted(decisions, key=lambda decision: (decision["window"]["end"], decision["at"], decision["key"]))[
-        -MAX_WINDOWS:
-    ]
+    by_age = sorted(decisions, key=lambda decision: (decision["window"]["end"], decision["at"], decision["key"]))
+    newest = by_age[-MAX_WINDOWS:]
     tested = {finding["family"] for decision in newest for finding in decision["findings"]}
     known = [family for family in FAMILIES if family in tested]
     return [_chart(family, newest) for family in (*known, *sorted(tested - set(known)))]

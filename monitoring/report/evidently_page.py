@@ -94,10 +94,10 @@ def write_window_page(
     date = f"{from_days(day):%Y-%m-%d}"
     about = {"timestamp": from_days(day).to_pydatetime(), "name": name or date}
     parts = [_drift_snapshot(before[filled], after[filled], about)] if filled else []
-    labelled = None if served is None else label_served_items(served, max_rows, seed)
-    if labelled is not None and len(labelled):
-        parts.append(ranking_snapshot(labelled, **about))
+    labelled = None
     if served is not None:
+        labelled = label_served_items(served, max_rows, seed)
+        parts += [ranking_snapshot(labelled, **about)] if len(labelled) else []
         parts += list_snapshots(served, max_rows, seed, **about)
     snapshot = _merge(parts) if parts else None
     page = render_template(
@@ -124,16 +124,12 @@ def category_shares(
     """Table of two frames from `sample_window`; charted: categories with a bar. Each tier's column sums to 1."""
     sides = [_shares(frame, tiers) for frame in (reference, current)]
     rows = tuple(_row(str(name), sides, [name]) for name in charted[:TABLE_ROWS])
-    sums, more = [], charted[TABLE_ROWS:]
-    if more:
-        sums.append(_row(f"the next {len(more)}", sides, more))
+    more = charted[TABLE_ROWS:]
     others = sorted({name for side in sides for tier in side for name in tier.index} - set(charted))
-    if others:
-        sums.append(_row("all others", sides, others))
-    largest = max(
-        (share or 0.0 for row in rows for cell in row.cells for share in (cell.before, cell.now)), default=0.0
-    )
-    return ShareTable(tuple(tiers), rows, tuple(sums), largest)
+    summed = {f"the next {len(more)}": more, "all others": others}
+    sums = tuple(_row(name, sides, categories) for name, categories in summed.items() if categories)
+    shares = [share or 0.0 for row in rows for cell in row.cells for share in (cell.before, cell.now)]
+    return ShareTable(tuple(tiers), rows, sums, max(shares, default=0.0))
 
 
 def _shares(frame: pd.DataFrame, tiers: Sequence[str]) -> list[pd.Series]:

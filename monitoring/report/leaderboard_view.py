@@ -68,12 +68,10 @@ class LeaderboardTable:
     @classmethod
     def of(cls, task: str, models: Mapping[str, Mapping[str, Any]]) -> Self | None:
         """Read one task's block of metrics.json; None without metrics."""
-        columns = sorted(
-            {key for block in models.values() for key in block if _METRIC.fullmatch(key)}, key=_metric_order
-        )
-        if not columns:
+        metrics = {key for block in models.values() for key in block if _METRIC.fullmatch(key)}
+        if not metrics:
             return None
-        main, *others = columns
+        main, *others = sorted(metrics, key=_metric_order)
         rows = [row for name, block in models.items() if (row := _entry(name, block, main, others))]
         entries = tuple(sorted(rows, key=lambda row: (-row.main.value, row.model)))
         tiers = tuple(dict.fromkeys(tier for entry in entries for tier in entry.tiers))
