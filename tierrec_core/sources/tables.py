@@ -1,21 +1,23 @@
-"""Reads a CSV or Parquet file to the row, for `init` and `ingest` alike, on PyArrow."""
+"""Reads a file of CSV, JSON lines or Parquet to the row, for `init` and `ingest` alike, on PyArrow."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
+from pyarrow import csv, json
 
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
-from tierrec_core.sources.file_head import FileHead, filled_width
+from tierrec_core.sources.file_head import FileHead, filled_width, opened
 
-_PARQUET = (".parquet", ".pq")
+_PARQUET, _JSON = {".parquet", ".pq"}, {".jsonl", ".ndjson", ".json"}
+_JSON_BLOCK = 1 << 24  # bytes, at least as many as the longest line has
 _INDEX = "__index_level_"
 _BLOCK = 1000
 _SHOWN = 60
@@ -33,9 +35,10 @@ _DTYPES = {
 }
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the name says that the file is Parquet."""
-    return path.suffix.lower() in _PARQUET
+def kind_of(path: Path) -> Literal["Parquet", "JSON lines", "CSV"]:
+    """What the name says that the file is: Parquet, JSON lines (perhaps compressed), or CSV."""
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    return "Parquet" if suffixes & _PARQUET else "JSON lines" if suffixes & _JSON else "CSV"
 
 
 def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -80,33 +83,43 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path}: the file is empty")
     try:
-        if is_parquet(path):
-            raw = _parquet_batches(path, form.explode, columns)
-        else:
+        if kind_of(path) == "CSV":
             raw = _csv_batches(FileHead.read(path, form), columns)
+        else:
+            raw = _typed_batches(path, form.explode, columns)
         for batch in raw:
             yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = str(error).splitlines()[0]
-        kind = "Parquet" if is_parquet(path) else f"{form.encoding} text with {form.separator!r} between cells"
+        kind = kind_of(path).replace("CSV", f"{form.encoding} text with {form.separator!r} between cells")
         raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; write it again") from error
 
 
-def _parquet_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
-        if explode in names and explode in list_columns(path):
-            for batch in file.iter_batches(columns=names):
-                rows = _exploded(batch, explode)
-                yield rows if columns is None else rows.select(list(columns))
-        else:
+def _typed_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    explodes = explode is not None and explode in list_columns(path)
+    for batch in _raw_batches(path, None if explodes else columns):
+        rows = _exploded(batch, str(explode)) if explodes else batch
+        yield rows if columns is None else rows.select(list(columns))
+
+
+def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    if kind_of(path) == "Parquet":
+        with pq.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
             yield from file.iter_batches(columns=names if columns is None else list(columns))
+    else:
+        with opened(path) as stream:
+            yield from json.read_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).to_batches()
 
 
 def list_columns(path: Path) -> dict[str, list[str]]:
-    """The names in the structs of each column of lists of structs of a Parquet file."""
-    kinds = {field.name: field.type for field in pq.read_schema(path)}
-    lists = {name: kind.value_type for name, kind in kinds.items() if pa.types.is_list(kind)}
+    """The names in the structs of each column of lists of structs of a file of Parquet or JSON lines."""
+    if kind_of(path) == "Parquet":
+        schema = pq.read_schema(path)
+    else:
+        with opened(path) as stream:
+            schema = json.open_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).schema
+    lists = {field.name: field.type.value_type for field in schema if pa.types.is_list(field.type)}
     return {name: [field.name for field in kind] for name, kind in lists.items() if pa.types.is_struct(kind)}
 
 

@@ -21,7 +21,7 @@ from tierrec_core.sources.schema_inference.file_roles import (
 )
 from tierrec_core.sources.schema_inference.order_lines import unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.tables import is_parquet
+from tierrec_core.sources.tables import kind_of
 
 __all__ = ["Guess", "Proposal", "propose_settings"]
 
@@ -150,8 +150,8 @@ def _other_names(logs: list[LogFile]) -> list[Guess]:
 
 def _format_guess(preview: FilePreview) -> Guess:
     form = preview.form.model_dump(exclude_none=True)
-    if is_parquet(preview.path):
-        form = {"kind": "Parquet"} | {name: form[name] for name in ("explode",) if name in form}
+    if (kind := kind_of(preview.path)) != "CSV":
+        form = {"kind": kind} | {name: form[name] for name in ("explode",) if name in form}
     size = f"{preview.num_rows} rows of {len(preview.columns)} columns"
     nested = f"; not used, as nested: {', '.join(preview.nested)}" if preview.nested else ""
     value = ", ".join(f"{name} {value!r}" for name, value in form.items())
@@ -164,7 +164,8 @@ def _other_formats(log: LogFile, files: Sequence[LogFile | LookupTable]) -> dict
     return {
         file.preview.path.as_posix(): _beyond_defaults(TableFormat, form.model_dump())
         for file in files
-        if (form := file.preview.form) != given and (form.explode != given.explode or not is_parquet(file.preview.path))
+        if (form := file.preview.form) != given
+        and (form.explode != given.explode or kind_of(file.preview.path) == "CSV")
     }
 
 

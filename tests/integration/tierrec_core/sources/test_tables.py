@@ -1,6 +1,7 @@
 """What `init` shows is what `ingest` reads, to the row, however the file is written."""
 
 import gzip
+import json
 from datetime import date
 from decimal import Decimal
 
@@ -168,6 +169,49 @@ def test_lists_of_items_become_rows(log, tmp_path):
     assert set(frames.events["item_id"]) == {"99", *log["item_id"]}
     assert set(frames.events["user_id"]) == {f"p{n}" for n in log["user_id"]}
     assert frames.events["quantity"].sum() == 3 * (NUM_ROWS - 1)
+
+
+def json_lines(log, **further):
+    """The log as JSON lines whose item ids are texts with zeros at the start and whose quantities are numbers."""
+    shown = log.assign(item_id=log["item_id"].str.zfill(5), qty=log["qty"].astype(int))
+    records = shown.to_dict("records")
+    return "".join(json.dumps(record | further) + "\n" for record in records)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.ndjson", "log.json", "log.jsonl.gz"])
+def test_json_lines_are_read(name, log, tmp_path):
+    content = json_lines(log, page={"url": "/x"}, note=None).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    num_rows, frames = shown_and_read(tmp_path, name)
+    assert num_rows == len(frames.events) == NUM_ROWS
+    assert frames.events["item_id"].tolist() == log["item_id"].str.zfill(5).tolist()
+    assert frames.events["timestamp"].tolist() == pd.to_datetime(log["timestamp"], utc=True).tolist()
+    assert frames.events["quantity"].sum() == NUM_ROWS
+
+
+def test_lists_of_items_in_json_lines_become_rows(log, tmp_path):
+    lines = [
+        {"user_id": row.user_id, "event": "view", "timestamp": row.timestamp, "items": [{"item_id": row.item_id}] * 2}
+        for row in log.itertuples()
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    num_rows, frames = shown_and_read(tmp_path, "log.jsonl")
+    assert num_rows == len(frames.events) == 2 * NUM_ROWS
+    assert frames.events["item_id"].tolist() == log["item_id"].repeat(2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[{"user_id": 1}]', "object to array"),
+        ('{"user_id": 1}\n{"user_id": "a"}\n', "user_id"),
+        ('{"user_id"', "JSON"),
+    ],
+)
+def test_what_is_no_json_lines_is_named(content, said, tmp_path):
+    (tmp_path / "log.jsonl").write_text(content)
+    with pytest.raises(UnreadableFileError, match=rf"log\.jsonl: cannot be read as JSON lines: .*{said}"):
+        read_table(tmp_path / "log.jsonl", TableFormat())
 
 
 def test_columns_that_cannot_be_roles_are_named(log, tmp_path):
