@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 FEEDBACK = "feedback.db"
 IMPRESSION_DAYS = 365
+_CLOSE_SECONDS = 30.0
 
 Loader = Callable[[str], ServedModel]
 
@@ -93,7 +94,8 @@ class Shop:
         self.configuration = LiveConfiguration(folder, lambda: self.models.champion, metrics.count_swap)
         self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, settings.impression_days)
-        threading.Thread(target=self._warm_up, name=f"warm-up-{name}", daemon=True).start()
+        self._loaders = list[threading.Thread]()
+        self._start_loader(self._warm_up)
         self._report_models()
 
     def refresh(self) -> None:
@@ -103,7 +105,7 @@ class Shop:
         """
         self.configuration.refresh()
         if self._pointer_watcher.changed():
-            threading.Thread(target=self._swap_models, name=f"swap-{self.name}", daemon=True).start()
+            self._start_loader(self._swap_models)
         try:
             self.activity.refresh()
         except StoreError:
@@ -131,10 +133,20 @@ class Shop:
         return pseudonym(user_id, self.secret)
 
     def close(self) -> None:
-        """Write the queued impressions, and close the store."""
+        """Write the queued impressions, and close the store, once no models are being loaded.
+
+        A process that ends while a thread is inside a native library may be aborted.
+        """
+        for loader in self._loaders:
+            loader.join(_CLOSE_SECONDS)
         self._retention.close()
         self.impressions.close()
         self.store.close()
+
+    def _start_loader(self, load: Callable[[], None]) -> None:
+        loader = threading.Thread(target=load, name=f"models-{self.name}", daemon=True)
+        loader.start()
+        self._loaders = [*(other for other in self._loaders if other.is_alive()), loader]
 
     def _load_models(self, reusable: ActiveModels | None = None) -> ActiveModels:
         by_tag = {model.release.bento: model for model in reusable.loaded} if reusable else {}
