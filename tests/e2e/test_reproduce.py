@@ -146,9 +146,8 @@ def test_every_stage_before_the_judgement_runs_although_nothing_has_changed(tmp_
     assert "behind" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("source", "feedback"), [pytest.param("synthetic", True, marks=pytest.mark.slow), ("files", False)]
-)
+@pytest.mark.parametrize(("source", "feedback"), [("synthetic", True), ("files", False)])
+@pytest.mark.slow
 def test_rows_that_no_revision_holds_come_from_the_cache_or_the_remote(
     tmp_path: Path, scratch: Path, source: str, feedback: bool
 ) -> None:

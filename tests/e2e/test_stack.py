@@ -142,6 +142,7 @@ def test_a_part_that_cannot_come_up_is_told_with_its_own_words(stack: Stack):
     assert all(part.is_well for part in stack.status().values())
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
     project = toys(tmp_path / "other")
     with socket.socket() as taken:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from benchmarks.models import record
 from benchmarks.models.bench import Bench
@@ -12,6 +13,7 @@ from benchmarks.models.task import DatasetNotes, Entry
 from tierrec_core.settings import SearchRange
 
 
+@pytest.mark.slow
 def test_models_are_tuned_judged_compared_and_merged(tmp_path):
     rng = np.random.default_rng(0)
     rows = [

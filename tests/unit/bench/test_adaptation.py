@@ -6,6 +6,8 @@ import torch
 
 from benchmarks.families.adaptation import Steps, adapt, maml, reptile
 
+pytestmark = pytest.mark.slow
+
 SLOPE, SPREAD, SHARED = 2.0, 0.3, 5.0
 BOTH = Steps(("slope", "level"), count=3, rate=0.1)
 HEAD = Steps(("slope",), count=1, rate=0.1)

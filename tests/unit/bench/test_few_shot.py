@@ -9,6 +9,8 @@ from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.support_sets import episodes, newest_items, popularity
 from tierrec_core.protocols.model import Training
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"fit_joint": {"epochs": 40}, "fit_anil": {"epochs": 40}, "fit_reptile": {"batches": 100}}
 
 

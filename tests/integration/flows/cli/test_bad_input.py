@@ -215,6 +215,7 @@ def test_a_world_too_small_to_judge_is_refused(tmp_path, log, words):
     assert not layout.split.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_artefacts(tmp_path):
     layout = project(tmp_path)
     handed_over(layout, events())

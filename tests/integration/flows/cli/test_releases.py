@@ -101,6 +101,7 @@ def test_the_share_of_a_challenger_is_that_of_params(
     assert f"champion: {packaged}\nchallenger: {other}, 20% of users\n" in said
 
 
+@pytest.mark.slow
 def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(
     made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
 ) -> None:

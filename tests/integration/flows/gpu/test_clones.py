@@ -202,6 +202,7 @@ def test_every_stage_leaves_the_clones_within_their_bounds(clones: Path) -> None
     assert sum(one.is_dir() for one in clones.iterdir()) == MAX_REPOSITORIES
 
 
+@pytest.mark.slow
 def test_a_remote_of_our_own_keeps_what_is_a_result_now_and_can_be_filled_again(tmp_path: Path) -> None:
     """Outputs are folders that share files, which DVC takes for there as soon as the folder's own object is."""
     graph = """

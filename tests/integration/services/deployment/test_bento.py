@@ -200,6 +200,7 @@ def test_concurrent_requests_get_the_same_lists(made: Layout, url: str) -> None:
     assert len({answer["request_id"] for answer in answers}) == len(users)
 
 
+@pytest.mark.slow
 def test_the_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
     before = made.bento.read_bytes()
     bundle = {path: artifacts.sha256(path) for path in made.bundle.rglob("*") if path.is_file()}
@@ -210,6 +211,7 @@ def test_the_same_contents_make_the_same_bytes(made: Layout, url: str) -> None:
     assert ask(url, {})["items"]  # the server that was running is still there
 
 
+@pytest.mark.slow
 def test_a_damaged_model_does_not_start_and_is_rebuilt(made: Layout, settings: Settings) -> None:
     report = artifacts.read_json(made.bento)
     name, _, version = report["model"].partition(":")
@@ -256,6 +258,7 @@ def test_only_the_newest_bentos_are_kept(made: Layout, settings: Settings, tmp_p
         assert stored == wanted
 
 
+@pytest.mark.slow
 def test_different_lists_fail_the_package_stage(made: Layout, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)

@@ -4,6 +4,8 @@ import gc
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from services.recommend.request import RequestContext
 from services.recommend.user import RequestUser
 from services.store import Impression
@@ -26,6 +28,7 @@ def asked(users: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
     return [("POST", "/recommend", {"json": {"user_id": user, "k": 5}}) for user in users]
 
 
+@pytest.mark.slow
 def test_many_users_do_not_accumulate_in_memory(start: Opener) -> None:
     caller = start()
     shop = caller.shop

@@ -117,6 +117,7 @@ def test_the_stage_writes_the_curves_of_each_fit(events, items, tmp_path: Path) 
         assert len(events_of(layout.training / "small" / snapshot).Scalars("loss/train")) == 2
 
 
+@pytest.mark.slow
 def test_weights_and_biases_reads_the_curve_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real package, offline: its own reader finds the metrics in the run folder."""
     wandb = pytest.importorskip("wandb")
