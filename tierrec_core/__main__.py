@@ -9,7 +9,19 @@ from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
-STAGES = ("ingest", "prepare", "split", "tier", "churn", "campaigns", "train", "retrieve", "blend", "evaluate")
+STAGES = (
+    "source",
+    "ingest",
+    "prepare",
+    "split",
+    "tier",
+    "churn",
+    "campaigns",
+    "train",
+    "retrieve",
+    "blend",
+    "evaluate",
+)
 
 
 def main(arguments: list[str]) -> int:

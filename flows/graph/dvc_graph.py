@@ -21,7 +21,10 @@ from dvc.repo import Repo
 
 from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
+from tierrec_core.settings import read_settings
+from tierrec_core.sources.input_files.manifest import is_manifest_current
 
+SOURCE = "source"
 Listener = Callable[[str, str], None]
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock", "another DVC process")
 _NOISE = (
@@ -108,7 +111,13 @@ def find_stale_stages(root: Path, stages: list[str] | None = None) -> set[str]:
 def _stale(root: Path, stages: list[str] | None) -> set[str]:
     with locked_repo(root) as repo:
         selected = [stage for stage in repo.index.stages if stages is None or stage.name in stages]
-        return {str(stage.name) for stage in selected if stage.status()}
+        stale = {str(stage.name): stage.status() for stage in selected}
+    # DVC always reports this stage, so that `dvc repro` runs it each time; it is stale if the files have changed.
+    if list(stale.get(SOURCE, {}).values()) == [["always changed"]]:
+        layout = Layout(root)
+        if is_manifest_current(read_settings(layout.params).source, layout):
+            del stale[SOURCE]
+    return {name for name, changes in stale.items() if changes}
 
 
 @contextlib.contextmanager

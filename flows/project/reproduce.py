@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from rich.console import Console
 from rich.table import Table
 
-from flows.graph.dvc_graph import StageGraph, StageRunner
+from flows.graph.dvc_graph import SOURCE, StageGraph, StageRunner
 from flows.graph.progress import Progress
 from flows.project.doctor import different_versions
 from flows.project.release_log import ReleaseRecord
@@ -118,7 +118,7 @@ def _prepare(layout: Layout, clone: Layout, console: Console) -> frozenset[str]:
     if source.feedback or source.kind not in _SELF_CONTAINED:
         console.print("taking the raw frames from DVC's cache", highlight=False)
         _restore_raw_frames(layout, clone)
-        skipped = frozenset({INGEST})
+        skipped = frozenset({SOURCE, INGEST})
     clone.feedback.mkdir(parents=True, exist_ok=True)
     clone.dvc_lock.unlink(missing_ok=True)
     with Repo(str(clone.root)) as repo, repo.config.edit("local") as config:

@@ -28,6 +28,10 @@ class Layout:
     data = _RelativePath("data", "outputs of the pipeline")
     feedback = _RelativePath("data/feedback", "the service's feedback, exported for ingest")
 
+    # source
+    source_manifest = _RelativePath("data/source.json", "the files that ingest reads, with their hashes")
+    source_hashes = _RelativePath("data/source-hashes.json", "hash, size and times of each of these files; no output")
+
     # ingest
     raw_events = _RelativePath("data/raw/events.parquet", "EVENTS as ingested")
     raw_items = _RelativePath("data/raw/items.parquet", "ITEMS as ingested")

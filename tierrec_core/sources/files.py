@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
-from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError, UnreadableFileError
+from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError
 from tierrec_core.settings.data import ColumnMap, FilesSource, TableFormat
 from tierrec_core.sources.frames import SourceFrames
+from tierrec_core.sources.input_files.patterns import match_files
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.tables import read_table
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, given_time_format, parse_times
@@ -28,8 +29,9 @@ def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
     Raises UnreadableFileError, MissingColumnError, EmptyDataError, DataError for a value in a file, or SettingsError
     for an unknown timezone.
     """
-    paths = _paths(source.paths, root)
-    columns = {path: _mapped_columns(path, source) for path in paths}
+    catalogue = _files(source.items_path, root, "source.items_path")
+    users = _files(source.users_path, root, "source.users_path")
+    columns = _log_columns(source, root, tables={*catalogue, *users})
     _require_optional(columns, source)
     parts = {path: _events(part, path, source) for path, part in columns.items()}
     events = pd.concat(_with_times(parts, source), ignore_index=True)
@@ -37,23 +39,31 @@ def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
         raise EmptyDataError(
             f"{', '.join(source.paths)}: no event is left; map at least one event name in source.events"
         )
-    if source.items_path is None:
+    if not catalogue:
         ids = events["item_id"].dropna().drop_duplicates()
         items = pd.DataFrame({"item_id": ids, "title": ids, "category": "unknown"})
     else:
-        items = _items(root / source.items_path, source, paths)
-    return SourceFrames.of(events, items, _users(source, root), where=", ".join(source.paths))
+        items = _items(catalogue, source, list(columns))
+    return SourceFrames.of(events, items, _users(users, source), where=", ".join(source.paths))
 
 
-def _paths(patterns: tuple[str, ...], root: Path) -> list[Path]:
-    paths: list[Path] = []
-    for pattern in patterns:
-        plain = root / pattern
-        matches = [plain] if plain.is_file() or Path(pattern).is_absolute() else sorted(root.glob(pattern))
-        if not matches:
-            raise UnreadableFileError(f"{plain}: no such file; correct source.paths in params.yaml")
-        paths.extend(path for path in matches if path not in paths)
-    return paths
+def _files(pattern: str | None, root: Path, key: str) -> list[Path]:
+    return [] if pattern is None else [root / name for name in match_files([pattern], root, key)]
+
+
+def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Path, pd.DataFrame]:
+    """The mapped columns of each log. A glob may match the tables of items and users, which are passed over."""
+    columns = {}
+    for name in match_files(source.paths, root, "source.paths"):
+        path = root / name
+        try:
+            columns[path] = _mapped_columns(path, source)
+        except MissingColumnError:
+            if name in source.paths or path not in tables:
+                raise
+    if not columns:
+        raise EmptyDataError(f"{', '.join(source.paths)}: matches no log, only the tables of items and users")
+    return columns
 
 
 def _table(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
@@ -212,14 +222,15 @@ def _reject_mixed(texts: pd.Series, path: Path, column: str) -> None:
         )
 
 
-def _items(path: Path, source: FilesSource, logs: list[Path]) -> pd.DataFrame:
-    """ITEMS with the first filled cell of each column; only the named columns where the file is a log."""
+def _items(paths: list[Path], source: FilesSource, logs: list[Path]) -> pd.DataFrame:
+    """ITEMS with the first filled cell of each column; only the named columns, of all logs, where a file is a log."""
     names = {name: column for name, column in source.item_columns.model_dump().items() if column is not None}
-    if path in logs:
+    if set(paths) & set(logs):
         columns = list(dict.fromkeys(names.values()))
         parts = [_item_table(log, source, names)[columns] for log in logs]
-        return _unique_items(pd.concat(parts, ignore_index=True), names, source, path)
-    return _unique_items(_item_table(path, source, names), names, source, path)
+    else:
+        parts = [_item_table(path, source, names) for path in paths]
+    return _unique_items(pd.concat(parts, ignore_index=True), names, source, paths[0])
 
 
 def _item_table(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.DataFrame:
@@ -250,12 +261,13 @@ def _attribute(column: pd.Series) -> pd.Series:
     return column.astype("string") if categorical else column
 
 
-def _users(source: FilesSource, root: Path) -> pd.DataFrame | None:
-    if source.users_path is None:
+def _users(paths: list[Path], source: FilesSource) -> pd.DataFrame | None:
+    if not paths:
         return None
-    path = root / source.users_path
-    frame = _table(path, source, "source.users_path")
-    _require_column(frame, source.user_column, path, "source.user_column")
+    frames = {path: _table(path, source, "source.users_path") for path in paths}
+    for path, table in frames.items():
+        _require_column(table, source.user_column, path, "source.user_column")
+    frame = pd.concat(frames.values(), ignore_index=True)
     ids = _text_ids(frame[source.user_column])
     users = frame.drop(columns=source.user_column).apply(_attribute).assign(user_id=ids)
     return users.dropna(subset=["user_id"]).drop_duplicates("user_id")

@@ -1,0 +1,76 @@
+"""The manifest of a source's files: what each is used as, its size and its hash. `ingest` depends on it."""
+
+from pathlib import Path
+from typing import Any
+
+from tierrec_core.base import artifacts
+from tierrec_core.base.errors import ArtifactError, DataError, UnreadableFileError
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings.data import FilesSource, Source
+from tierrec_core.sources.input_files.patterns import match_files
+
+Manifest = dict[str, dict[str, Any]]
+
+
+def source_manifest(source: Source, layout: Layout) -> Manifest:
+    """An entry for each file, by its path as params.yaml writes it; empty for sources that read no files.
+
+    A file is hashed only if its size or a time of change differs from the last time; what is known of each is kept in
+    layout.source_hashes. Raises UnreadableFileError for a pattern without a file, or a file that cannot be read.
+    """
+    if not isinstance(source, FilesSource):
+        return {}
+    hashes = FileHashes(layout)
+    manifest = {name: {"role": role} | hashes.entry(name) for name, role in _roles(source, layout.root).items()}
+    hashes.save()
+    return manifest
+
+
+def is_manifest_current(source: Source, layout: Layout) -> bool:
+    """Whether the manifest of the last run describes today's files; False where one of them is missing."""
+    try:
+        return bool(source_manifest(source, layout) == artifacts.read_json(layout.source_manifest))
+    except (ArtifactError, DataError):
+        return False
+
+
+def _roles(source: FilesSource, root: Path) -> dict[str, str]:
+    """The use of each file: events, items, users, or several of these."""
+    roles: dict[str, str] = {}
+    for role, key, patterns in (
+        ("events", "source.paths", source.paths),
+        ("items", "source.items_path", (source.items_path,)),
+        ("users", "source.users_path", (source.users_path,)),
+    ):
+        for name in match_files([pattern for pattern in patterns if pattern is not None], root, key):
+            roles[name] = f"{roles[name]}, {role}" if name in roles else role
+    return roles
+
+
+class FileHashes:
+    """SHA-256 of files, with the size and times at which each was computed."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._used = layout, dict[str, Any]()
+        try:
+            self._known = artifacts.read_json(layout.source_hashes)
+        except ArtifactError:
+            self._known = {}
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """Size and hash of a file, named relative to the project. Raises UnreadableFileError."""
+        path = self._layout.root / name
+        try:
+            status = path.stat()
+            stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            known = self._known.get(name, {})
+            digest = known["sha256"] if known.get("stamp") == stamp else artifacts.sha256(path)
+        except OSError as error:
+            raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from error
+        self._used[name] = {"stamp": stamp, "sha256": digest}
+        return {"size": status.st_size, "sha256": digest}
+
+    def save(self) -> None:
+        """Keep what was used, if it changed."""
+        if self._used != self._known:
+            artifacts.write_json(self._used, self._layout.source_hashes)

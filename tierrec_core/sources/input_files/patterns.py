@@ -1,0 +1,28 @@
+"""Finds the files of a source by the paths and globs of params.yaml."""
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from tierrec_core.base.errors import UnreadableFileError
+
+
+def match_files(patterns: Iterable[str], root: Path, key: str) -> list[str]:
+    """The files of all patterns, sorted within each, as they are written there: relative to root, or absolute.
+
+    A file whose name is the pattern counts even if it has characters of a glob; hidden files match no glob.
+    key: of params.yaml, for errors. Raises UnreadableFileError for a pattern without a file.
+    """
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        found = [pattern]
+        if not (root / pattern).is_file():  # Path.glob matches hidden files and takes no absolute pattern
+            found = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+        files = sorted(name for name in found if (root / name).is_file())
+        if not files:
+            looked = "no file matches" if glob.has_magic(pattern) else "no such file"
+            raise UnreadableFileError(
+                f"{root / pattern}: {looked}; correct {key} in params.yaml, or put the file there"
+            )
+        names |= dict.fromkeys(files)
+    return list(names)
