@@ -48,13 +48,13 @@ def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
 
 
 def _files(pattern: str | None, root: Path, key: str) -> list[Path]:
-    return [] if pattern is None else [root / name for name in match_files([pattern], root, key)]
+    return [] if pattern is None else [root / name for name in match_files([pattern], root, f"{key} in params.yaml")]
 
 
 def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Path, pd.DataFrame]:
     """The mapped columns of each log. A glob may match the tables of items and users, which are passed over."""
     columns = {}
-    for name in match_files(source.paths, root, "source.paths"):
+    for name in match_files(source.paths, root, "source.paths in params.yaml"):
         path = root / name
         try:
             columns[path] = _mapped_columns(path, source)

@@ -42,7 +42,9 @@ def _roles(source: FilesSource, root: Path) -> dict[str, str]:
         ("items", "source.items_path", (source.items_path,)),
         ("users", "source.users_path", (source.users_path,)),
     ):
-        for name in match_files([pattern for pattern in patterns if pattern is not None], root, key):
+        for name in match_files(
+            [pattern for pattern in patterns if pattern is not None], root, f"{key} in params.yaml"
+        ):
             roles[name] = f"{roles[name]}, {role}" if name in roles else role
     return roles
 

@@ -11,7 +11,7 @@ def match_files(patterns: Iterable[str], root: Path, key: str) -> list[str]:
     """The files of all patterns, sorted within each, as they are written there: relative to root, or absolute.
 
     A file whose name is the pattern counts even if it has characters of a glob; hidden files match no glob.
-    key: of params.yaml, for errors. Raises UnreadableFileError for a pattern without a file.
+    key: what names the patterns, for errors. Raises UnreadableFileError for a pattern without a file.
     """
     names: dict[str, None] = {}
     for pattern in patterns:
@@ -21,8 +21,6 @@ def match_files(patterns: Iterable[str], root: Path, key: str) -> list[str]:
         files = sorted(name for name in found if (root / name).is_file())
         if not files:
             looked = "no file matches" if glob.has_magic(pattern) else "no such file"
-            raise UnreadableFileError(
-                f"{root / pattern}: {looked}; correct {key} in params.yaml, or put the file there"
-            )
+            raise UnreadableFileError(f"{root / pattern}: {looked}; correct {key}, or put a file there")
         names |= dict.fromkeys(files)
     return list(names)

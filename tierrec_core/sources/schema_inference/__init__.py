@@ -19,50 +19,60 @@ from tierrec_core.sources.schema_inference.file_roles import (
     find_logs,
     find_tables,
 )
+from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.order_lines import unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.tables import kind_of
 
 __all__ = ["Guess", "Proposal", "propose_settings"]
 
+_NO_USE = "it neither continues the log nor describes its items or users best"
+_NO_TABLE = "by its name it is neither CSV nor Parquet"
+
 
 @dataclass(frozen=True)
 class Proposal:
-    """patch: sections of params.yaml by name; guesses: the inferred settings in it."""
+    """patch: sections of params.yaml by name; guesses: the inferred settings in it; unused: files without a use."""
 
     patch: dict[str, Any]
     guesses: tuple[Guess, ...]
+    unused: tuple[str, ...] = ()
 
 
 def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
-    """Propose source, split, tasks and blend for these files.
+    """Propose source, split, tasks and blend for these files; globs and folders stay patterns.
 
     Raises UnreadableFileError for a file that cannot be read, MissingColumnError when no file has columns of users,
-    items and times, naming the command-line flag, and SettingsError for an unknown override.
+    items and times, naming the command-line flag, DataError for a glob that matches other files than logs and tables,
+    and SettingsError for an unknown override.
     """
     given = parse(InferenceOverrides, overrides, "overrides")
+    files = GivenFiles.of(paths)
     lookups = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
-    previews = [FilePreview.at(path, given.form, given.time_format) for path in dict.fromkeys([*paths, *lookups])]
+    previews = [FilePreview.at(path, given.form, given.time_format) for path in dict.fromkeys([*files.files, *lookups])]
     logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
     others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
     names = _event_names(logs, given)
     price = unit_price(logs[0].preview, logs[0].roles)
-    source = _source(logs, catalogue, users, names, given)
+    source = _source(logs, catalogue, users, names, given, files)
     source |= {"unit_price": True} if price and price.value == "true" else {}
     parse(FilesSource, source, "proposal")
+    uses = {preview.path: _use(preview, logs, catalogue, users) for preview in previews}
     tables = [table.columns for table in (catalogue, users) if table is not None]
     guesses = [guess for columns in (logs[0].roles, *tables, names) for guess in columns.values()]
     guesses += [price] if price else []
     guesses += _other_names(logs)
-    guesses = [*map(_format_guess, previews), *guesses]
+    guesses = [*(_format_guess(preview, uses[preview.path]) for preview in previews), *guesses]
+    unused = [f"{path}: is not used: {_NO_USE}" for path, use in uses.items() if not use]
+    unused += [f"{path}: is not used: {_NO_TABLE}" for path in files.others]
     sections = default_sections(
         [(log.preview, log.roles["timestamp"].value, log.time_format) for log in logs],
         _behaviours(logs, names, source),
-        given_split="split" in source["columns"],
+        given_split="split" in source.get("columns", {}),
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
-    return Proposal({"source": source, **sections}, tuple(guesses))
+    return Proposal({"source": source, **sections}, tuple(guesses), tuple(unused))
 
 
 def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
@@ -102,6 +112,7 @@ def _source(
     users: LookupTable | None,
     names: Mapping[str, Guess],
     given: InferenceOverrides,
+    files: GivenFiles,
 ) -> dict[str, Any]:
     """The source block without the values that equal a default."""
     log = logs[0]
@@ -109,7 +120,8 @@ def _source(
     rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
     block: dict[str, Any] = {
         "kind": "files",
-        "paths": [file.preview.path.as_posix() for file in logs],
+        "feedback": True,
+        "paths": files.log_patterns([log.preview.path for log in logs], [table.preview.path for table in tables]),
         **log.preview.form.model_dump(),
         "formats": _other_formats(log, [*logs, *tables]),
         "columns": _log_columns(logs),
@@ -121,7 +133,8 @@ def _source(
         "timezone": given.timezone,
     }
     if catalogue is not None:
-        block["items_path"] = catalogue.preview.path.as_posix()
+        path = catalogue.preview.path
+        block["items_path"] = files.pattern_of(path) if catalogue.preview is log.preview else path.as_posix()
         block["item_columns"] = _mapped(ItemColumnMap, catalogue.columns)
     if users is not None:
         block["users_path"] = users.preview.path.as_posix()
@@ -148,14 +161,26 @@ def _other_names(logs: list[LogFile]) -> list[Guess]:
     ]
 
 
-def _format_guess(preview: FilePreview) -> Guess:
+def _use(
+    preview: FilePreview, logs: Sequence[LogFile], catalogue: LookupTable | None, users: LookupTable | None
+) -> str:
+    """What the file is used as; empty if it is not used."""
+    uses = {
+        "log": any(log.preview is preview for log in logs),
+        "items": catalogue is not None and catalogue.preview is preview,
+        "users": users is not None and users.preview is preview,
+    }
+    return " and ".join(use for use, applies in uses.items() if applies)
+
+
+def _format_guess(preview: FilePreview, use: str) -> Guess:
     form = preview.form.model_dump(exclude_none=True)
     if (kind := kind_of(preview.path)) != "CSV":
         form = {"kind": kind} | {name: form[name] for name in ("explode",) if name in form}
     size = f"{preview.num_rows} rows of {len(preview.columns)} columns"
     nested = f"; not used, as nested: {', '.join(preview.nested)}" if preview.nested else ""
     value = ", ".join(f"{name} {value!r}" for name, value in form.items())
-    return Guess(f"file {preview.path.name}", value, size + nested)
+    return Guess(f"file {preview.path.name}", value, f"{size}, {f'used as {use}' if use else 'not used'}{nested}")
 
 
 def _other_formats(log: LogFile, files: Sequence[LogFile | LookupTable]) -> dict[str, dict[str, Any]]:

@@ -125,7 +125,7 @@ def test_each_shape_is_read_right(shape, tmp_path):
     files = sorted(tmp_path.iterdir())
     proposal = propose_settings(files, {})
     log = str(next(path for path in files if path.stem == "log"))
-    assert proposal.patch["source"] == {"kind": "files", "paths": [log]} | wanted
+    assert proposal.patch["source"] == {"kind": "files", "feedback": True, "paths": [log]} | wanted
     assert parse(FilesSource, proposal.patch["source"], "tests").paths == (log,)
     assert parse(SplitSettings, proposal.patch["split"], "tests").target == (TARGETS[shape],)
     shown = {guess.value for guess in proposal.guesses}

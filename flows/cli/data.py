@@ -1,0 +1,86 @@
+"""tierrec init, tierrec add: describe the files of a project, and take further ones."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.common import project_layout
+
+if TYPE_CHECKING:
+    from tierrec_core.sources.schema_inference import Guess
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command("init", epilog="Example: tierrec init log.csv --time-column ts --event buy=purchase --yes")
+def _init(
+    files: Annotated[list[Path], typer.Argument(help="Files, quoted globs such as 'logs/*.csv', or folders.")],
+    user_column: Annotated[str | None, typer.Option(help="User id column.")] = None,
+    item_column: Annotated[str | None, typer.Option(help="Item id column.")] = None,
+    event_column: Annotated[str | None, typer.Option(help="Event type column.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Timestamp column.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Event type, as NAME_IN_LOG=NAME_IN_TIERREC.")] = None,
+    separator: Annotated[str | None, typer.Option(help="Column separator of CSV files.")] = None,
+    quote: Annotated[str | None, typer.Option(help="Quotation mark of CSV files; '' if marks are text.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of CSV files, such as cp1252.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark of CSV files: . or ,")] = None,
+    explode: Annotated[str | None, typer.Option(help="Parquet column of item lists; an item becomes a row.")] = None,
+    time_format: Annotated[str | None, typer.Option(help="Format of timestamps, such as '%d/%m/%Y %H:%M'.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
+    items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
+    users: Annotated[Path | None, typer.Option(help="File of user attributes, for audits.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
+) -> None:
+    """Infer the format of event logs (CSV, Parquet), propose settings for it, and write them into params.yaml."""
+    from flows.project.params import replace_sections
+    from tierrec_core.sources.schema_inference import propose_settings
+
+    options = {
+        "user_column": user_column,
+        "item_column": item_column,
+        "event_column": event_column,
+        "time_column": time_column,
+        "events": dict(text.partition("=")[::2] for text in event or ()) or None,
+        "separator": separator,
+        "quote": quote,
+        "encoding": encoding,
+        "decimal": decimal,
+        "explode": explode,
+        "time_format": time_format,
+        "timezone": timezone,
+        "items_path": None if items is None else str(items),
+        "users_path": None if users is None else str(users),
+    }
+    overrides = {name: value for name, value in options.items() if value is not None}
+    proposal = propose_settings(files, overrides)
+    _show_guesses(proposal.guesses)
+    _show_patch(proposal.patch)
+    for line in proposal.unused:
+        typer.echo(f"warning: {line}", err=True)
+    if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):
+        raise typer.Exit(1)
+    replace_sections(project_layout().params, proposal.patch)
+    print("wrote params.yaml. Next: tierrec run")
+
+
+def _show_guesses(guesses: Sequence["Guess"]) -> None:
+    """Print the inferred settings and the evidence for them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("setting", "value", "evidence", box=None)
+    for guess in guesses:
+        table.add_row(guess.place, str(guess.value), guess.evidence)
+    Console().print(table)
+
+
+def _show_patch(patch: dict[str, Any], prefix: str = "") -> None:
+    """Print one line per setting, with dotted keys."""
+    for key, value in patch.items():
+        if isinstance(value, dict) and value:
+            _show_patch(value, f"{prefix}{key}.")
+        else:
+            print(f"{prefix + key:32} {value}")
