@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.common import project_layout
+from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
     from tierrec_core.sources.schema_inference import Guess
@@ -64,6 +65,25 @@ def _init(
         raise typer.Exit(1)
     replace_sections(project_layout().params, proposal.patch)
     print("wrote params.yaml. Next: tierrec run")
+
+
+@app.command("add", epilog="Example: tierrec add deliveries/2024-05-01.csv")
+def _add(
+    files: Annotated[list[Path], typer.Argument(help="Further files of the log, written as the others are.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Drop earlier rows of the files' days.")] = False,
+    append: Annotated[bool, typer.Option("--append", help="Keep earlier rows of the files' days, too.")] = False,
+) -> None:
+    """Check files of new events as the next run will do it, and copy them into the project, where it reads them."""
+    from flows.project.deliveries import Overlap, add_deliveries
+    from tierrec_core.settings import read_settings
+
+    if replace and append:
+        raise SettingsError("add: --replace and --append exclude one another; give one of them")
+    layout = project_layout()
+    overlap: Overlap = "replace" if replace else "append" if append else "refuse"
+    for line in add_deliveries(layout, read_settings(layout.params), files, overlap):
+        print(line)
+    print("Next: tierrec run")
 
 
 def _show_guesses(guesses: Sequence["Guess"]) -> None:

@@ -18,6 +18,7 @@ _EXCLUDED = (
     f"{_PROJECT.prefect_home}/",
     f"{_PROJECT.bento_home}/",
     f"{_PROJECT.loop}/",
+    f"{_PROJECT.deliveries}/",
     f"{_PROJECT.runs}/",
     f"{_PROJECT.data_docs}/",
     f"{_PROJECT.serving}/*",

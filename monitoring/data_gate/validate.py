@@ -93,17 +93,17 @@ class ValidationVerdict:
         cls,
         inspection: Inspection,
         events: pd.DataFrame,
-        items: pd.DataFrame,
+        items: pd.DataFrame | None,
         settings: ValidateSettings,
         now: datetime,
     ) -> Self:
-        """Validate EVENTS [N], N at least 1, and ITEMS as of `now`."""
+        """Validate EVENTS [N], N at least 1, and ITEMS, if given, as of `now`."""
         rows = inspection.evaluate("events", events, row_rules(settings, now))
         numbers = np.arange(len(events))
         broken = {outcome.rule.name: np.isin(numbers, outcome.rows) for outcome in rows}
         measures = LogMeasures.of(events, np.logical_or.reduce(list(broken.values())), settings)
         table = inspection.evaluate("log", measures.frame(), table_rules(settings, as_utc(now)))
-        catalogue = inspection.evaluate("items", items, item_rules(settings))
+        catalogue = [] if items is None else inspection.evaluate("items", items, item_rules(settings))
         return cls((*rows, *table, *catalogue), broken, measures)
 
     @property
@@ -132,9 +132,9 @@ class ValidationVerdict:
             "rules": [_describe(outcome, size) for outcome in self.outcomes],
         }
 
-    def error(self, layout: Layout) -> GateError:
-        """The error to raise: failed rules, observed and wanted values, remedies, and the files to inspect."""
-        files = f"see {layout.validation} and {layout.quarantine}"
+    def error(self, layout: Layout | None) -> GateError:
+        """The error to raise: failed rules, observed and wanted values, remedies, and the files to inspect, if any."""
+        files = f"see {layout.validation} and {layout.quarantine}" if layout else ""
         if crashed := self._with_status("ERROR"):
             names = ", ".join(outcome.rule.name for outcome in crashed)
             return GateCrash(
@@ -143,7 +143,7 @@ class ValidationVerdict:
             )
         lines = [self._describe_failure(outcome) for outcome in self._failed_table_rules()]
         more = f"{len(lines) - _MAX_RULES} more rules failed; " if len(lines) > _MAX_RULES else ""
-        return GateError("\n".join([*lines[:_MAX_RULES], more + files]))
+        return GateError("\n".join(filter(None, [*lines[:_MAX_RULES], more + files])))
 
     def _describe_failure(self, outcome: RuleOutcome) -> str:
         rule = outcome.rule

@@ -29,6 +29,8 @@ class Layout:
     feedback = _RelativePath("data/feedback", "the service's feedback, exported for ingest")
 
     # source
+    deliveries = _RelativePath("data/deliveries", "files of the log that `tierrec add` stored")
+    delivery_list = _RelativePath("data/deliveries/deliveries.json", "the deliveries that count, oldest first")
     source_manifest = _RelativePath("data/source.json", "the files that ingest reads, with their hashes")
     source_hashes = _RelativePath("data/source-hashes.json", "hash, size and times of each of these files; no output")
 

@@ -1,6 +1,6 @@
 """Reads CSV and Parquet files with any column and event names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -9,11 +9,12 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError
-from tierrec_core.settings.data import ColumnMap, FilesSource, TableFormat
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings.data import ColumnMap, FilesSource
+from tierrec_core.sources.file_columns import mostly, number_column, read_rows, reject_most, require_column, text_ids
 from tierrec_core.sources.frames import SourceFrames
+from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
-from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.tables import read_table
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, given_time_format, parse_times
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
@@ -29,22 +30,36 @@ def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
     Raises UnreadableFileError, MissingColumnError, EmptyDataError, DataError for a value in a file, or SettingsError
     for an unknown timezone.
     """
-    catalogue = _files(source.items_path, root, "source.items_path")
-    users = _files(source.users_path, root, "source.users_path")
-    columns = _log_columns(source, root, tables={*catalogue, *users})
-    _require_optional(columns, source)
-    parts = {path: _events(part, path, source) for path, part in columns.items()}
-    events = pd.concat(_with_times(parts, source), ignore_index=True)
+    deliveries = {delivery.path(Layout(root)): delivery for delivery in read_deliveries(Layout(root))}
+    parts = read_log(source, root, list(deliveries))
+    replacing = [path for path, delivery in deliveries.items() if delivery.replaces]
+    events = pd.concat(without_replaced(parts, replacing, source.timezone), ignore_index=True)
     if events.empty:
         raise EmptyDataError(
             f"{', '.join(source.paths)}: no event is left; map at least one event name in source.events"
         )
-    if not catalogue:
+    if source.items_path is None:
         ids = events["item_id"].dropna().drop_duplicates()
         items = pd.DataFrame({"item_id": ids, "title": ids, "category": "unknown"})
     else:
-        items = _items(catalogue, source, list(columns))
-    return SourceFrames.of(events, items, _users(users, source), where=", ".join(source.paths))
+        items = _items(_files(source.items_path, root, "source.items_path"), source, list(parts))
+    users = _users(_files(source.users_path, root, "source.users_path"), source)
+    return SourceFrames.of(events, items, users, where=", ".join(source.paths))
+
+
+def read_log(
+    source: FilesSource, root: Path, deliveries: Sequence[Path], fresh: Sequence[Path] = ()
+) -> dict[Path, pd.DataFrame]:
+    """The events of each file of source.paths and each delivery, in this order.
+
+    fresh: deliveries that need every mapped column that all other files have
+    Raises the errors of read_files.
+    """
+    tables = {*_files(source.items_path, root, "items_path"), *_files(source.users_path, root, "users_path")}
+    columns = _log_columns(source, root, tables) | {path: _mapped_columns(path, source) for path in deliveries}
+    _require_optional(columns, source, fresh)
+    parts = {path: _events(part, path, source) for path, part in columns.items()}
+    return dict(zip(parts, _with_times(parts, source), strict=True))
 
 
 def _files(pattern: str | None, root: Path, key: str) -> list[Path]:
@@ -66,31 +81,9 @@ def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Pat
     return columns
 
 
-def _table(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
-    """All rows of a file; key of params.yaml names it in errors."""
-    try:
-        return read_table(path, _form(path, source))
-    except DataError as error:
-        raise type(error)(f"{error}; or correct {key}") from error
-
-
-def _form(path: Path, source: FilesSource) -> TableFormat:
-    return next((form for pattern, form in source.formats.items() if path.match(pattern)), source)
-
-
-def _require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
-    if column in frame:
-        return
-    hint = " (one column only: is source.separator right?)" if len(frame.columns) == 1 else ""
-    raise MissingColumnError(
-        f"{path}: column {column!r} is missing; found {', '.join(map(str, frame.columns))}{hint}\n"
-        f"name the column in {key} of params.yaml"
-    )
-
-
 def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
     """The mapped columns that the file has. Raises MissingColumnError for users, items and times."""
-    frame = _table(path, source, "source.paths")
+    frame = read_rows(path, source, "source.paths")
     columns = {}
     for field in ColumnMap.model_fields:
         names = source.columns.names(field)
@@ -99,7 +92,7 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             first, *others = found
             columns[_CONTRACT_NAMES.get(field, field)] = reduce(pd.Series.combine_first, others, first)
         elif field in _REQUIRED:
-            _require_column(frame, " or ".join(names), path, f"source.columns.{field}")
+            require_column(frame, " or ".join(names), path, f"source.columns.{field}")
     mapped = pd.DataFrame(columns)
     if source.order_lines and "session_id" in mapped:
         carried = [name for name in _OF_ORDER if name in mapped]
@@ -107,59 +100,30 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
     return mapped
 
 
-def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> None:
-    """Raise MissingColumnError for a mapped column that no file has."""
+def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource, fresh: Sequence[Path]) -> None:
+    """Raise MissingColumnError for a mapped column that no file has, or that only a fresh one lacks."""
     for field in ColumnMap.model_fields:
         names = source.columns.names(field)
-        if names and not any(_CONTRACT_NAMES.get(field, field) in part for part in parts.values()):
-            path = next(iter(parts))
-            _require_column(_table(path, source, "source.paths"), names[0], path, f"source.columns.{field}")
+        lacking = [path for path, part in parts.items() if _CONTRACT_NAMES.get(field, field) not in part]
+        if names and lacking and (len(lacking) == len(parts) or set(lacking) <= set(fresh)):
+            path = lacking[0]
+            require_column(read_rows(path, source, "source.paths"), names[0], path, f"source.columns.{field}")
 
 
 def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFrame:
     for name in _IDS:
         if name in events:
-            events[name] = _text_ids(events[name])
+            events[name] = text_ids(events[name])
     for name in ("value", "quantity"):
         if name in events:
             column = " or ".join(source.columns.names(name))
-            events[name] = _numbers(events[name], source, path, column, f"source.columns.{name}")
+            events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
     if source.unit_price and "value" in events and "quantity" in events:
         events["value"] = events["value"] * events["quantity"]
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _mapped_events(events["event"], source.events, path)
     return events[(events["event"] != "ignore").fillna(True)]
-
-
-def _text_ids(ids: pd.Series) -> pd.Series:
-    """Ids as text; 12.0 becomes 12."""
-    if pd.api.types.is_float_dtype(ids):
-        texts = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in ids.dropna()]
-        return pd.Series(texts, ids.index[ids.notna()], "string").reindex(ids.index)
-    return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
-
-
-def _numbers(values: pd.Series, source: FilesSource, path: Path, column: str, key: str) -> pd.Series:
-    """Numbers, [N]; NaN, which the data gate rejects, for a cell that is none, where these are few."""
-    numbers, empty = parse_numbers(values, _form(path, source).decimal)
-    bad = pd.Series(~empty & np.isnan(numbers) & (values.astype("string").str.lower() != "nan"), values.index)
-    _reject_most(values, bad, path, column, f"is not a number; correct it, source.decimal or {key}")
-    return pd.Series(pd.arrays.FloatingArray(numbers, empty), values.index)
-
-
-def _reject_most(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: str) -> None:
-    """Raise DataError where at least half of the filled cells are bad, so that the column is the wrong one."""
-    bad = bad.fillna(False)
-    if _mostly(bad, values):
-        row = int(np.flatnonzero(bad.to_numpy(dtype=bool))[0])
-        raise DataError(
-            f"{path}: column {column!r}, row {row + 1}: {str(values.iloc[row])[:80]!r} {wanted} ({bad.sum()} such rows)"
-        )
-
-
-def _mostly(bad: pd.Series, values: pd.Series) -> bool:
-    return bool(bad.any() and bad.sum() >= values.notna().sum() / 2)
 
 
 def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:
@@ -204,12 +168,12 @@ def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path
     if time_format.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _reject_mixed(values.astype("string").dropna(), path, column)
     times = parse_times(values, time_format, source.timezone)
-    if _mostly(values.notna() & times.isna(), values):
+    if mostly(values.notna() & times.isna(), values):
         time_format = _time_format(values, source)
         times = parse_times(values, time_format, source.timezone)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
-    _reject_most(values, values.notna() & times.isna(), path, column, wanted)
+    reject_most(values, values.notna() & times.isna(), path, column, wanted)
     return times
 
 
@@ -234,9 +198,9 @@ def _items(paths: list[Path], source: FilesSource, logs: list[Path]) -> pd.DataF
 
 
 def _item_table(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.DataFrame:
-    frame = _table(path, source, "source.items_path")
+    frame = read_rows(path, source, "source.items_path")
     for name, column in names.items():
-        _require_column(frame, column, path, f"source.item_columns.{name}")
+        require_column(frame, column, path, f"source.item_columns.{name}")
     return frame
 
 
@@ -244,9 +208,9 @@ def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], source: FilesSo
     mapped = {_CONTRACT_NAMES.get(name, name): frame[column] for name, column in names.items()}
     attributes = frame.drop(columns=[name for name in frame if name in ITEMS.columns or name in names.values()])
     items = attributes.apply(_attribute).assign(**mapped)
-    items["item_id"] = _text_ids(items["item_id"])
+    items["item_id"] = text_ids(items["item_id"])
     if "price" in items:
-        price = _numbers(items["price"], source, path, names["price"], "source.item_columns.price")
+        price = number_column(items["price"], source, path, names["price"], "source.item_columns.price")
         items["price"] = price.where(np.isfinite(price.to_numpy("float64", na_value=np.nan)))
     items = items.groupby("item_id", sort=False, as_index=False).first()
     category = items["category"].astype("string") if "category" in items else pd.NA
@@ -264,10 +228,10 @@ def _attribute(column: pd.Series) -> pd.Series:
 def _users(paths: list[Path], source: FilesSource) -> pd.DataFrame | None:
     if not paths:
         return None
-    frames = {path: _table(path, source, "source.users_path") for path in paths}
+    frames = {path: read_rows(path, source, "source.users_path") for path in paths}
     for path, table in frames.items():
-        _require_column(table, source.user_column, path, "source.user_column")
+        require_column(table, source.user_column, path, "source.user_column")
     frame = pd.concat(frames.values(), ignore_index=True)
-    ids = _text_ids(frame[source.user_column])
+    ids = text_ids(frame[source.user_column])
     users = frame.drop(columns=source.user_column).apply(_attribute).assign(user_id=ids)
     return users.dropna(subset=["user_id"]).drop_duplicates("user_id")

@@ -1,12 +1,12 @@
 """The manifest of a source's files: what each is used as, its size and its hash. `ingest` depends on it."""
 
-from pathlib import Path
 from typing import Any
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, DataError, UnreadableFileError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import FilesSource, Source
+from tierrec_core.sources.input_files.deliveries import read_deliveries
 from tierrec_core.sources.input_files.patterns import match_files
 
 Manifest = dict[str, dict[str, Any]]
@@ -21,7 +21,7 @@ def source_manifest(source: Source, layout: Layout) -> Manifest:
     if not isinstance(source, FilesSource):
         return {}
     hashes = FileHashes(layout)
-    manifest = {name: {"role": role} | hashes.entry(name) for name, role in _roles(source, layout.root).items()}
+    manifest = {name: {"role": role} | hashes.entry(name) for name, role in _roles(source, layout).items()}
     hashes.save()
     return manifest
 
@@ -34,8 +34,8 @@ def is_manifest_current(source: Source, layout: Layout) -> bool:
         return False
 
 
-def _roles(source: FilesSource, root: Path) -> dict[str, str]:
-    """The use of each file: events, items, users, or several of these."""
+def _roles(source: FilesSource, layout: Layout) -> dict[str, str]:
+    """The use of each file: events, items, users, or several of these, or a delivery."""
     roles: dict[str, str] = {}
     for role, key, patterns in (
         ("events", "source.paths", source.paths),
@@ -43,9 +43,12 @@ def _roles(source: FilesSource, root: Path) -> dict[str, str]:
         ("users", "source.users_path", (source.users_path,)),
     ):
         for name in match_files(
-            [pattern for pattern in patterns if pattern is not None], root, f"{key} in params.yaml"
+            [pattern for pattern in patterns if pattern is not None], layout.root, f"{key} in params.yaml"
         ):
             roles[name] = f"{roles[name]}, {role}" if name in roles else role
+    for number, delivery in enumerate(read_deliveries(layout), 1):
+        name = str(delivery.path(layout).relative_to(layout.root))
+        roles[name] = f"delivery {number}" + (", in place of earlier rows of its days" if delivery.replaces else "")
     return roles
 
 

@@ -1,0 +1,170 @@
+"""Adds deliveries to the log: read and checked as the next run will do it, and stored in the project."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from filelock import FileLock
+
+from monitoring.data_gate.delivery import check_delivery
+from tierrec_core.base import artifacts
+from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import DataError, EmptyDataError, SettingsError, TierRecError, UnreadableFileError
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import FilesSource, Settings, ValidateSettings
+from tierrec_core.sources.files import read_log
+from tierrec_core.sources.input_files.deliveries import Delivery, local_days, read_deliveries, without_replaced
+from tierrec_core.sources.input_files.manifest import source_manifest
+
+Overlap = Literal["refuse", "replace", "append"]
+_MAX_DAYS = 3  # in the error's message
+
+
+def add_deliveries(layout: Layout, settings: Settings, files: Sequence[Path], overlap: Overlap) -> list[str]:
+    """Store the files as parts of the log, all or none of them; returns a line on each.
+
+    overlap: what to do with a file that has rows of days of which earlier files have rows
+    A file whose content is a part of the source already is passed over; one that has rows of all days of an earlier
+    delivery of the same name takes its place. Of a killed call nothing counts.
+    Raises SettingsError for a source of another kind, DataError for a file that cannot be read or overlaps, and
+    GateError for one with too many invalid rows.
+    """
+    source = settings.source
+    if not isinstance(source, FilesSource):
+        raise SettingsError(f"add: source.kind is {source.kind}, wanted files; run `tierrec init FILE` first")
+    layout.deliveries.mkdir(parents=True, exist_ok=True)
+    with FileLock(layout.deliveries / ".lock"):
+        known = {entry["sha256"]: name for name, entry in source_manifest(source, layout).items()}
+        try:
+            return _add(layout, source, settings.validate_, files, overlap, known)
+        finally:
+            _delete_unlisted(layout)
+
+
+def _add(
+    layout: Layout,
+    source: FilesSource,
+    gate: ValidateSettings,
+    files: Sequence[Path],
+    overlap: Overlap,
+    known: dict[str, str],
+) -> list[str]:
+    lines, given, fresh = list[str](), dict[Path, Path](), list[Delivery]()
+    for file in files:
+        delivery = Delivery(name=file.name, sha256=_hash(file), replaces=overlap == "replace")
+        if delivery.sha256 in known:
+            lines.append(f"{file}: is a part of the source already, as {known[delivery.sha256]}")
+            continue
+        _copy(file, delivery, layout)
+        fresh.append(delivery)
+        known[delivery.sha256], given[delivery.path(layout)] = str(file), file
+    if not fresh:
+        return lines
+    try:
+        log = _Log.read(layout, source, fresh)
+        lines += [_with_names(log.accept(delivery, gate, overlap), given) for delivery in fresh]
+    except TierRecError as error:
+        raise type(error)(f"{_with_names(str(error), given)}\nnothing was added") from error
+    artifacts.write_json([delivery.model_dump() for delivery in log.deliveries], layout.delivery_list)
+    return lines
+
+
+def _with_names(text: str, given: Mapping[Path, Path]) -> str:
+    """A text about stored files, with the names of the files that were given."""
+    for path, file in given.items():
+        text = text.replace(str(path), str(file))
+    return text
+
+
+def _hash(file: Path) -> str:
+    try:
+        return artifacts.sha256(file)
+    except OSError as error:
+        raise UnreadableFileError(f"{file}: cannot be read ({error.strerror}); nothing was added") from error
+
+
+def _copy(file: Path, delivery: Delivery, layout: Layout) -> None:
+    """Copy the file to where it is read; it counts once it is in the list."""
+    with artifacts.replacing_file(delivery.path(layout)) as copy:
+        shutil.copyfile(file, copy)
+        if _hash(copy) != delivery.sha256:
+            raise UnreadableFileError(f"{file}: changes while it is copied; add it again when it is complete")
+
+
+def _delete_unlisted(layout: Layout) -> None:
+    """Delete files that were refused or replaced, and those of killed calls."""
+    listed = {delivery.path(layout).parent for delivery in read_deliveries(layout)}
+    for folder in layout.deliveries.iterdir():
+        if folder.is_dir() and folder not in listed:
+            shutil.rmtree(folder)
+
+
+class _Log:
+    """The events of each file, and the deliveries that count, oldest first."""
+
+    def __init__(self, layout: Layout, source: FilesSource, parts: Mapping[Path, pd.DataFrame]) -> None:
+        self._layout, self._zone, self._parts = layout, source.timezone, parts
+        self.deliveries = read_deliveries(layout)
+
+    @classmethod
+    def read(cls, layout: Layout, source: FilesSource, fresh: Sequence[Delivery]) -> "_Log":
+        """All files together, since together they decide on the format of times."""
+        deliveries = [delivery.path(layout) for delivery in (*read_deliveries(layout), *fresh)]
+        return cls(layout, source, read_log(source, layout.root, deliveries, deliveries[-len(fresh) :]))
+
+    def accept(self, delivery: Delivery, gate: ValidateSettings, overlap: Overlap) -> str:
+        """Check a delivery by the gate and against the earlier files, and count it in; returns a line on it."""
+        path = delivery.path(self._layout)
+        if self._parts[path].empty:
+            raise EmptyDataError(f"{path}: no event is left; map at least one event name in source.events")
+        events = EVENTS.conform(self._parts[path], str(path))
+        try:
+            num_invalid = check_delivery(events, gate, datetime.now(UTC))
+        except TierRecError as error:
+            raise type(error)(f"{path}: {error}") from error
+        days = self._days(events)
+        former = [other for other in self.deliveries if other.name == delivery.name and self._covers(days, other)]
+        self.deliveries = [other for other in self.deliveries if other not in former]
+        if overlap == "refuse":
+            self._refuse_overlap(path, events)
+        self.deliveries.append(delivery)
+        span = f"{days.min():%Y-%m-%d}" + (f" to {days.max():%Y-%m-%d}" if days.min() < days.max() else "")
+        invalid = f", {num_invalid:,} of them invalid" if num_invalid else ""
+        place = ", in place of the earlier file of this name" if former else ""
+        return f"{path}: added {len(events):,} events of {span}{invalid}{place}"
+
+    def _days(self, events: pd.DataFrame) -> pd.Series:
+        return local_days(events, self._zone).dropna()
+
+    def _covers(self, days: pd.Series, other: Delivery) -> bool:
+        return bool(self._days(self._parts[other.path(self._layout)]).isin(days).all())
+
+    def _refuse_overlap(self, path: Path, events: pd.DataFrame) -> None:
+        """Raise DataError where earlier files have rows of the same days, with the number of rows of each day."""
+        counted = {delivery.path(self._layout): delivery.replaces for delivery in self.deliveries}
+        earlier = {
+            other: part
+            for other, part in self._parts.items()
+            if other in counted or not other.is_relative_to(self._layout.deliveries)
+        }
+        replacing = [other for other, replaces in counted.items() if replaces]
+        delivered = pd.concat(without_replaced(earlier, replacing, self._zone), ignore_index=True)
+        delivered = EVENTS.conform(delivered, str(path))
+        there, here = (local_days(frame, self._zone) for frame in (delivered, events))
+        shared = sorted(set(there.dropna()) & set(here.dropna()))
+        rows = pd.util.hash_pandas_object(delivered, index=False)
+        same = pd.util.hash_pandas_object(events, index=False).isin(rows)
+        counts = [
+            f"{day:%Y-%m-%d}: {(there == day).sum():,} rows delivered, {(here == day).sum():,} here, "
+            f"{same[here == day].sum():,} of them the same"
+            for day in shared
+        ]
+        if counts:
+            more = f"; and {len(counts) - _MAX_DAYS} more days" if len(counts) > _MAX_DAYS else ""
+            raise DataError(
+                f"{path}: other files have rows of its days: {'; '.join(counts[:_MAX_DAYS])}{more}\n"
+                "--replace drops the earlier rows of these days, --append keeps both"
+            )

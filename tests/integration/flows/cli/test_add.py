@@ -1,0 +1,219 @@
+"""`tierrec add` takes deliveries: checked as the run checks them, counted once, and none of them half."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.data import app
+from tests.support.drifting_shop import configure
+from tests.support.projects import ENV, ROOT
+from tierrec_core.base.errors import DataError, GateError, MissingColumnError, SettingsError, TierRecError
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import read_settings
+from tierrec_core.sources import read_source
+from tierrec_core.sources.input_files.manifest import is_manifest_current, source_manifest
+
+HEADER = "user_id,item_id,timestamp,kind"
+SOURCE = {
+    "kind": "files",
+    "paths": ["logs/*.csv"],
+    "columns": {"event": "kind"},
+    "events": {"seen": "view", "noise": "ignore"},
+    "timezone": "Europe/Berlin",
+}
+
+
+def rows(day: int, users: range = range(20), kind: str = "seen") -> list[str]:
+    """An event of each user on a day of March 2024, in the format that a day above 12 makes clear."""
+    return [f"u{user},i{user % 5},03/{day:02}/2024 {user:02}:30,{kind}" for user in users]
+
+
+def written(path: Path, lines: list[str], header: str = HEADER) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A project with a log until the 13th of March, in which the commands run."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    configure(folder, source=SOURCE)
+    written(folder / "logs/log.csv", [*rows(12), *rows(13)])
+    monkeypatch.chdir(folder)
+    return Layout(folder)
+
+
+def add(*files: Path | str) -> str:
+    answer = CliRunner().invoke(app, ["add", *map(str, files)], env={"COLUMNS": "200"})
+    if isinstance(answer.exception, TierRecError):
+        raise answer.exception
+    assert answer.exit_code == 0, answer.output
+    return answer.output
+
+
+def days(shop: Layout) -> dict[int, int]:
+    """The number of events of each day of March, in the source's timezone, as ingest reads them."""
+    settings = read_settings(shop.params)
+    stamps = read_source(settings.source, shop.root, 0).events["timestamp"].dt.tz_convert("Europe/Berlin")
+    return {int(day): int(count) for day, count in stamps.dt.day.value_counts().sort_index().items()}
+
+
+def stored(shop: Layout) -> list[str]:
+    return sorted(path.name for path in shop.deliveries.glob("*/*"))
+
+
+def test_a_delivery_is_read_with_the_log_and_makes_the_source_stale(shop: Layout, tmp_path: Path) -> None:
+    source = read_settings(shop.params).source
+    shop.source_manifest.parent.mkdir(exist_ok=True)
+    shop.source_manifest.write_text(pd.io.json.ujson_dumps(source_manifest(source, shop)))
+    assert is_manifest_current(source, shop)
+    file = written(tmp_path / "day one ü.csv", [*rows(5), *rows(5, range(20, 24), "noise")])
+    assert f"{file}: added 20 events of 2024-03-05\n" in add(file)
+    assert not is_manifest_current(source, shop)
+    file.unlink()
+    assert days(shop) == {5: 20, 12: 20, 13: 20}  # the format of times is that of the whole log
+
+
+def test_the_same_content_counts_once(shop: Layout, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", rows(14))
+    add(file, shutil.copy(file, tmp_path / "b.csv"))
+    assert "is a part of the source already, as data/deliveries/" in add(file)
+    assert "is a part of the source already, as logs/log.csv" in add("logs/log.csv")
+    assert days(shop) == {12: 20, 13: 20, 14: 20}
+    assert stored(shop) == ["a.csv"]
+
+
+def test_a_corrected_file_of_the_same_name_takes_the_place_of_the_first(shop: Layout, tmp_path: Path) -> None:
+    add(written(tmp_path / "a.csv", rows(14)))
+    said = add(written(tmp_path / "a.csv", rows(14, range(15))))
+    assert "added 15 events of 2024-03-14, in place of the earlier file of this name" in said
+    assert days(shop) == {12: 20, 13: 20, 14: 15}
+    assert stored(shop) == ["a.csv"]
+
+
+def test_files_of_one_name_and_other_days_are_both_kept(shop: Layout, tmp_path: Path) -> None:
+    for day in (14, 15):
+        add(written(tmp_path / "export.csv", rows(day)))
+    assert days(shop) == {12: 20, 13: 20, 14: 20, 15: 20}
+
+
+def test_other_rows_of_a_delivered_day_need_a_decision(shop: Layout, tmp_path: Path) -> None:
+    add(written(tmp_path / "a.csv", [*rows(14), *rows(15)]))
+    late = written(tmp_path / "late.csv", rows(14, range(17, 23)))
+    wanted = r"late\.csv: .* 2024-03-14: 20 rows delivered, 6 here, 3 of them the same\n--replace .*--append"
+    with pytest.raises(DataError, match=wanted):
+        add(late)
+    assert days(shop) == {12: 20, 13: 20, 14: 20, 15: 20}
+    assert stored(shop) == ["a.csv"]
+    add("--append", late)
+    assert days(shop) == {12: 20, 13: 20, 14: 26, 15: 20}
+    add("--replace", written(tmp_path / "right.csv", rows(14, range(9))))
+    assert days(shop) == {12: 20, 13: 20, 14: 9, 15: 20}
+    add("--replace", written(tmp_path / "log again.csv", rows(13, range(4))))
+    assert days(shop) == {12: 20, 13: 4, 14: 9, 15: 20}
+    with pytest.raises(SettingsError, match="exclude one another"):
+        add("--append", "--replace", late)
+
+
+INVALID = [f",i1,03/14/2024 10:0{minute},seen" for minute in range(2)]
+BAD = {
+    "too many bad rows": ([*rows(14), *INVALID], HEADER, GateError, ["bad_share is 0.09", "user_id_not_null 2"]),
+    "all bad": (INVALID, HEADER, GateError, ["bad_share is 1"]),
+    "repeated rows": (rows(14) * 2, HEADER, GateError, ["duplicate_share is 0.5"]),
+    "another column": (
+        rows(14),
+        HEADER.replace("item_id", "sku"),
+        MissingColumnError,
+        ["'item_id' is missing", "found user_id, sku"],
+    ),
+    "no kind of event": (
+        [row.removesuffix(",seen") for row in rows(14)],
+        HEADER.removesuffix(",kind"),
+        MissingColumnError,
+        ["'kind' is missing", "found user_id, item_id, timestamp"],
+    ),
+    "another separator": (
+        [row.replace(",", ";") for row in rows(14)],
+        HEADER.replace(",", ";"),
+        MissingColumnError,
+        ["'user_id' is missing", "found user_id;item_id", "source.separator"],
+    ),
+    "an unknown event": (rows(14, kind="danced"), HEADER, DataError, ["'danced'", "source.events"]),
+    "no rows": ([], HEADER, DataError, ["no rows"]),
+    "nothing of use": (rows(14, kind="noise"), HEADER, DataError, ["no event is left"]),
+    "no times": ([row.replace("03/14", "99/99") for row in rows(14)], HEADER, DataError, ["'timestamp'", "99/99/2024"]),
+}
+
+
+@pytest.mark.parametrize(("lines", "header", "error", "words"), BAD.values(), ids=BAD)
+def test_a_bad_delivery_is_refused_and_a_good_one_beside_it(
+    shop: Layout, tmp_path: Path, lines: list[str], header: str, error: type[TierRecError], words: list[str]
+) -> None:
+    bad = written(tmp_path / "bad.csv", lines, header)
+    with pytest.raises(error) as caught:
+        add(written(tmp_path / "good.csv", rows(15)), bad)
+    message = str(caught.value)
+    assert [word for word in (str(bad), "nothing was added", *words) if word not in message] == [], message
+    assert str(shop.deliveries) not in message
+    assert days(shop) == {12: 20, 13: 20}
+    assert stored(shop) == []
+
+
+def test_few_bad_rows_are_said_and_left_to_the_gate(shop: Layout, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", [*rows(14), *rows(15), ",i1,03/15/2024 23:00,seen"])
+    assert "added 41 events of 2024-03-14 to 2024-03-15, 1 of them invalid" in add(file)
+
+
+def test_compressed_and_linked_files(shop: Layout, tmp_path: Path) -> None:
+    packed, plain = tmp_path / "a.csv.gz", written(tmp_path / "plain.csv", rows(14))
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    (tmp_path / "link.csv").symlink_to(written(tmp_path / "b.csv", rows(15)))
+    add(packed, tmp_path / "link.csv")
+    assert days(shop) == {12: 20, 13: 20, 14: 20, 15: 20}
+
+
+def test_what_is_no_file_is_refused(shop: Layout, tmp_path: Path) -> None:
+    for name, reason in (("none.csv", "No such file"), ("", "Is a directory")):
+        with pytest.raises(DataError, match=f"{reason}.*nothing was added"):
+            add(tmp_path / name)
+    configure(shop.root, source={"kind": "synthetic"})
+    with pytest.raises(SettingsError, match=r"source\.kind is synthetic, wanted files"):
+        add(written(tmp_path / "a.csv", rows(14)))
+
+
+def test_a_delivery_that_went_missing_is_named(shop: Layout, tmp_path: Path) -> None:
+    add(written(tmp_path / "a.csv", rows(14)))
+    next(shop.deliveries.glob("*/a.csv")).unlink()
+    assert not is_manifest_current(read_settings(shop.params).source, shop)
+    with pytest.raises(DataError, match=r"a\.csv: was added and is missing; put it back, or delete it from .*json"):
+        days(shop)
+
+
+def test_a_killed_call_adds_nothing(shop: Layout, tmp_path: Path) -> None:
+    """It is killed as soon as its copy lies in the project; the next call deletes that."""
+    file = written(tmp_path / "a.csv", rows(14))
+    program = f"from flows.cli.data import app; app(['add', {str(file)!r}])"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=shop.root, env=ENV | {"PYTHONPATH": str(ROOT)})
+    while not list(shop.deliveries.glob("*/a.csv")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert days(shop) == {12: 20, 13: 20}
+    assert stored(shop) == ["a.csv"]
+    add(written(tmp_path / "b.csv", rows(15)))
+    assert stored(shop) == ["b.csv"]
+    add(file)
+    assert days(shop) == {12: 20, 13: 20, 14: 20, 15: 20}

@@ -1,0 +1,65 @@
+"""Rows and columns of the files of a source, with errors that name the file, the row and the key of params.yaml."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tierrec_core.base.errors import DataError, MissingColumnError
+from tierrec_core.settings.data import FilesSource, TableFormat
+from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.tables import read_table
+
+
+def read_rows(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
+    """All rows of a file; key of params.yaml names it in errors."""
+    try:
+        return read_table(path, _form(path, source))
+    except DataError as error:
+        raise type(error)(f"{error}; or correct {key}") from error
+
+
+def _form(path: Path, source: FilesSource) -> TableFormat:
+    return next((form for pattern, form in source.formats.items() if path.match(pattern)), source)
+
+
+def require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:
+    """Raise MissingColumnError where the column is missing, with those that were found; key of params.yaml names it."""
+    if column in frame:
+        return
+    hint = " (one column only: is source.separator right?)" if len(frame.columns) == 1 else ""
+    raise MissingColumnError(
+        f"{path}: column {column!r} is missing; found {', '.join(map(str, frame.columns))}{hint}\n"
+        f"name the column in {key} of params.yaml"
+    )
+
+
+def text_ids(ids: pd.Series) -> pd.Series:
+    """Ids as text; 12.0 becomes 12."""
+    if pd.api.types.is_float_dtype(ids):
+        texts = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in ids.dropna()]
+        return pd.Series(texts, ids.index[ids.notna()], "string").reindex(ids.index)
+    return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+
+
+def number_column(values: pd.Series, source: FilesSource, path: Path, column: str, key: str) -> pd.Series:
+    """Numbers, [N]; NaN, which the data gate rejects, for a cell that is none, where these are few."""
+    numbers, empty = parse_numbers(values, _form(path, source).decimal)
+    bad = pd.Series(~empty & np.isnan(numbers) & (values.astype("string").str.lower() != "nan"), values.index)
+    reject_most(values, bad, path, column, f"is not a number; correct it, source.decimal or {key}")
+    return pd.Series(pd.arrays.FloatingArray(numbers, empty), values.index)
+
+
+def reject_most(values: pd.Series, bad: pd.Series, path: Path, column: str, wanted: str) -> None:
+    """Raise DataError where at least half of the filled cells are bad, so that the column is the wrong one."""
+    bad = bad.fillna(False)
+    if mostly(bad, values):
+        row = int(np.flatnonzero(bad.to_numpy(dtype=bool))[0])
+        raise DataError(
+            f"{path}: column {column!r}, row {row + 1}: {str(values.iloc[row])[:80]!r} {wanted} ({bad.sum()} such rows)"
+        )
+
+
+def mostly(bad: pd.Series, values: pd.Series) -> bool:
+    """Whether at least half of the filled cells are bad."""
+    return bool(bad.any() and bad.sum() >= values.notna().sum() / 2)

@@ -1,0 +1,54 @@
+"""Deliveries: further files of the log that `tierrec add` stored in the project, in the order in which they came."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from tierrec_core.base import artifacts
+from tierrec_core.base.errors import UnreadableFileError
+from tierrec_core.base.params import Params, parse
+from tierrec_core.base.paths import Layout
+
+
+class Delivery(Params):
+    """One file. name: of the file that was given; replaces: rows of its days in earlier files do not count."""
+
+    name: str
+    sha256: str
+    replaces: bool = False
+
+    def path(self, layout: Layout) -> Path:
+        """The stored file, in a folder named after its content."""
+        return layout.deliveries / self.sha256[:16] / self.name
+
+
+def read_deliveries(layout: Layout) -> list[Delivery]:
+    """All deliveries, oldest first. Raises UnreadableFileError when a file is missing, ArtifactError for the list."""
+    path = layout.delivery_list
+    deliveries = [parse(Delivery, row, str(path)) for row in artifacts.read_json(path)] if path.exists() else []
+    for delivery in deliveries:
+        if not delivery.path(layout).is_file():
+            raise UnreadableFileError(
+                f"{delivery.path(layout)}: was added and is missing; put it back, or delete it from {path}"
+            )
+    return deliveries
+
+
+def local_days(events: pd.DataFrame, timezone: str) -> pd.Series:
+    """The day of each event in the source's timezone, [N]; NaT without a time."""
+    days: pd.Series = events["timestamp"].dt.tz_convert(timezone).dt.tz_localize(None).dt.floor("D")
+    return days
+
+
+def without_replaced(
+    parts: Mapping[Path, pd.DataFrame], replacing: Collection[Path], timezone: str
+) -> list[pd.DataFrame]:
+    """The events of each file, in order, without those of days for which a later file of `replacing` has events."""
+    kept: list[pd.DataFrame] = []
+    for path, events in parts.items():
+        if path in replacing:
+            days = local_days(events, timezone).dropna().unique()
+            kept = [earlier[~local_days(earlier, timezone).isin(days)] for earlier in kept]
+        kept.append(events)
+    return kept
