@@ -7,6 +7,7 @@ retrain resumes at its last recorded step.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from prefect.runtime import flow_run
 
 from flows.liveness import send_heartbeats
 from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
-from flows.loop.feedback import export_feedback, read_newest_log
+from flows.loop.feedback import export_feedback
 from flows.loop.gate import gate_path, run_gate
 from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus
 from flows.loop.pages import write_history
@@ -28,16 +29,13 @@ from flows.pipeline.tasks import run_stale_stages
 from flows.project import backup
 from flows.project.champion import Champion, pointer_path
 from flows.project.lock import BusyError, project_lock
-from flows.project.params import set_values
 from flows.project.release_log import ReleaseRecord, note_release, release_path, utc_now, write_release
-from monitoring.drift import newest_complete_end
 from services.deployment.smoke import admit
 from services.releases import pointer as pointers
 from services.releases.manifest import SmokeReport
 from services.releases.pointer import Pointer
-from tierrec_core.base.errors import EmptyDataError, GateError, TierRecError
+from tierrec_core.base.errors import GateError, SettingsError, TierRecError
 from tierrec_core.base.paths import Layout
-from tierrec_core.data.interactions import from_days, to_days
 from tierrec_core.settings import Settings, TimeSplit, read_settings
 
 _RESTORED: tuple[RetrainStatus, ...] = ("rejected", "vetoed", "failed")  # retrains after which the project was restored
@@ -189,20 +187,17 @@ class RetrainRun:
             pointers.deploy(path, SmokeReport.read(self.layout.bento), 0.0)
 
     def _import_data(self) -> Settings:
-        """Export the feedback, and move a cut in time so that the test window is the newest that no model has seen."""
+        """Export the feedback. Raises SettingsError for a fixed cut, after which no model would see anything new."""
         settings = read_settings(self.layout.params)
+        by = settings.split.by
+        if isinstance(by, TimeSplit) and isinstance(by.cut, datetime):
+            days = ceil(max(task.horizon_days for task in settings.tasks.values()))
+            raise SettingsError(
+                f"{self.layout.params}: split.by.cut is {by.cut:%Y-%m-%d}, and a retrain would see no later event; "
+                f"wanted a cut that moves with the log, such as `last {days} days`"
+            )
         export_feedback(self.layout, settings)
-        if isinstance(settings.split.by, TimeSplit):
-            events = read_newest_log(self.layout, settings).events
-            end = newest_complete_end(events, settings.monitor, datetime.now(UTC))
-            horizon = next(iter(settings.tasks.values())).horizon_days
-            if end - horizon <= to_days(events["timestamp"]).min():
-                raise EmptyDataError(
-                    f"retrain: the log begins {events['timestamp'].min():%Y-%m-%d} and its newest complete day is "
-                    f"{from_days(end):%Y-%m-%d}; wanted more than tasks.next.horizon_days, {horizon:g}, between them"
-                )
-            set_values(self.layout.params, [f"split.by={{kind: time, cut: '{from_days(end - horizon):%Y-%m-%d}'}}"])
-        return read_settings(self.layout.params)
+        return settings
 
     def _end(self, record: RetrainRecord, **changes: Any) -> RetrainRecord:
         after = self.state.update_retrain(record, **changes)

@@ -33,6 +33,7 @@ PARAMS: dict[str, Any] = {
         "items_path": ITEMS,
         "item_columns": {name: name for name in ("title", "category", "brand", "price")},
     },
+    "split": {"by": {"kind": "time", "cut": "last 14 days"}, "min_users_per_item": 2, "target": ["purchase"]},
     "monitor": {"window_days": 28, "past_windows": 8},
     "rollout": {"share": 0.5, "max_hours": 0},
 }

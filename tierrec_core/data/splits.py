@@ -157,6 +157,9 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
         case TimeSplit(cut=datetime() as cut):
             moment = cut if cut.tzinfo else cut.replace(tzinfo=UTC)
             return to_days(events["timestamp"]), moment.timestamp() / 86_400, 0
+        case TimeSplit(last_days=int() as days):
+            day = to_days(events["timestamp"])
+            return day, float(np.floor(day.max())) + 1 - days, 0
         case TimeSplit(cut=share):
             day = to_days(events["timestamp"])
             return day, float(np.floor(np.quantile(day, share))), 0  # type: ignore[arg-type]

@@ -146,10 +146,23 @@ def _reject_number(value: Any) -> Any:
 
 
 class TimeSplit(Params):
-    """Events before `cut` are training data; cut is a date, or the share of events before it."""
+    """Events before `cut` are training data.
+
+    cut: `last 28 days` (from the day of the newest event back, so that it moves with the log), a date, or the share of
+    events before it
+    """
 
     kind: Literal["time"] = "time"
-    cut: Annotated[datetime, BeforeValidator(_reject_number)] | Annotated[float, Field(gt=0, lt=1)] = 0.8
+    cut: (
+        Annotated[datetime, BeforeValidator(_reject_number)]
+        | Annotated[float, Field(gt=0, lt=1)]
+        | Annotated[str, Field(pattern=r"^last [1-9]\d* days?$")]
+    ) = 0.8
+
+    @property
+    def last_days(self) -> int | None:
+        """The number of days of a cut such as `last 28 days`; None for another cut."""
+        return int(self.cut.split()[1]) if isinstance(self.cut, str) else None
 
 
 class GivenSplit(Params):

@@ -11,6 +11,7 @@ from tierrec_core.sources.time_formats import TimeFormat
 _CUT = 0.8
 _HORIZONS = (1 / 24, 0.25, 1, 2, 3, 7, 14, 28, 91, 182)
 _MAX_WINDOWS = 6
+_WEEK = 7
 _MIN_TARGET_SHARE = 0.001
 _DAY = pd.Timedelta(days=1)
 
@@ -26,13 +27,18 @@ def default_sections(
     tasks = {"next": _task(next_days, before, repeats=True), "discovery": _task(discovery_days, before, repeats=False)}
     return {
         "split": {
-            "by": {"kind": "given"} if given_split else {"kind": "time", "cut": _CUT},
+            "by": {"kind": "given"} if given_split else {"kind": "time", "cut": _cut(discovery_days)},
             "min_users_per_item": min_users_per_item(extent.rows),
             "target": [default_target(behaviours)],
         },
         "tasks": tasks,
         "blend": {task: {"attributes": attributes} for task in tasks} if attributes else {},
     }
+
+
+def _cut(days: float) -> str | float:
+    """The longest horizon before the log's newest day, which moves with the log; a share where that is under a week."""
+    return f"last {days:g} days" if days >= _WEEK else _CUT
 
 
 def default_target(behaviours: pd.Series) -> str:

@@ -98,6 +98,18 @@ def test_a_share_cuts_at_the_start_of_a_day(events) -> None:
     assert (to_days(events["timestamp"]) < log.final.bound).mean() == pytest.approx(0.8, abs=0.02)
 
 
+def test_a_cut_by_rule_moves_with_the_newest_event(events) -> None:
+    rule = SplitSettings(by=TimeSplit(cut="last 28 days"), min_users_per_item=2)
+    newest = events["timestamp"].max().floor("D")
+    for days in (0, 3):
+        known = events[events["timestamp"] < newest + pd.Timedelta(days=1 - days)]
+        fixed = TimeSplit(cut=(newest + pd.Timedelta(days=1 - days - 28)).to_pydatetime())
+        log = SplitLog.cut(known, rule, TASKS)
+        again = SplitLog.cut(known, SplitSettings(by=fixed, min_users_per_item=2), TASKS)
+        assert log.windows == again.windows
+        assert log.snapshots == again.snapshots
+
+
 def test_leave_last_out_holds_each_users_last_event(events) -> None:
     by = SplitSettings(by=LeaveLastOut(), min_users_per_item=1)
     log = SplitLog.cut(events, by, {"next": TaskSettings(windows=2)})

@@ -34,7 +34,11 @@ def test_former_keys_are_read_with_a_warning_each() -> None:
 
     current = read_settings(ROOT / "params.yaml")
     baseline = {task: RENAMED_KINDS.get(name, name) for task, name in settings.evaluate.baseline.items()}
-    changed = {"models": current.models, "evaluate": settings.evaluate.model_copy(update={"baseline": baseline})}
+    changed = {
+        "models": current.models,
+        "split": current.split,
+        "evaluate": settings.evaluate.model_copy(update={"baseline": baseline}),
+    }
     assert settings.model_copy(update=changed) == current
 
 

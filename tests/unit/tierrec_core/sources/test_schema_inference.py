@@ -144,6 +144,12 @@ def test_windows_fit_into_the_log(days, tmp_path):
         assert task.repeats == (name == "next")
 
 
+@pytest.mark.parametrize(("days", "cut"), [(20, 0.8), (60, "last 7 days"), (365, "last 28 days")])
+def test_the_cut_moves_with_a_log_that_is_long_enough(days, cut, tmp_path):
+    split = proposal_of(frame(days=days).rename(columns={"moment": "time"}), tmp_path).patch["split"]
+    assert parse(SplitSettings, split, "tests").by.cut == cut
+
+
 @pytest.mark.parametrize(
     ("written", "name"), [("%d/%m/%Y", "31/12/2024"), ("%m/%d/%Y", "12/31/2024"), ("%Y%m%d", "20241231")]
 )
