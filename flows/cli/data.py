@@ -1,7 +1,9 @@
 """tierrec init, tierrec add: describe the files of a project, and take further ones."""
 
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,9 +35,15 @@ def _init(
     timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
     items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
     users: Annotated[Path | None, typer.Option(help="File of user attributes, for audits.")] = None,
+    guest: Annotated[list[str] | None, typer.Option(help="User id that stands for guests; left out.")] = None,
+    unit_price: Annotated[
+        bool | None, typer.Option("--unit-price/--line-total", help="Whether values are prices of one piece.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the settings and write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Show them as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
 ) -> None:
-    """Infer the format of event logs (CSV, Parquet), propose settings for it, and write them into params.yaml."""
+    """Infer the format of event logs (CSV, JSON lines, Parquet), propose settings, and write them into params.yaml."""
     from flows.project.params import replace_sections
     from tierrec_core.sources.schema_inference import propose_settings
 
@@ -54,17 +62,25 @@ def _init(
         "timezone": timezone,
         "items_path": None if items is None else str(items),
         "users_path": None if users is None else str(users),
+        "guests": guest,
+        "unit_price": unit_price,
     }
     overrides = {name: value for name, value in options.items() if value is not None}
     proposal = propose_settings(files, overrides)
-    _show_guesses(proposal.guesses)
-    _show_patch(proposal.patch)
-    for line in proposal.unused:
-        typer.echo(f"warning: {line}", err=True)
+    if as_json:
+        guesses = [asdict(guess) | {"override": guess.override} for guess in proposal.guesses]
+        print(json.dumps({"patch": proposal.patch, "guesses": guesses, "warnings": proposal.warnings}, indent=2))
+    else:
+        _show_guesses(proposal.guesses)
+        _show_patch(proposal.patch)
+        for line in proposal.warnings:
+            typer.echo(f"warning: {line}", err=True)
+    if dry_run:
+        return
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):
         raise typer.Exit(1)
     replace_sections(project_layout().params, proposal.patch)
-    print("wrote params.yaml. Next: tierrec run")
+    typer.echo("wrote params.yaml. Next: tierrec run", err=as_json)
 
 
 @app.command("add", epilog="Example: tierrec add deliveries/2024-05-01.csv")
@@ -91,9 +107,9 @@ def _show_guesses(guesses: Sequence["Guess"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("setting", "value", "evidence", box=None)
+    table = Table("setting", "value", "evidence", "override", box=None)
     for guess in guesses:
-        table.add_row(guess.place, str(guess.value), guess.evidence)
+        table.add_row(guess.place, str(guess.value), guess.evidence, guess.override)
     Console().print(table)
 
 

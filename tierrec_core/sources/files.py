@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet files with any column and event names."""
+"""Reads files of CSV, JSON lines and Parquet with any column and event names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -123,7 +123,7 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _mapped_events(events["event"], source.events, path)
-    return events[(events["event"] != "ignore").fillna(True)]
+    return events[(events["event"] != "ignore").fillna(True) & ~events["user_id"].isin(source.guests)]
 
 
 def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:

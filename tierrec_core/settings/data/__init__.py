@@ -72,12 +72,13 @@ class TableFormat(Params):
 
 
 class FilesSource(TableFormat, _AnySource):
-    """CSV or Parquet files with any column and event names.
+    """Files of CSV, JSON lines or Parquet with any column and event names.
 
     events maps event names in the files to the platform's; default_event is used when there is no event column.
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
     time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
     formats: by path or glob, where a file is not written as separator, quote and encoding say
+    guests: user ids that stand for many people, such as 0; their rows are left out
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     order_lines: whether the first line of a session alone names its user and time, as in exports of orders
     """
@@ -88,6 +89,7 @@ class FilesSource(TableFormat, _AnySource):
     columns: ColumnMap = ColumnMap()
     events: dict[str, str] = Field(default={})
     default_event: str = "purchase"
+    guests: tuple[str, ...] = ()
     unit_price: bool = False
     order_lines: bool = False
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"

@@ -1,4 +1,4 @@
-"""Proposes params.yaml for CSV and Parquet files of unknown schema, with the evidence for each guess."""
+"""Proposes params.yaml for files of unknown schema, with the evidence for each guess."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from tierrec_core.sources.schema_inference.file_roles import (
     find_tables,
 )
 from tierrec_core.sources.schema_inference.given_files import GivenFiles
+from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.tables import kind_of
@@ -27,16 +28,17 @@ from tierrec_core.sources.tables import kind_of
 __all__ = ["Guess", "Proposal", "propose_settings"]
 
 _NO_USE = "it neither continues the log nor describes its items or users best"
-_NO_TABLE = "by its name it is neither CSV nor Parquet"
+_NO_TABLE = "by its name it is neither CSV nor JSON lines nor Parquet"
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """patch: sections of params.yaml by name; guesses: the inferred settings in it; unused: files without a use."""
+    """patch: sections of params.yaml by name; guesses: the inferred settings in it; warnings: files without a use, and
+    what is odd in the log."""
 
     patch: dict[str, Any]
     guesses: tuple[Guess, ...]
-    unused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Proposal:
@@ -54,7 +56,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
     catalogue, users = find_tables(logs[0], others, given)
     names = _event_names(logs, given)
-    price = unit_price(logs[0].preview, logs[0].roles)
+    price = unit_price(logs[0].preview, logs[0].roles, given.unit_price)
     source = _source(logs, catalogue, users, names, given, files)
     source |= {"unit_price": True} if price and price.value == "true" else {}
     parse(FilesSource, source, "proposal")
@@ -66,13 +68,14 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses = [*(_format_guess(preview, uses[preview.path]) for preview in previews), *guesses]
     unused = [f"{path}: is not used: {_NO_USE}" for path, use in uses.items() if not use]
     unused += [f"{path}: is not used: {_NO_TABLE}" for path in files.others]
+    odd = [line for line in find_oddities(logs[0], catalogue) if not given.guests or "--guest" not in line]
     sections = default_sections(
         [(log.preview, log.roles["timestamp"].value, log.time_format) for log in logs],
         _behaviours(logs, names, source),
         given_split="split" in source.get("columns", {}),
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
-    return Proposal({"source": source, **sections}, tuple(guesses), tuple(unused))
+    return Proposal({"source": source, **sections}, tuple(guesses), (*unused, *odd))
 
 
 def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
@@ -127,6 +130,7 @@ def _source(
         "columns": _log_columns(logs),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
+        "guests": list(given.guests),
         "order_lines": log.has_order_lines or None,
         "timestamp_unit": log.time_format.unit if len({file.time_format.unit for file in logs}) == 1 else None,
         "time_format": given.time_format,
@@ -166,9 +170,9 @@ def _use(
 ) -> str:
     """What the file is used as; empty if it is not used."""
     uses = {
-        "log": any(log.preview is preview for log in logs),
-        "items": catalogue is not None and catalogue.preview is preview,
-        "users": users is not None and users.preview is preview,
+        "log": any(log.preview.path == preview.path for log in logs),
+        "items": catalogue is not None and catalogue.preview.path == preview.path,
+        "users": users is not None and users.preview.path == preview.path,
     }
     return " and ".join(use for use, applies in uses.items() if applies)
 

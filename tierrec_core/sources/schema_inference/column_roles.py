@@ -18,6 +18,18 @@ from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_
 
 IGNORE = "ignore"
 
+_FLAGS = {
+    "user": "--user-column",
+    "item": "--item-column",
+    "event": "--event-column",
+    "timestamp": "--time-column, --time-format",
+    "unit_price": "--unit-price, --line-total",
+    "file ...": "--separator, --quote, --encoding, --decimal, --explode",
+    "item ...": "--items",
+    "user ...": "--users",
+}
+_FLAGS |= dict.fromkeys(("title", "category", "brand", "price"), "source.item_columns")
+
 # Column names of each role, the likeliest first.
 _SYNONYMS = {
     "user": """user_id user userid uid customer_id customer customerid cust_no cust_id visitor_id visitor
@@ -78,6 +90,14 @@ class Guess:
     place: str
     value: str
     evidence: str
+
+    @property
+    def override(self) -> str:
+        """What to give to `init`, or to change in params.yaml, for another value."""
+        role, _, rest = self.place.partition(" ")
+        if role == "event" and rest:
+            return f"--event {rest}=NAME"
+        return _FLAGS.get(self.place) or _FLAGS.get(f"{role} ...") or f"source.columns.{role}"
 
 
 def plain(name: str) -> str:

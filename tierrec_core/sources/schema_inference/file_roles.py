@@ -57,6 +57,8 @@ class InferenceOverrides(Params):
     timezone: str | None = None
     items_path: str | None = None
     users_path: str | None = None
+    guests: tuple[str, ...] = ()
+    unit_price: bool | None = None
 
     @property
     def form(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Self
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.input_files.patterns import match_files
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 _COMPRESSIONS = (".gz", ".zst", ".bz2")
 
 
@@ -22,7 +22,7 @@ class GivenFiles:
 
     @classmethod
     def of(cls, given: Sequence[Path]) -> Self:
-        """A folder counts as a glob for each kind of CSV and Parquet file in it. Raises UnreadableFileError."""
+        """A folder counts as a glob for each kind of table in it. Raises UnreadableFileError."""
         patterns, others = list[str](), list[Path]()
         for path in given:
             if not path.is_dir():

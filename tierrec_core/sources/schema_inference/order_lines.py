@@ -40,8 +40,10 @@ def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozens
     return replace(preview, sample=sample.assign(**filled)), guess, frozenset(carried)
 
 
-def unit_price(preview: FilePreview, roles: Mapping[str, Guess]) -> Guess | None:
+def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | None) -> Guess | None:
     """Whether an item's value stays the same when its quantity changes, or grows; None where that cannot be seen."""
+    if given is not None:
+        return Guess("unit_price", str(given).lower(), "given")
     if not {"item", "value", "quantity"} <= roles.keys():
         return None
     columns = {role: preview.sample[roles[role].value] for role in ("item", "value", "quantity")}

@@ -1,5 +1,6 @@
 """Files that nobody described: `tierrec init` says how to read them, and `ingest` then finds the true events."""
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.projects import ENV, ROOT, command
 from tierrec_core.base.paths import Layout
-from tierrec_core.settings import read_settings
+from tierrec_core.settings import FilesSource, parse, read_settings
 
 ROWS = 600
 KINDS = np.array(["view", "cart", "purchase"])
@@ -140,3 +141,20 @@ def test_tables_beside_the_log_are_read(truth, tmp_path):
     assert dict(zip(items["item_id"], items["title"], strict=True)) == {str(n): f"Thing {n}" for n in range(25)}
     assert dict(zip(items["item_id"], items["category"], strict=True)) == {str(n): str(n % 5) for n in range(25)}
     assert set(pd.read_parquet(layout.raw_users)["user_id"]) == {str(n) for n in range(40)}
+
+
+def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp_path):
+    _, arguments = german(truth, tmp_path)
+    before = (ROOT / "params.yaml").read_bytes()
+    (tmp_path / "params.yaml").write_bytes(before)
+    shown = command(tmp_path, "tierrec", "init", *arguments, "--dry-run", "--json")
+    assert shown.returncode == 0, shown.stderr
+    proposal = json.loads(shown.stdout)
+    assert (tmp_path / "params.yaml").read_bytes() == before
+    overrides = {guess["place"]: guess["override"] for guess in proposal["guesses"]}
+    assert overrides["user"] == "--user-column"
+    assert overrides["event Newsletter"] == "--event Newsletter=NAME"
+    assert all(guess["evidence"] and guess["override"] for guess in proposal["guesses"])
+    command(tmp_path, "tierrec", "init", *arguments, "--yes").check_returncode()
+    settings = read_settings(tmp_path / "params.yaml")
+    assert settings.source == parse(FilesSource, proposal["patch"]["source"], "tests")

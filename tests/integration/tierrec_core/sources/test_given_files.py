@@ -38,8 +38,8 @@ def test_new_files_of_a_pattern_are_read(folder, glob):
     uses = {guess.place: guess.evidence.partition(", ")[2] for guess in proposal.guesses if "file " in guess.place}
     assert uses["file log-2023.csv"] == uses["file log-2024.csv"] == "used as log"
     assert (uses["file items.csv"], uses["file users.parquet"]) == ("used as items", "used as users")
-    assert [line for line in proposal.unused if "README.md" in line] == list(proposal.unused)
-    assert len(proposal.unused) == (0 if glob else 1)
+    assert [line for line in proposal.warnings if "README.md" in line] == list(proposal.warnings)
+    assert len(proposal.warnings) == (0 if glob else 1)
     written(folder, "log-2025.csv", 2025, NAMES)
     assert len(read_files(source, folder).events) == 3 * NUM_ROWS
 
@@ -59,7 +59,7 @@ def test_a_file_that_is_not_used_is_named(folder):
     shutil.copy(folder / "log-2023.csv", folder.parent / "log.csv")
     links = folder.parent / "links.csv"
     pd.DataFrame({"page": ["a", "b"], "clicks": [900, 901]}).to_csv(links, index=False)
-    unused = propose_settings([folder.parent / "log.csv", links], {}).unused
+    unused = propose_settings([folder.parent / "log.csv", links], {}).warnings
     assert [line.partition(": ")[0] for line in unused] == [str(links)]
     with pytest.raises(DataError, match=r"links\.csv: is matched by '.*\*\.csv'.*\n.*narrower pattern"):
         propose_settings([folder.parent / "*.csv"], {})

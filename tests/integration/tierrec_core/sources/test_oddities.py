@@ -1,0 +1,68 @@
+"""What `init` warns of, since only a person can judge it: rounded ids, guests, items that are no products."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+NUM_ROWS = 1200
+
+
+@pytest.fixture
+def log():
+    rng = np.random.default_rng(11)
+    moments = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(NUM_ROWS) * 3, unit="h")
+    frame = pd.DataFrame({"user_id": rng.integers(100, 180, NUM_ROWS), "item_id": rng.integers(0, 40, NUM_ROWS)})
+    return frame.astype(str).assign(event="purchase", timestamp=moments)
+
+
+def warnings_of(log, folder, items=None, **overrides):
+    log.to_csv(folder / "log.csv", index=False)
+    files = [folder / "log.csv"]
+    if items is not None:
+        items.to_csv(folder / "items.csv", index=False)
+        files.append(folder / "items.csv")
+    return propose_settings(files, overrides).warnings
+
+
+def test_a_plain_log_gives_no_warning(log, tmp_path):
+    titles = pd.DataFrame({"item_id": range(40), "title": [f"Coffee mug {n}" for n in range(40)]})
+    assert warnings_of(log, tmp_path, titles) == ()
+
+
+@pytest.mark.parametrize(("role", "written"), [("user_id", "4.05E+12"), ("item_id", "4E+12"), ("item_id", "4,051e+12")])
+def test_rounded_ids_are_counted(role, written, log, tmp_path):
+    log.loc[log.index % 4 == 0, role] = written
+    (line,) = [line for line in warnings_of(log, tmp_path) if "spreadsheet" in line]
+    assert f"25% of the rows have a {role.removesuffix('_id')} id such as {written!r} in {role}" in line
+
+
+@pytest.mark.parametrize("guest", ["0", "guest"])
+def test_guests_are_asked_about_and_can_be_left_out(guest, log, tmp_path):
+    log.loc[log.index % 4 == 0, "user_id"] = guest
+    (line,) = warnings_of(log, tmp_path)
+    assert f"user {guest!r} has 25% of the rows" in line
+    assert f"--guest {guest}" in line
+    assert warnings_of(log, tmp_path, guests=[guest]) == ()
+    patch = propose_settings([tmp_path / "log.csv"], {"guests": [guest]}).patch
+    events = read_files(parse(FilesSource, patch["source"], "tests"), tmp_path).events
+    assert guest not in set(events["user_id"])
+    assert len(events) == NUM_ROWS * 3 // 4
+
+
+def test_a_large_customer_is_no_guest(log, tmp_path):
+    log.loc[log.index % 40 == 0, "user_id"] = "100"
+    assert warnings_of(log, tmp_path) == ()
+
+
+def test_items_that_are_no_products_are_named_with_their_rows(log, tmp_path):
+    titles = [f"Mug number {n}" for n in range(40)]
+    titles[7], titles[9] = "DOTCOM POSTAGE", "Versandkosten"
+    log.loc[log.index % 10 == 0, "item_id"] = "9"
+    rows = log["item_id"].value_counts()
+    (line,) = warnings_of(log, tmp_path, pd.DataFrame({"item_id": range(40), "title": titles}))
+    assert f"9 'Versandkosten' ({rows['9']} rows), 7 'DOTCOM POSTAGE' ({rows['7']} rows)" in line
+    assert "review block" in line

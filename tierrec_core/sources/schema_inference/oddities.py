@@ -1,0 +1,58 @@
+"""What is odd in a log and a person must judge: ids that a spreadsheet broke, guests, items that are no products."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from tierrec_core.sources.schema_inference.column_roles import Guess
+from tierrec_core.sources.schema_inference.file_roles import LogFile, LookupTable
+
+_ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
+_MIN_GUEST_SHARE, _MIN_GUEST_RATIO = 0.05, 5
+_NO_PRODUCTS = re.compile(
+    r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
+    r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebühr\w*|rabatt|gutschein|pfand|frais|livraison|envío|spese)\b",
+    re.IGNORECASE,
+)
+_MAX_SHOWN = 5
+
+
+def find_oddities(log: LogFile, catalogue: LookupTable | None) -> Iterator[str]:
+    """A sentence on each oddity in the sampled rows, with the share of rows and what to do."""
+    for role in ("user", "item"):
+        yield from _rounded_ids(log, role)
+    yield from _guests(log)
+    yield from _no_products(log, catalogue)
+
+
+def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
+    ids = log.values(role).dropna().astype("string")
+    rounded = ids.str.match(_ROUNDED)
+    if rounded.any():
+        yield (
+            f"{log.preview.path}: {rounded.mean():.0%} of the rows have a {role} id such as {ids[rounded].iloc[0]!r} "
+            f"in {log.roles[role].value}: a spreadsheet rounded different ids to one; export them as text"
+        )
+
+
+def _guests(log: LogFile) -> Iterator[str]:
+    shares = log.values("user").astype("string").value_counts(normalize=True)
+    if len(shares) > 1 and shares.iloc[0] >= max(_MIN_GUEST_SHARE, _MIN_GUEST_RATIO * shares.iloc[1]):
+        yield (
+            f"{log.preview.path}: user {shares.index[0]!r} has {shares.iloc[0]:.0%} of the rows, the next one "
+            f"{shares.iloc[1]:.1%}; if it stands for guests, give --guest {shares.index[0]}"
+        )
+
+
+def _no_products(log: LogFile, catalogue: LookupTable | None) -> Iterator[str]:
+    columns: dict[str, Guess] = catalogue.columns if catalogue else {}
+    if catalogue is None or "title" not in columns:
+        return
+    names = [columns[role].value for role in ("item", "title")]
+    titles = dict(catalogue.preview.sample[names].dropna().astype(str).itertuples(index=False, name=None))
+    rows = Counter(log.values("item").dropna().astype(str))
+    found = [(item, num) for item, num in rows.most_common() if _NO_PRODUCTS.search(titles.get(item, ""))]
+    if found:
+        shown = ", ".join(f"{item} {titles[item]!r} ({num} rows)" for item, num in found[:_MAX_SHOWN])
+        more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
+        yield f"by their titles these items may be no products: {shown}{more}; `tierrec review block ID` hides an item"
