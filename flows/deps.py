@@ -26,7 +26,7 @@ from tierrec_core.settings import Settings
 
 ROOMS = ("tierrec_core", "monitoring", "services", "flows")
 ENTRIES: Mapping[str, str] = {
-    **{f"tierrec_core {stage}": f"tierrec_core.stages.{stage}" for stage in CORE_STAGES},
+    **{f"tierrec_core {stage}": module for stage, module in CORE_STAGES.items()},
     **{f"monitoring {stage}": module for stage, module in MONITORING_STAGES.items()},
     **{f"services {stage}": module for stage, module in SERVICE_STAGES.items()},
 }

@@ -9,24 +9,15 @@ from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
-STAGES = (
-    "source",
-    "ingest",
-    "prepare",
-    "split",
-    "tier",
-    "churn",
-    "campaigns",
-    "train",
-    "retrieve",
-    "blend",
-    "evaluate",
-)
+_IN_STAGES = ("ingest", "prepare", "split", "tier", "churn", "campaigns", "train", "retrieve", "blend", "evaluate")
+STAGES = {"source": "tierrec_core.sources.input_files.manifest"} | {
+    stage: f"tierrec_core.stages.{stage}" for stage in _IN_STAGES
+}
 
 
 def main(arguments: list[str]) -> int:
     """Run a stage of the core."""
-    return run_stage("tierrec_core", {stage: f"tierrec_core.stages.{stage}" for stage in STAGES}, arguments)
+    return run_stage("tierrec_core", STAGES, arguments)
 
 
 def run_stage(package: str, modules: Mapping[str, str], arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.tables import read_table
 
 
-def read_rows(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
+def read_source_table(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
     """All rows of a file; key of params.yaml names it in errors."""
     try:
         return read_table(path, _form(path, source))

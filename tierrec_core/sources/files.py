@@ -11,7 +11,14 @@ from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
-from tierrec_core.sources.file_columns import mostly, number_column, read_rows, reject_most, require_column, text_ids
+from tierrec_core.sources.file_columns import (
+    mostly,
+    number_column,
+    read_source_table,
+    reject_most,
+    require_column,
+    text_ids,
+)
 from tierrec_core.sources.frames import SourceFrames
 from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
@@ -83,7 +90,7 @@ def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Pat
 
 def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
     """The mapped columns that the file has. Raises MissingColumnError for users, items and times."""
-    frame = read_rows(path, source, "source.paths")
+    frame = read_source_table(path, source, "source.paths")
     columns = {}
     for field in ColumnMap.model_fields:
         names = source.columns.names(field)
@@ -107,7 +114,7 @@ def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource, f
         lacking = [path for path, part in parts.items() if _CONTRACT_NAMES.get(field, field) not in part]
         if names and lacking and (len(lacking) == len(parts) or set(lacking) <= set(fresh)):
             path = lacking[0]
-            require_column(read_rows(path, source, "source.paths"), names[0], path, f"source.columns.{field}")
+            require_column(read_source_table(path, source, "source.paths"), names[0], path, f"source.columns.{field}")
 
 
 def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFrame:
@@ -198,7 +205,7 @@ def _items(paths: list[Path], source: FilesSource, logs: list[Path]) -> pd.DataF
 
 
 def _item_table(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd.DataFrame:
-    frame = read_rows(path, source, "source.items_path")
+    frame = read_source_table(path, source, "source.items_path")
     for name, column in names.items():
         require_column(frame, column, path, f"source.item_columns.{name}")
     return frame
@@ -228,7 +235,7 @@ def _attribute(column: pd.Series) -> pd.Series:
 def _users(paths: list[Path], source: FilesSource) -> pd.DataFrame | None:
     if not paths:
         return None
-    frames = {path: read_rows(path, source, "source.users_path") for path in paths}
+    frames = {path: read_source_table(path, source, "source.users_path") for path in paths}
     for path, table in frames.items():
         require_column(table, source.user_column, path, "source.user_column")
     frame = pd.concat(frames.values(), ignore_index=True)

@@ -12,7 +12,7 @@ from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat, parse
 from tierrec_core.sources.file_head import FileHead, filled_width, opened, stated_encoding
 from tierrec_core.sources.numbers import detect_decimal
-from tierrec_core.sources.tables import kind_of, list_columns, sample_table
+from tierrec_core.sources.tables import list_columns, sample_table, table_kind
 
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
@@ -44,7 +44,7 @@ def _sampled(
         raise
     except UnreadableFileError:
         plain = form.model_copy(update={"quote": ""})
-        if "quote" in given or kind_of(path) != "CSV" or not _is_unquoted(path, plain):
+        if "quote" in given or table_kind(path) != "CSV" or not _is_unquoted(path, plain):
             raise
         return plain, *sample_table(path, plain, max_rows)
 
@@ -62,7 +62,7 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
     form = parse(TableFormat, given, "overrides")
     if not path.is_file() or not path.stat().st_size:
         return form
-    if kind_of(path) != "CSV":
+    if table_kind(path) != "CSV":
         return form if "explode" in given else form.model_copy(update={"explode": _item_lists(path)})
     if "encoding" not in given:
         form = form.model_copy(update={"encoding": _encoding(path)})

@@ -35,7 +35,7 @@ _DTYPES = {
 }
 
 
-def kind_of(path: Path) -> Literal["Parquet", "JSON lines", "CSV"]:
+def table_kind(path: Path) -> Literal["Parquet", "JSON lines", "CSV"]:
     """What the name says that the file is: Parquet, JSON lines (perhaps compressed), or CSV."""
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     return "Parquet" if suffixes & _PARQUET else "JSON lines" if suffixes & _JSON else "CSV"
@@ -83,7 +83,7 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path}: the file is empty")
     try:
-        if kind_of(path) == "CSV":
+        if table_kind(path) == "CSV":
             raw = _csv_batches(FileHead.read(path, form), columns)
         else:
             raw = _typed_batches(path, form.explode, columns)
@@ -91,7 +91,7 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
             yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = str(error).splitlines()[0]
-        kind = kind_of(path).replace("CSV", f"{form.encoding} text with {form.separator!r} between cells")
+        kind = table_kind(path).replace("CSV", f"{form.encoding} text with {form.separator!r} between cells")
         raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; write it again") from error
 
 
@@ -103,7 +103,7 @@ def _typed_batches(path: Path, explode: str | None, columns: Sequence[str] | Non
 
 
 def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    if kind_of(path) == "Parquet":
+    if table_kind(path) == "Parquet":
         with pq.ParquetFile(path) as file:
             names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
             yield from file.iter_batches(columns=names if columns is None else list(columns))
@@ -114,7 +114,7 @@ def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Recor
 
 def list_columns(path: Path) -> dict[str, list[str]]:
     """The names in the structs of each column of lists of structs of a file of Parquet or JSON lines."""
-    if kind_of(path) == "Parquet":
+    if table_kind(path) == "Parquet":
         schema = pq.read_schema(path)
     else:
         with opened(path) as stream:

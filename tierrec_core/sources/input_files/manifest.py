@@ -5,11 +5,19 @@ from typing import Any
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, DataError, UnreadableFileError
 from tierrec_core.base.paths import Layout
+from tierrec_core.settings import Settings
 from tierrec_core.settings.data import FilesSource, Source
 from tierrec_core.sources.input_files.deliveries import read_deliveries
 from tierrec_core.sources.input_files.patterns import match_files
 
 Manifest = dict[str, dict[str, Any]]
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Stage source: write the manifest, so that DVC notices new, changed and deleted files; print their number."""
+    manifest = source_manifest(settings.source, layout)
+    artifacts.write_json(manifest, layout.source_manifest)
+    print(f"{len(manifest)} files, {sum(entry['size'] for entry in manifest.values()):,} bytes")  # noqa: T201
 
 
 def source_manifest(source: Source, layout: Layout) -> Manifest:

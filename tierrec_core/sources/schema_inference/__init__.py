@@ -23,7 +23,7 @@ from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.tables import kind_of
+from tierrec_core.sources.tables import table_kind
 
 __all__ = ["Guess", "Proposal", "propose_settings"]
 
@@ -179,7 +179,7 @@ def _use(
 
 def _format_guess(preview: FilePreview, use: str) -> Guess:
     form = preview.form.model_dump(exclude_none=True)
-    if (kind := kind_of(preview.path)) != "CSV":
+    if (kind := table_kind(preview.path)) != "CSV":
         form = {"kind": kind} | {name: form[name] for name in ("explode",) if name in form}
     size = f"{preview.num_rows} rows of {len(preview.columns)} columns"
     nested = f"; not used, as nested: {', '.join(preview.nested)}" if preview.nested else ""
@@ -194,7 +194,7 @@ def _other_formats(log: LogFile, files: Sequence[LogFile | LookupTable]) -> dict
         file.preview.path.as_posix(): _beyond_defaults(TableFormat, form.model_dump())
         for file in files
         if (form := file.preview.form) != given
-        and (form.explode != given.explode or kind_of(file.preview.path) == "CSV")
+        and (form.explode != given.explode or table_kind(file.preview.path) == "CSV")
     }
 
 
