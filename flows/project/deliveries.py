@@ -12,7 +12,14 @@ from filelock import FileLock
 from monitoring.data_gate.delivery import check_delivery
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
-from tierrec_core.base.errors import DataError, EmptyDataError, SettingsError, TierRecError, UnreadableFileError
+from tierrec_core.base.errors import (
+    ArtifactError,
+    DataError,
+    EmptyDataError,
+    SettingsError,
+    TierRecError,
+    UnreadableFileError,
+)
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import FilesSource, Settings, ValidateSettings
 from tierrec_core.sources.files import read_log
@@ -29,19 +36,22 @@ def add_deliveries(layout: Layout, settings: Settings, files: Sequence[Path], ov
     overlap: what to do with a file that has rows of days of which earlier files have rows
     A file whose content is a part of the source already is passed over; one that has rows of all days of an earlier
     delivery of the same name takes its place. Of a killed call nothing counts.
-    Raises SettingsError for a source of another kind, DataError for a file that cannot be read or overlaps, and
-    GateError for one with too many invalid rows.
+    Raises SettingsError for a source of another kind, DataError for a file that cannot be read or overlaps,
+    ArtifactError where it cannot be stored, and GateError for one with too many invalid rows.
     """
     source = settings.source
     if not isinstance(source, FilesSource):
         raise SettingsError(f"add: source.kind is {source.kind}, wanted files; run `tierrec init FILE` first")
-    layout.deliveries.mkdir(parents=True, exist_ok=True)
-    with FileLock(layout.deliveries / ".lock"):
-        known = {entry["sha256"]: name for name, entry in source_manifest(source, layout).items()}
-        try:
-            return _add(layout, source, settings.validate_, files, overlap, known)
-        finally:
-            _delete_unlisted(layout)
+    try:
+        layout.deliveries.mkdir(parents=True, exist_ok=True)
+        with FileLock(layout.deliveries / ".lock"):
+            known = {entry["sha256"]: name for name, entry in source_manifest(source, layout).items()}
+            try:
+                return _add(layout, source, settings.validate_, files, overlap, known)
+            finally:
+                _delete_unlisted(layout)
+    except OSError as error:
+        raise ArtifactError(f"{layout.deliveries}: cannot be written: {error}; correct this, then add again") from error
 
 
 def _add(
@@ -55,7 +65,7 @@ def _add(
     lines, given, fresh = list[str](), dict[Path, Path](), list[Delivery]()
     for file in files:
         delivery = Delivery(name=file.name, sha256=_hash(file), replaces=overlap == "replace")
-        if delivery.sha256 in known:
+        if delivery.sha256 in known and overlap != "replace":  # a later delivery may have replaced its rows
             lines.append(f"{file}: is a part of the source already, as {known[delivery.sha256]}")
             continue
         _copy(file, delivery, layout)
@@ -98,7 +108,7 @@ def _delete_unlisted(layout: Layout) -> None:
     """Delete files that were refused or replaced, and those of killed calls."""
     listed = {delivery.path(layout).parent for delivery in read_deliveries(layout)}
     for folder in layout.deliveries.iterdir():
-        if folder.is_dir() and folder not in listed:
+        if folder.is_dir() and not folder.is_symlink() and folder not in listed:
             shutil.rmtree(folder)
 
 

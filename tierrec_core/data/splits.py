@@ -66,6 +66,8 @@ class SplitLog:
         Raises EmptyDataError when no training or test targets are left.
         """
         events = events[events["event"] != Event.IMPRESSION]
+        if events.empty:
+            raise EmptyDataError("split: the log has no events but impressions; map others in source.events")
         position, bound, scale = _positions(events, split)
         known = position < bound
         items = _catalogue(events[known], split.min_users_per_item)
@@ -173,6 +175,8 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
 
 def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:
     """Items with at least `min_users` users before the test."""
+    if known.empty:
+        raise EmptyDataError("split: no event is before the cut; move split.by.cut forward, or provide older events")
     interactions = known[known["event"] != Event.REDEEM]
     users = interactions.groupby("item_id", observed=True)["user_id"].nunique()
     items = pd.Index(sorted(users.index[users >= min_users].astype(str)), dtype=object)

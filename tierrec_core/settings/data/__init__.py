@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from tierrec_core.base.params import Params, Share
 
@@ -141,10 +149,12 @@ class PrepareSettings(Params):
 
 
 def _reject_number(value: Any) -> Any:
-    """Reject a number, which pydantic would read as seconds since 1970."""
-    if isinstance(value, int | float):
-        raise ValueError("wanted a date such as 2024-01-31")
-    return value
+    """Reject a number, also in quotes, which pydantic would read as seconds since 1970."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return value
+    raise ValueError("wanted a date such as 2024-01-31")
 
 
 class TimeSplit(Params):
@@ -160,6 +170,14 @@ class TimeSplit(Params):
         | Annotated[float, Field(gt=0, lt=1)]
         | Annotated[str, Field(pattern=r"^last [1-9]\d* days?$")]
     ) = 0.8
+
+    @field_validator("cut", mode="wrap")
+    @classmethod
+    def _say_what_is_wanted(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise ValueError("wanted `last 28 days`, a date such as 2024-01-31, or a share between 0 and 1") from error
 
     @property
     def last_days(self) -> int | None:

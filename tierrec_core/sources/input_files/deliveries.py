@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.errors import UnreadableFileError
+from tierrec_core.base.errors import ArtifactError, UnreadableFileError
 from tierrec_core.base.params import Params, parse
 from tierrec_core.base.paths import Layout
 
@@ -26,7 +26,10 @@ class Delivery(Params):
 def read_deliveries(layout: Layout) -> list[Delivery]:
     """All deliveries, oldest first. Raises UnreadableFileError when a file is missing, ArtifactError for the list."""
     path = layout.delivery_list
-    deliveries = [parse(Delivery, row, str(path)) for row in artifacts.read_json(path)] if path.exists() else []
+    rows = artifacts.read_json(path) if path.exists() else []
+    if not isinstance(rows, list):
+        raise ArtifactError(f"{path}: has no list of deliveries; restore it, or delete it and add the files again")
+    deliveries = [parse(Delivery, row, str(path)) for row in rows]
     for delivery in deliveries:
         if not delivery.path(layout).is_file():
             raise UnreadableFileError(

@@ -66,9 +66,10 @@ class FileHashes:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._used = layout, dict[str, Any]()
         try:
-            self._known = artifacts.read_json(layout.source_hashes)
+            known = artifacts.read_json(layout.source_hashes)
         except ArtifactError:
-            self._known = {}
+            known = None
+        self._known = known if isinstance(known, dict) else {}
 
     def entry(self, name: str) -> dict[str, Any]:
         """Size and hash of a file, named relative to the project. Raises UnreadableFileError."""

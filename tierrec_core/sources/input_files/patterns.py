@@ -5,20 +5,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tierrec_core.base.errors import UnreadableFileError
+from tierrec_core.base.paths import Layout
 
 
 def match_files(patterns: Iterable[str], root: Path, key: str) -> list[str]:
     """The files of all patterns, sorted within each, as they are written there: relative to root, or absolute.
 
-    A file whose name is the pattern counts even if it has characters of a glob; hidden files match no glob.
+    A file whose name is the pattern counts even if it has characters of a glob; hidden files match no glob, and
+    deliveries are read from their list alone.
     key: what names the patterns, for errors. Raises UnreadableFileError for a pattern without a file.
     """
-    names: dict[str, None] = {}
+    names, deliveries = dict[str, None](), Layout(root).deliveries.resolve()
     for pattern in patterns:
         found = [pattern]
         if not (root / pattern).is_file():  # Path.glob matches hidden files and takes no absolute pattern
             found = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
-        files = sorted(name for name in found if (root / name).is_file())
+        files = sorted(
+            name for name in found if (root / name).is_file() and not (root / name).resolve().is_relative_to(deliveries)
+        )
         if not files:
             looked = "no file matches" if glob.has_magic(pattern) else "no such file"
             raise UnreadableFileError(f"{root / pattern}: {looked}; correct {key}, or put a file there")

@@ -16,7 +16,14 @@ from typer.testing import CliRunner
 from flows.cli.data import app
 from tests.support.drifting_shop import configure
 from tests.support.projects import ENV, ROOT
-from tierrec_core.base.errors import DataError, GateError, MissingColumnError, SettingsError, TierRecError
+from tierrec_core.base.errors import (
+    ArtifactError,
+    DataError,
+    GateError,
+    MissingColumnError,
+    SettingsError,
+    TierRecError,
+)
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.sources import read_source
@@ -182,6 +189,39 @@ def test_compressed_and_linked_files(shop: Layout, tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(written(tmp_path / "b.csv", rows(15)))
     add(packed, tmp_path / "link.csv")
     assert days(shop) == {12: 20, 13: 20, 14: 20, 15: 20}
+
+
+def test_replaced_content_counts_again_if_it_replaces(shop: Layout, tmp_path: Path) -> None:
+    first, second = written(tmp_path / "a.csv", rows(14)), written(tmp_path / "b.csv", rows(14, range(5)))
+    for file in (first, second, first, second):
+        add("--replace", file)
+    assert days(shop) == {12: 20, 13: 20, 14: 5}
+    add("--replace", first, first)
+    assert days(shop) == {12: 20, 13: 20, 14: 20}
+
+
+def test_globs_of_the_source_pass_over_deliveries(shop: Layout, tmp_path: Path) -> None:
+    """Else files that no longer count would, and the order would be that of the names."""
+    configure(shop.root, source=SOURCE | {"paths": ["**/*.csv"]})
+    written(shop.root / "later.csv", rows(15))
+    for file in (written(tmp_path / "a.csv", rows(14)), written(tmp_path / "b.csv", rows(14, range(5)))):
+        add("--replace", file)
+    shop.delivery_list.write_text("[]")
+    assert days(shop) == {12: 20, 13: 20, 15: 20}
+
+
+def test_what_cannot_be_stored_is_said(shop: Layout, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="File name too long"):
+        add(written(tmp_path / f"{'x' * 250}.csv", rows(14)))
+    (shop.deliveries / "link").symlink_to(tmp_path)
+    add(written(tmp_path / "a.csv", rows(14)))
+    shop.delivery_list.write_text("null")
+    with pytest.raises(ArtifactError, match=r"deliveries\.json: has no list"):
+        days(shop)
+    shutil.rmtree(shop.data)
+    shop.data.touch()
+    with pytest.raises(ArtifactError, match="deliveries: cannot be written"):
+        add(tmp_path / "a.csv")
 
 
 def test_what_is_no_file_is_refused(shop: Layout, tmp_path: Path) -> None:

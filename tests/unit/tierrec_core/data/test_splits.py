@@ -133,6 +133,10 @@ def test_errors_name_what_to_change(events) -> None:
     day = SplitSettings(by=TimeSplit(cut=pd.Timestamp("2025-01-01").to_pydatetime()), min_users_per_item=2)
     with pytest.raises(EmptyDataError, match=r"task 'next' has no purchase event.*split\.by\.cut"):
         SplitLog.cut(events, day, TASKS)
+    with pytest.raises(EmptyDataError, match=r"no event is before the cut; move split\.by\.cut"):
+        SplitLog.cut(events, SplitSettings(by=TimeSplit(cut="last 9999 days")), TASKS)
+    with pytest.raises(EmptyDataError, match=r"no events but impressions.*source\.events"):
+        SplitLog.cut(events.assign(event="impression"), BY_DATE, TASKS)
     with pytest.raises(EmptyDataError, match="1 user has events"):
         SplitLog.cut(events.assign(user_id="u00"), SplitSettings(by=BY_DATE.by, min_users_per_item=1), TASKS)
     with pytest.raises(EmptyDataError, match=r"1 of 1 items.*min_users_per_item"):

@@ -33,7 +33,11 @@ def test_the_projects_own_file_is_good() -> None:
         ({"tiers": {"method": "dbscan"}}, r"tiers\.method: .*'quantile'.*found 'dbscan'"),
         ({"tiers": {"quantiles": [0.4, float("nan")]}}, r"tiers\.quantiles\.1"),
         ({"split": {"by": {"kind": "time", "cut": 1.5}}}, r"split\.by"),
-        ({"split": {"by": {"kind": "time", "cut": "last 0 days"}}}, r"split\.by.*should match pattern .*last"),
+        (
+            {"split": {"by": {"kind": "time", "cut": "last 0 days"}}},
+            r"by\.time\.cut: wanted `last 28 days`, .*found 'last 0",
+        ),
+        ({"split": {"by": {"kind": "time", "cut": "1704067200"}}}, r"by\.time\.cut: wanted `last 28 days`, a date"),
         ({"blend": {"later": {}}}, r"params\.yaml: blend: 'later' is unknown; known in tasks are next$"),
         ({"evaluate": {"baseline": {"later": "ease"}}}, r"evaluate\.baseline: 'later' is unknown; .* are next$"),
         ({"package": {"task": "later"}}, r"package\.task: 'later' is unknown; known in tasks are next$"),
