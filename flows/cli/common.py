@@ -1,7 +1,9 @@
 """What several commands share: the project, common options, and the handling of interrupts."""
 
 import contextlib
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +20,20 @@ Folder = Annotated[
 StoreUrl = Annotated[
     str | None, typer.Option("--store", help="URL of the feedback store (default: TIERREC_STORE, else the folder's).")
 ]
+
+
+def open_standard_streams() -> None:
+    """Open the null device for each closed one, since libraries write to them, and no pipe may take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - stays open until the process ends
+
+
+def bypass_proxies() -> None:
+    """Send no request to this machine to a proxy of the environment."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    exempt = ",".join(filter(None, (given, "127.0.0.1,localhost")))
+    os.environ |= {"no_proxy": exempt, "NO_PROXY": exempt}
 
 
 def project_layout() -> Layout:

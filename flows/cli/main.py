@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import data, loop, releases, shop, simulate, stack, transfer
-from flows.cli.common import interruptible, project_layout
+from flows.cli.common import bypass_proxies, interruptible, open_standard_streams, project_layout
 from tierrec_core.base.errors import ArtifactError, DataError, TierRecError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _REASONS = 3
 
 def main() -> None:
     """Run a command; an error that the user can fix is one message and exit code 2."""
+    open_standard_streams()
+    bypass_proxies()
     try:
         app()
     except TierRecError as error:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
+from filelock import FileLock
 
 from flows.stack.state import find_api_url
 from tierrec_core.base.errors import StageError
@@ -42,24 +43,28 @@ def configure_prefect(root: Path) -> None:
         return
     for name, value in (_QUIET | {"PREFECT_HOME": str(Layout(root).prefect_home)}).items():
         os.environ.setdefault(name, value)
-    server = _start_server()
-    import prefect  # noqa: F401 - takes seconds, in which the server starts
-
+    home = Path(os.environ["PREFECT_HOME"]).expanduser()
     try:
-        httpx.get(f"{os.environ['PREFECT_API_URL']}/health", timeout=_START_SECONDS).raise_for_status()
-    except httpx.HTTPError as error:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / ".start.lock"):  # two servers at once would both create the tables of the database
+            _start_server()
+            import prefect  # noqa: F401 - takes seconds, in which the server starts
+
+            httpx.get(f"{os.environ['PREFECT_API_URL']}/health", timeout=_START_SECONDS).raise_for_status()
+    except (OSError, httpx.HTTPError) as error:
         raise StageError(
-            f"Prefect's server did not start in {os.environ['PREFECT_HOME']} (exit code {server.poll()}): {error!r}"
+            f"Prefect's server did not start in {home}: {error}; see that this folder can be written, then run again"
         ) from error
 
 
-def _start_server() -> subprocess.Popen[bytes]:
+def _start_server() -> None:
     """Start a server that ends with this process, and set PREFECT_API_URL; requests wait until it is ready."""
     listener = socket.create_server(("127.0.0.1", 0))
     uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    descriptor = str(listener.fileno())
     end_of_guard, _ = os.pipe()  # the other end closes with this process
-    server = subprocess.Popen(
-        [sys.executable, "-m", "flows.graph.process_guard", *uvicorn, "--fd", str(listener.fileno())],
+    subprocess.Popen(
+        [sys.executable, "-m", "flows.graph.process_guard", *uvicorn, "--workers", "1", "--fd", descriptor],
         env=os.environ | _OF_SERVER,
         stdin=end_of_guard,
         stdout=subprocess.DEVNULL,
@@ -71,4 +76,3 @@ def _start_server() -> subprocess.Popen[bytes]:
     os.environ[EMBEDDED_VARIABLE] = "1"
     os.close(end_of_guard)
     listener.close()
-    return server

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from flows.graph.dvc_graph import find_stale_stages
 from tests.support.drifting_shop import configure
-from tests.support.projects import ROOT, command, migrate_prefect, toy_project
+from tests.support.projects import BIN, ENV, ROOT, command, migrate_prefect, toy_project
 from tierrec_core.base.paths import Layout
 
 STAGE = f"cmd: PYTHONPATH='{ROOT}' python -m tierrec_core"
@@ -146,6 +147,30 @@ def test_files_are_hashed_again_only_if_they_changed(shop: Path) -> None:
     os.utime(shop / ITEMS)
     os.utime(shop / USERS)
     assert find_stale_stages(shop) == set()
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"items.csv": {}}'])
+def test_what_is_known_of_files_may_be_damaged(shop: Path, text: str) -> None:
+    Layout(shop).source_hashes.write_text(text)
+    assert find_stale_stages(shop) == set()
+
+
+def test_a_run_with_a_proxy_workers_and_closed_streams_beside_another(shop: Path) -> None:
+    """Both start a server in one new folder; neither request goes to the proxy, on which nothing listens."""
+    append(shop)
+    environment = ENV | {"http_proxy": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9", "WEB_CONCURRENCY": "3"}
+    started = [
+        subprocess.Popen(
+            ["sh", "-c", f"'{BIN}/tierrec' run <&- 2>&-"], cwd=shop, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=280)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert num_events(shop) == 3
+    deliver(shop)
+    blocked = command(shop, "tierrec", "run", env=ENV | {"PREFECT_HOME": "/dev/null"})
+    assert (blocked.returncode, "error: Prefect's server did not start in /dev/null" in blocked.stderr) == (2, True)
 
 
 def test_files_in_a_folder_that_cannot_be_written(shop: Path) -> None:
