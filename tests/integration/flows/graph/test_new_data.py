@@ -155,6 +155,7 @@ def test_what_is_known_of_files_may_be_damaged(shop: Path, text: str) -> None:
     assert find_stale_stages(shop) == set()
 
 
+@pytest.mark.slow
 def test_a_run_with_a_proxy_workers_and_closed_streams_beside_another(shop: Path) -> None:
     """Both start a server in one new folder; neither request goes to the proxy, on which nothing listens."""
     append(shop)
