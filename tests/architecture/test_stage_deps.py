@@ -41,8 +41,8 @@ def test_a_forgotten_folder_is_put_back() -> None:
 
 def test_code_dependencies_are_few() -> None:
     code = [path for stage in STAGES for path in code_of(stage)]
-    assert len(code) < 125
-    assert sum(path.endswith(".py") for path in code) <= 11
+    assert len(code) < 120
+    assert sum(path.endswith(".py") for path in code) <= 10
 
 
 def test_every_imported_module_lies_in_a_dependency(graph: grimp.ImportGraph) -> None:

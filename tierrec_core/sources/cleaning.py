@@ -1,15 +1,17 @@
 """Cleans a validated log by Ibis expressions on DuckDB or Spark."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ibis
 import pandas as pd
 from ibis import _
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, Event
 from tierrec_core.base.errors import EmptyDataError
-from tierrec_core.settings import PrepareSettings
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import PrepareSettings, Settings
 
 _ROUNDING = 1e-9
 _ORDER = ["timestamp", *(name for name in EVENTS.columns if name != "timestamp")]
@@ -28,6 +30,15 @@ class CleaningReport:
     inactive_events: int
     events: int
     users: int
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Stage prepare: write the prepared EVENTS and the report; print the counts."""
+    events = artifacts.read_frame(layout.valid_events, EVENTS)
+    clean, report = prepare(events, settings.prepare)
+    artifacts.write_frame(clean, layout.prepared_events)
+    artifacts.write_json(asdict(report), layout.preparation)
+    print(f"{report.events} of {report.events_in} events are left, of {report.users} users")  # noqa: T201
 
 
 def prepare(events: pd.DataFrame, settings: PrepareSettings) -> tuple[pd.DataFrame, CleaningReport]:
