@@ -9,9 +9,10 @@ from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
-_IN_STAGES = ("ingest", "split", "tier", "churn", "campaigns", "train", "retrieve", "blend", "evaluate")
+_IN_STAGES = ("split", "tier", "churn", "campaigns", "train", "retrieve", "blend", "evaluate")
 STAGES = {
     "source": "tierrec_core.sources.input_files.manifest",
+    "ingest": "tierrec_core.sources",
     "prepare": "tierrec_core.sources.cleaning",
     **{stage: f"tierrec_core.stages.{stage}" for stage in _IN_STAGES},
 }

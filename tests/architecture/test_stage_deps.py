@@ -1,6 +1,8 @@
 """dvc.yaml names the code that each stage runs, found by reading the imports, and the settings that it reads."""
 
 import ast
+import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ def test_kinds_that_train_with_torch_go_to_the_gpu_queue(graph: grimp.ImportGrap
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_a_stage_reads_only_the_settings_that_its_params_name(stage: str) -> None:
     room, name = STAGES[stage]["cmd"].split(" -m ")[1].split()[:2]
-    tree = ast.parse((ROOT / f"{ENTRIES[f'{room} {name}'].replace('.', '/')}.py").read_text())
+    tree = ast.parse(inspect.getsource(importlib.import_module(ENTRIES[f"{room} {name}"])))
     read = {
         node.attr.rstrip("_")
         for node in ast.walk(tree)

@@ -3,12 +3,26 @@
 from importlib import import_module
 from pathlib import Path
 
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
-from tierrec_core.settings import Source
+from tierrec_core.settings import Settings, Source
 from tierrec_core.sources import feedback
 from tierrec_core.sources.frames import SourceFrames
 
-__all__ = ["SourceFrames", "read_source"]
+__all__ = ["SourceFrames", "read_source", "run"]
+
+
+def run(layout: Layout, settings: Settings) -> None:
+    """Stage ingest: write EVENTS, ITEMS, USERS and EXPOSURES; print the size of each."""
+    log = read_source(settings.source, layout.root, settings.seed)
+    artifacts.write_frame(log.events, layout.raw_events)
+    artifacts.write_frame(log.items, layout.raw_items)
+    artifacts.write_frame(log.users, layout.raw_users)
+    artifacts.write_frame(log.exposures, layout.raw_exposures)
+    print(  # noqa: T201
+        f"{len(log.events)} events, {len(log.items)} items, {len(log.users)} described users, "
+        f"{len(log.exposures)} exposures"
+    )
 
 
 def read_source(source: Source, root: Path, seed: int) -> SourceFrames:

@@ -10,10 +10,10 @@ import pytest
 from services.store import Impression, NewEvent, PostedItem, PostedUser, Store
 from services.store.export import export_for_ingest, pages
 from tests.support.postgres import new_schema
+from tierrec_core import sources
 from tierrec_core.base.contracts import EVENTS, ITEMS, USERS
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, SyntheticSource
-from tierrec_core.stages import ingest
 
 pytest_plugins = ["tests.support.stores"]
 
@@ -131,10 +131,10 @@ def test_attributes_keep_the_type_that_their_values_share(store: Store, tmp_path
 def test_posted_events_come_out_of_ingest_beside_the_log(store: Store, tmp_path: Path) -> None:
     layout, source = Layout(tmp_path), SyntheticSource(num_users=9, num_items=12, days=20, feedback=True)
     settings = Settings.model_validate({"tasks": {}, "models": {}, "source": source})
-    ingest.run(layout, settings)
+    sources.run(layout, settings)
     log = pd.read_parquet(layout.raw_events)
     export_for_ingest(fill(store), layout.data / "feedback")
-    ingest.run(layout, settings)
+    sources.run(layout, settings)
 
     events = pd.read_parquet(layout.raw_events)
     assert len(events) == len(log) + NUM_EVENTS
