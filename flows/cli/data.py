@@ -106,10 +106,11 @@ def _show_guesses(guesses: Sequence["Guess"]) -> None:
     """Print the inferred settings and the evidence for them."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("setting", "value", "evidence", "override", box=None)
     for guess in guesses:
-        table.add_row(guess.place, str(guess.value), guess.evidence, guess.override)
+        table.add_row(*(Text(cell) for cell in (guess.place, guess.value, guess.evidence, guess.override)))
     Console().print(table)
 
 

@@ -17,6 +17,7 @@ from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
 
 _HEAD_BYTES = 1 << 18
+_MIN_LINES, _MAX_BYTES = 2, 1 << 20
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _OTHERS = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -149,7 +150,9 @@ def _head_text(path: Path, encoding: str) -> tuple[str, str]:
     """The encoding, and the whole lines of the head."""
     raw = b""
     with opened(path) as stream:
-        while len(raw) < _HEAD_BYTES and (chunk := stream.read(_HEAD_BYTES)):
+        while len(raw) < _HEAD_BYTES or (raw.count(b"\n") < _MIN_LINES and len(raw) < _MAX_BYTES):
+            if not (chunk := stream.read(_HEAD_BYTES)):
+                break
             raw += chunk
     encoding = _marked(raw) or encoding
     try:
@@ -179,7 +182,7 @@ def _split(text: str, separator: str, quote: str) -> Iterator[tuple[int, tuple[s
     single = separator if len(separator) == 1 else _UNIT
     lines = io.StringIO(text.replace(separator, single), newline="")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    csv.field_size_limit(_HEAD_BYTES * 4)
+    csv.field_size_limit(_MAX_BYTES + _HEAD_BYTES)
     reader = csv.reader(lines, delimiter=single, quotechar=quote or None, quoting=quoting, skipinitialspace=True)
     for row in reader:
         yield reader.line_num, tuple(row)

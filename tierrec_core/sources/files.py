@@ -126,7 +126,7 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
     if source.unit_price and "value" in events and "quantity" in events:
-        events["value"] = events["value"] * events["quantity"]
+        events["value"] = events["value"] * events["quantity"].fillna(1.0)
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _mapped_events(events["event"], source.events, path)

@@ -71,7 +71,7 @@ def _thinned(blocks: IntArray, batch: pa.RecordBatch, stride: int) -> tuple[IntA
 def _frame(path: Path, batches: list[pa.RecordBatch]) -> pd.DataFrame:
     table = pa.Table.from_batches(batches) if batches else None
     if table is None or not table.num_rows:
-        raise EmptyDataError(f"{path}: has a header but no rows")
+        raise EmptyDataError(f"{path}: has no rows")
     frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get, ignore_metadata=True)
     return frame
 
@@ -91,8 +91,10 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
             yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = str(error).splitlines()[0]
+        remedy = "write one object a line, with values of one type in each column"
+        remedy = remedy if table_kind(path) == "JSON lines" else "write it again"
         kind = table_kind(path).replace("CSV", f"{form.encoding} text with {form.separator!r} between cells")
-        raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; write it again") from error
+        raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; {remedy}") from error
 
 
 def _typed_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

@@ -40,7 +40,7 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S")
 _HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p")
 _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for mark in "./-"}
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
-_MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%B %d ")}
+_MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ")}
 
 
 def _dates(name: str, patterns: Iterable[str], text: str = _TEXT) -> TimeFormat:

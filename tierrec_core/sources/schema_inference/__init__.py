@@ -68,7 +68,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses = [*(_format_guess(preview, uses[preview.path]) for preview in previews), *guesses]
     unused = [f"{path}: is not used: {_NO_USE}" for path, use in uses.items() if not use]
     unused += [f"{path}: is not used: {_NO_TABLE}" for path in files.others]
-    odd = [line for line in find_oddities(logs[0], catalogue) if not given.guests or "--guest" not in line]
+    odd = find_oddities(logs[0], catalogue, given.guests)
     sections = default_sections(
         [(log.preview, log.roles["timestamp"].value, log.time_format) for log in logs],
         _behaviours(logs, names, source),

@@ -5,6 +5,7 @@ Items have the most distinct values of all recurring columns.
 """
 
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ _SYNONYMS = {
         created_at occurred_at unix_time unix_review_time purchase_date order_date invoice_date review_time t_dat
         date day zeitstempel zeit zeitpunkt datum bestelldatum""",
     "value": """value sales_value amount revenue total total_price paid rating stars overall score betrag umsatz
-        wert bewertung price unit_price preis""",
+        wert bewertung price unit_price preis item_cost sold_for""",
     "quantity": "quantity qty units pieces num_items menge anzahl stueck",
     "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no order
         transaction_id invoice_no invoice receipt_id bon_nr bonnummer sitzung bestellnummer""",
@@ -75,6 +76,7 @@ RATING_NAMES = frozenset({"rating", "stars", "overall", "score", "bewertung"})
 _MAX_EVENT_KINDS = 30
 _MIN_NUMBERS = 0.95
 _MIN_CONSTANT = 0.9
+_MIN_NUMBERED, _OF_ROW_NUMBER = 0.99, 0.5
 _EXACT, _PART, _PER_RANK = 1.0, 0.6, 0.005
 _BURST = pd.Timedelta(minutes=30)
 _DAY = pd.Timedelta(days=1)
@@ -96,7 +98,7 @@ class Guess:
         """What to give to `init`, or to change in params.yaml, for another value."""
         role, _, rest = self.place.partition(" ")
         if role == "event" and rest:
-            return f"--event {rest}=NAME"
+            return f"--event {shlex.quote(f'{rest}=NAME')}"
         return _FLAGS.get(self.place) or _FLAGS.get(f"{role} ...") or f"source.columns.{role}"
 
 
@@ -127,7 +129,7 @@ def name_score(role: str, column: str) -> float:
 def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess | None:
     """The column whose name fits the role best and whose content allows it; for ids, the filled share counts, too."""
     scores = {
-        column: name_score(role, column) * (preview.sample[column].notna().mean() if role in ("user", "item") else 1)
+        column: name_score(role, column) * (_id_weight(preview.sample[column]) if role in ("user", "item") else 1)
         for column in preview.columns
         if column not in assigned and _fits(role, preview.sample[column], preview.form.decimal)
     }
@@ -135,6 +137,13 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
     if best is None or scores[best] == 0:
         return None
     return Guess(role, best, f"by name; {describe_content(preview, best)}")
+
+
+def _id_weight(values: pd.Series) -> float:
+    """The filled share; a part of it where the rows are numbered from 1, as the lines of an order are."""
+    numbers = pd.to_numeric(values, errors="coerce").fillna(0)
+    is_next = (numbers == 1) | (numbers == numbers.shift(fill_value=0) + 1)
+    return float(values.notna().mean()) * (_OF_ROW_NUMBER if is_next.mean() >= _MIN_NUMBERED else 1)
 
 
 def describe_content(preview: FilePreview, column: str) -> str:
@@ -153,7 +162,7 @@ def _fits(role: str, values: pd.Series, decimal: str) -> bool:
         numbers, missing = parse_numbers(filled, decimal)
         return bool((~missing).any() and (~np.isnan(numbers[~missing])).mean() >= _MIN_NUMBERS)
     if role == "split":
-        return "test" in set(filled.astype(str).unique()) and filled.nunique() <= 3
+        return "test" in set(filled.astype("string").unique()) and filled.nunique() <= 3
     if role in ("user", "item"):
         return filled.dtype.kind != "f" or bool((filled % 1 == 0).all())
     return True
@@ -183,7 +192,7 @@ def find_event_column(preview: FilePreview, assigned: set[str], names: Collectio
         values = preview.sample[column].dropna()
         if column in assigned or not 0 < values.nunique() <= _MAX_EVENT_KINDS:
             continue
-        shares = values.astype(str).value_counts(normalize=True)
+        shares = values.astype("string").value_counts(normalize=True)
         known = shares[[name in names or canonical_event(name) in EVENT_NAMES for name in shares.index]]
         named = name_score("event", column)
         score = known.sum() + named
@@ -225,7 +234,7 @@ def _may_be_ids(values: pd.Series) -> bool:
 
 def _burstiness(values: pd.Series, moments: pd.Series) -> float:
     """Share of rows followed by one of the same value within 30 minutes; 0 where few values return on another day."""
-    rows = pd.DataFrame({"value": values.astype(str), "moment": moments})[values.notna() & moments.notna()]
+    rows = pd.DataFrame({"value": values.astype("string"), "moment": moments})[values.notna() & moments.notna()]
     rows = rows.sort_values(["value", "moment"])
     gap = rows["moment"].diff().where(rows["value"].eq(rows["value"].shift()))
     span = rows.groupby("value")["moment"].agg(np.ptp)
@@ -236,12 +245,12 @@ def _burstiness(values: pd.Series, moments: pd.Series) -> float:
 
 def is_item_attribute(preview: FilePreview, item: str, column: str) -> bool:
     """Whether nearly every item has a single value of the column."""
-    groups = preview.sample[[item, column]].dropna().astype(str).groupby(item)[column]
+    groups = preview.sample[[item, column]].dropna().astype("string").groupby(item)[column]
     recurring = groups.size() > 1
     return bool(recurring.any() and (groups.nunique()[recurring] == 1).mean() >= _MIN_CONSTANT)
 
 
 def overlap(values: pd.Series, ids: pd.Series) -> float:
     """Share of the distinct ids that occur among the values."""
-    distinct = set(ids.dropna().astype(str).unique())
-    return len(distinct & set(values.dropna().astype(str).unique())) / max(len(distinct), 1)
+    distinct = set(ids.dropna().astype("string").unique())
+    return len(distinct & set(values.dropna().astype("string").unique())) / max(len(distinct), 1)

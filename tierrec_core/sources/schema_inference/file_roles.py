@@ -23,7 +23,7 @@ from tierrec_core.sources.schema_inference.column_roles import (
     name_score,
     overlap,
 )
-from tierrec_core.sources.schema_inference.order_lines import carry_down
+from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
 
@@ -164,6 +164,8 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
     infer("event", lambda: find_event_column(preview, assigned | carried, given.events))
     for role in ("user", "item", *_FURTHER):
         infer(role, partial(find_by_name, role, preview, assigned | (carried if role in _OF_LINE else frozenset())))
+        if role == "session":
+            carried |= order_columns(preview, roles)
     infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
     infer("item", lambda: find_item_column(preview, assigned))
     for role in ("user", "item"):
@@ -173,7 +175,7 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
 
 
 def _missing(preview: FilePreview, role: str, wanted: str) -> str:
-    columns = ", ".join(preview.columns)
+    columns = ", ".join(preview.columns) + (f", and nested {', '.join(preview.nested)}" if preview.nested else "")
     return f"{preview.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}"
 
 
@@ -233,7 +235,7 @@ def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
 
 def _refuse_other_ids(preview: FilePreview, key: _Key, log: LogFile, role: str, *, forced: bool) -> None:
     """Raise DataError for a table whose ids are the log's but for their zeros, and for a given one with other ids."""
-    ids, values = (cells.dropna().astype(str) for cells in (log.values(role), preview.sample[key.column]))
+    ids, values = (cells.dropna().astype("string") for cells in (log.values(role), preview.sample[key.column]))
     bare = overlap(values.str.lstrip("0"), ids.str.lstrip("0"))
     if not forced and bare < _MIN_BARE:
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tierrec_core.base.errors import DataError
+from tierrec_core.base.errors import DataError, UnreadableFileError
 from tierrec_core.sources.input_files.patterns import match_files
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
@@ -29,6 +29,8 @@ class GivenFiles:
                 patterns.append(path.as_posix())
                 continue
             suffixes = {file: _suffix(file) for file in sorted(path.iterdir()) if _is_shown(file)}
+            if not any(suffixes.values()):
+                raise UnreadableFileError(f"{path}: has no file of CSV, JSON lines or Parquet, by their names")
             patterns += [(path / f"*{suffix}").as_posix() for suffix in dict.fromkeys(suffixes.values()) if suffix]
             others += [file for file, suffix in suffixes.items() if not suffix]
         return cls({pattern: _matches(pattern) for pattern in patterns}, tuple(others))

@@ -1,14 +1,16 @@
 """What is odd in a log and a person must judge: ids that a spreadsheet broke, guests, items that are no products."""
 
 import re
+import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from tierrec_core.sources.file_columns import text_ids
 from tierrec_core.sources.schema_inference.column_roles import Guess
 from tierrec_core.sources.schema_inference.file_roles import LogFile, LookupTable
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
-_MIN_GUEST_SHARE, _MIN_GUEST_RATIO = 0.05, 5
+_MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
 _NO_PRODUCTS = re.compile(
     r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
     r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebühr\w*|rabatt|gutschein|pfand|frais|livraison|envío|spese)\b",
@@ -17,11 +19,11 @@ _NO_PRODUCTS = re.compile(
 _MAX_SHOWN = 5
 
 
-def find_oddities(log: LogFile, catalogue: LookupTable | None) -> Iterator[str]:
-    """A sentence on each oddity in the sampled rows, with the share of rows and what to do."""
+def find_oddities(log: LogFile, catalogue: LookupTable | None, guests: Collection[str]) -> Iterator[str]:
+    """A sentence on each oddity in the sampled rows, with the share of rows and what to do. guests: known ones"""
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
-    yield from _guests(log)
+    yield from _guests(log, guests)
     yield from _no_products(log, catalogue)
 
 
@@ -31,16 +33,19 @@ def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
     if rounded.any():
         yield (
             f"{log.preview.path}: {rounded.mean():.0%} of the rows have a {role} id such as {ids[rounded].iloc[0]!r} "
-            f"in {log.roles[role].value}: a spreadsheet rounded different ids to one; export them as text"
+            f"in {log.roles[role].value}: a spreadsheet or reader rounded different ids to one; export them as text"
         )
 
 
-def _guests(log: LogFile) -> Iterator[str]:
-    shares = log.values("user").astype("string").value_counts(normalize=True)
-    if len(shares) > 1 and shares.iloc[0] >= max(_MIN_GUEST_SHARE, _MIN_GUEST_RATIO * shares.iloc[1]):
+def _guests(log: LogFile, known: Collection[str]) -> Iterator[str]:
+    shares = text_ids(log.values("user")).value_counts(normalize=True).drop(list(known), errors="ignore")
+    follower = shares.shift(-1)
+    is_last = (shares >= _MIN_GUEST_SHARE) & (shares >= _MIN_GUEST_RATIO * follower)
+    num = next((num for num in range(_MAX_GUESTS, 0, -1) if is_last[num - 1 : num].any()), 0)
+    for user, share in shares[:num].items():
         yield (
-            f"{log.preview.path}: user {shares.index[0]!r} has {shares.iloc[0]:.0%} of the rows, the next one "
-            f"{shares.iloc[1]:.1%}; if it stands for guests, give --guest {shares.index[0]}"
+            f"{log.preview.path}: user {user!r} has {share:.0%} of the rows, others have {shares.iloc[num]:.1%} "
+            f"at most; if it stands for guests, give --guest {shlex.quote(str(user))}"
         )
 
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import BoolArray
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _MIN_AGREEING = 0.99
 _MIN_CONTINUED = 5
+_MIN_ORDERS = 5
 _MAX_SHOWN = 4
 
 
@@ -25,9 +27,12 @@ def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozens
     for name in preview.columns if sparse else []:
         ids = sample[name]
         is_first = ids.ne(ids.shift()).to_numpy(dtype=bool, na_value=True)
-        if name in sparse or name in preview.time_formats or is_first.sum() > ids.nunique() / _MIN_AGREEING:
+        num_orders = is_first.sum()
+        if name in sparse or name in preview.time_formats or num_orders > ids.nunique() / _MIN_AGREEING:
             continue
-        given = [other for other in sparse if (sample[other].notna() == is_first).mean() >= _MIN_AGREEING]
+        given = (
+            [other for other in sparse if _is_on_first(sample[other], is_first)] if num_orders >= _MIN_ORDERS else []
+        )
         if given:
             found[name] = given
     if not found:
@@ -38,6 +43,30 @@ def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozens
     evidence = f"order lines: only the first of an order has {', '.join(carried[:_MAX_SHOWN])}"
     guess = Guess("session", order, evidence)
     return replace(preview, sample=sample.assign(**filled)), guess, frozenset(carried)
+
+
+def _is_on_first(cells: pd.Series, is_first: BoolArray) -> bool:
+    """Whether the first lines of orders are filled and the others are empty."""
+    filled = cells.notna().to_numpy()
+    return bool(min(filled[is_first].mean(), 1 - filled[~is_first].mean()) >= _MIN_AGREEING)
+
+
+def order_columns(preview: FilePreview, roles: Mapping[str, Guess]) -> frozenset[str]:
+    """Columns with one value for all items of an order, and others for other orders, such as its total.
+
+    An order is a session or, where there is none, what a user bought at one time.
+    """
+    keys = ("session",) if "session" in roles else ("user", "timestamp")
+    if not {"item", *keys} <= roles.keys():
+        return frozenset()
+    order = [roles[role].value for role in keys]
+    rows = preview.sample[preview.sample.groupby(order)[roles["item"].value].transform("nunique") > 1]
+    others = [name for name in preview.columns if name not in order]
+    counts = rows.groupby(order)[others].nunique()
+    if len(counts) < _MIN_ORDERS:
+        return frozenset()
+    is_one = (counts <= 1).mean() >= _MIN_AGREEING
+    return frozenset(name for name in others if is_one[name] and rows[name].nunique() > 1)
 
 
 def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | None) -> Guess | None:

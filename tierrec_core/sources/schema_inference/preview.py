@@ -57,7 +57,9 @@ class FilePreview:
         try:
             form, sample, num_rows = detect_sample(path, given, MAX_ROWS)
         except EmptyDataError as error:
-            raise UnreadableFileError(f"{error}; wanted a CSV or Parquet file with column names and rows") from error
+            raise UnreadableFileError(
+                f"{error}; wanted a file of CSV, JSON lines or Parquet with column names and rows"
+            ) from error
         for name in sample.columns:
             if name.replace(".", "").isdigit():
                 raise UnreadableFileError(

@@ -42,7 +42,7 @@ def german(truth, folder):
             "Datum": told["timestamp"].dt.tz_convert("Europe/Berlin").dt.strftime("%d.%m.%Y %H:%M"),
         }
     )
-    log = pd.concat([log, log[:20].assign(Vorgang="Newsletter")])
+    log = pd.concat([log, log[:20].assign(Vorgang="[/b] Newsletter")])
     log.to_csv(folder / "log.csv", sep=";", index=False)
     return told, ["log.csv", "--timezone", "Europe/Berlin"]
 
@@ -153,7 +153,7 @@ def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp
     assert (tmp_path / "params.yaml").read_bytes() == before
     overrides = {guess["place"]: guess["override"] for guess in proposal["guesses"]}
     assert overrides["user"] == "--user-column"
-    assert overrides["event Newsletter"] == "--event Newsletter=NAME"
+    assert overrides["event [/b] Newsletter"] == "--event '[/b] Newsletter=NAME'"
     assert all(guess["evidence"] and guess["override"] for guess in proposal["guesses"])
     command(tmp_path, "tierrec", "init", *arguments, "--yes").check_returncode()
     settings = read_settings(tmp_path / "params.yaml")

@@ -65,6 +65,12 @@ def test_a_file_that_is_not_used_is_named(folder):
         propose_settings([folder.parent / "*.csv"], {})
 
 
+def test_a_folder_without_a_table_is_refused(tmp_path):
+    (tmp_path / "notes.md").write_text("x")
+    with pytest.raises(UnreadableFileError, match="has no file of CSV, JSON lines or Parquet"):
+        propose_settings([tmp_path], {})
+
+
 def test_a_pattern_without_a_file_is_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match=r"logs/\*\.csv: no file matches"):
         propose_settings([tmp_path / "logs/*.csv"], {})

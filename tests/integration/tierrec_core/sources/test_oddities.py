@@ -53,6 +53,22 @@ def test_guests_are_asked_about_and_can_be_left_out(guest, log, tmp_path):
     assert len(events) == NUM_ROWS * 3 // 4
 
 
+def test_each_of_several_guests_is_asked_about_until_it_is_given(log, tmp_path):
+    log.loc[log.index % 4 == 0, "user_id"] = "-1"
+    log.loc[log.index % 4 == 1, "user_id"] = "no log-in"
+    first, second = sorted(warnings_of(log, tmp_path))
+    assert first.endswith("--guest -1")
+    assert second.endswith("--guest 'no log-in'")
+    assert warnings_of(log, tmp_path, guests=["-1"]) == (second,)
+    assert warnings_of(log, tmp_path, guests=["-1", "no log-in"]) == ()
+
+
+def test_a_long_text_does_not_need_its_length_in_every_row(log, tmp_path):
+    big = pd.concat([log] * 50, ignore_index=True)
+    big["note"] = ["x" * 500_000, *["y"] * (len(big) - 1)]
+    assert warnings_of(big, tmp_path) == ()
+
+
 def test_a_large_customer_is_no_guest(log, tmp_path):
     log.loc[log.index % 40 == 0, "user_id"] = "100"
     assert warnings_of(log, tmp_path) == ()

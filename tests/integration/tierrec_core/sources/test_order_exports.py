@@ -118,3 +118,42 @@ def test_cells_that_are_missing_at_random_are_not_carried_down(tmp_path):
     assert not source.order_lines
     assert read_files(source, tmp_path).events["user_id"].isna().sum() == gaps.sum()
     assert len(frame) == len(written)
+
+
+def test_an_empty_column_is_not_of_orders(tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    written = written.assign(Store="A", Note=None, Tag=["x", *[None] * (len(written) - 1)])
+    written.loc[::9, "Email"] = None
+    _, source = proposed(written, tmp_path)
+    assert not source.order_lines
+    events = read_files(source, tmp_path).events
+    expected = frame[["item", "time"]].assign(user=written["Email"].fillna(""))
+    assert key(events[["item_id", "timestamp"]].assign(user=events["user_id"].fillna(""))) == key(expected)
+
+
+@pytest.mark.parametrize("names", [SHOPIFY, SHOPIFY | {"order": "Order ID"}], ids=["by user and time", "by order"])
+def test_the_total_of_an_order_is_not_the_value_of_its_items(names, tmp_path):
+    written, frame = order_lines(names)
+    written["Total"] = frame.groupby("order")["worth"].transform("sum")
+    _, source = proposed(written, tmp_path)
+    assert source.columns.value == "Lineitem price"
+    read = read_files(source, tmp_path).events
+    expected = frame[["user", "item", "time"]].assign(worth=frame["worth"].round(2))
+    assert key(read[["user_id", "item_id", "timestamp"]].assign(worth=read["value"].round(2))) == key(expected)
+
+
+def test_numbers_of_lines_are_not_items(tmp_path):
+    written, frame = order_lines(SHOPIFY | {"item": "SKU", "price": "Item Cost", "order": "Order Number"})
+    written = written.drop(columns="Total").assign(**{"Item #": frame["place"] + 1})
+    _, source = proposed(written, tmp_path)
+    assert (source.columns.item, source.columns.value) == ("SKU", "Item Cost")
+
+
+def test_a_line_without_a_quantity_is_one_piece(tmp_path):
+    written, frame = order_lines(SHOPIFY, blank=("user", "sum"))
+    empty = frame.index % 10 == 0
+    written.loc[empty, "Lineitem quantity"] = None
+    _, source = proposed(written, tmp_path)
+    assert source.unit_price
+    read = read_files(source, tmp_path).events
+    assert sorted(read["value"][read["quantity"].isna()]) == sorted(frame["price"][empty])

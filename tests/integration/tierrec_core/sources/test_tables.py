@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tierrec_core.base.errors import DataError, UnreadableFileError
+from tierrec_core.base.errors import DataError, MissingColumnError, UnreadableFileError
 from tierrec_core.settings import FilesSource, TableFormat, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
@@ -210,8 +210,16 @@ def test_lists_of_items_in_json_lines_become_rows(log, tmp_path):
 )
 def test_what_is_no_json_lines_is_named(content, said, tmp_path):
     (tmp_path / "log.jsonl").write_text(content)
-    with pytest.raises(UnreadableFileError, match=rf"log\.jsonl: cannot be read as JSON lines: .*{said}"):
+    with pytest.raises(UnreadableFileError, match=rf"log\.jsonl: cannot be read as JSON lines: .*{said}.*one object a"):
         read_table(tmp_path / "log.jsonl", TableFormat())
+
+
+def test_nested_columns_are_named_where_a_role_is_missing(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"user": {"id": 1}, "timestamp": "2024-01-05"}\n')
+    with pytest.raises(
+        MissingColumnError, match="found columns timestamp, and nested user; wanted a column of user ids"
+    ):
+        propose_settings([tmp_path / "log.jsonl"], {})
 
 
 def test_columns_that_cannot_be_roles_are_named(log, tmp_path):

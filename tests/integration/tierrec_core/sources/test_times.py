@@ -43,6 +43,7 @@ PATTERNS = (
     "%d/%m/%y %H:%M",
     "%m.%d.%Y %H:%M",
     "%d-%b-%Y %H:%M",
+    "%b-%d-%y %H:%M",
     "%d %b %Y %H:%M",
     "%b %d, %Y %I:%M %p",
     "%d.%m.%Y, %H:%M",
