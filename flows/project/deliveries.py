@@ -45,6 +45,8 @@ def add_deliveries(layout: Layout, settings: Settings, files: Sequence[Path], ov
     try:
         layout.deliveries.mkdir(parents=True, exist_ok=True)
         with FileLock(layout.deliveries / ".lock"):
+            if not read_deliveries(layout):
+                artifacts.write_json([], layout.delivery_list)  # so that a list that is lost later is noticed
             known = {entry["sha256"]: name for name, entry in source_manifest(source, layout).items()}
             try:
                 return _add(layout, source, settings.validate_, files, overlap, known)

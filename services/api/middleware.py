@@ -1,6 +1,7 @@
 """ASGI middleware: selects the shop, authenticates the caller, writes the access log, and refuses what is not JSON."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
@@ -18,7 +19,7 @@ _JSON, _NDJSON = "application/json", "application/x-ndjson"
 _is_loopback = lru_cache(1024)(is_loopback)
 
 
-class _Gate:
+class _Gate(ABC):
     """Passes a request on to the app, unless `refusal` refuses it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -28,8 +29,9 @@ class _Gate:
         refusal = self.refusal(scope) if scope["type"] == "http" else None
         await (refusal or self.app)(scope, receive, send)
 
+    @abstractmethod
     def refusal(self, scope: Scope) -> Refusal | None:
-        raise NotImplementedError
+        """The answer that ends the request, if any."""
 
 
 class ShopMiddleware(_Gate):

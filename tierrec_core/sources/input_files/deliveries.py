@@ -24,8 +24,13 @@ class Delivery(Params):
 
 
 def read_deliveries(layout: Layout) -> list[Delivery]:
-    """All deliveries, oldest first. Raises UnreadableFileError when a file is missing, ArtifactError for the list."""
+    """All deliveries, oldest first.
+
+    Raises UnreadableFileError when a file is missing, ArtifactError when the list is, or has another content.
+    """
     path = layout.delivery_list
+    if not path.exists() and any(file.is_dir() and not file.is_symlink() for file in layout.deliveries.glob("*")):
+        raise ArtifactError(f"{path}: is missing; restore it, or delete {layout.deliveries} and add its files again")
     rows = artifacts.read_json(path) if path.exists() else []
     if not isinstance(rows, list):
         raise ArtifactError(f"{path}: has no list of deliveries; restore it, or delete it and add the files again")

@@ -27,12 +27,10 @@ def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozens
     for name in preview.columns if sparse else []:
         ids = sample[name]
         is_first = ids.ne(ids.shift()).to_numpy(dtype=bool, na_value=True)
-        num_orders = is_first.sum()
-        if name in sparse or name in preview.time_formats or num_orders > ids.nunique() / _MIN_AGREEING:
+        stand_together = _MIN_ORDERS <= is_first.sum() <= ids.nunique() / _MIN_AGREEING
+        if name in sparse or name in preview.time_formats or not stand_together:
             continue
-        given = (
-            [other for other in sparse if _is_on_first(sample[other], is_first)] if num_orders >= _MIN_ORDERS else []
-        )
+        given = [other for other in sparse if _is_on_first(sample[other], is_first)]
         if given:
             found[name] = given
     if not found:

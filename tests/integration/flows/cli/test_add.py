@@ -210,6 +210,16 @@ def test_globs_of_the_source_pass_over_deliveries(shop: Layout, tmp_path: Path) 
     assert days(shop) == {12: 20, 13: 20, 15: 20}
 
 
+def test_a_lost_list_is_an_error_and_loses_no_file(shop: Layout, tmp_path: Path) -> None:
+    add(written(tmp_path / "a.csv", rows(14)))
+    shop.delivery_list.unlink()
+    stored = sorted(shop.deliveries.rglob("*.csv"))
+    for attempt in (lambda: days(shop), lambda: add(written(tmp_path / "b.csv", rows(15)))):
+        with pytest.raises(ArtifactError, match=r"deliveries\.json: is missing; restore it"):
+            attempt()
+    assert sorted(shop.deliveries.rglob("*.csv")) == stored != []
+
+
 def test_what_cannot_be_stored_is_said(shop: Layout, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="File name too long"):
         add(written(tmp_path / f"{'x' * 250}.csv", rows(14)))
