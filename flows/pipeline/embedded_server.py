@@ -13,9 +13,7 @@ from flows.stack.state import find_api_url
 from tierrec_core.base.errors import StageError
 from tierrec_core.base.paths import Layout
 
-EMBEDDED_VARIABLE = (
-    "TIERREC_EMBEDDED_SERVER"  # set while the server is one of our own, whose URL no other process knows
-)
+EMBEDDED_VARIABLE = "TIERREC_EMBEDDED_SERVER"  # set while the server is one that this process started
 _QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
