@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import pytest
 from prefect import flow, runtime
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -56,7 +57,10 @@ def client(server: Server) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["sleep", "600"]) as started:
+    command = ["sleep", "600"]
+    with subprocess.Popen(command) as started:
+        # Popen may return before the kernel shows the new command line, which is part of the fingerprint.
+        wait_until(lambda: psutil.Process(started.pid).cmdline() == command, "the command line")
         yield started
         started.kill()
 
