@@ -35,7 +35,7 @@ def _init(
     timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
     items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
     users: Annotated[Path | None, typer.Option(help="File of user attributes, for audits.")] = None,
-    guest: Annotated[list[str] | None, typer.Option(help="User id that stands for guests; left out.")] = None,
+    guest: Annotated[list[str] | None, typer.Option(help="User id of guests, '' if it is empty.")] = None,
     unit_price: Annotated[
         bool | None, typer.Option("--unit-price/--line-total", help="Whether values are prices of one piece.")
     ] = None,

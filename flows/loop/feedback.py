@@ -16,7 +16,7 @@ from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import Settings
-from tierrec_core.sources import SourceFrames, feedback
+from tierrec_core.sources import SourceFrames
 from tierrec_core.sources.cleaning import prepare
 
 SURFACE = "products"  # its lists predict behaviour; those of other surfaces answer a query
@@ -32,14 +32,12 @@ def export_feedback(layout: Layout, settings: Settings) -> int:
 
 def read_newest_log(layout: Layout, settings: Settings) -> SourceFrames:
     """The four frames that ingest would write now; nothing in the project changes."""
-    log = sources.read_source(settings.source.model_copy(update={"feedback": False}), layout.root, settings.seed)
-    if not settings.source.feedback:
-        return log
-    with existing_store(layout) as store, tempfile.TemporaryDirectory(prefix="tierrec-feedback-") as scratch:
-        if store is None:
-            return log
-        export_for_ingest(store, Path(scratch))
-        return feedback.append_feedback(log, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="tierrec-feedback-") as scratch:
+        if settings.source.feedback:
+            with existing_store(layout) as store:
+                if store is not None:
+                    export_for_ingest(store, Path(scratch))
+        return sources.read_source(settings.source, layout.root, settings.seed, Path(scratch))
 
 
 def clean_events(events: pd.DataFrame, settings: Settings) -> pd.DataFrame:

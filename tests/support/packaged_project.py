@@ -15,7 +15,7 @@ from flows.deps import rewrite
 from services.deployment.package import write_bundle
 from tests.conftest import make_events
 from tests.support.once import once
-from tests.support.projects import ENV, ROOT
+from tests.support.projects import ENV, ROOT, write_prepared
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, USERS
 from tierrec_core.base.paths import Layout
@@ -56,7 +56,7 @@ def _train(folder: Path, items: pd.DataFrame, params: dict[str, Any]) -> None:
     settings = read_settings(layout.params)
     events = make_events()
     users = pd.DataFrame({"user_id": events["user_id"].unique()})
-    artifacts.write_frame(events, layout.prepared_events)
+    write_prepared(layout, events)
     artifacts.write_frame(items, layout.raw_items)
     artifacts.write_frame(USERS.conform(users, "tests"), layout.raw_users)
     artifacts.write_frame(_promotions(events), layout.raw_exposures)

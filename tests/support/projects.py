@@ -11,6 +11,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from tests.support.once import once
+from tierrec_core.base.artifacts import write_frame
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.stages import split, tier
@@ -81,12 +82,17 @@ def synthetic_project(folder: Path) -> Path:
     return _init(folder)
 
 
+def write_prepared(layout: Layout, events: pd.DataFrame) -> None:
+    """What the stage prepare writes for a log without guests."""
+    write_frame(events, layout.prepared_events)
+    write_frame(events[:0], layout.prepared_guests)
+
+
 def tiered_project(folder: Path, events: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> Layout:
     """Only data: prepared EVENTS and ITEMS, split and tiered as the settings say."""
     layout = Layout(folder)
-    for frame, path in ((events, layout.prepared_events), (items, layout.raw_items)):
-        path.parent.mkdir(parents=True)
-        frame.to_parquet(path)
+    write_prepared(layout, events)
+    write_frame(items, layout.raw_items)
     split.run(layout, settings)
     tier.run(layout, settings)
     return layout

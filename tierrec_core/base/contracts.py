@@ -31,6 +31,7 @@ class Event(StrEnum):
 
 EVENT_NAMES: tuple[str, ...] = tuple(Event)
 EVENT_CODES: Mapping[str, int] = {name: code for code, name in enumerate(EVENT_NAMES)}
+GUEST = "(guest)"  # user_id of events without a known user
 
 
 @dataclass(frozen=True)

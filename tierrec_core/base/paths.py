@@ -48,6 +48,7 @@ class Layout:
 
     # prepare
     prepared_events = _RelativePath("data/prepared/events.parquet", "clean EVENTS by time, with sessions")
+    prepared_guests = _RelativePath("data/prepared/guests.parquet", "clean EVENTS of guests, who are no users")
     preparation = _RelativePath("data/prepared/report.json", "number of rows dropped, by reason")
 
     # split

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.contracts import Event, FloatArray, IntArray
+from tierrec_core.base.contracts import GUEST, Event, FloatArray, IntArray
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
@@ -51,6 +51,7 @@ class SplitLog:
 
     position: of each event, [N]
     target: names of the target events
+    guests: events of people who are no users, in one row; guest_position: of each of them
     """
 
     log: Interactions
@@ -58,11 +59,20 @@ class SplitLog:
     snapshots: tuple[Snapshot, ...]
     windows: tuple[Window, ...]
     target: tuple[str, ...]
+    guests: Interactions
+    guest_position: FloatArray
 
     @classmethod
-    def cut(cls, events: pd.DataFrame, split: SplitSettings, tasks: Mapping[str, TaskSettings]) -> Self:
+    def cut(
+        cls,
+        events: pd.DataFrame,
+        split: SplitSettings,
+        tasks: Mapping[str, TaskSettings],
+        guests: pd.DataFrame | None = None,
+    ) -> Self:
         """Split prepared EVENTS. Users and items come from the events before the test; impressions are dropped.
 
+        guests: EVENTS that count for items alone
         Raises EmptyDataError when no training or test targets are left.
         """
         events = events[events["event"] != Event.IMPRESSION]
@@ -70,14 +80,18 @@ class SplitLog:
             raise EmptyDataError("split: the log has no events but impressions; map others in source.events")
         position, bound, scale = _positions(events, split)
         known = position < bound
-        items = _catalogue(events[known], split.min_users_per_item)
+        guests = events[:0] if guests is None else guests[guests["event"] != Event.IMPRESSION]
+        guest_position = _guest_positions(guests, split)
+        known_guests = guests[guest_position < bound]
+        items = _catalogue(pd.concat([events[known], known_guests]), split.min_users_per_item)
         users = _users(events[known], items)
         row = users.get_indexer(pd.Index(events["user_id"].astype(object)))
         column = items.get_indexer(pd.Index(events["item_id"].astype(object)))
         keep = np.flatnonzero((row >= 0) & (column >= 0))
         keep = keep[np.lexsort((to_days(events["timestamp"])[keep], row[keep]))]
         log = Interactions.from_events(events.iloc[keep], users=users, items=items)
-        result = cls(log, position[keep], (), (), split.target)
+        guest_log, guest_row = _guest_log(guests, items)
+        result = cls(log, position[keep], (), (), split.target, guest_log, guest_position[guest_row])
         windows = [window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)]
         names = {start: _label(start, split) for start in sorted({start for _, start in windows})}
         return replace(
@@ -97,6 +111,11 @@ class SplitLog:
         past = self.log.where(self.position < bound)
         latest = float(np.nextafter(past.day.max(initial=0.0), np.inf))
         return replace(past, now=max(bound, latest) if bound > 1 else latest)
+
+    def guest_history(self, snapshot: str) -> Interactions:
+        """The events of guests before the snapshot's bound, as of the same time as its history."""
+        past = self.guests.where(self.guest_position < self._bound(snapshot))
+        return replace(past, now=self.history(snapshot).now)
 
     def truth(self, window: Window) -> tuple[IntArray, IntArray]:
         """Distinct (user, item) pairs of the window's target events, sorted, [P] and [P].
@@ -171,6 +190,23 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
         case GivenSplit():
             train = np.random.default_rng(0).random(len(events))
             return np.where(events["split"].eq("test").fillna(value=False), 1.0, train), 1.0, _GIVEN_HOLDOUT
+
+
+def _guest_positions(guests: pd.DataFrame, split: SplitSettings) -> FloatArray:
+    """Position of each event of a guest, [N]; without a cut by time or file, all are before all windows."""
+    if isinstance(split.by, TimeSplit):
+        return to_days(guests["timestamp"])
+    is_test = guests["split"].eq("test").fillna(value=False) & isinstance(split.by, GivenSplit)
+    return np.where(is_test, np.inf, -np.inf)
+
+
+def _guest_log(guests: pd.DataFrame, items: pd.Index) -> tuple[Interactions, IntArray]:
+    """The guests' events with these items in one row, and the row of EVENTS of each."""
+    row = np.flatnonzero(guests["item_id"].isin(items))
+    row = row[np.argsort(to_days(guests["timestamp"])[row], kind="stable")]
+    if not len(row):
+        return Interactions.from_history((), items, now=0.0), row
+    return Interactions.from_events(guests.iloc[row], users=pd.Index([GUEST], dtype=object), items=items), row
 
 
 def _catalogue(known: pd.DataFrame, min_users: int) -> pd.Index:

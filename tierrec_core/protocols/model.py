@@ -21,6 +21,7 @@ class Training:
     tiering: activity tiers and interest layers, fitted on the same history
     target: names of the events that count as success, usually only purchase
     seed: the seed of params.yaml
+    guests: earlier events of people who are no users, for models that count events of items
     """
 
     history: Interactions
@@ -28,6 +29,7 @@ class Training:
     tiering: Tiering
     target: tuple[str, ...]
     seed: int
+    guests: Interactions | None = None
 
     @property
     def rng(self) -> np.random.Generator:

@@ -8,7 +8,7 @@ import pandas as pd
 from ibis import _
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import EVENTS, Event
+from tierrec_core.base.contracts import EVENTS, GUEST, Event
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import PrepareSettings, Settings
@@ -33,20 +33,22 @@ class CleaningReport:
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Stage prepare: write the prepared EVENTS and the report; print the counts."""
+    """Stage prepare: write the prepared EVENTS of users and of guests, and the report; print the counts."""
     events = artifacts.read_frame(layout.valid_events, EVENTS)
     clean, report = prepare(events, settings.prepare)
     artifacts.write_frame(clean, layout.prepared_events)
+    artifacts.write_frame(events[events["user_id"] == GUEST].drop_duplicates(), layout.prepared_guests)
     artifacts.write_json(asdict(report), layout.preparation)
     print(f"{report.events} of {report.events_in} events are left, of {report.users} users")  # noqa: T201
 
 
 def prepare(events: pd.DataFrame, settings: PrepareSettings) -> tuple[pd.DataFrame, CleaningReport]:
-    """Remove duplicates, bots, returns and inactive users from EVENTS, and add sessions; ordered by time.
+    """Remove guests, duplicates, bots, returns and inactive users from EVENTS, and add sessions; ordered by time.
 
     Raises EmptyDataError when no event is left.
     """
     backend = _connect(settings.engine)
+    events = events[events["user_id"] != GUEST]
     naive = events.assign(timestamp=events["timestamp"].dt.tz_convert(None))
     unique = _compute(backend, "unique_events", ibis.memtable(naive[_ORDER]).distinct())
     bots = _bots(unique, settings.max_events_per_day)

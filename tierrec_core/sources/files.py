@@ -130,7 +130,7 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
     if "event" not in events:
         events["event"] = source.default_event
     events["event"] = _mapped_events(events["event"], source.events, path)
-    return events[(events["event"] != "ignore").fillna(True) & ~events["user_id"].isin(source.guests)]
+    return events[(events["event"] != "ignore").fillna(True)]
 
 
 def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:

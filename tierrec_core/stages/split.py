@@ -13,7 +13,8 @@ from tierrec_core.settings import Settings, TaskSettings
 def run(layout: Layout, settings: Settings) -> None:
     """Write the SplitLog and the ITEMS of its catalogue; print one line per window."""
     events = artifacts.read_frame(layout.prepared_events, EVENTS)
-    log = SplitLog.cut(events, settings.split, dict[str, TaskSettings](settings.tasks.items()))
+    guests = artifacts.read_frame(layout.prepared_guests, EVENTS)
+    log = SplitLog.cut(events, settings.split, dict[str, TaskSettings](settings.tasks.items()), guests)
     catalogue = _align(artifacts.read_frame(layout.raw_items, ITEMS), log.log.items)
     artifacts.save(log, layout.split)
     artifacts.write_frame(catalogue, layout.items)

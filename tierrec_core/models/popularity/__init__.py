@@ -28,10 +28,11 @@ class Popularity:
 
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
-        """Count the target events of the window."""
-        history = training.history.filter_events(*training.target)
-        recent = history.item[history.age <= config.window_days]
-        count = np.bincount(recent, minlength=history.num_items)
+        """Count the target events of users and guests in the window."""
+        count = np.zeros(training.history.num_items)
+        for log in filter(None, (training.history, training.guests)):
+            targets = log.filter_events(*training.target)
+            count += np.bincount(targets.item[targets.age <= config.window_days], minlength=len(count))
         return cls((count / max(count.sum(), 1)).astype(np.float32))
 
     def score_catalogue(self, history: Interactions) -> FloatArray:

@@ -17,9 +17,14 @@ from tierrec_core.base.params import Params, Share
 
 
 class _AnySource(Params):
-    """feedback: add the events, items and users that the service recorded, from data/feedback."""
+    """feedback: add the events, items and users that the service recorded, from data/feedback
+
+    guests: user ids that stand for many people, such as 0, or "" for a missing id; their events count for the
+        popularity of items and for no user
+    """
 
     feedback: bool = False
+    guests: tuple[str, ...] = ()
 
 
 class CompleteJourneySource(_AnySource):
@@ -86,7 +91,6 @@ class FilesSource(TableFormat, _AnySource):
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
     time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
     formats: by path or glob, where a file is not written as separator, quote and encoding say
-    guests: user ids that stand for many people, such as 0; their rows are left out
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     order_lines: whether the first line of a session alone names its user and time, as in exports of orders
     """
@@ -97,7 +101,6 @@ class FilesSource(TableFormat, _AnySource):
     columns: ColumnMap = ColumnMap()
     events: dict[str, str] = Field(default={})
     default_event: str = "purchase"
-    guests: tuple[str, ...] = ()
     unit_price: bool = False
     order_lines: bool = False
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"

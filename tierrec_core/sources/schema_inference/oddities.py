@@ -38,14 +38,15 @@ def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
 
 
 def _guests(log: LogFile, known: Collection[str]) -> Iterator[str]:
-    shares = text_ids(log.values("user")).value_counts(normalize=True).drop(list(known), errors="ignore")
+    ids = text_ids(log.values("user")).fillna("")
+    shares = ids.value_counts(normalize=True).drop(list(known), errors="ignore")
     follower = shares.shift(-1)
     is_last = (shares >= _MIN_GUEST_SHARE) & (shares >= _MIN_GUEST_RATIO * follower)
     num = next((num for num in range(_MAX_GUESTS, 0, -1) if is_last[num - 1 : num].any()), 0)
     for user, share in shares[:num].items():
         yield (
             f"{log.preview.path}: user {user!r} has {share:.0%} of the rows, others have {shares.iloc[num]:.1%} "
-            f"at most; if it stands for guests, give --guest {shlex.quote(str(user))}"
+            f"at most; if it stands for guests, who count for items only, give --guest {shlex.quote(str(user))}"
         )
 
 

@@ -51,6 +51,7 @@ def read_training(
         tiering=artifacts.load(Tiering, layout.tiering(snapshot)),
         target=log.target,
         seed=settings.seed,
+        guests=log.guest_history(snapshot),
     )
 
 

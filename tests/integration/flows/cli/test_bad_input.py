@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.support.projects import ENV, ROOT
+from tests.support.projects import ENV, ROOT, write_prepared
 from tierrec_core.base.artifacts import read_json, write_frame
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
@@ -186,7 +186,7 @@ def handed_over(layout, log):
     items = pd.DataFrame({"item_id": log["item_id"].unique()})
     write_frame(ITEMS.conform(items, "tests"), layout.raw_items)
     write_frame(log, layout.valid_events)
-    write_frame(log, layout.prepared_events)
+    write_prepared(layout, log)
 
 
 def test_no_user_is_left(tmp_path):

@@ -1,11 +1,15 @@
 """What `init` warns of, since only a person can judge it: rounded ids, guests, items that are no products."""
 
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.settings import FilesSource, parse
-from tierrec_core.sources.files import read_files
+from tierrec_core.base.contracts import GUEST
+from tierrec_core.settings import FilesSource, PrepareSettings, parse
+from tierrec_core.sources import read_source
+from tierrec_core.sources.cleaning import prepare
 from tierrec_core.sources.schema_inference import propose_settings
 
 NUM_ROWS = 1200
@@ -40,17 +44,20 @@ def test_rounded_ids_are_counted(role, written, log, tmp_path):
     assert f"25% of the rows have a {role.removesuffix('_id')} id such as {written!r} in {role}" in line
 
 
-@pytest.mark.parametrize("guest", ["0", "guest"])
-def test_guests_are_asked_about_and_can_be_left_out(guest, log, tmp_path):
+@pytest.mark.parametrize("guest", ["0", "guest", ""])
+def test_guests_are_asked_about_and_can_be_declared(guest, log, tmp_path):
     log.loc[log.index % 4 == 0, "user_id"] = guest
     (line,) = warnings_of(log, tmp_path)
     assert f"user {guest!r} has 25% of the rows" in line
-    assert f"--guest {guest}" in line
+    assert line.endswith(f"--guest {shlex.quote(guest)}")
     assert warnings_of(log, tmp_path, guests=[guest]) == ()
     patch = propose_settings([tmp_path / "log.csv"], {"guests": [guest]}).patch
-    events = read_files(parse(FilesSource, patch["source"], "tests"), tmp_path).events
-    assert guest not in set(events["user_id"])
-    assert len(events) == NUM_ROWS * 3 // 4
+    events = read_source(parse(FilesSource, patch["source"], "tests"), tmp_path, seed=0).events
+    assert len(events) == NUM_ROWS
+    users = events["user_id"].value_counts()
+    assert users[GUEST] == NUM_ROWS / 4
+    assert guest not in users
+    assert len(prepare(events, PrepareSettings())[0]) == NUM_ROWS * 3 / 4
 
 
 def test_each_of_several_guests_is_asked_about_until_it_is_given(log, tmp_path):

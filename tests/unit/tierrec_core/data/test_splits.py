@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import make_events
+from tierrec_core.base.contracts import GUEST
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import to_days
 from tierrec_core.data.splits import SplitLog
@@ -127,6 +128,25 @@ def test_a_given_split_is_obeyed(events) -> None:
     test = marked[(marked["split"] == "test") & marked["item_id"].isin(log.log.items)]
     assert named(log, log.truth(log.windows_of("next", "test")[0])) == pairs(test)
     assert len(log.history(log.final.name)) == (marked["split"] == "train").sum()
+
+
+@pytest.mark.parametrize("by", [BY_DATE.by, LeaveLastOut(), GivenSplit()], ids=lambda by: by.kind)
+def test_guests_count_for_items_and_for_no_user(events, by) -> None:
+    events = events.assign(split=np.where(events["timestamp"] < CUT, "train", "test"))
+    is_guest = events["user_id"].isin(["u00", "u07", "u31"])
+    users, guests = events[~is_guest], events[is_guest].assign(user_id=GUEST)
+    split, tasks = SplitSettings(by=by, min_users_per_item=1), {"next": TaskSettings(windows=2)}
+    log, alone = SplitLog.cut(users, split, tasks, guests), SplitLog.cut(users, split, tasks)
+    assert list(log.log.users) == sorted(users["user_id"].unique())
+    assert set(log.log.items) == set(alone.log.items) | set(guests["item_id"])
+    assert len(alone.guest_history(alone.final.name)) == 0
+    known = guests if by.kind == "leave_last_out" else guests[guests["timestamp"] < CUT]
+    history = log.guest_history(log.final.name)
+    assert sorted(log.log.items[history.item]) == sorted(known["item_id"])
+    assert history.now == log.history(log.final.name).now
+    if by.kind == "time":
+        early = guests[guests["timestamp"] < pd.Timestamp(log.snapshots[0].name, tz="UTC")]
+        assert sorted(log.log.items[log.guest_history(log.snapshots[0].name).item]) == sorted(early["item_id"])
 
 
 def test_errors_name_what_to_change(events) -> None:

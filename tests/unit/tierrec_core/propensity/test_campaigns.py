@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import make_events
+from tests.support.projects import write_prepared
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.errors import ArtifactError, DataError
@@ -196,7 +197,7 @@ def run(folder, events, items):
         models={},
         campaigns=SMALL,
     )
-    artifacts.write_frame(events, layout.prepared_events)
+    write_prepared(layout, events)
     artifacts.write_frame(items, layout.raw_items)
     split.run(layout, options)
     stage.run(layout, options)

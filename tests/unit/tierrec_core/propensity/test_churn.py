@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
+from tests.support.projects import write_prepared
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
@@ -62,7 +63,7 @@ def settings(cut=0.9, **changes):
 def run(folder, events, options):
     """split and churn as DVC runs them, in a project folder of their own."""
     layout = Layout(folder)
-    artifacts.write_frame(events, layout.prepared_events)
+    write_prepared(layout, events)
     artifacts.write_frame(catalogue(), layout.raw_items)
     split.run(layout, options)
     stage.run(layout, options)
