@@ -69,13 +69,13 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     unused = [f"{path}: is not used: {_NO_USE}" for path, use in uses.items() if not use]
     unused += [f"{path}: is not used: {_NO_TABLE}" for path in files.others]
     odd = find_oddities(logs[0], catalogue, given.guests)
-    sections = default_sections(
-        [(log.preview, log.roles["timestamp"].value, log.time_format) for log in logs],
-        _behaviours(logs, names, source),
+    sections, horizons = default_sections(
+        logs,
+        _events(logs, names, source),
         given_split="split" in source.get("columns", {}),
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
-    return Proposal({"source": source, **sections}, tuple(guesses), (*unused, *odd))
+    return Proposal({"source": source, **sections}, (*guesses, *horizons), (*unused, *odd))
 
 
 def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
@@ -101,12 +101,17 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
     return names
 
 
-def _behaviours(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
-    """Share of the sampled rows of each event."""
-    if not names:
-        return pd.Series({source.get("default_event", "purchase"): 1.0})
-    events = pd.concat([log.values("event").astype("string") for log in logs])
-    return events.map({name: guess.value for name, guess in names.items()}).value_counts(normalize=True)
+def _events(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
+    """The event of each sampled row."""
+    default = source.get("default_event", "purchase")
+    ours = {name: guess.value for name, guess in names.items()}
+    columns = [
+        log.values("event").astype("string").map(ours)
+        if "event" in log.roles
+        else pd.Series(default, log.preview.sample.index)
+        for log in logs
+    ]
+    return pd.concat(columns, ignore_index=True)
 
 
 def _source(

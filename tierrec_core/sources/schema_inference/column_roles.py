@@ -97,6 +97,8 @@ class Guess:
     def override(self) -> str:
         """What to give to `init`, or to change in params.yaml, for another value."""
         role, _, rest = self.place.partition(" ")
+        if role == "horizon":
+            return f"tasks.{rest}.horizon_days"
         if role == "event" and rest:
             return f"--event {shlex.quote(f'{rest}=NAME')}"
         return _FLAGS.get(self.place) or _FLAGS.get(f"{role} ...") or f"source.columns.{role}"

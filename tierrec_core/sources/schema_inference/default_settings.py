@@ -1,39 +1,93 @@
 """Proposes split, tasks and blend for a log of a given length and size."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from tierrec_core.base.contracts import Event
-from tierrec_core.sources.schema_inference.preview import FilePreview, LogExtent
-from tierrec_core.sources.time_formats import TimeFormat
+from tierrec_core.settings import MIN_JUDGED_USERS
+from tierrec_core.sources.schema_inference.column_roles import Guess
+from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.preview import LogExtent
+from tierrec_core.sources.time_formats import parse_times
 
 _CUT = 0.8
 _HORIZONS = (1 / 24, 0.25, 1, 2, 3, 7, 14, 28, 91, 182)
 _MAX_WINDOWS = 6
 _WEEK = 7
 _MIN_TARGET_SHARE = 0.001
+_MAX_HORIZON_SHARE = 0.2
 _DAY = pd.Timedelta(days=1)
 
 
 def default_sections(
-    logs: list[tuple[FilePreview, str, TimeFormat]], behaviours: pd.Series, *, given_split: bool, attributes: list[str]
-) -> dict[str, Any]:
-    """The sections by name. behaviours: share of rows by event; logs: each file with its time column and format."""
-    extent = _joined([preview.extent(column, time_format, _CUT) for preview, column, time_format in logs])
+    logs: Sequence[LogFile], events: pd.Series, *, given_split: bool, attributes: list[str]
+) -> tuple[dict[str, Any], list[Guess]]:
+    """The sections by name, and what decided the horizons. events: name of each sampled row of all files"""
+    extent = _joined([log.preview.extent(log.roles["timestamp"].value, log.time_format, _CUT) for log in logs])
+    target = default_target(events.value_counts(normalize=True))
+    rows = pd.concat(map(_sampled_rows, logs), ignore_index=True).assign(is_target=events == target)
     before, after = (extent.cut - extent.first) / _DAY, (extent.last - extent.cut) / _DAY
+    longest = _horizon((extent.last - extent.first) / _DAY * _MAX_HORIZON_SHARE)
     next_days = _horizon(min(after / 2, before / 12))
     discovery_days = max(next_days, _horizon(min(after, before / 6)))
+    guesses = []
+    if not given_split:
+        cut = partial(_cut_time, extent)
+        discovery_days, new = _horizon_with_users(rows, discovery_days, longest, cut, repeats=False)
+        cut_time = cut(discovery_days)
+        next_days, known = _horizon_with_users(rows, next_days, discovery_days, lambda _: cut_time, repeats=True)
+        guesses = [_guess("next", next_days, known), _guess("discovery", discovery_days, new)]
+    before = min(before, (extent.last - extent.first) / _DAY - discovery_days)
     tasks = {"next": _task(next_days, before, repeats=True), "discovery": _task(discovery_days, before, repeats=False)}
-    return {
+    sections = {
         "split": {
             "by": {"kind": "given"} if given_split else {"kind": "time", "cut": _cut(discovery_days)},
             "min_users_per_item": min_users_per_item(extent.rows),
-            "target": [default_target(behaviours)],
+            "target": [target],
         },
         "tasks": tasks,
         "blend": {task: {"attributes": attributes} for task in tasks} if attributes else {},
     }
+    return sections, guesses
+
+
+def _sampled_rows(log: LogFile) -> pd.DataFrame:
+    """User, item and time in UTC of each sampled row."""
+    ids = {role: log.values(role).astype("string") for role in ("user", "item")}
+    return pd.DataFrame(ids).assign(timestamp=parse_times(log.values("timestamp"), log.time_format, "UTC"))
+
+
+def _horizon_with_users(
+    rows: pd.DataFrame, shortest: float, longest: float, cut: Callable[[float], pd.Timestamp], *, repeats: bool
+) -> tuple[float, int]:
+    """The shortest horizon in days that has enough users to judge a task, else the longest, and their number."""
+    for days in (horizon for horizon in _HORIZONS if shortest <= horizon <= max(shortest, longest)):
+        num_users = _num_judged(rows, cut(days), days, repeats=repeats)
+        if num_users >= MIN_JUDGED_USERS:
+            break
+    return days, num_users
+
+
+def _cut_time(extent: LogExtent, days: float) -> pd.Timestamp:
+    return extent.last.floor("D") + (1 - days) * _DAY if days >= _WEEK else extent.cut
+
+
+def _num_judged(rows: pd.DataFrame, cut: pd.Timestamp, days: float, *, repeats: bool) -> int:
+    """Users with an event before the cut and a target event in the days after it; without repeats, with a new item."""
+    past, future = rows[rows["timestamp"] < cut], rows[rows["timestamp"] >= cut]
+    future = future[(future["timestamp"] < cut + days * _DAY) & future["is_target"] & future["user"].isin(past["user"])]
+    if not repeats:
+        pairs = ["user", "item"]
+        future = future[~pd.MultiIndex.from_frame(future[pairs]).isin(pd.MultiIndex.from_frame(past[pairs]))]
+    return int(future["user"].nunique())
+
+
+def _guess(task: str, days: float, num_users: int) -> Guess:
+    few = f", wanted {MIN_JUDGED_USERS}" if num_users < MIN_JUDGED_USERS else ""
+    return Guess(f"horizon {task}", f"{days:g} days", f"{num_users} users of the sampled rows judge it{few}")
 
 
 def _cut(days: float) -> str | float:
