@@ -65,8 +65,7 @@ def shops(items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def url(shops: Shops) -> Iterator[str]:
     application = FastAPI(openapi_url=None)
     configure_app(application, shops, RequestLimits())
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # requests wait until the server takes them
         server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -255,7 +254,9 @@ def test_a_broken_store_is_told_before_and_during_an_import(shops: Shops, url: s
             connection.exec_driver_sql("alter table events rename to elsewhere")
         yield body[cut:]
 
-    found = Imported.model_validate_json(post(url, "events", breaking(), shop="broken").content)
+    answer = post(url, "events", breaking(), shop="broken")
+    assert answer.status_code == 200, answer.text
+    found = Imported.model_validate_json(answer.content)
     assert found.stopped == "store: does not answer"
     assert (found.accepted, found.lines) == (1_000, 1_000)
     assert post(url, "events", body, shop="broken").status_code == 503

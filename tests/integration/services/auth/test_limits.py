@@ -38,8 +38,7 @@ def client(keys: Path) -> Iterator[httpx.Client]:
     ring = LiveKeyring(keys)
     guarded = AuthMiddleware(app, lambda scope: ring(), lambda method, path: KeyScope.WRITE)
     server = uvicorn.Server(uvicorn.Config(guarded, log_level="warning", lifespan="off"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as session:
