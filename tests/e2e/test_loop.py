@@ -103,6 +103,7 @@ def test_a_window_is_judged_once(shop: Path, server: Server, judged: dict[str, A
     assert [one["key"] for one in decisions(shop)] == [judged["key"]]
 
 
+@pytest.mark.slow
 def test_nothing_is_retrained_while_a_person_holds_the_loop(shop: Path, server: Server, judged: dict[str, Any]) -> None:
     before = pointer(shop)
     command(shop, "tierrec", "hold", "--reason", "stocktaking").check_returncode()

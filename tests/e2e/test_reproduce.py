@@ -171,6 +171,7 @@ def test_rows_that_no_revision_holds_come_from_the_cache_or_the_remote(
     assert "the raw frames of the release are neither in" in lost.stderr
 
 
+@pytest.mark.slow
 def test_what_differs_is_named_and_the_command_fails(tmp_path: Path, scratch: Path) -> None:
     pin = "numpy==1.0"
     counted = f"echo x >> {tmp_path / 'count'}; wc -l < {tmp_path / 'count'} > score.txt"
@@ -220,7 +221,8 @@ def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Pat
         assert said in done.stderr
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_reproduction_leaves_neither_process_nor_folder(
     tmp_path: Path, scratch: Path, sign: signal.Signals
 ) -> None:

@@ -183,6 +183,7 @@ def test_a_metric_is_in_the_leaderboard(project: Layout) -> None:
         assert 0 < board["blend"]["precision@10"] <= 1
 
 
+@pytest.mark.slow
 def test_tasks_and_tiers_are_those_of_params(project: Layout) -> None:
     tasks = {"week": {"horizon_days": 7, "windows": 2, "step_days": 14, "repeats": True}}
     tiers = PARAMS["tiers"] | {"names": ["seldom", "often"], "quantiles": [0.5]}

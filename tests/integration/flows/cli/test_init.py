@@ -1,14 +1,13 @@
 """Files that nobody described: `tierrec init` says how to read them, and `ingest` then finds the true events."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.projects import ENV, ROOT, command
+from tests.support.projects import ROOT, command
+from tierrec_core import sources
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import FilesSource, parse, read_settings
 
@@ -101,16 +100,9 @@ def ingested(folder, arguments):
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     init = command(folder, "tierrec", "init", *arguments, "--yes")
     assert init.returncode == 0, init.stderr
-    ingest = subprocess.run(
-        [sys.executable, "-m", "tierrec_core", "ingest"],
-        cwd=folder,
-        env=ENV | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ingest.returncode == 0, ingest.stderr
-    return Layout(folder)
+    layout = Layout(folder)
+    sources.run(layout, read_settings(layout.params))
+    return layout
 
 
 def ordered(frame):

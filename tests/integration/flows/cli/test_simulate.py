@@ -70,6 +70,7 @@ def test_the_same_seed_tells_the_same(told, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_broken_feed_is_named_and_nobody_retrains_on_it(tmp_path):
     path = tmp_path / "told.json"
     _run("--world", "synthetic", "--shift", "missing_days", "--month", "7", "--json", str(path))

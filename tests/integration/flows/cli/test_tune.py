@@ -34,6 +34,7 @@ def figures(said: str) -> list[str]:
     return [line for line in said.splitlines() if line.startswith("ndcg@10") and "best" in line]
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_and_its_patch_is_applied(project: Path) -> None:
     whole = [str(BIN / "tierrec"), "tune", "ease", "--trials", "40"]
     first = subprocess.Popen(whole, cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

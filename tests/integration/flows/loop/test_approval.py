@@ -127,6 +127,7 @@ def submit(client: SyncPrefectClient, deployment: str, name: str) -> PendingAppr
     return asked(client, name)
 
 
+@pytest.mark.slow
 def test_a_suspended_run_holds_no_process_and_goes_on_when_a_person_approves(
     folder: Path, client: SyncPrefectClient, served: str, tierrec: Callable[..., str]
 ) -> None:

@@ -36,6 +36,7 @@ def intervals(api_url: str) -> dict[str, float]:
     return {one["name"]: one["schedules"][0]["schedule"]["interval"] for one in deployments}
 
 
+@pytest.mark.slow
 def test_the_rollout_runs_as_often_as_params_say(project: Path) -> None:
     folder = StackFolder.of(project)
     folder.make()

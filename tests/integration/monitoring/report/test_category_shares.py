@@ -48,6 +48,7 @@ def test_categories_without_a_bar_are_summed_and_left_out_of_the_distance(tmp_pa
         assert sum(cell.now for cell in cells) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_two_samples_of_the_same_categories_are_rarely_called_drifted(tmp_path):
     """Evidently's own limit would: most of 10 pairs of small samples lie beyond it."""
     flagged, beyond = 0, 0
