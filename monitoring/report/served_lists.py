@@ -78,7 +78,7 @@ def list_snapshots(served: ServedLists, max_rows: int, seed: int, **about: Any) 
         yield from _popularity(sample_users(lists, max_rows, seed), served.known, about)
     if served.items is not None and len(lists):
         sampled = sample_users(lists, _MAX_DIVERSITY_ROWS, seed).reset_index(drop=True)
-        yield _diversity(sampled, served.items, about)
+        yield from _diversity(sampled, served.items, about)
 
 
 def _popularity(lists: pd.DataFrame, known: pd.DataFrame, about: dict[str, Any]) -> Iterator[Any]:
@@ -94,17 +94,19 @@ def _popularity(lists: pd.DataFrame, known: pd.DataFrame, about: dict[str, Any])
     yield Report([metric]).run(data, None, additional_data={"current_train_data": train}, **about)
 
 
-def _diversity(lists: pd.DataFrame, items: pd.DataFrame, about: dict[str, Any]) -> Any:
+def _diversity(lists: pd.DataFrame, items: pd.DataFrame, about: dict[str, Any]) -> Iterator[Any]:
     """Diversity with distance 0 between items of one category, else 1: the cosine of category indicators."""
     from evidently import DataDefinition, Dataset, Recsys, Report
     from evidently.metrics import Diversity
 
     category = lists["item_id"].map(items.drop_duplicates("item_id").set_index("item_id")["category"])
     codes, names = pd.factorize(category.astype(object).fillna(""))
+    if items["category"].nunique() < 2:
+        return
     features = [f"category {number}" for number in range(len(names))]
     indicators = pd.DataFrame(np.eye(len(names))[codes], columns=features)
     definition = DataDefinition(ranking=[Recsys(**_COLUMNS)], numerical_columns=features)
     # the prefix keeps Evidently from converting numeric ids to numbers, which it then cannot match
     labelled = lists.assign(target=0, item_id="item " + lists["item_id"].astype(str))
     data = Dataset.from_pandas(labelled.join(indicators), definition)
-    return Report([Diversity(k=CUTOFF, item_features=features)]).run(data, None, **about)
+    yield Report([Diversity(k=CUTOFF, item_features=features)]).run(data, None, **about)

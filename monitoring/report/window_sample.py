@@ -69,16 +69,16 @@ def _names(values: pd.Series) -> pd.Series:
 
 
 def _per_user(interactions: pd.DataFrame, end: float) -> pd.DataFrame:
-    """PER_USER at the index of each user's first interaction."""
+    """PER_USER at the index of each user's first interaction; no money where nothing has a price."""
     day = pd.Series(to_days(interactions["timestamp"]), index=interactions.index)
     value = pd.Series(to_floats(interactions["value"]), index=interactions.index)
-    paid = value.where(interactions["event"] != Event.RATING, 0.0)
+    paid = value.where(interactions["event"] != Event.RATING)
     user = interactions["user_id"].astype(str)
     table = pd.DataFrame(
         {
             RECENCY: end - day.groupby(user).max(),
             FREQUENCY: day.floordiv(1).groupby(user).nunique().astype(float),
-            MONEY: paid.groupby(user).sum(),
+            MONEY: paid.groupby(user).sum(min_count=0 if paid.notna().any() else 1),
             BREADTH: interactions["item_id"].groupby(user).nunique().astype(float),
         }
     )

@@ -213,11 +213,11 @@ def _answer(context: RequestContext, page: ResultPage, *, explain: bool) -> dict
 
 
 def _category_diversity(context: RequestContext, page: ResultPage) -> float | None:
-    """Distinct categories over the list's length; None for an empty list and for campaigns."""
-    columns = page.order.columns
-    if not len(columns) or context.request.surface == "campaigns":
+    """Distinct categories over the list's length; None for an empty list, campaigns and a single category."""
+    columns, categories = page.order.columns, context.model.categories
+    if not len(columns) or context.request.surface == "campaigns" or not categories.any():
         return None
-    return len(set(context.model.categories[columns].tolist())) / len(columns)
+    return len(set(categories[columns].tolist())) / len(columns)
 
 
 def _log_answer(context: RequestContext, answer: dict[str, Any]) -> None:

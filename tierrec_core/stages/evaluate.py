@@ -81,7 +81,7 @@ def _candidates(layout: Layout, window: Window) -> Candidates:
 def _audit(
     layout: Layout, settings: Settings, history: Interactions, items: IntArray, truth: Truth, tiering: Tiering
 ) -> dict[str, Any]:
-    """Audit the blend's lists beyond accuracy, up to the first cutoff."""
+    """Audit the blend's lists beyond accuracy, up to the first cutoff; no diversity in a catalogue of one category."""
     cutoff = settings.evaluate.cutoffs[0]
     top = items[:, :cutoff]
     category = pd.factorize(artifacts.read_frame(layout.items, ITEMS)["category"], use_na_sentinel=False)[0]
@@ -89,7 +89,7 @@ def _audit(
     return {
         "exposure_gini": round_figure(beyond_accuracy.exposure_gini(top, history.num_items)),
         "popularity": round_figures(beyond_accuracy.popularity_bias(top, history)),
-        "diversity": round_figure(beyond_accuracy.diversity(top, category)),
+        **({"diversity": round_figure(beyond_accuracy.diversity(top, category))} if category.any() else {}),
         "by_tier": _audit_tiers(settings, history, top, category, tiering),
         "by_demographic": _audit_groups(layout, settings, history.users[truth.users], ndcg, tiering.tier[truth.users]),
     }
@@ -102,6 +102,8 @@ def _audit_tiers(
     draws, rng = settings.evaluate.bootstraps, np.random.default_rng(settings.seed)
     recommended, past = beyond_accuracy.popularity_of_users(top, history)
     values = {"popularity_bias": recommended - past, "diversity": beyond_accuracy.diversity_of_lists(top, category)}
+    if not category.any():
+        del values["diversity"]
     tiers = tiering.tier, tiering.names
     means = {name: beyond_accuracy.mean_by_group(of_user, tiers, draws, rng) for name, of_user in values.items()}
     exposure = beyond_accuracy.exposure_by_group(top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)

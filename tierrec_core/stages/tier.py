@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import ITEMS
+from tierrec_core.base.contracts import ITEMS, Event
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.data.splits import Snapshot, SplitLog
@@ -14,6 +14,8 @@ from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tiers import Tiering, stability
 
 _MONTH = 28.0
+_SHARE = "share_of_"
+_SPEND, _PURCHASES = f"{_SHARE}spend", f"{_SHARE}purchases"
 
 
 def run(layout: Layout, settings: Settings) -> None:
@@ -29,7 +31,8 @@ def run(layout: Layout, settings: Settings) -> None:
         artifacts.save(tiering, layout.tiering(name))
     artifacts.write_json(report, layout.tiers_report)
     for name, tier in report["tiers"].items():
-        print(f"{name:8} {tier['users']:6} users  {tier['share_of_spend']:.1%} of spend")
+        shares = [f"  {tier[key]:.1%} of {key.removeprefix(_SHARE)}" for key in (_SPEND, _PURCHASES) if key in tier]
+        print(f"{name:8} {tier['users']:6} users{''.join(shares)}")
 
 
 def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) -> dict[str, Any]:
@@ -52,16 +55,14 @@ def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settin
 
 
 def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
-    """Users of each tier, and their spend in the window."""
+    """Users of each tier, and their share of the window's spend, or of its purchases where these have no value."""
     spend = stability.spend_per_user(history, history.now - window_days, history.now)
     count = np.bincount(tiering.tier, minlength=len(tiering.names))
     spend_of_tier = np.bincount(tiering.tier, spend, minlength=len(tiering.names))
+    share = _SPEND if (history.filter_events(Event.PURCHASE).value > 0).any() else _PURCHASES
     return {
-        name: {
-            "users": int(count[tier]),
-            "share_of_users": float(count[tier] / count.sum()),
-            "share_of_spend": float(spend_of_tier[tier] / max(spend_of_tier.sum(), 1e-12)),
-        }
+        name: {"users": int(count[tier]), "share_of_users": float(count[tier] / count.sum())}
+        | ({share: float(spend_of_tier[tier] / spend_of_tier.sum())} if spend_of_tier.any() else {})
         for tier, name in enumerate(tiering.names)
     }
 

@@ -21,9 +21,10 @@ from scipy.stats import wasserstein_distance
 from monitoring.report.evidently_page import EvidentlyPage, write_window_page
 from monitoring.report.evidently_workspace import PROJECT_ID, add_snapshot, snapshot_id
 from monitoring.report.served_lists import ServedLists
-from monitoring.report.window_sample import BREADTH, FREQUENCY, PER_USER, sample_window
+from monitoring.report.window_sample import BREADTH, FREQUENCY, MONEY, PER_USER, sample_window
 from services.deployment.server import free_port
 from tests.support.chart_windows import FLAT, ITEM_FRAME, MOVED, START, TIERS, USERS, events, figures, window
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.metrics import Truth, per_user
@@ -143,6 +144,18 @@ def test_lists_alone_are_as_popular_and_diverse_as_a_plain_loop_says(before, aft
     assert "NDCG" not in found
     assert "the first list of each of 40 users" in page.read_text()
     assert "so there are no ranking metrics" in page.read_text()
+
+
+def test_neither_money_without_prices_nor_diversity_without_categories(before, after, tmp_path):
+    log = pd.DataFrame({"user_id": ["u1", "u2"], "item_id": ["a", "b"], "event": "purchase", "value": [pd.NA] * 2})
+    log = EVENTS.conform(log.assign(timestamp=pd.Timestamp(START + 1, unit="D", tz="UTC")), "tests")
+    plain = sample_window(log, ITEM_FRAME, {}, START, START + 28, 100, seed=0)
+    lists = pd.DataFrame({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "rank": [1, 2]})
+    served = ServedLists(lists, lists.head(0), items=ITEM_FRAME.assign(category="unknown"))
+    write_window_page(plain, plain, TIERS, tmp_path, START + 28, served=served)
+    found = figures(tmp_path)
+    assert FREQUENCY in found
+    assert found.keys().isdisjoint({MONEY, "value", "Diversity"})
 
 
 def test_unknown_items_have_no_popularity(before, after, tmp_path):

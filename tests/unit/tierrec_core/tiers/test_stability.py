@@ -9,6 +9,7 @@ from scipy.stats import f_oneway
 
 from tests.support.projects import tiered_project
 from tierrec_core.base import artifacts
+from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TierSettings, TimeSplit
 from tierrec_core.tiers import Tiering, stability
@@ -65,6 +66,30 @@ def test_hysteresis_calms_the_months(interactions) -> None:
     free, held = (stability.tiers_over_time(rule, interactions, moments, hysteresis=state) for state in (False, True))
     assert stability.change_share(held) < stability.change_share(free)
     np.testing.assert_array_equal(free[-1], rule.assign(interactions.before(moments[-1])))
+
+
+@pytest.mark.parametrize(
+    ("log", "unit"),
+    [({}, "spend"), ({"value": pd.NA}, "purchases"), ({"value": 4.0, "event": "rating"}, None)],
+    ids=["prices", "no prices", "ratings"],
+)
+def test_tiers_share_what_the_log_has(events, items, tmp_path, capsys, log, unit) -> None:
+    changed = EVENTS.conform(events.assign(**log), "tests")
+    split = SplitSettings(by=TimeSplit(cut=0.8), min_users_per_item=2, target=("purchase", "rating"))
+    tiers = TierSettings(window_days=30, num_layers=4, bootstraps=3)
+    layout = tiered_project(
+        tmp_path, changed, items, Settings(split=split, tasks={"next": TaskSettings(windows=2)}, tiers=tiers, models={})
+    )
+    report = artifacts.read_json(layout.tiers_report)["tiers"]
+    wanted = {"users", "share_of_users"} | ({f"share_of_{unit}"} if unit else set())
+    assert all(tier.keys() == wanted for tier in report.values())
+    assert capsys.readouterr().out.count(f"% of {unit}\n") == (len(report) if unit else 0)
+    if unit == "purchases":
+        log = artifacts.load(SplitLog, layout.split)
+        history, tiering = log.history(log.final.name), artifacts.load(Tiering, layout.tiering(log.final.name))
+        recent = tiering.tier[history.user[history.day >= history.now - 30]]
+        shares = np.bincount(recent, minlength=3) / len(recent)
+        assert [report[name][f"share_of_{unit}"] for name in tiering.names] == pytest.approx(shares)
 
 
 def test_a_stage_report_is_the_same_at_each_run(events, items, tmp_path, capsys) -> None:
