@@ -140,13 +140,18 @@ class _Log:
         days = self._days(events)
         former = [other for other in self.deliveries if other.name == delivery.name and self._covers(days, other)]
         self.deliveries = [other for other in self.deliveries if other not in former]
-        if overlap == "refuse":
-            self._refuse_overlap(path, events)
+        shared = self._shared_days(path, events)
+        if shared and overlap == "refuse":
+            raise DataError(
+                f"{path}: other files have rows of its days: {shared}\n"
+                "--replace drops the earlier rows of these days, --append keeps both"
+            )
         self.deliveries.append(delivery)
         span = f"{days.min():%Y-%m-%d}" + (f" to {days.max():%Y-%m-%d}" if days.min() < days.max() else "")
         invalid = f", {num_invalid:,} of them invalid" if num_invalid else ""
         place = ", in place of the earlier file of this name" if former else ""
-        return f"{path}: added {len(events):,} events of {span}{invalid}{place}"
+        dropped = f"; they replace those of {shared}" if shared and overlap == "replace" else ""
+        return f"{path}: added {len(events):,} events of {span}{invalid}{place}{dropped}"
 
     def _days(self, events: pd.DataFrame) -> pd.Series:
         return local_days(events, self._zone).dropna()
@@ -154,8 +159,8 @@ class _Log:
     def _covers(self, days: pd.Series, other: Delivery) -> bool:
         return bool(self._days(self._parts[other.path(self._layout)]).isin(days).all())
 
-    def _refuse_overlap(self, path: Path, events: pd.DataFrame) -> None:
-        """Raise DataError where earlier files have rows of the same days, with the number of rows of each day."""
+    def _shared_days(self, path: Path, events: pd.DataFrame) -> str:
+        """The days of which earlier files have rows, with the number of rows; empty if there are none."""
         counted = {delivery.path(self._layout): delivery.replaces for delivery in self.deliveries}
         earlier = {
             other: part
@@ -174,9 +179,5 @@ class _Log:
             f"{same[here == day].sum():,} of them the same"
             for day in shared
         ]
-        if counts:
-            more = f"; and {len(counts) - _MAX_DAYS} more days" if len(counts) > _MAX_DAYS else ""
-            raise DataError(
-                f"{path}: other files have rows of its days: {'; '.join(counts[:_MAX_DAYS])}{more}\n"
-                "--replace drops the earlier rows of these days, --append keeps both"
-            )
+        more = f"; and {len(counts) - _MAX_DAYS} more days" if len(counts) > _MAX_DAYS else ""
+        return "; ".join(counts[:_MAX_DAYS]) + more

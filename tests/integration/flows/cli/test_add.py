@@ -126,7 +126,8 @@ def test_other_rows_of_a_delivered_day_need_a_decision(shop: Layout, tmp_path: P
     assert stored(shop) == ["a.csv"]
     add("--append", late)
     assert days(shop) == {12: 20, 13: 20, 14: 26, 15: 20}
-    add("--replace", written(tmp_path / "right.csv", rows(14, range(9))))
+    said = add("--replace", written(tmp_path / "right.csv", rows(14, range(9))))
+    assert "; they replace those of 2024-03-14: 26 rows delivered, 9 here, 9 of them the same\n" in said
     assert days(shop) == {12: 20, 13: 20, 14: 9, 15: 20}
     add("--replace", written(tmp_path / "log again.csv", rows(13, range(4))))
     assert days(shop) == {12: 20, 13: 4, 14: 9, 15: 20}
