@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+from charset_normalizer import from_bytes
 
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat, parse
@@ -18,6 +19,7 @@ _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
 _CHUNK = 1 << 20
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_OTHER_SCRIPTS = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251", "cp1253", "cp874"]
 _ITEM_ID = re.compile(r"(item|product|article|variant)_?(id|nr|no|number)|sku|asin|isbn|ean|gtin", re.IGNORECASE)
 _QUOTED_CELL = r'^".*"$'
 
@@ -100,8 +102,10 @@ def _encoding(path: Path) -> str:
     if head.count(0) > len(head) / 10:
         return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
     runs = _HIGH_BYTES.findall(head)
-    if sum(len(run) > 1 for run in runs) > len(runs) / 2:
-        return "gb18030" if _decodes(path, "gb18030") else "cp1251"
+    if sum(len(run) > 1 for run in runs) > len(runs) / 2:  # a script without Latin letters
+        match = from_bytes(head, cp_isolation=_OTHER_SCRIPTS).best()
+        if match is not None and _decodes(path, match.encoding):
+            return match.encoding
     return "cp1252" if _decodes(path, "cp1252") else "latin-1"
 
 

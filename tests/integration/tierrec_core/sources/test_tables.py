@@ -19,6 +19,14 @@ from tierrec_core.sources.tables import read_table, sample_table
 
 NUM_ROWS = 400
 NAMES = ["user_id", "item_id", "event", "timestamp", "qty", "product_name"]
+WORDS = {
+    "big5": "麵包和牛奶",
+    "cp932": "日本語の本とパン",
+    "cp949": "한국어 책과 우유",
+    "cp1251": "Молоко и хлеб",
+    "euc_jp": "日本語の本とパン",
+    "gb18030": "很好的商品",
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +89,9 @@ def test_every_row_is_shown_and_read(shape, log, tmp_path):
     assert events[["timestamp", "user_id", "item_id"]].to_numpy().tolist() == wanted
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "gb18030", "cp1251"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", *WORDS])
 def test_encodings_are_detected(encoding, log, tmp_path):
-    words = {"gb18030": "很好的商品", "cp1251": "Молоко и хлеб"}
-    title = words.get(encoding, "Käse für Änne")
+    title = WORDS.get(encoding, "Käse für Änne")
     (tmp_path / "log.csv").write_bytes("\n".join(rows(log.assign(product_name=title))).encode(encoding))
     assert set(shown_and_read(tmp_path, "log.csv")[1].items["title"]) == {title}
 
