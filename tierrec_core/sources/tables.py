@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +37,7 @@ _DTYPES = {
 
 
 def table_kind(path: Path) -> Literal["Parquet", "JSON lines", "CSV"]:
-    """What the name says that the file is: Parquet, JSON lines (perhaps compressed), or CSV."""
+    """What the name says that the file is: Parquet, JSON lines or an array (perhaps compressed), or CSV."""
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     return "Parquet" if suffixes & _PARQUET else "JSON lines" if suffixes & _JSON else "CSV"
 
@@ -89,7 +90,7 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
             raw = _typed_batches(path, form.explode, columns)
         for batch in raw:
             yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         remedy = "write one object a line, with values of one type in each column"
         remedy = remedy if table_kind(path) == "JSON lines" else "write it again"
@@ -100,7 +101,8 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
 def _typed_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     explodes = explode is not None and explode in list_columns(path)
     for batch in _raw_batches(path, None if explodes else columns):
-        rows = _exploded(batch, str(explode)) if explodes else batch
+        rows = _flat(batch)
+        rows = _flat(_exploded(rows, str(explode))) if explodes else rows
         yield rows if columns is None else rows.select(list(columns))
 
 
@@ -109,18 +111,38 @@ def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Recor
         with pq.ParquetFile(path) as file:
             names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
             yield from file.iter_batches(columns=names if columns is None else list(columns))
+    elif _is_array(path):
+        with opened(path) as stream:
+            yield from pa.Table.from_pylist(orjson.loads(stream.read())).to_batches()
     else:
         with opened(path) as stream:
             yield from json.read_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).to_batches()
+
+
+def _is_array(path: Path) -> bool:
+    """Whether a file of JSON is one array of objects, instead of an object a line."""
+    with opened(path) as stream:
+        return bytes(stream.read(_BLOCK)).lstrip().startswith(b"[")
+
+
+def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A column for each field of the structs, such as properties.product_id."""
+    while any(pa.types.is_struct(kind) for kind in batch.schema.types):
+        table = pa.Table.from_batches([batch]).flatten()
+        batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], table.schema.names)
+    return batch
 
 
 def list_columns(path: Path) -> dict[str, list[str]]:
     """The names in the structs of each column of lists of structs of a file of Parquet or JSON lines."""
     if table_kind(path) == "Parquet":
         schema = pq.read_schema(path)
+    elif _is_array(path):
+        schema = next(_raw_batches(path, None)).schema
     else:
         with opened(path) as stream:
             schema = json.open_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).schema
+    schema = _flat(pa.RecordBatch.from_pylist([], schema)).schema
     lists = {field.name: field.type.value_type for field in schema if pa.types.is_list(field.type)}
     return {name: [field.name for field in kind] for name, kind in lists.items() if pa.types.is_struct(kind)}
 

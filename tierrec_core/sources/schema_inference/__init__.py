@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -96,7 +97,7 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
         column = next(log.roles["event"].value for log in logs if "event" in log.roles)
         raise DataError(
             f"{logs[0].preview.path}: column {column} has no known event name, but {listed}\n"
-            f"say what each is, such as --event {counts.index[0]}=view, or {IGNORE} to drop its rows"
+            f"say what each is, such as --event {quote(f'{counts.index[0]}=view')}, or {IGNORE} to drop its rows"
         )
     return names
 

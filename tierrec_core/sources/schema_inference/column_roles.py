@@ -61,14 +61,15 @@ _SYNONYMS = {
 _EVENT_SYNONYMS = {
     "impression": "impression impressions show shown display exposure",
     "view": """view views viewed look looked see seen browse pageview page_view pv product_view view_item
-        detail detail_view item_view visit ansicht""",
-    "click": "click clicks clk tap klick",
-    "favourite": "favourite favorite fav like liked wishlist add_to_wishlist bookmark save merkliste",
-    "cart": """cart add_to_cart addtocart to_cart in_cart put_in_cart basket to_basket add_to_basket atc add
-        warenkorb in_den_warenkorb""",
-    "rating": "rating rate review stars bewertung",
-    "purchase": """purchase purchased buy bought paid pay order ordered transaction checkout sale conversion kauf
-        bestellung""",
+        product_viewed viewed_product item_viewed viewed_item detail detail_view item_view visit ansicht""",
+    "click": "click clicks clk tap product_clicked select_item klick",
+    "favourite": """favourite favorite fav like liked wishlist add_to_wishlist product_added_to_wishlist bookmark save
+        merkliste""",
+    "cart": """cart add_to_cart added_to_cart addtocart to_cart in_cart put_in_cart basket to_basket add_to_basket atc
+        add product_added product_added_to_cart warenkorb in_den_warenkorb""",
+    "rating": "rating rate review stars product_reviewed bewertung",
+    "purchase": """purchase purchased buy bought paid pay order ordered transaction checkout sale conversion
+        order_completed placed_order ordered_product checkout_completed kauf bestellung""",
     "redeem": "redeem redeemed redemption coupon_redemption eingeloest",
 }
 
@@ -246,7 +247,9 @@ def _burstiness(values: pd.Series, moments: pd.Series) -> float:
 
 
 def is_item_attribute(preview: FilePreview, item: str, column: str) -> bool:
-    """Whether nearly every item has a single value of the column."""
+    """Whether nearly every item has a single value of the column, and not all have the same."""
+    if preview.sample[column].nunique() < 2:
+        return False
     groups = preview.sample[[item, column]].dropna().astype("string").groupby(item)[column]
     recurring = groups.size() > 1
     return bool(recurring.any() and (groups.nunique()[recurring] == 1).mean() >= _MIN_CONSTANT)

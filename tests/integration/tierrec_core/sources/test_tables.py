@@ -196,6 +196,31 @@ def test_json_lines_are_read(name, log, tmp_path):
     assert frames.events["quantity"].sum() == NUM_ROWS
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
+def test_fields_of_structs_are_columns(suffix, log, tmp_path):
+    """As in exports of Segment, with its names of events."""
+    events = [
+        {
+            "userId": row.user_id,
+            "event": "Product Viewed",
+            "timestamp": row.timestamp,
+            "properties": {"product_id": row.item_id, "price": {"amount": 2.5}},
+            "context": {"page": {"title": "Shop"}},
+        }
+        for row in log.itertuples()
+    ]
+    path = tmp_path / f"log.{suffix}"
+    if suffix == "parquet":
+        pd.DataFrame(events).to_parquet(path)
+    else:
+        path.write_text("\n".join(map(json.dumps, events)) if suffix == "jsonl" else json.dumps(events, indent=1))
+    num_rows, frames = shown_and_read(tmp_path, path.name)
+    assert num_rows == len(frames.events) == NUM_ROWS
+    assert frames.events["item_id"].tolist() == log["item_id"].tolist()
+    assert set(frames.events["event"]) == {"view"}
+    assert "title" not in propose_settings([path], {}).patch["source"].get("item_columns", {})
+
+
 def test_lists_of_items_in_json_lines_become_rows(log, tmp_path):
     lines = [
         {"user_id": row.user_id, "event": "view", "timestamp": row.timestamp, "items": [{"item_id": row.item_id}] * 2}
@@ -210,7 +235,8 @@ def test_lists_of_items_in_json_lines_become_rows(log, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('[{"user_id": 1}]', "object to array"),
+        ('[{"user_id": 1}, 5]', "not iterable"),
+        ('[{"user_id": 1}', "end of"),
         ('{"user_id": 1}\n{"user_id": "a"}\n', "user_id"),
         ('{"user_id"', "JSON"),
     ],
@@ -222,7 +248,7 @@ def test_what_is_no_json_lines_is_named(content, said, tmp_path):
 
 
 def test_nested_columns_are_named_where_a_role_is_missing(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"user": {"id": 1}, "timestamp": "2024-01-05"}\n')
+    (tmp_path / "log.jsonl").write_text('{"user": [1], "timestamp": "2024-01-05"}\n')
     with pytest.raises(
         MissingColumnError, match="found columns timestamp, and nested user; wanted a column of user ids"
     ):
@@ -239,7 +265,7 @@ def test_columns_that_cannot_be_roles_are_named(log, tmp_path):
     goods = {"item_id": [str(n) for n in range(25)], "tags": [["a"]] * 25, "title": ["t"] * 25}
     pq.write_table(pa.table(goods), tmp_path / "goods.parquet")
     proposal = propose_settings([tmp_path / "log.parquet", tmp_path / "goods.parquet"], {})
-    assert proposal.guesses[0].evidence.endswith("not used, as nested: tags, place, hash")
+    assert proposal.guesses[0].evidence.endswith("not used, as nested: tags, hash")
     frames = shown_and_read(tmp_path, "log.parquet", "goods.parquet")[1]
     assert len(frames.events) == NUM_ROWS
     assert frames.items["tags"].map(list).tolist() == [["a"]] * 25
