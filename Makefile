@@ -9,6 +9,7 @@ export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false
+unexport PYTHONDONTWRITEBYTECODE  # else each process compiles all modules again, which takes longer than most tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup browser postgres run test test-unit test-slow bench bench-families bench-serving bench-drift bench-gpu stack check format client serve clean
@@ -23,7 +24,8 @@ setup: $(STAMP)  ## make .venv and install everything
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(PACKAGES) || $(BIN)/python -m pip install --quiet $(PACKAGES)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(PACKAGES) || \
+	  $(BIN)/python -m pip install --quiet $(PACKAGES)
 	touch $@
 
 run: $(STAMP)  ## data -> models -> tested Bento

@@ -80,7 +80,7 @@ def project(tmp_path: Path, items: pd.DataFrame) -> Layout:
     """A trained project with its own copy of the code."""
     layout, _ = judged_project(tmp_path / "project", items)
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, layout.root / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, layout.root / package, ignore=shutil.ignore_patterns("*.pyc.*"))
     return layout
 
 

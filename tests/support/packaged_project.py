@@ -98,6 +98,6 @@ def _package(folder: Path, items: pd.DataFrame) -> None:
 def add_code(folder: Path) -> None:
     """Put our own rooms, graph and constraints into a project, as a clone would have them."""
     for room in ("tierrec_core", "services"):
-        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copy(ROOT / "constraints.txt", folder)
     (folder / "dvc.yaml").write_text(rewrite((ROOT / "dvc.yaml").read_text()))

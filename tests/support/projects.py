@@ -62,7 +62,7 @@ def synthetic_project(folder: Path) -> Path:
     for name in ("dvc.yaml", "params.yaml", "constraints.txt", "prefect.yaml"):
         shutil.copy(ROOT / name, folder)
     for room in ("tierrec_core", "monitoring", "services", "flows"):
-        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("*.pyc.*"))
     (folder / "data" / "feedback").mkdir(parents=True)
     (folder / "data" / "feedback" / ".gitkeep").touch()
     yaml = YAML()
