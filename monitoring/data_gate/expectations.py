@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, Event
 from tierrec_core.settings import ValidateSettings
 
 LARGEST = sys.float_info.max
@@ -81,11 +81,22 @@ def row_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
             {"column": "timestamp", "min_value": as_utc(settings.earliest), "max_value": latest},
         ),
         _row(
-            "value_not_negative",
+            "value_is_amount",
             "ExpectColumnValuesToBeBetween",
-            "value is a finite number, 0 or more",
-            "give returns a negative quantity, not a negative value",
-            {"column": "value", "min_value": 0.0, "max_value": LARGEST},
+            "value is a finite number",
+            "correct the cells that are no numbers, or leave an unknown value empty",
+            {"column": "value", "min_value": -LARGEST, "max_value": LARGEST},
+        ),
+        _row(
+            "value_not_negative",
+            "ExpectColumnValuesToBeNull",
+            "value is 0 or more, but for purchases, where less is a return",
+            "correct these values, or map their event to purchase in source.events",
+            {
+                "column": "value",
+                "row_condition": f"value < 0 and event != '{Event.PURCHASE}'",
+                "condition_parser": "pandas",
+            },
         ),
         _row(
             "quantity_finite",

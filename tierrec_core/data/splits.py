@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.contracts import GUEST, Event, FloatArray, IntArray
+from tierrec_core.base.contracts import GUEST, BoolArray, Event, FloatArray, IntArray
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
@@ -189,7 +189,19 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
             return -1.0 - from_end.reindex(events.index).to_numpy(dtype=float), -1.0, 1
         case GivenSplit():
             train = np.random.default_rng(0).random(len(events))
-            return np.where(events["split"].eq("test").fillna(value=False), 1.0, train), 1.0, _GIVEN_HOLDOUT
+            return np.where(_is_test(events["split"]), 1.0, train), 1.0, _GIVEN_HOLDOUT
+
+
+def _is_test(split: pd.Series) -> BoolArray:
+    """Whether each event is of the given test part. Raises EmptyDataError where none or all are."""
+    test = split.eq("test").fillna(value=False).to_numpy(dtype=bool)
+    if test.all() or not test.any():
+        found = ", ".join(f"{name} ({count} events)" for name, count in split.value_counts().head().items())
+        raise EmptyDataError(
+            f"split: split.by.kind is given, and the events' split is {found or 'empty'}, wanted train and test; "
+            "name their column in source.columns.split, or split by time: {kind: time, cut: last 28 days}"
+        )
+    return test
 
 
 def _guest_positions(guests: pd.DataFrame, split: SplitSettings) -> FloatArray:

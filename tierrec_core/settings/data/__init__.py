@@ -92,7 +92,8 @@ class FilesSource(TableFormat, _AnySource):
     time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
     formats: by path or glob, where a file is not written as separator, quote and encoding say
     unit_price: whether value is the price of one piece, to be multiplied by quantity
-    order_lines: whether the first line of a session alone names its user and time, as in exports of orders
+    order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
+        in exports of orders
     """
 
     kind: Literal["files"] = "files"

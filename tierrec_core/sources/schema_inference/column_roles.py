@@ -83,6 +83,7 @@ _BURST = pd.Timedelta(minutes=30)
 _DAY = pd.Timedelta(days=1)
 _MAX_DISTINCT_SHARE = 0.5
 _MIN_DISTINCT = 10
+_MIN_BLANKS = 2
 _MIN_RETURNING = 0.1
 
 
@@ -129,6 +130,11 @@ def name_score(role: str, column: str) -> float:
     return 0.0 if rank is None else _PART - _PER_RANK * rank
 
 
+def is_user_name(column: str) -> bool:
+    """Whether columns of users are called so."""
+    return name_score("user", column) > _PART
+
+
 def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess | None:
     """The column whose name fits the role best and whose content allows it; for ids, the filled share counts, too."""
     scores = {
@@ -166,9 +172,16 @@ def _fits(role: str, values: pd.Series, decimal: str) -> bool:
         return bool((~missing).any() and (~np.isnan(numbers[~missing])).mean() >= _MIN_NUMBERS)
     if role == "split":
         return "test" in set(filled.astype("string").unique()) and filled.nunique() <= 3
+    if role == "user" and _is_free_text(filled):
+        return False
     if role in ("user", "item"):
         return filled.dtype.kind != "f" or bool((filled % 1 == 0).all())
     return True
+
+
+def _is_free_text(filled: pd.Series) -> bool:
+    """Whether most values are several words, such as user agents and addresses."""
+    return bool((filled.astype("string").str.count(r"\s") >= _MIN_BLANKS).mean() > 1 / 2)
 
 
 def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, TimeFormat] | None:
@@ -208,7 +221,8 @@ def find_event_column(preview: FilePreview, assigned: set[str], names: Collectio
 def find_user_column(preview: FilePreview, time: str, time_format: TimeFormat, assigned: set[str]) -> Guess | None:
     """The column whose values come in bursts and return on other days, if there is one."""
     moments = parse_times(preview.sample[time], time_format, "UTC")
-    scores = {column: _burstiness(preview.sample[column], moments) for column in _recurring(preview, assigned)}
+    columns = [column for column in _recurring(preview, assigned) if not _is_free_text(preview.sample[column].dropna())]
+    scores = {column: _burstiness(preview.sample[column], moments) for column in columns}
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None or scores[best] <= 0:
         return None

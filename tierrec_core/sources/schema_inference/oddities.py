@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from tierrec_core.sources.file_columns import text_ids
-from tierrec_core.sources.schema_inference.column_roles import Guess
+from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name
 from tierrec_core.sources.schema_inference.file_roles import LogFile, LookupTable
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
@@ -23,6 +23,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, guests: Collectio
     """A sentence on each oddity in the sampled rows, with the share of rows and what to do. guests: known ones"""
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
+    yield from _other_identity(log)
     yield from _guests(log, guests)
     yield from _no_products(log, catalogue)
 
@@ -35,6 +36,17 @@ def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
             f"{log.preview.path}: {rounded.mean():.0%} of the rows have a {role} id such as {ids[rounded].iloc[0]!r} "
             f"in {log.roles[role].value}: a spreadsheet or reader rounded different ids to one; export them as text"
         )
+
+
+def _other_identity(log: LogFile) -> Iterator[str]:
+    """A further column that is called as users are, and is filled in fewer rows: of those who logged in."""
+    user, filled = log.roles["user"].value, log.preview.sample.notna().mean()
+    for name in log.preview.columns:
+        if 0 < filled[name] < filled[user] and is_user_name(name):
+            yield (
+                f"{log.preview.path}: {name} is filled in {filled[name]:.0%} of the rows; if it names the same people "
+                f"as {user}, write source.columns.user: [{name}, {user}], of which the first filled one counts"
+            )
 
 
 def _guests(log: LogFile, known: Collection[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel import yaml
 
 from tierrec_core.base.contracts import GUEST
 from tierrec_core.settings import FilesSource, PrepareSettings, parse
@@ -58,6 +59,22 @@ def test_guests_are_asked_about_and_can_be_declared(guest, log, tmp_path):
     assert users[GUEST] == NUM_ROWS / 4
     assert guest not in users
     assert len(prepare(events, PrepareSettings())[0]) == NUM_ROWS * 3 / 4
+
+
+def test_who_logged_in_is_offered_beside_the_visitor_and_a_user_agent_is_nobody(log, tmp_path):
+    log["visitor_id"] = "v" + log.pop("user_id")
+    log.insert(0, "client", np.where(log.index % 2, "Mozilla/5.0 (X11; Linux) Firefox", "Opera/9.8 (Mac; en) Presto"))
+    log.insert(0, "user_id", ("u" + log["visitor_id"]).where(log.index % 10 == 0))
+    (line,) = warnings_of(log, tmp_path)
+    assert "user_id is filled in 10% of the rows" in line
+    source = propose_settings([tmp_path / "log.csv"], {}).patch["source"]
+    assert source["columns"]["user"] == "visitor_id"
+    source["columns"]["user"] = yaml.YAML(typ="safe").load(
+        line.partition("source.columns.user: ")[2].partition(", of")[0]
+    )
+    users = read_source(parse(FilesSource, source, "tests"), tmp_path, seed=0).events["user_id"]
+    assert users.str.startswith("u").sum() == NUM_ROWS / 10
+    assert users.str.startswith("v").sum() == NUM_ROWS * 9 / 10
 
 
 def test_each_of_several_guests_is_asked_about_until_it_is_given(log, tmp_path):

@@ -8,6 +8,7 @@ from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
 
+OF_ORDER = ("status", "sum", "user")
 NUM_ORDERS, NUM_ITEMS, NUM_USERS = 300, 30, 40
 SHOPIFY = {
     "order": "Name",
@@ -69,7 +70,9 @@ def key(frame):
 
 
 @pytest.mark.parametrize("names", [SHOPIFY, GERMAN], ids=["shopify", "german"])
-@pytest.mark.parametrize("blank", [("user", "status", "sum"), ("user", "status", "sum", "time")], ids=["user", "time"])
+@pytest.mark.parametrize(
+    "blank", [OF_ORDER, (*OF_ORDER, "time"), (*OF_ORDER, "time", "order")], ids=lambda names: names[-1]
+)
 @pytest.mark.parametrize("line_total", [False, True], ids=["unit price", "line total"])
 def test_lines_of_an_order_have_its_user_its_time_and_their_own_worth(names, blank, line_total, tmp_path):
     written, frame = order_lines(names, blank=blank, line_total=line_total)
@@ -108,6 +111,15 @@ def test_full_orders_are_read_as_they_stand(tmp_path):
     _, source = proposed(written, tmp_path)
     assert not source.order_lines
     assert read_files(source, tmp_path).events["user_id"].tolist() == frame["user"].tolist()
+
+
+def test_orders_in_a_log_of_visits_are_not_carried_down(tmp_path):
+    """As in Retailrocket's log: only purchases have an order, and a sum."""
+    written, frame = order_lines(GERMAN)
+    is_sale = (frame["place"] == 0) & (np.arange(len(frame)) % 3 == 0)
+    written.loc[~is_sale, ["Bestellnummer", "Bestellsumme", "Zahlung"]] = None
+    _, source = proposed(written, tmp_path)
+    assert not source.order_lines
 
 
 def test_cells_that_are_missing_at_random_are_not_carried_down(tmp_path):

@@ -157,6 +157,10 @@ def test_errors_name_what_to_change(events) -> None:
         SplitLog.cut(events, SplitSettings(by=TimeSplit(cut="last 9999 days")), TASKS)
     with pytest.raises(EmptyDataError, match=r"no events but impressions.*source\.events"):
         SplitLog.cut(events.assign(event="impression"), BY_DATE, TASKS)
+    given = SplitSettings(by=GivenSplit(), min_users_per_item=1)
+    for name, found in ((pd.NA, "empty"), ("test", r"test \(\d+ events\)"), ("Test", r"Test \(\d+ events\)")):
+        with pytest.raises(EmptyDataError, match=f"the events' split is {found}.*source.columns.split.*kind: time"):
+            SplitLog.cut(events.assign(split=pd.Series(name, events.index, dtype="string")), given, TASKS)
     with pytest.raises(EmptyDataError, match="1 user has events"):
         SplitLog.cut(events.assign(user_id="u00"), SplitSettings(by=BY_DATE.by, min_users_per_item=1), TASKS)
     with pytest.raises(EmptyDataError, match=r"1 of 1 items.*min_users_per_item"):
