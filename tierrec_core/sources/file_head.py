@@ -5,7 +5,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,10 +200,13 @@ def _is_preamble(row: Sequence[str], width: int) -> bool:
 
 def _names(header: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns; nameless and repeated ones are numbered."""
+    cells = header[: filled_width(header)]
+    return tuple(numbered(cell.strip() or f"column{position}" for position, cell in enumerate(cells)))
+
+
+def numbered(names: Iterable[str]) -> Iterator[str]:
+    """The names, of which repeated ones get a number: price, price_1."""
     seen: Counter[str] = Counter()
-    names = []
-    for position, cell in enumerate(header[: filled_width(header)]):
-        name = cell.strip() or f"column{position}"
-        names.append(f"{name}_{seen[name]}" if seen[name] else name)
+    for name in names:
+        yield f"{name}_{seen[name]}" if seen[name] else name
         seen[name] += 1
-    return tuple(names)

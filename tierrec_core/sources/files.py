@@ -103,7 +103,8 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
     mapped = pd.DataFrame(columns)
     if source.order_lines and "session_id" in mapped:
         carried = [name for name in _OF_ORDER if name in mapped]
-        mapped["session_id"] = mapped["session_id"].ffill()
+        ids = mapped["session_id"]
+        mapped["session_id"] = ids.fillna(ids.ffill().where(mapped["timestamp"].isna()))
         mapped[carried] = mapped[carried].fillna(mapped.groupby("session_id")[carried].transform("first"))
     return mapped
 

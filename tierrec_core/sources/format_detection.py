@@ -13,14 +13,13 @@ from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat, parse
 from tierrec_core.sources.file_head import FileHead, filled_width, opened, stated_encoding
 from tierrec_core.sources.numbers import detect_decimal
-from tierrec_core.sources.tables import list_columns, sample_table, table_kind
+from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, table_kind
 
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
 _CHUNK = 1 << 20
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 _OTHER_SCRIPTS = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251", "cp1253"]
-_ITEM_ID = re.compile(r"(item|product|article|variant)_?(id|nr|no|number)|sku|asin|isbn|ean|gtin", re.IGNORECASE)
 _QUOTED_CELL = r'^".*"$'
 
 
@@ -78,9 +77,9 @@ def _item_lists(path: Path) -> str | None:
     """The column of lists whose structs have an item id."""
     try:
         found = list_columns(path)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None
-    return next((name for name, fields in found.items() if any(map(_ITEM_ID.fullmatch, fields))), None)
+    return next((name for name, fields in found.items() if any(map(ITEM_ID.fullmatch, fields))), None)
 
 
 def _fit(head: FileHead) -> tuple[bool, int, float]:
@@ -99,6 +98,7 @@ def _encoding(path: Path) -> str:
         return "utf-8"
     with opened(path) as stream:
         head = stream.read(_CHUNK)
+    head = head[: head.rfind(b"\n") + 1] or head  # no part of a character at its end
     if head.count(0) > len(head) / 10:
         return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
     runs = _HIGH_BYTES.findall(head)

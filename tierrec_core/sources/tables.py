@@ -1,6 +1,9 @@
-"""Reads a file of CSV, JSON lines or Parquet to the row, for `init` and `ingest` alike, on PyArrow."""
+"""Reads a file of CSV, JSON or Parquet to the row, for `init` and `ingest` alike, on PyArrow."""
 
+import codecs
+import re
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Literal
 
@@ -15,13 +18,14 @@ from pyarrow import csv, json
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
-from tierrec_core.sources.file_head import FileHead, filled_width, opened
+from tierrec_core.sources.file_head import FileHead, filled_width, numbered, opened
 
 _PARQUET, _JSON = {".parquet", ".pq"}, {".jsonl", ".ndjson", ".json"}
 _JSON_BLOCK = 1 << 24  # bytes, at least as many as the longest line has
 _INDEX = "__index_level_"
 _BLOCK = 1000
 _SHOWN = 60
+ITEM_ID = re.compile(r"(item|product|article|variant)_?(id|nr|no|number)|sku|asin|isbn|ean|gtin", re.IGNORECASE)
 _TEXT = pd.StringDtype("pyarrow")
 _DTYPES = {
     pa.string(): _TEXT,
@@ -78,7 +82,7 @@ def _frame(path: Path, batches: list[pa.RecordBatch]) -> pd.DataFrame:
 
 
 def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows in the order of the file, except that those of another width come last."""
+    """The rows in the order of the file."""
     if not path.is_file():
         raise UnreadableFileError(f"{path}: is not a file")
     if path.stat().st_size == 0:
@@ -90,7 +94,7 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
             raw = _typed_batches(path, form.explode, columns)
         for batch in raw:
             yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
-    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         remedy = "write one object a line, with values of one type in each column"
         remedy = remedy if table_kind(path) == "JSON lines" else "write it again"
@@ -113,7 +117,9 @@ def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Recor
             yield from file.iter_batches(columns=names if columns is None else list(columns))
     elif _is_array(path):
         with opened(path) as stream:
-            yield from pa.Table.from_pylist(orjson.loads(stream.read())).to_batches()
+            rows = orjson.loads(bytes(stream.read()).removeprefix(codecs.BOM_UTF8))
+        if rows:
+            yield pa.RecordBatch.from_struct_array(pa.array(rows))
     else:
         with opened(path) as stream:
             yield from json.read_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).to_batches()
@@ -122,7 +128,7 @@ def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Recor
 def _is_array(path: Path) -> bool:
     """Whether a file of JSON is one array of objects, instead of an object a line."""
     with opened(path) as stream:
-        return bytes(stream.read(_BLOCK)).lstrip().startswith(b"[")
+        return bytes(stream.read(_BLOCK)).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -130,15 +136,15 @@ def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
     while any(pa.types.is_struct(kind) for kind in batch.schema.types):
         table = pa.Table.from_batches([batch]).flatten()
         batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], table.schema.names)
-    return batch
+    return batch.rename_columns(list(numbered(batch.schema.names)))
 
 
 def list_columns(path: Path) -> dict[str, list[str]]:
-    """The names in the structs of each column of lists of structs of a file of Parquet or JSON lines."""
+    """The names in the structs of each column of lists of structs of a file of Parquet or JSON."""
     if table_kind(path) == "Parquet":
         schema = pq.read_schema(path)
     elif _is_array(path):
-        schema = next(_raw_batches(path, None)).schema
+        schema = next((batch.schema for batch in _raw_batches(path, None)), pa.schema([]))
     else:
         with opened(path) as stream:
             schema = json.open_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).schema
@@ -148,12 +154,29 @@ def list_columns(path: Path) -> dict[str, list[str]]:
 
 
 def _exploded(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
-    """One row for each struct of the column's lists; a field that has the name of a column is prefixed."""
-    lists = batch.column(column)
-    structs = pc.list_flatten(lists)
-    rows = batch.drop_columns([column]).take(pc.list_parent_indices(lists))
-    names = [f"{column}_{field.name}" if field.name in rows.schema.names else field.name for field in structs.type]
-    return pa.RecordBatch.from_arrays([*rows.columns, *structs.flatten()], [*rows.schema.names, *names])
+    """One row for each struct of the column's lists; the structs' fields are columns beside the list.
+
+    A row without a list stays if it names an item itself. Its cells fill the column of the field; where a name has
+    another meaning beside the list, the field's column is prefixed.
+    """
+    lists, parent = batch.column(column), column.rpartition(".")[0]
+    names = {field.name: f"{parent}.{field.name}" if parent else field.name for field in lists.type.value_type}
+    ids = [name for field, name in names.items() if ITEM_ID.fullmatch(field) and name in batch.schema.names]
+    is_lone = pc.fill_null(pc.equal(pc.list_value_length(lists), 0), True)
+    own = [pc.and_(is_lone, pc.is_valid(batch.column(name))) for name in ids]
+    lone = pc.indices_nonzero(reduce(pc.or_, own)) if own else pa.array([], pa.uint64())
+    parents = pa.concat_arrays([pc.list_parent_indices(lists), lone.cast(pa.int64())])
+    order = pc.sort_indices(parents)
+    parents, structs = parents.take(order), pc.list_flatten(lists)
+    structs = pa.concat_arrays([structs, pa.nulls(len(lone), structs.type)]).take(order)
+    columns = {name: batch.column(name).take(parents) for name in batch.schema.names if name != column}
+    for field, cells in zip(structs.type, structs.flatten(), strict=True):
+        name = names[field.name]
+        if name in columns and (parent or name in ids):
+            columns[name] = pc.if_else(is_lone.take(parents), columns[name].cast(field.type), cells)
+        else:
+            columns[f"{column}_{field.name}" if name in columns else name] = cells
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
 def _plain_cells(cells: pa.Array) -> pa.Array:
@@ -188,7 +211,7 @@ def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.R
     if head.rows:
         reader = csv.open_csv(
             head.open(),
-            read_options=csv.ReadOptions(column_names=names, skip_rows=head.num_skipped),
+            read_options=csv.ReadOptions(column_names=names, skip_rows=head.num_skipped, use_threads=False),
             parse_options=csv.ParseOptions(
                 delimiter=head.delimiter,
                 quote_char=head.quote or False,
@@ -197,14 +220,36 @@ def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.R
             ),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=kept),
         )
+        start = head.num_skipped + 1  # number of the batch's first row, which only a single thread counts
         for batch in reader:
             for name, cells in zip(kept, batch.columns, strict=True):
                 _check_cells(cells.filter(pc.match_substring(cells, "\n")).to_pylist(), name, head)
-            yield batch
+            rows = _with_uneven(batch, start, uneven, head)
+            start += len(rows)
+            yield rows
     if uneven:
-        rows = [_evened(row.text, head) for row in uneven]
-        arrays = [pa.array([row[head.names.index(name)] for row in rows], pa.string()) for name in kept]
-        yield pa.RecordBatch.from_arrays(arrays, kept)
+        yield _with_uneven(
+            pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in kept}), 0, uneven, head
+        )
+
+
+def _with_uneven(batch: pa.RecordBatch, start: int, uneven: list[csv.InvalidRow], head: FileHead) -> pa.RecordBatch:
+    """The batch, whose first row has the number `start`, with the rows of another width that stand in it.
+
+    They are taken from `uneven`; all of them by a batch without rows.
+    """
+    names, places, cells = batch.schema.names, list[float](), list[list[str | None]]()
+    while uneven and (not len(batch) or uneven[0].number - start - len(places) <= len(batch)):
+        row = uneven.pop(0)
+        places.append(row.number - start - len(places) - 0.5)
+        evened = dict(zip(head.names, _evened(row.text, head), strict=True))
+        cells.append([evened[name] for name in names])
+    if not cells:
+        return batch
+    order = np.argsort([*range(len(batch)), *places], kind="stable")
+    columns = zip(batch.columns, zip(*cells, strict=True), strict=True)
+    arrays = [pa.concat_arrays([column, pa.array(added, pa.string())]).take(order) for column, added in columns]
+    return pa.RecordBatch.from_arrays(arrays, names)
 
 
 def _check_cells(cells: list[str], name: str, head: FileHead) -> None:

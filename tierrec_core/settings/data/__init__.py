@@ -74,7 +74,7 @@ class TableFormat(Params):
 
     quote: of CSV cells; if empty, quotation marks are text
     decimal: mark of numbers in texts, where the other mark separates thousands
-    explode: a Parquet column of lists of structs, such as GA4's items; each struct becomes a row
+    explode: a column of lists of structs in Parquet or JSON, such as GA4's items; each struct becomes a row
     """
 
     separator: str = Field(",", min_length=1)

@@ -39,13 +39,13 @@ def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
 
 
 def _other_identity(log: LogFile) -> Iterator[str]:
-    """A further column that is called as users are, and is filled in fewer rows: of those who logged in."""
+    """A further column that is called as users are, and is empty in most rows: of those who did not log in."""
     user, filled = log.roles["user"].value, log.preview.sample.notna().mean()
     for name in log.preview.columns:
-        if 0 < filled[name] < filled[user] and is_user_name(name):
+        if 0 < filled[name] <= filled[user] / 2 and is_user_name(name):
             yield (
-                f"{log.preview.path}: {name} is filled in {filled[name]:.0%} of the rows; if it names the same people "
-                f"as {user}, write source.columns.user: [{name}, {user}], of which the first filled one counts"
+                f"{log.preview.path}: {name} is filled in {filled[name]:.0%} of the rows; if it is who logged in, and "
+                f"{user} the visitor, write source.columns.user: [{name}, {user}], of which the first filled one counts"
             )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
+from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _MIN_AGREEING = 0.99
@@ -20,24 +20,23 @@ _MAX_SHOWN = 4
 def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozenset[str]]:
     """The preview with the cells that orders give on their first line only filled; the order column; those columns.
 
-    The values of the order column stand together; where users or times are empty on further lines, it may be, too.
-    Without an order column, the preview is returned as it is.
+    The values of the order column stand together; where times are empty on further lines, it may be, too. Without an
+    order column, the preview is returned as it is.
     """
     sample, found = preview.sample, dict[str, list[str]]()
     sparse = [name for name in preview.columns if sample[name].isna().sum() >= _MIN_CONTINUED]
     for name in preview.columns if sparse else []:
         ids = sample[name].ffill()
         is_first = ids.ne(ids.shift()).to_numpy(dtype=bool, na_value=True)
-        stand_together = _MIN_ORDERS <= is_first.sum() <= ids.nunique() / _MIN_AGREEING
+        stand_together = _MIN_ORDERS <= is_first.sum() <= min(ids.nunique() / _MIN_AGREEING, len(ids) - _MIN_CONTINUED)
         if name in preview.time_formats or not stand_together:
             continue
         given = [other for other in sparse if other != name and _is_on_first(sample[other], is_first)]
-        names_line = any(other in preview.time_formats or is_user_name(other) for other in given)
-        if given and (names_line or name not in sparse):
+        if given and (name not in sparse or preview.time_formats.keys() & set(given)):
             found[name] = given
     if not found:
         return preview, None, frozenset()
-    order = max(found, key=lambda name: name_score("session", name))
+    order = max(found, key=lambda name: (name_score("session", name), name not in sparse))
     carried = found[order]
     sample = sample.assign(**{order: sample[order].ffill()})
     filled = sample[carried].fillna(sample.groupby(order)[carried].transform("first"))

@@ -222,6 +222,48 @@ def test_fields_of_structs_are_columns(suffix, log, tmp_path):
     assert "title" not in propose_settings([path], {}).patch["source"].get("item_columns", {})
 
 
+@pytest.mark.parametrize("nested", [True, False], ids=["nested", "plain"])
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
+def test_views_name_an_item_and_orders_list_theirs(suffix, nested, log, tmp_path):
+    """Orders come late in the file, so that its first object has none of their keys."""
+    events = []
+    for row in log.itertuples():
+        event = {"user_id": row.user_id, "timestamp": row.timestamp}
+        if row.Index < NUM_ROWS / 2:
+            event |= {"event": "Product Viewed", "name": "view"}
+            item = {"product_id": row.item_id, "price": 1.5}
+        else:
+            event |= {"event": "Order Completed", "name": "order"}
+            items = [{"product_id": number, "price": 2.5, "name": "thing"} for number in (row.item_id, "99")]
+            item = {"products": items, "total": 5.0 + row.Index}
+        events.append(event | ({"properties": item} if nested else item))
+    path = tmp_path / f"log.{suffix}"
+    if suffix == "parquet":
+        pd.DataFrame(events).to_parquet(path)
+    else:
+        path.write_text("\n".join(map(json.dumps, events)) if suffix == "jsonl" else json.dumps(events))
+    num_rows, frames = shown_and_read(tmp_path, path.name)
+    views, orders = (frames.events[frames.events["event"] == kind] for kind in ("view", "purchase"))
+    assert num_rows == len(frames.events) == NUM_ROWS / 2 + NUM_ROWS
+    assert views["item_id"].tolist() == log["item_id"][: NUM_ROWS // 2].tolist()
+    assert set(orders["item_id"]) == {"99", *log["item_id"][NUM_ROWS // 2 :]}
+    if nested:
+        assert (set(views["value"]), set(orders["value"])) == ({1.5}, {2.5})
+
+
+@pytest.mark.parametrize("content", ["[]", '[{"user_id": 1}', '[{"user_id": 1}, 5]'])
+def test_a_damaged_array_is_named_by_init(content, tmp_path):
+    (tmp_path / "log.json").write_text(content)
+    with pytest.raises(UnreadableFileError, match=r"log\.json: "):
+        propose_settings([tmp_path / "log.json"], {})
+
+
+def test_names_that_structs_share_with_columns_are_numbered(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"a": {"b": 1}, "a.b": 2}\n')
+    frame = read_table(tmp_path / "log.jsonl", TableFormat())
+    assert frame.to_dict("records") == [{"a.b": 1, "a.b_1": 2}]
+
+
 def test_lists_of_items_in_json_lines_become_rows(log, tmp_path):
     lines = [
         {"user_id": row.user_id, "event": "view", "timestamp": row.timestamp, "items": [{"item_id": row.item_id}] * 2}
@@ -236,7 +278,7 @@ def test_lists_of_items_in_json_lines_become_rows(log, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('[{"user_id": 1}, 5]', "not iterable"),
+        ('[{"user_id": 1}, 5]', "cannot mix"),
         ('[{"user_id": 1}', "end of"),
         ('{"user_id": 1}\n{"user_id": "a"}\n', "user_id"),
         ('{"user_id"', "JSON"),
