@@ -1,6 +1,7 @@
 """The flow `monitor`: compare the newest complete window with the champion's reference and decide on a retrain."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from flows.loop.pages import write_charts, write_history
 from flows.project.champion import Champion
 from monitoring.drift import DriftReference, FeedChecks, decide, evaluate_window, measure_window, newest_complete_end
 from tierrec_core.base import artifacts
+from tierrec_core.base.contracts import is_guest
 from tierrec_core.base.errors import ArtifactError, EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
@@ -51,6 +53,7 @@ def evaluate_newest_window(
     champion = Champion.require(layout)
     reference = read_reference(champion)
     log, decisions = read_newest_log(layout, settings), state.drift_decisions()
+    log = replace(log, events=log.events[~is_guest(log.events)])
     end = newest_complete_end(log.events, settings.monitor, now)
     if any(decision.window_end == end and decision.model == champion.model for decision in decisions):
         print(f"the window that ends {from_days(end):%Y-%m-%d} was already evaluated")

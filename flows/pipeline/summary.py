@@ -15,7 +15,7 @@ from flows.stack.supervision.processes import resident_memory
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
-from tierrec_core.settings import MIN_JUDGED_USERS
+from tierrec_core.settings import MIN_TEST_USERS
 
 BUDGET_SECONDS, BUDGET_IDLE_SECONDS, BUDGET_GIB = 480.0, 20.0, 6.0
 _COLUMNS = ("ndcg@10", "recall@10", "coverage@10")
@@ -94,9 +94,9 @@ class Summary:
         if self.leaderboard:
             for task, rows in self.leaderboard.tasks.items():
                 console.print(_table(task, rows))
-                if (users := rows[0]["users"] or 0) < MIN_JUDGED_USERS:
+                if (users := rows[0]["users"] or 0) < MIN_TEST_USERS:
                     console.print(
-                        f"Task {task}: {users} users are few to judge by (wanted {MIN_JUDGED_USERS}); "
+                        f"Task {task}: {users} users are few to judge by (wanted {MIN_TEST_USERS}); "
                         f"give a longer log, or a longer tasks.{task}.horizon_days with an earlier cut",
                         soft_wrap=True,
                     )

@@ -140,7 +140,7 @@ class _Log:
         days = self._days(events)
         former = [other for other in self.deliveries if other.name == delivery.name and self._covers(days, other)]
         self.deliveries = [other for other in self.deliveries if other not in former]
-        shared = self._shared_days(path, events)
+        shared = "" if overlap == "append" else self._shared_days(path, events)
         if shared and overlap == "refuse":
             raise DataError(
                 f"{path}: other files have rows of its days: {shared}\n"

@@ -81,7 +81,7 @@ def row_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
             {"column": "timestamp", "min_value": as_utc(settings.earliest), "max_value": latest},
         ),
         _row(
-            "value_is_amount",
+            "value_finite",
             "ExpectColumnValuesToBeBetween",
             "value is a finite number",
             "correct the cells that are no numbers, or leave an unknown value empty",

@@ -16,7 +16,7 @@ import pandas as pd
 from monitoring.data_gate.expectations import as_utc, item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, RuleOutcome
 from tierrec_core.base.artifacts import read_frame, replacing_folder, write_frame, write_json
-from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray
+from tierrec_core.base.contracts import EVENTS, ITEMS, BoolArray, is_guest
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, ValidateSettings
@@ -62,16 +62,16 @@ class LogMeasures:
 
     @classmethod
     def of(cls, events: pd.DataFrame, bad: BoolArray, settings: ValidateSettings) -> Self:
-        """Measure EVENTS whose row r is bad where bad[r], [N]; N is at least 1."""
-        good = events[~bad]
+        """Measure EVENTS whose row r is bad where bad[r], [N]; N is at least 1. Guests' rows may be alike."""
+        good, guests = events[~bad], is_guest(events)
         return cls(
             num_events=len(good),
-            num_users=good["user_id"].nunique(),
+            num_users=good.loc[~guests, "user_id"].nunique(),
             num_items=good["item_id"].nunique(),
             oldest_event=good["timestamp"].min(),
             newest_event=good["timestamp"].max(),
             bad_share=float(bad.mean()),
-            duplicate_share=float(events.duplicated().mean()),
+            duplicate_share=float((events.duplicated() & ~guests).mean()),
             quiet_days_share=quiet_days_share(good["timestamp"], settings.min_day_share_of_median),
         )
 

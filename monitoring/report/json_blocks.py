@@ -15,7 +15,7 @@ _PHRASES = {
     "change_share": "Users who change tier in a month",
     "change_share_without_hysteresis": "The same without hysteresis",
     "cuts": "Cut points of the activity score",
-    "eta_squared_next_28_days": "Share of the next 28 days' spend (purchases without values) that tiers explain (η²)",
+    "eta_squared_next_28_days": "Share of the next 28 days' spend (or purchases) that tiers explain (η²)",
     "flip_share": "Users who leave a tier and are back a month later",
     "flip_share_without_hysteresis": "The same without hysteresis",
     "layers": "Interest layers",

@@ -99,10 +99,10 @@ def _diversity(lists: pd.DataFrame, items: pd.DataFrame, about: dict[str, Any]) 
     from evidently import DataDefinition, Dataset, Recsys, Report
     from evidently.metrics import Diversity
 
-    category = lists["item_id"].map(items.drop_duplicates("item_id").set_index("item_id")["category"])
-    codes, names = pd.factorize(category.astype(object).fillna(""))
     if items["category"].nunique() < 2:
         return
+    category = lists["item_id"].map(items.drop_duplicates("item_id").set_index("item_id")["category"])
+    codes, names = pd.factorize(category.astype(object).fillna(""))
     features = [f"category {number}" for number in range(len(names))]
     indicators = pd.DataFrame(np.eye(len(names))[codes], columns=features)
     definition = DataDefinition(ranking=[Recsys(**_COLUMNS)], numerical_columns=features)

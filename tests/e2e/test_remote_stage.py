@@ -92,8 +92,7 @@ def ran_once(log: Path, project: Path, clones: Path) -> bool:
     return clones in deep.parents and where == {name: [project] for name in ("data", "flat", "best")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("remote", ["folder", "s3"])
+@pytest.mark.parametrize("remote", ["folder", pytest.param("s3", marks=pytest.mark.slow)])
 def test_worker_makes_it_in_a_clone_and_the_project_takes_it_without_running(
     tmp_path_factory: pytest.TempPathFactory, server: Server, worker: Path, endpoint: str, remote: str
 ) -> None:

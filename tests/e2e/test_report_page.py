@@ -73,11 +73,11 @@ VALIDATION = {
         "duplicate_share": 0.0,
         "quiet_days_share": 0.0027,
     },
-    "quarantine": {"value_is_amount": 60, "event_known; value_is_amount": 8},
+    "quarantine": {"value_finite": 60, "event_known; value_finite": 8},
     "rules": [
         rule("user_id_not_null", "row", "PASS", 0, "user_id is filled: who"),
         rule("event_known", "row", "FAIL", 8, "event is one of view, cart, purchase", (f"row 8: {HOSTILE}",)),
-        rule("value_is_amount", "row", "FAIL", 68, "value is a finite number, 0 or more", ("row 5: inf",)),
+        rule("value_finite", "row", "FAIL", 68, "value is a finite number, 0 or more", ("row 5: inf",)),
         rule("bad_share", "table", "PASS", 0.0000463, "at most 0.05: share of rows in quarantine"),
         rule("duplicate_share", "table", "PASS", 0.0, "at most 0.05: share of rows that repeat an earlier one"),
     ],

@@ -221,8 +221,7 @@ def test_a_record_or_a_ref_that_was_changed_is_told(tmp_path: Path, scratch: Pat
         assert said in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_reproduction_leaves_neither_process_nor_folder(
     tmp_path: Path, scratch: Path, sign: signal.Signals
 ) -> None:

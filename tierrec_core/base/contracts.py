@@ -77,6 +77,11 @@ class Contract:
         return pd.DataFrame(cast | {name: frame[name] for name in extra})
 
 
+def is_guest(events: pd.DataFrame) -> pd.Series:
+    """Whether each event is of a guest, [N]."""
+    return events["user_id"].eq(GUEST).fillna(value=False).astype(bool)
+
+
 _TIME = "datetime64[us, UTC]"
 
 EVENTS = Contract(

@@ -51,7 +51,7 @@ class SplitLog:
 
     position: of each event, [N]
     target: names of the target events
-    guests: events of people who are no users, in one row; guest_position: of each of them
+    guests: events of guests as those of one user, for counts of items; guest_position: of each of them
     """
 
     log: Interactions
@@ -82,8 +82,7 @@ class SplitLog:
         known = position < bound
         guests = events[:0] if guests is None else guests[guests["event"] != Event.IMPRESSION]
         guest_position = _guest_positions(guests, split)
-        known_guests = guests[guest_position < bound]
-        items = _catalogue(pd.concat([events[known], known_guests]), split.min_users_per_item)
+        items = _catalogue(events[known], split.min_users_per_item)
         users = _users(events[known], items)
         row = users.get_indexer(pd.Index(events["user_id"].astype(object)))
         column = items.get_indexer(pd.Index(events["item_id"].astype(object)))
@@ -114,8 +113,8 @@ class SplitLog:
 
     def guest_history(self, snapshot: str) -> Interactions:
         """The events of guests before the snapshot's bound, as of the same time as its history."""
-        past = self.guests.where(self.guest_position < self._bound(snapshot))
-        return replace(past, now=self.history(snapshot).now)
+        now = self.history(snapshot).now
+        return self.guests.where(self.guest_position < self._bound(snapshot)).before(now)
 
     def truth(self, window: Window) -> tuple[IntArray, IntArray]:
         """Distinct (user, item) pairs of the window's target events, sorted, [P] and [P].
@@ -189,10 +188,10 @@ def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, 
             return -1.0 - from_end.reindex(events.index).to_numpy(dtype=float), -1.0, 1
         case GivenSplit():
             train = np.random.default_rng(0).random(len(events))
-            return np.where(_is_test(events["split"]), 1.0, train), 1.0, _GIVEN_HOLDOUT
+            return np.where(_given_test_part(events["split"]), 1.0, train), 1.0, _GIVEN_HOLDOUT
 
 
-def _is_test(split: pd.Series) -> BoolArray:
+def _given_test_part(split: pd.Series) -> BoolArray:
     """Whether each event is of the given test part. Raises EmptyDataError where none or all are."""
     test = split.eq("test").fillna(value=False).to_numpy(dtype=bool)
     if test.all() or not test.any():
@@ -205,11 +204,14 @@ def _is_test(split: pd.Series) -> BoolArray:
 
 
 def _guest_positions(guests: pd.DataFrame, split: SplitSettings) -> FloatArray:
-    """Position of each event of a guest, [N]; without a cut by time or file, all are before all windows."""
-    if isinstance(split.by, TimeSplit):
-        return to_days(guests["timestamp"])
-    is_test = guests["split"].eq("test").fillna(value=False) & isinstance(split.by, GivenSplit)
-    return np.where(is_test, np.inf, -np.inf)
+    """Position of each event of a guest, [N]; without a cut in time, those of training are before all windows."""
+    match split.by:
+        case TimeSplit():
+            return to_days(guests["timestamp"])
+        case GivenSplit():
+            return np.where(guests["split"].eq("test").fillna(value=False), np.inf, -np.inf)
+        case LeaveLastOut():
+            return np.full(len(guests), -np.inf)
 
 
 def _guest_log(guests: pd.DataFrame, items: pd.Index) -> tuple[Interactions, IntArray]:

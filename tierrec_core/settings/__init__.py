@@ -28,7 +28,7 @@ from tierrec_core.settings.data import SyntheticSource as SyntheticSource
 from tierrec_core.settings.data import TableFormat as TableFormat
 from tierrec_core.settings.data import TimeSplit as TimeSplit
 from tierrec_core.settings.data import ValidateSettings as ValidateSettings
-from tierrec_core.settings.learning import MIN_JUDGED_USERS as MIN_JUDGED_USERS
+from tierrec_core.settings.learning import MIN_TEST_USERS as MIN_TEST_USERS
 from tierrec_core.settings.learning import BlendSettings as BlendSettings
 from tierrec_core.settings.learning import BoostingSettings as BoostingSettings
 from tierrec_core.settings.learning import CampaignSettings as CampaignSettings

@@ -1,11 +1,9 @@
 """Data sources, one module per kind: module NAME has a function `read_NAME(source, root, seed)` for `kind: NAME`."""
 
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import GUEST
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, Source
 from tierrec_core.sources import feedback
@@ -28,14 +26,13 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 def read_source(source: Source, root: Path, seed: int, feedback_folder: Path | None = None) -> SourceFrames:
-    """Read the source, and the feedback store's export if `source.feedback` is set; guests get the user_id GUEST.
+    """Read the source, and the feedback store's export if `source.feedback` is set.
 
     feedback_folder: of the export, by default the project's
     Raises DataError when a file cannot be read.
     """
     reader = getattr(import_module(f"{__name__}.{source.kind}"), f"read_{source.kind}")
     log: SourceFrames = reader(source, root, seed)
-    if source.feedback:
-        log = feedback.append_feedback(log, feedback_folder or Layout(root).feedback)
-    is_guest = log.events["user_id"].fillna("").isin(source.guests)
-    return replace(log, events=log.events.assign(user_id=log.events["user_id"].mask(is_guest, GUEST)))
+    if not source.feedback:
+        return log
+    return feedback.append_feedback(log, feedback_folder or Layout(root).feedback, source.guests)

@@ -8,7 +8,7 @@ import pandas as pd
 from ibis import _
 
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import EVENTS, GUEST, Event
+from tierrec_core.base.contracts import EVENTS, Event, is_guest
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import PrepareSettings, Settings
@@ -35,22 +35,23 @@ class CleaningReport:
 def run(layout: Layout, settings: Settings) -> None:
     """Stage prepare: write the prepared EVENTS of users and of guests, and the report; print the counts."""
     events = artifacts.read_frame(layout.valid_events, EVENTS)
-    clean, report = prepare(events, settings.prepare)
+    guests = is_guest(events)
+    if guests.all():
+        raise EmptyDataError(f"prepare: all {len(events)} events are of guests, wanted users; correct source.guests")
+    clean, report = prepare(events[~guests], settings.prepare)
     artifacts.write_frame(clean, layout.prepared_events)
-    artifacts.write_frame(events[events["user_id"] == GUEST].drop_duplicates(), layout.prepared_guests)
+    artifacts.write_frame(prepare_guests(events[guests], settings.prepare), layout.prepared_guests)
     artifacts.write_json(asdict(report), layout.preparation)
     print(f"{report.events} of {report.events_in} events are left, of {report.users} users")  # noqa: T201
 
 
 def prepare(events: pd.DataFrame, settings: PrepareSettings) -> tuple[pd.DataFrame, CleaningReport]:
-    """Remove guests, duplicates, bots, returns and inactive users from EVENTS, and add sessions; ordered by time.
+    """Remove duplicates, bots, returns and inactive users from EVENTS, and add sessions; ordered by time.
 
     Raises EmptyDataError when no event is left.
     """
     backend = _connect(settings.engine)
-    events = events[events["user_id"] != GUEST]
-    naive = events.assign(timestamp=events["timestamp"].dt.tz_convert(None))
-    unique = _compute(backend, "unique_events", ibis.memtable(naive[_ORDER]).distinct())
+    unique = _compute(backend, "unique_events", _table(events).distinct())
     bots = _bots(unique, settings.max_events_per_day)
     human = _compute(backend, "human_events", unique.anti_join(bots, "user_id"))
     sold = _compute(backend, "sold_events", _without_returns(human))
@@ -64,8 +65,21 @@ def prepare(events: pd.DataFrame, settings: PrepareSettings) -> tuple[pd.DataFra
             f"{report.returned_events} returned, {report.inactive_events} of inactive users); "
             "raise prepare.max_events_per_day or lower prepare.min_events_per_user"
         )
-    clean["timestamp"] = clean["timestamp"].dt.tz_localize("UTC")
-    return EVENTS.conform(clean, "prepare"), report
+    return _frame(clean), report
+
+
+def prepare_guests(events: pd.DataFrame, settings: PrepareSettings) -> pd.DataFrame:
+    """Remove returns from the EVENTS of guests, of whom several may do the same; ordered by time."""
+    sold = _compute(_connect(settings.engine), "guests", _without_returns(_table(events)))
+    return _frame(sold.order_by(_ORDER).to_pandas())
+
+
+def _table(events: pd.DataFrame) -> Any:
+    return ibis.memtable(events.assign(timestamp=events["timestamp"].dt.tz_convert(None))[_ORDER])
+
+
+def _frame(events: pd.DataFrame) -> pd.DataFrame:
+    return EVENTS.conform(events.assign(timestamp=events["timestamp"].dt.tz_localize("UTC")), "prepare")
 
 
 def _connect(engine: str) -> Any:

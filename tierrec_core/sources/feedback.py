@@ -1,5 +1,6 @@
 """Adds the export of the service's feedback store to the log of any source."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,20 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENTS, ITEMS, USERS, Contract
 from tierrec_core.base.errors import MissingColumnError, UnreadableFileError
-from tierrec_core.sources.frames import SourceFrames
+from tierrec_core.sources.frames import SourceFrames, name_guests
 
 
-def append_feedback(log: SourceFrames, folder: Path) -> SourceFrames:
+def append_feedback(log: SourceFrames, folder: Path, guests: Collection[str] = ()) -> SourceFrames:
     """The log with the folder's events.parquet, items.parquet and users.parquet, where they exist.
 
+    guests: ids of users who are guests
     A posted attribute replaces the log's, converted to the column's type. Raises UnreadableFileError, or
     MissingColumnError when a file lacks a required column.
     """
     events, items, users = log.events, log.items, log.users
     if (path := folder / "events.parquet").is_file():
         posted = EVENTS.conform(_table(path, EVENTS), str(path))
+        posted["user_id"] = name_guests(posted["user_id"], guests)
         events = pd.concat([events, posted], ignore_index=True)
     if (path := folder / "items.parquet").is_file():
         items = _overlay(items, _table(path, ITEMS), "item_id")

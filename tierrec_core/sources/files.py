@@ -19,7 +19,7 @@ from tierrec_core.sources.file_columns import (
     require_column,
     text_ids,
 )
-from tierrec_core.sources.frames import SourceFrames
+from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, given_time_format, parse_times
@@ -123,6 +123,7 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
     for name in _IDS:
         if name in events:
             events[name] = text_ids(events[name])
+    events["user_id"] = name_guests(events["user_id"], source.guests)
     for name in ("value", "quantity"):
         if name in events:
             column = " or ".join(source.columns.names(name))

@@ -19,7 +19,7 @@ _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
 _CHUNK = 1 << 20
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-_OTHER_SCRIPTS = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251", "cp1253"]
+_OTHER_SCRIPTS = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251"]
 _QUOTED_CELL = r'^".*"$'
 
 

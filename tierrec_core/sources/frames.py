@@ -1,11 +1,17 @@
 """The four frames that every source returns."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
 import pandas as pd
 
-from tierrec_core.base.contracts import EVENTS, EXPOSURES, ITEMS, USERS
+from tierrec_core.base.contracts import EVENTS, EXPOSURES, GUEST, ITEMS, USERS
+
+
+def name_guests(user_ids: pd.Series, guests: Collection[str]) -> pd.Series:
+    """The ids, with GUEST in place of those of guests; "" among these is a missing id."""
+    return user_ids.mask(user_ids.fillna("").isin(list(guests)), GUEST)
 
 
 @dataclass(frozen=True)

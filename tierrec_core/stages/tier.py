@@ -56,10 +56,11 @@ def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settin
 
 def _sizes(history: Interactions, tiering: Tiering, window_days: float) -> dict[str, dict[str, float]]:
     """Users of each tier, and their share of the window's spend, or of its purchases where these have no value."""
-    spend = stability.spend_per_user(history, history.now - window_days, history.now)
+    bought = history.where(history.age <= window_days).filter_events(Event.PURCHASE)
+    spend = stability.spend_per_user(bought, history.now - window_days, history.now)
     count = np.bincount(tiering.tier, minlength=len(tiering.names))
     spend_of_tier = np.bincount(tiering.tier, spend, minlength=len(tiering.names))
-    share = _SPEND if (history.filter_events(Event.PURCHASE).value > 0).any() else _PURCHASES
+    share = _SPEND if (bought.value > 0).any() else _PURCHASES
     return {
         name: {"users": int(count[tier]), "share_of_users": float(count[tier] / count.sum())}
         | ({share: float(spend_of_tier[tier] / spend_of_tier.sum())} if spend_of_tier.any() else {})

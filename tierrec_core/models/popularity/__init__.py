@@ -30,7 +30,7 @@ class Popularity:
     def fit(cls, training: Training, config: Config) -> Self:
         """Count the target events of users and guests in the window."""
         count = np.zeros(training.history.num_items)
-        for log in filter(None, (training.history, training.guests)):
+        for log in [training.history] + ([] if training.guests is None else [training.guests]):
             targets = log.filter_events(*training.target)
             count += np.bincount(targets.item[targets.age <= config.window_days], minlength=len(count))
         return cls((count / max(count.sum(), 1)).astype(np.float32))

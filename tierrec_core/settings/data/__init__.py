@@ -19,8 +19,8 @@ from tierrec_core.base.params import Params, Share
 class _AnySource(Params):
     """feedback: add the events, items and users that the service recorded, from data/feedback
 
-    guests: user ids that stand for many people, such as 0, or "" for a missing id; their events count for the
-        popularity of items and for no user
+    guests: user ids that stand for many people, such as 0, or "" for a missing id; their events count for the model
+        `popularity` and for no user
     """
 
     feedback: bool = False

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from tierrec_core.base.params import Params, RenamedFrom, SearchRange, Share
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=32)]
-MIN_JUDGED_USERS = 200  # fewer users with a target event say little about a task
+MIN_TEST_USERS = 200  # fewer users with a target event say little about a task
 
 
 class TaskSettings(Params):

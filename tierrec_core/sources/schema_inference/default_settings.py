@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tierrec_core.base.contracts import Event
-from tierrec_core.settings import MIN_JUDGED_USERS
+from tierrec_core.settings import MIN_TEST_USERS
 from tierrec_core.sources.schema_inference.column_roles import Guess
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.preview import LogExtent
@@ -34,12 +34,12 @@ def default_sections(
     next_days = _horizon(min(after / 2, before / 12))
     discovery_days = max(next_days, _horizon(min(after, before / 6)))
     guesses = []
-    if not given_split:
+    if not given_split and len(rows) == sum(log.preview.num_rows for log in logs):  # a sample has too few users
         cut = partial(_cut_time, extent)
-        discovery_days, new = _horizon_with_users(rows, discovery_days, longest, cut, repeats=False)
+        discovery_days, num_discovery = _horizon_with_users(rows, discovery_days, longest, cut, repeats=False)
         cut_time = cut(discovery_days)
-        next_days, known = _horizon_with_users(rows, next_days, discovery_days, lambda _: cut_time, repeats=True)
-        guesses = [_guess("next", next_days, known), _guess("discovery", discovery_days, new)]
+        next_days, num_next = _horizon_with_users(rows, next_days, discovery_days, lambda _: cut_time, repeats=True)
+        guesses = [_guess("next", next_days, num_next), _guess("discovery", discovery_days, num_discovery)]
     before = min(before, (extent.last - extent.first) / _DAY - discovery_days)
     tasks = {"next": _task(next_days, before, repeats=True), "discovery": _task(discovery_days, before, repeats=False)}
     sections = {
@@ -63,19 +63,20 @@ def _sampled_rows(log: LogFile) -> pd.DataFrame:
 def _horizon_with_users(
     rows: pd.DataFrame, shortest: float, longest: float, cut: Callable[[float], pd.Timestamp], *, repeats: bool
 ) -> tuple[float, int]:
-    """The shortest horizon in days that has enough users to judge a task, else the longest, and their number."""
-    for days in (horizon for horizon in _HORIZONS if shortest <= horizon <= max(shortest, longest)):
-        num_users = _num_judged(rows, cut(days), days, repeats=repeats)
-        if num_users >= MIN_JUDGED_USERS:
-            break
-    return days, num_users
+    """The shortest horizon in days that has enough users to judge a task, else most users, and their number."""
+    found = [
+        (days, _num_test_users(rows, cut(days), days, repeats=repeats))
+        for days in _HORIZONS
+        if shortest <= days <= max(shortest, longest)
+    ]
+    return max(found, key=lambda pair: min(pair[1], MIN_TEST_USERS))
 
 
 def _cut_time(extent: LogExtent, days: float) -> pd.Timestamp:
     return extent.last.floor("D") + (1 - days) * _DAY if days >= _WEEK else extent.cut
 
 
-def _num_judged(rows: pd.DataFrame, cut: pd.Timestamp, days: float, *, repeats: bool) -> int:
+def _num_test_users(rows: pd.DataFrame, cut: pd.Timestamp, days: float, *, repeats: bool) -> int:
     """Users with an event before the cut and a target event in the days after it; without repeats, with a new item."""
     past, future = rows[rows["timestamp"] < cut], rows[rows["timestamp"] >= cut]
     future = future[(future["timestamp"] < cut + days * _DAY) & future["is_target"] & future["user"].isin(past["user"])]
@@ -86,8 +87,8 @@ def _num_judged(rows: pd.DataFrame, cut: pd.Timestamp, days: float, *, repeats: 
 
 
 def _guess(task: str, days: float, num_users: int) -> Guess:
-    few = f", wanted {MIN_JUDGED_USERS}" if num_users < MIN_JUDGED_USERS else ""
-    return Guess(f"horizon {task}", f"{days:g} days", f"{num_users} users of the sampled rows judge it{few}")
+    few = f", wanted {MIN_TEST_USERS}" if num_users < MIN_TEST_USERS else ""
+    return Guess(f"horizon {task}", f"{days:g} days", f"{num_users} users have events to judge it by{few}")
 
 
 def _cut(days: float) -> str | float:

@@ -110,6 +110,13 @@ def test_a_corrected_file_of_the_same_name_takes_the_place_of_the_first(shop: La
     assert stored(shop) == ["a.csv"]
 
 
+def test_a_delivery_may_have_guests(shop: Layout, tmp_path: Path) -> None:
+    configure(shop.root, source=SOURCE | {"guests": [""]})
+    guests = [row.replace(row.partition(",")[0], "", 1) for row in rows(14)[:10]]
+    add(written(tmp_path / "day.csv", [*rows(14)[10:], *guests]))
+    assert days(shop) == {12: 20, 13: 20, 14: 20}
+
+
 def test_files_of_one_name_and_other_days_are_both_kept(shop: Layout, tmp_path: Path) -> None:
     for day in (14, 15):
         add(written(tmp_path / "export.csv", rows(day)))

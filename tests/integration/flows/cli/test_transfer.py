@@ -80,7 +80,6 @@ def killed(progress: Path, enough: dict[str, int], *arguments: object) -> int:
     return process.wait()
 
 
-@pytest.mark.slow
 def test_an_import_that_is_killed_keeps_each_event_once(lines: Path, tmp_path: Path) -> None:
     progress, command = progress_path(lines), ("import", "events", lines, "--folder", tmp_path)
     reached = 0
@@ -110,8 +109,7 @@ export_file(store, "events", path, on_progress=on_progress, part_rows=7_000)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["jsonl", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_an_export_that_is_killed_goes_on_to_the_same_file(folder: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out.{suffix}"
     command = [sys.executable, "-c", SELF_KILLED, f"sqlite:///{folder / 'feedback.db'}", str(path)]

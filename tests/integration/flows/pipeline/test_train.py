@@ -55,7 +55,6 @@ def test_flow_and_plain_dvc_write_the_same_lock_and_siblings_overlap(tmp_path: P
     assert last["stages"] == {}
 
 
-@pytest.mark.slow
 def test_failure_carries_the_stages_own_words_and_what_is_behind_it_does_not_run(tmp_path: Path) -> None:
     project = toy_project(tmp_path, FAILING)
     migrate_prefect(project / ".prefect")

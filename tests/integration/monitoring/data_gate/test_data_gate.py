@@ -14,7 +14,7 @@ from monitoring.data_gate.expectations import item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, RuleOutcome
 from monitoring.data_gate.validate import ValidationVerdict, run
 from tierrec_core.base.artifacts import read_frame, write_frame
-from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, ITEMS
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, GUEST, ITEMS
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, ValidateSettings
@@ -85,8 +85,8 @@ ROW_CASES = {
     "future": ("timestamp_in_range", setting("timestamp", pd.Timestamp("2024-03-02 00:00:01", tz="UTC"))),
     "past": ("timestamp_in_range", setting("timestamp", pd.Timestamp("1970-01-01", tz="UTC"))),
     "negative value": ("value_not_negative", setting("value", -0.01)),
-    "infinite value": ("value_is_amount", setting("value", np.inf)),
-    "NaN value": ("value_is_amount", nan_values),
+    "infinite value": ("value_finite", setting("value", np.inf)),
+    "NaN value": ("value_finite", nan_values),
     "infinite quantity": ("quantity_finite", setting("quantity", np.inf, -np.inf)),
 }
 
@@ -127,6 +127,14 @@ def test_returns_and_unknown_figures_are_fine():
     events.loc[21:40, "quantity"] = -3.0
     events.loc[(events.index < 100) & (events["event"] == "purchase"), "value"] = -2.0
     assert failing(judge(events, good_items(), FRESH).outcomes) == []
+
+
+def test_guests_may_do_the_same_and_are_no_user():
+    events = good_log()
+    guests = pd.concat([events.iloc[:1].assign(user_id=GUEST)] * 400)
+    verdict = judge(pd.concat([events, guests], ignore_index=True), good_items(), FRESH)
+    assert verdict.passed
+    assert verdict.measures.num_users == events["user_id"].nunique()
 
 
 def test_a_row_that_breaks_two_rules_has_both_reasons():
@@ -223,17 +231,17 @@ def test_a_log_without_one_good_row_is_refused_and_does_not_crash(tmp_path):
 def test_an_expectation_that_crashes_is_an_error_and_not_a_fail(tmp_path):
     verdict = judge(good_log().drop(columns="value"), good_items(), FRESH)
     ended = {outcome.rule.name: outcome.status for outcome in verdict.outcomes}
-    assert [ended.pop(name) for name in ("value_is_amount", "value_not_negative")] == ["ERROR", "ERROR"]
+    assert [ended.pop(name) for name in ("value_finite", "value_not_negative")] == ["ERROR", "ERROR"]
     assert set(ended.values()) == {"PASS"}
     assert not verdict.passed
     assert isinstance(verdict.error(Layout(tmp_path)), GateCrash)
-    assert "value_is_amount, value_not_negative could not be checked" in str(verdict.error(Layout(tmp_path)))
+    assert "value_finite, value_not_negative could not be checked" in str(verdict.error(Layout(tmp_path)))
 
 
 def test_words_among_numbers_crash_and_are_not_counted_as_bad_rows():
     mixed = good_log().astype({"value": object})
     mixed.loc[5, "value"] = "a lot"
-    rules = [rule for rule in row_rules(FRESH, NOW) if rule.name == "value_is_amount"]
+    rules = [rule for rule in row_rules(FRESH, NOW) if rule.name == "value_finite"]
     (outcome,) = Inspection.begin().evaluate("mixed", mixed, rules)
     assert outcome.status == "ERROR"
     assert len(outcome.rows) == 0
@@ -265,7 +273,7 @@ def test_valid_rows_and_quarantine_are_the_raw_rows(layout):
     quarantine = pd.read_parquet(layout.quarantine)
     assert quarantine["reason"].tolist() == [
         "value_not_negative",
-        "value_is_amount",
+        "value_finite",
         "user_id_not_null",
         "event_known",
         "timestamp_in_range",

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.artifacts import write_frame
+from tierrec_core.base.contracts import EVENTS, GUEST
 from tierrec_core.base.errors import EmptyDataError
-from tierrec_core.settings import PrepareSettings
+from tierrec_core.base.paths import Layout
+from tierrec_core.settings import PrepareSettings, Settings, TaskSettings
+from tierrec_core.sources import cleaning
 from tierrec_core.sources.cleaning import prepare
 
 COLUMNS = list(EVENTS.columns)
@@ -96,6 +99,20 @@ def test_a_partial_return_lowers_the_purchase():
     clean, report = prepare(events.assign(value=events["quantity"] * 10), PrepareSettings())
     assert clean[["item_id", "quantity", "value"]].to_numpy().tolist() == [["a", 7.0, 70.0]]
     assert report.returned_events == 4
+
+
+def test_guests_keep_equal_events_and_lose_their_returns(tmp_path):
+    users = [("u", "i", "purchase", minute, 1.0, None) for minute in (0, 0, 30)]
+    guests = [(GUEST, "i", "purchase", minute, 1.0, None) for minute in (0, 0, 0, 10)]
+    returned = [(GUEST, "i", "purchase", 20, -2.0, None)]
+    layout, options = Layout(tmp_path), Settings(tasks={"next": TaskSettings()}, models={})
+    write_frame(log([*users, *guests, *returned]), layout.valid_events)
+    cleaning.run(layout, options)
+    assert pd.read_parquet(layout.prepared_events)["user_id"].tolist() == ["u", "u"]
+    assert pd.read_parquet(layout.prepared_guests)["timestamp"].tolist() == [START] * 2
+    write_frame(log(guests), layout.valid_events)
+    with pytest.raises(EmptyDataError, match=r"all 4 events are of guests.*source\.guests"):
+        cleaning.run(layout, options)
 
 
 def test_a_pause_longer_than_the_gap_parts_two_visits():

@@ -8,9 +8,8 @@ import pytest
 from ruamel import yaml
 
 from tierrec_core.base.contracts import GUEST
-from tierrec_core.settings import FilesSource, PrepareSettings, parse
+from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources import read_source
-from tierrec_core.sources.cleaning import prepare
 from tierrec_core.sources.schema_inference import propose_settings
 
 NUM_ROWS = 1200
@@ -58,7 +57,6 @@ def test_guests_are_asked_about_and_can_be_declared(guest, log, tmp_path):
     users = events["user_id"].value_counts()
     assert users[GUEST] == NUM_ROWS / 4
     assert guest not in users
-    assert len(prepare(events, PrepareSettings())[0]) == NUM_ROWS * 3 / 4
 
 
 def test_who_logged_in_is_offered_beside_the_visitor_and_a_user_agent_is_nobody(log, tmp_path):

@@ -144,6 +144,26 @@ def test_windows_fit_into_the_log(days, tmp_path):
         assert task.repeats == (name == "next")
 
 
+@pytest.mark.parametrize(("num_users", "horizon"), [(320, 182), (3000, 28)])
+def test_horizons_leave_enough_users_to_judge(num_users, horizon, tmp_path):
+    """Each user buys every 250 days, over three years."""
+    first = np.linspace(0, 250, num_users, endpoint=False)
+    days = (first[:, None] + 250 * np.arange(5)).ravel()
+    log = pd.DataFrame({"user": np.repeat(np.arange(num_users), 5), "item": np.arange(len(days)) % 70})
+    log["time"] = pd.Timestamp("2021-01-01") + pd.to_timedelta(days, unit="D")
+    log = log[days < 1080].sample(frac=1, random_state=3)
+    proposal = proposal_of(log, tmp_path)
+    tasks, (_, length, _) = proposal.patch["tasks"], proposal.patch["split"]["by"]["cut"].split()
+    assert tasks["next"]["horizon_days"] == horizon
+    cut = log["time"].max().floor("D") + pd.Timedelta(days=1 - int(length))
+    window = log["time"].between(cut, cut + pd.Timedelta(days=horizon), inclusive="left")
+    num_test = log.loc[window & log["user"].isin(log.loc[log["time"] < cut, "user"]), "user"].nunique()
+    shown = {guess.place: guess for guess in proposal.guesses}["horizon next"]
+    assert shown.evidence == f"{num_test} users have events to judge it by"
+    assert shown.override == "tasks.next.horizon_days"
+    assert num_test >= 200
+
+
 @pytest.mark.parametrize(("days", "cut"), [(20, 0.8), (60, "last 7 days"), (365, "last 28 days")])
 def test_the_cut_moves_with_a_log_that_is_long_enough(days, cut, tmp_path):
     split = proposal_of(frame(days=days).rename(columns={"moment": "time"}), tmp_path).patch["split"]

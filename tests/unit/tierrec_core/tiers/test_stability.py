@@ -85,8 +85,9 @@ def test_tiers_share_what_the_log_has(events, items, tmp_path, capsys, log, unit
     assert all(tier.keys() == wanted for tier in report.values())
     assert capsys.readouterr().out.count(f"% of {unit}\n") == (len(report) if unit else 0)
     if unit == "purchases":
-        log = artifacts.load(SplitLog, layout.split)
-        history, tiering = log.history(log.final.name), artifacts.load(Tiering, layout.tiering(log.final.name))
+        split_log = artifacts.load(SplitLog, layout.split)
+        history = split_log.history(split_log.final.name)
+        tiering = artifacts.load(Tiering, layout.tiering(split_log.final.name))
         recent = tiering.tier[history.user[history.day >= history.now - 30]]
         shares = np.bincount(recent, minlength=3) / len(recent)
         assert [report[name][f"share_of_{unit}"] for name in tiering.names] == pytest.approx(shares)
