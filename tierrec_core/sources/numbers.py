@@ -8,13 +8,16 @@ import pandas as pd
 from tierrec_core.base.contracts import BoolArray, FloatArray
 
 MISSING_NUMBERS = frozenset({"na", "n/a", "null", "none", "-", "--", "–", "—"})
-_CODES = "eur usd gbp chf jpy cny rmb inr aud cad nzd sek nok dkk pln czk huf brl mxn try rub zar kr rs"
-_CURRENCIES = re.compile(rf"[€$£¥₹₽₺₩₴]|zł|kč|\b(?:{'|'.join(_CODES.split())})\b\.?")
+_CODES = """eur usd gbp chf jpy cny rmb inr aud cad nzd sek nok dkk pln czk huf brl mxn try rub zar ron thb vnd idr php
+    krw kr rs rp lei ft"""
+_CURRENCIES = re.compile(rf"r\$|[€$£¥₹₽₺₩₴₫₱₪฿円元원]|zł|kč|(?<![a-z])(?:{'|'.join(_CODES.split())})(?![a-z])\.?")
 _DASHES = str.maketrans({"−": "-", "–": "-", "’": "'", "\xa0": " ", "\u202f": " ", "\u2009": " "})
 _NUMBERS = {
     decimal: re.compile(rf"([+-]?) ?(\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|\d+|)(?:[{decimal}](\d*))?(e[+-]?\d+)?")
     for decimal, mark in ((".", "[,' ]"), (",", "[.' ]"))
 }
+_GROUPED = r"[1-9]\d{0,2}(\.\d{3})+"
+_MIN_GROUPED = 10
 _SAMPLE = 1000
 _MIN_NUMBERS = 0.95
 
@@ -40,7 +43,20 @@ def detect_decimal(frame: pd.DataFrame) -> str:
         shares = {decimal: _share(cells, decimal) for decimal in needed}
         for decimal, other in ((".", ","), (",", ".")):
             needed[decimal] += shares[decimal] >= _MIN_NUMBERS > shares[other]
+        needed[","] += _is_grouped(cells)
     return "," if needed[","] > needed["."] else "."
+
+
+def _is_grouped(cells: pd.Series) -> bool:
+    """Whether dots part thousands: all dotted numbers have groups of three digits, and all others are below 1000."""
+    dotted = cells[cells.str.contains(".", regex=False)]
+    others = cells.drop(dotted.index)
+    return bool(
+        dotted.nunique() >= _MIN_GROUPED
+        and dotted.str.fullmatch(_GROUPED).all()
+        and others.nunique() >= _MIN_GROUPED
+        and others.str.fullmatch(r"\d{1,3}").all()
+    )
 
 
 def _share(cells: pd.Series, decimal: str) -> float:

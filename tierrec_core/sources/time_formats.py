@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
-import numpy as np
 import pandas as pd
 
 from tierrec_core.base.errors import SettingsError
@@ -31,7 +30,9 @@ class TimeFormat:
 
 
 _RAW = "cast({c} as varchar)"
-_TEXT = rf"replace(regexp_replace({_RAW}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
+_SPACED = f"replace(replace({_RAW}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
+_HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
+_TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
 _ISO = f"try_cast(replace(replace({_TEXT}, ' +', '+'), ' -', '-') as timestamptz)"
 _NUMBER = f"try_cast({_RAW} as double)"
 _EPOCH = f"try(make_timestamp(try_cast(round({_NUMBER} * {{scale}}) as bigint))) at time zone 'UTC'"
@@ -65,6 +66,7 @@ TIME_FORMATS = (
         for name, days in (_DAYS_FIRST | _MONTHS_FIRST | _MONTH_NAMES).items()
     ),
     _dates("dates like 2024-12-31 01:00 PM", (f"%Y-%m-%d{clock}" for clock in _HALF_DAYS)),
+    _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", ("%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S GMT")),
     _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d")),
     TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
 )
@@ -131,16 +133,17 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd
 
 
 def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
-    terms = [
-        _SHARE.format(c=_quoted_name(column), time=time_format.of(column), condition=condition)
-        for column in frame.columns
-        for time_format in formats
-    ]
+    shares = []
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
-        shares = connection.execute(f"select {', '.join(terms)} from frame").fetchall()[0]  # noqa: S608
-    table = np.reshape(shares, (len(frame.columns), len(formats)))
-    return pd.DataFrame(table, index=frame.columns, columns=[time_format.name for time_format in formats])
+        for column in frame.columns:  # a query each, as the memory of one for all is quadratic in the columns
+            terms = [
+                _SHARE.format(c=_quoted_name(column), time=time_format.of(column), condition=condition)
+                for time_format in formats
+            ]
+            shares += connection.execute(f"select {', '.join(terms)} from frame").fetchall()  # noqa: S608
+    names = [time_format.name for time_format in formats]
+    return pd.DataFrame(shares, index=frame.columns, columns=names)
 
 
 def _quoted_name(column: str) -> str:

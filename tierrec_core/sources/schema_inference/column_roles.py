@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
+from tierrec_core.sources.file_columns import text_ids
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
@@ -34,18 +35,18 @@ _FLAGS |= dict.fromkeys(("title", "category", "brand", "price"), "source.item_co
 # Column names of each role, the likeliest first.
 _SYNONYMS = {
     "user": """user_id user userid uid customer_id customer customerid cust_no cust_id visitor_id visitor
-        household_id household_key household member_id client_id buyer_id shopper_id account_id reviewer_id profile_id
-        client kunde kunden_id kunden_nr kundennummer user_number customer_number email user_session_id""",
+        household_id household_key household member_id client_id buyer_id shopper_id anonymous_id account_id reviewer_id
+        profile_id client kunde kunden_id kunden_nr kundennummer user_number customer_number email user_session_id""",
     "item": """item_id item itemid product_id product productid parent_asin asin sku article_id article artikel
         artikel_id artikel_nr artikelnummer stock_code goods_id movie_id song_id track_id book_id isbn content_id
         offer_id ean gtin upc produkt produkt_id produktnummer item_number product_number""",
     "event": """event event_type eventtype event_name action action_type behavior behaviour behavior_type
         interaction interaction_type activity vorgang ereignis aktion type""",
     "timestamp": """timestamp time event_time event_timestamp datetime date_time ts transaction_timestamp
-        created_at occurred_at unix_time unix_review_time purchase_date order_date invoice_date review_time t_dat
-        date day zeitstempel zeit zeitpunkt datum bestelldatum""",
+        created_at created occurred_at unix_time unix_review_time purchase_date order_date invoice_date review_time
+        t_dat date day zeitstempel zeit zeitpunkt datum bestelldatum""",
     "value": """value sales_value amount revenue total total_price paid rating stars overall score betrag umsatz
-        wert bewertung price unit_price preis item_cost sold_for""",
+        wert summe gesamtpreis bewertung price unit_price preis einzelpreis stueckpreis item_cost sold_for""",
     "quantity": "quantity qty units pieces num_items menge anzahl stueck",
     "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no order
         transaction_id invoice_no invoice receipt_id bon_nr bonnummer sitzung bestellnummer""",
@@ -55,7 +56,7 @@ _SYNONYMS = {
     "category": """category category_code category_name product_category product_category_name category_id
         department product_type product_group_name genre genres kategorie warengruppe""",
     "brand": "brand brand_name manufacturer maker vendor marke hersteller",
-    "price": "price unit_price list_price preis",
+    "price": "price unit_price list_price preis einzelpreis stueckpreis",
 }
 
 _EVENT_SYNONYMS = {
@@ -103,6 +104,8 @@ class Guess:
             return f"tasks.{rest}.horizon_days"
         if role == "event" and rest:
             return f"--event {shlex.quote(f'{rest}=NAME')}"
+        if rest.startswith("in "):
+            return f"source.columns.{role}"
         return _FLAGS.get(self.place) or _FLAGS.get(f"{role} ...") or f"source.columns.{role}"
 
 
@@ -271,5 +274,5 @@ def is_item_attribute(preview: FilePreview, item: str, column: str) -> bool:
 
 def overlap(values: pd.Series, ids: pd.Series) -> float:
     """Share of the distinct ids that occur among the values."""
-    distinct = set(ids.dropna().astype("string").unique())
-    return len(distinct & set(values.dropna().astype("string").unique())) / max(len(distinct), 1)
+    distinct, others = (set(text_ids(cells).dropna().unique()) for cells in (ids, values))
+    return len(distinct & others) / max(len(distinct), 1)

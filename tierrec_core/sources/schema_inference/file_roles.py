@@ -148,13 +148,13 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
         if (time_format := preview.time_formats.get(time.value)) is None:
             return (
                 f"{preview.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are not times; "
-                "wanted dates, or numbers since 1970; give another column"
+                "wanted dates, or numbers since 1970; --time-format says how they are written, or give another column"
             )
     elif (inferred := find_time_column(preview, assigned)) is not None:
         roles["timestamp"], time_format = inferred
         assigned.add(roles["timestamp"].value)
     else:
-        return _missing(preview, "timestamp", "a column of times")
+        return _missing(preview, "timestamp", "a column of times") + "; --time-format says how they are written"
 
     def infer(role: str, find: Callable[[], Guess | None]) -> None:
         if role not in roles and (guess := find()):

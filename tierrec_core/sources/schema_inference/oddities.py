@@ -11,6 +11,8 @@ from tierrec_core.sources.schema_inference.file_roles import LogFile, LookupTabl
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
+_MAX_LOGGED_IN = 0.9
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}.*)?"
 _NO_PRODUCTS = re.compile(
     r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
     r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebühr\w*|rabatt|gutschein|pfand|frais|livraison|envío|spese)\b",
@@ -23,6 +25,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, guests: Collectio
     """A sentence on each oddity in the sampled rows, with the share of rows and what to do. guests: known ones"""
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
+    yield from _unused_columns(log)
     yield from _other_identity(log)
     yield from _guests(log, guests)
     yield from _no_products(log, catalogue)
@@ -38,11 +41,23 @@ def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
         )
 
 
+def _unused_columns(log: LogFile) -> Iterator[str]:
+    """Times of day beside a column of days, and columns of one name."""
+    used, sample = {guess.value for guess in log.roles.values()}, log.preview.sample
+    for name in (name for name in log.preview.columns if name not in used):
+        filled = sample[name].dropna().astype("string")
+        if filled.str.fullmatch(_CLOCK).sum() > len(filled) / 2:
+            time = log.roles["timestamp"].value
+            yield f"{log.preview.path}: {name} has times of day and is not used; write {time} and {name} in one column"
+        if name.endswith("_1") and name[:-2] in used:
+            yield f"{log.preview.path}: two columns are called {name[:-2]}; the first is read; call them differently"
+
+
 def _other_identity(log: LogFile) -> Iterator[str]:
-    """A further column that is called as users are, and is empty in most rows: of those who did not log in."""
+    """A further column that is called as users are, and is empty in many rows: of those who did not log in."""
     user, filled = log.roles["user"].value, log.preview.sample.notna().mean()
     for name in log.preview.columns:
-        if 0 < filled[name] <= filled[user] / 2 and is_user_name(name):
+        if 0 < filled[name] <= _MAX_LOGGED_IN * filled[user] and is_user_name(name):
             yield (
                 f"{log.preview.path}: {name} is filled in {filled[name]:.0%} of the rows; if it is who logged in, and "
                 f"{user} the visitor, write source.columns.user: [{name}, {user}], of which the first filled one counts"
@@ -53,7 +68,7 @@ def _guests(log: LogFile, known: Collection[str]) -> Iterator[str]:
     ids = text_ids(log.values("user")).fillna("")
     shares = ids.value_counts(normalize=True).drop(list(known), errors="ignore")
     follower = shares.shift(-1)
-    is_last = (shares >= _MIN_GUEST_SHARE) & (shares >= _MIN_GUEST_RATIO * follower)
+    is_last = (shares >= _MIN_GUEST_SHARE) & ((shares >= _MIN_GUEST_RATIO * follower) | (shares.index == ""))
     num = next((num for num in range(_MAX_GUESTS, 0, -1) if is_last[num - 1 : num].any()), 0)
     for user, share in shares[:num].items():
         yield (

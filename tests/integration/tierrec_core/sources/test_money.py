@@ -23,11 +23,25 @@ WAYS = {
     "a minus behind": lambda amount: f"{-amount:.2f}-" if amount < 0 else f"{amount:.2f}",
     "swiss": lambda amount: f"{amount:,.2f}".replace(",", "'"),
     "german": german,
+    "reais": lambda amount: "R$ " + german(amount),
+    "rupiah": lambda amount: "Rp" + german(amount),
+    "yen": lambda amount: f"{amount:.2f}円",
     "euros": lambda amount: german(amount) + " €",
     "french": lambda amount: f"{amount:,.2f}".replace(",", "\u202f").replace(".", ","),
     "plain comma": lambda amount: f"{amount:.2f}".replace(".", ","),
     "a typographic minus": lambda amount: f"{amount:.2f}".replace("-", "−"),
 }
+
+
+def test_dots_part_thousands_where_all_smaller_numbers_have_none(tmp_path):
+    rng = np.random.default_rng(3)
+    amounts = rng.integers(100, 4000, 300)
+    log = pd.DataFrame({"user_id": rng.integers(0, 30, 300), "item_id": rng.integers(0, 20, 300)})
+    log["timestamp"] = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(300), unit="D")
+    log["total"] = [german(amount).partition(",")[0] for amount in amounts]
+    log.to_csv(tmp_path / "log.csv", sep=";", index=False)
+    source = parse(FilesSource, propose_settings([tmp_path / "log.csv"], {}).patch["source"], "tests")
+    assert read_files(source, tmp_path).events["value"].tolist() == amounts.tolist()
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

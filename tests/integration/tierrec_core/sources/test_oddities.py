@@ -75,6 +75,23 @@ def test_who_logged_in_is_offered_beside_the_visitor_and_a_user_agent_is_nobody(
     assert users.str.startswith("v").sum() == NUM_ROWS * 9 / 10
 
 
+def test_columns_that_cannot_all_be_used_are_named(log, tmp_path):
+    log["time"], log["note"] = log["timestamp"].dt.strftime("%H:%M"), None
+    log["timestamp"] = log["timestamp"].dt.date
+    (line,) = warnings_of(log, tmp_path)
+    assert line.endswith("time has times of day and is not used; write timestamp and time in one column")
+    text = (tmp_path / "log.csv").read_text().replace(",note", ",event", 1)
+    (tmp_path / "log.csv").write_text(text)
+    found = propose_settings([tmp_path / "log.csv"], {}).warnings
+    assert any("two columns are called event; the first is read" in line for line in found)
+
+
+def test_empty_users_are_guests_even_beside_a_large_customer(log, tmp_path):
+    log.loc[log.index % 4 == 0, "user_id"] = None
+    log.loc[log.index % 5 == 0, "user_id"] = "100"
+    assert any(line.endswith("--guest ''") for line in warnings_of(log, tmp_path))
+
+
 def test_each_of_several_guests_is_asked_about_until_it_is_given(log, tmp_path):
     log.loc[log.index % 4 == 0, "user_id"] = "-1"
     log.loc[log.index % 4 == 1, "user_id"] = "no log-in"

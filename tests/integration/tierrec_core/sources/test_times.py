@@ -50,10 +50,13 @@ PATTERNS = (
     "%Y-%m-%d %H:%M:%S,000",
     "%Y-%m-%d %I:%M %p",
     "%Y/%m/%d %H:%M",
+    "%a, %d %b %Y %H:%M:%S +0000",
+    "%m/%d/%Y, %I:%M:%S\u202f%p",
 )
 WAYS = {pattern: lambda times, pattern=pattern: times.dt.strftime(pattern) for pattern in PATTERNS}
 WAYS |= {
     "unpadded": unpadded,
+    "dotted halves": lambda times: times.dt.strftime("%m/%d/%Y %I:%M %p").str.replace(r"(.)M$", r"\1.m.", regex=True),
     "serials": lambda times: (times - pd.Timestamp("1899-12-30", tz="UTC")) / pd.Timedelta("1D"),
 }
 
