@@ -45,8 +45,8 @@ postgres:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null 2>&1; } || \
 	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
 
-# Tests run in four processes on two cores, since many wait for servers; the order of files puts the longest first.
-XDIST := -n 4 --dist loadscope --no-loadscope-reorder
+# Tests run in three processes on two cores, since many wait for servers; the order of files puts the longest first.
+XDIST := -n 3 --dist loadscope --no-loadscope-reorder
 test test-unit test-slow: export OMP_NUM_THREADS = 1
 
 test: $(STAMP) browser postgres  ## all tests but the slow ones

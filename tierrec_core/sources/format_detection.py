@@ -94,13 +94,13 @@ def _encoding(path: Path) -> str:
     """UTF-8 where the whole file is; else what its bytes above 127 look like."""
     if (stated := stated_encoding(path)) is not None:
         return "utf-8" if stated == "utf-8-sig" else stated
-    if _decodes(path, "utf-8"):
-        return "utf-8"
     with opened(path) as stream:
-        head = stream.read(_CHUNK)
-    head = head[: head.rfind(b"\n") + 1] or head  # no part of a character at its end
+        head = bytes(stream.read(_CHUNK))
     if head.count(0) > len(head) / 10:
         return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    if _decodes(path, "utf-8"):
+        return "utf-8"
+    head = head[: head.rfind(b"\n") + 1] or head  # no part of a character at its end
     runs = _HIGH_BYTES.findall(head)
     if sum(len(run) > 1 for run in runs) > len(runs) / 2:  # a script without Latin letters
         match = from_bytes(head, cp_isolation=_OTHER_SCRIPTS).best()
