@@ -34,7 +34,7 @@ def lint(project: Path, contract: str) -> subprocess.CompletedProcess[str]:
 def test_contract_can_fail(tmp_path: Path, contract: str, file: str, breach: str) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for room in ("tierrec_core", "monitoring", "services", "flows"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("*.pyc.*"))
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     assert lint(tmp_path, contract).returncode == 0
     with (tmp_path / file).open("a") as stream:
         stream.write(f"\n{breach}\n")

@@ -61,6 +61,7 @@ def synthetic_project(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("dvc.yaml", "params.yaml", "constraints.txt", "prefect.yaml"):
         shutil.copy(ROOT / name, folder)
+    # With the compiled modules, but not the half-written ones of other processes.
     for room in ("tierrec_core", "monitoring", "services", "flows"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("*.pyc.*"))
     (folder / "data" / "feedback").mkdir(parents=True)
