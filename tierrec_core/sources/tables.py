@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
@@ -173,7 +174,8 @@ def _exploded(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
     for field, cells in zip(structs.type, structs.flatten(), strict=True):
         name = names[field.name]
         if name in columns and (parent or name in ids):
-            columns[name] = pc.if_else(is_lone.take(parents), columns[name].cast(field.type), cells)
+            kind = field.type if columns[name].type == field.type else pa.string()
+            columns[name] = pc.if_else(is_lone.take(parents), columns[name].cast(kind), cells.cast(kind))
         else:
             columns[f"{column}_{field.name}" if name in columns else name] = cells
     return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
@@ -202,7 +204,7 @@ def _decoded(cells: pa.Array) -> pa.Array:
 def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     names = [*head.names, *(f"\x1f{position}" for position in range(len(head.names), head.width))]
     kept = list(head.names if columns is None else columns)
-    uneven: list[csv.InvalidRow] = []
+    uneven: deque[csv.InvalidRow] = deque()
 
     def set_aside(row: csv.InvalidRow) -> str:
         uneven.append(row)
@@ -233,14 +235,14 @@ def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.R
         )
 
 
-def _with_uneven(batch: pa.RecordBatch, start: int, uneven: list[csv.InvalidRow], head: FileHead) -> pa.RecordBatch:
+def _with_uneven(batch: pa.RecordBatch, start: int, uneven: deque[csv.InvalidRow], head: FileHead) -> pa.RecordBatch:
     """The batch, whose first row has the number `start`, with the rows of another width that stand in it.
 
     They are taken from `uneven`; all of them by a batch without rows.
     """
     names, places, cells = batch.schema.names, list[float](), list[list[str | None]]()
     while uneven and (not len(batch) or uneven[0].number - start - len(places) <= len(batch)):
-        row = uneven.pop(0)
+        row = uneven.popleft()
         places.append(row.number - start - len(places) - 0.5)
         evened = dict(zip(head.names, _evened(row.text, head), strict=True))
         cells.append([evened[name] for name in names])

@@ -73,7 +73,7 @@ def _guests(log: LogFile, known: Collection[str]) -> Iterator[str]:
     for user, share in shares[:num].items():
         yield (
             f"{log.preview.path}: user {user!r} has {share:.0%} of the rows, others have {shares.iloc[num]:.1%} "
-            f"at most; if it stands for guests, who count for items only, give --guest {shlex.quote(str(user))}"
+            f"at most; if it stands for guests, who are no users, give --guest {shlex.quote(str(user))}"
         )
 
 

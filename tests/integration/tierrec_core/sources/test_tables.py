@@ -234,7 +234,7 @@ def test_views_name_an_item_and_orders_list_theirs(suffix, nested, log, tmp_path
             item = {"product_id": row.item_id, "price": 1.5}
         else:
             event |= {"event": "Order Completed", "name": "order"}
-            items = [{"product_id": number, "price": 2.5, "name": "thing"} for number in (row.item_id, "99")]
+            items = [{"product_id": int(number), "price": 2.5, "name": "thing"} for number in (row.item_id, "99")]
             item = {"products": items, "total": 5.0 + row.Index}
         events.append(event | ({"properties": item} if nested else item))
     path = tmp_path / f"log.{suffix}"
@@ -324,3 +324,12 @@ def test_a_split_at_the_end_of_a_sorted_file_is_found(tmp_path):
     patch = propose_settings([tmp_path / "log.csv"], {}).patch
     assert patch["source"]["columns"]["split"] == "split"
     assert patch["split"]["by"] == {"kind": "given"}
+
+
+def test_rows_of_another_width_keep_their_place(tmp_path):
+    width = np.random.default_rng(3).integers(2, 5, 200_000)
+    lines = [",".join([str(number), "x", "y", ""][:cells]) for number, cells in enumerate(width)]
+    (tmp_path / "log.csv").write_text("\n".join(["number,a,b", *lines]))
+    frame = read_table(tmp_path / "log.csv", TableFormat())
+    assert frame["number"].tolist() == [str(number) for number in range(200_000)]
+    assert frame["b"].notna().tolist() == (width > 2).tolist()
