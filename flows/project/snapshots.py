@@ -82,7 +82,8 @@ def _write_tree(root: Path, also: list[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="tierrec-index-") as scratch:
         temporary = Path(scratch) / "index"
         if index.exists():
-            shutil.copyfile(index, temporary)  # so that git does not read unchanged files
+            # So that git does not read unchanged files. It reads those that are as new as the index: its time counts.
+            shutil.copy2(index, temporary)
         environment = {"GIT_INDEX_FILE": str(temporary)}
         excludes = Path(scratch) / "excludes"
         excludes.write_text(_exclude_patterns(root))

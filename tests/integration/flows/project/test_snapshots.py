@@ -87,6 +87,19 @@ def test_the_same_files_are_the_same_commit_and_others_are_another(project: Path
     assert git(project, "rev-parse", REF) == second
 
 
+def test_a_file_changed_as_soon_as_it_was_committed_is_held_as_it_is_now(project: Path) -> None:
+    """Git must read it: size and time are those of the index, and a file system's times are coarse."""
+    git(project, "config", "core.trustctime", "false")
+    now = 1_700_000_000
+    os.utime(project / "kept", (now, now))
+    git(project, "add", "kept")
+    os.utime(project / ".git" / "index", (now, now))
+    (project / "kept").write_text("kept 2\n")
+    os.utime(project / "kept", (now, now))
+    commit = snapshots.record_snapshot(project, "one", REF)
+    assert files(project, commit)["kept"] == "kept 2"
+
+
 def test_an_ignored_file_is_held_where_it_is_wanted(project: Path) -> None:
     before = state(project)
     commit = snapshots.record_snapshot(project, "release", REF, also=["noise.log", "missing.log"])

@@ -7,14 +7,15 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.names import STRATEGIES, SURFACES
-from services.observability.metrics import OTHER, BoundedLabel, ServiceMetrics
+from services.observability.metrics import OTHER, STATUSES, BoundedLabel, ServiceMetrics
 from tests.support.projects import ROOT
+from tierrec_core.base.contracts import EVENT_NAMES
 
 
 def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -94,13 +95,15 @@ def test_shops_and_registries_are_separate(metrics: ServiceMetrics) -> None:
 
 
 @given(st.lists(st.text(), min_size=1))
+@example(["redeem", "accepted", "200"])
 def test_arbitrary_values_create_no_series(texts: list[str]) -> None:
     metrics = ServiceMetrics(CollectorRegistry())
     shop = metrics.for_shop("demo")
     for text in texts:
         shop.observe_request(text, text, hash(text), 0.1, 0.1)
         shop.count_events(text, text)
-    known = {"demo", OTHER, *SURFACES, *STRATEGIES}
+    outcomes = ("accepted", "duplicate", "rejected")
+    known = {"demo", OTHER, *SURFACES, *STRATEGIES, *STATUSES, *EVENT_NAMES, *outcomes}
     asked = {label for name, labels in read(metrics.exposition()) for key, label in labels if key != "le"}
     assert asked <= known
 
