@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := --constraint constraints.txt --editable '.[demo,postgres,dev]'
 
 export DO_NOT_TRACK = 1
+export DVC_NO_ANALYTICS = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export BENTOML_DO_NOT_TRACK = True
 export GX_ANALYTICS_ENABLED = false

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, ScalarNode
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
 from tierrec_core.base.errors import ArtifactError, SettingsError
@@ -69,6 +70,34 @@ class FileWatcher:
         return self._signature != before
 
 
+class WrittenInt(int):
+    """An integer of a YAML file, with its text, which an id needs: 0042 is 42."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """A number of a YAML file, with its text."""
+
+    written: str
+
+
+class _Constructor(SafeConstructor):
+    def construct_yaml_int(self, node: ScalarNode) -> WrittenInt:
+        number = WrittenInt(super().construct_yaml_int(node))
+        number.written = node.value
+        return number
+
+    def construct_yaml_float(self, node: ScalarNode) -> WrittenFloat:
+        number = WrittenFloat(super().construct_yaml_float(node))
+        number.written = node.value
+        return number
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.construct_yaml_int)
+_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.construct_yaml_float)
+
+
 class YamlFile(Params):
     """The validated content of a YAML file that configures a running shop; a missing file counts as empty."""
 
@@ -94,9 +123,14 @@ def read_text(path: Path) -> str:
 
 
 def parse_yaml_mapping(text: str, where: str) -> Mapping[str, Any]:
-    """Parse a YAML mapping; an empty text is an empty mapping. Raises SettingsError for anything else."""
+    """Parse a YAML mapping; an empty text is an empty mapping, a number keeps its text.
+
+    Raises SettingsError for anything else.
+    """
+    yaml = YAML(typ="safe")
+    yaml.Constructor = _Constructor
     try:
-        raw = YAML(typ="safe").load(text)
+        raw = yaml.load(text)
     except YAMLError as error:
         raise SettingsError(f"{where}: is not YAML: {' '.join(str(error).split())}; correct it") from error
     if raw is None:

@@ -174,6 +174,8 @@ def _prefect_client() -> Iterator["SyncPrefectClient"]:
     if not url:
         raise SettingsError("approval: no Prefect server is set; run `tierrec stack up`, or set PREFECT_API_URL")
     from flows.loop.approval import connect_to
+    from flows.pipeline.embedded_server import check_server
 
+    check_server(url)
     with connect_to(url) as client:
         yield client

@@ -19,6 +19,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
+from flows.graph.dvc_locks import repair_dvc_lock_file
 from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
@@ -92,6 +93,7 @@ def _queue(meta: Any) -> str:
 def locked_repo(root: Path) -> Iterator[Repo]:
     """The project's DVC repository, with DVC's lock held. Raises TransientStageError when it is busy."""
     with _open(root) as repo, repo.lock:
+        repair_dvc_lock_file(root)
         yield repo
 
 

@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
 
+from flows.graph.dvc_locks import repair_dvc_lock_file
 from flows.liveness import send_heartbeats
 from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
 from flows.loop.feedback import export_feedback
@@ -82,7 +83,7 @@ class RetrainRun:
         record = self.state.find_retrain(request.key) or request
         if record.is_over or record.state == "packaged":
             return record
-        backup.repair_dvc_lock_file(self.layout)
+        repair_dvc_lock_file(self.layout.root)
         self._clean_up_killed(record)
         began = record.began or utc_now()
         return self.state.update_retrain(record, state="training", attempts=record.attempts + 1, began=began, error="")

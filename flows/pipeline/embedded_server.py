@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 from filelock import FileLock
 
+from flows.stack.plan import mask_password
 from flows.stack.state import find_api_url
-from tierrec_core.base.errors import StageError
+from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
 
 EMBEDDED_VARIABLE = "TIERREC_EMBEDDED_SERVER"  # set while the server is one that this process started
@@ -29,16 +30,17 @@ _OF_SERVER = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
 _START_SECONDS = 120.0
+_ANSWER_SECONDS = 10.0
 
 
 def configure_prefect(root: Path) -> None:
     """Use the server of PREFECT_API_URL or of this project's stack; otherwise start one without logs.
 
-    Raises StageError when that server does not start.
+    Raises SettingsError when no Prefect server answers at that URL, StageError when one does not start.
     """
     url = find_api_url(root)
     if url is not None:
-        os.environ["PREFECT_API_URL"] = url
+        check_server(url)
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
         return
     for name, value in (_QUIET | {"PREFECT_HOME": str(Layout(root).prefect_home)}).items():
@@ -55,6 +57,29 @@ def configure_prefect(root: Path) -> None:
         raise StageError(
             f"Prefect's server did not start in {home}: {error}; see that this folder can be written, then run again"
         ) from error
+
+
+def check_server(url: str) -> None:
+    """Set PREFECT_API_URL to the URL. Raises SettingsError unless a server that Prefect can use answers there."""
+    os.environ["PREFECT_API_URL"] = url
+    remedy = "unset it to run without a server, or start that server"
+    try:
+        httpx.get(f"{url}/health", timeout=_ANSWER_SECONDS)  # Prefect would try for minutes
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SettingsError(
+            f"PREFECT_API_URL is {mask_password(url)}, where no server answers ({error}); {remedy}"
+        ) from error
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        try:
+            client.raise_for_api_version_mismatch()
+        except (RuntimeError, ValueError, httpx.HTTPError) as error:
+            reason = str(error).splitlines()[0]
+            raise SettingsError(
+                f"PREFECT_API_URL is {mask_password(url)}, which is no usable server ({reason}); {remedy}"
+            ) from error
 
 
 def _start_server() -> None:

@@ -4,17 +4,16 @@ Each file is replaced atomically, so that a kill or a full disk leaves none half
 repeated.
 """
 
-import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from flows.graph.dvc_locks import repair_dvc_lock_file
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import StageError
 from tierrec_core.base.paths import Layout
-
-_DVC_LOCKS = ".dvc/tmp/rwlock"  # the paths that DVC's processes are reading and writing
 
 
 def save_backup(layout: Layout, folder: Path) -> None:
@@ -37,7 +36,7 @@ def restore_backup(layout: Layout, folder: Path) -> None:
 
     Raises ArtifactError on a full disk, StageError when DVC refuses.
     """
-    repair_dvc_lock_file(layout)
+    repair_dvc_lock_file(layout.root)
     for name in {*_file_names(Layout(folder)), *_file_names(layout)}:
         if (folder / name).exists():
             with artifacts.replacing_file(layout.root / name) as fresh:
@@ -47,6 +46,7 @@ def restore_backup(layout: Layout, folder: Path) -> None:
     checkout = subprocess.run(
         [sys.executable, "-m", "dvc", "checkout", "--force", "--allow-missing"],
         cwd=layout.root,
+        env=os.environ | {"DVC_NO_ANALYTICS": "1"},
         capture_output=True,
         text=True,
     )
@@ -55,20 +55,6 @@ def restore_backup(layout: Layout, folder: Path) -> None:
         raise StageError(
             f"{layout.root}: `dvc checkout` failed: {message}; run `tierrec run` to make the outputs again"
         )
-
-
-def repair_dvc_lock_file(layout: Layout) -> None:
-    """Delete DVC's file of read and write locks if a kill or a full disk has truncated it, since DVC fails on it.
-
-    The caller holds the project's lock, so no other DVC process is running.
-    """
-    path = layout.root / _DVC_LOCKS
-    try:
-        json.loads(path.read_text())
-    except ValueError:
-        path.unlink()
-    except FileNotFoundError:
-        return
 
 
 def delete_backup(folder: Path) -> None:

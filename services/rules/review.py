@@ -40,6 +40,11 @@ class Review(YamlFile):
         if self.approval.required_for is not None:
             self.approval.required_for.check(catalogue)
 
+    @property
+    def named_items(self) -> tuple[str, ...]:
+        """The items that are blocked or approved by their ids."""
+        return (*self.blocked, *self.approval.approved)
+
     def allowed(self, catalogue: Catalogue) -> BoolArray | None:
         """The allowed items, [I], read-only; None = all items."""
         return catalogue.mask(self._condition) if self._condition else None

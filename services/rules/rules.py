@@ -43,6 +43,11 @@ class Rules(YamlFile):
                 except SettingsError as error:
                     raise SettingsError(f"rules.{number}: {error}") from error
 
+    @property
+    def named_items(self) -> tuple[str, ...]:
+        """The items that rules name by their ids."""
+        return tuple(rule.pin.item_id for rule in self.rules if rule.pin)
+
     def allowed(self, catalogue: Catalogue, situation: Situation) -> BoolArray | None:
         """The allowed items without regard to the review, [I], possibly read-only; None = all items."""
         plan = self._plan(situation)

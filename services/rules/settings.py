@@ -1,5 +1,6 @@
 """The schema of rules.yaml: each rule has one effect, and a scope in which it applies."""
 
+from datetime import date
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainValidator, PositiveInt, model_validator
@@ -22,9 +23,9 @@ def _expression(value: Any) -> Expression:
 
 
 def _quoted(value: Any) -> Any:
-    """Refuse an id that YAML parsed as a number: 0123 would have lost its zero."""
-    if isinstance(value, int | float):
-        raise ValueError(f"an id is text; write '{value}' in quotes")
+    """Refuse an id that YAML parsed as a number or date: 0123 would have lost its zero."""
+    if isinstance(value, int | float | date):
+        raise ValueError(f"an id is text; write '{getattr(value, 'written', value)}' in quotes")
     return value
 
 

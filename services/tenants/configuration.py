@@ -1,11 +1,12 @@
 """Rules, review and experiments of a shop, read again when their files change."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from services.catalogue.catalogue import Catalogue
 from services.experiments import Experiments
 from services.rules import Rules
 from services.rules.review import Review
@@ -16,6 +17,7 @@ from tierrec_core.base.errors import TierRecError
 log = logging.getLogger(__name__)
 
 EXPERIMENTS = "experiments.yaml"
+_NAMED = 5  # unknown items in a warning
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,22 @@ class LiveConfiguration:
         if name == "rules":
             contents = Rules.read(path)
             contents.check(model.catalogue, model.tier_names)
+            _warn_of_unknown(path, contents.named_items, model.catalogue)
         elif name == "review":
             contents = Review.read(path)
             contents.check(model.catalogue)
+            _warn_of_unknown(path, contents.named_items, model.catalogue)
         else:
             contents = Experiments.read(path)
             contents.check(model.task_configs)
         return contents
+
+
+def _warn_of_unknown(path: Path, item_ids: Sequence[str], catalogue: Catalogue) -> None:
+    """Log the ids that no item has; an item may still be posted, so they are no error."""
+    columns = catalogue.columns(item_ids).tolist()
+    unknown = [item_id for item_id, column in zip(item_ids, columns, strict=True) if column < 0]
+    if unknown:
+        named = ", ".join(map(repr, unknown[:_NAMED]))
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        log.warning("%s: ids that no item has, without effect until one is added: %s%s", path, named, more)

@@ -18,7 +18,7 @@ from tierrec_core.stages import split, tier
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
-ENV = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+ENV = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 MODELS = ("popularity", "tifu_knn", "ease")
 
 

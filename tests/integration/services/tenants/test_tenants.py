@@ -1,5 +1,6 @@
 """Two shops in one process share nothing, and keys grant their scopes only."""
 
+import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -154,6 +155,23 @@ def test_shops_have_separate_models_rules_and_experiments(start: Opener) -> None
     assert one.recommend(user_id="u59")["experiment"] is None
     assert two.recommend(user_id="u59")["experiment"] == "try"
     assert (one.told("GET", "/experiments"), list(two.told("GET", "/experiments"))) == ({}, ["try"])
+
+
+def test_ids_that_no_item_has_are_named_in_the_log(start: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    shop = start().shop
+    known = shop.models.champion.catalogue.frame["item_id"][0]
+    pins = f"[{{pin: {{item_id: '0{known}', slot: 1}}}}, {{pin: {{item_id: '{known}', slot: 2}}}}]"
+    (shop.folder / "rules.yaml").write_text(f"rules: {pins}")
+    (shop.folder / "review.yaml").write_text("blocked: [gone, a, b, c, d, e, f, g, h]")
+
+    def warnings() -> list[str]:
+        shop.configuration.refresh()
+        return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+    until(lambda: len(warnings()) == 2)
+    rules, review = warnings()
+    assert rules.endswith(f"rules.yaml: ids that no item has, without effect until one is added: '0{known}'")
+    assert review.endswith("added: 'gone', 'a', 'b', 'c', 'd' and 4 more")
 
 
 def test_metrics_are_labelled_by_shop(both: tuple[Caller, Caller]) -> None:

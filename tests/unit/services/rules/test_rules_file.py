@@ -74,7 +74,10 @@ def test_reads_what_overrides_a_renewal():
         ("rules: [{exlude: a = 1}]", "rules.0.exlude: unknown key; did you mean 'exclude'?"),
         ("rules: [{exclude: 'lower(a) = 1'}]", "'lower' is not supported"),
         ("rules: [{exclude: 5}]", "wanted a condition such as price < 10"),
-        ("rules: [{pin: {item_id: 0123, slot: 1}}]", "an id is text"),
+        ("rules: [{pin: {item_id: 0042, slot: 1}}]", "an id is text; write '0042' in quotes"),
+        ("rules: [{pin: {item_id: 1e3, slot: 1}}]", "write '1e3' in quotes"),
+        ("rules: [{pin: {item_id: 4.0E+12, slot: 1}}]", "write '4.0E+12' in quotes"),
+        ("rules: [{pin: {item_id: 2026-01-05, slot: 1}}]", "write '2026-01-05' in quotes"),
         ("rules: [{pin: {item_id: a, slot: 0}}]", "rules.0.pin.slot:"),
         (
             "rules: [{share: {of: a = 1, at_least: .5, at_most: .4}}]",
