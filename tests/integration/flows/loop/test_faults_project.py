@@ -15,7 +15,7 @@ from flows.loop.retrain import RetrainRun
 from flows.project import backup
 from tests.support.prefect_workers import wait_until
 from tests.support.projects import ENV, ROOT, command, toy_project
-from tierrec_core.base.errors import ArtifactError, StageError
+from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 
 pytestmark = pytest.mark.slow
@@ -140,11 +140,11 @@ def test_a_retrain_that_goes_on_after_its_own_kill_keeps_what_it_has_done(layout
 
 
 def test_what_a_person_changes_after_a_failure_stays(layout: Layout) -> None:
-    (layout.root / "data/feedback/0").unlink()
+    layout.params.write_text(layout.params.read_text() + "unknown: 1\n")
     before, work = state(layout), RetrainRun(layout, LoopState(layout))
     for attempt in (1, 2):
         begun = work.begin(RetrainRecord(key="first", reason="drift"))
-        with pytest.raises(StageError, match="one: "):
+        with pytest.raises(SettingsError, match="unknown"):
             work.train(begun)
         assert state(layout) == before
         failed = work.state.find_retrain("first")
