@@ -97,6 +97,7 @@ def test_moved_interests_are_noticed_with_reasons_and_a_page(shop: Path, judged:
     assert judged["page"] in history
 
 
+@pytest.mark.slow
 def test_a_window_is_judged_once(shop: Path, server: Server, judged: dict[str, Any]) -> None:
     again = monitor(shop, server)
     assert again.returncode == 0, again.stderr
@@ -135,6 +136,7 @@ def test_an_alarm_that_fires_twice_is_one_retrain_and_its_model_takes_over(
     assert len(list((shop / "data/runs").glob("*.json"))) == 1  # `tierrec run` alone has run
 
 
+@pytest.mark.slow
 def test_the_new_champion_finds_nothing_new_in_the_window_it_was_trained_for(shop: Path, server: Server) -> None:
     looked = monitor(shop, server)
     assert looked.returncode == 0, looked.stderr

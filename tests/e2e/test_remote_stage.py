@@ -13,6 +13,8 @@ from flows.gpu.worker import run_stage_in_clone
 from tests.support.prefect_workers import Server, commit, prefect_server, s3, wait_until
 from tests.support.projects import BIN, command, toy_project
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 # Each stage writes down, outside of the project, where it ran: whether a result was fetched or made shows there.
 # What the stages read is the folder around outputs, which git knows by the .gitignore in it.
@@ -92,7 +94,7 @@ def ran_once(log: Path, project: Path, clones: Path) -> bool:
     return clones in deep.parents and where == {name: [project] for name in ("data", "flat", "best")}
 
 
-@pytest.mark.parametrize("remote", ["folder", pytest.param("s3", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("remote", ["folder", "s3"])
 def test_worker_makes_it_in_a_clone_and_the_project_takes_it_without_running(
     tmp_path_factory: pytest.TempPathFactory, server: Server, worker: Path, endpoint: str, remote: str
 ) -> None:
@@ -113,7 +115,6 @@ def test_worker_makes_it_in_a_clone_and_the_project_takes_it_without_running(
     assert command(project, "dvc", "status").stdout.strip() == "Data and pipelines are up to date."
 
 
-@pytest.mark.slow
 def test_project_without_remotes_gets_one_that_git_does_not_see_and_each_revision_its_own_result(
     tmp_path: Path, server: Server, worker: Path
 ) -> None:
@@ -130,7 +131,6 @@ def test_project_without_remotes_gets_one_that_git_does_not_see_and_each_revisio
     assert len(places(log)["deep"]) == 2
 
 
-@pytest.mark.slow
 def test_ready_stages_are_out_side_by_side(tmp_path: Path, server: Server, worker: Path) -> None:
     """Each of the two waits for the other to have begun: one after the other they would wait for ever."""
     begun = tmp_path / "begun"
@@ -142,7 +142,6 @@ def test_ready_stages_are_out_side_by_side(tmp_path: Path, server: Server, worke
     assert len({place for name in ("deep", "wide") for place in places(log)[name]}) == 2
 
 
-@pytest.mark.slow
 def test_a_stage_that_fails_there_says_here_why(tmp_path: Path, server: Server, worker: Path) -> None:
     fail = "echo 'error: rows/one: is bad' >&2; exit 2"
     project, log = project_in(tmp_path, f"if [ ${{key}} = deep ]; then {fail}; fi")
@@ -152,7 +151,6 @@ def test_a_stage_that_fails_there_says_here_why(tmp_path: Path, server: Server, 
     assert worker in places(log)["deep"][0].parents
 
 
-@pytest.mark.slow
 def test_without_a_worker_it_runs_here_and_one_line_says_why(tmp_path: Path, server: Server) -> None:
     project, log = project_in(tmp_path)
     graph = project / "dvc.yaml"
@@ -165,7 +163,6 @@ def test_without_a_worker_it_runs_here_and_one_line_says_why(tmp_path: Path, ser
     assert "train@deep run here: the server has no work pool tpu" in lines[0]
 
 
-@pytest.mark.slow
 def test_interrupt_ends_the_stage_at_the_worker_too(tmp_path: Path, server: Server, worker: Path) -> None:
     ticks = tmp_path / "ticks"
     forever = f"while true; do echo $PWD >> {ticks}; sleep 0.1; done"

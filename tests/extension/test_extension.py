@@ -173,6 +173,7 @@ def read_json_lines(source, root, seed):
     assert read.sort_values(order).to_numpy().tolist() == events.sort_values(order).to_numpy().tolist()
 
 
+@pytest.mark.slow
 def test_a_metric_is_in_the_leaderboard(project: Layout) -> None:
     path = project.root / "tierrec_core/evaluation/metrics.py"
     path.write_text(path.read_text().replace('"mrr", "hit")', '"mrr", "hit", "precision")'))
@@ -194,6 +195,7 @@ def test_tasks_and_tiers_are_those_of_params(project: Layout) -> None:
     assert boards(project)["week"]["blend"]["by_tier"].keys() == {"seldom", "often"}
 
 
+@pytest.mark.slow
 def test_a_data_rule_sends_rows_to_quarantine(project: Layout) -> None:
     first = "        *filled,\n"
     rule = """        _row("no_test_users", "ExpectColumnValuesToNotMatchRegex", "not u59", "drop these rows",
@@ -225,6 +227,7 @@ def test_a_drift_test_gives_findings(project: Layout) -> None:
     assert "'active'" in python(project, "-c", DRIFT_TEST)
 
 
+@pytest.mark.slow
 def test_a_surface_answers(project: Layout) -> None:
     first = '        "ads": lambda'
     page = """        "cheap": lambda: build_page(

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.linalg.top_k import top_k
@@ -33,6 +32,8 @@ def nearest_by_cosine(vectors: FloatArray, corpus: FloatArray, k: int) -> tuple[
 
 def normalized_transpose(corpus: sparse.csr_matrix) -> sparse.csr_matrix:
     """User histories [V, I] scaled to length 1 and transposed, as `neighbour_weights` needs them, [I, V]."""
+    from sklearn.preprocessing import normalize  # takes a second, which only the stages of two models need
+
     return normalize(corpus).T.tocsr()
 
 
@@ -43,6 +44,8 @@ def neighbour_weights(query: sparse.csr_matrix, corpus: sparse.csr_matrix, k: in
     Users without a common item are never neighbours. All ties for the last place are included, so that the result
     does not depend on the order of the corpus.
     """
+    from sklearn.preprocessing import normalize
+
     similarity: FloatArray = (normalize(query) @ corpus).toarray().astype(np.float32)
     if k < similarity.shape[1]:
         kth_best = np.partition(similarity, -k, axis=1)[:, -k, None]

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering, KMeans
-from sklearn.mixture import GaussianMixture
 
 from tierrec_core.base.contracts import EVENT_CODES, EVENT_NAMES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
@@ -92,6 +90,9 @@ class Clusters:
 
         There are fewer clusters if there are fewer distinct users.
         """
+        from sklearn.cluster import AgglomerativeClustering, KMeans  # takes a second; most stages only read tiers
+        from sklearn.mixture import GaussianMixture
+
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
         points = (features - mean) / scale

@@ -10,9 +10,6 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
-from sklearn.preprocessing import normalize
 
 from tierrec_core.base.contracts import EVENT_CODES, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
@@ -77,6 +74,9 @@ def _labels(
 
 def _cooccurrence(history: Interactions, num_layers: int, rng: np.random.Generator) -> pd.Series:
     """Clusters of items that the same users buy, each named by its most bought item."""
+    from sklearn.cluster import KMeans  # takes a second; most stages only read tiers
+    from sklearn.preprocessing import normalize
+
     seed = int(rng.integers(2**31))
     vectors = normalize(_reduced(history.binary_matrix().T, seed))
     count = min(num_layers, len(np.unique(vectors.round(6), axis=0)))
@@ -94,6 +94,9 @@ def _group(
 
     Spherical k-means in Hellinger space, where the square root limits the influence of large baskets.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.preprocessing import normalize
+
     if num_labels <= num_layers:
         return np.arange(num_labels)
     counts = history.matrix() @ _one_hot(code, num_labels)
@@ -108,6 +111,8 @@ def _group(
 
 def _reduced(matrix: sparse.csr_matrix | FloatArray, seed: int) -> FloatArray:
     """The rows in at most _RANK - 1 dimensions (truncated SVD)."""
+    from sklearn.decomposition import TruncatedSVD
+
     rank = max(1, min(_RANK, *matrix.shape) - 1)
     return np.asarray(TruncatedSVD(rank, random_state=seed).fit_transform(matrix))
 

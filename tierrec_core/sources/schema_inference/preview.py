@@ -25,6 +25,7 @@ from tierrec_core.sources.time_formats import (
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
 _TIME_ROWS, _FEW_ROWS = 1000, 40
+_DIGITS = r"\d{4}|\d\D+\d+\D+\d"  # of any time: a year or a number since 1970 or 1900, or three numbers
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,15 @@ class FilePreview:
         """The format of each column that holds times."""
         formats = TIME_FORMATS if self.time_format is None else [given_time_format(self.time_format)]
         sample = self.sample.iloc[:: max(1, len(self.sample) // _TIME_ROWS)]
-        few = plausible_shares(pd.DataFrame({name: _few_filled(sample[name]) for name in sample}), formats)
+        filled = {str(name): _few_filled(sample[name]) for name in sample}
+        names = [
+            name for name in filled if self.time_format or filled[name].astype("string").str.contains(_DIGITS).any()
+        ]
+        if not names:
+            return {}
+        few = plausible_shares(pd.DataFrame({name: filled[name] for name in names}), formats)
         found = {}
-        for name in self.columns:
+        for name in names:
             likely = [one for one, share in zip(formats, few.loc[name].to_numpy(), strict=True) if share >= 1 / 2]
             shares = plausible_shares(sample[[name]], likely).loc[name].to_numpy() if likely else np.zeros(0)
             if shares.size and shares.max() >= _MIN_PARSED:

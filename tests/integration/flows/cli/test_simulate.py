@@ -38,6 +38,7 @@ def told(tmp_path_factory) -> tuple[str, dict]:
     return _run(*arguments, "--json", str(path)), json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_the_shift_is_seen_in_its_first_whole_window_and_told(told):
     text, report = told
     assert "40% of the users move half of their favourite category to" in text
@@ -49,6 +50,7 @@ def test_the_shift_is_seen_in_its_first_whole_window_and_told(told):
     assert hit["window"] in text
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_month_and_the_frozen_model_beside(told):
     text, report = told
     assert len(report["steps"]) == 6

@@ -34,6 +34,7 @@ stages:
 def heard(_stage: str, _line: str) -> None: ...
 
 
+@pytest.mark.slow
 def test_flow_and_plain_dvc_write_the_same_lock_and_siblings_overlap(tmp_path: Path) -> None:
     flow, plain = toy_project(tmp_path / "flow", DIAMOND), toy_project(tmp_path / "plain", DIAMOND)
     migrate_prefect(flow / ".prefect")
