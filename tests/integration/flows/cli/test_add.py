@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.data import app
+from tests.support.commands import tierrec
 from tests.support.drifting_shop import configure
 from tests.support.projects import ENV, ROOT
 from tierrec_core.base.errors import (
@@ -62,12 +62,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     return Layout(folder)
 
 
-def add(*files: Path | str) -> str:
-    answer = CliRunner().invoke(app, ["add", *map(str, files)], env={"COLUMNS": "200"})
-    if isinstance(answer.exception, TierRecError):
-        raise answer.exception
-    assert answer.exit_code == 0, answer.output
-    return answer.output
+add = partial(tierrec, "add")
 
 
 def days(shop: Layout) -> dict[int, int]:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.projects import ROOT, command
+from tests.support.commands import tierrec
+from tests.support.projects import ROOT
 from tierrec_core import sources
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import FilesSource, parse, read_settings
@@ -98,8 +99,7 @@ def nameless(truth, folder):
 def ingested(folder, arguments):
     """The project after `tierrec init` and the stage ingest."""
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    init = command(folder, "tierrec", "init", *arguments, "--yes")
-    assert init.returncode == 0, init.stderr
+    tierrec("init", *arguments, "--yes", folder=folder)
     layout = Layout(folder)
     sources.run(layout, read_settings(layout.params))
     return layout
@@ -139,14 +139,12 @@ def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp
     _, arguments = german(truth, tmp_path)
     before = (ROOT / "params.yaml").read_bytes()
     (tmp_path / "params.yaml").write_bytes(before)
-    shown = command(tmp_path, "tierrec", "init", *arguments, "--dry-run", "--json")
-    assert shown.returncode == 0, shown.stderr
-    proposal = json.loads(shown.stdout)
+    proposal = json.loads(tierrec("init", *arguments, "--dry-run", "--json", folder=tmp_path))
     assert (tmp_path / "params.yaml").read_bytes() == before
     overrides = {guess["place"]: guess["override"] for guess in proposal["guesses"]}
     assert overrides["user"] == "--user-column"
     assert overrides["event [/b] Newsletter"] == "--event '[/b] Newsletter=NAME'"
     assert all(guess["evidence"] and guess["override"] for guess in proposal["guesses"])
-    command(tmp_path, "tierrec", "init", *arguments, "--yes").check_returncode()
+    tierrec("init", *arguments, "--yes", folder=tmp_path)
     settings = read_settings(tmp_path / "params.yaml")
     assert settings.source == parse(FilesSource, proposal["patch"]["source"], "tests")

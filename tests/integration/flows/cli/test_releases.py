@@ -1,6 +1,5 @@
 """From packaged Bentos to a pointer, by the commands that an engineer types, in a project of the tiny world."""
 
-import contextlib
 import json
 import shutil
 import subprocess
@@ -11,18 +10,17 @@ import kubernetes_validate
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.project.release_log import list_releases
 from services.auth.keys import Keyring
 from services.deployment.build import build_bento
 from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
+from tests.support.commands import tierrec
 from tests.support.packaged_project import packaged_project
 from tests.support.projects import command
 from tierrec_core.base import artifacts
-from tierrec_core.base.errors import ArtifactError, GateError, SettingsError, TierRecError
+from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
@@ -52,37 +50,32 @@ def pointer(made: Layout, tmp_path: Path) -> Path:
     return tmp_path / "state" / "pointer.json"
 
 
-def tierrec(layout: Layout, pointer: Path, *arguments: str) -> str:
-    """What a command prints. Raises what it raises."""
-    with contextlib.chdir(layout.root):
-        done = CliRunner().invoke(app, [*arguments, "--folder", str(pointer.parent)])
-    if isinstance(done.exception, TierRecError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.output
+def shop_command(layout: Layout, pointer: Path, *arguments: str) -> str:
+    """What a command prints about the shop of the pointer."""
+    return tierrec(*arguments, "--folder", pointer.parent, folder=layout.root)
 
 
 def test_a_release_is_tried_promoted_and_taken_back(made: Layout, tags: tuple[str, str], pointer: Path) -> None:
     packaged, other = tags
-    listed = tierrec(made, pointer, "releases").splitlines()
+    listed = shop_command(made, pointer, "releases").splitlines()
     assert ["champion 100%" in line for line in listed] == [False, True], "without a pointer the packaged one"
-    assert tierrec(made, pointer, "deploy") == f"{packaged} serves all users\n"
-    said = tierrec(made, pointer, "deploy", other, "--share", "0.25")
+    assert shop_command(made, pointer, "deploy") == f"{packaged} serves all users\n"
+    said = shop_command(made, pointer, "deploy", other, "--share", "0.25")
     assert said == f"{other} serves 25.0% of users, {packaged} the others\n"
-    table = tierrec(made, pointer, "releases").splitlines()
+    table = shop_command(made, pointer, "releases").splitlines()
     assert [line.split("  ")[0] for line in table] == [other, packaged]
     assert "challenger 25%" in table[0]
     assert "champion 75%" in table[1]
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=made.root, capture_output=True, text=True).stdout.strip()
     assert all("next.ndcg@10 0." in line and f"git {head[:8]}" in line for line in table)
-    assert tierrec(made, pointer, "promote") == f"{other} serves all users\n"
-    assert "previous" in tierrec(made, pointer, "releases").splitlines()[1]
-    assert tierrec(made, pointer, "rollback") == f"{packaged} serves all users\n"
+    assert shop_command(made, pointer, "promote") == f"{other} serves all users\n"
+    assert "previous" in shop_command(made, pointer, "releases").splitlines()[1]
+    assert shop_command(made, pointer, "rollback") == f"{packaged} serves all users\n"
     now = Pointer.read(pointer)
     assert now.champion.model == artifacts.read_json(made.bento)["model"]
     assert [change.act for change in now.history] == ["deploy", "deploy", "promote", "rollback"]
     with pytest.raises(SettingsError, match="has no previous champion"):
-        tierrec(made, pointer, "rollback")
+        shop_command(made, pointer, "rollback")
     changes = {record.tag: [change.state for change in record.changes] for record in list_releases(made)}
     assert changes == {packaged: [], other: ["promoted", "rolled back"]}
 
@@ -92,12 +85,11 @@ def test_the_share_of_a_challenger_is_that_of_params(
     made: Layout, tags: tuple[str, str], pointer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packaged, other = tags
-    tierrec(made, pointer, "deploy", packaged)
-    tierrec(made, pointer, "deploy", other)
+    shop_command(made, pointer, "deploy", packaged)
+    shop_command(made, pointer, "deploy", other)
     assert Pointer.read(pointer).share == read_settings(made.params).rollout.share == 0.2
     monkeypatch.setenv("TIERREC_STATE", str(pointer.parent))
-    with contextlib.chdir(made.root):
-        said = CliRunner().invoke(app, ["status"]).output
+    said = tierrec("status", folder=made.root)
     assert f"champion: {packaged}\nchallenger: {other}, 20% of users\n" in said
 
 
@@ -107,7 +99,7 @@ def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(
 ) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
-    tierrec(clone, pointer, "deploy")
+    shop_command(clone, pointer, "deploy")
     before = pointer.read_bytes()
     path = clone.lists("next", "blend")
     frame = pd.read_parquet(path)
@@ -115,14 +107,14 @@ def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(
     frame.loc[swapped, "rank"] = 3 - frame.loc[swapped, "rank"]
     frame.to_parquet(path)
     with pytest.raises(GateError, match="1 of 20 served lists are not the evaluated ones"):
-        tierrec(clone, pointer, "deploy", tags[1])
+        shop_command(clone, pointer, "deploy", tags[1])
     told = artifacts.read_json(clone.bento)
     told["smoke"]["next"]["identical"] -= 1
     artifacts.write_json(told, clone.bento)
     with pytest.raises(GateError, match="has not passed its smoke test: next 19 of 20"):
-        tierrec(clone, pointer, "deploy")
+        shop_command(clone, pointer, "deploy")
     with pytest.raises(ArtifactError, match=f"tierrec:none is not in the store, wanted one of .*{tags[0]}"):
-        tierrec(clone, pointer, "deploy", "tierrec:none")
+        shop_command(clone, pointer, "deploy", "tierrec:none")
     assert pointer.read_bytes() == before
 
 
@@ -132,12 +124,12 @@ def test_what_the_store_has_lost_is_built_again_or_told(
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
     shutil.rmtree(clone.bento_home / "bentos")
-    assert tierrec(clone, pointer, "deploy") == f"{tags[0]} serves all users\n"
-    assert [line.split("  ")[0] for line in tierrec(clone, pointer, "releases").splitlines()] == [tags[0]]
+    assert shop_command(clone, pointer, "deploy") == f"{tags[0]} serves all users\n"
+    assert [line.split("  ")[0] for line in shop_command(clone, pointer, "releases").splitlines()] == [tags[0]]
     shutil.rmtree(clone.bento_home / "bentos")
-    assert tierrec(clone, pointer, "releases").endswith("is no longer in the store\n")
+    assert shop_command(clone, pointer, "releases").endswith("is no longer in the store\n")
     with pytest.raises(ArtifactError, match=f"wanted the Dockerfile of {tags[0]}"):
-        tierrec(clone, pointer, "manifests", "--out", str(tmp_path / "out"))
+        shop_command(clone, pointer, "manifests", "--out", str(tmp_path / "out"))
 
 
 def test_manifests_name_the_champion_and_carry_its_dockerfile(
@@ -145,9 +137,9 @@ def test_manifests_name_the_champion_and_carry_its_dockerfile(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(ArtifactError, match="run `tierrec deploy`"):
-        tierrec(made, pointer, "manifests", "--out", str(out))
-    tierrec(made, pointer, "deploy")
-    said = tierrec(made, pointer, "manifests", "--out", str(out), "--namespace", "market")
+        shop_command(made, pointer, "manifests", "--out", str(out))
+    shop_command(made, pointer, "deploy")
+    said = shop_command(made, pointer, "manifests", "--out", str(out), "--namespace", "market")
     assert f"bentoml containerize {tags[0]}" in said
     name, version = tags[0].split(":")
     own = made.bento_home / "bentos" / name / version / "env" / "docker" / "Dockerfile"
@@ -164,20 +156,20 @@ def test_manifests_name_the_champion_and_carry_its_dockerfile(
 
 
 def test_keys_are_shown_once_rotated_and_revoked(made: Layout, pointer: Path) -> None:
-    shown = tierrec(made, pointer, "keys", "add", "shop", "--scope", "read", "--scope", "write", "--days", "9")
+    shown = shop_command(made, pointer, "keys", "add", "shop", "--scope", "read", "--scope", "write", "--days", "9")
     token = shown.split()[0]
     path = pointer.parent / "keys.json"
     principal = Keyring.read(path).authenticate(f"Bearer {token}")
     assert principal is not None
     assert principal.scopes == {"read", "write"}
-    listed = tierrec(made, pointer, "keys", "list")
+    listed = shop_command(made, pointer, "keys", "list")
     assert listed.startswith(f"{principal.key_id}  shop  ")
     assert token.split("_", 2)[2] not in listed
-    rotated = tierrec(made, pointer, "keys", "rotate", "shop")
+    rotated = shop_command(made, pointer, "keys", "rotate", "shop")
     assert f"tierrec keys revoke {principal.key_id}" in rotated
-    assert "is revoked" in tierrec(made, pointer, "keys", "revoke", principal.key_id)
+    assert "is revoked" in shop_command(made, pointer, "keys", "revoke", principal.key_id)
     assert Keyring.read(path).authenticate(f"Bearer {token}") is None
     (last,) = Keyring.read(path).keys
-    assert "this machine only" in tierrec(made, pointer, "keys", "revoke", last)
+    assert "this machine only" in shop_command(made, pointer, "keys", "revoke", last)
     with pytest.raises(SettingsError, match="wrte"):
-        tierrec(made, pointer, "keys", "add", "shop", "--scope", "wrte")
+        shop_command(made, pointer, "keys", "add", "shop", "--scope", "wrte")

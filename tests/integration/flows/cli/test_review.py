@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import pytest
+
 from services.rules.review import Review
-from tests.support.projects import command
+from tests.support.commands import tierrec
+from tierrec_core.base.errors import SettingsError
 
 
 def test_blocked_and_approved_items_are_in_the_file_and_comments_stay(tmp_path: Path) -> None:
     path = tmp_path / "review.yaml"
     path.write_text("# whoever edits this: think\nblocked: ['7']\n")
     for words in (("block", "8", "9"), ("unblock", "7"), ("approve", "5"), ("withdraw", "6")):
-        done = command(tmp_path, "tierrec", "review", *words, "--folder", str(tmp_path))
-        assert done.returncode == 0, done.stderr
+        tierrec("review", *words, "--folder", tmp_path)
     review = Review.read(path)
     assert review.blocked == ("8", "9")
     assert review.approval.approved == ("5",)
@@ -21,7 +23,6 @@ def test_blocked_and_approved_items_are_in_the_file_and_comments_stay(tmp_path: 
 def test_nonsense_in_the_file_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "review.yaml"
     path.write_text("bloked: []\n")
-    done = command(tmp_path, "tierrec", "review", "block", "8", "--folder", str(tmp_path))
-    assert done.returncode == 2
-    assert "'blocked'" in done.stderr
+    with pytest.raises(SettingsError, match="'blocked'"):
+        tierrec("review", "block", "8", "--folder", tmp_path)
     assert path.read_text() == "bloked: []\n"

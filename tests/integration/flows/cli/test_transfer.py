@@ -12,16 +12,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sqlalchemy import select
-from typer.testing import CliRunner
 
-from flows.cli.transfer import app
 from services.store import Store
 from services.store.schema import EVENTS
 from services.transfer.files import progress_path
+from tests.support.commands import tierrec
 from tests.support.postgres import new_schema
 from tests.support.projects import ROOT
 from tests.support.transfer_records import NOW
-from tierrec_core.base.errors import SettingsError, TierRecError
+from tierrec_core.base.errors import SettingsError
 
 pytest_plugins = ["tests.support.stores"]
 
@@ -30,14 +29,6 @@ PROGRAM = """
 from flows.cli.transfer import app
 app()
 """
-
-
-def run(*arguments: object, code: int = 0) -> str:
-    answer = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "200"})
-    if isinstance(answer.exception, TierRecError):
-        raise answer.exception
-    assert answer.exit_code == code, answer.output
-    return answer.output
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +47,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(lines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store that has these events."""
     folder = tmp_path_factory.mktemp("serving")
-    shown = run("import", "events", lines, "--folder", folder)
+    shown = tierrec("import", "events", lines, "--folder", folder)
     assert "30,000 accepted, 0 duplicates, 0 rejected" in shown
     return folder
 
@@ -89,7 +80,7 @@ def test_an_import_that_is_killed_keeps_each_event_once(lines: Path, tmp_path: P
         assert wanted <= now < NUM_EVENTS
         assert now > reached
         reached = now
-    shown = run(*command)
+    shown = tierrec(*command)
     accepted, duplicates = (int(word.replace(",", "")) for word in shown.split(": ")[1].split()[:3:2])
     assert accepted + duplicates == NUM_EVENTS
     assert duplicates <= 2 * 1000  # a batch at each kill, which was kept before it could be noted
@@ -117,7 +108,7 @@ def test_an_export_that_is_killed_goes_on_to_the_same_file(folder: Path, tmp_pat
     assert ran.returncode == -signal.SIGKILL
     assert not path.exists()
     assert json.loads(progress_path(path).read_text())["rows"] == 21_000
-    assert f"30,000 events are in {path}; to continue: --since 30000" in run(
+    assert f"30,000 events are in {path}; to continue: --since 30000" in tierrec(
         "export", "events", path, "--folder", folder
     )
     frame = pd.read_parquet(path) if suffix == "parquet" else pd.read_json(path, lines=True)
@@ -128,12 +119,12 @@ def test_an_export_that_is_killed_goes_on_to_the_same_file(folder: Path, tmp_pat
 def test_stores_of_both_kinds_exchange_what_they_hold(folder: Path, postgres: str, tmp_path: Path) -> None:
     url = new_schema(postgres)
     path = tmp_path / "events.parquet"
-    run("export", "events", path, "--folder", folder, "--since", NUM_EVENTS - 2000)
-    assert "2,000 accepted" in run("import", "events", path, "--store", url)
+    tierrec("export", "events", path, "--folder", folder, "--since", NUM_EVENTS - 2000)
+    assert "2,000 accepted" in tierrec("import", "events", path, "--store", url)
     assert keys(url) == [f"k{number}" for number in range(NUM_EVENTS - 2000, NUM_EVENTS)]
-    assert "0 accepted, 2,000 duplicates" in run("import", "events", path, "--store", url)
+    assert "0 accepted, 2,000 duplicates" in tierrec("import", "events", path, "--store", url)
     again = tmp_path / "again.parquet"
-    run("export", "events", again, "--store", url)
+    tierrec("export", "events", again, "--store", url)
     pd.testing.assert_frame_equal(
         pd.read_parquet(again).drop(columns="_cursor"), pd.read_parquet(path).drop(columns="_cursor")
     )
@@ -142,7 +133,7 @@ def test_stores_of_both_kinds_exchange_what_they_hold(folder: Path, postgres: st
 def test_several_files_are_taken_and_bad_lines_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"user_id": "u", "attributes": {"plan": "gold"}}\n')
     (tmp_path / "b.jsonl").write_text('{"user_id": "v"}\n\n{"user_id": 5}\n{"user_id": "w"}')
-    shown = run("import", "users", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--folder", tmp_path, code=1)
+    shown = tierrec("import", "users", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--folder", tmp_path, code=1)
     assert "a.jsonl: 1 accepted, 0 duplicates, 0 rejected" in shown
     assert "b.jsonl: 2 accepted, 0 duplicates, 1 rejected" in shown
     assert "  line 3: user_id: Input should be a valid string" in shown
@@ -156,7 +147,7 @@ def test_several_files_are_taken_and_bad_lines_are_told(tmp_path: Path) -> None:
 
 
 def test_an_export_for_ingest_writes_what_ingest_reads(folder: Path, tmp_path: Path) -> None:
-    shown = run("export", "events", tmp_path / "feedback", "--folder", folder, "--for-ingest")
+    shown = tierrec("export", "events", tmp_path / "feedback", "--folder", folder, "--for-ingest")
     assert "30,000 events, and items and users, are in" in shown
     assert len(pd.read_parquet(tmp_path / "feedback" / "events.parquet")) == NUM_EVENTS
     assert {one.name for one in (tmp_path / "feedback").iterdir()} == {
@@ -168,7 +159,7 @@ def test_an_export_for_ingest_writes_what_ingest_reads(folder: Path, tmp_path: P
 
 def test_an_export_of_no_store_makes_none(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"feedback\.db: is missing; give its folder with --folder"):
-        run("export", "events", tmp_path / "out.jsonl", "--folder", tmp_path)
+        tierrec("export", "events", tmp_path / "out.jsonl", "--folder", tmp_path)
     with pytest.raises(SettingsError, match="--for-ingest exports all records of all types"):
-        run("export", "items", tmp_path, "--store", f"sqlite:///{tmp_path / 'feedback.db'}", "--for-ingest")
+        tierrec("export", "items", tmp_path, "--store", f"sqlite:///{tmp_path / 'feedback.db'}", "--for-ingest")
     assert not (tmp_path / "out.jsonl").exists()

@@ -11,14 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from typer.testing import CliRunner
 
-from flows.cli.loop import app
 from flows.loop import approval
 from flows.loop.approval import ApprovalError, PendingApproval
+from tests.support.commands import tierrec
 from tests.support.prefect_workers import prefect_server
 from tests.support.projects import ENV, ROOT
-from tierrec_core.base.errors import SettingsError, TierRecError
+from tierrec_core.base.errors import SettingsError
 
 FLOW = '''
 import sys
@@ -97,19 +96,12 @@ def served(folder: Path, environment: dict[str, str], client: SyncPrefectClient)
         yield str(client.read_deployments()[0].id)
 
 
-@pytest.fixture
-def tierrec(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+@pytest.fixture(name="tierrec")
+def _tierrec(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """What a command prints. Raises what it raises."""
     monkeypatch.setenv("PREFECT_API_URL", environment["PREFECT_API_URL"])
 
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(app, list(arguments))
-        if isinstance(done.exception, TierRecError):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return run
+    return tierrec
 
 
 def asked(client: SyncPrefectClient, name: str) -> PendingApproval:

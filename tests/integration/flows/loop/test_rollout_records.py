@@ -1,17 +1,15 @@
 """Holds, decisions and release records: what commands write, what they say, and what a person reads later."""
 
-import contextlib
 import json
 import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.loop import app
 from flows.loop.loop_state import LoopState
 from flows.project.release_log import (
     ReleaseRecord,
@@ -22,9 +20,10 @@ from flows.project.release_log import (
     release_ref,
     write_release,
 )
+from tests.support.commands import tierrec
 from tests.support.projects import command, toy_project
 from tierrec_core.base import artifacts
-from tierrec_core.base.errors import ArtifactError, SettingsError, TierRecError
+from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -60,17 +59,9 @@ def package(layout: Layout, tag: str) -> None:
     artifacts.write_json({"tag": tag, "model": MODEL, "labels": labels, "smoke": smoke}, layout.bento)
 
 
-@pytest.fixture
-def tierrec(layout: Layout) -> Callable[..., str]:
-    def run(*arguments: str) -> str:
-        with contextlib.chdir(layout.root):
-            done = CliRunner().invoke(app, list(arguments))
-        if isinstance(done.exception, TierRecError):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return run
+@pytest.fixture(name="tierrec")
+def _tierrec(layout: Layout) -> Callable[..., str]:
+    return partial(tierrec, folder=layout.root)
 
 
 def git(layout: Layout, *arguments: str) -> str:
