@@ -56,7 +56,8 @@ def decide_rollout(
     Before the time limit only the always-valid interval and the split decide. At the limit an ordinary test, planned
     as a single one, decides: the challenger is rolled back if its loss is significant and beyond the margin, and else
     promoted, since it passed the promotion gate. An equal challenger is rolled back with a probability of at most
-    alpha + MISMATCH.
+    alpha + MISMATCH. With too few users to compare, it is promoted only if settings.without_traffic says so, or if it
+    serves all users.
     """
     users = np.array([champion.users, challenger.users])
     converted = np.array([champion.converted, challenger.converted])
@@ -66,7 +67,8 @@ def decide_rollout(
         bounds = difference_bounds(users, converted, settings)
         ends = (float(np.clip(end, -1, 1)) for end in (bounds.estimate, bounds.low, bounds.high))
         difference = ConfidenceInterval(*ends)
-    action, reason = _decide(users, converted, difference, age_hours, settings)
+    promotes_untested = share == 1 or settings.without_traffic == "promote"
+    action, reason = _decide(users, converted, difference, age_hours, settings, promotes_untested)
     if p_value < MISMATCH and settings.max_hours > 0:
         action = "rollback"
         reason = (
@@ -150,6 +152,7 @@ def _decide(
     difference: ConfidenceInterval | None,
     age_hours: float,
     settings: RolloutSettings,
+    promotes_untested: bool,
 ) -> tuple[RolloutAction, str]:
     """Action and reason if users arrived in the planned shares. users, converted: champion and challenger, [2]"""
     counts = f"{users[1]:,} users of the challenger, {users[0]:,} of the champion"
@@ -159,8 +162,11 @@ def _decide(
     limit = f"the time limit of {settings.max_hours:g} h"
     if difference is None:
         sample = f"{counts}; wanted {settings.min_users:,} on each side"
-        if is_over:
+        if is_over and promotes_untested:
             return "promote", f"{limit} is reached with too few users to detect a loss: {sample}"
+        if is_over:
+            remedy = "it goes on until there are, or `tierrec promote` or `tierrec rollback` ends it"
+            return "wait", f"{limit} is reached with too few users to detect a loss: {sample}; {remedy}"
         return "wait", f"too few users after {age_hours:.1f} h: {sample}"
     value, low, high = (f"{100 * end:+.2f}" for end in (difference.value, difference.low, difference.high))
     evidence = f"{settings.goal} rate {value} points [{low}, {high}] against the champion's; {counts}"

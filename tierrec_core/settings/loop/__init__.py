@@ -66,6 +66,7 @@ class RolloutSettings(Params):
     expected_users: number of users at which the always-valid interval is tightest
     margin: relative loss of the success rate that is tolerated
     max_hours: time after which the challenger is promoted unless it is worse; 0 promotes on deployment
+    without_traffic: what happens then if either side had fewer than min_users: hold waits for them or for a person
     check_minutes: interval between checks
     """
 
@@ -78,4 +79,5 @@ class RolloutSettings(Params):
     expected_users: PositiveInt = 5_000
     margin: Share = 0.1
     max_hours: Annotated[float, Field(ge=0)] = 72.0
+    without_traffic: Literal["hold", "promote"] = "hold"
     check_minutes: PositiveFloat = 10.0

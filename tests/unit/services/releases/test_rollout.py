@@ -138,14 +138,22 @@ def test_at_the_time_limit_a_challenger_that_is_no_worse_is_promoted():
     equal = RolloutArm(800, 80, 900), RolloutArm(200, 20, 210)
     assert decide_rollout(*equal, 0.2, YOUNG, SETTINGS).action == "wait"
     assert decide_rollout(*equal, 0.2, SETTINGS.max_hours, SETTINGS).action == "promote"
-    nobody = decide_rollout(RolloutArm(), RolloutArm(), 0.2, OLD, SETTINGS)
-    assert (nobody.action, nobody.difference, nobody.split_p_value) == ("promote", None, 1.0)
-    assert "too few users" in nobody.reason
     lost = RolloutArm(800, 240, 900), RolloutArm(200, 44, 210)
     before = decide_rollout(*lost, 0.2, YOUNG, SETTINGS)
     after = decide_rollout(*lost, 0.2, OLD, SETTINGS)
     assert (before.action, after.action) == ("wait", "rollback")
     assert "worse beyond 10%" in after.reason
+
+
+@pytest.mark.parametrize(("without_traffic", "action"), [("hold", "wait"), ("promote", "promote")])
+def test_at_the_time_limit_without_users_the_settings_decide(without_traffic, action):
+    settings = SETTINGS.model_copy(update={"without_traffic": without_traffic})
+    few = RolloutArm(4 * (SETTINGS.min_users - 1), 80, 900), RolloutArm(SETTINGS.min_users - 1, 9, 100)
+    for arms in ((RolloutArm(), RolloutArm()), few):
+        untested = decide_rollout(*arms, 0.2, OLD, settings)
+        assert (untested.action, untested.difference) == (action, None)
+        assert "too few users to detect a loss" in untested.reason
+        assert ("`tierrec promote`" in untested.reason) is (action == "wait")
 
 
 def test_without_a_time_limit_the_challenger_is_promoted_at_once():
