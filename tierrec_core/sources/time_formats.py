@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
+from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
 
 MAX_ROWS = 100_000
@@ -41,6 +42,8 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S")
 _HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p")
 _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for mark in "./-"}
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
+_YEARS_FIRST = {f"dates like 24{mark}12{mark}31": f"%y{mark}%m{mark}%d" for mark in "./-"}
+_ORDERS = {"days": _DAYS_FIRST, "months": _MONTHS_FIRST, "years": _YEARS_FIRST}
 _MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ")}
 
 
@@ -65,12 +68,19 @@ TIME_FORMATS = (
         _dates(name, (day + year + clock for day in days for year in ("%y", "%Y") for clock in _CLOCKS + _HALF_DAYS))
         for name, days in (_DAYS_FIRST | _MONTHS_FIRST | _MONTH_NAMES).items()
     ),
+    *(_dates(name, (day + clock for clock in _CLOCKS + _HALF_DAYS)) for name, day in _YEARS_FIRST.items()),
     _dates("dates like 2024-12-31 01:00 PM", (f"%Y-%m-%d{clock}" for clock in _HALF_DAYS)),
     _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", ("%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S GMT")),
     _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d")),
     TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
 )
-_OTHER_ORDER = dict(zip([*_DAYS_FIRST, *_MONTHS_FIRST], [*_MONTHS_FIRST, *_DAYS_FIRST], strict=True))
+_BY_NAME = {time_format.name: time_format for time_format in TIME_FORMATS}
+_READINGS = [
+    {order: _BY_NAME[name] for order, name in zip(_ORDERS, names, strict=True)}
+    for names in zip(*_ORDERS.values(), strict=True)
+]  # by separator
+_SIMILAR_SHARE = 0.05
+_FLAG = "--time-format overrides"
 
 
 def given_time_format(pattern: str) -> TimeFormat:
@@ -79,15 +89,53 @@ def given_time_format(pattern: str) -> TimeFormat:
 
 
 def describe_order(values: pd.Series, time_format: TimeFormat) -> str:
-    """Which share of rows shows whether days or months come first; empty where the format leaves no doubt."""
-    if time_format.name not in _OTHER_ORDER:
+    """What shows whether days, months or years come first, such as a share of rows; empty where nothing is in doubt."""
+    readings = _readings(time_format)
+    if not readings:
         return ""
-    both = [known for known in TIME_FORMATS if known.name in (time_format.name, _OTHER_ORDER[time_format.name])]
-    shares = plausible_shares(values.to_frame("c"), both).loc["c"]
-    order = "days" if time_format.name in _DAYS_FIRST else "months"
-    share = float(2 * shares[time_format.name] - shares.sum())
-    shown = f"as {share:.1%} of rows show" if share > 0 else "by default, as no row shows it; --time-format overrides"
-    return f"; {order} first, {shown}"
+    shares = plausible_shares(values.to_frame("c"), list(readings.values())).loc["c"].set_axis(list(readings))
+    order = next(order for order, reading in readings.items() if reading is time_format)
+    is_open = abs(shares["years"] - shares[["days", "months"]].max()) <= _SIMILAR_SHARE
+    other = readings["years"] if order != "years" else readings[str(shares[["days", "months"]].idxmax())]
+    by_period = _compare_periods(values, time_format, other) if is_open else ""
+    if order == "years" and is_open:
+        return f"; years first, {by_period}"
+    share = float(shares[order] - shares[[one for one in ("days", "months") if one != order]].max())
+    shown = f"as {share:.1%} of rows show" if share > 0 else f"by default, as no row shows it; {_FLAG}"
+    return f"; {order} first, {shown}" + (f"; years last, {by_period}" if is_open else "")
+
+
+def _compare_periods(values: pd.Series, time_format: TimeFormat, other: TimeFormat) -> str:
+    found, else_found = (_period(values, one) for one in (time_format, other))
+    shown = f"as the rows span {found:.0f} days so, else {else_found:.0f}" if found < else_found else "by default"
+    return f"{shown}; {_FLAG}"
+
+
+def likeliest_format(values: pd.Series, formats: Sequence[TimeFormat], shares: FloatArray) -> TimeFormat:
+    """The format with the largest share of rows, the first of equal ones.
+
+    Where a year of two digits may come first or last, its place is the one that gives the shorter period, since
+    `24-02-20` and `24-02-21` are of two days and not of two years.
+    """
+    best = formats[int(shares.argmax())]
+    readings = _readings(best)
+    known = {order: float(shares[formats.index(one)]) for order, one in readings.items() if one in formats}
+    last = max((order for order in known if order != "years"), key=known.__getitem__, default=None)
+    if last is None or "years" not in known or abs(known["years"] - known[last]) > _SIMILAR_SHARE:
+        return best
+    return min(readings[last], readings["years"], key=lambda reading: _period(values, reading))
+
+
+def _readings(time_format: TimeFormat) -> dict[str, TimeFormat]:
+    """The orders of days, months and years that dates of this format may have; none where it leaves no doubt."""
+    return next((readings for readings in _READINGS if time_format in readings.values()), {})
+
+
+def _period(values: pd.Series, time_format: TimeFormat) -> float:
+    """The days between the first and the last plausible time, but for a hundredth of the rows at each end."""
+    times = parse_times(values, time_format, "UTC")
+    first, last = times[times.between(*PLAUSIBLE_TIMES)].quantile([0.01, 0.99])
+    return float((last - first) / pd.Timedelta("1D"))
 
 
 def plausible_shares(frame: pd.DataFrame, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
@@ -109,7 +157,7 @@ def detect_time_format(values: pd.Series, unit: str = "auto") -> TimeFormat:
     frame = _thinned(values, MAX_ROWS)
     shares = plausible_shares(frame, formats).loc["c"]
     shares = shares if shares.any() else _shares(frame, _ANY, formats).loc["c"]
-    return formats[int(shares.to_numpy().argmax())]
+    return likeliest_format(frame["c"], formats, shares.to_numpy())
 
 
 def _thinned(values: pd.Series, num_rows: int) -> pd.DataFrame:

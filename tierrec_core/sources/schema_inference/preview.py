@@ -18,6 +18,7 @@ from tierrec_core.sources.time_formats import (
     TIME_FORMATS,
     TimeFormat,
     given_time_format,
+    likeliest_format,
     parse_times,
     plausible_shares,
 )
@@ -91,7 +92,7 @@ class FilePreview:
             likely = [one for one, share in zip(formats, few.loc[name].to_numpy(), strict=True) if share >= 1 / 2]
             shares = plausible_shares(sample[[name]], likely).loc[name].to_numpy() if likely else np.zeros(0)
             if shares.size and shares.max() >= _MIN_PARSED:
-                found[name] = likely[int(shares.argmax())]
+                found[name] = likeliest_format(sample[name], likely, shares)
         return found
 
     def extent(self, column: str, time_format: TimeFormat, share: float) -> LogExtent:

@@ -41,6 +41,9 @@ PATTERNS = (
     "%m-%d-%Y %H:%M",
     "%d.%m.%y %H:%M",
     "%d/%m/%y %H:%M",
+    "%y-%m-%d",
+    "%y/%m/%d %H:%M",
+    "%y.%m.%d %I:%M %p",
     "%m.%d.%Y %H:%M",
     "%d-%b-%Y %H:%M",
     "%b-%d-%y %H:%M",
@@ -64,7 +67,22 @@ WAYS |= {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_the_true_moments_are_read(way, tmp_path):
     _, times = read(tmp_path, [written(tmp_path, "log.csv", way(MOMENTS))])
-    assert times.tolist() == MOMENTS.tolist()
+    assert times.tolist() == (MOMENTS.dt.floor("D") if way is WAYS["%y-%m-%d"] else MOMENTS).tolist()
+
+
+@pytest.mark.parametrize("days", [2, 3000], ids=lambda days: f"{days} days")
+@pytest.mark.parametrize("pattern", ["%y-%m-%d %H:%M", "%d-%m-%y %H:%M"])
+def test_a_year_of_two_digits_stands_where_it_gives_the_shorter_period(pattern, days, tmp_path):
+    """Whatever the span of the log, and with a row in a hundred that has another form."""
+    moments = pd.Series(
+        pd.date_range("2016-02-13 09:00", periods=NUM_ROWS, freq=f"{days * 1440 // NUM_ROWS}min", tz="UTC")
+    )
+    written_times = moments.dt.strftime(pattern).where(moments.index % 100 != 3, "01-01-01 00:00")
+    evidence, times = read(tmp_path, [written(tmp_path, "log.csv", written_times)])
+    kept = moments[moments.index % 100 != 3]
+    assert times[times > "2010"].tolist() == kept.tolist()
+    assert f"years {'first' if pattern.startswith('%y') else 'last'}, as the rows span " in evidence
+    assert "--time-format overrides" in evidence
 
 
 @pytest.mark.parametrize(
