@@ -19,6 +19,7 @@ from tierrec_core.sources.schema_inference.file_roles import (
     catalogue_attributes,
     find_logs,
     find_tables,
+    other_ids,
 )
 from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.oddities import find_oddities
@@ -67,7 +68,11 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses += [price] if price else []
     guesses += _other_names(logs)
     guesses = [*(_format_guess(preview, uses[preview.path]) for preview in previews), *guesses]
-    unused = [f"{path}: is not used: {_NO_USE}" for path, use in uses.items() if not use]
+    unused = [
+        f"{preview.path}: is not used: {other_ids(preview, logs[0]) or _NO_USE}"
+        for preview in previews
+        if not uses[preview.path]
+    ]
     unused += [f"{path}: is not used: {_NO_TABLE}" for path in files.others]
     odd = find_oddities(logs[0], catalogue, given.guests)
     sections, horizons = default_sections(

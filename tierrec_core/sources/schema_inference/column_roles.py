@@ -133,9 +133,14 @@ def name_score(role: str, column: str) -> float:
     return 0.0 if rank is None else _PART - _PER_RANK * rank
 
 
+def is_exact(score: float) -> bool:
+    """Whether the score of a name is that of a whole one."""
+    return score > _PART
+
+
 def is_user_name(column: str) -> bool:
     """Whether columns of users are called so."""
-    return name_score("user", column) > _PART
+    return is_exact(name_score("user", column))
 
 
 def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess | None:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings import Params, TableFormat
+from tierrec_core.sources.file_columns import text_ids
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
     describe_content,
@@ -19,6 +20,7 @@ from tierrec_core.sources.schema_inference.column_roles import (
     find_item_column,
     find_time_column,
     find_user_column,
+    is_exact,
     is_item_attribute,
     name_score,
     overlap,
@@ -34,6 +36,8 @@ _ESSENTIAL = ("user", "item", "timestamp")
 _MIN_SHARED = 0.1
 _MIN_SHARED_IDS = 0.01
 _MIN_BARE = 0.5
+_SHORT_NUMBER = r"-?\d{1,4}"
+_MIN_UNIQUE, _MIN_UNIQUE_NUMBERS = 0.1, 0.9
 _PER_ATTRIBUTE = 0.1
 _MAX_ATTRIBUTES = 5
 _OF_LINE = ("item", "quantity", "value")
@@ -225,12 +229,42 @@ class _Key:
 
 def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
     """The likeliest key, by its name and by the ids that it shares."""
+    own = log.roles[role].value
+    names = {column: name_score(role, column) for column in preview.columns}
+    likely = [
+        column
+        for column, named in names.items()
+        if _may_be_key(preview.sample[column], is_named=column == own or is_exact(named))
+    ]
     keys = []
-    for column in preview.columns:
+    for column in likely or preview.columns:
         shared = overlap(preview.sample[column], log.values(role))
-        named = (name_score(role, column) + (column == log.roles[role].value)) / 2
-        keys.append(_Key(column, shared, named + shared))
+        keys.append(_Key(column, shared, (names[column] + (column == own)) / 2 + shared))
     return max(keys, key=lambda key: key.score)
+
+
+def _may_be_key(values: pd.Series, *, is_named: bool) -> bool:
+    """Whether the values differ from row to row. Short numbers such as ages are equal to some ids by accident."""
+    filled = text_ids(values).dropna()
+    is_short = bool(filled.str.fullmatch(_SHORT_NUMBER).all())
+    return filled.nunique() >= (_MIN_UNIQUE_NUMBERS if is_short and not is_named else _MIN_UNIQUE) * len(filled)
+
+
+def other_ids(preview: FilePreview, log: LogFile) -> str:
+    """How the ids of a table that is named as one of items or users differ from the log's; empty for other files."""
+    for role in ("item", "user"):
+        key = _key(preview, log, role)
+        if key.shared < _MIN_SHARED_IDS and is_exact(name_score(role, key.column)):
+            return _examples(preview, key, log, role)
+    return ""
+
+
+def _examples(preview: FilePreview, key: _Key, log: LogFile, role: str, hint: str = "") -> str:
+    here, there = (text_ids(cells).dropna() for cells in (preview.sample[key.column], log.values(role)))
+    return (
+        f"{key.column} has {key.shared:.0%} of the {role} ids in {log.preview.path.name}{hint}: "
+        f"here {', '.join(here.iloc[:2])}, there {', '.join(there.iloc[:2])}"
+    )
 
 
 def _refuse_other_ids(preview: FilePreview, key: _Key, log: LogFile, role: str, *, forced: bool) -> None:
@@ -241,8 +275,7 @@ def _refuse_other_ids(preview: FilePreview, key: _Key, log: LogFile, role: str, 
         return
     hint = f"; {bare:.0%} would without leading zeros" if bare >= _MIN_BARE else ""
     raise DataError(
-        f"{preview.path}: {key.column} has {key.shared:.0%} of the ids in {log.preview.path.name}{hint}: "
-        f"here {', '.join(values.iloc[:2])}, there {', '.join(ids.iloc[:2])}\n"
+        f"{preview.path}: {_examples(preview, key, log, role, hint)}\n"
         f"export both with the same ids, as text; a spreadsheet drops zeros at the start"
     )
 

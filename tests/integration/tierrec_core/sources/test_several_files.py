@@ -61,7 +61,9 @@ def test_ids_without_their_zeros_are_refused(forced, tmp_path):
     goods = tmp_path / "goods.csv"
     pd.DataFrame({"item_id": [f"{n:05}" for n in range(40)], "title": "t"}).to_csv(goods, index=False)
     overrides = {"items_path": str(goods)} if forced else {}
-    with pytest.raises(DataError, match=r"goods\.csv: .*0% of the ids in log\.csv.*100% .*without leading zeros.*000"):
+    with pytest.raises(
+        DataError, match=r"goods\.csv: .*0% of the item ids in log\.csv.*100% .*without leading zeros.*000"
+    ):
         propose_settings([log, goods], overrides)
 
 
@@ -69,8 +71,34 @@ def test_a_catalogue_of_other_items_is_refused(tmp_path):
     log = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "timestamp"])
     goods = tmp_path / "goods.csv"
     pd.DataFrame({"item_id": range(7000, 7040), "title": "t"}).to_csv(goods, index=False)
-    with pytest.raises(DataError, match=r"goods\.csv: .*0% of the ids in log\.csv"):
+    with pytest.raises(DataError, match=r"goods\.csv: .*0% of the item ids in log\.csv"):
         propose_settings([log], {"items_path": str(goods)})
+
+
+@pytest.mark.parametrize("key", ["user_id", "Ref", "kid"])
+@pytest.mark.parametrize("attribute", ["age", "user_age", "customer_type"])
+@pytest.mark.parametrize("num_users", [60, 2000])
+def test_ages_are_no_key_of_users(key, attribute, num_users, tmp_path):
+    log = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "timestamp"])
+    ages = 18 + np.random.default_rng(2).integers(0, 110, num_users)
+    table = pd.DataFrame({attribute: ages, key: [f"p{n}" for n in range(num_users)]})
+    table.to_csv(tmp_path / "users.csv", index=False)
+    proposal, source, _ = read(tmp_path, [log, tmp_path / "users.csv"])
+    assert source.users_path is None
+    assert [line for line in proposal.warnings if "users.csv: is not used: " in line] == list(proposal.warnings)
+    if key == "user_id":
+        assert "user_id has 0% of the user ids in log.csv: here p0, p1, there 1" in proposal.warnings[0]
+    with pytest.raises(DataError, match=r"users\.csv: \w+ has 0% of the user ids in log\.csv: here .*, there 1"):
+        propose_settings([log], {"users_path": str(tmp_path / "users.csv")})
+
+
+def test_a_key_of_small_numbers_without_a_name_is_found(tmp_path):
+    log = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "timestamp"])
+    table = pd.DataFrame({"age": 100 + np.arange(30) % 9, "kid": range(100, 130)})
+    table.to_csv(tmp_path / "users.csv", index=False)
+    _, source, frames = read(tmp_path, [log, tmp_path / "users.csv"])
+    assert source.user_column == "kid"
+    assert set(frames.events["user_id"]) == set(frames.users["user_id"])
 
 
 CODES = np.array(["1", "3", "4"])
