@@ -12,16 +12,14 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, TableFormat, parse
 from tierrec_core.sources.schema_inference.column_roles import IGNORE, RATING_NAMES, Guess, canonical_event
 from tierrec_core.sources.schema_inference.default_settings import default_sections
-from tierrec_core.sources.schema_inference.file_roles import (
-    InferenceOverrides,
-    LogFile,
+from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile, find_logs
+from tierrec_core.sources.schema_inference.given_files import GivenFiles
+from tierrec_core.sources.schema_inference.lookup_tables import (
     LookupTable,
     catalogue_attributes,
-    find_logs,
     find_tables,
     other_ids,
 )
-from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview

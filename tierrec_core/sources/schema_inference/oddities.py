@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 
 from tierrec_core.sources.file_columns import text_ids
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name
-from tierrec_core.sources.schema_inference.file_roles import LogFile, LookupTable
+from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
