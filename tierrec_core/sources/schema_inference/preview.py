@@ -11,7 +11,7 @@ import pandas as pd
 
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
-from tierrec_core.sources.format_detection import detect_sample
+from tierrec_core.sources.schema_inference.format_detection import detect_sample
 from tierrec_core.sources.tables import read_table
 from tierrec_core.sources.time_formats import (
     PLAUSIBLE_TIMES,
