@@ -72,7 +72,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         if not uses[preview.path]
     ]
     unused += [f"{path}: is not used: {_NO_TABLE}" for path in files.others]
-    odd = find_oddities(logs[0], catalogue, given.guests)
+    odd = find_oddities(logs[0], catalogue, given)
     sections, horizons = default_sections(
         logs,
         _events(logs, names, source),

@@ -1,25 +1,21 @@
 """Detects how a CSV file is written, for `init`; `ingest` reads with what params.yaml says."""
 
-import codecs
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from charset_normalizer import from_bytes
 
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat, parse
-from tierrec_core.sources.file_head import FileHead, filled_width, opened, stated_encoding
+from tierrec_core.sources.file_head import FileHead, filled_width
 from tierrec_core.sources.numbers import detect_decimal
+from tierrec_core.sources.schema_inference.text_encoding import detect_encoding
 from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, table_kind
 
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
 _CHUNK = 1 << 20
-_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-_OTHER_SCRIPTS = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251"]
 _QUOTED_CELL = r'^".*"$'
 
 
@@ -66,7 +62,7 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
     if table_kind(path) != "CSV":
         return form if "explode" in given else form.model_copy(update={"explode": _item_lists(path)})
     if "encoding" not in given:
-        form = form.model_copy(update={"encoding": _encoding(path)})
+        form = form.model_copy(update={"encoding": detect_encoding(path)})
     if "separator" not in given:
         heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in _SEPARATORS]
         form = form.model_copy(update={"separator": max(heads, key=_fit).separator})
@@ -88,34 +84,3 @@ def _fit(head: FileHead) -> tuple[bool, int, float]:
     share = num_fitting / max(len(head.rows), 1)
     named = head.num_skipped == 1 or not any(name.replace(".", "").isdigit() for name in head.names)
     return named and share >= _MIN_SHARE, len(head.names), share
-
-
-def _encoding(path: Path) -> str:
-    """UTF-8 where the whole file is; else what its bytes above 127 look like."""
-    if (stated := stated_encoding(path)) is not None:
-        return "utf-8" if stated == "utf-8-sig" else stated
-    with opened(path) as stream:
-        head = bytes(stream.read(_CHUNK))
-    if head.count(0) > len(head) / 10:
-        return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
-    if _decodes(path, "utf-8"):
-        return "utf-8"
-    head = head[: head.rfind(b"\n") + 1] or head  # no part of a character at its end
-    runs = _HIGH_BYTES.findall(head)
-    if sum(len(run) > 1 for run in runs) > len(runs) / 2:  # a script without Latin letters
-        match = from_bytes(head, cp_isolation=_OTHER_SCRIPTS).best()
-        if match is not None and _decodes(path, match.encoding):
-            return match.encoding
-    return "cp1252" if _decodes(path, "cp1252") else "latin-1"
-
-
-def _decodes(path: Path, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        with opened(path) as stream:
-            while chunk := stream.read(_CHUNK):
-                decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 
 from tierrec_core.sources.file_columns import text_ids
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name
-from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.text_encoding import other_readings
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
@@ -19,17 +21,30 @@ _NO_PRODUCTS = re.compile(
     r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebühr\w*|rabatt|gutschein|pfand|frais|livraison|envío|spese)\b",
     re.IGNORECASE,
 )
-_MAX_SHOWN = 5
+_MAX_SHOWN, _MAX_TEXT = 5, 60
 
 
-def find_oddities(log: LogFile, catalogue: LookupTable | None, guests: Collection[str]) -> Iterator[str]:
-    """A sentence on each oddity in the sampled rows, with the share of rows and what to do. guests: known ones"""
+def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceOverrides) -> Iterator[str]:
+    """A sentence on each oddity in the sampled rows, with the share of rows and what to do."""
+    if given.encoding is None:
+        for preview in {table.preview.path: table.preview for table in (log, catalogue) if table}.values():
+            yield from _doubtful_encoding(preview)
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
     yield from _unused_columns(log)
     yield from _other_identity(log)
-    yield from _guests(log, guests)
+    yield from _guests(log, given.guests)
     yield from _no_products(log, catalogue)
+
+
+def _doubtful_encoding(preview: FilePreview) -> Iterator[str]:
+    if readings := other_readings(preview.sample, preview.form.encoding):
+        text = next(iter(readings.values()))[0]
+        others = ", ".join(f"{other[:_MAX_TEXT]!r} as {encoding}" for encoding, (_, other) in readings.items())
+        yield (
+            f"{preview.path}: {text[:_MAX_TEXT]!r} is read as {preview.form.encoding}, and would be {others}; "
+            "--encoding says which is right"
+        )
 
 
 def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:

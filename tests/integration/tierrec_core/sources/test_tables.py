@@ -40,6 +40,22 @@ def log():
     return frame.astype(str)
 
 
+GREEK = "Άσπρο ψωμί|Γάλα φρέσκο|Ελαιόλαδο παρθένο|Τυρί φέτα|Καφές ελληνικός|Μήλα κόκκινα|Νερό μεταλλικό"
+POLISH = "Chleb żytni|Mleko świeże|Żółty ser|Książka dla dzieci|Łyżka|Jabłka|Źródło wody|Sól|Ćwikła"
+TITLES = {
+    "cp1250": POLISH,
+    "cp1253": GREEK,
+    "cp1254": "Ekmek|Süt|Çay|Şeker|Yoğurt|Kırmızı elma|İçecek|Gömlek",
+    "cp1255": "לחם|חלב טרי|גבינה|תפוחים|קפה שחור|נעליים",
+    "cp1256": "خبز|حليب طازج|جبنة|تفاح|قهوة|حذاء",
+    "cp1257": "Duona|Sūris|Žuvis|Šaldyti|Ąžuolas|Įmonė",
+    "cp874": "ข้าวหอมมะลิ|น้ำปลา|นมสด|รองเท้าผ้าใบ|เสื้อยืด|กาแฟดำ|ขนมปัง",
+    "iso8859_2": POLISH,
+    "iso8859_7": GREEK,
+    "cp1252": "Crème brûlée|½ pint of £5 tea|3m³ of soil|Thé noir|Pâté|Fromage râpé|Maïs",
+}
+
+
 def rows(frame, separator=","):
     return [separator.join(cells) for cells in [NAMES, *frame.to_numpy().tolist()]]
 
@@ -95,6 +111,30 @@ def test_encodings_are_detected(encoding, log, tmp_path):
     log = log.assign(product_name=title + " " + log["item_id"])
     (tmp_path / "log.csv").write_bytes("\n".join(rows(log)).encode(encoding))
     assert set(shown_and_read(tmp_path, "log.csv")[1].items["title"]) == set(log["product_name"])
+
+
+@pytest.mark.parametrize("encoding", TITLES)
+def test_code_pages_are_told_by_the_letters_of_their_languages(encoding, log, tmp_path):
+    log = log.assign(product_name=np.resize(TITLES[encoding].split("|"), NUM_ROWS))
+    (tmp_path / "log.csv").write_bytes("\n".join(rows(log)).encode(encoding))
+    assert set(read_table(tmp_path / "log.csv", detected(tmp_path))["product_name"]) == set(log["product_name"])
+
+
+def detected(folder):
+    """The format of a log that gives no warning."""
+    proposal = propose_settings([folder / "log.csv"], {})
+    assert proposal.warnings == ()
+    return parse(FilesSource, proposal.patch["source"], "tests")
+
+
+def test_an_encoding_in_doubt_is_shown_with_what_it_would_be(log, tmp_path):
+    log = log.assign(product_name="Kuća " + log["item_id"])
+    (tmp_path / "log.csv").write_bytes("\n".join(rows(log)).encode("cp1250"))
+    warnings = propose_settings([tmp_path / "log.csv"], {}).warnings
+    (line,) = [line for line in warnings if "cp1250" in line]
+    assert "'Kuæa 16' is read as cp1252, and would be 'Kuća 16' as cp1250, " in line
+    assert line.endswith("--encoding says which is right")
+    assert propose_settings([tmp_path / "log.csv"], {"encoding": "cp1250"}).warnings == ()
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
