@@ -1,6 +1,5 @@
 """Reads a file of CSV, JSON or Parquet to the row, for `init` and `ingest` alike, on PyArrow."""
 
-import codecs
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,20 +8,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv, json
+from pyarrow import csv
 
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
-from tierrec_core.sources.file_head import FileHead, filled_width, numbered, opened
+from tierrec_core.sources.file_head import FileHead, filled_width, numbered
+from tierrec_core.sources.json_files import json_batches, json_schema
 
 _PARQUET, _JSON = {".parquet", ".pq"}, {".jsonl", ".ndjson", ".json"}
-_JSON_BLOCK = 1 << 24  # bytes, at least as many as the longest line has
 _INDEX = "__index_level_"
 _BLOCK = 1000
 _SHOWN = 60
@@ -104,32 +102,20 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
 
 
 def _typed_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    explodes = explode is not None and explode in list_columns(path)
-    for batch in _raw_batches(path, None if explodes else columns):
+    explodes = explode is not None and explode in list_columns(path, explode)
+    for batch in _raw_batches(path, explode, None if explodes else columns):
         rows = _flat(batch)
         rows = _flat(_exploded(rows, str(explode))) if explodes else rows
         yield rows if columns is None else rows.select(list(columns))
 
 
-def _raw_batches(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+def _raw_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     if table_kind(path) == "Parquet":
         with pq.ParquetFile(path) as file:
             names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
             yield from file.iter_batches(columns=names if columns is None else list(columns))
-    elif _is_array(path):
-        with opened(path) as stream:
-            rows = orjson.loads(bytes(stream.read()).removeprefix(codecs.BOM_UTF8))
-        if rows:
-            yield pa.RecordBatch.from_struct_array(pa.array(rows))
     else:
-        with opened(path) as stream:
-            yield from json.read_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).to_batches()
-
-
-def _is_array(path: Path) -> bool:
-    """Whether a file of JSON is one array of objects, instead of an object a line."""
-    with opened(path) as stream:
-        return bytes(stream.read(_BLOCK)).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+        yield from json_batches(path, explode)
 
 
 def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -140,15 +126,9 @@ def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.rename_columns(list(numbered(batch.schema.names)))
 
 
-def list_columns(path: Path) -> dict[str, list[str]]:
+def list_columns(path: Path, explode: str | None = None) -> dict[str, list[str]]:
     """The names in the structs of each column of lists of structs of a file of Parquet or JSON."""
-    if table_kind(path) == "Parquet":
-        schema = pq.read_schema(path)
-    elif _is_array(path):
-        schema = next((batch.schema for batch in _raw_batches(path, None)), pa.schema([]))
-    else:
-        with opened(path) as stream:
-            schema = json.open_json(stream, json.ReadOptions(block_size=_JSON_BLOCK)).schema
+    schema = pq.read_schema(path) if table_kind(path) == "Parquet" else json_schema(path, explode)
     schema = _flat(pa.RecordBatch.from_pylist([], schema)).schema
     lists = {field.name: field.type.value_type for field in schema if pa.types.is_list(field.type)}
     return {name: [field.name for field in kind] for name, kind in lists.items() if pa.types.is_struct(kind)}

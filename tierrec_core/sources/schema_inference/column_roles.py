@@ -159,7 +159,7 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
 def _id_weight(values: pd.Series) -> float:
     """The filled share; a part of it where the rows are numbered from 1, as the lines of an order are."""
     numbers = pd.to_numeric(values, errors="coerce").fillna(0)
-    is_next = (numbers == 1) | (numbers == numbers.shift(fill_value=0) + 1)
+    is_next = (numbers == 1) | (numbers - numbers.shift(fill_value=0) == 1)
     return float(values.notna().mean()) * (_OF_ROW_NUMBER if is_next.mean() >= _MIN_NUMBERED else 1)
 
 

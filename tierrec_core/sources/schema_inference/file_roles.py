@@ -168,4 +168,5 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
 
 def _missing(preview: FilePreview, role: str, wanted: str) -> str:
     columns = ", ".join(preview.columns) + (f", and nested {', '.join(preview.nested)}" if preview.nested else "")
-    return f"{preview.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}"
+    remedy = ", or the list of rows with --explode" if preview.nested else ""
+    return f"{preview.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}{remedy}"

@@ -9,6 +9,7 @@ import pyarrow as pa
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat, parse
 from tierrec_core.sources.file_head import FileHead, filled_width
+from tierrec_core.sources.json_files import ROW_KEYS
 from tierrec_core.sources.numbers import detect_decimal
 from tierrec_core.sources.schema_inference.text_encoding import detect_encoding
 from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, table_kind
@@ -70,12 +71,13 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
 
 
 def _item_lists(path: Path) -> str | None:
-    """The column of lists whose structs have an item id."""
+    """The column of lists whose structs have an item id, else one that is called as lists of rows are."""
     try:
         found = list_columns(path)
     except (pa.ArrowException, OSError, ValueError):
         return None
-    return next((name for name, fields in found.items() if any(map(ITEM_ID.fullmatch, fields))), None)
+    with_item = (name for name, fields in found.items() if any(map(ITEM_ID.fullmatch, fields)))
+    return next(with_item, None) or next((name for name in found if name.rpartition(".")[2] in ROW_KEYS), None)
 
 
 def _fit(head: FileHead) -> tuple[bool, int, float]:

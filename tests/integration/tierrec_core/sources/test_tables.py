@@ -262,6 +262,63 @@ def test_fields_of_structs_are_columns(suffix, log, tmp_path):
     assert "title" not in propose_settings([path], {}).patch["source"].get("item_columns", {})
 
 
+def told(log):
+    """The log as objects."""
+    return log.assign(item_id=log["item_id"].str.zfill(5)).to_dict("records")
+
+
+DOCUMENTS = {
+    "an object": lambda rows: {"status": "ok", "timestamp": "2020-01-01", "events": rows},
+    "an inner object": lambda rows: {"page": {"number": 1}, "response": {"things": rows, "total": 5}},
+    "a list beside others": lambda rows: {"data": rows, "included": [{"id": 1}], "errors": [], "codes": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1], ids=["one line", "indented"])
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_rows_under_a_key_of_a_document_are_read(document, indent, log, tmp_path):
+    (tmp_path / "log.json").write_text(json.dumps(document(told(log)), indent=indent))
+    num_rows, frames = shown_and_read(tmp_path, "log.json")
+    assert num_rows == len(frames.events) == NUM_ROWS
+    assert frames.events["item_id"].tolist() == log["item_id"].str.zfill(5).tolist()
+    assert frames.events["timestamp"].tolist() == pd.to_datetime(log["timestamp"], utc=True).tolist()
+
+
+def test_orders_under_a_key_list_their_items(log, tmp_path):
+    orders = [
+        {"customer": row.user_id, "created_at": row.timestamp, "line_items": [{"product_id": row.item_id}] * 2}
+        for row in log.itertuples()
+    ]
+    (tmp_path / "log.json").write_text(json.dumps({"orders": orders}))
+    num_rows, frames = shown_and_read(tmp_path, "log.json")
+    assert num_rows == len(frames.events) == 2 * NUM_ROWS
+    assert frames.events["item_id"].tolist() == log["item_id"].repeat(2).tolist()
+
+
+def test_lines_whose_rows_lie_under_a_key_are_read(log, tmp_path):
+    rows = log.rename(columns={"item_id": "thing"}).to_dict("records")
+    pages = [{"page": start, "events": rows[start : start + 50]} for start in range(0, NUM_ROWS, 50)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, pages)))
+    assert shown_and_read(tmp_path, "log.jsonl")[0] == NUM_ROWS
+
+
+def test_several_lists_of_a_document_are_refused_by_name(log, tmp_path):
+    (tmp_path / "log.json").write_text(json.dumps({"views": told(log), "orders": told(log)}, indent=1))
+    with pytest.raises(UnreadableFileError, match=r"log\.json: has lists of objects under views, orders; wanted one"):
+        propose_settings([tmp_path / "log.json"], {})
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.json"])
+def test_ids_beyond_64_bits_keep_every_digit(name, log, tmp_path):
+    users = [2**63 + int(number) if int(number) % 2 else int(number) for number in log["user_id"]]
+    items = [10**25 + int(number) for number in log["item_id"]]
+    rows = log.assign(user_id=users, item_id=items).to_dict("records")
+    (tmp_path / name).write_text("\n".join(map(json.dumps, rows)) if name == "log.jsonl" else json.dumps(rows))
+    events = shown_and_read(tmp_path, name)[1].events
+    assert events["user_id"].tolist() == list(map(str, users))
+    assert events["item_id"].tolist() == list(map(str, items))
+
+
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "plain"])
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet"])
 def test_views_name_an_item_and_orders_list_theirs(suffix, nested, log, tmp_path):
