@@ -17,7 +17,9 @@ from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
 
 _HEAD_BYTES = 1 << 18
-_MIN_LINES, _MAX_BYTES = 2, 1 << 20
+_MIN_LINES = 2
+MAX_ROW_BYTES = 1 << 24
+TOO_LONG = "a row has more than 16 MiB; leave its long cells out, or write a line end after each row"
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _OTHERS = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -37,6 +39,7 @@ class FileHead:
     encoding: str
     separator: str
     quote: str
+    escape: str
     names: tuple[str, ...]
     num_skipped: int
     rows: tuple[tuple[str, ...], ...]
@@ -44,20 +47,19 @@ class FileHead:
     @classmethod
     def read(cls, path: Path, form: TableFormat) -> Self:
         """Raises UnreadableFileError for bytes of another encoding or kind of file, and EmptyDataError."""
-        encoding, text = _head_text(path, form.encoding)
+        encoding, text = read_head_text(path, form.encoding)
         first, _, _ = text.partition("\n")
         stated = _SEPARATOR_LINE.fullmatch(first.strip())
         separator = stated[1] if stated else form.separator
-        rows = [(line, row) for line, row in _split(text, separator, form.quote) if filled_width(row)][
-            1 if stated else 0 :
-        ]
+        split = _split(text, separator, form.quote, form.escape)
+        rows = [(line, row) for line, row in split if filled_width(row)][1 if stated else 0 :]
         if not rows:
             raise EmptyDataError(f"{path}: has no columns; name another file")
         width = Counter(filled_width(row) for _, row in rows).most_common(1)[0][0]
         start = next((n for n, (_, row) in enumerate(rows) if not _is_preamble(row, width)), 0)
         line, header = rows[start]
         body = tuple(row for _, row in rows[start + 1 :])
-        return cls(path, encoding, separator, form.quote, _names(header), line, body)
+        return cls(path, encoding, separator, form.quote, form.escape, _names(header), line, body)
 
     @cached_property
     def width(self) -> int:
@@ -106,7 +108,7 @@ class FileHead:
 
     def cells(self, text: str) -> list[str]:
         """The cells of a row of the opened file."""
-        return next((list(row) for _, row in _split(text, self.delimiter, self.quote)), [])
+        return next((list(row) for _, row in _split(text, self.delimiter, self.quote, self.escape)), [])
 
     def place_of(self, text: str) -> str:
         """Line and row number of the text, of a line with an odd number of quotation marks if there is one."""
@@ -146,14 +148,16 @@ def opened(path: Path) -> Any:
     return source if compression is None else pa.CompressedInputStream(source, compression)
 
 
-def _head_text(path: Path, encoding: str) -> tuple[str, str]:
+def read_head_text(path: Path, encoding: str) -> tuple[str, str]:
     """The encoding, and the whole lines of the head."""
     raw = b""
     with opened(path) as stream:
-        while len(raw) < _HEAD_BYTES or (raw.count(b"\n") < _MIN_LINES and len(raw) < _MAX_BYTES):
+        while len(raw) < _HEAD_BYTES or (raw.count(b"\n") < _MIN_LINES and len(raw) < MAX_ROW_BYTES):
             if not (chunk := stream.read(_HEAD_BYTES)):
                 break
             raw += chunk
+    if len(raw) >= MAX_ROW_BYTES and raw.count(b"\n") < _MIN_LINES:
+        raise UnreadableFileError(f"{path}: {TOO_LONG}")
     encoding = _marked(raw) or encoding
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(raw)
@@ -177,13 +181,20 @@ def _not_decoded(encoding: str, error: Exception) -> str:
     return f"is not {encoding} text ({error}); give its encoding in source.encoding, such as cp1252 or gb18030"
 
 
-def _split(text: str, separator: str, quote: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _split(text: str, separator: str, quote: str, escape: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The rows, each with the number of its last line."""
     single = separator if len(separator) == 1 else _UNIT
     lines = io.StringIO(text.replace(separator, single), newline="")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    csv.field_size_limit(_MAX_BYTES + _HEAD_BYTES)
-    reader = csv.reader(lines, delimiter=single, quotechar=quote or None, quoting=quoting, skipinitialspace=True)
+    csv.field_size_limit(MAX_ROW_BYTES + _HEAD_BYTES)
+    reader = csv.reader(
+        lines,
+        delimiter=single,
+        quotechar=quote or None,
+        escapechar=escape or None,
+        quoting=quoting,
+        skipinitialspace=True,
+    )
     for row in reader:
         yield reader.line_num, tuple(row)
 

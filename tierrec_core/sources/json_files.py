@@ -11,10 +11,9 @@ import pyarrow as pa
 from pyarrow import json
 
 from tierrec_core.base.errors import UnreadableFileError
-from tierrec_core.sources.file_head import opened
+from tierrec_core.sources.file_head import MAX_ROW_BYTES, opened
 
 ROW_KEYS = ("data", "events", "items", "results", "rows", "records", "hits")
-_BLOCK = 1 << 24  # bytes, at least as many as the longest line has
 _MAX_INTEGER = 2**63 - 1
 _DIGITS = re.compile(rb"\d{19}")
 _LONG_INTEGER = re.compile(rb'"([^"\\]+)"\s*:\s*(-?\d{19,})(?=[\s,}])')
@@ -31,7 +30,7 @@ def json_batches(path: Path, explode: str | None) -> Iterator[pa.RecordBatch]:
         yield from [pa.RecordBatch.from_struct_array(pa.array(rows))] if rows else []
         return
     with pa.BufferReader(_content(path, keys)) if keys else opened(path) as stream:
-        yield from json.read_json(stream, json.ReadOptions(block_size=_BLOCK)).to_batches()
+        yield from json.read_json(stream, json.ReadOptions(block_size=MAX_ROW_BYTES)).to_batches()
 
 
 def json_schema(path: Path, explode: str | None) -> pa.Schema:
@@ -39,20 +38,20 @@ def json_schema(path: Path, explode: str | None) -> pa.Schema:
     if _is_document(path, explode):
         return next((batch.schema for batch in json_batches(path, explode)), pa.schema([]))
     with opened(path) as stream:
-        return json.open_json(stream, json.ReadOptions(block_size=_BLOCK)).schema
+        return json.open_json(stream, json.ReadOptions(block_size=MAX_ROW_BYTES)).schema
 
 
 def _is_document(path: Path, explode: str | None) -> bool:
     """Whether the file is one value of JSON, instead of an object a line."""
     with opened(path) as stream:
-        head = bytes(stream.read(_BLOCK)).removeprefix(codecs.BOM_UTF8).lstrip()
+        head = bytes(stream.read(MAX_ROW_BYTES)).removeprefix(codecs.BOM_UTF8).lstrip()
     first, _, others = head.partition(b"\n")
     if head.startswith(b"["):
         return True
     try:
         value = orjson.loads(first)
     except ValueError:
-        return bool(others.strip()) or len(head) >= _BLOCK / 2
+        return bool(others.strip()) or len(head) >= MAX_ROW_BYTES / 2
     return not others.strip() and isinstance(value, dict) and bool(_row_lists(value, explode))
 
 
@@ -96,7 +95,7 @@ def _long_integer_keys(path: Path) -> set[bytes]:
     """The keys with an integer that 64 bits do not hold."""
     keys, rest = set[bytes](), b""
     with opened(path) as stream:
-        while chunk := bytes(stream.read(_BLOCK)):
+        while chunk := bytes(stream.read(MAX_ROW_BYTES)):
             text, rest = rest + chunk, (rest + chunk)[-1000:]
             if _DIGITS.search(text):
                 keys |= {key for key, digits in _LONG_INTEGER.findall(text) if abs(int(digits)) > _MAX_INTEGER}

@@ -17,7 +17,7 @@ from pyarrow import csv
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
-from tierrec_core.sources.file_head import FileHead, filled_width, numbered
+from tierrec_core.sources.file_head import MAX_ROW_BYTES, TOO_LONG, FileHead, filled_width, numbered
 from tierrec_core.sources.json_files import json_batches, json_schema
 
 _PARQUET, _JSON = {".parquet", ".pq"}, {".jsonl", ".ndjson", ".json"}
@@ -95,6 +95,8 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
             yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
+        if "straddling" in reason:
+            raise UnreadableFileError(f"{path}: {TOO_LONG}") from error
         remedy = "write one object a line, with values of one type in each column"
         remedy = remedy if table_kind(path) == "JSON lines" else "write it again"
         kind = table_kind(path).replace("CSV", f"{form.encoding} text with {form.separator!r} between cells")
@@ -193,10 +195,13 @@ def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.R
     if head.rows:
         reader = csv.open_csv(
             head.open(),
-            read_options=csv.ReadOptions(column_names=names, skip_rows=head.num_skipped, use_threads=False),
+            read_options=csv.ReadOptions(
+                column_names=names, skip_rows=head.num_skipped, use_threads=False, block_size=MAX_ROW_BYTES
+            ),
             parse_options=csv.ParseOptions(
                 delimiter=head.delimiter,
                 quote_char=head.quote or False,
+                escape_char=head.escape or False,
                 newlines_in_values=True,
                 invalid_row_handler=set_aside,
             ),
@@ -242,7 +247,7 @@ def _check_cells(cells: list[str], name: str, head: FileHead) -> None:
             raise UnreadableFileError(
                 f"{head.path}: {head.place_of(head.quote + start)}: the quotation mark before {start[:_SHOWN]!r} "
                 f"has no partner, so that the rows after it would be one cell\nremove it or double it; "
-                "source.quote: '' reads all quotation marks as text"
+                "source.quote: '' reads all quotation marks as text, and source.escape: \\ those after a backslash"
             )
 
 

@@ -30,7 +30,7 @@ class TimeFormat:
         return self.sql.format(c=_quoted_name(column))
 
 
-_RAW = "cast({c} as varchar)"
+_RAW = "left(cast({c} as varchar), 100)"  # a longer text is no time, and slow to match
 _SPACED = f"replace(replace({_RAW}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
 _HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
 _TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"

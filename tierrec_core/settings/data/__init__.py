@@ -73,12 +73,14 @@ class TableFormat(Params):
     """How the files are written.
 
     quote: of CSV cells; if empty, quotation marks are text
+    escape: the character before a quotation mark that is text, if there is one, besides doubled marks
     decimal: mark of numbers in texts, where the other mark separates thousands
     explode: a column of lists of structs in Parquet or JSON, such as GA4's items; each struct becomes a row
     """
 
     separator: str = Field(",", min_length=1)
     quote: str = Field('"', max_length=1)
+    escape: str = Field("", max_length=1)
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
     explode: str | None = None

@@ -55,7 +55,7 @@ class InferenceOverrides(Params):
     @property
     def form(self) -> dict[str, str]:
         """The given settings of TableFormat."""
-        given = {name: getattr(self, name) for name in TableFormat.model_fields}
+        given = {name: getattr(self, name, None) for name in TableFormat.model_fields}
         return {name: value for name, value in given.items() if value is not None}
 
     @property

@@ -1,5 +1,6 @@
 """Detects how a CSV file is written, for `init`; `ingest` reads with what params.yaml says."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat, parse
-from tierrec_core.sources.file_head import FileHead, filled_width
+from tierrec_core.sources.file_head import FileHead, filled_width, read_head_text
 from tierrec_core.sources.json_files import ROW_KEYS
 from tierrec_core.sources.numbers import detect_decimal
 from tierrec_core.sources.schema_inference.text_encoding import detect_encoding
@@ -17,6 +18,9 @@ from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, tab
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
 _CHUNK = 1 << 20
+_ESCAPED = re.compile(
+    r'(?:^|[\s("\[])\\"\w|\d\\"(?:"| ?\w)', re.MULTILINE
+)  # not a folder's backslash at the end of a cell
 _QUOTED_CELL = r'^".*"$'
 
 
@@ -64,6 +68,8 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
         return form if "explode" in given else form.model_copy(update={"explode": _item_lists(path)})
     if "encoding" not in given:
         form = form.model_copy(update={"encoding": detect_encoding(path)})
+    if _ESCAPED.search(read_head_text(path, form.encoding)[1]):
+        form = form.model_copy(update={"escape": "\\"})
     if "separator" not in given:
         heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in _SEPARATORS]
         form = form.model_copy(update={"separator": max(heads, key=_fit).separator})

@@ -98,8 +98,8 @@ def _no_products(log: LogFile, catalogue: LookupTable | None) -> Iterator[str]:
     if catalogue is None or "title" not in columns:
         return
     names = [columns[role].value for role in ("item", "title")]
-    titles = dict(catalogue.preview.sample[names].dropna().astype(str).itertuples(index=False, name=None))
-    rows = Counter(log.values("item").dropna().astype(str))
+    titles = dict(catalogue.preview.sample[names].dropna().astype("string").itertuples(index=False, name=None))
+    rows = Counter(log.values("item").dropna().astype("string"))
     found = [(item, num) for item, num in rows.most_common() if _NO_PRODUCTS.search(titles.get(item, ""))]
     if found:
         shown = ", ".join(f"{item} {titles[item]!r} ({num} rows)" for item, num in found[:_MAX_SHOWN])

@@ -166,6 +166,48 @@ def test_a_stray_quotation_mark_never_swallows_rows(second, log, tmp_path):
         read_table(tmp_path / "log.csv", TableFormat())
 
 
+QUOTED = {
+    'a "big" box, 1': '"a \\"big\\" box, 1"',
+    '"big"': '"\\"big\\""',
+    '32"': '"32\\""',
+    "from C:\\goods": '"from C:\\\\goods"',
+}
+
+
+def test_quotation_marks_after_a_backslash_are_text(log, tmp_path):
+    names = np.resize(list(QUOTED), NUM_ROWS)
+    lines = rows(log.assign(product_name=[QUOTED[name] for name in names]))
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    num_rows, frames = shown_and_read(tmp_path, "log.csv")
+    assert num_rows == NUM_ROWS
+    source = parse(FilesSource, propose_settings([tmp_path / "log.csv"], {}).patch["source"], "tests")
+    assert read_table(tmp_path / "log.csv", source)["product_name"].tolist() == names.tolist()
+    assert frames.events["item_id"].tolist() == log["item_id"].tolist()
+
+
+def test_a_folder_that_ends_with_a_backslash_escapes_nothing(log, tmp_path):
+    (tmp_path / "log.csv").write_text("\n".join(rows(log.assign(product_name='"C:\\2024\\"'))))
+    source = parse(FilesSource, propose_settings([tmp_path / "log.csv"], {}).patch["source"], "tests")
+    assert set(read_table(tmp_path / "log.csv", source)["product_name"]) == {"C:\\2024\\"}
+
+
+@pytest.mark.parametrize("place", [0, NUM_ROWS - 1], ids=["first row", "last row"])
+def test_a_cell_of_several_megabytes_is_read(place, log, tmp_path):
+    log = log.copy()
+    log.loc[place, "product_name"] = "x" * 2_000_000
+    log.to_csv(tmp_path / "log.csv", index=False)
+    assert shown_and_read(tmp_path, "log.csv")[0] == NUM_ROWS
+    assert read_table(tmp_path / "log.csv", TableFormat())["product_name"].tolist() == log["product_name"].tolist()
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_a_row_without_an_end_is_named(name, tmp_path):
+    text = "x" * 40_000_000
+    (tmp_path / name).write_text(f"a,b\n1,{text}" if name == "log.csv" else f'{{"a": 1}}\n{{"a": "{text}"}}')
+    with pytest.raises(UnreadableFileError, match=rf"{name}: a row has more than 16 MiB; leave its long cells out"):
+        read_table(tmp_path / name, TableFormat())
+
+
 def test_a_row_with_too_many_cells_is_named(log, tmp_path):
     lines = rows(log)
     lines[7] += ", and more"
