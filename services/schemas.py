@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -14,9 +15,11 @@ from pydantic import (
 )
 
 from services.names import Strategy
+from tierrec_core.base.ids import normal_id
 
 ID_LENGTH, NO_NUL = 256, "^[^\\x00]+$"
-Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
+Name = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
+Id = Annotated[Name, AfterValidator(lambda text: normal_id(text) or text)]
 Ids = Annotated[tuple[Id, ...], Field(max_length=1000)]
 Attribute = str | float | bool | None
 Filter = Annotated[
@@ -47,7 +50,7 @@ class Context(Body):
     """What is known of the moment. basket: what lies in the cart now; attributes: segments that rules ask for."""
 
     basket: Ids = Field((), description="Item ids in the cart; they are folded in and not shown.")
-    attributes: dict[Id, Attribute] = Field(
+    attributes: dict[Name, Attribute] = Field(
         default_factory=dict, max_length=50, description="Facts of this visit, such as {'device': 'app'}."
     )
 
@@ -154,16 +157,16 @@ class SimilarRequest(Body):
 class EventIn(Body):
     """Something that a user did. key makes a retried post harmless: the same key counts once."""
 
-    key: Id = Field(description="Unique for the event, made by the sender.")
+    key: Name = Field(description="Unique for the event, made by the sender.")
     user_id: Id
     item_id: Id
     event: Literal["impression", "view", "click", "favourite", "cart", "rating", "purchase", "redeem"]
     timestamp: AwareDatetime | None = Field(None, description="When; now where it is left out.")
     value: Amount | None = Field(None, description="Money paid, or stars.")
     quantity: Number | None = Field(None, description="Pieces; negative for a return.")
-    session_id: Id | None = None
-    channel: Id | None = None
-    request_id: Id | None = Field(None, description="The answer that showed the item.")
+    session_id: Name | None = None
+    channel: Name | None = None
+    request_id: Name | None = Field(None, description="The answer that showed the item.")
 
 
 class EventBatch(Body):
@@ -190,7 +193,7 @@ class ItemIn(Body):
     available_from: AwareDatetime | None = None
     available_until: AwareDatetime | None = None
     on_promotion: StrictBool | None = Field(None, description="Whether the surface ads may show it.")
-    attributes: dict[Id, Attribute] = Field(default_factory=dict, max_length=100)
+    attributes: dict[Name, Attribute] = Field(default_factory=dict, max_length=100)
 
 
 class ItemBatch(Body):
@@ -203,7 +206,7 @@ class UserIn(Body):
     """A user to be known from now on; attributes are segments for rules and audits, never a model's input."""
 
     user_id: Id
-    attributes: dict[Id, Attribute] = Field(default_factory=dict, max_length=100)
+    attributes: dict[Name, Attribute] = Field(default_factory=dict, max_length=100)
 
 
 class UserBatch(Body):

@@ -116,6 +116,7 @@ def _recommend(
     ] = False,
 ) -> None:
     """Recommend items to a user of the log, or to an unknown user with the given history."""
+    from tierrec_core.base.ids import normal_id
     from tierrec_core.bundle.bundle import Bundle
     from tierrec_core.bundle.explain import reasons
     from tierrec_core.settings import read_settings
@@ -127,7 +128,7 @@ def _recommend(
     task = task or read_settings(layout.params).default_task
     if task not in bundle.tasks:
         raise DataError(f"recommend: task {task!r} is unknown; wanted one of {', '.join(bundle.tasks)}")
-    seen = bundle.visitor((history or "").split(",")) if user is None else bundle.history_of(user)
+    seen = bundle.visitor((history or "").split(",")) if user is None else bundle.history_of(normal_id(user))
     if seen is None:
         raise DataError(f"recommend: user {user!r} is not in the log; give item ids instead with --history a,b,c")
     ranked = bundle.recommend(task, seen, k).items[0]

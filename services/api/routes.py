@@ -29,6 +29,7 @@ from services.schemas import (
 )
 from services.store import Acknowledged, Erasure
 from services.tenants.shop import Shop
+from tierrec_core.base.ids import normal_id
 
 PathId = Annotated[str, Path(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -120,7 +121,7 @@ async def _items(body: ItemBatch, request: Request) -> Response:
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
 async def _tier(user_id: PathId, request: Request) -> Response:
     """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
-    return json_response(await asyncio.to_thread(feedback.describe_user, shop_of(request), user_id))
+    return json_response(await asyncio.to_thread(feedback.describe_user, shop_of(request), normal_id(user_id)))
 
 
 @users.post("/users", name="post_users", response_model=Acknowledged)
@@ -132,7 +133,7 @@ async def _post_users(body: UserBatch, request: Request) -> Response:
 @users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)
 async def _erase(user_id: PathId, request: Request) -> Response:
     """Delete all that is stored of a user, and treat them as unknown from now on."""
-    return json_response(await asyncio.to_thread(feedback.erase_user, shop_of(request), user_id))
+    return json_response(await asyncio.to_thread(feedback.erase_user, shop_of(request), normal_id(user_id)))
 
 
 @experiments.get("/experiments", name="results", response_model=dict[str, list[VariantResult]])

@@ -9,7 +9,10 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENTS, ITEMS, USERS, Contract
 from tierrec_core.base.errors import MissingColumnError, UnreadableFileError
+from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.frames import SourceFrames, name_guests
+
+_IDS = ("user_id", "item_id")
 
 
 def append_feedback(log: SourceFrames, folder: Path, guests: Collection[str] = ()) -> SourceFrames:
@@ -37,6 +40,7 @@ def _table(path: Path, contract: Contract) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error}); export the store again") from error
+    frame = frame.assign(**{name: text_ids(frame[name]) for name in _IDS if name in frame})
     missing = [name for name in contract.required if name not in frame]
     if missing:
         raise MissingColumnError(

@@ -34,14 +34,6 @@ def require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> No
     )
 
 
-def text_ids(ids: pd.Series) -> pd.Series:
-    """Ids as text; 12.0 becomes 12."""
-    if pd.api.types.is_float_dtype(ids):
-        texts = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in ids.dropna()]
-        return pd.Series(texts, ids.index[ids.notna()], "string").reindex(ids.index)
-    return ids.astype("string").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
-
-
 def number_column(values: pd.Series, source: FilesSource, path: Path, column: str, key: str) -> pd.Series:
     """Numbers, [N]; NaN, which the data gate rejects, for a cell that is none, where these are few."""
     numbers, empty = parse_numbers(values, _form(path, source).decimal)

@@ -9,16 +9,10 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
 from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError
+from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
-from tierrec_core.sources.file_columns import (
-    mostly,
-    number_column,
-    read_source_table,
-    reject_most,
-    require_column,
-    text_ids,
-)
+from tierrec_core.sources.file_columns import mostly, number_column, read_source_table, reject_most, require_column
 from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files

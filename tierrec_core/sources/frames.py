@@ -7,11 +7,12 @@ from typing import Self
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENTS, EXPOSURES, GUEST, ITEMS, USERS
+from tierrec_core.base.ids import normal_id
 
 
 def name_guests(user_ids: pd.Series, guests: Collection[str]) -> pd.Series:
     """The ids, with GUEST in place of those of guests; "" among these is a missing id."""
-    return user_ids.mask(user_ids.fillna("").isin(list(guests)), GUEST)
+    return user_ids.mask(user_ids.fillna("").isin(list(map(normal_id, guests))), GUEST)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
-from tierrec_core.sources.file_columns import text_ids
+from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
@@ -168,6 +168,17 @@ def describe_content(preview: FilePreview, column: str) -> str:
     values = preview.sample[column].dropna()
     example = f", such as {str(values.iloc[0])[:40]!r}" if len(values) else ""
     return f"{values.nunique()} distinct values in {len(preview.sample)} rows{example}"
+
+
+def describe_unified(preview: FilePreview, column: str) -> str:
+    """How many ids are equal to others in their normal form, with an example; empty where all are written in it."""
+    written = preview.sample[column].dropna().astype("string").drop_duplicates()
+    ids = text_ids(written)
+    changed = written[ids.ne(written.str.replace(r"\.0$", "", regex=True))]
+    if changed.empty:
+        return ""
+    merged, example = len(ids) - ids.nunique(), changed.iloc[0]
+    return f"; {example!r} is read as {normal_id(example)!r}, by which {merged} ids are equal to others"
 
 
 def _fits(role: str, values: pd.Series, decimal: str) -> bool:

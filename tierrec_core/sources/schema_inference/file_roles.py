@@ -13,6 +13,7 @@ from tierrec_core.settings import Params, TableFormat
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
     describe_content,
+    describe_unified,
     find_by_name,
     find_event_column,
     find_item_column,
@@ -163,6 +164,7 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
     for role in ("user", "item"):
         if role not in roles:
             return _missing(preview, role, f"a column of {role} ids")
+        roles[role] = replace(roles[role], evidence=roles[role].evidence + describe_unified(preview, roles[role].value))
     return LogFile(preview, roles, time_format, order is not None)
 
 

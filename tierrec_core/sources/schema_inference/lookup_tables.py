@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tierrec_core.base.errors import DataError
-from tierrec_core.sources.file_columns import text_ids
+from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
     find_by_name,

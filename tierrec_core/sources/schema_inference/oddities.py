@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from tierrec_core.sources.file_columns import text_ids
+from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable

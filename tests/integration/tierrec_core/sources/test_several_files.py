@@ -101,6 +101,26 @@ def test_a_key_of_small_numbers_without_a_name_is_found(tmp_path):
     assert set(frames.events["user_id"]) == set(frames.users["user_id"])
 
 
+WRITTEN = ("anna.{n}@shop.test", "Anna.{n}@Shop.TEST", "anna.{n}@shop.test\u200b", "\ufeffanna.{n}@shop.test\xa0")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_one_user_whose_address_is_written_in_several_ways_is_one(suffix, tmp_path):
+    users = [WRITTEN[row % 4].format(n=row // 4 % 9) for row in range(NUM_ROWS)]
+    log = pd.read_csv(written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "timestamp"]))
+    log = log.assign(user_id=users, item_id="SKU  " + log["item_id"].astype(str))
+    path, table = tmp_path / f"log.{suffix}", tmp_path / "users.csv"
+    save = {"csv": log.to_csv, "parquet": log.to_parquet, "jsonl": log.to_json}[suffix]
+    save(path, **({"orient": "records", "lines": True} if suffix == "jsonl" else {"index": False}))
+    pd.DataFrame({"Email": [f"ANNA.{n}@SHOP.test" for n in range(9)], "age": range(30, 39)}).to_csv(table, index=False)
+    proposal, _, frames = read(tmp_path, [path, table])
+    one_each = {f"anna.{n}@shop.test" for n in range(9)}
+    assert set(frames.events["user_id"]) == set(frames.users["user_id"]) == one_each
+    assert set(frames.events["item_id"]) == {f"SKU {n}" for n in range(10, 30)}
+    shown = next(guess.evidence for guess in proposal.guesses if guess.place == "user")
+    assert shown.endswith("is read as 'anna.0@shop.test', by which 27 ids are equal to others")
+
+
 CODES = np.array(["1", "3", "4"])
 
 

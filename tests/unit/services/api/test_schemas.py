@@ -79,3 +79,8 @@ def test_refusal_does_not_repeat_a_persons_id() -> None:
         RecommendRequest.model_validate({"user_id": "alice", "history": ["bread"]})
     assert "alice" not in str(refused.value)
     assert "bread" not in str(refused.value)
+
+
+def test_ids_have_the_form_in_which_the_log_is_read():
+    assert RecommendRequest(user_id="Anna@Shop.test\u200b", exclude=("A  1",)).user_id == "anna@shop.test"
+    assert RecommendRequest(user_id="Anna@Shop.test", exclude=("A  1",)).exclude == ("A 1",)
