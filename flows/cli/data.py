@@ -39,6 +39,7 @@ def _init(
     unit_price: Annotated[
         bool | None, typer.Option("--unit-price/--line-total", help="Whether values are prices of one piece.")
     ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Rows to leave out, as COLUMN=VALUE; '' for none.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the settings and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Show them as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
@@ -64,6 +65,7 @@ def _init(
         "users_path": None if users is None else str(users),
         "guests": guest,
         "unit_price": unit_price,
+        "exclude": None if exclude is None else _values_by_column(exclude),
     }
     overrides = {name: value for name, value in options.items() if value is not None}
     proposal = propose_settings(files, overrides)
@@ -81,6 +83,13 @@ def _init(
         raise typer.Exit(1)
     replace_sections(project_layout().params, proposal.patch)
     typer.echo("wrote params.yaml. Next: tierrec run", err=as_json)
+
+
+def _values_by_column(pairs: Sequence[str]) -> dict[str, list[str]]:
+    found = dict[str, list[str]]()
+    for column, _, value in (text.rpartition("=") for text in pairs if text):
+        found.setdefault(column, []).append(value)
+    return found
 
 
 @app.command("add", epilog="Example: tierrec add deliveries/2024-05-01.csv")

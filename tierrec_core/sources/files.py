@@ -19,9 +19,10 @@ from tierrec_core.sources.input_files.patterns import match_files
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, given_time_format, parse_times
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
-_REQUIRED = ("user", "item", "timestamp")
+_REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.timestamp")
 _IDS = ("user_id", "item_id", "session_id")
 _OF_ORDER = ("user_id", "timestamp", "channel")
+_STATUS = "exclude "  # before the names of the columns that say which rows are left out
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 
 
@@ -86,34 +87,50 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
     """The mapped columns that the file has. Raises MissingColumnError for users, items and times."""
     frame = read_source_table(path, source, "source.paths")
     columns = {}
-    for field in ColumnMap.model_fields:
-        names = source.columns.names(field)
+    for column, (names, key) in _mapped_names(source).items():
         found = [frame[name] for name in names if name in frame]
         if found:
             first, *others = found
-            columns[_CONTRACT_NAMES.get(field, field)] = reduce(pd.Series.combine_first, others, first)
-        elif field in _REQUIRED:
-            require_column(frame, " or ".join(names), path, f"source.columns.{field}")
+            columns[column] = reduce(pd.Series.combine_first, others, first)
+        elif key in _REQUIRED:
+            require_column(frame, " or ".join(names), path, key)
     mapped = pd.DataFrame(columns)
     if source.order_lines and "session_id" in mapped:
-        carried = [name for name in _OF_ORDER if name in mapped]
+        carried = [name for name in columns if name in _OF_ORDER or name.startswith(_STATUS)]
         ids = mapped["session_id"]
         mapped["session_id"] = ids.fillna(ids.ffill().where(mapped["timestamp"].isna()))
         mapped[carried] = mapped[carried].fillna(mapped.groupby("session_id")[carried].transform("first"))
     return mapped
 
 
+def _mapped_names(source: FilesSource) -> dict[str, tuple[tuple[str, ...], str]]:
+    """For each column that is read, its names in the files and the key of params.yaml that has them."""
+    fields = {
+        _CONTRACT_NAMES.get(field, field): (source.columns.names(field), f"source.columns.{field}")
+        for field in ColumnMap.model_fields
+    }
+    return fields | {f"{_STATUS}{name}": ((name,), "source.exclude") for name in source.exclude}
+
+
 def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource, fresh: Sequence[Path]) -> None:
     """Raise MissingColumnError for a mapped column that no file has, or that only a fresh one lacks."""
-    for field in ColumnMap.model_fields:
-        names = source.columns.names(field)
-        lacking = [path for path, part in parts.items() if _CONTRACT_NAMES.get(field, field) not in part]
+    for column, (names, key) in _mapped_names(source).items():
+        lacking = [path for path, part in parts.items() if column not in part]
         if names and lacking and (len(lacking) == len(parts) or set(lacking) <= set(fresh)):
             path = lacking[0]
-            require_column(read_source_table(path, source, "source.paths"), names[0], path, f"source.columns.{field}")
+            require_column(read_source_table(path, source, "source.paths"), names[0], path, key)
+
+
+def _without_excluded(events: pd.DataFrame, source: FilesSource) -> pd.DataFrame:
+    for name, values in source.exclude.items():
+        if (status := f"{_STATUS}{name}") in events:
+            is_excluded = events[status].astype("string").str.lower().isin([value.lower() for value in values])
+            events = events[~is_excluded].drop(columns=status)
+    return events
 
 
 def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFrame:
+    events = _without_excluded(events, source)
     for name in _IDS:
         if name in events:
             events[name] = text_ids(events[name])

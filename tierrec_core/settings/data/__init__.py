@@ -96,6 +96,7 @@ class FilesSource(TableFormat, _AnySource):
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
         in exports of orders
+    exclude: by column, values in any case whose rows are left out, such as Status: [cancelled, refunded]
     """
 
     kind: Literal["files"] = "files"
@@ -106,6 +107,7 @@ class FilesSource(TableFormat, _AnySource):
     default_event: str = "purchase"
     unit_price: bool = False
     order_lines: bool = False
+    exclude: dict[str, tuple[str, ...]] = Field(default={})
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"
     time_format: str | None = None
     timezone: str = "UTC"

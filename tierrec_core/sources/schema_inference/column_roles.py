@@ -26,6 +26,7 @@ _FLAGS = {
     "event": "--event-column",
     "timestamp": "--time-column, --time-format",
     "unit_price": "--unit-price, --line-total",
+    "exclude ...": "--exclude COLUMN=VALUE, '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",
     "item ...": "--items",
     "user ...": "--users",

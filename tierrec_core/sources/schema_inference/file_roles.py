@@ -52,6 +52,7 @@ class InferenceOverrides(Params):
     users_path: str | None = None
     guests: tuple[str, ...] = ()
     unit_price: bool | None = None
+    exclude: Mapping[str, tuple[str, ...]] | None = None
 
     @property
     def form(self) -> dict[str, str]:

@@ -1,20 +1,28 @@
-"""Recognises exports of orders: which cells an order gives on its first line only, and what its values are worth."""
+"""Recognises exports of orders: cells that only an order's first line has, void orders, and what values are worth."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
+from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
+from tierrec_core.sources.schema_inference.column_roles import Guess, name_score, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _MIN_AGREEING = 0.99
 _MIN_CONTINUED = 5
 _MIN_ORDERS = 5
 _MAX_SHOWN = 4
+_MAX_STATUSES = 30
+_STATUS_NAMES = ("status", "state", "zustand", "zahlung")
+_VOID = """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired returned
+    abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt verfallen
+    retourniert zurueckgesandt rueckerstattet gutgeschrieben"""
+_IN_PART = "not no partial partially part nicht kein teil teilweise teils"
 
 
 def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozenset[str]]:
@@ -89,3 +97,40 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
     change = "is the same for any quantity" if is_unit else "changes with the quantity"
     evidence = f"{roles['value'].value} of an item {change}, seen on {len(groups)} items"
     return Guess("unit_price", str(is_unit).lower(), evidence)
+
+
+def void_orders(previews: Sequence[FilePreview], taken: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By column of a status, its values that mean that an order came to nothing. taken: columns of other roles"""
+    found = dict[str, dict[str, None]]()
+    for preview in previews:
+        for name in preview.columns:
+            cells = preview.sample[name]
+            if name in taken or not plain(name).endswith(_STATUS_NAMES) or cells.nunique() > _MAX_STATUSES:
+                continue
+            statuses = cells.astype("string").str.lower()
+            void = [status for status in statuses.dropna().unique() if _is_void(status)]
+            if not statuses.isin(void).all():
+                found.setdefault(name, {}).update(dict.fromkeys(void))
+    return {name: tuple(sorted(values)) for name, values in found.items() if values}
+
+
+def _is_void(status: str) -> bool:
+    words = {plain(word) for word in re.split(r"[\W_]+", status)}
+    return not words.isdisjoint(_VOID.split()) and words.isdisjoint(_IN_PART.split())
+
+
+def exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Collection[str]], *, given: bool) -> list[Guess]:
+    """What the rows that are left out have in each column, and the number of them in the samples.
+
+    Raises MissingColumnError for a column that no file has.
+    """
+    guesses = []
+    for name, values in exclude.items():
+        texts = [preview.sample[name].astype("string").str.lower() for preview in previews if name in preview.columns]
+        if not texts:
+            columns = ", ".join(previews[0].columns)
+            raise MissingColumnError(f"{previews[0].path}: --exclude {name} is not a column; wanted one of {columns}")
+        num_rows = sum(int(cells.isin([value.lower() for value in values]).sum()) for cells in texts)
+        evidence = f"{'given' if given else 'orders that came to nothing, by name'}; {num_rows} rows are left out"
+        guesses.append(Guess(f"exclude {name}", ", ".join(values), evidence))
+    return guesses

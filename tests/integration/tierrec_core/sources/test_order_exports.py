@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import FilesSource, parse
-from tierrec_core.sources.files import read_files
+from tierrec_core.sources.files import read_files, read_log
 from tierrec_core.sources.schema_inference import propose_settings
 
 OF_ORDER = ("status", "sum", "user")
@@ -169,3 +170,51 @@ def test_a_line_without_a_quantity_is_one_piece(tmp_path):
     assert source.unit_price
     read = read_files(source, tmp_path).events
     assert sorted(read["value"][read["quantity"].isna()]) == sorted(frame["price"][empty])
+
+
+STATUSES = {
+    "Financial Status": ["paid", "refunded", "Cancelled", "partially_refunded", "payment failed", "pending"],
+    "Bestellstatus": ["bezahlt", "Storniert", "rückerstattet", "teilweise erstattet", "nicht storniert", "offen"],
+}
+
+
+def with_statuses(name, folder, **blanks):
+    """An export of orders of each status in turn, and the lines of those that did not come to nothing."""
+    names = SHOPIFY | {"status": name}
+    written, frame = order_lines(names, **blanks)
+    status = np.resize(STATUSES[name], NUM_ORDERS)[frame["order"].str[1:].astype(int) - 1000]
+    written[name] = np.where(written[name].notna(), status, None)
+    lost = {"refunded", "Cancelled", "payment failed", "Storniert", "rückerstattet"}
+    written.to_csv(folder / "orders.csv", index=False)
+    return frame[~np.isin(status, list(lost))], int(np.isin(status, list(lost)).sum())
+
+
+@pytest.mark.parametrize("blank", [(), OF_ORDER], ids=["on each line", "on the first line"])
+@pytest.mark.parametrize("name", STATUSES)
+def test_orders_that_came_to_nothing_are_left_out(name, blank, tmp_path):
+    kept, num_lost = with_statuses(name, tmp_path, blank=blank)
+    proposal = propose_settings([tmp_path / "orders.csv"], {})
+    shown = next(guess for guess in proposal.guesses if guess.place == f"exclude {name}")
+    assert shown.evidence.endswith(f"; {num_lost} rows are left out")
+    assert shown.override.startswith("--exclude")
+    events = read_files(parse(FilesSource, proposal.patch["source"], "tests"), tmp_path).events
+    assert key(events[["user_id", "item_id", "timestamp"]]) == key(kept[["user", "item", "time"]])
+
+
+def test_what_is_left_out_can_be_given(tmp_path):
+    with_statuses("Bestellstatus", tmp_path)
+    for given, num_kept in (({}, 6), ({"Bestellstatus": ["OFFEN"]}, 5)):
+        source = propose_settings([tmp_path / "orders.csv"], {"exclude": given}).patch["source"]
+        events = read_files(parse(FilesSource, source, "tests"), tmp_path).events
+        assert events["timestamp"].nunique() == NUM_ORDERS * num_kept / 6
+    with pytest.raises(MissingColumnError, match="--exclude State is not a column; wanted one of Name, Email"):
+        propose_settings([tmp_path / "orders.csv"], {"exclude": {"State": ["x"]}})
+
+
+def test_a_delivery_without_the_status_is_refused(tmp_path):
+    with_statuses("Bestellstatus", tmp_path)
+    source = parse(FilesSource, propose_settings([tmp_path / "orders.csv"], {}).patch["source"], "tests")
+    day = tmp_path / "day.csv"
+    pd.read_csv(tmp_path / "orders.csv").drop(columns="Bestellstatus").to_csv(day, index=False)
+    with pytest.raises(MissingColumnError, match=r"day\.csv: column 'Bestellstatus' is missing.*\n.*source\.exclude"):
+        read_log(source, tmp_path, [day], fresh=[day])
