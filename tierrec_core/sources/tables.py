@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Literal
@@ -184,7 +184,6 @@ def _decoded(cells: pa.Array) -> pa.Array:
 
 
 def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    names = [*head.names, *(f"\x1f{position}" for position in range(len(head.names), head.width))]
     kept = list(head.names if columns is None else columns)
     uneven: deque[csv.InvalidRow] = deque()
 
@@ -192,32 +191,35 @@ def _csv_batches(head: FileHead, columns: Sequence[str] | None) -> Iterator[pa.R
         uneven.append(row)
         return "skip"
 
-    if head.rows:
-        reader = csv.open_csv(
-            head.open(),
-            read_options=csv.ReadOptions(
-                column_names=names, skip_rows=head.num_skipped, use_threads=False, block_size=MAX_ROW_BYTES
-            ),
-            parse_options=csv.ParseOptions(
-                delimiter=head.delimiter,
-                quote_char=head.quote or False,
-                escape_char=head.escape or False,
-                newlines_in_values=True,
-                invalid_row_handler=set_aside,
-            ),
-            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=kept),
-        )
-        start = head.num_skipped + 1  # number of the batch's first row, which only a single thread counts
-        for batch in reader:
-            for name, cells in zip(kept, batch.columns, strict=True):
-                _check_cells(cells.filter(pc.match_substring(cells, "\n")).to_pylist(), name, head)
-            rows = _with_uneven(batch, start, uneven, head)
-            start += len(rows)
-            yield rows
+    start = head.num_skipped + 1  # number of the batch's first row, which only a single thread counts
+    for batch in _csv_reader(head, kept, set_aside) if head.rows else ():
+        for name, cells in zip(kept, batch.columns, strict=True):
+            _check_cells(cells.filter(pc.match_substring(cells, "\n")).to_pylist(), name, head)
+        rows = _with_uneven(batch, start, uneven, head)
+        start += len(rows)
+        yield rows
     if uneven:
         yield _with_uneven(
             pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in kept}), 0, uneven, head
         )
+
+
+def _csv_reader(head: FileHead, kept: list[str], set_aside: Callable[[csv.InvalidRow], str]) -> csv.CSVStreamingReader:
+    names = [*head.names, *(f"\x1f{position}" for position in range(len(head.names), head.width))]
+    return csv.open_csv(
+        head.open(),
+        read_options=csv.ReadOptions(
+            column_names=names, skip_rows=head.num_skipped, use_threads=False, block_size=MAX_ROW_BYTES
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=head.delimiter,
+            quote_char=head.quote or False,
+            escape_char=head.escape or False,
+            newlines_in_values=True,
+            invalid_row_handler=set_aside,
+        ),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=kept),
+    )
 
 
 def _with_uneven(batch: pa.RecordBatch, start: int, uneven: deque[csv.InvalidRow], head: FileHead) -> pa.RecordBatch:

@@ -137,36 +137,54 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
         role: Guess(role, name, f"given; {describe_content(preview, name)}") for role, name in given.columns.items()
     }
     roles |= {"session": order} if order else {}
+    time = _time_role(preview, roles)
+    if isinstance(time, str):
+        return time
+    roles["timestamp"], time_format = time
+    _infer_roles(preview, roles, carried, time_format, given.events)
+    for role in ("user", "item"):
+        if role not in roles:
+            return _missing(preview, role, f"a column of {role} ids")
+        roles[role] = replace(roles[role], evidence=roles[role].evidence + describe_unified(preview, roles[role].value))
+    return LogFile(preview, roles, time_format, order is not None)
+
+
+def _time_role(preview: FilePreview, roles: Mapping[str, Guess]) -> tuple[Guess, TimeFormat] | str:
+    """The column of times, the given one if there is one, and its format; or the reason why there is none."""
+    if (time := roles.get("timestamp")) is None:
+        found = find_time_column(preview, {guess.value for guess in roles.values()})
+        missing = _missing(preview, "timestamp", "a column of times") + "; --time-format says how they are written"
+        return found or missing
+    if (time_format := preview.time_formats.get(time.value)) is None:
+        return (
+            f"{preview.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are not times; "
+            "wanted dates, or numbers since 1970; --time-format says how they are written, or give another column"
+        )
+    return time, time_format
+
+
+def _infer_roles(
+    preview: FilePreview,
+    roles: dict[str, Guess],
+    carried: frozenset[str],
+    time_format: TimeFormat,
+    events: Mapping[str, str],
+) -> None:
+    """Add the other roles. carried: columns that have one value for all lines of an order"""
     assigned = {guess.value for guess in roles.values()}
-    if (time := roles.get("timestamp")) is not None:
-        if (time_format := preview.time_formats.get(time.value)) is None:
-            return (
-                f"{preview.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are not times; "
-                "wanted dates, or numbers since 1970; --time-format says how they are written, or give another column"
-            )
-    elif (inferred := find_time_column(preview, assigned)) is not None:
-        roles["timestamp"], time_format = inferred
-        assigned.add(roles["timestamp"].value)
-    else:
-        return _missing(preview, "timestamp", "a column of times") + "; --time-format says how they are written"
 
     def infer(role: str, find: Callable[[], Guess | None]) -> None:
         if role not in roles and (guess := find()):
             roles[role] = guess
             assigned.add(guess.value)
 
-    infer("event", lambda: find_event_column(preview, assigned | carried, given.events))
+    infer("event", lambda: find_event_column(preview, assigned | carried, events))
     for role in ("user", "item", *_FURTHER):
         infer(role, partial(find_by_name, role, preview, assigned | (carried if role in _OF_LINE else frozenset())))
         if role == "session":
             carried |= order_columns(preview, roles)
     infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
     infer("item", lambda: find_item_column(preview, assigned))
-    for role in ("user", "item"):
-        if role not in roles:
-            return _missing(preview, role, f"a column of {role} ids")
-        roles[role] = replace(roles[role], evidence=roles[role].evidence + describe_unified(preview, roles[role].value))
-    return LogFile(preview, roles, time_format, order is not None)
 
 
 def _missing(preview: FilePreview, role: str, wanted: str) -> str:

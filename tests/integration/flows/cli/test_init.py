@@ -148,3 +148,20 @@ def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp
     tierrec("init", *arguments, "--yes", folder=tmp_path)
     settings = read_settings(tmp_path / "params.yaml")
     assert settings.source == parse(FilesSource, proposal["patch"]["source"], "tests")
+
+
+@pytest.mark.parametrize(
+    ("flags", "lost"),
+    [
+        ([], {"Cancelled"}),
+        (["--exclude", "Status=open", "--exclude", "Status=paid"], {"open", "paid"}),
+        (["--exclude", ""], set()),
+    ],
+)
+def test_rows_of_orders_that_came_to_nothing_are_left_out_unless_a_flag_says_otherwise(flags, lost, truth, tmp_path):
+    status = np.array(["paid", "open", "Cancelled"])[np.arange(ROWS) % 3]
+    log = truth.drop(columns="event").assign(Status=status)
+    log.to_csv(tmp_path / "log.csv", index=False)
+    events = pd.read_parquet(ingested(tmp_path, ["log.csv", *flags]).raw_events)
+    kept = truth[~np.isin(status, list(lost))].assign(event="purchase")
+    pd.testing.assert_frame_equal(ordered(events), ordered(kept))
