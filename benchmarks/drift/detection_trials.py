@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.drift.placebo import reassign_baskets
 from monitoring.drift import DriftReference
 from monitoring.simulation import faults, synthetic_drift
+from monitoring.simulation.fault_period import Fault, FaultPeriod
 from monitoring.simulation.policies import POLICIES, PolicyContext
 from monitoring.simulation.world import ReplayRecommender, ReplayWorld
 from tierrec_core.settings import MonitorSettings
@@ -69,11 +70,11 @@ class TrialWindows:
         """The day between the windows."""
         return self.reference.cut
 
-    def period(self) -> faults.FaultPeriod:
+    def period(self) -> FaultPeriod:
         """The second window, which changes are applied to, with the log before it."""
         end = self.cut + self.settings.window_days
         events = self.world.between(self.cut - _HISTORY_DAYS, end)
-        return faults.FaultPeriod(events, self.world.items, self.cut, end)
+        return FaultPeriod(events, self.world.items, self.cut, end)
 
     def shifted(self, share: float, kind: synthetic_drift.Kind) -> synthetic_drift.ChangedLog:
         """Shift the interests of a share of the users at the cut."""
@@ -83,7 +84,7 @@ class TrialWindows:
             period.events, period.items, share=share, start=self.cut, rng=rng, kind=kind
         )
 
-    def broken(self, fault: faults.Fault) -> synthetic_drift.ChangedLog:
+    def broken(self, fault: Fault) -> synthetic_drift.ChangedLog:
         """Apply a fault to the second window."""
         return fault(self.period(), np.random.default_rng(self.seed))
 

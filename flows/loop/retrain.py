@@ -22,6 +22,7 @@ from prefect.runtime import flow_run
 from flows.graph.dvc_locks import repair_dvc_lock_file
 from flows.liveness import send_heartbeats
 from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
+from flows.loop.feed_gate import require_sound_feed
 from flows.loop.feedback import export_feedback
 from flows.loop.gate import gate_path, run_gate
 from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus
@@ -91,7 +92,8 @@ class RetrainRun:
     def train(self, record: RetrainRecord) -> RetrainRecord:
         """Import data, run the stages and the gate, and package; a rejected challenger leaves the project unchanged.
 
-        Records a failure and raises it again. Raises ArtifactError when the disk is too full for a backup.
+        Records a failure and raises it again. Raises GateError for faults of the feed, and ArtifactError when the
+        disk is too full for a backup.
         """
         folder = self._backup_folder(record)
         backup.save_backup(self.layout, folder)
@@ -99,6 +101,7 @@ class RetrainRun:
         gate = ""
         try:
             settings = self._import_data()
+            require_sound_feed(self.layout, settings, datetime.now(UTC))
             run_stale_stages(self.layout.root, skipped=_AFTER_GATE)
             champion = Champion.find(self.layout)
             if champion is not None:

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.historical_windows import ALL
-from monitoring.drift.measurement.encoded_events import events_between
 from monitoring.drift.measurement.raw_stats import RawStats
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference
+from monitoring.feed.comparison import FeedSpan
+from monitoring.feed.contracts import find_contract_faults
+from monitoring.feed.fault import FeedFault, format_day
+from monitoring.feed.feed_log import events_between
 from tierrec_core.base.contracts import IntArray
-from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
+from tierrec_core.settings.loop import FaultKind
 
 _WEEK = 7
 _QUIET_SHARE = 0.1  # of the weekday's median
@@ -33,23 +36,11 @@ _TOP_USER_RATIO = 3.0
 
 
 @dataclass(frozen=True)
-class FeedFault:
-    """A data fault, with the observed and the expected value."""
-
-    what: str
-    found: str
-    wanted: str
-
-    def sentence(self) -> str:
-        """The fault in one line."""
-        return f"data fault: {self.what}: {self.found}, wanted {self.wanted}"
-
-
-@dataclass(frozen=True)
 class FeedChecks:
     """Statistics of the raw rows of the reference window (None if the log no longer has them) and the current one.
 
     start, end: of the current window, in days; silent_hours: since the newest event, None without a clock
+    contracts: faults that `monitoring.feed` found
     """
 
     start: float
@@ -57,6 +48,7 @@ class FeedChecks:
     before: RawStats | None
     after: RawStats
     silent_hours: float | None
+    contracts: tuple[FeedFault, ...] = ()
 
     @classmethod
     def measure(
@@ -75,31 +67,39 @@ class FeedChecks:
         before = RawStats.of(old, items, *known, window.start, window.end, None) if len(old) else None
         rate_limit = before.rate_limit if before else None
         after = RawStats.of(events_between(events, start, end), items, *known, start, end, rate_limit)
-        return cls(start, end, before, after, _silent_hours(events, settings, now))
+        span = FeedSpan(window.start, reference.cut, start, end, settings.past_windows, settings.past_step_days)
+        contracts = tuple(find_contract_faults(events, items, reference.catalogue, span))
+        return cls(start, end, before, after, _silent_hours(events, settings, now), contracts)
 
 
 def find_faults(
     feed: FeedChecks, reference: DriftReference, current: WindowMeasurement, settings: MonitorSettings
 ) -> tuple[FeedFault, ...]:
-    """All faults of the current window; limits are derived from the days and users of the reference window."""
+    """All faults of the current window except those of accepted kinds.
+
+    Limits are derived from the days and users of the reference window, and from past windows.
+    """
     before, after = feed.before, feed.after
     if not after.num_events:
-        found = f"no event from {_date(feed.start)} to {_date(feed.end)}"
-        return (FeedFault("the window is empty", found, "events"),)
+        found = f"no event from {format_day(feed.start)} to {format_day(feed.end)}"
+        return (FeedFault.of("empty", "the window is empty", found, "events", since=feed.start),)
     # against the share recorded at the cut, since a broken catalogue affects both windows
     unlabelled = reference.unlabelled_share, reference.unlabelled_deviation, after.share(after.daily_unlabelled)
     faults = [
+        *feed.contracts,
         *_stale(feed, settings),
         *_missing_days(feed, reference),
-        *_jump("events without a category jumped", *unlabelled),
+        *_jump("unlabelled", "events without a category jumped", *unlabelled),
         *_collapse(reference, current),
         *_bots(feed, settings),
     ]
     if before is not None:
         old, new = before.share(before.daily_duplicates), after.share(after.daily_duplicates)
-        repeated = _jump("duplicate rows jumped", old, before.share_deviation(before.daily_duplicates), new)
+        repeated = _jump(
+            "duplicates", "duplicate rows jumped", old, before.share_deviation(before.daily_duplicates), new
+        )
         faults += [*_vanished_events(before, after), *repeated]
-    return tuple(faults)
+    return tuple(fault for fault in faults if fault.kind not in settings.accepted_faults)
 
 
 def _silent_hours(events: pd.DataFrame, settings: MonitorSettings, now: datetime | None) -> float | None:
@@ -113,7 +113,7 @@ def _stale(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
     limit = settings.max_silence_hours
     if limit is not None and feed.silent_hours is not None and feed.silent_hours > limit:
         wanted = f"one in {limit:g} hours (monitor.max_silence_hours)"
-        yield FeedFault("the feed is stale", f"no event for {feed.silent_hours:.0f} hours", wanted)
+        yield FeedFault.of("stale", "the feed is stale", f"no event for {feed.silent_hours:.0f} hours", wanted)
 
 
 def _missing_days(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedFault]:
@@ -126,12 +126,14 @@ def _missing_days(feed: FeedChecks, reference: DriftReference) -> Iterator[FeedF
     quiet_before = int((before.daily < _QUIET_SHARE * median[weekday]).sum()) if feed.before else 0
     allowed = max(_QUIET_DAYS, 1 + quiet_before)
     if quiet.sum() >= allowed:
-        days = ", ".join(_date(feed.start + day) for day in np.flatnonzero(quiet)[:3])
+        days = ", ".join(format_day(feed.start + day) for day in np.flatnonzero(quiet)[:3])
         more = " and more" if quiet.sum() > 3 else ""
-        yield FeedFault(
+        yield FeedFault.of(
+            "missing_days",
             "days are missing",
             f"{quiet.sum()} of {len(quiet)} days have under {_QUIET_SHARE:.0%} of their usual events ({days}{more})",
             f"fewer than {allowed}",
+            since=feed.start + int(np.flatnonzero(quiet)[0]),
         )
 
 
@@ -151,7 +153,7 @@ def _collapse(reference: DriftReference, current: WindowMeasurement) -> Iterator
     if len(ratios) == len(reference.groups.tier_names) and all(ratio < limit for ratio in ratios.values()):
         found = ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios.items())
         found = f"events relative to the reference: {found}"
-        yield FeedFault("all tiers collapsed at once", found, f"over {limit:.0%}")
+        yield FeedFault.of("collapse", "all tiers collapsed at once", found, f"over {limit:.0%}")
 
 
 def _vanished_events(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
@@ -161,13 +163,15 @@ def _vanished_events(before: RawStats, after: RawStats) -> Iterator[FeedFault]:
         common = rows >= _MIN_EVENT_SHARE * before.num_events and expected >= _MIN_ROWS
         found = after.event_counts.get(event, 0)
         if common and found < _VANISHED_SHARE * expected:
-            yield FeedFault(f"events of kind {event!r} vanished", f"{found:,}", f"about {expected:,.0f}")
+            yield FeedFault.of(
+                "lost_events", f"events of kind {event!r} vanished", f"{found:,}", f"about {expected:,.0f}"
+            )
 
 
-def _jump(what: str, before: float, deviation: float, after: float) -> Iterator[FeedFault]:
+def _jump(kind: FaultKind, what: str, before: float, deviation: float, after: float) -> Iterator[FeedFault]:
     limit = before + max(_MIN_JUMP, _SIGMAS * deviation)
     if after > limit:
-        yield FeedFault(what, f"{after:.1%} of the rows, {before:.1%} in the reference", f"under {limit:.1%}")
+        yield FeedFault.of(kind, what, f"{after:.1%} of the rows, {before:.1%} in the reference", f"under {limit:.1%}")
 
 
 def _bots(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
@@ -176,23 +180,20 @@ def _bots(feed: FeedChecks, settings: MonitorSettings) -> Iterator[FeedFault]:
     limit = max(max_share, _TOP_USER_RATIO * before.top_share) if before else max_share
     if after.top_share > limit and after.num_users > 1 / max_share:
         found = f"{after.top_user!r} made {after.top_share:.1%} of the events"
-        yield FeedFault("one user has an implausible share of the events", found, f"under {limit:.1%}")
+        yield FeedFault.of("bots", "one user has an implausible share of the events", found, f"under {limit:.1%}")
     limit = (before.fast_share if before else 0.0) + max_share / 2
     if after.fast_share > limit:
         fast = f"{after.fast_users} users with over {after.rate_limit:.0f} events in a day"
-        yield FeedFault(
-            "users are implausibly fast", f"{fast} made {after.fast_share:.1%} of all", f"under {limit:.1%}"
+        yield FeedFault.of(
+            "bots", "users are implausibly fast", f"{fast} made {after.fast_share:.1%} of all", f"under {limit:.1%}"
         )
     new_before = before.new_share if before else 0.0
     limit = max(_MIN_CONCENTRATION, _CONCENTRATION_RATIO * after.known_concentration)
     if after.new_share > new_before + max_share and after.new_concentration > limit:
-        yield FeedFault(
+        yield FeedFault.of(
+            "bots",
             "new users concentrate on a few items",
             f"{after.new_users} new users made {after.new_share:.1%} of the events, "
             f"{after.new_concentration:.0%} on ten items",
             f"under {limit:.0%} on ten items",
         )
-
-
-def _date(day: float) -> str:
-    return f"{from_days(day):%Y-%m-%d}"

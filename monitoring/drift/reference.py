@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.historical_windows import ALL, ComparisonGroups, HistoricalWindows, effect_thresholds
-from monitoring.drift.measurement.encoded_events import EncodedEvents, events_between
+from monitoring.drift.measurement.encoded_events import EncodedEvents
 from monitoring.drift.measurement.known_items import UNKNOWN
 from monitoring.drift.measurement.window_measurement import MeasurementContext, UserBaselines, WindowMeasurement
 from monitoring.drift.statistics.paired_tests import WindowPair
+from monitoring.feed.catalogue import CatalogueSnapshot
+from monitoring.feed.feed_log import events_between
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS, FloatArray
 from tierrec_core.base.errors import EmptyDataError
@@ -34,6 +36,7 @@ class DriftReference:
     thresholds: effect limits by "family/group", one per comparison of the family
     num_past: pairs of past windows behind the thresholds
     unlabelled_share, unlabelled_deviation: the window's events without a category, and the deviation over days
+    catalogue: the items with events, as they were described at the cut
     """
 
     cut: float
@@ -46,6 +49,7 @@ class DriftReference:
     num_past: int
     unlabelled_share: float
     unlabelled_deviation: float
+    catalogue: CatalogueSnapshot
     settings: MonitorSettings
 
     @classmethod
@@ -87,6 +91,7 @@ class DriftReference:
             num_past=len(past_effects),
             unlabelled_share=float((rows.label == UNKNOWN).mean()),
             unlabelled_deviation=float(daily_unlabelled.std(ddof=0)),
+            catalogue=CatalogueSnapshot.of(events_between(events, None, cut)["item_id"], items),
             settings=settings,
         )
 

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitoring.drift.feed_checks import FeedChecks, FeedFault, find_faults
+from monitoring.drift.feed_checks import FeedChecks, find_faults
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, paired_comparisons
 from monitoring.drift.statistics.permutation import ComparisonFamily, benjamini_hochberg, family_weights, p_values
+from monitoring.feed.fault import FeedFault
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings

@@ -1,51 +1,28 @@
 """Synthetic faults of a feed and bot waves, which resemble drift and must be detected as faults."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from monitoring.simulation.catalogue_faults import change_price_unit, merge_categories, relist_items, rename_categories
+from monitoring.simulation.fault_period import Fault, FaultPeriod
+from monitoring.simulation.identity_faults import lose_users, mimics, rekey_users, scrapers
 from monitoring.simulation.synthetic_drift import ChangedLog
-from tierrec_core.base.contracts import EVENTS, BoolArray, Event
-from tierrec_core.data.interactions import to_days
+from monitoring.simulation.tracking_faults import (
+    double_kind,
+    lose_category,
+    lose_channel,
+    near_duplicates,
+    shift_clock,
+    thin_kind,
+)
+from tierrec_core.base.contracts import EVENTS, Event
 
 _BOT_START, _BOT_SECONDS, _DAY = 8 * 3600, 12 * 3600, 86_400  # seconds
 FAULT_DAYS = 28.0
-
-
-@dataclass(frozen=True)
-class FaultPeriod:
-    """A log, and the period of its fault: from day `start` to before day `end`, days since 1970 UTC."""
-
-    events: pd.DataFrame
-    items: pd.DataFrame
-    start: float
-    end: float
-
-    @property
-    def inside(self) -> BoolArray:
-        """Mask of the rows in the period, [N]."""
-        return self.between(self.start, self.end)
-
-    def between(self, start: float, end: float) -> BoolArray:
-        """Mask of the rows from day `start` to before day `end`, [N]."""
-        day = to_days(self.events["timestamp"])
-        return (day >= start) & (day < end)
-
-    def drop_rows(self, lost: BoolArray, start: float, what: str) -> ChangedLog:
-        """The log without the masked rows [N]."""
-        return ChangedLog(self.events[~lost].reset_index(drop=True), self.items, pd.Index([]), start, what)
-
-    def add_rows(self, extra: pd.DataFrame, users: pd.Index, what: str) -> ChangedLog:
-        """The log with further rows."""
-        events = pd.concat([self.events, extra], ignore_index=True).sort_values("timestamp", kind="stable")
-        return ChangedLog(events.reset_index(drop=True), self.items, users, self.start, what)
-
-
-Fault: TypeAlias = Callable[[FaultPeriod, np.random.Generator], ChangedLog]
 
 
 def missing_days(period: FaultPeriod, rng: np.random.Generator, days: int = 5) -> ChangedLog:
@@ -142,4 +119,44 @@ BOT_WAVES: Mapping[str, Fault] = {
     "many_bots": partial(bots, num=40, events_a_day=60),
     "hijacked": partial(bots, kind="hijacked"),
 }
-FAULTS: Mapping[str, Fault] = {**BROKEN_FEEDS, "missing_kind": missing_kind, **BOT_WAVES}
+CATALOGUE_FAULTS: Mapping[str, Fault] = {
+    "renamed_category": rename_categories,
+    "renamed_all": partial(rename_categories, num=None),
+    "merged_categories": merge_categories,
+    "relisted_items": relist_items,
+    "price_x100": change_price_unit,
+    "price_x0.92": partial(change_price_unit, factor=0.92),
+    "price_x7.5": partial(change_price_unit, factor=7.5),
+    "price_category": partial(change_price_unit, factor=0.92, part="category"),
+    "price_channel": partial(change_price_unit, factor=7.5, part="channel"),
+    "price_rows": partial(change_price_unit, part="rows"),
+}
+TRACKING_FAULTS: Mapping[str, Fault] = {
+    "near_duplicates": near_duplicates,
+    "doubled_kind": double_kind,
+    "thinned_kind": thin_kind,
+    "lost_category": lose_category,
+    "lost_category_late": partial(lose_category, delay=14.0),
+    "lost_channel": lose_channel,
+    "clock_3_hours": shift_clock,
+    "clock_12_hours": partial(shift_clock, hours=12.0),
+    "clock_minus_5_hours": partial(shift_clock, hours=-5.0),
+    "clock_day": partial(shift_clock, hours=24.0),
+}
+IDENTITY_FAULTS: Mapping[str, Fault] = {
+    "rekeyed_users": rekey_users,
+    "rekeyed_share": partial(rekey_users, share=0.3),
+    "lost_users": lose_users,
+    "scrapers": scrapers,
+    "mimics_even": mimics,
+    "mimics_unconverted": partial(mimics, kind="unconverted"),
+    "mimics_perfect": partial(mimics, kind="perfect"),
+}
+FAULTS: Mapping[str, Fault] = {
+    **BROKEN_FEEDS,
+    "missing_kind": missing_kind,
+    **BOT_WAVES,
+    **CATALOGUE_FAULTS,
+    **TRACKING_FAULTS,
+    **IDENTITY_FAULTS,
+}

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 
 from monitoring.simulation import synthetic_drift
-from monitoring.simulation.faults import FAULT_DAYS, FAULTS, Fault, FaultPeriod
+from monitoring.simulation.fault_period import Fault, FaultPeriod
+from monitoring.simulation.faults import FAULT_DAYS, FAULTS
 from monitoring.simulation.synthetic_drift import ChangedLog
 from monitoring.simulation.world import ReplayRecommender, ReplayWorld
 from tierrec_core.base.errors import SettingsError

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.measurement.known_items import KnownItems
-from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
-from tierrec_core.data.interactions import from_days, to_days
+from monitoring.feed.feed_log import is_interaction
+from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
+from tierrec_core.data.interactions import to_days
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,3 @@ class EncodedEvents:
     def between(self, start: float, end: float) -> Self:
         """Select rows from day `start` to before day `end`."""
         return self.where((self.day >= start) & (self.day < end))
-
-
-def is_interaction(events: pd.DataFrame) -> BoolArray:
-    """Mask the rows of EVENTS that are neither impressions nor redemptions, [N]."""
-    return ~events["event"].isin((Event.IMPRESSION, Event.REDEEM)).to_numpy(dtype=bool)
-
-
-def events_between(events: pd.DataFrame, start: float | None, end: float) -> pd.DataFrame:
-    """Select the rows of EVENTS from day `start` (None: the first) to before day `end`."""
-    stamps = events["timestamp"]
-    keep = stamps < from_days(end)
-    return events[keep if start is None else keep & (stamps >= from_days(start))]

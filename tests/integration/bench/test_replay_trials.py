@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.drift.detection_trials import TrialWindows
 from monitoring.simulation import faults, synthetic_drift
+from monitoring.simulation.fault_period import FaultPeriod
 from monitoring.simulation.policies import POLICIES
 from monitoring.simulation.replay import Replay, ReplayClock, detection_delay
 from monitoring.simulation.scenarios import CHANGES, apply_change
@@ -38,7 +39,7 @@ def test_a_shift_is_seen_at_the_first_tick_after_it_and_not_before(world, name):
 def test_a_fault_of_the_data_is_named_and_starts_no_retrain(world, name):
     clock = ReplayClock(world.start + 140, 28, 2)
     start = clock.ticks[0]
-    span = faults.FaultPeriod(world.between(-np.inf, start + 28), world.items, start, start + 28)
+    span = FaultPeriod(world.between(-np.inf, start + 28), world.items, start, start + 28)
     broken = world.after(faults.FAULTS[name](span, np.random.default_rng(1)))
     replay = Replay(broken, clock, _SETTINGS, 1)
     decision = POLICIES["ours"](replay.context(clock.start, clock.ticks[1]), ())

@@ -6,6 +6,27 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from tierrec_core.base.params import Params, Share
 
+FaultKind = Literal[
+    "empty",
+    "stale",
+    "missing_days",
+    "unlabelled",
+    "collapse",
+    "lost_events",
+    "duplicates",
+    "near_duplicates",
+    "event_ratio",
+    "bots",
+    "taxonomy",
+    "relisting",
+    "price",
+    "lost_category",
+    "lost_channel",
+    "clock",
+    "rekeyed_users",
+    "lost_users",
+]
+
 
 class MonitorSettings(Params):
     """Options of drift detection.
@@ -20,6 +41,7 @@ class MonitorSettings(Params):
     cooldown_days: minimum time between retrains; retrains_a_week: limit; both in days of the log
     max_silence_hours: the feed is stale when its newest event is older than this by the clock; None disables the check
     max_user_share: a user with more than this share of a window's events is treated as a bot
+    accepted_faults: kinds of faults of the feed that are intended, such as a new taxonomy, until the next retrain
     report_rows: rows sampled from each window for the page of charts
     """
 
@@ -35,6 +57,7 @@ class MonitorSettings(Params):
     retrains_a_week: PositiveInt = 2
     max_silence_hours: PositiveFloat | None = None
     max_user_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    accepted_faults: tuple[FaultKind, ...] = ()
     report_rows: PositiveInt = 20_000
 
 

@@ -5,22 +5,23 @@ import pandas as pd
 import pytest
 
 from monitoring.simulation import faults
+from monitoring.simulation.fault_period import FaultPeriod
 from monitoring.simulation.world import synthetic_world
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.data.interactions import to_days
 
 
 @pytest.fixture(scope="module")
-def span() -> faults.FaultPeriod:
+def span() -> FaultPeriod:
     world = synthetic_world(6, num_users=150, num_items=80, days=112)
-    return faults.FaultPeriod(world.events, world.items, world.start + 84, world.start + 112)
+    return FaultPeriod(world.events, world.items, world.start + 84, world.start + 112)
 
 
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def _inside(span: faults.FaultPeriod, events: pd.DataFrame) -> pd.DataFrame:
+def _inside(span: FaultPeriod, events: pd.DataFrame) -> pd.DataFrame:
     day = to_days(events["timestamp"])
     return events[(day >= span.start) & (day < span.end)]
 

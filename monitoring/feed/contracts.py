@@ -1,0 +1,46 @@
+"""All contracts on the feed, checked on one window."""
+
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from monitoring.feed.catalogue import CatalogueSnapshot
+from monitoring.feed.clock import moved_clock
+from monitoring.feed.comparison import FeedComparison, FeedSpan
+from monitoring.feed.event_counts import changed_ratios, repeated_events
+from monitoring.feed.fault import FeedFault
+from monitoring.feed.feed_log import FeedLog
+from monitoring.feed.identities import lost_users, relisted_items, replaced_users
+from monitoring.feed.lost_parts import lost_parts
+from monitoring.feed.machines import machines
+from monitoring.feed.prices import catalogue_prices, price_factors
+from monitoring.feed.taxonomy import changed_categories
+
+# causes before their consequences: machines change the ratios between kinds of events
+_CONTRACTS: tuple[Callable[[FeedComparison], Iterator[FeedFault]], ...] = (
+    replaced_users,
+    lost_users,
+    machines,
+    price_factors,
+    repeated_events,
+    moved_clock,
+    lost_parts,
+    changed_ratios,
+)
+
+
+def find_contract_faults(
+    events: pd.DataFrame, items: pd.DataFrame, known: CatalogueSnapshot, span: FeedSpan
+) -> Iterator[FeedFault]:
+    """The faults of the current window, from raw EVENTS and the catalogue as of the cut and as it is now."""
+    now = CatalogueSnapshot.of(items["item_id"], items)
+    lag = span.start - span.before
+    first = span.cut - (span.end - span.start) - lag - span.num_past * span.step
+    comparison = FeedComparison(FeedLog.of(events, now, known, first, span.end), span)
+    if comparison.after.num_rows:
+        yield from changed_categories(comparison.after, now, known, span.cut)
+        yield from catalogue_prices(now, known, span.cut)
+    if comparison.after.num_rows and comparison.before.num_rows:
+        yield from relisted_items(comparison, now.content_of(comparison.log.items))
+        for contract in _CONTRACTS:
+            yield from contract(comparison)
