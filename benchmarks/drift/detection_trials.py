@@ -147,10 +147,9 @@ def delay_trials(
 
 
 def fault_trials(windows: TrialWindows, policies: tuple[str, ...]) -> Iterator[DetectionTrial]:
-    """Every fault of the data."""
-    for name, fault in faults.FAULTS.items():
-        if name != "missing_kind" or windows.world.events["event"].nunique() > 2:
-            yield windows.trial("fault", name, windows.broken(fault), policies)
+    """Broken feeds and bot waves; `feed_faults` measures all others."""
+    for name, fault in {**faults.BROKEN_FEEDS, **faults.BOT_WAVES}.items():
+        yield windows.trial("fault", name, windows.broken(fault), policies)
 
 
 def season_trials(world: ReplayWorld, start: float, settings: MonitorSettings, seed: int) -> Iterator[DetectionTrial]:

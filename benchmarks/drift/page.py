@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.drift.summary_stats import SHARES
+from monitoring.simulation.faults import INDISTINGUISHABLE
 from monitoring.simulation.policies import POLICIES
 
 COMMAND = "python -m benchmarks.drift.benchmark"
@@ -15,6 +16,9 @@ TARGETS = (
     ("delay_found", "1", lambda value: value >= 1.0),
     ("broken_feed_named", "1", lambda value: value >= 1.0),
     ("bot_wave_named", "1", lambda value: value >= 1.0),
+    ("feed_fault_named", ">= .95", lambda value: value >= 0.95),
+    ("feed_fault_called_drift", "0", lambda value: value <= 0.0),
+    ("feed_fault_false_alarms", "<= .02", lambda value: value <= 0.02),
     ("faults_retrained", "0", lambda value: value <= 0.0),
     ("retrained_minus_frozen", "interval above 0", lambda value: value > 0.0),
     ("gate_worse_rejected", "1", lambda value: value >= 1.0),
@@ -49,6 +53,8 @@ def drift_page(figures: Mapping[str, Any]) -> str:
         "## A replayed year (Complete Journey, a decision every 14 days, TIFU-KNN as the model)",
         _schedule_comparison(figures),
         *(_replay(figures, suffix, title) for suffix, title in WORLDS if f"ours_retrains{suffix}" in figures),
+        "## Faults of the feed, by kind",
+        _feed_faults(figures),
         "## Faults of the data, and other changes",
         _changes(figures),
     ]
@@ -210,6 +216,26 @@ def _replay(figures: Mapping[str, Any], suffix: str, title: str) -> str:
     if alarms:
         parts += ["Alarms of `ours` (sentences as the measured revision wrote them):", "\n".join(alarms)]
     return "\n\n".join(parts)
+
+
+def _feed_faults(figures: Mapping[str, Any]) -> str:
+    """Each injected fault, how often its kind was named, and those that a feed cannot tell."""
+    prefix, suffix = "feed_fault_named_", "_trials"
+    names = [
+        key.removeprefix(prefix).removesuffix(suffix)
+        for key in sorted(figures)
+        if key.startswith(prefix) and key.endswith(suffix)
+    ]
+    rows = [
+        (
+            name.replace("_", " "),
+            figures[f"{prefix}{name}{suffix}"],
+            _figure(figures, prefix + name),
+            "a feed cannot tell this apart from behaviour" if name in INDISTINGUISHABLE else "",
+        )
+        for name in names
+    ]
+    return _table(("fault", "trials", "named by its kind", ""), rows) if rows else "Not measured yet."
 
 
 def _changes(figures: Mapping[str, Any]) -> str:

@@ -41,8 +41,8 @@ def detection_figures(trials: Sequence[DetectionTrial]) -> dict[str, Any]:
     for what, key in ((PLACEBO, "real"), (STATIONARY, "synthetic")):
         part = [trial for trial in unchanged if trial.what == what]
         figures[f"placebo_windows_{key}"] = len(part)
-        figures |= _rate(f"false_alarm_rate_{key}", [trial.alarms["ours"] for trial in part])
-    return figures | _rate("placebo_called_fault", [trial.state == "fault" for trial in unchanged])
+        figures |= rate_figures(f"false_alarm_rate_{key}", [trial.alarms["ours"] for trial in part])
+    return figures | rate_figures("placebo_called_fault", [trial.state == "fault" for trial in unchanged])
 
 
 def miss_figures(trials: Sequence[DetectionTrial]) -> dict[str, Any]:
@@ -69,19 +69,19 @@ def change_figures(trials: Sequence[DetectionTrial], broken: Iterable[str], bots
     faults = [trial for trial in trials if trial.what == "fault"]
     for part in sorted({trial.part for trial in faults}):
         named = [trial.state == "fault" for trial in faults if trial.part == part]
-        figures |= _rate(f"fault_{part}_named", named, ends=False)
+        figures |= rate_figures(f"fault_{part}_named", named, ends=False)
     for key, parts in (("broken_feed", tuple(broken)), ("bot_wave", tuple(bots))):
-        figures |= _rate(f"{key}_named", [trial.state == "fault" for trial in faults if trial.part in parts])
-    figures |= _rate("faults_retrained", [trial.alarms["ours"] for trial in faults])
+        figures |= rate_figures(f"{key}_named", [trial.state == "fault" for trial in faults if trial.part in parts])
+    figures |= rate_figures("faults_retrained", [trial.alarms["ours"] for trial in faults])
     figures["faults_trials"] = len(faults)
     for policy in sorted({name for trial in faults for name in trial.alarms} - {"ours"}):
         alarms = [trial.alarms[policy] for trial in faults if policy in trial.alarms]
-        figures |= _rate(f"{policy}_faults_retrained", alarms, ends=False)
+        figures |= rate_figures(f"{policy}_faults_retrained", alarms, ends=False)
     for what, part in sorted({(trial.what, trial.part) for trial in trials if trial.what in _CHANGES}):
         key = f"{what} {part}".strip().replace(" ", "_").replace("%", "")
         states = [trial.state for trial in trials if (trial.what, trial.part) == (what, part)]
         for state in ("drift", "fault"):
-            figures |= _rate(f"{key}_{state}", [found == state for found in states], ends=False)
+            figures |= rate_figures(f"{key}_{state}", [found == state for found in states], ends=False)
     real = [trial.alarms["ours"] for trial in trials if trial.what == "real"]
     return figures | {"real_windows": len(real), "real_windows_alarm": sum(real)}
 
@@ -104,13 +104,13 @@ def replay_figures(results: Mapping[str, ReplayResult], suffix: str, seed: int) 
 def _policy_figures(trials: Sequence[DetectionTrial], policy: str) -> dict[str, Any]:
     evaluated = [trial for trial in trials if policy in trial.alarms]
     unchanged = [trial.alarms[policy] for trial in evaluated if trial.what in UNCHANGED]
-    figures = _rate("false_alarm_rate", unchanged)
+    figures = rate_figures("false_alarm_rate", unchanged)
     for percent in SHARES:
         shifted = [trial for trial in evaluated if trial.what == f"interests {percent}%"]
-        figures |= _rate(f"power_{percent}", [trial.alarms[policy] for trial in shifted])
+        figures |= rate_figures(f"power_{percent}", [trial.alarms[policy] for trial in shifted])
         for kind in KINDS:
             part = [trial.alarms[policy] for trial in shifted if trial.part == kind]
-            figures |= _rate(f"power_{percent}_{kind}", part, ends=False)
+            figures |= rate_figures(f"power_{percent}_{kind}", part, ends=False)
     return figures | _delay_figures(evaluated, policy)
 
 
@@ -132,7 +132,7 @@ def _delay_figures(trials: Sequence[DetectionTrial], policy: str) -> dict[str, A
     }
 
 
-def _rate(name: str, outcomes: Sequence[bool], *, ends: bool = True) -> dict[str, Any]:
+def rate_figures(name: str, outcomes: Sequence[bool], *, ends: bool = True) -> dict[str, Any]:
     """Figures of a rate; empty without outcomes."""
     if not outcomes:
         return {}

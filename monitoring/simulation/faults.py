@@ -20,6 +20,7 @@ from monitoring.simulation.tracking_faults import (
     thin_kind,
 )
 from tierrec_core.base.contracts import EVENTS, Event
+from tierrec_core.settings.loop import FaultKind
 
 _BOT_START, _BOT_SECONDS, _DAY = 8 * 3600, 12 * 3600, 86_400  # seconds
 FAULT_DAYS = 28.0
@@ -151,6 +152,31 @@ IDENTITY_FAULTS: Mapping[str, Fault] = {
     "mimics_even": mimics,
     "mimics_unconverted": partial(mimics, kind="unconverted"),
     "mimics_perfect": partial(mimics, kind="perfect"),
+}
+# a perfect mimic is a person to the feed; a day's shift shows only where weekdays differ
+INDISTINGUISHABLE = ("mimics_perfect", "clock_day")
+EXPECTED_KINDS: Mapping[str, frozenset[FaultKind]] = {
+    "missing_days": frozenset({"missing_days"}),
+    "stale": frozenset({"stale", "missing_days"}),
+    "thinned": frozenset({"collapse"}),
+    **dict.fromkeys(("null_categories", "foreign_items"), frozenset({"unlabelled"})),
+    "duplicates": frozenset({"duplicates"}),
+    "missing_kind": frozenset({"lost_events"}),
+    **dict.fromkeys(("renamed_category", "renamed_all", "merged_categories"), frozenset({"taxonomy"})),
+    "relisted_items": frozenset({"relisting"}),
+    **dict.fromkeys((name for name in CATALOGUE_FAULTS if name.startswith("price")), frozenset({"price"})),
+    "near_duplicates": frozenset({"near_duplicates"}),
+    "doubled_kind": frozenset({"event_ratio", "near_duplicates"}),
+    "thinned_kind": frozenset({"event_ratio"}),
+    **dict.fromkeys(("lost_category", "lost_category_late"), frozenset({"lost_category"})),
+    "lost_channel": frozenset({"lost_channel"}),
+    **dict.fromkeys((name for name in TRACKING_FAULTS if name.startswith("clock")), frozenset({"clock"})),
+    **dict.fromkeys(("rekeyed_users", "rekeyed_share"), frozenset({"rekeyed_users"})),
+    "lost_users": frozenset({"lost_users"}),
+    **dict.fromkeys(
+        (*BOT_WAVES, *(name for name in IDENTITY_FAULTS if name.startswith(("mimics", "scrapers")))),
+        frozenset({"bots"}),
+    ),
 }
 FAULTS: Mapping[str, Fault] = {
     **BROKEN_FEEDS,
