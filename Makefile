@@ -71,6 +71,7 @@ bench-serving: $(STAMP) postgres  ## measure the service beside a bare one: benc
 bench-drift: $(STAMP)  ## false alarms, power and cost of the drift verdict: benchmarks/drift/drift.json
 	$(BIN)/python -m benchmarks.drift.gate_trials
 	$(BIN)/python -m benchmarks.drift.end_to_end
+	$(BIN)/python -m benchmarks.drift.feed_faults
 	$(BIN)/python -m benchmarks.drift.benchmark
 
 bench-gpu: $(STAMP)  ## samples a second of the deep models on whatever device there is

@@ -11,6 +11,7 @@ from monitoring.drift.historical_windows import ALL, ComparisonGroups, Historica
 from monitoring.drift.measurement.encoded_events import EncodedEvents
 from monitoring.drift.measurement.known_items import UNKNOWN
 from monitoring.drift.measurement.window_measurement import MeasurementContext, UserBaselines, WindowMeasurement
+from monitoring.drift.statistics.effect_limits import without_outliers
 from monitoring.drift.statistics.paired_tests import WindowPair
 from monitoring.feed.catalogue import CatalogueSnapshot
 from monitoring.feed.feed_log import events_between
@@ -77,7 +78,7 @@ class DriftReference:
                 f"reference: no event of the {len(history.users)} users in the {width:g} days before "
                 f"{from_days(cut):%Y-%m-%d}; raise monitor.window_days or look for a gap in the log"
             )
-        past_effects = list(past.effects())
+        past_effects = without_outliers(list(past.effects()))
         pair = WindowPair(window, window, groups.tier, past.known_items, baselines)
         daily_unlabelled = pd.Series(rows.label == UNKNOWN).groupby(np.floor(rows.day)).mean()
         return cls(

@@ -8,6 +8,7 @@ from tierrec_core.base.contracts import FloatArray
 
 MIN_PAIRS = 4
 _PRIOR_PAIRS = 2.0
+_QUIET, _OUTLIER = 0.25, 3.0  # a quantile over pairs, and how far beyond it an effect is no usual change
 
 # Lower bound of the limit, and the limit where the log has fewer than MIN_PAIRS pairs of past windows. Units: shares
 # in Cohen's h (.2 is small), moves and arrivals in nats, embedding in standard deviations, volume in log of events.
@@ -41,6 +42,23 @@ def effect_threshold(family: str, past: Sequence[FloatArray], size: int, quantil
     limit = np.quantile((effects / usual).max(axis=1), quantile)
     threshold: FloatArray = np.maximum(limit * usual, lower_bound)
     return threshold
+
+
+def without_outliers(pairs: Sequence[Mapping[str, FloatArray]]) -> list[Mapping[str, FloatArray]]:
+    """The pairs but those with an effect far beyond that of the quietest quarter, in their order; at least MIN_PAIRS.
+
+    A drift between past windows lies in all pairs that overlap it, up to two thirds of them, and would raise the limits
+    until the next drift of its size is taken for usual.
+    """
+    if len(pairs) <= MIN_PAIRS:
+        return list(pairs)
+    score = np.zeros(len(pairs))
+    for key in pairs[0]:
+        size = np.array([float(np.nan_to_num(np.abs(effects[key])).max(initial=0.0)) for effects in pairs])
+        lower_bound, _ = BOUNDS[key.partition("/")[0]]
+        score = np.maximum(score, size / max(float(np.quantile(size, _QUIET)), lower_bound))
+    limit = max(_OUTLIER * float(np.quantile(score, _QUIET)), float(np.sort(score)[MIN_PAIRS - 1]))
+    return [effects for effects, value in zip(pairs, score, strict=True) if value <= limit]
 
 
 def scale_thresholds(
