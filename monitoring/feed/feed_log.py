@@ -118,6 +118,12 @@ class FeedLog:
         cells: IntArray = np.unique(hour * len(self.users) + self.user)
         return cells // len(self.users)
 
+    @property
+    def unnamed_channel(self) -> float:
+        """Share of the rows without a channel."""
+        unnamed = [code for code, name in enumerate(self.channels) if name == NO_CHANNEL]
+        return float(np.isin(self.channel, unnamed).mean()) if self.num_rows else 0.0
+
     @cached_property
     def user_seconds(self) -> tuple[FloatArray, IntArray]:
         """Distinct times of each user, and the user, sorted by both, [M] each: a basket's rows share one time."""
@@ -180,9 +186,11 @@ def _categories(items: pd.Index, now: CatalogueSnapshot, known: CatalogueSnapsho
 
 
 def _unit_price(events: pd.DataFrame) -> FloatArray:
+    """Value of one piece; a row without a quantity is one piece only where no row has a quantity."""
     value, quantity = (
         events[name].astype("Float64").to_numpy(dtype=float, na_value=np.nan) for name in ("value", "quantity")
     )
-    quantity = np.where(np.isnan(quantity), 1.0, quantity)
+    if np.isnan(quantity).all():
+        quantity = np.ones(len(quantity))
     usable = (value > 0) & (quantity > 0)
     return np.where(usable, value / np.where(usable, quantity, 1.0), np.nan)

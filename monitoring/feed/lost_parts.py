@@ -16,6 +16,7 @@ _MIN_EXPECTED = 40.0  # rows
 _WEEK = 7
 _ABRUPT = 0.5  # of the expected rows in the week before, at least: a season fades
 _STEADY = 0.4  # of the share in the reference window, in each earlier one
+_UNNAMED = 0.01  # of the rows
 _HOLDS = 0.6  # of the others' rows
 
 
@@ -60,6 +61,8 @@ def ended_rows(before: FeedLog, after: FeedLog, what: str) -> Mapping[str, float
 def ends(before: FeedLog, after: FeedLog, what: str) -> dict[str, tuple[int, float, float]]:
     """By part that ended: the day on which it did, and the rows expected and found since."""
     old, new = (window.daily_by(what) for window in (before, after))
+    if what == "channel" and after.unnamed_channel > before.unnamed_channel + _UNNAMED:
+        return {}  # its rows may still come, without a name
     share = old.sum(axis=1) / max(old.sum(), 1)
     names = after.channels if what == "channel" else after.categories
     found = {}
