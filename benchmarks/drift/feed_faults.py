@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ProcessPoolExecutor(options.workers, get_context("spawn"), threadpool_limits, (1,)) as pool:
         jobs = [pool.submit(shop_trials, number) for number in range(2 if options.quick else NUM_SHOPS)]
         if not options.quick:
-            jobs += [pool.submit(placebo_trials, cut, number) for number in (0, 1, 2) for cut in FAULT_CUTS]
+            jobs += [pool.submit(placebo_trials, cut, number) for number in (0, 1) for cut in FAULT_CUTS]
             jobs += [pool.submit(adjacent_trials, cut) for cut in REAL_CUTS]
         trials = []
         for number, job in enumerate(jobs, 1):
