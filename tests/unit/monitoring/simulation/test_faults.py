@@ -90,3 +90,8 @@ def test_bots_repeat_few_events_at_even_intervals(span, kind):
     assert fresh.groupby("user_id")["item_id"].nunique().eq(4).all()
     apart = fresh.sort_values("timestamp").groupby("user_id")["timestamp"].diff().dt.total_seconds()
     assert apart.min() == 12 * 3600 / 50
+
+
+def test_it_is_known_how_each_fault_should_be_named():
+    assert set(faults.EXPECTED_KINDS) == set(faults.FAULTS)
+    assert set(faults.INDISTINGUISHABLE) < set(faults.FAULTS)
