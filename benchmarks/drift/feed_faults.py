@@ -24,7 +24,7 @@ from benchmarks.drift.page import drift_page
 from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.drift.summary_stats import SHARES, rate_figures
 from monitoring.drift import FeedChecks, evaluate_window, find_faults, measure_window
-from monitoring.feed.feed_log import is_interaction
+from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.simulation import faults
 from monitoring.simulation.synthetic_drift import ChangedLog
 from monitoring.simulation.world import ReplayWorld, synthetic_world

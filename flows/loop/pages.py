@@ -11,7 +11,7 @@ from flows.loop.loop_state import LoopState
 from flows.project.champion import Champion, pointer_path
 from flows.project.release_log import list_releases
 from monitoring.drift import DriftReference, DriftVerdict
-from monitoring.feed.feed_log import events_between, is_interaction
+from monitoring.drift.feed.feed_log import events_between, is_interaction
 from monitoring.report.evidently_page import write_window_page
 from monitoring.report.evidently_workspace import add_snapshot
 from monitoring.report.loop_history import write_loop_page

@@ -1,11 +1,11 @@
 """Drift detection: compares a current window of the log with a reference window and decides whether to retrain."""
 
 from monitoring.drift.decision import DriftDecision, decide
+from monitoring.drift.feed.fault import FeedFault
 from monitoring.drift.feed_checks import FeedChecks, find_faults
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference, measure_window, newest_complete_end
 from monitoring.drift.verdict import DriftFinding, DriftVerdict, OnlineMetrics, evaluate_window
-from monitoring.feed.fault import FeedFault
 
 __all__ = [
     "DriftDecision",

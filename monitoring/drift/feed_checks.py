@@ -8,14 +8,14 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from monitoring.drift.feed.comparison import FeedSpan
+from monitoring.drift.feed.contracts import find_contract_faults
+from monitoring.drift.feed.fault import FeedFault, format_day
+from monitoring.drift.feed.feed_log import events_between
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.raw_stats import RawStats
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference
-from monitoring.feed.comparison import FeedSpan
-from monitoring.feed.contracts import find_contract_faults
-from monitoring.feed.fault import FeedFault, format_day
-from monitoring.feed.feed_log import events_between
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.settings import MonitorSettings
 from tierrec_core.settings.loop import FaultKind
@@ -40,7 +40,7 @@ class FeedChecks:
     """Statistics of the raw rows of the reference window (None if the log no longer has them) and the current one.
 
     start, end: of the current window, in days; silent_hours: since the newest event, None without a clock
-    contracts: faults that `monitoring.feed` found
+    contracts: faults that `monitoring.drift.feed` found
     """
 
     start: float

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from monitoring.drift.feed.feed_log import events_between
 from monitoring.drift.measurement.encoded_events import EncodedEvents
 from monitoring.drift.measurement.known_items import KnownItems
 from monitoring.drift.measurement.window_measurement import (
@@ -18,7 +19,6 @@ from monitoring.drift.measurement.window_measurement import (
 )
 from monitoring.drift.statistics.effect_limits import effect_threshold, scale_thresholds
 from monitoring.drift.statistics.paired_tests import WindowPair, paired_comparisons
-from monitoring.feed.feed_log import events_between
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import MonitorSettings

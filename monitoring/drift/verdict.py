@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from monitoring.drift.feed.fault import FeedFault
 from monitoring.drift.feed_checks import FeedChecks, find_faults
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
@@ -13,7 +14,6 @@ from monitoring.drift.reference import DriftReference
 from monitoring.drift.statistics.effect_limits import BOUNDS
 from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, paired_comparisons
 from monitoring.drift.statistics.permutation import ComparisonFamily, benjamini_hochberg, family_weights, p_values
-from monitoring.feed.fault import FeedFault
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings

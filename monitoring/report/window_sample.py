@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.feed_log import events_between, is_interaction
+from monitoring.drift.feed.feed_log import events_between, is_interaction
 from tierrec_core.base.contracts import Event, FloatArray
 from tierrec_core.data.interactions import to_days
 

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.feed_log import is_interaction
+from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.simulation.fault_period import FaultPeriod
 from monitoring.simulation.synthetic_drift import ChangedLog
 from tierrec_core.base.contracts import BoolArray

@@ -19,7 +19,7 @@ from monitoring.drift import (
     evaluate_window,
     measure_window,
 )
-from monitoring.feed.feed_log import events_between
+from monitoring.drift.feed.feed_log import events_between
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings

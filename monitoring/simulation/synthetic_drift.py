@@ -7,7 +7,7 @@ from typing import Literal, Self
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.feed_log import is_interaction
+from monitoring.drift.feed.feed_log import is_interaction
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import to_days

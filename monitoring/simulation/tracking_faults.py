@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.feed_log import is_interaction
+from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.simulation.catalogue_faults import large_categories, rows_of_category
 from monitoring.simulation.fault_period import FaultPeriod
 from monitoring.simulation.synthetic_drift import ChangedLog, add_seconds

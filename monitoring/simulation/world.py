@@ -8,7 +8,7 @@ from typing import Self, cast
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.feed_log import is_interaction
+from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.simulation.synthetic_drift import ChangedLog
 from tierrec_core.base.contracts import Event, IntArray
 from tierrec_core.data.interactions import Interactions, to_days

@@ -6,8 +6,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.drift.measurement.known_items import UNKNOWN, KnownItems
-from monitoring.feed.feed_log import is_interaction
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 _TOP_ITEMS = 10

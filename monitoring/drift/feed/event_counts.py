@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from monitoring.feed.comparison import FeedComparison, change_point
-from monitoring.feed.fault import FeedFault
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.comparison import FeedComparison, change_point
+from monitoring.drift.feed.fault import FeedFault
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import BoolArray, FloatArray
 
 _SCALES = {"10 seconds": 10.0, "two hours": 7_200.0}

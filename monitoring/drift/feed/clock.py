@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monitoring.feed.comparison import FeedComparison, Statistic, change_point
-from monitoring.feed.fault import FeedFault
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.comparison import FeedComparison, Statistic, change_point
+from monitoring.drift.feed.fault import FeedFault
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import FloatArray
 
 _FLOORS = {"hours": 0.06, "weekdays": 0.02}  # of all rows, by which the moved profile fits better

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 _MIN_PAIRS = 4

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
-from monitoring.feed.comparison import FeedComparison, change_point
-from monitoring.feed.fault import FeedFault
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.comparison import FeedComparison, change_point
+from monitoring.drift.feed.fault import FeedFault
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 
 Axis = Literal["user", "item"]

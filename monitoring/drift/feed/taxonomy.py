@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.catalogue import CatalogueSnapshot
-from monitoring.feed.fault import FeedFault, format_day
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.catalogue import CatalogueSnapshot
+from monitoring.drift.feed.fault import FeedFault, format_day
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import IntArray
 
 _MIN_SHARE = 0.002  # of the rows: a new category of this share is drift to the tests of behaviour

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from monitoring.feed.catalogue import CatalogueSnapshot
-from monitoring.feed.clock import moved_clock
-from monitoring.feed.comparison import FeedComparison, FeedSpan
-from monitoring.feed.event_counts import changed_ratios, repeated_events
-from monitoring.feed.fault import FeedFault
-from monitoring.feed.feed_log import FeedLog
-from monitoring.feed.identities import lost_users, relisted_items, replaced_users
-from monitoring.feed.lost_parts import lost_parts
-from monitoring.feed.machines import machines
-from monitoring.feed.prices import catalogue_prices, price_factors
-from monitoring.feed.taxonomy import changed_categories
+from monitoring.drift.feed.catalogue import CatalogueSnapshot
+from monitoring.drift.feed.clock import moved_clock
+from monitoring.drift.feed.comparison import FeedComparison, FeedSpan
+from monitoring.drift.feed.event_counts import changed_ratios, repeated_events
+from monitoring.drift.feed.fault import FeedFault
+from monitoring.drift.feed.feed_log import FeedLog
+from monitoring.drift.feed.identities import lost_users, relisted_items, replaced_users
+from monitoring.drift.feed.lost_parts import lost_parts
+from monitoring.drift.feed.machines import machines
+from monitoring.drift.feed.prices import catalogue_prices, price_factors
+from monitoring.drift.feed.taxonomy import changed_categories
 
 # causes before their consequences: machines change the ratios between kinds of events
 _CONTRACTS: tuple[Callable[[FeedComparison], Iterator[FeedFault]], ...] = (

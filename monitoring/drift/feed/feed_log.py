@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from monitoring.feed.catalogue import CatalogueSnapshot
+from monitoring.drift.feed.catalogue import CatalogueSnapshot
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
 

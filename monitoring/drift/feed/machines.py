@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from monitoring.feed.comparison import FeedComparison, change_point
-from monitoring.feed.fault import FeedFault
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.comparison import FeedComparison, change_point
+from monitoring.drift.feed.fault import FeedFault
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import BoolArray, Event, FloatArray, IntArray
 
 _MIN_GAP, _MAX_GAP = 300.0, 6 * 3_600.0  # seconds: shorter ones are steps of a visit, longer ones nights

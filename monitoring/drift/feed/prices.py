@@ -7,10 +7,10 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from monitoring.feed.catalogue import CatalogueSnapshot
-from monitoring.feed.comparison import FeedComparison, change_point
-from monitoring.feed.fault import FeedFault, format_day
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.catalogue import CatalogueSnapshot
+from monitoring.drift.feed.comparison import FeedComparison, change_point
+from monitoring.drift.feed.fault import FeedFault, format_day
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import FloatArray, IntArray
 
 ALL_EVENTS = "all events"

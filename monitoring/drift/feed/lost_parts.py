@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from monitoring.feed.comparison import FeedComparison
-from monitoring.feed.fault import FeedFault
-from monitoring.feed.feed_log import FeedLog
+from monitoring.drift.feed.comparison import FeedComparison
+from monitoring.drift.feed.fault import FeedFault
+from monitoring.drift.feed.feed_log import FeedLog
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.settings.loop import FaultKind
 
