@@ -71,6 +71,7 @@ def killed(progress: Path, enough: dict[str, int], *arguments: object) -> int:
     return process.wait()
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_keeps_each_event_once(lines: Path, tmp_path: Path) -> None:
     progress, command = progress_path(lines), ("import", "events", lines, "--folder", tmp_path)
     reached = 0

@@ -111,6 +111,7 @@ def num_events(folder: Path) -> int:
     return len(pd.read_parquet(Layout(folder).raw_events))
 
 
+@pytest.mark.slow
 def test_every_way_to_run_the_stages_reads_new_rows(shop: Path) -> None:
     """Plain DVC, and `tierrec run`; `tierrec status` says before and after what there is to do."""
     migrate_prefect(shop / ".prefect")

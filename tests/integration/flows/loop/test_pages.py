@@ -143,6 +143,7 @@ def test_nobody_was_shown_anything_where_no_store_is_or_another_model_answered(
     assert (len(found.lists), len(found.truth)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_only_the_newest_pages_stay_and_the_history_links_to_no_other(
     layout: Layout, settings: Settings, world: DriftWorld
 ) -> None:

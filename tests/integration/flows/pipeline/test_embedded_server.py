@@ -44,10 +44,10 @@ def test_another_server_is_named_without_its_password(
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("arguments", [("run",), ("monitor",), ("retrain",), ("rollout",), ("approve",)])
-def test_each_command_ends_with_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["run", "approve"])
+def test_a_command_ends_with_one_line(word: str, tmp_path: Path) -> None:
     toy_project(tmp_path, "stages: {one: {cmd: 'true'}}")
-    done = command(tmp_path, "tierrec", *arguments, env=ENV | {"PREFECT_API_URL": NOWHERE})
+    done = command(tmp_path, "tierrec", word, env=ENV | {"PREFECT_API_URL": NOWHERE})
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: PREFECT_API_URL is {NOWHERE}, where no server answers")
     assert len(done.stderr.splitlines()) == 1

@@ -98,6 +98,7 @@ def test_movers_who_all_go_elsewhere_are_seen_though_shares_hardly_move() -> Non
     assert max(abs(one.after - one.before) for one in shares) < 0.05
 
 
+@pytest.mark.slow
 def test_reassigned_visits_alarm_rarely(steady: DriftWorld) -> None:
     states = []
     for seed in range(12):

@@ -103,6 +103,7 @@ def test_nothing_comes_twice_while_events_are_posted(start: Opener, who: str) ->
     assert set(ALL) <= set(together)
 
 
+@pytest.mark.slow
 def test_nothing_comes_twice_while_models_are_swapped(start: Opener) -> None:
     caller = start()
     for number in range(2):
