@@ -159,7 +159,7 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
 
 def _id_weight(values: pd.Series) -> float:
     """The filled share; a part of it where the rows are numbered from 1, as the lines of an order are."""
-    numbers = pd.to_numeric(values, errors="coerce").fillna(0)
+    numbers = pd.to_numeric(values, errors="coerce").fillna(0).astype("float64")
     is_next = (numbers == 1) | (numbers - numbers.shift(fill_value=0) == 1)
     return float(values.notna().mean()) * (_OF_ROW_NUMBER if is_next.mean() >= _MIN_NUMBERED else 1)
 
@@ -183,7 +183,7 @@ def describe_unified(preview: FilePreview, column: str) -> str:
 
 
 def _fits(role: str, values: pd.Series, decimal: str) -> bool:
-    """Whether the values allow the role: amounts are numbers, and ids are not fractional."""
+    """Whether the values allow the role: amounts are numbers, and ids are neither fractional nor true or false."""
     filled = values.dropna()
     if filled.empty:
         return False
@@ -195,7 +195,7 @@ def _fits(role: str, values: pd.Series, decimal: str) -> bool:
     if role == "user" and _is_free_text(filled):
         return False
     if role in ("user", "item"):
-        return filled.dtype.kind != "f" or bool((filled % 1 == 0).all())
+        return filled.dtype.kind not in "bf" or (filled.dtype.kind == "f" and bool((filled % 1 == 0).all()))
     return True
 
 

@@ -191,6 +191,15 @@ def test_ids_of_64_bits_are_no_times(tmp_path):
         assert columns == {"user": "user", "item": "item", "timestamp": "time"}
 
 
+def test_truth_values_are_no_ids(tmp_path):
+    log = frame(is_user=True, item_new=np.arange(NUM_ROWS) % 2 == 0).rename(columns={"moment": "time"})
+    log.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
+    log.to_parquet(tmp_path / "log.parquet")
+    for path in tmp_path.iterdir():
+        columns = propose_settings([path], {}).patch["source"]["columns"]
+        assert columns == {"user": "user", "item": "item", "timestamp": "time"}
+
+
 def test_groupings_of_the_catalogue_are_attributes(tmp_path):
     with_tables(tmp_path)
     patch = propose_settings(sorted(tmp_path.iterdir()), {}).patch
