@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
-from tierrec_core.sources.schema_inference.column_roles import IGNORE, Guess, canonical_event
+from tierrec_core.sources.schema_inference.column_roles import Guess
 from tierrec_core.sources.schema_inference.default_settings import default_sections
+from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_event
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
@@ -82,22 +84,22 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
     if not any("event" in log.roles for log in logs):
         return {}
     counts = pd.concat([log.values("event").astype("string") for log in logs]).value_counts()
-    names = {
-        str(name): Guess(
-            f"event {name}",
-            given.events.get(str(name), canonical_event(str(name))),
-            f"{'given' if name in given.events else 'by name'}; {count} rows",
-        )
-        for name, count in counts.items()
-    }
-    if names and all(guess.value == IGNORE for guess in names.values()):
-        listed = ", ".join(f"{name} ({count} rows)" for name, count in counts.items())
+    names = {str(name): given.events.get(str(name)) or canonical_event(str(name)) for name in counts.index}
+    if unknown := [name for name, event in names.items() if event is None]:
+        listed = ", ".join(f"{name} ({counts[name]} rows)" for name in unknown)
         column = next(log.roles["event"].value for log in logs if "event" in log.roles)
+        example = quote(unknown[0])
         raise DataError(
-            f"{logs[0].preview.path}: column {column} has no known event name, but {listed}\n"
-            f"say what each is, such as --event {quote(f'{counts.index[0]}=view')}, or {IGNORE} to drop its rows"
+            f"{logs[0].preview.path}: column {column} has names of events that are not known: {listed}\n"
+            f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, or that its rows are to be "
+            f"dropped, as --event {example}={IGNORE}; --event-column names another column"
         )
-    return names
+    return {
+        name: Guess(
+            f"event {name}", str(event), f"{'given' if name in given.events else 'by name'}; {counts[name]} rows"
+        )
+        for name, event in names.items()
+    }
 
 
 def _events(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:

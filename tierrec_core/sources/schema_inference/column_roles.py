@@ -15,10 +15,9 @@ import pandas as pd
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.schema_inference.event_names import canonical_event, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
-
-IGNORE = "ignore"
 
 _FLAGS = {
     "user": "--user-column",
@@ -60,21 +59,6 @@ _SYNONYMS = {
     "price": "price unit_price list_price preis einzelpreis stueckpreis",
 }
 
-_EVENT_SYNONYMS = {
-    "impression": "impression impressions show shown display exposure",
-    "view": """view views viewed look looked see seen browse pageview page_view pv product_view view_item
-        product_viewed viewed_product item_viewed viewed_item detail detail_view item_view visit ansicht""",
-    "click": "click clicks clk tap product_clicked select_item klick",
-    "favourite": """favourite favorite fav like liked wishlist add_to_wishlist product_added_to_wishlist bookmark save
-        merkliste""",
-    "cart": """cart add_to_cart added_to_cart addtocart to_cart in_cart put_in_cart basket to_basket add_to_basket atc
-        add product_added product_added_to_cart warenkorb in_den_warenkorb""",
-    "rating": "rating rate review stars product_reviewed bewertung",
-    "purchase": """purchase purchased buy bought paid pay order ordered transaction checkout sale conversion
-        order_completed placed_order ordered_product checkout_completed kauf bestellung""",
-    "redeem": "redeem redeemed redemption coupon_redemption eingeloest",
-}
-
 RATING_NAMES = frozenset({"rating", "stars", "overall", "score", "bewertung"})
 _MAX_EVENT_KINDS = 30
 _MIN_NUMBERS = 0.95
@@ -110,18 +94,7 @@ class Guess:
         return _FLAGS.get(self.place) or _FLAGS.get(f"{role} ...") or f"source.columns.{role}"
 
 
-def plain(name: str) -> str:
-    """A name without case, umlauts and punctuation: `Add-To_Cart` is addtocart."""
-    return re.sub(r"[\W_]", "", name.lower().replace("ü", "ue").replace("ö", "oe").replace("ä", "ae"))
-
-
 _ROLE_NAMES = {role: [plain(name) for name in names.split()] for role, names in _SYNONYMS.items()}
-_CANONICAL_EVENT = {plain(name): event for event, names in _EVENT_SYNONYMS.items() for name in names.split()}
-
-
-def canonical_event(name: str) -> str:
-    """The event of contracts.Event for a name in a file, or `ignore`."""
-    return _CANONICAL_EVENT.get(plain(name), IGNORE)
 
 
 def name_score(role: str, column: str) -> float:

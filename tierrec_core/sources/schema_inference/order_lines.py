@@ -10,7 +10,8 @@ import pandas as pd
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, name_score, plain
+from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
+from tierrec_core.sources.schema_inference.event_names import plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _MIN_AGREEING = 0.99

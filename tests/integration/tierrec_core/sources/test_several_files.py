@@ -128,12 +128,21 @@ def test_event_codes_are_asked_for(tmp_path):
     names = ["user_id", "item_id", "time"]
     path = written(tmp_path, "log.csv", 2024, names, behavior_type=CODES[np.arange(NUM_ROWS) % 3])
     with pytest.raises(
-        DataError, match=r"behavior_type.*1 \(100 rows\), 3 \(100 rows\), 4 \(100 rows\)\n.*--event 1=view"
+        DataError, match=r"behavior_type.*1 \(100 rows\), 3 \(100 rows\), 4 \(100 rows\)\n.*--event 1=EVENT.*1=ignore"
     ):
         propose_settings([path], {})
     _, source, frames = read(tmp_path, [path], events={"1": "view", "3": "cart", "4": "purchase"})
     assert source.columns.event == "behavior_type"
     assert frames.events["event"].value_counts().to_dict() == {"view": 100, "cart": 100, "purchase": 100}
+
+
+def test_an_unknown_event_beside_known_ones_is_asked_for(tmp_path):
+    kinds = np.resize(["View Product", "Ponder", "remove_from_cart"], NUM_ROWS)
+    path = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "time"], event=kinds)
+    with pytest.raises(DataError, match=r"not known: Ponder \(100 rows\)\n.*--event Ponder=EVENT"):
+        propose_settings([path], {})
+    _, _, frames = read(tmp_path, [path], events={"Ponder": "click"})
+    assert frames.events["event"].value_counts().to_dict() == {"view": 100, "click": 100}
 
 
 def test_a_status_is_no_event(tmp_path):

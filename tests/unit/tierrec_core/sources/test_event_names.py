@@ -1,0 +1,22 @@
+"""Names of events in several languages mean what they say; others are unknown instead of ignored."""
+
+import pytest
+
+from tierrec_core.sources.schema_inference.event_names import canonical_event
+
+MEANING = {
+    "view": """View Item Page,Product Page Viewed,PDP view,View Product,product_viewed,$pageview,Angesehen,ansehen,
+        vista,vue,view_item""",
+    "cart": """Added to Bag,AddToCart,addtocart,add_to_basket,in warenkorb gelegt,In den Warenkorb,
+        añadir al carrito,        product_added,Ajouté au panier,dodano do koszyka,cart""",
+    "favourite": "Merkzettel,Add to Wishlist,product_added_to_wishlist,fav",
+    "purchase": "Order Placed,order_paid,Gekauft,kaufen,compra,achat,zakup,köp,Checkout Completed,ordered_product,Buy",
+    "ignore": "remove_from_cart,begin_checkout,Session Start,refund,Cart Viewed,$autocapture",
+    None: "Payment,order_updated,Order Viewed,size guide viewed,3,started",
+}
+NAMES = [(name.strip(), event) for event, names in MEANING.items() for name in names.split(",")]
+
+
+@pytest.mark.parametrize(("name", "event"), NAMES, ids=[name for name, _ in NAMES])
+def test_a_name_means_what_its_words_say(name, event):
+    assert canonical_event(name) == event

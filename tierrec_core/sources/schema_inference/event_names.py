@@ -1,0 +1,82 @@
+"""What the names of events in a log mean: whole names, else words in several languages, in any order."""
+
+import re
+import unicodedata
+
+IGNORE = "ignore"
+
+_NAMES = {
+    "impression": "impression impressions show shown display exposure",
+    "view": "look looked see browse pageview page_view pv detail visit",
+    "click": "clk tap select_item",
+    "favourite": "fav like liked bookmark save",
+    "cart": "addtocart addtobasket addtobag to_cart in_cart atc add product_added added",
+    "rating": "rating rate stars",
+    "purchase": "pay transaction checkout sale conversion checkout_completed",
+    IGNORE: """session_start session_started first_visit first_open user_engagement scroll login log_in logged_in logout
+        log_out sign_up signup signed_up search searched view_search_results view_item_list view_promotion
+        select_promotion select_content begin_checkout checkout_started add_payment_info add_shipping_info identify
+        autocapture pageleave app_open app_update app_remove file_download ping heartbeat""",
+}
+
+
+def plain(name: str) -> str:
+    """A name without case, umlauts and punctuation: `Add-To_Cart` is addtocart."""
+    return re.sub(r"[\W_]", "", name.lower().replace("ü", "ue").replace("ö", "oe").replace("ä", "ae"))
+
+
+_BY_NAME = {plain(name): event for event, names in _NAMES.items() for name in names.split()}
+
+# Each word of a name must be one of these, without accents. The first two kinds outweigh the verbs beside them.
+_WORDS = {
+    "cart": r"cart|basket|bag|trolley|(einkaufs)?(warenkorb|wagen)|winkelwagen|carrito|cesta|panier|carrello|koszyka?|"
+    r"varukorg(en)?|kundvagn(en)?|kosiku?",
+    "favourite": r"wish|wishlist|favou?rites?|favou?rited|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
+    r"ulubion\w+|oblibene",
+    "add": r"add|added|adding|put|placed|gelegt|legen|hinzu|hinzugefugt|anadir|anadido|agregar|agregado|ajouter|ajoute|"
+    r"ajout|aggiungi|aggiunto|dodaj|dodano|lagg|lagt|toegevoegd|toevoegen|pridat|pridano",
+    "impression": r"impressions?|shown|displayed|exposure",
+    "view": r"views?|viewed|viewing|pdp|looked|seen|visited|angesehen|ansehen|ansicht|angeschaut|betrachtet|gesehen|"
+    r"vista|visto|visita|visualizza\w*|visualiza\w*|vues?|voir|consulte|obejrz\w+|wyswietl\w+|visning|visad|sedd|bekeken|"
+    r"zobrazen\w*",
+    "click": r"click|clicks|clicked|tapped|klick|geklickt|clic|klik|klikniecie",
+    "purchase": r"purchased?|purchases|buy|bought|orders?|ordered|paid|kauf|kaufen|gekauft|bestellung|bestellt|bestellen|"
+    r"compra|comprar|comprado|pedido|achat|acheter|achete|commande|commander|acquisto|acquistato|ordine|zakup|zakupiono|"
+    r"kupno|kupiono|zamowienie|kop|kopt|aankoop|gekocht|bestelling|nakup|objednavka|koupeno",
+    "rating": r"rated|reviews?|reviewed|bewertung|bewertet",
+    "redeem": r"redeem|redeemed|redemption|eingelost|eingeloest|coupon",
+    "": r"products?|items?|pages?|details?|screen|artikel|produkte?|produktu?|productos?|produits?|prodott[oi]|articles?|"
+    r"completed?|success|successful|to|in|into|the|a|an|of|den|dem|der|die|das|zum|al|au|el|la|le|un|une|do|i|till|aan|auf",
+}
+_OUTWEIGHING = ("cart", "favourite")
+_UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?|returned|entfernt|storniert|erstattet")
+_LETTERS = str.maketrans("łøß", "los")
+
+
+def canonical_event(name: str) -> str | None:
+    """The event of contracts.Event for a name in a file, `ignore` for what is known to be none, else None."""
+    if known := _BY_NAME.get(plain(name)):
+        return known
+    kinds = {_kind(word) for word in _words(name)} - {""}
+    if IGNORE in kinds:
+        return IGNORE
+    for target in _OUTWEIGHING:
+        if target in kinds:
+            return target if kinds <= {target, "add"} else IGNORE if kinds == {target, "view"} else None
+    kinds -= {"add"}
+    return kinds.pop() if len(kinds) == 1 and kinds <= _WORDS.keys() else None
+
+
+def _words(name: str) -> list[str]:
+    """The words in lower case, without accents: `ViewItem` and `view_item` are two."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().translate(_LETTERS)
+    return re.findall(
+        r"[^\W_]+", "".join(one for one in unicodedata.normalize("NFKD", parted) if not unicodedata.combining(one))
+    )
+
+
+def _kind(word: str) -> str:
+    """The kind of _WORDS, or `ignore`, or an unknown word itself."""
+    if _UNDONE.fullmatch(word):
+        return IGNORE
+    return next((kind for kind, words in _WORDS.items() if re.fullmatch(words, word)), word)
