@@ -16,7 +16,13 @@ from tierrec_core.sources.file_columns import mostly, number_column, read_source
 from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
-from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, given_time_format, parse_times
+from tierrec_core.sources.time_formats import (
+    PLAUSIBLE_TIMES,
+    TimeFormat,
+    detect_time_format,
+    given_time_format,
+    parse_times,
+)
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.timestamp")
@@ -189,9 +195,11 @@ def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path
     if time_format.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _reject_mixed(values.astype("string").dropna(), path, column)
     times = parse_times(values, time_format, source.timezone)
-    if mostly(values.notna() & times.isna(), values):
-        time_format = _time_format(values, source)
-        times = parse_times(values, time_format, source.timezone)
+    if source.time_format is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
+        own_format = detect_time_format(values)
+        own = parse_times(values, own_format, source.timezone)
+        if own.between(*PLAUSIBLE_TIMES).sum() > times.between(*PLAUSIBLE_TIMES).sum():
+            time_format, times = own_format, own
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
     reject_most(values, values.notna() & times.isna(), path, column, wanted)

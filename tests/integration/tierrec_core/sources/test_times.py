@@ -112,6 +112,19 @@ def test_each_file_may_have_its_own_format(tmp_path):
     assert times.tolist() == MOMENTS.tolist()
 
 
+@pytest.mark.parametrize("num_seconds", [100, 200])
+def test_seconds_in_one_file_and_milliseconds_in_another(num_seconds, tmp_path):
+    seconds = (MOMENTS - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1s")
+    paths = [
+        written(tmp_path, "a.csv", seconds[:num_seconds]),
+        written(tmp_path, "b.csv", 1000 * seconds[num_seconds:]),
+    ]
+    _, times = read(tmp_path, paths)
+    assert times.tolist() == MOMENTS.tolist()
+    source = FilesSource(paths=("*.csv",), columns={"timestamp": "order_date"}, timestamp_unit="s")
+    assert read_files(source, tmp_path).events["timestamp"].tolist() == MOMENTS.tolist()
+
+
 def test_few_unreadable_times_go_on_to_the_gate_and_many_are_refused(tmp_path):
     texts = MOMENTS.dt.strftime("%Y-%m-%d %H:%M:%S").tolist()
     _, times = read(tmp_path, [written(tmp_path, "log.csv", ["0000-00-00 00:00:00", "soon", *texts[2:]])])
