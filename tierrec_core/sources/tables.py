@@ -24,6 +24,7 @@ _PARQUET, _JSON = {".parquet", ".pq"}, {".jsonl", ".ndjson", ".json"}
 _INDEX = "__index_level_"
 _BLOCK = 1000
 _SHOWN = 60
+_NULLS = ("", r"\N", "NULL", "null", "(null)", "None", "NaN", "nan")  # as databases and pandas write them
 ITEM_ID = re.compile(r"(item|product|article|variant)_?(id|nr|no|number)|sku|asin|isbn|ean|gtin", re.IGNORECASE)
 _TEXT = pd.StringDtype("pyarrow")
 _DTYPES = {
@@ -164,7 +165,7 @@ def _exploded(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
 
 
 def _plain_cells(cells: pa.Array) -> pa.Array:
-    """Texts without blanks around them, and null where nothing is left; dates as timestamps."""
+    """Texts without blanks around them, and null where nothing or a null of SQL is left; dates as timestamps."""
     kind = cells.type
     if pa.types.is_date(kind):
         return cells.cast(pa.timestamp("ms"))
@@ -173,7 +174,7 @@ def _plain_cells(cells: pa.Array) -> pa.Array:
     if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
         return cells
     texts = pc.utf8_trim_whitespace(cells)
-    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+    return pc.if_else(pc.is_in(texts, pa.array(_NULLS, texts.type)), pa.scalar(None, texts.type), texts)
 
 
 def _decoded(cells: pa.Array) -> pa.Array:

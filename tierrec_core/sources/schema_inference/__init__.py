@@ -91,8 +91,8 @@ def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Gu
         example = quote(unknown[0])
         raise DataError(
             f"{logs[0].preview.path}: column {column} has names of events that are not known: {listed}\n"
-            f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, or that its rows are to be "
-            f"dropped, as --event {example}={IGNORE}; --event-column names another column"
+            f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, or that its rows are "
+            f"to be dropped, as --event {example}={IGNORE}; --event-column names another column"
         )
     return {
         name: Guess(

@@ -31,7 +31,7 @@ _BY_NAME = {plain(name): event for event, names in _NAMES.items() for name in na
 _WORDS = {
     "cart": r"cart|basket|bag|trolley|(einkaufs)?(warenkorb|wagen)|winkelwagen|carrito|cesta|panier|carrello|koszyka?|"
     r"varukorg(en)?|kundvagn(en)?|kosiku?",
-    "favourite": r"wish|wishlist|favou?rites?|favou?rited|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
+    "favourite": r"wish|wishlist|favou?rite[sd]?|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
     r"ulubion\w+|oblibene",
     "add": r"add|added|adding|put|placed|gelegt|legen|hinzu|hinzugefugt|anadir|anadido|agregar|agregado|ajouter|ajoute|"
     r"ajout|aggiungi|aggiunto|dodaj|dodano|lagg|lagt|toegevoegd|toevoegen|pridat|pridano",
@@ -40,8 +40,8 @@ _WORDS = {
     r"vista|visto|visita|visualizza\w*|visualiza\w*|vues?|voir|consulte|obejrz\w+|wyswietl\w+|visning|visad|sedd|bekeken|"
     r"zobrazen\w*",
     "click": r"click|clicks|clicked|tapped|klick|geklickt|clic|klik|klikniecie",
-    "purchase": r"purchased?|purchases|buy|bought|orders?|ordered|paid|kauf|kaufen|gekauft|bestellung|bestellt|bestellen|"
-    r"compra|comprar|comprado|pedido|achat|acheter|achete|commande|commander|acquisto|acquistato|ordine|zakup|zakupiono|"
+    "purchase": r"purchased?|purchases|buy|bought|orders?|ordered|paid|kauf|kaufen|gekauft|bestellung|"
+    r"bestellt|bestellen|compra|comprar|comprado|pedido|achat|acheter|achete|commande|commander|acquisto|acquistato|ordine|zakup|zakupiono|"
     r"kupno|kupiono|zamowienie|kop|kopt|aankoop|gekocht|bestelling|nakup|objednavka|koupeno",
     "rating": r"rated|reviews?|reviewed|bewertung|bewertet",
     "redeem": r"redeem|redeemed|redemption|eingelost|eingeloest|coupon",

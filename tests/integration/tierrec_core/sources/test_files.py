@@ -154,7 +154,7 @@ def paid(folder, *cells):
 
 
 def test_numbers_that_are_not_finite_go_on_to_the_gate(tmp_path):
-    values = paid(tmp_path, "1.5", "", "null", "NaN", "inf", "-Infinity", "-2")
+    values = paid(tmp_path, "1.5", "", "null", "NAN", "inf", "-Infinity", "-2")
     assert values.isna().tolist() == [False, True, True, False, False, False, False]
     np.testing.assert_array_equal(values.dropna().to_numpy("float64"), [1.5, np.nan, np.inf, -np.inf, -2.0])
 
@@ -271,7 +271,7 @@ def test_the_logs_own_split_is_kept(tmp_path):
 
 
 def test_numbers_of_the_log_survive_the_disk(tmp_path):
-    paid(tmp_path, "NaN", "", "inf")
+    paid(tmp_path, "NAN", "", "inf")
     source = FilesSource(paths=("log.csv",), columns={"event": "kind", "value": "paid"})
     write_frame(files.read_files(source, tmp_path).events, tmp_path / "events.parquet")
     again = read_frame(tmp_path / "events.parquet", EVENTS)["value"]

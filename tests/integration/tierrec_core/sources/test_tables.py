@@ -95,6 +95,17 @@ SHAPES = {
 }
 
 
+@pytest.mark.parametrize("null", [r"\N", "NULL", "null", "(null)", "None", "NaN", "nan"])
+def test_nulls_of_databases_are_missing_cells(null, tmp_path):
+    rows = [f"u{n % 7},i{n % 5},2024-01-{1 + n % 28:02},2.5,3" for n in range(NUM_ROWS)]
+    text = "\n".join(["user,item,time,price,qty", ",".join([null] * 5), *rows])
+    (tmp_path / "log.csv").write_text(text)
+    patch = propose_settings([tmp_path / "log.csv"], {}).patch
+    events = read_files(parse(FilesSource, patch["source"], "tests"), tmp_path).events
+    assert events[["user_id", "item_id", "timestamp", "value", "quantity"]].isna().sum().tolist() == [1] * 5
+    assert (events["user_id"].nunique(), events["value"].sum()) == (7, 2.5 * NUM_ROWS)
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_every_row_is_shown_and_read(shape, log, tmp_path):
     (tmp_path / "log.csv").write_text("\n".join(shape(rows(log))) + "\n")
