@@ -43,7 +43,8 @@ _SYNONYMS = {
     "event": """event event_type eventtype event_name action action_type behavior behaviour behavior_type
         interaction interaction_type activity vorgang ereignis aktion type""",
     "timestamp": """timestamp time event_time event_timestamp datetime date_time ts transaction_timestamp
-        created_at created occurred_at unix_time unix_review_time purchase_date order_date invoice_date review_time
+        created_at created occurred_at ordered_at ordered placed_at order_time
+        unix_time unix_review_time purchase_date order_date invoice_date review_time
         t_dat date day zeitstempel zeit zeitpunkt datum bestelldatum""",
     "value": """value sales_value amount revenue total total_price paid rating stars overall score betrag umsatz
         wert summe gesamtpreis bewertung price unit_price preis einzelpreis stueckpreis item_cost sold_for""",
@@ -71,6 +72,10 @@ _MAX_DISTINCT_SHARE = 0.5
 _MIN_DISTINCT = 10
 _MIN_BLANKS = 2
 _MIN_RETURNING = 0.1
+_LATER = re.compile(
+    r"updat|modif|chang|ship|deliver|dispatch|cancel|refund|return|due|expir|versand|storn", re.IGNORECASE
+)
+_FEW_TIMES = 3
 
 
 @dataclass(frozen=True)
@@ -178,10 +183,18 @@ def _is_free_text(filled: pd.Series) -> bool:
 
 
 def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, TimeFormat] | None:
-    """The column of times with the best name, and its format; numeric columns need a matching name, dates do not."""
+    """The column of times with the best name, and its format; numeric columns need a matching name, dates do not.
+
+    Columns of few distinct times, and those that are called after what follows an event, such as updates, come last.
+    """
     scores = {column: name_score("timestamp", column) for column in preview.time_formats if column not in assigned}
     scores = {column: score for column, score in scores.items() if score or preview.time_formats[column].unit is None}
-    best = max(scores, key=scores.__getitem__, default=None)
+
+    def fitness(column: str) -> tuple[bool, bool, float]:
+        few = 1 if is_exact(scores[column]) else _FEW_TIMES
+        return preview.sample[column].nunique() > few, not _LATER.search(column), scores[column]
+
+    best = max(scores, key=fitness, default=None)
     if best is None:
         return None
     time_format = preview.time_formats[best]

@@ -31,6 +31,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
             yield from _doubtful_encoding(preview)
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
+    yield from _one_time(log)
     yield from _unused_columns(log)
     yield from _other_identity(log)
     yield from _guests(log, given.guests)
@@ -54,6 +55,15 @@ def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
         yield (
             f"{log.preview.path}: {rounded.mean():.0%} of the rows have a {role} id such as {ids[rounded].iloc[0]!r} "
             f"in {log.roles[role].value}: a spreadsheet or reader rounded different ids to one; export them as text"
+        )
+
+
+def _one_time(log: LogFile) -> Iterator[str]:
+    times = log.values("timestamp").dropna()
+    if len(times) > 1 and times.nunique() == 1:
+        yield (
+            f"{log.preview.path}: all rows have the time {times.iloc[0]} in {log.roles['timestamp'].value}, so that "
+            "none precedes another; --time-column names another column"
         )
 
 

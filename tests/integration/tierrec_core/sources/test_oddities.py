@@ -75,6 +75,17 @@ def test_who_logged_in_is_offered_beside_the_visitor_and_a_user_agent_is_nobody(
     assert users.str.startswith("v").sum() == NUM_ROWS * 9 / 10
 
 
+def test_the_time_of_the_event_is_taken_instead_of_later_ones(log, tmp_path):
+    ordered = log.pop("timestamp")
+    log["exported_at"], log["shipped_at"] = pd.Timestamp("2024-09-01"), ordered + pd.Timedelta(days=3)
+    log["ordered"] = ordered
+    assert warnings_of(log, tmp_path) == ()
+    source = propose_settings([tmp_path / "log.csv"], {}).patch["source"]
+    assert source["columns"]["timestamp"] == "ordered"
+    (line,) = warnings_of(log, tmp_path, time_column="exported_at")
+    assert "all rows have the time 2024-09-01 in exported_at" in line
+
+
 def test_columns_that_cannot_all_be_used_are_named(log, tmp_path):
     log["time"], log["note"] = log["timestamp"].dt.strftime("%H:%M"), None
     log["timestamp"] = log["timestamp"].dt.date
