@@ -21,7 +21,7 @@ from tierrec_core.sources.schema_inference.column_roles import (
     find_user_column,
     overlap,
 )
-from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns
+from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, several_items
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
 
@@ -142,6 +142,10 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
         return time
     roles["timestamp"], time_format = time
     _infer_roles(preview, roles, carried, time_format, given.events)
+    if "item" not in given.columns:
+        assigned = {guess.value for guess in roles.values()}
+        if found := several_items(preview, roles.get("item"), assigned):
+            return f"{preview.path}: {found}; wanted one row per item, with the same order, user and time on each"
     for role in ("user", "item"):
         if role not in roles:
             return _missing(preview, role, f"a column of {role} ids")

@@ -10,14 +10,16 @@ import pandas as pd
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
+from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
 from tierrec_core.sources.schema_inference.event_names import plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _MIN_AGREEING = 0.99
 _MIN_CONTINUED = 5
 _MIN_ORDERS = 5
-_MAX_SHOWN = 4
+_MAX_SHOWN, _MAX_TEXT = 4, 60
+_NUMBERED = re.compile(r"(.*?\D)[ _.-]?\d+")
+_LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
 _MAX_STATUSES = 30
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung")
 _VOID = """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired returned
@@ -76,6 +78,37 @@ def order_columns(preview: FilePreview, roles: Mapping[str, Guess]) -> frozenset
         return frozenset()
     is_one = (counts <= 1).mean() >= _MIN_AGREEING
     return frozenset(name for name in others if is_one[name] and rows[name].nunique() > 1)
+
+
+def several_items(preview: FilePreview, item: Guess | None, assigned: Collection[str]) -> str:
+    """What shows that a row has several items: numbered columns of them, or a list in a cell; empty if it has one."""
+    columns = [name for name in preview.columns if name not in assigned or (item and item.value == name)]
+    numbered = [name for name in columns if (match := _NUMBERED.fullmatch(name)) and name_score("item", match[1])]
+    if len(numbered) > 1 and (item is None or item.value in numbered):
+        return f"{', '.join(numbered)} have an item each"
+    is_item = bool(item and name_score("item", item.value))
+    for name in [item.value] if item and is_item else filter(_is_plural, columns):
+        if cell := _item_list(preview.sample[name]):
+            return f"{name} has lists of items such as {cell[:_MAX_TEXT]!r}"
+    return ""
+
+
+def _is_plural(name: str) -> bool:
+    """Whether the name is that of items without or with an s at its end."""
+    return any(is_exact(name_score("item", one)) for one in (name, name.rstrip("sS")))
+
+
+def _item_list(cells: pd.Series) -> str | None:
+    """An example where many cells are lists: what comes last in one comes first in others."""
+    texts = cells.dropna().astype("string")
+    for mark in _LIST_MARKS:
+        is_list = texts.str.contains(mark, regex=False)
+        if len(texts) and is_list.mean() >= _MIN_LISTS:
+            lists = texts[is_list].str.split(mark)
+            first, last = set(texts.str.split(mark).str[0].str.strip()), set(lists.str[-1].str.strip())
+            if len(last & first) >= len(last) / 2 and len(first) > _MIN_ORDERS:
+                return str(texts[is_list].iloc[0])
+    return None
 
 
 def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | None) -> Guess | None:

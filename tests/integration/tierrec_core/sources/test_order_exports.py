@@ -155,6 +155,37 @@ def test_the_total_of_an_order_is_not_the_value_of_its_items(names, tmp_path):
     assert key(read[["user_id", "item_id", "timestamp"]].assign(worth=read["value"].round(2))) == key(expected)
 
 
+LISTS = {"numbered": None, "semicolons": ";", "bars": " | ", "commas": ", "}
+
+
+@pytest.mark.parametrize("mark", LISTS.values(), ids=LISTS)
+def test_one_row_per_item_is_wanted(mark, tmp_path):
+    _, frame = order_lines(SHOPIFY)
+    baskets = frame.groupby(["order", "user", "time"])["item"].agg(list).reset_index()
+    items = pd.DataFrame(baskets["item"].tolist()).rename(columns=lambda place: f"item_{place + 1}")
+    orders = baskets.drop(columns="item")
+    written = orders.join(items) if mark is None else orders.assign(Products=baskets["item"].map(mark.join))
+    said = r"item_1, item_2, item_3 have an item each" if mark is None else r"Products has lists of items such as 'SKU"
+    with pytest.raises(MissingColumnError, match=said + ".*wanted one row per item"):
+        proposed(written, tmp_path)
+
+
+def test_a_name_with_a_mark_is_no_list(tmp_path):
+    written, _ = order_lines(SHOPIFY | {"item": "Product"})
+    written["Product"] = written["Product"] + ";red;M"
+    written["Product tags"] = np.resize([f"t{n};t{(n + 1) % 9}" for n in range(9)], len(written))
+    assert proposed(written, tmp_path)[1].columns.item == "Product"
+
+
+def test_the_number_of_a_line_is_no_order(tmp_path):
+    written, _ = order_lines(SHOPIFY | {"order": "id_order"})
+    written.insert(0, "id_order_detail", range(len(written)))
+    written.insert(1, "order_state", "done")
+    assert proposed(written, tmp_path)[1].columns.session == "id_order"
+    again = written.rename(columns={"id_order_detail": "order_line_id", "id_order": "order_number"})
+    assert proposed(again, tmp_path)[1].columns.session == "order_number"
+
+
 def test_numbers_of_lines_are_not_items(tmp_path):
     written, frame = order_lines(SHOPIFY | {"item": "SKU", "price": "Item Cost", "order": "Order Number"})
     written = written.drop(columns="Total").assign(**{"Item #": frame["place"] + 1})
