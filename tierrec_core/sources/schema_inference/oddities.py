@@ -5,8 +5,11 @@ import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+import numpy as np
+
 from tierrec_core.base.ids import text_ids
-from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name
+from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 from tierrec_core.sources.schema_inference.preview import FilePreview
@@ -32,6 +35,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
     yield from _one_time(log)
+    yield from _unread_numbers(log)
     yield from _unused_columns(log)
     yield from _other_identity(log)
     yield from _guests(log, given.guests)
@@ -65,6 +69,19 @@ def _one_time(log: LogFile) -> Iterator[str]:
             f"{log.preview.path}: all rows have the time {times.iloc[0]} in {log.roles['timestamp'].value}, so that "
             "none precedes another; --time-column names another column"
         )
+
+
+def _unread_numbers(log: LogFile) -> Iterator[str]:
+    """A column that is called as values are, and has digits, where the log has no other value."""
+    for name in log.preview.columns if "value" not in log.roles else ():
+        filled = log.preview.sample[name].dropna().astype("string")
+        if name_score("value", name) and filled.str.contains(r"\d", regex=True).mean() > 1 / 2:
+            numbers, _ = parse_numbers(filled, log.preview.form.decimal)
+            if len(cells := filled[np.isnan(numbers)]):
+                yield (
+                    f"{log.preview.path}: {name} is not used, and values stay empty: {cells.iloc[0]!r} and "
+                    f"{len(cells) - 1} other cells are no numbers with the decimal mark {log.preview.form.decimal!r}; write all alike"
+                )
 
 
 def _unused_columns(log: LogFile) -> Iterator[str]:

@@ -86,6 +86,17 @@ def test_the_time_of_the_event_is_taken_instead_of_later_ones(log, tmp_path):
     assert "all rows have the time 2024-09-01 in exported_at" in line
 
 
+def test_values_of_two_forms_stay_empty_with_a_warning_and_of_one_form_are_read(log, tmp_path):
+    log["Net Sales"] = np.where(log.index % 2, "$1,403.60", "1.403,60 €")
+    (line,) = warnings_of(log, tmp_path)
+    assert "Net Sales is not used, and values stay empty: '1.403,60 €' and 599 other cells are no numbers" in line
+    log["Net Sales"] = "$1,403.60"
+    assert warnings_of(log, tmp_path) == ()
+    source = parse(FilesSource, propose_settings([tmp_path / "log.csv"], {}).patch["source"], "tests")
+    assert source.columns.value == "Net Sales"
+    assert set(read_source(source, tmp_path, seed=0).events["value"]) == {1403.6}
+
+
 def test_columns_that_cannot_all_be_used_are_named(log, tmp_path):
     log["time"], log["note"] = log["timestamp"].dt.strftime("%H:%M"), None
     log["timestamp"] = log["timestamp"].dt.date
