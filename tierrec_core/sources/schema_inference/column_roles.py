@@ -46,10 +46,12 @@ _SYNONYMS = {
         created_at created occurred_at ordered_at ordered placed_at order_time
         unix_time unix_review_time purchase_date order_date invoice_date review_time
         t_dat date day zeitstempel zeit zeitpunkt datum bestelldatum""",
-    "value": """value sales_value amount revenue total total_price paid rating stars overall score betrag umsatz
+    "value": """value sales_value amount revenue net_sales gross_sales sales
+        total total_price paid rating stars overall score betrag umsatz
         wert summe gesamtpreis bewertung price unit_price preis einzelpreis stueckpreis item_cost sold_for""",
     "quantity": "quantity qty units pieces num_items menge anzahl stueck",
-    "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no order
+    "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no order_number
+        order
         transaction_id invoice_no invoice receipt_id bon_nr bonnummer sitzung bestellnummer""",
     "channel": "channel sales_channel sales_channel_id store_type kanal",
     "split": "split subset",
@@ -68,6 +70,7 @@ _MIN_NUMBERED, _OF_ROW_NUMBER = 0.99, 0.5
 _EXACT, _PART, _PER_RANK = 1.0, 0.6, 0.005
 _BURST = pd.Timedelta(minutes=30)
 _DAY = pd.Timedelta(days=1)
+_OF_UNIQUE, _OF_FEW = 0.5, 0.25
 _MAX_DISTINCT_SHARE = 0.5
 _MIN_DISTINCT = 10
 _MIN_BLANKS = 2
@@ -124,8 +127,9 @@ def is_user_name(column: str) -> bool:
 
 def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess | None:
     """The column whose name fits the role best and whose content allows it; for ids, the filled share counts, too."""
+    weight = {"user": _id_weight, "item": _id_weight, "session": _session_weight}.get(role, lambda _: 1.0)
     scores = {
-        column: name_score(role, column) * (_id_weight(preview.sample[column]) if role in ("user", "item") else 1)
+        column: name_score(role, column) * weight(preview.sample[column])
         for column in preview.columns
         if column not in assigned and _fits(role, preview.sample[column], preview.form.decimal)
     }
@@ -140,6 +144,13 @@ def _id_weight(values: pd.Series) -> float:
     numbers = pd.to_numeric(values, errors="coerce").fillna(0).astype("float64")
     is_next = (numbers == 1) | (numbers - numbers.shift(fill_value=0) == 1)
     return float(values.notna().mean()) * (_OF_ROW_NUMBER if is_next.mean() >= _MIN_NUMBERED else 1)
+
+
+def _session_weight(values: pd.Series) -> float:
+    """1 for values that repeat as those of orders do, a part of it for numbers of lines and for few values."""
+    filled = values.dropna()
+    few = filled.nunique() <= _MAX_EVENT_KINDS
+    return _OF_FEW if few else _OF_UNIQUE if filled.is_unique else 1.0
 
 
 def describe_content(preview: FilePreview, column: str) -> str:
