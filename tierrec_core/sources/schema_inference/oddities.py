@@ -12,6 +12,7 @@ from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
+from tierrec_core.sources.schema_inference.order_lines import void_dates
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.text_encoding import other_readings
 
@@ -35,6 +36,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
     yield from _one_time(log)
+    yield from _void_dates(log)
     yield from _unread_numbers(log)
     yield from _unused_columns(log)
     yield from _other_identity(log)
@@ -71,6 +73,14 @@ def _one_time(log: LogFile) -> Iterator[str]:
         )
 
 
+def _void_dates(log: LogFile) -> Iterator[str]:
+    for name, share in void_dates(log.preview, {guess.value for guess in log.roles.values()}).items():
+        yield (
+            f"{log.preview.path}: {name} is filled in {share:.0%} of the rows, which may be orders that came to "
+            "nothing; they are kept; leave them out of the export, or add a status for source.exclude"
+        )
+
+
 def _unread_numbers(log: LogFile) -> Iterator[str]:
     """A column that is called as values are, and has digits, where the log has no other value."""
     for name in log.preview.columns if "value" not in log.roles else ():
@@ -80,7 +90,8 @@ def _unread_numbers(log: LogFile) -> Iterator[str]:
             if len(cells := filled[np.isnan(numbers)]):
                 yield (
                     f"{log.preview.path}: {name} is not used, and values stay empty: {cells.iloc[0]!r} and "
-                    f"{len(cells) - 1} other cells are no numbers with the decimal mark {log.preview.form.decimal!r}; write all alike"
+                    f"{len(cells) - 1} other cells are no numbers with the decimal mark "
+                    f"{log.preview.form.decimal!r}; write all alike"
                 )
 
 

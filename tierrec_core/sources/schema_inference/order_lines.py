@@ -24,7 +24,12 @@ _MAX_STATUSES = 30
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung")
 _VOID = """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired returned
     abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt verfallen
-    retourniert zurueckgesandt rueckerstattet gutgeschrieben"""
+    retourniert zurueckgesandt rueckerstattet gutgeschrieben annulé annulée
+    remboursé remboursée échoué refusé anulowane
+    anulowany anulowano zwrócone zwrot odrzucone annullato annullata rimborsato rimborsata fallito geannuleerd
+    terugbetaald mislukt cancelado cancelada anulado anulada reembolsado reembolsada devuelto rechazado devolvido zrušeno
+    zrušená vráceno avbruten återbetald annulleret refunderet отменен возврат"""
+_YES, _NO = {"true", "1", "yes", "y", "t", "ja"}, {"false", "0", "no", "n", "f", "nein"}
 _IN_PART = "not no partial partially part nicht kein teil teilweise teils"
 
 
@@ -139,6 +144,9 @@ def void_orders(previews: Sequence[FilePreview], taken: Collection[str]) -> dict
     for preview in previews:
         for name in preview.columns:
             cells = preview.sample[name]
+            amount = max(name_score(role, name) for role in ("quantity", "value"))
+            if name not in taken and _is_void(name) and not amount and (marks := _marks(cells)):
+                found.setdefault(name, {}).update(dict.fromkeys(marks))
             if name in taken or not plain(name).endswith(_STATUS_NAMES) or cells.nunique() > _MAX_STATUSES:
                 continue
             statuses = cells.astype("string").str.lower()
@@ -148,9 +156,21 @@ def void_orders(previews: Sequence[FilePreview], taken: Collection[str]) -> dict
     return {name: tuple(sorted(values)) for name, values in found.items() if values}
 
 
+def _marks(cells: pd.Series) -> set[str]:
+    """The values that mean yes in a column of yes and no, such as is_cancelled, where some say no."""
+    values = set(cells.dropna().astype("string").str.lower())
+    return values & _YES if values & _NO and values <= _YES | _NO else set()
+
+
+def void_dates(preview: FilePreview, taken: Collection[str]) -> dict[str, float]:
+    """The share of filled rows of each column of times at which orders came to nothing, such as Cancelled at."""
+    shares = {name: float(preview.sample[name].notna().mean()) for name in preview.time_formats if _is_void(name)}
+    return {name: share for name, share in shares.items() if name not in taken and share < 1}
+
+
 def _is_void(status: str) -> bool:
     words = {plain(word) for word in re.split(r"[\W_]+", status)}
-    return not words.isdisjoint(_VOID.split()) and words.isdisjoint(_IN_PART.split())
+    return not words.isdisjoint(map(plain, _VOID.split())) and words.isdisjoint(_IN_PART.split())
 
 
 def exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Collection[str]], *, given: bool) -> list[Guess]:

@@ -232,6 +232,26 @@ def test_orders_that_came_to_nothing_are_left_out(name, blank, tmp_path):
     assert key(events[["user_id", "item_id", "timestamp"]]) == key(kept[["user", "item", "time"]])
 
 
+LOST = ["annulé", "remboursé", "anulowane", "annullato", "geannuleerd", "Cancelado", "reembolsado", "zrušeno"]
+
+
+def test_statuses_of_many_languages(tmp_path):
+    written, _ = order_lines(SHOPIFY)
+    written["Financial Status"] = np.resize([*LOST, "paid"], len(written))
+    assert set(proposed(written, tmp_path)[1].exclude["Financial Status"]) == {name.lower() for name in LOST}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_rows_that_are_marked_as_cancelled_are_left_out(suffix, tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    written["is_cancelled"] = lost = frame.index % 5 == 0
+    path = tmp_path / f"orders.{suffix}"
+    getattr(written, f"to_{suffix}")(path, index=False)
+    source = parse(FilesSource, propose_settings([path], {}).patch["source"], "tests")
+    assert source.exclude == {"is_cancelled": ("true",)}
+    assert len(read_files(source, tmp_path).events) == (~lost).sum()
+
+
 def test_what_is_left_out_can_be_given(tmp_path):
     with_statuses("Bestellstatus", tmp_path)
     for given, num_kept in (({}, 6), ({"Bestellstatus": ["OFFEN"]}, 5)):
