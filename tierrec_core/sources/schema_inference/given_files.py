@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Self
 
 from tierrec_core.base.errors import DataError, UnreadableFileError
-from tierrec_core.sources.input_files.patterns import match_files
+from tierrec_core.sources.input_files.patterns import LOCK, match_files
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
+_MAX_SHOWN = 5
 _COMPRESSIONS = (".gz", ".zst", ".bz2")
 
 
@@ -30,7 +32,11 @@ class GivenFiles:
                 continue
             suffixes = {file: _suffix(file) for file in sorted(path.iterdir()) if _is_shown(file)}
             if not any(suffixes.values()):
-                raise UnreadableFileError(f"{path}: has no file of CSV, JSON lines or Parquet, by their names")
+                names = ", ".join(file.name for file in list(suffixes)[:_MAX_SHOWN]) or "nothing"
+                unpack = "; unpack the archive" if any(file.suffix.lower() in _ARCHIVES for file in suffixes) else ""
+                raise UnreadableFileError(
+                    f"{path}: has no file of CSV, JSON lines or Parquet by their names, but {names}{unpack}"
+                )
             patterns += [(path / f"*{suffix}").as_posix() for suffix in dict.fromkeys(suffixes.values()) if suffix]
             others += [file for file, suffix in suffixes.items() if not suffix]
         return cls({pattern: _matches(pattern) for pattern in patterns}, tuple(others))
@@ -64,7 +70,7 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _is_shown(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+    return path.is_file() and not path.name.startswith((".", LOCK))
 
 
 def _suffix(path: Path) -> str:

@@ -27,7 +27,8 @@ _VOID = """cancelled canceled cancellation voided void refunded refund failed fa
     retourniert zurueckgesandt rueckerstattet gutgeschrieben annulé annulée
     remboursé remboursée échoué refusé anulowane
     anulowany anulowano zwrócone zwrot odrzucone annullato annullata rimborsato rimborsata fallito geannuleerd
-    terugbetaald mislukt cancelado cancelada anulado anulada reembolsado reembolsada devuelto rechazado devolvido zrušeno
+    terugbetaald mislukt cancelado cancelada anulado anulada reembolsado reembolsada devuelto rechazado devolvido
+    zrušeno
     zrušená vráceno avbruten återbetald annulleret refunderet отменен возврат"""
 _YES, _NO = {"true", "1", "yes", "y", "t", "ja"}, {"false", "0", "no", "n", "f", "nein"}
 _IN_PART = "not no partial partially part nicht kein teil teilweise teils"

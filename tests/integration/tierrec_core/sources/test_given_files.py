@@ -24,6 +24,7 @@ def folder(tmp_path):
     pd.DataFrame({"user_id": range(200), "age": 3}).to_parquet(logs / "users.parquet")
     (logs / "README.md").write_text("what this is")
     (logs / ".log-2025.csv.part").write_text("half")
+    (logs / "~$log-2025.csv").write_bytes(b"\x05anna")
     return logs
 
 
@@ -68,6 +69,13 @@ def test_a_file_that_is_not_used_is_named(folder):
 def test_a_folder_without_a_table_is_refused(tmp_path):
     (tmp_path / "notes.md").write_text("x")
     with pytest.raises(UnreadableFileError, match="has no file of CSV, JSON lines or Parquet"):
+        propose_settings([tmp_path], {})
+
+
+def test_an_archive_in_a_folder_is_named(tmp_path):
+    (tmp_path / "log.csv.zip").write_bytes(b"PK")
+    (tmp_path / "README.md").write_text("x")
+    with pytest.raises(UnreadableFileError, match=r"by their names, but README\.md, log\.csv\.zip; unpack the archive"):
         propose_settings([tmp_path], {})
 
 
