@@ -196,14 +196,24 @@ def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path
         _reject_mixed(values.astype("string").dropna(), path, column)
     times = parse_times(values, time_format, source.timezone)
     if source.time_format is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
-        own_format = detect_time_format(values)
-        own = parse_times(values, own_format, source.timezone)
-        if own.between(*PLAUSIBLE_TIMES).sum() > times.between(*PLAUSIBLE_TIMES).sum():
-            time_format, times = own_format, own
+        time_format, times = _own_times(values, time_format, times, source)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
     reject_most(values, values.notna() & times.isna(), path, column, wanted)
     return times
+
+
+def _own_times(
+    values: pd.Series, time_format: TimeFormat, times: pd.Series, source: FilesSource
+) -> tuple[TimeFormat, pd.Series]:
+    """The format that more rows of a file fit than that of all files, and its times; a given unit yields to another."""
+    own_format = detect_time_format(values)
+    own = parse_times(values, own_format, source.timezone)
+    is_open = (
+        source.timestamp_unit == "auto" or own_format.unit is not None or bool(times.isna().sum() > len(times) / 2)
+    )
+    is_better = own.between(*PLAUSIBLE_TIMES).sum() > times.between(*PLAUSIBLE_TIMES).sum()
+    return (own_format, own) if is_open and is_better else (time_format, times)
 
 
 def _reject_mixed(texts: pd.Series, path: Path, column: str) -> None:

@@ -22,14 +22,12 @@ _NUMBERED = re.compile(r"(.*?\D)[ _.-]?\d+")
 _LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
 _MAX_STATUSES = 30
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung")
-_VOID = """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired returned
-    abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt verfallen
-    retourniert zurueckgesandt rueckerstattet gutgeschrieben annulé annulée
-    remboursé remboursée échoué refusé anulowane
-    anulowany anulowano zwrócone zwrot odrzucone annullato annullata rimborsato rimborsata fallito geannuleerd
-    terugbetaald mislukt cancelado cancelada anulado anulada reembolsado reembolsada devuelto rechazado devolvido
-    zrušeno
-    zrušená vráceno avbruten återbetald annulleret refunderet отменен возврат"""
+_VOID = """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired
+    returned abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt
+    verfallen retourniert zurueckgesandt rueckerstattet gutgeschrieben annulé annulée remboursé remboursée échoué
+    refusé anulowane anulowany anulowano zwrócone zwrot odrzucone annullato annullata rimborsato rimborsata fallito
+    geannuleerd terugbetaald mislukt cancelado cancelada anulado anulada reembolsado reembolsada devuelto rechazado
+    devolvido zrušeno zrušená vráceno avbruten återbetald annulleret refunderet отменен возврат"""
 _YES, _NO = {"true", "1", "yes", "y", "t", "ja"}, {"false", "0", "no", "n", "f", "nein"}
 _IN_PART = "not no partial partially part nicht kein teil teilweise teils"
 

@@ -125,6 +125,13 @@ def test_seconds_in_one_file_and_milliseconds_in_another(num_seconds, tmp_path):
     assert read_files(source, tmp_path).events["timestamp"].tolist() == MOMENTS.tolist()
 
 
+def test_dates_beside_numbers_of_a_given_unit(tmp_path):
+    written(tmp_path, "a.csv", (MOMENTS[:150] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1ms"))
+    written(tmp_path, "b.csv", MOMENTS[150:].dt.strftime("%Y-%m-%d %H:%M"))
+    source = FilesSource(paths=("*.csv",), columns={"timestamp": "order_date"}, timestamp_unit="ms")
+    assert read_files(source, tmp_path).events["timestamp"].tolist() == MOMENTS.tolist()
+
+
 def test_few_unreadable_times_go_on_to_the_gate_and_many_are_refused(tmp_path):
     texts = MOMENTS.dt.strftime("%Y-%m-%d %H:%M:%S").tolist()
     _, times = read(tmp_path, [written(tmp_path, "log.csv", ["0000-00-00 00:00:00", "soon", *texts[2:]])])
