@@ -44,7 +44,7 @@ def german(truth, folder):
     )
     log = pd.concat([log, log[:20].assign(Vorgang="[/b] Newsletter")])
     log.to_csv(folder / "log.csv", sep=";", index=False)
-    return told, ["log.csv", "--timezone", "Europe/Berlin"]
+    return told, ["log.csv", "--timezone", "Europe/Berlin", "--event", "[/b] Newsletter=ignore"]
 
 
 def american(truth, folder):
