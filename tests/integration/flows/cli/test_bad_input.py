@@ -135,7 +135,7 @@ BAD_ROWS = {
     f"{LONG},i0,{START},view,1": "user_id_length",
     f"u0,{LONG},{START},view,1": "item_id_length",
     f",i0,{START},view,1": "user_id_not_null",
-    f"u0,i0,{START},view,NaN": "value_finite",
+    f"u0,i0,{START},view,NAN": "value_finite",
     f"u1,i0,{START},view,inf": "value_finite",
     f"u2,i0,{START},view,-3": "value_not_negative",
     "u3,i0,5,view,1": "timestamp_in_range",
