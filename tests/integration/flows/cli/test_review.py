@@ -1,4 +1,4 @@
-"""`tierrec review` edits review.yaml as a person would, and what it writes is what the service reads."""
+"""`tierrec review` edits review.yaml and keeps what was written by hand, and what it writes is what the service reads."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tierrec_core.base.errors import SettingsError
 
 def test_blocked_and_approved_items_are_in_the_file_and_comments_stay(tmp_path: Path) -> None:
     path = tmp_path / "review.yaml"
-    path.write_text("# whoever edits this: think\nblocked: ['7']\n")
+    path.write_text("# think before an edit\nblocked: ['7']\n")
     for words in (("block", "8", "9"), ("unblock", "7"), ("approve", "5"), ("withdraw", "6")):
         tierrec("review", *words, "--folder", tmp_path)
     review = Review.read(path)
