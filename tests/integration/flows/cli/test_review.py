@@ -1,4 +1,4 @@
-"""`tierrec review` edits review.yaml and keeps what was written by hand, and what it writes is what the service reads."""
+"""`tierrec review` edits review.yaml as the service reads it, and keeps what was written by hand."""
 
 from pathlib import Path
 
