@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import duckdb
 import pandas as pd
@@ -10,34 +11,33 @@ from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
 
 MAX_ROWS = 100_000
-_FEW_ROWS = 1000
+_FEW_ROWS = 100  # enough to see which formats parse none
 PLAUSIBLE_TIMES = (pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC"))
 _PLAUSIBLE = "between timestamptz '{}' and timestamptz '{}'".format(*PLAUSIBLE_TIMES)
 _ANY = "is not null"
-_SHARE = "coalesce(avg(coalesce(({time}) {condition}, false)::int) filter ({c} is not null), 0)"
+_SHARE = "coalesce(avg(coalesce(({time}) {condition}, false)::int) filter (raw is not null), 0)"
 
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """A format of times: its name in messages, the SQL that parses column {c}, and the unit of numbers."""
+    """A format of times: its name in messages, the SQL over _CELLS that parses one, and the unit of numbers."""
 
     name: str
     sql: str
     unit: str | None = None
 
-    def of(self, column: str) -> str:
-        """The SQL that parses this column; null where it fails."""
-        return self.sql.format(c=_quoted_name(column))
 
-
-_RAW = "left(cast({c} as varchar), 100)"  # a longer text is no time, and slow to match
-_SPACED = f"replace(replace({_RAW}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
+_SPACED = "replace(replace(raw, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
 _HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
 _TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
-_ISO = f"try_cast(replace(replace({_TEXT}, ' +', '+'), ' -', '-') as timestamptz)"
-_NUMBER = f"try_cast({_RAW} as double)"
-_EPOCH = f"try(make_timestamp(try_cast(round({_NUMBER} * {{scale}}) as bigint))) at time zone 'UTC'"
-_SERIAL = f"try(make_timestamp(try_cast(round(({_NUMBER} - 25569) * 86400) as bigint) * 1000000))::timestamptz"
+_CELLS = f"""
+with cells as (select left(cast({{c}} as varchar), 100) as raw from frame), -- longer ones are no times
+texts as (select raw, {_TEXT} as text, try_cast(raw as double) as number from cells)
+select {{columns}} from texts
+"""  # noqa: S608
+_ISO = "try_cast(replace(replace(text, ' +', '+'), ' -', '-') as timestamptz)"
+_EPOCH = "try(make_timestamp(try_cast(round(number * {scale}) as bigint))) at time zone 'UTC'"
+_SERIAL = "try(make_timestamp(try_cast(round((number - 25569) * 86400) as bigint) * 1000000))::timestamptz"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S")
 _HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p")
 _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for mark in "./-"}
@@ -47,7 +47,7 @@ _ORDERS = {"days": _DAYS_FIRST, "months": _MONTHS_FIRST, "years": _YEARS_FIRST}
 _MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ")}
 
 
-def _dates(name: str, patterns: Iterable[str], text: str = _TEXT) -> TimeFormat:
+def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat:
     """Patterns of strptime. A year of two digits is tried first, since %Y reads 24 as the year 24."""
     listed = ", ".join(f"'{pattern}'" for pattern in patterns)
     return TimeFormat(name, f"try_strptime({text}, [{listed}])::timestamptz")
@@ -85,7 +85,7 @@ _FLAG = "--time-format overrides"
 
 def given_time_format(pattern: str) -> TimeFormat:
     """The format of a strptime pattern."""
-    return _dates(f"dates like {pattern}", [pattern.replace("'", "''").replace("{", "{{").replace("}", "}}")], _RAW)
+    return _dates(f"dates like {pattern}", [pattern.replace("'", "''")], "raw")
 
 
 def describe_order(values: pd.Series, time_format: TimeFormat) -> str:
@@ -170,28 +170,30 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd
     A time skipped by a clock change moves to the next hour; one that it repeats is the later one.
     Raises SettingsError for an unknown timezone.
     """
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         try:
             connection.execute(f"set TimeZone = '{timezone.replace(chr(39), '')}'")
         except duckdb.Error as error:
             raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
         connection.register("frame", values.to_frame("c"))
-        times = connection.execute(f"select {time_format.of('c')} moment from frame").df()  # noqa: S608
+        times = connection.execute(_CELLS.format(c="c", columns=f"{time_format.sql} as moment")).df()
     return pd.Series(times["moment"].dt.tz_convert("UTC").array, values.index)
 
 
 def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
     shares = []
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
         for column in frame.columns:  # a query each, as the memory of one for all is quadratic in the columns
-            terms = [
-                _SHARE.format(c=_quoted_name(column), time=time_format.of(column), condition=condition)
-                for time_format in formats
-            ]
-            shares += connection.execute(f"select {', '.join(terms)} from frame").fetchall()  # noqa: S608
+            terms = [_SHARE.format(time=time_format.sql, condition=condition) for time_format in formats]
+            shares += connection.execute(_CELLS.format(c=_quoted_name(column), columns=", ".join(terms))).fetchall()
     names = [time_format.name for time_format in formats]
     return pd.DataFrame(shares, index=frame.columns, columns=names)
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()  # takes longer than most queries here
 
 
 def _quoted_name(column: str) -> str:
