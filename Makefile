@@ -47,8 +47,10 @@ postgres:
 	  echo "PostgreSQL is missing and could not be installed: tests of the store will fail; install postgresql" >&2
 
 # Tests run in three processes on two cores, since many wait for servers; the order of files puts the longest first.
+# Threads that wait in a loop would take a core from the other processes.
 XDIST := -n 3 --dist loadscope --no-loadscope-reorder
 test test-unit test-slow: export OMP_NUM_THREADS = 1
+test test-unit test-slow: export OMP_WAIT_POLICY = PASSIVE
 
 test: $(STAMP) browser postgres  ## all tests but the slow ones
 	$(BIN)/python -m pytest $(XDIST) -m 'not slow'

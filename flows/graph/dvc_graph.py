@@ -189,13 +189,14 @@ class StageRunner:
         path = os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")))
         dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
         variables = {"PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+        defaults = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads of stages that run at once would wait for a core in a loop
         with self._lock:
             if self._stopped:
                 raise StageError(f"{stage}: not started, since the run was stopped; `tierrec run` resumes")
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.graph.process_guard", *dvc],
                 cwd=self.root,
-                env=os.environ | variables | self._environment,
+                env=defaults | os.environ | variables | self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -39,6 +39,7 @@ RUNTIME = (  # requirements of a Bento; BentoML adds itself
     "pydantic",
     "rapidfuzz",
     "ruamel.yaml",
+    "ruamel.yaml.clib",
     "safetensors",
     "scikit-learn",
     "scipy",

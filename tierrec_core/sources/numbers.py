@@ -18,7 +18,7 @@ _NUMBERS = {
 }
 _GROUPED = r"[1-9]\d{0,2}(\.\d{3})+"
 _MIN_GROUPED = 10
-_SAMPLE = 1000
+_SAMPLE = 300
 _MIN_NUMBERS = 0.95
 
 
