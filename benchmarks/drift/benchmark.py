@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.drift import detection_trials, summary_stats
 from benchmarks.drift.detection_trials import DetectionTrial, TrialWindows
+from benchmarks.drift.frontier import frontier_figures
 from benchmarks.drift.page import drift_page
 from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.serving.report import revision
@@ -38,7 +39,7 @@ SETTINGS = MonitorSettings()
 CUTS = (140, 168, 196, 224, 252, 280, 308)  # days of the real year, each with past pairs before it
 REAL_CUTS = tuple(range(140, 337, 14))
 CHANGE_DAY = 196.0
-OTHER_POLICIES = tuple(name for name in POLICIES if name != "ours")
+OTHER_POLICIES = tuple(name for name in POLICIES if name not in ("ours", "drift"))
 OTHER_COMMANDS = ("end_to_end_", "gate_", "feed_fault_")  # prefixes of the figures that other commands record
 _STEP = 14.0
 
@@ -122,6 +123,7 @@ def replay_year(suffix: str) -> dict[str, Any]:
     results = {name: replay.run(policy) for name, policy in POLICIES.items()}
     figures = summary_stats.replay_figures(results, suffix, SEED)
     since = world.start + CHANGE_DAY
+    figures |= frontier_figures(replay, results, suffix, since)
     figures |= _gain_figures(f"retrained_minus_frozen{suffix}", results, since)
     batch = Replay(world, replay.clock, SETTINGS, SEED, fresh=False)
     batch_results = {name: batch.run(POLICIES[name]) for name in ("ours", "never")}

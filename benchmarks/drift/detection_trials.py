@@ -55,7 +55,7 @@ class TrialWindows:
         """The unchanged windows around a cut."""
         model = ReplayRecommender.fit(world, cut, seed)
         past = world.between(-np.inf, cut)
-        reference = DriftReference.build(past, world.items, cut, model.tiering, model.history, settings)
+        reference = DriftReference.build(past, world.items, cut, model.tiering, model.canary.history, settings)
         return cls(world, reference, settings, seed)
 
     @classmethod

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.drift.frontier import target_sentence
 from benchmarks.drift.summary_stats import SHARES
 from monitoring.simulation.faults import INDISTINGUISHABLE
 from monitoring.simulation.policies import POLICIES
@@ -161,7 +162,7 @@ def _policies(figures: Mapping[str, Any]) -> str:
 
 
 def _schedule_comparison(figures: Mapping[str, Any]) -> str:
-    """The drift policy against a monthly schedule on the unchanged year."""
+    """`ours` against a monthly schedule on the unchanged year."""
     if "monthly_ndcg_as_it_was" not in figures:
         return ""
     rows = {
@@ -175,31 +176,32 @@ def _schedule_comparison(figures: Mapping[str, Any]) -> str:
     )
     if round(monthly, 4) >= round(ours, 4) and monthly_seconds < seconds:
         return (
-            f"On the real year a monthly schedule does as well as the drift policy, at less cost: {measured} With the "
-            f"changes below the drift policy gains at most {max(_gains(figures)):.4f} NDCG@10 over the schedule. A "
+            f"On the real year a monthly schedule does as well as `ours`, at less cost: {measured} With the "
+            f"changes below `ours` gains at most {max(_gains(figures)):.4f} NDCG@10 over the schedule. A "
             "schedule, however, also retrains on each of the broken feeds and bot waves, and reports no changes."
         )
-    return f"On the real year, a monthly schedule against the drift policy: {measured}"
+    return f"On the real year, a monthly schedule against `ours`: {measured}"
 
 
 def _gains(figures: Mapping[str, Any]) -> list[float]:
-    """NDCG@10 of the drift policy minus that of the monthly schedule, in each replayed world."""
+    """NDCG@10 of `ours` minus that of the monthly schedule, in each replayed world."""
     suffixes = [suffix for suffix, _ in WORLDS if f"ours_ndcg{suffix}" in figures]
     return [figures[f"ours_ndcg{suffix}"] - figures[f"monthly_ndcg{suffix}"] for suffix in suffixes]
 
 
 def _replay(figures: Mapping[str, Any], suffix: str, title: str) -> str:
-    rows = [
-        (
-            policy,
-            figures[f"{policy}_retrains{suffix}"],
-            figures[f"{policy}_cpu_seconds{suffix}"],
-            f"{figures[f'{policy}_ndcg{suffix}']:.4f}",
-            _figure(figures, f"{policy}_regret{suffix}", 4),
-        )
-        for policy in POLICIES
-        if f"{policy}_retrains{suffix}" in figures
-    ]
+    hindsight = figures.get(f"hindsight_regrets{suffix}")
+    head = ["policy", "retrains", "CPU seconds", "NDCG@10", "regret against always"]
+    head += ["least regret with as many retrains", "looks from day 196 to a retrain"] if hindsight else []
+    rows = []
+    for policy in POLICIES:
+        if (retrains := figures.get(f"{policy}_retrains{suffix}")) is None:
+            continue
+        seconds, ndcg = figures[f"{policy}_cpu_seconds{suffix}"], figures[f"{policy}_ndcg{suffix}"]
+        row = [policy, retrains, seconds, f"{ndcg:.4f}", _figure(figures, f"{policy}_regret{suffix}", 4)]
+        if hindsight:
+            row += [f"{hindsight[retrains]:.4f}", _figure(figures, f"{policy}_reaction{suffix}")]
+        rows.append(row)
     gains = [
         f"- `ours` minus `never`, NDCG@10 after day 196, {how}: {_figure(figures, name + suffix, 4)}."
         for name, how in (
@@ -208,8 +210,8 @@ def _replay(figures: Mapping[str, Any], suffix: str, title: str) -> str:
         )
     ]
     alarms = [f"- {line}" for line in figures.get(f"replay_alarms{suffix}", [])]
-    head = ("policy", "retrains", "CPU seconds", "NDCG@10", "regret against always")
-    parts = [f"### {title.capitalize()}", _table(head, rows), "\n".join(gains)]
+    target = [target_sentence(figures, suffix)] if hindsight else []
+    parts = [f"### {title.capitalize()}", _table(head, rows), *target, "\n".join(gains)]
     if alarms:
         parts += ["Alarms of `ours` (sentences as the measured revision wrote them):", "\n".join(alarms)]
     return "\n\n".join(parts)

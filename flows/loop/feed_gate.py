@@ -1,14 +1,11 @@
 """Refuses a retrain on a newest window with faults of the feed, whoever asked for it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from flows.loop.feedback import clean_events, read_newest_log
-from flows.loop.monitor import read_reference
+from flows.loop.newest_window import NewestWindow, read_reference
 from flows.project.champion import Champion
-from monitoring.drift import DriftReference, FeedChecks, FeedFault, find_faults, measure_window, newest_complete_end
-from tierrec_core.base.contracts import is_guest
+from monitoring.drift import DriftReference, FeedFault, find_faults
 from tierrec_core.base.errors import ArtifactError, GateError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
@@ -41,11 +38,8 @@ def find_feed_faults(
     layout: Layout, settings: Settings, reference: DriftReference, now: datetime
 ) -> Sequence[FeedFault]:
     """The faults of the newest complete window; none when it ends before the champion's cut."""
-    log = read_newest_log(layout, settings)
-    log = replace(log, events=log.events[~is_guest(log.events)])
-    end = newest_complete_end(log.events, settings.monitor, now)
-    if end <= reference.cut:
+    window = NewestWindow.read(layout, settings, reference, now)
+    if window.end <= reference.cut:
         return ()
-    feed = FeedChecks.measure(log.events, log.items, reference, end, settings.monitor, now)
-    current = measure_window(reference, clean_events(log.events, settings), log.items, end)
+    feed, current = window.measure()
     return find_faults(feed, reference, current, settings.monitor)

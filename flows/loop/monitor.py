@@ -1,7 +1,6 @@
 """The flow `monitor`: compare the newest complete window with the champion's reference and decide on a retrain."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,19 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.events import emit_event
 
 from flows.liveness import send_heartbeats
-from flows.loop.feedback import clean_events, read_newest_log, read_online_metrics
+from flows.loop.feedback import read_online_metrics
 from flows.loop.loop_state import LoopState
+from flows.loop.newest_window import NewestWindow, read_reference
 from flows.loop.pages import write_charts, write_history
 from flows.project.champion import Champion
-from monitoring.drift import DriftReference, FeedChecks, decide, evaluate_window, measure_window, newest_complete_end
-from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import is_guest
-from tierrec_core.base.errors import ArtifactError, EmptyDataError
+from monitoring.drift import CanaryResult, CanaryTask, decide, evaluate_window, run_canary
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
+from tierrec_core.data.splits import time_cut
 from tierrec_core.settings import Settings, read_settings
 
 DRIFT_EVENT = "tierrec.drift.detected"
-FOLDER = "reference"
 _EVENT_FIELDS = ("key", "model", "window_end", "reasons", "tiers", "layers", "effects", "window")
 
 
@@ -50,40 +48,44 @@ def evaluate_newest_window(
     Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and the errors of
     reading the log.
     """
-    champion = Champion.require(layout)
+    champion, decisions = Champion.require(layout), state.drift_decisions()
     reference = read_reference(champion)
-    log, decisions = read_newest_log(layout, settings), state.drift_decisions()
-    log = replace(log, events=log.events[~is_guest(log.events)])
-    end = newest_complete_end(log.events, settings.monitor, now)
+    window = NewestWindow.read(layout, settings, reference, now)
+    end, day = window.end, f"{from_days(window.end):%Y-%m-%d}"
     if any(decision.window_end == end and decision.model == champion.model for decision in decisions):
-        print(f"the window that ends {from_days(end):%Y-%m-%d} was already evaluated")
+        print(f"the window that ends {day} was already evaluated")
         return None
     if end <= reference.cut:
         raise EmptyDataError(
-            f"monitor: the newest complete window ends {from_days(end):%Y-%m-%d}, and {champion.bento} was trained up "
+            f"monitor: the newest complete window ends {day}, and {champion.bento} was trained up "
             f"to {from_days(reference.cut):%Y-%m-%d}; wanted a later one: check the source and the machine's clock"
         )
-    feed = FeedChecks.measure(log.events, log.items, reference, end, settings.monitor, now)
-    current = measure_window(reference, clean_events(log.events, settings), log.items, end)
+    feed, current = window.measure()
     online = read_online_metrics(layout, champion, settings, now)
     verdict = evaluate_window(reference, current, feed, settings.monitor, settings.seed, online)
-    is_held = state.read_hold() is not None
-    decision = decide(verdict, decisions, settings.monitor, model=champion.model, at=now, held=is_held)
-    page = write_charts(layout, settings, log, reference, verdict, decision.key)
+    decision = decide(
+        verdict,
+        decisions,
+        settings.monitor,
+        model=champion.model,
+        at=now,
+        held=state.read_hold() is not None,
+        canary=None if verdict.faults else _canary(window),
+        retrain=settings.retrain,
+    )
+    page = write_charts(layout, settings, window.log, reference, verdict, decision.key)
     record = state.record_decision(decision, verdict, page)
     write_history(state)
     return record
 
 
-def read_reference(champion: Champion) -> DriftReference:
-    """The champion's reference window. Raises ArtifactError when the bundle has none, or one of another version."""
-    try:
-        return artifacts.load(DriftReference, champion.bundle / FOLDER)
-    except TypeError as error:  # a field was added after it was written
-        raise ArtifactError(
-            f"{champion.bundle / FOLDER}: was made by another version ({error}); "
-            "wanted one of this version: `tierrec retrain` makes a new champion"
-        ) from error
+def _canary(window: NewestWindow) -> CanaryResult:
+    """What a retrain would have gained on the default task's target in the window's last week."""
+    settings, events = window.settings, window.clean_events
+    repeats = settings.tasks[settings.default_task].repeats
+    task = CanaryTask(settings.split.target, repeats, settings.split.min_users_per_item)
+    newer = time_cut(events, settings.split)
+    return run_canary(events, window.reference.cut, newer, window.end, task, settings.seed)
 
 
 def publish_decision(layout: Layout, record: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The retrain decision on a verdict, with a cool-down and a weekly budget."""
+"""The retrain decision: by what the champion has lost, or by a drift alarm; with a cool-down and a weekly budget."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from monitoring.drift.canary import CanaryResult
+from monitoring.drift.retrain_value import RetrainValue
 from monitoring.drift.verdict import DriftVerdict
-from tierrec_core.settings import MonitorSettings
+from tierrec_core.settings import MonitorSettings, RetrainSettings
 
 Act = Literal["retrain", "none", "wait", "fault", "held"]
 _WEEK = 7.0
+_DEFAULTS = RetrainSettings()
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class DriftDecision:
 
     at: time of the decision, ISO, UTC; window_end: days since 1970 UTC
     model: version in force; key: hash of model and window, so that a repeated alarm counts once
+    value: what the champion has lost, None where that was not asked
     """
 
     at: str
@@ -27,6 +31,7 @@ class DriftDecision:
     reasons: tuple[str, ...]
     model: str
     key: str
+    value: RetrainValue | None = None
 
 
 def decide(
@@ -37,26 +42,39 @@ def decide(
     model: str,
     at: datetime,
     held: bool = False,
+    canary: CanaryResult | None = None,
+    retrain: RetrainSettings = _DEFAULTS,
 ) -> DriftDecision:
     """Decide on a verdict, given earlier decisions in any order; `held` suspends retrains.
 
+    A retrain starts when it pays by the canary's measure. An alarm asks for one, too, unless the canary contradicts it;
+    where the canary measured nothing, alarms decide alone.
     Cool-down and week are counted in days of the log, from window end to window end, so that replays agree.
     """
     key = hashlib.sha256(f"{model}|{verdict.end:.6f}".encode()).hexdigest()[:16]
-    act, reason = _act(verdict, past, settings, key, held)
-    reasons = (*([reason] if reason else []), *verdict.reasons())
+    earlier = (decision.value.canary for decision in past if decision.value)
+    value = RetrainValue.of(canary, earlier, retrain.worth) if canary else None
+    act, reason = _act(verdict, value, past, settings, key, held)
+    reasons = (*([reason] if reason else []), *([value.sentence()] if value else []), *verdict.reasons())
     timestamp = at.astimezone(UTC).isoformat(timespec="seconds")
-    return DriftDecision(timestamp, verdict.end, act, reasons, model, key)
+    return DriftDecision(timestamp, verdict.end, act, reasons, model, key, value)
 
 
 def _act(
-    verdict: DriftVerdict, past: Sequence[DriftDecision], settings: MonitorSettings, key: str, held: bool
+    verdict: DriftVerdict,
+    value: RetrainValue | None,
+    past: Sequence[DriftDecision],
+    settings: MonitorSettings,
+    key: str,
+    held: bool,
 ) -> tuple[Act, str]:
-    match verdict.state:
-        case "fault":
-            return "fault", ""
-        case "steady":
+    if verdict.state == "fault":
+        return "fault", ""
+    if value is None or not value.pays:
+        if verdict.state == "steady":
             return "none", ""
+        if value is not None and value.contradicts_alarm:
+            return "none", "users' behaviour changed, and a retrain would gain less than it is worth"
     retrains = [decision for decision in past if decision.act == "retrain"]
     if any(decision.key == key for decision in retrains):
         return "wait", "this alarm has already started a retrain"

@@ -1,4 +1,4 @@
-"""Retrain policies: the drift verdict, the population stability index, Evidently's preset, and calendars."""
+"""Retrain policies: the platform's decision, drift alone, population stability index, Evidently's preset, calendars."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from monitoring.drift import (
     evaluate_window,
     measure_window,
 )
+from monitoring.drift.canary import CanaryResult, run_canary
 from monitoring.drift.feed.feed_log import events_between
+from monitoring.simulation.world import TASK
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import MonitorSettings
@@ -92,6 +94,7 @@ class PolicyContext:
 
     events: EVENTS, of which only those before `end` are used, days since 1970 UTC
     reference: of the model in force; its cut is the day before which the model was trained
+    log: the same with all earlier EVENTS, for the canary; None without one
     """
 
     events: pd.DataFrame
@@ -101,6 +104,7 @@ class PolicyContext:
     settings: MonitorSettings
     seed: int
     online: OnlineMetrics | None = None
+    log: pd.DataFrame | None = None
 
     @cached_property
     def window(self) -> WindowMeasurement:
@@ -123,6 +127,12 @@ class PolicyContext:
         feed = FeedChecks.measure(self.events, self.items, self.reference, self.end, self.settings, now)
         return evaluate_window(self.reference, self.window, feed, self.settings, self.seed, self.online)
 
+    def canary(self) -> CanaryResult | None:
+        """What a retrain would have gained in the last week."""
+        if self.log is None:
+            return None
+        return run_canary(self.log, self.reference.cut, self.end, self.end, TASK, self.seed)
+
 
 @dataclass(frozen=True)
 class PolicyDecision:
@@ -139,8 +149,8 @@ RetrainPolicy = Callable[[PolicyContext, Sequence[PolicyDecision]], PolicyDecisi
 """A rule for when to retrain: decides at one time, given earlier decisions, oldest first."""
 
 
-def drift_policy(context: PolicyContext, past: Sequence[PolicyDecision]) -> PolicyDecision:
-    """The platform's verdict and decision, with cool-down, budget and data faults."""
+def drift_policy(context: PolicyContext, past: Sequence[PolicyDecision], *, canary: bool) -> PolicyDecision:
+    """The platform's decision, with cool-down, budget and data faults; without the canary drift alone decides."""
     verdict = context.verdict()
     decision = decide(
         verdict,
@@ -148,6 +158,7 @@ def drift_policy(context: PolicyContext, past: Sequence[PolicyDecision]) -> Poli
         context.settings,
         model=f"day {context.reference.cut:.0f}",
         at=from_days(context.end).to_pydatetime(),
+        canary=context.canary() if canary and verdict.state != "fault" else None,
     )
     return PolicyDecision(context.end, decision.act == "retrain", verdict.state, decision.reasons, decision)
 
@@ -174,12 +185,14 @@ def calendar_policy(context: PolicyContext, _past: Sequence[PolicyDecision], *, 
 
 
 POLICIES: Mapping[str, RetrainPolicy] = {
-    "ours": drift_policy,
+    "ours": partial(drift_policy, canary=True),
+    "drift": partial(drift_policy, canary=False),
     "psi_10": partial(psi_policy, threshold=0.1),
     "psi_20": partial(psi_policy, threshold=0.2),
     "evidently": evidently_policy,
     "evidently_category": partial(evidently_policy, column="category"),
     "monthly": partial(calendar_policy, days=28.0),
+    "six_weeks": partial(calendar_policy, days=42.0),
     "never": partial(calendar_policy, days=float("inf")),
     "always": partial(calendar_policy, days=0.0),
 }

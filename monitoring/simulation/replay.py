@@ -9,7 +9,7 @@ import numpy as np
 
 from monitoring.drift import DriftReference, OnlineMetrics
 from monitoring.simulation.policies import PolicyContext, PolicyDecision, RetrainPolicy
-from monitoring.simulation.world import TARGET, ReplayRecommender, ReplayWorld
+from monitoring.simulation.world import TASK, ReplayRecommender, ReplayWorld
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean
 from tierrec_core.evaluation.metrics import Truth, per_user
@@ -122,7 +122,12 @@ class Replay:
         if cut not in self._references:
             started, model = time.process_time(), self.model(cut)
             reference = DriftReference.build(
-                self.world.between(-np.inf, cut), self.world.items, cut, model.tiering, model.history, self.settings
+                self.world.between(-np.inf, cut),
+                self.world.items,
+                cut,
+                model.tiering,
+                model.canary.history,
+                self.settings,
             )
             self._references[cut] = reference, time.process_time() - started
         return self._references[cut][0]
@@ -133,7 +138,7 @@ class Replay:
             truth = self._truth(tick)
             past = self.world.log.before(tick if self.fresh else cut)
             lists = np.full((past.num_users, CUTOFF), -1, np.int64)
-            lists[truth.users] = self.model(cut).lists(past, truth.users, CUTOFF)
+            lists[truth.users] = self.model(cut).canary.lists(past, truth.users, CUTOFF)
             seed = (self.seed, round(tick))
             self._qualities[cut, tick] = ListQuality(
                 truth.users,
@@ -150,15 +155,15 @@ class Replay:
     def _truth(self, tick: float) -> Truth:
         log = self.world.log
         following = log.where((log.day >= tick) & (log.day < tick + self.clock.step))
-        user, item = following.filter_events(*TARGET).unique_pairs()
+        user, item = following.filter_events(*TASK.target).unique_pairs()
         return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
 
     def context(self, cut: float, tick: float) -> PolicyContext:
         """The policy's input at a tick when the model of that cut is in force; the log ends at the tick."""
         reference = self.reference(cut)
         start = min(reference.window.start, tick - self.settings.window_days)
-        events, online = self.world.between(start, tick), self._online(cut, tick)
-        return PolicyContext(events, self.world.items, reference, tick, self.settings, self.seed, online)
+        events, online, log = self.world.between(start, tick), self._online(cut, tick), self.world.events
+        return PolicyContext(events, self.world.items, reference, tick, self.settings, self.seed, online, log)
 
     def _online(self, cut: float, tick: float) -> OnlineMetrics | None:
         """The model's newest outcomes against its first, None before its second tick."""

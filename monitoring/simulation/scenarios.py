@@ -44,7 +44,7 @@ def _season(world: ReplayWorld, start: float, _share: float, seed: int) -> Chang
 
 def _collapse(world: ReplayWorld, start: float, _share: float, seed: int, *, tier: int) -> ChangedLog:
     model = ReplayRecommender.fit(world, start, seed)
-    users = model.history.users[model.tiering.tier == tier]
+    users = model.canary.history.users[model.tiering.tier == tier]
     rng, name = np.random.default_rng(seed), f"tier {model.tiering.names[tier]}"
     return synthetic_drift.reduce_activity(world.events, world.items, users=users, start=start, rng=rng, name=name)
 

@@ -171,6 +171,11 @@ class SplitLog:
         return planned[::-1]
 
 
+def time_cut(events: pd.DataFrame, split: SplitSettings) -> float:
+    """The day before which a split of EVENTS by time trains; infinite where the split is another."""
+    return _positions(events, split)[1] if isinstance(split.by, TimeSplit) else np.inf
+
+
 def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, float, float]:
     """Position of each event, bound of the test, and width of a window (0: the task's horizon_days)."""
     match split.by:

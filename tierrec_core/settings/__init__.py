@@ -46,6 +46,7 @@ from tierrec_core.settings.learning import TrackingSettings as TrackingSettings
 from tierrec_core.settings.learning import WandbSettings as WandbSettings
 from tierrec_core.settings.loop import GateSettings as GateSettings
 from tierrec_core.settings.loop import MonitorSettings as MonitorSettings
+from tierrec_core.settings.loop import RetrainSettings as RetrainSettings
 from tierrec_core.settings.loop import RolloutSettings as RolloutSettings
 from tierrec_core.settings.serving import ServingSettings as ServingSettings
 
@@ -71,6 +72,7 @@ class Settings(Params):
     package: PackageSettings = PackageSettings()
     serving: ServingSettings = ServingSettings()
     monitor: MonitorSettings = MonitorSettings()
+    retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
     rollout: RolloutSettings = RolloutSettings()
 

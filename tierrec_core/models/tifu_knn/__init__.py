@@ -41,8 +41,12 @@ class TifuKnn:
     @classmethod
     def fit(cls, training: Training, config: Config) -> Self:
         """Compute the decayed counts of the training users."""
-        history = training.history.filter_events(*training.target)
-        return cls(history.decayed_matrix(config.half_life), training.target, config)
+        return cls.of(training.history, training.target, config)
+
+    @classmethod
+    def of(cls, history: Interactions, target: tuple[str, ...], config: Config) -> Self:
+        """Fit without the tiers and items of a `Training`, which it does not use."""
+        return cls(history.filter_events(*target).decayed_matrix(config.half_life), target, config)
 
     def score_catalogue(self, history: Interactions) -> FloatArray:
         """Expected frequency of each item, [U, I]."""

@@ -61,6 +61,16 @@ class MonitorSettings(Params):
     report_rows: PositiveInt = 20_000
 
 
+class RetrainSettings(Params):
+    """When a retrain pays.
+
+    worth: what a retrain is worth, in NDCG@10 times days: one starts when the mean user has surely lost more since the
+        champion's training, such as .001 a day for 18 days; raise it where training is dear
+    """
+
+    worth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.018
+
+
 class GateSettings(Params):
     """Limits for replacing the champion. Margins are shares of the champion's NDCG at the first cutoff.
 

@@ -1,5 +1,6 @@
 """The records of the loop, and the project's backup."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 
 from flows.loop.loop_state import MAX_ATTEMPTS, LoopState, RetrainRecord
 from flows.project import backup
-from monitoring.drift import DriftDecision, DriftVerdict
+from monitoring.drift import CanaryResult, DriftDecision, DriftVerdict, RetrainValue
 from tests.support.projects import command, toy_project
+from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 
 STEADY = DriftVerdict(start=19_700.0, end=19_728.0, num_users=3, findings=(), faults=())
 
@@ -21,10 +24,25 @@ def decision(act: Any, key: str, end: float = 19_728.0) -> DriftDecision:
 
 def test_decisions_survive_disk_in_order(tmp_path: Path) -> None:
     loop = LoopState(Layout(tmp_path))
-    made = [decision("none", "a", 19_700.0), decision("retrain", "b", 19_728.0)]
+    canary = CanaryResult(19_690.0, 19_693.0, 19_700.0, ConfidenceInterval(0.1, 0.0, 0.2), 60, cpu_seconds=1.5)
+    unknown = RetrainValue.of(CanaryResult(19_690.0, 19_721.0, 19_728.0, reason="few users"), [canary], 0.018)
+    made = [
+        replace(decision("none", "a", 19_700.0), value=RetrainValue.of(canary, [], 0.018)),
+        replace(decision("retrain", "b", 19_728.0), value=unknown),
+        decision("none", "c", 19_729.0),
+    ]
     for made_later in reversed(made):
         loop.record_decision(made_later, STEADY, None)
     assert loop.drift_decisions() == made
+    assert loop.decisions[0]["value"]["canary"]["cpu_seconds"] == 1.5
+
+
+def test_a_decision_of_a_version_without_a_canary_is_read(tmp_path: Path) -> None:
+    loop = LoopState(Layout(tmp_path))
+    loop.record_decision(decision("none", "a"), STEADY, None)
+    (path,) = (tmp_path / "data/loop/decisions").glob("*.json")
+    artifacts.write_json({key: part for key, part in artifacts.read_json(path).items() if key != "value"}, path)
+    assert loop.drift_decisions() == [decision("none", "a")]
 
 
 @pytest.mark.parametrize(

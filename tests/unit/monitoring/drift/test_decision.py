@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from monitoring.drift import DriftDecision, DriftFinding, DriftVerdict, FeedFault, decide
-from tierrec_core.settings import MonitorSettings
+from monitoring.drift import CanaryResult, DriftDecision, DriftFinding, DriftVerdict, FeedFault, decide
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval
+from tierrec_core.settings import MonitorSettings, RetrainSettings
 
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SETTINGS = MonitorSettings(cooldown_days=3, retrains_a_week=2)
@@ -23,6 +24,15 @@ def acts(ends: list[float], model: str = "m:1", settings: MonitorSettings = SETT
     for end in ends:
         past.append(decide(verdict(end), past[::-1], settings, model=model, at=AT))
     return [one.act for one in past]
+
+
+def canary(end: float, value: float, half: float = 0.0002) -> CanaryResult:
+    """Of a champion that was trained up to day 80."""
+    return CanaryResult(80.0, end - 7, end, ConfidenceInterval(value, value - half, value + half), 900)
+
+
+WORTH = RetrainSettings(worth=0.02)
+UNKNOWN = CanaryResult(80.0, 93.0, 100.0, reason="few users")
 
 
 def test_drift_starts_a_retrain_and_says_why() -> None:
@@ -83,3 +93,51 @@ def test_a_window_older_than_one_acted_on_waits() -> None:
 def test_the_moment_is_written_in_utc() -> None:
     tokyo = AT.astimezone(timezone(timedelta(hours=9)))
     assert decide(verdict(100.0), (), SETTINGS, model="m:1", at=tokyo).at == "2024-03-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("drift", "result", "act"),
+    [
+        (False, canary(100.0, 0.004), "retrain"),  # 13 days of .004 are .052
+        (True, canary(100.0, 0.004), "retrain"),
+        (False, canary(100.0, 0.001), "none"),
+        (True, canary(100.0, 0.001), "none"),  # .013 lost for sure, and a retrain is worth .02
+        (True, canary(100.0, 0.001, half=0.004), "retrain"),  # too few users to contradict
+        (False, canary(100.0, 0.003, half=0.004), "none"),
+        (False, UNKNOWN, "none"),
+        (True, UNKNOWN, "retrain"),
+    ],
+)
+def test_a_retrain_starts_when_it_pays_or_on_drift_that_the_canary_does_not_contradict(
+    drift: bool, result: CanaryResult, act: str
+) -> None:
+    made = decide(verdict(100.0, drift=drift), (), SETTINGS, model="m:1", at=AT, canary=result, retrain=WORTH)
+    assert made.act == act
+    said = "\n".join(made.reasons)
+    assert ("not known: few users" in said) == (result is UNKNOWN)
+    assert ("NDCG@10 x days, a retrain is worth 0.02" in said) == (result is not UNKNOWN)
+    assert ("would gain less than it is worth" in said) == (drift and act == "none")
+    assert made.reasons[-1] == verdict(100.0, drift=drift).reasons()[-1]
+
+
+def test_the_loss_adds_up_until_a_retrain_pays_and_starts_anew_with_the_next_champion() -> None:
+    past: list[DriftDecision] = []
+    for end in (88.0, 95.0, 102.0, 109.0):
+        one = decide(
+            verdict(end, drift=False), past, SETTINGS, model="m:1", at=AT, canary=canary(end, 0.0012), retrain=WORTH
+        )
+        past.append(one)
+    # .0012 for 1, 8, 15 and 22 days
+    assert [one.act for one in past] == ["none", "none", "none", "retrain"]
+    fresh = CanaryResult(109.0, 116.0, 123.0, ConfidenceInterval(0.0012, 0.001, 0.0014), 900)
+    after = decide(verdict(123.0, drift=False), past, SETTINGS, model="m:2", at=AT, canary=fresh, retrain=WORTH)
+    assert after.act == "none"
+
+
+def test_a_retrain_that_pays_waits_for_cool_down_and_hold_and_never_wins_over_a_fault() -> None:
+    paid = {"model": "m:1", "at": AT, "canary": canary(102.0, 0.01), "retrain": WORTH}
+    past = [decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)]
+    early = decide(verdict(102.0, drift=False), past, SETTINGS, **paid)
+    assert (early.act, early.reasons[0]) == ("wait", "cool-down: 2 of 3 days since the last retrain")
+    assert decide(verdict(102.0, drift=False), (), SETTINGS, held=True, **paid).act == "held"
+    assert decide(verdict(102.0, fault=True), (), SETTINGS, **paid).act == "fault"

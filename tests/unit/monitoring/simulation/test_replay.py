@@ -42,7 +42,7 @@ def _ndcg_by_hand(replay: Replay, cut: float, tick: float) -> dict[str, float]:
         if user not in old:
             continue
         row = np.array([past.users.get_loc(user)])
-        listed = [past.items[column] for column in model.lists(past, row, 10)[0] if column >= 0]
+        listed = [past.items[column] for column in model.canary.lists(past, row, 10)[0] if column >= 0]
         gain = sum(1 / np.log2(rank + 2) for rank, item in enumerate(listed) if item in items)
         found[user] = gain / sum(1 / np.log2(rank + 2) for rank in range(min(10, len(items))))
     return found

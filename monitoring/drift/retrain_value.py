@@ -1,0 +1,72 @@
+"""What the champion has lost since its training, by the canary's results, against what a retrain is worth."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from monitoring.drift.canary import WIDTH, CanaryResult
+from tierrec_core.data.interactions import from_days
+from tierrec_core.evaluation.bootstrap import ConfidenceInterval
+
+_MAX_STEP = 28.0  # days of the log that one result stands for at most
+
+
+@dataclass(frozen=True)
+class RetrainValue:
+    """The newest canary, and the loss up to it in NDCG@10 times days of the mean user; None if it measured nothing.
+
+    Where the loss grows evenly, retrains cost least together with what is lost when each starts as the loss since the
+    last one reaches `worth`, the cost of a retrain. Whatever the loss does, that rule costs at most twice as much as
+    the best plan in hindsight, as in the ski rental problem (Karlin et al., 1988).
+    """
+
+    canary: CanaryResult
+    loss: ConfidenceInterval | None
+    worth: float
+
+    @classmethod
+    def of(cls, canary: CanaryResult, earlier: Iterable[CanaryResult], worth: float) -> Self:
+        """Add the canary to earlier results, of which only those of the same champion count."""
+        before = [one for one in earlier if one.cut == canary.cut and one.end < canary.end]
+        return cls(canary, _total_loss([*before, canary]) if canary.gain else None, worth)
+
+    @property
+    def pays(self) -> bool:
+        """Whether more than the worth of a retrain is surely lost."""
+        return self.loss is not None and self.loss.low > self.worth
+
+    @property
+    def contradicts_alarm(self) -> bool:
+        """Whether the canary, precise enough to tell a loss of `worth` from none, estimates a smaller one."""
+        loss = self.loss
+        return loss is not None and loss.value < self.worth and loss.high - loss.value <= self.worth
+
+    def sentence(self) -> str:
+        """What a retrain would gain, in one line."""
+        gain, loss = self.canary.gain, self.loss
+        if gain is None or loss is None:
+            return f"what a retrain would gain is not known: {self.canary.reason}"
+        return (
+            f"lost since the training: {loss.value:.3f} [{loss.low:.3f}, {loss.high:.3f}] NDCG@10 x days, a retrain is "
+            f"worth {self.worth:g}; a model trained up to {from_days(self.canary.newer):%Y-%m-%d} would have gained "
+            f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] in the last week ({self.canary.num_users:,} users)"
+        )
+
+
+def _total_loss(results: Iterable[CanaryResult]) -> ConfidenceInterval:
+    """Sum over the results of one champion: each stands for the days since the one before it.
+
+    The first stands for the days by which its model is newer, since a retrain could not have been made earlier.
+
+    Errors of weeks that do not overlap are taken as independent: users' own deviations widen the interval by a tenth.
+    """
+    total = variance = 0.0
+    previous: float | None = None
+    for result in sorted(results, key=lambda one: one.end):
+        if result.gain is None or result.end == previous:
+            continue
+        days = min(result.newer - result.cut if previous is None else result.end - previous, _MAX_STEP)
+        total += days * result.gain.value
+        variance += days * max(days, WIDTH) * ((result.gain.high - result.gain.low) / 2) ** 2
+        previous = result.end
+    return ConfidenceInterval(total, total - variance**0.5, total + variance**0.5)
