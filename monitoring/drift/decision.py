@@ -73,8 +73,8 @@ def _act(
     if value is None or not value.pays:
         if verdict.state == "steady":
             return "none", ""
-        if value is not None and value.contradicts_alarm:
-            return "none", "users' behaviour changed, and a retrain would gain less than it is worth"
+        if value is not None and value.cannot_pay:
+            return "none", "nothing to do: users' behaviour changed, and surely less is lost than a retrain is worth"
     retrains = [decision for decision in past if decision.act == "retrain"]
     if any(decision.key == key for decision in retrains):
         return "wait", "this alarm has already started a retrain"

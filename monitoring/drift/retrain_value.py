@@ -36,10 +36,9 @@ class RetrainValue:
         return self.loss is not None and self.loss.low > self.worth
 
     @property
-    def contradicts_alarm(self) -> bool:
-        """Whether the canary, precise enough to tell a loss of `worth` from none, estimates a smaller one."""
-        loss = self.loss
-        return loss is not None and loss.value < self.worth and loss.high - loss.value <= self.worth
+    def cannot_pay(self) -> bool:
+        """Whether surely less is lost, so that a drift alarm is no reason for a retrain either."""
+        return self.loss is not None and self.loss.high <= self.worth
 
     def sentence(self) -> str:
         """What a retrain would gain, in one line."""
@@ -47,9 +46,10 @@ class RetrainValue:
         if gain is None or loss is None:
             return f"what a retrain would gain is not known: {self.canary.reason}"
         return (
-            f"lost since the training: {loss.value:.3f} [{loss.low:.3f}, {loss.high:.3f}] NDCG@10 x days, a retrain is "
-            f"worth {self.worth:g}; a model trained up to {from_days(self.canary.newer):%Y-%m-%d} would have gained "
-            f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] in the last week ({self.canary.num_users:,} users)"
+            f"without a retrain {loss.value:.3f} [{loss.low:.3f}, {loss.high:.3f}] NDCG@10 x days are lost since the "
+            f"training, {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] a day in the last week, against a model "
+            f"trained up to {from_days(self.canary.newer):%Y-%m-%d} ({self.canary.num_users:,} users); "
+            f"a retrain is worth {self.worth:g}"
         )
 
 

@@ -23,14 +23,26 @@ _MIN_USERS = 5
 _MOVES_IMPORTANCE = 4.0
 _MAX_REASONS = 12
 _NEED_BASELINE = ("volume", "transitions")  # without one, the users are those active in the window: selection bias
+_CLEAR = {
+    "moves": 1.0,
+    "arrivals": 1.0,
+}  # a user moved whose log likelihood changed by a nat; elsewhere any change counts
+_IN_SHARES = "{points} of their events on {what} ({share})"
 _CHANGES = {  # of a finding, by its family
-    "shares": "category {what!r} {share} of their events",
-    **dict.fromkeys(("interests", "new_items", "unseen_categories"), "{what} {share} of their events"),
-    "arrivals": "users move from their favourite to {what!r}, log likelihood {nats}",
-    "online": "conversion of {what} {share} of the lists",
-    "transitions": "{what} {share}",
-    "volume": "{what} {before:.2f} -> {after:.2f} (log, {growth:+.0%})",
-    "embedding": "the mean item vector moved by {effect:.2f} standard deviations",
+    "shares": "{points} of their events in category {what!r} ({share})",
+    **dict.fromkeys(("interests", "new_items", "unseen_categories"), _IN_SHARES),
+    "moves": "moved from their favourite category to other large ones",
+    "arrivals": "moved from their favourite category to {what!r}",
+    "online": "{points} of the lists of {what} converted ({share})",
+    "transitions": "{points} of them are {what} ({share})",
+    "volume": "{growth:+.0%} {what}",
+    "embedding": "the mean vector of their items moved",
+}
+_SHARE_UNIT = "Cohen's h"
+_UNITS = {  # of a finding's effect and limit
+    **dict.fromkeys(("moves", "arrivals"), "nats a user"),
+    "volume": "log of events",
+    "embedding": "standard deviations",
 }
 
 
@@ -76,6 +88,7 @@ class DriftFinding:
 
     effect, threshold: in the family's unit, see `effect_limits.BOUNDS`; an alarm needs an effect over the threshold
     p_value, adjusted: by permutation over users, and controlled for the false discovery rate over the verdict's tests
+    moved: users who changed in the direction of the effect less those who changed against it, of so many `users`
     """
 
     family: str
@@ -88,18 +101,20 @@ class DriftFinding:
     p_value: float
     adjusted: float
     alarm: bool
+    users: int = 0
+    moved: int = 0
 
     def sentence(self) -> str:
-        """The finding in one line."""
-        sign = ">" if abs(self.effect) > self.threshold else "<="
-        test = f"p {_two_digits(self.p_value)}, effect {_two_digits(abs(self.effect))} {sign} "
-        return f"{self.tier}: {self._change()} ({test}{_two_digits(self.threshold)})"
-
-    def _change(self) -> str:
+        """The finding in one line: who changed how, then the test."""
+        points = f"{100 * abs(self.after - self.before):.1f} points {'more' if self.after > self.before else 'less'}"
         share = f"{self.before:.1%} -> {self.after:.1%}"
-        nats = f"{self.before:+.3f} -> {self.after:+.3f} nats per user"
-        text = _CHANGES.get(self.family, "{what} {nats}")
-        return text.format(**vars(self), share=share, nats=nats, growth=np.expm1(self.effect))
+        growth = np.expm1(self.effect) if self.family == "volume" else 0.0
+        change = _CHANGES[self.family].format(points=points, what=self.what, share=share, growth=growth)
+        moved = f", a net {self.moved:,} of {self.users:,} users" if self.moved > 0 else ""
+        sign = ">" if abs(self.effect) > self.threshold else "<="
+        effect = f"{_two_digits(abs(self.effect))} {sign} {_two_digits(self.threshold)}"
+        test = f"{self.family}: {effect} {_UNITS.get(self.family, _SHARE_UNIT)}, p {_two_digits(self.p_value)}"
+        return f"{self.tier} users: {change}{moved} ({test})"
 
 
 @dataclass(frozen=True)
@@ -190,7 +205,7 @@ def evaluate_window(
 
 @dataclass(frozen=True)
 class _Test:
-    """Hypotheses of one family and group that are tested together, [M]."""
+    """Hypotheses of one family and group that are tested together, [M]; num_users: those with a value in it."""
 
     family: str
     tier: str
@@ -200,6 +215,7 @@ class _Test:
     effect: FloatArray
     threshold: FloatArray
     differences: ComparisonFamily
+    num_users: int
 
 
 def _window_tests(comparisons: Iterator[PairedComparison], reference: DriftReference) -> Iterator[_Test]:
@@ -216,7 +232,7 @@ def _window_tests(comparisons: Iterator[PairedComparison], reference: DriftRefer
             what, means = comparison.what, part.means()
             if comparison.kind == "vector":
                 what, means = ("mean item vector",), (np.zeros(1), effect)
-            yield _Test(family, name, what, *means, effect, limit, differences)
+            yield _Test(family, name, what, *means, effect, limit, differences, int((part.weight > 0).sum()))
 
 
 def _online_tests(online: OnlineMetrics | None) -> Iterator[_Test]:
@@ -224,7 +240,8 @@ def _online_tests(online: OnlineMetrics | None) -> Iterator[_Test]:
         limit = np.full(len(online.versions), BOUNDS["online"][1])
         before, after = online.rates()
         family = online.comparison_family()
-        yield _Test("online", ALL, online.versions, before, after, online.effects(), limit, family)
+        num_users = online.shown_before.shape[1]
+        yield _Test("online", ALL, online.versions, before, after, online.effects(), limit, family, num_users)
 
 
 def _findings(tests: Sequence[_Test], num_tiers: int, settings: MonitorSettings, seed: int) -> Iterator[DriftFinding]:
@@ -249,6 +266,7 @@ def _findings(tests: Sequence[_Test], num_tiers: int, settings: MonitorSettings,
     hypotheses = [(test, column) for test in tests for column in range(len(test.what))]
     for (test, column), p_value, q_value in zip(hypotheses, raw, adjusted, strict=True):
         effect, limit, side = float(test.effect[column]), float(test.threshold[column]), test.differences.side
+        num_users, moved = _count_moved(test, column)
         yield DriftFinding(
             family=test.family,
             tier=test.tier,
@@ -260,7 +278,18 @@ def _findings(tests: Sequence[_Test], num_tiers: int, settings: MonitorSettings,
             p_value=float(p_value),
             adjusted=float(q_value),
             alarm=bool(q_value <= settings.level and (effect * side if side else abs(effect)) > limit),
+            users=num_users,
+            moved=moved,
         )
+
+
+def _count_moved(test: _Test, column: int) -> tuple[int, int]:
+    """Users of a test, and how many more changed in the direction of its effect than against it; 0 for a vector."""
+    if test.differences.joint:
+        return test.num_users, 0
+    changes = test.differences.differences[:, column]
+    clear = np.abs(changes) >= _CLEAR.get(test.family, np.finfo(float).tiny)
+    return test.num_users, int(np.sign(changes[clear]).sum() * np.sign(test.effect[column]))
 
 
 def _two_digits(value: float) -> str:

@@ -64,11 +64,12 @@ class MonitorSettings(Params):
 class RetrainSettings(Params):
     """When a retrain pays.
 
-    worth: what a retrain is worth, in NDCG@10 times days: one starts when the mean user has surely lost more since the
-        champion's training, such as .001 a day for 18 days; raise it where training is dear
+    worth: what a retrain is worth, in NDCG@10 of the mean user times days: .02 is a loss of .001 a day for 20 days.
+        A retrain starts when more is surely lost since the champion's training, and on a drift alarm unless less
+        surely is. Raise it where training is dear; the default is twice what chance shows in shops without drift
     """
 
-    worth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.018
+    worth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
 
 
 class GateSettings(Params):

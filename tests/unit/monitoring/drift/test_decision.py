@@ -10,7 +10,7 @@ from tierrec_core.settings import MonitorSettings, RetrainSettings
 
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SETTINGS = MonitorSettings(cooldown_days=3, retrains_a_week=2)
-ALARM = DriftFinding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True)
+ALARM = DriftFinding("shares", "medium", "BEEF", 0.041, 0.069, 0.125, 0.05, 0.0002, 0.01, True, 730, 62)
 CALM = DriftFinding("volume", "all", "events a user", 2.0, 2.1, 0.1, 0.2, 0.4, 0.9, False)
 
 
@@ -38,7 +38,10 @@ UNKNOWN = CanaryResult(80.0, 93.0, 100.0, reason="few users")
 def test_drift_starts_a_retrain_and_says_why() -> None:
     made = decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)
     assert (made.act, made.window_end, made.model) == ("retrain", 100.0, "m:1")
-    assert made.reasons == ("medium: category 'BEEF' 4.1% -> 6.9% of their events (p .0002, effect .12 > .05)",)
+    assert made.reasons == (
+        "medium users: 2.8 points more of their events in category 'BEEF' (4.1% -> 6.9%), a net 62 of 730 users "
+        "(shares: .12 > .05 Cohen's h, p .0002)",
+    )
 
 
 def test_no_drift_starts_nothing() -> None:
@@ -115,8 +118,8 @@ def test_a_retrain_starts_when_it_pays_or_on_drift_that_the_canary_does_not_cont
     assert made.act == act
     said = "\n".join(made.reasons)
     assert ("not known: few users" in said) == (result is UNKNOWN)
-    assert ("NDCG@10 x days, a retrain is worth 0.02" in said) == (result is not UNKNOWN)
-    assert ("would gain less than it is worth" in said) == (drift and act == "none")
+    assert ("; a retrain is worth 0.02" in said) == (result is not UNKNOWN)
+    assert ("surely less is lost than a retrain is worth" in said) == (drift and act == "none")
     assert made.reasons[-1] == verdict(100.0, drift=drift).reasons()[-1]
 
 

@@ -57,7 +57,7 @@ def test_a_change_in_the_other_direction_is_not_near_an_alarm() -> None:
 
 def test_a_fall_of_volume_reads_as_a_loss() -> None:
     # exp(-1) - 1 = -63%
-    assert FALL.sentence() == "heavy: events a user 3.00 -> 2.00 (log, -63%) (p .0001, effect 1 > .2)"
+    assert FALL.sentence() == "heavy users: -63% events a user (volume: 1 > .2 log of events, p .0001)"
 
 
 def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
@@ -75,6 +75,33 @@ def test_a_real_verdict_is_json_and_holds_every_test(world: DriftWorld, drifted:
     assert [DriftFinding(**one) for one in report["findings"]] == list(found.findings)
     assert (report["state"], report["faults"]) == ("drift", [])
     assert json.loads(json.dumps(found.payload(), allow_nan=False)) == found.payload()
+
+
+@pytest.mark.medium
+def test_a_finding_counts_its_users_and_those_who_moved(world: DriftWorld, drifted: pd.DataFrame) -> None:
+    found = {(one.family, one.tier, one.what): one for one in world.verdict(drifted).findings}
+    share = found["shares", "medium", "category 3"]
+    windows = [
+        world.events[world.events["timestamp"].between(from_days(CUT - WIDTH), from_days(CUT), inclusive="left")],
+        drifted[drifted["timestamp"] >= from_days(CUT)],
+    ]
+    goals = set(world.items.loc[world.items["category"] == "category 3", "item_id"])
+    groups = world.reference.groups
+    members = world.reference.users[groups.established & (groups.tier == 1)]
+    shares = [
+        part[part["user_id"].isin(members) & (part["event"] != "impression")]
+        .groupby("user_id")["item_id"]
+        .agg(lambda ids: np.mean([one in goals for one in ids]))
+        for part in windows
+    ]
+    change = (shares[1] - shares[0]).dropna()
+    assert (share.users, share.moved) == (len(change), int((change > 0).sum() - (change < 0).sum()))
+    assert 0.5 * share.users < share.moved < share.users
+    assert f"points more of their events in category 'category 3' ({share.before:.1%}" in share.sentence()
+    assert f"a net {share.moved} of {share.users} users (shares: " in share.sentence()
+    arrivals = found["arrivals", "medium", "category 3"]
+    assert 0.3 * share.users < arrivals.moved < share.users
+    assert found["embedding", "medium", "mean item vector"].moved == 0
 
 
 def test_an_alarm_wants_significance_and_size(world: DriftWorld) -> None:
