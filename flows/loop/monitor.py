@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
 from flows.liveness import send_heartbeats
@@ -28,16 +29,27 @@ _EVENT_FIELDS = ("key", "model", "window_end", "reasons", "tiers", "layers", "ef
 
 @flow(name="monitor", log_prints=True, on_running=[send_heartbeats], retries=3, retry_delay_seconds=20)
 def monitor() -> str:
-    """Evaluate the newest complete window, and emit an event for a pending decision to retrain; returns a summary."""
+    """Evaluate the newest complete window, and emit an event for a pending decision to retrain; returns a summary.
+
+    While a run of the retrain is unfinished the event is not repeated; after one that failed it starts the next.
+    """
     layout = Layout(Path.cwd())
     settings, state = read_settings(layout.params), LoopState(layout)
     record = evaluate_newest_window(layout, settings, state, datetime.now(UTC))
     if record is not None:
         publish_decision(layout, record)
     pending = state.pending_decision(approval_required=settings.rollout.approval == "required")
-    if pending is not None and state.read_hold() is None:
+    if pending is not None and state.read_hold() is None and not _is_under_way(pending["key"]):
         emit_drift_event(layout, pending)
     return "nothing new" if record is None else f"{record['act']}: {'; '.join(record['reasons'])}"
+
+
+def _is_under_way(key: str) -> bool:
+    """Whether a run of the retrain with this key is scheduled, runs or waits."""
+    from flows.loop.retrain import unfinished_retrains  # imports DVC
+
+    with get_client(sync_client=True) as client:
+        return key in unfinished_retrains(client)
 
 
 def evaluate_newest_window(

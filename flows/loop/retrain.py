@@ -252,9 +252,14 @@ def _expired_retrains(state: LoopState, deadline: datetime, client: SyncPrefectC
     expired = [record for record in waiting if datetime.fromisoformat(record.asked or record.began) <= deadline]
     if not expired:
         return []
+    unfinished = unfinished_retrains(client)
+    return [record for record in expired if record.key not in unfinished]
+
+
+def unfinished_retrains(client: SyncPrefectClient) -> set[str]:
+    """The keys of retrains with a flow run that is scheduled, runs or waits."""
     runs = client.read_flow_runs(
         flow_filter=FlowFilter.model_validate({"name": {"any_": [retrain.name]}}),
         flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": _UNFINISHED}}}),
     )
-    unfinished = {retrain_key(run.id, run.parameters.get("decision")) for run in runs}
-    return [record for record in expired if record.key not in unfinished]
+    return {retrain_key(run.id, run.parameters.get("decision")) for run in runs}

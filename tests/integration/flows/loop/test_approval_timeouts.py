@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed, State, Suspended
 from ruamel.yaml import YAML
 
 from flows.loop.loop_state import LoopState, RetrainRecord
-from flows.loop.retrain import retrain, retrain_key, veto_expired_retrains
+from flows.loop.retrain import retrain, retrain_key, unfinished_retrains, veto_expired_retrains
 from flows.project import backup
 from flows.project.lock import project_lock
 from tests.support.prefect_workers import Server, prefect_server
@@ -101,6 +101,20 @@ def test_a_run_that_still_waits_or_has_its_answer_is_let_be(server: Server, layo
     begin_run(server, key, state)
     assert vetoed(server, layout) == []
     assert states(layout) == {key: "packaged"}
+
+
+def test_an_alarm_is_not_announced_again_while_its_retrain_is_scheduled_runs_or_waits(server: Server) -> None:
+    for key, state in (
+        ("scheduled", State(type=StateType.SCHEDULED)),
+        ("runs", State(type=StateType.RUNNING)),
+        ("asks", Suspended(timeout_seconds=60, pause_key="approval")),
+        ("done", Completed()),
+        ("broken", Failed(message="no space left")),
+    ):
+        begin_run(server, f"announced-{key}", state)
+    with server.client() as client:
+        found = {key for key in unfinished_retrains(client) if key.startswith("announced-")}
+    assert found == {"announced-scheduled", "announced-runs", "announced-asks"}
 
 
 def test_there_is_time_until_the_limit_and_only_a_question_can_expire(server: Server, layout: Layout) -> None:

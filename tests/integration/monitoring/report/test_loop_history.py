@@ -43,3 +43,27 @@ def test_a_loop_without_decisions_has_a_page(tmp_path):
     page = (tmp_path / "index.html").read_text()
     assert "tierrec monitor" in page
     assert 'id="timeline"' not in page
+
+
+@pytest.mark.parametrize(("low", "high", "shown"), [(0.06, 0.08, "fail"), (0.0, 0.04, "pass"), (0.0, 0.08, "")])
+def test_the_page_shows_what_is_lost_without_a_retrain_against_its_worth(tmp_path, low, high, shown):
+    loss = {"value": (low + high) / 2, "low": low, "high": high}
+    decision = {
+        "at": "2024-03-01T00:00:00+00:00",
+        "window": {"start": "2024-01-01", "end": "2024-02-01"},
+        "state": "steady",
+        "act": "none",
+        "reasons": ["no drift"],
+        "model": "m",
+        "key": "k",
+        "findings": [],
+        "faults": [],
+        "value": {"canary": {"reason": ""}, "loss": loss, "worth": 0.05},
+    }
+    write_loop_page([decision], [], [], tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert f'Lost without a retrain</dt><dd class="{shown}">{loss["value"]:.3f}<small>{low:.3f} to {high:.3f}' in page
+    assert "a retrain is worth 0.0500" in page
+    for value in (None, {"canary": {"reason": "few users"}, "loss": None, "worth": 0.05}):
+        write_loop_page([decision | {"value": value}], [], [], tmp_path / "index.html")
+        assert "Lost without a retrain</dt><dd class=" not in (tmp_path / "index.html").read_text()
