@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from monitoring.drift import DriftFinding, DriftVerdict, FeedChecks, FeedFault, evaluate_window, measure_window
+from monitoring.drift.statistics.effect_limits import BOUNDS
 from tests.support.drift_world import CUT, SETTINGS, WIDTH, DriftWorld, made, moved_to
 from tierrec_core.data.interactions import from_days
 
@@ -49,6 +50,15 @@ def test_a_fault_wins_over_an_alarm_and_an_alarm_over_calm() -> None:
 def test_a_steady_verdict_reports_the_nearest_finding() -> None:
     assert verdict(CALM, NEAR).reasons() == [f"no drift; nearest to an alarm: {NEAR.sentence()}"]
     assert verdict().reasons() == ["no drift"]
+
+
+@pytest.mark.parametrize("family", BOUNDS)
+def test_every_family_has_a_sentence_with_its_unit(family: str) -> None:
+    finding = replace(LARGE, family=family, what="'it'", users=50, moved=7)
+    assert finding.sentence().startswith("medium users: ")
+    unit = {"moves": "nats a user", "arrivals": "nats a user", "volume": "log of events"}.get(family, "Cohen's h")
+    assert ("standard deviations" if family == "embedding" else unit) in finding.sentence()
+    assert f"a net 7 of 50 users ({family}: .12 > .05" in finding.sentence()
 
 
 def test_a_change_in_the_other_direction_is_not_near_an_alarm() -> None:
