@@ -92,9 +92,9 @@ def detector_frame(
 class PolicyContext:
     """Input of a policy at one time: the log so far, and the model in force.
 
-    events: EVENTS, of which only those before `end` are used, days since 1970 UTC
+    events: EVENTS, of which only those before `end` are used, days since 1970 UTC; all of them, as the monitor has, so
+        that feed checks know past seasons
     reference: of the model in force; its cut is the day before which the model was trained
-    log: the same with all earlier EVENTS, for the canary; None without one
     """
 
     events: pd.DataFrame
@@ -104,7 +104,6 @@ class PolicyContext:
     settings: MonitorSettings
     seed: int
     online: OnlineMetrics | None = None
-    log: pd.DataFrame | None = None
 
     @cached_property
     def window(self) -> WindowMeasurement:
@@ -127,11 +126,9 @@ class PolicyContext:
         feed = FeedChecks.measure(self.events, self.items, self.reference, self.end, self.settings, now)
         return evaluate_window(self.reference, self.window, feed, self.settings, self.seed, self.online)
 
-    def canary(self) -> CanaryResult | None:
+    def canary(self) -> CanaryResult:
         """What a retrain would have gained in the last week."""
-        if self.log is None:
-            return None
-        return run_canary(self.log, self.reference.cut, self.end, self.end, TASK, self.seed)
+        return run_canary(self.events, self.reference.cut, self.end, self.end, TASK, self.seed)
 
 
 @dataclass(frozen=True)

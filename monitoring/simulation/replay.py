@@ -160,10 +160,8 @@ class Replay:
 
     def context(self, cut: float, tick: float) -> PolicyContext:
         """The policy's input at a tick when the model of that cut is in force; the log ends at the tick."""
-        reference = self.reference(cut)
-        start = min(reference.window.start, tick - self.settings.window_days)
-        events, online, log = self.world.between(start, tick), self._online(cut, tick), self.world.events
-        return PolicyContext(events, self.world.items, reference, tick, self.settings, self.seed, online, log)
+        events, online = self.world.between(-np.inf, tick), self._online(cut, tick)
+        return PolicyContext(events, self.world.items, self.reference(cut), tick, self.settings, self.seed, online)
 
     def _online(self, cut: float, tick: float) -> OnlineMetrics | None:
         """The model's newest outcomes against its first, None before its second tick."""

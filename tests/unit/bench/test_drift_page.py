@@ -21,3 +21,14 @@ def test_missed_targets_are_counted_and_named():
     page = drift_page(read_figures())
     missed = [line.split("|")[1].strip() for line in page.splitlines() if line.endswith("| missed |")]
     assert f"and {len(missed)} missed: {', '.join(f'`{name}`' for name in missed)}." in page
+
+
+def test_a_replay_with_a_hindsight_line_says_how_far_each_policy_is_from_it():
+    figures = read_figures()
+    line = [0.0048, 0.002, 0.0011, 0.0008, 0.0006, 0.0005, 0.0004, 0.0003, 0.0002, *[0.0] * 7]
+    figures |= {"hindsight_regrets_diffuse": line, "ours_reaction_diffuse": 1, "monthly_reaction_diffuse": None}
+    page = drift_page(figures)
+    assert "| least regret with as many retrains | looks from day 196 to a retrain |" in page
+    rows = [row for row in page.splitlines() if row.startswith(("| ours |", "| monthly |")) and row.count("|") == 8]
+    assert [row.split("|")[-3:-1] for row in rows] == [[" 0.0002 ", " 1 "], [" 0.0003 ", " - "]]
+    assert page.count("Target, regret not above that of `monthly`") == 1
