@@ -31,9 +31,7 @@ def _simulate(
     month: Annotated[int, typer.Option(min=1, help="Months of 28 days before the shift.")] = 7,
     policy: Annotated[
         str,
-        typer.Option(
-            help="Retraining policy: ours, drift, psi_10, evidently, monthly, six_weeks, never, always..."
-        ),
+        typer.Option(help="Retraining policy: ours, drift, psi_10, evidently, monthly, six_weeks, never, always..."),
     ] = "ours",
     every: Annotated[float, typer.Option(min=1, help="Days between two evaluations of the policy.")] = _MONTH,
     served: Annotated[bool, typer.Option(help="Compute lists at each retrain, not at each visit.")] = False,

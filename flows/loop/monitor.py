@@ -17,6 +17,7 @@ from flows.loop.newest_window import NewestWindow, read_reference
 from flows.loop.pages import write_charts, write_history
 from flows.project.champion import Champion
 from monitoring.drift import CanaryResult, CanaryTask, decide, evaluate_window, run_canary
+from monitoring.drift.feed.feed_log import events_between
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
@@ -96,7 +97,7 @@ def _canary(window: NewestWindow) -> CanaryResult:
     settings, events = window.settings, window.clean_events
     repeats = settings.tasks[settings.default_task].repeats
     task = CanaryTask(settings.split.target, repeats, settings.split.min_users_per_item)
-    newer = time_cut(events, settings.split)
+    newer = time_cut(events_between(events, None, window.end), settings.split)  # later events may be of wrong clocks
     return run_canary(events, window.reference.cut, newer, window.end, task, settings.seed)
 
 

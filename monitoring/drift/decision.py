@@ -47,8 +47,9 @@ def decide(
 ) -> DriftDecision:
     """Decide on a verdict, given earlier decisions in any order; `held` suspends retrains.
 
-    A retrain starts when it pays by the canary's measure. An alarm asks for one, too, unless the canary contradicts it;
-    where the canary measured nothing, alarms decide alone.
+    A retrain starts when it pays by the canary's measure. An alarm asks for one, too, unless the canary contradicts it,
+    which it does not for a category that is new: it has a week less of it than a retrain. Where the canary measured
+    nothing, alarms decide alone.
     Cool-down and week are counted in days of the log, from window end to window end, so that replays agree.
     """
     key = hashlib.sha256(f"{model}|{verdict.end:.6f}".encode()).hexdigest()[:16]
@@ -73,7 +74,7 @@ def _act(
     if value is None or not value.pays:
         if verdict.state == "steady":
             return "none", ""
-        if value is not None and value.cannot_pay:
+        if value is not None and value.cannot_pay and not verdict.has_unknown_category:
             return "none", "nothing to do: users' behaviour changed, and surely less is lost than a retrain is worth"
     retrains = [decision for decision in past if decision.act == "retrain"]
     if any(decision.key == key for decision in retrains):

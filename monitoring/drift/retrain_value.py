@@ -56,7 +56,8 @@ class RetrainValue:
 def _total_loss(results: Iterable[CanaryResult]) -> ConfidenceInterval:
     """Sum over the results of one champion: each stands for the days since the one before it.
 
-    The first stands for the days by which its model is newer, since a retrain could not have been made earlier.
+    The first stands for the days by which its model is newer, since a retrain could not have been made earlier. A sum
+    below 0 starts anew (CUSUM; Page, 1954): what was not lost before a shift is no argument after it.
 
     Errors of weeks that do not overlap are taken as independent: users' own deviations widen the interval by a tenth.
     """
@@ -66,6 +67,8 @@ def _total_loss(results: Iterable[CanaryResult]) -> ConfidenceInterval:
         if result.gain is None or result.end == previous:
             continue
         days = min(result.newer - result.cut if previous is None else result.end - previous, _MAX_STEP)
+        if total < 0:
+            total = variance = 0.0
         total += days * result.gain.value
         variance += days * max(days, WIDTH) * ((result.gain.high - result.gain.low) / 2) ** 2
         previous = result.end

@@ -140,6 +140,11 @@ class DriftVerdict:
         alarms = [finding for finding in self.findings if finding.alarm]
         return tuple(sorted(alarms, key=lambda finding: -abs(finding.effect) / finding.threshold))
 
+    @property
+    def has_unknown_category(self) -> bool:
+        """Whether users took up a category that the champion cannot recommend, since it did not exist."""
+        return any(finding.family == "unseen_categories" for finding in self.alarms)
+
     def reasons(self) -> list[str]:
         """Explanations of the verdict: faults, or else alarms, or else the finding nearest to an alarm."""
         if self.faults:

@@ -94,9 +94,12 @@ def kept(shop: Path) -> list[bytes]:
 
 
 def findings(record: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All but by which clock it was found."""
+    """All but by which clock it was found, and how long that took."""
     assert record is not None
-    return {name: value for name, value in record.items() if name != "at"}
+    found: dict[str, Any] = json.loads(json.dumps({name: value for name, value in record.items() if name != "at"}))
+    if found["value"]:
+        del found["value"]["canary"]["cpu_seconds"]
+    return found
 
 
 def views(world: DriftWorld, day: float, num: int = 3_000) -> pd.DataFrame:

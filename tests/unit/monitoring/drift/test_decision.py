@@ -1,5 +1,6 @@
 """A verdict starts at most one retrain per alarm, within cool-down and budget, whatever the order of past decisions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -121,6 +122,17 @@ def test_a_retrain_starts_when_it_pays_or_on_drift_that_the_canary_does_not_cont
     assert ("; a retrain is worth 0.02" in said) == (result is not UNKNOWN)
     assert ("surely less is lost than a retrain is worth" in said) == (drift and act == "none")
     assert made.reasons[-1] == verdict(100.0, drift=drift).reasons()[-1]
+
+
+def test_a_category_that_the_champion_cannot_know_is_learned_at_the_first_look() -> None:
+    new = DriftFinding(
+        "unseen_categories", "all", "categories new since the cut", 0.0, 0.018, 0.27, 0.06, 1e-4, 1e-3, True
+    )
+    options = {"model": "m:1", "at": AT, "canary": canary(100.0, 0.001), "retrain": WORTH}
+    assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM,), ()), (), SETTINGS, **options).act == "none"
+    assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM, new), ()), (), SETTINGS, **options).act == "retrain"
+    calm = DriftVerdict(72.0, 100.0, 100, (replace(new, alarm=False),), ())
+    assert decide(calm, (), SETTINGS, **options).act == "none"
 
 
 def test_the_loss_adds_up_until_a_retrain_pays_and_starts_anew_with_the_next_champion() -> None:

@@ -30,6 +30,13 @@ def test_results_add_up_with_the_days_between_them() -> None:
         assert bounds(RetrainValue.of(looks[2], earlier, 0.1)) == pytest.approx((total, total - half, total + half))
 
 
+def test_a_model_that_lost_nothing_for_months_has_no_credit_when_it_begins_to_lose() -> None:
+    quiet = [result(114 + 14 * look, -0.01, 0.002) for look in range(5)]
+    value = RetrainValue.of(result(184, 0.004, 0.001), quiet, 0.03)
+    assert bounds(value) == pytest.approx((0.056, 0.042, 0.070))
+    assert value.pays
+
+
 def test_daily_looks_at_one_week_are_no_seven_proofs() -> None:
     daily = [result(114 + day, 0.001, 0.0005) for day in range(15)]
     weekly = [result(114 + day, 0.001, 0.0005) for day in (0, 7, 14)]
