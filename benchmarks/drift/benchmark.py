@@ -130,7 +130,8 @@ def replay_year(suffix: str) -> dict[str, Any]:
     figures |= _gain_figures(f"retrained_minus_frozen_lists_made_ahead{suffix}", batch_results, since)
     figures[f"replay_ticks{suffix}"] = ticks
     figures[f"replay_alarms{suffix}"] = [
-        f"day {step.decision.end - world.start:.0f}: {step.decision.reasons[0]}"
+        f"day {step.decision.end - world.start:.0f}, {'retrain' if step.decision.retrain else 'none'}: "
+        + next(reason for reason in step.decision.reasons if " users: " in reason or reason.startswith("data fault"))
         for step in results["ours"].steps
         if step.decision.state != "steady"
     ]
