@@ -10,7 +10,7 @@ from tests.conftest import make_events
 from tierrec_core.base.contracts import GUEST
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import from_days, to_days
-from tierrec_core.data.splits import SplitLog
+from tierrec_core.data.splits import SplitLog, time_cut
 from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
 
 CUT = pd.Timestamp("2024-04-01", tz="UTC")
@@ -109,6 +109,13 @@ def test_a_cut_by_rule_moves_with_the_newest_event(events) -> None:
         again = SplitLog.cut(known, SplitSettings(by=fixed, min_users_per_item=2), TASKS)
         assert log.windows == again.windows
         assert log.snapshots == again.snapshots
+
+
+@pytest.mark.parametrize("cut", [0.7, "last 9 days"])
+def test_the_cut_is_known_without_a_split_where_it_is_a_time(events, cut) -> None:
+    split = SplitSettings(by=TimeSplit(cut=cut), min_users_per_item=1)
+    assert time_cut(events, split) == SplitLog.cut(events, split, {"next": TaskSettings(windows=1)}).final.bound
+    assert time_cut(events, SplitSettings(by=LeaveLastOut())) == np.inf
 
 
 def test_leave_last_out_holds_each_users_last_event(events) -> None:
