@@ -17,7 +17,7 @@ from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
-from tierrec_core.sources.schema_inference.order_lines import exclusions, unit_price, void_orders
+from tierrec_core.sources.schema_inference.order_lines import exclusions, unit_price, no_purchases
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
 from tierrec_core.sources.tables import table_kind
@@ -51,7 +51,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     names = _event_names(logs, given)
     price = unit_price(logs[0].preview, logs[0].roles, given.unit_price)
     previews = [log.preview for log in logs]
-    exclude = void_orders(previews, _taken(logs)) if given.exclude is None else given.exclude
+    exclude = no_purchases(previews, _taken(logs)) if given.exclude is None else given.exclude
     source = source_settings(inputs, names, exclude, unit_price=price is not None and price.value == "true")
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]

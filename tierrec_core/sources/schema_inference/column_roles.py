@@ -15,7 +15,7 @@ import pandas as pd
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.event_names import canonical_event, plain
+from tierrec_core.sources.schema_inference.event_names import canonical_event, charge_lines, is_kind_name, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
 
@@ -110,6 +110,8 @@ def name_score(role: str, column: str) -> float:
     names, plain_name = _ROLE_NAMES[role], plain(column)
     if plain_name in names:
         return _EXACT - _PER_RANK * names.index(plain_name)
+    if role in ("item", "session") and is_kind_name(column):
+        return 0.0
     words = {plain(word) for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", column)}
     rank = next((rank for rank, name in enumerate(names) if name in words), None)
     return 0.0 if rank is None else _PART - _PER_RANK * rank
@@ -228,6 +230,8 @@ def find_event_column(preview: FilePreview, assigned: set[str], names: Collectio
         shares = values.astype("string").value_counts(normalize=True)
         known = shares[[name in names or canonical_event(name) in EVENT_NAMES for name in shares.index]]
         named = name_score("event", column)
+        if (charges := charge_lines(column, shares.index)) and set(known.index) <= set(charges):
+            continue
         score = known.sum() + named
         if (named > _PART or len(known) > (not named)) and (best is None or score > best[0]):
             examples = ", ".join(sorted(known.index if len(known) else shares.index)[:4])

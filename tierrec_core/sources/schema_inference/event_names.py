@@ -1,7 +1,8 @@
-"""What the names of events in a log mean: whole names, else words in several languages, in any order."""
+"""What names in a log mean, by their words in several languages: of events, statuses and kinds of lines."""
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 IGNORE = "ignore"
 
@@ -52,13 +53,30 @@ _WORDS = {
 _OUTWEIGHING = ("cart", "favourite")
 _UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?|returned|entfernt|storniert|erstattet")
 _LETTERS = str.maketrans("łøß", "los")
+_VOID = frozenset(
+    """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired
+    returned abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt
+    verfallen retourniert zuruckgesandt zurueckgesandt ruckerstattet rueckerstattet gutgeschrieben annule annulee
+    rembourse remboursee echoue refuse anulowane anulowany anulowano zwrocone zwrot odrzucone annullato annullata
+    rimborsato rimborsata fallito geannuleerd terugbetaald mislukt cancelado cancelada anulado anulada reembolsado
+    reembolsada devuelto rechazado devolvido zruseno zrusena vraceno avbruten aterbetald annulleret refunderet отменен
+    возврат ακυρωθηκε ακυρωμενη επιστροφη""".split()
+)
+_IN_PART = frozenset("not no partial partially part nicht kein teil teilweise teils".split())
+_CHARGES = re.compile(
+    r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
+    r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebuhr\w*|rabatt|gutschein|pfand|frais|livraison|envio|spese)\b"
+)
+_TAXES = frozenset("tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion".split())
+_KIND_NAMES = re.compile(r".*(type|typ|kind|art)")
+_LINES = frozenset("line lines item items lineitem product products article artikel position positions zeile".split())
 
 
 def canonical_event(name: str) -> str | None:
     """The event of contracts.Event for a name in a file, `ignore` for what is known to be none, else None."""
     if known := _BY_NAME.get(plain(name)):
         return known
-    kinds = {_kind(word) for word in _words(name)} - {""}
+    kinds = {_kind(word) for word in words(name)} - {""}
     if IGNORE in kinds:
         return IGNORE
     for target in _OUTWEIGHING:
@@ -68,16 +86,41 @@ def canonical_event(name: str) -> str | None:
     return kinds.pop() if len(kinds) == 1 and kinds <= _WORDS.keys() else None
 
 
-def _words(name: str) -> list[str]:
+def words(name: str) -> list[str]:
     """The words in lower case, without accents: `ViewItem` and `view_item` are two."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().translate(_LETTERS)
-    return re.findall(
-        r"[^\W_]+", "".join(one for one in unicodedata.normalize("NFKD", parted) if not unicodedata.combining(one))
-    )
+    letters = unicodedata.normalize("NFKD", parted)
+    return re.findall(r"[^\W_]+", "".join(one for one in letters if not unicodedata.combining(one)))
 
 
 def _kind(word: str) -> str:
     """The kind of _WORDS, or `ignore`, or an unknown word itself."""
     if _UNDONE.fullmatch(word):
         return IGNORE
-    return next((kind for kind, words in _WORDS.items() if re.fullmatch(words, word)), word)
+    return next((kind for kind, pattern in _WORDS.items() if re.fullmatch(pattern, word)), word)
+
+
+def is_void(text: str) -> bool:
+    """Whether a status, or the name of a column, says that an order came to nothing."""
+    found = set(words(text))
+    return not found.isdisjoint(_VOID) and found.isdisjoint(_IN_PART)
+
+
+def is_charge(title: str) -> bool:
+    """Whether a title is that of postage, a fee or the like."""
+    return _CHARGES.search(" ".join(words(title))) is not None
+
+
+def is_kind_name(column: str) -> bool:
+    """Whether a column is called as one of kinds is, but not of kinds of shipping or discount."""
+    return _KIND_NAMES.fullmatch(plain(column)) is not None and not is_charge(column)
+
+
+def charge_lines(column: str, kinds: Iterable[str]) -> list[str]:
+    """The kinds of lines that are no products, such as shipping; none in a column that is not of kinds of lines."""
+    if not is_kind_name(column):
+        return []
+    named = {kind: set(words(kind)) for kind in kinds}
+    is_of_lines = not _LINES.isdisjoint(words(column)) or any(not _LINES.isdisjoint(found) for found in named.values())
+    charges = [kind for kind, found in named.items() if is_charge(kind) or not found.isdisjoint(_TAXES)]
+    return charges if is_of_lines else []

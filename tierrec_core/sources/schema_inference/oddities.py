@@ -1,6 +1,5 @@
 """What is odd in a log and a person must judge: ids that a spreadsheet broke, guests, items that are no products."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -10,6 +9,7 @@ import numpy as np
 from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
+from tierrec_core.sources.schema_inference.event_names import is_charge
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 from tierrec_core.sources.schema_inference.order_lines import void_dates
@@ -20,11 +20,6 @@ _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
 _MAX_LOGGED_IN = 0.9
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}.*)?"
-_NO_PRODUCTS = re.compile(
-    r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
-    r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebühr\w*|rabatt|gutschein|pfand|frais|livraison|envío|spese)\b",
-    re.IGNORECASE,
-)
 _MAX_SHOWN, _MAX_TEXT = 5, 60
 
 
@@ -138,7 +133,7 @@ def _no_products(log: LogFile, catalogue: LookupTable | None) -> Iterator[str]:
     names = [columns[role].value for role in ("item", "title")]
     titles = dict(catalogue.preview.sample[names].dropna().astype("string").itertuples(index=False, name=None))
     rows = Counter(log.values("item").dropna().astype("string"))
-    found = [(item, num) for item, num in rows.most_common() if _NO_PRODUCTS.search(titles.get(item, ""))]
+    found = [(item, num) for item, num in rows.most_common() if is_charge(titles.get(item, ""))]
     if found:
         shown = ", ".join(f"{item} {titles[item]!r} ({num} rows)" for item, num in found[:_MAX_SHOWN])
         more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""

@@ -11,7 +11,7 @@ from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
-from tierrec_core.sources.schema_inference.event_names import plain
+from tierrec_core.sources.schema_inference.event_names import charge_lines, is_kind_name, is_void, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _MIN_AGREEING = 0.99
@@ -22,14 +22,8 @@ _NUMBERED = re.compile(r"(.*?\D)[ _.-]?\d+")
 _LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
 _MAX_STATUSES = 30
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung")
-_VOID = """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired
-    returned abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt
-    verfallen retourniert zurueckgesandt rueckerstattet gutgeschrieben annulé annulée remboursé remboursée échoué
-    refusé anulowane anulowany anulowano zwrócone zwrot odrzucone annullato annullata rimborsato rimborsata fallito
-    geannuleerd terugbetaald mislukt cancelado cancelada anulado anulada reembolsado reembolsada devuelto rechazado
-    devolvido zrušeno zrušená vráceno avbruten återbetald annulleret refunderet отменен возврат"""
+_AMOUNTS = ("quantity", "value")
 _YES, _NO = {"true", "1", "yes", "y", "t", "ja"}, {"false", "0", "no", "n", "f", "nein"}
-_IN_PART = "not no partial partially part nicht kein teil teilweise teils"
 
 
 def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozenset[str]]:
@@ -137,39 +131,34 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
     return Guess("unit_price", str(is_unit).lower(), evidence)
 
 
-def void_orders(previews: Sequence[FilePreview], taken: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """By column of a status, its values that mean that an order came to nothing. taken: columns of other roles"""
+def no_purchases(previews: Sequence[FilePreview], taken: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By column, the values of void orders and of lines that are no products. taken: columns of other roles"""
     found = dict[str, dict[str, None]]()
     for preview in previews:
         for name in preview.columns:
-            cells = preview.sample[name]
-            amount = max(name_score(role, name) for role in ("quantity", "value"))
-            if name not in taken and _is_void(name) and not amount and (marks := _marks(cells)):
-                found.setdefault(name, {}).update(dict.fromkeys(marks))
-            if name in taken or not plain(name).endswith(_STATUS_NAMES) or cells.nunique() > _MAX_STATUSES:
-                continue
-            statuses = cells.astype("string").str.lower()
-            void = [status for status in statuses.dropna().unique() if _is_void(status)]
-            if not statuses.isin(void).all():
-                found.setdefault(name, {}).update(dict.fromkeys(void))
-    return {name: tuple(sorted(values)) for name, values in found.items() if values}
+            if name not in taken and (values := _no_purchases(name, preview.sample[name])):
+                found.setdefault(name, {}).update(dict.fromkeys(values))
+    return {name: tuple(sorted(values)) for name, values in found.items()}
 
 
-def _marks(cells: pd.Series) -> set[str]:
-    """The values that mean yes in a column of yes and no, such as is_cancelled, where some say no."""
-    values = set(cells.dropna().astype("string").str.lower())
-    return values & _YES if values & _NO and values <= _YES | _NO else set()
+def _no_purchases(name: str, cells: pd.Series) -> Collection[str]:
+    """The values of a column of marks such as is_cancelled, of statuses or of kinds of lines, where others are left."""
+    is_status, is_mark = plain(name).endswith(_STATUS_NAMES), is_void(name)
+    if not (is_status or is_mark or is_kind_name(name)) or cells.nunique() > _MAX_STATUSES:
+        return ()
+    texts = cells.astype("string")
+    kinds = set(texts.dropna())
+    values = {kind.lower() for kind in kinds}
+    if is_mark and _NO & values and values <= _YES | _NO and not any(name_score(role, name) for role in _AMOUNTS):
+        return values & _YES
+    left_out = list(filter(is_void, kinds)) if is_status else charge_lines(name, kinds)
+    return () if texts.isin(left_out).all() else {kind.lower() for kind in left_out}
 
 
 def void_dates(preview: FilePreview, taken: Collection[str]) -> dict[str, float]:
     """The share of filled rows of each column of times at which orders came to nothing, such as Cancelled at."""
-    shares = {name: float(preview.sample[name].notna().mean()) for name in preview.time_formats if _is_void(name)}
+    shares = {name: float(preview.sample[name].notna().mean()) for name in preview.time_formats if is_void(name)}
     return {name: share for name, share in shares.items() if name not in taken and share < 1}
-
-
-def _is_void(status: str) -> bool:
-    words = {plain(word) for word in re.split(r"[\W_]+", status)}
-    return not words.isdisjoint(map(plain, _VOID.split())) and words.isdisjoint(_IN_PART.split())
 
 
 def exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Collection[str]], *, given: bool) -> list[Guess]:
@@ -184,6 +173,7 @@ def exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Collection
             columns = ", ".join(previews[0].columns)
             raise MissingColumnError(f"{previews[0].path}: --exclude {name} is not a column; wanted one of {columns}")
         num_rows = sum(int(cells.isin([value.lower() for value in values]).sum()) for cells in texts)
-        evidence = f"{'given' if given else 'orders that came to nothing, by name'}; {num_rows} rows are left out"
+        reason = "lines of no product" if charge_lines(name, [*values, "item"]) else "orders that came to nothing"
+        evidence = f"{'given' if given else f'{reason}, by name'}; {num_rows} rows are left out"
         guesses.append(Guess(f"exclude {name}", ", ".join(values), evidence))
     return guesses

@@ -232,7 +232,7 @@ def test_orders_that_came_to_nothing_are_left_out(name, blank, tmp_path):
     assert key(events[["user_id", "item_id", "timestamp"]]) == key(kept[["user", "item", "time"]])
 
 
-LOST = ["annulé", "remboursé", "anulowane", "annullato", "geannuleerd", "Cancelado", "reembolsado", "zrušeno"]
+LOST = "annulé annule remboursé Zwrócone zwrocone annullato geannuleerd Cancelado reembolsado zrušeno Ακυρώθηκε".split()
 
 
 def test_statuses_of_many_languages(tmp_path):
@@ -241,15 +241,47 @@ def test_statuses_of_many_languages(tmp_path):
     assert set(proposed(written, tmp_path)[1].exclude["Financial Status"]) == {name.lower() for name in LOST}
 
 
+@pytest.mark.parametrize("name", ["is_cancelled", "isCancelled"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_rows_that_are_marked_as_cancelled_are_left_out(suffix, tmp_path):
+def test_rows_that_are_marked_as_cancelled_are_left_out(suffix, name, tmp_path):
     written, frame = order_lines(SHOPIFY)
-    written["is_cancelled"] = lost = frame.index % 5 == 0
+    written[name] = lost = frame.index % 5 == 0
     path = tmp_path / f"orders.{suffix}"
     getattr(written, f"to_{suffix}")(path, index=False)
     source = parse(FilesSource, propose_settings([path], {}).patch["source"], "tests")
-    assert source.exclude == {"is_cancelled": ("true",)}
+    assert source.exclude == {name: ("true",)}
     assert len(read_files(source, tmp_path).events) == (~lost).sum()
+
+
+CHARGES = {
+    "line_type": ("line_item", "shipping", "tax"),
+    "type": ("item", "Fee", "discount"),
+    "Positionsart": ("Artikel", "Versandkosten", "Pfand"),
+    "orderItemType": ("LineItem", "ShippingLine", "coupon"),
+}
+
+
+@pytest.mark.parametrize("name", CHARGES)
+def test_lines_of_no_product_are_left_out(name, tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    product, *charges = CHARGES[name]
+    extra = written.drop_duplicates("Name").assign(**{"Lineitem quantity": 1})
+    lines = [extra.assign(**{name: charge, "Lineitem sku": f"SKU{n}"}) for n, charge in enumerate(charges)]
+    proposal, source = proposed(pd.concat([written.assign(**{name: product}), *lines]), tmp_path)
+    shown = next(guess for guess in proposal.guesses if guess.place == f"exclude {name}")
+    assert shown.evidence == f"lines of no product, by name; {2 * NUM_ORDERS} rows are left out"
+    assert shown.override.startswith("--exclude")
+    events = read_files(source, tmp_path).events
+    assert key(events[["user_id", "item_id", "timestamp"]]) == key(frame[["user", "item", "time"]])
+
+
+@pytest.mark.parametrize("name", ["delivery_type", "shipment kind", "payment_type"])
+def test_orders_that_are_shipped_are_kept(name, tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    written[name] = np.where(frame["order"].str[-1] < "5", "shipping", "pick-up")
+    _, source = proposed(written, tmp_path)
+    assert not source.exclude
+    assert len(read_files(source, tmp_path).events) == len(frame)
 
 
 def test_what_is_left_out_can_be_given(tmp_path):
