@@ -17,7 +17,7 @@ from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
-from tierrec_core.sources.schema_inference.order_lines import exclusions, unit_price, no_purchases
+from tierrec_core.sources.schema_inference.order_lines import exclusions, no_purchases, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
 from tierrec_core.sources.tables import table_kind

@@ -53,23 +53,24 @@ _WORDS = {
 _OUTWEIGHING = ("cart", "favourite")
 _UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?|returned|entfernt|storniert|erstattet")
 _LETTERS = str.maketrans("łøß", "los")
-_VOID = frozenset(
-    """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired
+_CHARGES = re.compile(
+    r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
+    r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebuhr\w*|rabatt|gutschein|pfand|frais|livraison|envio|spese)\b"
+)
+_KIND_NAMES = re.compile(r".*(type|typ|kind|art)")
+_SETS = {
+    "void": """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired
     returned abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt
     verfallen retourniert zuruckgesandt zurueckgesandt ruckerstattet rueckerstattet gutgeschrieben annule annulee
     rembourse remboursee echoue refuse anulowane anulowany anulowano zwrocone zwrot odrzucone annullato annullata
     rimborsato rimborsata fallito geannuleerd terugbetaald mislukt cancelado cancelada anulado anulada reembolsado
     reembolsada devuelto rechazado devolvido zruseno zrusena vraceno avbruten aterbetald annulleret refunderet отменен
-    возврат ακυρωθηκε ακυρωμενη επιστροφη""".split()
-)
-_IN_PART = frozenset("not no partial partially part nicht kein teil teilweise teils".split())
-_CHARGES = re.compile(
-    r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
-    r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebuhr\w*|rabatt|gutschein|pfand|frais|livraison|envio|spese)\b"
-)
-_TAXES = frozenset("tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion".split())
-_KIND_NAMES = re.compile(r".*(type|typ|kind|art)")
-_LINES = frozenset("line lines item items lineitem product products article artikel position positions zeile".split())
+    возврат ακυρωθηκε ακυρωμενη επιστροφη""",
+    "in part": "not no partial partially part nicht kein teil teilweise teils",
+    "tax": "tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion",
+    "line": "line lines item items lineitem product products article artikel position positions zeile",
+}
+_VOID, _IN_PART, _TAXES, _LINES = (frozenset(text.split()) for text in _SETS.values())
 
 
 def canonical_event(name: str) -> str | None:
