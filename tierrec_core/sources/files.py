@@ -16,6 +16,7 @@ from tierrec_core.sources.file_columns import mostly, number_column, read_source
 from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
+from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.time_formats import (
     PLAUSIBLE_TIMES,
     TimeFormat,
@@ -27,7 +28,7 @@ from tierrec_core.sources.time_formats import (
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.timestamp")
 _IDS = ("user_id", "item_id", "session_id")
-_OF_ORDER = ("user_id", "timestamp", "channel")
+_OF_ORDER = ("user_id", "timestamp", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 
@@ -145,6 +146,9 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         if name in events:
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
+    if source.currency and "value" in events and "currency" in events:
+        is_other = currency_codes(events["currency"]).fillna(source.currency) != source.currency
+        events["value"] = events["value"].mask(is_other)
     if source.unit_price and "value" in events and "quantity" in events:
         events["value"] = events["value"] * events["quantity"].fillna(1.0)
     if "event" not in events:

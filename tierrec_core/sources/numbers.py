@@ -16,6 +16,8 @@ _NUMBERS = {
     decimal: re.compile(rf"([+-]?) ?(\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|\d+|)(?:[{decimal}](\d*))?(e[+-]?\d+)?")
     for decimal, mark in ((".", "[,' ]"), (",", "[.' ]"))
 }
+_NO_SIGN = re.compile(r"e[+-]?\d+|[\d.,'’()+−–—\s-]")
+_SIGNS = {"€": "EUR", "$": "USD", "US$": "USD", "£": "GBP", "¥": "JPY", "R$": "BRL", "ZŁ": "PLN", "KČ": "CZK"}
 _GROUPED = r"[1-9]\d{0,2}(\.\d{3})+"
 _MIN_GROUPED = 10
 _SAMPLE = 300
@@ -33,6 +35,14 @@ def parse_numbers(values: pd.Series, decimal: str) -> tuple[FloatArray, BoolArra
     else:
         numbers = pd.to_numeric(values, errors="coerce")
     return numbers.astype("Float64").to_numpy("float64", na_value=np.nan), missing
+
+
+def currency_codes(cells: pd.Series) -> pd.Series:
+    """The currency that each cell names, such as EUR in `12,50 €`, [N]; missing where it names none."""
+    texts = cells.astype("string").str.strip().str.lower()
+    named = texts[texts.str.contains(r"[^\d.,\s-]", regex=True).fillna(False)].unique()
+    signs = {text: _NO_SIGN.sub("", text).upper() for text in named if text not in MISSING_NUMBERS}
+    return texts.map({text: _SIGNS.get(sign, sign) for text, sign in signs.items() if sign}).astype("string")
 
 
 def detect_decimal(frame: pd.DataFrame) -> str:

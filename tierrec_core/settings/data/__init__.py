@@ -47,6 +47,7 @@ class ColumnMap(Params):
     event: ColumnNames | None = None
     timestamp: ColumnNames = "timestamp"
     value: ColumnNames | None = None
+    currency: ColumnNames | None = None
     quantity: ColumnNames | None = None
     session: ColumnNames | None = None
     channel: ColumnNames | None = None
@@ -94,6 +95,7 @@ class FilesSource(TableFormat, _AnySource):
     time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
     formats: by path or glob, where a file is not written as separator, quote and encoding say
     unit_price: whether value is the price of one piece, to be multiplied by quantity
+    currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
         in exports of orders
     exclude: by column, values in any case whose rows are left out, such as Status: [cancelled, refunded]
@@ -106,6 +108,7 @@ class FilesSource(TableFormat, _AnySource):
     events: dict[str, str] = Field(default={})
     default_event: str = "purchase"
     unit_price: bool = False
+    currency: str | None = None
     order_lines: bool = False
     exclude: dict[str, tuple[str, ...]] = Field(default={})
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"

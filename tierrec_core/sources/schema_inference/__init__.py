@@ -17,7 +17,7 @@ from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
-from tierrec_core.sources.schema_inference.order_lines import exclusions, no_purchases, unit_price
+from tierrec_core.sources.schema_inference.order_lines import exclusions, main_currency, no_purchases, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
 from tierrec_core.sources.tables import table_kind
@@ -50,9 +50,11 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     logs, catalogue = inputs.logs, inputs.catalogue
     names = _event_names(logs, given)
     price = unit_price(logs[0].preview, logs[0].roles, given.unit_price)
+    currency = main_currency(logs[0].preview.path, pd.concat([log.values("currency") for log in logs]), given.currency)
     previews = [log.preview for log in logs]
     exclude = no_purchases(previews, _taken(logs)) if given.exclude is None else given.exclude
     source = source_settings(inputs, names, exclude, unit_price=price is not None and price.value == "true")
+    source |= {"currency": currency.value} if currency else {}
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]
     sections, horizons = default_sections(
@@ -62,7 +64,9 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
-    guesses += [guess for columns in roles for guess in columns.values()] + ([price] if price else [])
+    guesses += [guess for columns in roles for guess in columns.values()] + [
+        guess for guess in (price, currency) if guess
+    ]
     guesses += [*exclusions(previews, exclude, given=given.exclude is not None), *_other_names(logs), *horizons]
     warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)

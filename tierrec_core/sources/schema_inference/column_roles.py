@@ -14,7 +14,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
-from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.event_names import canonical_event, charge_lines, is_kind_name, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
@@ -25,6 +25,7 @@ _FLAGS = {
     "event": "--event-column",
     "timestamp": "--time-column, --time-format",
     "unit_price": "--unit-price, --line-total",
+    "value currency": "--currency",
     "exclude ...": "--exclude COLUMN=VALUE, '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",
     "item ...": "--items",
@@ -49,6 +50,7 @@ _SYNONYMS = {
     "value": """value sales_value amount revenue net_sales gross_sales sales
         total total_price paid rating stars overall score betrag umsatz
         wert summe gesamtpreis bewertung price unit_price preis einzelpreis stueckpreis item_cost sold_for""",
+    "currency": "currency currency_code waehrung devise divisa moneda moeda valuta waluta mena",
     "quantity": "quantity qty units pieces num_items menge anzahl stueck",
     "session": """session_id session user_session sessionid basket_id basket visit_id order_id order_no order_number
         order
@@ -64,7 +66,7 @@ _SYNONYMS = {
 
 RATING_NAMES = frozenset({"rating", "stars", "overall", "score", "bewertung"})
 _MAX_EVENT_KINDS = 30
-_MIN_NUMBERS = 0.95
+_MIN_NUMBERS, _MAX_CODE = 0.95, 4
 _MIN_CONSTANT = 0.9
 _MIN_NUMBERED, _OF_ROW_NUMBER = 0.99, 0.5
 _EXACT, _PART, _PER_RANK = 1.0, 0.6, 0.005
@@ -133,10 +135,12 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
     scores = {
         column: name_score(role, column) * weight(preview.sample[column])
         for column in preview.columns
-        if column not in assigned and _fits(role, preview.sample[column], preview.form.decimal)
+        if column not in assigned
+        and name_score(role, column)
+        and _fits(role, preview.sample[column], preview.form.decimal)
     }
     best = max(scores, key=scores.__getitem__, default=None)
-    if best is None or scores[best] == 0:
+    if best is None:
         return None
     return Guess(role, best, f"by name; {describe_content(preview, best)}")
 
@@ -181,6 +185,8 @@ def _fits(role: str, values: pd.Series, decimal: str) -> bool:
     if role in ("value", "quantity", "price"):
         numbers, missing = parse_numbers(filled, decimal)
         return bool((~missing).any() and (~np.isnan(numbers[~missing])).mean() >= _MIN_NUMBERS)
+    if role == "currency":
+        return filled.nunique() <= _MAX_EVENT_KINDS and bool(currency_codes(filled).str.len().le(_MAX_CODE).all())
     if role == "split":
         return "test" in set(filled.astype("string").unique()) and filled.nunique() <= 3
     if role == "user" and _is_free_text(filled):

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
+from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
     describe_content,
@@ -30,7 +31,7 @@ _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.ite
 _ESSENTIAL = ("user", "item", "timestamp")
 _MIN_SHARED = 0.1
 _OF_LINE = ("item", "quantity", "value")
-_FURTHER = ("session", "quantity", "value", "channel", "split")
+_FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
 
 
 class InferenceOverrides(Params):
@@ -52,6 +53,7 @@ class InferenceOverrides(Params):
     users_path: str | None = None
     guests: tuple[str, ...] = ()
     unit_price: bool | None = None
+    currency: str | None = None
     exclude: Mapping[str, tuple[str, ...]] | None = None
 
     @property
@@ -142,6 +144,10 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
         return time
     roles["timestamp"], time_format = time
     _infer_roles(preview, roles, carried, time_format, given.events)
+    if given.currency == "" or "value" not in roles:
+        roles.pop("currency", None)
+    elif "currency" not in roles and currency_codes(preview.sample[roles["value"].value]).nunique() > 1:
+        roles["currency"] = replace(roles["value"], place="currency")
     if "item" not in given.columns:
         assigned = {guess.value for guess in roles.values()}
         if found := several_items(preview, roles.get("item"), assigned):

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
-from tierrec_core.base.errors import MissingColumnError
-from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.base.errors import DataError, MissingColumnError
+from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
 from tierrec_core.sources.schema_inference.event_names import charge_lines, is_kind_name, is_void, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
-_MIN_AGREEING = 0.99
+_MIN_AGREEING, _MIN_MAIN = 0.99, 0.95
 _MIN_CONTINUED = 5
 _MIN_ORDERS = 5
 _MAX_SHOWN, _MAX_TEXT = 4, 60
@@ -129,6 +130,30 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
     change = "is the same for any quantity" if is_unit else "changes with the quantity"
     evidence = f"{roles['value'].value} of an item {change}, seen on {len(groups)} items"
     return Guess("unit_price", str(is_unit).lower(), evidence)
+
+
+def main_currency(path: Path, names: pd.Series, given: str | None) -> Guess | None:
+    """The currency of nearly all values, or the given one; None where cells name none.
+
+    names: cells of columns of currencies. Raises DataError where several are frequent, or none is the given one.
+    """
+    codes = currency_codes(names).value_counts()
+    listed = ", ".join(f"{code} ({num} rows)" for code, num in codes.items())
+    if given and given not in codes:
+        raise DataError(f"{path}: --currency {given} is not a currency of values; found {listed or 'no currencies'}")
+    if codes.empty:
+        return None
+    if not given and codes.iloc[0] < _MIN_MAIN * codes.sum():
+        raise DataError(
+            f"{path}: values are in {listed}, and cannot be added up\n--currency {codes.index[0]} keeps those in "
+            f"{codes.index[0]} and leaves the others empty; for all, convert them to one currency before; "
+            "--currency '' says that they are in one in spite of this"
+        )
+    main = given or str(codes.index[0])
+    evidence = (
+        f"{'given' if given else 'of nearly all values'}; {codes.sum() - codes[main]} values in others stay empty"
+    )
+    return Guess("value currency", main, evidence)
 
 
 def no_purchases(previews: Sequence[FilePreview], taken: Collection[str]) -> dict[str, tuple[str, ...]]:

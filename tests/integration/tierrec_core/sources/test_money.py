@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
@@ -55,3 +56,58 @@ def test_the_true_amounts_are_read(way, tmp_path):
     assert source.columns.value == "Umsatz"
     values = read_files(source, tmp_path).events["value"]
     assert values.astype(object).where(values.notna(), None).tolist() == AMOUNTS
+
+
+def priced(folder, prices, codes=None):
+    """A log with these prices, and their currencies in a column of their own if they are given."""
+    rng = np.random.default_rng(3)
+    log = pd.DataFrame({"user_id": rng.integers(0, 30, len(prices)), "item_id": rng.integers(0, 20, len(prices))})
+    log["timestamp"] = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(len(log)), unit="D")
+    log["price"] = prices
+    log = log if codes is None else log.assign(Currency=codes)
+    log.to_csv(folder / "log.csv", index=False)
+    return folder / "log.csv"
+
+
+def values_of(path, **overrides):
+    """The source and the values that are read, 0 for an empty one."""
+    source = parse(FilesSource, propose_settings([path], overrides).patch["source"], "tests")
+    return source, read_files(source, path.parent).events["value"].fillna(0).tolist()
+
+
+PRICES = [round(10 + n * 0.25, 2) for n in range(200)]
+
+
+@pytest.mark.parametrize("in_column", [True, False], ids=["a column of currencies", "signs in cells"])
+def test_values_of_several_currencies_are_not_added_up(in_column, tmp_path):
+    codes = np.resize(["EUR", "JPY", "eur", "CHF"], len(PRICES))
+    signs = np.resize(["€", "¥", "EUR", "CHF"], len(PRICES))
+    cells = PRICES if in_column else [f"{price:.2f} {sign}" for price, sign in zip(PRICES, signs, strict=True)]
+    path = priced(tmp_path, cells, codes if in_column else None)
+    found = r"values are in EUR \(100 rows\), (JPY \(50 rows\), CHF|CHF \(50 rows\), JPY) \(50 rows\), and cannot"
+    with pytest.raises(DataError, match=found + ".*\n--currency EUR keeps those"):
+        propose_settings([path], {})
+    for given in ("EUR", "CHF"):
+        source, values = values_of(path, currency=given)
+        assert source.currency == given
+        kept = [code.upper() == given for code in codes]
+        assert values == [price if keep else 0 for price, keep in zip(PRICES, kept, strict=True)]
+    source, values = values_of(path, currency="")
+    assert (source.currency, values) == (None, PRICES)
+    with pytest.raises(DataError, match="--currency USD is not a currency of values; found EUR"):
+        propose_settings([path], {"currency": "USD"})
+
+
+def test_few_values_in_another_currency_stay_empty(tmp_path):
+    codes = ["USD" if n % 40 == 7 else None if n % 9 == 0 else "EUR" for n in range(len(PRICES))]
+    path = priced(tmp_path, PRICES, codes)
+    shown = {guess.place: guess for guess in propose_settings([path], {}).guesses}
+    assert (shown["currency"].value, shown["value currency"].value) == ("Currency", "EUR")
+    assert "5 values in others stay empty" in shown["value currency"].evidence
+    assert shown["value currency"].override == "--currency"
+    assert values_of(path)[1] == [0 if code == "USD" else price for price, code in zip(PRICES, codes, strict=True)]
+
+
+def test_a_log_of_one_sign_has_no_currencies(tmp_path):
+    source, values = values_of(priced(tmp_path, [f"${price:.2f}" for price in PRICES]))
+    assert (source.currency, source.columns.currency, values) == (None, None, PRICES)
