@@ -14,7 +14,7 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
 from tierrec_core.sources.file_columns import mostly, number_column, read_source_table, reject_most, require_column
 from tierrec_core.sources.frames import SourceFrames, name_guests
-from tierrec_core.sources.input_files.deliveries import read_deliveries, without_replaced
+from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
 from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.time_formats import (
@@ -23,6 +23,7 @@ from tierrec_core.sources.time_formats import (
     detect_time_format,
     given_time_format,
     parse_times,
+    with_time_of_day,
 )
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
@@ -101,6 +102,8 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             columns[column] = reduce(pd.Series.combine_first, others, first)
         elif key in _REQUIRED:
             require_column(frame, " or ".join(names), path, key)
+    if "time_of_day" in columns:
+        columns["timestamp"] = with_time_of_day(columns["timestamp"], columns["time_of_day"])
     mapped = pd.DataFrame(columns)
     if source.order_lines and "session_id" in mapped:
         carried = [name for name in columns if name in _OF_ORDER or name.startswith(_STATUS)]
@@ -184,7 +187,12 @@ def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iter
         for dtype in {column.dtype for column in columns.values()}
     }
     for path, part in parts.items():
-        yield part.assign(timestamp=_times(columns[path], formats[columns[path].dtype], source, path))
+        times = _times(columns[path], formats[columns[path].dtype], source, path)
+        part = part.assign(timestamp=times)
+        if source.daily_sessions and "session_id" in part:
+            day = local_days(part, source.timezone).dt.strftime("%Y-%m-%d ").astype("string")
+            part["session_id"] = part["user_id"] + " " + day + part["session_id"]
+        yield part
 
 
 def _time_format(values: pd.Series, source: FilesSource) -> TimeFormat:

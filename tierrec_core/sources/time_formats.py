@@ -71,7 +71,7 @@ TIME_FORMATS = (
     *(_dates(name, (day + clock for clock in _CLOCKS + _HALF_DAYS)) for name, day in _YEARS_FIRST.items()),
     _dates("dates like 2024-12-31 01:00 PM", (f"%Y-%m-%d{clock}" for clock in _HALF_DAYS)),
     _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", ("%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S GMT")),
-    _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d")),
+    _dates("dates like 20241231", ("%Y%m%d%H%M%S", *(f"%Y%m%d{clock}" for clock in _CLOCKS))),
     TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
 )
 _BY_NAME = {time_format.name: time_format for time_format in TIME_FORMATS}
@@ -80,7 +80,14 @@ _READINGS = [
     for names in zip(*_ORDERS.values(), strict=True)
 ]  # by separator
 _SIMILAR_SHARE = 0.05
+_MIDNIGHT = r"[ T]0?0:00(:00(\.0+)?)?$"
 _FLAG = "--time-format overrides"
+
+
+def with_time_of_day(days: pd.Series, clocks: pd.Series) -> pd.Series:
+    """Days and times of day of two columns as texts, [N]; a day without a time of day stays alone."""
+    texts = days.astype("string").str.replace(_MIDNIGHT, "", regex=True)
+    return texts.str.cat(clocks.astype("string"), sep=" ").fillna(texts)
 
 
 def given_time_format(pattern: str) -> TimeFormat:

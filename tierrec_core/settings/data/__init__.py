@@ -40,12 +40,14 @@ class ColumnMap(Params):
     """Names of the log's columns in the files; None where there is no such column.
 
     Of several names, the first filled cell counts, for files that call a column differently.
+    time_of_day: beside a timestamp that has the day alone
     """
 
     user: ColumnNames = "user_id"
     item: ColumnNames = "item_id"
     event: ColumnNames | None = None
     timestamp: ColumnNames = "timestamp"
+    time_of_day: ColumnNames | None = None
     value: ColumnNames | None = None
     currency: ColumnNames | None = None
     quantity: ColumnNames | None = None
@@ -98,6 +100,7 @@ class FilesSource(TableFormat, _AnySource):
     currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
         in exports of orders
+    daily_sessions: whether the numbers of sessions start again each day, as those of receipts do
     exclude: by column, values in any case whose rows are left out, such as Status: [cancelled, refunded]
     """
 
@@ -110,6 +113,7 @@ class FilesSource(TableFormat, _AnySource):
     unit_price: bool = False
     currency: str | None = None
     order_lines: bool = False
+    daily_sessions: bool = False
     exclude: dict[str, tuple[str, ...]] = Field(default={})
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"
     time_format: str | None = None

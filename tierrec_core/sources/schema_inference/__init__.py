@@ -17,7 +17,13 @@ from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
-from tierrec_core.sources.schema_inference.order_lines import exclusions, main_currency, no_purchases, unit_price
+from tierrec_core.sources.schema_inference.order_lines import (
+    daily_sessions,
+    exclusions,
+    main_currency,
+    no_purchases,
+    unit_price,
+)
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
 from tierrec_core.sources.tables import table_kind
@@ -49,12 +55,14 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     inputs = InferredFiles.of(paths, given)
     logs, catalogue = inputs.logs, inputs.catalogue
     names = _event_names(logs, given)
-    price = unit_price(logs[0].preview, logs[0].roles, given.unit_price)
-    currency = main_currency(logs[0].preview.path, pd.concat([log.values("currency") for log in logs]), given.currency)
-    previews = [log.preview for log in logs]
+    first, previews = logs[0], [log.preview for log in logs]
+    facts = [
+        unit_price(first.preview, first.roles, given.unit_price),
+        main_currency(first.preview.path, pd.concat([log.values("currency") for log in logs]), given.currency),
+        daily_sessions(first.preview, first.roles, first.time_format),
+    ]
     exclude = no_purchases(previews, _taken(logs)) if given.exclude is None else given.exclude
-    source = source_settings(inputs, names, exclude, unit_price=price is not None and price.value == "true")
-    source |= {"currency": currency.value} if currency else {}
+    source = source_settings(inputs, names, exclude, facts)
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]
     sections, horizons = default_sections(
@@ -64,9 +72,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
-    guesses += [guess for columns in roles for guess in columns.values()] + [
-        guess for guess in (price, currency) if guess
-    ]
+    guesses += [guess for columns in roles for guess in columns.values()] + [fact for fact in facts if fact]
     guesses += [*exclusions(previews, exclude, given=given.exclude is not None), *_other_names(logs), *horizons]
     warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)

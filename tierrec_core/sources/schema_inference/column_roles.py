@@ -7,7 +7,7 @@ Items have the most distinct values of all recurring columns.
 import re
 import shlex
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.event_names import canonical_event, charge_lines, is_kind_name, plain
-from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
+from tierrec_core.sources.schema_inference.preview import FilePreview, few_filled
+from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times, with_time_of_day
 
 _FLAGS = {
     "user": "--user-column",
@@ -26,6 +26,7 @@ _FLAGS = {
     "timestamp": "--time-column, --time-format",
     "unit_price": "--unit-price, --line-total",
     "value currency": "--currency",
+    "daily_sessions": "source.daily_sessions",
     "exclude ...": "--exclude COLUMN=VALUE, '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",
     "item ...": "--items",
@@ -81,6 +82,7 @@ _LATER = re.compile(
     r"updat|modif|chang|ship|deliver|dispatch|cancel|refund|return|due|expir|versand|storn", re.IGNORECASE
 )
 _FEW_TIMES = 3
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,28 @@ def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, T
     order = describe_order(preview.sample[best], time_format)
     evidence = f"{time_format.name}{order}; {describe_content(preview, best)}"
     return Guess("timestamp", best, evidence), time_format
+
+
+def find_time_of_day(
+    preview: FilePreview, time: Guess, time_format: TimeFormat, assigned: set[str]
+) -> tuple[Guess, FilePreview, TimeFormat] | None:
+    """The column of times of day beside one of days, the preview with both in the latter, and their format."""
+    clocks = {
+        name: (not _LATER.search(name), name_score("timestamp", name))
+        for name in preview.columns
+        if name not in assigned
+        and few_filled(preview.sample[name]).astype("string").str.fullmatch(_CLOCK).mean() > 1 / 2
+    }
+    clock, days = max(clocks, key=clocks.__getitem__, default=None), preview.sample[time.value]
+    if clock is None or parse_times(few_filled(days), time_format, "UTC").dt.time.nunique() > 1:
+        return None
+    moments = with_time_of_day(days, preview.sample[clock])
+    found = replace(preview, sample=moments.to_frame(time.value)).time_formats
+    if time.value not in found:
+        return None
+    evidence = f"times of day, read with {time.value}, such as {moments.dropna().iloc[0]!r}"
+    joined = replace(preview, sample=preview.sample.assign(**{time.value: moments}))
+    return Guess("time_of_day", clock, evidence), joined, found[time.value]
 
 
 def find_event_column(preview: FilePreview, assigned: set[str], names: Collection[str]) -> Guess | None:

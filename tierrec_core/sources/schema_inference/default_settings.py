@@ -26,7 +26,7 @@ def default_sections(
     logs: Sequence[LogFile], events: pd.Series, *, given_split: bool, attributes: list[str]
 ) -> tuple[dict[str, Any], list[Guess]]:
     """The sections by name, and what decided the horizons. events: name of each sampled row of all files"""
-    extent = _joined([log.preview.extent(log.roles["timestamp"].value, log.time_format, _CUT) for log in logs])
+    extent = _joined([log.preview.extent(log.time_columns, log.time_format, _CUT) for log in logs])
     target = default_target(events.value_counts(normalize=True))
     rows = pd.concat(map(_sampled_rows, logs), ignore_index=True).assign(is_target=events == target)
     before, after = (extent.cut - extent.first) / _DAY, (extent.last - extent.cut) / _DAY

@@ -19,6 +19,7 @@ from tierrec_core.sources.schema_inference.column_roles import (
     find_event_column,
     find_item_column,
     find_time_column,
+    find_time_of_day,
     find_user_column,
     overlap,
 )
@@ -82,6 +83,11 @@ class LogFile:
         """The sampled values of the column that has this role; none if there is no such column."""
         return self.preview.sample[self.roles[role].value] if role in self.roles else pd.Series([], dtype="string")
 
+    @property
+    def time_columns(self) -> list[str]:
+        """The column of times, or those of days and of times of day."""
+        return [self.roles[role].value for role in ("timestamp", "time_of_day") if role in self.roles]
+
     def continues(self, first: Self) -> bool:
         """Whether the file has the columns of the first one; or, under other names, its items or users many times."""
         if all(first.roles[role].value in self.preview.columns for role in _ESSENTIAL):
@@ -143,6 +149,8 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
     if isinstance(time, str):
         return time
     roles["timestamp"], time_format = time
+    if clock := find_time_of_day(preview, *time, {guess.value for guess in roles.values()}):
+        roles["time_of_day"], preview, time_format = clock
     _infer_roles(preview, roles, carried, time_format, given.events)
     if given.currency == "" or "value" not in roles:
         roles.pop("currency", None)

@@ -19,7 +19,6 @@ from tierrec_core.sources.schema_inference.text_encoding import other_readings
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
 _MAX_LOGGED_IN = 0.9
-_CLOCK = r"\d{1,2}:\d{2}(:\d{2}.*)?"
 _MAX_SHOWN, _MAX_TEXT = 5, 60
 
 
@@ -91,13 +90,9 @@ def _unread_numbers(log: LogFile) -> Iterator[str]:
 
 
 def _unused_columns(log: LogFile) -> Iterator[str]:
-    """Times of day beside a column of days, and columns of one name."""
-    used, sample = {guess.value for guess in log.roles.values()}, log.preview.sample
+    """Columns of the same name as one that is used."""
+    used = {guess.value for guess in log.roles.values()}
     for name in (name for name in log.preview.columns if name not in used):
-        filled = sample[name].dropna().astype("string")
-        if filled.str.fullmatch(_CLOCK).sum() > len(filled) / 2:
-            time = log.roles["timestamp"].value
-            yield f"{log.preview.path}: {name} has times of day and is not used; write {time} and {name} in one column"
         if name.endswith("_1") and name[:-2] in used:
             yield f"{log.preview.path}: two columns are called {name[:-2]}; the first is read; call them differently"
 

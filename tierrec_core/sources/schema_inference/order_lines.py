@@ -14,8 +14,9 @@ from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
 from tierrec_core.sources.schema_inference.event_names import charge_lines, is_kind_name, is_void, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.time_formats import TimeFormat, parse_times
 
-_MIN_AGREEING, _MIN_MAIN = 0.99, 0.95
+_MIN_AGREEING, _MIN_MAIN, _MIN_RATIO = 0.99, 0.95, 2
 _MIN_CONTINUED = 5
 _MIN_ORDERS = 5
 _MAX_SHOWN, _MAX_TEXT = 4, 60
@@ -130,6 +131,22 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
     change = "is the same for any quantity" if is_unit else "changes with the quantity"
     evidence = f"{roles['value'].value} of an item {change}, seen on {len(groups)} items"
     return Guess("unit_price", str(is_unit).lower(), evidence)
+
+
+def daily_sessions(preview: FilePreview, roles: Mapping[str, Guess], time_format: TimeFormat) -> Guess | None:
+    """Whether most numbers of sessions recur on other days, of other users; None where they do not."""
+    if not {"session", "user"} <= roles.keys():
+        return None
+    rows = pd.DataFrame({role: preview.sample[roles[role].value] for role in ("session", "user")})
+    of_number = rows.groupby("session")["user"].nunique()
+    if not (of_number > 1).mean() > 1 / 2:
+        return None
+    moments = parse_times(preview.sample[roles["timestamp"].value], time_format, "UTC")
+    of_day = rows.groupby(["session", moments.dt.floor("D")])["user"].nunique()
+    if of_number.mean() < _MIN_RATIO * of_day.mean():
+        return None
+    seen = f"{of_number.mean():.1f} users have one number in {roles['session'].value}, {of_day.mean():.1f} on one day"
+    return Guess("daily_sessions", "true", f"{seen}; sessions are told by user and day, too")
 
 
 def main_currency(path: Path, names: pd.Series, given: str | None) -> Guess | None:

@@ -1,8 +1,8 @@
 """Preview of a file: its format, columns and a sample of its rows, and the formats of its times."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +21,7 @@ from tierrec_core.sources.time_formats import (
     likeliest_format,
     parse_times,
     plausible_shares,
+    with_time_of_day,
 )
 
 MAX_ROWS = 200_000
@@ -80,7 +81,7 @@ class FilePreview:
         """The format of each column that holds times."""
         formats = TIME_FORMATS if self.time_format is None else [given_time_format(self.time_format)]
         sample = self.sample.iloc[:: max(1, len(self.sample) // _TIME_ROWS)]
-        filled = {str(name): _few_filled(sample[name]) for name in sample}
+        filled = {str(name): few_filled(sample[name]) for name in sample}
         names = [
             name for name in filled if self.time_format or filled[name].astype("string").str.contains(_DIGITS).any()
         ]
@@ -95,15 +96,16 @@ class FilePreview:
                 found[name] = likeliest_format(sample[name], likely, shares)
         return found
 
-    def extent(self, column: str, time_format: TimeFormat, share: float) -> LogExtent:
-        """One pass over the time column of the whole file."""
-        times = parse_times(read_table(self.path, self.form, [column])[column], time_format, "UTC")
+    def extent(self, columns: Sequence[str], time_format: TimeFormat, share: float) -> LogExtent:
+        """One pass over the column of times, or those of days and of times of day, of the whole file."""
+        frame = read_table(self.path, self.form, columns)
+        times = parse_times(reduce(with_time_of_day, (frame[name] for name in columns)), time_format, "UTC")
         moments = times[times.between(*PLAUSIBLE_TIMES)].dt.floor("min").sort_values(ignore_index=True)
         cut = int(np.ceil(share * len(moments))) - 1
         return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], len(moments))
 
 
-def _few_filled(cells: pd.Series) -> pd.Series:
+def few_filled(cells: pd.Series) -> pd.Series:
     """A few filled cells from all over a column, enough to see which formats cannot be its own."""
     filled = cells.dropna()
     return filled.iloc[:: max(1, len(filled) // _FEW_ROWS)].iloc[:_FEW_ROWS].reset_index(drop=True)

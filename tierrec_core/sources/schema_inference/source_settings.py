@@ -13,6 +13,8 @@ from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, fin
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.tables import table_kind
 
+_BOOLEANS = {"true": True, "false": False}
+
 
 @dataclass(frozen=True)
 class InferredFiles:
@@ -52,9 +54,15 @@ class InferredFiles:
 
 
 def source_settings(
-    inputs: InferredFiles, names: Mapping[str, Guess], exclude: Mapping[str, Collection[str]], *, unit_price: bool
+    inputs: InferredFiles,
+    names: Mapping[str, Guess],
+    exclude: Mapping[str, Collection[str]],
+    facts: Sequence[Guess | None],
 ) -> dict[str, Any]:
-    """The source block without the values that equal a default. names: of events; the rest see FilesSource"""
+    """The source block without the values that equal a default.
+
+    names: of events; exclude: see FilesSource, as the last words of the places of facts
+    """
     logs, given = inputs.logs, inputs.given
     log = logs[0]
     rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
@@ -69,7 +77,7 @@ def source_settings(
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
         "guests": list(given.guests),
-        "unit_price": unit_price,
+        **{fact.place.split()[-1]: _BOOLEANS.get(fact.value, fact.value) for fact in facts if fact},
         "order_lines": log.has_order_lines or None,
         "exclude": {column: list(values) for column, values in exclude.items()},
         "timestamp_unit": log.time_format.unit if len({file.time_format.unit for file in logs}) == 1 else None,

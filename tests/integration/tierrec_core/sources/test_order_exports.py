@@ -177,6 +177,21 @@ def test_a_name_with_a_mark_is_no_list(tmp_path):
     assert proposed(written, tmp_path)[1].columns.item == "Product"
 
 
+def test_receipts_whose_numbers_restart_each_day_are_told_by_day_and_user(tmp_path):
+    """As of two tills, each of which starts with number 1 every day."""
+    written, frame = order_lines(GERMAN)
+    orders = frame.drop_duplicates("order").set_index("order")["time"]
+    number = frame["order"].map(orders.groupby(orders.dt.date).cumcount() // 2 + 1)
+    proposal, source = proposed(written.assign(Bestellnummer=number), tmp_path)
+    shown = next(guess for guess in proposal.guesses if guess.place == "daily_sessions")
+    assert (shown.override, source.columns.session) == ("source.daily_sessions", "Bestellnummer")
+    read = read_files(source, tmp_path).events
+    expected = frame.groupby("order")[["item", "user"]].agg(sorted).to_numpy().tolist()
+    assert sorted(read.groupby("session_id")[["item_id", "user_id"]].agg(sorted).to_numpy().tolist()) == sorted(
+        expected
+    )
+
+
 def test_the_number_of_a_line_is_no_order(tmp_path):
     written, _ = order_lines(SHOPIFY | {"order": "id_order"})
     written.insert(0, "id_order_detail", range(len(written)))

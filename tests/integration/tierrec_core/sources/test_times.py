@@ -70,6 +70,42 @@ def test_the_true_moments_are_read(way, tmp_path):
     assert times.tolist() == (MOMENTS.dt.floor("D") if way is WAYS["%y-%m-%d"] else MOMENTS).tolist()
 
 
+TWO_COLUMNS = [
+    ("%d.%m.%Y", "%H:%M"),
+    ("%m/%d/%y", "%I:%M:%S %p"),
+    ("%Y-%m-%d", "%H:%M:%S.000"),
+    ("%Y%m%d", "%H:%M"),
+    ("%Y-%m-%d 00:00:00", "%H:%M:%S"),
+]
+
+
+@pytest.mark.parametrize(("day", "clock"), TWO_COLUMNS, ids=[f"{day} and {clock}" for day, clock in TWO_COLUMNS])
+def test_days_and_times_of_day_in_two_columns_are_read_together(day, clock, tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime(day))
+    clocks = MOMENTS.dt.strftime(clock).where(MOMENTS.index != 4)
+    pd.read_csv(path, dtype=str).assign(Uhrzeit=clocks, delivery_time="08:00").to_csv(path, index=False)
+    assert read(tmp_path, [path])[1].tolist() == sorted(MOMENTS.where(MOMENTS.index != 4, MOMENTS.dt.floor("D")))
+    proposal = propose_settings([path], {})
+    shown = next(guess for guess in proposal.guesses if guess.place == "time_of_day")
+    assert (shown.value, proposal.warnings) == ("Uhrzeit", ())
+    example = MOMENTS[0].strftime(f"{day} {clock}").replace(" 00:00:00", "")
+    assert shown.evidence == f"times of day, read with order_date, such as {example!r}"
+    assert proposal.patch["split"]["by"] == {"kind": "time", "cut": "last 28 days"}
+
+
+def test_days_and_times_of_parquet_are_read_together(tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS)
+    log = pd.read_csv(path, dtype=str).assign(order_date=MOMENTS.dt.date, clock=MOMENTS.dt.time)
+    log.to_parquet(tmp_path / "log.parquet")
+    assert read(tmp_path, [tmp_path / "log.parquet"])[1].tolist() == MOMENTS.tolist()
+
+
+def test_a_time_of_delivery_is_no_time_of_an_order(tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d %H:%M"))
+    pd.read_csv(path, dtype=str).assign(time=MOMENTS.dt.strftime("%H:%M").shift(7)).to_csv(path, index=False)
+    assert read(tmp_path, [path])[1].tolist() == MOMENTS.tolist()
+
+
 @pytest.mark.parametrize("days", [2, 3000], ids=lambda days: f"{days} days")
 @pytest.mark.parametrize("pattern", ["%y-%m-%d %H:%M", "%d-%m-%y %H:%M"])
 def test_a_year_of_two_digits_stands_where_it_gives_the_shorter_period(pattern, days, tmp_path):
