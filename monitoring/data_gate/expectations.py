@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, Event
+from tierrec_core.base.contracts import CUT_LINE, EVENT_NAMES, EVENTS, REPEATED_HEADER, Event
 from tierrec_core.settings import ValidateSettings
 
 LARGEST = sys.float_info.max
@@ -71,7 +71,21 @@ def row_rules(settings: ValidateSettings, now: datetime) -> list[DataRule]:
             "ExpectColumnValuesToBeInSet",
             f"event is one of {', '.join(EVENT_NAMES)}",
             "map the name in source.events",
-            {"column": "event", "value_set": list(EVENT_NAMES)},
+            {"column": "event", "value_set": [*EVENT_NAMES, REPEATED_HEADER, CUT_LINE]},
+        ),
+        _row(
+            "no_repeated_header",
+            "ExpectColumnValuesToNotBeInSet",
+            "the row is not the names of the columns again",
+            "remove the line, or keep the files apart that were written one after the other",
+            {"column": "event", "value_set": [REPEATED_HEADER]},
+        ),
+        _row(
+            "line_complete",
+            "ExpectColumnValuesToNotBeInSet",
+            "the last line of the file is whole",
+            "add or ingest the file again once it is written to its end",
+            {"column": "event", "value_set": [CUT_LINE]},
         ),
         _row(
             "timestamp_in_range",

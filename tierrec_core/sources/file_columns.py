@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import CUT_LINE, REPEATED_HEADER
 from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings.data import FilesSource, TableFormat
+from tierrec_core.sources.file_head import is_cut
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.tables import read_table
+from tierrec_core.sources.tables import read_table, repeats_names, table_kind
 
 
 def read_source_table(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
@@ -21,6 +23,14 @@ def read_source_table(path: Path, source: FilesSource, key: str) -> pd.DataFrame
 
 def _form(path: Path, source: FilesSource) -> TableFormat:
     return next((form for pattern, form in source.formats.items() if path.match(pattern)), source)
+
+
+def row_faults(frame: pd.DataFrame, path: Path, source: FilesSource) -> pd.Series:
+    """What a row is that is no event, such as CUT_LINE, [N]; missing for all others."""
+    faults = pd.Series(pd.NA, frame.index, "string").mask(repeats_names(frame), REPEATED_HEADER)
+    if table_kind(path) == "CSV" and is_cut(path, _form(path, source)):
+        faults.iloc[-1] = CUT_LINE
+    return faults
 
 
 def require_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> None:

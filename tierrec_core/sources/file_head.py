@@ -79,9 +79,10 @@ class FileHead:
 
     def holds_rows(self, cell: str, position: int) -> bool:
         """Whether the lines of a cell are rows of the file, since a stray quotation mark joined them."""
-        first, *others = (line.split(self.delimiter) for line in cell.splitlines())
-        if not others:
+        lines = [line.split(self.delimiter) for line in cell.splitlines()]
+        if len(lines) < 2:
             return False
+        first, *others = lines
         last, after = others[-1], self.width - position
         return (
             any(len(cells) == self.width and self._looks_like_row(cells, 0) for cells in others)
@@ -146,6 +147,22 @@ def opened(path: Path) -> Any:
     compression = next((name for start, name in _COMPRESSIONS.items() if magic.startswith(start)), None)
     source = pa.OSFile(str(path))
     return source if compression is None else pa.CompressedInputStream(source, compression)
+
+
+def is_cut(path: Path, form: TableFormat) -> bool:
+    """Whether the last line has no end, and fewer cells than the others, as while it is written; not if compressed."""
+    if isinstance(opened(path), pa.CompressedInputStream) or form.encoding.startswith("utf-16"):
+        return False
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+        tail = stream.read()
+    head = FileHead.read(path, form)
+    last = tail.decode(head.encoding, "ignore").splitlines()[-1].replace(head.separator, head.delimiter)
+    if tail.endswith((b"\n", b"\r")) or last.count('"') % 2:  # the rest of a cell with a line end
+        return False
+    rows = head.rows[:-1] if len(tail) < _HEAD_BYTES else head.rows
+    widths = ((width(head.cells(last)), min(map(width, rows), default=0)) for width in (len, filled_width))
+    return any(found < len(head.names) <= wanted for found, wanted in widths)
 
 
 def read_head_text(path: Path, encoding: str) -> tuple[str, str]:

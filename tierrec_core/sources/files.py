@@ -12,7 +12,14 @@ from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnErr
 from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
-from tierrec_core.sources.file_columns import mostly, number_column, read_source_table, reject_most, require_column
+from tierrec_core.sources.file_columns import (
+    mostly,
+    number_column,
+    read_source_table,
+    reject_most,
+    require_column,
+    row_faults,
+)
 from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
@@ -31,6 +38,7 @@ _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.times
 _IDS = ("user_id", "item_id", "session_id")
 _OF_ORDER = ("user_id", "timestamp", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
+_FAULT = "fault"
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 
 
@@ -102,9 +110,12 @@ def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             columns[column] = reduce(pd.Series.combine_first, others, first)
         elif key in _REQUIRED:
             require_column(frame, " or ".join(names), path, key)
+    faults = row_faults(frame, path, source)
     if "time_of_day" in columns:
         columns["timestamp"] = with_time_of_day(columns["timestamp"], columns["time_of_day"])
     mapped = pd.DataFrame(columns)
+    if faults.notna().any():
+        mapped = mapped.mask(faults.notna()).assign(**{_FAULT: faults})
     if source.order_lines and "session_id" in mapped:
         carried = [name for name in columns if name in _OF_ORDER or name.startswith(_STATUS)]
         ids = mapped["session_id"]
@@ -156,7 +167,8 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         events["value"] = events["value"] * events["quantity"].fillna(1.0)
     if "event" not in events:
         events["event"] = source.default_event
-    events["event"] = _mapped_events(events["event"], source.events, path)
+    faults = events.get(_FAULT, pd.Series(pd.NA, events.index, "string"))
+    events["event"] = _mapped_events(events["event"].mask(faults.notna()), source.events, path).fillna(faults)
     return events[(events["event"] != "ignore").fillna(True)]
 
 
@@ -252,7 +264,7 @@ def _item_table(path: Path, source: FilesSource, names: Mapping[str, str]) -> pd
     frame = read_source_table(path, source, "source.items_path")
     for name, column in names.items():
         require_column(frame, column, path, f"source.item_columns.{name}")
-    return frame
+    return frame[row_faults(frame, path, source).isna()]
 
 
 def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], source: FilesSource, path: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from tierrec_core.base.contracts import IntArray
+from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
 from tierrec_core.sources.file_head import MAX_ROW_BYTES, TOO_LONG, FileHead, filled_width, numbered
@@ -52,6 +52,14 @@ def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = No
     Raises UnreadableFileError, naming the line where there is one, and EmptyDataError.
     """
     return _frame(path, list(_batches(path, form, columns)))
+
+
+def repeats_names(frame: pd.DataFrame) -> BoolArray:
+    """Whether a row has the names of the columns, as where files were written one after the other, [N]."""
+    rows = np.arange(len(frame))
+    for name in frame.columns:
+        rows = rows[frame[name].iloc[rows].eq(name).fillna(False).to_numpy(dtype=bool)] if len(rows) else rows
+    return np.isin(np.arange(len(frame)), rows)
 
 
 def sample_table(path: Path, form: TableFormat, max_rows: int) -> tuple[pd.DataFrame, int]:

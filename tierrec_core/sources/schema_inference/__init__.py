@@ -22,6 +22,7 @@ from tierrec_core.sources.schema_inference.order_lines import (
     exclusions,
     main_currency,
     no_purchases,
+    sum_lines,
     unit_price,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
@@ -61,7 +62,9 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         main_currency(first.preview.path, pd.concat([log.values("currency") for log in logs]), given.currency),
         daily_sessions(first.preview, first.roles, first.time_format),
     ]
-    exclude = no_purchases(previews, _taken(logs)) if given.exclude is None else given.exclude
+    exclude = given.exclude
+    if exclude is None:
+        exclude = no_purchases(previews, _taken(logs)) | sum_lines(first.preview, first.roles)
     source = source_settings(inputs, names, exclude, facts)
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]

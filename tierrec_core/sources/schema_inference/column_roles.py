@@ -231,8 +231,7 @@ def find_time_of_day(
     clocks = {
         name: (not _LATER.search(name), name_score("timestamp", name))
         for name in preview.columns
-        if name not in assigned
-        and few_filled(preview.sample[name]).astype("string").str.fullmatch(_CLOCK).mean() > 1 / 2
+        if name not in assigned and _is_clock(few_filled(preview.sample[name]))
     }
     clock, days = max(clocks, key=clocks.__getitem__, default=None), preview.sample[time.value]
     if clock is None or parse_times(few_filled(days), time_format, "UTC").dt.time.nunique() > 1:
@@ -244,6 +243,10 @@ def find_time_of_day(
     evidence = f"times of day, read with {time.value}, such as {moments.dropna().iloc[0]!r}"
     joined = replace(preview, sample=preview.sample.assign(**{time.value: moments}))
     return Guess("time_of_day", clock, evidence), joined, found[time.value]
+
+
+def _is_clock(filled: pd.Series) -> bool:
+    return bool(filled.astype("string").str.fullmatch(_CLOCK).sum() > len(filled) / 2)
 
 
 def find_event_column(preview: FilePreview, assigned: set[str], names: Collection[str]) -> Guess | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from tierrec_core.base.ids import text_ids
+from tierrec_core.sources.file_head import is_cut
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
 from tierrec_core.sources.schema_inference.event_names import is_charge
@@ -15,6 +16,7 @@ from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 from tierrec_core.sources.schema_inference.order_lines import void_dates
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.text_encoding import other_readings
+from tierrec_core.sources.tables import table_kind
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
@@ -27,6 +29,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
     if given.encoding is None:
         for preview in {table.preview.path: table.preview for table in (log, catalogue) if table}.values():
             yield from _doubtful_encoding(preview)
+    yield from _no_rows(log.preview)
     for role in ("user", "item"):
         yield from _rounded_ids(log, role)
     yield from _one_time(log)
@@ -36,6 +39,14 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
     yield from _other_identity(log)
     yield from _guests(log, given.guests)
     yield from _no_products(log, catalogue)
+
+
+def _no_rows(preview: FilePreview) -> Iterator[str]:
+    remedy = "which the run puts into quarantine with this reason"
+    if preview.num_headers:
+        yield f"{preview.path}: {preview.num_headers} rows have the names of the columns again, {remedy}"
+    if table_kind(preview.path) == "CSV" and is_cut(preview.path, preview.form):
+        yield f"{preview.path}: the last line is cut, {remedy} until it is whole"
 
 
 def _doubtful_encoding(preview: FilePreview) -> Iterator[str]:
@@ -109,7 +120,7 @@ def _other_identity(log: LogFile) -> Iterator[str]:
 
 
 def _guests(log: LogFile, known: Collection[str]) -> Iterator[str]:
-    ids = text_ids(log.values("user")).fillna("")
+    ids = text_ids(log.values("user")[log.values("item").notna()]).fillna("")
     shares = ids.value_counts(normalize=True).drop(list(known), errors="ignore")
     follower = shares.shift(-1)
     is_last = (shares >= _MIN_GUEST_SHARE) & ((shares >= _MIN_GUEST_RATIO * follower) | (shares.index == ""))

@@ -197,6 +197,18 @@ def _no_purchases(name: str, cells: pd.Series) -> Collection[str]:
     return () if texts.isin(left_out).all() else {kind.lower() for kind in left_out}
 
 
+def sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, tuple[str, ...]]:
+    """By column, what lines without two of user, item and time have in it alone, such as Total."""
+    essential = [roles[role].value for role in ("user", "item", "timestamp")]
+    is_bare = preview.sample[essential].isna().sum(axis=1) > 1
+    for name in preview.columns if is_bare.sum() > 1 and "event" not in roles else ():
+        texts = preview.sample[name].astype("string").str.lower()
+        bare = texts[is_bare]
+        if bare.notna().all() and bare.nunique() <= len(bare) / 2 and not texts[~is_bare].isin(bare).any():
+            return {name: tuple(sorted(bare.unique()))}
+    return {}
+
+
 def void_dates(preview: FilePreview, taken: Collection[str]) -> dict[str, float]:
     """The share of filled rows of each column of times at which orders came to nothing, such as Cancelled at."""
     shares = {name: float(preview.sample[name].notna().mean()) for name in preview.time_formats if is_void(name)}
@@ -215,7 +227,9 @@ def exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Collection
             columns = ", ".join(previews[0].columns)
             raise MissingColumnError(f"{previews[0].path}: --exclude {name} is not a column; wanted one of {columns}")
         num_rows = sum(int(cells.isin([value.lower() for value in values]).sum()) for cells in texts)
-        reason = "lines of no product" if charge_lines(name, [*values, "item"]) else "orders that came to nothing"
-        evidence = f"{'given' if given else f'{reason}, by name'}; {num_rows} rows are left out"
+        is_of_orders = any(map(is_void, [name, *values]))
+        reason = "orders that came to nothing, by name" if is_of_orders else "sums, which have no item"
+        reason = "lines of no product, by name" if charge_lines(name, [*values, "item"]) else reason
+        evidence = f"{'given' if given else reason}; {num_rows} rows are left out"
         guesses.append(Guess(f"exclude {name}", ", ".join(values), evidence))
     return guesses

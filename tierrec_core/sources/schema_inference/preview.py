@@ -12,7 +12,7 @@ import pandas as pd
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
 from tierrec_core.sources.schema_inference.format_detection import detect_sample
-from tierrec_core.sources.tables import read_table
+from tierrec_core.sources.tables import read_table, repeats_names
 from tierrec_core.sources.time_formats import (
     PLAUSIBLE_TIMES,
     TIME_FORMATS,
@@ -42,7 +42,10 @@ class LogExtent:
 
 @dataclass(frozen=True)
 class FilePreview:
-    """Rows from the whole file, as text for CSV, and their number; nested: columns of lists and the like, left out."""
+    """Rows from the whole file, as text for CSV, and their number.
+
+    nested: columns of lists and the like, left out; num_headers: sampled rows that repeat the names, left out
+    """
 
     path: Path
     form: TableFormat
@@ -50,6 +53,7 @@ class FilePreview:
     num_rows: int
     nested: tuple[str, ...] = ()
     time_format: str | None = None
+    num_headers: int = 0
 
     @classmethod
     def at(cls, path: Path, given: Mapping[str, str], time_format: str | None = None) -> Self:
@@ -58,18 +62,20 @@ class FilePreview:
         Raises UnreadableFileError when there are none or they cannot be read.
         """
         try:
-            form, sample, num_rows = detect_sample(path, given, MAX_ROWS)
+            form, rows, num_rows = detect_sample(path, given, MAX_ROWS)
         except EmptyDataError as error:
             raise UnreadableFileError(
                 f"{error}; wanted a file of CSV, JSON lines or Parquet with column names and rows"
             ) from error
+        sample = rows[~repeats_names(rows)].reset_index(drop=True)
         for name in sample.columns:
             if name.replace(".", "").isdigit():
                 raise UnreadableFileError(
                     f"{path}: the first line has {name!r}, wanted a line of column names; add one"
                 )
         nested = tuple(str(name) for name in sample if _is_nested(sample[name].dropna()))
-        return cls(path, form, sample.drop(columns=list(nested)), num_rows, nested, time_format)
+        num_names = len(rows) - len(sample)
+        return cls(path, form, sample.drop(columns=list(nested)), num_rows - num_names, nested, time_format, num_names)
 
     @property
     def columns(self) -> list[str]:

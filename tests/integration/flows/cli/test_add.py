@@ -97,6 +97,16 @@ def test_the_same_content_counts_once(shop: Layout, tmp_path: Path) -> None:
     assert stored(shop) == ["a.csv"]
 
 
+def test_a_line_that_was_cut_gets_in_once_the_file_is_whole(shop: Layout, tmp_path: Path) -> None:
+    file = written(tmp_path / "day.csv", rows(14))
+    whole = file.read_text()
+    file.write_text(whole.removesuffix(":30,seen\n"))
+    assert "added 20 events of 2024-03-14, 1 of them invalid" in add(file)
+    file.write_text(whole)
+    assert "added 20 events of 2024-03-14, in place of the earlier file of this name" in add(file)
+    assert days(shop) == {12: 20, 13: 20, 14: 20}
+
+
 def test_a_corrected_file_of_the_same_name_takes_the_place_of_the_first(shop: Layout, tmp_path: Path) -> None:
     add(written(tmp_path / "a.csv", rows(14)))
     said = add(written(tmp_path / "a.csv", rows(14, range(15))))

@@ -14,7 +14,7 @@ from monitoring.data_gate.expectations import item_rules, row_rules, table_rules
 from monitoring.data_gate.inspection import Inspection, RuleOutcome
 from monitoring.data_gate.validate import ValidationVerdict, run
 from tierrec_core.base.artifacts import read_frame, write_frame
-from tierrec_core.base.contracts import EVENT_NAMES, EVENTS, GUEST, ITEMS
+from tierrec_core.base.contracts import CUT_LINE, EVENT_NAMES, EVENTS, GUEST, ITEMS, REPEATED_HEADER
 from tierrec_core.base.errors import EmptyDataError, GateCrash, GateError, MissingColumnError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, ValidateSettings
@@ -82,6 +82,8 @@ ROW_CASES = {
     "empty item": ("item_id_length", setting("item_id", "")),
     "long item": ("item_id_length", setting("item_id", "ü" * 257)),
     "unknown event": ("event_known", setting("event", "teleport", "Purchase", "")),
+    "names of columns": ("no_repeated_header", setting("event", REPEATED_HEADER)),
+    "cut line": ("line_complete", setting("event", CUT_LINE)),
     "future": ("timestamp_in_range", setting("timestamp", pd.Timestamp("2024-03-02 00:00:01", tz="UTC"))),
     "past": ("timestamp_in_range", setting("timestamp", pd.Timestamp("1970-01-01", tz="UTC"))),
     "negative value": ("value_not_negative", setting("value", -0.01)),

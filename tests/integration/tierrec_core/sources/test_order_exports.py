@@ -186,7 +186,7 @@ def test_receipts_whose_numbers_restart_each_day_are_told_by_day_and_user(tmp_pa
     shown = next(guess for guess in proposal.guesses if guess.place == "daily_sessions")
     assert (shown.override, source.columns.session) == ("source.daily_sessions", "Bestellnummer")
     read = read_files(source, tmp_path).events
-    expected = frame.groupby("order")[["item", "user"]].agg(sorted).to_numpy().tolist()
+    expected = frame.groupby("order")[["item", "user"]].agg(sorted)
     assert sorted(read.groupby("session_id")[["item_id", "user_id"]].agg(sorted).to_numpy().tolist()) == sorted(
         expected
     )
