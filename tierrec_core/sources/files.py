@@ -39,6 +39,7 @@ _IDS = ("user_id", "item_id", "session_id")
 _OF_ORDER = ("user_id", "timestamp", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
 _FAULT = "fault"
+_NO_SESSIONS = ("-1",)  # Amplitude's, of events outside of sessions
 _OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 
 
@@ -155,6 +156,8 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
     for name in _IDS:
         if name in events:
             events[name] = text_ids(events[name])
+    if "session_id" in events:
+        events["session_id"] = events["session_id"].mask(events["session_id"].isin(_NO_SESSIONS))
     events["user_id"] = name_guests(events["user_id"], source.guests)
     for name in ("value", "quantity"):
         if name in events:

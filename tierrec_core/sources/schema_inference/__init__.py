@@ -145,4 +145,5 @@ def _format_guess(preview: FilePreview, use: str) -> Guess:
     size = f"{preview.num_rows} rows of {len(preview.columns)} columns"
     nested = f"; not used, as nested: {', '.join(preview.nested)}" if preview.nested else ""
     value = ", ".join(f"{name} {value!r}" for name, value in form.items())
+    size += f", such as {preview.foreign_text!r}" if preview.foreign_text else ""
     return Guess(f"file {preview.path.name}", value, f"{size}, {f'used as {use}' if use else 'not used'}{nested}")

@@ -30,8 +30,8 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
         for preview in {table.preview.path: table.preview for table in (log, catalogue) if table}.values():
             yield from _doubtful_encoding(preview)
     yield from _no_rows(log.preview)
-    for role in ("user", "item"):
-        yield from _rounded_ids(log, role)
+    for role in ("user", "item", "timestamp"):
+        yield from _rounded(log, role)
     yield from _one_time(log)
     yield from _void_dates(log)
     yield from _unread_numbers(log)
@@ -59,13 +59,14 @@ def _doubtful_encoding(preview: FilePreview) -> Iterator[str]:
         )
 
 
-def _rounded_ids(log: LogFile, role: str) -> Iterator[str]:
+def _rounded(log: LogFile, role: str) -> Iterator[str]:
+    kind = "time" if role == "timestamp" else f"{role} id"
     ids = log.values(role).dropna().astype("string")
     rounded = ids.str.match(_ROUNDED)
     if rounded.any():
         yield (
-            f"{log.preview.path}: {rounded.mean():.0%} of the rows have a {role} id such as {ids[rounded].iloc[0]!r} "
-            f"in {log.roles[role].value}: a spreadsheet or reader rounded different ids to one; export them as text"
+            f"{log.preview.path}: {rounded.mean():.0%} of the rows have a {kind} such as {ids[rounded].iloc[0]!r} "
+            f"in {log.roles[role].value}: a spreadsheet or reader rounded different ones to one; export them as text"
         )
 
 

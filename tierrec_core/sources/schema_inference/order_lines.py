@@ -106,7 +106,8 @@ def _item_list(cells: pd.Series) -> str | None:
         if len(texts) and is_list.mean() >= _MIN_LISTS:
             lists = texts[is_list].str.split(mark)
             first, last = set(texts.str.split(mark).str[0].str.strip()), set(lists.str[-1].str.strip())
-            if len(last & first) >= len(last) / 2 and len(first) > _MIN_ORDERS:
+            varies = lists.str.len().nunique() > 1 or texts[is_list].nunique() > len(lists) / 2
+            if varies and len(last & first) >= len(last) / 2 and len(first) > _MIN_ORDERS:
                 return str(texts[is_list].iloc[0])
     return None
 

@@ -12,7 +12,7 @@ import pandas as pd
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
 from tierrec_core.sources.schema_inference.format_detection import detect_sample
-from tierrec_core.sources.tables import read_table, repeats_names
+from tierrec_core.sources.tables import read_table, repeats_names, table_kind
 from tierrec_core.sources.time_formats import (
     PLAUSIBLE_TIMES,
     TIME_FORMATS,
@@ -27,6 +27,7 @@ from tierrec_core.sources.time_formats import (
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
 _TIME_ROWS, _FEW_ROWS = 1000, 40
+_MAX_TEXT = 40
 _DIGITS = r"\d{4}|\d\D+\d+\D+\d"  # of any time: a year or a number since 1970 or 1900, or three numbers
 
 
@@ -101,6 +102,14 @@ class FilePreview:
             if shares.size and shares.max() >= _MIN_PARSED:
                 found[name] = likeliest_format(sample[name], likely, shares)
         return found
+
+    @cached_property
+    def foreign_text(self) -> str:
+        """A cell with characters beyond ASCII, by which to check the encoding of a CSV file; empty if there is none."""
+        if table_kind(self.path) != "CSV" or self.form.encoding.startswith("utf"):
+            return ""
+        cells = (cell for name in self.sample for cell in self.sample[name].dropna().unique() if not cell.isascii())
+        return next(cells, "")[:_MAX_TEXT]
 
     def extent(self, columns: Sequence[str], time_format: TimeFormat, share: float) -> LogExtent:
         """One pass over the column of times, or those of days and of times of day, of the whole file."""

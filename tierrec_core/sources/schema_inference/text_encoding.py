@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +11,23 @@ from charset_normalizer import from_bytes
 
 from tierrec_core.sources.file_head import opened, stated_encoding
 
-_CHUNK = 1 << 20
+_CHUNK, _MAX_LINES = 1 << 20, 2000
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-_OTHER_SCRIPTS = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1251", "cp1253", "cp874", "cp1255", "cp1256"]
+_WORDS = re.compile(r"(?:[^\W\d_]|[\u0e31-\u0e4e\u0591-\u05c7\u064b-\u0652])+")  # with vowel marks
+_JAPANESE = ("HIRAGANA", "KATAKANA", "CJK")
+_OTHER_SCRIPTS = {
+    "gb18030": ("CJK",),
+    "big5": ("CJK",),
+    "cp932": _JAPANESE,
+    "euc_jp": _JAPANESE,
+    "cp949": ("HANGUL",),
+    "cp1251": ("CYRILLIC",),
+    "cp1253": ("GREEK",),
+    "cp874": ("THAI",),
+    "cp1255": ("HEBREW",),
+    "cp1256": ("ARABIC",),
+}  # the scripts of each encoding
+_MIN_OF_SCRIPT, _OF_BEST, _OF_IDEOGRAPH = 0.5, 0.9, 0.8
 _CENTRAL = "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű ăâîşţ čćđšž"
 _LANGUAGES = {
     "cp1252": "äöüß àâçèéêëîïôùûüœ áéíóúñü áàâãçéêíóôõú àèéìòù åäöé æøåé ëïéèöü áðéíóúýþæö",
@@ -20,8 +35,13 @@ _LANGUAGES = {
     "iso8859_2": _CENTRAL,
     "cp1254": "çğıöşü",
     "cp1257": "ąčęėįšųūž āčēģīķļņšūž",
+    "cp850": "äöüß àâçèéêëîïôùûü åäöé æøåé",
+    "cp852": _CENTRAL,
 }  # the letters of the languages of each code page
-_SYMBOLS = re.compile(r"[²³¹ªº](?![^\W\d_])|(?<![^\W\d_])[¿¡£¥¼½¾]")  # where they stand as symbols, not as letters
+_DOS = ("cp850", "cp852")
+_SYMBOLS = re.compile(
+    r"[²³¹ªº’”…€™](?![^\W\d_])|(?<![^\W\d_])[¿¡£¥¼½¾‘“„€–—…]|(?<=[a-z])’(?=[a-z])"
+)  # where they stand as symbols, not as letters
 
 
 def detect_encoding(path: Path) -> str:
@@ -49,7 +69,7 @@ def other_readings(frame: pd.DataFrame, encoding: str) -> dict[str, tuple[str, s
     readings = {
         other: _first_difference(texts, encoding, other)
         for other, score in scores.items()
-        if score == scores.get(encoding) and any(score)
+        if score == scores.get(encoding) and any(score) and other not in _DOS
     }
     return {other: pair for other, pair in readings.items() if pair is not None}
 
@@ -66,10 +86,12 @@ def _greek(head: bytes) -> str:
 
 def _ranked(raw: bytes) -> dict[str, tuple[float, ...]]:
     """How well each encoding that is no UTF fits, the best first."""
-    runs = _HIGH_BYTES.findall(raw)
-    if sum(len(run) > 1 for run in runs) > len(runs) / 2:  # a script without Latin letters
-        matches = from_bytes(raw, cp_isolation=_OTHER_SCRIPTS)
-        return {match.encoding: (1 - match.chaos, match.coherence) for match in matches}
+    raw = b"\n".join([line for line in raw.split(b"\n") if not line.isascii()][:_MAX_LINES])
+    shares = {page: _share_of_script(raw, page) for page in _OTHER_SCRIPTS}
+    if (best := max(shares.values())) >= _MIN_OF_SCRIPT:
+        likely = [page for page, share in shares.items() if share >= _OF_BEST * best]
+        matches = {match.encoding: (1 - match.chaos, match.coherence) for match in from_bytes(raw, cp_isolation=likely)}
+        return matches or {likely[0]: (best,)}
     text = _SYMBOLS.sub("", raw.decode("cp1252", "surrogateescape"))
     high = b"".join(_HIGH_BYTES.findall(text.encode("cp1252", "surrogateescape")))
     scores = dict[str, tuple[float, ...]]()
@@ -77,6 +99,24 @@ def _ranked(raw: bytes) -> dict[str, tuple[float, ...]]:
         counts = Counter(high.decode(page, "ignore").lower())
         scores[page] = (max(sum(counts[letter] for letter in letters) for letters in languages.split()),)
     return dict(sorted(scores.items(), key=lambda entry: entry[1], reverse=True))
+
+
+def _share_of_script(raw: bytes, page: str) -> float:
+    """The share of the letters beyond ASCII whose words are of the page's script alone; 0 if it is not its text."""
+    try:
+        text = raw.decode(page)
+    except UnicodeDecodeError:
+        return 0.0
+    others = sum(not letter.isascii() for letter in text)
+    weights = {letter: _weight(letter, _OTHER_SCRIPTS[page]) for letter in set(text)}
+    words = [[weights[letter] for letter in word] for word in _WORDS.findall(text) if not word.isascii()]
+    return sum(sum(word) for word in words if all(word) and word != [1.0]) / max(others, 1)
+
+
+def _weight(letter: str, scripts: tuple[str, ...]) -> float:
+    """0 for a letter of another script; less for an ideograph, since most pairs of bytes are one, than for others."""
+    name = unicodedata.name(letter, "")
+    return name.startswith(scripts) * (_OF_IDEOGRAPH if name.startswith("CJK") else 1.0)
 
 
 def _decodes(path: Path, encoding: str) -> bool:

@@ -44,6 +44,12 @@ def test_rounded_ids_are_counted(role, written, log, tmp_path):
     assert f"25% of the rows have a {role.removesuffix('_id')} id such as {written!r} in {role}" in line
 
 
+def test_rounded_times_are_counted(log, tmp_path):
+    log["timestamp"] = [f"{stamp.timestamp() * 1000:.5E}" for stamp in log["timestamp"]]
+    (line,) = warnings_of(log, tmp_path)
+    assert "100% of the rows have a time such as '1.70441E+12' in timestamp" in line
+
+
 @pytest.mark.parametrize("guest", ["0", "guest", ""])
 def test_guests_are_asked_about_and_can_be_declared(guest, log, tmp_path):
     log.loc[log.index % 4 == 0, "user_id"] = guest

@@ -177,6 +177,31 @@ def test_a_name_with_a_mark_is_no_list(tmp_path):
     assert proposed(written, tmp_path)[1].columns.item == "Product"
 
 
+TITLES = {
+    "a kind before it": [
+        "Apple",
+        "Banana",
+        "Cherry",
+        "Lemon",
+        "Juice, Apple",
+        "Juice, Banana",
+        "Jam, Cherry",
+        "Jam, Lemon",
+    ],
+    "its colour behind": ["Mug, red", "Mug, blue", "Cap, red", "Red, a novel", "Blue", "Pen, blue", "Ink, blue", "red"],
+    "thousands": ["1,125", "1,250", "125", "250", "375", "2,375", "1", "2", "3,125"],
+    "decimals": ["Screw 3,5", "Screw 4,5", "Nail 5", "5", "4", "3", "Bolt 2,5", "7"],
+}
+
+
+@pytest.mark.parametrize("titles", TITLES.values(), ids=TITLES)
+def test_a_title_with_a_comma_is_no_list(titles, tmp_path):
+    written, _ = order_lines(SHOPIFY | {"item": "Product"})
+    written["Product"] = np.resize(titles, len(written))
+    _, source = proposed(written, tmp_path)
+    assert set(read_files(source, tmp_path).events["item_id"]) == set(titles)
+
+
 def test_receipts_whose_numbers_restart_each_day_are_told_by_day_and_user(tmp_path):
     """As of two tills, each of which starts with number 1 every day."""
     written, frame = order_lines(GERMAN)

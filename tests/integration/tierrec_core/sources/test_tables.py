@@ -131,6 +131,26 @@ def test_code_pages_are_told_by_the_letters_of_their_languages(encoding, log, tm
     assert set(read_table(tmp_path / "log.csv", detected(tmp_path))["product_name"]) == set(log["product_name"])
 
 
+SHORT = [
+    ("cp1250", "Żółta świeca łąka"),
+    ("cp852", "Żółta świeca łąka"),
+    ("cp850", "Größe|Käse"),
+    ("cp932", "コーヒー豆"),
+    ("cp1251", "Кофе в зёрнах"),
+    ("cp1252", "Women’s shirt – blue|“Best” mug|Crème brûlée"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "titles"), SHORT, ids=[f"{title} as {page}" for page, title in SHORT])
+def test_few_words_tell_an_encoding_and_are_shown(encoding, titles, log, tmp_path):
+    log = log.assign(product_name=np.resize(titles.split("|"), NUM_ROWS))
+    (tmp_path / "log.csv").write_bytes("\n".join(rows(log)).encode(encoding))
+    proposal = propose_settings([tmp_path / "log.csv"], {})
+    assert f"such as {log['product_name'][0]!r}" in proposal.guesses[0].evidence
+    assert proposal.patch["source"]["encoding"] == encoding
+    assert proposal.warnings == ()
+
+
 def detected(folder):
     """The format of a log that gives no warning."""
     proposal = propose_settings([folder / "log.csv"], {})
