@@ -90,8 +90,8 @@ def _ranked(raw: bytes) -> dict[str, tuple[float, ...]]:
     shares = {page: _share_of_script(raw, page) for page in _OTHER_SCRIPTS}
     if (best := max(shares.values())) >= _MIN_OF_SCRIPT:
         likely = [page for page, share in shares.items() if share >= _OF_BEST * best]
-        matches = {match.encoding: (1 - match.chaos, match.coherence) for match in from_bytes(raw, cp_isolation=likely)}
-        return matches or {likely[0]: (best,)}
+        matches = from_bytes(raw, cp_isolation=likely)
+        return {match.encoding: (1 - match.chaos, match.coherence) for match in matches} or {likely[0]: (best, 0.0)}
     text = _SYMBOLS.sub("", raw.decode("cp1252", "surrogateescape"))
     high = b"".join(_HIGH_BYTES.findall(text.encode("cp1252", "surrogateescape")))
     scores = dict[str, tuple[float, ...]]()
