@@ -56,7 +56,8 @@ def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = No
 
 def repeats_names(frame: pd.DataFrame) -> BoolArray:
     """Whether a row has the names of the columns, as where files were written one after the other, [N]."""
-    rows = np.arange(len(frame))
+    is_text = all(isinstance(dtype, pd.StringDtype) for dtype in frame.dtypes)  # as in CSV
+    rows = np.arange(len(frame) if is_text else 0)
     for name in frame.columns:
         rows = rows[frame[name].iloc[rows].eq(name).fillna(False).to_numpy(dtype=bool)] if len(rows) else rows
     return np.isin(np.arange(len(frame)), rows)

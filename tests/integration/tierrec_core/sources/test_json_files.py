@@ -191,9 +191,9 @@ def test_nested_columns_are_named_where_a_role_is_missing(tmp_path):
 
 def test_a_session_of_minus_one_is_none(log, tmp_path):
     """As Amplitude exports events outside of sessions."""
-    sessions = [-1 if n % 4 == 0 else 1_705_000_000_000 + n // 4 for n in range(NUM_ROWS)]
+    sessions = [-1 if n % 4 == 0 else 1_705_000_000_000 + n for n in range(NUM_ROWS)]
     lines = log.assign(session_id=sessions).to_dict("records")
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
     events = shown_and_read(tmp_path, "log.jsonl")[1].events
     assert events["session_id"].isna().tolist() == [session == -1 for session in sessions]
-    assert events["session_id"].nunique() == NUM_ROWS / 4
+    assert events["session_id"].nunique() == NUM_ROWS * 3 / 4
