@@ -140,7 +140,7 @@ def daily_sessions(preview: FilePreview, roles: Mapping[str, Guess], time_format
         return None
     rows = pd.DataFrame({role: preview.sample[roles[role].value] for role in ("session", "user")})
     of_number = rows.groupby("session")["user"].nunique()
-    if len(of_number) < _MIN_ORDERS or (of_number > 1).mean() <= 1 / 2:
+    if len(of_number) < 2 or (of_number > 1).mean() <= 1 / 2:
         return None
     moments = parse_times(preview.sample[roles["timestamp"].value], time_format, "UTC")
     of_day = rows.groupby(["session", moments.dt.floor("D")])["user"].nunique()
