@@ -212,9 +212,8 @@ def test_receipts_whose_numbers_restart_each_day_are_told_by_day_and_user(tmp_pa
     assert (shown.override, source.columns.session) == ("source.daily_sessions", "Bestellnummer")
     read = read_files(source, tmp_path).events
     expected = frame.groupby("order")[["item", "user"]].agg(sorted)
-    assert sorted(read.groupby("session_id")[["item_id", "user_id"]].agg(sorted).to_numpy().tolist()) == sorted(
-        expected
-    )
+    found = read.groupby("session_id")[["item_id", "user_id"]].agg(sorted)
+    assert sorted(found.to_numpy().tolist()) == sorted(expected.to_numpy().tolist())
 
 
 def test_the_number_of_a_line_is_no_order(tmp_path):
