@@ -1,5 +1,6 @@
 """Request and response bodies, with the descriptions, examples and limits of the OpenAPI document."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,8 +16,10 @@ from pydantic import (
 )
 
 from services.names import Strategy
+from services.store.records import CLOCK_TOLERANCE
 from tierrec_core.base.ids import normal_id
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ID_LENGTH, NO_NUL = 256, "^[^\\x00]+$"
 Name = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
 Id = Annotated[Name, AfterValidator(lambda text: normal_id(text) or text)]
@@ -38,6 +41,13 @@ def _refuse_boolean(value: Any) -> Any:
 
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_refuse_boolean)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_refuse_boolean)]
+
+
+def _in_range(moment: datetime) -> datetime:
+    """Refuse the time of an event before 1970 or after tomorrow, which would count as fresh until then."""
+    if not _EPOCH <= moment <= datetime.now(UTC) + CLOCK_TOLERANCE:
+        raise ValueError("is before 1970 or lies in the future; wanted when it happened")
+    return moment
 
 
 class Body(BaseModel):
@@ -161,7 +171,9 @@ class EventIn(Body):
     user_id: Id
     item_id: Id
     event: Literal["impression", "view", "click", "favourite", "cart", "rating", "purchase", "redeem"]
-    timestamp: AwareDatetime | None = Field(None, description="When; now where it is left out.")
+    timestamp: Annotated[AwareDatetime, AfterValidator(_in_range)] | None = Field(
+        None, description="When; now where it is left out."
+    )
     value: Amount | None = Field(None, description="Money paid, or stars.")
     quantity: Number | None = Field(None, description="Pieces; negative for a return.")
     session_id: Name | None = None

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bentoml
+from bentoml.exceptions import BentoMLException
 from fastapi import FastAPI
 
 from services.releases.manifest import BUNDLE, ReleaseManifest
-from tierrec_core.base.errors import TierRecError
+from tierrec_core.base.errors import ArtifactError, TierRecError
 
 if TYPE_CHECKING:
     from services.tenants.served_model import ServedModel
@@ -68,7 +69,10 @@ def _load(tag: str) -> "ServedModel":
 
     release = ReleaseManifest.read(_ROOT)
     if tag != release.bento:
-        release = ReleaseManifest.read(Path(bentoml.get(tag).path_of("src")))
+        try:
+            release = ReleaseManifest.read(Path(bentoml.get(tag).path_of("src")))
+        except (BentoMLException, ValueError) as error:
+            raise ArtifactError(f"{tag}: is not in the store ({error}); deploy another Bento") from error
     return ServedModel(release, _bundle(release))
 
 

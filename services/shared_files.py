@@ -1,23 +1,29 @@
 """Files of a shop's state folder that several processes share: locked writes, change detection, YAML settings."""
 
 import contextlib
+import filecmp
+import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML, ScalarNode
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
-from tierrec_core.base.errors import ArtifactError, SettingsError
+from tierrec_core.base.artifacts import replacing_file
+from tierrec_core.base.errors import ArtifactError, SettingsError, TierRecError
 from tierrec_core.base.params import Params, parse
 from tierrec_core.base.paths import Layout
 
 STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"  # state folder and store URL of a single shop
 
+T = TypeVar("T")
+_MAX_VALUES_BY_ALIAS, _MAX_DEPTH = 10_000, 50
 _LOCK_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
@@ -133,8 +139,60 @@ def parse_yaml_mapping(text: str, where: str) -> Mapping[str, Any]:
         raw = yaml.load(text)
     except YAMLError as error:
         raise SettingsError(f"{where}: is not YAML: {' '.join(str(error).split())}; correct it") from error
+    except (
+        Exception
+    ) as error:  # ruamel.yaml lets pass what its constructors raise: no such day, too many digits or levels
+        raise SettingsError(f"{where}: cannot be read ({type(error).__name__}: {error!s:.80}); correct it") from error
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
         raise SettingsError(f"{where}: holds {type(raw).__name__}, wanted keys with values")
+    if _num_values(raw, {}, 0) > _MAX_VALUES_BY_ALIAS + len(text):
+        raise SettingsError(f"{where}: is nested too deeply, or repeats too much by aliases; write less at a time")
     return raw
+
+
+def _num_values(value: Any, counted: dict[int, float], depth: int) -> float:
+    """The number of values when every alias is written out, without writing them out; inf if nested too deeply."""
+    if not isinstance(value, Mapping | list):
+        return 1
+    if depth > _MAX_DEPTH:
+        return math.inf
+    if id(value) not in counted:
+        counted[id(value)] = math.inf  # while it is counted: an alias of itself has no end
+        inner = value.values() if isinstance(value, Mapping) else value
+        counted[id(value)] = 1 + sum(_num_values(part, counted, depth + 1) for part in inner)
+    return counted[id(value)]
+
+
+def read_or_last_valid(path: Path, read: Callable[[Path], T], on_invalid: Callable[[TierRecError], None]) -> T:
+    """Read a configuration file and keep it as the last valid one; if it is invalid, read the last valid one instead.
+
+    on_invalid: called with the error. Raises a TierRecError if there is no valid one.
+    """
+    try:
+        content = read(path)
+    except TierRecError as error:
+        on_invalid(error)
+        copy = _last_valid(path)
+        if not copy.is_file():
+            raise
+        return read(copy)
+    keep_as_last_valid(path)
+    return content
+
+
+def keep_as_last_valid(path: Path) -> None:
+    """Copy a valid file for `read_or_last_valid`, unless its folder cannot be written."""
+    copy = _last_valid(path)
+    with contextlib.suppress(OSError, ArtifactError):
+        if not path.exists():
+            copy.unlink(missing_ok=True)
+        elif path.is_file() and not (copy.is_file() and filecmp.cmp(path, copy, shallow=False)):
+            with replacing_file(copy) as fresh:
+                fresh.touch(mode=0o600)
+                shutil.copyfile(path, fresh)
+
+
+def _last_valid(path: Path) -> Path:
+    return path.with_name(f".{path.name}.valid")

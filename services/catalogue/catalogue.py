@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from services.catalogue.columns import COLUMN_TYPES, add_columns, append_rows, to_column_type, update_rows
+from services.catalogue.columns import COLUMN_TYPES, add_columns, append_rows, to_column_type, update_rows, with_columns
 from tierrec_core.base.contracts import ITEMS, BoolArray, IntArray
 from tierrec_core.base.errors import DataError
 
@@ -94,7 +94,7 @@ class Catalogue:
         names = [str(name) for name in frame if name not in ITEMS.columns]
         columns = {name: to_column_type(frame[name], COLUMN_TYPES.get(name), name) for name in names}
         trained = {str(item_id): column for column, item_id in enumerate(frame["item_id"])}
-        return cls(frame.assign(**columns), len(frame), ItemIds(trained, {}))
+        return cls(with_columns(frame, columns), len(frame), ItemIds(trained, {}))
 
     def __len__(self) -> int:
         return len(self.frame)

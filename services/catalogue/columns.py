@@ -1,5 +1,6 @@
 """Columns of the catalogue: nullable text, numbers, booleans or times."""
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
@@ -16,6 +17,7 @@ from tierrec_core.base.errors import DataError
 TEXT, NUMBER, BOOLEAN, TIME = "string[pyarrow]", "Float64", "boolean", "datetime64[us, UTC]"
 NAMES = {TEXT: "text", NUMBER: "a number", BOOLEAN: "true or false", TIME: "a time such as 2024-01-31T12:00:00Z"}
 COLUMN_TYPES = {"available_from": TIME, "available_until": TIME, "stock": NUMBER, "on_promotion": BOOLEAN}
+_FIELD_TYPES = COLUMN_TYPES | {"title": TEXT, "category": TEXT, "brand": TEXT, "price": NUMBER}
 _INFERRED = {
     "boolean": BOOLEAN,
     "date": TIME,
@@ -68,7 +70,18 @@ def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.Da
             if kind is None:
                 raise DataError(f"items: {name} is {values[0]!r:.80}, wanted text, a number, true or false")
             added[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
-    return frame.assign(**added) if added else frame
+    return with_columns(frame, added) if added else frame
+
+
+def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Add or replace columns; the others are shared, not copied. Unlike `assign`, it takes any name, such as self."""
+    return pd.DataFrame({name: frame[name].array for name in map(str, frame)} | dict(columns), frame.index, copy=False)
+
+
+def check_fields(item_id: str, attributes: Mapping[str, Any]) -> None:
+    """Raise DataError if a field that every catalogue has, such as stock, has a value of another type."""
+    for name in _FIELD_TYPES.keys() & attributes.keys():
+        _cell(attributes[name], _FIELD_TYPES[name], f"{item_id}: {name}")
 
 
 def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -76,7 +89,7 @@ def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.Da
     columns = {name: _posted(rows, name, kind_of(frame[name])) for name in map(str, frame)}
     extended = pd.concat([frame, pd.DataFrame(columns)], ignore_index=True)
     texts = [name for name in columns if kind_of(extended[name]) == TEXT]
-    return extended.assign(**{name: _rechunked(extended[name]) for name in texts})
+    return with_columns(extended, {name: _rechunked(extended[name]) for name in texts})
 
 
 def update_rows(frame: pd.DataFrame, positions: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -125,8 +138,9 @@ def _posted_kind(value: Any) -> str | None:
     """The type of a posted value other than a time; None if it has none of the types."""
     if isinstance(value, bool):
         return BOOLEAN
-    if isinstance(value, Real) and math.isfinite(value):
-        return NUMBER
+    with contextlib.suppress(OverflowError):  # an integer beyond a float
+        if isinstance(value, Real) and math.isfinite(value):
+            return NUMBER
     return TEXT if isinstance(value, str) else None
 
 

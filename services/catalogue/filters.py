@@ -62,7 +62,7 @@ class Expression:
         """Whether it is true for each row of a part of the catalogue's frame, [N]; raises as `check` does."""
         try:
             truth = _truth(self.tree, frame)
-        except SettingsError as error:
+        except (SettingsError, pa.ArrowException) as error:
             raise _refused(self.text, str(error)) from error
         if isinstance(truth, pa.Scalar):
             return np.full(len(frame), truth.as_py() is True)
@@ -238,9 +238,9 @@ def _utc_time(text: str) -> datetime:
     """A time in UTC; one without an offset is taken as UTC."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise SettingsError(f"{text!r:.80} is not a time; wanted {NAMES[TIME]}") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _CONDITIONS: Mapping[type[exp.Expr], Callable[[exp.Expr, pd.DataFrame], Any]] = {

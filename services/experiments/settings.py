@@ -29,7 +29,10 @@ def _no_number(value: Any) -> Any:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies outside of the years 1 to 9999 in UTC") from error
 
 
 Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]

@@ -130,6 +130,10 @@ class JsonLog:
         """Log the exception that is being handled: its type and traceback, not its message."""
         self._write("failure", {"request_id": request_id, "user_id": user_id} | fields, logging.ERROR)
 
+    def skipped(self, kind: str, reason: str, **fields: Any) -> None:
+        """Log a stored row that cannot be applied, and why."""
+        self._write("skipped", {"kind": kind, "reason": reason} | fields, logging.WARNING)
+
     def _write(self, event: str, fields: dict[str, Any], level: int = logging.INFO) -> None:
         present = {name: value for name, value in fields.items() if value is not None}
         self.logger.log(level, event, exc_info=level == logging.ERROR, extra=present)

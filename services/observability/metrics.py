@@ -80,6 +80,7 @@ class ServiceMetrics:
         self.fallbacks = counter("fallbacks", "Lists that a worse strategy ranked.", fallback_labels)
         self.events = counter("events", "Events posted.", ("shop", "event", "status"))
         self.dropped = counter("impressions_dropped", "Impressions that were not stored.", ("shop",))
+        self.skipped = counter("skipped_rows", "Stored rows that cannot be applied.", ("shop", "kind"))
         self.swaps = counter("swaps", "Reloads of models and configuration while serving.", ("shop", "result"))
         model_labels = ("shop", "bento", "model_version", "role")
         self.model = gauge("model_info", "1 while a worker serves the model.", model_labels)
@@ -117,6 +118,10 @@ class ShopMetrics:
     def count_dropped_impressions(self, count: int = 1) -> None:
         """Count impressions that were not stored because the queue was full or the store did not answer."""
         self._all.dropped.labels(self._shop).inc(count)
+
+    def count_skipped(self, kind: str) -> None:
+        """Count a stored row that cannot be applied. kind: events, items or users."""
+        self._all.skipped.labels(self._shop, kind).inc()
 
     def count_swap(self, result: str) -> None:
         """Count a reload of models or configuration, or a failed one."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.catalogue.catalogue import Catalogue
+from services.catalogue.columns import NAMES, kind_of
 from services.rules.plan import ActiveWhen, RankedOrder, RulePlan, Situation
 from services.rules.settings import Boost, Cap
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
@@ -114,8 +115,9 @@ class PageBuilder:
 
     @cached_property
     def _caps(self) -> Sequence[Cap]:
-        """Caps on attributes that the catalogue has."""
-        return [cap for cap in self.plan.caps if cap.attribute in self.catalogue.frame]
+        """Caps on attributes that the catalogue has, and whose values can be compared."""
+        frame = self.catalogue.frame
+        return [cap for cap in self.plan.caps if cap.attribute in frame and kind_of(frame[cap.attribute]) in NAMES]
 
     def _limits(self) -> SlotLimits:
         """The limits of this page; items of earlier pages count against the caps."""

@@ -1,6 +1,7 @@
 """SQLite or PostgreSQL behind one interface: one writer at a time, so that cursors become visible in order."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,11 +158,19 @@ def _parse_url(text: str) -> URL:
 def _create_engine(url: URL) -> Engine:
     is_server = url.get_backend_name() == _POSTGRESQL
     try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=is_server)
+        return create_engine(url, hide_parameters=True, pool_pre_ping=is_server, json_deserializer=_parse_json)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"store: {error.name} is not installed, PostgreSQL needs it; run pip install 'tierrec[postgres]'"
         ) from error
+
+
+def _parse_json(text: str) -> Any:
+    """The value of a JSON column; None for a text that another program wrote and that is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _configure_connections(engine: Engine) -> None:

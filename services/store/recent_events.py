@@ -10,14 +10,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from services.store.records import StoredEvent
+from services.store.records import CLOCK_TOLERANCE, PostedItem, PostedUser, StoredEvent
 from services.store.store import Store
 
 _PAGE_ROWS = 5000
+T = TypeVar("T")
 _POLL_SECONDS = 2.0  # for commits that the counter misses: of a writer that died, or of another machine
 
 
@@ -39,14 +40,16 @@ class RecentActivity:
         since: datetime,
         hash_user: Callable[[str], str],
         *,
+        on_skip: Callable[[str, str], None] = lambda *_: None,
         max_users: int = 50_000,
         max_events: int = 100,
     ) -> None:
         """Read the store; events before `since`, which every model knows, are skipped.
 
         hash_user: the hash under which an erased user is stored
+        on_skip: called with the kind and the reason of a row that cannot be applied
         """
-        self.store, self.since, self._hash_user = store, since, hash_user
+        self.store, self.since, self._hash_user, self._on_skip = store, since, hash_user, on_skip
         self._max_users, self._max_events = max_users, max_events
         self._events: OrderedDict[str, tuple[RecentEvent, ...]] = OrderedDict()
         self._has_evicted = False
@@ -123,11 +126,21 @@ class RecentActivity:
     def _read_events(self) -> None:
         while page := self.store.events_after(self._last_event, _PAGE_ROWS):
             for event in page:
-                self._add_event(event)
+                self._apply("events", self._add_event, event)
             self._last_event = page[-1].id
+
+    def _apply(self, kind: str, add: Callable[[T], None], row: T) -> None:
+        """Add a row, or skip it, so that the rows after it are read whatever it holds."""
+        try:
+            add(row)
+        except Exception as error:  # another program may have written anything
+            self._on_skip(kind, f"it cannot be read: {type(error).__name__}")
 
     def _add_event(self, event: StoredEvent) -> None:
         if event.event == "impression" or event.timestamp < self.since:
+            return
+        if event.timestamp > datetime.now(UTC) + CLOCK_TOLERANCE:
+            self._on_skip("events", "its time lies in the future")
             return
         earlier = self._events.get(event.user_id)
         if earlier is None:
@@ -145,15 +158,21 @@ class RecentActivity:
     def _read_items(self) -> None:
         while page := self.store.items_after(self._last_item, _PAGE_ROWS):
             for item in page:
-                self._items.pop(item.item_id, None)
-                self._items[item.item_id] = item.revision, {**item.attributes, "item_id": item.item_id}
+                self._apply("items", self._add_item, item)
             self._last_item = page[-1].revision
+
+    def _add_item(self, item: PostedItem) -> None:
+        self._items.pop(item.item_id, None)
+        self._items[item.item_id] = item.revision, {**item.attributes, "item_id": item.item_id}
 
     def _read_users(self) -> None:
         while page := self.store.users_after(self._last_user, _PAGE_ROWS):
             for user in page:
-                self._users[user.user_id] = user.attributes
+                self._apply("users", self._add_user, user)
             self._last_user = page[-1].revision
+
+    def _add_user(self, user: PostedUser) -> None:
+        self._users[user.user_id] = {**user.attributes}
 
     def _read_erasures(self) -> None:
         while page := self.store.erasures_after(self._last_erasure, _PAGE_ROWS):

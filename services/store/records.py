@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tierrec_core.base.errors import DataError, TierRecError
+
+CLOCK_TOLERANCE = timedelta(days=1)  # by which an event may lie in the future
 
 
 class StoreError(TierRecError):

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = ((moment.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for moment in (datetime.min, datetime.max))
 
 
 class UtcTimestamp(TypeDecorator[datetime]):
@@ -26,8 +27,8 @@ class UtcTimestamp(TypeDecorator[datetime]):
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any | None, _: Dialect) -> datetime | None:
-        """Convert the database's integer to a time."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        """Convert the database's integer to a time; one that others wrote and no calendar has, to the nearest."""
+        return None if value is None else _EPOCH + min(max(value, _FIRST), _LAST) * _MICROSECOND
 
 
 METADATA = MetaData()

@@ -1,8 +1,10 @@
 """Rules, review and experiments of a shop, read again when their files change."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,19 @@ from services.catalogue.catalogue import Catalogue
 from services.experiments import Experiments
 from services.rules import Rules
 from services.rules.review import Review
-from services.shared_files import FileWatcher
+from services.shared_files import FileWatcher, keep_as_last_valid, read_or_last_valid
 from services.tenants.served_model import ServedModel
 from tierrec_core.base.errors import TierRecError
 
 log = logging.getLogger(__name__)
 
 EXPERIMENTS = "experiments.yaml"
+_READERS: Mapping[str, Callable[[Path], Rules | Review | Experiments]] = {
+    "rules": Rules.read,
+    "review": Review.read,
+    "experiments": Experiments.read,
+}
+_EMPTY = {"rules": Rules(), "review": Review(), "experiments": Experiments({})}
 _NAMED = 5  # unknown items in a warning
 
 
@@ -33,16 +41,16 @@ class LiveConfiguration:
     """The newest valid contents; an invalid change is logged and ignored."""
 
     def __init__(self, folder: Path, model: Callable[[], ServedModel], count_reload: Callable[[str], None]) -> None:
-        """Read the files. Raises SettingsError for an invalid one.
+        """Read the files; of an invalid one the last valid content, or none, is in force.
 
         model: returns the model whose catalogue, tiers and tasks the files must match
-        count_reload: called with the result of each later read
+        count_reload: called with the result of each later read, and of a first one that fails
         """
         self._folder, self._model, self._count_reload = folder, model, count_reload
         self._watchers = {field.name: FileWatcher(folder / f"{field.name}.yaml") for field in fields(Configuration)}
         for watcher in self._watchers.values():
             watcher.changed()
-        self.now = Configuration(**{name: self._read(name) for name in self._watchers})
+        self.now = Configuration(**{name: self._read_at_start(name) for name in self._watchers})
 
     @property
     def is_due(self) -> bool:
@@ -54,27 +62,39 @@ class LiveConfiguration:
         for name, watcher in self._watchers.items():
             if watcher.changed():
                 try:
-                    self.now = replace(self.now, **{name: self._read(name)})
+                    self.now = replace(self.now, **{name: self._read(name, self._path(name))})
                 except TierRecError as error:
-                    log.error("%s not reloaded: %s", name, error)
-                    self._count_reload(f"{name}_refused")
+                    self._refuse(name, error)
                 else:
+                    keep_as_last_valid(self._path(name))
                     self._count_reload(f"{name}_loaded")
 
-    def _read(self, name: str) -> Any:
-        path, model = self._folder / f"{name}.yaml", self._model()
-        contents: Rules | Review | Experiments
-        if name == "rules":
-            contents = Rules.read(path)
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.yaml"
+
+    def _read_at_start(self, name: str) -> Any:
+        """What refers to something that this model lacks is in force without effect, as after a swap of models."""
+        path, refuse = self._path(name), partial(self._refuse, name)
+        with contextlib.suppress(TierRecError):
+            return read_or_last_valid(path, partial(self._read, name), refuse)
+        with contextlib.suppress(TierRecError):
+            return read_or_last_valid(path, _READERS[name], refuse)
+        return _EMPTY[name]
+
+    def _refuse(self, name: str, error: TierRecError) -> None:
+        log.error("%s not loaded: %s", name, error)
+        self._count_reload(f"{name}_refused")
+
+    def _read(self, name: str, path: Path) -> Any:
+        contents, model = _READERS[name](path), self._model()
+        if isinstance(contents, Rules):
             contents.check(model.catalogue, model.tier_names)
-            _warn_of_unknown(path, contents.named_items, model.catalogue)
-        elif name == "review":
-            contents = Review.read(path)
+        elif isinstance(contents, Review):
             contents.check(model.catalogue)
-            _warn_of_unknown(path, contents.named_items, model.catalogue)
         else:
-            contents = Experiments.read(path)
             contents.check(model.task_configs)
+        if not isinstance(contents, Experiments):
+            _warn_of_unknown(path, contents.named_items, model.catalogue)
         return contents
 
 

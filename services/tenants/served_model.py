@@ -3,7 +3,7 @@
 import copy
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any, Self
@@ -142,8 +142,11 @@ class ServedModel:
         """Probability of each item in a tier; for posted items their estimated popularity, [I']."""
         return np.concatenate([self.precomputed.prior_of(tier), self.popularity[self.num_trained :]])
 
-    def with_posted(self, activity: RecentActivity) -> Self:
-        """Return the model with the items posted since its revision, and with their attributes."""
+    def with_posted(self, activity: RecentActivity, on_skip: Callable[[str, str], None] = lambda *_: None) -> Self:
+        """Return the model with the items posted since its revision, and with their attributes.
+
+        on_skip: called with "items" and the reason for each item that cannot be applied
+        """
         revision = activity.item_revision  # read first: an item posted in between is read twice, not skipped
         if revision == self.revision:
             return self
@@ -151,8 +154,8 @@ class ServedModel:
         snapshot.revision, snapshot._repurchase_days = revision, None
         item_ids = [row["item_id"] for row in rows]
         is_campaign, is_item = self.campaigns.columns(item_ids) >= 0, self.catalogue.columns(item_ids) >= 0
-        snapshot.campaigns = _upsert(self.campaigns, list(compress(rows, is_campaign)))
-        snapshot.catalogue = _upsert(self.catalogue, list(compress(rows, is_item | ~is_campaign)))
+        snapshot.campaigns = _upsert(self.campaigns, list(compress(rows, is_campaign)), on_skip)
+        snapshot.catalogue = _upsert(self.catalogue, list(compress(rows, is_item | ~is_campaign)), on_skip)
         added = snapshot.catalogue.frame.iloc[len(self.catalogue.frame) :]
         if len(added):
             snapshot._add_features(added)
@@ -197,17 +200,16 @@ class ServedModel:
         )
 
 
-def _upsert(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]]) -> Catalogue:
-    """The catalogue with these rows; a row with a value that its column cannot hold is skipped."""
+def _upsert(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]], on_skip: Callable[[str, str], None]) -> Catalogue:
+    """The catalogue with these rows; a row that it cannot hold is skipped, found by halving the rows."""
     try:
         return catalogue.with_items(rows)
-    except DataError:
-        for row in rows:
-            try:
-                catalogue = catalogue.with_items([row])
-            except DataError as error:
-                log.error("a posted item is skipped: %s", error)
-        return catalogue
+    except Exception as error:  # whatever is stored, the other items are served
+        if len(rows) <= 1:
+            on_skip("items", str(error) if isinstance(error, DataError) else type(error).__name__)
+            return catalogue
+    middle = len(rows) // 2
+    return _upsert(_upsert(catalogue, rows[:middle], on_skip), rows[middle:], on_skip)
 
 
 def _resize(table: Any, width: int, padding: float) -> Any:

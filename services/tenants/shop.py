@@ -18,12 +18,13 @@ from services.observability.access_log import JsonLog, log_secret, pseudonym
 from services.observability.metrics import ShopMetrics
 from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer, Side
-from services.shared_files import FileWatcher
+from services.shared_files import FileWatcher, keep_as_last_valid, read_or_last_valid
 from services.store import Store, StoreError
 from services.store.impressions import ImpressionRetention, ImpressionWriter
 from services.store.recent_events import RecentActivity
 from services.tenants.configuration import LiveConfiguration
 from services.tenants.served_model import ServedModel
+from tierrec_core.base.errors import TierRecError
 from tierrec_core.settings import Params
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,10 @@ class ActiveModels:
         """Champion and, if there is one, challenger."""
         return [self.champion] if self.challenger is None else [self.champion, self.challenger]
 
-    def with_posted(self, activity: RecentActivity) -> "ActiveModels":
-        """Return the models with the items posted since."""
+    def with_posted(self, activity: RecentActivity, on_skip: Callable[[str, str], None]) -> "ActiveModels":
+        """Return the models with the items posted since; on_skip: as for ServedModel.with_posted, of the champion."""
         challenger = self.challenger.with_posted(activity) if self.challenger else None
-        return ActiveModels(self.champion.with_posted(activity), challenger, self.pointer)
+        return ActiveModels(self.champion.with_posted(activity, on_skip), challenger, self.pointer)
 
 
 class Shop:
@@ -80,15 +81,16 @@ class Shop:
         folder = settings.folder
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.folder, self.metrics = name, folder, metrics
-        self._load, self._default_bento = load, settings.bento or own_bento
+        self._load, self._own_bento, self._default_bento = load, own_bento, settings.bento or own_bento
         self.keys = LiveKeyring(folder / KEYS)
         self.secret = log_secret(folder)
         self.request_log = JsonLog.to(sys.stderr, self.secret, f"tierrec.{name}")
         self.store = Store.open(settings.store_url or f"sqlite:///{folder / FEEDBACK}", folder)
         self._pointer_watcher = FileWatcher(folder / POINTER)
         self._pointer_watcher.changed()
-        self.models = self._load_models()
-        self.activity = RecentActivity(self.store, self.models.champion.trained_until, self.hash_user)
+        self.models = self._load_at_start()
+        since = self.models.champion.trained_until
+        self.activity = RecentActivity(self.store, since, self.hash_user, on_skip=self._skip)
         self._models_lock, self._swap_lock = threading.Lock(), threading.Lock()
         self._add_posted_items()
         self.configuration = LiveConfiguration(folder, lambda: self.models.champion, metrics.count_swap)
@@ -143,18 +145,33 @@ class Shop:
         self.impressions.close()
         self.store.close()
 
+    def _skip(self, kind: str, reason: str) -> None:
+        """Count and log a stored row that cannot be applied; the others are."""
+        self.metrics.count_skipped(kind)
+        self.request_log.skipped(kind, reason, shop=self.name)
+
     def _start_loader(self, load: Callable[[], None]) -> None:
         loader = threading.Thread(target=load, name=f"models-{self.name}", daemon=True)
         loader.start()
         self._loaders = [*(other for other in self._loaders if other.is_alive()), loader]
 
-    def _load_models(self, reusable: ActiveModels | None = None) -> ActiveModels:
+    def _load_at_start(self) -> ActiveModels:
+        """The models of the pointer, of its last valid content if it is invalid, else the Bento that runs."""
+        try:
+            return read_or_last_valid(self.folder / POINTER, self._load_models, self._refuse_pointer)
+        except TierRecError:
+            return ActiveModels(self._load(self._own_bento))
+
+    def _refuse_pointer(self, error: Exception) -> None:
+        log.error("shop %s does not follow its pointer: %s", self.name, error)
+        self.metrics.count_swap("refused")
+
+    def _load_models(self, path: Path, reusable: ActiveModels | None = None) -> ActiveModels:
         by_tag = {model.release.bento: model for model in reusable.loaded} if reusable else {}
 
         def load(tag: str) -> ServedModel:
             return by_tag.get(tag) or self._load(tag)
 
-        path = self.folder / POINTER
         if not path.exists():
             return ActiveModels(load(self._default_bento))
         pointer = Pointer.read(path)
@@ -164,7 +181,7 @@ class Shop:
     def _add_posted_items(self) -> None:
         if self.activity.item_revision != self.models.champion.revision:
             with self._models_lock:
-                self.models = self.models.with_posted(self.activity)
+                self.models = self.models.with_posted(self.activity, self._skip)
 
     def _warm_up(self) -> None:
         """Load all models before a request needs them; precomputed lists are served meanwhile."""
@@ -180,15 +197,15 @@ class Shop:
         with self._swap_lock:
             start = time.monotonic()
             try:
-                models = self._load_models(self.models)
+                models = self._load_models(self.folder / POINTER, self.models)
                 for model in models.loaded:
                     model.warm_up()
             except Exception as error:  # the old models serve until a pointer names valid ones
-                log.error("shop %s keeps its models: %s", self.name, error)
-                self.metrics.count_swap("refused")
+                self._refuse_pointer(error)
                 return
+            keep_as_last_valid(self.folder / POINTER)
             with self._models_lock:
-                self.models = models.with_posted(self.activity)
+                self.models = models.with_posted(self.activity, self._skip)
             self._report_models()
             del models, model
             gc.unfreeze()  # the old models' objects are to be freed

@@ -1,5 +1,6 @@
 """The shops that one process serves: those of shops.yaml, or a single one named default."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from pydantic import Field
 
 from services.auth.limits import RequestLimits
 from services.observability.metrics import ServiceMetrics
-from services.shared_files import STORE_VARIABLE, parse_yaml_mapping, read_text, serving_folder
+from services.shared_files import STORE_VARIABLE, parse_yaml_mapping, read_or_last_valid, read_text, serving_folder
 from services.tenants.shop import Loader, Shop, ShopSettings
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Params, parse
+
+log = logging.getLogger(__name__)
 
 DEFAULT = "default"
 SHOPS_VARIABLE = "TIERREC_SHOPS"  # names shops.yaml
@@ -44,7 +47,7 @@ class ShopsSettings(Params):
     def from_environment(cls) -> Self:
         """The file that TIERREC_SHOPS names, else one shop in TIERREC_STATE with the store at TIERREC_STORE."""
         if path := os.environ.get(SHOPS_VARIABLE):
-            return cls.read(Path(path))
+            return read_or_last_valid(Path(path), cls.read, lambda error: log.error("%s", error))
         folder = serving_folder(Layout(Path()))
         return cls(shops={DEFAULT: ShopSettings(folder=folder, store_url=os.environ.get(STORE_VARIABLE, ""))})
 

@@ -129,7 +129,7 @@ def read_json(path: Path) -> Any:
     """Read JSON written by an earlier stage. Raises ArtifactError when it is missing or damaged."""
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: cannot be read ({error}); rerun the stage that writes it") from error
 
 
