@@ -25,37 +25,34 @@ def post_events(shop: Shop, events: Sequence[EventIn]) -> Acknowledged:
         remaining -= accepted
         shop.metrics.count_events(name, "accepted", accepted)
         shop.metrics.count_events(name, "duplicate", count - accepted)
-    shop.activity.refresh()
+    shop.refresh_store()
     return added
 
 
 def post_items(shop: Shop, items: Sequence[ItemIn]) -> Acknowledged:
     """Merge the items' attributes into the posted ones. Raises DataError for a value that its column cannot hold."""
-    shop.refresh()
-    rows = [item_attributes(item) | {"item_id": item.item_id} for item in items]
-    shop.models.champion.catalogue.with_items(rows)  # raises before anything is stored
+    shop.models.champion.catalogue.check(item_attributes(item) | {"item_id": item.item_id} for item in items)
     added = put_items(shop.store, items)
-    shop.activity.refresh()
+    shop.refresh_store()
     return added
 
 
 def post_users(shop: Shop, users: Sequence[UserIn]) -> Acknowledged:
     """Merge the attributes into those posted before."""
     added = put_users(shop.store, users)
-    shop.activity.refresh()
+    shop.refresh_store()
     return added
 
 
 def erase_user(shop: Shop, user_id: str) -> Erasure:
     """Delete all rows of the user, and keep a keyed hash of the id, so that the models ignore the user from now on."""
     erased = shop.store.erase_user(user_id, shop.hash_user(user_id))
-    shop.activity.refresh()
+    shop.refresh_store()
     return erased
 
 
 def describe_user(shop: Shop, user_id: str) -> TierAnswer:
     """The current tier, interests and churn risk; an unknown user has those of a new user."""
-    shop.refresh()
     model = shop.model_for(user_id, None)
     user = resolve_user(model, shop.activity, user_id)
     tables = model.precomputed

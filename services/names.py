@@ -1,5 +1,6 @@
-"""Names that several packages share: the surfaces and the ranking strategies."""
+"""What several packages share: the names of surfaces and ranking strategies, and the tolerance of clocks."""
 
+from datetime import timedelta
 from typing import Literal, TypeAlias, get_args
 
 Surface: TypeAlias = Literal["products", "ads", "campaigns", "onboarding", "rank", "search", "similar"]
@@ -9,3 +10,4 @@ Strategy: TypeAlias = Literal[
 
 SURFACES: tuple[str, ...] = get_args(Surface)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
+CLOCK_TOLERANCE = timedelta(days=1)  # by which an event may lie in the future

@@ -15,8 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from services.names import Strategy
-from services.store.records import CLOCK_TOLERANCE
+from services.names import CLOCK_TOLERANCE, Strategy
 from tierrec_core.base.ids import normal_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,6 +1,5 @@
 """The BentoML service, which mounts the application and opens the shops."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +58,8 @@ class RecommenderService:
         self.shops.close()
 
     async def __is_ready__(self) -> bool:
-        """Whether the store of every shop answers."""
-        return await asyncio.to_thread(self.shops.is_ready)
+        """Whether every shop can serve lists; /healthz/store tells of its store."""
+        return self.shops.is_ready()
 
 
 def _load(tag: str) -> "ServedModel":

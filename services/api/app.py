@@ -4,21 +4,35 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Match
 from starlette.types import Scope
 
 from services.api import routes, transfer_routes
-from services.api.middleware import AccessLogMiddleware, AuthMiddleware, JsonOnlyMiddleware, ShopMiddleware
+from services.api.middleware import AuthMiddleware, JsonOnlyMiddleware, RequestMiddleware, ShopMiddleware
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
 from services.schemas import Problem
 from services.store import StoreError
+from services.tenants.background import OverloadError
 from services.tenants.shops import Shops
 from tierrec_core.base.errors import TierRecError
 
 _DESCRIPTION = "Lists for every surface of a shop, in real time. Send what happens to /events, and ask /recommend."
-_PUBLIC_PATHS = frozenset({"/docs.json", "/metrics"})
+_PUBLIC_PATHS = frozenset({"/docs.json", "/metrics", "/healthz/store"})
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_UNKNOWN = "unknown"
+
+
+class _UnknownPath(StringConvertor):
+    """Any path but BentoML's own pages."""
+
+    regex = "(?!static_content/)(?s:.+)"
+
+
+register_url_convertor(_UNKNOWN, _UnknownPath())
 
 
 def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
@@ -28,16 +42,19 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     for router in routers:
         app.router.routes.extend(router.routes)  # include_router would build each route a second time
     app.add_route("/docs.json", lambda _: JSONResponse(_document(app, shops)), include_in_schema=False)
+    app.add_route("/healthz/store", _store_health, include_in_schema=False)
     app.add_route("/metrics", lambda _: PlainTextResponse(shops.exposition()), include_in_schema=False)
+    app.add_route(f"/{{path:{_UNKNOWN}}}", _unknown_path, methods=_METHODS, include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(StoreError, _store_unavailable)
+    app.add_exception_handler(StoreError, _unavailable)
+    app.add_exception_handler(OverloadError, _unavailable)
     app.add_exception_handler(TierRecError, _bad_request)
     app.add_middleware(JsonOnlyMiddleware)
     app.add_middleware(BodyLimit, max_bytes=limits.max_body_bytes, streamed=("/import/",))
     app.add_middleware(AuthMiddleware, keyring=_keyring, needs=required_scope, rate=limits.rate())
-    app.add_middleware(AccessLogMiddleware)
     app.add_middleware(ShopMiddleware, shops=shops)
+    app.add_middleware(RequestMiddleware, metrics=shops.metrics)
 
 
 def _document(app: FastAPI, shops: Shops) -> dict[str, Any]:
@@ -62,7 +79,7 @@ def required_scope(method: str, path: str) -> KeyScope | None:
 
 
 def _keyring(scope: Scope) -> Keyring:
-    keyring: Keyring = scope["state"]["shop"].keys()
+    keyring: Keyring = scope["state"]["shop"].keys.current
     return keyring
 
 
@@ -87,8 +104,28 @@ async def _bad_request(_: Request, error: Exception) -> Response:
     return _problem(400, str(error))
 
 
-async def _store_unavailable(_: Request, __: Exception) -> Response:
-    return _problem(503, "store: does not answer; send the request again")
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """The store does not answer, or too many requests wait; the log has the reason."""
+    request.scope["state"]["reason"] = str(error)
+    store = "store: does not answer; send the request again"
+    answer = _problem(503, store if isinstance(error, StoreError) else str(error))
+    answer.headers["retry-after"] = "1"
+    return answer
+
+
+async def _store_health(request: Request) -> Response:
+    """200 if the shop's store answers; lists are served without it."""
+    shop = routes.shop_of(request)
+    if await shop.is_store_healthy():
+        return JSONResponse({"store": "ok"})
+    return await _unavailable(request, StoreError("the store does not answer the probe"))
+
+
+async def _unknown_path(request: Request) -> Response:
+    """Refuse what no other route answers: BentoML, which would else answer, does not do so in JSON."""
+    others = [route for route in request.app.routes if route.endpoint is not _unknown_path]
+    known = {name for route in others if route.matches(request.scope)[0] is not Match.NONE for name in route.methods}
+    raise HTTPException(405, headers={"Allow": ", ".join(sorted(known))}) if known else HTTPException(404)
 
 
 def _problem(status: int, error: str, detail: list[dict[str, Any]] | None = None) -> Response:

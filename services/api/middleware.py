@@ -1,22 +1,81 @@
-"""ASGI middleware: selects the shop, authenticates the caller, writes the access log, and refuses what is not JSON."""
+"""ASGI middleware: names, counts and logs requests, selects the shop, authenticates, refuses what is not JSON."""
 
+import asyncio
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from time import perf_counter
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth.keys import LOCAL, Keyring, KeyScope, Principal, is_loopback
 from services.auth.limits import Rate, Refusal
+from services.observability.access_log import start_request
+from services.observability.metrics import OTHER, ServiceMetrics
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops
 
-SHOP_HEADER = "X-Tierrec-Shop"
+SHOP_HEADER, REQUEST_HEADER = "X-Tierrec-Shop", "X-Request-Id"
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
+_ANSWER_SECONDS = 25.0  # BentoML's limit is above it, and its answer to a late request is not ours
+_AGAIN = (("retry-after", "1"),)
+_LATE = Refusal(504, "service: the answer takes too long; send the request again", _AGAIN)
+_FAILED = Refusal(500, "service: an error that is in its log under this answer's X-Request-Id")
+_CONVERTOR = re.compile(r":\w+}")
 _is_loopback = lru_cache(1024)(is_loopback)
+
+
+class RequestMiddleware:
+    """Gives each request an id, which its answer and its log lines name, and counts and logs its status.
+
+    An answer that has not begun within `seconds` becomes 504, an exception 500.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics, seconds: float = _ANSWER_SECONDS) -> None:
+        self.app, self._metrics, self._seconds = app, metrics, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and log it once it is answered."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, start, request_id, limit = 0, perf_counter(), start_request(), asyncio.timeout(self._seconds)
+        state = scope.setdefault("state", {})
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                if not (status or state.get("reason")):
+                    limit.reschedule(None)
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_HEADER] = request_id
+            await send(message)
+
+        try:
+            async with limit:
+                await self.app(scope, receive, send_named)
+        except Exception as error:
+            if shop := state.get("shop"):
+                shop.request_log.failure(None, None, part="request")
+            if status:
+                raise  # the server closes the connection, so that nobody takes the answer for complete
+            state["reason"] = type(error).__name__
+            await (_LATE if isinstance(error, TimeoutError) else _FAILED)(scope, receive, send_named)
+        finally:
+            self._record(scope, status, perf_counter() - start)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        state = scope["state"]
+        shop: Shop | None = state.get("shop")
+        self._metrics.count_response(OTHER if shop is None else shop.name, _endpoint(scope), status)
+        if shop is not None:
+            principal = state.get("principal")
+            fields = {"key_id": principal.key_id if principal else None, "reason": state.get("reason")}
+            shop.request_log.access(scope["method"], scope["path"], status, seconds, **fields)
 
 
 class _Gate(ABC):
@@ -26,27 +85,28 @@ class _Gate(ABC):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self.refusal(scope) if scope["type"] == "http" else None
+        refusal = await self.refusal(scope) if scope["type"] == "http" else None
         await (refusal or self.app)(scope, receive, send)
 
     @abstractmethod
-    def refusal(self, scope: Scope) -> Refusal | None:
+    async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer that ends the request, if any."""
 
 
 class ShopMiddleware(_Gate):
-    """Puts the shop that a header names into scope["state"]["shop"]; answers 404 to an unknown name."""
+    """Puts the shop that a header names, as of now, into scope["state"]["shop"]; answers 404 to an unknown name."""
 
     def __init__(self, app: ASGIApp, shops: Shops) -> None:
         super().__init__(app)
         self._shops = shops
 
-    def refusal(self, scope: Scope) -> Refusal | None:
+    async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer if there is no such shop."""
         shop = self._shops.by_name.get(Headers(scope=scope).get(SHOP_HEADER, DEFAULT))
         if shop is None:
             return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name")
         scope.setdefault("state", {})["shop"] = shop
+        await shop.catch_up()
         return None
 
 
@@ -67,7 +127,7 @@ class AuthMiddleware(_Gate):
         super().__init__(app)
         self._keyring, self._needs, self._rate = keyring, needs, rate
 
-    def refusal(self, scope: Scope) -> Refusal | None:
+    async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer if the caller may not make this request now."""
         required = self._needs(scope["method"], scope["path"])
         if required is None:
@@ -90,42 +150,13 @@ class AuthMiddleware(_Gate):
         return None
 
 
-class AccessLogMiddleware:
-    """Writes one line per request to the shop's log: method, path, status, duration and the id of the key."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and log it once it is answered."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        status, start = 500, perf_counter()
-
-        async def send_and_record(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_and_record)
-        finally:
-            state = scope["state"]
-            shop: Shop = state["shop"]
-            principal = state.get("principal")
-            key_id = principal.key_id if principal else None
-            shop.request_log.access(scope["method"], scope["path"], status, perf_counter() - start, key_id=key_id)
-
-
 class JsonOnlyMiddleware(_Gate):
     """Answers 415 to a POST with a content type other than JSON, or JSON lines for an import.
 
     BentoML would answer some of these with 500.
     """
 
-    def refusal(self, scope: Scope) -> Refusal | None:
+    async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer to a POST of another type."""
         expected = _NDJSON if scope["path"].startswith("/import/") else _JSON
         media_type = Headers(scope=scope).get("content-type", expected).partition(";")[0].strip().lower()
@@ -138,3 +169,12 @@ def _local(scope: Scope) -> Principal | None:
     """The principal with all scopes for requests from this machine, Unix sockets included."""
     client = scope.get("client")
     return LOCAL if client is None or _is_loopback(client[0]) else None
+
+
+def _endpoint(scope: Scope) -> str:
+    """The path of the route that answers the request, with its parameters unfilled; `other` if there is none."""
+    route = scope.get("route")
+    if route is None:  # refused before it was routed
+        routes = scope["app"].routes if "app" in scope else ()
+        route = next((route for route in routes if route.matches(scope)[0] is not Match.NONE), None)
+    return _CONVERTOR.sub("}", str(getattr(route, "path", OTHER)))

@@ -1,6 +1,5 @@
 """All endpoints except those of transfer: each parses a request, calls the shop, and returns the response."""
 
-import asyncio
 from typing import Annotated, Any
 
 import orjson
@@ -11,7 +10,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from services import feedback
 from services.experiments import VariantResult, all_results
 from services.recommend.explain import explain_answer
-from services.recommend.surfaces import ListJob, recommendation_job, search_items, similar_items
+from services.recommend.surfaces import recommendation_job, search_items, similar_items
 from services.schemas import (
     ID_LENGTH,
     NO_NUL,
@@ -39,7 +38,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "The body is too large."},
     415: {"model": Problem, "description": "The body is not JSON."},
     429: {"model": Problem, "description": "Too many requests; Retry-After says when."},
-    503: {"model": Problem, "description": "The store does not answer; try again."},
+    500: {"model": Problem, "description": "An error that the log names by the answer's X-Request-Id."},
+    503: {"model": Problem, "description": "The store does not answer, or too many requests wait; try again."},
+    504: {"model": Problem, "description": "The answer takes too long; try again."},
 }
 lists, posts, users, experiments, service = (
     APIRouter(tags=[tag], responses=REFUSALS) for tag in ("lists", "feedback", "users", "experiments", "service")
@@ -72,35 +73,32 @@ def json_response(content: Any, status: int = 200) -> Response:
 async def _recommend(body: RecommendRequest, request: Request) -> Response:
     """The first k items for a user or a visitor on a surface."""
     shop = shop_of(request)
-    if shop.is_current(body.user_id):  # a thread would cost as much as the answer
-        job = recommendation_job(shop, body)
-    else:
-        job = await asyncio.to_thread(_refreshed_job, shop, body)
-    return json_response(await asyncio.to_thread(job.run) if job.is_slow else job.run())
-
-
-def _refreshed_job(shop: Shop, body: RecommendRequest) -> ListJob:
-    """Read changed files and the store, which may block, and prepare the list."""
-    shop.refresh()
-    return recommendation_job(shop, body)
+    if body.history or not shop.activity.holds(body.user_id):
+        pool = shop.lists if shop.activity.holds(body.user_id) else shop.look_ups  # which may wait for the store
+        return json_response(await pool.run(lambda: recommendation_job(shop, body).run()))
+    job = recommendation_job(shop, body)  # a thread would cost as much as the answer
+    return json_response(await shop.lists.run(job.run) if job.is_slow else job.run())
 
 
 @lists.post("/search", name="search", response_model=Answer)
 async def _search(body: SearchRequest, request: Request) -> Response:
     """Items that fit the words, by what they say and what they mean, ordered by the user's interests."""
-    return json_response(await asyncio.to_thread(search_items, shop_of(request), body))
+    shop = shop_of(request)
+    return json_response(await shop.lists.run(search_items, shop, body))
 
 
 @lists.post("/similar", name="similar", response_model=Answer)
 async def _similar(body: SimilarRequest, request: Request) -> Response:
     """Items that are chosen together with this one, or are like it."""
-    return json_response(await asyncio.to_thread(similar_items, shop_of(request), body))
+    shop = shop_of(request)
+    return json_response(await shop.lists.run(similar_items, shop, body))
 
 
 @lists.get("/explain/{request_id}", name="explain", response_model=Explanation, responses={404: {"model": Problem}})
 async def _explain(request_id: PathId, request: Request) -> Response:
     """How an answer came to be: path, why not a better one, and the reasons for each item as of now."""
-    explanation = await asyncio.to_thread(explain_answer, shop_of(request), request_id)
+    shop = shop_of(request)
+    explanation = await shop.reads.run(explain_answer, shop, request_id)
     if explanation is None:
         return json_response(Problem(error=f"request_id: no answer {request_id[:64]!r} is known"), 404)
     return json_response(explanation)
@@ -109,41 +107,46 @@ async def _explain(request_id: PathId, request: Request) -> Response:
 @posts.post("/events", name="events", response_model=Acknowledged)
 async def _events(body: EventBatch, request: Request) -> Response:
     """Keep events; acknowledged after commit, and in the very next answer. A repeated key counts once."""
-    return json_response(await asyncio.to_thread(feedback.post_events, shop_of(request), body.events))
+    shop = shop_of(request)
+    return json_response(await shop.writes.run(feedback.post_events, shop, body.events))
 
 
 @posts.post("/items", name="items", response_model=Acknowledged)
 async def _items(body: ItemBatch, request: Request) -> Response:
     """Serve items from now on, or with new facts; what a post leaves out stays as it was."""
-    return json_response(await asyncio.to_thread(feedback.post_items, shop_of(request), body.items))
+    shop = shop_of(request)
+    return json_response(await shop.writes.run(feedback.post_items, shop, body.items))
 
 
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
 async def _tier(user_id: PathId, request: Request) -> Response:
     """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
-    return json_response(await asyncio.to_thread(feedback.describe_user, shop_of(request), normal_id(user_id)))
+    shop = shop_of(request)
+    return json_response(await shop.lists.run(feedback.describe_user, shop, normal_id(user_id)))
 
 
 @users.post("/users", name="post_users", response_model=Acknowledged)
 async def _post_users(body: UserBatch, request: Request) -> Response:
     """Make users known, or change their attributes; acknowledged after commit."""
-    return json_response(await asyncio.to_thread(feedback.post_users, shop_of(request), body.users))
+    shop = shop_of(request)
+    return json_response(await shop.writes.run(feedback.post_users, shop, body.users))
 
 
 @users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)
 async def _erase(user_id: PathId, request: Request) -> Response:
     """Delete all that is stored of a user, and treat them as unknown from now on."""
-    return json_response(await asyncio.to_thread(feedback.erase_user, shop_of(request), normal_id(user_id)))
+    shop = shop_of(request)
+    return json_response(await shop.writes.run(feedback.erase_user, shop, normal_id(user_id)))
 
 
 @experiments.get("/experiments", name="results", response_model=dict[str, list[VariantResult]])
 async def _results(request: Request) -> Response:
     """Each experiment's variants with always-valid 95% intervals: looking often does no harm."""
-    return json_response(await asyncio.to_thread(_read_results, shop_of(request)))
+    shop = shop_of(request)
+    return json_response(await shop.reads.run(_read_results, shop))
 
 
 def _read_results(shop: Shop) -> dict[str, list[VariantResult]]:
-    shop.configuration.refresh()
     return all_results(shop.configuration.now.experiments, shop.store)
 
 

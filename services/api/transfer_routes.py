@@ -1,7 +1,6 @@
 """Endpoints that export and import users, items, events and impressions as streams."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from services import feedback
 from services.api.routes import REFUSALS, shop_of
 from services.store import Acknowledged, StoreError
 from services.store.export import Kind
+from services.tenants.background import Bulkhead, OverloadError
 from services.transfer.exporting import GROUP_ROWS, ExportRange, Format, export_pages, json_lines, stream_parquet
 from services.transfer.importing import BATCH_LINES, ImportSession, LineSplitter, NumberedLine
 from services.transfer.records import NDJSON, Importable, Imported
@@ -61,16 +61,17 @@ async def _export(
     ] = None,
 ) -> Response:
     """What the store holds, as lines that /import reads again; rows that come meanwhile are left to the next export."""
-    store = shop_of(request).store
+    shop = shop_of(request)
+    store = shop.store
     if form == "parquet":
         limit = limit or _PARQUET_ROWS
-    rows = await asyncio.to_thread(ExportRange.find, store, kind, cursor, limit)
+    rows = await shop.reads.run(ExportRange.find, store, kind, cursor, limit)
     if form == "parquet":
         body = stream_parquet(kind, export_pages(store, rows, GROUP_ROWS))
     else:
         body = map(json_lines, export_pages(store, rows))
     return StreamingResponse(
-        body,
+        _in_threads(shop.reads, body),
         media_type=PARQUET if form == "parquet" else NDJSON,
         headers={CURSOR_HEADER: str(rows.last), "Content-Disposition": f'attachment; filename="{kind}.{form}"'},
     )
@@ -84,22 +85,23 @@ async def _import(
     strict: Annotated[bool, Query(description="Stop at the first bad line; those before it are kept.")] = False,
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
-    post = partial(_POSTS[kind], shop_of(request))
+    shop = shop_of(request)
+    post = partial(_POSTS[kind], shop)
     session = ImportSession(kind, post, strict=strict, resume_from=Imported(lines=skip))
     batches = _batches(request)
     async for lines in batches:
-        await asyncio.to_thread(session.add_lines, lines)
+        await shop.writes.run(session.add_lines, lines)
         break
-    return _ImportResponse(session, batches)
+    return _ImportResponse(session, batches, shop.writes)
 
 
 class _ImportResponse(Response):
     """Answers an import at its end; until then it sends white space, so that the connection does not time out."""
 
-    def __init__(self, session: ImportSession, batches: AsyncIterator[list[NumberedLine]]) -> None:
+    def __init__(self, session: ImportSession, batches: AsyncIterator[list[NumberedLine]], writes: Bulkhead) -> None:
         super().__init__(media_type="application/json")
         del self.headers["content-length"]
-        self._session, self._batches = session, batches
+        self._session, self._batches, self._writes = session, batches, writes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive  # the batches read the body
@@ -107,11 +109,17 @@ class _ImportResponse(Response):
         async for lines in self._batches:
             await send({"type": "http.response.body", "body": b" ", "more_body": True})
             try:
-                await asyncio.to_thread(self._session.add_lines, lines)
-            except StoreError:
+                await self._writes.run(self._session.add_lines, lines)
+            except (OverloadError, StoreError):
                 self._session.stop("store: does not answer")
         answer = self._session.result.model_dump_json().encode()
         await send({"type": "http.response.body", "body": answer})
+
+
+async def _in_threads(pool: Bulkhead, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks, each made in a thread of the pool."""
+    while (chunk := await pool.run(next, chunks, None)) is not None:
+        yield chunk
 
 
 async def _batches(request: Request) -> AsyncIterator[list[NumberedLine]]:

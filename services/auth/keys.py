@@ -111,6 +111,16 @@ class LiveKeyring:
         except TierRecError:
             self._ring = Keyring({}, is_locked=True)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a call would check the file."""
+        return self._watch.is_due
+
+    @property
+    def current(self) -> Keyring:
+        """The keys as of the last call, without I/O."""
+        return self._ring
+
     def __call__(self) -> Keyring:
         """The current keys; the previous ones if the file has become unreadable, which is logged."""
         if self._watch.changed():

@@ -11,11 +11,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from services.catalogue.columns import COLUMN_TYPES, add_columns, append_rows, to_column_type, update_rows, with_columns
+from services.catalogue.columns import (
+    COLUMN_TYPES,
+    add_columns,
+    append_rows,
+    check_rows,
+    kind_of,
+    to_column_type,
+    update_rows,
+    with_columns,
+)
 from tierrec_core.base.contracts import ITEMS, BoolArray, IntArray
 from tierrec_core.base.errors import DataError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = {"available_from", "available_until"}
+_UNCHANGED = {"_availability", "names", "kinds"}  # what is computed once, and is not affected by other values
 _MAX_COLUMNS = 256
 _MAX_MASKS = 128
 
@@ -78,13 +89,14 @@ class Catalogue:
     frame: ITEMS and further attributes, row i describes column i, [I]. available_from (inclusive) and
         available_until (exclusive) are times in UTC, stock is a number, on_promotion a boolean
     num_trained: rows before it are columns of the models; later rows are items posted live
-    version: incremented by each change
+    version: incremented by each change; changed_at: by column, the version in which it last changed
     """
 
     frame: pd.DataFrame
     num_trained: int
     ids: ItemIds = field(repr=False)
     version: int = 0
+    changed_at: Mapping[str, int] = field(default_factory=dict, repr=False)
     masks: MaskCache = field(default_factory=MaskCache, repr=False)
 
     @classmethod
@@ -125,6 +137,15 @@ class Catalogue:
         moment = (now - _EPOCH) // timedelta(microseconds=1)
         return (start <= moment) & (moment < end)
 
+    @cached_property
+    def kinds(self) -> Mapping[str, str]:
+        """The type of each column, by name."""
+        return {name: kind_of(self.frame[name]) for name in map(str, self.frame)}
+
+    def check(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Raise DataError for rows that `with_items` would refuse."""
+        _refuse_columns(len(check_rows(rows, self.kinds)))
+
     def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Self:
         """The catalogue updated with these rows. A known id keeps its column and the attributes that its row omits.
 
@@ -134,28 +155,37 @@ class Catalogue:
         if not merged:
             return self
         frame = add_columns(self.frame, list(merged.values()))
-        if frame.shape[1] > _MAX_COLUMNS:
-            raise DataError(f"items: {frame.shape[1]} attributes, wanted at most {_MAX_COLUMNS}; leave some out")
+        _refuse_columns(frame.shape[1])
         columns = dict(zip(merged, self.columns(merged).tolist(), strict=True))
         known = [row for item_id, row in merged.items() if columns[item_id] >= 0]
         new = [row for item_id, row in merged.items() if columns[item_id] < 0]
         positions = np.array([columns[row["item_id"]] for row in known], np.int64)
-        frame = update_rows(frame, positions, known) if known else frame
+        frame, changed_names = update_rows(frame, positions, known) if known else (frame, [])
         frame = append_rows(frame, new) if new else frame
         changed = np.r_[np.sort(positions), len(self) : len(frame)]
         posted = {row["item_id"]: len(self) + number for number, row in enumerate(new)}
-        return replace(
+        version = self.version + 1
+        updated = replace(
             self,
             frame=frame,
-            version=self.version + 1,
+            version=version,
+            changed_at={**self.changed_at, **dict.fromkeys(changed_names, version)},
             ids=ItemIds(self.ids.trained, {**self.ids.posted, **posted}),
-            masks=self.masks.after(changed) if set(frame) == set(self.frame) else MaskCache(),
+            masks=self.masks.after(changed) if frame.shape[1] == self.frame.shape[1] else MaskCache(),
         )
+        if not new and not _TIMES & set(changed_names) and frame.shape[1] == self.frame.shape[1]:
+            kept = {name: vars(self)[name] for name in _UNCHANGED & vars(self).keys()}
+            vars(updated).update(kept)
+        return updated
+
+    def changed_since(self, version: int) -> set[str]:
+        """The columns that have changed for items that the catalogue had in that version."""
+        return {name for name, changed in self.changed_at.items() if changed > version}
 
     @cached_property
     def _availability(self) -> tuple[IntArray, IntArray] | None:
         """Start (inclusive) and end (exclusive) of each item's availability, in microseconds since 1970, [I] each."""
-        names = [name for name in ("available_from", "available_until") if name in self.frame]
+        names = [name for name in _TIMES if name in self.frame]
         if not any(self.frame[name].notna().any() for name in names):
             return None
         first, last = np.iinfo(np.int64).min, np.iinfo(np.int64).max
@@ -167,6 +197,11 @@ def _moments(frame: pd.DataFrame, name: str, missing: int) -> IntArray:
         return np.full(len(frame), missing, np.int64)
     moments = frame[name].dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64)
     return np.where(frame[name].isna(), missing, moments)
+
+
+def _refuse_columns(num_columns: int) -> None:
+    if num_columns > _MAX_COLUMNS:
+        raise DataError(f"items: {num_columns} attributes, wanted at most {_MAX_COLUMNS}; leave some out")
 
 
 def _by_id(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from numbers import Real
 from typing import Any
@@ -17,7 +17,7 @@ from tierrec_core.base.errors import DataError
 TEXT, NUMBER, BOOLEAN, TIME = "string[pyarrow]", "Float64", "boolean", "datetime64[us, UTC]"
 NAMES = {TEXT: "text", NUMBER: "a number", BOOLEAN: "true or false", TIME: "a time such as 2024-01-31T12:00:00Z"}
 COLUMN_TYPES = {"available_from": TIME, "available_until": TIME, "stock": NUMBER, "on_promotion": BOOLEAN}
-_FIELD_TYPES = COLUMN_TYPES | {"title": TEXT, "category": TEXT, "brand": TEXT, "price": NUMBER}
+FIELD_TYPES = COLUMN_TYPES | {"title": TEXT, "category": TEXT, "brand": TEXT, "price": NUMBER}
 _INFERRED = {
     "boolean": BOOLEAN,
     "date": TIME,
@@ -31,6 +31,7 @@ _INFERRED = {
     "string": TEXT,
 }
 _MAX_CHUNKS = 16
+_FEW = 16
 
 
 def to_column_type(values: pd.Series, kind: str | None, name: str) -> pd.Series:
@@ -66,22 +67,31 @@ def add_columns(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.Da
     for name in sorted({name for row in rows for name in row} - set(frame)):
         values = [row[name] for row in rows if row.get(name) is not None]
         if values:
-            kind = COLUMN_TYPES.get(name) or _posted_kind(values[0])
-            if kind is None:
-                raise DataError(f"items: {name} is {values[0]!r:.80}, wanted text, a number, true or false")
+            kind = COLUMN_TYPES.get(name) or _new_kind(values[0], name)
             added[name] = pd.array([None] * len(frame), dtype=_dtype(kind))
     return with_columns(frame, added) if added else frame
 
 
 def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Add or replace columns; the others are shared, not copied. Unlike `assign`, it takes any name, such as self."""
-    return pd.DataFrame({name: frame[name].array for name in map(str, frame)} | dict(columns), frame.index, copy=False)
+    result = frame.copy(deep=False)
+    for name, values in columns.items():
+        result[name] = values
+    return result
 
 
-def check_fields(item_id: str, attributes: Mapping[str, Any]) -> None:
-    """Raise DataError if a field that every catalogue has, such as stock, has a value of another type."""
-    for name in _FIELD_TYPES.keys() & attributes.keys():
-        _cell(attributes[name], _FIELD_TYPES[name], f"{item_id}: {name}")
+def check_rows(rows: Iterable[Mapping[str, Any]], kinds: Mapping[str, str] = FIELD_TYPES) -> frozenset[str]:
+    """Raise DataError for a value that does not fit its column; a new column has the kind of its first value.
+
+    kinds: of the catalogue's columns by name. Returns the names of all columns.
+    """
+    found = dict(kinds)
+    for row in rows:
+        for name, value in row.items():
+            if value is not None:
+                kind = found.setdefault(name, COLUMN_TYPES.get(name) or _new_kind(value, name))
+                _cell(value, kind, f"{row['item_id']}: {name}")
+    return frozenset(found)
 
 
 def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -92,24 +102,42 @@ def append_rows(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pd.Da
     return with_columns(extended, {name: _rechunked(extended[name]) for name in texts})
 
 
-def update_rows(frame: pd.DataFrame, positions: IntArray, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Overwrite attributes of the rows at these positions [N]; unchanged columns are shared, not copied.
+def update_rows(
+    frame: pd.DataFrame, positions: IntArray, rows: Sequence[Mapping[str, Any]]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Overwrite attributes of the rows at these positions [N]; returns the names of the columns that this changes, too.
 
-    Raises DataError for a value that does not fit its column.
+    Unchanged columns are shared, not copied. Raises DataError for a value that does not fit its column.
     """
-    columns: dict[str, Any] = {name: frame[name].array for name in map(str, frame)}
-    for name in columns.keys() & {name for row in rows for name in row}:
-        numbers = [number for number, row in enumerate(rows) if name in row]
-        values = _posted([rows[number] for number in numbers], name, kind_of(frame[name]))
-        if not pd.Series(values).equals(pd.Series(columns[name].take(positions[numbers]))):
-            columns[name] = columns[name].copy()
-            columns[name][positions[numbers]] = values
-    return pd.DataFrame(columns, copy=False)
+    changed: dict[str, Any] = {}
+    for name in map(str, frame):
+        numbers = [number for number, row in enumerate(rows) if name in row and name != "item_id"]
+        if not numbers:
+            continue
+        kind, before = kind_of(frame[name]), frame[name].array
+        cells = _cells([rows[number] for number in numbers], name, kind)
+        if len(cells) <= _FEW and all(
+            _is_same(before[at], cell) for at, cell in zip(positions[numbers], cells, strict=True)
+        ):
+            continue  # most posts repeat most attributes; to compare them as arrays takes ten times as long
+        values = _array(cells, kind)
+        if not values.equals(before.take(positions[numbers])):
+            changed[name] = before.copy()
+            changed[name][positions[numbers]] = values
+    return (with_columns(frame, changed) if changed else frame), list(changed)
 
 
 def _posted(rows: Sequence[Mapping[str, Any]], name: str, kind: str) -> Any:
     """The rows' values of one attribute; null for rows without it."""
-    return _array([_cell(row.get(name), kind, f"{row['item_id']}: {name}") for row in rows], kind)
+    return _array(_cells(rows, name, kind), kind)
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], name: str, kind: str) -> list[Any]:
+    return [_cell(row.get(name), kind, f"{row['item_id']}: {name}") for row in rows]
+
+
+def _is_same(before: Any, cell: Any) -> bool:
+    return cell is None if before is pd.NA else bool(cell is not None and before == cell)
 
 
 def _array(cells: Sequence[Any], kind: str) -> Any:
@@ -142,6 +170,14 @@ def _posted_kind(value: Any) -> str | None:
         if isinstance(value, Real) and math.isfinite(value):
             return NUMBER
     return TEXT if isinstance(value, str) else None
+
+
+def _new_kind(value: Any, name: str) -> str:
+    """The type of a new column by its first value."""
+    kind = _posted_kind(value)
+    if kind is None:
+        raise DataError(f"items: {name} is {value!r:.80}, wanted text, a number, true or false")
+    return kind
 
 
 def _utc_time(value: Any, where: str) -> datetime:

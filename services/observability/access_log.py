@@ -8,6 +8,8 @@ import os
 import re
 import secrets
 import traceback
+import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +23,21 @@ SECRET_FILE = "log.secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # of every log record
 _USER_PATH = re.compile(r"(?<=/users/).+?(?=/tier\Z|\Z)", re.DOTALL)
+
+
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def start_request() -> str:
+    """A new id for the request that this task handles, which all its log lines name."""
+    request_id = uuid.uuid4().hex
+    _request_id.set(request_id)
+    return request_id
+
+
+def current_request_id() -> str:
+    """The id of the request that is handled, a new one outside of any."""
+    return _request_id.get() or start_request()
 
 
 def pseudonym(user_id: str, secret: bytes) -> str:
@@ -135,5 +152,6 @@ class JsonLog:
         self._write("skipped", {"kind": kind, "reason": reason} | fields, logging.WARNING)
 
     def _write(self, event: str, fields: dict[str, Any], level: int = logging.INFO) -> None:
-        present = {name: value for name, value in fields.items() if value is not None}
+        named = fields if fields.get("request_id") else fields | {"request_id": _request_id.get()}
+        present = {name: value for name, value in named.items() if value is not None}
         self.logger.log(level, event, exc_info=level == logging.ERROR, extra=present)

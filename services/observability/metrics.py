@@ -14,7 +14,7 @@ from services.names import STRATEGIES, SURFACES
 from tierrec_core.base.contracts import EVENT_NAMES
 
 OTHER = "other"
-STATUSES = ("200", "202", "400", "401", "403", "404", "413", "415", "422", "429", "500", "503", "504")
+STATUSES = ("200", "202", "400", "401", "403", "404", "405", "413", "415", "422", "429", "500", "503", "504")
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _SHARES = tuple(step / 10 for step in range(1, 11))
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -49,6 +49,7 @@ class ServiceMetrics:
         self.surface, self.strategy = BoundedLabel(SURFACES), BoundedLabel(STRATEGIES)
         self.status, self.outcome = BoundedLabel(STATUSES), BoundedLabel(("accepted", "duplicate", "rejected"))
         self.reason, self.result = BoundedLabel(max_others=20), BoundedLabel(max_others=10)
+        self.endpoint = BoundedLabel(max_others=100)
         self.event, self.role = BoundedLabel(EVENT_NAMES), BoundedLabel(("champion", "challenger"))
         self.bento, self.version = BoundedLabel(max_others=200), BoundedLabel(max_others=200)
         self._define()
@@ -57,6 +58,10 @@ class ServiceMetrics:
     def for_shop(self, shop: str) -> "ShopMetrics":
         """The metrics of one shop."""
         return ShopMetrics(self, self.shop(shop))
+
+    def count_response(self, shop: str, endpoint: str, status: int) -> None:
+        """Count a response. shop, endpoint: `other` for an unknown shop and path; endpoint: its path, unfilled."""
+        self.responses.labels(self.shop(shop), self.endpoint(endpoint), self.status(status)).inc()
 
     def exposition(self) -> str:
         """All metrics in Prometheus' text format; with several workers, their sum and BentoML's own metrics."""
@@ -73,6 +78,8 @@ class ServiceMetrics:
         histogram = partial(Histogram, namespace="tierrec", registry=self._registry)
         labels = ("shop", "surface", "path")
         self.requests = counter("requests", "Requests answered.", (*labels, "status"))
+        response_labels = ("shop", "endpoint", "status")
+        self.responses = counter("responses", "Responses of every endpoint, errors among them.", response_labels)
         self.seconds = histogram("request_seconds", "Time to answer.", labels, buckets=_SECONDS)
         diversity = "Distinct categories in a list over its length."
         self.diversity = histogram("list_diversity", diversity, labels[:2], buckets=_SHARES)

@@ -36,7 +36,6 @@ def explain_answer(shop: Shop, request_id: str) -> Explanation | None:
     impression = _find_impression(shop, request_id)
     if impression is None:
         return None
-    shop.refresh()
     request = ListRequest(impression.surface, max(len(impression.items), 1), user_id=impression.user_id)
     items = _explained_items(RequestContext.of(shop, request), impression)
     return Explanation.model_validate(vars(impression) | {"fallback": impression.reason, "items": items})

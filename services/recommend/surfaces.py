@@ -1,6 +1,5 @@
 """The surfaces: which strategies rank each of them, and the answer as JSON."""
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from services.observability.access_log import current_request_id
 from services.recommend.explain import reasons_of
 from services.recommend.fallback_chain import FallbackChain, RankingStrategy, keep_allowed, sort_by_score, top_items
 from services.recommend.request import ListRequest, RequestContext, ResultPage, build_page
@@ -22,6 +22,7 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.data.interactions import Interactions
 
 _MAX_HITS = 200
+_MAX_INLINE_CELLS = 200_000  # conditions of rules times items that are evaluated on the event loop
 _ACTIVE_HORIZONS = 2.0  # horizons without any redemption after which a campaign counts as over
 _DAY_SECONDS = 86_400
 _EARLIER = 1e-3  # days; the model reads redemptions before its `now` only
@@ -62,12 +63,15 @@ def recommendation_job(shop: Shop, body: RecommendRequest) -> ListJob:
         "rank": lambda: _ranked_page(context, chain, body.items or ()),
     }
     is_slow = body.explain or body.surface in ("rank", "campaigns") or bool(context.user.session_items)
+    is_slow |= (
+        body.filter is not None
+        or shop.configuration.now.rules.num_conditions * len(context.model.catalogue) > _MAX_INLINE_CELLS
+    )
     return ListJob(context, pages[body.surface], body.explain, is_slow)
 
 
 def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:
     """Items that match the words, ordered by relevance and the user's interests."""
-    shop.refresh()
     context = _context(shop, "search", body, body.k)
     chain = FallbackChain(context.model, context.user, context.task)
 
@@ -81,7 +85,6 @@ def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:
 
 def similar_items(shop: Shop, body: SimilarRequest) -> dict[str, Any]:
     """Items similar to one item. Raises DataError if it is not in the catalogue."""
-    shop.refresh()
     context = _context(shop, "similar", body, body.k)
     model = context.model
     column = int(model.catalogue.columns([body.item_id])[0])
@@ -207,7 +210,7 @@ def _answer(context: RequestContext, page: ResultPage, *, explain: bool) -> dict
         "model_version": context.model.release.model_version,
         "experiment": context.assignment.experiment,
         "variant": context.assignment.variant,
-        "request_id": uuid.uuid4().hex,
+        "request_id": current_request_id(),
         "cursor": page.cursor,
     }
 

@@ -48,6 +48,11 @@ class Rules(YamlFile):
         """The items that rules name by their ids."""
         return tuple(rule.pin.item_id for rule in self.rules if rule.pin)
 
+    @cached_property
+    def num_conditions(self) -> int:
+        """How many rules have to be evaluated for each item at most."""
+        return sum(rule.pin is None for rule in self.rules)
+
     def allowed(self, catalogue: Catalogue, situation: Situation) -> BoolArray | None:
         """The allowed items without regard to the review, [I], possibly read-only; None = all items."""
         plan = self._plan(situation)

@@ -18,15 +18,14 @@ from services.store.records import StoreError
 from tierrec_core.base.errors import SettingsError
 
 _SQLITE, _POSTGRESQL = "sqlite", "postgresql"
-_LOCK_TIMEOUT_SECONDS = 10
-_MIGRATION_TIMEOUT_SECONDS = 300
+_SECONDS, _PATIENT_SECONDS = 5, 300  # for which a statement, a lock or a connection is waited for
 # The key of PostgreSQL's advisory lock is an arbitrary number that no other application uses.
 _BEGIN_POSTGRESQL = """
 select pg_advisory_xact_lock(7415237201),
        set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true)
 """
 _PRAGMAS = (
-    f"busy_timeout = {_LOCK_TIMEOUT_SECONDS * 1000}",
+    f"busy_timeout = {_SECONDS * 1000}",
     "synchronous = FULL",  # NORMAL would lose the last commits in a power failure
     "foreign_keys = ON",
     "secure_delete = ON",
@@ -71,19 +70,25 @@ class Database:
         return self.engine.dialect.name == _SQLITE
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, patient: bool = False) -> Iterator[Connection]:
         """Begin a transaction that is durable when the block ends. Raises StoreError after a rollback.
 
+        patient: wait for minutes, not seconds.
         PostgreSQL assigns ids before the commit: without the lock a reader could see a later id first.
         """
-        with self.write_lock, self._translate_errors(), self.engine.begin() as connection:
+        with (
+            self._locked(patient),
+            self._translate_errors(),
+            self.engine.begin() as connection,
+            _waits(connection, patient),
+        ):
             connection.exec_driver_sql("begin immediate" if self._is_sqlite else _BEGIN_POSTGRESQL)
             yield connection
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Connect to read committed rows. Raises StoreError."""
-        with self._translate_errors(), self.reader.connect() as connection:
+    def reading(self, *, patient: bool = False) -> Iterator[Connection]:
+        """Connect to read committed rows. Raises StoreError. patient: wait for minutes, not seconds."""
+        with self._translate_errors(), self.reader.connect() as connection, _waits(connection, patient):
             yield connection
 
     def add_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -101,7 +106,7 @@ class Database:
         """
         if not self._is_sqlite:
             return
-        with self.write_lock, self._translate_errors(), self.engine.connect() as connection:
+        with self._locked(patient=True), self._translate_errors(), self.engine.connect() as connection:
             connection.exec_driver_sql("vacuum")
             is_busy = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").scalar()
         if is_busy:
@@ -113,18 +118,32 @@ class Database:
 
     def _migrate(self) -> None:
         if self.path is None:
-            with self.writing() as connection:
+            with self.writing(patient=True) as connection:
                 upgrade(connection)
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.path}.lock", timeout=_MIGRATION_TIMEOUT_SECONDS):
+            with FileLock(f"{self.path}.lock", timeout=_PATIENT_SECONDS):
                 with self.reading() as connection:
                     connection.exec_driver_sql("pragma journal_mode = wal")
                 with self.writing() as connection:
                     upgrade(connection)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be opened ({error}); check the folder's permissions") from error
+
+    @contextlib.contextmanager
+    def _locked(self, patient: bool) -> Iterator[None]:
+        """Hold the lock of this process's writers. Raises StoreError if another one holds it too long."""
+        if not self.write_lock.acquire(timeout=_PATIENT_SECONDS if patient else _SECONDS):
+            raise StoreError(f"{self._url}: another write has not ended within {_SECONDS} s; try again")
+        try:
+            yield
+        finally:
+            self.write_lock.release()
+
+    @property
+    def _url(self) -> str:
+        return self.engine.url.render_as_string(hide_password=True)
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -134,9 +153,8 @@ class Database:
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-            url = self.engine.url.render_as_string(hide_password=True)
             raise StoreError(
-                f"{url}: {reason}; check that the database is running and has free space, then try again"
+                f"{self._url}: {reason}; check that the database is running and has free space, then try again"
             ) from error
 
 
@@ -157,12 +175,31 @@ def _parse_url(text: str) -> URL:
 
 def _create_engine(url: URL) -> Engine:
     is_server = url.get_backend_name() == _POSTGRESQL
+    options: dict[str, Any] = {"hide_parameters": True, "json_deserializer": _parse_json, "pool_timeout": _SECONDS}
     try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=is_server, json_deserializer=_parse_json)
+        engine = create_engine(url, pool_pre_ping=is_server, **options)
+        if is_server:
+            from services.store.postgres import connect  # only if its driver is installed
+
+            event.listen(engine, "do_connect", lambda _, __, args, parameters: connect(*args, **parameters))
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"store: {error.name} is not installed, PostgreSQL needs it; run pip install 'tierrec[postgres]'"
         ) from error
+    return engine
+
+
+@contextlib.contextmanager
+def _waits(connection: Connection, patient: bool) -> Iterator[None]:
+    """Set for how long PostgreSQL is waited for; SQLite is always waited for, since it computes in this process."""
+    driver: Any = connection.connection.driver_connection
+    if patient and hasattr(driver, "seconds"):
+        driver.seconds = _PATIENT_SECONDS
+    try:
+        yield
+    finally:
+        if patient and hasattr(driver, "seconds"):
+            driver.seconds = _SECONDS
 
 
 def _parse_json(text: str) -> Any:

@@ -96,7 +96,7 @@ class OutcomeQueries:
         return self._frame(query).astype({"impressions": "int64", "conversions": "int64"})
 
     def _frame(self, query: Select[tuple[object, ...]]) -> pd.DataFrame:
-        with self.database.reading() as connection:
+        with self.database.reading(patient=True) as connection:
             rows = connection.execute(query)
             return pd.DataFrame([tuple(row) for row in rows], columns=list(rows.keys()))
 

@@ -14,11 +14,14 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, NamedTuple, TypeVar
 
-from services.store.records import CLOCK_TOLERANCE, PostedItem, PostedUser, StoredEvent
+from services.names import CLOCK_TOLERANCE
+from services.store.records import PostedItem, PostedUser, StoredEvent, StoreError
 from services.store.store import Store
 
 _PAGE_ROWS = 5000
 T = TypeVar("T")
+_MAX_LOOK_UPS, _LOOK_UP_SECONDS = 4, 0.25  # look-ups at a time, and the wait for one of them
+_RETRY_SECONDS = 1.0
 _POLL_SECONDS = 2.0  # for commits that the counter misses: of a writer that died, or of another machine
 
 
@@ -59,22 +62,33 @@ class RecentActivity:
         self._erased: set[str] = set()
         self._last_event = self._last_item = self._last_user = self._last_erasure = 0
         self._change_count, self._next_poll = -1, 0.0
-        self._lock = threading.RLock()
+        self._has_failed = False
+        self._refresh_lock, self._lock = threading.Lock(), threading.Lock()
+        self._look_ups = threading.BoundedSemaphore(_MAX_LOOK_UPS)
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what was committed since the last call; cheap if nothing was."""
+        """Read what was committed since the last call; cheap if nothing was. Raises StoreError."""
         if self.is_current:
             return
-        with self._lock:
+        with self._refresh_lock:
             if self.is_current:  # another thread has read it in the meantime
                 return
-            count, now = self.store.changes.count, time.monotonic()
-            self._read_erasures()
-            self._read_events()
-            self._read_items()
-            self._read_users()
-            self._change_count, self._next_poll = count, now + _POLL_SECONDS
+            count, self._has_failed = self.store.changes.count, True
+            try:
+                self._read_erasures()
+                self._read_events()
+                self._read_items()
+                self._read_users()
+                self._has_failed = False
+            finally:
+                wait = _RETRY_SECONDS if self._has_failed else _POLL_SECONDS
+                self._change_count, self._next_poll = count, time.monotonic() + wait
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the store did not answer the last time, and nothing was committed since."""
+        return self._has_failed and self.store.changes.count == self._change_count
 
     @property
     def is_current(self) -> bool:
@@ -88,9 +102,10 @@ class RecentActivity:
             return self._look_up(user_id)
         return events or ()
 
-    def holds(self, user_id: str) -> bool:
+    def holds(self, user_id: str | None) -> bool:
         """Whether all recent events of the user are in memory; if not, `events_of` queries the store."""
-        return user_id not in self._partial and (user_id in self._events or not self._has_evicted)
+        is_evicted = self._has_evicted and user_id not in self._events
+        return user_id is None or not (is_evicted or user_id in self._partial)
 
     def attributes_of(self, user_id: str) -> Mapping[str, Any] | None:
         """Return the posted attributes of a user; None for a user who was never posted."""
@@ -112,21 +127,34 @@ class RecentActivity:
             return [item for _, item in newer][::-1]
 
     def _look_up(self, user_id: str) -> tuple[RecentEvent, ...]:
-        """Read the user's events from the store, and keep them in memory if some of them are there already."""
-        stored = self.store.events_of(user_id, self._max_events)
+        """Read the user's events from the store, and keep them in memory if some of them are there already.
+
+        While the store does not answer, those in memory are all.
+        """
+        in_memory = self._events.get(user_id, ())
+        if self.is_away or not self._look_ups.acquire(timeout=_LOOK_UP_SECONDS):
+            return in_memory
+        try:
+            stored = self.store.events_of(user_id, self._max_events)
+        except StoreError:
+            self._has_failed = True
+            return in_memory
+        finally:
+            self._look_ups.release()
         events = tuple(
             _recent(event) for event in stored if event.timestamp >= self.since and event.event != "impression"
         )
         with self._lock:
-            if user_id in self._partial:
+            if user_id in self._partial and self._events.get(user_id) is in_memory:  # else there are newer events
                 self._partial.discard(user_id)
                 self._events[user_id] = events
         return events
 
     def _read_events(self) -> None:
         while page := self.store.events_after(self._last_event, _PAGE_ROWS):
-            for event in page:
-                self._apply("events", self._add_event, event)
+            with self._lock:
+                for event in page:
+                    self._apply("events", self._add_event, event)
             self._last_event = page[-1].id
 
     def _apply(self, kind: str, add: Callable[[T], None], row: T) -> None:
@@ -157,8 +185,9 @@ class RecentActivity:
 
     def _read_items(self) -> None:
         while page := self.store.items_after(self._last_item, _PAGE_ROWS):
-            for item in page:
-                self._apply("items", self._add_item, item)
+            with self._lock:
+                for item in page:
+                    self._apply("items", self._add_item, item)
             self._last_item = page[-1].revision
 
     def _add_item(self, item: PostedItem) -> None:

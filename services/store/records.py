@@ -4,12 +4,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from tierrec_core.base.errors import DataError, TierRecError
-
-CLOCK_TOLERANCE = timedelta(days=1)  # by which an event may lie in the future
 
 
 class StoreError(TierRecError):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from services.catalogue import page_cursor
 from services.catalogue.catalogue import Catalogue
+from services.catalogue.columns import BOOLEAN, NUMBER, TIME
 from services.releases.manifest import ReleaseManifest
 from services.store.recent_events import RecentActivity
 from tierrec_core.base.artifacts import read_frame
@@ -160,8 +161,13 @@ class ServedModel:
         if len(added):
             snapshot._add_features(added)
         changed = snapshot.catalogue.columns(list(dict.fromkeys(item_ids)))
-        snapshot._add_to_search(changed[changed >= 0])
-        snapshot._set_display_arrays()
+        columns = snapshot.catalogue.changed_since(self.catalogue.version)
+        has_new_text = any(snapshot.catalogue.kinds[name] not in (NUMBER, BOOLEAN, TIME) for name in columns)
+        changed = changed[changed >= (0 if has_new_text else len(self.catalogue))]
+        if len(changed):
+            snapshot._add_to_search(changed)
+        if len(added) or columns & {"title", "category"}:
+            snapshot._set_display_arrays()
         return snapshot
 
     def _set_display_arrays(self) -> None:

@@ -1,5 +1,6 @@
 """One tenant: its folder, store, models and configuration. Shops share nothing."""
 
+import asyncio
 import gc
 import logging
 import sys
@@ -19,9 +20,10 @@ from services.observability.metrics import ShopMetrics
 from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer, Side
 from services.shared_files import FileWatcher, keep_as_last_valid, read_or_last_valid
-from services.store import Store, StoreError
+from services.store import Store
 from services.store.impressions import ImpressionRetention, ImpressionWriter
 from services.store.recent_events import RecentActivity
+from services.tenants.background import BackgroundJob, Bulkhead, OverloadError
 from services.tenants.configuration import LiveConfiguration
 from services.tenants.served_model import ServedModel
 from tierrec_core.base.errors import TierRecError
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 FEEDBACK = "feedback.db"
 IMPRESSION_DAYS = 365
 _CLOSE_SECONDS = 30.0
+_PATIENCE_SECONDS = 1.0  # for which requests wait for a change to be applied
+_PROBE_SECONDS = 2.0
+# Calls that run, and that wait. Lists compute, and more threads would keep the event loop from the interpreter.
+_THREADS = {"lists": (2, 512), "look-ups": (4, 512), "reads": (4, 64), "writes": (4, 64), "probes": (1, 1)}
 
 Loader = Callable[[str], ServedModel]
 
@@ -94,34 +100,57 @@ class Shop:
         self._models_lock, self._swap_lock = threading.Lock(), threading.Lock()
         self._add_posted_items()
         self.configuration = LiveConfiguration(folder, lambda: self.models.champion, metrics.count_swap)
+        self._files = BackgroundJob(f"files-{name}", self._refresh_files, self._are_files_current)
+        self._rows = BackgroundJob(f"store-{name}", self.refresh_store, lambda: self.activity.is_current)
+        self._items = BackgroundJob(f"items-{name}", self._add_posted_items, self._are_items_current)
+        pools = [Bulkhead(part, *limits) for part, limits in _THREADS.items()]
+        self.lists, self.look_ups, self.reads, self.writes, self._probes = pools
+        self._background: list[BackgroundJob | Bulkhead] = [self._files, self._rows, self._items, *pools]
         self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, settings.impression_days)
-        self._loaders = list[threading.Thread]()
+        self._loaders, self.is_warm = list[threading.Thread](), False
         self._start_loader(self._warm_up)
         self._report_models()
 
-    def refresh(self) -> None:
-        """Apply changes since the last request: pointer, rules, events, items, users.
+    async def catch_up(self) -> None:
+        """Apply what has changed since the last request: keys, pointer, rules, events, users, items.
 
-        While the store does not answer, requests are served from memory.
+        It is read in other threads. What takes long goes on there while requests are served from memory, as they are
+        while the store does not answer.
         """
-        self.configuration.refresh()
-        if self._pointer_watcher.changed():
-            self._start_loader(self._swap_models)
+        if not (self._are_files_current() and self.activity.is_current and self._are_items_current()):
+            await self._files.catch_up(_PATIENCE_SECONDS)
+            await self._rows.catch_up(0.0 if self.activity.is_away else _PATIENCE_SECONDS)
+            await self._items.catch_up(_PATIENCE_SECONDS)
+
+    def refresh_store(self) -> None:
+        """Read what was committed to the store since the last call; if it does not answer, log that."""
         try:
             self.activity.refresh()
-        except StoreError:
+        except Exception:  # requests are served from memory
             self.request_log.failure(None, None, part="store", shop=self.name)
-        self._add_posted_items()
 
-    def is_current(self, user_id: str | None) -> bool:
-        """Whether the user can be served from memory now, without reading files or the store."""
-        return (
-            self.activity.is_current
-            and (user_id is None or self.activity.holds(user_id))
-            and self.activity.item_revision == self.models.champion.revision
-            and not (self.configuration.is_due or self._pointer_watcher.is_due)
-        )
+    async def is_store_healthy(self) -> bool:
+        """Whether the store answers within seconds; False also while an earlier probe still waits for it."""
+        try:
+            return await asyncio.wait_for(self._probes.run(self.store.is_healthy), _PROBE_SECONDS)
+        except (OverloadError, TimeoutError):
+            return False
+
+    def _are_files_current(self) -> bool:
+        return not (self.keys.is_due or self.configuration.is_due or self._pointer_watcher.is_due)
+
+    def _are_items_current(self) -> bool:
+        return self.activity.item_revision == self.models.champion.revision
+
+    def _refresh_files(self) -> None:
+        try:
+            self.keys()
+            if self._pointer_watcher.changed():
+                self._start_loader(self._swap_models)
+            self.configuration.refresh()
+        except Exception:  # whatever a file holds, its previous content stays in force
+            self.request_log.failure(None, None, part="files", shop=self.name)
 
     def model_for(self, user_id: str | None, side: Side | None) -> ServedModel:
         """The model of the given side (of an experiment), else of the side to which the pointer routes the user."""
@@ -141,6 +170,8 @@ class Shop:
         """
         for loader in self._loaders:
             loader.join(_CLOSE_SECONDS)
+        for part in self._background:
+            part.close()
         self._retention.close()
         self.impressions.close()
         self.store.close()
@@ -179,7 +210,7 @@ class Shop:
         return ActiveModels(load(pointer.champion.bento), challenger, pointer)
 
     def _add_posted_items(self) -> None:
-        if self.activity.item_revision != self.models.champion.revision:
+        if not self._are_items_current():
             with self._models_lock:
                 self.models = self.models.with_posted(self.activity, self._skip)
 
@@ -191,6 +222,7 @@ class Shop:
             except Exception:  # a list that needs the model logs the failure and uses a fallback
                 self.request_log.failure(None, None, part="warm-up", model=model.release.model_version)
         _freeze_new_objects()
+        self.is_warm = True
 
     def _swap_models(self) -> None:
         """Load the models that the pointer names now; the old ones serve until they are loaded."""

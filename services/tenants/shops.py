@@ -70,8 +70,8 @@ class Shops:
         return cls(shops, metrics)
 
     def is_ready(self) -> bool:
-        """Whether the store of every shop answers."""
-        return all(shop.store.is_healthy() for shop in self.by_name.values())
+        """Whether every shop can serve lists without first loading models; its store may be away."""
+        return all(shop.is_warm for shop in self.by_name.values())
 
     def exposition(self) -> str:
         """The metrics of all shops and workers."""

@@ -186,14 +186,19 @@ class Opener:
     opened: list[Shops] = field(default_factory=list)
 
     def __call__(
-        self, *names: str, limits: RequestLimits | None = None, default: str = OWN, address: str = "127.0.0.1"
+        self,
+        *names: str,
+        limits: RequestLimits | None = None,
+        default: str = OWN,
+        address: str = "127.0.0.1",
+        store_url: str = "",
     ) -> Caller:
         """A worker with shops of these names, one called `default` if none is given."""
         metrics = ServiceMetrics(CollectorRegistry())
         opened = {
             name: Shop(
                 name,
-                ShopSettings(folder=self.root / name),
+                ShopSettings(folder=self.root / name, store_url=store_url),
                 load=self._load,
                 own_bento=default,
                 metrics=metrics.for_shop(name),

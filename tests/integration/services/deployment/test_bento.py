@@ -168,6 +168,11 @@ def test_an_invalid_body_is_rejected_with_a_reason(url: str) -> None:
 
 def test_probes_metrics_and_info(made: Layout, url: str) -> None:
     assert {httpx.get(f"{url}/{probe}").status_code for probe in ("livez", "readyz")} == {200}
+    assert httpx.get(f"{url}/healthz/store").json() == {"store": "ok"}
+    for method, path, status in (("GET", "/nothing", 404), ("PUT", "/recommend", 405)):
+        refused = httpx.request(method, f"{url}{path}")
+        assert (refused.status_code, set(refused.json())) == (status, {"error", "detail"})
+        assert refused.headers["x-request-id"]
     ask(url, {"user_id": "u59"})
     metrics = httpx.get(f"{url}/metrics").text
     assert 'tierrec_requests_total{path="blend",shop="default",status="200",surface="products"}' in metrics

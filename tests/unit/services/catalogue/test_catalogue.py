@@ -1,5 +1,6 @@
 """The catalogue against a plain dictionary of rows; its masks against a look at every row."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -166,3 +167,23 @@ def test_is_available_from_its_first_moment_up_to_its_last():
     assert catalogue.available(NOW).tolist() == [True, False, True]
     later = catalogue.with_items([{"item_id": "t2", "available_from": "2025-01-01"}, {"item_id": "new"}])
     assert later.available(NOW).tolist() == [True, False, False, True]
+
+
+def test_one_change_of_stock_costs_little_in_a_large_catalogue():
+    count = 15_000
+    names = [f"item {number}" for number in range(count)]
+    prices = np.arange(count, dtype=float)
+    frame = pd.DataFrame({"item_id": names, "title": names, "category": "tea", "brand": "own", "price": prices})
+    catalogue = Catalogue.of(frame).with_items([{"item_id": "item 7", "stock": 1}])
+    row = {"item_id": "item 7", "title": "item 7", "category": "tea", "brand": "own", "price": 7.0}
+    catalogue.available(NOW)
+    costs = []
+    for stock in range(2, 32):
+        start = time.thread_time()
+        changed = catalogue.with_items([row | {"stock": stock}])
+        changed.available(NOW)
+        costs.append(time.thread_time() - start)
+        assert changed.changed_since(catalogue.version) == {"stock"}
+        catalogue = changed
+    assert min(costs) < 0.002, "seconds of CPU; the others share the machine with other tests"
+    assert catalogue.values("stock", np.array([7])) == [31]
