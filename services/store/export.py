@@ -33,12 +33,12 @@ class ExportPage:
 
 
 def read_rows(
-    store: Store, columns: Sequence[Any], *, after: int, size: int, last: int | None = None
+    store: Store, columns: Sequence[Any], *, after: int, size: int, last: int | None = None, patient: bool = False
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows whose cursor, the first column, is above `after` and at most `last`, at most `size` per page.
 
-    Oldest first; without `last`, rows added meanwhile are included. No transaction stays open between pages. Raises
-    StoreError.
+    Oldest first; without `last`, rows added meanwhile are included. No transaction stays open between pages.
+    patient: as for Database.reading. Raises StoreError.
     """
     cursor = columns[0]
     query = select(*columns).order_by(cursor).limit(size)
@@ -46,7 +46,7 @@ def read_rows(
         query = query.where(cursor <= last)
     num_rows = size
     while num_rows == size:
-        with store.database.reading() as connection:
+        with store.database.reading(patient=patient) as connection:
             rows = [tuple(row) for row in connection.execute(query.where(cursor > after))]
         num_rows = len(rows)
         if rows:
@@ -61,7 +61,7 @@ def pages(store: Store, kind: Kind, *, after: int = 0, size: int = _PAGE_ROWS) -
     """
     table = TABLES[kind]
     columns = [type_coerce(col, BigInteger) if isinstance(col.type, UtcTimestamp) else col for col in table.c]
-    for rows in read_rows(store, columns, after=after, size=size):
+    for rows in read_rows(store, columns, after=after, size=size, patient=True):
         yield ExportPage(_frame(table, rows), int(rows[-1][0]))
 
 
