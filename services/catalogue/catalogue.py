@@ -144,7 +144,7 @@ class Catalogue:
 
     def check(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Raise DataError for rows that `with_items` would refuse."""
-        _refuse_columns(len(check_rows(rows, self.kinds)))
+        _refuse_columns(len(check_rows(_by_id(rows).values(), self.kinds)))
 
     def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Self:
         """The catalogue updated with these rows. A known id keeps its column and the attributes that its row omits.
@@ -204,7 +204,7 @@ def _refuse_columns(num_columns: int) -> None:
         raise DataError(f"items: {num_columns} attributes, wanted at most {_MAX_COLUMNS}; leave some out")
 
 
-def _by_id(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _by_id(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Merge the rows by item; later rows override earlier ones."""
     merged: dict[str, dict[str, Any]] = {}
     for row in rows:

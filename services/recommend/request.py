@@ -21,6 +21,7 @@ from services.recommend.fallback_chain import (
 )
 from services.recommend.user import RequestUser, resolve_user
 from services.rules import RankedOrder, Situation
+from services.tenants.configuration import Configuration
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray, IntArray
@@ -50,9 +51,10 @@ class ListRequest:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """Everything that determines one list. shown: hashes of the items on earlier pages."""
+    """Everything that determines one list, as of its start. shown: hashes of the items on earlier pages."""
 
     shop: Shop
+    configuration: Configuration
     request: ListRequest
     model: ServedModel
     assignment: Assignment
@@ -68,7 +70,8 @@ class RequestContext:
         Raises DataError for a task that is not served and for an invalid cursor.
         """
         now = datetime.now(UTC)
-        assignment = shop.configuration.now.experiments.assign(request.user_id, request.surface, now)
+        configuration = shop.configuration.now
+        assignment = configuration.experiments.assign(request.user_id, request.surface, now)
         model = shop.model_for(request.user_id, assignment.overrides.release)
         task = request.task or assignment.overrides.task or model.release.default_task
         if task not in model.precomputed.ranked_lists:
@@ -77,7 +80,7 @@ class RequestContext:
             model, shop.activity, request.user_id, request.session_items, request.basket, request.attributes
         )
         shown = page_cursor.decode(request.cursor) if request.cursor else None
-        return cls(shop, request, model, assignment, user, task, now, shown)
+        return cls(shop, configuration, request, model, assignment, user, task, now, shown)
 
     def record_failure(self, strategy: str, following: str, kind: str) -> None:
         """Count and log the exception that is being handled."""
@@ -118,7 +121,7 @@ def build_page(
     order = fill_from_fallbacks(result, strategies, request.k, allowed, len(catalogue), context.record_failure)
     if is_items:
         order = _apply_variant_policy(context, order)
-    page = context.shop.configuration.now.rules.apply(order, situation, catalogue, allowed)
+    page = context.configuration.rules.apply(order, situation, catalogue, allowed)
     return ResultPage(page, result, _next_cursor(context, hashes[page.columns]))
 
 
@@ -126,7 +129,7 @@ def _allowed(
     context: RequestContext, catalogue: Catalogue, situation: Situation, only: BoolArray | None
 ) -> BoolArray | None:
     """Items that rules, filter and review allow, [I']; None if all are."""
-    configuration = context.shop.configuration.now
+    configuration = context.configuration
     masks = [configuration.rules.allowed(catalogue, situation), only]
     if context.request.filter is not None:
         masks.append(catalogue.mask(Expression.parse(context.request.filter)))
@@ -164,7 +167,7 @@ def _recently_purchased(context: RequestContext) -> IntArray:
     Purchases since the model was fitted are hidden for the learned interval. Earlier ones, which the blend accounts
     for, are hidden only if rules.yaml has a rule for their category.
     """
-    model, user, repeat = context.model, context.user, context.shop.configuration.now.rules.repeat
+    model, user, repeat = context.model, context.user, context.configuration.rules.repeat
     if not user.purchases and (not repeat or user.row is None):
         return _NO_COLUMNS
     columns = model.catalogue.columns([item for item, _ in user.purchases])

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from services.catalogue.columns import check_rows
+from services.catalogue.columns import FIELD_TYPES, check_rows
 from services.schemas import Body, EventIn, ItemIn, UserIn
 from services.store import Acknowledged, NewEvent, PostedItem, PostedUser, Store
 from services.transfer.records import EventRow, Importable, Imported, ItemRow, LineError, UserRow
@@ -144,7 +144,9 @@ def add_events(store: Store, events: Sequence[EventIn]) -> Acknowledged:
 def put_items(store: Store, items: Sequence[ItemIn]) -> Acknowledged:
     """Merge items into those posted before, in one transaction. Raises DataError for a value of a wrong type."""
     posted = [PostedItem(item.item_id, item_attributes(item)) for item in items]
-    check_rows({**item.attributes, "item_id": item.item_id} for item in posted)
+    for item in posted:  # the types of other attributes depend on the catalogue
+        fields = {name: item.attributes[name] for name in FIELD_TYPES.keys() & item.attributes.keys()}
+        check_rows([{**fields, "item_id": item.item_id}])
     store.put_items(posted, merge=True)
     return Acknowledged(len(items), 0)
 
