@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SERVICE = "tierrec"
 _ROOT = Path(__file__).parents[1]
 # OpenMP and BLAS read these when they are loaded, so the worker process must start with them.
-_ONE_THREAD = [{"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")]
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _TIMEOUT = 30  # seconds
 
 application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # configured when a worker starts
@@ -28,7 +28,7 @@ application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # config
     traffic={"timeout": _TIMEOUT},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},  # BentoML's have a series per path, and so per user id
-    envs=_ONE_THREAD,
+    envs=[{"name": name, "value": value} for name, value in ONE_THREAD.items()],
 )
 @bentoml.asgi_app(application, path="/")
 class RecommenderService:
@@ -45,12 +45,8 @@ class RecommenderService:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def verify() -> None:
-        """Check the model once, before workers start; exit if it is damaged."""
-        release = ReleaseManifest.read(_ROOT)
-        try:
-            release.verify(_bundle(release))
-        except TierRecError as error:
-            raise SystemExit(f"error: {error}") from error
+        """Check the model once, before workers start."""
+        verify_model()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -60,6 +56,15 @@ class RecommenderService:
     async def __is_ready__(self) -> bool:
         """Whether every shop can serve lists; /healthz/store tells of its store."""
         return self.shops.is_ready()
+
+
+def verify_model() -> None:
+    """Exit if the model of this Bento is damaged."""
+    release = ReleaseManifest.read(_ROOT)
+    try:
+        release.verify(_bundle(release))
+    except TierRecError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def _load(tag: str) -> "ServedModel":

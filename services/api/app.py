@@ -1,13 +1,12 @@
 """The ASGI application that the BentoML service mounts: middleware, endpoints, and errors as JSON."""
 
+from html import escape
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.routing import Match
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.types import Scope
 
 from services.api import routes, transfer_routes
@@ -21,18 +20,7 @@ from services.tenants.shops import Shops
 from tierrec_core.base.errors import TierRecError
 
 _DESCRIPTION = "Lists for every surface of a shop, in real time. Send what happens to /events, and ask /recommend."
-_PUBLIC_PATHS = frozenset({"/docs.json", "/metrics", "/healthz/store"})
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_UNKNOWN = "unknown"
-
-
-class _UnknownPath(StringConvertor):
-    """Any path but BentoML's own pages."""
-
-    regex = "(?!static_content/)(?s:.+)"
-
-
-register_url_convertor(_UNKNOWN, _UnknownPath())
+_PUBLIC_PATHS = frozenset({"/", "/docs.json", "/healthz/store", "/metrics"})
 
 
 def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
@@ -41,10 +29,10 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     routers = (routes.lists, routes.posts, routes.users, routes.experiments, transfer_routes.router, routes.service)
     for router in routers:
         app.router.routes.extend(router.routes)  # include_router would build each route a second time
+    app.add_route("/", lambda _: _index(_document(app, shops)), include_in_schema=False)
     app.add_route("/docs.json", lambda _: JSONResponse(_document(app, shops)), include_in_schema=False)
     app.add_route("/healthz/store", _store_health, include_in_schema=False)
     app.add_route("/metrics", lambda _: PlainTextResponse(shops.exposition()), include_in_schema=False)
-    app.add_route(f"/{{path:{_UNKNOWN}}}", _unknown_path, methods=_METHODS, include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(StoreError, _unavailable)
@@ -65,6 +53,19 @@ def _document(app: FastAPI, shops: Shops) -> dict[str, Any]:
     if served != set(task["enum"]):
         task["enum"] = sorted(served)
     return document
+
+
+def _index(document: dict[str, Any]) -> Response:
+    """A page that lists the endpoints, without a script and without anything of another host."""
+    rows = [
+        f"<tr><td>{method.upper()}</td><td><code>{escape(path)}</code></td><td>{escape(operation['summary'])}</td></tr>"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+    page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{document["info"]["title"]}</title>
+<h1>{document["info"]["title"]}</h1><p>{_DESCRIPTION}</p><table>{"".join(rows)}</table>
+<p><a href="/docs.json">OpenAPI document</a> &middot; <a href="/metrics">metrics</a></p></html>"""
+    return HTMLResponse(page, headers={"content-security-policy": "default-src 'none'; frame-ancestors 'none'"})
 
 
 def required_scope(method: str, path: str) -> KeyScope | None:
@@ -119,13 +120,6 @@ async def _store_health(request: Request) -> Response:
     if await shop.is_store_healthy():
         return JSONResponse({"store": "ok"})
     return await _unavailable(request, StoreError("the store does not answer the probe"))
-
-
-async def _unknown_path(request: Request) -> Response:
-    """Refuse what no other route answers: BentoML, which would else answer, does not do so in JSON."""
-    others = [route for route in request.app.routes if route.endpoint is not _unknown_path]
-    known = {name for route in others if route.matches(request.scope)[0] is not Match.NONE for name in route.methods}
-    raise HTTPException(405, headers={"Allow": ", ".join(sorted(known))}) if known else HTTPException(404)
 
 
 def _problem(status: int, error: str, detail: list[dict[str, Any]] | None = None) -> Response:

@@ -18,7 +18,7 @@ import psutil
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
 from services.deployment.build import bento_environment, ensure_bento
-from services.service import SERVICE
+from services.service import ONE_THREAD
 from services.shared_files import STATE_VARIABLE, serving_folder
 from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
@@ -97,13 +97,9 @@ def running_server(
     The server stays in this process's group, so that killing the group kills the server too.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
-        # A BentoML home of its own with the project's stores, because a server that starts deletes the metrics of
-        # other servers in its home.
-        own_home = Path(scratch)
-        for store in ("bentos", "models"):
-            (own_home / store).symlink_to((home / store).resolve(), target_is_directory=True)
-        state = folder.resolve() if folder else own_home / "serving"
-        server = _start(own_home, tag, (host, port or free_port()), workers, state, quiet)
+        state = folder.resolve() if folder else Path(scratch) / "serving"
+        log = Path(scratch) / "server.log" if quiet else None
+        server = _start(home, tag, (host, port or free_port()), workers, state, Path(scratch), log)
         try:
             server.wait_ready()
             yield server
@@ -149,16 +145,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(home: Path, tag: str, address: tuple[str, int], workers: int, folder: Path, quiet: bool) -> Server:
-    log = home / "server.log" if quiet else None
+def _start(
+    home: Path, tag: str, address: tuple[str, int], workers: int, folder: Path, scratch: Path, log: Path | None
+) -> Server:
+    source = home.resolve() / "bentos" / tag.replace(":", "/") / "src"
+    if not source.is_dir():
+        raise StageError(f"serve: {tag} is not in the store; see `tierrec releases`")
     host, port = address
-    overrides = json.dumps({"services": {SERVICE: {"workers": workers}}})
-    variables = {"BENTOML_CONFIG_OVERRIDES": overrides, STATE_VARIABLE: str(folder)}
+    variables = ONE_THREAD | {STATE_VARIABLE: str(folder), "PYTHONPATH": str(source)}
+    if workers > 1:
+        variables |= {"PROMETHEUS_MULTIPROC_DIR": str(scratch)}
     with contextlib.ExitStack() as files:
         output = files.enter_context(log.open("w")) if log else None
         process = psutil.Popen(
-            [sys.executable, "-m", "bentoml", "serve", tag, "--host", host, "--port", str(port)],
-            cwd=home,  # not the project, whose code would be imported before the Bento's own
+            [sys.executable, "-m", "services.deployment.worker", host, str(port), str(workers)],
+            cwd=scratch,  # not the project, whose code would be imported before the Bento's own
             env=bento_environment(home) | variables,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,

@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,8 +23,9 @@ from ruamel.yaml import YAML
 from services.__main__ import main
 from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
-from services.deployment.server import is_free, running_server
+from services.deployment.server import free_port, is_free, running_server
 from tests.support.packaged_project import packaged_project
+from tests.support.prefect_workers import answers, wait_until
 from tests.support.projects import ENV
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, StageError
@@ -281,21 +281,37 @@ def test_different_lists_fail_the_package_stage(made: Layout, tmp_path: Path) ->
     assert not clone.bento.exists()
 
 
-def test_serve_runs_until_sigterm(made: Layout) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_serve_leaves_no_process_behind(made: Layout, end: signal.Signals, code: int) -> None:
+    port = free_port()
     command = [sys.executable, "-c", SERVE, str(port)]
     with subprocess.Popen(command, cwd=made.root, env=ENV, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         example = next(line for line in process.stdout if line.strip().startswith("curl "))
         assert ask(f"http://127.0.0.1:{port}", json.loads(example.split("'")[-2]))["items"]
         family = psutil.Process(process.pid).children(recursive=True)
+        next(child for child in family if "spawn_main" in " ".join(child.cmdline())).kill()
+        assert all(ask(f"http://127.0.0.1:{port}", {})["items"] for _ in range(5)), "the other worker answers"
         second = subprocess.run(command, cwd=made.root, env=ENV, capture_output=True, text=True)
         assert f"error: serve: port {port} is in use" in second.stderr
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == code
     assert family
     assert not psutil.wait_procs(family, timeout=10)[1]
     assert is_free(port)
+
+
+def test_bentoml_serves_the_same_bento(made: Layout) -> None:
+    tag, port = artifacts.read_json(made.bento)["tag"], free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", tag, "--port", str(port)]
+    environment = ENV | {"BENTOML_HOME": str(made.bento_home), "BENTOML_DO_NOT_TRACK": "True"}
+    with subprocess.Popen(command, cwd=made.bento_home, env=environment, stdout=subprocess.DEVNULL) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: answers(f"{url}/readyz"), "bentoml serve")
+            lists = judged(made, "next")
+            user = next(iter(lists))
+            assert listed(ask(url, {"user_id": user, "k": 20})) == lists[user]
+        finally:
+            process.terminate()
