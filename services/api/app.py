@@ -40,7 +40,7 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     app.add_exception_handler(TierRecError, _bad_request)
     app.add_middleware(JsonOnlyMiddleware)
     app.add_middleware(BodyLimit, max_bytes=limits.max_body_bytes, streamed=("/import/",))
-    app.add_middleware(AuthMiddleware, keyring=_keyring, needs=required_scope, rate=limits.rate())
+    app.add_middleware(AuthMiddleware, keyring=_keyring, needs=required_scope, rate=limits.rate(), public=_PUBLIC_PATHS)
     app.add_middleware(ShopMiddleware, shops=shops)
     app.add_middleware(RequestMiddleware, metrics=shops.metrics)
 
@@ -58,7 +58,7 @@ def _document(app: FastAPI, shops: Shops) -> dict[str, Any]:
 def _index(document: dict[str, Any]) -> Response:
     """A page that lists the endpoints, without a script and without anything of another host."""
     rows = [
-        f"<tr><td>{method.upper()}</td><td><code>{escape(path)}</code></td><td>{escape(operation['summary'])}</td></tr>"
+        f"<tr><td>{method.upper()}</td><td><code>{path}</code></td><td>{escape(_summary(operation))}</td></tr>"
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     ]
@@ -68,10 +68,12 @@ def _index(document: dict[str, Any]) -> Response:
     return HTMLResponse(page, headers={"content-security-policy": "default-src 'none'; frame-ancestors 'none'"})
 
 
-def required_scope(method: str, path: str) -> KeyScope | None:
-    """The scope that a key needs for a request; None if no key is needed."""
-    if path in _PUBLIC_PATHS:
-        return None
+def _summary(operation: dict[str, Any]) -> str:
+    return str(operation["description"].splitlines()[0])
+
+
+def required_scope(method: str, path: str) -> KeyScope:
+    """The scope that a key needs for a request."""
     if method == "DELETE" or path.startswith(("/export", "/import")):
         return KeyScope.ADMIN
     if method == "POST" and path in ("/events", "/items", "/users"):

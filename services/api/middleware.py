@@ -4,15 +4,16 @@ import asyncio
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from time import perf_counter
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.auth.keys import LOCAL, Keyring, KeyScope, Principal, is_loopback
+from services.auth.keys import LOCAL, Keyring, KeyScope, is_loopback
 from services.auth.limits import Rate, Refusal
 from services.observability.access_log import start_request
 from services.observability.metrics import OTHER, ServiceMetrics
@@ -24,6 +25,9 @@ _JSON, _NDJSON = "application/json", "application/x-ndjson"
 _ANSWER_SECONDS = 25.0  # BentoML's limit is above it, and its answer to a late request is not ours
 _AGAIN = (("retry-after", "1"),)
 _LATE = Refusal(504, "service: the answer takes too long; send the request again", _AGAIN)
+_NO_KEY = Refusal(
+    401, "key: is missing, unknown or expired; send Authorization: Bearer trk_...", (("www-authenticate", "Bearer"),)
+)
 _FAILED = Refusal(500, "service: an error that is in its log under this answer's X-Request-Id")
 _CONVERTOR = re.compile(r":\w+}")
 _is_loopback = lru_cache(1024)(is_loopback)
@@ -94,7 +98,10 @@ class _Gate(ABC):
 
 
 class ShopMiddleware(_Gate):
-    """Puts the shop that a header names, as of now, into scope["state"]["shop"]; answers 404 to an unknown name."""
+    """Puts the shop that a header names, as of now, into scope["state"]["shop"].
+
+    Answers 404 to an unknown name; where there are keys, the same as to a wrong key, so that names cannot be tried.
+    """
 
     def __init__(self, app: ASGIApp, shops: Shops) -> None:
         super().__init__(app)
@@ -104,7 +111,8 @@ class ShopMiddleware(_Gate):
         """The answer if there is no such shop."""
         shop = self._shops.by_name.get(Headers(scope=scope).get(SHOP_HEADER, DEFAULT))
         if shop is None:
-            return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name")
+            are_open = all(shop.keys.current.open for shop in self._shops.by_name.values())
+            return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name") if are_open else _NO_KEY
         scope.setdefault("state", {})["shop"] = shop
         await shop.catch_up()
         return None
@@ -113,33 +121,41 @@ class ShopMiddleware(_Gate):
 class AuthMiddleware(_Gate):
     """Answers 401, 403 and 429: a request needs a key, the scope for it, and a token of the rate limit.
 
-    keyring: the keys for a request; needs: the scope that a method and path require, None = no key.
-    Puts the caller into scope["state"]["principal"]. Without any key, only requests from this machine are allowed.
+    keyring: the keys for a request; needs: the scope that a method and path require; public: paths that need no key
+    on this machine. Puts the caller into scope["state"]["principal"]. Without any key, only requests from this machine
+    are allowed, and none that a page of another site makes in a browser.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         keyring: Callable[[Scope], Keyring],
-        needs: Callable[[str, str], KeyScope | None],
+        needs: Callable[[str, str], KeyScope],
         rate: Rate | None = None,
+        public: Collection[str] = (),
     ) -> None:
         super().__init__(app)
-        self._keyring, self._needs, self._rate = keyring, needs, rate
+        self._keyring, self._needs, self._rate, self._public = keyring, needs, rate, public
 
     async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer if the caller may not make this request now."""
-        required = self._needs(scope["method"], scope["path"])
-        if required is None:
+        required, keyring, headers = (
+            self._needs(scope["method"], scope["path"]),
+            self._keyring(scope),
+            Headers(scope=scope),
+        )
+        is_local = _is_local(scope)
+        if scope["path"] in self._public and is_local:
             return None
-        keyring = self._keyring(scope)
-        header = Headers(scope=scope).get("authorization")
-        principal = _local(scope) if keyring.open else keyring.authenticate(header)
-        if principal is None and keyring.open:
+        if keyring.open and not is_local:
             return Refusal(403, "key: none is configured, so only this machine is answered; add one")
+        if keyring.open and not _is_own_page(headers):
+            return Refusal(
+                403, "host: without a key only requests to localhost, by no page of another site, are answered"
+            )
+        principal = LOCAL if keyring.open else keyring.authenticate(headers.get("authorization"))
         if principal is None:
-            error = "key: is missing, unknown or expired; send Authorization: Bearer trk_..."
-            return Refusal(401, error, (("www-authenticate", "Bearer"),))
+            return _NO_KEY
         if required not in principal.scopes:
             return Refusal(403, f"key: {principal.key_id} lacks the scope {required.value!r}")
         wait = 0.0 if self._rate is None else self._rate.take(principal.key_id)
@@ -159,16 +175,33 @@ class JsonOnlyMiddleware(_Gate):
     async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer to a POST of another type."""
         expected = _NDJSON if scope["path"].startswith("/import/") else _JSON
-        media_type = Headers(scope=scope).get("content-type", expected).partition(";")[0].strip().lower()
+        media_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
         if scope["method"] != "POST" or media_type == expected:
             return None
         return Refusal(415, f"content-type: {media_type!r} is not understood; send {expected}")
 
 
-def _local(scope: Scope) -> Principal | None:
-    """The principal with all scopes for requests from this machine, Unix sockets included."""
+def _is_local(scope: Scope) -> bool:
+    """Whether the request is from this machine, Unix sockets included."""
     client = scope.get("client")
-    return LOCAL if client is None or _is_loopback(client[0]) else None
+    return client is None or _is_loopback(client[0])
+
+
+def _is_own_page(headers: Headers) -> bool:
+    """Whether the host is this machine's, and the page that asks, if one does, of the same host and port.
+
+    Else any page could ask: by a name that it has resolve to this machine (DNS rebinding), or by a form.
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    return _is_loopback(_hostname(host)) and origin in (None, f"http://{host}", f"https://{host}")
+
+
+def _hostname(host: str) -> str:
+    """Without the port; empty if it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _endpoint(scope: Scope) -> str:

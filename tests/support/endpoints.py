@@ -25,4 +25,4 @@ ADMIN: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/export/{kind}"): {},
     ("POST", "/import/{kind}"): NDJSON,
 }
-OPEN = {("GET", "/metrics"), ("GET", "/docs.json"), ("GET", "/healthz/store")}
+OPEN = {("GET", "/"), ("GET", "/metrics"), ("GET", "/docs.json"), ("GET", "/healthz/store")}

@@ -111,7 +111,9 @@ class Caller:
 
         async def sent() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app, client=self.address)
-            async with httpx.AsyncClient(transport=transport, base_url="http://shop", headers=self.headers) as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost", headers=self.headers
+            ) as client:
                 return await asyncio.gather(
                     *(client.request(method, path, **given) for method, path, given in requests)
                 )

@@ -37,7 +37,7 @@ def lists_meanwhile(caller: Caller, requests: Requests = (), seconds: float = 3.
 
     async def drive() -> tuple[Stalls, list[int]]:
         transport = httpx.ASGITransport(caller.app, client=caller.address)
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop", timeout=60) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
 
             async def send(method: str, path: str, given: dict[str, Any]) -> int:
                 return (await client.request(method, path, **given)).status_code

@@ -1,5 +1,6 @@
 """Whatever is sent, the service answers as its page says, and none of it makes the next answer worse."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,8 +47,9 @@ def page(opener: Opener) -> Any:
     """The service's page, asked with a key that may do everything."""
     caller = opener()
     token = add_key(caller.shop.folder / KEYS, "all", tuple(KeyScope))[1]
-    found = schemathesis.openapi.from_asgi("/docs.json", caller.app)
-    found.config.update(headers={"Authorization": f"Bearer {token}"})
+    headers = {"Authorization": f"Bearer {token}"}
+    found = schemathesis.openapi.from_asgi("/docs.json", caller.app, headers=headers)
+    found.config.update(headers=headers)
     return found
 
 
@@ -123,6 +125,14 @@ def test_the_page_tells_examples_limits_and_refusals(start: Opener) -> None:
         for method, operation in one.items():
             assert operation["description"], (path, method)
             assert {"400", "401", "403", "429", "503"} <= set(operation["responses"]), (path, method)
+
+
+def test_the_first_page_lists_the_endpoints_and_loads_nothing(start: Opener) -> None:
+    caller = start()
+    answer = caller.send("GET", "/")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert all(f"<code>{path}</code>" in answer.text for path in caller.told("GET", "/docs.json")["paths"])
+    assert not re.search(r"<script|<link|https?:", answer.text)
 
 
 def test_impressions_are_kept_of_each_answer(start: Opener) -> None:

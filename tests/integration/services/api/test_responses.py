@@ -25,7 +25,7 @@ RESPONSES: list[tuple[str, str, dict[str, Any], str, int]] = [
     ("PUT", "/recommend", {}, "/recommend", 405),
     ("POST", "/recommend", {"content": b"{}", "headers": {"content-type": "text/plain"}}, "/recommend", 415),
     ("GET", "/users/a/b/tier", {}, "/users/{user_id}/tier", 200),
-    ("GET", "/nothing", {}, "/{path}", 404),
+    ("GET", "/nothing", {}, "other", 404),
     ("GET", "/info", {"headers": {SHOP_HEADER: "other shop"}}, "/info", 404),
     ("GET", "/explain/none", {}, "/explain/{request_id}", 404),
 ]
@@ -81,7 +81,7 @@ def test_the_reason_of_a_503_is_logged(start: Opener, capsys: pytest.CaptureFixt
 def ask(app: Any, metrics: ServiceMetrics, seconds: float) -> httpx.Response:
     async def once() -> httpx.Response:
         transport = httpx.ASGITransport(RequestMiddleware(app, metrics, seconds))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as session:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as session:
             return await session.get("/")
 
     return asyncio.run(once())

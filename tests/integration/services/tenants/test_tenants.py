@@ -37,6 +37,9 @@ def key(caller: Caller, *scopes: KeyScope) -> dict[str, str]:
     return {"Authorization": f"Bearer {add_key(caller.shop.folder / KEYS, label, scopes)[1]}"}
 
 
+JSON = {"content-type": "application/json"}
+
+
 def attempt(caller: Caller, endpoint: tuple[str, str], given: dict[str, Any], **headers: str) -> int:
     method, path = endpoint
     known = {**given, "headers": {**given.get("headers", {}), **headers}}
@@ -51,7 +54,7 @@ def test_the_table_of_endpoints_is_complete(start: Opener) -> None:
         (method, route.path.replace(":text}", "}"))
         for route in start().app.routes
         for method in getattr(route, "methods", None) or ()
-        if method != "HEAD" and route.path != "/{path:unknown}"
+        if method != "HEAD"
     }
     assert routes <= offered | OPEN
 
@@ -73,11 +76,37 @@ def test_without_a_key_only_loopback_is_served(start: Opener) -> None:
         assert attempt(far, endpoint, given) == 403
         assert attempt(near, endpoint, given) in (200, 404)
     for method, path in OPEN:
-        assert far.send(method, path).status_code == 200
+        assert (near.send(method, path).status_code, far.send(method, path).status_code) == (200, 403)
     assert far.send("GET", "/nothing").status_code == 403, "what is not there is guarded, too"
     header = key(near, KeyScope.READ)
     time.sleep(LOOK_SECONDS)
     assert far.send("GET", "/info", headers=header).status_code == 200
+    for method, path in OPEN:
+        assert far.send(method, path).status_code == 401, "names of shops and figures are not for everybody"
+        assert far.send(method, path, headers=header).status_code == near.send(method, path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "127.0.0.1:3000", "origin": "http://127.0.0.1:3000"}, 200),
+        ({"host": "[::1]:3000"}, 200),
+        ({"host": "shop.example"}, 403),  # a name that its owner has resolve to this machine
+        ({"host": "localhost.shop.example:3000"}, 403),
+        ({"host": ""}, 403),
+        ({"origin": "https://shop.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "localhost:3000", "origin": "http://localhost:5173"}, 403),
+        ({"origin": "http://[::1"}, 403),
+    ],
+)
+def test_without_a_key_no_page_of_another_site_is_answered(start: Opener, headers: dict[str, str], status: int) -> None:
+    caller = start()
+    assert caller.send("POST", "/recommend", json={}, headers=headers).status_code == status
+    header = key(caller, KeyScope.READ)
+    time.sleep(LOOK_SECONDS)
+    assert caller.send("POST", "/recommend", json={}, headers=headers | header).status_code == 200
 
 
 def test_both_keys_are_valid_during_rotation(start: Opener) -> None:
@@ -108,6 +137,11 @@ def test_an_unknown_shop_is_not_found(both: tuple[Caller, Caller]) -> None:
         assert attempt(stranger, endpoint, given) == 404
     unnamed = Caller(both[0].app, both[0].shops)
     assert unnamed.send("GET", "/info").status_code == 404, "there is no shop called default here"
+    header = key(both[0], KeyScope.READ)
+    time.sleep(LOOK_SECONDS)
+    foreign = both[0].send("GET", "/info")
+    guesses = [stranger.send("GET", "/info", headers=one) for one in ({}, header)]
+    assert {(one.status_code, one.text) for one in guesses} == {(401, foreign.text)}, "names cannot be tried"
 
 
 def test_what_is_posted_to_one_shop_is_unknown_in_the_other(both: tuple[Caller, Caller]) -> None:
@@ -204,10 +238,10 @@ def test_bodies_are_limited_and_must_be_json(start: Opener) -> None:
     caller = start(limits=RequestLimits(max_body_bytes=200))
     long = caller.send("POST", "/recommend", json={"exclude": ["x" * 20] * 20})
     assert (long.status_code, set(long.json())) == (413, {"error", "detail"})
-    for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle"):
-        answer = caller.send("POST", "/recommend", content=b"{}", headers={"content-type": kind})
+    for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle", ""):
+        answer = caller.send("POST", "/recommend", content=b"{}", headers={"content-type": kind} if kind else {})
         assert (answer.status_code, "send application/json" in answer.json()["error"]) == (415, True)
-    assert caller.send("POST", "/recommend", content=b'{"k": ').status_code == 400
+    assert caller.send("POST", "/recommend", content=b'{"k": ', headers=JSON).status_code == 400
     unknown = caller.send("GET", "/nothing")
     assert (unknown.status_code, set(unknown.json())) == (404, {"error", "detail"})
     assert caller.send("PUT", "/recommend").status_code == 405

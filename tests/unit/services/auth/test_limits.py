@@ -46,9 +46,7 @@ async def begins_early(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"end"})
 
 
-def needs(method: str, path: str) -> KeyScope | None:
-    if path == "/livez":
-        return None
+def needs(method: str, path: str) -> KeyScope:
     return {"GET": KeyScope.READ, "POST": KeyScope.WRITE}.get(method, KeyScope.ADMIN)
 
 
@@ -62,7 +60,7 @@ def ask(
     async def once() -> httpx.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         transport = httpx.ASGITransport(app, client=(client, 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as session:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as session:
             content = body if isinstance(body, bytes) else pieces()
             return await session.request(method, path, content=content, headers=headers)
 
@@ -110,8 +108,10 @@ def test_a_key_must_be_there_known_and_wide_enough(tmp_path: Path) -> None:
     key, reader = add_key(path, "reader", (KeyScope.READ,))
     _, writer = add_key(path, "writer", (KeyScope.WRITE, KeyScope.READ))
     ring = Keyring.read(path)
-    app = AuthMiddleware(APP, lambda scope: ring, needs)
+    app = AuthMiddleware(APP, lambda scope: ring, needs, public=("/livez",))
     assert ask(app, "GET", "/livez").json()["key"] is None
+    assert ask(app, "GET", "/livez", client="10.0.0.7").status_code == 401
+    assert ask(app, "GET", "/livez", token=reader, client="10.0.0.7").json()["key"] == key.id
     assert ask(app, "GET", "/items", token=reader).json()["key"] == key.id
     assert ask(app, "POST", "/events", b"abc", token=writer).json()["bytes"] == 3
     for token in (None, "", "trk_00000000_x", reader[:-1]):
@@ -126,10 +126,10 @@ def test_a_key_must_be_there_known_and_wide_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("client", "status"), [("127.0.0.1", 200), ("::1", 200), ("10.0.0.7", 403)])
 def test_without_keys_only_this_machine_is_answered(client: str, status: int) -> None:
-    app = AuthMiddleware(APP, lambda scope: Keyring({}), needs)
+    app = AuthMiddleware(APP, lambda scope: Keyring({}), needs, public=("/livez",))
     answer = ask(app, "DELETE", "/users/1", client=client)
     assert answer.status_code == status
-    assert ask(app, "GET", "/livez", client=client).status_code == 200
+    assert ask(app, "GET", "/livez", client=client).status_code == status
     locked = AuthMiddleware(APP, lambda scope: Keyring({}, is_locked=True), needs)
     assert ask(locked, "DELETE", "/users/1", client=client).status_code == 401
 
@@ -138,7 +138,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait(tmp_path: Path) -> None:
     path, now = tmp_path / "keys.json", [0.0]
     (_, one), (_, other) = add_key(path, "one", (KeyScope.READ,)), add_key(path, "other", (KeyScope.READ,))
     ring = Keyring.read(path)
-    app = AuthMiddleware(APP, lambda scope: ring, needs, Rate(0.5, 2, clock=lambda: now[0]))
+    app = AuthMiddleware(APP, lambda scope: ring, needs, Rate(0.5, 2, clock=lambda: now[0]), ("/livez",))
     assert [ask(app, "GET", "/items", token=one).status_code for _ in range(3)] == [200, 200, 429]
     answer = ask(app, "GET", "/items", token=one)
     assert answer.headers["retry-after"] == "2"

@@ -18,7 +18,7 @@ from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, parse
 
-BROUGHT_BY_BENTOML = ("bentoml", "httpx", "jinja2", "starlette")
+BROUGHT_BY_BENTOML = ("bentoml", "httpx", "jinja2", "starlette", "uvicorn")
 TASK = {"horizon_days": 14, "windows": 2}
 LOCK = {
     "ingest": {"outs": [{"path": "data/raw/events.parquet"}]},
