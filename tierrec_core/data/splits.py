@@ -173,7 +173,8 @@ class SplitLog:
 
 def time_cut(events: pd.DataFrame, split: SplitSettings) -> float:
     """The day before which a split of EVENTS by time trains; infinite where the split is another."""
-    return _positions(events, split)[1] if isinstance(split.by, TimeSplit) else np.inf
+    interactions = events[events["event"] != Event.IMPRESSION]
+    return _positions(interactions, split)[1] if isinstance(split.by, TimeSplit) else np.inf
 
 
 def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, float, float]:

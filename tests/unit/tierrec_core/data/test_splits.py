@@ -115,6 +115,9 @@ def test_a_cut_by_rule_moves_with_the_newest_event(events) -> None:
 def test_the_cut_is_known_without_a_split_where_it_is_a_time(events, cut) -> None:
     split = SplitSettings(by=TimeSplit(cut=cut), min_users_per_item=1)
     assert time_cut(events, split) == SplitLog.cut(events, split, {"next": TaskSettings(windows=1)}).final.bound
+    late = events[events["timestamp"] > events["timestamp"].quantile(0.8)].assign(event="impression")
+    shown = pd.concat([events, late, late, late], ignore_index=True)
+    assert time_cut(shown, split) == time_cut(events, split)
     assert time_cut(events, SplitSettings(by=LeaveLastOut())) == np.inf
 
 
