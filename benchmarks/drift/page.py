@@ -26,6 +26,10 @@ TARGETS = (
     ("gate_aa_kept", "1", lambda value: value >= 1.0),
     ("end_to_end_failed_requests", "0", lambda value: value <= 0),
 )
+_BEFORE_VALUE = (
+    "The measured revision had no decision by value yet: its policy, `drift`, decided by the drift verdict alone. The "
+    "present policy's retrains, CPU seconds and NDCG are not measured."
+)
 WORLDS = (
     ("", "20% of the users move half of their favourite category to one other, on day 196"),
     ("_diffuse", "the same, but each to another category"),
@@ -41,6 +45,7 @@ def drift_page(figures: Mapping[str, Any]) -> str:
         f"`{COMMAND}`, revision {figures['git_revision']}, seed {figures['seed']}, "
         f"{figures['wall_seconds']} s with {figures['workers']} processes. "
         "Figures are shares with exact binomial 95% intervals, or means over users with bootstrap ones.",
+        "" if _has_decision_by_value(figures) else _BEFORE_VALUE,
         _protocol(figures),
         "## Targets",
         _targets(figures),
@@ -56,7 +61,15 @@ def drift_page(figures: Mapping[str, Any]) -> str:
         "## Faults of the data, and other changes",
         _changes(figures),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    page = "\n\n".join(part for part in parts if part) + "\n"
+    if _has_decision_by_value(figures):
+        return page
+    return page.replace("`ours`", "`drift`").replace("| ours |", "| drift |")
+
+
+def _has_decision_by_value(figures: Mapping[str, Any]) -> bool:
+    """Whether the measured revision had one; without it, `ours` was what is `drift` since."""
+    return any(name.startswith("hindsight_regrets") for name in figures)
 
 
 def _protocol(figures: Mapping[str, Any]) -> str:
@@ -152,9 +165,9 @@ def _policies(figures: Mapping[str, Any]) -> str:
     for policy in (*POLICIES, "significance"):
         prefix = "" if policy == "ours" else f"{policy}_"
         if prefix + names[0] in figures:
-            rows.append((policy, *(_figure(figures, prefix + name) for name in names)))
+            rows.append((policy if prefix else "drift", *(_figure(figures, prefix + name) for name in names)))
     note = (
-        "`ours` is the drift verdict; `significance` is the verdict without effect limits, which has more power and a "
+        "`drift` is the drift verdict; `significance` is the verdict without effect limits, which has more power and a "
         "shorter delay, with a false alarm rate that is twice as high. `evidently` is the preset's result for the "
         "whole data set, `evidently_category` for the category column alone."
     )

@@ -23,6 +23,18 @@ def test_missed_targets_are_counted_and_named():
     assert f"and {len(missed)} missed: {', '.join(f'`{name}`' for name in missed)}." in page
 
 
+def test_figures_from_before_the_decision_by_value_are_those_of_drift_alone():
+    old = read_figures()
+    assert not any(name.startswith("hindsight_regrets") for name in old)
+    page = drift_page(old)
+    assert "ours" not in page
+    assert "The measured revision had no decision by value yet" in page
+    assert "| drift | 8 | 45.82 | 0.3460 |" in page
+    new = drift_page(old | {"hindsight_regrets_other": [0.1]})
+    assert "| ours | 8 | 45.82 | 0.3460 |" in new
+    assert "no decision by value" not in new
+
+
 def test_a_replay_with_a_hindsight_line_says_how_far_each_policy_is_from_it():
     figures = read_figures()
     line = [0.0048, 0.002, 0.0011, 0.0008, 0.0006, 0.0005, 0.0004, 0.0003, 0.0002, *[0.0] * 7]
