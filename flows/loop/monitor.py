@@ -15,7 +15,7 @@ from flows.loop.feedback import read_online_metrics
 from flows.loop.loop_state import LoopState
 from flows.loop.newest_window import NewestWindow, read_reference
 from flows.loop.pages import write_charts, write_history
-from flows.project.champion import Champion
+from flows.project.champion import Champion, read_pointer
 from monitoring.drift import CanaryResult, CanaryTask, decide, evaluate_window, run_canary
 from monitoring.drift.feed.feed_log import events_between
 from tierrec_core.base.errors import EmptyDataError
@@ -76,6 +76,7 @@ def evaluate_newest_window(
     feed, current = window.measure()
     online = read_online_metrics(layout, champion, settings, now)
     verdict = evaluate_window(reference, current, feed, settings.monitor, settings.seed, online)
+    pointer = read_pointer(layout)
     decision = decide(
         verdict,
         decisions,
@@ -83,6 +84,7 @@ def evaluate_newest_window(
         model=champion.model,
         at=now,
         held=state.read_hold() is not None,
+        challenger=pointer.challenger.bento if pointer and pointer.challenger else "",
         canary=None if verdict.faults else _canary(window),
         retrain=settings.retrain,
     )
@@ -97,8 +99,9 @@ def _canary(window: NewestWindow) -> CanaryResult:
     settings, events = window.settings, window.clean_events
     repeats = settings.tasks[settings.default_task].repeats
     task = CanaryTask(settings.split.target, repeats, settings.split.min_users_per_item)
-    newer = time_cut(events_between(events, None, window.end), settings.split)  # later events may be of wrong clocks
-    return run_canary(events, window.reference.cut, newer, window.end, task, settings.seed)
+    known = events_between(events, None, window.end)  # later events may be of wrong clocks
+    retrain_cut = time_cut(known, settings.split)
+    return run_canary(known, window.reference.cut, retrain_cut, window.end, task, settings.seed)
 
 
 def publish_decision(layout: Layout, record: Mapping[str, Any]) -> None:

@@ -45,11 +45,12 @@ class CanaryModel:
     model: TifuKnn
 
     @classmethod
-    def fit(cls, log: Interactions, cut: float, task: CanaryTask) -> Self:
-        """Fit to the log before the cut, on the items with enough users there."""
+    def fit(cls, log: Interactions, cut: float, task: CanaryTask, users: IntArray | None = None) -> Self:
+        """Fit to the log before the cut, on the items with enough users there; users: rows to fit to, None for all."""
         past = log.before(cut)
         item_users = np.bincount(past.unique_pairs()[1], minlength=past.num_items)
-        history = _restrict_items(past, past.items[item_users >= task.min_users_per_item])
+        fitted = past if users is None else past.select_users(users)
+        history = _restrict_items(fitted, past.items[item_users >= task.min_users_per_item])
         return cls(history, TifuKnn.of(history, task.target, TifuKnn.Config()))
 
     def lists(self, past: Interactions, users: IntArray, k: int, *, exclude_seen: bool = False) -> IntArray:
@@ -73,6 +74,7 @@ class CanaryResult:
     """NDCG@10 that training up to day `newer` gained over training up to the champion's `cut`, in the week to `end`.
 
     gain: mean over num_users users and its 95% interval, None if it was not measured, for the `reason`
+    retrain_cut: the day up to which a retrain would train; 0 in records of earlier versions
     """
 
     cut: float
@@ -82,23 +84,32 @@ class CanaryResult:
     num_users: int = 0
     cpu_seconds: float = field(default=0.0, compare=False)
     reason: str = ""
+    retrain_cut: float = 0.0
+
+    @property
+    def has_less_than_a_retrain(self) -> bool:
+        """Whether a retrain would train on events of the measured week, which the canary had to leave out."""
+        return self.retrain_cut > self.newer
 
 
-def run_canary(events: pd.DataFrame, cut: float, newer: float, end: float, task: CanaryTask, seed: int) -> CanaryResult:
-    """Fit the canary to EVENTS before either day, and compare both on the week to `end`; `newer` is at most its start.
+def run_canary(
+    events: pd.DataFrame, cut: float, retrain_cut: float, end: float, task: CanaryTask, seed: int
+) -> CanaryResult:
+    """Fit the canary to EVENTS before either cut, the second at most the start of the week to `end`, and compare them.
 
     Both rank from the histories up to the week, as the service does with feedback: the gain is that of the training
     alone. Of a large shop a sample of the users is drawn. Deterministic given the seed. Never raises: the reason says
     why there is no gain.
     """
-    started, newer = time.process_time(), min(newer, end - WIDTH)
+    started, retrain_cut = time.process_time(), min(retrain_cut, end)
+    newer = min(retrain_cut, end - WIDTH)
     try:
         gains = _gains(events, cut, newer, end, task, np.random.default_rng(seed))
     except Exception as error:  # a retrain must be decided on whatever the canary finds in the log
         reason, seconds = str(error) or type(error).__name__, time.process_time() - started
-        return CanaryResult(cut, newer, end, cpu_seconds=seconds, reason=reason)
+        return CanaryResult(cut, newer, end, cpu_seconds=seconds, reason=reason, retrain_cut=retrain_cut)
     gain = bootstrap_mean(gains, _BOOTSTRAPS, np.random.default_rng(seed))
-    return CanaryResult(cut, newer, end, gain, len(gains), time.process_time() - started)
+    return CanaryResult(cut, newer, end, gain, len(gains), time.process_time() - started, retrain_cut=retrain_cut)
 
 
 def _gains(
@@ -109,25 +120,23 @@ def _gains(
         raise EmptyDataError(
             f"it would train up to {from_days(newer):%Y-%m-%d}, the champion's training ended {from_days(cut):%Y-%m-%d}"
         )
-    start = end - WIDTH
-    log = _sampled_log(events, start, end, rng)
+    start, events = end - WIDTH, events_between(events, None, end)
+    full = Interactions.from_events(events[is_interaction(events)], now=end)
+    users = _sampled_users(full.before(start), rng)
+    log = full.select_users(users)
     past, week = log.before(start), log.where(log.day >= start).filter_events(*task.target)
     user, item = week.unique_pairs()
     if len(np.unique(user)) < _MIN_USERS:
         raise EmptyDataError(f"fewer than {_MIN_USERS} users with a history have a target event in the last week")
     truth = Truth.of(user, item, log.num_items)
-    older_ndcg, newer_ndcg = (_ndcg(CanaryModel.fit(log, day, task), past, truth, task) for day in (cut, newer))
+    older_ndcg, newer_ndcg = (_ndcg(CanaryModel.fit(full, day, task, users), past, truth, task) for day in (cut, newer))
     return newer_ndcg - older_ndcg
 
 
-def _sampled_log(events: pd.DataFrame, start: float, end: float, rng: np.random.Generator) -> Interactions:
-    """The interactions before day `end` of at most _MAX_USERS users with one before day `start`."""
-    events = events_between(events, None, end)
-    events = events[is_interaction(events)]
-    users = np.sort(events_between(events, None, start)["user_id"].unique().astype(object))
-    if len(users) > _MAX_USERS:
-        users = np.sort(rng.choice(users, _MAX_USERS, replace=False))
-    return Interactions.from_events(events, users=pd.Index(users, dtype=object), now=end)
+def _sampled_users(past: Interactions, rng: np.random.Generator) -> IntArray:
+    """Rows of at most _MAX_USERS users with a history."""
+    users = np.flatnonzero(np.diff(past.offsets))
+    return np.sort(rng.choice(users, _MAX_USERS, replace=False)) if len(users) > _MAX_USERS else users
 
 
 def _ndcg(canary: CanaryModel, past: Interactions, truth: Truth, task: CanaryTask) -> FloatArray:

@@ -42,23 +42,36 @@ def decide(
     model: str,
     at: datetime,
     held: bool = False,
+    challenger: str = "",
     canary: CanaryResult | None = None,
     retrain: RetrainSettings = _DEFAULTS,
 ) -> DriftDecision:
     """Decide on a verdict, given earlier decisions in any order; `held` suspends retrains.
 
-    A retrain starts when it pays by the canary's measure. An alarm asks for one, too, unless the canary contradicts it,
-    which it does not for a category that is new: it has a week less of it than a retrain. Where the canary measured
-    nothing, alarms decide alone.
+    A retrain starts when it pays by the canary's measure, of the loss since the last retrain of this model, whatever
+    came of it. An alarm asks for one, too, unless the canary contradicts it, which it does not for a category that is
+    new where a retrain would have more of it. Where the canary measured nothing, alarms decide alone.
+    No retrain starts while a `challenger`, a Bento's tag, is being rolled out: it would replace it.
     Cool-down and week are counted in days of the log, from window end to window end, so that replays agree.
     """
     key = hashlib.sha256(f"{model}|{verdict.end:.6f}".encode()).hexdigest()[:16]
-    earlier = (decision.value.canary for decision in past if decision.value)
-    value = RetrainValue.of(canary, earlier, retrain.worth) if canary else None
-    act, reason = _act(verdict, value, past, settings, key, held)
+    value = _value(canary, past, model, retrain) if canary else None
+    act, reason = _act(verdict, value, past, settings, key)
+    if act == "retrain" and challenger:
+        act, reason = "wait", f"{challenger} is being rolled out; `tierrec promote` or `tierrec rollback` ends that"
+    elif act == "retrain" and held:
+        act, reason = "held", "the loop is on hold; `tierrec hold --off` resumes it"
     reasons = (*([reason] if reason else []), *([value.sentence()] if value else []), *verdict.reasons())
     timestamp = at.astimezone(UTC).isoformat(timespec="seconds")
     return DriftDecision(timestamp, verdict.end, act, reasons, model, key, value)
+
+
+def _value(canary: CanaryResult, past: Sequence[DriftDecision], model: str, settings: RetrainSettings) -> RetrainValue:
+    """The loss since the model's training or, if a retrain was started for it since, from there."""
+    earlier = [decision for decision in past if decision.model == model and decision.window_end < canary.end]
+    retrained = max((decision.window_end for decision in earlier if decision.act == "retrain"), default=None)
+    canaries = (decision.value.canary for decision in past if decision.value)
+    return RetrainValue.of(canary, canaries, settings.worth, retrained)
 
 
 def _act(
@@ -67,14 +80,14 @@ def _act(
     past: Sequence[DriftDecision],
     settings: MonitorSettings,
     key: str,
-    held: bool,
 ) -> tuple[Act, str]:
     if verdict.state == "fault":
         return "fault", ""
     if value is None or not value.pays:
         if verdict.state == "steady":
             return "none", ""
-        if value is not None and value.cannot_pay and not verdict.has_unknown_category:
+        retrain_has_more = verdict.has_unknown_category and value is not None and value.canary.has_less_than_a_retrain
+        if value is not None and value.cannot_pay and not retrain_has_more:
             return "none", "nothing to do: users' behaviour changed, and surely less is lost than a retrain is worth"
     retrains = [decision for decision in past if decision.act == "retrain"]
     if any(decision.key == key for decision in retrains):
@@ -86,6 +99,4 @@ def _act(
     recent = sum(age < _WEEK for age in ages)
     if recent >= settings.retrains_a_week:
         return "wait", f"weekly limit reached: {recent} of {settings.retrains_a_week} retrains in seven days"
-    if held:
-        return "held", "the loop is on hold; `tierrec hold --off` resumes it"
     return "retrain", ""

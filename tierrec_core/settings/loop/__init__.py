@@ -65,8 +65,9 @@ class RetrainSettings(Params):
     """When a retrain pays.
 
     worth: what a retrain is worth, in NDCG@10 of the mean user times days. One starts when more is surely lost since
-        the champion's training, and on a drift alarm unless less surely is. The default is 1% of an NDCG of .35, a
-        loss that the gate tolerates, for two weeks; raise it where training is dear
+        the champion's training, or a later retrain that left it in place, and on a drift alarm unless less surely
+        is. The default is 1% of an NDCG of .35, a loss that the gate tolerates, for two weeks; raise it where training
+        is dear
     """
 
     worth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05

@@ -1,28 +1,45 @@
 """The monitor's look measures what a retrain of this project would gain, and its record and page say so."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from flows.project.champion import pointer_path
+from services.deployment.bento_store import BUNDLE
+from services.releases import pointer as pointers
+from services.releases.manifest import SmokeReport
 from tests.integration.flows.loop.test_faults_clocks import NEWEST, NOW, look, open_shop
-from tests.support.drift_world import CUT, made
+from tests.support.drift_world import CUT, DriftWorld, made, moved_to
+from tierrec_core.base import artifacts
+from tierrec_core.base.paths import Layout
 
 pytestmark = pytest.mark.medium
 
 
-def test_a_look_records_what_is_lost_without_a_retrain(tmp_path: Path) -> None:
-    world = made(seed=5)
-    shop = open_shop(tmp_path / "shop", world, world.events)
+@pytest.fixture(scope="module")
+def world() -> DriftWorld:
+    return made(seed=5)
+
+
+def set_params(shop: Path, **params: Any) -> None:
     path, yaml = shop / "params.yaml", YAML()
-    params = yaml.load(path.read_text())
-    params |= {"split": {"by": {"kind": "time", "cut": "last 14 days"}}, "retrain": {"worth": 2.5}}
+    changed = yaml.load(path.read_text()) | params
     with path.open("w") as stream:
-        yaml.dump(params, stream)
+        yaml.dump(changed, stream)
+
+
+def test_a_look_records_what_is_lost_without_a_retrain(tmp_path: Path, world: DriftWorld) -> None:
+    shop = open_shop(tmp_path / "shop", world, world.events)
+    set_params(shop, split={"by": {"kind": "time", "cut": "last 14 days"}}, retrain={"worth": 2.5})
     record = look(shop, NOW)
     assert record is not None
     canary, loss = record["value"]["canary"], record["value"]["loss"]
     assert (canary["cut"], canary["newer"], canary["end"]) == (CUT, NEWEST - 14, NEWEST)
+    assert canary["retrain_cut"] == canary["newer"]
     assert canary["num_users"] > 50
     days = NEWEST - 14 - CUT  # that the newer model has and the champion's has not
     assert loss["value"] == pytest.approx(days * canary["gain"]["value"])
@@ -30,3 +47,18 @@ def test_a_look_records_what_is_lost_without_a_retrain(tmp_path: Path) -> None:
     (sentence,) = [reason for reason in record["reasons"] if reason.startswith("without a retrain ")]
     assert sentence.endswith("; a retrain is worth 2.5")
     assert "Lost without a retrain</dt>" in (shop / "data/loop/index.html").read_text()
+
+
+def test_a_look_starts_no_retrain_while_a_challenger_is_being_rolled_out(tmp_path: Path, world: DriftWorld) -> None:
+    everyone = pd.Index(world.events["user_id"].unique())
+    shop = open_shop(tmp_path / "shop", world, moved_to(world, everyone, "category 3", 0.5, np.random.default_rng(1)))
+    set_params(shop, split={"by": {"kind": "time", "cut": "last 28 days"}})  # no newer than the champion: drift decides
+    layout = Layout(shop)
+    champion = SmokeReport.read(layout.bento)
+    artifacts.save(world.reference, layout.bento_home / "models/model/1" / BUNDLE / "reference")
+    pointers.deploy(pointer_path(layout), champion, 0.0)
+    pointers.deploy(pointer_path(layout), champion.model_copy(update={"tag": "tierrec:2", "model": "model:2"}), 0.1)
+    record = look(shop, NOW)
+    assert record is not None
+    assert (record["state"], record["act"]) == ("drift", "wait")
+    assert record["reasons"][0].startswith("tierrec:2 is being rolled out")

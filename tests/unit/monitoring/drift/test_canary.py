@@ -26,6 +26,13 @@ def launched(steady: ReplayWorld) -> ReplayWorld:
     return ReplayWorld("launched", steady.events[~(launched & early)], steady.items)
 
 
+@pytest.fixture(scope="module")
+def large(launched: ReplayWorld) -> ReplayWorld:
+    """21 copies of every user, more than the canary draws."""
+    copies = [launched.events.assign(user_id=launched.events["user_id"] + f" {number}") for number in range(21)]
+    return ReplayWorld("large", pd.concat(copies, ignore_index=True), launched.items)
+
+
 def run(world: ReplayWorld, *, cut: float = CUT, newer: float = NEWER, end: float = END, task: CanaryTask = TASK):
     return run_canary(world.events, world.start + cut, world.start + newer, world.start + end, task, seed=1)
 
@@ -78,6 +85,13 @@ def test_a_retrain_trains_no_later_than_the_week_begins(launched):
     assert run(launched, newer=END).newer == launched.start + END - WIDTH
 
 
+def test_the_canary_leaves_out_a_week_that_a_retrain_would_have_unless_its_cut_is_before(launched):
+    for retrain_cut, expected in ((np.inf, END), (END - 3, END - 3), (END - WIDTH, END - WIDTH), (CUT, CUT)):
+        result = run(launched, newer=retrain_cut)
+        assert result.retrain_cut == launched.start + expected
+        assert result.has_less_than_a_retrain == (expected > END - WIDTH)
+
+
 def test_a_shop_that_does_not_repeat_is_ranked_without_what_users_have(launched):
     task = CanaryTask(("purchase",), repeats=False, min_users_per_item=2)
     assert run(launched, task=task).gain != run(launched).gain
@@ -107,8 +121,13 @@ def test_a_damaged_log_is_a_reason_and_no_crash(launched):
     assert run_canary(launched.events[:0], *days, TASK, 1).gain is None
 
 
-def test_a_large_shop_is_sampled_by_whole_users(launched):
-    copies = [launched.events.assign(user_id=launched.events["user_id"] + f" {number}") for number in range(21)]
-    result = run(ReplayWorld("large", pd.concat(copies, ignore_index=True), launched.items))
+def test_a_large_shop_is_sampled_by_whole_users(large):
+    result = run(large)
     assert 1000 < result.num_users < 5000
     assert result.gain.low > 0.02
+
+
+def test_the_items_of_a_large_shop_are_those_with_enough_users_of_the_whole_shop(launched, large):
+    before = launched.log.before(launched.start + CUT)
+    most = 21 * int(np.bincount(before.unique_pairs()[1]).max())  # more than the sample has
+    assert run(large, task=CanaryTask(("purchase",), True, most)).gain is not None

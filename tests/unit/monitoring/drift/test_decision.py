@@ -128,11 +128,13 @@ def test_a_category_that_the_champion_cannot_know_is_learned_at_the_first_look()
     new = DriftFinding(
         "unseen_categories", "all", "categories new since the cut", 0.0, 0.018, 0.27, 0.06, 1e-4, 1e-3, True
     )
-    options = {"model": "m:1", "at": AT, "canary": canary(100.0, 0.001), "retrain": WORTH}
+    options = {"model": "m:1", "at": AT, "canary": replace(canary(100.0, 0.001), retrain_cut=99.0), "retrain": WORTH}
     assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM,), ()), (), SETTINGS, **options).act == "none"
     assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM, new), ()), (), SETTINGS, **options).act == "retrain"
     calm = DriftVerdict(72.0, 100.0, 100, (replace(new, alarm=False),), ())
     assert decide(calm, (), SETTINGS, **options).act == "none"
+    options["canary"] = replace(canary(100.0, 0.001), retrain_cut=93.0)  # a retrain would train up to that day as well
+    assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM, new), ()), (), SETTINGS, **options).act == "none"
 
 
 def test_the_loss_adds_up_until_a_retrain_pays_and_starts_anew_with_the_next_champion() -> None:
@@ -149,8 +151,48 @@ def test_the_loss_adds_up_until_a_retrain_pays_and_starts_anew_with_the_next_cha
     assert after.act == "none"
 
 
+def weekly(ends: list[float], gain: float) -> list[DriftDecision]:
+    """Decisions by value alone, on one champion that no retrain replaces."""
+    past: list[DriftDecision] = []
+    for end in ends:
+        one = decide(
+            verdict(end, drift=False), past[::-1], SETTINGS, model="m:1", at=AT, canary=canary(end, gain), retrain=WORTH
+        )
+        past.append(one)
+    return past
+
+
+def test_a_retrain_that_left_the_champion_in_place_starts_the_loss_anew() -> None:
+    decisions = weekly([100.0 + 7 * week for week in range(5)], 0.0018)
+    # .0018 for 13 days reach .02, and again in two weeks after each retrain
+    assert [one.act for one in decisions] == ["retrain", "none", "retrain", "none", "retrain"]
+    assert "NDCG@10 x days are lost since the retrain of 1970-04-11, " in decisions[1].reasons[0]
+    assert decisions[1].value is not None
+    assert decisions[1].value.loss is not None
+    assert decisions[1].value.loss.value == pytest.approx(7 * 0.0018)
+
+
+def test_a_retrain_of_another_champion_or_a_window_no_earlier_leaves_the_loss_as_it_is() -> None:
+    retrain = decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)
+    for past, end in ((replace(retrain, model="m:0"), 107.0), (retrain, 93.0), (retrain, 100.0)):
+        options = {"model": "m:1", "at": AT, "canary": canary(end, 0.004), "retrain": WORTH}
+        one, alone = (decide(verdict(end, drift=False), known, SETTINGS, **options) for known in ((past,), ()))
+        assert one.value == alone.value
+
+
+@pytest.mark.parametrize("drift", [True, False])
+def test_no_retrain_replaces_a_challenger_that_is_being_rolled_out(drift: bool) -> None:
+    options = {"model": "m:1", "at": AT, "canary": canary(100.0, 0.01), "retrain": WORTH}
+    made = decide(verdict(100.0, drift=drift), (), SETTINGS, challenger="tierrec:2", **options)
+    assert made.act == "wait"
+    assert made.reasons[0].startswith("tierrec:2 is being rolled out; ")
+    idle = replace(options["canary"], gain=ConfidenceInterval(0.0, -0.0001, 0.0001))
+    calm = decide(verdict(100.0, drift=False), (), SETTINGS, challenger="tierrec:2", **options | {"canary": idle})
+    assert calm.act == "none"
+
+
 def test_a_retrain_that_pays_waits_for_cool_down_and_hold_and_never_wins_over_a_fault() -> None:
-    paid = {"model": "m:1", "at": AT, "canary": canary(102.0, 0.01), "retrain": WORTH}
+    paid = {"model": "m:1", "at": AT, "canary": canary(102.0, 0.02), "retrain": WORTH}
     past = [decide(verdict(100.0), (), SETTINGS, model="m:1", at=AT)]
     early = decide(verdict(102.0, drift=False), past, SETTINGS, **paid)
     assert (early.act, early.reasons[0]) == ("wait", "cool-down: 2 of 3 days since the last retrain")
