@@ -74,16 +74,16 @@ class RecentActivity:
         with self._refresh_lock:
             if self.is_current:  # another thread has read it in the meantime
                 return
-            count, self._has_failed = self.store.changes.count, True
+            count, failed = self.store.changes.count, True
             try:
                 self._read_erasures()
                 self._read_events()
                 self._read_items()
                 self._read_users()
-                self._has_failed = False
+                failed = False
             finally:
-                wait = _RETRY_SECONDS if self._has_failed else _POLL_SECONDS
-                self._change_count, self._next_poll = count, time.monotonic() + wait
+                wait = _RETRY_SECONDS if failed else _POLL_SECONDS
+                self._has_failed, self._change_count, self._next_poll = failed, count, time.monotonic() + wait
 
     @property
     def is_away(self) -> bool:
@@ -141,9 +141,7 @@ class RecentActivity:
             return in_memory
         finally:
             self._look_ups.release()
-        events = tuple(
-            _recent(event) for event in stored if event.timestamp >= self.since and event.event != "impression"
-        )
+        events = tuple(recent for event in stored if (recent := self._recent(event)) is not None)
         with self._lock:
             if user_id in self._partial and self._events.get(user_id) is in_memory:  # else there are newer events
                 self._partial.discard(user_id)
@@ -164,11 +162,23 @@ class RecentActivity:
         except Exception as error:  # another program may have written anything
             self._on_skip(kind, f"it cannot be read: {type(error).__name__}")
 
-    def _add_event(self, event: StoredEvent) -> None:
+    def _recent(self, event: StoredEvent) -> RecentEvent | None:
+        """None for an impression, an old event, and one that cannot be applied, which is reported."""
         if event.event == "impression" or event.timestamp < self.since:
-            return
+            return None
         if event.timestamp > datetime.now(UTC) + CLOCK_TOLERANCE:
             self._on_skip("events", "its time lies in the future")
+            return None
+        try:
+            quantity = 1.0 if event.quantity is None else float(event.quantity)
+            return RecentEvent(sys.intern(event.item_id), sys.intern(event.event), event.timestamp, quantity)
+        except (TypeError, ValueError) as error:  # SQLite's columns hold values of any type
+            self._on_skip("events", f"it cannot be read: {type(error).__name__}")
+            return None
+
+    def _add_event(self, event: StoredEvent) -> None:
+        recent = self._recent(event)
+        if recent is None:
             return
         earlier = self._events.get(event.user_id)
         if earlier is None:
@@ -180,7 +190,7 @@ class RecentActivity:
                 self._partial.discard(evicted)
                 self._has_evicted = True
         # A tuple, since most users have few events and a list or deque would take half a kilobyte each.
-        self._events[event.user_id] = (*earlier, _recent(event))[-self._max_events :]
+        self._events[event.user_id] = (*earlier, recent)[-self._max_events :]
         self._events.move_to_end(event.user_id)
 
     def _read_items(self) -> None:
@@ -191,8 +201,9 @@ class RecentActivity:
             self._last_item = page[-1].revision
 
     def _add_item(self, item: PostedItem) -> None:
+        row = {**item.attributes, "item_id": item.item_id}
         self._items.pop(item.item_id, None)
-        self._items[item.item_id] = item.revision, {**item.attributes, "item_id": item.item_id}
+        self._items[item.item_id] = item.revision, row
 
     def _read_users(self) -> None:
         while page := self.store.users_after(self._last_user, _PAGE_ROWS):
@@ -207,21 +218,17 @@ class RecentActivity:
         while page := self.store.erasures_after(self._last_erasure, _PAGE_ROWS):
             hashes = {erasure.user_hash for erasure in page}
             self._erased |= hashes
-            self._last_erasure = page[-1].id
             user_ids = (*self._events, *self._users)
             self._forget({user_id for user_id in user_ids if self._hash_user(user_id) in hashes})
+            self._last_erasure = page[-1].id
 
     def _forget(self, user_ids: set[str]) -> None:
         """Drop the data of erased users, and read their events since the erasure again from the store."""
         for user_id in user_ids:
+            later = self.store.events_of(user_id, self._max_events) if user_id in self._events else []
             self._users.pop(user_id, None)
             self._partial.discard(user_id)
-            if self._events.pop(user_id, None) is not None:
-                for event in self.store.events_of(user_id, self._max_events):
-                    if event.id <= self._last_event:
-                        self._add_event(event)
-
-
-def _recent(event: StoredEvent) -> RecentEvent:
-    quantity = 1.0 if event.quantity is None else event.quantity
-    return RecentEvent(sys.intern(event.item_id), sys.intern(event.event), event.timestamp, quantity)
+            self._events.pop(user_id, None)
+            for event in later:
+                if event.id <= self._last_event:
+                    self._apply("events", self._add_event, event)

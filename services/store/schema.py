@@ -27,8 +27,15 @@ class UtcTimestamp(TypeDecorator[datetime]):
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any | None, _: Dialect) -> datetime | None:
-        """Convert the database's integer to a time; one that others wrote and no calendar has, to the nearest."""
-        return None if value is None else _EPOCH + min(max(value, _FIRST), _LAST) * _MICROSECOND
+        """Convert the database's integer to a time.
+
+        Of what others wrote, a time that no calendar has becomes the nearest, and a value that is no number 1970.
+        """
+        if value is None:
+            return None
+        if not isinstance(value, int | float):  # SQLite's columns hold values of any type
+            return _EPOCH
+        return _EPOCH + min(max(value, _FIRST), _LAST) * _MICROSECOND
 
 
 METADATA = MetaData()

@@ -2,17 +2,20 @@
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from services.store import Impression, NewEvent, PostedItem, PostedUser, Store
+from services.store import Impression, NewEvent, PostedItem, PostedUser, Store, StoreError
 from services.store.impressions import ImpressionWriter
 from services.store.recent_events import RecentActivity
+from services.store.records import StoredEvent
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
@@ -90,6 +93,95 @@ def test_erased_users_are_forgotten_but_may_begin_anew(store: Store, other: Stor
     started_later = RecentActivity(store, SINCE, hash_user)
     assert started_later.is_erased("u1")
     assert [one.item_id for one in started_later.events_of("u1")] == ["i7"]
+
+
+class SlowStore(Store):
+    """Reads new events only once it may; `is_asked` tells that it was asked for them."""
+
+    is_asked, may_read = threading.Event(), threading.Event()
+
+    def events_after(self, cursor: int, limit: int) -> list[StoredEvent]:
+        self.is_asked.set()
+        assert self.may_read.wait(30)
+        return super().events_after(cursor, limit)
+
+
+def test_a_store_that_is_being_read_is_not_away(tmp_path: Path) -> None:
+    slow = SlowStore.open(f"sqlite:///{tmp_path / 'feedback.db'}")
+    slow.add_events([event(1), event(2, user="u2")])
+    slow.may_read.set()
+    live = RecentActivity(slow, SINCE, hash_user, max_users=1)
+    slow.may_read.clear()
+    slow.is_asked.clear()
+    live._next_poll = 0.0
+    reader = threading.Thread(target=live.refresh)
+    reader.start()
+    try:
+        assert slow.is_asked.wait(30)
+        assert not live.is_away
+        assert len(live.events_of("u1")) == 1, "who was evicted is looked up"
+    finally:
+        slow.may_read.set()
+        reader.join()
+        slow.close()
+
+
+class FailingStore(Store):
+    """Fails to read a user's events once."""
+
+    failures: ClassVar[list[StoreError]] = []
+
+    def events_of(self, user_id: str, limit: int) -> list[StoredEvent]:
+        if self.failures:
+            raise self.failures.pop()
+        return super().events_of(user_id, limit)
+
+
+def test_an_erasure_during_which_the_store_fails_is_applied_later(tmp_path: Path) -> None:
+    failing = FailingStore.open(f"sqlite:///{tmp_path / 'feedback.db'}")
+    with contextlib.closing(failing):
+        failing.add_events([event(1), event(2, user="u2")])
+        failing.put_users([PostedUser("u2", {"plan": "gold"})])
+        live = RecentActivity(failing, SINCE, hash_user)
+        for user in ("u1", "u2"):
+            failing.erase_user(user, hash_user(user))
+        failing.failures.append(StoreError("away"))
+        with pytest.raises(StoreError):
+            live.refresh()
+        live._next_poll = 0.0
+        live.refresh()
+        assert (live.events_of("u1"), live.events_of("u2"), live.attributes_of("u2")) == ((), (), None)
+
+
+def test_values_of_any_type_in_sqlite_stop_nothing(store: Store, tmp_path: Path) -> None:
+    store.add_events([event(number, user=f"u{number % 2}") for number in range(3, 7)])
+    with contextlib.closing(sqlite3.connect(tmp_path / "feedback.db")) as connection, connection:
+        for number, column, value in ((1, "timestamp", "2024-01-01"), (2, "quantity", "abc"), (3, "item_id", b"i1")):
+            connection.execute(f"update events set {column} = ? where id = ?", (value, number))
+    skipped: list[tuple[str, str]] = []
+    live = RecentActivity(store, SINCE, hash_user, on_skip=lambda *reason: skipped.append(reason))
+    assert {user: len(live.events_of(user)) for user in ("u0", "u1")} == {"u0": 1, "u1": 0}
+    assert len(skipped) == 2
+    small = RecentActivity(store, SINCE, hash_user, max_users=1)
+    store.add_events([event(8, user="u2")])
+    small.refresh()
+    assert {user: len(small.events_of(user)) for user in ("u0", "u1")} == {"u0": 1, "u1": 0}, "looked up"
+
+
+def test_events_of_the_future_are_left_out_of_look_ups(store: Store) -> None:
+    later = NewEvent(key="x", user_id="u1", item_id="i1", event="view", timestamp=datetime(2999, 1, 1, tzinfo=UTC))
+    store.add_events([later, event(1), event(2, user="u2")])
+    assert len(RecentActivity(store, SINCE, hash_user, max_users=1).events_of("u1")) == 1
+
+
+def test_an_item_that_cannot_be_read_leaves_the_one_before(store: Store, tmp_path: Path) -> None:
+    store.put_items([PostedItem("p", {"title": "Old"})])
+    live = RecentActivity(store, SINCE, hash_user)
+    with contextlib.closing(sqlite3.connect(tmp_path / "feedback.db")) as connection, connection:
+        connection.execute("update items set attributes = '5', revision = revision + 1")
+    live._next_poll = 0.0
+    live.refresh()
+    assert live.items_since(0) == [{"title": "Old", "item_id": "p"}]
 
 
 def impression(number: int) -> Impression:
