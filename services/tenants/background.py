@@ -29,7 +29,7 @@ class BackgroundJob:
     is_done: whether a run would find nothing to do; needs no I/O
     """
 
-    def __init__(self, name: str, job: Callable[[], None], is_done: Callable[[], bool]) -> None:
+    def __init__(self, name: str, job: Callable[[], object], is_done: Callable[[], bool]) -> None:
         self._name, self._job, self.is_done = name, job, is_done
         self._lock, self._queue = Lock(), SimpleQueue[Future[None] | None]()
         self._run: Future[None] | None = None
@@ -65,9 +65,10 @@ class BackgroundJob:
         while (run := self._queue.get()) is not None:
             try:
                 self._job()
-            except Exception as error:  # the next run may succeed
+            except BaseException as error:  # the next run may succeed; a panic of a Rust library is no Exception
                 log.error("%s failed: %s", self._name, type(error).__name__)
-            run.set_result(None)
+            finally:
+                run.set_result(None)
 
 
 class Bulkhead:
