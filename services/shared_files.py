@@ -25,7 +25,7 @@ STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"  # state folde
 T = TypeVar("T")
 _MAX_VALUES_BY_ALIAS, _MAX_DEPTH = 10_000, 50
 _LOCK_SECONDS = 30.0
-_POLL_SECONDS = 0.05
+_POLL_SECONDS, _RETRY_SECONDS = 0.05, 1.0
 
 
 def serving_folder(layout: Layout, folder: Path | None = None) -> Path:
@@ -50,13 +50,22 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
+def file_signature(path: Path) -> tuple[int, ...] | None:
+    """What differs once the file is replaced or written; None if it is missing."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
 class FileWatcher:
     """Detects that a file was replaced. It checks every 50 ms; in between, a call only reads the clock."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
         self._next_check = float("-inf")
-        self._signature: tuple[int, ...] | None = None
+        self._signature: tuple[int, ...] | None = None  # () = to be read again
 
     @property
     def is_due(self) -> bool:
@@ -69,11 +78,12 @@ class FileWatcher:
         if now < self._next_check:
             return False
         self._next_check = now + _POLL_SECONDS
-        before, self._signature = self._signature, None
-        with contextlib.suppress(OSError):
-            stat = self._path.stat()
-            self._signature = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        before, self._signature = self._signature, file_signature(self._path)
         return self._signature != before
+
+    def retry(self) -> None:
+        """Let `changed` return True in a second, because the file could not be read."""
+        self._signature, self._next_check = (), self._clock() + _RETRY_SECONDS
 
 
 class WrittenInt(int):
@@ -170,6 +180,7 @@ def read_or_last_valid(path: Path, read: Callable[[Path], T], on_invalid: Callab
 
     on_invalid: called with the error. Raises a TierRecError if there is no valid one.
     """
+    signature = file_signature(path)
     try:
         content = read(path)
     except TierRecError as error:
@@ -178,20 +189,25 @@ def read_or_last_valid(path: Path, read: Callable[[Path], T], on_invalid: Callab
         if not copy.is_file():
             raise
         return read(copy)
-    keep_as_last_valid(path)
+    keep_as_last_valid(path, signature)
     return content
 
 
-def keep_as_last_valid(path: Path) -> None:
-    """Copy a valid file for `read_or_last_valid`, unless its folder cannot be written."""
+def keep_as_last_valid(path: Path, signature: tuple[int, ...] | None) -> None:
+    """Copy a valid file for `read_or_last_valid`, unless its folder cannot be written or the file has changed.
+
+    signature: of the file before it was read
+    """
     copy = _last_valid(path)
     with contextlib.suppress(OSError, ArtifactError):
-        if not path.exists():
+        if signature is None:
             copy.unlink(missing_ok=True)
         elif path.is_file() and not (copy.is_file() and filecmp.cmp(path, copy, shallow=False)):
             with replacing_file(copy) as fresh:
                 fresh.touch(mode=0o600)
                 shutil.copyfile(path, fresh)
+                if file_signature(path) != signature:
+                    raise ArtifactError(f"{path}: has changed since it was read")
 
 
 def _last_valid(path: Path) -> Path:

@@ -15,7 +15,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field
 
-from services.shared_files import FileWatcher, exclusive, keep_as_last_valid, read_or_last_valid
+from services.shared_files import FileWatcher, exclusive
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Params, parse
@@ -101,14 +101,15 @@ class Keyring:
 class LiveKeyring:
     """The keyring of a file that may change while the server runs; once it has had keys, it is never open again.
 
-    A file that is invalid at the start, without a valid one before it, refuses every request.
+    While a file is invalid at the start, every request is refused: an earlier content may hold keys revoked since.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._watch = path, FileWatcher(path, clock)
         try:
-            self._ring = read_or_last_valid(path, Keyring.read, _log_invalid)
-        except TierRecError:
+            self._ring = Keyring.read(path)
+        except TierRecError as error:
+            logger.error("%s; every request is refused", error)
             self._ring = Keyring({}, is_locked=True)
 
     @property
@@ -127,9 +128,9 @@ class LiveKeyring:
             try:
                 ring = Keyring.read(self._path)
             except TierRecError as error:
-                _log_invalid(error)
+                logger.error("%s; the previous keys stay in force", error)
+                self._watch.retry()
             else:
-                keep_as_last_valid(self._path)
                 self._ring = replace(ring, is_locked=not self._ring.open)
         return self._ring
 
@@ -204,10 +205,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _log_invalid(error: TierRecError) -> None:
-    logger.error("%s; the previous keys stay in force", error)
 
 
 def _hash(token: str) -> str:

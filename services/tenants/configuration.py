@@ -12,7 +12,7 @@ from services.catalogue.catalogue import Catalogue
 from services.experiments import Experiments
 from services.rules import Rules
 from services.rules.review import Review
-from services.shared_files import FileWatcher, keep_as_last_valid, read_or_last_valid
+from services.shared_files import FileWatcher, file_signature, keep_as_last_valid, read_or_last_valid
 from services.tenants.served_model import ServedModel
 from tierrec_core.base.errors import TierRecError
 
@@ -61,12 +61,13 @@ class LiveConfiguration:
         """Read the files that have changed; between two checks, a call only reads the clock."""
         for name, watcher in self._watchers.items():
             if watcher.changed():
+                signature = file_signature(self._path(name))
                 try:
                     self.now = replace(self.now, **{name: self._read(name, self._path(name))})
                 except TierRecError as error:
                     self._refuse(name, error)
                 else:
-                    keep_as_last_valid(self._path(name))
+                    keep_as_last_valid(self._path(name), signature)
                     self._count_reload(f"{name}_loaded")
 
     def _path(self, name: str) -> Path:

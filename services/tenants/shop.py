@@ -19,7 +19,7 @@ from services.observability.access_log import JsonLog, log_secret, pseudonym
 from services.observability.metrics import ShopMetrics
 from services.releases.pointer import FILE as POINTER
 from services.releases.pointer import Pointer, Side
-from services.shared_files import FileWatcher, keep_as_last_valid, read_or_last_valid
+from services.shared_files import FileWatcher, file_signature, keep_as_last_valid, read_or_last_valid
 from services.store import Store
 from services.store.impressions import ImpressionRetention, ImpressionWriter
 from services.store.recent_events import RecentActivity
@@ -78,6 +78,7 @@ class Shop:
     """Serves the requests of one shop in one worker.
 
     load: returns the model of a Bento's tag; own_bento: the default of the setting bento
+    items_lock: held while items are checked against the catalogue, stored, and added to it
     """
 
     def __init__(
@@ -97,15 +98,16 @@ class Shop:
         self.models = self._load_at_start()
         since = self.models.champion.trained_until
         self.activity = RecentActivity(self.store, since, self.hash_user, on_skip=self._skip)
-        self._models_lock, self._swap_lock = threading.Lock(), threading.Lock()
-        self._add_posted_items()
+        self._models_lock, self._swap_lock, self.items_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self.add_posted_items()
         self.configuration = LiveConfiguration(folder, lambda: self.models.champion, metrics.count_swap)
+        self._keys = BackgroundJob(f"keys-{name}", self.keys, self._are_keys_current)
         self._files = BackgroundJob(f"files-{name}", self._refresh_files, self._are_files_current)
         self._rows = BackgroundJob(f"store-{name}", self.refresh_store, lambda: self.activity.is_current)
-        self._items = BackgroundJob(f"items-{name}", self._add_posted_items, self._are_items_current)
+        self._items = BackgroundJob(f"items-{name}", self.add_posted_items, self._are_items_current)
         pools = [Bulkhead(part, *limits) for part, limits in _THREADS.items()]
         self.lists, self.look_ups, self.reads, self.writes, self._probes = pools
-        self._background: list[BackgroundJob | Bulkhead] = [self._files, self._rows, self._items, *pools]
+        self._background: list[BackgroundJob | Bulkhead] = [self._keys, self._files, self._rows, self._items, *pools]
         self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, settings.impression_days)
         self._loaders, self.is_warm = list[threading.Thread](), False
@@ -118,7 +120,9 @@ class Shop:
         It is read in other threads. What takes long goes on there while requests are served from memory, as they are
         while the store does not answer.
         """
-        if not (self._are_files_current() and self.activity.is_current and self._are_items_current()):
+        is_read = self._are_keys_current() and self._are_files_current() and self.activity.is_current
+        if not (is_read and self._are_items_current()):
+            await self._keys.catch_up(_PATIENCE_SECONDS)  # first, and whatever the other files do
             await self._files.catch_up(_PATIENCE_SECONDS)
             await self._rows.catch_up(0.0 if self.activity.is_away else _PATIENCE_SECONDS)
             await self._items.catch_up(_PATIENCE_SECONDS)
@@ -130,6 +134,12 @@ class Shop:
         except Exception:  # requests are served from memory
             self.request_log.failure(None, None, part="store", shop=self.name)
 
+    def add_posted_items(self) -> None:
+        """Add the items that refresh_store has read to the models."""
+        if not self._are_items_current():
+            with self._models_lock:
+                self.models = self.models.with_posted(self.activity, self._skip)
+
     async def is_store_healthy(self) -> bool:
         """Whether the store answers within seconds; False also while an earlier probe still waits for it."""
         try:
@@ -137,15 +147,17 @@ class Shop:
         except (OverloadError, TimeoutError):
             return False
 
+    def _are_keys_current(self) -> bool:
+        return not self.keys.is_due
+
     def _are_files_current(self) -> bool:
-        return not (self.keys.is_due or self.configuration.is_due or self._pointer_watcher.is_due)
+        return not (self.configuration.is_due or self._pointer_watcher.is_due)
 
     def _are_items_current(self) -> bool:
         return self.activity.item_revision == self.models.champion.revision
 
     def _refresh_files(self) -> None:
         try:
-            self.keys()
             if self._pointer_watcher.changed():
                 self._start_loader(self._swap_models)
             self.configuration.refresh()
@@ -209,11 +221,6 @@ class Shop:
         challenger = load(pointer.challenger.bento) if pointer.challenger else None
         return ActiveModels(load(pointer.champion.bento), challenger, pointer)
 
-    def _add_posted_items(self) -> None:
-        if not self._are_items_current():
-            with self._models_lock:
-                self.models = self.models.with_posted(self.activity, self._skip)
-
     def _warm_up(self) -> None:
         """Load all models before a request needs them; precomputed lists are served meanwhile."""
         for model in self.models.loaded:
@@ -227,15 +234,16 @@ class Shop:
     def _swap_models(self) -> None:
         """Load the models that the pointer names now; the old ones serve until they are loaded."""
         with self._swap_lock:
-            start = time.monotonic()
+            path, start = self.folder / POINTER, time.monotonic()
+            signature = file_signature(path)
             try:
-                models = self._load_models(self.folder / POINTER, self.models)
+                models = self._load_models(path, self.models)
                 for model in models.loaded:
                     model.warm_up()
             except Exception as error:  # the old models serve until a pointer names valid ones
                 self._refuse_pointer(error)
                 return
-            keep_as_last_valid(self.folder / POINTER)
+            keep_as_last_valid(path, signature)
             with self._models_lock:
                 self.models = models.with_posted(self.activity, self._skip)
             self._report_models()

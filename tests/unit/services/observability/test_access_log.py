@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import multiprocessing
+import resource
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -135,10 +136,34 @@ def test_an_unreadable_file_keeps_the_previous_keys(path: Path) -> None:
     for text in ('{"keys": [{"id": "x"}]}', "{", ""):
         path.write_text(text)
         assert live().authenticate(bearer(token)) is not None
-        assert LiveKeyring(path)().authenticate(bearer(token)) is not None, "a fresh worker has the last valid ones"
-    path.with_name(".keys.json.valid").unlink()
-    assert LiveKeyring(path)().authenticate(bearer(token)) is None
-    assert not LiveKeyring(path)().open, "without valid ones it refuses everybody"
+
+
+def test_revoked_keys_do_not_come_back_when_a_server_starts_with_an_unreadable_file(path: Path) -> None:
+    key, token = add_key(path, "shop", (READ,))
+    LiveKeyring(path, itertools.count().__next__)()
+    revoke_key(path, key.id)
+    path.write_text("{")
+    fresh = LiveKeyring(path, itertools.count().__next__)
+    for ring in (fresh.current, fresh()):
+        assert not ring.open
+        assert ring.authenticate(bearer(token)) is None
+    path.unlink()
+    _, token = add_key(path, "shop", (READ,))
+    assert fresh().authenticate(bearer(token)) is not None
+
+
+def test_keys_that_could_not_be_read_are_read_again(path: Path) -> None:
+    key, token = add_key(path, "shop", (READ,))
+    live = LiveKeyring(path, itertools.count().__next__)
+    assert live().authenticate(bearer(token)) is not None
+    revoke_key(path, key.id)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))  # no file can be opened
+    try:
+        assert live().authenticate(bearer(token)) is not None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert live().authenticate(bearer(token)) is None
 
 
 def test_without_keys_only_loopback_is_served_with_a_warning(path: Path) -> None:
