@@ -31,9 +31,11 @@ def post_events(shop: Shop, events: Sequence[EventIn]) -> Acknowledged:
 
 def post_items(shop: Shop, items: Sequence[ItemIn]) -> Acknowledged:
     """Merge the items' attributes into the posted ones. Raises DataError for a value that its column cannot hold."""
-    shop.models.champion.catalogue.check(item_attributes(item) | {"item_id": item.item_id} for item in items)
-    added = put_items(shop.store, items)
-    shop.refresh_store()
+    with shop.items_lock:  # the next check knows the columns that these items add
+        shop.models.champion.catalogue.check(item_attributes(item) | {"item_id": item.item_id} for item in items)
+        added = put_items(shop.store, items)
+        shop.refresh_store()
+        shop.add_posted_items()
     return added
 
 

@@ -87,7 +87,9 @@ class ServiceMetrics:
         self.fallbacks = counter("fallbacks", "Lists that a worse strategy ranked.", fallback_labels)
         self.events = counter("events", "Events posted.", ("shop", "event", "status"))
         self.dropped = counter("impressions_dropped", "Impressions that were not stored.", ("shop",))
-        self.skipped = counter("skipped_rows", "Stored rows that cannot be applied.", ("shop", "kind"))
+        self.skipped = counter(
+            "skipped_rows", "Stored rows, and attributes of items, that cannot be applied.", ("shop", "kind")
+        )
         self.swaps = counter("swaps", "Reloads of models and configuration while serving.", ("shop", "result"))
         model_labels = ("shop", "bento", "model_version", "role")
         self.model = gauge("model_info", "1 while a worker serves the model.", model_labels)
@@ -127,7 +129,7 @@ class ShopMetrics:
         self._all.dropped.labels(self._shop).inc(count)
 
     def count_skipped(self, kind: str) -> None:
-        """Count a stored row that cannot be applied. kind: events, items or users."""
+        """Count a stored row, or one attribute of an item, that cannot be applied. kind: events, items or users."""
         self._all.skipped.labels(self._shop, kind).inc()
 
     def count_swap(self, result: str) -> None:

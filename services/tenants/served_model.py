@@ -207,15 +207,37 @@ class ServedModel:
 
 
 def _upsert(catalogue: Catalogue, rows: Sequence[Mapping[str, Any]], on_skip: Callable[[str, str], None]) -> Catalogue:
-    """The catalogue with these rows; a row that it cannot hold is skipped, found by halving the rows."""
+    """The catalogue with these rows; attributes that it cannot hold are left out, their rows found by halving."""
     try:
         return catalogue.with_items(rows)
     except Exception as error:  # whatever is stored, the other items are served
         if len(rows) <= 1:
-            on_skip("items", str(error) if isinstance(error, DataError) else type(error).__name__)
+            reduced = [_without_misfits(catalogue, row, on_skip) for row in rows]
+            if reduced != list(rows):
+                return _upsert(catalogue, reduced, on_skip)
+            on_skip("items", _reason(error))
             return catalogue
     middle = len(rows) // 2
     return _upsert(_upsert(catalogue, rows[:middle], on_skip), rows[middle:], on_skip)
+
+
+def _without_misfits(
+    catalogue: Catalogue, row: Mapping[str, Any], on_skip: Callable[[str, str], None]
+) -> Mapping[str, Any]:
+    """The row without the attributes that the catalogue cannot hold."""
+    kept = {"item_id": row["item_id"]}
+    for name, value in row.items():
+        try:
+            catalogue.check([kept | {name: value}])
+        except Exception as error:  # as above
+            on_skip("items", _reason(error))
+        else:
+            kept[name] = value
+    return kept
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, DataError) else type(error).__name__
 
 
 def _resize(table: Any, width: int, padding: float) -> Any:

@@ -1,7 +1,10 @@
 """Whatever a shop's store and files hold, lists are answered and a fresh worker starts."""
 
+import contextlib
 import itertools
 import json
+import os
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +15,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from services.auth.keys import FILE as KEYS
+from services.auth.keys import KeyScope, add_key, revoke_key
+from services.releases.pointer import FILE as POINTER
+from services.releases.pointer import Deployed, Pointer
 from services.shared_files import read_or_last_valid
 from services.store.schema import EVENTS, ITEMS, USERS
+from services.tenants.served_model import ServedModel
 from services.tenants.shops import ShopsSettings
-from tests.support.open_shops import SURFACES, Caller, Opener, until
+from tests.support.open_shops import LOOK_SECONDS, SURFACES, Caller, Opener, until
+from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
 
 pytest_plugins = ["tests.support.open_shops"]
@@ -168,11 +177,48 @@ def test_whatever_files_say(opener: Opener, written: list[tuple[str, str]]) -> N
 def test_an_import_of_any_attribute_is_served_and_one_of_a_wrong_type_refused(start: Opener) -> None:
     caller = start()
     lines = [{"item_id": "p", "attributes": {"self": 1}}, {"item_id": "q", "attributes": {"stock": "many"}}]
-    content = "\n".join(map(json.dumps, lines))
-    answer = caller.told("POST", "/import/items", content=content, headers={"content-type": "application/x-ndjson"})
+    answer = import_items(caller, *lines)
     assert (answer["accepted"], answer["rejected"]) == (1, 1)
     assert answer["first_errors"][0]["error"] == "items: q: stock is 'many', wanted a number"
     assert caller.told("GET", "/info")["num_items"] == 41
+
+
+def import_items(caller: Caller, *items: dict[str, Any]) -> dict[str, Any]:
+    content = "\n".join(map(json.dumps, items))
+    answer = caller.told("POST", "/import/items", content=content, headers={"content-type": "application/x-ndjson"})
+    return dict(answer)
+
+
+@pytest.mark.parametrize("between", [0, 1000])
+def test_items_that_contradict_one_another_are_refused_within_an_import(start: Opener, between: int) -> None:
+    """Also across batches of a thousand."""
+    caller = start()
+    filling = [{"item_id": "r", "stock": 1}] * between
+    answer = import_items(
+        caller, {"item_id": "p", "attributes": {"a": 1}}, *filling, {"item_id": "q", "attributes": {"a": "x"}}
+    )
+    assert (answer["accepted"], answer["rejected"]) == (1 + between, 1)
+    assert answer["first_errors"][0]["error"] == "items: q: a is 'x', wanted a number"
+    assert caller.metric("tierrec_skipped_rows_total") == 0
+
+
+def test_of_posts_at_once_that_contradict_one_another_one_is_refused(start: Opener) -> None:
+    caller = start()
+    for name in map(str, range(5)):
+        posts = [{"item_id": item, "attributes": {name: value}} for item, value in (("p", 1), ("q", "x"))]
+        answers = caller.send_all([("POST", "/items", {"json": {"items": [post]}}) for post in posts])
+        assert sorted(answer.status_code for answer in answers) == [200, 400]
+    assert caller.metric("tierrec_skipped_rows_total") == 0
+
+
+def test_an_attribute_of_a_wrong_type_leaves_the_others_of_its_item(start: Opener) -> None:
+    caller = start()
+    insert_rows(caller, [(ITEMS, {"item_id": "p", "attributes": {"a": 1}})])
+    insert_rows(caller, [(ITEMS, {"item_id": "i31", "attributes": {"a": "x", "title": "New"}})])
+    assert "New" in [item["title"] for item in caller.recommend(user_id="u59", k=40)["items"]]
+    caller.post_items({"item_id": "i31", "title": "Newer"})
+    for worker in (caller, start()):
+        assert "Newer" in [item["title"] for item in worker.recommend(user_id="u59", k=40)["items"]]
 
 
 def test_rows_that_cannot_be_applied_are_counted_and_logged(start: Opener, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +237,7 @@ def test_rows_that_cannot_be_applied_are_counted_and_logged(start: Opener, capsy
     )
     insert_rows(caller, [(USERS, {"user_id": "u", "attributes": 5}), (EVENTS, event)])
     assert "i31" in caller.listed(user_id="u59", k=40)
-    until(lambda: caller.told("GET", "/info")["num_items"] == 41)
+    until(lambda: caller.told("GET", "/info")["num_items"] == 42)
     assert {kind: caller.metric("tierrec_skipped_rows_total", kind=kind) for kind in ("items", "users", "events")} == {
         "items": 1,
         "users": 1,
@@ -234,6 +280,64 @@ def test_a_worker_starts_with_the_last_valid_contents(start: Opener) -> None:
     assert "i31" in start().listed(user_id="u59", k=40)
     (folder / "review.yaml").write_text("blocked: [")
     assert "i31" in start().listed(user_id="u59", k=40), "what was deleted does not come back"
+
+
+def test_a_revoked_key_is_refused_while_another_file_cannot_be_read(start: Opener) -> None:
+    caller = start()
+    folder = caller.shop.folder
+    key, token = add_key(folder / KEYS, "shop", (KeyScope.READ,))
+    reader = caller.of("default", Authorization=f"Bearer {token}")
+    until(lambda: reader.send("POST", "/recommend", json={}).status_code == 200)
+    os.mkfifo(folder / "rules.yaml")  # reading it blocks until a writer opens it
+    try:
+        time.sleep(LOOK_SECONDS)
+        assert reader.send("POST", "/recommend", json={}).status_code == 200
+        revoke_key(folder / KEYS, key.id)
+        time.sleep(LOOK_SECONDS)
+        assert reader.send("POST", "/recommend", json={}).status_code == 401
+    finally:
+        (folder / "rules.yaml").write_text("rules: []")
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("valid")
+
+    def read(file: Path) -> str:
+        text = file.read_text()
+        file.write_text("not valid")
+        return text
+
+    assert read_or_last_valid(path, read, print) == "valid"
+    assert not path.with_name(".a.txt.valid").exists()
+    assert read_or_last_valid(path, Path.read_text, print) == "not valid"
+    assert path.with_name(".a.txt.valid").read_text() == "not valid"
+
+
+class OvertakenOpener(Opener):
+    """While it loads one Bento, the pointer is set to another."""
+
+    def _load(self, tag: str) -> ServedModel:
+        if tag == "tierrec:next":
+            point(self.root / "default", "tierrec:gone")
+        return super()._load(tag)
+
+
+def point(folder: Path, tag: str) -> None:
+    pointer = Pointer(champion=Deployed(bento=tag, model="m:1"), changed=datetime(2026, 1, 1, tzinfo=UTC))
+    artifacts.write_json(pointer.model_dump(mode="json"), folder / POINTER)
+
+
+def test_a_pointer_that_changes_while_its_models_are_loaded_is_not_kept(start: Opener) -> None:
+    with contextlib.closing(OvertakenOpener(start.root, start.bundles)) as overtaken:
+        overtaken.add("tierrec:next", lambda _: None)
+        caller = overtaken()
+        folder = caller.shop.folder
+        time.sleep(LOOK_SECONDS)
+        point(folder, "tierrec:next")
+        until(lambda: caller.metric("tierrec_swaps_total", result="done") == 1)
+        assert "gone" in (folder / POINTER).read_text()
+        assert not (folder / f".{POINTER}.valid").exists()
 
 
 @ANYTHING
