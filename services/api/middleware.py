@@ -156,6 +156,8 @@ class AuthMiddleware(_Gate):
         principal = LOCAL if keyring.open else keyring.authenticate(headers.get("authorization"))
         if principal is None:
             return _NO_KEY
+        if required not in principal.scopes and principal is LOCAL:
+            return Refusal(403, f"key: none is configured; add one with the scope {required.value!r} for this request")
         if required not in principal.scopes:
             return Refusal(403, f"key: {principal.key_id} lacks the scope {required.value!r}")
         wait = 0.0 if self._rate is None else self._rate.take(principal.key_id)

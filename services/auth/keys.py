@@ -65,7 +65,7 @@ class Principal:
     scopes: frozenset[KeyScope]
 
 
-LOCAL = Principal("local", frozenset(KeyScope))
+LOCAL = Principal("local", frozenset({KeyScope.READ, KeyScope.WRITE}))
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def check_host(ring: Keyring, host: str) -> str | None:
             f"serve: no API key is configured, and {host} can be reached from other machines; wanted 127.0.0.1\n"
             "add a key with `tierrec keys add LABEL`, or serve on 127.0.0.1"
         )
-    return "WARNING: no API key is configured: any process on this machine may read, write and administer"
+    return "WARNING: no API key is configured: any process on this machine may read and write"
 
 
 def is_loopback(host: str) -> bool:

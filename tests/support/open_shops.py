@@ -31,6 +31,7 @@ from services.releases.manifest import ReleaseManifest
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop, ShopSettings
 from services.tenants.shops import DEFAULT, Shops
+from tests.support.api_keys import HEADER, allow_all
 from tests.support.packaged_project import judged_project
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
@@ -186,6 +187,7 @@ class Opener:
     root: Path
     bundles: dict[str, Path]
     opened: list[Shops] = field(default_factory=list)
+    keyed: bool = False  # whether shops have a key that may do everything, with which they are asked
 
     def __call__(
         self,
@@ -196,6 +198,8 @@ class Opener:
         store_url: str = "",
     ) -> Caller:
         """A worker with shops of these names, one called `default` if none is given."""
+        for name in names or (DEFAULT,) if self.keyed else ():
+            allow_all(self.root / name)
         metrics = ServiceMetrics(CollectorRegistry())
         opened = {
             name: Shop(
@@ -211,7 +215,7 @@ class Opener:
         self.opened.append(shops)
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         configure_app(app, shops, limits or RequestLimits())
-        headers = {SHOP_HEADER: names[0]} if names else {}
+        headers = ({SHOP_HEADER: names[0]} if names else {}) | (HEADER if self.keyed else {})
         return Caller(app, shops, (address, 1), headers)
 
     def close(self) -> None:

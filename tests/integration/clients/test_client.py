@@ -26,6 +26,7 @@ from services.tenants.served_model import ServedModel
 from services.tenants.shop import ShopSettings
 from services.tenants.shops import DEFAULT, Shops, ShopsSettings
 from tests.support import transfer_records
+from tests.support.api_keys import HEADER, TOKEN, allow_all
 from tests.support.packaged_project import packed_bundle
 from tests.support.transfer_records import kept
 from tierrec_client import (
@@ -57,6 +58,9 @@ def shops(items: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iter
     bundle = packed_bundle(folder / "project", items)
     release = ReleaseManifest(bento="tests:1", model="tests-bundle:1", default_task="next", labels={"made": "here"})
     settings = ShopsSettings(shops={name: ShopSettings(folder=folder / name) for name in SHOPS})
+    for name in SHOPS:
+        if name != "locked":
+            allow_all(folder / name)
     with contextlib.closing(Shops.open(settings, lambda _: ServedModel(release, bundle), release.bento)) as opened:
         yield opened
 
@@ -76,7 +80,7 @@ def url(shops: Shops) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Client]:
-    with Client(url) as opened:
+    with Client(url, TOKEN) as opened:
         yield opened
 
 
@@ -113,7 +117,7 @@ def patiently(ask: Any) -> Any:
 
 def test_the_async_client_hears_the_same(url: str, client: Client) -> None:
     async def ask() -> list[Any]:
-        async with AsyncClient(url) as later:
+        async with AsyncClient(url, TOKEN) as later:
             asked = (later.info(), later.tier("u05"), later.recommend(user_id="u05", k=4), later.experiments())
             return list(await asyncio.gather(*asked))
 
@@ -127,7 +131,7 @@ def test_refusals_are_told(client: Client, url: str) -> None:
         client.explain("nobody-asked")
     with pytest.raises(ServiceError, match=r"^400: item_id"):
         client.similar(item_id="no such item")
-    with Client(url, shop="nowhere") as lost, pytest.raises(ServiceError, match=r"^404: .*no shop"):
+    with Client(url, TOKEN, "nowhere") as lost, pytest.raises(ServiceError, match=r"^401: "):
         lost.info()
 
 
@@ -140,7 +144,7 @@ def test_a_shop_is_copied_by_its_exports(shops: Shops, url: str, client: Client)
     client.import_(EventIn, (event(number) for number in range(6_500)))
     client.import_(ItemIn, (ItemIn(item_id=f"i{n % 10}x", price=n, attributes={"n": n}) for n in range(30)))
     client.import_(UserIn, (UserIn(user_id=f"u{n}", attributes={"n": n}) for n in range(1_200)))
-    with Client(url, shop="copy") as copy:
+    with Client(url, TOKEN, "copy") as copy:
         for model, row in ((EventIn, EventRow), (ItemIn, ItemRow), (UserIn, UserRow)):
             answer = copy.import_(model, client.export(row))
             assert answer.rejected == 0
@@ -161,7 +165,7 @@ def test_imported_items_and_events_count_at_once(client: Client) -> None:
 def test_an_export_is_cut_into_pages_by_its_cursor(client: Client, url: str) -> None:
     client.import_(EventIn, (event(number) for number in range(50)))
     whole = [row.key for row in client.export(EventRow)]
-    asked, cursor, seen = httpx.Client(base_url=url), "0", []
+    asked, cursor, seen = httpx.Client(base_url=url, headers=HEADER), "0", []
     with asked:
         while page := asked.get("/export/events", params={"cursor": cursor, "limit": 1_700}).text.splitlines():
             seen += [json.loads(line)["key"] for line in page]
@@ -182,7 +186,7 @@ def lines(count: int, bad: tuple[int, ...] = ()) -> bytes:
 
 
 def post(url: str, kind: str, body: Any, shop: str = DEFAULT, **params: Any) -> httpx.Response:
-    headers = {"content-type": NDJSON, "x-tierrec-shop": shop}
+    headers = HEADER | {"content-type": NDJSON, "x-tierrec-shop": shop}
     return httpx.post(f"{url}/import/{kind}", content=body, params=params, headers=headers, timeout=60)
 
 
@@ -220,7 +224,7 @@ def test_a_strict_import_stops_and_goes_on_behind_what_is_kept(url: str) -> None
     ],
 )
 def test_what_is_no_import_is_refused(url: str, path: str, kind: str, status: int) -> None:
-    answer = httpx.post(url + path, content=b"{}", headers={"content-type": kind})
+    answer = httpx.post(url + path, content=b"{}", headers=HEADER | {"content-type": kind})
     assert answer.status_code == status
     assert answer.json()["error"]
 
@@ -260,7 +264,7 @@ def test_a_broken_store_is_told_before_and_during_an_import(shops: Shops, url: s
     assert found.stopped == "store: does not answer"
     assert (found.accepted, found.lines) == (1_000, 1_000)
     assert post(url, "events", body, shop="broken").status_code == 503
-    with Client(url, shop="broken", retries=0) as client, pytest.raises(ServiceError, match=r"^503: store: does not"):
+    with Client(url, TOKEN, "broken", retries=0) as client, pytest.raises(ServiceError, match=r"^503: store: does not"):
         next(client.export(EventRow))
 
 
@@ -269,10 +273,11 @@ def test_an_answer_begins_while_the_body_still_comes(url: str) -> None:
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(3_000)
     head = f"POST /import/events HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\nx-tierrec-shop: busy\r\n"
+    head += f"authorization: Bearer {TOKEN}\r\ncontent-type: {NDJSON}\r\n\r\n"
     with socket.create_connection((host, int(port))) as connection:
         connection.settimeout(60)
         half = body.index(b"\n", len(body) // 2) + 1
-        connection.sendall(head.encode() + f"content-type: {NDJSON}\r\n\r\n".encode() + body[:half])
+        connection.sendall(head.encode() + body[:half])
         first = connection.recv(1000)
         assert first.startswith(b"HTTP/1.1 200")
         connection.sendall(body[half:])

@@ -88,6 +88,7 @@ def test_what_is_no_json_is_refused(start: Opener, path: str) -> None:
     "moment", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59.999999Z"]
 )
 def test_no_moment_is_kept_that_cannot_be_read(start: Opener, moment: str) -> None:
+    start.keyed = True
     caller = start()
     posts = {
         "/events": {"events": [event(1, "u59", "i15", "cart", timestamp=moment)]},

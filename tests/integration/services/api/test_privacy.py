@@ -18,6 +18,12 @@ pytest_plugins = ["tests.support.open_shops", "tests.support.stores"]
 SOMEONE = "alice.quite-unique@example.org"
 
 
+@pytest.fixture(autouse=True)
+def _keyed(start: Opener) -> None:
+    """Nobody is erased without a key."""
+    start.keyed = True
+
+
 def holding(folder: Path, text: str) -> list[str]:
     """Files below the folder with the text in their bytes, or in their names."""
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -24,6 +24,7 @@ from services.__main__ import main
 from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
 from services.deployment.server import free_port, is_free, running_server
+from tests.support.api_keys import HEADER, allow_all
 from tests.support.packaged_project import packaged_project
 from tests.support.prefect_workers import answers, wait_until
 from tests.support.projects import ENV
@@ -59,10 +60,11 @@ def settings(made: Layout) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def url(made: Layout) -> Iterator[str]:
-    """The Bento as a live server with two workers."""
-    tag = artifacts.read_json(made.bento)["tag"]
-    with running_server(made.bento_home, tag, workers=2, quiet=True) as server:
+def url(made: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Bento as a live server with two workers and a key."""
+    tag, folder = artifacts.read_json(made.bento)["tag"], tmp_path_factory.mktemp("serving")
+    allow_all(folder)
+    with running_server(made.bento_home, tag, folder=folder, workers=2, quiet=True) as server:
         yield server.url
 
 
@@ -76,7 +78,7 @@ def package(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def post(url: str, body: object) -> httpx.Response:
     """One request on a connection of its own."""
-    return httpx.post(url, json=body, timeout=60, verify=TLS)
+    return httpx.post(url, json=body, headers=HEADER, timeout=60, verify=TLS)
 
 
 def ask(url: str, body: object) -> dict[str, Any]:
@@ -152,16 +154,17 @@ def test_an_unknown_user_and_an_empty_history_get_the_same_list(url: str) -> Non
     ],
 )
 def test_an_invalid_field_is_rejected_with_a_reason(url: str, body: object, message: str) -> None:
-    answer = httpx.post(f"{url}/recommend", json=body)
+    answer = httpx.post(f"{url}/recommend", json=body, headers=HEADER)
     assert answer.status_code == 400
     assert message in answer.json()["error"]
     assert message in answer.json()["detail"][0]["msg"]
 
 
 def test_an_invalid_body_is_rejected_with_a_reason(url: str) -> None:
-    assert httpx.post(f"{url}/recommend", content=b'{"k": ').status_code == 400
+    headers = HEADER | {"content-type": "application/json"}
+    assert httpx.post(f"{url}/recommend", content=b'{"k": ', headers=headers).status_code == 400
     for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle"):
-        answer = httpx.post(f"{url}/recommend", content=b"{}", headers={"content-type": kind})
+        answer = httpx.post(f"{url}/recommend", content=b"{}", headers=HEADER | {"content-type": kind})
         assert answer.status_code == 415
         assert "send application/json" in answer.json()["error"]
 
@@ -170,14 +173,14 @@ def test_probes_metrics_and_info(made: Layout, url: str) -> None:
     assert {httpx.get(f"{url}/{probe}").status_code for probe in ("livez", "readyz")} == {200}
     assert httpx.get(f"{url}/healthz/store").json() == {"store": "ok"}
     for method, path, status in (("GET", "/nothing", 404), ("PUT", "/recommend", 405)):
-        refused = httpx.request(method, f"{url}{path}")
+        refused = httpx.request(method, f"{url}{path}", headers=HEADER)
         assert (refused.status_code, set(refused.json())) == (status, {"error", "detail"})
         assert refused.headers["x-request-id"]
     ask(url, {"user_id": "u59"})
     metrics = httpx.get(f"{url}/metrics").text
     assert 'tierrec_requests_total{path="blend",shop="default",status="200",surface="products"}' in metrics
     assert "u59" not in metrics
-    info, report = httpx.get(f"{url}/info").json(), artifacts.read_json(made.bento)
+    info, report = httpx.get(f"{url}/info", headers=HEADER).json(), artifacts.read_json(made.bento)
     assert (info["bento"], info["model"], info["labels"]) == (report["tag"], report["model"], report["labels"])
     page = httpx.get(f"{url}/docs.json").json()
     assert {"/recommend", "/search", "/events", "/users/{user_id}"} <= set(page["paths"])
@@ -192,7 +195,7 @@ def test_workers_share_posted_events(url: str) -> None:
         answer = ask(url, {"user_id": "newcomer", "k": 40})
         assert (answer["path"], answer["known_user"]) == ("blend", True)
         assert listed(answer)[0].startswith("i1")
-    assert httpx.delete(f"{url}/users/newcomer").json()["events"] == 20
+    assert httpx.delete(f"{url}/users/newcomer", headers=HEADER).json()["events"] == 20
     assert {ask(url, {"user_id": "newcomer"})["path"] for _ in range(10)} == {"cold"}
 
 

@@ -175,6 +175,7 @@ def test_whatever_files_say(opener: Opener, written: list[tuple[str, str]]) -> N
 
 
 def test_an_import_of_any_attribute_is_served_and_one_of_a_wrong_type_refused(start: Opener) -> None:
+    start.keyed = True
     caller = start()
     lines = [{"item_id": "p", "attributes": {"self": 1}}, {"item_id": "q", "attributes": {"stock": "many"}}]
     answer = import_items(caller, *lines)
