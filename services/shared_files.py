@@ -21,6 +21,7 @@ from tierrec_core.base.params import Params, parse
 from tierrec_core.base.paths import Layout
 
 STATE_VARIABLE, STORE_VARIABLE = "TIERREC_STATE", "TIERREC_STORE"  # state folder and store URL of a single shop
+SHOPS_VARIABLE = "TIERREC_SHOPS"  # names shops.yaml
 
 T = TypeVar("T")
 _MAX_VALUES_BY_ALIAS, _MAX_DEPTH = 10_000, 50

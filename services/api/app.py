@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.types import Scope
 
 from services.api import routes, transfer_routes
-from services.api.middleware import AuthMiddleware, JsonOnlyMiddleware, RequestMiddleware, ShopMiddleware
+from services.api.middleware import AuthMiddleware, JsonOnlyMiddleware, RequestMiddleware, ShopMiddleware, is_local
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
 from services.schemas import Problem
@@ -32,7 +32,7 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
     app.add_route("/", lambda _: _index(_document(app, shops)), include_in_schema=False)
     app.add_route("/docs.json", lambda _: JSONResponse(_document(app, shops)), include_in_schema=False)
     app.add_route("/healthz/store", _store_health, include_in_schema=False)
-    app.add_route("/metrics", lambda _: PlainTextResponse(shops.exposition()), include_in_schema=False)
+    app.add_route("/metrics", lambda request: _metrics(shops, request), include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(StoreError, _unavailable)
@@ -70,6 +70,14 @@ def _index(document: dict[str, Any]) -> Response:
 
 def _summary(operation: dict[str, Any]) -> str:
     return str(operation["description"].splitlines()[0])
+
+
+def _metrics(shops: Shops, request: Request) -> Response:
+    """The metrics of all shops, to other machines those of the caller's."""
+    lines, label = shops.exposition().splitlines(keepends=True), f'shop="{routes.shop_of(request).name}"'
+    return PlainTextResponse(
+        "".join(line for line in lines if line[0] == "#" or label in line or is_local(request.scope))
+    )
 
 
 def required_scope(method: str, path: str) -> KeyScope:

@@ -28,6 +28,7 @@ _LATE = Refusal(504, "service: the answer takes too long; send the request again
 _NO_KEY = Refusal(
     401, "key: is missing, unknown or expired; send Authorization: Bearer trk_...", (("www-authenticate", "Bearer"),)
 )
+_OTHER_PAGE = Refusal(403, "host: without a key only requests to localhost, by no page of another site, are answered")
 _FAILED = Refusal(500, "service: an error that is in its log under this answer's X-Request-Id")
 _CONVERTOR = re.compile(r":\w+}")
 _is_loopback = lru_cache(1024)(is_loopback)
@@ -100,7 +101,8 @@ class _Gate(ABC):
 class ShopMiddleware(_Gate):
     """Puts the shop that a header names, as of now, into scope["state"]["shop"].
 
-    Answers 404 to an unknown name; where there are keys, the same as to a wrong key, so that names cannot be tried.
+    Answers 404 to an unknown name; where there are keys, and to other machines, the same as to a wrong key, so that
+    names cannot be tried.
     """
 
     def __init__(self, app: ASGIApp, shops: Shops) -> None:
@@ -111,8 +113,8 @@ class ShopMiddleware(_Gate):
         """The answer if there is no such shop."""
         shop = self._shops.by_name.get(Headers(scope=scope).get(SHOP_HEADER, DEFAULT))
         if shop is None:
-            are_open = all(shop.keys.current.open for shop in self._shops.by_name.values())
-            return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name") if are_open else _NO_KEY
+            is_open = is_local(scope) and all(shop.keys.current.open for shop in self._shops.by_name.values())
+            return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name") if is_open else _NO_KEY
         scope.setdefault("state", {})["shop"] = shop
         await shop.catch_up()
         return None
@@ -139,23 +141,17 @@ class AuthMiddleware(_Gate):
 
     async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer if the caller may not make this request now."""
-        required, keyring, headers = (
-            self._needs(scope["method"], scope["path"]),
-            self._keyring(scope),
-            Headers(scope=scope),
-        )
-        is_local = _is_local(scope)
-        if scope["path"] in self._public and is_local:
+        keyring, headers = self._keyring(scope), Headers(scope=scope)
+        if scope["path"] in self._public and is_local(scope) and _is_own_page(headers):
             return None
-        if keyring.open and not is_local:
-            return Refusal(403, "key: none is configured, so only this machine is answered; add one")
-        if keyring.open and not _is_own_page(headers):
-            return Refusal(
-                403, "host: without a key only requests to localhost, by no page of another site, are answered"
-            )
-        principal = LOCAL if keyring.open else keyring.authenticate(headers.get("authorization"))
+        principal = keyring.authenticate(headers.get("authorization"))
+        if principal is None and keyring.open and is_local(scope):
+            if not _is_own_page(headers):
+                return _OTHER_PAGE
+            principal = LOCAL
         if principal is None:
             return _NO_KEY
+        required = self._needs(scope["method"], scope["path"])
         if required not in principal.scopes and principal is LOCAL:
             return Refusal(403, f"key: none is configured; add one with the scope {required.value!r} for this request")
         if required not in principal.scopes:
@@ -183,7 +179,7 @@ class JsonOnlyMiddleware(_Gate):
         return Refusal(415, f"content-type: {media_type!r} is not understood; send {expected}")
 
 
-def _is_local(scope: Scope) -> bool:
+def is_local(scope: Scope) -> bool:
     """Whether the request is from this machine, Unix sockets included."""
     client = scope.get("client")
     return client is None or _is_loopback(client[0])

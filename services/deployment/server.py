@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
 from services.deployment.build import bento_environment, ensure_bento
 from services.service import ONE_THREAD
-from services.shared_files import STATE_VARIABLE, serving_folder
+from services.shared_files import SHOPS_VARIABLE, STATE_VARIABLE, STORE_VARIABLE, serving_folder
 from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
 HOST = "127.0.0.1"
+PROMETHEUS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where several workers share their metrics
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _LAST_LINES = 3
@@ -97,9 +99,11 @@ def running_server(
     The server stays in this process's group, so that killing the group kills the server too.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
-        state = folder.resolve() if folder else Path(scratch) / "serving"
-        log = Path(scratch) / "server.log" if quiet else None
-        server = _start(home, tag, (host, port or free_port()), workers, state, Path(scratch), log)
+        source = home.resolve() / "bentos" / tag.replace(":", "/") / "src"
+        if not source.is_dir():
+            raise StageError(f"serve: {tag} is not in the store; see `tierrec releases`")
+        variables = _environment(home, folder, Path(scratch), workers) | {"PYTHONPATH": str(source)}
+        server = _start(tag, (host, port or free_port(), workers), Path(scratch), variables, quiet)
         try:
             server.wait_ready()
             yield server
@@ -145,23 +149,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _environment(home: Path, folder: Path | None, scratch: Path, workers: int) -> dict[str, str]:
+    """With a state folder of its own, a server has neither the shop's store nor further shops."""
+    hidden = {PROMETHEUS_FOLDER} if folder else {PROMETHEUS_FOLDER, STORE_VARIABLE, SHOPS_VARIABLE}
+    inherited = {name: value for name, value in bento_environment(home).items() if name not in hidden}
+    state = {STATE_VARIABLE: str(folder.resolve() if folder else scratch / "serving")}
+    return inherited | ONE_THREAD | state | ({PROMETHEUS_FOLDER: str(scratch)} if workers > 1 else {})
+
+
 def _start(
-    home: Path, tag: str, address: tuple[str, int], workers: int, folder: Path, scratch: Path, log: Path | None
+    tag: str, listening: tuple[str, int, int], scratch: Path, environment: Mapping[str, str], quiet: bool
 ) -> Server:
-    source = home.resolve() / "bentos" / tag.replace(":", "/") / "src"
-    if not source.is_dir():
-        raise StageError(f"serve: {tag} is not in the store; see `tierrec releases`")
-    host, port = address
-    variables = ONE_THREAD | {STATE_VARIABLE: str(folder), "PYTHONPATH": str(source)}
-    if workers > 1:
-        variables |= {"PROMETHEUS_MULTIPROC_DIR": str(scratch)}
+    log = scratch / "server.log" if quiet else None
+    arguments = [str(argument) for argument in (os.getpid(), *listening)]
     with contextlib.ExitStack() as files:
         output = files.enter_context(log.open("w")) if log else None
         process = psutil.Popen(
-            [sys.executable, "-m", "services.deployment.worker", host, str(port), str(workers)],
+            [sys.executable, "-m", "services.deployment.worker", *arguments],
             cwd=scratch,  # not the project, whose code would be imported before the Bento's own
-            env=bento_environment(home) | variables,
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
         )
-    return Server(tag, f"http://{HOST}:{port}", process, log)
+    return Server(tag, f"http://{HOST}:{listening[1]}", process, log)

@@ -12,7 +12,14 @@ from pydantic import Field
 
 from services.auth.limits import RequestLimits
 from services.observability.metrics import ServiceMetrics
-from services.shared_files import STORE_VARIABLE, parse_yaml_mapping, read_or_last_valid, read_text, serving_folder
+from services.shared_files import (
+    SHOPS_VARIABLE,
+    STORE_VARIABLE,
+    parse_yaml_mapping,
+    read_or_last_valid,
+    read_text,
+    serving_folder,
+)
 from services.tenants.shop import Loader, Shop, ShopSettings
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
@@ -21,7 +28,6 @@ from tierrec_core.settings import Params, parse
 log = logging.getLogger(__name__)
 
 DEFAULT = "default"
-SHOPS_VARIABLE = "TIERREC_SHOPS"  # names shops.yaml
 _MAX_SHOPS = 100
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]

@@ -302,7 +302,7 @@ def test_serve_leaves_no_process_behind(made: Layout, end: signal.Signals, code:
     assert process.returncode == code
     assert family
     assert not psutil.wait_procs(family, timeout=10)[1]
-    assert is_free(port)
+    wait_until(lambda: is_free(port), "the end of the worker that replaces the killed one")
 
 
 def test_bentoml_serves_the_same_bento(made: Layout) -> None:

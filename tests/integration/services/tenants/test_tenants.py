@@ -1,6 +1,7 @@
 """Two shops in one process share nothing, and keys grant their scopes only."""
 
 import logging
+import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -73,11 +74,12 @@ def test_each_endpoint_requires_its_scope(start: Opener, endpoint: tuple[str, st
 def test_without_a_key_only_loopback_is_served(start: Opener) -> None:
     near, far = start(), start(address="10.1.2.3")
     for (endpoint, _), given in ENDPOINTS.items():
-        assert attempt(far, endpoint, given) == 403
+        assert attempt(far, endpoint, given) == 401
         assert attempt(near, endpoint, given) in ((403,) if endpoint in ADMIN else (200, 404))
     for method, path in OPEN:
-        assert (near.send(method, path).status_code, far.send(method, path).status_code) == (200, 403)
-    assert far.send("GET", "/nothing").status_code == 403, "what is not there is guarded, too"
+        assert (near.send(method, path).status_code, far.send(method, path).status_code) == (200, 401)
+        assert near.send(method, path, headers={"host": "shop.example"}).status_code == 403
+    assert far.send("GET", "/nothing").status_code == 401, "what is not there is guarded, too"
     header = key(near, KeyScope.READ)
     time.sleep(LOOK_SECONDS)
     assert far.send("GET", "/info", headers=header).status_code == 200
@@ -227,6 +229,17 @@ def test_metrics_are_labelled_by_shop(both: tuple[Caller, Caller]) -> None:
     assert two.metric("tierrec_events_total", shop="two") == 1
     for shop in ("one", "two"):
         assert one.metric("tierrec_model_info", shop=shop, bento=OWN) == 1
+
+
+def test_other_machines_see_the_metrics_of_their_own_shop(start: Opener) -> None:
+    near = start("one", "two")
+    for caller in (near, near.of("two")):
+        caller.recommend(user_id="u59")
+    header = key(near, KeyScope.READ)
+    time.sleep(LOOK_SECONDS)
+    far = Caller(near.app, near.shops, ("10.1.2.3", 1), near.headers | header)
+    shops = [set(re.findall('shop="([a-z]+)"', caller.send("GET", "/metrics").text)) for caller in (near, far)]
+    assert shops == [{"one", "two"}, {"one"}]
 
 
 def test_too_many_requests_are_rejected_with_retry_after(start: Opener) -> None:
