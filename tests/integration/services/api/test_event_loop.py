@@ -55,7 +55,7 @@ def lists_meanwhile(caller: Caller, requests: Requests = (), seconds: float = 3.
                     start = time.monotonic()
                     assert await send(*LIST) == 200
                     assert time.monotonic() - start < LATE_SECONDS
-                    await asyncio.sleep(0)  # a request in this process may not yield to the loop
+                    await asyncio.sleep(0.02)
                 return stalls, [await task for task in others]
 
     return asyncio.run(drive())

@@ -305,6 +305,7 @@ def test_serve_leaves_no_process_behind(made: Layout, end: signal.Signals, code:
     wait_until(lambda: is_free(port), "the end of the worker that replaces the killed one")
 
 
+@pytest.mark.slow
 def test_bentoml_serves_the_same_bento(made: Layout) -> None:
     tag, port = artifacts.read_json(made.bento)["tag"], free_port()
     command = [sys.executable, "-m", "bentoml", "serve", tag, "--port", str(port)]

@@ -114,7 +114,7 @@ rows = st.one_of(
     ),
 )
 names = (f"shop{number}" for number in itertools.count())
-ANYTHING = settings(suppress_health_check=list(HealthCheck))
+ANYTHING = settings(max_examples=20, suppress_health_check=list(HealthCheck))
 
 
 def statuses(caller: Caller, surfaces: Sequence[str] = SURFACES[:5]) -> set[int]:
@@ -141,7 +141,7 @@ def insert_rows(caller: Caller, stored: list[tuple[Any, dict[str, Any]]]) -> Non
 @ANYTHING
 @example([(ITEMS, {"item_id": "p", "attributes": {"self": 1}})])
 @example([(ITEMS, {"item_id": "p", "attributes": {"stock": 10**400}}), (USERS, {"user_id": "u59", "attributes": [1]})])
-@given(st.lists(rows, max_size=6))
+@given(st.lists(rows, min_size=2, max_size=15))
 def test_whatever_rows_are_stored(opener: Opener, stored: list[tuple[Any, dict[str, Any]]]) -> None:
     name = next(names)
     caller = opener(name)
