@@ -36,6 +36,7 @@ def create_application() -> "ASGIApp":
     from tierrec_core.base.errors import TierRecError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         service = RecommenderService()
     except TierRecError as error:
