@@ -15,9 +15,9 @@ import pandas as pd
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
-from tierrec_core.sources.schema_inference.event_names import canonical_event, charge_lines, is_kind_name, plain
+from tierrec_core.sources.schema_inference.event_names import canonical_event, has_lines_only, is_kind_name, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview, few_filled
-from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times, with_time_of_day
+from tierrec_core.sources.time_formats import TimeFormat, describe_order, is_clock, parse_times, with_time_of_day
 
 _FLAGS = {
     "user": "--user-column",
@@ -47,7 +47,7 @@ _SYNONYMS = {
     "timestamp": """timestamp time event_time event_timestamp datetime date_time ts transaction_timestamp
         created_at created occurred_at ordered_at ordered placed_at order_time
         unix_time unix_review_time purchase_date order_date invoice_date review_time
-        t_dat date day zeitstempel zeit zeitpunkt datum bestelldatum""",
+        t_dat date day zeitstempel zeit zeitpunkt datum bestelldatum uhrzeit bestellzeit clock hour heure hora""",
     "value": """value sales_value amount revenue net_sales gross_sales sales
         total total_price paid rating stars overall score betrag umsatz
         wert summe gesamtpreis bewertung price unit_price preis einzelpreis stueckpreis item_cost sold_for""",
@@ -82,7 +82,9 @@ _LATER = re.compile(
     r"updat|modif|chang|ship|deliver|dispatch|cancel|refund|return|due|expir|versand|storn", re.IGNORECASE
 )
 _FEW_TIMES = 3
-_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
+_NO_CLOCK = re.compile(
+    r"durat|dauer|slot|open|clos|[oö]ffnung|watch|prep|lead|wait|spent|length|elapsed", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -229,9 +231,12 @@ def find_time_of_day(
 ) -> tuple[Guess, FilePreview, TimeFormat] | None:
     """The column of times of day beside one of days, the preview with both in the latter, and their format."""
     clocks = {
-        name: (not _LATER.search(name), name_score("timestamp", name))
+        name: score
         for name in preview.columns
-        if name not in assigned and _is_clock(few_filled(preview.sample[name]))
+        if name not in assigned
+        and (score := name_score("timestamp", name))
+        and not (_LATER.search(name) or _NO_CLOCK.search(name))
+        and is_clock(few_filled(preview.sample[name])).mean() > 1 / 2
     }
     clock, days = max(clocks, key=clocks.__getitem__, default=None), preview.sample[time.value]
     if clock is None or parse_times(few_filled(days), time_format, "UTC").dt.time.nunique() > 1:
@@ -243,10 +248,6 @@ def find_time_of_day(
     evidence = f"times of day, read with {time.value}, such as {moments.dropna().iloc[0]!r}"
     joined = replace(preview, sample=preview.sample.assign(**{time.value: moments}))
     return Guess("time_of_day", clock, evidence), joined, found[time.value]
-
-
-def _is_clock(filled: pd.Series) -> bool:
-    return bool(filled.astype("string").str.fullmatch(_CLOCK).sum() > len(filled) / 2)
 
 
 def find_event_column(preview: FilePreview, assigned: set[str], names: Collection[str]) -> Guess | None:
@@ -263,7 +264,7 @@ def find_event_column(preview: FilePreview, assigned: set[str], names: Collectio
         shares = values.astype("string").value_counts(normalize=True)
         known = shares[[name in names or canonical_event(name) in EVENT_NAMES for name in shares.index]]
         named = name_score("event", column)
-        if (charges := charge_lines(column, shares.index)) and set(known.index) <= set(charges):
+        if has_lines_only(column, shares.index):
             continue
         score = known.sum() + named
         if (named > _PART or len(known) > (not named)) and (best is None or score > best[0]):

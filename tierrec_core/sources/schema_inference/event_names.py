@@ -41,7 +41,7 @@ _WORDS = {
     r"vista|visto|visita|visualizza\w*|visualiza\w*|vues?|voir|consulte|obejrz\w+|wyswietl\w+|visning|visad|sedd|bekeken|"
     r"zobrazen\w*",
     "click": r"click|clicks|clicked|tapped|klick|geklickt|clic|klik|klikniecie",
-    "purchase": r"purchased?|purchases|buy|bought|orders?|ordered|paid|kauf|kaufen|gekauft|bestellung|"
+    "purchase": r"purchased?|purchases|sales?|buy|bought|orders?|ordered|paid|kauf|kaufen|gekauft|bestellung|"
     r"bestellt|bestellen|compra|comprar|comprado|pedido|achat|acheter|achete|commande|commander|acquisto|acquistato|ordine|zakup|zakupiono|"
     r"kupno|kupiono|zamowienie|kop|kopt|aankoop|gekocht|bestelling|nakup|objednavka|koupeno",
     "rating": r"rated|reviews?|reviewed|bewertung|bewertet",
@@ -55,7 +55,8 @@ _UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?
 _LETTERS = str.maketrans("łøß", "los")
 _CHARGES = re.compile(
     r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
-    r"gift ?(?:card|wrap)|adjustment|versand\w*|porto|gebuhr\w*|rabatt|gutschein|pfand|frais|livraison|envio|spese)\b"
+    r"gift ?(?:card|wrap)|adjustment|versand(?:kosten|pauschale|gebue?hr(?:en)?)*|porto|gebue?hr(?:en)?|rabatt|"
+    r"gutschein|pfand|frais|livraison|envio|spese)\b"
 )
 _KIND_NAMES = re.compile(r".*(type|typ|kind|art)")
 _SETS = {
@@ -69,8 +70,11 @@ _SETS = {
     "in part": "not no partial partially part nicht kein teil teilweise teils",
     "tax": "tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion",
     "line": "line lines item items lineitem product products article artikel position positions zeile",
+    "beside charges": """and for of per de di da und fur cost costs code total service sales order kosten port standard
+    express free""",
 }
-_VOID, _IN_PART, _TAXES, _LINES = (frozenset(text.split()) for text in _SETS.values())
+_LINE_NAME = re.compile(r"line(item)?s?|position\w*|zeile\w*")
+_VOID, _IN_PART, _TAXES, _LINES, _FILLERS = (frozenset(text.split()) for text in _SETS.values())
 
 
 def canonical_event(name: str) -> str | None:
@@ -119,9 +123,25 @@ def is_kind_name(column: str) -> bool:
 
 def charge_lines(column: str, kinds: Iterable[str]) -> list[str]:
     """The kinds of lines that are no products, such as shipping; none in a column that is not of kinds of lines."""
-    if not is_kind_name(column):
-        return []
-    named = {kind: set(words(kind)) for kind in kinds}
-    is_of_lines = not _LINES.isdisjoint(words(column)) or any(not _LINES.isdisjoint(found) for found in named.values())
-    charges = [kind for kind, found in named.items() if is_charge(kind) or not found.isdisjoint(_TAXES)]
-    return charges if is_of_lines else []
+    kinds = list(kinds)
+    is_of_lines = is_kind_name(column) and (any(map(_LINE_NAME.fullmatch, words(column))) or any(map(_is_line, kinds)))
+    return list(filter(_is_charge_only, kinds)) if is_of_lines else []
+
+
+def has_lines_only(column: str, kinds: Iterable[str]) -> bool:
+    """Whether all kinds are those of lines of orders: products, and some that are none."""
+    kinds = list(kinds)
+    charges = charge_lines(column, kinds)
+    return bool(charges) and all(kind in charges or _is_line(kind) for kind in kinds)
+
+
+def _is_line(kind: str) -> bool:
+    """Whether all words mean a line of an order."""
+    found = set(words(kind))
+    return bool(found) and found <= _LINES
+
+
+def _is_charge_only(kind: str) -> bool:
+    """Whether a kind of lines is called as postage, a tax or the like are, without a word of a product."""
+    others = set(_CHARGES.sub("", " ".join(words(kind))).split())
+    return (is_charge(kind) or not others.isdisjoint(_TAXES)) and others <= _TAXES | _LINES | _FILLERS

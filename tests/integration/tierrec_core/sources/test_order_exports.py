@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.base.errors import MissingColumnError
+from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files, read_log
 from tierrec_core.sources.schema_inference import propose_settings
@@ -340,3 +340,12 @@ def test_a_delivery_without_the_status_is_refused(tmp_path):
     pd.read_csv(tmp_path / "orders.csv").drop(columns="Bestellstatus").to_csv(day, index=False)
     with pytest.raises(MissingColumnError, match=r"day\.csv: column 'Bestellstatus' is missing.*\n.*source\.exclude"):
         read_log(source, tmp_path, [day], fresh=[day])
+
+
+def test_sales_and_returns_are_asked_for(tmp_path):
+    written, _ = order_lines(SHOPIFY)
+    written["transaction_type"] = np.resize(["item_sale", "item_sale", "item_return", "shipping"], len(written))
+    with pytest.raises(
+        DataError, match=r"transaction_type has names of events .* not known: item_return .*, shipping "
+    ):
+        proposed(written, tmp_path)

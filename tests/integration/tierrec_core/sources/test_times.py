@@ -180,3 +180,18 @@ def test_few_unreadable_times_go_on_to_the_gate_and_many_are_refused(tmp_path):
     written(tmp_path, "log.csv", ["0000-00-00 00:00:00"] * 150 + texts[150:])
     with pytest.raises(DataError, match=r"'order_date', row 1: '0000-00-00 00:00:00' is not a time .*150 such rows"):
         read_files(FilesSource(paths=("log.csv",), columns={"timestamp": "order_date"}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["watch_duration", "watch_time", "length", "opening_time"])
+def test_a_duration_is_no_time_of_day(name, tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d"))
+    durations = MOMENTS.dt.strftime("%H:%M").where(MOMENTS.index % 40 != 4, "-")
+    pd.read_csv(path, dtype=str).assign(**{name: durations}).to_csv(path, index=False)
+    assert read(tmp_path, [path])[1].tolist() == MOMENTS.dt.floor("D").tolist()
+
+
+def test_a_cell_that_is_no_time_of_day_leaves_the_day(tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d"))
+    clocks = MOMENTS.dt.strftime("%H:%M").where(MOMENTS.index != 4, "-")
+    pd.read_csv(path, dtype=str).assign(order_time=clocks).to_csv(path, index=False)
+    assert read(tmp_path, [path])[1].tolist() == sorted(MOMENTS.where(MOMENTS.index != 4, MOMENTS.dt.floor("D")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierrec_core.sources.schema_inference.event_names import canonical_event
+from tierrec_core.sources.schema_inference.event_names import canonical_event, charge_lines
 
 MEANING = {
     "view": """View Item Page,Product Page Viewed,PDP view,View Product,product_viewed,$pageview,Angesehen,ansehen,
@@ -20,3 +20,19 @@ NAMES = [(name.strip(), event) for event, names in MEANING.items() for name in n
 @pytest.mark.parametrize(("name", "event"), NAMES, ids=[name for name, _ in NAMES])
 def test_a_name_means_what_its_words_say(name, event):
     assert canonical_event(name) == event
+
+
+KINDS = {
+    "product_type": (["Nail Tips", "Versandtaschen", "Shoes"], []),
+    "item_type": (["Charge cables", "Delivery boxes", "Gift card"], []),
+    "article kind": (["Fee", "Shoes"], []),
+    "online_type": (["shipping", "store"], []),
+    "type": (["item", "Charge cables", "shipping tax", "Versandkosten"], ["shipping tax", "Versandkosten"]),
+    "Position type": (["Shoes", "Frais de port"], ["Frais de port"]),
+}
+
+
+@pytest.mark.parametrize("column", KINDS)
+def test_lines_of_no_product_are_told_from_kinds_of_products(column):
+    kinds, charges = KINDS[column]
+    assert charge_lines(column, kinds) == charges
