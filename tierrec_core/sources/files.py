@@ -164,8 +164,10 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
     if source.currency and "value" in events and "currency" in events:
-        is_other = currency_codes(events["currency"]).fillna(source.currency) != source.currency
-        events["value"] = events["value"].mask(is_other)
+        currency = source.currency.upper()
+        is_other = currency_codes(events["currency"]).fillna(currency) != currency
+        is_number = np.isfinite(events["value"].to_numpy("float64", na_value=np.nan))
+        events["value"] = events["value"].mask(is_other & is_number)
     if source.unit_price and "value" in events and "quantity" in events:
         events["value"] = events["value"] * events["quantity"].fillna(1.0)
     if "event" not in events:
@@ -297,7 +299,8 @@ def _users(paths: list[Path], source: FilesSource) -> pd.DataFrame | None:
     frames = {path: read_source_table(path, source, "source.users_path") for path in paths}
     for path, table in frames.items():
         require_column(table, source.user_column, path, "source.user_column")
-    frame = pd.concat(frames.values(), ignore_index=True)
+    rows = [table[row_faults(table, path, source).isna()] for path, table in frames.items()]
+    frame = pd.concat(rows, ignore_index=True)
     ids = text_ids(frame[source.user_column])
     users = frame.drop(columns=source.user_column).apply(_attribute).assign(user_id=ids)
     return users.dropna(subset=["user_id"]).drop_duplicates("user_id")

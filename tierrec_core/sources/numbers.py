@@ -49,7 +49,8 @@ def detect_decimal(frame: pd.DataFrame) -> str:
     """The decimal mark that more columns of texts need to be numbers."""
     needed = {".": 0, ",": 0}
     for name in map(str, frame.select_dtypes("string")):
-        cells = frame[name].dropna().iloc[:_SAMPLE]
+        filled = frame[name].dropna()
+        cells = filled.iloc[:: max(1, len(filled) // _SAMPLE)]
         shares = {decimal: _share(cells, decimal) for decimal in needed}
         for decimal, other in ((".", ","), (",", ".")):
             needed[decimal] += shares[decimal] >= _MIN_NUMBERS > shares[other]

@@ -19,10 +19,9 @@ from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attrib
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import (
     daily_sessions,
-    exclusions,
+    describe_exclusions,
+    find_exclusions,
     main_currency,
-    no_purchases,
-    sum_lines,
     unit_price,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
@@ -59,12 +58,12 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     first, previews = logs[0], [log.preview for log in logs]
     facts = [
         unit_price(first.preview, first.roles, given.unit_price),
-        main_currency(first.preview.path, pd.concat([log.values("currency") for log in logs]), given.currency),
+        main_currency(first.preview.path, pd.concat([log.currencies("currency") for log in logs]), given.currency),
         daily_sessions(first.preview, first.roles, first.time_format),
     ]
-    exclude = given.exclude
-    if exclude is None:
-        exclude = no_purchases(previews, _taken(logs)) | sum_lines(first.preview, first.roles)
+    exclude = find_exclusions([(log.preview, log.roles) for log in logs])
+    if given.exclude is not None:
+        exclude = {name: dict.fromkeys(values, "given") for name, values in given.exclude.items()}
     source = source_settings(inputs, names, exclude, facts)
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]
@@ -76,13 +75,9 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     )
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
     guesses += [guess for columns in roles for guess in columns.values()] + [fact for fact in facts if fact]
-    guesses += [*exclusions(previews, exclude, given=given.exclude is not None), *_other_names(logs), *horizons]
+    guesses += [*describe_exclusions(previews, exclude), *_other_names(logs), *horizons]
     warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
-
-
-def _taken(logs: Sequence[LogFile]) -> set[str]:
-    return {guess.value for log in logs for guess in log.roles.values()}
 
 
 def _unused(inputs: InferredFiles) -> list[str]:

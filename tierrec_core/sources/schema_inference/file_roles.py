@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
-from tierrec_core.sources.numbers import currency_codes
+from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
     describe_content,
@@ -83,6 +84,12 @@ class LogFile:
         """The sampled values of the column that has this role; none if there is no such column."""
         return self.preview.sample[self.roles[role].value] if role in self.roles else pd.Series([], dtype="string")
 
+    def currencies(self, role: str) -> pd.Series:
+        """The currencies that the column of this role names, of values that are numbers; none without the column."""
+        numbers, _ = parse_numbers(self.values("value"), self.preview.form.decimal)
+        cells, rows = self.values(role), self.values("value").index[np.isfinite(numbers)]
+        return currency_codes(cells[cells.index.isin(rows)])
+
     @property
     def time_columns(self) -> list[str]:
         """The column of times, or those of days and of times of day."""
@@ -127,11 +134,25 @@ def find_logs(previews: list[FilePreview], given: InferenceOverrides) -> list[Lo
     if not logs:
         raise MissingColumnError("\n".join(map(str, results)))
     logs = [logs[0], *(log.like(logs[0]) for log in logs[1:] if log.continues(logs[0]))]
+    logs = logs if given.currency == "" else _with_currencies(logs)
     times = [log.values("timestamp") for log in logs]
     if len(logs) == 1 or given.time_format or len({values.dtype for values in times}) > 1:
         return logs
     time_format = detect_time_format(pd.concat(times, ignore_index=True))
     return [log.with_time_format(time_format) for log in logs]
+
+
+def _with_currencies(logs: list[LogFile]) -> list[LogFile]:
+    """The logs, whose values are the column of currencies, too, where they alone name them and all name several."""
+    codes = [log.currencies("currency" if "currency" in log.roles else "value") for log in logs]
+    if pd.concat(codes).nunique() < 2:
+        return logs
+    return [
+        replace(log, roles={"currency": replace(log.roles["value"], place="currency")} | log.roles)
+        if found.notna().any()
+        else log
+        for log, found in zip(logs, codes, strict=True)
+    ]
 
 
 def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
@@ -154,8 +175,6 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
     _infer_roles(preview, roles, carried, time_format, given.events)
     if given.currency == "" or "value" not in roles:
         roles.pop("currency", None)
-    elif "currency" not in roles and currency_codes(preview.sample[roles["value"].value]).nunique() > 1:
-        roles["currency"] = replace(roles["value"], place="currency")
     if "item" not in given.columns:
         assigned = {guess.value for guess in roles.values()}
         if found := several_items(preview, roles.get("item"), assigned):

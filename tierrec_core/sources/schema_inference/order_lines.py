@@ -10,7 +10,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError, MissingColumnError
-from tierrec_core.sources.numbers import currency_codes, parse_numbers
+from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
 from tierrec_core.sources.schema_inference.event_names import charge_lines, is_kind_name, is_void, plain
 from tierrec_core.sources.schema_inference.preview import FilePreview
@@ -25,6 +25,8 @@ _LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
 _MAX_STATUSES = 30
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung")
 _AMOUNTS = ("quantity", "value")
+_VOID_ORDERS = "orders that came to nothing, by name"
+_LETTER = r"[^\W\d_]"
 _YES, _NO = {"true", "1", "yes", "y", "t", "ja"}, {"false", "0", "no", "n", "f", "nein"}
 
 
@@ -150,12 +152,12 @@ def daily_sessions(preview: FilePreview, roles: Mapping[str, Guess], time_format
     return Guess("daily_sessions", "true", f"{seen}; sessions are told by user and day, too")
 
 
-def main_currency(path: Path, names: pd.Series, given: str | None) -> Guess | None:
-    """The currency of nearly all values, or the given one; None where cells name none.
+def main_currency(path: Path, currencies: pd.Series, given: str | None) -> Guess | None:
+    """The currency of nearly all values, or the given one; None where none is named.
 
-    names: cells of columns of currencies. Raises DataError where several are frequent, or none is the given one.
+    Raises DataError where several are frequent, or none is the given one.
     """
-    codes = currency_codes(names).value_counts()
+    codes, given = currencies.value_counts(), given and given.upper()
     listed = ", ".join(f"{code} ({num} rows)" for code, num in codes.items())
     if given and given not in codes:
         raise DataError(f"{path}: --currency {given} is not a currency of values; found {listed or 'no currencies'}")
@@ -174,39 +176,45 @@ def main_currency(path: Path, names: pd.Series, given: str | None) -> Guess | No
     return Guess("value currency", main, evidence)
 
 
-def no_purchases(previews: Sequence[FilePreview], taken: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """By column, the values of void orders and of lines that are no products. taken: columns of other roles"""
-    found = dict[str, dict[str, None]]()
-    for preview in previews:
-        for name in preview.columns:
-            if name not in taken and (values := _no_purchases(name, preview.sample[name])):
-                found.setdefault(name, {}).update(dict.fromkeys(values))
-    return {name: tuple(sorted(values)) for name, values in found.items()}
+def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> dict[str, dict[str, str]]:
+    """By column, the values of rows that are no purchases, each with the reason. logs: previews and roles"""
+    taken = {guess.value for _, roles in logs for guess in roles.values()}
+    found = dict[str, dict[str, str]]()
+    for preview, roles in logs:
+        columns = {name: _no_purchases(name, preview.sample[name]) for name in preview.columns if name not in taken}
+        for name, reasons in (*columns.items(), *_sum_lines(preview, roles).items()):
+            found[name] = found.get(name, {}) | reasons
+    return {name: dict(sorted(reasons.items())) for name, reasons in found.items() if reasons}
 
 
-def _no_purchases(name: str, cells: pd.Series) -> Collection[str]:
+def _no_purchases(name: str, cells: pd.Series) -> dict[str, str]:
     """The values of a column of marks such as is_cancelled, of statuses or of kinds of lines, where others are left."""
     is_status, is_mark = plain(name).endswith(_STATUS_NAMES), is_void(name)
     if not (is_status or is_mark or is_kind_name(name)) or cells.nunique() > _MAX_STATUSES:
-        return ()
+        return {}
     texts = cells.astype("string")
     kinds = set(texts.dropna())
     values = {kind.lower() for kind in kinds}
     if is_mark and _NO & values and values <= _YES | _NO and not any(name_score(role, name) for role in _AMOUNTS):
-        return values & _YES
+        return dict.fromkeys(values & _YES, _VOID_ORDERS)
     left_out = list(filter(is_void, kinds)) if is_status else charge_lines(name, kinds)
-    return () if texts.isin(left_out).all() else {kind.lower() for kind in left_out}
+    reason = _VOID_ORDERS if is_status else "lines of no product, by name"
+    return {} if texts.isin(left_out).all() else {kind.lower(): reason for kind in left_out}
 
 
-def sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, tuple[str, ...]]:
-    """By column, what lines without two of user, item and time have in it alone, such as Total."""
+def _sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:
+    """By column, the texts that lines without two of user, item and time have in it alone, such as Total."""
     essential = [roles[role].value for role in ("user", "item", "timestamp")]
     is_bare = preview.sample[essential].isna().sum(axis=1) > 1
+    others = {
+        guess.value for role, guess in roles.items() if role not in ("user", "item")
+    } | preview.time_formats.keys()
     for name in preview.columns if is_bare.sum() > 1 and "event" not in roles else ():
         texts = preview.sample[name].astype("string").str.lower()
         bare = texts[is_bare]
-        if bare.notna().all() and bare.nunique() <= len(bare) / 2 and not texts[~is_bare].isin(bare).any():
-            return {name: tuple(sorted(bare.unique()))}
+        is_text = name not in others and bare.str.contains(_LETTER).fillna(False).all()
+        if is_text and bare.nunique() <= len(bare) / 2 and not texts[~is_bare].isin(bare).any():
+            return {name: dict.fromkeys(bare, "sums, which have no item")}
     return {}
 
 
@@ -216,21 +224,18 @@ def void_dates(preview: FilePreview, taken: Collection[str]) -> dict[str, float]
     return {name: share for name, share in shares.items() if name not in taken and share < 1}
 
 
-def exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Collection[str]], *, given: bool) -> list[Guess]:
-    """What the rows that are left out have in each column, and the number of them in the samples.
+def describe_exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Mapping[str, str]]) -> list[Guess]:
+    """What the rows that are left out have in each column, why, and the number of them in the samples.
 
-    Raises MissingColumnError for a column that no file has.
+    exclude: by column, the reason of each value. Raises MissingColumnError for a column that no file has.
     """
     guesses = []
-    for name, values in exclude.items():
+    for name, reasons in exclude.items():
         texts = [preview.sample[name].astype("string").str.lower() for preview in previews if name in preview.columns]
         if not texts:
             columns = ", ".join(previews[0].columns)
             raise MissingColumnError(f"{previews[0].path}: --exclude {name} is not a column; wanted one of {columns}")
-        num_rows = sum(int(cells.isin([value.lower() for value in values]).sum()) for cells in texts)
-        is_of_orders = any(map(is_void, [name, *values]))
-        reason = "orders that came to nothing, by name" if is_of_orders else "sums, which have no item"
-        reason = "lines of no product, by name" if charge_lines(name, [*values, "item"]) else reason
-        evidence = f"{'given' if given else reason}; {num_rows} rows are left out"
-        guesses.append(Guess(f"exclude {name}", ", ".join(values), evidence))
+        num_rows = sum(int(cells.isin([value.lower() for value in reasons]).sum()) for cells in texts)
+        evidence = f"{'; '.join(dict.fromkeys(reasons.values()))}; {num_rows} rows are left out"
+        guesses.append(Guess(f"exclude {name}", ", ".join(reasons), evidence))
     return guesses

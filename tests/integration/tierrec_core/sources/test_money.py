@@ -7,6 +7,7 @@ import pytest
 from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
+from tierrec_core.sources.numbers import detect_decimal
 from tierrec_core.sources.schema_inference import propose_settings
 
 AMOUNTS = [75.64, 1275.64, -12.5, 1234567.89, 68.9, 0.5, None, 300.0] * 25
@@ -111,3 +112,44 @@ def test_few_values_in_another_currency_stay_empty(tmp_path):
 def test_a_log_of_one_sign_has_no_currencies(tmp_path):
     source, values = values_of(priced(tmp_path, [f"${price:.2f}" for price in PRICES]))
     assert (source.currency, source.columns.currency, values) == (None, None, PRICES)
+
+
+def test_words_and_broken_cells_are_no_currencies(tmp_path):
+    words = {n: ("free", "n.a.")[n % 2] for n in range(8)}
+    path = priced(tmp_path, [words.get(n, price) for n, price in enumerate(PRICES)])
+    source, _ = values_of(path)
+    assert (source.currency, source.columns.value, source.columns.currency) == (None, "price", None)
+    cells = [f"{price} {'$' if n == 50 else '€'}" for n, price in enumerate(PRICES)]
+    cells[:2] = ["free", "12,x0 €"]
+    source, _ = values_of(priced(tmp_path, cells))
+    assert (source.currency, source.columns.currency) == ("EUR", "price")
+    values = read_files(source, tmp_path).events["value"].to_numpy("object", na_value=None)
+    assert np.isnan(list(values[:2])).all()  # for the data gate
+    assert [n for n, value in enumerate(values) if value is None] == [50]
+
+
+def test_a_currency_may_be_given_in_small_letters(tmp_path):
+    path = priced(tmp_path, PRICES, np.resize(["EUR", "JPY"], len(PRICES)))
+    source, values = values_of(path, currency="eur")
+    assert source.currency == "EUR"
+    small = source.model_copy(update={"currency": "eur"})
+    assert read_files(small, tmp_path).events["value"].fillna(0).tolist() == values
+    assert values[:2] == [PRICES[0], 0]
+
+
+def test_values_of_files_in_several_currencies_are_not_added_up(tmp_path):
+    paths = []
+    for name, way in (("2023.csv", "{:.2f} €"), ("2024.csv", "${:.2f}")):
+        paths.append(priced(tmp_path, [way.format(price) for price in PRICES]).rename(tmp_path / name))
+    with pytest.raises(DataError, match=r"values are in (EUR|USD) \(200 rows\), (EUR|USD) \(200 rows\), and cannot"):
+        propose_settings(paths, {})
+    source = parse(FilesSource, propose_settings(paths, {"currency": "USD"}).patch["source"], "tests")
+    values = read_files(source, tmp_path).events["value"]
+    assert sorted(values.dropna()) == PRICES
+    assert values.isna().sum() == len(PRICES)
+
+
+def test_the_decimal_mark_does_not_depend_on_the_order_of_rows():
+    cells = pd.Series(["5"] * 400 + ["12,50"] * 600, dtype="string")
+    for one in (cells, cells[::-1]):
+        assert detect_decimal(one.to_frame("price")) == ","
