@@ -24,6 +24,7 @@ _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"
 _OTHERS = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.+?)"?', re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n?|\n")
 _UNIT = "\x1f"  # ASCII's unit separator, in place of separators of several characters
 _MIN_DIGITS = 0.9
 
@@ -157,12 +158,11 @@ def is_cut(path: Path, form: TableFormat) -> bool:
         stream.seek(max(0, path.stat().st_size - _HEAD_BYTES))
         tail = stream.read()
     head = FileHead.read(path, form)
-    last = tail.decode(head.encoding, "ignore").splitlines()[-1].replace(head.separator, head.delimiter)
+    last = _LINE_END.split(tail.decode(head.encoding, "ignore"))[-1].replace(head.separator, head.delimiter)
     if tail.endswith((b"\n", b"\r")) or last.count('"') % 2:  # the rest of a cell with a line end
         return False
     rows = head.rows[:-1] if len(tail) < _HEAD_BYTES else head.rows
-    widths = ((width(head.cells(last)), min(map(width, rows), default=0)) for width in (len, filled_width))
-    return any(found < len(head.names) <= wanted for found, wanted in widths)
+    return len(head.cells(last)) < len(head.names) <= min(map(len, rows), default=0)
 
 
 def read_head_text(path: Path, encoding: str) -> tuple[str, str]:

@@ -55,11 +55,15 @@ def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = No
 
 
 def repeats_names(frame: pd.DataFrame) -> BoolArray:
-    """Whether a row has the names of the columns, as where files were written one after the other, [N]."""
+    """Whether a row has the names of the columns, as where files were written one after the other, [N].
+
+    A nameless column is empty there, and a numbered one may have its name without the number.
+    """
     is_text = all(isinstance(dtype, pd.StringDtype) for dtype in frame.dtypes)  # as in CSV
     rows = np.arange(len(frame) if is_text else 0)
-    for name in frame.columns:
-        rows = rows[frame[name].iloc[rows].eq(name).fillna(False).to_numpy(dtype=bool)] if len(rows) else rows
+    for position, name in enumerate(frame.columns if len(rows) else ()):
+        written = [name, re.sub(r"_\d+$", "", name), "" if name == f"column{position}" else name]
+        rows = rows[frame[name].iloc[rows].fillna("").isin(written).to_numpy(dtype=bool)]
     return np.isin(np.arange(len(frame)), rows)
 
 

@@ -69,6 +69,8 @@ UNCUT = {
         lines[-1].rpartition(",")[0],
         "u1,i2,view,2024-01-05T10:00:00Z",
     ],
+    "an empty cell at its end": lambda lines: [*lines, "u1,i2,view,2024-01-05T10:00:00Z,2.5,"],
+    "a line separator in a cell": lambda lines: [*lines, "u1,i2,view,2024-01-05T10:00:00Z,2.5,two\u2028lines"],
     "a line end in its cell": lambda lines: [*lines, 'u1,i2,view,2024-01-05T10:00:00Z,2.5,"two\nlines"'],
 }
 
@@ -97,3 +99,47 @@ def test_sums_of_days_are_left_out(line, column, value, lines, tmp_path):
     assert (shown.value, shown.evidence) == (value, "sums, which have no item; 80 rows are left out")
     assert proposal.warnings == ()
     pd.testing.assert_frame_equal(found, events)
+
+
+def without_events(lines, *further):
+    return [one.replace(",view,", ",,") for one in (*lines, *further)]
+
+
+def test_sums_and_void_orders_in_one_column_are_left_out(lines, tmp_path):
+    names = NAMES.replace("event", "status")
+    written = [one.replace(",view,", ",refunded," if n % 4 == 0 else ",paid,") for n, one in enumerate(lines)]
+    (tmp_path / "log.csv").write_text("\n".join([names, *written, *[",,Total,,5.5,"] * 3]) + "\n")
+    proposal = propose_settings([tmp_path / "log.csv"], {})
+    assert proposal.patch["source"]["exclude"] == {"status": ["refunded", "total"]}
+    shown = next(guess for guess in proposal.guesses if guess.place == "exclude status")
+    assert shown.evidence == "orders that came to nothing, by name; sums, which have no item; 103 rows are left out"
+
+
+@pytest.mark.parametrize("damaged", [",,,{day},77.75,", ",,,,,77", ",,,,1.25,5 Jan 2031"])
+def test_damaged_rows_are_no_sums(damaged, lines, tmp_path):
+    rows = [damaged.format(day="2031-01-05T10:00:00Z")] * 2
+    lines = [
+        one.rpartition(",")[0] + f",{n % 28 + 1} Jan 2024" if "Jan" in damaged else one for n, one in enumerate(lines)
+    ]
+    proposal, events, _ = read(tmp_path, without_events(lines, *rows))
+    assert "exclude" not in proposal.patch["source"]
+    assert len(events) == NUM_ROWS + 2
+
+
+@pytest.mark.parametrize("index", ["", "price"], ids=["a nameless column", "a column twice"])
+def test_repeated_names_of_nameless_and_repeated_columns_are_found(index, lines, tmp_path):
+    header, rows = f"{index},{NAMES}", [f"{n},{one}" for n, one in enumerate(lines)]
+    (tmp_path / "log.csv").write_text("\n".join([header, *rows[:200], header, *rows[200:]]) + "\n")
+    proposal = propose_settings([tmp_path / "log.csv"], {})
+    assert any("1 rows have the names of the columns again" in line for line in proposal.warnings)
+    events = read_files(parse(FilesSource, proposal.patch["source"], "tests"), tmp_path).events
+    assert (events["event"] == REPEATED_HEADER).sum() == 1
+
+
+def test_repeated_names_in_a_table_of_users_are_no_user(lines, tmp_path):
+    users = ["user,age", *(f"u{n},{20 + n}" for n in range(30))]
+    (tmp_path / "users.csv").write_text("\n".join([*users, *users[:1]]) + "\n")
+    (tmp_path / "log.csv").write_text("\n".join([NAMES, *lines]) + "\n")
+    paths = [tmp_path / "log.csv", tmp_path / "users.csv"]
+    source = parse(FilesSource, propose_settings(paths, {}).patch["source"], "tests")
+    assert set(read_files(source, tmp_path).users["user_id"]) == {f"u{n}" for n in range(30)}
