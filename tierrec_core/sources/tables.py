@@ -20,7 +20,12 @@ from tierrec_core.settings import TableFormat
 from tierrec_core.sources.file_head import MAX_ROW_BYTES, TOO_LONG, FileHead, filled_width, numbered
 from tierrec_core.sources.json_files import json_batches, json_schema
 
-_PARQUET, _JSON = {".parquet", ".pq"}, {".jsonl", ".ndjson", ".json"}
+TableKind = Literal["Parquet", "JSON lines", "CSV"]
+SUFFIX_KINDS: dict[str, TableKind] = {
+    **dict.fromkeys((".parquet", ".pq"), "Parquet"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "JSON lines"),
+    **dict.fromkeys((".csv", ".tsv", ".txt"), "CSV"),
+}  # by suffix
 _INDEX = "__index_level_"
 _BLOCK = 1000
 _SHOWN = 60
@@ -40,10 +45,10 @@ _DTYPES = {
 }
 
 
-def table_kind(path: Path) -> Literal["Parquet", "JSON lines", "CSV"]:
+def table_kind(path: Path) -> TableKind:
     """What the name says that the file is: Parquet, JSON lines or an array (perhaps compressed), or CSV."""
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
-    return "Parquet" if suffixes & _PARQUET else "JSON lines" if suffixes & _JSON else "CSV"
+    return next((kind for suffix, kind in SUFFIX_KINDS.items() if suffix in suffixes), "CSV")
 
 
 def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -148,8 +148,8 @@ def _with_currencies(logs: list[LogFile]) -> list[LogFile]:
     if pd.concat(codes).nunique() < 2:
         return logs
     return [
-        replace(log, roles={"currency": replace(log.roles["value"], place="currency")} | log.roles)
-        if found.notna().any()
+        replace(log, roles=log.roles | {"currency": replace(log.roles["value"], place="currency")})
+        if "currency" not in log.roles and found.notna().any()
         else log
         for log, found in zip(logs, codes, strict=True)
     ]

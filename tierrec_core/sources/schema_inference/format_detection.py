@@ -17,7 +17,6 @@ from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, tab
 
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
 _MIN_SHARE = 0.9
-_CHUNK = 1 << 20
 _ESCAPED = re.compile(
     r'(?:^|[\s("\[])\\"\w|\d\\"(?:"| ?\w)', re.MULTILINE
 )  # not a folder's backslash at the end of a cell
@@ -44,20 +43,17 @@ def _sampled(
         return form, *sample_table(path, form, max_rows)
     except EmptyDataError:
         raise
-    except UnreadableFileError:
+    except UnreadableFileError as error:
         plain = form.model_copy(update={"quote": ""})
-        if "quote" in given or table_kind(path) != "CSV" or not _is_unquoted(path, plain):
+        if "quote" in given or table_kind(path) != "CSV":
             raise
-        return plain, *sample_table(path, plain, max_rows)
-
-
-def _is_unquoted(path: Path, form: TableFormat) -> bool:
-    """Whether the file can be read without quoting, and no cell of it begins and ends with a quotation mark."""
-    try:
-        sample, _ = sample_table(path, form, _CHUNK)
-    except UnreadableFileError:
-        return False
-    return not any(sample[name].str.match(_QUOTED_CELL).any() for name in sample)
+        try:
+            sample, num_rows = sample_table(path, plain, max_rows)
+        except UnreadableFileError:
+            raise error from None
+        if any(sample[name].str.match(_QUOTED_CELL).any() for name in sample):
+            raise
+        return plain, sample, num_rows
 
 
 def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:

@@ -8,8 +8,8 @@ from typing import Self
 
 from tierrec_core.base.errors import DataError, UnreadableFileError
 from tierrec_core.sources.input_files.patterns import LOCK, match_files
+from tierrec_core.sources.tables import SUFFIX_KINDS
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
 _MAX_SHOWN = 5
 _COMPRESSIONS = (".gz", ".zst", ".bz2")
@@ -76,6 +76,6 @@ def _is_shown(path: Path) -> bool:
 def _suffix(path: Path) -> str:
     """The end of a table's name, such as .csv or .csv.gz; empty for other files."""
     name = path.name.lower()
-    endings = (suffix + packed for suffix in _SUFFIXES for packed in ("", *_COMPRESSIONS))
+    endings = (suffix + packed for suffix in SUFFIX_KINDS for packed in ("", *_COMPRESSIONS))
     ending = next((ending for ending in endings if name.endswith(ending)), "")
     return path.name[len(path.name) - len(ending) :] if ending else ""
