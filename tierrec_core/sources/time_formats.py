@@ -84,7 +84,7 @@ _READINGS = [
     for names in zip(*_ORDERS.values(), strict=True)
 ]  # by separator
 _SIMILAR_SHARE = 0.05
-_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?| Uhr| ?Z| ?[+-]\d{2}:?\d{2})?"
 _MIDNIGHT = r"[ T]0?0:00(:00(\.0+)?)?$"
 _FLAG = "--time-format overrides"
 

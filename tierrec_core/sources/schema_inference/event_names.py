@@ -70,8 +70,8 @@ _SETS = {
     "in part": "not no partial partially part nicht kein teil teilweise teils",
     "tax": "tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion",
     "line": "line lines item items lineitem product products article artikel position positions zeile",
-    "beside charges": """and for of per de di da und fur cost costs code total service sales order kosten port standard
-    express free""",
+    "beside charges": """and for of per de di da und fur cost costs code total service sales order payment kosten port
+    standard express free insurance protection""",
 }
 _LINE_NAME = re.compile(r"line(item)?s?|position\w*|zeile\w*")
 _VOID, _IN_PART, _TAXES, _LINES, _FILLERS = (frozenset(text.split()) for text in _SETS.values())
