@@ -56,6 +56,7 @@ def build_bento(layout: Layout, contents: BentoContents, keep: int = _NUM_KEPT) 
     Raises StageError with BentoML's last lines when the build fails.
     """
     layout.bento_home.mkdir(parents=True, exist_ok=True)
+    layout.bento_home.chmod(0o700)  # BentoML lets everybody write the files below it
     pointer = layout.serving / POINTER
     recipe = BuildRecipe(
         release=contents.release,

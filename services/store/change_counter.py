@@ -35,7 +35,7 @@ class ChangeCounter:
             Path(name).unlink()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with _file_lock(descriptor):
             if os.fstat(descriptor).st_size < _BYTES:
                 os.ftruncate(descriptor, _BYTES)

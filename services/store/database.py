@@ -11,13 +11,15 @@ from typing import Any, Self
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.store.migrations import upgrade
 from services.store.records import StoreError
 from tierrec_core.base.errors import SettingsError
 
 _SQLITE, _POSTGRESQL = "sqlite", "postgresql"
+_OWNER_ONLY = 0o600
 _SECONDS, _PATIENT_SECONDS = 5, 300  # for which a statement, a lock or a connection is waited for
 # The key of PostgreSQL's advisory lock is an arbitrary number that no other application uses.
 _BEGIN_POSTGRESQL = """
@@ -53,7 +55,7 @@ class Database:
         engine = _create_engine(_parse_url(url))
         reader = engine
         if engine.dialect.name == _SQLITE:
-            _configure_connections(engine)
+            _configure_connections(engine, Path(str(engine.url.database)))
         else:
             reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         database = cls(engine, reader)
@@ -123,6 +125,7 @@ class Database:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=_OWNER_ONLY)
             with FileLock(f"{self.path}.lock", timeout=_PATIENT_SECONDS):
                 with self.reading() as connection:
                     connection.exec_driver_sql("pragma journal_mode = wal")
@@ -210,8 +213,20 @@ def _parse_json(text: str) -> Any:
         return None
 
 
-def _configure_connections(engine: Engine) -> None:
-    """Set the pragmas of each new connection; SQLite's driver must not begin transactions by itself."""
+def _configure_connections(engine: Engine, path: Path) -> None:
+    """Set the pragmas of each new connection; SQLite's driver must not begin transactions by itself.
+
+    A connection goes on with a file that was deleted or replaced, and what it commits would be lost.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def check_file(_: Any, record: ConnectionPoolEntry, __: Any) -> None:
+        try:
+            inode = path.stat().st_ino
+        except OSError as error:
+            raise StoreError(f"{path}: is gone ({error.strerror}); restore it, or start the service anew") from error
+        if record.info.setdefault("inode", inode) != inode:
+            raise DisconnectionError(f"{path}: was replaced")  # the pool connects again
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:

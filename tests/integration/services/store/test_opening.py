@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -38,6 +39,28 @@ def test_a_commit_waits_for_the_disk_even_where_the_database_would_not(tmp_path:
             assert connection.exec_driver_sql(question).scalar() == answer
     with psycopg.connect(hasty) as connection:
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)
+
+
+def test_a_deleted_file_takes_no_event_and_a_restored_one_does(tmp_path: Path) -> None:
+    path, copy = tmp_path / "feedback.db", tmp_path / "copy.db"
+    with contextlib.closing(Store.open(f"sqlite:///{path}")) as store:
+        store.add_events([event("a")])
+        with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        for file in tmp_path.glob("feedback.db*"):
+            file.unlink()
+        with pytest.raises(StoreError, match=r"feedback\.db: is gone"):
+            store.add_events([event("b")])
+        copy.rename(path)
+        assert store.add_events([event("a"), event("b")]) == Acknowledged(accepted=1, duplicates=1)
+
+
+def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
+    with contextlib.closing(Store.open(f"sqlite:///{tmp_path / 'feedback.db'}")) as store:
+        store.add_events([event("a")])
+        files = [file for file in tmp_path.iterdir() if file.suffix != ".lock"]  # which is empty
+        assert len(files) > 2
+        assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
 def test_migrations_make_the_tables_of_the_schema(store: Store) -> None:
