@@ -1,7 +1,7 @@
 """The flow `monitor`: compare the newest complete window with the champion's reference and decide on a retrain."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,15 @@ def monitor() -> str:
     While a run of the retrain is unfinished the event is not repeated; after one that failed it starts the next.
     """
     layout = Layout(Path.cwd())
-    settings, state = read_settings(layout.params), LoopState(layout)
-    record = evaluate_newest_window(layout, settings, state, datetime.now(UTC))
+    settings, state, now = read_settings(layout.params), LoopState(layout), datetime.now(UTC)
+    record = evaluate_newest_window(layout, settings, state, now)
     if record is not None:
         publish_decision(layout, record)
     pending = state.pending_decision(approval_required=settings.rollout.approval == "required")
     if pending is not None and state.read_hold() is None and not _is_under_way(pending["key"]):
-        emit_drift_event(layout, pending)
+        retrain = state.find_retrain(pending["key"])
+        if challenger_on_trial(layout, settings, now) in ("", retrain.challenger if retrain else ""):
+            emit_drift_event(layout, pending)
     return "nothing new" if record is None else f"{record['act']}: {'; '.join(record['reasons'])}"
 
 
@@ -76,7 +78,6 @@ def evaluate_newest_window(
     feed, current = window.measure()
     online = read_online_metrics(layout, champion, settings, now)
     verdict = evaluate_window(reference, current, feed, settings.monitor, settings.seed, online)
-    pointer = read_pointer(layout)
     decision = decide(
         verdict,
         decisions,
@@ -84,7 +85,7 @@ def evaluate_newest_window(
         model=champion.model,
         at=now,
         held=state.read_hold() is not None,
-        challenger=pointer.challenger.bento if pointer and pointer.challenger else "",
+        challenger=challenger_on_trial(layout, settings, now),
         canary=None if verdict.faults else _canary(window),
         retrain=settings.retrain,
     )
@@ -92,6 +93,14 @@ def evaluate_newest_window(
     record = state.record_decision(decision, verdict, page)
     write_history(state)
     return record
+
+
+def challenger_on_trial(layout: Layout, settings: Settings, now: datetime) -> str:
+    """The tag of the challenger in its rollout; empty once that has taken rollout.max_hours without a result."""
+    pointer = read_pointer(layout)
+    if pointer is None or pointer.challenger is None:
+        return ""
+    return pointer.challenger.bento if now - pointer.changed < timedelta(hours=settings.rollout.max_hours) else ""
 
 
 def _canary(window: NewestWindow) -> CanaryResult:

@@ -10,7 +10,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.types import Scope
 
 from services.api import routes, transfer_routes
-from services.api.middleware import AuthMiddleware, JsonOnlyMiddleware, RequestMiddleware, ShopMiddleware, is_local
+from services.api.middleware import (
+    AuthMiddleware,
+    JsonOnlyMiddleware,
+    RequestMiddleware,
+    ShopMiddleware,
+    is_own_machine,
+)
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
 from services.schemas import Problem
@@ -73,10 +79,10 @@ def _summary(operation: dict[str, Any]) -> str:
 
 
 def _metrics(shops: Shops, request: Request) -> Response:
-    """The metrics of all shops, to other machines those of the caller's."""
+    """The metrics of all shops, to other machines those of the caller's shop."""
     lines, label = shops.exposition().splitlines(keepends=True), f'shop="{routes.shop_of(request).name}"'
     return PlainTextResponse(
-        "".join(line for line in lines if line[0] == "#" or label in line or is_local(request.scope))
+        "".join(line for line in lines if line[0] == "#" or label in line or is_own_machine(request.scope))
     )
 
 

@@ -113,7 +113,7 @@ class ShopMiddleware(_Gate):
         """The answer if there is no such shop."""
         shop = self._shops.by_name.get(Headers(scope=scope).get(SHOP_HEADER, DEFAULT))
         if shop is None:
-            is_open = is_local(scope) and all(shop.keys.current.open for shop in self._shops.by_name.values())
+            is_open = _is_local(scope) and all(shop.keys.current.open for shop in self._shops.by_name.values())
             return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name") if is_open else _NO_KEY
         scope.setdefault("state", {})["shop"] = shop
         await shop.catch_up()
@@ -142,10 +142,10 @@ class AuthMiddleware(_Gate):
     async def refusal(self, scope: Scope) -> Refusal | None:
         """The answer if the caller may not make this request now."""
         keyring, headers = self._keyring(scope), Headers(scope=scope)
-        if scope["path"] in self._public and is_local(scope) and _is_own_page(headers):
+        if scope["path"] in self._public and is_own_machine(scope):
             return None
         principal = keyring.authenticate(headers.get("authorization"))
-        if principal is None and keyring.open and is_local(scope):
+        if principal is None and keyring.open and _is_local(scope):
             if not _is_own_page(headers):
                 return _OTHER_PAGE
             principal = LOCAL
@@ -179,7 +179,12 @@ class JsonOnlyMiddleware(_Gate):
         return Refusal(415, f"content-type: {media_type!r} is not understood; send {expected}")
 
 
-def is_local(scope: Scope) -> bool:
+def is_own_machine(scope: Scope) -> bool:
+    """Whether the request is from this machine, to it by its own name, and by no page of another site."""
+    return _is_local(scope) and _is_own_page(Headers(scope=scope))
+
+
+def _is_local(scope: Scope) -> bool:
     """Whether the request is from this machine, Unix sockets included."""
     client = scope.get("client")
     return client is None or _is_loopback(client[0])

@@ -115,7 +115,7 @@ async def _events(body: EventBatch, request: Request) -> Response:
 async def _items(body: ItemBatch, request: Request) -> Response:
     """Serve items from now on, or with new facts; what a post leaves out stays as it was."""
     shop = shop_of(request)
-    return json_response(await shop.writes.run(feedback.post_items, shop, body.items))
+    return json_response(await shop.item_writes.run(feedback.post_items, shop, body.items))
 
 
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)

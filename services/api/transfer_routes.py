@@ -86,13 +86,13 @@ async def _import(
 ) -> Response:
     """Keep one record a line, a thousand in one transaction. The same body again does no harm."""
     shop = shop_of(request)
-    post = partial(_POSTS[kind], shop)
+    post, writes = partial(_POSTS[kind], shop), shop.item_writes if kind == "items" else shop.writes
     session = ImportSession(kind, post, strict=strict, resume_from=Imported(lines=skip))
     batches = _batches(request)
     async for lines in batches:
-        await shop.writes.run(session.add_lines, lines)
+        await writes.run(session.add_lines, lines)
         break
-    return _ImportResponse(session, batches, shop.writes)
+    return _ImportResponse(session, batches, writes)
 
 
 class _ImportResponse(Response):

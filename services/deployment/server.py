@@ -19,6 +19,7 @@ import psutil
 from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
 from services.deployment.build import bento_environment, ensure_bento
+from services.deployment.worker import PARENT_VARIABLE
 from services.service import ONE_THREAD
 from services.shared_files import SHOPS_VARIABLE, STATE_VARIABLE, STORE_VARIABLE, serving_folder
 from tierrec_core.base.errors import SettingsError, StageError
@@ -161,13 +162,13 @@ def _start(
     tag: str, listening: tuple[str, int, int], scratch: Path, environment: Mapping[str, str], quiet: bool
 ) -> Server:
     log = scratch / "server.log" if quiet else None
-    arguments = [str(argument) for argument in (os.getpid(), *listening)]
+    arguments = [str(argument) for argument in listening]
     with contextlib.ExitStack() as files:
         output = files.enter_context(log.open("w")) if log else None
         process = psutil.Popen(
             [sys.executable, "-m", "services.deployment.worker", *arguments],
             cwd=scratch,  # not the project, whose code would be imported before the Bento's own
-            env=environment,
+            env={**environment, PARENT_VARIABLE: str(os.getpid())},
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
         )

@@ -1,6 +1,5 @@
-"""Serves the Bento whose code this is by uvicorn alone: python -m services.deployment.worker PARENT HOST PORT WORKERS.
+"""Serves the Bento whose code this is by uvicorn alone: python -m services.deployment.worker HOST PORT WORKERS.
 
-PARENT is the id of the process that starts it.
 `bentoml serve` serves the same Bento behind BentoML's tracing, timeout and context, which cost more than most lists.
 """
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from services.tenants.shops import Shops
 
+PARENT_VARIABLE = "TIERREC_PARENT"  # the id of the process that starts this one, and with which it ends
 _STOP_SECONDS = 10  # for requests under way when the server is told to stop
 _HUNG_SECONDS = 60  # without a sign of life, after which a worker is replaced
 _PR_SET_PDEATHSIG = 1
@@ -65,9 +65,10 @@ def _with_probes(app: "ASGIApp", shops: "Shops") -> "ASGIApp":
     return answer
 
 
-def main(parent: int, host: str, port: int, workers: int) -> None:
+def main(host: str, port: int, workers: int) -> None:
     """Check the model once, and serve until SIGTERM; a single worker is this process, others are restarted by it."""
-    _end_with_parent(parent)
+    if PARENT_VARIABLE in os.environ:
+        _end_with_parent(int(os.environ[PARENT_VARIABLE]))
 
     import uvicorn
 
@@ -100,4 +101,4 @@ def _end_with_parent(parent: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

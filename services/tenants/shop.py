@@ -37,7 +37,14 @@ _CLOSE_SECONDS = 30.0
 _PATIENCE_SECONDS = 1.0  # for which requests wait for a change to be applied
 _PROBE_SECONDS = 2.0
 # Calls that run, and that wait. Lists compute, and more threads would keep the event loop from the interpreter.
-_THREADS = {"lists": (2, 512), "look-ups": (4, 512), "reads": (4, 64), "writes": (4, 64), "probes": (1, 1)}
+_THREADS = {
+    "lists": (2, 512),
+    "look-ups": (4, 512),
+    "reads": (4, 64),
+    "writes": (4, 64),
+    "item writes": (1, 64),  # one after the other, and each changes the catalogue
+    "probes": (1, 1),
+}
 
 Loader = Callable[[str], ServedModel]
 
@@ -106,7 +113,7 @@ class Shop:
         self._rows = BackgroundJob(f"store-{name}", self.refresh_store, lambda: self.activity.is_current)
         self._items = BackgroundJob(f"items-{name}", self.add_posted_items, self._are_items_current)
         pools = [Bulkhead(part, *limits) for part, limits in _THREADS.items()]
-        self.lists, self.look_ups, self.reads, self.writes, self._probes = pools
+        self.lists, self.look_ups, self.reads, self.writes, self.item_writes, self._probes = pools
         self._background: list[BackgroundJob | Bulkhead] = [self._keys, self._files, self._rows, self._items, *pools]
         self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, settings.impression_days)

@@ -1,5 +1,6 @@
 """The monitor's look measures what a retrain of this project would gain, and its record and page say so."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from flows.loop.monitor import challenger_on_trial
 from flows.project.champion import pointer_path
 from services.deployment.bento_store import BUNDLE
 from services.releases import pointer as pointers
@@ -16,6 +18,7 @@ from tests.integration.flows.loop.test_faults_clocks import NEWEST, NOW, look, o
 from tests.support.drift_world import CUT, DriftWorld, made, moved_to
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
+from tierrec_core.settings import read_settings
 
 pytestmark = pytest.mark.medium
 
@@ -62,3 +65,7 @@ def test_a_look_starts_no_retrain_while_a_challenger_is_being_rolled_out(tmp_pat
     assert record is not None
     assert (record["state"], record["act"]) == ("drift", "wait")
     assert record["reasons"][0].startswith("tierrec:2 is being rolled out")
+    settings, changed = read_settings(layout.params), pointers.Pointer.read(pointer_path(layout)).changed
+    limit = timedelta(hours=settings.rollout.max_hours)
+    assert challenger_on_trial(layout, settings, changed + 0.99 * limit) == "tierrec:2"
+    assert challenger_on_trial(layout, settings, changed + limit) == "", "a rollout without a result blocks no retrain"

@@ -168,3 +168,21 @@ def test_lists_go_on_while_other_requests_take_long(start: Opener, busy: str) ->
     stalls, statuses = lists_meanwhile(caller, BUSY[busy]())
     check(stalls)
     assert set(statuses) == {200}
+
+
+def test_events_are_stored_while_items_wait(start: Opener) -> None:
+    caller = start()
+
+    async def drive() -> tuple[int, set[int]]:
+        transport = httpx.ASGITransport(caller.app, client=caller.address)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
+            items = [{"items": [{"item_id": f"n{number}", "title": "new"}]} for number in range(8)]
+            posts = [asyncio.create_task(client.post("/items", json=body)) for body in items]
+            await asyncio.sleep(0.2)
+            stored = client.post("/events", json={"events": [event(1, "u59", "i31")]})
+            status = (await asyncio.wait_for(stored, LATE_SECONDS)).status_code
+            caller.shop.items_lock.release()
+            return status, {answer.status_code for answer in await asyncio.gather(*posts)}
+
+    caller.shop.items_lock.acquire()
+    assert asyncio.run(drive()) == (200, {200})

@@ -240,6 +240,8 @@ def test_other_machines_see_the_metrics_of_their_own_shop(start: Opener) -> None
     far = Caller(near.app, near.shops, ("10.1.2.3", 1), near.headers | header)
     shops = [set(re.findall('shop="([a-z]+)"', caller.send("GET", "/metrics").text)) for caller in (near, far)]
     assert shops == [{"one", "two"}, {"one"}]
+    proxied = near.send("GET", "/metrics", headers=header | {"host": "shop.example"}).text
+    assert set(re.findall('shop="([a-z]+)"', proxied)) == {"one"}
 
 
 def test_too_many_requests_are_rejected_with_retry_after(start: Opener) -> None:
