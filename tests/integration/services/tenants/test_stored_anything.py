@@ -193,6 +193,7 @@ def import_items(caller: Caller, *items: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("between", [0, 1000])
 def test_items_that_contradict_one_another_are_refused_within_an_import(start: Opener, between: int) -> None:
     """Also across batches of a thousand."""
+    start.keyed = True
     caller = start()
     filling = [{"item_id": "r", "stock": 1}] * between
     answer = import_items(
