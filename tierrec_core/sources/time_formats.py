@@ -84,20 +84,20 @@ _READINGS = [
     for names in zip(*_ORDERS.values(), strict=True)
 ]  # by separator
 _SIMILAR_SHARE = 0.05
-_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?| Uhr| ?Z| ?[+-]\d{2}:?\d{2})?"
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?([ \u00a0\u202f]?([AaPp]\.?[Mm]\.?|Uhr))?"
 _MIDNIGHT = r"[ T]0?0:00(:00(\.0+)?)?$"
 _FLAG = "--time-format overrides"
 
 
 def with_time_of_day(days: pd.Series, clocks: pd.Series) -> pd.Series:
-    """Days and times of day of two columns as texts, [N]; a day without a time of day stays alone."""
-    texts = days.astype("string").str.replace(_MIDNIGHT, "", regex=True)
-    return texts.str.cat(clocks.astype("string").where(is_clock(clocks)), sep=" ").fillna(texts)
+    """Days and times of day of two columns as texts, [N]; a day beside a cell without a digit stays alone."""
+    texts, times = days.astype("string").str.replace(_MIDNIGHT, "", regex=True), clocks.astype("string")
+    return texts.str.cat(times.where(times.str.contains(r"\d").fillna(False)), sep=" ").fillna(texts)
 
 
 def is_clock(cells: pd.Series) -> pd.Series:
     """Whether each cell is a time of day, [N]."""
-    return cells.astype("string").str.fullmatch(_CLOCK).fillna(False)
+    return cells.astype("string").str.fullmatch(_CLOCK).fillna(False).astype(bool)
 
 
 def given_time_format(pattern: str) -> TimeFormat:

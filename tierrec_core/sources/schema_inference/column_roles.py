@@ -15,7 +15,13 @@ import pandas as pd
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
-from tierrec_core.sources.schema_inference.event_names import canonical_event, has_lines_only, is_kind_name, plain
+from tierrec_core.sources.schema_inference.event_names import (
+    canonical_event,
+    has_lines_only,
+    is_kind_name,
+    is_return,
+    plain,
+)
 from tierrec_core.sources.schema_inference.preview import FilePreview, few_filled
 from tierrec_core.sources.time_formats import TimeFormat, describe_order, is_clock, parse_times, with_time_of_day
 
@@ -48,6 +54,7 @@ _SYNONYMS = {
         created_at created occurred_at ordered_at ordered placed_at order_time
         unix_time unix_review_time purchase_date order_date invoice_date review_time
         t_dat date day zeitstempel zeit zeitpunkt datum bestelldatum uhrzeit bestellzeit clock hour heure hora""",
+    "time_of_day": "ora tijd tid godzina cas čas",
     "value": """value sales_value amount revenue net_sales gross_sales sales
         total total_price paid rating stars overall score betrag umsatz
         wert summe gesamtpreis bewertung price unit_price preis einzelpreis stueckpreis item_cost sold_for""",
@@ -83,8 +90,11 @@ _LATER = re.compile(
 )
 _FEW_TIMES = 3
 _NO_CLOCK = re.compile(
-    r"durat|dauer|slot|open|clos|[oö]ffnung|watch|prep|lead|wait|spent|length|elapsed", re.IGNORECASE
+    r"durat|dauer|slot|open|clos|[oö]e?ffnung|watch|prep|lead|wait|spent|length|elapsed|runtime|playtime|lifetime|cooking|"
+    r"lauf|liefer|zustell|abhol|warte|fahr|arbeit|bereitung|koch|(back|gar|lade|lese|spiel|verweil)zeit",
+    re.IGNORECASE,
 )
+_COMPOUND = re.compile(r"(uhr)?zeit$|time$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ class Guess:
 
 
 _ROLE_NAMES = {role: [plain(name) for name in names.split()] for role, names in _SYNONYMS.items()}
+_TYPE = _PART - _PER_RANK * _ROLE_NAMES["event"].index("type")  # of a name with this word, perhaps a type of products
 
 
 def name_score(role: str, column: str) -> float:
@@ -230,18 +241,11 @@ def find_time_of_day(
     preview: FilePreview, time: Guess, time_format: TimeFormat, assigned: set[str]
 ) -> tuple[Guess, FilePreview, TimeFormat] | None:
     """The column of times of day beside one of days, the preview with both in the latter, and their format."""
-    clocks = {
-        name: score
-        for name in preview.columns
-        if name not in assigned
-        and (score := name_score("timestamp", name))
-        and not (_LATER.search(name) or _NO_CLOCK.search(name))
-        and is_clock(few_filled(preview.sample[name])).mean() > 1 / 2
-    }
-    clock, days = max(clocks, key=clocks.__getitem__, default=None), preview.sample[time.value]
-    if clock is None or parse_times(few_filled(days), time_format, "UTC").dt.time.nunique() > 1:
+    scores = {name: _clock_score(name) for name in clock_columns(preview, time, time_format, assigned)}
+    clock = max(scores, key=scores.__getitem__, default=None)
+    if clock is None or not scores[clock]:
         return None
-    moments = with_time_of_day(days, preview.sample[clock])
+    moments = with_time_of_day(preview.sample[time.value], preview.sample[clock])
     found = replace(preview, sample=moments.to_frame(time.value)).time_formats
     if time.value not in found:
         return None
@@ -250,11 +254,31 @@ def find_time_of_day(
     return Guess("time_of_day", clock, evidence), joined, found[time.value]
 
 
+def _clock_score(name: str) -> float:
+    """As name_score, of a time of day; in Belegzeit and saletime, zeit and time are words."""
+    return max(name_score(role, _COMPOUND.sub(r" \g<0>", name)) for role in ("timestamp", "time_of_day"))
+
+
+def clock_columns(preview: FilePreview, time: Guess, time_format: TimeFormat, assigned: set[str]) -> list[str]:
+    """Columns of times of day beside one of days alone, but those of durations and of what follows an event."""
+    days = few_filled(preview.sample[time.value])
+    if parse_times(days, time_format, "UTC").dt.time.nunique() > 1:
+        return []
+    return [
+        name
+        for name in preview.columns
+        if name not in assigned
+        and not (_LATER.search(name) or _NO_CLOCK.search(name))
+        and is_clock(few_filled(preview.sample[name])).mean() > 1 / 2
+    ]
+
+
 def find_event_column(preview: FilePreview, assigned: set[str], names: Collection[str]) -> Guess | None:
     """A column of few distinct values, some of which are event names; the name of the column is scored, too.
 
-    A column that is named for events is one, whatever its values; one that is not has two events at least.
-    names: further event names
+    A column that is named for events is one, whatever its values; one with a word for events in its name has an event;
+    others have two, or are called a type and have one in most rows or beside returns.
+    names: further event names, which make a column of lines of orders one of events
     """
     best: tuple[float, Guess] | None = None
     for column in preview.columns:
@@ -264,10 +288,12 @@ def find_event_column(preview: FilePreview, assigned: set[str], names: Collectio
         shares = values.astype("string").value_counts(normalize=True)
         known = shares[[name in names or canonical_event(name) in EVENT_NAMES for name in shares.index]]
         named = name_score("event", column)
-        if has_lines_only(column, shares.index):
+        if not any(name in names for name in shares.index) and has_lines_only(column, shares.index):
             continue
         score = known.sum() + named
-        if (named > _PART or len(known) > (not named)) and (best is None or score > best[0]):
+        is_sales = named > 0 and (known.sum() > 1 / 2 or any(map(is_return, shares.index)))
+        min_known = 0 if named > _PART else 1 if named > _TYPE or is_sales else 2
+        if len(known) >= min_known and (best is None or score > best[0]):
             examples = ", ".join(sorted(known.index if len(known) else shares.index)[:4])
             best = score, Guess("event", column, f"{values.nunique()} kinds, such as {examples}")
     return None if best is None else best[1]

@@ -73,6 +73,7 @@ _SETS = {
     "beside charges": """and for of per de di da und fur cost costs code total service sales order payment kosten port
     standard express free insurance protection""",
 }
+_RETURN = re.compile(r"return|retour|rue?ck(gabe|sendung)")
 _LINE_NAME = re.compile(r"line(item)?s?|position\w*|zeile\w*")
 _VOID, _IN_PART, _TAXES, _LINES, _FILLERS = (frozenset(text.split()) for text in _SETS.values())
 
@@ -129,10 +130,16 @@ def charge_lines(column: str, kinds: Iterable[str]) -> list[str]:
 
 
 def has_lines_only(column: str, kinds: Iterable[str]) -> bool:
-    """Whether all kinds are those of lines of orders: products, and some that are none."""
+    """Whether the kinds are those of lines of orders: products, some that are none, and no event or return."""
     kinds = list(kinds)
     charges = charge_lines(column, kinds)
-    return bool(charges) and all(kind in charges or _is_line(kind) for kind in kinds)
+    others = [kind for kind in kinds if kind not in charges and not _is_line(kind)]
+    return bool(charges) and not any(canonical_event(kind) or is_return(kind) for kind in others)
+
+
+def is_return(kind: str) -> bool:
+    """Whether a kind of lines or events takes a purchase back."""
+    return is_void(kind) or any(map(_RETURN.match, words(kind)))
 
 
 def _is_line(kind: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.file_head import is_cut
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
+from tierrec_core.sources.schema_inference.column_roles import Guess, clock_columns, is_user_name, name_score
 from tierrec_core.sources.schema_inference.event_names import is_charge
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
@@ -33,6 +33,7 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
     for role in ("user", "item", "timestamp"):
         yield from _rounded(log, role)
     yield from _one_time(log)
+    yield from _unread_clocks(log)
     yield from _void_dates(log)
     yield from _unread_numbers(log)
     yield from _unused_columns(log)
@@ -76,6 +77,15 @@ def _one_time(log: LogFile) -> Iterator[str]:
         yield (
             f"{log.preview.path}: all rows have the time {times.iloc[0]} in {log.roles['timestamp'].value}, so that "
             "none precedes another; --time-column names another column"
+        )
+
+
+def _unread_clocks(log: LogFile) -> Iterator[str]:
+    time, used = log.roles["timestamp"], {guess.value for guess in log.roles.values()}
+    for name in clock_columns(log.preview, time, log.time_format, used):
+        yield (
+            f"{log.preview.path}: {name} has times of day, which are not read, and {time.value} has the day alone; if "
+            f"they are those of the events, write source.columns.time_of_day: {name}"
         )
 
 

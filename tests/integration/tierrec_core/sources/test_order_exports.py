@@ -314,6 +314,38 @@ def test_lines_of_no_product_are_left_out(name, tmp_path):
     assert key(events[["user_id", "item_id", "timestamp"]]) == key(frame[["user", "item", "time"]])
 
 
+OTHERS = [
+    ("product", "shipping", "warranty"),
+    ("item", "discount", "gift wrapping"),
+    ("Line Item", "Shipping", "Service"),
+]
+
+
+@pytest.mark.parametrize("kinds", OTHERS, ids=", ".join)
+def test_lines_that_are_neither_products_nor_charges_by_name_are_kept(kinds, tmp_path):
+    written, _ = order_lines(SHOPIFY)
+    written["type"] = np.resize(kinds, len(written))
+    _, source = proposed(written, tmp_path)
+    assert source.columns.event is None
+    assert source.exclude == {"type": (kinds[1].lower(),)}
+    assert len(read_files(source, tmp_path).events) == (written["type"] != kinds[1]).sum()
+
+
+@pytest.mark.parametrize("kind", ["return", "Retoure", "refund", "purchase"])
+def test_lines_of_products_with_events_among_them_are_asked_for(kind, tmp_path):
+    written, _ = order_lines(SHOPIFY)
+    written["type"] = np.resize(["item", kind, "shipping"], len(written))
+    with pytest.raises(DataError, match=r"type has names of events .* not known: .*item "):
+        proposed(written, tmp_path)
+
+
+def test_a_type_of_products_is_no_event(tmp_path):
+    written, _ = order_lines(SHOPIFY)
+    written["product_type"] = np.resize(["Shoes", "Bags", "Sale items"], len(written))
+    _, source = proposed(written, tmp_path)
+    assert (source.columns.event, source.exclude) == (None, {})
+
+
 @pytest.mark.parametrize("name", ["delivery_type", "shipment kind", "payment_type"])
 def test_orders_that_are_shipped_are_kept(name, tmp_path):
     written, frame = order_lines(SHOPIFY)
@@ -344,8 +376,8 @@ def test_a_delivery_without_the_status_is_refused(tmp_path):
 
 def test_sales_and_returns_are_asked_for(tmp_path):
     written, _ = order_lines(SHOPIFY)
-    written["transaction_type"] = np.resize(["item_sale", "item_sale", "item_return", "shipping"], len(written))
-    with pytest.raises(
-        DataError, match=r"transaction_type has names of events .* not known: item_return .*, shipping "
-    ):
-        proposed(written, tmp_path)
+    for num_sales in (1, 2):
+        kinds = ["item_sale"] * num_sales + ["item_return", "shipping"]
+        written["transaction_type"] = np.resize(kinds, len(written))
+        with pytest.raises(DataError, match=r"transaction_type has names .* not known: item_return .*, shipping "):
+            proposed(written, tmp_path)

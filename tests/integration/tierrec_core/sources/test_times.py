@@ -81,6 +81,7 @@ TWO_COLUMNS = [
     ("%Y-%m-%d", "%H:%M:%S.000"),
     ("%Y%m%d", "%H:%M"),
     ("%d.%m.%Y", "%H:%M Uhr"),
+    ("%m/%d/%Y", "%I:%M\u202f%p"),
     ("%Y-%m-%d 00:00:00", "%H:%M:%S"),
 ]
 
@@ -183,11 +184,59 @@ def test_few_unreadable_times_go_on_to_the_gate_and_many_are_refused(tmp_path):
         read_files(FilesSource(paths=("log.csv",), columns={"timestamp": "order_date"}), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["watch_duration", "watch_time", "length", "opening_time"])
+@pytest.mark.parametrize(
+    "name", ["watch_duration", "watch_time", "length", "opening_time", "Laufzeit", "Wartezeit", "Oeffnungszeit"]
+)
 def test_a_duration_is_no_time_of_day(name, tmp_path):
     path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d"))
     durations = MOMENTS.dt.strftime("%H:%M").where(MOMENTS.index % 40 != 4, "-")
     pd.read_csv(path, dtype=str).assign(**{name: durations}).to_csv(path, index=False)
+    assert read(tmp_path, [path])[1].tolist() == MOMENTS.dt.floor("D").tolist()
+    assert propose_settings([path], {}).warnings == ()
+
+
+@pytest.mark.parametrize("name", ["Belegzeit", "Transaktionszeit", "saletime", "ora", "tijd", "Tid", "godzina", "čas"])
+def test_a_time_of_day_is_found_by_its_name(name, tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d"))
+    pd.read_csv(path, dtype=str).assign(**{name: MOMENTS.dt.strftime("%H:%M")}).to_csv(path, index=False)
+    assert read(tmp_path, [path])[1].tolist() == MOMENTS.tolist()
+
+
+def test_a_time_of_day_under_another_name_is_warned_of(tmp_path):
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d"))
+    pd.read_csv(path, dtype=str).assign(Kasse=MOMENTS.dt.strftime("%H:%M")).to_csv(path, index=False)
+    proposal = propose_settings([path], {})
+    (line,) = proposal.warnings
+    assert "order_date has the day alone" in line
+    assert line.endswith("write source.columns.time_of_day: Kasse")
+    source = proposal.patch["source"]
+    source["columns"]["time_of_day"] = "Kasse"
+    assert read_files(parse(FilesSource, source, "tests"), tmp_path).events["timestamp"].tolist() == MOMENTS.tolist()
+
+
+GIVEN = {"%Y%m%d %H%M%S": ("%Y%m%d", "%H%M%S"), "%d.%m.%Y %H.%M": ("%d.%m.%Y", "%H.%M"), None: ("%d.%m.%Y", "%H:%M")}
+
+
+@pytest.mark.parametrize("time_format", GIVEN)
+def test_a_time_of_day_of_a_given_column_may_have_any_form(time_format, tmp_path):
+    """And another one in a later delivery."""
+    day, clock = GIVEN[time_format]
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime(day))
+    clocks = MOMENTS.dt.strftime(clock)
+    if time_format is None:
+        clocks = clocks.where(MOMENTS.index < NUM_ROWS - 20, MOMENTS.dt.strftime("%I:%M\u202f%p"))
+    pd.read_csv(path, dtype=str).assign(TIME=clocks).to_csv(path, index=False)
+    columns = {"timestamp": "order_date", "time_of_day": "TIME"}
+    source = FilesSource(paths=("log.csv",), columns=columns, time_format=time_format)
+    assert read_files(source, tmp_path).events["timestamp"].tolist() == MOMENTS.tolist()
+
+
+@pytest.mark.parametrize("empty", ["", "-"])
+def test_a_time_of_day_with_an_offset_is_left_out(empty, tmp_path):
+    """Beside it, a day without a time of day would be the only time without an offset."""
+    path = written(tmp_path, "log.csv", MOMENTS.dt.strftime("%Y-%m-%d"))
+    clocks = MOMENTS.dt.strftime("%H:%M:%S+02:00").where(MOMENTS.index != 4, empty)
+    pd.read_csv(path, dtype=str).assign(time=clocks).to_csv(path, index=False)
     assert read(tmp_path, [path])[1].tolist() == MOMENTS.dt.floor("D").tolist()
 
 
