@@ -1,4 +1,4 @@
-"""The ASGI application that the BentoML service mounts: middleware, endpoints, and errors as JSON."""
+"""The ASGI application of a Bento: middleware, endpoints, and errors as JSON."""
 
 from html import escape
 from typing import Any, cast

@@ -167,7 +167,7 @@ class AuthMiddleware(_Gate):
 class JsonOnlyMiddleware(_Gate):
     """Answers 415 to a POST with a content type other than JSON, or JSON lines for an import.
 
-    BentoML would answer some of these with 500.
+    A form of another site sends none of these, and `bentoml serve` would answer some other types with 500.
     """
 
     async def refusal(self, scope: Scope) -> Refusal | None:
