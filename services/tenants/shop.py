@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 FEEDBACK = "feedback.db"
 IMPRESSION_DAYS = 365
 _CLOSE_SECONDS = 30.0
-_PATIENCE_SECONDS = 1.0  # for which requests wait for a change to be applied
+_PATIENCE_SECONDS = 1.0
 _PROBE_SECONDS = 2.0
 # Calls that run, and that wait. Lists compute, and more threads would keep the event loop from the interpreter.
 _THREADS = {
@@ -85,16 +85,24 @@ class Shop:
     """Serves the requests of one shop in one worker.
 
     load: returns the model of a Bento's tag; own_bento: the default of the setting bento
+    patience: seconds for which a request waits for each kind of change to be applied
     items_lock: held while items are checked against the catalogue, stored, and added to it
     """
 
     def __init__(
-        self, name: str, settings: ShopSettings, *, load: Loader, own_bento: str, metrics: ShopMetrics
+        self,
+        name: str,
+        settings: ShopSettings,
+        *,
+        load: Loader,
+        own_bento: str,
+        metrics: ShopMetrics,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
         """Open the store, load the models that the pointer names, and add the items posted so far."""
         folder = settings.folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.name, self.folder, self.metrics = name, folder, metrics
+        self.name, self.folder, self.metrics, self._patience = name, folder, metrics, patience
         self._load, self._own_bento, self._default_bento = load, own_bento, settings.bento or own_bento
         self.keys = LiveKeyring(folder / KEYS)
         self.secret = log_secret(folder)
@@ -129,10 +137,10 @@ class Shop:
         """
         is_read = self._are_keys_current() and self._are_files_current() and self.activity.is_current
         if not (is_read and self._are_items_current()):
-            await self._keys.catch_up(_PATIENCE_SECONDS)  # first, and whatever the other files do
-            await self._files.catch_up(_PATIENCE_SECONDS)
-            await self._rows.catch_up(0.0 if self.activity.is_away else _PATIENCE_SECONDS)
-            await self._items.catch_up(_PATIENCE_SECONDS)
+            await self._keys.catch_up(self._patience)  # first, and whatever the other files do
+            await self._files.catch_up(self._patience)
+            await self._rows.catch_up(0.0 if self.activity.is_away else self._patience)
+            await self._items.catch_up(self._patience)
 
     def refresh_store(self) -> None:
         """Read what was committed to the store since the last call; if it does not answer, log that."""

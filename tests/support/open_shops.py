@@ -182,11 +182,13 @@ class Opener:
     """Opens workers on the state folders below `root`; all are closed when the test ends.
 
     bundles: by the tag of the Bento that carries it
+    patience: seconds for which a request waits for changes; long, since other tests may keep the processors busy
     """
 
     root: Path
     bundles: dict[str, Path]
     opened: list[Shops] = field(default_factory=list)
+    patience: float = _PATIENCE_SECONDS
     keyed: bool = False  # whether shops have a key that may do everything, with which they are asked
 
     def __call__(
@@ -208,6 +210,7 @@ class Opener:
                 load=self._load,
                 own_bento=default,
                 metrics=metrics.for_shop(name),
+                patience=self.patience,
             )
             for name in names or (DEFAULT,)
         }

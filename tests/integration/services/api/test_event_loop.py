@@ -21,12 +21,18 @@ pytest_plugins = ["tests.support.open_shops"]
 
 COMPUTED_SECONDS = 0.05
 WAITED_SECONDS = 1.0  # of I/O; a busy machine lets a loop wait for some tenths
-LATE_SECONDS = 4.0  # a change is waited for a second
+PATIENCE_SECONDS, LATE_SECONDS = 1.0, 4.0
 BOMB = "a: &a [x]\n" + "".join(
     f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 LIST = ("POST", "/recommend", {"json": {"user_id": "u59"}})
 Requests = Sequence[tuple[str, str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def patience(start: Opener) -> None:
+    """As in a service that runs."""
+    start.patience = PATIENCE_SECONDS
 
 
 def lists_meanwhile(caller: Caller, requests: Requests = (), seconds: float = 3.0) -> tuple[Stalls, list[int]]:
