@@ -1,4 +1,8 @@
-"""Compares the challenger of a retrain with the champion on the newest window, which neither was trained on."""
+"""Compares the challenger of a retrain with the champion on the newest window, which neither was trained on.
+
+What is served is fitted to the whole log. The gate compares the fits of the same settings to the log before each
+one's test, so that both are judged on events that they have not seen.
+"""
 
 from pathlib import Path
 
@@ -9,7 +13,7 @@ from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle import precomputed
-from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.bundle import load_evaluated
 from tierrec_core.bundle.model_comparison import compare_models
 from tierrec_core.data.interactions import from_days
 from tierrec_core.evaluation.promotion_gate import GateReport
@@ -34,7 +38,7 @@ def run_gate(layout: Layout, settings: Settings, champion: Champion, key: str) -
     item_tables = artifacts.load(precomputed.ItemTables, champion.bundle / precomputed.FOLDER / "item_tables")
     churn_test = artifacts.read_json(layout.churn_report).get("test", {}).get("all", {}).get("model", {})
     comparison = compare_models(
-        Bundle.load(champion.bundle),
+        load_evaluated(champion.bundle),
         challenger,
         artifacts.read_frame(layout.prepared_events, EVENTS),
         start,

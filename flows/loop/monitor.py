@@ -21,7 +21,6 @@ from monitoring.drift.feed.feed_log import events_between
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import from_days
-from tierrec_core.data.splits import time_cut
 from tierrec_core.settings import Settings, read_settings
 
 DRIFT_EVENT = "tierrec.drift.detected"
@@ -58,9 +57,9 @@ def _is_under_way(key: str) -> bool:
 def evaluate_newest_window(
     layout: Layout, settings: Settings, state: LoopState, now: datetime
 ) -> Mapping[str, Any] | None:
-    """Evaluate the newest complete window, and record the decision; None when it was already evaluated.
+    """Evaluate the newest complete window, and record the decision; None when no day is new since the last one.
 
-    Raises ArtifactError without a champion, EmptyDataError without an event after its cut, and the errors of
+    Raises ArtifactError without a champion, EmptyDataError when the log ends before its training did, and the errors of
     reading the log.
     """
     champion, decisions = Champion.require(layout), state.drift_decisions()
@@ -70,7 +69,10 @@ def evaluate_newest_window(
     if any(decision.window_end == end and decision.model == champion.model for decision in decisions):
         print(f"the window that ends {day} was already evaluated")
         return None
-    if end <= reference.cut:
+    if end == reference.cut:
+        print(f"{champion.bento} was trained up to {day}, and no later day is complete")
+        return None
+    if end < reference.cut:
         raise EmptyDataError(
             f"monitor: the newest complete window ends {day}, and {champion.bento} was trained up "
             f"to {from_days(reference.cut):%Y-%m-%d}; wanted a later one: check the source and the machine's clock"
@@ -109,8 +111,7 @@ def _canary(window: NewestWindow) -> CanaryResult:
     repeats = settings.tasks[settings.default_task].repeats
     task = CanaryTask(settings.split.target, repeats, settings.split.min_users_per_item)
     known = events_between(events, None, window.end)  # later events may be of wrong clocks
-    retrain_cut = time_cut(known, settings.split)
-    return run_canary(known, window.reference.cut, retrain_cut, window.end, task, settings.seed)
+    return run_canary(known, window.reference.cut, window.end, task, settings.seed)
 
 
 def publish_decision(layout: Layout, record: Mapping[str, Any]) -> None:

@@ -191,13 +191,13 @@ class RetrainRun:
             pointers.deploy(path, SmokeReport.read(self.layout.bento), 0.0)
 
     def _import_data(self) -> Settings:
-        """Export the feedback. Raises SettingsError for a fixed cut, after which no model would see anything new."""
+        """Export the feedback. Raises SettingsError for a fixed cut: all would be judged on the same days for ever."""
         settings = read_settings(self.layout.params)
         by = settings.split.by
         if isinstance(by, TimeSplit) and isinstance(by.cut, datetime):
             days = ceil(max(task.horizon_days for task in settings.tasks.values()))
             raise SettingsError(
-                f"{self.layout.params}: split.by.cut is {by.cut:%Y-%m-%d}, and a retrain would see no later event; "
+                f"{self.layout.params}: split.by.cut is {by.cut:%Y-%m-%d}, and all retrains would be judged after it; "
                 f"wanted a cut that moves with the log, such as `last {days} days`"
             )
         export_feedback(self.layout, settings)

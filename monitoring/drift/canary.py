@@ -74,7 +74,6 @@ class CanaryResult:
     """NDCG@10 that training up to day `newer` gained over training up to the champion's `cut`, in the week to `end`.
 
     gain: mean over num_users users and its 95% interval, None if it was not measured, for the `reason`
-    retrain_cut: the day up to which a retrain would train; 0 in records of earlier versions
     """
 
     cut: float
@@ -84,32 +83,23 @@ class CanaryResult:
     num_users: int = 0
     cpu_seconds: float = field(default=0.0, compare=False)
     reason: str = ""
-    retrain_cut: float = 0.0
-
-    @property
-    def has_less_than_a_retrain(self) -> bool:
-        """Whether a retrain would train on events of the measured week, which the canary had to leave out."""
-        return self.retrain_cut > self.newer
 
 
-def run_canary(
-    events: pd.DataFrame, cut: float, retrain_cut: float, end: float, task: CanaryTask, seed: int
-) -> CanaryResult:
-    """Fit the canary to EVENTS before either cut, the second at most the start of the week to `end`, and compare them.
+def run_canary(events: pd.DataFrame, cut: float, end: float, task: CanaryTask, seed: int) -> CanaryResult:
+    """Fit the canary to EVENTS before the cut and to those before the week to `end`, and compare them in that week.
 
     Both rank from the histories up to the week, as the service does with feedback: the gain is that of the training
     alone. Of a large shop a sample of the users is drawn. Deterministic given the seed. Never raises: the reason says
     why there is no gain.
     """
-    started, retrain_cut = time.process_time(), min(retrain_cut, end)
-    newer = min(retrain_cut, end - WIDTH)
+    started, newer = time.process_time(), end - WIDTH
     try:
         gains = _gains(events, cut, newer, end, task, np.random.default_rng(seed))
     except Exception as error:  # a retrain must be decided on whatever the canary finds in the log
         reason, seconds = str(error) or type(error).__name__, time.process_time() - started
-        return CanaryResult(cut, newer, end, cpu_seconds=seconds, reason=reason, retrain_cut=retrain_cut)
+        return CanaryResult(cut, newer, end, cpu_seconds=seconds, reason=reason)
     gain = bootstrap_mean(gains, _BOOTSTRAPS, np.random.default_rng(seed))
-    return CanaryResult(cut, newer, end, gain, len(gains), time.process_time() - started, retrain_cut=retrain_cut)
+    return CanaryResult(cut, newer, end, gain, len(gains), time.process_time() - started)
 
 
 def _gains(

@@ -49,8 +49,8 @@ def decide(
     """Decide on a verdict, given earlier decisions in any order; `held` suspends retrains.
 
     A retrain starts when it pays by the canary's measure, of the loss since the last retrain of this model, whatever
-    came of it. An alarm asks for one, too, unless the canary contradicts it, which it does not for a category that is
-    new where a retrain would have more of it. Where the canary measured nothing, alarms decide alone.
+    came of it. An alarm asks for one, too, unless the canary contradicts it, which it does not for a new category, of
+    which a retrain has a week more. Where the canary measured nothing, alarms decide alone.
     No retrain starts while a `challenger`, a Bento's tag, is being rolled out: it would replace it.
     Cool-down and week are counted in days of the log, from window end to window end, so that replays agree.
     """
@@ -86,8 +86,7 @@ def _act(
     if value is None or not value.pays:
         if verdict.state == "steady":
             return "none", ""
-        retrain_has_more = verdict.has_unknown_category and value is not None and value.canary.has_less_than_a_retrain
-        if value is not None and value.cannot_pay and not retrain_has_more:
+        if value is not None and value.cannot_pay and not verdict.has_unknown_category:
             return "none", "nothing to do: users' behaviour changed, and surely less is lost than a retrain is worth"
     retrains = [decision for decision in past if decision.act == "retrain"]
     if any(decision.key == key for decision in retrains):

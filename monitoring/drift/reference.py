@@ -1,4 +1,4 @@
-"""Stage `reference`: measures the champion's last window before its cut, and the effect limits."""
+"""Stage `reference`: measures the last window of the champion's training data, and the effect limits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,7 @@ _DAY_SECONDS = 86_400
 class DriftReference:
     """The reference window and the data for comparing current windows with it; built once per champion.
 
-    cut: the day before which the champion was trained
+    cut: the day up to which the log was complete when the champion was trained
     users: ids, [U]; groups: their tiers as of the window's first day
     context, baselines: as of the window's first day, so that they contain neither window
     thresholds: effect limits by "family/group", one per comparison of the family
@@ -102,16 +102,15 @@ class DriftReference:
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the reference as of the final snapshot; print its window and its limits.
-
-    Where the split is not by time, the cut is the newest day of the training part.
-    """
-    log = read_split(layout)
-    history = log.history(log.final.name)
+    """Write the reference of the models in production; print its window and its limits."""
+    production = layout.production
+    log = read_split(production)
     events = artifacts.read_frame(layout.prepared_events, EVENTS)
     items = artifacts.read_frame(layout.raw_items, ITEMS)
-    tiering = artifacts.load(Tiering, layout.tiering(log.final.name))
-    reference = DriftReference.build(events, items, history.now, tiering, history, settings.monitor)
+    tiering = artifacts.load(Tiering, production.tiering(log.final.name))
+    complete = newest_complete_end(events, settings.monitor, None)
+    cut = complete if complete > log.log.day.min() else log.log.now  # of a log of a single day
+    reference = DriftReference.build(events, items, cut, tiering, log.log.before(cut), settings.monitor)
     artifacts.save(reference, layout.reference)
     window = reference.window
     print(

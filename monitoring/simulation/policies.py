@@ -128,7 +128,7 @@ class PolicyContext:
 
     def canary(self) -> CanaryResult:
         """What a retrain would have gained in the last week."""
-        return run_canary(self.events, self.reference.cut, self.end, self.end, TASK, self.seed)
+        return run_canary(self.events, self.reference.cut, self.end, TASK, self.seed)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Smoke test of a Bento: users must get the lists that were evaluated offline. Only a Bento that passes is deployed."""
+"""Smoke test of a Bento: users must get the lists that its bundle has for them. Only one that passes is deployed."""
 
 from collections.abc import Mapping
 from itertools import zip_longest
@@ -6,15 +6,17 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import pandas as pd
 
-from services.deployment.bento_store import list_bentos
+from services.deployment.bento_store import bundle_of, list_bentos
 from services.deployment.build import ensure_bento
 from services.deployment.server import running_server
 from services.releases.manifest import SmokeCount, SmokeReport
+from tierrec_core.base import artifacts
+from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.errors import ArtifactError, GateError
 from tierrec_core.base.paths import Layout
-from tierrec_core.evaluation.leaderboard import BLEND
+from tierrec_core.bundle.bundle import read_header
+from tierrec_core.bundle.precomputed import FOLDER, Precomputed
 from tierrec_core.settings import Settings
 
 _MAX_EXAMPLES = 3
@@ -25,12 +27,12 @@ Lists = Mapping[str, list[str]]  # item ids by user
 
 
 def smoke_test(layout: Layout, settings: Settings, tag: str, model: str, labels: Mapping[str, str]) -> SmokeReport:
-    """Start the Bento, request lists of every task, and compare them with the evaluated ones.
+    """Start the Bento, request lists of every task, and compare them with those of its bundle.
 
     Raises GateError, with examples, unless all are identical.
     """
-    k = min(settings.evaluate.list_length, _MAX_K)
-    expected = {task: sample_lists(layout.lists(task, BLEND), settings.package.smoke_users) for task in settings.tasks}
+    k, bundle = min(settings.evaluate.list_length, _MAX_K), bundle_of(layout, model)
+    expected = {task: sample_lists(bundle, task, settings.package.smoke_users) for task in read_header(bundle)[1]}
     with running_server(layout.bento_home, tag, quiet=True) as server, httpx.Client(base_url=server.url) as client:
         served = {task: {user: _request(client, task, user, k) for user in lists} for task, lists in expected.items()}
     for task, lists in expected.items():
@@ -42,8 +44,8 @@ def smoke_test(layout: Layout, settings: Settings, tag: str, model: str, labels:
 def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeReport:
     """The smoke test's report on a Bento: the stored report of the packaged one; any other is tested now.
 
-    tag: None = the packaged Bento. Raises ArtifactError when there is no such Bento, GateError when its lists are not
-    the evaluated ones.
+    tag: None = the packaged Bento. Raises ArtifactError when there is no such Bento, GateError when it serves other
+    lists than those of its bundle.
     """
     packaged = SmokeReport.read(layout.bento) if tag is None or layout.bento.exists() else None
     bentos = {bento.tag: bento for bento in list_bentos(layout)}
@@ -59,17 +61,15 @@ def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeRe
     return smoke_test(layout, settings, bentos[tag].tag, bentos[tag].model, bentos[tag].labels)
 
 
-def sample_lists(path: Path, num_users: int) -> dict[str, list[str]]:
-    """Lists of num_users users, evenly spaced over all. Raises ArtifactError when there are none."""
-    try:
-        frame = pd.read_parquet(path).sort_values(["user_id", "rank"])
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); run the evaluate stage again") from error
-    if frame.empty:
-        raise ArtifactError(f"{path}: has no lists to compare with; run the evaluate stage again")
-    lists = frame.groupby("user_id", sort=True)["item_id"].apply(list)
-    chosen = np.unique(np.linspace(0, len(lists) - 1, num_users).round().astype(int))
-    return {str(user): items for user, items in lists.iloc[chosen].items()}
+def sample_lists(bundle: Path, task: str, num_users: int) -> dict[str, list[str]]:
+    """A bundle's lists of num_users users, evenly spaced over all. Raises ArtifactError when there are none."""
+    parts = Precomputed.load(bundle / FOLDER)
+    lists, items = parts.ranked_lists[task], artifacts.read_frame(bundle / "items.parquet", ITEMS)["item_id"]
+    rows = np.flatnonzero((lists.items >= 0).any(axis=1))
+    if not len(rows):
+        raise ArtifactError(f"{bundle}: has no {task} list to compare with; run `tierrec run`")
+    chosen = np.unique(np.linspace(0, len(rows) - 1, num_users).round().astype(int))
+    return {parts.users.user_id(row): items.iloc[lists.row(row)[0]].tolist() for row in rows[chosen]}
 
 
 def require_equal(task: str, served: Lists, expected: Lists) -> None:
@@ -78,12 +78,12 @@ def require_equal(task: str, served: Lists, expected: Lists) -> None:
     examples = []
     for user in differing[:_MAX_EXAMPLES]:
         got, wanted = served[user], expected[user]
-        at = next(row for row, (item, evaluated) in enumerate(zip_longest(got, wanted)) if item != evaluated)
-        examples.append(f"user {user!r} rank {at + 1}: served {got[at:][:1]}, evaluated {wanted[at:][:1]}")
+        at = next(row for row, (item, other) in enumerate(zip_longest(got, wanted)) if item != other)
+        examples.append(f"user {user!r} rank {at + 1}: served {got[at:][:1]}, wanted {wanted[at:][:1]}")
     if differing:
         raise GateError(
-            f"package: {task}: {len(differing)} of {len(expected)} served lists are not the evaluated ones; "
-            "run evaluate and package again\n" + "; ".join(examples)
+            f"package: {task}: {len(differing)} of {len(expected)} served lists are not those of the bundle; "
+            "run package again\n" + "; ".join(examples)
         )
 
 

@@ -71,7 +71,7 @@ class ServedModel:
         self.factors, self.popularity = tables.item_factors, tables.popularity
         self.session_boost, self.search = self.precomputed.session_boost, self.precomputed.search
         self.trained_ids = pd.Index(items["item_id"].astype(object))
-        self.trained_until = from_days(tables.now).to_pydatetime()
+        self.trained_until = from_days(tables.now).ceil("us").to_pydatetime()  # after the last event, whose time it is
         self.revision = 0
         self._load_bundle = _LazyBundle(folder)
         self._repurchase_days: tuple[Mapping[str, Override], FloatArray] | None = None

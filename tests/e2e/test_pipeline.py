@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 
 from tests.support.drifting_shop import copy_shop
 from tests.support.projects import command
+from tierrec_core.bundle.bundle import Bundle, load_evaluated
+from tierrec_core.data.interactions import from_days
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,30 @@ def test_models_that_know_the_user_beat_popularity(project: Path) -> None:
     assert board["tifu_knn"]["ndcg@10"] > 1.2 * board["popularity"]["ndcg@10"]
 
 
-def test_the_bento_served_the_judged_lists(project: Path) -> None:
+def test_what_is_served_is_fitted_to_the_whole_log_and_what_is_evaluated_to_the_part_before_the_cut(
+    project: Path,
+) -> None:
+    events = pd.read_parquet(project / "data/prepared/events.parquet")
+    events = events[events["event"] != "impression"]
+    packaged = project / "data/package/bundle"
+    served, evaluated = Bundle.load(packaged), load_evaluated(packaged)
+    kept = events["item_id"].isin(served.history.items) & events["user_id"].isin(served.history.users)
+    assert len(served.history) == kept.sum() > 0.9 * len(events)
+    assert from_days(served.history.now) >= events["timestamp"].max()
+    assert from_days(evaluated.history.now) == events["timestamp"].max().floor("D") - pd.Timedelta(days=13)
+    assert served.kinds == evaluated.kinds
+    for task in served.tasks:
+        trees = [bundle.blends[task].trees for bundle in (served, evaluated)]
+        assert trees[0] == trees[1], "the ranker is the one that was evaluated"
+        user = served.history.users[0]
+        fresh = served.recommend(task, served.history_of(user), 10).items[0]
+        assert (fresh >= 0).all()
+    popular = events.loc[events["timestamp"] > events["timestamp"].max() - pd.Timedelta(days=14), "item_id"]
+    share = served.models["popularity"].score_catalogue(served.history.select_users(np.array([0])))[0]
+    assert served.history.items[share.argmax()] in set(popular.value_counts().head(3).index)
+
+
+def test_the_bento_served_the_bundles_lists(project: Path) -> None:
     smoke = json.loads((project / "data/package/bento.json").read_text())["smoke"]
     for task in ("next", "discovery"):
         assert smoke[task]["identical"] == smoke[task]["users"] > 0

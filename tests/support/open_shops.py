@@ -32,7 +32,7 @@ from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop, ShopSettings
 from services.tenants.shops import DEFAULT, Shops
 from tests.support.api_keys import HEADER, allow_all
-from tests.support.packaged_project import judged_project
+from tests.support.packaged_project import judged_project, ranked_lists
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.errors import ArtifactError
@@ -52,10 +52,10 @@ _closed = itertools.count(1)
 
 @dataclass(frozen=True)
 class World:
-    """A packaged bundle, and the lists that the evaluate stage judged, by task and user."""
+    """A packaged bundle, and the lists that it ranks, by task and user."""
 
     bundle: Path
-    judged: Mapping[str, Mapping[str, list[str]]]
+    ranked: Mapping[str, Mapping[str, list[str]]]
 
 
 def make_world(folder: Path, items: pd.DataFrame, **params: Any) -> World:
@@ -63,11 +63,7 @@ def make_world(folder: Path, items: pd.DataFrame, **params: Any) -> World:
     layout, settings = judged_project(folder, items, **params)
     _redeem(layout, settings)
     write_bundle(layout, settings)
-    judged = {}
-    for task in settings.tasks:
-        frame = pd.read_parquet(layout.lists(task, "blend")).sort_values("rank")
-        judged[str(task)] = {str(user): list(one) for user, one in frame.groupby("user_id")["item_id"]}
-    return World(layout.bundle, judged)
+    return World(layout.bundle, {task: ranked_lists(layout.bundle, task) for task in settings.tasks})
 
 
 def _redeem(layout: Layout, settings: Settings) -> None:

@@ -19,6 +19,7 @@ from tests.support.projects import ENV, ROOT, write_prepared
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EXPOSURES, USERS
 from tierrec_core.base.paths import Layout
+from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.settings import Settings, read_settings
 
 MODELS = ("popularity", "tifu_knn", "ease", "als")
@@ -70,6 +71,13 @@ def _promotions(events: pd.DataFrame) -> pd.DataFrame:
     weeks = pd.date_range(events["timestamp"].min().floor("D"), events["timestamp"].max(), freq="7D")
     rows = [(item, week, 0.5, 0.0) for item in PROMOTED for week in weeks]
     return EXPOSURES.conform(pd.DataFrame(rows, columns=["item_id", "week", "display", "mailer"]), "tests")
+
+
+def ranked_lists(folder: Path, task: str, k: int = 20) -> dict[str, list[str]]:
+    """Ids of the first k items that a saved bundle ranks for each known user."""
+    bundle = Bundle.load(folder)
+    ids, lists = bundle.history.items.to_numpy(), bundle.recommend(task, bundle.history, k).items
+    return {user: ids[items[items >= 0]].tolist() for user, items in zip(bundle.history.users, lists, strict=True)}
 
 
 def packed_bundle(folder: Path, items: pd.DataFrame, **params: Any) -> Path:

@@ -1,6 +1,6 @@
 """Paths of a project folder and of every artefact in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -15,11 +15,23 @@ class _RelativePath:
         return layout.root / self.path
 
 
+class _FitPath(_RelativePath):
+    """A path in the folder of a stage that fits models for evaluation and for production."""
+
+    def __get__(self, layout: "Layout", _: type["Layout"]) -> Path:
+        stage, name = self.path.rsplit("/", 1)
+        return layout.root / stage / layout.fits / name
+
+
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one project folder, which has params.yaml, dvc.yaml and data/."""
+    """Paths of one project folder, which has params.yaml, dvc.yaml and data/.
+
+    fits: which outputs the paths of the stages split to blend lead to: those that are evaluated if it is empty
+    """
 
     root: Path
+    fits: str = ""
 
     params = _RelativePath("params.yaml", "all settings")
     dvc_yaml = _RelativePath("dvc.yaml", "the stages")
@@ -52,14 +64,14 @@ class Layout:
     preparation = _RelativePath("data/prepared/report.json", "number of rows dropped, by reason")
 
     # split
-    split = _RelativePath("data/split/log", "artefact: splits.SplitLog")
-    items = _RelativePath("data/split/items.parquet", "ITEMS of the catalogue; row i describes column i")
+    split = _FitPath("data/split/log", "artefact: splits.SplitLog")
+    items = _FitPath("data/split/items.parquet", "ITEMS of the catalogue; row i describes column i")
 
     # tier, churn, campaigns
     tiers_report = _RelativePath("data/tiers/report.json", "sizes, stability and transitions of the tiers")
-    churn = _RelativePath("data/churn/model", "artefact: churn.ChurnModel")
+    churn = _FitPath("data/churn/model", "artefact: churn.ChurnModel")
     churn_report = _RelativePath("data/churn/report.json", "test metrics of the churn model and its baselines")
-    campaigns = _RelativePath("data/campaigns/model", "artefact: campaigns.CampaignModel")
+    campaigns = _FitPath("data/campaigns/model", "artefact: campaigns.CampaignModel")
     campaigns_report = _RelativePath("data/campaigns/report.json", "test metrics of the campaign model and baselines")
 
     # blend, evaluate
@@ -81,9 +93,19 @@ class Layout:
     tuning = _RelativePath("data/tuning", "trials and patches of hyperparameter searches")
     runs = _RelativePath("data/runs", "run summaries: durations, peak memory, leaderboard")
 
+    @property
+    def production(self) -> "Layout":
+        """The same project, with the fits to the whole log, which are served."""
+        return replace(self, fits="production")
+
+    @property
+    def evaluation_and_production(self) -> tuple["Layout", "Layout"]:
+        """The project with the fits to the log before the test, and with those to the whole log."""
+        return self, self.production
+
     def tiering(self, snapshot: str) -> Path:
         """Artefact: tiers.Tiering as of the snapshot."""
-        return self.data / "tiers" / snapshot
+        return self.data / "tiers" / self.fits / snapshot
 
     def models(self, name: str) -> Path:
         """Folder of one model's fits, one per snapshot."""
@@ -91,19 +113,19 @@ class Layout:
 
     def model(self, name: str, snapshot: str) -> Path:
         """Artefact: one model fitted as of the snapshot."""
-        return self.models(name) / snapshot
+        return self.models(name) / self.fits / snapshot
 
     def candidates(self, window: str) -> Path:
         """Candidates of a window with their scores and features."""
-        return self.data / "candidates" / window
+        return self.data / "candidates" / self.fits / window
 
     def cold_start_candidates(self, window: str) -> Path:
         """Candidates of a window for simulated cold-start users, with histories of a few events."""
-        return self.data / "candidates" / f"{window}-newcomers"
+        return self.data / "candidates" / self.fits / f"{window}-newcomers"
 
     def blend(self, task: str) -> Path:
         """Artefact: the fitted ranker of a task."""
-        return self.data / "blend" / task
+        return self.data / "blend" / self.fits / task
 
     def lists(self, task: str, model: str) -> Path:
         """A model's recommendation lists for a task: user_id, item_id, rank."""

@@ -20,6 +20,8 @@ from tierrec_core.ranking.policy import Audience, ListPolicy
 from tierrec_core.settings import Params, RetrieveSettings
 from tierrec_core.tiers import Tiering
 
+EVALUATED = "evaluated"  # in a packaged bundle's folder: the bundle of the same settings without the test's events
+
 
 class TaskConfig(Params):
     """Options of one task: whether seen items may be recommended again, and candidate retrieval."""
@@ -156,6 +158,12 @@ class Bundle:
             known=artifacts.load(KnownUsers, folder / "known_users"),
             items=artifacts.read_frame(folder / "items.parquet", ITEMS),
         )
+
+
+def load_evaluated(folder: Path) -> Bundle:
+    """The evaluated bundle of a packaged one; that itself if it was packaged by version 0.1, which served it."""
+    evaluated = folder / EVALUATED
+    return Bundle.load(evaluated if evaluated.exists() else folder)
 
 
 def read_header(folder: Path) -> tuple[Mapping[str, str], Mapping[str, TaskConfig]]:

@@ -55,6 +55,10 @@ class UserIndex:
             index += 1
         return None
 
+    def user_id(self, row: int) -> str:
+        """The id of a row."""
+        return self._encoded(row).decode()
+
     def _encoded(self, row: int | np.integer) -> bytes:
         return self.text[self.offsets[row] : self.offsets[row + 1]].tobytes()
 

@@ -3,7 +3,7 @@
 Each event has a numeric position. A snapshot consists of the events before its bound; the targets of a window
 are the events between its snapshot's bound and its `until`. For a time cut the position is the day; for
 leave-last-out it is minus the distance from the user's last event; for a given split it is 1 for test and random
-in [0, 1) for train, so that each earlier window holds out another tenth.
+in [0, 1) for train, so that each earlier window holds out another tenth. The snapshot of production has all events.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from tierrec_core.data.interactions import Interactions, from_days, to_days
 from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
 
 _GIVEN_HOLDOUT = 0.1
+_WHOLE = "all"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Window:
-    """Target events of one task after a snapshot, up to `until`; role is train, valid or test.
+    """Target events of one task after a snapshot, up to `until`; role is train, valid, test or production.
 
     repeats: whether items that the user has already seen count as targets
     """
@@ -47,7 +48,7 @@ class Window:
 
 @dataclass(frozen=True)
 class SplitLog:
-    """The full log with its snapshots (oldest first) and windows; users and items are those before the test.
+    """The full log with its snapshots and windows, oldest first; users and items are those before the final window.
 
     position: of each event, [N]
     target: names of the target events
@@ -75,10 +76,43 @@ class SplitLog:
         guests: EVENTS that count for items alone
         Raises EmptyDataError when no training or test targets are left.
         """
-        events = events[events["event"] != Event.IMPRESSION]
-        if events.empty:
-            raise EmptyDataError("split: the log has no events but impressions; map others in source.events")
+        events = _interactions(events)
         position, bound, scale = _positions(events, split)
+        result = cls._before(bound, events, position, split, guests)
+        windows = [window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)]
+        names = {start: _label(start, split) for start in sorted({start for _, start in windows})}
+        return replace(
+            result,
+            snapshots=tuple(Snapshot(name, start) for start, name in names.items()),
+            windows=tuple(replace(window, snapshot=names[start]) for window, start in windows),
+        )
+
+    @classmethod
+    def whole(
+        cls,
+        events: pd.DataFrame,
+        split: SplitSettings,
+        tasks: Mapping[str, TaskSettings],
+        guests: pd.DataFrame | None = None,
+    ) -> Self:
+        """All events as one snapshot, for production: each task has a window after it, without targets.
+
+        Arguments as for `cut`. Raises EmptyDataError for a log of too few users or items.
+        """
+        snapshot = Snapshot(_WHOLE, np.inf)
+        windows = (
+            Window(f"{name}-production", name, "production", snapshot.name, np.inf, task.repeats)
+            for name, task in tasks.items()
+        )
+        events = _interactions(events)
+        result = cls._before(snapshot.bound, events, _positions(events, split)[0], split, guests)
+        return replace(result, snapshots=(snapshot,), windows=tuple(windows))
+
+    @classmethod
+    def _before(
+        cls, bound: float, events: pd.DataFrame, position: FloatArray, split: SplitSettings, guests: pd.DataFrame | None
+    ) -> Self:
+        """The events of the users and items before the bound, not yet split."""
         known = position < bound
         guests = events[:0] if guests is None else guests[guests["event"] != Event.IMPRESSION]
         guest_position = _guest_positions(guests, split)
@@ -90,26 +124,28 @@ class SplitLog:
         keep = keep[np.lexsort((to_days(events["timestamp"])[keep], row[keep]))]
         log = Interactions.from_events(events.iloc[keep], users=users, items=items)
         guest_log, guest_row = _guest_log(guests, items)
-        result = cls(log, position[keep], (), (), split.target, guest_log, guest_position[guest_row])
-        windows = [window for name, task in tasks.items() for window in result._plan(name, task, bound, scale)]
-        names = {start: _label(start, split) for start in sorted({start for _, start in windows})}
-        return replace(
-            result,
-            snapshots=tuple(Snapshot(name, start) for start, name in names.items()),
-            windows=tuple(replace(window, snapshot=names[start]) for window, start in windows),
-        )
+        return cls(log, position[keep], (), (), split.target, guest_log, guest_position[guest_row])
 
     @property
     def final(self) -> Snapshot:
-        """The newest snapshot: all events before the test."""
+        """The newest snapshot: all events before the test, or in production all events."""
         return self.snapshots[-1]
+
+    @property
+    def has_test(self) -> bool:
+        """Whether events follow the final snapshot: False in production."""
+        return self.final.bound < np.inf
+
+    def final_window(self, task: str) -> Window:
+        """The task's window after the final snapshot."""
+        return self.windows_of(task, "test", "production")[0]
 
     def history(self, snapshot: str) -> Interactions:
         """The events before the snapshot's bound; users and items keep their rows and columns."""
         bound = self._bound(snapshot)
         past = self.log.where(self.position < bound)
         latest = float(np.nextafter(past.day.max(initial=0.0), np.inf))
-        return replace(past, now=max(bound, latest) if bound > 1 else latest)
+        return replace(past, now=max(bound, latest) if 1 < bound < np.inf else latest)
 
     def guest_history(self, snapshot: str) -> Interactions:
         """The events of guests before the snapshot's bound, as of the same time as its history."""
@@ -171,10 +207,12 @@ class SplitLog:
         return planned[::-1]
 
 
-def time_cut(events: pd.DataFrame, split: SplitSettings) -> float:
-    """The day before which a split of EVENTS by time trains; infinite where the split is another."""
-    interactions = events[events["event"] != Event.IMPRESSION]
-    return _positions(interactions, split)[1] if isinstance(split.by, TimeSplit) else np.inf
+def _interactions(events: pd.DataFrame) -> pd.DataFrame:
+    """The events without impressions. Raises EmptyDataError if there are no others."""
+    events = events[events["event"] != Event.IMPRESSION]
+    if events.empty:
+        raise EmptyDataError("split: the log has no events but impressions; map others in source.events")
+    return events
 
 
 def _positions(events: pd.DataFrame, split: SplitSettings) -> tuple[FloatArray, float, float]:
@@ -215,7 +253,7 @@ def _guest_positions(guests: pd.DataFrame, split: SplitSettings) -> FloatArray:
         case TimeSplit():
             return to_days(guests["timestamp"])
         case GivenSplit():
-            return np.where(guests["split"].eq("test").fillna(value=False), np.inf, -np.inf)
+            return np.where(guests["split"].eq("test").fillna(value=False), 1.0, -np.inf)
         case LeaveLastOut():
             return np.full(len(guests), -np.inf)
 

@@ -1,5 +1,6 @@
 """Stage blend: fit each task's ranker on past windows, after validating it on the newest of them."""
 
+from dataclasses import replace
 from typing import Any
 
 from tierrec_core.base import artifacts
@@ -15,7 +16,7 @@ from tierrec_core.stages.inputs.training import read_training
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write one blend per task and the report of all."""
+    """Write one blend per task, also with the state as of the end of the log, and the report of all."""
     log = read_split(layout)
     report = {task: _fit(layout, settings, log, task) for task in log.tasks}
     artifacts.write_json(report, layout.blend_report)
@@ -42,7 +43,16 @@ def _fit(layout: Layout, settings: Settings, log: SplitLog, task: str) -> dict[s
     if earlier:
         report["valid"] = newest.evaluate(BlendRanker.fit(newest.context, earlier, options, settings.seed))
         print(f"blend {task}: {report['valid']}", flush=True)
-    context = RankingContext.fit(read_training(layout, settings, log, log.final.name), options.attributes)
+    context = _context(layout, settings, task)
     blend = BlendRanker.fit(context, examples, options, settings.seed, cold_examples)
     artifacts.save(blend, layout.blend(task))
+    in_production = replace(blend, context=_context(layout.production, settings, task))
+    artifacts.save(in_production, layout.production.blend(task))
     return report | {"importance": round_figures(blend.importance)}
+
+
+def _context(layout: Layout, settings: Settings, task: str) -> RankingContext:
+    """The state as of the final snapshot."""
+    log = read_split(layout)
+    training = read_training(layout, settings, log, log.final.name)
+    return RankingContext.fit(training, settings.blend_of(task).attributes)

@@ -1,4 +1,4 @@
-"""Stage campaigns: fit a model of coupon redemptions, and evaluate it on the redemptions after the cut."""
+"""Stage campaigns: fit a model of coupon redemptions, and evaluate it on those after the cut; fit another to all."""
 
 from typing import Any
 
@@ -21,7 +21,19 @@ Report = dict[str, Any]
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the model and report.json; print the main metric. Without redemptions the model has no campaigns."""
+    """Write both models, and report.json on the evaluated one; print the main metric.
+
+    Without redemptions the models have no campaigns.
+    """
+    model, redemptions = _fit(layout, settings)
+    _fit(layout.production, settings)
+    report = evaluate_campaigns(model, read_split(layout).log, redemptions, settings)
+    artifacts.write_json(report, layout.campaigns_report)
+    print(f"campaigns: {model.num_campaigns} known; {_summary(report, settings.campaigns)}")
+
+
+def _fit(layout: Layout, settings: Settings) -> tuple[CampaignModel, Interactions]:
+    """Fit and save the model of the time before the test; also returns all redemptions."""
     split, options = read_split(layout), settings.campaigns
     log, cut = split.log, evaluation_start(split, settings.split, options.horizon_days)
     known = log.before(cut) if cut > log.day.min() else log
@@ -30,10 +42,8 @@ def run(layout: Layout, settings: Settings) -> None:
     redemptions = redemption_history(events, log.users, ids, log.now)
     tiering = Tiering.fit(known, artifacts.read_frame(layout.items, ITEMS), settings.tiers, settings.seed)
     model = CampaignModel.fit(known, redemptions.before(known.now), types, tiering, options)
-    report = evaluate_campaigns(model, log, redemptions, settings)
     artifacts.save(model, layout.campaigns)
-    artifacts.write_json(report, layout.campaigns_report)
-    print(f"campaigns: {model.num_campaigns} known; {_summary(report, options)}")
+    return model, redemptions
 
 
 def read_campaigns(events: pd.DataFrame, items: pd.DataFrame, options: CampaignSettings) -> tuple[pd.Index, pd.Index]:

@@ -1,4 +1,4 @@
-"""Stage churn: fit the churn model, and evaluate it once, on the test days."""
+"""Stage churn: fit the churn model, and evaluate it once, on the test days; fit another to the whole log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class ChurnWindows:
 
     @classmethod
     def of(cls, log: SplitLog, settings: Settings) -> Self:
-        """Place the windows backwards from the start of the test."""
+        """Place the windows backwards from the start of the test, in production from the end of the log."""
         options, horizon = settings.churn, settings.churn.horizon_days
         test = evaluation_start(log, settings.split, horizon)
         first = float(log.log.day.min()) + options.min_history_days
@@ -54,9 +54,13 @@ class ChurnWindows:
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Write the model and report.json; print the AUC."""
-    churn, report = fit_churn(read_split(layout), artifacts.read_frame(layout.items, ITEMS), settings)
+    """Write both models, and report.json on the evaluated one; print its AUC."""
+    (churn, report), in_production = (
+        fit_churn(read_split(place), artifacts.read_frame(place.items, ITEMS), settings)
+        for place in layout.evaluation_and_production
+    )
     artifacts.save(churn, layout.churn)
+    artifacts.save(in_production[0], layout.production.churn)
     artifacts.write_json(report, layout.churn_report)
     if report["judged"]:
         block = report["test"]["all"]
@@ -66,7 +70,7 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[ChurnModel, Report]:
-    """The model and its report; a log that is too short gets the base rate and the reason."""
+    """The model and its report, without figures if the log has no test; one that is too short gets the base rate."""
     windows, options, seed = ChurnWindows.of(log, settings), settings.churn, settings.seed
     known = log.log.before(windows.choose) if windows.train else log.history(log.final.name)
     features = ChurnFeatures(log.target, Tiering.fit(known, items, settings.tiers, seed))
@@ -93,6 +97,8 @@ def fit_churn(log: SplitLog, items: pd.DataFrame, settings: Settings) -> tuple[C
         "base_rate": round_figure(churn.base_rate),
         "importance": round_figures(churn.classifier.importance),
     }
+    if not log.has_test:
+        return churn, report
     recency = _fit_recency(train, calibrate, settings)
     return churn, report | _evaluate(log, windows, churn, recency, settings)
 
@@ -105,8 +111,8 @@ def _fit_base_rate(
     log: SplitLog, windows: ChurnWindows, features: ChurnFeatures, settings: Settings, reason: str
 ) -> tuple[ChurnModel, Report]:
     """The base rate for all users, from the calibration window, or the test window if the log begins later."""
-    first = float(log.log.day.min())
-    days = [day for day in (windows.calibrate, windows.test) if day > first][:1]
+    first, last = float(log.log.day.min()), log.log.now - settings.churn.horizon_days
+    days = [day for day in (windows.calibrate, windows.test) if first < day <= last][:1]
     label = _dataset(log, days, features, settings).label if days else np.zeros(0, bool)
     churn = ChurnModel.constant(features, label, settings.churn)
     return churn, {

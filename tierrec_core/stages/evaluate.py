@@ -34,7 +34,7 @@ def run(layout: Layout, settings: Settings) -> None:
     log = read_split(layout)
     bundle, k = assemble(layout, settings), settings.evaluate.list_length
     history = bundle.history
-    windows = {task: log.windows_of(task, "test")[0] for task in log.tasks}
+    windows = {task: log.final_window(task) for task in log.tasks}
     lists = _rank_models(layout, bundle, k, windows)
     for task, window in windows.items():
         lists[task][BLEND] = bundle.rank(task, history, _candidates(layout, window), k).items

@@ -20,19 +20,25 @@ _SPEND, _PURCHASES = f"{_SHARE}spend", f"{_SHARE}purchases"
 
 def run(layout: Layout, settings: Settings) -> None:
     """Write one Tiering per snapshot and report.json; print the size of each tier."""
-    log = read_split(layout)
-    items = artifacts.read_frame(layout.items, ITEMS)
-    tierings = {
-        snapshot.name: Tiering.fit(log.history(snapshot.name), items, settings.tiers, settings.seed)
-        for snapshot in log.snapshots
-    }
-    report = describe_tiers(log, tierings, settings)
-    for name, tiering in tierings.items():
-        artifacts.save(tiering, layout.tiering(name))
+    tierings = _fit(layout, settings)
+    _fit(layout.production, settings)
+    report = describe_tiers(read_split(layout), tierings, settings)
     artifacts.write_json(report, layout.tiers_report)
     for name, tier in report["tiers"].items():
         shares = [f"  {tier[key]:.1%} of {key.removeprefix(_SHARE)}" for key in (_SPEND, _PURCHASES) if key in tier]
         print(f"{name:8} {tier['users']:6} users{''.join(shares)}")
+
+
+def _fit(layout: Layout, settings: Settings) -> dict[str, Tiering]:
+    """Fit and save the tiering as of each snapshot; returns them by its name."""
+    log, items = read_split(layout), artifacts.read_frame(layout.items, ITEMS)
+    tierings = {
+        snapshot.name: Tiering.fit(log.history(snapshot.name), items, settings.tiers, settings.seed)
+        for snapshot in log.snapshots
+    }
+    for name, tiering in tierings.items():
+        artifacts.save(tiering, layout.tiering(name))
+    return tierings
 
 
 def describe_tiers(log: SplitLog, tierings: dict[str, Tiering], settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Stage train: fit one model as of each snapshot that needs a separate fit."""
+"""Stage train: fit one model as of each snapshot that needs a separate fit, and to the whole log for production."""
 
 import logging
 import sys
@@ -23,15 +23,15 @@ def run(layout: Layout, settings: Settings, name: str = "") -> None:
         raise SettingsError(f"train: no model {name!r} in params.yaml; known are {', '.join(settings.models)}")
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s", force=True)
     kind, config = registry.configure(name, settings.models[name])
-    log = read_split(layout)
-    snapshots = fitted_snapshots(config, log)
-    for number, snapshot in enumerate(snapshots, start=1):
+    logs = [(place, read_split(place)) for place in layout.evaluation_and_production]
+    fits = [(place, log, snapshot) for place, log in logs for snapshot in fitted_snapshots(config, log)]
+    for number, (place, log, snapshot) in enumerate(fits, start=1):
         started = time.perf_counter()
-        training = read_training(layout, settings, log, snapshot, hide_cold_users=True)
+        training = read_training(place, settings, log, snapshot, hide_cold_users=True)
         curves = TrainingRun(name, snapshot, config, layout.training / name / snapshot)
         # one thread: parallel stages share the cores, and sums keep their order
         with recording(curves, settings.tracking), threadpool_limits(1):
             model = kind.fit(training, config)
-        artifacts.save(model, layout.model(name, snapshot))
+        artifacts.save(model, place.model(name, snapshot))
         seconds = time.perf_counter() - started
-        print(f"train {name} {number}/{len(snapshots)} as of {snapshot}: {seconds:.1f} s", flush=True)
+        print(f"train {name} {number}/{len(fits)} as of {snapshot}: {seconds:.1f} s", flush=True)

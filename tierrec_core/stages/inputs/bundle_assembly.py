@@ -24,8 +24,7 @@ def assemble(layout: Layout, settings: Settings) -> Bundle:
         models=read_models(layout, settings, log, log.final.name),
         blends=blends,
         task_configs={
-            task: TaskConfig(repeats=log.windows_of(task, "test")[0].repeats, retrieve=settings.retrieve)
-            for task in log.tasks
+            task: TaskConfig(repeats=log.final_window(task).repeats, retrieve=settings.retrieve) for task in log.tasks
         },
         known=KnownUsers(history, ListPolicy.fit(history, items, settings.policy, tiering.names), log.target),
         items=items,

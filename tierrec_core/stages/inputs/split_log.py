@@ -16,8 +16,10 @@ def read_split(layout: Layout) -> SplitLog:
 def evaluation_start(log: SplitLog, split: SplitSettings, horizon_days: float) -> float:
     """The first day of the test: the cut, or horizon_days before the end of the log if that is earlier.
 
-    A split that is not by time has no cut: the newest horizon_days are the test.
+    A split that is not by time has no cut: the newest horizon_days are the test. In production the log ends before it.
     """
+    if not log.has_test:
+        return log.log.now
     latest = log.log.now - horizon_days
     return min(log.final.bound, latest) if isinstance(split.by, TimeSplit) else latest
 

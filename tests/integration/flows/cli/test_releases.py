@@ -94,20 +94,13 @@ def test_the_share_of_a_challenger_is_that_of_params(
 
 
 @pytest.mark.slow
-def test_a_bento_whose_lists_are_not_the_judged_ones_is_never_a_challenger(
+def test_a_bento_that_has_not_passed_its_smoke_test_is_never_a_challenger(
     made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
 ) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
     shop_command(clone, pointer, "deploy")
     before = pointer.read_bytes()
-    path = clone.lists("next", "blend")
-    frame = pd.read_parquet(path)
-    swapped = frame["user_id"].eq("u00") & frame["rank"].le(2)
-    frame.loc[swapped, "rank"] = 3 - frame.loc[swapped, "rank"]
-    frame.to_parquet(path)
-    with pytest.raises(GateError, match="1 of 20 served lists are not the evaluated ones"):
-        shop_command(clone, pointer, "deploy", tags[1])
     told = artifacts.read_json(clone.bento)
     told["smoke"]["next"]["identical"] -= 1
     artifacts.write_json(told, clone.bento)

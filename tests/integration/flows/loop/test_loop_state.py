@@ -37,19 +37,20 @@ def test_decisions_survive_disk_in_order(tmp_path: Path) -> None:
     assert loop.decisions[0]["value"]["canary"]["cpu_seconds"] == 1.5
 
 
-def test_a_decision_of_a_version_that_knew_less_of_a_retrain_is_read(tmp_path: Path) -> None:
+def test_a_decision_of_a_version_that_stored_other_fields_is_read(tmp_path: Path) -> None:
     loop = LoopState(Layout(tmp_path))
-    canary = CanaryResult(19_690.0, 19_693.0, 19_728.0, ConfidenceInterval(0.1, 0.0, 0.2), 60, retrain_cut=19_693.0)
+    canary = CanaryResult(19_690.0, 19_693.0, 19_728.0, ConfidenceInterval(0.1, 0.0, 0.2), 60)
     value = RetrainValue.of(canary, [], 0.018, 19_700.0)
     made = replace(decision("none", "a"), value=value)
     loop.record_decision(made, STEADY, None)
     assert loop.drift_decisions() == [made]
     (path,) = (tmp_path / "data/loop/decisions").glob("*.json")
     record = artifacts.read_json(path)
-    del record["value"]["retrained"], record["value"]["canary"]["retrain_cut"]
+    del record["value"]["retrained"]
+    record["value"]["canary"]["retrain_cut"] = 19_693.0
     artifacts.write_json(record, path)
     (old,) = loop.drift_decisions()
-    assert old.value == replace(value, retrained=None, canary=replace(canary, retrain_cut=0.0))
+    assert old.value == replace(value, retrained=None)
 
 
 def test_a_decision_of_a_version_without_a_canary_is_read(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
 from services.deployment.server import free_port, is_free, running_server
 from tests.support.api_keys import HEADER, allow_all
-from tests.support.packaged_project import packaged_project
+from tests.support.packaged_project import packaged_project, ranked_lists
 from tests.support.prefect_workers import answers, wait_until
 from tests.support.projects import ENV
 from tierrec_core.base import artifacts
@@ -91,11 +91,6 @@ def listed(answer: dict[str, Any]) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def judged(layout: Layout, task: str) -> dict[str, list[str]]:
-    frame = pd.read_parquet(layout.lists(task, "blend")).sort_values("rank")
-    return {str(user): list(one) for user, one in frame.groupby("user_id")["item_id"]}
-
-
 def test_bento_json_describes_the_build_and_its_test(made: Layout, settings: Settings) -> None:
     report = artifacts.read_json(made.bento)
     contents = BentoContents.gather(made, settings)
@@ -117,9 +112,9 @@ def test_a_bento_contains_code_requirements_and_labels(made: Layout, settings: S
     assert [model["tag"] for model in bento["models"]] == [contents.release.model]
 
 
-def test_known_users_get_the_evaluated_lists(made: Layout, url: str) -> None:
+def test_known_users_get_the_lists_of_the_bundle(made: Layout, url: str) -> None:
     for task in ("next", "discovery"):
-        lists = judged(made, task)
+        lists = ranked_lists(made.bundle, task)
         for user in list(lists)[::7]:
             assert listed(ask(url, {"user_id": user, "task": task, "k": 20})) == lists[user]
 
@@ -200,7 +195,7 @@ def test_workers_share_posted_events(url: str) -> None:
 
 
 def test_concurrent_requests_get_the_same_lists(made: Layout, url: str) -> None:
-    lists = judged(made, "next")
+    lists = ranked_lists(made.bundle, "next")
     users = [*lists, *lists]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda user: ask(url, {"user_id": user, "k": 20}), users))
@@ -267,18 +262,18 @@ def test_only_the_newest_bentos_are_kept(made: Layout, settings: Settings, tmp_p
 
 
 @pytest.mark.slow
-def test_different_lists_fail_the_package_stage(made: Layout, tmp_path: Path) -> None:
+def test_a_service_that_lists_otherwise_fails_the_package_stage(made: Layout, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
     shutil.copytree(made.root, clone.root)
     clone.bento.unlink()
-    path = clone.lists("next", "blend")
-    frame = pd.read_parquet(path)
-    swapped = frame["user_id"].eq("u00") & frame["rank"].le(2)
-    frame.loc[swapped, "rank"] = 3 - frame.loc[swapped, "rank"]
-    frame.to_parquet(path)
+    code = clone.root / "services" / "recommend" / "fallback_chain.py"
+    ranked = "columns, scores = model.precomputed.ranked_lists[self.task].row(row)"
+    swapped = f"{ranked}\n        columns = columns if row else columns[[1, 0, *range(2, len(columns))]]"
+    assert ranked in code.read_text()
+    code.write_text(code.read_text().replace(ranked, swapped))
     done = package(clone.root)
     assert done.returncode == 2
-    assert "error: package: next: 1 of 20 served lists are not the evaluated ones" in done.stderr
+    assert "error: package: discovery: 1 of 20 served lists are not those of the bundle" in done.stderr
     assert "user 'u00' rank 1" in done.stderr
     assert "Traceback" not in done.stderr
     assert not clone.bento.exists()
@@ -314,7 +309,7 @@ def test_bentoml_serves_the_same_bento(made: Layout) -> None:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_until(lambda: answers(f"{url}/readyz"), "bentoml serve")
-            lists = judged(made, "next")
+            lists = ranked_lists(made.bundle, "next")
             user = next(iter(lists))
             assert listed(ask(url, {"user_id": user, "k": 20})) == lists[user]
         finally:

@@ -12,7 +12,7 @@ from tests.support.packaged_project import judged_project
 from tierrec_core.base import artifacts, memmap
 from tierrec_core.base.contracts import EVENTS
 from tierrec_core.base.paths import Layout
-from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.bundle import Bundle, load_evaluated
 from tierrec_core.bundle.model_comparison import compare_models
 from tierrec_core.bundle.precomputed import FOLDER
 from tierrec_core.bundle.user_tables import RankedLists
@@ -29,7 +29,7 @@ def project(tmp_path_factory, items: pd.DataFrame) -> tuple[Layout, Settings]:
 
 def test_it_finds_the_figures_of_metrics_json(project: tuple[Layout, Settings], tmp_path: Path):
     layout, settings = project
-    bundle, metrics = Bundle.load(layout.bundle), artifacts.read_json(layout.metrics)
+    bundle, metrics = load_evaluated(layout.bundle), artifacts.read_json(layout.metrics)
     events, start = artifacts.read_frame(layout.prepared_events, EVENTS), bundle.history.now
     found = compare_models(bundle, bundle, events, start, start + 14, settings.gate, main="next", seed=0)
     assert list(found.tasks) == ["next", "discovery"]

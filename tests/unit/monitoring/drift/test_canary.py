@@ -10,7 +10,7 @@ from monitoring.simulation.world import ReplayWorld, synthetic_world
 from tierrec_core.data.interactions import Interactions, to_days
 
 TASK = CanaryTask(("purchase",), repeats=True, min_users_per_item=2)
-CUT, NEWER, END = 70.0, 98.0, 105.0  # days of the log
+CUT, END = 70.0, 105.0  # days of the log
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def large(launched: ReplayWorld) -> ReplayWorld:
     return ReplayWorld("large", pd.concat(copies, ignore_index=True), launched.items)
 
 
-def run(world: ReplayWorld, *, cut: float = CUT, newer: float = NEWER, end: float = END, task: CanaryTask = TASK):
-    return run_canary(world.events, world.start + cut, world.start + newer, world.start + end, task, seed=1)
+def run(world: ReplayWorld, *, cut: float = CUT, end: float = END, task: CanaryTask = TASK):
+    return run_canary(world.events, world.start + cut, world.start + end, task, seed=1)
 
 
 def test_items_that_the_champion_lacks_are_a_gain_beyond_chance(launched):
@@ -58,7 +58,7 @@ def test_the_gain_is_the_difference_of_both_models_lists_on_the_week(launched):
     log = Interactions.from_events(launched.events[~launched.events["event"].isin(["impression", "redeem"])])
     past = log.before(launched.start + END - WIDTH)
     found = {}
-    for name, cut in (("older", CUT), ("newer", NEWER)):
+    for name, cut in (("older", CUT), ("newer", END - WIDTH)):
         model = CanaryModel.fit(log, launched.start + cut, TASK)
         lists = model.lists(past, np.arange(past.num_users), 10)
         ids = np.where(lists >= 0, past.items.to_numpy()[lists], "")
@@ -80,16 +80,8 @@ def test_events_after_the_window_and_the_order_of_rows_change_nothing(launched):
     assert run(ReplayWorld("shuffled", shuffled, launched.items)) == run(launched)
 
 
-def test_a_retrain_trains_no_later_than_the_week_begins(launched):
-    assert run(launched, newer=np.inf) == run(launched, newer=END)
-    assert run(launched, newer=END).newer == launched.start + END - WIDTH
-
-
-def test_the_canary_leaves_out_a_week_that_a_retrain_would_have_unless_its_cut_is_before(launched):
-    for retrain_cut, expected in ((np.inf, END), (END - 3, END - 3), (END - WIDTH, END - WIDTH), (CUT, CUT)):
-        result = run(launched, newer=retrain_cut)
-        assert result.retrain_cut == launched.start + expected
-        assert result.has_less_than_a_retrain == (expected > END - WIDTH)
+def test_the_newer_canary_does_not_learn_from_the_week_in_which_it_is_judged(launched):
+    assert run(launched).newer == launched.start + END - WIDTH
 
 
 def test_a_shop_that_does_not_repeat_is_ranked_without_what_users_have(launched):
@@ -100,8 +92,8 @@ def test_a_shop_that_does_not_repeat_is_ranked_without_what_users_have(launched)
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"newer": CUT}, "it would train up to"),
-        ({"cut": END - WIDTH, "newer": END}, "it would train up to"),
+        ({"cut": END - WIDTH}, "it would train up to"),
+        ({"cut": END - 3}, "it would train up to"),
         ({"cut": 0.0}, "no item with 2 users before"),
         ({"end": 200.0}, "fewer than 50 users"),
         ({"task": CanaryTask(("rating",), True, 2)}, "fewer than 50 users"),
@@ -115,7 +107,7 @@ def test_what_is_missing_is_named_and_nothing_is_measured(launched, options, rea
 
 
 def test_a_damaged_log_is_a_reason_and_no_crash(launched):
-    days = [launched.start + day for day in (CUT, NEWER, END)]
+    days = [launched.start + day for day in (CUT, END)]
     damaged = run_canary(launched.events.drop(columns="session_id"), *days, TASK, 1)
     assert (damaged.gain, damaged.reason) == (None, "'session_id'")
     assert run_canary(launched.events[:0], *days, TASK, 1).gain is None

@@ -128,13 +128,11 @@ def test_a_category_that_the_champion_cannot_know_is_learned_at_the_first_look()
     new = DriftFinding(
         "unseen_categories", "all", "categories new since the cut", 0.0, 0.018, 0.27, 0.06, 1e-4, 1e-3, True
     )
-    options = {"model": "m:1", "at": AT, "canary": replace(canary(100.0, 0.001), retrain_cut=99.0), "retrain": WORTH}
+    options = {"model": "m:1", "at": AT, "canary": canary(100.0, 0.001), "retrain": WORTH}
     assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM,), ()), (), SETTINGS, **options).act == "none"
     assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM, new), ()), (), SETTINGS, **options).act == "retrain"
     calm = DriftVerdict(72.0, 100.0, 100, (replace(new, alarm=False),), ())
     assert decide(calm, (), SETTINGS, **options).act == "none"
-    options["canary"] = replace(canary(100.0, 0.001), retrain_cut=93.0)  # a retrain would train up to that day as well
-    assert decide(DriftVerdict(72.0, 100.0, 100, (ALARM, new), ()), (), SETTINGS, **options).act == "none"
 
 
 def test_the_loss_adds_up_until_a_retrain_pays_and_starts_anew_with_the_next_champion() -> None:

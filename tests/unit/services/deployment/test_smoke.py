@@ -1,38 +1,51 @@
 """The users that the smoke test samples, and its message when a list differs."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from services.deployment.smoke import require_equal, sample_lists
+from tests.support.packaged_project import packed_bundle
+from tierrec_core.base import memmap
 from tierrec_core.base.errors import ArtifactError, GateError
+from tierrec_core.bundle.bundle import Bundle
+from tierrec_core.bundle.user_tables import RankedLists
+
+pytestmark = pytest.mark.medium
 
 
-@pytest.fixture
-def lists(tmp_path: Path) -> Path:
-    rows = [(f"u{user:02d}", f"i{user}-{rank}", rank) for rank in (2, 1, 3) for user in range(10)]
-    path = tmp_path / "blend.parquet"
-    pd.DataFrame(rows, columns=["user_id", "item_id", "rank"]).to_parquet(path)
-    return path
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Path:
+    return packed_bundle(tmp_path_factory.mktemp("bundle"), items)
 
 
-def test_lists_are_in_order_of_rank(lists: Path) -> None:
-    assert sample_lists(lists, 1) == {"u00": ["i0-1", "i0-2", "i0-3"]}
+@pytest.mark.parametrize("task", ["next", "discovery"])
+def test_lists_are_those_that_the_bundle_ranks(bundle: Path, task: str) -> None:
+    ranking = Bundle.load(bundle)
+    found = sample_lists(bundle, task, 4)
+    for user, items in found.items():
+        history = ranking.history_of(user)
+        assert history is not None
+        columns = ranking.recommend(task, history, len(items)).items[0]
+        assert items == ranking.items["item_id"].iloc[columns].tolist()
 
 
-def test_users_are_evenly_spaced(lists: Path) -> None:
-    assert list(sample_lists(lists, 4)) == ["u00", "u03", "u06", "u09"]
-    assert len(sample_lists(lists, 50)) == 10
+def test_users_are_evenly_spaced(bundle: Path) -> None:
+    users = Bundle.load(bundle).history.users
+    assert list(sample_lists(bundle, "next", 3)) == [users[0], users[round((len(users) - 1) / 2)], users[-1]]
+    assert list(sample_lists(bundle, "next", 10_000)) == list(users)
 
 
-def test_unreadable_or_empty_lists_are_errors(tmp_path: Path) -> None:
-    path = tmp_path / "blend.parquet"
-    with pytest.raises(ArtifactError, match="cannot be read"):
-        sample_lists(path, 3)
-    pd.DataFrame({"user_id": [], "item_id": [], "rank": []}).to_parquet(path)
-    with pytest.raises(ArtifactError, match="has no lists"):
-        sample_lists(path, 3)
+def test_a_bundle_without_lists_is_an_error(bundle: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    shutil.copytree(bundle, empty)
+    folder = empty / "precomputed" / "ranked_lists" / "next"
+    lists = memmap.map_arrays(RankedLists, folder)
+    memmap.save_arrays(RankedLists(lists.items * 0 - 1, lists.scores), folder)
+    with pytest.raises(ArtifactError, match="has no next list"):
+        sample_lists(empty, "next", 3)
 
 
 def test_a_difference_is_reported_with_its_rank() -> None:
@@ -40,6 +53,6 @@ def test_a_difference_is_reported_with_its_rank() -> None:
     with pytest.raises(GateError, match="next: 2 of 3 served lists") as raised:
         require_equal("next", {"a": ["x", "z"], "b": ["x"], "c": ["x"]}, expected)
     message = str(raised.value)
-    assert "user 'a' rank 2: served ['z'], evaluated ['y']" in message
-    assert "user 'b' rank 2: served [], evaluated ['y']" in message
+    assert "user 'a' rank 2: served ['z'], wanted ['y']" in message
+    assert "user 'b' rank 2: served [], wanted ['y']" in message
     require_equal("next", expected, expected)

@@ -10,7 +10,7 @@ from tests.conftest import make_events
 from tierrec_core.base.contracts import GUEST
 from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.data.interactions import from_days, to_days
-from tierrec_core.data.splits import SplitLog, time_cut
+from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import GivenSplit, LeaveLastOut, SplitSettings, TaskSettings, TimeSplit
 
 CUT = pd.Timestamp("2024-04-01", tz="UTC")
@@ -111,14 +111,36 @@ def test_a_cut_by_rule_moves_with_the_newest_event(events) -> None:
         assert log.snapshots == again.snapshots
 
 
-@pytest.mark.parametrize("cut", [0.7, "last 9 days"])
-def test_the_cut_is_known_without_a_split_where_it_is_a_time(events, cut) -> None:
-    split = SplitSettings(by=TimeSplit(cut=cut), min_users_per_item=1)
-    assert time_cut(events, split) == SplitLog.cut(events, split, {"next": TaskSettings(windows=1)}).final.bound
-    late = events[events["timestamp"] > events["timestamp"].quantile(0.8)].assign(event="impression")
-    shown = pd.concat([events, late, late, late], ignore_index=True)
-    assert time_cut(shown, split) == time_cut(events, split)
-    assert time_cut(events, SplitSettings(by=LeaveLastOut())) == np.inf
+EVERY_SPLIT = pytest.mark.parametrize("by", [TimeSplit(cut="last 28 days"), LeaveLastOut(), GivenSplit()])
+
+
+@EVERY_SPLIT
+def test_production_has_all_events_and_no_test(events, by) -> None:
+    events = events.assign(split=np.where(np.arange(len(events)) % 5, "train", "test"))
+    split = SplitSettings(by=by, min_users_per_item=2)
+    shown = events.head(50).assign(event="impression", item_id="shown")
+    log = SplitLog.whole(pd.concat([events, shown]), split, TASKS, guests=events.head(9).assign(user_id=GUEST))
+    history = log.history(log.final.name)
+    users = events.groupby("item_id")["user_id"].nunique()
+    kept = events[events["item_id"].isin(users.index[users >= 2])]
+    assert list(history.items) == sorted(kept["item_id"].unique())
+    assert list(history.users) == sorted(kept["user_id"].unique())
+    assert len(history) == len(log.log) == len(kept)
+    assert history.now == log.log.now == np.nextafter(to_days(kept["timestamp"]).max(), np.inf)
+    assert len(log.guest_history(log.final.name)) == events.head(9)["item_id"].isin(history.items).sum()
+    assert not log.has_test
+    for task, options in TASKS.items():
+        window = log.final_window(task)
+        assert (window.snapshot, window.repeats) == (log.final.name, options.repeats)
+        assert not len(log.truth(window)[0])
+
+
+@EVERY_SPLIT
+def test_the_final_window_of_an_evaluation_is_the_test(events, by) -> None:
+    events = events.assign(split=np.where(np.arange(len(events)) % 5, "train", "test"))
+    log = SplitLog.cut(events, SplitSettings(by=by, min_users_per_item=2), TASKS)
+    assert log.has_test
+    assert [log.final_window(task) for task in TASKS] == [log.windows_of(task, "test")[0] for task in TASKS]
 
 
 def test_leave_last_out_holds_each_users_last_event(events) -> None:
