@@ -8,6 +8,7 @@ import numpy as np
 
 from monitoring.drift.feed.fault import FeedFault
 from monitoring.drift.feed_checks import FeedChecks, find_faults
+from monitoring.drift.finding import DriftFinding
 from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference
@@ -27,23 +28,6 @@ _CLEAR = {
     "moves": 1.0,
     "arrivals": 1.0,
 }  # a user moved whose log likelihood changed by a nat; elsewhere any change counts
-_IN_SHARES = "{points} of their events on {what} ({share})"
-_CHANGES = {  # of a finding, by its family
-    "shares": "{points} of their events in category {what!r} ({share})",
-    **dict.fromkeys(("interests", "new_items", "unseen_categories"), _IN_SHARES),
-    "moves": "moved from their favourite category to other large ones",
-    "arrivals": "moved from their favourite category to {what!r}",
-    "online": "{points} of the lists of {what} converted ({share})",
-    "transitions": "{points} of them are {what} ({share})",
-    "volume": "{growth:+.0%} {what}",
-    "embedding": "the mean vector of their items moved",
-}
-_SHARE_UNIT = "Cohen's h"
-_UNITS = {  # of a finding's effect and limit
-    **dict.fromkeys(("moves", "arrivals"), "nats a user"),
-    "volume": "log of events",
-    "embedding": "standard deviations",
-}
 
 
 @dataclass(frozen=True)
@@ -80,41 +64,6 @@ class OnlineMetrics:
             for part_converted, part_shown in windows
         )
         return ComparisonFamily((after - before).T, side=-1)
-
-
-@dataclass(frozen=True)
-class DriftFinding:
-    """One test: a change in a group of users, with effect size and significance.
-
-    effect, threshold: in the family's unit, see `effect_limits.BOUNDS`; an alarm needs an effect over the threshold
-    p_value, adjusted: by permutation over users, and controlled for the false discovery rate over the verdict's tests
-    moved: users who changed in the direction of the effect less those who changed against it, of so many `users`
-    """
-
-    family: str
-    tier: str
-    what: str
-    before: float
-    after: float
-    effect: float
-    threshold: float
-    p_value: float
-    adjusted: float
-    alarm: bool
-    users: int = 0
-    moved: int = 0
-
-    def sentence(self) -> str:
-        """The finding in one line: who changed how, then the test."""
-        points = f"{100 * abs(self.after - self.before):.1f} points {'more' if self.after > self.before else 'less'}"
-        share = f"{self.before:.1%} -> {self.after:.1%}"
-        growth = np.expm1(self.effect) if self.family == "volume" else 0.0
-        change = _CHANGES[self.family].format(points=points, what=self.what, share=share, growth=growth)
-        moved = f", a net {self.moved:,} of {self.users:,} users" if self.moved > 0 else ""
-        sign = ">" if abs(self.effect) > self.threshold else "<="
-        effect = f"{_two_digits(abs(self.effect))} {sign} {_two_digits(self.threshold)}"
-        test = f"{self.family}: {effect} {_UNITS.get(self.family, _SHARE_UNIT)}, p {_two_digits(self.p_value)}"
-        return f"{self.tier} users: {change}{moved} ({test})"
 
 
 @dataclass(frozen=True)
@@ -295,9 +244,3 @@ def _count_moved(test: _Test, column: int) -> tuple[int, int]:
     changes = test.differences.differences[:, column]
     clear = np.abs(changes) >= _CLEAR.get(test.family, np.finfo(float).tiny)
     return test.num_users, int(np.sign(changes[clear]).sum() * np.sign(test.effect[column]))
-
-
-def _two_digits(value: float) -> str:
-    """Two significant digits, without a leading zero."""
-    text = f"{value:.2g}" if value >= 0.0001 else f"{value:.0e}"
-    return text[1:] if text.startswith("0.") else text

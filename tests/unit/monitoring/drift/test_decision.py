@@ -41,7 +41,7 @@ def test_drift_starts_a_retrain_and_says_why() -> None:
     assert (made.act, made.window_end, made.model) == ("retrain", 100.0, "m:1")
     assert made.reasons == (
         "medium users: 2.8 points more of their events in category 'BEEF' (4.1% -> 6.9%), a net 62 of 730 users "
-        "(shares: .12 > .05 Cohen's h, p .0002)",
+        "(shares: .12 > .05 Cohen's h, p .0002); a retrain learns it",
     )
 
 

@@ -67,7 +67,9 @@ def test_a_change_in_the_other_direction_is_not_near_an_alarm() -> None:
 
 def test_a_fall_of_volume_reads_as_a_loss() -> None:
     # exp(-1) - 1 = -63%
-    assert FALL.sentence() == "heavy users: -63% events a user (volume: 1 > .2 log of events, p .0001)"
+    test = "heavy users: -63% events a user (volume: 1 > .2 log of events, p .0001)"
+    assert FALL.sentence() == f"{test}; look for a season, a campaign or an outage: a retrain brings no visits back"
+    assert replace(FALL, alarm=False).sentence() == test
 
 
 def test_the_event_names_tiers_and_categories_of_alarms_alone() -> None:
