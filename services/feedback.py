@@ -19,12 +19,15 @@ from services.transfer.importing import add_events, item_attributes, put_items, 
 def post_events(shop: Shop, events: Sequence[EventIn]) -> Acknowledged:
     """Store the events; returns after commit. Raises DataError for an event that the database cannot hold."""
     added = add_events(shop.store, events)
+    rejected = Counter(events[error.index].event for error in added.errors)
     remaining = added.accepted  # the store counts accepted events of all names together
-    for name, count in Counter(event.event for event in events).items():
+    for name, count in (Counter(event.event for event in events) - rejected).items():
         accepted = min(count, remaining)
         remaining -= accepted
         shop.metrics.count_events(name, "accepted", accepted)
         shop.metrics.count_events(name, "duplicate", count - accepted)
+    for name, count in rejected.items():
+        shop.metrics.count_events(name, "rejected", count)
     shop.refresh_store()
     return added
 

@@ -26,7 +26,7 @@ from services.schemas import (
     TierAnswer,
     UserBatch,
 )
-from services.store import Acknowledged, Erasure
+from services.store import Acknowledged, Erasure, KeyConflict
 from services.tenants.shop import Shop
 from tierrec_core.base.ids import normal_id
 
@@ -41,6 +41,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     500: {"model": Problem, "description": "An error that the log names by the answer's X-Request-Id."},
     503: {"model": Problem, "description": "The store does not answer, or too many requests wait; try again."},
     504: {"model": Problem, "description": "The answer takes too long; try again."},
+}
+_CONFLICT = vars(KeyConflict(1, "e-1"))
+_CONFLICTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"example": {"accepted": 1, "duplicates": 0, "errors": [_CONFLICT]}}}},
+    409: {
+        "model": Problem,
+        "description": "Each event's key is stored with another event; nothing is stored, detail is as errors.",
+        "content": {"application/json": {"example": {"error": _CONFLICT["reason"], "detail": [_CONFLICT]}}},
+    },
 }
 lists, posts, users, experiments, service = (
     APIRouter(tags=[tag], responses=REFUSALS) for tag in ("lists", "feedback", "users", "experiments", "service")
@@ -104,18 +113,33 @@ async def _explain(request_id: PathId, request: Request) -> Response:
     return json_response(explanation)
 
 
-@posts.post("/events", name="events", response_model=Acknowledged)
+@posts.post("/events", name="events", response_model=Acknowledged, responses=_CONFLICTS)
 async def _events(body: EventBatch, request: Request) -> Response:
-    """Keep events; acknowledged after commit, and in the very next answer. A repeated key counts once."""
+    """Keep events; acknowledged after commit, and in the very next answer. A repeated key counts once.
+
+    A batch with a field that is wrong is refused as a whole, and `detail` names all such fields: nothing is stored.
+    Otherwise each event stands for itself. One whose key is stored with another user, item or other field is not
+    stored, and is named in `errors` by its index; all others are stored together, in one transaction. The status is 409
+    if no event of the batch is stored.
+    """
     shop = shop_of(request)
-    return json_response(await shop.writes.run(feedback.post_events, shop, body.events))
+    return _acknowledgement(await shop.writes.run(feedback.post_events, shop, body.events))
+
+
+def _acknowledgement(added: Acknowledged) -> Response:
+    """409 if nothing is stored; `errors` only if there are some."""
+    if not added.errors:
+        return json_response({"accepted": added.accepted, "duplicates": added.duplicates})
+    if added.accepted or added.duplicates:
+        return json_response(added)
+    return json_response(Problem(error=added.errors[0].reason, detail=list(map(vars, added.errors))), 409)
 
 
 @posts.post("/items", name="items", response_model=Acknowledged)
 async def _items(body: ItemBatch, request: Request) -> Response:
     """Serve items from now on, or with new facts; what a post leaves out stays as it was."""
     shop = shop_of(request)
-    return json_response(await shop.item_writes.run(feedback.post_items, shop, body.items))
+    return _acknowledgement(await shop.item_writes.run(feedback.post_items, shop, body.items))
 
 
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
@@ -129,7 +153,7 @@ async def _tier(user_id: PathId, request: Request) -> Response:
 async def _post_users(body: UserBatch, request: Request) -> Response:
     """Make users known, or change their attributes; acknowledged after commit."""
     shop = shop_of(request)
-    return json_response(await shop.writes.run(feedback.post_users, shop, body.users))
+    return _acknowledgement(await shop.writes.run(feedback.post_users, shop, body.users))
 
 
 @users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)

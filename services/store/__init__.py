@@ -1,6 +1,25 @@
 """The feedback store (SQLAlchemy): events, impressions, posted items and users, acknowledged after commit."""
 
-from services.store.records import Acknowledged, Erasure, Impression, NewEvent, PostedItem, PostedUser, StoreError
+from services.store.records import (
+    Acknowledged,
+    Erasure,
+    Impression,
+    KeyConflict,
+    NewEvent,
+    PostedItem,
+    PostedUser,
+    StoreError,
+)
 from services.store.store import Store
 
-__all__ = ["Acknowledged", "Erasure", "Impression", "NewEvent", "PostedItem", "PostedUser", "Store", "StoreError"]
+__all__ = [
+    "Acknowledged",
+    "Erasure",
+    "Impression",
+    "KeyConflict",
+    "NewEvent",
+    "PostedItem",
+    "PostedUser",
+    "Store",
+    "StoreError",
+]

@@ -19,7 +19,7 @@ class NewEvent:
     """An event to be stored, as in contracts.EVENTS.
 
     key: idempotency key; of two events with the same key the first is kept
-    timestamp: with a time zone
+    timestamp: with a time zone; None = when it is stored
     request_id: of the answer that showed the item, if known
     """
 
@@ -27,7 +27,7 @@ class NewEvent:
     user_id: str
     item_id: str
     event: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     value: float | None = None
     quantity: float | None = None
     session_id: str | None = None
@@ -40,7 +40,13 @@ class StoredEvent(NewEvent):
     """A stored event. id grows with every commit; received_at is the store's clock, in UTC."""
 
     id: int
+    timestamp: datetime
     received_at: datetime
+
+    def has_body_of(self, event: NewEvent) -> bool:
+        """Whether another event with its key has the same fields; a timestamp that is left out is any."""
+        given = {name: value for name, value in vars(event).items() if name != "timestamp" or value is not None}
+        return all(getattr(self, name) == value for name, value in given.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +91,22 @@ class PostedUser:
 
 
 @dataclass(frozen=True)
+class KeyConflict:
+    """An event that is not stored, since another one has its key. index: its position in the batch, from 0."""
+
+    index: int
+    key: str
+    status: int = 409
+    reason: str = "key: is stored with another event; send this one with a key of its own"
+
+
+@dataclass(frozen=True)
 class Acknowledged:
-    """What is safely stored now. duplicates had a key that was stored before."""
+    """What is safely stored now. duplicates were stored before; errors: the others, which are not stored."""
 
     accepted: int
     duplicates: int
+    errors: tuple[KeyConflict, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
-from sqlalchemy import Select, Table, delete, func, select
+from sqlalchemy import Connection, Select, Table, delete, func, select
 
 from services.store.change_counter import ChangeCounter
 from services.store.database import Database
@@ -17,6 +17,7 @@ from services.store.records import (
     Erasure,
     ErasureRecord,
     Impression,
+    KeyConflict,
     NewEvent,
     PostedItem,
     PostedUser,
@@ -69,15 +70,18 @@ class Store(OutcomeQueries):
     def add_events(self, events: Sequence[NewEvent]) -> Acknowledged:
         """Store the events whose key is new in one transaction; they are on disk when this returns.
 
+        An event that differs from the stored one of its key is an error in the answer, and the others are stored.
         Raises DataError, naming the field, for a NUL, a number that is not finite, or a time without a zone.
         """
         check_storable(events)
         received_at = datetime.now(UTC)
-        rows = [vars(event) | {"received_at": received_at} for event in events]
+        times = {"received_at": received_at}
+        rows = [vars(event) | {"timestamp": event.timestamp or received_at} | times for event in events]
         with self.database.writing() as connection:
             accepted = self.database.add_new(connection, EVENTS, rows)
+            conflicts = _conflicts(connection, events) if accepted < len(events) else ()
         self.changes.increment()  # also for duplicates: their first writer may have died before its increment
-        return Acknowledged(accepted, len(events) - accepted)
+        return Acknowledged(accepted, len(events) - accepted - len(conflicts), conflicts)
 
     def events_after(self, cursor: int, limit: int) -> list[StoredEvent]:
         """Return the first events whose id is above the cursor, in order of id.
@@ -200,6 +204,15 @@ class Store(OutcomeQueries):
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with self.database.reading() as connection:
             return [row._asdict() for row in connection.execute(query)]
+
+
+def _conflicts(connection: Connection, events: Sequence[NewEvent]) -> tuple[KeyConflict, ...]:
+    """The events that differ from the stored one of their key."""
+    query = select(EVENTS).where(EVENTS.c.key.in_({event.key for event in events}))
+    stored = {row.key: StoredEvent(**row._asdict()) for row in connection.execute(query)}
+    return tuple(
+        KeyConflict(index, event.key) for index, event in enumerate(events) if not stored[event.key].has_body_of(event)
+    )
 
 
 def _is_erased(impression: Impression, erased: Mapping[str, datetime], hash_user: Callable[[str], str] | None) -> bool:

@@ -1,7 +1,6 @@
 """Imports lines of JSON or rows: validates them as the API does, stores them in batches, and reports invalid ones."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
@@ -63,7 +62,8 @@ class ImportSession:
     """Imports lines of one kind and counts the results.
 
     write: stores a batch in one transaction
-    strict: the first invalid line stops the import; the lines before it are stored
+    strict: the first invalid line stops the import; the lines before it are stored, and if its key has another event
+        those after it in its batch too
     resume_from: the result so far; its lines are skipped when they come again
     """
 
@@ -119,7 +119,8 @@ class ImportSession:
         if not records:
             return Acknowledged(0, 0), []
         try:
-            return self._write([record for _, record in records]), []
+            added = self._write([record for _, record in records])
+            return added, [LineError(line=records[error.index][0], error=error.reason) for error in added.errors]
         except DataError as error:
             if len(records) == 1:
                 refused = LineError(line=records[0][0], error=str(error))
@@ -135,10 +136,7 @@ class ImportSession:
 
 def add_events(store: Store, events: Sequence[EventIn]) -> Acknowledged:
     """Store events in one transaction; one without a timestamp happened now."""
-    now = datetime.now(UTC)
-    return store.add_events(
-        [NewEvent(**event.model_dump(exclude={"timestamp"}), timestamp=event.timestamp or now) for event in events]
-    )
+    return store.add_events([NewEvent(**event.model_dump()) for event in events])
 
 
 def put_items(store: Store, items: Sequence[ItemIn]) -> Acknowledged:

@@ -7,13 +7,6 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from tierrec_client.base import Model
 
 
-class Acknowledged(Model):
-    """What is safely stored now. duplicates had a key that was stored before."""
-
-    accepted: int
-    duplicates: int
-
-
 class Context(Model):
     """What is known of the moment. basket: what lies in the cart now; attributes: segments that rules ask for."""
 
@@ -130,6 +123,15 @@ class ItemIn(Model):
     available_until: AwareDatetime | None = None
     on_promotion: Annotated[bool | None, Field(description="Whether the surface ads may show it.")] = None
     attributes: Annotated[dict[str, str | float | bool | None], Field(max_length=100)] = {}
+
+
+class KeyConflict(Model):
+    """An event that is not stored, since another one has its key. index: its position in the batch, from 0."""
+
+    index: int
+    key: str
+    status: int = 409
+    reason: str = "key: is stored with another event; send this one with a key of its own"
 
 
 class LineError(Model):
@@ -274,6 +276,14 @@ class VariantResult(Model):
     verdict: Literal["baseline", "better", "worse", "undecided"]
     split_p_value: float
     mismatch: bool
+
+
+class Acknowledged(Model):
+    """What is safely stored now. duplicates were stored before; errors: the others, which are not stored."""
+
+    accepted: int
+    duplicates: int
+    errors: Annotated[list[KeyConflict], Field(validate_default=True)] = []
 
 
 class Answer(Model):

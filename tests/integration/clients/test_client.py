@@ -135,6 +135,16 @@ def test_refusals_are_told(client: Client, url: str) -> None:
         lost.info()
 
 
+def test_events_of_a_key_that_another_has_are_told(client: Client) -> None:
+    first, other = (EventIn(key="taken", user_id="u05", item_id=item, event="view") for item in ("i11", "i12"))
+    client.events(events=[first])
+    with pytest.raises(ServiceError, match=r"^409: key: ") as raised:
+        client.events(events=[other])
+    assert raised.value.problem.detail[0]["index"] == 0
+    answer = client.events(events=[first, other])
+    assert (answer.duplicates, [(error.index, error.key) for error in answer.errors]) == (1, [(1, "taken")])
+
+
 def records(store: Store) -> dict[str, list[dict[str, Any]]]:
     return {kind: kept(store, kind) for kind in ("events", "items", "users")}
 

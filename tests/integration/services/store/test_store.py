@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from services.store import Acknowledged, Erasure, Impression, NewEvent, PostedItem, PostedUser, Store
+from services.store import Acknowledged, Erasure, Impression, KeyConflict, NewEvent, PostedItem, PostedUser, Store
 from services.store.impressions import ImpressionRetention
 from services.store.schema import IMPRESSIONS, METADATA
 from tests.support.postgres import new_schema
@@ -46,7 +46,7 @@ def test_an_event_comes_back_as_it_was(store: Store) -> None:
 
 def test_the_first_of_one_key_is_kept(store: Store) -> None:
     assert store.add_events([event("a"), event("b"), event("a")]) == Acknowledged(2, 1)
-    assert store.add_events([event("b", "other"), event("c")]) == Acknowledged(1, 1)
+    assert store.add_events([event("b", "other"), event("c")]) == Acknowledged(1, 0, (KeyConflict(0, "b"),))
     assert store.add_events([]) == Acknowledged(0, 0)
     assert [(one.key, one.user_id) for one in store.events_after(0, 10)] == [("a", "u"), ("b", "u"), ("c", "u")]
 
@@ -61,12 +61,22 @@ def test_keys_are_a_set_whatever_the_batches(store: Store) -> None:
             new = set(keys) - met.keys()
             items = [f"{number}-{place}" for place in range(len(keys))]
             done = store.add_events([event(key, item_id=item) for key, item in zip(keys, items, strict=True)])
-            assert done == Acknowledged(len(new), len(keys) - len(new))
             met = dict(reversed(list(zip(keys, items, strict=True)))) | met
+            others = [place for place, key in enumerate(keys) if met[key] != items[place]]
+            assert done == Acknowledged(len(new), 0, tuple(KeyConflict(place, keys[place]) for place in others))
         assert {one.key: one.item_id for one in store.events_after(start, 1000)} == met
         assert store.last_event_id() - start >= len(met)
 
     holds()
+
+
+@pytest.mark.parametrize("name", [name for name in vars(event("k")) if name != "key"])
+def test_one_key_with_another_value_of_any_field_is_a_conflict(store: Store, name: str) -> None:
+    other = {"timestamp": NOW + timedelta(microseconds=1), "value": 0.5, "quantity": 2.0}.get(name, "other")
+    assert store.add_events([event("k"), event("k", **{name: other})]) == Acknowledged(1, 0, (KeyConflict(1, "k"),))
+    west = NOW.astimezone(timezone(timedelta(hours=-7)))
+    assert store.add_events([event("k", timestamp=west), event("k", timestamp=None)]) == Acknowledged(0, 2)
+    assert [getattr(one, name) for one in store.events_after(0, 10)] == [getattr(event("k"), name)]
 
 
 def test_a_refused_batch_leaves_nothing(store: Store) -> None:

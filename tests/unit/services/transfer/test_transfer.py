@@ -179,6 +179,16 @@ def test_invalid_lines_are_reported_among_valid_ones(stores, is_strict: bool) ->
     holds()
 
 
+def test_a_line_whose_key_has_another_event_is_reported(stores) -> None:
+    store, _ = stores
+    add_events(store, 4)
+    events = [event(0), event(1, item_id="other"), event(2, item_id="other"), event(7)]
+    session = ImportSession("events", batch_writer(store, "events"))
+    session.add_lines([(line, row.model_dump(mode="json")) for line, row in zip((2, 3, 5, 8), events, strict=True)])
+    counts = (session.result.accepted, session.result.duplicates, session.result.rejected)
+    assert (counts, [error.line for error in session.result.first_errors]) == ((1, 1, 2), [3, 5])
+
+
 def test_a_strict_import_resumes_after_the_fixed_line(stores) -> None:
     store, _ = stores
     emptied(store)
