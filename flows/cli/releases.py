@@ -1,6 +1,7 @@
 """tierrec deploy, promote, rollback, releases, manifests: which Bentos serve the users, and where they run."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,25 +30,31 @@ def _deploy(
     folder: Folder = None,
 ) -> None:
     """Make a Bento that passes its smoke test the challenger, or the champion if there is none."""
+    started = datetime.now(UTC)
     from flows.project.champion import deploy_release, describe_serving
 
-    typer.echo(describe_serving(deploy_release(project_layout(), tag, share=share, folder=folder)))
+    seen = _seen(started, folder)
+    typer.echo(describe_serving(deploy_release(project_layout(), tag, share=share, folder=folder, seen=seen)))
 
 
 @app.command("promote", epilog="Example: tierrec promote")
 def _promote(folder: Folder = None) -> None:
     """Make the challenger the champion."""
+    started = datetime.now(UTC)
     from flows.project.champion import describe_serving, promote_release
 
-    typer.echo(describe_serving(promote_release(project_layout(), reason=f"promoted {_REASON}", folder=folder)))
+    reason, seen = f"promoted {_REASON}", _seen(started, folder)
+    typer.echo(describe_serving(promote_release(project_layout(), reason=reason, folder=folder, seen=seen)))
 
 
 @app.command("rollback", epilog="Example: tierrec rollback")
 def _rollback(folder: Folder = None) -> None:
     """Remove the challenger or, if there is none, restore the previous champion."""
+    started = datetime.now(UTC)
     from flows.project.champion import describe_serving, roll_back_release
 
-    typer.echo(describe_serving(roll_back_release(project_layout(), reason=f"rolled back {_REASON}", folder=folder)))
+    reason, seen = f"rolled back {_REASON}", _seen(started, folder)
+    typer.echo(describe_serving(roll_back_release(project_layout(), reason=reason, folder=folder, seen=seen)))
 
 
 @app.command("releases", epilog="Example: tierrec releases")
@@ -94,6 +101,14 @@ def _manifests(
         with artifacts.replacing_file(out / file) as fresh:
             fresh.write_text(text)
     _show_next_steps(out, files, settings, pointer.champion.bento, path.parent / FILE)
+
+
+def _seen(started: datetime, folder: Path | None) -> int:
+    """The pointer's revision when the command was started: imports take seconds, in which another may change it."""
+    from flows.project.champion import pointer_path
+    from services.releases.pointer import revision_at
+
+    return revision_at(pointer_path(project_layout(), folder), started)
 
 
 def _role(tag: str, pointer: "Pointer | None") -> str:

@@ -158,7 +158,7 @@ class RetrainRun:
         if settings.rollout.max_hours > 0 or (pointer.previous is None and pointer.challenger is None):
             return
         if pointer.champion.bento != tag:
-            pointers.promote(path)
+            pointers.promote(path, seen=pointer.revision)
         if ReleaseRecord.read(release_path(self.layout, tag)).state == "released":
             note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
 

@@ -15,7 +15,7 @@ from flows.project.champion import deploy_release, describe_serving, pointer_pat
 from flows.project.feedback_store import existing_store
 from services.experiments import Experiments
 from services.releases import rollout as rollouts
-from services.releases.pointer import Pointer
+from services.releases.pointer import Pointer, PointerConflictError
 from services.releases.rollout import RolloutVerdict
 from services.shared_files import serving_folder
 from services.tenants.configuration import EXPERIMENTS
@@ -85,12 +85,14 @@ def _experiments(layout: Layout) -> Experiments:
 def apply_verdict(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> None:
     """Promote or roll back, record it and emit an event. Does nothing when the pointer has changed since."""
     challenger = pointer.challenger
-    if challenger is None or Pointer.read(pointer_path(layout)).revision != pointer.revision:
+    if challenger is None:
         return
-    if verdict.action == "promote":
-        promote_release(layout, reason=verdict.reason)
-    else:
-        roll_back_release(layout, reason=verdict.reason)
+    change = promote_release if verdict.action == "promote" else roll_back_release
+    try:
+        change(layout, reason=verdict.reason, seen=pointer.revision)
+    except PointerConflictError as error:
+        print(error)
+        return
     write_history(LoopState(layout))
     emit_event(
         event=f"tierrec.release.{'promoted' if verdict.action == 'promote' else 'rolled_back'}",

@@ -71,36 +71,55 @@ def describe_serving(pointer: Pointer) -> str:
 
 
 def deploy_release(
-    layout: Layout, tag: str | None = None, *, share: float | None = None, folder: Path | None = None
+    layout: Layout,
+    tag: str | None = None,
+    *,
+    share: float | None = None,
+    folder: Path | None = None,
+    seen: int | None = None,
 ) -> Pointer:
     """Make a Bento that passes its smoke test the challenger, or the champion if there is none.
 
     tag: None = the packaged Bento; share: of the users, None = rollout.share
+    seen: the pointer's revision on which this was decided, None = the present one
     Raises ArtifactError when there is no such Bento, GateError when it fails its smoke test, SettingsError when it is
-    the champion already.
+    the champion already, PointerConflictError when the pointer has changed meanwhile.
     """
+    path = pointer_path(layout, folder)
+    seen = _present_revision(path) if seen is None else seen
     from services.deployment.smoke import admit  # imports BentoML
 
     settings = read_settings(layout.params)
     report = admit(layout, settings, tag)
     write_release(layout, report.tag, reason="deployed by a user", gate=None)
-    return pointers.deploy(pointer_path(layout, folder), report, settings.rollout.share if share is None else share)
+    return pointers.deploy(path, report, settings.rollout.share if share is None else share, seen=seen)
 
 
-def promote_release(layout: Layout, *, reason: str, folder: Path | None = None) -> Pointer:
-    """Make the challenger the champion. Raises SettingsError when there is no challenger."""
-    pointer = pointers.promote(pointer_path(layout, folder))
+def promote_release(layout: Layout, *, reason: str, folder: Path | None = None, seen: int | None = None) -> Pointer:
+    """Make the challenger the champion. seen: as for deploy_release.
+
+    Raises SettingsError when there is no challenger, PointerConflictError when the pointer has changed meanwhile.
+    """
+    path = pointer_path(layout, folder)
+    pointer = pointers.promote(path, seen=_present_revision(path) if seen is None else seen)
     note_release(layout, pointer.champion.bento, state="promoted", reason=reason)
     return pointer
 
 
-def roll_back_release(layout: Layout, *, reason: str, folder: Path | None = None) -> Pointer:
+def roll_back_release(layout: Layout, *, reason: str, folder: Path | None = None, seen: int | None = None) -> Pointer:
     """Remove the challenger or, without one, restore the previous champion.
 
-    Raises SettingsError when there is no previous champion, ArtifactError when the store no longer has it.
+    seen: as for deploy_release. Raises SettingsError when there is no previous champion, ArtifactError when the store
+    no longer has it, PointerConflictError when the pointer has changed meanwhile.
     """
-    pointer = pointers.rollback(pointer_path(layout, folder), {bento.tag for bento in list_bentos(layout)})
+    path = pointer_path(layout, folder)
+    seen = _present_revision(path) if seen is None else seen
+    pointer = pointers.rollback(path, {bento.tag for bento in list_bentos(layout)}, seen=seen)
     before = pointer.history[-2]
     removed = before.challenger or before.champion
     note_release(layout, removed.bento, state="rolled back", reason=reason)
     return pointer
+
+
+def _present_revision(path: Path) -> int:
+    return pointers.revision_at(path, datetime.now(UTC))

@@ -11,13 +11,17 @@ from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 from services.releases.manifest import SmokeReport
 from services.shared_files import exclusive
 from tierrec_core.base import artifacts
-from tierrec_core.base.errors import ArtifactError, SettingsError
+from tierrec_core.base.errors import ArtifactError, SettingsError, TierRecError
 from tierrec_core.settings import Params, Share, parse
 
 FILE = "pointer.json"
 Side = Literal["champion", "challenger"]
 PointerAction = Literal["deploy", "promote", "rollback"]
 _MAX_HISTORY = 100
+
+
+class PointerConflictError(TierRecError):
+    """The pointer is no longer the one on which a change was decided, and stays as it is."""
 
 
 class Deployed(Params):
@@ -94,16 +98,28 @@ class Pointer(Params):
         return frozenset(release.bento for release in releases if release is not None)
 
 
-def deploy(path: Path, report: SmokeReport, share: float) -> Pointer:
+def revision_at(path: Path, moment: datetime) -> int:
+    """The pointer's revision at a moment, 0 without a file. Raises SettingsError when the file is invalid.
+
+    A change dated after now, by a clock that was set back since, counts as an earlier one.
+    """
+    pointer, now = Pointer.read(path) if path.exists() else None, datetime.now(UTC)
+    later = [change.revision for change in pointer.history if moment < change.at <= now] if pointer else []
+    return min(later) - 1 if later else pointer.revision if pointer else 0
+
+
+def deploy(path: Path, report: SmokeReport, share: float, *, seen: int | None = None) -> Pointer:
     """Make a Bento the challenger for a share of the users, or the champion if there is none.
 
     It replaces another challenger; the same one gets the new share.
-    Raises GateError unless the Bento passed its smoke test, SettingsError when it is the champion already.
+    seen: the revision on which this was decided (0: no pointer, None: any)
+    Raises GateError unless the Bento passed its smoke test, SettingsError when it is the champion already,
+    PointerConflictError when the pointer has another revision than `seen`.
     """
     report.require_passed()
     release = Deployed(bento=report.tag, model=report.model)
     with exclusive(path):
-        pointer = Pointer.read(path) if path.exists() else None
+        pointer = _read_unchanged(path, "deploy", seen)
         if pointer is None:
             return _write_change(path, None, "deploy", release)
         if pointer.champion.bento == release.bento:
@@ -111,23 +127,24 @@ def deploy(path: Path, report: SmokeReport, share: float) -> Pointer:
         return _write_change(path, pointer, "deploy", pointer.champion, release, share)
 
 
-def promote(path: Path) -> Pointer:
-    """Make the challenger the champion. Raises SettingsError when there is no challenger."""
+def promote(path: Path, *, seen: int | None = None) -> Pointer:
+    """Make the challenger the champion. Raises SettingsError when there is no challenger. seen: as for `deploy`."""
     with exclusive(path):
-        pointer = Pointer.read(path) if path.exists() else None
+        pointer = _read_unchanged(path, "promote", seen)
         if pointer is None or pointer.challenger is None:
             raise SettingsError(f"promote: {path} names no challenger; run `tierrec deploy TAG` first")
         return _write_change(path, pointer, "promote", pointer.challenger)
 
 
-def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
+def rollback(path: Path, stored: Collection[str] | None = None, *, seen: int | None = None) -> Pointer:
     """Remove the challenger or, without one, restore the previous champion.
 
-    stored: tags in the store (None: not checked). Raises SettingsError when there is no previous champion,
-    ArtifactError when it is not in the store.
+    stored: tags in the store (None: not checked); seen: as for `deploy`
+    Raises SettingsError when there is no previous champion, ArtifactError when it is not in the store,
+    PointerConflictError as `deploy` does.
     """
     with exclusive(path):
-        pointer = Pointer.read(path) if path.exists() else None
+        pointer = _read_unchanged(path, "rollback", seen)
         if pointer is not None and pointer.challenger is not None:
             return _write_change(path, pointer, "rollback", pointer.champion)
         previous = None if pointer is None else pointer.previous
@@ -139,6 +156,25 @@ def rollback(path: Path, stored: Collection[str] | None = None) -> Pointer:
                 f"wanted one of {', '.join(sorted(stored)) or 'none'}; deploy one of these"
             )
         return _write_change(path, pointer, "rollback", previous)
+
+
+def _read_unchanged(path: Path, action: PointerAction, seen: int | None) -> Pointer | None:
+    """The pointer, None without a file; the caller holds its lock. Raises PointerConflictError if it has changed."""
+    pointer = Pointer.read(path) if path.exists() else None
+    revision = 0 if pointer is None else pointer.revision
+    if seen is None or seen == revision:
+        return pointer
+    changes = [change for change in pointer.history if change.revision > seen] if pointer else []
+    raise PointerConflictError(
+        f"{action}: {path} has changed meanwhile, from revision {seen} to {revision}: "
+        f"{'; '.join(map(_describe, changes)) or 'it was replaced'}; nothing was done: "
+        "see `tierrec releases`, and repeat the command if it is still wanted"
+    )
+
+
+def _describe(change: PointerChange) -> str:
+    challenger = f", challenger {change.challenger.bento}" if change.challenger else ""
+    return f"{change.act} at {change.at:%Y-%m-%d %H:%M:%S} UTC made {change.champion.bento} the champion{challenger}"
 
 
 def _write_change(

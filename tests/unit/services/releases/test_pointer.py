@@ -2,10 +2,15 @@
 
 import multiprocessing
 import os
+import queue
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from services.releases.manifest import SmokeReport
-from services.releases.pointer import Deployed, Pointer, deploy, promote, rollback
+from services.releases.pointer import Deployed, Pointer, PointerConflictError, deploy, promote, revision_at, rollback
 from services.shared_files import FileWatcher
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
@@ -175,6 +180,81 @@ def test_two_writers_lose_no_update(path: Path) -> None:
     assert now.revision == 41
     seen = {change.challenger.bento for change in now.history if change.challenger}
     assert seen == {f"shop:{base + step}" for base in (100, 200) for step in range(20)}
+
+
+def five_champions(path: Path) -> int:
+    """Make five Bentos the champion, one after the other; the revision."""
+    deploy(path, report(1), 0.1)
+    for version in range(2, 6):
+        deploy(path, report(version), 0.1)
+        promote(path)
+    return Pointer.read(path).revision
+
+
+CHANGES: dict[str, Callable[[Path, int], Pointer]] = {
+    "rollback": lambda path, seen: rollback(path, seen=seen),
+    "promote": lambda path, seen: promote(path, seen=seen),
+    "deploy": lambda path, seen: deploy(path, report(9), 0.3, seen=seen),
+}
+
+
+def change_at_once(name: str, path: Path, seen: int, barrier: Any, ends: Any) -> None:
+    barrier.wait()
+    try:
+        CHANGES[name](path, seen)
+    except PointerConflictError as error:
+        ends.put((name, str(error)))
+    else:
+        ends.put((name, ""))
+
+
+@pytest.mark.parametrize("names", [("rollback",) * 4, ("rollback", "promote", "deploy", "deploy")])
+@pytest.mark.parametrize("are_threads", [True, False])
+def test_of_changes_decided_on_one_revision_only_the_first_is_made(
+    path: Path, names: tuple[str, ...], are_threads: bool
+) -> None:
+    seen = five_champions(path)
+    if "promote" in names:
+        seen = deploy(path, report(6), 0.2).revision
+    start, barrier, ends = (
+        (Thread, threading.Barrier(4), queue.SimpleQueue())
+        if are_threads
+        else (FORK.Process, FORK.Barrier(4), FORK.SimpleQueue())
+    )
+    parts = [start(target=change_at_once, args=(name, path, seen, barrier, ends)) for name in names]
+    for part in parts:
+        part.start()
+    results = [ends.get() for _ in parts]
+    for part in parts:
+        part.join()
+    now = Pointer.read(path)
+    (winner,) = [name for name, error in results if not error]
+    assert (now.revision, now.history[-1].act) == (seen + 1, winner)
+    assert now.champion == deployed({"rollback": 5, "promote": 6, "deploy": 5}[winner] if "promote" in names else 4)
+    for name, error in results:
+        if error:
+            assert f"{name}: {path} has changed meanwhile, from revision {seen} to {seen + 1}: {winner} at" in error
+            assert f"made {now.champion.bento} the champion" in error
+
+
+def test_a_change_decided_on_a_pointer_that_is_gone_or_new_is_refused(path: Path) -> None:
+    assert deploy(path, report(1), 0.1, seen=0).revision == 1
+    with pytest.raises(PointerConflictError, match=r"from revision 0 to 1: deploy at .* made shop:1 the champion"):
+        deploy(path, report(2), 0.1, seen=0)
+    path.unlink()
+    with pytest.raises(PointerConflictError, match="from revision 1 to 0: it was replaced"):
+        promote(path, seen=1)
+
+
+def test_the_revision_at_a_moment_is_that_of_the_last_change_before_it(path: Path) -> None:
+    assert revision_at(path, datetime.now(UTC)) == 0
+    newest = five_champions(path)
+    history = Pointer.read(path).history
+    assert [revision_at(path, change.at) for change in history] == list(range(1, newest + 1))
+    assert revision_at(path, history[0].at - timedelta(seconds=1)) == 0
+    text = path.read_text().replace(history[-1].at.isoformat()[:10], "2999-01-01")
+    path.write_text(text)
+    assert revision_at(path, datetime.now(UTC)) == newest, "a clock that was set back does not forbid changes"
 
 
 def test_a_killed_writer_leaves_a_complete_pointer_and_no_lock(path: Path) -> None:
