@@ -78,6 +78,7 @@ def main(host: str, port: int, workers: int) -> None:
     uvicorn.run(
         "services.deployment.worker:create_application",
         factory=True,
+        http="services.deployment.http_limits:BoundedHttpProtocol",
         host=host,
         port=port,
         workers=workers,

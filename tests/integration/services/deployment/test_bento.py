@@ -181,6 +181,13 @@ def test_probes_metrics_and_info(made: Layout, url: str) -> None:
     assert {"/recommend", "/search", "/events", "/users/{user_id}"} <= set(page["paths"])
 
 
+def test_headers_have_limits(url: str) -> None:
+    for sent, status in (({str(number): "" for number in range(200)}, 431), ({"x": "v" * 50_000}, 431)):
+        answer = httpx.get(f"{url}/readyz", headers=sent)
+        assert (answer.status_code, set(answer.json())) == (status, {"error", "detail"})
+    assert httpx.get(f"{url}/{'u' * 9_000}").status_code == 414
+
+
 def test_workers_share_posted_events(url: str) -> None:
     assert ask(url, {"user_id": "newcomer"})["path"] == "cold"
     for number in range(20):  # each on a connection of its own, and so on either worker

@@ -1,0 +1,134 @@
+"""uvicorn's HTTP/1.1 with limits on what comes before a body: its size, its number of headers, and its time.
+
+uvicorn has no such limits with httptools, whose parser collects a header of any length; with h11, a parser in Python,
+it has one for the size.
+"""
+
+from asyncio import TimerHandle, Transport
+from http import HTTPStatus
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_URL_BYTES = 8 * 1024
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024  # of all headers together
+_REASONS = {
+    HTTPStatus.BAD_REQUEST: "request: is not HTTP/1.1; correct it",
+    HTTPStatus.REQUEST_TIMEOUT: "headers: are not complete in time; send them at once",
+    HTTPStatus.REQUEST_URI_TOO_LONG: f"url: is longer than {MAX_URL_BYTES} bytes; shorten it",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        f"headers: more than {MAX_HEADERS}, or longer than {MAX_HEADER_BYTES} bytes; send less"
+    ),
+}
+
+
+class _RefusedError(Exception):
+    """Ends the parsing of a request."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Answers 414, 431 or 408 and closes the connection when a limit is exceeded.
+
+    header_seconds: from the first byte of a request, or from the connection, until its headers are complete
+    """
+
+    header_seconds = 10.0
+
+    _timer: TimerHandle | None = None
+    _status = HTTPStatus.BAD_REQUEST  # of the answer to what the parser refuses
+    _is_in_headers = False
+    _num_parsed = _num_received = 0  # bytes of headers that are complete, and of all that came since the first ones
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Start the time for the first request."""
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the time."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; a header that has not ended is counted here, since the parser tells only of whole ones."""
+        if self._is_in_headers:
+            self._num_received += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._is_in_headers and self._num_received > MAX_URL_BYTES + MAX_HEADER_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._timer is None and not self._is_answering:  # uvicorn has stopped its own time for idle connections
+            self._start_timer()
+
+    def on_message_begin(self) -> None:
+        """Start the time for a request."""
+        super().on_message_begin()
+        self._is_in_headers, self._num_parsed, self._num_received = True, 0, 0
+        self._start_timer()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the URL."""
+        super().on_url(url)
+        self._check(HTTPStatus.REQUEST_URI_TOO_LONG, len(self.url) <= MAX_URL_BYTES)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        super().on_header(name, value)
+        self._num_parsed += len(name) + len(value)
+        is_within = len(self.headers) <= MAX_HEADERS and self._num_parsed <= MAX_HEADER_BYTES
+        self._check(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, is_within)
+
+    def on_headers_complete(self) -> None:
+        """Stop the time."""
+        self._is_in_headers = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser, or one of the limits, has refused."""
+        del msg
+        self._refuse(self._status)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _check(self, status: HTTPStatus, is_within: bool) -> None:
+        if not is_within:
+            self._status = status
+            raise _RefusedError
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.header_seconds, self._end_time)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end_time(self) -> None:
+        """Close the connection, with an answer if a request has begun; wait while an earlier one is answered."""
+        if self._is_answering:
+            self._start_timer()
+        elif self._is_in_headers:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer as the application answers errors, and close the connection; after earlier answers only close it."""
+        self.logger.warning("request refused: %d %s", status, status.phrase)
+        if self._is_answering:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        body = orjson.dumps({"error": _REASONS[status], "detail": []})
+        head = (
+            f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

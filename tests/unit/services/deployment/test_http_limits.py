@@ -1,0 +1,170 @@
+"""A uvicorn process with the service's HTTP limits, asked over raw sockets. Its time for headers is shorter."""
+
+import contextlib
+import itertools
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from services.deployment.http_limits import MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL_BYTES
+from services.deployment.server import free_port
+from tests.support.projects import ENV, ROOT
+
+pytestmark = pytest.mark.medium
+
+SERVER = """
+import asyncio, sys, uvicorn
+from services.deployment.http_limits import BoundedHttpProtocol
+
+class Impatient(BoundedHttpProtocol):
+    header_seconds = 1.0
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await asyncio.sleep(float(scope["query_string"] or 0))
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+uvicorn.run(app, port=int(sys.argv[1]), http=Impatient, timeout_keep_alive=3, lifespan="off")
+"""
+GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n"
+OK = b"HTTP/1.1 200 OK"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-c", SERVER, str(port)], cwd=ROOT, env=ENV) as process:
+        try:
+            while not is_open(port):
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+
+
+def is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        yield connection
+
+
+def rest(connection: socket.socket) -> bytes:
+    """All bytes until the server closes the connection."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def answer(connection: socket.socket) -> bytes:
+    """The bytes of one answer of the application."""
+    received = b""
+    while not received.endswith(b"\r\n\r\nok"):
+        part = connection.recv(1 << 16)
+        assert part, received
+        received += part
+    return received
+
+
+def ask(port: int, request: bytes) -> bytes:
+    with connected(port) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(request)
+        return rest(connection)
+
+
+def headers(count: int, size: int = 1) -> bytes:
+    return b"".join(b"x-%d: %s\r\n" % (number, b"v" * size) for number in range(count))
+
+
+CLOSE = b"connection: close\r\n\r\n"
+REQUESTS = {
+    "as many headers as allowed": (GET + headers(MAX_HEADERS - 2) + CLOSE, 200),
+    "one more": (GET + headers(MAX_HEADERS - 1) + CLOSE, 431),
+    "as much as allowed": (GET + headers(8, MAX_HEADER_BYTES // 8 - 20) + CLOSE, 200),
+    "more": (GET + headers(8, MAX_HEADER_BYTES // 8) + CLOSE, 431),
+    "the longest url": (b"GET /%s HTTP/1.1\r\n" % (b"u" * (MAX_URL_BYTES - 1)) + CLOSE, 200),
+    "a longer url": (b"GET /%s HTTP/1.1\r\n" % (b"u" * MAX_URL_BYTES) + CLOSE, 414),
+    "a header without end": (GET + b"x: " + b"v" * (1 << 22), 431),
+    "a url without end": (b"GET /" + b"u" * (1 << 22), 414),
+    "no HTTP": (b"\x16\x03\x01 hello\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_what_is_too_much_is_refused_and_the_connection_closed(port: int, name: str) -> None:
+    request, status = REQUESTS[name]
+    head, _, body = ask(port, request).partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status, head
+    if status != 200:
+        assert set(json.loads(body)) == {"error", "detail"}
+
+
+def test_each_request_of_a_connection_has_the_limits(port: int) -> None:
+    request = GET + headers(MAX_HEADERS - 1) + b"\r\n"
+    assert ask(port, request * 3 + GET + headers(MAX_HEADERS) + b"\r\n").count(OK) == 3
+    with connected(port) as connection:
+        for _ in range(3):
+            connection.sendall(request)
+            assert answer(connection).startswith(OK)
+        connection.sendall(GET + headers(MAX_HEADERS + 1))
+        assert rest(connection).startswith(b"HTTP/1.1 431 ")
+
+
+def test_headers_that_come_byte_by_byte_end_in_time_and_hold_nobody_up(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connected(port)) for _ in range(100)]
+        ended = 0
+        for byte in itertools.chain(GET, itertools.cycle(b"x: v\r\n")):
+            for connection in slow[ended:]:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(bytes([byte]))
+            assert ask(port, GET + CLOSE).startswith(OK), "others are answered meanwhile"
+            time.sleep(0.05)
+            slow[0].setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                if slow[0].recv(1, socket.MSG_PEEK):
+                    break
+        for connection in slow:
+            connection.setblocking(True)
+            assert rest(connection).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", GET + b"\r\n", GET + b"\r\n\r\n"])
+def test_a_connection_on_which_no_request_begins_is_closed(port: int, sent: bytes) -> None:
+    with connected(port) as connection:
+        connection.sendall(sent)
+        if GET in sent:
+            assert answer(connection).startswith(OK)
+            connection.sendall(b"\r\n")
+        assert rest(connection) == b""
+
+
+def test_a_slow_answer_is_not_cut_off_and_bodies_may_take_longer(port: int) -> None:
+    assert ask(port, GET.replace(b"/ ", b"/?1.2 ") + CLOSE).startswith(OK)
+    with connected(port) as connection:
+        connection.sendall(GET.replace(b"/ ", b"/?1.2 ") + b"\r\n" + GET)
+        assert rest(connection).startswith(OK), "the next request begins while the first is answered"
+    with connected(port) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n" + CLOSE)
+        for _ in range(5):
+            time.sleep(0.3)
+            connection.sendall(b"b")
+        assert rest(connection).startswith(OK)
