@@ -10,7 +10,7 @@ import numpy as np
 
 from services.recommend.user import RequestUser, resolve_user
 from services.schemas import EventIn, ItemIn, TierAnswer, UserIn
-from services.store import Acknowledged, Erasure
+from services.store import Acknowledged, Deletion, Erasure
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from services.transfer.importing import add_events, item_attributes, put_items, put_users
@@ -35,7 +35,8 @@ def post_events(shop: Shop, events: Sequence[EventIn]) -> Acknowledged:
 def post_items(shop: Shop, items: Sequence[ItemIn]) -> Acknowledged:
     """Merge the items' attributes into the posted ones. Raises DataError for a value that its column cannot hold."""
     with shop.items_lock:  # the next check knows the columns that these items add
-        shop.models.champion.catalogue.check(item_attributes(item) | {"item_id": item.item_id} for item in items)
+        rows = [(item_attributes(item) or {}) | {"item_id": item.item_id} for item in items]
+        shop.models.champion.catalogue.check(rows)
         added = put_items(shop.store, items)
         shop.refresh_store()
         shop.add_posted_items()
@@ -47,6 +48,22 @@ def post_users(shop: Shop, users: Sequence[UserIn]) -> Acknowledged:
     added = put_users(shop.store, users)
     shop.refresh_store()
     return added
+
+
+def delete_item(shop: Shop, item_id: str) -> Deletion:
+    """Delete what was posted of an item, and serve it no more until it is posted again."""
+    with shop.items_lock:
+        deleted = shop.store.delete_item(item_id)
+        shop.refresh_store()
+        shop.add_posted_items()
+    return deleted
+
+
+def delete_attributes(shop: Shop, user_id: str) -> Deletion:
+    """Delete the attributes that were posted of a user."""
+    deleted = shop.store.delete_attributes(user_id)
+    shop.refresh_store()
+    return deleted
 
 
 def erase_user(shop: Shop, user_id: str) -> Erasure:

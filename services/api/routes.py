@@ -26,7 +26,7 @@ from services.schemas import (
     TierAnswer,
     UserBatch,
 )
-from services.store import Acknowledged, Erasure, KeyConflict
+from services.store import Acknowledged, Deletion, Erasure, KeyConflict
 from services.tenants.shop import Shop
 from tierrec_core.base.ids import normal_id
 
@@ -142,6 +142,17 @@ async def _items(body: ItemBatch, request: Request) -> Response:
     return _acknowledgement(await shop.item_writes.run(feedback.post_items, shop, body.items))
 
 
+@posts.delete("/items/{item_id:text}", name="delete_item", response_model=Deletion)
+async def _delete_item(item_id: PathId, request: Request) -> Response:
+    """Delete what was posted of an item; it is in no answer from now on, until it is posted again.
+
+    That holds for an item that the models know, too: posted again, it has the attributes of the training and those of
+    the new post. Events of the item stay, and the next training may learn from them.
+    """
+    shop = shop_of(request)
+    return json_response(await shop.item_writes.run(feedback.delete_item, shop, normal_id(item_id)))
+
+
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
 async def _tier(user_id: PathId, request: Request) -> Response:
     """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
@@ -154,6 +165,13 @@ async def _post_users(body: UserBatch, request: Request) -> Response:
     """Make users known, or change their attributes; acknowledged after commit."""
     shop = shop_of(request)
     return _acknowledgement(await shop.writes.run(feedback.post_users, shop, body.users))
+
+
+@users.delete("/user-attributes/{user_id:text}", name="delete_attributes", response_model=Deletion)
+async def _delete_attributes(user_id: PathId, request: Request) -> Response:
+    """Delete the attributes that were posted of a user; their events stay, as DELETE of the user deletes all."""
+    shop = shop_of(request)
+    return json_response(await shop.writes.run(feedback.delete_attributes, shop, normal_id(user_id)))
 
 
 @users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)
@@ -186,7 +204,7 @@ async def _info(request: Request) -> Response:
             model_version=release.model_version,
             tasks=list(model.precomputed.ranked_lists),
             num_users=len(model.precomputed.users),
-            num_items=len(model.catalogue.frame),
+            num_items=len(model.catalogue) - len(model.catalogue.deleted),
             labels=release.labels,
         )
     )

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from services.catalogue.columns import (
     COLUMN_TYPES,
+    NAMES,
     add_columns,
     append_rows,
     check_rows,
@@ -90,6 +91,8 @@ class Catalogue:
         available_until (exclusive) are times in UTC, stock is a number, on_promotion a boolean
     num_trained: rows before it are columns of the models; later rows are items posted live
     version: incremented by each change; changed_at: by column, the version in which it last changed
+    trained: the models' items as they were before any post, [num_trained]
+    deleted: columns of deleted items, which are not to be shown, ascending, [D]
     """
 
     frame: pd.DataFrame
@@ -98,6 +101,8 @@ class Catalogue:
     version: int = 0
     changed_at: Mapping[str, int] = field(default_factory=dict, repr=False)
     masks: MaskCache = field(default_factory=MaskCache, repr=False)
+    trained: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    deleted: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Self:
@@ -106,7 +111,8 @@ class Catalogue:
         names = [str(name) for name in frame if name not in ITEMS.columns]
         columns = {name: to_column_type(frame[name], COLUMN_TYPES.get(name), name) for name in names}
         trained = {str(item_id): column for column, item_id in enumerate(frame["item_id"])}
-        return cls(with_columns(frame, columns), len(frame), ItemIds(trained, {}))
+        frame = with_columns(frame, columns)
+        return cls(frame, len(frame), ItemIds(trained, {}), trained=frame)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -171,12 +177,32 @@ class Catalogue:
             version=version,
             changed_at={**self.changed_at, **dict.fromkeys(changed_names, version)},
             ids=ItemIds(self.ids.trained, {**self.ids.posted, **posted}),
+            deleted=np.setdiff1d(self.deleted, positions),
             masks=self.masks.after(changed) if frame.shape[1] == self.frame.shape[1] else MaskCache(),
         )
         if not new and not _TIMES & set(changed_names) and frame.shape[1] == self.frame.shape[1]:
             kept = {name: vars(self)[name] for name in _UNCHANGED & vars(self).keys()}
             vars(updated).update(kept)
         return updated
+
+    def without(self, item_ids: Iterable[str]) -> Self:
+        """The catalogue in which items are deleted, until `with_items` adds them again; unknown ids are ignored.
+
+        They have the attributes that the models' items have, and none if they were posted live.
+        """
+        columns = self.columns(item_ids)
+        columns = np.unique(columns[columns >= 0])
+        reset = self.with_items([self._original(column) for column in columns.tolist()])
+        return replace(reset, deleted=np.union1d(self.deleted, columns)) if len(columns) else self
+
+    def _original(self, column: int) -> dict[str, Any]:
+        """The row of an item before any post of it."""
+        names = [name for name, kind in self.kinds.items() if kind in NAMES]
+        row: dict[str, Any] = dict.fromkeys(names)
+        if column < self.num_trained:
+            cells = {name: self.trained[name].array.take([column]) for name in names if name in self.trained}
+            row |= {name: pa.array(cell).to_pylist()[0] for name, cell in cells.items()}
+        return row | {"item_id": str(self.frame["item_id"].iloc[column])}
 
     def changed_since(self, version: int) -> set[str]:
         """The columns that have changed for items that the catalogue had in that version."""

@@ -141,11 +141,13 @@ def _allowed(
 def _exclude(
     context: RequestContext, catalogue: Catalogue, allowed: BoolArray | None, shown: IntArray
 ) -> BoolArray | None:
-    """Remove exclusions, the cart, earlier pages, blocked items and recent purchases from the allowed items."""
+    """Remove exclusions, the cart, earlier pages, deleted and blocked items and recent purchases from the allowed."""
     request = context.request
     excluded = [*request.exclude, *request.basket]
     columns = catalogue.columns(excluded) if excluded else _NO_COLUMNS
     hidden = _hidden(context) if catalogue is context.model.catalogue else _NO_COLUMNS
+    if len(catalogue.deleted):
+        hidden = np.concatenate([hidden, catalogue.deleted])
     if not len(columns) and not len(hidden) and not len(shown):
         return allowed
     remaining = np.ones(len(catalogue), bool) if allowed is None else allowed.copy()

@@ -85,7 +85,7 @@ def similar_items(shop: Shop, body: SimilarRequest) -> dict[str, Any]:
     context = _context(shop, "similar", body, body.k)
     model = context.model
     column = int(model.catalogue.columns([body.item_id])[0])
-    if column < 0:
+    if column < 0 or column in model.catalogue.deleted:
         raise DataError("item_id: is not in the catalogue; post it to /items, or ask for another")
     neighbours = _neighbours(model, column)
     others = np.arange(len(model.catalogue)) != column

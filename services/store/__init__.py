@@ -2,6 +2,7 @@
 
 from services.store.records import (
     Acknowledged,
+    Deletion,
     Erasure,
     Impression,
     KeyConflict,
@@ -14,6 +15,7 @@ from services.store.store import Store
 
 __all__ = [
     "Acknowledged",
+    "Deletion",
     "Erasure",
     "Impression",
     "KeyConflict",

@@ -206,11 +206,11 @@ def _waits(connection: Connection, patient: bool) -> Iterator[None]:
 
 
 def _parse_json(text: str) -> Any:
-    """The value of a JSON column; None for a text that another program wrote and that is not JSON."""
+    """The value of a JSON column; False, which no column holds, for a text of another program that is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        return False
 
 
 def _configure_connections(engine: Engine, path: Path) -> None:

@@ -85,8 +85,9 @@ def _frame(table: Table, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
             frame[column.name] = times.dt.tz_localize("UTC")
     if "attributes" not in frame:
         return frame
-    posted: list[Mapping[str, Any]] = list(frame.pop("attributes"))
-    attributes = pd.DataFrame(posted, index=frame.index)
+    posted = frame.pop("attributes")
+    frame = frame[[isinstance(values, dict) for values in posted]]  # the others are deleted
+    attributes = pd.DataFrame(list(posted[frame.index]), index=frame.index)
     return frame.join(attributes.drop(columns=frame.columns, errors="ignore"))
 
 

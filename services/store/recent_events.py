@@ -58,7 +58,8 @@ class RecentActivity:
         self._has_evicted = False
         self._partial: set[str] = set()  # first seen after an eviction, so perhaps evicted themselves
         self._users: dict[str, Mapping[str, Any]] = {}
-        self._items: dict[str, tuple[int, Mapping[str, Any]]] = {}  # by revision, ascending
+        self._items: dict[str, tuple[int, Mapping[str, Any] | None]] = {}  # by revision, ascending; None = deleted
+        self._deleted: dict[str, int] = {}  # revision since which earlier attributes of an item are deleted
         self._erased: set[str] = set()
         self._last_event = self._last_item = self._last_user = self._last_erasure = 0
         self._change_count, self._next_poll = -1, 0.0
@@ -124,7 +125,12 @@ class RecentActivity:
         """Return the items posted after a revision, each once with all its attributes, in order of their last post."""
         with self._lock:
             newer = takewhile(lambda entry: entry[0] > revision, reversed(self._items.values()))
-            return [item for _, item in newer][::-1]
+            return [item for _, item in newer if item is not None][::-1]
+
+    def items_deleted_since(self, revision: int) -> list[str]:
+        """Return the items whose attributes were deleted after a revision; some may have been posted again."""
+        with self._lock:
+            return [item_id for item_id, deleted_at in self._deleted.items() if deleted_at > revision]
 
     def _look_up(self, user_id: str) -> tuple[RecentEvent, ...]:
         """Read the user's events from the store, and keep them in memory if some of them are there already.
@@ -201,8 +207,10 @@ class RecentActivity:
             self._last_item = page[-1].revision
 
     def _add_item(self, item: PostedItem) -> None:
-        row = {**item.attributes, "item_id": item.item_id}
-        self._items.pop(item.item_id, None)
+        row = None if item.attributes is None else {**item.attributes, "item_id": item.item_id}
+        _, before = self._items.pop(item.item_id, (0, None))
+        if row is None or (before and before.keys() - row.keys()):  # it was deleted, and perhaps posted again
+            self._deleted[item.item_id] = item.revision
         self._items[item.item_id] = item.revision, row
 
     def _read_users(self) -> None:
@@ -212,7 +220,10 @@ class RecentActivity:
             self._last_user = page[-1].revision
 
     def _add_user(self, user: PostedUser) -> None:
-        self._users[user.user_id] = {**user.attributes}
+        if user.attributes is None:
+            self._users.pop(user.user_id, None)
+        else:
+            self._users[user.user_id] = {**user.attributes}
 
     def _read_erasures(self) -> None:
         while page := self.store.erasures_after(self._last_erasure, _PAGE_ROWS):

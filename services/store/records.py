@@ -74,19 +74,25 @@ class Impression:
 
 @dataclass(frozen=True)
 class PostedItem:
-    """A posted item with all its attributes. revision grows with every commit; the store assigns it."""
+    """A posted item with all its attributes. revision grows with every commit; the store assigns it.
+
+    attributes: None = what was posted before is deleted, and the item is not served until it is posted again
+    """
 
     item_id: str
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Any] | None
     revision: int = 0
 
 
 @dataclass(frozen=True)
 class PostedUser:
-    """A posted user with all their attributes. revision grows with every commit; the store assigns it."""
+    """A posted user with all their attributes. revision grows with every commit; the store assigns it.
+
+    attributes: None = what was posted before is deleted
+    """
 
     user_id: str
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Any] | None
     revision: int = 0
 
 
@@ -116,6 +122,13 @@ class Erasure:
     events: int
     impressions: int
     users: int
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Of how many items or users the posted attributes were deleted; 0 if nothing was posted."""
+
+    deleted: int
 
 
 @dataclass(frozen=True)

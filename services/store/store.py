@@ -14,6 +14,7 @@ from services.store.database import Database
 from services.store.outcomes import OutcomeQueries
 from services.store.records import (
     Acknowledged,
+    Deletion,
     Erasure,
     ErasureRecord,
     Impression,
@@ -136,6 +137,14 @@ class Store(OutcomeQueries):
         """Replace or update the users' attributes, as put_items does."""
         return self._put(USERS, "user_id", users, merge=merge)
 
+    def delete_item(self, item_id: str) -> Deletion:
+        """Delete what was posted of an item, which stays deleted until it is posted again, even if it never was."""
+        return self._delete(ITEMS, "item_id", item_id, is_lasting=True)
+
+    def delete_attributes(self, user_id: str) -> Deletion:
+        """Delete what was posted of a user; their events and impressions stay."""
+        return self._delete(USERS, "user_id", user_id, is_lasting=False)
+
     def items_after(self, revision: int, limit: int) -> list[PostedItem]:
         """Return the first items last posted after the revision, in order of revision."""
         query = select(ITEMS).where(ITEMS.c.revision > revision).order_by(ITEMS.c.revision).limit(limit)
@@ -190,16 +199,28 @@ class Store(OutcomeQueries):
         with self.database.writing() as connection:
             is_posted = table.c[key].in_(ids)
             stored = connection.execute(select(table.c[key], table.c.attributes).where(is_posted)).tuples()
-            attributes: dict[str, Mapping[str, Any]] = dict(stored.all()) if merge else {}
+            attributes: dict[str, Mapping[str, Any] | None] = dict(stored.all()) if merge else {}
             for post in posts:
-                before = attributes.get(vars(post)[key], {}) if merge else {}
-                attributes[vars(post)[key]] = {**before, **post.attributes}
+                before = attributes.get(vars(post)[key]) or {}
+                merged = {**before, **(post.attributes or {})} if merge else post.attributes
+                attributes[vars(post)[key]] = None if post.attributes is None else merged
             if ids:
                 connection.execute(delete(table).where(is_posted))
                 connection.execute(table.insert(), [{key: name, "attributes": attributes[name]} for name in ids])
             revision = connection.scalar(select(func.coalesce(func.max(table.c.revision), 0)))
         self.changes.increment()
         return int(revision or 0)
+
+    def _delete(self, table: Table, key: str, name: str, *, is_lasting: bool) -> Deletion:
+        """Replace a row by one without attributes, which tells other workers; is_lasting: also if there is none."""
+        is_named = table.c[key] == name
+        with self.database.writing() as connection:
+            is_posted = connection.scalar(select(table.c.attributes).where(is_named)) is not None
+            if is_posted or is_lasting:
+                connection.execute(delete(table).where(is_named))
+                connection.execute(table.insert().values({key: name, "attributes": None}))
+        self.changes.increment()
+        return Deletion(int(is_posted))
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with self.database.reading() as connection:

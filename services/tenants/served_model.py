@@ -144,23 +144,28 @@ class ServedModel:
         return np.concatenate([self.precomputed.prior_of(tier), self.popularity[self.num_trained :]])
 
     def with_posted(self, activity: RecentActivity, on_skip: Callable[[str, str], None] = lambda *_: None) -> Self:
-        """Return the model with the items posted since its revision, and with their attributes.
+        """Return the model with the items posted since its revision, with their attributes, and without deleted ones.
 
         on_skip: called with "items" and the reason for each item that cannot be applied
         """
         revision = activity.item_revision  # read first: an item posted in between is read twice, not skipped
         if revision == self.revision:
             return self
-        snapshot, rows = copy.copy(self), activity.items_since(self.revision)
+        snapshot, deleted, rows = (
+            copy.copy(self),
+            activity.items_deleted_since(self.revision),
+            activity.items_since(self.revision),
+        )
         snapshot.revision, snapshot._repurchase_days = revision, None
         item_ids = [row["item_id"] for row in rows]
         is_campaign, is_item = self.campaigns.columns(item_ids) >= 0, self.catalogue.columns(item_ids) >= 0
-        snapshot.campaigns = _upsert(self.campaigns, list(compress(rows, is_campaign)), on_skip)
-        snapshot.catalogue = _upsert(self.catalogue, list(compress(rows, is_item | ~is_campaign)), on_skip)
+        campaigns, catalogue = self.campaigns.without(deleted), self.catalogue.without(deleted)
+        snapshot.campaigns = _upsert(campaigns, list(compress(rows, is_campaign)), on_skip)
+        snapshot.catalogue = _upsert(catalogue, list(compress(rows, is_item | ~is_campaign)), on_skip)
         added = snapshot.catalogue.frame.iloc[len(self.catalogue.frame) :]
         if len(added):
             snapshot._add_features(added)
-        changed = snapshot.catalogue.columns(list(dict.fromkeys(item_ids)))
+        changed = snapshot.catalogue.columns(list(dict.fromkeys([*deleted, *item_ids])))
         columns = snapshot.catalogue.changed_since(self.catalogue.version)
         has_new_text = any(snapshot.catalogue.kinds[name] not in (NUMBER, BOOLEAN, TIME) for name in columns)
         changed = changed[changed >= (0 if has_new_text else len(self.catalogue))]

@@ -1,7 +1,7 @@
 """Exports the store's rows, page by page, as JSON lines or Parquet with the field names of the API."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -61,9 +61,10 @@ def exported_columns(table: Table) -> dict[str, Column[Any]]:
 
 
 def export_pages(store: Store, rows: ExportRange, size: int = PAGE_ROWS) -> Iterator[list[Row]]:
-    """The rows of a range as read_rows yields them, without null fields."""
+    """The rows of a range as read_rows yields them, without null fields; attributes are null if they are deleted."""
     columns = exported_columns(TABLES[rows.kind])
-    to_row = _item if rows.kind == "items" else without_nulls
+    to_rows: Mapping[Kind, Callable[[Row], Row]] = {"items": _item, "users": dict}
+    to_row = to_rows.get(rows.kind, without_nulls)
     for page in read_rows(store, list(columns.values()), after=rows.after, size=size, last=rows.last):
         yield [to_row(dict(zip(columns, row, strict=True))) for row in page]
 
@@ -81,6 +82,8 @@ def json_lines(rows: Iterable[Row]) -> bytes:
 def _item(row: Row) -> Row:
     """An item with the API's fields beside its other attributes; as stored if a value is not valid for its field."""
     attributes = row["attributes"]
+    if not attributes:
+        return row
     fields = {name: attributes[name] for name in _ITEM_FIELDS & attributes.keys() if attributes[name] is not None}
     others = {name: value for name, value in attributes.items() if name not in fields}
     try:

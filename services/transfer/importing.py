@@ -143,7 +143,8 @@ def put_items(store: Store, items: Sequence[ItemIn]) -> Acknowledged:
     """Merge items into those posted before, in one transaction. Raises DataError for a value of a wrong type."""
     posted = [PostedItem(item.item_id, item_attributes(item)) for item in items]
     for item in posted:  # the types of other attributes depend on the catalogue
-        fields = {name: item.attributes[name] for name in FIELD_TYPES.keys() & item.attributes.keys()}
+        attributes = item.attributes or {}
+        fields = {name: attributes[name] for name in FIELD_TYPES.keys() & attributes.keys()}
         check_rows([{**fields, "item_id": item.item_id}])
     store.put_items(posted, merge=True)
     return Acknowledged(len(items), 0)
@@ -167,9 +168,11 @@ def batch_writer(store: Store, kind: Importable) -> BatchWriter:
     return partial(_WRITERS[kind], store)
 
 
-def item_attributes(item: ItemIn) -> dict[str, Any]:
-    """The given fields of an item as JSON values, together with its further attributes."""
+def item_attributes(item: ItemIn) -> dict[str, Any] | None:
+    """The given fields of an item as JSON values, together with its further attributes; None if it is deleted."""
     values = item.model_dump(exclude_unset=True)
+    if values.get("attributes", {}) is None:
+        return None
     fields = {name: values[name] for name in _ITEM_FIELDS if name in values}
     times = {name: values[name] and values[name].isoformat() for name in _ITEM_TIMES if name in values}
     return {**values.get("attributes", {}), **fields, **times}

@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from services.schemas import Body, EventIn, ItemIn, UserIn
+from services.schemas import Attribute, Body, EventIn, ItemIn, Name, UserIn
 
 Importable: TypeAlias = Literal["events", "items", "users"]
 NDJSON = "application/x-ndjson"
@@ -21,11 +21,15 @@ class EventRow(TransferRow, EventIn):
 
 
 class ItemRow(TransferRow, ItemIn):
-    """An item of an export."""
+    """An item of an export; without attributes one that is deleted."""
+
+    attributes: dict[Name, Attribute] | None = Field(default_factory=dict, max_length=100)  # type: ignore[assignment]
 
 
 class UserRow(TransferRow, UserIn):
-    """A user of an export."""
+    """A user of an export; without attributes one whose attributes are deleted."""
+
+    attributes: dict[Name, Attribute] | None = Field(default_factory=dict, max_length=100)  # type: ignore[assignment]
 
 
 class LineError(BaseModel):

@@ -21,6 +21,8 @@ WRITE: dict[tuple[str, str], dict[str, Any]] = {
 }
 NDJSON = {"content": b"", "headers": {"content-type": "application/x-ndjson"}}
 ADMIN: dict[tuple[str, str], dict[str, Any]] = {
+    ("DELETE", "/items/{item_id}"): {},
+    ("DELETE", "/user-attributes/{user_id}"): {},
     ("DELETE", "/users/{user_id}"): {},
     ("GET", "/export/{kind}"): {},
     ("POST", "/import/{kind}"): NDJSON,

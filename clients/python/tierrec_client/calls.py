@@ -14,6 +14,7 @@ from tierrec_client.fields import EventFields, ItemFields, RecommendFields, Sear
 from tierrec_client.models import (
     Acknowledged,
     Answer,
+    Deletion,
     Erasure,
     EventBatch,
     Explanation,
@@ -90,6 +91,16 @@ def items(batch: ItemBatch | None = None, /, **fields: Unpack[ItemFields]) -> Ca
 def users(batch: UserBatch | None = None, /, **fields: Unpack[UserFields]) -> Call[Acknowledged]:
     """Add users, or change the given attributes of known ones."""
     return _post("/users", _body(UserBatch, batch, fields), Acknowledged)
+
+
+def delete_item(item_id: str) -> Call[Deletion]:
+    """Delete what was posted of an item, which is in no answer until it is posted again."""
+    return Call("DELETE", f"/items/{_quote(item_id)}", TypeAdapter(Deletion))
+
+
+def delete_attributes(user_id: str) -> Call[Deletion]:
+    """Delete the attributes that were posted of a user."""
+    return Call("DELETE", f"/user-attributes/{_quote(user_id)}", TypeAdapter(Deletion))
 
 
 def tier(user_id: str) -> Call[TierAnswer]:

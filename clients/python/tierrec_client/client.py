@@ -41,6 +41,8 @@ class BaseClient(Generic[H]):
     events = Endpoint(calls.events)
     items = Endpoint(calls.items)
     users = Endpoint(calls.users)
+    delete_item = Endpoint(calls.delete_item)
+    delete_attributes = Endpoint(calls.delete_attributes)
     tier = Endpoint(calls.tier)
     erase = Endpoint(calls.erase)
     explain = Endpoint(calls.explain)

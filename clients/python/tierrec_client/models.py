@@ -20,6 +20,12 @@ class Context(Model):
     ] = {}
 
 
+class Deletion(Model):
+    """Of how many items or users the posted attributes were deleted; 0 if nothing was posted."""
+
+    deleted: int
+
+
 class Erasure(Model):
     """Rows that were deleted; from now on the user is unknown, also to the model."""
 

@@ -17,11 +17,15 @@ class EventRow(ExportRow, EventIn):
 
 
 class ItemRow(ExportRow, ItemIn):
-    """An exported item with all its posted attributes."""
+    """An exported item with all its posted attributes; without attributes one that is deleted."""
+
+    attributes: dict[str, str | float | bool | None] | None = Field({})  # type: ignore[assignment]
 
 
 class UserRow(ExportRow, UserIn):
-    """An exported user with all their posted attributes."""
+    """An exported user with all their posted attributes; None if these are deleted."""
+
+    attributes: dict[str, str | float | bool | None] | None = Field({})  # type: ignore[assignment]
 
 
 class ImpressionRow(ExportRow):

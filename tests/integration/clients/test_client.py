@@ -102,6 +102,10 @@ def test_every_method_is_answered(client: Client) -> None:
     explained = patiently(lambda: client.explain(answer.request_id))
     assert [item.item_id for item in explained.items] == [item.item_id for item in answer.items]
     assert client.experiments() == {}
+    assert client.delete_attributes("new/..").deleted == 1
+    assert client.tier("new/..").known_user
+    assert client.delete_item("fresh").deleted == 1
+    assert "fresh" not in [item.item_id for item in client.search(query="purple socks").items]
     assert client.erase("new/..").events == 1
     assert not client.tier("new/..").known_user
 

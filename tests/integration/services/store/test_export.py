@@ -98,6 +98,19 @@ def test_other_tables_come_out_as_well(store: Store) -> None:
     assert users.frame.set_index("user_id").loc["u1", ["region", "plan"]].tolist() == ["moon", "gold"]
 
 
+def test_ingest_gets_no_deleted_items_and_users(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    store.delete_item("new-0")
+    store.delete_item("never posted")
+    store.delete_attributes("u1")
+    export_for_ingest(store, tmp_path)
+    assert pd.read_parquet(tmp_path / "items.parquet")["item_id"].tolist() == ["i00", "new-1"]
+    assert pd.read_parquet(tmp_path / "users.parquet")["user_id"].tolist() == ["u0"]
+    store.delete_attributes("u0")
+    export_for_ingest(store, tmp_path)
+    assert pd.read_parquet(tmp_path / "users.parquet").empty
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path, postgres: str) -> None:
     written = []
     for url in (f"sqlite:///{tmp_path / 'a.db'}", f"sqlite:///{tmp_path / 'b.db'}", new_schema(postgres)):
