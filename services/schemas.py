@@ -19,6 +19,7 @@ from services.names import CLOCK_TOLERANCE, Strategy
 from tierrec_core.base.ids import normal_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_BATCH_LISTS = 100
 ID_LENGTH, NO_NUL = 256, "^[^\\x00]+$"
 Name = Annotated[str, Field(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
 Id = Annotated[Name, AfterValidator(lambda text: normal_id(text) or text)]
@@ -133,6 +134,31 @@ class Answer(BaseModel):
     variant: str | None = None
     request_id: str
     cursor: str | None = None
+
+
+class RecommendBatch(Body):
+    """Requests for lists, each answered for itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"requests": [{"user_id": "1053", "k": 5}, {"history": []}]}}
+    )
+
+    requests: Annotated[tuple[RecommendRequest, ...], Field(min_length=1, max_length=MAX_BATCH_LISTS)]
+
+
+class BatchResult(BaseModel):
+    """An answer, or what is wrong with its request. index: the request's position, from 0; status: as HTTP's."""
+
+    index: int
+    status: int
+    answer: Answer | None = None
+    error: str | None = None
+
+
+class BatchAnswer(BaseModel):
+    """A result for each request, in their order."""
+
+    results: list[BatchResult]
 
 
 class SearchRequest(Body):

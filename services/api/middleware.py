@@ -5,7 +5,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 from urllib.parse import urlsplit
 
@@ -125,7 +125,8 @@ class AuthMiddleware(_Gate):
 
     keyring: the keys for a request; needs: the scope that a method and path require; public: paths that need no key
     on this machine. Puts the caller into scope["state"]["principal"]. Without any key, only requests from this machine
-    are allowed, and none that a page of another site makes in a browser.
+    are allowed, and none that a page of another site makes in a browser. scope["state"]["take_token"] takes another
+    token, for a request that asks for more than one list, as Rate.take does.
     """
 
     def __init__(
@@ -156,11 +157,12 @@ class AuthMiddleware(_Gate):
             return Refusal(403, f"key: none is configured; add one with the scope {required.value!r} for this request")
         if required not in principal.scopes:
             return Refusal(403, f"key: {principal.key_id} lacks the scope {required.value!r}")
-        wait = 0.0 if self._rate is None else self._rate.take(principal.key_id)
-        if wait:
+        take = partial(self._rate.take, principal.key_id) if self._rate else float
+        scope.setdefault("state", {})["take_token"] = take
+        if wait := take():
             after = (("retry-after", str(math.ceil(wait))),)
             return Refusal(429, f"rate: key {principal.key_id} asks too often; wait {wait:.3f} s", after)
-        scope.setdefault("state", {})["principal"] = principal
+        scope["state"]["principal"] = principal
         return None
 
 

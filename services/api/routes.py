@@ -1,5 +1,6 @@
 """All endpoints except those of transfer: each parses a request, calls the shop, and returns the response."""
 
+from time import monotonic
 from typing import Annotated, Any
 
 import orjson
@@ -10,16 +11,18 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from services import feedback
 from services.experiments import VariantResult, all_results
 from services.recommend.explain import explain_answer
-from services.recommend.surfaces import recommendation_job, search_items, similar_items
+from services.recommend.surfaces import recommend_batch, recommendation_job, search_items, similar_items
 from services.schemas import (
     ID_LENGTH,
     NO_NUL,
     Answer,
+    BatchAnswer,
     EventBatch,
     Explanation,
     Info,
     ItemBatch,
     Problem,
+    RecommendBatch,
     RecommendRequest,
     SearchRequest,
     SimilarRequest,
@@ -30,6 +33,7 @@ from services.store import Acknowledged, Deletion, Erasure, KeyConflict
 from services.tenants.shop import Shop
 from tierrec_core.base.ids import normal_id
 
+_BATCH_SECONDS = 20.0  # less than an answer may take
 PathId = Annotated[str, Path(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "A field is wrong; detail says which."},
@@ -87,6 +91,19 @@ async def _recommend(body: RecommendRequest, request: Request) -> Response:
         return json_response(await pool.run(lambda: recommendation_job(shop, body).run()))
     job = recommendation_job(shop, body)  # a thread would cost as much as the answer
     return json_response(await shop.lists.run(job.run) if job.is_slow else job.run())
+
+
+@lists.post("/recommend/batch", name="recommend_batch", response_model=BatchAnswer)
+async def _recommend_batch(body: RecommendBatch, request: Request) -> Response:
+    """Lists for up to 100 users or visitors, with a result for each, so that one that fails does not hide the others.
+
+    A batch with a field that is wrong is refused as a whole; a task, filter or cursor that is not valid is an error of
+    its result. Each request counts for the rate limit. Batches wait for one another, and other lists not for them.
+    """
+    shop, take = shop_of(request), request.scope["state"]["take_token"]
+    waits = [0.0, *(take() for _ in body.requests[1:])]  # the first has been counted
+    end = monotonic() + _BATCH_SECONDS
+    return json_response(await shop.batches.run(recommend_batch, shop, body.requests, waits, end))
 
 
 @lists.post("/search", name="search", response_model=Answer)

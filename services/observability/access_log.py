@@ -22,7 +22,7 @@ from tierrec_core.base.errors import ArtifactError
 SECRET_FILE = "log.secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # of every log record
-_USER_PATH = re.compile(r"(?<=/users/).+?(?=/tier\Z|\Z)", re.DOTALL)
+_USER_PATH = re.compile(r"(?:(?<=/users/)|(?<=/user-attributes/)).+?(?=/tier\Z|\Z)", re.DOTALL)
 
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -73,7 +73,8 @@ def log_secret(folder: Path) -> bytes:
 class PseudonymFilter(logging.Filter):
     """Replaces user ids by pseudonyms before a record is formatted.
 
-    `user_id` becomes `user`; fields and arguments with the same value, and the id in a path /users/ID, are replaced.
+    `user_id` becomes `user`; fields and arguments with the same value, and the id in a path /users/ID or
+    /user-attributes/ID, are replaced.
     Of an exception, whose message may quote a request, only type and traceback are kept.
     """
 

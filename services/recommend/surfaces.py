@@ -1,13 +1,13 @@
 """The surfaces: which strategies rank each of them, and the answer as JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
 
-from services.observability.access_log import current_request_id
+from services.observability.access_log import current_request_id, start_request
 from services.recommend.explain import reasons_of
 from services.recommend.fallback_chain import FallbackChain, RankingStrategy, keep_allowed, sort_by_score, top_items
 from services.recommend.request import ListRequest, RequestContext, ResultPage, build_page
@@ -18,7 +18,7 @@ from services.store import Impression
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray
-from tierrec_core.base.errors import DataError
+from tierrec_core.base.errors import DataError, TierRecError
 from tierrec_core.data.interactions import Interactions
 
 _MAX_HITS = 200
@@ -65,6 +65,32 @@ def recommendation_job(shop: Shop, body: RecommendRequest) -> ListJob:
     is_slow = body.explain or body.surface in ("rank", "campaigns") or bool(context.user.session_items)
     is_slow |= body.filter is not None or context.configuration.rules.num_conditions > _MAX_INLINE_CONDITIONS
     return ListJob(context, pages[body.surface], body.explain, is_slow)
+
+
+def recommend_batch(
+    shop: Shop, bodies: Sequence[RecommendRequest], waits: Sequence[float], end: float
+) -> dict[str, Any]:
+    """A list for each request, one after the other, each with a request id of its own; none raises.
+
+    waits: seconds until each request's key may ask again, 0 = now; end: of time.monotonic(), after which none begins
+    """
+
+    def result(body: RecommendRequest, wait: float) -> dict[str, Any]:
+        start_request()
+        if wait:
+            return {"status": 429, "error": f"rate: the key asks too often; wait {wait:.3f} s"}
+        if monotonic() > end:
+            return {"status": 504, "error": "requests: take too long together; send fewer at a time"}
+        try:
+            return {"status": 200, "answer": recommendation_job(shop, body).run()}
+        except TierRecError as error:
+            return {"status": 400, "error": str(error)}
+        except Exception:  # the others are answered
+            shop.request_log.failure(None, body.user_id, part="batch")
+            return {"status": 500, "error": "service: an error that is in its log"}
+
+    results = [result(body, wait) for body, wait in zip(bodies, waits, strict=True)]
+    return {"results": [{"index": index, **one} for index, one in enumerate(results)]}
 
 
 def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:

@@ -39,6 +39,7 @@ _PROBE_SECONDS = 2.0
 # Calls that run, and that wait. Lists compute, and more threads would keep the event loop from the interpreter.
 _THREADS = {
     "lists": (2, 512),
+    "batches": (1, 4),  # of lists, which take seconds
     "look-ups": (4, 512),
     "reads": (4, 64),
     "writes": (4, 64),
@@ -121,7 +122,7 @@ class Shop:
         self._rows = BackgroundJob(f"store-{name}", self.refresh_store, lambda: self.activity.is_current)
         self._items = BackgroundJob(f"items-{name}", self.add_posted_items, self._are_items_current)
         pools = [Bulkhead(part, *limits) for part, limits in _THREADS.items()]
-        self.lists, self.look_ups, self.reads, self.writes, self.item_writes, self._probes = pools
+        self.lists, self.batches, self.look_ups, self.reads, self.writes, self.item_writes, self._probes = pools
         self._background: list[BackgroundJob | Bulkhead] = [self._keys, self._files, self._rows, self._items, *pools]
         self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, settings.impression_days)

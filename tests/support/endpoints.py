@@ -7,6 +7,7 @@ from tests.support.open_shops import event
 EVENTS = {"events": [event(1, "someone", "i15", "cart")]}
 READ: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/recommend"): {"json": {"user_id": "someone"}},
+    ("POST", "/recommend/batch"): {"json": {"requests": [{"user_id": "someone"}]}},
     ("POST", "/search"): {"json": {"query": "thing"}},
     ("POST", "/similar"): {"json": {"item_id": "i15"}},
     ("GET", "/explain/{request_id}"): {},

@@ -10,10 +10,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from tierrec_client.base import Model
 from tierrec_client.errors import ServiceError, raise_for_status
-from tierrec_client.fields import EventFields, ItemFields, RecommendFields, SearchFields, SimilarFields, UserFields
+from tierrec_client.fields import (
+    BatchFields,
+    EventFields,
+    ItemFields,
+    RecommendFields,
+    SearchFields,
+    SimilarFields,
+    UserFields,
+)
 from tierrec_client.models import (
     Acknowledged,
     Answer,
+    BatchAnswer,
     Deletion,
     Erasure,
     EventBatch,
@@ -22,6 +31,7 @@ from tierrec_client.models import (
     Info,
     ItemBatch,
     Problem,
+    RecommendBatch,
     RecommendRequest,
     SearchRequest,
     SimilarRequest,
@@ -66,6 +76,11 @@ class Call(Generic[T]):
 def recommend(request: RecommendRequest | None = None, /, **fields: Unpack[RecommendFields]) -> Call[Answer]:
     """Return the first k items for a user or a visitor on a surface."""
     return _post("/recommend", _body(RecommendRequest, request, fields), Answer, is_idempotent=False)
+
+
+def recommend_batch(batch: RecommendBatch | None = None, /, **fields: Unpack[BatchFields]) -> Call[BatchAnswer]:
+    """Return a result for each of up to 100 requests, in their order: an answer, or an error with its status."""
+    return _post("/recommend/batch", _body(RecommendBatch, batch, fields), BatchAnswer, is_idempotent=False)
 
 
 def search(request: SearchRequest | None = None, /, **fields: Unpack[SearchFields]) -> Call[Answer]:

@@ -36,6 +36,7 @@ class BaseClient(Generic[H]):
     """
 
     recommend = Endpoint(calls.recommend)
+    recommend_batch = Endpoint(calls.recommend_batch)
     search = Endpoint(calls.search)
     similar = Endpoint(calls.similar)
     events = Endpoint(calls.events)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from tierrec_client.models import Context, EventIn, ItemIn, UserIn
+from tierrec_client.models import Context, EventIn, ItemIn, RecommendRequest, UserIn
 
 
 class ListFields(TypedDict, total=False):
@@ -25,6 +25,12 @@ class RecommendFields(ListFields, total=False):
     k: int | None
     items: Sequence[str] | None
     explain: bool
+
+
+class BatchFields(TypedDict, total=False):
+    """Fields of RecommendBatch; requests are required."""
+
+    requests: Sequence[RecommendRequest]
 
 
 class SearchFields(ListFields, total=False):

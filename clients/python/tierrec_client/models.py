@@ -309,6 +309,15 @@ class Answer(Model):
     cursor: str | None = None
 
 
+class BatchResult(Model):
+    """An answer, or what is wrong with its request. index: the request's position, from 0; status: as HTTP's."""
+
+    index: int
+    status: int
+    answer: Answer | None = None
+    error: str | None = None
+
+
 class EventBatch(Model):
     """Events in any order."""
 
@@ -340,8 +349,21 @@ class ItemBatch(Model):
     items: Annotated[list[ItemIn], Field(max_length=1000, min_length=1)]
 
 
+class RecommendBatch(Model):
+    """Requests for lists, each answered for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+    requests: Annotated[list[RecommendRequest], Field(max_length=100, min_length=1)]
+
+
 class UserBatch(Model):
     """Users to add or to change."""
 
     model_config = ConfigDict(extra="forbid")
     users: Annotated[list[UserIn], Field(max_length=1000, min_length=1)]
+
+
+class BatchAnswer(Model):
+    """A result for each request, in their order."""
+
+    results: list[BatchResult]

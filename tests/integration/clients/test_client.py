@@ -149,6 +149,15 @@ def test_events_of_a_key_that_another_has_are_told(client: Client) -> None:
     assert (answer.duplicates, [(error.index, error.key) for error in answer.errors]) == (1, [(1, "taken")])
 
 
+def test_a_batch_has_a_result_for_each_request(client: Client) -> None:
+    asked = [RecommendRequest(user_id="u05", k=3), RecommendRequest(filter="no condition"), RecommendRequest()]
+    first, second, third = client.recommend_batch(requests=asked).results
+    assert (first.status, second.status, third.status) == (200, 400, 200)
+    assert first.answer.items == client.recommend(asked[0]).items
+    assert (second.answer, third.error) == (None, None)
+    assert second.error.startswith("expression")
+
+
 def records(store: Store) -> dict[str, list[dict[str, Any]]]:
     return {kind: kept(store, kind) for kind in ("events", "items", "users")}
 

@@ -144,6 +144,7 @@ def test_logs_name_nobody(start: Opener, capfd: pytest.CaptureFixture[str]) -> N
     caller.send("POST", "/recommend", json={"user_id": SOMEONE, "history": [SOMEONE]})
     caller.send("POST", "/recommend", json={"user_id": SOMEONE, "filter": f"nothing = '{SOMEONE}'"})
     caller.send("POST", "/events", json={"events": [event(1, SOMEONE, "i15", "no such event")]})
+    caller.send("DELETE", f"/user-attributes/{SOMEONE}")
     caller.send("DELETE", f"/users/{SOMEONE}")
     said = capfd.readouterr()
     lines = [json.loads(line) for line in said.err.splitlines() if line.startswith('{"')]
