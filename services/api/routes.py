@@ -55,6 +55,9 @@ _CONFLICTS: dict[int | str, dict[str, Any]] = {
         "content": {"application/json": {"example": {"error": _CONFLICT["reason"], "detail": [_CONFLICT]}}},
     },
 }
+_INCOMPLETE: dict[int | str, dict[str, Any]] = {
+    202: {"model": Erasure, "description": "The rows are deleted, and copies of them follow once a reader has ended."}
+}
 lists, posts, users, experiments, service = (
     APIRouter(tags=[tag], responses=REFUSALS) for tag in ("lists", "feedback", "users", "experiments", "service")
 )
@@ -191,11 +194,18 @@ async def _delete_attributes(user_id: PathId, request: Request) -> Response:
     return json_response(await shop.writes.run(feedback.delete_attributes, shop, normal_id(user_id)))
 
 
-@users.delete("/users/{user_id:text}", name="erase", response_model=Erasure)
+@users.delete("/users/{user_id:text}", name="erase", response_model=Erasure, responses=_INCOMPLETE)
 async def _erase(user_id: PathId, request: Request) -> Response:
-    """Delete all that is stored of a user, and treat them as unknown from now on."""
+    """Delete all that is stored of a user, and treat them as unknown from now on.
+
+    200 if no byte of the id is left in the files of a SQLite store. While another program reads them, copies stay there
+    for it: that is 202, with `complete` false. They are removed without a further request within seconds after the
+    reader ends, and the same request tells whether they are: it is 202 until then, and 200 after.
+    """
     shop = shop_of(request)
-    return json_response(await shop.writes.run(feedback.erase_user, shop, normal_id(user_id)))
+    erased = await shop.writes.run(feedback.erase_user, shop, normal_id(user_id))
+    counts = {"events": erased.events, "impressions": erased.impressions, "users": erased.users}
+    return json_response(counts) if erased.complete else json_response(counts | {"complete": False}, 202)
 
 
 @experiments.get("/experiments", name="results", response_model=dict[str, list[VariantResult]])

@@ -26,8 +26,9 @@ _BEGIN_POSTGRESQL = """
 select pg_advisory_xact_lock(7415237201),
        set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true)
 """
+_BUSY_TIMEOUT = f"busy_timeout = {_SECONDS * 1000}"
 _PRAGMAS = (
-    f"busy_timeout = {_SECONDS * 1000}",
+    _BUSY_TIMEOUT,
     "synchronous = FULL",  # NORMAL would lose the last commits in a power failure
     "foreign_keys = ON",
     "secure_delete = ON",
@@ -100,19 +101,22 @@ class Database:
         insert = (sqlite.insert if self._is_sqlite else postgresql.insert)(table).on_conflict_do_nothing()
         return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
 
-    def purge_deleted(self) -> None:
-        """Remove deleted rows from SQLite's file and log. Raises StoreError when a reader holds the log.
-
-        secure_delete leaves copies where SQLite has moved rows between pages, hence the vacuum: it rewrites the file,
-        and writers wait for it, about a second per million events.
-        """
-        if not self._is_sqlite:
-            return
+    def vacuum(self) -> None:
+        """Rewrite SQLite's file without deleted rows. Raises StoreError."""
         with self._locked(patient=True), self._translate_errors(), self.engine.connect() as connection:
             connection.exec_driver_sql("vacuum")
-            is_busy = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").scalar()
-        if is_busy:
-            raise StoreError(f"{self.path}: a reader holds the log with erased rows; erase the user again")
+
+    def truncate_log(self, seconds: float) -> bool:
+        """Move SQLite's log into its file and empty it; False if a reader still needs it. Raises StoreError.
+
+        seconds: for which readers are waited for, and writers wait
+        """
+        with self._translate_errors(), self.engine.connect() as connection:
+            connection.exec_driver_sql(f"pragma busy_timeout = {round(seconds * 1000)}")
+            try:
+                return not connection.exec_driver_sql("pragma wal_checkpoint(truncate)").scalar()
+            finally:
+                connection.exec_driver_sql(f"pragma {_BUSY_TIMEOUT}")
 
     def close(self) -> None:
         """Close all connections."""

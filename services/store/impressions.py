@@ -1,6 +1,5 @@
 """Threads that write impressions to the store in batches, so that answers do not wait, and delete old ones."""
 
-import logging
 import queue
 import threading
 import time
@@ -8,9 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from services.store import Impression, Store, StoreError
+from services.store.upkeep import StoreUpkeep
 from tierrec_core.base.errors import DataError
-
-log = logging.getLogger(__name__)
 
 _BATCH_SIZE = 500
 _PAUSE_SECONDS = 0.05
@@ -105,27 +103,12 @@ class ImpressionWriter:
         self._batch_since = 0.0
 
 
-class ImpressionRetention:
-    """Prunes a store when it starts and every hour after, until closed. Requests never wait for it.
-
-    Every worker may run one: pruning what another worker has pruned costs one index lookup.
-    """
+class ImpressionRetention(StoreUpkeep):
+    """Prunes a store when it starts and every hour after."""
 
     def __init__(self, store: Store, days: int, interval_seconds: float = _PRUNE_INTERVAL_SECONDS) -> None:
-        self._store, self._period, self._interval = store, timedelta(days=days), interval_seconds
-        self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="impression-retention", daemon=True)
-        self._thread.start()
+        self._period = timedelta(days=days)
+        super().__init__(store, interval_seconds)
 
-    def close(self) -> None:
-        """Stop after the current transaction."""
-        self._is_closed.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._is_closed.is_set():
-            try:
-                self._store.prune(datetime.now(UTC) - self._period, stop=self._is_closed)
-            except StoreError as error:
-                log.warning("old impressions are not deleted, next try in %.0f s: %s", self._interval, error)
-            self._is_closed.wait(self._interval)
+    def _work(self) -> None:
+        self._store.prune(datetime.now(UTC) - self._period, stop=self._is_closed)

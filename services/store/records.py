@@ -117,11 +117,15 @@ class Acknowledged:
 
 @dataclass(frozen=True)
 class Erasure:
-    """Rows that were deleted; from now on the user is unknown, also to the model."""
+    """Rows that were deleted; from now on the user is unknown, also to the model.
+
+    complete: whether the files have no copies either; if not, they are removed once a reader of the database has ended
+    """
 
     events: int
     impressions: int
     users: int
+    complete: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, Table, delete, func, select
 
 from services.store.change_counter import ChangeCounter
 from services.store.database import Database
+from services.store.erased_files import ErasedFiles
 from services.store.outcomes import OutcomeQueries
 from services.store.records import (
     Acknowledged,
@@ -28,6 +29,7 @@ from services.store.records import (
 )
 from services.store.schema import ERASURES, EVENTS, IMPRESSIONS, ITEMS, USERS
 
+_PURGE_SECONDS = 1.0
 _PRUNE_ROWS, _PRUNE_PAUSE_SECONDS = 1_000, 0.1
 
 
@@ -40,6 +42,7 @@ class Store(OutcomeQueries):
     """
 
     changes: ChangeCounter
+    erased_files: ErasedFiles
 
     @classmethod
     def open(cls, url: str, folder: Path | None = None) -> Self:
@@ -52,8 +55,10 @@ class Store(OutcomeQueries):
         """
         database = Database.open(url)
         if database.path is not None:
-            return cls(database, ChangeCounter.open(database.path.with_suffix(".bell")))
-        return cls(database, ChangeCounter.open(folder / "feedback.bell" if folder else None))
+            counter = ChangeCounter.open(database.path.with_suffix(".bell"))
+        else:
+            counter = ChangeCounter.open(folder / "feedback.bell" if folder else None)
+        return cls(database, counter, ErasedFiles(database))
 
     def close(self) -> None:
         """Close all connections and the change counter."""
@@ -159,19 +164,29 @@ class Store(OutcomeQueries):
         """Delete all that is stored of the user, from the tables and from SQLite's files.
 
         user_hash stays, so that other workers forget the user too. PostgreSQL's files keep deleted rows until its
-        vacuum reuses them. Raises StoreError also when a reader holds SQLite's log: erase the user again.
+        vacuum reuses them. While a reader holds SQLite's log the erasure is not complete; see `purge_erased`.
         """
         with self.database.writing() as connection:
-            counts = [
+            events, impressions, users = (
                 connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
                 for table in (EVENTS, IMPRESSIONS, USERS)
-            ]
+            )
             last = select(func.coalesce(func.max(EVENTS.c.id), 0)).scalar_subquery()
             erasure = {"user_hash": user_hash, "last_event_id": last, "at": datetime.now(UTC)}
             connection.execute(ERASURES.insert().values(erasure))
         self.changes.increment()
-        self.database.purge_deleted()
-        return Erasure(*counts)
+        try:
+            is_complete = self.purge_erased(_PURGE_SECONDS)
+        except StoreError:  # the rows are deleted, and the files follow
+            is_complete = False
+        return Erasure(events, impressions, users, is_complete)
+
+    def purge_erased(self, seconds: float) -> bool:
+        """Remove copies of erased rows from SQLite's files, and return whether none is left. Raises StoreError.
+
+        seconds: for which readers of the log are waited for, and writers wait
+        """
+        return self.erased_files.purge(seconds)
 
     def erasures_after(self, cursor: int, limit: int = 10_000) -> list[ErasureRecord]:
         """Return the first erasures whose id is above the cursor, in order of id."""

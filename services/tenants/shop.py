@@ -23,6 +23,7 @@ from services.shared_files import FileWatcher, file_signature, keep_as_last_vali
 from services.store import Store
 from services.store.impressions import ImpressionRetention, ImpressionWriter
 from services.store.recent_events import RecentActivity
+from services.store.upkeep import ErasureCompletion
 from services.tenants.background import BackgroundJob, Bulkhead, OverloadError
 from services.tenants.configuration import LiveConfiguration
 from services.tenants.served_model import ServedModel
@@ -126,6 +127,7 @@ class Shop:
         self._background: list[BackgroundJob | Bulkhead] = [self._keys, self._files, self._rows, self._items, *pools]
         self.impressions = ImpressionWriter(self.store, metrics.count_dropped_impressions, hash_user=self.hash_user)
         self._retention = ImpressionRetention(self.store, settings.impression_days)
+        self._erasures = ErasureCompletion(self.store)
         self._loaders, self.is_warm = list[threading.Thread](), False
         self._start_loader(self._warm_up)
         self._report_models()
@@ -201,6 +203,7 @@ class Shop:
         for part in self._background:
             part.close()
         self._retention.close()
+        self._erasures.close()
         self.impressions.close()
         self.store.close()
 

@@ -27,11 +27,16 @@ class Deletion(Model):
 
 
 class Erasure(Model):
-    """Rows that were deleted; from now on the user is unknown, also to the model."""
+    """
+    Rows that were deleted; from now on the user is unknown, also to the model.
+
+    complete: whether the files have no copies either; if not, they are removed once a reader of the database has ended
+    """
 
     events: int
     impressions: int
     users: int
+    complete: bool = True
 
 
 class EventIn(Model):
