@@ -22,7 +22,7 @@ pytest_plugins = ["tests.support.open_shops"]
 
 NEEDS = {KeyScope.READ: READ, KeyScope.WRITE: WRITE, KeyScope.ADMIN: ADMIN}
 ENDPOINTS = {(key, scope.value): given for scope, table in NEEDS.items() for key, given in table.items()}
-FILLED = {"request_id": "0", "user_id": "someone", "kind": "events"}
+FILLED = {"item_id": "i16", "request_id": "0", "user_id": "someone", "kind": "events"}
 
 
 @pytest.fixture
