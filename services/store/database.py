@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Self
 
 from filelock import FileLock
@@ -17,6 +18,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from services.store.migrations import upgrade
 from services.store.records import StoreError
 from tierrec_core.base.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 _SQLITE, _POSTGRESQL = "sqlite", "postgresql"
 _OWNER_ONLY = 0o600
@@ -37,20 +40,24 @@ _PRAGMAS = (
 
 @dataclass(frozen=True)
 class Database:
-    """A migrated database. Its connections may be used by any thread, but not across a fork.
+    """A database that is migrated before its first use. Any thread may use its connections, but not across a fork.
 
     reader: the same connections with a transaction for each statement
     write_lock: threads of this process queue here rather than at the database
+    migrated: set once the tables are those of this version; threads queue for that at migration_lock
     """
 
     engine: Engine
     reader: Engine
     write_lock: Lock = field(default_factory=Lock)
+    migrated: Event = field(default_factory=Event)
+    migration_lock: Lock = field(default_factory=Lock)
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, *, may_be_away: bool = False) -> Self:
         """Connect, and create the folder and the tables where missing; several processes may do this at the same time.
 
+        may_be_away: a database that does not answer is tried again at each use
         Raises SettingsError for a URL of another kind of database, StoreError when the database does not answer.
         """
         engine = _create_engine(_parse_url(url))
@@ -60,7 +67,12 @@ class Database:
         else:
             reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         database = cls(engine, reader)
-        database._migrate()
+        try:
+            database.migrate()
+        except StoreError as error:
+            if not may_be_away:
+                raise
+            log.warning("%s", error)
         return database
 
     @property
@@ -77,8 +89,14 @@ class Database:
         """Begin a transaction that is durable when the block ends. Raises StoreError after a rollback.
 
         patient: wait for minutes, not seconds.
-        PostgreSQL assigns ids before the commit: without the lock a reader could see a later id first.
         """
+        self.migrate()
+        with self._writing(patient) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self, patient: bool) -> Iterator[Connection]:
+        """PostgreSQL assigns ids before the commit: without the lock a reader could see a later id first."""
         with (
             self._locked(patient),
             self._translate_errors(),
@@ -91,6 +109,12 @@ class Database:
     @contextlib.contextmanager
     def reading(self, *, patient: bool = False) -> Iterator[Connection]:
         """Connect to read committed rows. Raises StoreError. patient: wait for minutes, not seconds."""
+        self.migrate()
+        with self._reading(patient) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _reading(self, patient: bool) -> Iterator[Connection]:
         with self._translate_errors(), self.reader.connect() as connection, _waits(connection, patient):
             yield connection
 
@@ -122,18 +146,31 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    def migrate(self) -> None:
+        """Create or upgrade the tables, once. Raises StoreError when the database does not answer."""
+        if self.migrated.is_set():
+            return
+        if not self.migration_lock.acquire(timeout=_SECONDS):
+            raise StoreError(f"{self._url}: another thread has not opened it within {_SECONDS} s; try again")
+        try:
+            if not self.migrated.is_set():
+                self._migrate()
+                self.migrated.set()
+        finally:
+            self.migration_lock.release()
+
     def _migrate(self) -> None:
         if self.path is None:
-            with self.writing(patient=True) as connection:
+            with self._writing(patient=True) as connection:
                 upgrade(connection)
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(mode=_OWNER_ONLY)
             with FileLock(f"{self.path}.lock", timeout=_PATIENT_SECONDS):
-                with self.reading() as connection:
+                with self._reading(patient=False) as connection:
                     connection.exec_driver_sql("pragma journal_mode = wal")
-                with self.writing() as connection:
+                with self._writing(patient=False) as connection:
                     upgrade(connection)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be opened ({error}); check the folder's permissions") from error

@@ -5,6 +5,7 @@ has acknowledged is in the next answer of every other. Memory is bounded: the le
 and looked up in the store when they return.
 """
 
+import contextlib
 import sys
 import threading
 import time
@@ -47,7 +48,7 @@ class RecentActivity:
         max_users: int = 50_000,
         max_events: int = 100,
     ) -> None:
-        """Read the store; events before `since`, which every model knows, are skipped.
+        """Read the store, if it answers; events before `since`, which every model knows, are skipped.
 
         hash_user: the hash under which an erased user is stored
         on_skip: called with the kind and the reason of a row that cannot be applied
@@ -66,7 +67,8 @@ class RecentActivity:
         self._has_failed = False
         self._refresh_lock, self._lock = threading.Lock(), threading.Lock()
         self._look_ups = threading.BoundedSemaphore(_MAX_LOOK_UPS)
-        self.refresh()
+        with contextlib.suppress(StoreError):  # is_away tells, and each later refresh tries again
+            self.refresh()
 
     def refresh(self) -> None:
         """Read what was committed since the last call; cheap if nothing was. Raises StoreError."""

@@ -45,15 +45,16 @@ class Store(OutcomeQueries):
     erased_files: ErasedFiles
 
     @classmethod
-    def open(cls, url: str, folder: Path | None = None) -> Self:
+    def open(cls, url: str, folder: Path | None = None, *, may_be_away: bool = False) -> Self:
         """Open the store at a URL, after creating or migrating it.
 
         Shops that share a PostgreSQL database have a schema each: `?options=-csearch_path%3DSHOP`.
         folder: holds the change counter of a PostgreSQL store; without one, the counter is of this process alone.
         SQLite's is in the folder of its file.
+        may_be_away: a database that does not answer is opened later, when it does
         Raises SettingsError for a URL that is neither sqlite: nor postgresql:.
         """
-        database = Database.open(url)
+        database = Database.open(url, may_be_away=may_be_away)
         if database.path is not None:
             counter = ChangeCounter.open(database.path.with_suffix(".bell"))
         else:

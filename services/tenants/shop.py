@@ -109,7 +109,7 @@ class Shop:
         self.keys = LiveKeyring(folder / KEYS)
         self.secret = log_secret(folder)
         self.request_log = JsonLog.to(sys.stderr, self.secret, f"tierrec.{name}")
-        self.store = Store.open(settings.store_url or f"sqlite:///{folder / FEEDBACK}", folder)
+        self.store = Store.open(settings.store_url or f"sqlite:///{folder / FEEDBACK}", folder, may_be_away=True)
         self._pointer_watcher = FileWatcher(folder / POINTER)
         self._pointer_watcher.changed()
         self.models = self._load_at_start()

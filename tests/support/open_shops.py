@@ -184,7 +184,7 @@ class Opener:
     root: Path
     bundles: dict[str, Path]
     opened: list[Shops] = field(default_factory=list)
-    patience: float = _PATIENCE_SECONDS
+    patience: float = 10.0
     keyed: bool = False  # whether shops have a key that may do everything, with which they are asked
 
     def __call__(

@@ -108,6 +108,22 @@ def test_lists_go_on_while_postgresql_is_frozen(start: Opener) -> None:
         start.close()
 
 
+def test_a_service_starts_while_postgresql_is_frozen(start: Opener) -> None:
+    with running() as server:
+        url = new_schema(server)
+        with frozen(server):
+            caller = start(store_url=url)
+            assert caller.listed(user_id="u59", k=5)
+            until(caller.shops.is_ready)
+            assert caller.send("GET", "/healthz/store").status_code == 503
+            answer = caller.send("POST", "/events", json={"events": [event(1, "u59", "i31", "cart")]})
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        until(lambda: caller.send("POST", "/events", json={"events": [event(2, "u59", "i31")]}).status_code == 200)
+        caller.post_items({"item_id": "i31", "stock": 0})
+        assert "i31" not in caller.listed(user_id="u59", k=40)
+        start.close()
+
+
 def test_lists_go_on_while_sqlite_is_locked(start: Opener) -> None:
     caller = start()
     posts = [("POST", "/events", {"json": {"events": [event(number, "u59", "i31")]}}) for number in range(9)]

@@ -22,8 +22,9 @@ from services.releases.pointer import Deployed, Pointer
 from services.shared_files import read_or_last_valid
 from services.store.schema import EVENTS, ITEMS, USERS
 from services.tenants.served_model import ServedModel
+from services.tenants.shop import FEEDBACK
 from services.tenants.shops import ShopsSettings
-from tests.support.open_shops import LOOK_SECONDS, SURFACES, Caller, Opener, until
+from tests.support.open_shops import LOOK_SECONDS, SURFACES, Caller, Opener, event, until
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
 
@@ -284,7 +285,19 @@ def test_a_worker_starts_with_the_last_valid_contents(start: Opener) -> None:
     assert "i31" in start().listed(user_id="u59", k=40), "what was deleted does not come back"
 
 
+def test_a_service_starts_with_a_store_that_is_no_database(start: Opener) -> None:
+    folder = start.root / "default"
+    folder.mkdir(parents=True)
+    (folder / FEEDBACK).write_bytes(b"not a database" * 1000)
+    caller = start()
+    assert caller.listed(user_id="u59", k=5)
+    assert caller.send("POST", "/events", json={"events": [event(1, "u59", "i31")]}).status_code == 503
+    (folder / FEEDBACK).write_bytes(b"")
+    assert caller.send("POST", "/events", json={"events": [event(1, "u59", "i31")]}).status_code == 200
+
+
 def test_a_revoked_key_is_refused_while_another_file_cannot_be_read(start: Opener) -> None:
+    start.patience = 1.0
     caller = start()
     folder = caller.shop.folder
     key, token = add_key(folder / KEYS, "shop", (KeyScope.READ,))
