@@ -1,5 +1,6 @@
 """Formats of times and the DuckDB SQL that parses each, for `init` and `ingest`."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -44,13 +45,23 @@ _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for ma
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
 _YEARS_FIRST = {f"dates like 24{mark}12{mark}31": f"%y{mark}%m{mark}%d" for mark in "./-"}
 _ORDERS = {"days": _DAYS_FIRST, "months": _MONTHS_FIRST, "years": _YEARS_FIRST}
+_MONTH = "(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ", "%A %B %d ")}
 
 
 def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat:
-    """Patterns of strptime. A year of two digits is tried first, since %Y reads 24 as the year 24."""
-    listed = ", ".join(f"'{pattern}'" for pattern in patterns)
-    return TimeFormat(name, f"try_strptime({text}, [{listed}])::timestamptz")
+    """Patterns of strptime. A year of two digits is tried first, since %Y reads 24 as the year 24.
+
+    Only texts with the separators and the name of a month that all patterns want are tried: others cost most time.
+    """
+    tried = list(patterns)
+    literals = [re.sub("%-?[A-Za-z]", "", pattern) for pattern in tried]
+    marks = {mark: min(literal.count(mark) for literal in literals) for mark in "./-:"}
+    wanted = [f"{text} like '{f'%{mark}' * count}%'" for mark, count in marks.items() if count]
+    wanted += [f"regexp_matches({text}, '{_MONTH}')"] if all(re.search("%[bB]", pattern) for pattern in tried) else []
+    listed = ", ".join(f"'{pattern}'" for pattern in tried)
+    parsed = f"try_strptime({text}, [{listed}])::timestamptz"
+    return TimeFormat(name, f"case when {' and '.join(wanted or ['true'])} then {parsed} end")
 
 
 TIME_FORMATS = (
