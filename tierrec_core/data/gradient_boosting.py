@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm
 import numpy as np
 
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.settings.learning import BoostingOptions
+
+if TYPE_CHECKING:
+    import lightgbm
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,10 @@ class RankingExamples:
     label: BoolArray
 
 
-def ranking_data(parts: Sequence[RankingExamples], columns: Sequence[str], max_bin: int) -> lightgbm.Dataset:
+def ranking_data(parts: Sequence[RankingExamples], columns: Sequence[str], max_bin: int) -> "lightgbm.Dataset":
     """Concatenate the examples into one data set with a group per user and part."""
+    import lightgbm
+
     return lightgbm.Dataset(
         np.concatenate([stack_columns(part.table, columns) for part in parts]),
         label=np.concatenate([part.label for part in parts]),

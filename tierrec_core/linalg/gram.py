@@ -13,7 +13,6 @@ from typing import Self
 
 import numpy as np
 from scipy import linalg, sparse
-from sklearn.utils.extmath import randomized_svd
 
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.linalg.candidate_scores import factor_products, sparse_products
@@ -47,6 +46,8 @@ class RegularizedGramInverse:
         """
         num_rows, num_items = rows.shape
         if min(rows.shape) > max_side:
+            from sklearn.utils.extmath import randomized_svd  # takes a second, which stages of small logs do not need
+
             log.info("autoencoder of %d users and %d items: low rank, %d directions", *rows.shape, rank)
             _, values, directions = randomized_svd(
                 rows, min(rank, *rows.shape), n_iter=_POWER_ITERATIONS, random_state=seed

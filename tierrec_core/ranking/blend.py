@@ -10,9 +10,8 @@ these would lower the quality for users with long histories.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import lightgbm
 import numpy as np
 import pandas as pd
 
@@ -24,6 +23,9 @@ from tierrec_core.protocols.model import Training
 from tierrec_core.ranking.candidates import Candidates
 from tierrec_core.settings import BlendSettings
 from tierrec_core.tiers import Tiering
+
+if TYPE_CHECKING:
+    import lightgbm
 
 SHORT_HISTORY_ITEMS = 8
 
@@ -109,8 +111,10 @@ class BlendRanker:
         return cls(context, columns, trees, short)
 
     @cached_property
-    def _boosters(self) -> tuple[list[lightgbm.Booster], list[lightgbm.Booster]]:
+    def _boosters(self) -> tuple["list[lightgbm.Booster]", "list[lightgbm.Booster]"]:
         """Boosters of long and of short histories, parsed together so that no later request waits for parsing."""
+        import lightgbm  # takes seconds, which the stage that only retrieves candidates does not need
+
         long, short = (
             [lightgbm.Booster(model_str=text) for text in trees] for trees in (self.trees, self.short_history_trees)
         )
@@ -161,6 +165,8 @@ def _fit_trees(
     examples: Sequence[RankingExamples], columns: tuple[str, ...], settings: BlendSettings, seed: int
 ) -> tuple[str, ...]:
     """One fit per seed, as LightGBM's text."""
+    import lightgbm
+
     data = ranking_data(examples, columns, settings.max_bin)
     parameters = boosting_parameters(
         settings, seed, objective=settings.objective, row_share=settings.row_share, num_threads=settings.num_threads
@@ -172,5 +178,5 @@ def _fit_trees(
     )
 
 
-def _predict_mean(boosters: Sequence[lightgbm.Booster], values: FloatArray, **options: Any) -> FloatArray:
+def _predict_mean(boosters: "Sequence[lightgbm.Booster]", values: FloatArray, **options: Any) -> FloatArray:
     return np.asarray(np.mean([booster.predict(values, **options) for booster in boosters], axis=0))
