@@ -51,6 +51,8 @@ def detect_decimal(frame: pd.DataFrame) -> str:
     for name in map(str, frame.select_dtypes("string")):
         filled = frame[name].dropna()
         cells = filled.sample(min(len(filled), _SAMPLE), random_state=0)  # equal steps could meet one of two forms only
+        if not cells.str.contains("[.,]").any():
+            continue  # all are read alike, whatever the mark
         shares = {decimal: _share(cells, decimal) for decimal in needed}
         for decimal, other in ((".", ","), (",", ".")):
             needed[decimal] += shares[decimal] >= _MIN_NUMBERS > shares[other]

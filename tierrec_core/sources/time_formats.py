@@ -31,9 +31,9 @@ class TimeFormat:
 _SPACED = "replace(replace(raw, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
 _HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
 _TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
+_RAW = "select {place} as place, left(cast({c} as varchar), 100) as raw from frame"  # longer ones are no times
 _CELLS = f"""
-with cells as (select left(cast({{c}} as varchar), 100) as raw from frame), -- longer ones are no times
-texts as (select raw, {_TEXT} as text, try_cast(raw as double) as number from cells)
+with cells as ({{cells}}), texts as (select *, {_TEXT} as text, try_cast(raw as double) as number from cells)
 select {{columns}} from texts
 """  # noqa: S608
 _ISO = "try_cast(replace(replace(text, ' +', '+'), ' -', '-') as timestamptz)"
@@ -204,17 +204,19 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd
         except duckdb.Error as error:
             raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
         connection.register("frame", values.to_frame("c"))
-        times = connection.execute(_CELLS.format(c="c", columns=f"{time_format.sql} as moment")).df()
+        cells = _RAW.format(place=0, c="c")
+        times = connection.execute(_CELLS.format(cells=cells, columns=f"{time_format.sql} as moment")).df()
     return pd.Series(times["moment"].dt.tz_convert("UTC").array, values.index)
 
 
 def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
-    shares = []
+    cells = [_RAW.format(place=place, c=_quoted_name(column)) for place, column in enumerate(frame.columns)]
+    terms = [_SHARE.format(time=time_format.sql, condition=condition) for time_format in formats]
+    query = _CELLS.format(cells=" union all ".join(cells), columns=", ".join(["place", *terms])) + "group by place"
     with _database().cursor() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
-        for column in frame.columns:  # a query each, as the memory of one for all is quadratic in the columns
-            terms = [_SHARE.format(time=time_format.sql, condition=condition) for time_format in formats]
-            shares += connection.execute(_CELLS.format(c=_quoted_name(column), columns=", ".join(terms))).fetchall()
+        found = {place: shares for place, *shares in connection.execute(query).fetchall()}
+    shares = [found.get(place, [0.0] * len(formats)) for place in range(len(frame.columns))]
     names = [time_format.name for time_format in formats]
     return pd.DataFrame(shares, index=frame.columns, columns=names)
 
