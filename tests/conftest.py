@@ -1,5 +1,7 @@
 """A tiny world that all tests share: its right answers are obvious."""
 
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,10 @@ from tierrec_core.tiers import Tiering
 settings.register_profile("tierrec", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=5)
 settings.load_profile("tierrec")
+
+# A shell ignores SIGINT for what it starts in the background, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUM_USERS, NUM_ITEMS, NUM_GROUPS = 60, 40, 4
 
