@@ -23,13 +23,13 @@ from ruamel.yaml import YAML
 from services.__main__ import main
 from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
-from services.deployment.server import free_port, is_free, running_server
+from services.deployment.server import free_port, is_free, run_server, running_server
 from tests.support.api_keys import HEADER, allow_all
 from tests.support.packaged_project import packaged_project, ranked_lists
 from tests.support.prefect_workers import answers, wait_until
 from tests.support.projects import ENV
 from tierrec_core.base import artifacts
-from tierrec_core.base.errors import ArtifactError, StageError
+from tierrec_core.base.errors import ArtifactError, SettingsError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import Bundle
 from tierrec_core.settings import Settings, read_settings
@@ -39,12 +39,8 @@ SERVE = """
 import sys
 from pathlib import Path
 from services.deployment.server import run_server
-from tierrec_core.base.errors import TierRecError
 from tierrec_core.base.paths import Layout
-try:
-    run_server(Layout(Path.cwd()), int(sys.argv[1]), workers=2)
-except TierRecError as error:
-    sys.exit(f"error: {error}")
+run_server(Layout(Path.cwd()), int(sys.argv[1]), workers=2)
 """
 
 
@@ -297,8 +293,8 @@ def test_serve_leaves_no_process_behind(made: Layout, end: signal.Signals, code:
         family = psutil.Process(process.pid).children(recursive=True)
         next(child for child in family if "spawn_main" in " ".join(child.cmdline())).kill()
         assert all(ask(f"http://127.0.0.1:{port}", {})["items"] for _ in range(5)), "the other worker answers"
-        second = subprocess.run(command, cwd=made.root, env=ENV, capture_output=True, text=True)
-        assert f"error: serve: port {port} is in use" in second.stderr
+        with pytest.raises(SettingsError, match=f"serve: port {port} is in use"):
+            run_server(made, port)
         process.send_signal(end)
         process.communicate(timeout=60)
     assert process.returncode == code
