@@ -42,10 +42,15 @@ def _migrate(home: Path) -> None:
 
 
 def _init(folder: Path) -> Path:
+    """Make the folder a repository of git and DVC, a copy of the one that was made in this test run."""
+    shutil.copytree(once(folder, "repository", _init_repository), folder, dirs_exist_ok=True)
+    return folder
+
+
+def _init_repository(folder: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     command(folder, "dvc", "init", "-q").check_returncode()
     shutil.copy(ROOT / ".dvcignore", folder)
-    return folder
 
 
 def toy_project(folder: Path, dvc_yaml: str) -> Path:
