@@ -26,6 +26,7 @@ from tierrec_core.base.paths import Layout
 Report = Callable[[str], None]
 NO_GPU = "no CUDA device, so its stages run on the CPU"
 NOTHING_PACKAGED = "nothing is packaged yet; run `tierrec run`, then `tierrec stack up`"
+_GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # of Linux, and of Linux under Windows
 _TIMEOUT_SECONDS, _POLL_SECONDS = 300.0, 0.25  # a service may build its Bento first
 _MAX_RESTARTS = 2  # while waiting for a part
 _MAX_COMMAND = 60  # characters
@@ -167,7 +168,9 @@ def stack_lock(folder: StackFolder, report: Report) -> Iterator[None]:
 
 
 def _has_cuda() -> bool:
-    # Importing torch takes seconds, which a second `up` and `status` do not need.
+    """Whether torch sees a GPU; it takes seconds to import, and is asked only where there is a driver."""
+    if not any(map(Path.exists, _GPU_DRIVERS)):
+        return False
     from tierrec_core.neural.trainer import best_device
 
     return bool(best_device().type == "cuda")
