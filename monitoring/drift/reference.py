@@ -65,7 +65,7 @@ class DriftReference:
     ) -> Self:
         """Measure the window before the cut, and pairs of earlier windows, from EVENTS and ITEMS.
 
-        history, tiering: the champion's training data and its users' tiers, both as of the cut.
+        history, tiering: the champion's training data before the cut, and its users' tiers at the end of the log.
         Raises EmptyDataError when the window holds no event of these users.
         """
         width = settings.window_days

@@ -14,9 +14,11 @@ from services.releases.manifest import SmokeCount, SmokeReport
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import ITEMS
 from tierrec_core.base.errors import ArtifactError, GateError
+from tierrec_core.base.memmap import map_arrays
 from tierrec_core.base.paths import Layout
 from tierrec_core.bundle.bundle import read_header
-from tierrec_core.bundle.precomputed import FOLDER, Precomputed
+from tierrec_core.bundle.precomputed import FOLDER
+from tierrec_core.bundle.user_tables import RankedLists, UserIndex
 from tierrec_core.settings import Settings
 
 _MAX_EXAMPLES = 3
@@ -63,13 +65,14 @@ def admit(layout: Layout, settings: Settings, tag: str | None = None) -> SmokeRe
 
 def sample_lists(bundle: Path, task: str, num_users: int) -> dict[str, list[str]]:
     """A bundle's lists of num_users users, evenly spaced over all. Raises ArtifactError when there are none."""
-    parts = Precomputed.load(bundle / FOLDER)
-    lists, items = parts.ranked_lists[task], artifacts.read_frame(bundle / "items.parquet", ITEMS)["item_id"]
+    folder = bundle / FOLDER
+    users, lists = map_arrays(UserIndex, folder / "users"), map_arrays(RankedLists, folder / "ranked_lists" / task)
+    items = artifacts.read_frame(bundle / "items.parquet", ITEMS)["item_id"]
     rows = np.flatnonzero((lists.items >= 0).any(axis=1))
     if not len(rows):
         raise ArtifactError(f"{bundle}: has no {task} list to compare with; run `tierrec run`")
     chosen = np.unique(np.linspace(0, len(rows) - 1, num_users).round().astype(int))
-    return {parts.users.user_id(row): items.iloc[lists.row(row)[0]].tolist() for row in rows[chosen]}
+    return {users.user_id(row): items.iloc[lists.row(row)[0]].tolist() for row in rows[chosen]}
 
 
 def require_equal(task: str, served: Lists, expected: Lists) -> None:

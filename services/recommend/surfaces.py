@@ -179,7 +179,8 @@ def _redemptions(context: RequestContext, model_now: float) -> Interactions:
     """
     user_id, campaigns = context.request.user_id, context.model.precomputed.campaigns
     events = [] if user_id is None else context.shop.activity.events_of(user_id)
-    redeemed = [event for event in events if event.event == "redeem"]
+    fitted = campaigns.past.now * _DAY_SECONDS
+    redeemed = [event for event in events if event.event == "redeem" and event.at.timestamp() >= fitted]
     now = max(model_now, context.now.timestamp() / _DAY_SECONDS) if redeemed else model_now
     recent = [(event.item_id, min(event.at.timestamp() / _DAY_SECONDS, now - _EARLIER)) for event in redeemed]
     known_id = user_id if context.user.row is not None else ""

@@ -63,7 +63,7 @@ def resolve_user(
         pairs = tuple((event.item_id, event.event) for event in events)
         is_known = posted is not None or bool(events)
         return replace(_without_row(model, user_id, pairs, basket, merged, known=is_known), purchases=purchases)
-    fresh = _fresh_events(model, [event for event in events if event.at >= model.trained_until], basket)
+    fresh = _fresh_events(model, [event for event in events if model.is_fresh(event)], basket)
     tier = model.tier_names[model.precomputed.user_tables.tier[row]]
     return RequestUser(user_id, row, tier, known=True, fresh=fresh, purchases=purchases, attributes=merged)
 

@@ -68,7 +68,8 @@ class Database:
             reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         database = cls(engine, reader)
         try:
-            database.migrate()
+            database.create_file()
+            database.migrate(patient=not may_be_away)
         except StoreError as error:
             if not may_be_away:
                 raise
@@ -146,28 +147,39 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
-    def migrate(self) -> None:
-        """Create or upgrade the tables, once. Raises StoreError when the database does not answer."""
+    def create_file(self) -> None:
+        """Create the file of SQLite's database where missing. Raises StoreError."""
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=_OWNER_ONLY)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be opened ({error}); check the folder's permissions") from error
+
+    def migrate(self, *, patient: bool = True) -> None:
+        """Create or upgrade the tables, once. Raises StoreError when the database does not answer.
+
+        patient: wait for minutes, not seconds, while other threads get the error after seconds
+        """
         if self.migrated.is_set():
             return
         if not self.migration_lock.acquire(timeout=_SECONDS):
             raise StoreError(f"{self._url}: another thread has not opened it within {_SECONDS} s; try again")
         try:
             if not self.migrated.is_set():
-                self._migrate()
+                self._migrate(patient)
                 self.migrated.set()
         finally:
             self.migration_lock.release()
 
-    def _migrate(self) -> None:
+    def _migrate(self, patient: bool) -> None:
         if self.path is None:
-            with self._writing(patient=True) as connection:
+            with self._writing(patient) as connection:
                 upgrade(connection)
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(mode=_OWNER_ONLY)
-            with FileLock(f"{self.path}.lock", timeout=_PATIENT_SECONDS):
+            with FileLock(f"{self.path}.lock", timeout=_PATIENT_SECONDS if patient else _SECONDS):
                 with self._reading(patient=False) as connection:
                     connection.exec_driver_sql("pragma journal_mode = wal")
                 with self._writing(patient=False) as connection:

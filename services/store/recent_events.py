@@ -44,16 +44,19 @@ class RecentActivity:
         since: datetime,
         hash_user: Callable[[str], str],
         *,
+        is_trained: Callable[[str], bool] = lambda _: True,
         on_skip: Callable[[str, str], None] = lambda *_: None,
         max_users: int = 50_000,
         max_events: int = 100,
     ) -> None:
-        """Read the store, if it answers; events before `since`, which every model knows, are skipped.
+        """Read the store, if it answers; events before `since`, which the models know, are skipped.
 
+        is_trained: whether the models know an item; all events of others are kept
         hash_user: the hash under which an erased user is stored
         on_skip: called with the kind and the reason of a row that cannot be applied
         """
         self.store, self.since, self._hash_user, self._on_skip = store, since, hash_user, on_skip
+        self._is_trained = is_trained
         self._max_users, self._max_events = max_users, max_events
         self._events: OrderedDict[str, tuple[RecentEvent, ...]] = OrderedDict()
         self._has_evicted = False
@@ -62,6 +65,7 @@ class RecentActivity:
         self._items: dict[str, tuple[int, Mapping[str, Any] | None]] = {}  # by revision, ascending; None = deleted
         self._deleted: dict[str, int] = {}  # revision since which earlier attributes of an item are deleted
         self._erased: set[str] = set()
+        self._has_read_erasures = False
         self._last_event = self._last_item = self._last_user = self._last_erasure = 0
         self._change_count, self._next_poll = -1, 0.0
         self._has_failed = False
@@ -115,8 +119,8 @@ class RecentActivity:
         return self._users.get(user_id)
 
     def is_erased(self, user_id: str) -> bool:
-        """Whether the user was erased."""
-        return bool(self._erased) and self._hash_user(user_id) in self._erased
+        """Whether the user was erased, or may have been, while the store has not answered since the start."""
+        return not self._has_read_erasures or (bool(self._erased) and self._hash_user(user_id) in self._erased)
 
     @property
     def item_revision(self) -> int:
@@ -172,7 +176,7 @@ class RecentActivity:
 
     def _recent(self, event: StoredEvent) -> RecentEvent | None:
         """None for an impression, an old event, and one that cannot be applied, which is reported."""
-        if event.event == "impression" or event.timestamp < self.since:
+        if event.event == "impression" or (event.timestamp < self.since and self._is_trained(event.item_id)):
             return None
         if event.timestamp > datetime.now(UTC) + CLOCK_TOLERANCE:
             self._on_skip("events", "its time lies in the future")
@@ -234,6 +238,7 @@ class RecentActivity:
             user_ids = (*self._events, *self._users)
             self._forget({user_id for user_id in user_ids if self._hash_user(user_id) in hashes})
             self._last_erasure = page[-1].id
+        self._has_read_erasures = True
 
     def _forget(self, user_ids: set[str]) -> None:
         """Drop the data of erased users, and read their events since the erasure again from the store."""

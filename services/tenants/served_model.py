@@ -15,7 +15,7 @@ from services.catalogue import page_cursor
 from services.catalogue.catalogue import Catalogue
 from services.catalogue.columns import BOOLEAN, NUMBER, TIME
 from services.releases.manifest import ReleaseManifest
-from services.store.recent_events import RecentActivity
+from services.store.recent_events import RecentActivity, RecentEvent
 from tierrec_core.base.artifacts import read_frame
 from tierrec_core.base.contracts import ITEMS, BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import DataError
@@ -27,6 +27,8 @@ from tierrec_core.data.interactions import Interactions, from_days
 from tierrec_core.search.similar_items import SimilarItems
 
 log = logging.getLogger(__name__)
+
+_LATE_DAYS = 1.0
 
 
 class _LazyBundle:
@@ -50,7 +52,8 @@ class ServedModel:
     popularity: share of recent events, estimated for posted items, [I']
     item_ids, titles, categories, hashes: of all items, as plain arrays, [I']
     campaigns: the campaigns as a catalogue of their own
-    trained_until: later events are not in the models
+    trained_until: earlier events of trained items are in the models; a day or two before the newest event of the
+        training, since events arrive late and clocks are fast
     revision: of the newest posted item that it serves
     """
 
@@ -71,11 +74,15 @@ class ServedModel:
         self.factors, self.popularity = tables.item_factors, tables.popularity
         self.session_boost, self.search = self.precomputed.session_boost, self.precomputed.search
         self.trained_ids = pd.Index(items["item_id"].astype(object))
-        self.trained_until = from_days(tables.now).ceil("us").to_pydatetime()  # after the last event, whose time it is
+        self.trained_until = from_days(np.floor(tables.now - _LATE_DAYS)).to_pydatetime()
         self.revision = 0
         self._load_bundle = _LazyBundle(folder)
         self._repurchase_days: tuple[Mapping[str, Override], FloatArray] | None = None
         self._set_display_arrays()
+
+    def is_fresh(self, event: RecentEvent) -> bool:
+        """Whether the models may not know the event."""
+        return event.at >= self.trained_until or event.item_id not in self.trained_ids
 
     @property
     def bundle(self) -> Bundle:

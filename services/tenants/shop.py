@@ -113,8 +113,10 @@ class Shop:
         self._pointer_watcher = FileWatcher(folder / POINTER)
         self._pointer_watcher.changed()
         self.models = self._load_at_start()
-        since = self.models.champion.trained_until
-        self.activity = RecentActivity(self.store, since, self.hash_user, on_skip=self._skip)
+        since = min(model.trained_until for model in self.models.loaded)
+        self.activity = RecentActivity(
+            self.store, since, self.hash_user, is_trained=self._is_trained, on_skip=self._skip
+        )
         self._models_lock, self._swap_lock, self.items_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self.add_posted_items()
         self.configuration = LiveConfiguration(folder, lambda: self.models.champion, metrics.count_swap)
@@ -188,6 +190,9 @@ class Shop:
         if side is None and user_id is not None and models.pointer is not None:
             side = models.pointer.route(user_id, self.name)
         return models.challenger if side == "challenger" and models.challenger else models.champion
+
+    def _is_trained(self, item_id: str) -> bool:
+        return item_id in self.models.champion.trained_ids
 
     def hash_user(self, user_id: str) -> str:
         """Keyed hash under which an erased user id is stored."""

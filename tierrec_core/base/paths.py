@@ -27,7 +27,7 @@ class _FitPath(_RelativePath):
 class Layout:
     """Paths of one project folder, which has params.yaml, dvc.yaml and data/.
 
-    fits: which outputs the paths of the stages split to blend lead to: those that are evaluated if it is empty
+    fits: which outputs the paths of the stages from split to blend, churn and campaigns lead to: the evaluated if empty
     """
 
     root: Path

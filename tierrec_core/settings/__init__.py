@@ -79,6 +79,8 @@ class Settings(Params):
     @model_validator(mode="after")
     def _known_names(self) -> Self:
         """Check that other sections name declared tasks and tiers only."""
+        if "production" in self.tasks:
+            raise ValueError("tasks: 'production' is the folder of the models that are served; choose another name")
         package = [self.package.task] if self.package.task else []
         for section, names in (
             ("blend", self.blend),

@@ -34,8 +34,8 @@ def find_contract_faults(
 ) -> Iterator[FeedFault]:
     """The faults of the current window, from raw EVENTS and the catalogue as of the cut and as it is now."""
     now = CatalogueSnapshot.of(items["item_id"], items)
-    lag = span.start - span.before
-    first = span.cut - (span.end - span.start) - lag - span.num_past * span.step
+    width, lag = span.end - span.start, span.start - span.before
+    first = span.cut - width - max(lag, width) - span.num_past * span.step
     comparison = FeedComparison(FeedLog.of(events, now, known, first, span.end), span)
     if comparison.after.num_rows:
         yield from changed_categories(comparison.after, now, known, span.cut)

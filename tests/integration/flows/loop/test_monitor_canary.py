@@ -18,6 +18,7 @@ from tests.integration.flows.loop.test_faults_clocks import NEWEST, NOW, look, o
 from tests.support.drift_world import CUT, DriftWorld, made, moved_to
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
+from tierrec_core.data.interactions import from_days
 from tierrec_core.settings import read_settings
 
 pytestmark = pytest.mark.medium
@@ -49,6 +50,15 @@ def test_a_look_records_what_is_lost_without_a_retrain(tmp_path: Path, world: Dr
     (sentence,) = [reason for reason in record["reasons"] if reason.startswith("without a retrain ")]
     assert sentence.endswith("; a retrain is worth 2.5")
     assert "Lost without a retrain</dt>" in (shop / "data/loop/index.html").read_text()
+
+
+def test_a_new_champion_has_its_first_look_before_a_further_day(tmp_path: Path, world: DriftWorld) -> None:
+    events = world.events[world.events["timestamp"] < from_days(CUT + 2)]  # of which the last is not yet complete
+    shop = open_shop(tmp_path / "shop", world, events)
+    record = look(shop, NOW)
+    assert record is not None
+    assert (record["state"], record["act"], record["window_end"]) == ("steady", "none", CUT)
+    assert "what a retrain would gain is not known" in "".join(record["reasons"])
 
 
 def test_a_look_starts_no_retrain_while_a_challenger_is_being_rolled_out(tmp_path: Path, world: DriftWorld) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.open_shops import COUPONS, SURFACES, Caller, Opener, World, ids
 from tests.support.packaged_project import PROMOTED
+from tierrec_core.data.interactions import from_days
 
 pytest_plugins = ["tests.support.open_shops"]
 
@@ -58,7 +59,7 @@ def test_known_users_get_the_lists_that_the_bundle_ranks(caller: Caller, world: 
 
 
 def test_an_empty_history_gets_what_most_bought_lately(caller: Caller, events: pd.DataFrame) -> None:
-    until = caller.shop.models.champion.trained_until
+    until = from_days(caller.shop.models.champion.precomputed.item_tables.now)
     lately = events["timestamp"].between(until - pd.Timedelta(days=14), until, inclusive="left")
     count = Counter(events.loc[lately, "item_id"])
     by_hand = sorted((f"i{number:02d}" for number in range(40)), key=lambda item: (-count[item], item))

@@ -8,6 +8,7 @@ import pytest
 
 from services.store import PostedItem
 from tests.support.open_shops import LOOK_SECONDS, SURFACES, Caller, Opener, event, ids
+from tierrec_core.data.interactions import from_days
 
 pytest_plugins = ["tests.support.open_shops"]
 
@@ -115,9 +116,22 @@ def test_what_was_sent_back_was_not_bought(start: Opener) -> None:
 
 def test_old_events_are_in_the_model_already(start: Opener) -> None:
     caller = start()
-    old = caller.shop.models.champion.trained_until - timedelta(days=1)
+    newest = from_days(caller.shop.models.champion.precomputed.item_tables.now)
+    old, late = newest - timedelta(days=2, hours=1), newest - timedelta(hours=23)
     caller.post_events(event(1, "u59", "i15", "purchase", timestamp=old.isoformat()))
     assert caller.recommend(user_id="u59")["path"] == "blend"
+    caller.post_events(event(2, "u59", "i15", "cart", timestamp=late.isoformat()))
+    assert caller.recommend(user_id="u59")["path"] == "fold", "it may have come after the training"
+
+
+def test_old_events_of_items_that_no_model_knows_are_kept(start: Opener) -> None:
+    caller = start()
+    caller.post_items({"item_id": "new", "title": "New"})
+    old = caller.shop.models.champion.trained_until - timedelta(days=9)
+    caller.post_events(event(1, "u59", "new", "purchase", timestamp=old.isoformat()))
+    for worker in (caller, start()):
+        assert [one.item_id for one in worker.shop.activity.events_of("u59")] == ["new"]
+        assert worker.recommend(user_id="u59")["path"] == "fold"
 
 
 def test_an_event_fades(start: Opener) -> None:

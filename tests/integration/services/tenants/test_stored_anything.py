@@ -290,10 +290,13 @@ def test_a_service_starts_with_a_store_that_is_no_database(start: Opener) -> Non
     folder.mkdir(parents=True)
     (folder / FEEDBACK).write_bytes(b"not a database" * 1000)
     caller = start()
-    assert caller.listed(user_id="u59", k=5)
+    answer = caller.recommend(user_id="u59", k=5)
+    assert answer["items"]
+    assert not answer["known_user"], "they may have been erased"
     assert caller.send("POST", "/events", json={"events": [event(1, "u59", "i31")]}).status_code == 503
     (folder / FEEDBACK).write_bytes(b"")
     assert caller.send("POST", "/events", json={"events": [event(1, "u59", "i31")]}).status_code == 200
+    assert caller.recommend(user_id="u59", k=5)["known_user"]
 
 
 def test_a_revoked_key_is_refused_while_another_file_cannot_be_read(start: Opener) -> None:

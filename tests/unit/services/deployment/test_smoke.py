@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from services.deployment.package import compare_with_evaluated, write_bundle
 from services.deployment.smoke import require_equal, sample_lists
-from tests.support.packaged_project import packed_bundle
+from tests.support.packaged_project import judged_project, packed_bundle
 from tierrec_core.base import memmap
 from tierrec_core.base.errors import ArtifactError, GateError
 from tierrec_core.bundle.bundle import Bundle
@@ -36,6 +38,20 @@ def test_users_are_evenly_spaced(bundle: Path) -> None:
     users = Bundle.load(bundle).history.users
     assert list(sample_lists(bundle, "next", 3)) == [users[0], users[round((len(users) - 1) / 2)], users[-1]]
     assert list(sample_lists(bundle, "next", 10_000)) == list(users)
+
+
+def test_lists_with_scores_that_are_no_numbers_are_refused(tmp_path: Path, items: pd.DataFrame) -> None:
+    layout, settings = judged_project(tmp_path, items)
+    write_bundle(layout, settings)
+    evaluated = pd.read_parquet(layout.lists("next", "blend")).query("rank <= 10").groupby("user_id")["item_id"]
+    served = sample_lists(layout.bundle, "next", 10_000)
+    kept = [item in served[user][:10] for user, listed in evaluated if user in served for item in listed]
+    assert compare_with_evaluated(layout, "next") == sum(kept) / len(kept)
+    folder = layout.bundle / "precomputed" / "ranked_lists" / "next"
+    lists = memmap.map_arrays(RankedLists, folder)
+    memmap.save_arrays(RankedLists(lists.items, lists.scores * np.nan), folder)
+    with pytest.raises(GateError, match="next: lists have scores that are no finite numbers"):
+        compare_with_evaluated(layout, "next")
 
 
 def test_a_bundle_without_lists_is_an_error(bundle: Path, tmp_path: Path) -> None:
