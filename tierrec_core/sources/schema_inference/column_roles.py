@@ -18,6 +18,7 @@ from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.event_names import (
     canonical_event,
     has_lines_only,
+    is_deduction,
     is_kind_name,
     is_return,
     plain,
@@ -127,7 +128,7 @@ def name_score(role: str, column: str) -> float:
     names, plain_name = _ROLE_NAMES[role], plain(column)
     if plain_name in names:
         return _EXACT - _PER_RANK * names.index(plain_name)
-    if role in ("item", "session") and is_kind_name(column):
+    if (role in ("item", "session") and is_kind_name(column)) or (role == "value" and is_deduction(column)):
         return 0.0
     words = {plain(word) for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", column)}
     rank = next((rank for rank, name in enumerate(names) if name in words), None)

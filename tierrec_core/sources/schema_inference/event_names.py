@@ -69,13 +69,14 @@ _SETS = {
     возврат ακυρωθηκε ακυρωμενη επιστροφη""",
     "in part": "not no partial partially part nicht kein teil teilweise teils",
     "tax": "tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion",
+    "with": "incl including included inc excl excluding ex with without after before net gross inkl exkl netto brutto",
     "line": "line lines item items lineitem product products article artikel position positions zeile",
     "beside charges": """and for of per de di da und fur cost costs code total service sales order payment kosten port
     standard express free insurance protection""",
 }
 _RETURN = re.compile(r"return|retour|rue?ck(gabe|sendung)")
 _LINE_NAME = re.compile(r"line(item)?s?|position\w*|zeile\w*")
-_VOID, _IN_PART, _TAXES, _LINES, _FILLERS = (frozenset(text.split()) for text in _SETS.values())
+_VOID, _IN_PART, _TAXES, _WITH, _LINES, _FILLERS = (frozenset(text.split()) for text in _SETS.values())
 
 
 def canonical_event(name: str) -> str | None:
@@ -115,6 +116,12 @@ def is_void(text: str) -> bool:
 def is_charge(title: str) -> bool:
     """Whether a title is that of postage, a fee or the like."""
     return _CHARGES.search(" ".join(words(title))) is not None
+
+
+def is_deduction(column: str) -> bool:
+    """Whether a column is called as amounts are that are no sales, such as taxes, and not as sales without them."""
+    found = set(words(column))
+    return (is_charge(column) or not found.isdisjoint(_TAXES)) and found.isdisjoint(_WITH)
 
 
 def is_kind_name(column: str) -> bool:

@@ -1,6 +1,7 @@
 """A comparison on an evaluated project repeats metrics.json, and precomputed lists are those of the bundle."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from services.deployment.package import write_bundle
 from tests.support.packaged_project import judged_project
 from tierrec_core.base import artifacts, memmap
 from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.errors import GateError
 from tierrec_core.base.paths import Layout
-from tierrec_core.bundle.bundle import Bundle, load_evaluated
+from tierrec_core.bundle.bundle import EVALUATED, Bundle, load_evaluated
 from tierrec_core.bundle.model_comparison import compare_models
 from tierrec_core.bundle.precomputed import FOLDER
 from tierrec_core.bundle.user_tables import RankedLists
@@ -44,6 +46,17 @@ def test_it_finds_the_figures_of_metrics_json(project: tuple[Layout, Settings], 
     assert report["verdict"] == "no change"
     artifacts.write_json(report, tmp_path / "gate.json")
     assert json.loads((tmp_path / "gate.json").read_text()) == report
+
+
+def test_what_is_served_is_never_compared_on_days_that_it_has_seen(project: tuple[Layout, Settings], tmp_path: Path):
+    layout, settings = project
+    served, evaluated = Bundle.load(layout.bundle), load_evaluated(layout.bundle)
+    events, start = artifacts.read_frame(layout.prepared_events, EVENTS), evaluated.history.now
+    for champion, challenger in ((served, evaluated), (evaluated, served)):
+        with pytest.raises(GateError, match="trained"):
+            compare_models(champion, challenger, events, start, start + 14, settings.gate, main="next", seed=0)
+    shutil.copytree(layout.bundle, tmp_path / "former", ignore=shutil.ignore_patterns(EVALUATED))
+    assert load_evaluated(tmp_path / "former").history.now == served.history.now, "version 0.1 served what it evaluated"
 
 
 def test_precomputed_lists_are_those_of_the_bundle(project: tuple[Layout, Settings]):

@@ -191,6 +191,13 @@ def test_ids_of_64_bits_are_no_times(tmp_path):
         assert columns == {"user": "user", "item": "item", "timestamp": "time"}
 
 
+@pytest.mark.parametrize("name", ["product_gross_revenue", "Amount incl. tax", "amountWithoutDiscount"])
+def test_coupons_taxes_and_shipping_are_no_sales(name, tmp_path):
+    amounts = {"coupon_amount": 0, "tax_amount": 1.5, "shipping total": 4.9, name: np.linspace(5, 50, NUM_ROWS)}
+    frame(**amounts).rename(columns={"moment": "time"}).to_csv(tmp_path / "log.csv", index=False)
+    assert propose_settings([tmp_path / "log.csv"], {}).patch["source"]["columns"]["value"] == name
+
+
 def test_truth_values_are_no_ids(tmp_path):
     log = frame(is_user=True, item_new=np.arange(NUM_ROWS) % 2 == 0).rename(columns={"moment": "time"})
     log.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
