@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli import data, loop, releases, shop, simulate, stack, transfer
+from flows.cli import data, loop, privacy, releases, shop, simulate, stack, transfer
 from flows.cli.common import bypass_proxies, interruptible, open_standard_streams, project_layout
 from tierrec_core.base.errors import ArtifactError, DataError, TierRecError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flows.project.tuning import TuningResult
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for module in (data, releases, loop, simulate, shop, transfer):
+for module in (data, privacy, releases, loop, simulate, shop, transfer):
     app.add_typer(module.app)
 for name, group in {"keys": shop.keys_app, "review": shop.review_app, "stack": stack.app}.items():
     app.add_typer(group, name=name)

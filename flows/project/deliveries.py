@@ -56,6 +56,23 @@ def add_deliveries(layout: Layout, settings: Settings, files: Sequence[Path], ov
         raise ArtifactError(f"{layout.deliveries}: cannot be written: {error}; correct this, then add again") from error
 
 
+def replace_contents(layout: Layout, path: Path, fresh: Path | None) -> None:
+    """Put another content in place of a stored delivery, which stays where it is in the order; None takes it back.
+
+    Of a killed call nothing or all counts. Raises ArtifactError where the file cannot be stored.
+    """
+    with FileLock(layout.deliveries / ".lock"):
+        deliveries = list[Delivery]()
+        for delivery in read_deliveries(layout):
+            if delivery.path(layout) != path:
+                deliveries.append(delivery)
+            elif fresh is not None:
+                deliveries.append(delivery.model_copy(update={"sha256": _hash(fresh)}))
+                _copy(fresh, deliveries[-1], layout)
+        artifacts.write_json([delivery.model_dump() for delivery in deliveries], layout.delivery_list)
+        _delete_unlisted(layout)
+
+
 def _add(
     layout: Layout,
     source: FilesSource,

@@ -19,6 +19,7 @@ _EXCLUDED = (
     f"{_PROJECT.bento_home}/",
     f"{_PROJECT.loop}/",
     f"{_PROJECT.deliveries}/",
+    f"{_PROJECT.forgotten_list.parent}/",
     f"{_PROJECT.runs}/",
     f"{_PROJECT.data_docs}/",
     f"{_PROJECT.serving}/*",

@@ -46,6 +46,9 @@ class Layout:
     source_manifest = _RelativePath("data/source.json", "the files that ingest reads, with their hashes")
     source_hashes = _RelativePath("data/source-hashes.json", "hash, size and times of each of these files; no output")
 
+    forgotten_list = _RelativePath("data/forgotten/users.json", "keyed hashes of forgotten users")
+    forgotten_key = _RelativePath("data/forgotten/key", "the key of these hashes, for its owner's eyes only")
+
     # ingest
     raw_events = _RelativePath("data/raw/events.parquet", "EVENTS as ingested")
     raw_items = _RelativePath("data/raw/items.parquet", "ITEMS as ingested")

@@ -75,7 +75,7 @@ def read_log(
     Raises the errors of read_files.
     """
     tables = {*_files(source.items_path, root, "items_path"), *_files(source.users_path, root, "users_path")}
-    columns = _log_columns(source, root, tables) | {path: _mapped_columns(path, source) for path in deliveries}
+    columns = _log_columns(source, root, tables) | {path: mapped_columns(path, source) for path in deliveries}
     _require_optional(columns, source, fresh)
     parts = {path: _events(part, path, source) for path, part in columns.items()}
     return dict(zip(parts, _with_times(parts, source), strict=True))
@@ -91,7 +91,7 @@ def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Pat
     for name in match_files(source.paths, root, "source.paths in params.yaml"):
         path = root / name
         try:
-            columns[path] = _mapped_columns(path, source)
+            columns[path] = mapped_columns(path, source)
         except MissingColumnError:
             if name in source.paths or path not in tables:
                 raise
@@ -100,8 +100,11 @@ def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Pat
     return columns
 
 
-def _mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
-    """The mapped columns that the file has. Raises MissingColumnError for users, items and times."""
+def mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
+    """The mapped columns that the file has, one row for each of its rows.
+
+    Raises MissingColumnError for users, items and times.
+    """
     frame = read_source_table(path, source, "source.paths")
     columns = {}
     for column, (names, key) in _mapped_names(source).items():

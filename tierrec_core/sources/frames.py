@@ -1,13 +1,14 @@
 """The four frames that every source returns."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import pandas as pd
 
 from tierrec_core.base.contracts import EVENTS, EXPOSURES, GUEST, ITEMS, USERS
 from tierrec_core.base.ids import normal_id
+from tierrec_core.sources.input_files.forgotten import ForgottenUsers
 
 
 def name_guests(user_ids: pd.Series, guests: Collection[str]) -> pd.Series:
@@ -23,6 +24,7 @@ class SourceFrames:
     items: pd.DataFrame
     users: pd.DataFrame
     exposures: pd.DataFrame
+    num_forgotten: int = 0  # rows of forgotten users, which are left out
 
     @classmethod
     def of(
@@ -44,3 +46,14 @@ class SourceFrames:
             USERS.conform(users, where).sort_values("user_id", ignore_index=True, kind="stable"),
             EXPOSURES.conform(exposures, where).sort_values(["item_id", "week"], ignore_index=True),
         )
+
+    def without_forgotten(self, forgotten: ForgottenUsers) -> Self:
+        """The frames without the rows of forgotten users, which are counted."""
+        if not forgotten.hashes:
+            return self
+        is_forgotten = [forgotten.of(frame["user_id"]) for frame in (self.events, self.users)]
+        events, users = (
+            frame[~rows].reset_index(drop=True)
+            for frame, rows in zip((self.events, self.users), is_forgotten, strict=True)
+        )
+        return replace(self, events=events, users=users, num_forgotten=sum(int(rows.sum()) for rows in is_forgotten))

@@ -1,1 +1,1 @@
-"""The files that a source of kind `files` reads: patterns, deliveries, and a manifest by which DVC notices changes."""
+"""What ingest reads: patterns of files, deliveries, forgotten users, and a manifest by which DVC notices changes."""

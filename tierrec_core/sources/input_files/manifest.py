@@ -21,15 +21,19 @@ def run(layout: Layout, settings: Settings) -> None:
 
 
 def source_manifest(source: Source, layout: Layout) -> Manifest:
-    """An entry for each file, by its path as params.yaml writes it; empty for sources that read no files.
+    """An entry for each file, by its path as params.yaml has it, and for the list of forgotten users if there is one.
 
-    A file is hashed only if its size or a time of change differs from the last time; what is known of each is kept in
-    layout.source_hashes. Raises UnreadableFileError for a pattern without a file, or a file that cannot be read.
+    Only sources of kind `files` read files. A file is hashed only if its size or a time of change differs from the last
+    time; what is known of each is kept in layout.source_hashes. Raises UnreadableFileError for a pattern without a
+    file, or a file that cannot be read.
     """
-    if not isinstance(source, FilesSource):
+    roles = _roles(source, layout) if isinstance(source, FilesSource) else {}
+    if layout.forgotten_list.exists():
+        roles[str(layout.forgotten_list.relative_to(layout.root))] = "forgotten users"
+    if not roles:
         return {}
     hashes = FileHashes(layout)
-    manifest = {name: {"role": role} | hashes.entry(name) for name, role in _roles(source, layout).items()}
+    manifest = {name: {"role": role} | hashes.entry(name) for name, role in roles.items()}
     hashes.save()
     return manifest
 

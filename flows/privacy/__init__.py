@@ -1,0 +1,1 @@
+"""Forgetting a user: erasure, removal of old objects, and a scan that finds every remaining trace."""
