@@ -9,6 +9,8 @@ from tierrec_core.base.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True)
 
+_MAX_SHOWN = 5
+
 
 @app.command("forget", epilog="Example: tierrec forget 1053; tierrec run; tierrec forget 1053 --clean")
 def _forget(
@@ -25,6 +27,7 @@ def _forget(
     from flows.privacy.cleaning import clean_old_objects
     from flows.privacy.erasure import forget_user
     from flows.privacy.traces import find_traces
+    from flows.project.lock import project_lock
     from tierrec_core.settings import read_settings
     from tierrec_core.sources.input_files.forgotten import plain_user_id
 
@@ -36,8 +39,10 @@ def _forget(
         steps = clean_old_objects if clean else forget_user
         for line in steps(layout, settings, user_id):
             typer.echo(line)
-    result = find_traces(layout, settings, user_id)
-    for line in result.describe():
+    with project_lock(layout.root, "forget", typer.echo):  # a run writes and deletes files
+        result = find_traces(layout, settings, user_id)
+    is_checked = clean or verify
+    for line in result.describe(max_shown=None if is_checked else _MAX_SHOWN):
         typer.echo(line)
-    if (clean or verify) and result.certain:
+    if is_checked and result.certain:
         raise typer.Exit(1)

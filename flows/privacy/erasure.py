@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from flows.privacy.delivered_rows import forget_in_deliveries
 from flows.privacy.traces import find_traces
+from flows.project.champion import pointer_path
 from flows.project.feedback_store import has_store, open_store
 from flows.project.lock import project_lock
 from services.observability.access_log import log_secret, pseudonym
@@ -38,7 +39,7 @@ def forget_user(layout: Layout, settings: Settings, user_id: str) -> Iterator[st
             )
         add_forgotten_user(layout, user_id)
         yield f"{layout.forgotten_list}: ingest leaves the user out from now on"
-        if has_store(layout):
+        if has_store(layout) or pointer_path(layout).exists():  # a service that starts later must know, too
             yield _erase_from_store(layout, user_id)
         for path in _exports(layout):
             if num_rows := _erase_from_export(path, user_id):

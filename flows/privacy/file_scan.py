@@ -63,15 +63,21 @@ class FileScanner:
             with path.open("rb") as stream:
                 if stream.read(16) == b"SQLite format 3\x00" and (found := self._scan_sqlite(path)):
                     return found
-                stream.seek(0)
                 return self.scan_stream(stream)
         except FileNotFoundError:  # deleted since it was listed
             return None
         except _READ_ERRORS as error:
-            return FoundUser(f"cannot be read ({type(error).__name__}: {error!s:.80})")
+            return _unreadable(error)
 
-    def scan_stream(self, stream: IO[bytes], depth: int = 0) -> FoundUser | None:
-        """As `scan`, for the content of a file at its start. Raises the errors of its format's reader."""
+    def scan_stream(self, stream: IO[bytes]) -> FoundUser | None:
+        """As `scan`, for the content of a file."""
+        stream.seek(0)
+        try:
+            return self._scan_content(stream, 0)
+        except _READ_ERRORS as error:
+            return _unreadable(error)
+
+    def _scan_content(self, stream: IO[bytes], depth: int) -> FoundUser | None:
         binary = cast("BinaryIO", stream)
         head = binary.read(_HEAD_BYTES)
         binary.seek(0)
@@ -90,7 +96,7 @@ class FileScanner:
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as whole:
             shutil.copyfileobj(content, whole)
             whole.seek(0)
-            found = self.scan_stream(whole, depth + 1)
+            found = self._scan_content(whole, depth + 1)
         return FoundUser(f"{name}: {found.where}", found.is_certain) if found else None
 
     def _scan_zip(self, stream: BinaryIO, depth: int) -> FoundUser | None:
@@ -214,6 +220,10 @@ class FileScanner:
                     if connection.execute(query, (user,)).fetchone():
                         return FoundUser(f"table {table}, column {column[1]}")
         return None
+
+
+def _unreadable(error: BaseException) -> FoundUser:
+    return FoundUser(f"cannot be read ({type(error).__name__}: {error!s:.80})")
 
 
 def _leaves(name: str, values: pa.Array) -> Iterator[tuple[str, pa.Array]]:

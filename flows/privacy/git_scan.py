@@ -52,7 +52,6 @@ def _objects(root: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 _copy(output, content, int(size))
                 output.read(1)
                 if kind != "tree":
-                    content.seek(0)
                     yield object_id, content
     if process.returncode:
         raise RevisionError(f"{root}: `git cat-file` failed, its objects were not all read; run `git fsck`")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvc.repo import Repo
-
+from flows.graph.dvc_graph import locked_repo
 from flows.privacy.file_scan import FileScanner, FoundUser
 from flows.privacy.git_scan import GitObjectTrace, scan_git
 from flows.privacy.store_scan import scan_store
@@ -23,6 +22,9 @@ from tierrec_core.settings import FilesSource, Settings, Source
 from tierrec_core.sources.input_files.patterns import match_files
 
 FORGET, RUN, CLEAN = "tierrec forget USER", "tierrec run", "tierrec forget USER --clean"
+DEPLOY = f"{RUN}, tierrec deploy, tierrec promote, then {CLEAN}"
+GIT_GC = "git gc --prune=now"
+_ORDER = (FORGET, RUN, DEPLOY, CLEAN, GIT_GC)
 _MAX_SHOWN = 5
 _USER_COLUMNS = {"user_id", "user", "userid"}
 _SKIPPED = {".venv", ".git", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
@@ -53,16 +55,19 @@ class ScanResult:
         """The traces that are the user's beyond doubt, or cannot be read."""
         return [trace for trace in self.traces if trace.found.is_certain]
 
-    def describe(self) -> list[str]:
-        """Each place and what removes the user from it, or that there is none; and what was compared, and how."""
+    def describe(self, max_shown: int | None = None) -> list[str]:
+        """Each place and what removes the user from it, or that there is none; and what was compared, and how.
+
+        max_shown: places of each kind; None = all
+        """
         num_read = f"{self.num_files:,} files and {self.num_objects:,} git objects"
-        remedies = sorted({trace.remedy for trace in self.certain})
-        lines = [
-            f"the user is in {len(self.certain):,} places of {num_read}" if remedies else f"no trace in {num_read}"
-        ]
-        for remedy in remedies:
-            lines.append(f"{remedy}:")
-            lines += [f"  {trace.name}: {trace.found.where}" for trace in self.certain if trace.remedy == remedy]
+        if not self.certain:
+            return [f"no trace in {num_read}", *self._describe_comparison()]
+        lines = [f"the user is in {len(self.certain):,} places of {num_read}; what removes them, in this order:"]
+        for remedy in sorted({trace.remedy for trace in self.certain}, key=_position):
+            places = [f"  {trace.name}: {trace.found.where}" for trace in self.certain if trace.remedy == remedy]
+            more = [f"  and {len(places) - max_shown:,} more"] if max_shown and len(places) > max_shown else []
+            lines += [f"{remedy.replace('USER', self.user.user_id)}:", *places[:max_shown], *more]
         return lines + self._describe_comparison()
 
     def _describe_comparison(self) -> list[str]:
@@ -77,6 +82,11 @@ class ScanResult:
             more = f" and {len(names) - _MAX_SHOWN:,} more" if len(names) > _MAX_SHOWN else ""
             lines.append(f"not decided: {', '.join(names[:_MAX_SHOWN])}{more} may hold it as another word or number")
         return lines
+
+
+def _position(remedy: str) -> tuple[int, str]:
+    """Those of the order come first, then those that are a person's."""
+    return (_ORDER.index(remedy) if remedy in _ORDER else len(_ORDER), remedy)
 
 
 def user_pattern(settings: Settings, user_id: str) -> UserPattern:
@@ -109,7 +119,7 @@ def find_traces(layout: Layout, settings: Settings, user_id: str) -> ScanResult:
 def _git_remedy(hit: GitObjectTrace) -> str:
     if hit.refs and hit.is_ours:
         return CLEAN
-    return "git gc --prune=now" if hit.is_ours else "your own commit: take the file out of git's history"
+    return GIT_GC if hit.is_ours else "your own commit: take the file out of git's history"
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ class _Places:
 
     @classmethod
     def of(cls, layout: Layout, source: Source) -> "_Places":
-        with Repo(str(layout.root)) as repo:
+        with locked_repo(layout.root) as repo:
             cache = Path(repo.cache.local.path)
             outs = tuple(os.path.relpath(out.fs_path, layout.root) for out in repo.index.outs)
         sources = _source_files(layout, source)
@@ -163,7 +173,9 @@ class _Places:
             return RUN
         if path.is_relative_to(layout.bento_home):
             is_served = any(name.startswith(f"{model}/") for model in self.served)
-            return f"{RUN}, tierrec deploy, tierrec promote, then {CLEAN}" if is_served else CLEAN
+            return DEPLOY if is_served else CLEAN
+        if path.is_relative_to(self.cache) and not self.cache.is_relative_to(layout.root):
+            return "dvc gc --workspace --projects OTHER_PROJECTS, since other projects may use this cache"
         pages = (layout.loop / "windows", layout.loop / "evidently", layout.loop / "remote", self.cache)
         return (
             CLEAN if any(path.is_relative_to(folder) for folder in pages) else "delete it, or take the user out of it"

@@ -65,8 +65,8 @@ class UserPattern:
     def _forms(self) -> tuple[bytes, ...]:
         """The id as UTF-8, plain and escaped."""
         escaped = (json.dumps(self.user_id)[1:-1], json.dumps(self.user_id, ensure_ascii=False)[1:-1])
-        texts = (self.user_id, *escaped, html.escape(self.user_id), quote(self.user_id, safe=""), quote(self.user_id))
-        texts += (self.user_id.upper(),) if "@" in self.user_id else ()  # for letters that are not ASCII
+        texts = [self.user_id, *escaped, html.escape(self.user_id), quote(self.user_id, safe=""), quote(self.user_id)]
+        texts += [self.user_id.upper()] if "@" in self.user_id else []  # for letters that are not ASCII
         return tuple(dict.fromkeys(self._lower(text.encode("utf-8", "surrogatepass")) for text in texts))
 
     @cached_property

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ def _prepare(layout: Layout, clone: Layout, console: Console) -> frozenset[str]:
         _restore_raw_frames(layout, clone)
         skipped = frozenset({SOURCE, INGEST})
     clone.feedback.mkdir(parents=True, exist_ok=True)
+    if layout.forgotten_list.exists():  # who was forgotten since must not come back
+        shutil.copytree(layout.forgotten_list.parent, clone.forgotten_list.parent, dirs_exist_ok=True)
     clone.dvc_lock.unlink(missing_ok=True)
     with Repo(str(clone.root)) as repo, repo.config.edit("local") as config:
         config["cache"]["dir"] = str(clone.root / ".dvc" / "cache")

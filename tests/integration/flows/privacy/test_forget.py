@@ -219,7 +219,7 @@ def test_a_call_that_was_killed_between_steps_is_called_again(shop: Layout, step
     assert killed.returncode == -9, killed.stderr
     assert ANN in ForgottenUsers.read(shop)
     left = tierrec("forget", ANN, folder=shop.root)
-    assert not any(line.startswith("tierrec forget USER:") for line in left.splitlines()), left
+    assert not any(line.startswith(f"tierrec forget {ANN}:") for line in left.splitlines()), left
 
 
 def test_lines_that_cannot_be_taken_out_safely_are_named(shop: Layout, tmp_path: Path) -> None:
