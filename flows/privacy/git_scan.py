@@ -69,7 +69,7 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
 def _describe(root: Path, found: dict[str, FoundUser]) -> list[GitObjectTrace]:
     refs = snapshot_refs(root)
     held = {ref: _reachable(root, ref) for ref in refs}
-    others = _reachable(root, f"--exclude={PREFIX}*", "--all", "HEAD")
+    others = _reachable(root, f"--exclude={PREFIX}*", "--all", "--indexed-objects")
     traces = []
     for object_id, hit in found.items():
         holders = tuple(ref for ref in refs if object_id in held[ref])
@@ -81,8 +81,5 @@ def _describe(root: Path, found: dict[str, FoundUser]) -> list[GitObjectTrace]:
 
 def _reachable(root: Path, *revisions: str) -> dict[str, str]:
     """Paths of the objects that these revisions hold, by id; commits have none."""
-    try:
-        lines = run_git(root, "rev-list", "--objects", "--ignore-missing", *revisions).splitlines()
-    except RevisionError:  # without a commit there is no HEAD
-        return {}
+    lines = run_git(root, "rev-list", "--objects", *revisions).splitlines()
     return {object_id: path for object_id, _, path in (line.partition(" ") for line in lines)}

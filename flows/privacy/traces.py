@@ -32,7 +32,10 @@ _SKIPPED = {".venv", ".git", "__pycache__", ".mypy_cache", ".pytest_cache", ".ru
 
 @dataclass(frozen=True)
 class UserTrace:
-    """A place that holds the user. name: a path below the project, or what else it is; path: of a file"""
+    """A place that holds the user.
+
+    name: a path below the project, or what else it is; path: of a file; refs: those that alone keep a git object
+    """
 
     name: str
     found: FoundUser
@@ -109,7 +112,9 @@ def find_traces(layout: Layout, settings: Settings, user_id: str) -> ScanResult:
         if found is not None:
             traces.append(UserTrace(name, found, places.remedy(name), path))
     num_objects, objects = scan_git(layout.root, scanner)
-    traces += [UserTrace(hit.name, hit.found, _git_remedy(hit), refs=hit.refs) for hit in objects]
+    traces += [
+        UserTrace(hit.name, hit.found, _git_remedy(hit), refs=hit.refs if hit.is_ours else ()) for hit in objects
+    ]
     if os.environ.get(URL_VARIABLE, "").startswith("postgres"):
         with open_store(layout) as store:
             traces += [UserTrace("feedback store", FoundUser(where), FORGET) for where in scan_store(store, user)]
