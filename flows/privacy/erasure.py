@@ -32,7 +32,7 @@ def forget_user(layout: Layout, settings: Settings, user_id: str) -> Iterator[st
     if user_id in {GUEST, *map(normal_id, settings.source.guests)}:
         raise DataError(f"forget: {user_id!r} stands for many people (source.guests); wanted the id of one user")
     with project_lock(layout.root, "forget"):
-        if user_id not in ForgottenUsers.read(layout) and not find_traces(layout, settings, user_id).certain:
+        if user_id not in ForgottenUsers.read(layout) and not find_traces(layout, settings, user_id).is_known:
             raise DataError(
                 f"forget: user {user_id!r} is nowhere in {layout.root}, and nothing was changed; check the id, which "
                 "must be written as in the log"

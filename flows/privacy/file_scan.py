@@ -42,10 +42,14 @@ _READ_ERRORS = (*_ERRORS, pa.ArrowException, sqlite3.Error, NotImplementedError,
 
 @dataclass(frozen=True)
 class FoundUser:
-    """Where in a file the user was found. is_certain: False where a short id may mean anything else"""
+    """Where in a file the user was found.
+
+    is_certain: False where a short id may mean anything else; is_readable: False where nobody can tell
+    """
 
     where: str
     is_certain: bool = True
+    is_readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class FileScanner:
 
     def _scan_inside(self, content: Any, name: str, depth: int) -> FoundUser | None:
         if depth == _MAX_DEPTH:
-            return FoundUser("cannot be read (archives inside archives)")
+            raise ValueError("archives inside archives")
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as whole:
             shutil.copyfileobj(content, whole)
             whole.seek(0)
@@ -223,7 +227,7 @@ class FileScanner:
 
 
 def _unreadable(error: BaseException) -> FoundUser:
-    return FoundUser(f"cannot be read ({type(error).__name__}: {error!s:.80})")
+    return FoundUser(f"cannot be read ({type(error).__name__}: {error!s:.80})", is_readable=False)
 
 
 def _leaves(name: str, values: pa.Array) -> Iterator[tuple[str, pa.Array]]:

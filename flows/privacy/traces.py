@@ -58,6 +58,11 @@ class ScanResult:
         """The traces that are the user's beyond doubt, or cannot be read."""
         return [trace for trace in self.traces if trace.found.is_certain]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the user is anywhere, beyond doubt."""
+        return any(trace.found.is_certain and trace.found.is_readable for trace in self.traces)
+
     def describe(self, max_shown: int | None = None) -> list[str]:
         """Each place and what removes the user from it, or that there is none; and what was compared, and how.
 

@@ -110,8 +110,8 @@ def shop(tmp_path: Path) -> Layout:
     return Layout(tmp_path / "shop")
 
 
-def repro(shop: Layout) -> None:
-    command(shop.root, "dvc", "repro").check_returncode()
+def repro(shop: Layout, *stages: str) -> None:
+    command(shop.root, "dvc", "repro", *stages).check_returncode()
 
 
 def frames(shop: Layout) -> dict[str, pd.DataFrame]:
@@ -179,14 +179,16 @@ def test_a_forgotten_user_is_gone_after_a_run_and_the_others_are_unchanged(shop:
 def test_a_user_who_is_delivered_again_does_not_come_back(shop: Layout, tmp_path: Path) -> None:
     tierrec("forget", ANN, folder=shop.root)
     tierrec("add", write(tmp_path / "late.csv", rows(6, (ANN, *OTHERS))), folder=shop.root)
-    repro(shop)
-    for frame in frames(shop).values():
+    repro(shop, "ingest")
+    for frame in map(pd.read_parquet, (shop.raw_events, shop.raw_users)):
         assert not frame.astype("string").eq(ANN).any(axis=None)
     assert "late.csv" in tierrec("forget", ANN, "--verify", folder=shop.root, code=1)
     assert "late.csv: 1 rows erased" in tierrec("forget", ANN, folder=shop.root)
 
 
 def test_an_unknown_user_is_told_so_and_nothing_changes(shop: Layout) -> None:
+    """A file that cannot be read makes nobody known."""
+    (shop.data / "notes.gz").write_bytes(b"\x1f\x8b damaged")
     with pytest.raises(DataError, match=r"'nobody@example\.org' is nowhere in"):
         tierrec("forget", "nobody@example.org", folder=shop.root)
     assert not shop.forgotten_list.parent.exists()
@@ -212,7 +214,7 @@ for number, line in enumerate(forget_user(layout, read_settings(layout.params), 
 """
 
 
-@pytest.mark.parametrize("step", [0, 1, 3, 5])
+@pytest.mark.parametrize("step", [0, 3])
 def test_a_call_that_was_killed_between_steps_is_called_again(shop: Layout, step: int) -> None:
     arguments = [sys.executable, "-c", STEPS, ANN, str(step)]
     killed = subprocess.run(arguments, cwd=shop.root, env=ENV | {"PYTHONPATH": str(ROOT)}, capture_output=True)
@@ -272,12 +274,12 @@ def test_a_short_id_is_looked_for_where_users_are(shop: Layout) -> None:
     configure(shop.root, source=SOURCE | {"feedback": False})
     with (shop.root / "log.csv").open("a") as log:
         log.write("i4,7,2024-03-01T12:00:00,view,7\n7,i4,2024-03-01T12:30:00,view,7\n")
-    repro(shop)
+    repro(shop, "ingest")
     said = tierrec("forget", "7", "--verify", folder=shop.root, code=1)
     assert "data/raw/events.parquet: column user_id" in said
     assert "data/raw/items.parquet" not in said
     tierrec("forget", "7", folder=shop.root)
-    repro(shop)
+    repro(shop, "ingest")
     said = tierrec("forget", "7", "--verify", folder=shop.root, code=1)
     assert "data/raw" not in said
     assert "columns and keys of users" in said
