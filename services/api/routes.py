@@ -56,7 +56,7 @@ _CONFLICTS: dict[int | str, dict[str, Any]] = {
     },
 }
 _INCOMPLETE: dict[int | str, dict[str, Any]] = {
-    202: {"model": Erasure, "description": "The rows are deleted, and copies of them follow once a reader has ended."}
+    202: {"model": Erasure, "description": "The rows are deleted, and copies of them in the files will be, too."}
 }
 lists, posts, users, experiments, service = (
     APIRouter(tags=[tag], responses=REFUSALS) for tag in ("lists", "feedback", "users", "experiments", "service")
@@ -198,9 +198,10 @@ async def _delete_attributes(user_id: PathId, request: Request) -> Response:
 async def _erase(user_id: PathId, request: Request) -> Response:
     """Delete all that is stored of a user, and treat them as unknown from now on.
 
-    200 if no byte of the id is left in the files of a SQLite store. While another program reads them, copies stay there
-    for it: that is 202, with `complete` false. They are removed without a further request within seconds after the
-    reader ends, and the same request tells whether they are: it is 202 until then, and 200 after.
+    200 if no byte of the id is left in the files of a SQLite store, and 202, with `complete` false, while copies of the
+    deleted rows may be there. They are removed without a further request, for all erasures at once: within seconds in a
+    small store, within minutes in a large one, and later while another program reads it, or its disk is full. The same
+    request tells, and repeats nothing: it is 202 until then, and 200 after.
     """
     shop = shop_of(request)
     erased = await shop.writes.run(feedback.erase_user, shop, normal_id(user_id))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _SQLITE, _POSTGRESQL = "sqlite", "postgresql"
 _OWNER_ONLY = 0o600
 _SECONDS, _PATIENT_SECONDS = 5, 300  # for which a statement, a lock or a connection is waited for
+_POLL_SECONDS = 0.01
 # The key of PostgreSQL's advisory lock is an arbitrary number that no other application uses.
 _BEGIN_POSTGRESQL = """
 select pg_advisory_xact_lock(7415237201),
@@ -132,14 +134,21 @@ class Database:
             connection.exec_driver_sql("vacuum")
 
     def truncate_log(self, seconds: float) -> bool:
-        """Move SQLite's log into its file and empty it; False if a reader still needs it. Raises StoreError.
+        """Move SQLite's log into its file and empty it; False if another connection uses it. Raises StoreError.
 
-        seconds: for which readers are waited for, and writers wait
+        seconds: for which readers, writers and checkpoints are waited for, and writers wait
         """
+        end = time.monotonic() + seconds
         with self._translate_errors(), self.engine.connect() as connection:
-            connection.exec_driver_sql(f"pragma busy_timeout = {round(seconds * 1000)}")
             try:
-                return not connection.exec_driver_sql("pragma wal_checkpoint(truncate)").scalar()
+                while True:
+                    remaining = max(end - time.monotonic(), 0.0)
+                    connection.exec_driver_sql(f"pragma busy_timeout = {round(remaining * 1000)}")
+                    if not connection.exec_driver_sql("pragma wal_checkpoint(truncate)").scalar():
+                        return True
+                    if not remaining:
+                        return False
+                    time.sleep(min(remaining, _POLL_SECONDS))  # SQLite does not wait for another checkpoint
             finally:
                 connection.exec_driver_sql(f"pragma {_BUSY_TIMEOUT}")
 

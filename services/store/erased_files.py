@@ -1,67 +1,77 @@
-"""Removes what was erased from the files of a SQLite store, where deleted rows leave copies until a reader ends."""
+"""Removes what was erased from the files of a SQLite store, where deleted rows leave copies."""
 
-import logging
-from dataclasses import dataclass, field
-from threading import Lock
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
 
-from filelock import FileLock
 from sqlalchemy import func, select
 
 from services.store.database import Database
+from services.store.records import StoreError
 from services.store.schema import ERASURES
 
-log = logging.getLogger(__name__)
+_VACUUMED, _DONE = "application_id", "user_version"
+_VACUUM_COPIES = 2  # of the database, in a temporary file and in the log
 
-_LOCK_SECONDS = 5.0
 
-
-@dataclass
+@dataclass(frozen=True)
 class ErasedFiles:
-    """The erasures whose rows may still be in the files.
+    """Removes the copies, and knows which erasures have left none.
 
-    secure_delete leaves copies where SQLite has moved rows between pages, hence a vacuum, which rewrites the database:
-    writers wait for it, about a second per million events. Its pages, and the old ones, are in the log until a
-    checkpoint, for which all readers must have ended. The database's user_version is the last erasure that is done.
-
-    vacuumed: the last erasure before a vacuum of this process
+    secure_delete leaves copies where SQLite has moved rows between pages, hence a vacuum, which rewrites the database
+    while writers wait. Its pages, and the old ones, are in the log until a checkpoint, for which all readers must have
+    ended. Two numbers of the database's header are the same for all processes, and part of each backup: application_id
+    is the last erasure before the last vacuum, and user_version the last one of which no copy is left.
     """
 
     database: Database
-    vacuumed: int = 0
-    lock: Lock = field(default_factory=Lock)
+
+    def is_done(self, erasure: int) -> bool:
+        """Whether no copy of what the erasure of this id deleted is left. Raises StoreError."""
+        return self.database.path is None or self._mark(_DONE) >= erasure  # PostgreSQL's vacuum reuses the rows
 
     def purge(self, seconds: float) -> bool:
-        """Remove what is left, and return whether nothing is; at once if nothing was. Raises StoreError.
+        """Remove the copies of all erasures so far, and return whether none is left. Raises StoreError.
 
-        seconds: for which readers are waited for, and writers wait
+        seconds: for which other users of the log are waited for, and writers wait, before and after a vacuum
         """
         path = self.database.path
-        if path is None:  # PostgreSQL's vacuum reuses the rows
+        if path is None:
             return True
-        try:
-            with self.lock:
-                if self._num_done() == self._last():
-                    return True
-                with FileLock(f"{path}.purge.lock", timeout=_LOCK_SECONDS):  # one process after the other
-                    return self._purge(seconds)
-        except OSError:  # another process purges for long, or its lock cannot be written
-            return False
-
-    def _purge(self, seconds: float) -> bool:
         last = self._last()
-        if last > self.vacuumed:
-            self.database.vacuum()
-            self.vacuumed = last
-        if not self.database.truncate_log(seconds):
+        if self._mark(_DONE) == last:
+            return True
+        if not self.database.truncate_log(seconds):  # a vacuum would add the whole database to the log
             return False
-        with self.database.writing(patient=True) as connection:
-            connection.exec_driver_sql(f"pragma user_version = {last:d}")
+        if self._mark(_VACUUMED) != last:
+            self._vacuum(path, seconds)
+            self._set_mark(_VACUUMED, last)
+            if not self.database.truncate_log(seconds):
+                return False
+        self._set_mark(_DONE, last)
         return True
+
+    def _vacuum(self, path: Path, seconds: float) -> None:
+        free, wanted = shutil.disk_usage(path.parent).free, _VACUUM_COPIES * path.stat().st_size
+        if free < wanted:
+            raise StoreError(
+                f"{path}: {free / 1e6:,.0f} MB of the disk are free, and a vacuum, which removes what was erased, "
+                f"needs {wanted / 1e6:,.0f} MB; free some space"
+            )
+        try:
+            self.database.vacuum()
+        except StoreError:
+            self.database.truncate_log(seconds)  # it is as large as the database, without a use
+            raise
 
     def _last(self) -> int:
         with self.database.reading() as connection:
             return int(connection.scalar(select(func.coalesce(func.max(ERASURES.c.id), 0))) or 0)
 
-    def _num_done(self) -> int:
+    def _mark(self, name: str) -> int:
         with self.database.reading() as connection:
-            return int(connection.exec_driver_sql("pragma user_version").scalar() or 0)
+            return int(connection.exec_driver_sql(f"pragma {name}").scalar() or 0)
+
+    def _set_mark(self, name: str, erasure: int) -> None:
+        with self.database.writing(patient=True) as connection:
+            connection.exec_driver_sql(f"pragma {name} = {erasure:d}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
-from sqlalchemy import Connection, Select, Table, delete, func, select
+from sqlalchemy import Connection, Select, Table, delete, func, select, update
 
 from services.store.change_counter import ChangeCounter
 from services.store.database import Database
@@ -29,7 +29,6 @@ from services.store.records import (
 )
 from services.store.schema import ERASURES, EVENTS, IMPRESSIONS, ITEMS, USERS
 
-_PURGE_SECONDS = 1.0
 _PRUNE_ROWS, _PRUNE_PAUSE_SECONDS = 1_000, 0.1
 
 
@@ -162,30 +161,29 @@ class Store(OutcomeQueries):
         return [PostedUser(**row) for row in self._rows(query)]
 
     def erase_user(self, user_id: str, user_hash: str) -> Erasure:
-        """Delete all that is stored of the user, from the tables and from SQLite's files.
+        """Delete all rows of the user; user_hash stays, so that other workers forget the user too.
 
-        user_hash stays, so that other workers forget the user too. PostgreSQL's files keep deleted rows until its
-        vacuum reuses them. While a reader holds SQLite's log the erasure is not complete; see `purge_erased`.
+        Copies may stay in SQLite's files until `purge_erased`; PostgreSQL reuses the rows after its vacuum. To erase a
+        user again of whom nothing was stored since is no new erasure, and tells whether the last one is complete.
         """
         with self.database.writing() as connection:
             events, impressions, users = (
                 connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
                 for table in (EVENTS, IMPRESSIONS, USERS)
             )
-            last = select(func.coalesce(func.max(EVENTS.c.id), 0)).scalar_subquery()
-            erasure = {"user_hash": user_hash, "last_event_id": last, "at": datetime.now(UTC)}
-            connection.execute(ERASURES.insert().values(erasure))
+            erasure = _record_erasure(connection, user_hash, has_rows=bool(events or impressions or users))
         self.changes.increment()
         try:
-            is_complete = self.purge_erased(_PURGE_SECONDS)
-        except StoreError:  # the rows are deleted, and the files follow
+            is_complete = self.erased_files.is_done(erasure)
+        except StoreError:  # the rows are deleted all the same
             is_complete = False
         return Erasure(events, impressions, users, is_complete)
 
     def purge_erased(self, seconds: float) -> bool:
         """Remove copies of erased rows from SQLite's files, and return whether none is left. Raises StoreError.
 
-        seconds: for which readers of the log are waited for, and writers wait
+        Rewrites the file if there were erasures since the last time, and writers wait for it.
+        seconds: for which readers of the log are waited for in addition
         """
         return self.erased_files.purge(seconds)
 
@@ -250,6 +248,22 @@ def _conflicts(connection: Connection, events: Sequence[NewEvent]) -> tuple[KeyC
     return tuple(
         KeyConflict(index, event.key) for index, event in enumerate(events) if not stored[event.key].has_body_of(event)
     )
+
+
+def _record_erasure(connection: Connection, user_hash: str, *, has_rows: bool) -> int:
+    """Return the id of a new erasure, or of the user's last one, at a later time, if nothing was stored since.
+
+    Its time changes since impressions from before may wait to be written.
+    """
+    now = datetime.now(UTC)
+    last = select(func.max(ERASURES.c.id)).where(ERASURES.c.user_hash == user_hash)
+    repeated = None if has_rows else connection.scalar(last)
+    if repeated is not None:
+        connection.execute(update(ERASURES).where(ERASURES.c.id == repeated).values(at=now))
+        return int(repeated)
+    last_event = select(func.coalesce(func.max(EVENTS.c.id), 0)).scalar_subquery()
+    row = {"user_hash": user_hash, "last_event_id": last_event, "at": now}
+    return int(connection.execute(ERASURES.insert().values(row).returning(ERASURES.c.id)).scalar_one())
 
 
 def _is_erased(impression: Impression, erased: Mapping[str, datetime], hash_user: Callable[[str], str] | None) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pandas as pd
@@ -146,6 +147,12 @@ class Caller:
 
     def post_users(self, *users: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self.told("POST", "/users", json={"users": list(users)}))
+
+    def erase(self, user_id: str) -> dict[str, int]:
+        """How many rows of the user were deleted; copies in the files of the store follow."""
+        answer = self.send("DELETE", f"/users/{quote(user_id, safe='')}")
+        assert answer.status_code in (200, 202), answer.text
+        return {part: answer.json()[part] for part in ("events", "impressions", "users")}
 
     def samples(self, name: str) -> list[Sample]:
         """All samples of a metric."""

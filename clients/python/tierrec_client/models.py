@@ -30,7 +30,7 @@ class Erasure(Model):
     """
     Rows that were deleted; from now on the user is unknown, also to the model.
 
-    complete: whether the files have no copies either; if not, they are removed once a reader of the database has ended
+    complete: whether the files have no copies either; if not, the service removes them later
     """
 
     events: int

@@ -11,7 +11,7 @@ import pytest
 from services.observability.access_log import pseudonym
 from services.store import Impression, Store
 from tests.support.damaged_models import boost_outside, broken, lists_outside, model_lost
-from tests.support.open_shops import COUPONS, SURFACES, Caller, Opener, event, ids
+from tests.support.open_shops import COUPONS, SURFACES, Caller, Opener, event, ids, until
 
 pytest_plugins = ["tests.support.open_shops", "tests.support.stores"]
 
@@ -43,7 +43,7 @@ def test_an_erased_user_is_unknown_in_every_worker(start: Opener) -> None:
     one, other = start(), start()
     live(one, SOMEONE)
     assert other.recommend(user_id=SOMEONE)["known_user"]
-    erased = other.told("DELETE", f"/users/{SOMEONE}")
+    erased = other.erase(SOMEONE)
     assert erased["events"] == 6
     assert erased["users"] == 1
     for caller in (one, other, start()):
@@ -56,7 +56,7 @@ def test_an_erased_user_is_unknown_in_every_worker(start: Opener) -> None:
 def test_the_models_memory_of_an_erased_user_is_not_used(start: Opener) -> None:
     one, other = start(), start()
     interests = one.told("GET", "/users/u59/tier")["interests"]
-    other.told("DELETE", "/users/u59")
+    other.erase("u59")
     for caller in (one, other, start()):
         for surface in SURFACES:
             answer = caller.ask(surface, user_id="u59")
@@ -69,7 +69,7 @@ def test_the_models_memory_of_an_erased_user_is_not_used(start: Opener) -> None:
 def test_an_erased_user_may_begin_anew(start: Opener) -> None:
     caller = start()
     live(caller, SOMEONE)
-    caller.told("DELETE", f"/users/{SOMEONE}")
+    caller.erase(SOMEONE)
     caller.post_events(event(100, SOMEONE, "i25", "view"))
     answer = caller.recommend(user_id=SOMEONE, k=3)
     assert answer["known_user"]
@@ -86,7 +86,8 @@ def test_no_byte_of_an_erased_user_is_left(start: Opener, at_once: bool) -> None
         for caller in (one, other):
             caller.shop.impressions.close()
         assert holding(one.shop.folder, SOMEONE)
-    one.told("DELETE", f"/users/{SOMEONE}")
+    assert one.send("DELETE", f"/users/{SOMEONE}").json()["complete"] is False
+    until(lambda: other.send("DELETE", f"/users/{SOMEONE}").status_code == 200)
     start.close()
     assert holding(one.shop.folder, SOMEONE) == []
     assert holding(one.shop.folder, "somebody-else")
@@ -122,13 +123,13 @@ def test_whoever_can_be_known_can_be_erased(start: Opener, user: str) -> None:
     path = f"/users/{quote(user, safe='')}"
     assert caller.recommend(user_id=user)["known_user"]
     assert caller.told("GET", f"{path}/tier")["known_user"]
-    assert caller.told("DELETE", path)["events"] == 1
+    assert caller.erase(user)["events"] == 1
     assert caller.recommend(user_id=user)["known_user"] is False
 
 
 def test_erasing_somebody_unknown_is_no_error(start: Opener) -> None:
     caller = start()
-    assert caller.told("DELETE", "/users/nobody%2F%C3%BC") == {"events": 0, "impressions": 0, "users": 0}
+    assert caller.erase("nobody/ü") == {"events": 0, "impressions": 0, "users": 0}
 
 
 def test_logs_name_nobody(start: Opener, capfd: pytest.CaptureFixture[str]) -> None:

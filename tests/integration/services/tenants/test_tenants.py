@@ -170,7 +170,7 @@ def test_what_is_posted_to_one_shop_is_unknown_in_the_other(both: tuple[Caller, 
         assert len(shop.send("GET", "/export/events").content.splitlines()) == events
     for kind in ("items", "users"):
         assert [bool(shop.send("GET", f"/export/{kind}").content) for shop in both] == [True, False]
-    erased = two.told("DELETE", "/users/someone")
+    erased = two.erase("someone")
     assert (erased["events"], erased["users"]) == (1, 0)
     assert one.recommend(user_id="someone")["known_user"]
 
