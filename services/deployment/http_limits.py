@@ -8,7 +8,8 @@ from asyncio import TimerHandle, Transport
 from http import HTTPStatus
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
@@ -37,7 +38,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     _timer: TimerHandle | None = None
     _status = HTTPStatus.BAD_REQUEST  # of the answer to what the parser refuses
-    _is_in_headers = False
+    _is_in_headers = _is_in_body = False
+    _is_refused = False  # after which nothing that comes is parsed
+    # the request that the application works on, where `cycle` is the newest
+    _active: RequestResponseCycle = None  # type: ignore[assignment]
     _num_parsed = _num_received = 0  # bytes of headers that are complete, and of all that came since the first ones
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -52,6 +56,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; a header that has not ended is counted here, since the parser tells only of whole ones."""
+        if self._is_refused:
+            return
         if self._is_in_headers:
             self._num_received += len(data)
         super().data_received(data)
@@ -82,9 +88,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Stop the time."""
-        self._is_in_headers = False
+        self._is_in_headers, self._is_in_body = False, True
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note the end of a request."""
+        self._is_in_body = False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser, or one of the limits, has refused."""
@@ -94,6 +105,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     @property
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _check(self, status: HTTPStatus, is_within: bool) -> None:
         if not is_within:
@@ -119,16 +134,32 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer as the application answers errors, and close the connection; after earlier answers only close it."""
+        """Refuse the newest request and close the connection: at once, or after the answers to earlier requests.
+
+        A request whose answer has begun is given no second one; the application gets a disconnect instead of its body.
+        """
         self.logger.warning("request refused: %d %s", status, status.phrase)
+        self._is_refused = True
+        if self._is_in_body and self.cycle is not self._active:  # it waits for earlier ones, and never starts
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._active
+        elif self._is_in_body:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._close(None if self.cycle.response_started else status)
+            return
         if self._is_answering:
             self.cycle.keep_alive = False
-            self.flow.pause_reading()
-            return
-        body = orjson.dumps({"error": _REASONS[status], "detail": []})
-        head = (
-            f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        else:
+            self._close(status)
+
+    def _close(self, status: HTTPStatus | None) -> None:
+        """Close the connection; status: of an answer before that, in the shape of the application's errors."""
+        if status is not None:
+            body = orjson.dumps({"error": _REASONS[status], "detail": []})
+            head = (
+                f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
         self.transport.close()

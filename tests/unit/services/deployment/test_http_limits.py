@@ -24,14 +24,31 @@ from services.deployment.http_limits import BoundedHttpProtocol
 class Impatient(BoundedHttpProtocol):
     header_seconds = 1.0
 
+num_open = 0
+
 async def app(scope, receive, send):
-    if scope["type"] != "http":
-        return
-    while (await receive()).get("more_body"):
-        pass
+    global num_open
+    if scope["type"] == "http":
+        num_open += 1
+        try:
+            await respond(scope, receive, send)
+        finally:
+            num_open -= 1
+
+async def respond(scope, receive, send):
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    if scope["path"] == "/early":
+        await send(start)
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more = message["more_body"]
     await asyncio.sleep(float(scope["query_string"] or 0))
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    if scope["path"] != "/early":
+        await send(start)
+    await send({"type": "http.response.body", "body": b"%02d" % num_open if scope["path"] == "/open" else b"ok"})
 
 uvicorn.run(app, port=int(sys.argv[1]), http=Impatient, timeout_keep_alive=3, lifespan="off")
 """
@@ -168,3 +185,38 @@ def test_a_slow_answer_is_not_cut_off_and_bodies_may_take_longer(port: int) -> N
             time.sleep(0.3)
             connection.sendall(b"b")
         assert rest(connection).startswith(OK)
+
+
+CHUNKED = b"POST %s HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def until_none_is_open(port: int) -> None:
+    while not ask(port, GET.replace(b"/ ", b"/open ") + CLOSE).endswith(b"01"):  # that request itself
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_a_bad_body_is_refused_and_ends_its_request(port: int, pause: float) -> None:
+    with connected(port) as connection:
+        connection.sendall(CHUNKED % b"/" + b"2\r\nhi\r\n")
+        time.sleep(pause)
+        connection.sendall(b"ZZ\r\n")
+        assert rest(connection).startswith(b"HTTP/1.1 400 ")
+    until_none_is_open(port)
+
+
+def test_a_bad_body_after_the_start_of_the_answer_closes_the_connection(port: int) -> None:
+    with connected(port) as connection:
+        connection.sendall(CHUNKED % b"/early")
+        assert connection.recv(1 << 16).startswith(OK)
+        connection.sendall(b"ZZ\r\n")
+        assert rest(connection) == b""
+    until_none_is_open(port)
+
+
+def test_a_bad_body_after_other_requests_lets_those_be_answered(port: int) -> None:
+    slow = GET.replace(b"/ ", b"/?0.3 ") + b"\r\n"
+    for number in (1, 2):
+        answers = ask(port, slow * number + CHUNKED % b"/" + b"ZZ\r\n" + GET + b"\r\n")
+        assert (answers.count(OK), answers.count(b"HTTP/1.1")) == (number, number)
+    until_none_is_open(port)
