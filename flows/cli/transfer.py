@@ -84,6 +84,7 @@ def _import(
 
 def _show_result(console: "Console", path: Path, result: "Imported") -> None:
     counts = f"{result.accepted:,} accepted, {result.duplicates:,} duplicates, {result.rejected:,} rejected"
+    counts += f", {result.deleted:,} deletions" if result.deleted else ""
     console.print(f"{path}: {counts}", soft_wrap=True, highlight=False)
     for rejection in result.first_errors:
         console.print(f"  line {rejection.line}: {rejection.error}", soft_wrap=True, markup=False, highlight=False)

@@ -208,4 +208,6 @@ def _with_attributes(row: Row) -> Row:
         with contextlib.suppress(ValueError):  # validation refuses a text that is not JSON
             attributes = orjson.loads(attributes)
     fields = {name: values.pop(name) for name in _FIELDS & values.keys()}
+    if attributes is None and values:
+        attributes = {}
     return fields | {"attributes": attributes | values if isinstance(attributes, dict) else attributes}

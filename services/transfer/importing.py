@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from services.catalogue.columns import FIELD_TYPES, check_rows
-from services.schemas import Body, EventIn, ItemIn, UserIn
+from services.schemas import EventIn, ItemIn, UserIn
 from services.store import Acknowledged, NewEvent, PostedItem, PostedUser, Store
-from services.transfer.records import EventRow, Importable, Imported, ItemRow, LineError, UserRow
+from services.transfer.records import EventRow, Importable, Imported, ItemRow, LineError, TransferRow, UserRow
 from tierrec_core.base.errors import DataError
 
 Content: TypeAlias = bytes | Mapping[str, Any] | None  # None: longer than MAX_LINE_BYTES
@@ -20,7 +20,7 @@ BatchWriter: TypeAlias = Callable[[Sequence[Any]], Acknowledged]
 BATCH_LINES = 1000
 MAX_LINE_BYTES = 1 << 20
 _MAX_ERRORS = 10
-_MODELS: Mapping[Importable, type[Body]] = {"events": EventRow, "items": ItemRow, "users": UserRow}
+_MODELS: Mapping[Importable, type[TransferRow]] = {"events": EventRow, "items": ItemRow, "users": UserRow}
 _ITEM_FIELDS = ("title", "category", "brand", "price", "stock", "on_promotion")
 _ITEM_TIMES = ("available_from", "available_until")
 
@@ -71,7 +71,7 @@ class ImportSession:
         self, kind: Importable, write: BatchWriter, *, strict: bool = False, resume_from: Imported | None = None
     ) -> None:
         self._model, self._write, self._strict = _MODELS[kind], write, strict
-        self.result = resume_from or Imported()
+        self._num_deleted, self.result = 0, resume_from or Imported()  # deletions of one batch
 
     def add_lines(self, lines: Sequence[NumberedLine]) -> None:
         """Validate and store lines in order, in batches. Raises StoreError; `result` is correct then as well."""
@@ -84,7 +84,7 @@ class ImportSession:
         self.result = self.result.model_copy(update={"stopped": reason})
 
     def _add_batch(self, lines: Sequence[NumberedLine]) -> None:
-        valid: list[tuple[int, Body]] = []
+        valid: list[tuple[int, TransferRow]] = []
         errors: list[LineError] = []
         for number, content in lines:
             try:
@@ -93,6 +93,7 @@ class ImportSession:
                 errors.append(LineError(line=number, error=_reason(error)))
                 if self._strict:
                     break
+        self._num_deleted = 0
         added, refused = self._store(valid)
         errors = refused if self._strict and refused else sorted([*refused, *errors], key=lambda error: error.line)
         num_lines, stopped, result = lines[-1][0], None, self.result
@@ -101,25 +102,27 @@ class ImportSession:
         self.result = Imported(
             accepted=result.accepted + added.accepted,
             duplicates=result.duplicates + added.duplicates,
+            deleted=result.deleted + self._num_deleted,
             rejected=result.rejected + len(errors),
             first_errors=[*result.first_errors, *errors][:_MAX_ERRORS],
             lines=num_lines,
             stopped=stopped,
         )
 
-    def _validate(self, content: Content) -> Body:
+    def _validate(self, content: Content) -> TransferRow:
         if content is None:
             raise DataError(f"is longer than {MAX_LINE_BYTES} bytes; shorten it")
         if isinstance(content, bytes):
             return self._model.model_validate_json(content)
         return self._model.model_validate(content)
 
-    def _store(self, records: Sequence[tuple[int, Body]]) -> tuple[Acknowledged, list[LineError]]:
+    def _store(self, records: Sequence[tuple[int, TransferRow]]) -> tuple[Acknowledged, list[LineError]]:
         """Store records in one transaction; if the store refuses one, bisect to store all others."""
         if not records:
             return Acknowledged(0, 0), []
         try:
             added = self._write([record for _, record in records])
+            self._num_deleted += sum(record.is_deletion for _, record in records)
             return added, [LineError(line=records[error.index][0], error=error.reason) for error in added.errors]
         except DataError as error:
             if len(records) == 1:
@@ -170,12 +173,12 @@ def batch_writer(store: Store, kind: Importable) -> BatchWriter:
 
 def item_attributes(item: ItemIn) -> dict[str, Any] | None:
     """The given fields of an item as JSON values, together with its further attributes; None if it is deleted."""
-    values = item.model_dump(exclude_unset=True)
-    if values.get("attributes", {}) is None:
+    if isinstance(item, ItemRow) and item.is_deletion:
         return None
+    values = item.model_dump(exclude_unset=True)
     fields = {name: values[name] for name in _ITEM_FIELDS if name in values}
     times = {name: values[name] and values[name].isoformat() for name in _ITEM_TIMES if name in values}
-    return {**values.get("attributes", {}), **fields, **times}
+    return {**(values.get("attributes") or {}), **fields, **times}
 
 
 def _reason(error: ValidationError | DataError) -> str:

@@ -334,6 +334,7 @@ class Imported(Model):
     """
     What came of an import. What is accepted is stored; duplicates are events whose key was stored before.
 
+    deleted: how many of the accepted lines deleted what was posted of an item or a user
     first_errors: of at most ten refused lines
     lines: how many are dealt with, those that were skipped among them
     stopped: why there was no going on; the rest can be sent with skip=lines
@@ -341,6 +342,7 @@ class Imported(Model):
 
     accepted: int = 0
     duplicates: int = 0
+    deleted: int = 0
     rejected: int = 0
     first_errors: Annotated[list[LineError], Field(max_length=10, validate_default=True)] = []
     lines: int = 0

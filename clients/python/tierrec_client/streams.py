@@ -102,6 +102,7 @@ class ImportBatches:
         self.total = Imported(
             accepted=total.accepted + answer.accepted,
             duplicates=total.duplicates + answer.duplicates,
+            deleted=total.deleted + answer.deleted,
             rejected=total.rejected + answer.rejected,
             first_errors=[*total.first_errors, *errors][:_NUM_ERRORS],
             lines=total.lines + answer.lines,

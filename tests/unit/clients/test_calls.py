@@ -180,6 +180,15 @@ def test_parts_are_small_and_lose_nothing(sizes: list[int]) -> None:
     assert batches.kind == "items"
 
 
+def test_all_counts_of_the_answers_to_parts_are_added_up() -> None:
+    batches = ImportBatches(ItemRow)
+    answer = models.Imported(accepted=1, duplicates=2, deleted=3, rejected=4, lines=5)
+    for _ in range(2):
+        batches.add_answer(answer)
+    counts = {name: count * 2 for name, count in answer.model_dump().items() if isinstance(count, int)}
+    assert batches.total == models.Imported(**counts)
+
+
 def test_rows_of_an_export_are_imported_as_what_they_are() -> None:
     kinds = [ImportBatches(model).kind for model in (EventIn, EventRow, ItemRow, UserIn)]
     assert kinds == ["events", "events", "items", "users"]

@@ -74,6 +74,18 @@ def test_unknown_columns_of_a_table_are_imported_as_attributes(stores, tmp_path:
     }
 
 
+@pytest.mark.parametrize(("kind", "key"), [("items", "item_id"), ("users", "user_id")])
+def test_null_attributes_in_a_row_with_other_columns_delete_nothing(stores, tmp_path: Path, kind: str, key: str) -> None:
+    store, _ = stores
+    emptied(store)
+    frame = pd.DataFrame({key: ["a", "b"], "size": ["L", None], "attributes": ["null", "null"]})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    result = import_file(store, kind, tmp_path / "rows.parquet", on_progress=lambda *_: None)
+    assert result == Imported(accepted=2, deleted=1, lines=2)
+    rows = store.items_after(0, 9) if kind == "items" else store.users_after(0, 9)
+    assert [row.attributes for row in rows] == [{"size": "L"}, None]
+
+
 class StoppedError(Exception):
     """Interrupts a transfer."""
 

@@ -206,6 +206,33 @@ def test_a_strict_import_resumes_after_the_fixed_line(stores) -> None:
     assert len(kept(store, "events")) == 2500
 
 
+def test_null_attributes_delete_only_where_nothing_else_is_given(stores) -> None:
+    store, _ = stores
+    emptied(store)
+    posted = [ItemIn(item_id=name, title="T", attributes={"size": 1.0}) for name in "abcd"]
+    batch_writer(store, "items")(posted)
+    batch_writer(store, "users")([UserIn(user_id="u", attributes={"x": True})])
+    lines = [
+        b'{"item_id": "a", "attributes": null, "price": 2}',
+        b'{"item_id": "b", "attributes": null, "title": null}',
+        b'{"item_id": "c", "attributes": null, "_cursor": 7}',
+        b'{"item_id": "d", "attributes": null}',
+    ]
+    session = ImportSession("items", batch_writer(store, "items"))
+    session.add_lines(list(enumerate(lines, 1)))
+    assert session.result == Imported(accepted=4, deleted=2, lines=4)
+    assert {one.item_id: one.attributes for one in store.items_after(0, 9)} == {
+        "a": {"title": "T", "size": 1.0, "price": 2.0},
+        "b": {"title": None, "size": 1.0},
+        "c": None,
+        "d": None,
+    }
+    session = ImportSession("users", batch_writer(store, "users"))
+    session.add_lines([(1, b'{"user_id": "u", "attributes": null}')])
+    assert session.result == Imported(accepted=1, deleted=1, lines=1)
+    assert [one.attributes for one in store.users_after(0, 9)] == [None]
+
+
 def test_attributes_are_merged_as_by_a_post(stores) -> None:
     store, _ = stores
     emptied(store)
