@@ -13,14 +13,14 @@ from services.experiments import VariantResult, all_results
 from services.recommend.explain import explain_answer
 from services.recommend.surfaces import recommend_batch, recommendation_job, search_items, similar_items
 from services.schemas import (
-    ID_LENGTH,
-    NO_NUL,
     Answer,
     BatchAnswer,
     EventBatch,
     Explanation,
+    Id,
     Info,
     ItemBatch,
+    Name,
     Problem,
     RecommendBatch,
     RecommendRequest,
@@ -31,10 +31,10 @@ from services.schemas import (
 )
 from services.store import Acknowledged, Deletion, Erasure, KeyConflict
 from services.tenants.shop import Shop
-from tierrec_core.base.ids import normal_id
 
 _BATCH_SECONDS = 20.0  # less than an answer may take
-PathId = Annotated[str, Path(min_length=1, max_length=ID_LENGTH, pattern=NO_NUL)]
+PathName = Annotated[Name, Path()]
+PathId = Annotated[Id, Path()]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "A field is wrong; detail says which."},
     401: {"model": Problem, "description": "No key, or one that is not valid."},
@@ -124,7 +124,7 @@ async def _similar(body: SimilarRequest, request: Request) -> Response:
 
 
 @lists.get("/explain/{request_id}", name="explain", response_model=Explanation, responses={404: {"model": Problem}})
-async def _explain(request_id: PathId, request: Request) -> Response:
+async def _explain(request_id: PathName, request: Request) -> Response:
     """How an answer came to be: path, why not a better one, and the reasons for each item as of now."""
     shop = shop_of(request)
     explanation = await shop.reads.run(explain_answer, shop, request_id)
@@ -170,14 +170,14 @@ async def _delete_item(item_id: PathId, request: Request) -> Response:
     the new post. Events of the item stay, and the next training may learn from them.
     """
     shop = shop_of(request)
-    return json_response(await shop.item_writes.run(feedback.delete_item, shop, normal_id(item_id)))
+    return json_response(await shop.item_writes.run(feedback.delete_item, shop, item_id))
 
 
 @users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
 async def _tier(user_id: PathId, request: Request) -> Response:
     """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
     shop = shop_of(request)
-    return json_response(await shop.lists.run(feedback.describe_user, shop, normal_id(user_id)))
+    return json_response(await shop.lists.run(feedback.describe_user, shop, user_id))
 
 
 @users.post("/users", name="post_users", response_model=Acknowledged)
@@ -191,7 +191,7 @@ async def _post_users(body: UserBatch, request: Request) -> Response:
 async def _delete_attributes(user_id: PathId, request: Request) -> Response:
     """Delete the attributes that were posted of a user; their events stay, as DELETE of the user deletes all."""
     shop = shop_of(request)
-    return json_response(await shop.writes.run(feedback.delete_attributes, shop, normal_id(user_id)))
+    return json_response(await shop.writes.run(feedback.delete_attributes, shop, user_id))
 
 
 @users.delete("/users/{user_id:text}", name="erase", response_model=Erasure, responses=_INCOMPLETE)
@@ -204,7 +204,7 @@ async def _erase(user_id: PathId, request: Request) -> Response:
     request tells, and repeats nothing: it is 202 until then, and 200 after.
     """
     shop = shop_of(request)
-    erased = await shop.writes.run(feedback.erase_user, shop, normal_id(user_id))
+    erased = await shop.writes.run(feedback.erase_user, shop, user_id)
     counts = {"events": erased.events, "impressions": erased.impressions, "users": erased.users}
     return json_response(counts) if erased.complete else json_response(counts | {"complete": False}, 202)
 

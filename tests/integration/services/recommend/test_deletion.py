@@ -47,6 +47,21 @@ def test_a_posted_item_is_gone_everywhere_until_it_is_posted_again(
         assert caller.recommend(**ranked, filter="price is not null or brand = 'B'")["items"] == [], "of the first post"
 
 
+def test_an_id_in_a_path_has_the_form_of_one_in_a_body(start: Opener) -> None:
+    start.keyed = True
+    caller = start()
+    blank, no_break = "\u200b", "\xa0 "
+    for written, quoted in ((blank, "%E2%80%8B"), (no_break, "%C2%A0%20"), ("A\xa0 1", "A%C2%A0%201")):
+        caller.post_items({"item_id": written, "title": "T"})
+        caller.post_users({"user_id": written, "attributes": {"x": 1}})
+        assert caller.told("DELETE", f"/items/{quoted}") == {"deleted": 1}
+        assert caller.told("DELETE", f"/user-attributes/{quoted}") == {"deleted": 1}
+        caller.post_events(event(len(quoted), written, "i01"))
+        assert caller.told("DELETE", f"/users/{quoted}")["events"] == 1
+        assert caller.send("GET", f"/users/{quoted}/tier").status_code == 200
+    assert {item.item_id for item in caller.shop.store.items_after(0, 9)} == {blank, no_break, "A 1"}
+
+
 def test_an_item_of_the_models_is_hidden_and_has_its_own_attributes_again(workers: tuple[Caller, Caller]) -> None:
     one, other = workers
     before = lists(one)

@@ -75,7 +75,9 @@ def test_unknown_columns_of_a_table_are_imported_as_attributes(stores, tmp_path:
 
 
 @pytest.mark.parametrize(("kind", "key"), [("items", "item_id"), ("users", "user_id")])
-def test_null_attributes_in_a_row_with_other_columns_delete_nothing(stores, tmp_path: Path, kind: str, key: str) -> None:
+def test_null_attributes_in_a_row_with_other_columns_delete_nothing(
+    stores, tmp_path: Path, kind: str, key: str
+) -> None:
     store, _ = stores
     emptied(store)
     frame = pd.DataFrame({key: ["a", "b"], "size": ["L", None], "attributes": ["null", "null"]})
