@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with limits on what comes before a body: its size, its number of headers, and its time.
+"""uvicorn's HTTP/1.1 with limits on what comes beside a body, on waiting requests, and on answers that nobody reads.
 
 uvicorn has no such limits with httptools, whose parser collects a header of any length; with h11, a parser in Python,
 it has one for the size.
@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
+MAX_PIPELINED = 32  # requests that wait for the answers to earlier ones
 MAX_HEADER_BYTES = 32 * 1024  # of all headers together
 _REASONS = {
     HTTPStatus.BAD_REQUEST: "request: is not HTTP/1.1; correct it",
@@ -32,38 +33,58 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """Answers 414, 431 or 408 and closes the connection when a limit is exceeded.
 
     header_seconds: from the first byte of a request, or from the connection, until its headers are complete
+    write_seconds: in which the client must take some bytes of an answer
     """
 
     header_seconds = 10.0
+    write_seconds = 30.0  # the kernel takes some hundred kilobytes from a slow answer at a time
 
     _timer: TimerHandle | None = None
+    _write_timer: TimerHandle | None = None
     _status = HTTPStatus.BAD_REQUEST  # of the answer to what the parser refuses
     _is_in_headers = _is_in_body = False
     _is_refused = False  # after which nothing that comes is parsed
     # the request that the application works on, where `cycle` is the newest
     _active: RequestResponseCycle = None  # type: ignore[assignment]
-    _num_parsed = _num_received = 0  # bytes of headers that are complete, and of all that came since the first ones
+    _num_parsed = 0  # bytes of the request's headers and trailers that are complete
+    _num_received = 0  # bytes that came since the request's begin or the last part of its body
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Start the time for the first request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # writing is paused whenever the client takes less than is written
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the time."""
+        """Stop the time, and tell the application; uvicorn tells only the newest request."""
         self._stop_timer()
+        if self._active is not None:
+            self._disconnect(self._active)
         super().connection_lost(exc)
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """Start the time for the client to take some of what is written."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """Stop that time."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; a header that has not ended is counted here, since the parser tells only of whole ones."""
+        """Parse what came, and count what is beside a body here, since the parser tells only of whole headers."""
         if self._is_refused:
             return
-        if self._is_in_headers:
-            self._num_received += len(data)
+        self._num_received += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._is_in_headers and self._num_received > MAX_URL_BYTES + MAX_HEADER_BYTES:
+        is_in_request = self._is_in_headers or self._is_in_body
+        if is_in_request and self._num_received > MAX_URL_BYTES + MAX_HEADER_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._timer is None and not self._is_answering:  # uvicorn has stopped its own time for idle connections
             self._start_timer()
@@ -80,17 +101,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._check(HTTPStatus.REQUEST_URI_TOO_LONG, len(self.url) <= MAX_URL_BYTES)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        super().on_header(name, value)
+        """Take a header; a trailer is counted and dropped."""
+        if not self._is_in_body:
+            super().on_header(name, value)
         self._num_parsed += len(name) + len(value)
         is_within = len(self.headers) <= MAX_HEADERS and self._num_parsed <= MAX_HEADER_BYTES
         self._check(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, is_within)
 
     def on_headers_complete(self) -> None:
-        """Stop the time."""
+        """Stop the time; a request that exceeds the depth of the pipeline, and what follows, is not answered."""
+        self._check(HTTPStatus.TOO_MANY_REQUESTS, len(self.pipeline) < MAX_PIPELINED)
         self._is_in_headers, self._is_in_body = False, True
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._num_received = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note the end of a request."""
@@ -124,6 +152,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _watch_writing(self, num_before: int | None = None) -> None:
+        """End the connection if no byte was taken since there were `num_before` left, and look again later."""
+        num_left = self.transport.get_write_buffer_size()
+        if num_before is None or num_left < num_before:
+            self._write_timer = self.loop.call_later(self.write_seconds, self._watch_writing, num_left)
+        else:
+            self.transport.abort()
+
+    @staticmethod
+    def _disconnect(cycle: RequestResponseCycle) -> None:
+        """Tell the application that a request has no client any more; what it sends is dropped."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+
     def _end_time(self) -> None:
         """Close the connection, with an answer if a request has begun; wait while an earlier one is answered."""
         if self._is_answering:
@@ -144,8 +186,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else self._active
         elif self._is_in_body:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._disconnect(self.cycle)
             self._close(None if self.cycle.response_started else status)
             return
         if self._is_answering:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.deployment.http_limits import MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL_BYTES
+from services.deployment.http_limits import MAX_HEADER_BYTES, MAX_HEADERS, MAX_PIPELINED, MAX_URL_BYTES
 from services.deployment.server import free_port
 from tests.support.projects import ENV, ROOT
 
@@ -22,7 +22,7 @@ import asyncio, sys, uvicorn
 from services.deployment.http_limits import BoundedHttpProtocol
 
 class Impatient(BoundedHttpProtocol):
-    header_seconds = 1.0
+    header_seconds = write_seconds = 1.0
 
 num_open = 0
 
@@ -36,7 +36,9 @@ async def app(scope, receive, send):
             num_open -= 1
 
 async def respond(scope, receive, send):
-    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    blocks = {"/whole": [b"b" * 2**25], "/blocks": [b"b" * 2**16] * 2**9}.get(scope["path"], [])
+    length = b"%d" % (sum(map(len, blocks)) or 2)
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]}
     if scope["path"] == "/early":
         await send(start)
     more = True
@@ -48,7 +50,11 @@ async def respond(scope, receive, send):
     await asyncio.sleep(float(scope["query_string"] or 0))
     if scope["path"] != "/early":
         await send(start)
-    await send({"type": "http.response.body", "body": b"%02d" % num_open if scope["path"] == "/open" else b"ok"})
+    for block in blocks:
+        await send({"type": "http.response.body", "body": block, "more_body": True})
+    numbers = {"/open": num_open, "/headers": len(scope["headers"])}
+    last = b"" if blocks else b"%02d" % numbers[scope["path"]] if scope["path"] in numbers else b"ok"
+    await send({"type": "http.response.body", "body": last})
 
 uvicorn.run(app, port=int(sys.argv[1]), http=Impatient, timeout_keep_alive=3, lifespan="off")
 """
@@ -220,3 +226,59 @@ def test_a_bad_body_after_other_requests_lets_those_be_answered(port: int) -> No
         answers = ask(port, slow * number + CHUNKED % b"/" + b"ZZ\r\n" + GET + b"\r\n")
         assert (answers.count(OK), answers.count(b"HTTP/1.1")) == (number, number)
     until_none_is_open(port)
+
+
+def test_trailers_are_no_headers_of_the_request(port: int) -> None:
+    trailers = b"0\r\nx-trailer: v\r\n\r\n"
+    answers = ask(port, CHUNKED % b"/headers" + b"2\r\nhi\r\n" + trailers + GET + CLOSE)
+    assert [part[-2:] for part in answers.split(OK)[1:]] == [b"02", b"ok"]
+
+
+TRAILERS = {
+    "a trailer without end": b"0\r\nx: " + b"v" * (1 << 22),
+    "too many trailers": b"0\r\n" + headers(64, MAX_HEADER_BYTES // 64) + b"\r\n",
+    "a chunk size without end": b"2;" + b"v" * (1 << 22),
+}
+
+
+@pytest.mark.parametrize("name", TRAILERS)
+def test_what_comes_beside_a_body_is_limited(port: int, name: str) -> None:
+    assert ask(port, CHUNKED % b"/" + b"2\r\nhi\r\n" + TRAILERS[name]).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_large_body_in_small_chunks_is_accepted(port: int) -> None:
+    assert ask(port, CHUNKED % b"/" + b"1;x=y\r\nb\r\n" * 40_000 + b"0\r\n\r\n" + GET + CLOSE).count(OK) == 2
+
+
+def test_requests_beyond_the_depth_of_a_pipeline_are_not_answered(port: int) -> None:
+    request = GET + b"\r\n"
+    assert ask(port, request * MAX_PIPELINED).count(OK) == MAX_PIPELINED
+    assert ask(port, request * 50_000).count(OK) == MAX_PIPELINED + 1, "the first is not waiting"
+
+
+@contextlib.contextmanager
+def slowly_reading(port: int, path: bytes) -> Iterator[socket.socket]:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET %s HTTP/1.1\r\nhost: localhost\r\n" % path + CLOSE)
+        yield connection
+
+
+@pytest.mark.parametrize("path", [b"/whole", b"/blocks"])
+def test_an_answer_that_nobody_reads_ends(port: int, path: bytes) -> None:
+    with slowly_reading(port, path) as connection:
+        time.sleep(3)
+        assert len(rest(connection)) < 1 << 25
+    until_none_is_open(port)
+
+
+@pytest.mark.parametrize("path", [b"/whole", b"/blocks"])
+def test_an_answer_that_is_read_slowly_is_complete(port: int, path: bytes) -> None:
+    with slowly_reading(port, path) as connection:
+        received = 0
+        for _ in range(15):
+            time.sleep(0.2)
+            received += len(connection.recv(1 << 19, socket.MSG_WAITALL))
+        assert received + len(rest(connection)) > 1 << 25
