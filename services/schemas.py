@@ -147,10 +147,14 @@ class RecommendBatch(Body):
 
 
 class BatchResult(BaseModel):
-    """An answer, or what is wrong with its request. index: the request's position, from 0; status: as HTTP's."""
+    """An answer, or what is wrong with its request. index: the request's position, from 0; status: as HTTP's.
+
+    request_id: the answer's, and that of the log lines about it: the batch's X-Request-Id and the index
+    """
 
     index: int
     status: int
+    request_id: str
     answer: Answer | None = None
     error: str | None = None
 

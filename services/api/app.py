@@ -19,6 +19,7 @@ from services.api.middleware import (
 )
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
+from services.recommend.surfaces import refusal_of
 from services.schemas import Problem
 from services.store import StoreError
 from services.tenants.background import OverloadError
@@ -118,14 +119,13 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:
-    return _problem(400, str(error))
+    return _problem(*refusal_of(error))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """The store does not answer, or too many requests wait; the log has the reason."""
     request.scope["state"]["reason"] = str(error)
-    store = "store: does not answer; send the request again"
-    answer = _problem(503, store if isinstance(error, StoreError) else str(error))
+    answer = _problem(*refusal_of(error))
     answer.headers["retry-after"] = "1"
     return answer
 

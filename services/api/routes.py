@@ -32,7 +32,7 @@ from services.schemas import (
 from services.store import Acknowledged, Deletion, Erasure, KeyConflict
 from services.tenants.shop import Shop
 
-_BATCH_SECONDS = 20.0  # less than an answer may take
+_LATEST_SECONDS = 23.0  # until the last list of a batch begins; less than an answer may take
 PathName = Annotated[Name, Path()]
 PathId = Annotated[Id, Path()]
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -101,12 +101,12 @@ async def _recommend_batch(body: RecommendBatch, request: Request) -> Response:
     """Lists for up to 100 users or visitors, with a result for each, so that one that fails does not hide the others.
 
     A batch with a field that is wrong is refused as a whole; a task, filter or cursor that is not valid is an error of
-    its result. Each request counts for the rate limit. Batches wait for one another, and other lists not for them.
+    its result. Each list that begins counts for the rate limit. Batches wait for one another, and other lists not for
+    them.
     """
     shop, take = shop_of(request), request.scope["state"]["take_token"]
-    waits = [0.0, *(take() for _ in body.requests[1:])]  # the first has been counted
-    end = monotonic() + _BATCH_SECONDS
-    return json_response(await shop.batches.run(recommend_batch, shop, body.requests, waits, end))
+    latest = monotonic() + _LATEST_SECONDS
+    return json_response(await shop.batches.run(recommend_batch, shop, body.requests, take, latest))
 
 
 @lists.post("/search", name="search", response_model=Answer)

@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 from pydantic import PositiveFloat, PositiveInt
 from starlette.datastructures import Headers
@@ -31,7 +32,7 @@ class RequestLimits(Params):
 class Rate:
     """A token bucket per caller, stored as the time when it will be full again (GCRA).
 
-    The least recently seen callers are evicted, which fills their buckets.
+    The least recently seen callers are evicted, which fills their buckets. It is thread-safe.
     """
 
     def __init__(
@@ -44,18 +45,20 @@ class Rate:
         self._cost, self._depth = 1 / per_second, burst / per_second
         self._clock, self._max_callers = clock, max_callers
         self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._lock = Lock()
 
     def take(self, caller: str) -> float:
         """Take a token, and return 0; if there is none, return the seconds until there is one."""
         now = self._clock()
-        full_at = max(self._full_at.get(caller, now), now) + self._cost
-        wait = full_at - now - self._depth
-        if wait > self._cost * 1e-9:  # tolerates rounding errors
-            return wait
-        self._full_at[caller] = full_at
-        self._full_at.move_to_end(caller)
-        if len(self._full_at) > self._max_callers:
-            self._full_at.popitem(last=False)
+        with self._lock:
+            full_at = max(self._full_at.get(caller, now), now) + self._cost
+            wait = full_at - now - self._depth
+            if wait > self._cost * 1e-9:  # tolerates rounding errors
+                return wait
+            self._full_at[caller] = full_at
+            self._full_at.move_to_end(caller)
+            if len(self._full_at) > self._max_callers:
+                self._full_at.popitem(last=False)
         return 0.0
 
 

@@ -28,9 +28,9 @@ _USER_PATH = re.compile(r"(?:(?<=/users/)|(?<=/user-attributes/)).+?(?=/tier\Z|\
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def start_request() -> str:
-    """A new id for the request that this task handles, which all its log lines name."""
-    request_id = uuid.uuid4().hex
+def start_request(request_id: str | None = None) -> str:
+    """The id, or a new one, for the request that this task handles, which all its log lines name."""
+    request_id = request_id or uuid.uuid4().hex
     _request_id.set(request_id)
     return request_id
 

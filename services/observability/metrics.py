@@ -80,6 +80,7 @@ class ServiceMetrics:
         self.requests = counter("requests", "Requests answered.", (*labels, "status"))
         response_labels = ("shop", "endpoint", "status")
         self.responses = counter("responses", "Responses of every endpoint, errors among them.", response_labels)
+        self.batch_results = counter("batch_results", "Results of batches of lists.", ("shop", "status"))
         self.seconds = histogram("request_seconds", "Time to answer.", labels, buckets=_SECONDS)
         diversity = "Distinct categories in a list over its length."
         self.diversity = histogram("list_diversity", diversity, labels[:2], buckets=_SHARES)
@@ -113,6 +114,10 @@ class ShopMetrics:
         self._all.seconds.labels(*labels).observe(seconds)
         if distinct_share is not None:
             self._all.diversity.labels(*labels[:2]).observe(distinct_share)
+
+    def count_batch_result(self, status: int) -> None:
+        """Count a result of a batch of lists, by its own status."""
+        self._all.batch_results.labels(self._shop, self._all.status(status)).inc()
 
     def count_fallback(self, surface: str, failed: str, next_strategy: str, reason: str) -> None:
         """Count a strategy that failed, and the one tried next. reason: the kind of failure, never its message."""

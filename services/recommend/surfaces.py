@@ -14,7 +14,8 @@ from services.recommend.request import ListRequest, RequestContext, ResultPage, 
 from services.recommend.user import history_of
 from services.rules import RankedOrder
 from services.schemas import RecommendRequest, SearchRequest, SimilarRequest
-from services.store import Impression
+from services.store import Impression, StoreError
+from services.tenants.background import OverloadError
 from services.tenants.served_model import ServedModel
 from services.tenants.shop import Shop
 from tierrec_core.base.contracts import BoolArray
@@ -22,6 +23,7 @@ from tierrec_core.base.errors import DataError, TierRecError
 from tierrec_core.data.interactions import Interactions
 
 _MAX_HITS = 200
+_BATCH_SECONDS = 20.0
 _MAX_INLINE_CONDITIONS = 20  # of rules, evaluated on the event loop; each takes half a millisecond where none is cached
 _ACTIVE_HORIZONS = 2.0  # horizons without any redemption after which a campaign counts as over
 _DAY_SECONDS = 86_400
@@ -68,29 +70,44 @@ def recommendation_job(shop: Shop, body: RecommendRequest) -> ListJob:
 
 
 def recommend_batch(
-    shop: Shop, bodies: Sequence[RecommendRequest], waits: Sequence[float], end: float
+    shop: Shop, bodies: Sequence[RecommendRequest], take_token: Callable[[], float], latest: float
 ) -> dict[str, Any]:
-    """A list for each request, one after the other, each with a request id of its own; none raises.
+    """A list for each request, one after the other, each with an id of its own: that of the batch, and its index.
 
-    waits: seconds until each request's key may ask again, 0 = now; end: of time.monotonic(), after which none begins
+    take_token: seconds until the key may ask again, 0 = now; called for each list that begins, but the first
+    latest: of time.monotonic(); no list begins after it, or after _BATCH_SECONDS
     """
+    batch_id, end = current_request_id(), min(monotonic() + _BATCH_SECONDS, latest)
 
-    def result(body: RecommendRequest, wait: float) -> dict[str, Any]:
-        start_request()
-        if wait:
-            return {"status": 429, "error": f"rate: the key asks too often; wait {wait:.3f} s"}
+    def result(index: int, body: RecommendRequest) -> dict[str, Any]:
+        request_id = start_request(f"{batch_id}-{index}")
         if monotonic() > end:
-            return {"status": 504, "error": "requests: take too long together; send fewer at a time"}
-        try:
-            return {"status": 200, "answer": recommendation_job(shop, body).run()}
-        except TierRecError as error:
-            return {"status": 400, "error": str(error)}
-        except Exception:  # the others are answered
-            shop.request_log.failure(None, body.user_id, part="batch")
-            return {"status": 500, "error": "service: an error that is in its log"}
+            status, error = 504, "requests: take too long together; send fewer at a time"
+        elif index and (wait := take_token()):
+            status, error = 429, f"rate: the key asks too often; wait {wait:.3f} s"
+        else:
+            try:
+                answer = recommendation_job(shop, body).run()
+                return {"status": 200, "request_id": request_id, "answer": answer}
+            except Exception as failure:  # the others are answered
+                status, error = refusal_of(failure)
+                if status >= 500:
+                    shop.request_log.failure(None, body.user_id, part="batch")
+        return {"status": status, "request_id": request_id, "error": error}
 
-    results = [result(body, wait) for body, wait in zip(bodies, waits, strict=True)]
-    return {"results": [{"index": index, **one} for index, one in enumerate(results)]}
+    results = [{"index": index, **result(index, body)} for index, body in enumerate(bodies)]
+    for one in results:
+        shop.metrics.count_batch_result(one["status"])
+    return {"results": results}
+
+
+def refusal_of(error: Exception) -> tuple[int, str]:
+    """The status and the text of the answer to a request that failed; why a store failed is in the log alone."""
+    if isinstance(error, StoreError):
+        return 503, "store: does not answer; send the request again"
+    if isinstance(error, OverloadError):
+        return 503, str(error)
+    return (400, str(error)) if isinstance(error, TierRecError) else (500, "service: an error that is in its log")
 
 
 def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:

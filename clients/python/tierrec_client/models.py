@@ -315,10 +315,15 @@ class Answer(Model):
 
 
 class BatchResult(Model):
-    """An answer, or what is wrong with its request. index: the request's position, from 0; status: as HTTP's."""
+    """
+    An answer, or what is wrong with its request. index: the request's position, from 0; status: as HTTP's.
+
+    request_id: the answer's, and that of the log lines about it: the batch's X-Request-Id and the index
+    """
 
     index: int
     status: int
+    request_id: str
     answer: Answer | None = None
     error: str | None = None
 

@@ -1,11 +1,26 @@
 """Lists for many users in one request: each has its own result, counts for the limit, and holds up nobody."""
 
+import asyncio
+import itertools
+import json
+import math
 from typing import Any
 
+import pytest
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+
+from services.api.app import configure_app
 from services.auth.limits import RequestLimits
-from services.schemas import MAX_BATCH_LISTS
+from services.observability.metrics import ServiceMetrics
+from services.recommend.surfaces import recommend_batch
+from services.schemas import MAX_BATCH_LISTS, RecommendRequest
+from services.store import StoreError
+from services.tenants.background import OverloadError
+from services.tenants.shops import Shops
 from tests.support.damaged_models import model_lost
 from tests.support.open_shops import Caller, Opener, ids, until
+from tierrec_core.base.errors import ArtifactError, TierRecError
 
 pytest_plugins = ["tests.support.open_shops"]
 
@@ -31,17 +46,55 @@ def test_each_list_is_that_of_a_request_of_its_own(start: Opener) -> None:
     names = [result["answer"]["request_id"] for result in results]
     assert len(set(names)) == len(names)
     until(lambda: caller.shop.store.impression(names[-1]) is not None)
+    assert [result["request_id"] for result in results] == names
+    batch = caller.send("POST", "/recommend/batch", json={"requests": requests[:2]})
+    named = [result["request_id"] for result in batch.json()["results"]]
+    assert named == [f"{batch.headers['x-request-id']}-{index}" for index in range(2)]
     for name, result in zip(names, results, strict=True):
         assert list(caller.shop.store.impression(name).items) == ids(result["answer"])
         assert caller.told("GET", f"/explain/{name}")["request_id"] == name
 
 
 def test_an_error_is_of_its_request_alone(start: Opener) -> None:
-    results = ask(start(), {"user_id": "u01"}, {"task": "none"}, {"filter": "no condition"}, {"cursor": "?"}, {})
+    caller = start()
+    results = ask(caller, {"user_id": "u01"}, {"task": "none"}, {"filter": "no condition"}, {"cursor": "?"}, {})
     assert [result["status"] for result in results] == [200, 400, 400, 400, 200]
     for name, result in zip(("task", "expression", "cursor"), results[1:4], strict=True):
         assert result["error"].startswith(name)
+        assert result["request_id"]
         assert "answer" not in result
+    counts = [caller.metric("tierrec_batch_results_total", status=status) for status in ("200", "400")]
+    assert counts == [2, 3]
+
+
+@pytest.mark.parametrize("error", [StoreError("secret host"), OverloadError("reads: wait"), ArtifactError("model: x")])
+def test_an_error_has_the_status_and_the_text_of_a_single_request(start: Opener, error: TierRecError) -> None:
+    caller = start()
+
+    class FailingShop:
+        """The shop, whose configuration cannot be read."""
+
+        request_log, metrics = caller.shop.request_log, caller.shop.metrics
+
+        def __getattr__(self, _: str) -> Any:
+            raise error
+
+    result = recommend_batch(FailingShop(), [RecommendRequest()], float, math.inf)["results"][0]  # type: ignore[arg-type]
+    failing = FastAPI()
+    configure_app(failing, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
+    handler = failing.exception_handlers[
+        next(kind for kind in type(error).__mro__ if kind in failing.exception_handlers)
+    ]
+    response = asyncio.run(handler(Request({"type": "http", "state": {}}), error))
+    assert (result["status"], result["error"]) == (response.status_code, json.loads(response.body)["error"])
+    assert "secret" not in result["error"]
+
+
+def test_only_lists_that_begin_take_a_token(start: Opener) -> None:
+    caller, taken = start(), itertools.count()
+    late = recommend_batch(caller.shop, [RecommendRequest()] * 3, lambda: float(next(taken)), -math.inf)["results"]
+    assert [result["status"] for result in late] == [504] * 3
+    assert next(taken) == 0
 
 
 def test_a_batch_is_bounded_and_not_empty(start: Opener) -> None:
