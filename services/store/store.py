@@ -167,7 +167,9 @@ class Store(OutcomeQueries):
         user again of whom nothing was stored since is no new erasure, and tells whether the last one is complete.
         """
         with self.database.writing() as connection:
-            events, impressions, users = (
+            posted = select(USERS.c.attributes).where(USERS.c.user_id == user_id)
+            num_users = int(connection.scalar(posted) is not None)  # without attributes: those were deleted before
+            events, impressions, _ = (
                 connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
                 for table in (EVENTS, IMPRESSIONS, USERS)
             )
@@ -177,7 +179,7 @@ class Store(OutcomeQueries):
             is_complete = self.erased_files.is_done(erasure)
         except StoreError:  # the rows are deleted all the same
             is_complete = False
-        return Erasure(events, impressions, users, is_complete)
+        return Erasure(events, impressions, num_users, is_complete)
 
     def purge_erased(self, seconds: float) -> bool:
         """Remove copies of erased rows from SQLite's files, and return whether none is left. Raises StoreError.
