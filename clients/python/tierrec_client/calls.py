@@ -1,7 +1,7 @@
 """One function per endpoint, shared by both clients: each returns the request and how to read its answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, Unpack
 from urllib.parse import quote
 
@@ -41,6 +41,7 @@ from tierrec_client.models import (
 )
 
 NDJSON = "application/x-ndjson"
+_BATCH_SECONDS = 30.0  # the service ends a request after 25
 ImportKind = Literal["events", "items", "users"]
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -48,7 +49,11 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request and the type of its answer. is_idempotent: sending it twice has the effect of sending it once."""
+    """A request and the type of its answer.
+
+    is_idempotent: sending it twice has the effect of sending it once
+    seconds: for which the answer is waited for at least, whatever the client's timeout
+    """
 
     method: str
     path: str
@@ -57,11 +62,16 @@ class Call(Generic[T]):
     media_type: str = "application/json"
     params: Mapping[str, Any] = field(default_factory=dict)
     is_idempotent: bool = True
+    seconds: float = 0.0
 
     def build_request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """Build the request with the client's base URL and headers."""
-        headers = {} if self.body is None else {"content-type": self.media_type}
-        return http.build_request(self.method, self.path, content=self.body, params=self.params, headers=headers)
+        headers, timeout = {} if self.body is None else {"content-type": self.media_type}, httpx.Timeout(http.timeout)
+        if timeout.read is not None:
+            timeout.read = max(timeout.read, self.seconds)
+        return http.build_request(
+            self.method, self.path, content=self.body, params=self.params, headers=headers, timeout=timeout
+        )
 
     def parse(self, response: httpx.Response) -> T:
         """Parse the answer. Raises ServiceError for a refusal and for an answer of another type."""
@@ -79,8 +89,12 @@ def recommend(request: RecommendRequest | None = None, /, **fields: Unpack[Recom
 
 
 def recommend_batch(batch: RecommendBatch | None = None, /, **fields: Unpack[BatchFields]) -> Call[BatchAnswer]:
-    """Return a result for each of up to 100 requests, in their order: an answer, or an error with its status."""
-    return _post("/recommend/batch", _body(RecommendBatch, batch, fields), BatchAnswer, is_idempotent=False)
+    """Return a result for each of up to 100 requests, in their order: an answer, or an error with its status.
+
+    The answer is waited for at least 30 s.
+    """
+    call = _post("/recommend/batch", _body(RecommendBatch, batch, fields), BatchAnswer, is_idempotent=False)
+    return replace(call, seconds=_BATCH_SECONDS)
 
 
 def search(request: SearchRequest | None = None, /, **fields: Unpack[SearchFields]) -> Call[Answer]:

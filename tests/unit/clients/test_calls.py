@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,11 +27,14 @@ STREAMED = ("GET", "/export/{kind}")  # read as rows: see test_an_export_goes_on
 
 CALLS: dict[tuple[str, str], Call[Any]] = {
     ("POST", "/recommend"): calls.recommend(user_id="u", surface="ads", k=3, context={"basket": ["i"]}, explain=True),
+    ("POST", "/recommend/batch"): calls.recommend_batch(requests=[models.RecommendRequest(user_id="u", k=3)]),
     ("POST", "/search"): calls.search(query="shoes", user_id="u", exclude=["i"], filter="price < 3"),
     ("POST", "/similar"): calls.similar(item_id="i", k=5),
     ("POST", "/events"): calls.events(events=[EVENT]),
     ("POST", "/items"): calls.items(items=[ItemIn(item_id="i", price=1.5, attributes={"size": "L"})]),
     ("POST", "/users"): calls.users(users=[UserIn(user_id="u", attributes={"plan": "gold"})]),
+    ("DELETE", "/items/{item_id}"): calls.delete_item("i/1"),
+    ("DELETE", "/user-attributes/{user_id}"): calls.delete_attributes("u/1"),
     ("GET", "/users/{user_id}/tier"): calls.tier("u"),
     ("DELETE", "/users/{user_id}"): calls.erase("u"),
     ("GET", "/explain/{request_id}"): calls.explain("r"),
@@ -178,6 +182,16 @@ def test_parts_are_small_and_lose_nothing(sizes: list[int]) -> None:
     assert [len(json.loads(line)["attributes"]["x"]) for line in lines] == sizes
     assert all(len(part) <= 1 << 18 for part in parts)
     assert batches.kind == "items"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(10.0, 30.0), (60.0, 60.0), (None, None)])
+def test_a_batch_of_lists_is_waited_for_longer(seconds: float | None, expected: float | None) -> None:
+    with httpx.Client(base_url="http://localhost", timeout=seconds) as http:
+        timeouts = [
+            CALLS["POST", path].build_request(http).extensions["timeout"] for path in ("/recommend/batch", "/recommend")
+        ]
+    assert [timeout["read"] for timeout in timeouts] == [expected, seconds]
+    assert timeouts[0] | {"read": seconds} == timeouts[1]
 
 
 def test_all_counts_of_the_answers_to_parts_are_added_up() -> None:
