@@ -21,6 +21,8 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings
 from tierrec_core.sources.input_files.forgotten import ForgottenUsers, add_forgotten_user
 
+_PURGE_SECONDS = 5.0
+
 
 def forget_user(layout: Layout, settings: Settings, user_id: str) -> Iterator[str]:
     """Erase the user; yields a line on each step. Each step may be repeated, so that a killed call is called again.
@@ -50,8 +52,12 @@ def forget_user(layout: Layout, settings: Settings, user_id: str) -> Iterator[st
 def _erase_from_store(layout: Layout, user_id: str) -> str:
     with open_store(layout) as store:
         erased = store.erase_user(user_id, pseudonym(user_id, log_secret(serving_folder(layout))))
+        is_done = store.purge_erased(_PURGE_SECONDS)
         url = store.database.engine.url.render_as_string(hide_password=True)
-    return f"{url}: {erased.events:,} events, {erased.impressions:,} impressions and {erased.users:,} users erased"
+    rest = "" if is_done else "; copies in its files go once its readers have ended: `--verify` tells"
+    return (
+        f"{url}: {erased.events:,} events, {erased.impressions:,} impressions and {erased.users:,} users erased{rest}"
+    )
 
 
 def _exports(layout: Layout) -> list[Path]:
