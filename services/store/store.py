@@ -169,7 +169,7 @@ class Store(OutcomeQueries):
         with self.database.writing() as connection:
             posted = select(USERS.c.attributes).where(USERS.c.user_id == user_id)
             num_users = int(connection.scalar(posted) is not None)  # without attributes: those were deleted before
-            events, impressions, _ = (
+            events, impressions, users = (
                 connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
                 for table in (EVENTS, IMPRESSIONS, USERS)
             )
