@@ -57,7 +57,7 @@ def test_an_id_in_a_path_has_the_form_of_one_in_a_body(start: Opener) -> None:
         assert caller.told("DELETE", f"/items/{quoted}") == {"deleted": 1}
         assert caller.told("DELETE", f"/user-attributes/{quoted}") == {"deleted": 1}
         caller.post_events(event(len(quoted), written, "i01"))
-        erased = caller.told("DELETE", f"/users/{quoted}")
+        erased = caller.send("DELETE", f"/users/{quoted}").json()
         assert (erased["events"], erased["users"]) == (1, 0), "the attributes were deleted before"
         assert caller.send("GET", f"/users/{quoted}/tier").status_code == 200
     assert {item.item_id for item in caller.shop.store.items_after(0, 9)} == {blank, no_break, "A 1"}

@@ -17,6 +17,7 @@ from tierrec_core.neural.tracking import record_metrics
 from tierrec_core.neural.trainer import TrainerConfig, reproducible, shuffled_batches, to_tensor, train_network
 from tierrec_core.settings import Settings, SplitSettings, TaskSettings, TrackingSettings, WandbSettings, parse
 from tierrec_core.stages import train
+from tierrec_core.stages.inputs.split_log import read_split
 from tierrec_core.tracking.training_curves import TrainingRun, recording
 
 CONFIG = SymmetricMf.Config(embedding_size=4, epochs=3)
@@ -110,7 +111,9 @@ def test_the_stage_writes_the_curves_of_each_fit(events, items, tmp_path: Path) 
     layout = tiered_project(tmp_path, events, items, settings)
     for name in settings.models:
         train.run(layout, settings, name)
-    fitted = {path.name for path in (layout.data / "models" / "small").iterdir()}
+    places = [place.model("small", "").iterdir() for place in layout.evaluation_and_production]
+    fitted = {path.name for place in places for path in place if path.name != layout.production.fits}
+    assert read_split(layout.production).final.name in fitted
     assert {path.name for path in layout.training.iterdir()} == {"small"}
     assert {path.name for path in (layout.training / "small").iterdir()} == fitted
     for snapshot in fitted:
