@@ -49,6 +49,12 @@ def _init(
     from flows.project.params import replace_sections
     from tierrec_core.sources.schema_inference import propose_settings
 
+    layout = project_layout()
+    if not (dry_run or layout.params.exists()):
+        raise SettingsError(
+            f"{layout.params}: is missing; run `tierrec init` in a clone, whose params.yaml it changes, "
+            "or look at what it would write with --dry-run"
+        )
     options = {
         "user_column": user_column,
         "item_column": item_column,
@@ -83,7 +89,7 @@ def _init(
         return
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this to params.yaml?", default=True):
         raise typer.Exit(1)
-    replace_sections(project_layout().params, proposal.patch)
+    replace_sections(layout.params, proposal.patch)
     typer.echo("wrote params.yaml. Next: tierrec run", err=as_json)
 
 

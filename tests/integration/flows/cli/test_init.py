@@ -9,6 +9,7 @@ import pytest
 from tests.support.commands import tierrec
 from tests.support.projects import ROOT
 from tierrec_core import sources
+from tierrec_core.base.errors import SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import FilesSource, parse, read_settings
 
@@ -138,6 +139,8 @@ def test_tables_beside_the_log_are_read(truth, tmp_path):
 def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp_path):
     _, arguments = german(truth, tmp_path)
     before = (ROOT / "params.yaml").read_bytes()
+    with pytest.raises(SettingsError, match=r"params\.yaml: is missing; run `tierrec init` in a clone"):
+        tierrec("init", *arguments, "--yes", folder=tmp_path)
     (tmp_path / "params.yaml").write_bytes(before)
     proposal = json.loads(tierrec("init", *arguments, "--dry-run", "--json", folder=tmp_path))
     assert (tmp_path / "params.yaml").read_bytes() == before
