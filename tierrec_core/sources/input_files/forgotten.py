@@ -1,7 +1,7 @@
 """The forgotten users: keyed hashes of ids whose rows `ingest` leaves out, however often a source delivers them.
 
-The key lies beside the list, outside of git, and is of this list alone: whoever reads the list without it cannot try
-out ids, and an ingest started by hand or by cron finds it, which it would not in a state folder that an environment
+The key lies beside the list, outside of git, and is of this list alone: a reader of the list cannot test ids
+without it, and an ingest started by hand or by cron finds it, which it would not in a state folder that an environment
 variable names.
 """
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.api.app import configure_app
 from services.auth.limits import RequestLimits
 from services.observability.metrics import ServiceMetrics
-from services.recommend.surfaces import recommend_batch
+from services.recommend.surfaces import recommend_batch, refusal_of
 from services.schemas import MAX_BATCH_LISTS, RecommendRequest
 from services.store import StoreError
 from services.tenants.background import OverloadError
@@ -68,26 +68,16 @@ def test_an_error_is_of_its_request_alone(start: Opener) -> None:
 
 
 @pytest.mark.parametrize("error", [StoreError("secret host"), OverloadError("reads: wait"), ArtifactError("model: x")])
-def test_an_error_has_the_status_and_the_text_of_a_single_request(start: Opener, error: TierRecError) -> None:
-    caller = start()
-
-    class FailingShop:
-        """The shop, whose configuration cannot be read."""
-
-        request_log, metrics = caller.shop.request_log, caller.shop.metrics
-
-        def __getattr__(self, _: str) -> Any:
-            raise error
-
-    result = recommend_batch(FailingShop(), [RecommendRequest()], float, math.inf)["results"][0]  # type: ignore[arg-type]
+def test_an_error_has_the_status_and_the_text_of_a_single_request(error: TierRecError) -> None:
+    status, text = refusal_of(error)
     failing = FastAPI()
     configure_app(failing, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
     handler = failing.exception_handlers[
         next(kind for kind in type(error).__mro__ if kind in failing.exception_handlers)
     ]
     response = asyncio.run(handler(Request({"type": "http", "state": {}}), error))
-    assert (result["status"], result["error"]) == (response.status_code, json.loads(response.body)["error"])
-    assert "secret" not in result["error"]
+    assert (status, text) == (response.status_code, json.loads(response.body)["error"])
+    assert "secret" not in text
 
 
 def test_only_lists_that_begin_take_a_token(start: Opener) -> None:
