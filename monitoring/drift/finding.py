@@ -21,7 +21,7 @@ _TO_DO = {  # about an alarm, by its family
     "unseen_categories": "only a retrain can list it",
     "transitions": "a retrain assigns tiers anew; look at what these users were offered",
     "volume": "look for a season, a campaign or an outage: a retrain brings no visits back",
-    "online": "`tierrec releases` compares releases: roll back a new one that is the cause",
+    "online": "if it began with a release, `tierrec rollback` removes that",
 }
 _SHARE_UNIT = "Cohen's h"
 _UNITS = {  # of a finding's effect and limit
