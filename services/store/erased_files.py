@@ -38,11 +38,11 @@ class ErasedFiles:
         path = self.database.path
         if path is None:
             return True
-        last = self._last()
-        if self._mark(_DONE) == last:
+        if self._mark(_DONE) == self._last():
             return True
         if not self.database.truncate_log(seconds):  # a vacuum would add the whole database to the log
             return False
+        last = self._last()  # with the erasures made while the log was waited for
         if self._mark(_VACUUMED) != last:
             self._vacuum(path, seconds)
             self._set_mark(_VACUUMED, last)
