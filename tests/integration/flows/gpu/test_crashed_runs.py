@@ -31,13 +31,14 @@ def work() -> None: ...
 
 @flow(on_running=[send_heartbeats])
 def heartbeats() -> tuple[ProcessRecord | None, ProcessRecord | None]:
-    def read() -> ProcessRecord | None:
-        with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:
+
+        def read() -> ProcessRecord | None:
             return ProcessRecord.read(client.read_flow_run(runtime.flow_run.id))
 
-    first = read()
-    wait_until(lambda: read() != first, "the next heartbeat", 2 * HEARTBEAT_SECONDS)
-    return first, read()
+        first = read()
+        wait_until(lambda: read() != first, "the next heartbeat", 2 * HEARTBEAT_SECONDS)
+        return first, read()
 
 
 @pytest.fixture(scope="module")
