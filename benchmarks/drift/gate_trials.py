@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.drift.gate_lists import CUTOFF, SEEDS, SUBSETS, Shop, ShopTask
 from benchmarks.drift.results_file import merge_figures
 from tierrec_core.base.contracts import FloatArray, IntArray
+from tierrec_core.base.errors import ArtifactError
 from tierrec_core.evaluation.metrics import coverage
 from tierrec_core.evaluation.promotion_gate import GateReport, GateSide, Scores, check_promotion
 from tierrec_core.settings import GateSettings
@@ -226,7 +227,10 @@ def _share(flags: Any) -> float:
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    found = gate_trials(seed, report=lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        found = gate_trials(seed, report=lambda line: print(line, file=sys.stderr, flush=True))
+    except ArtifactError as error:
+        sys.exit(f"error: the gate's trials need the demo's finished run, `tierrec run`: {error}")
     print(json.dumps(found, indent=2))
     merge_figures({name: value for name, value in found.items() if isinstance(value, float | int)})
 

@@ -1,4 +1,4 @@
-"""Expensive fixtures that are made once in a test run and shared by its processes."""
+"""Expensive fixtures that are made once in a run of tests, or of a benchmark, and shared by its processes."""
 
 import re
 from collections.abc import Callable
@@ -10,9 +10,11 @@ from filelock import FileLock
 def once(temporary: Path, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that `make` has filled, in this process or in another of the same run. Copy it; do not change it.
 
-    temporary: any temporary folder of the test; what is shared lies in pytest's folder of the whole run
+    temporary: any temporary folder of the test; what is shared lies in pytest's folder of the whole run, and beside
+        the temporary folder where pytest does not run
     """
-    run = next(folder for folder in temporary.parents if re.fullmatch(r"pytest-\d+", folder.name))
+    runs = (folder for folder in temporary.parents if re.fullmatch(r"pytest-\d+", folder.name))
+    run = next(runs, temporary.parent)
     shared = run / "shared"
     shared.mkdir(exist_ok=True)
     folder, done = shared / name, shared / f"{name}.done"
