@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks.drift.detection_trials import KINDS, DetectionTrial
-from monitoring.simulation.replay import ReplayResult, ndcg_loss
+from monitoring.simulation.policy_costs import policy_costs
+from monitoring.simulation.replay import ReplayResult
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval
 
 PLACEBO, STATIONARY = "placebo", "stationary"
@@ -89,15 +89,13 @@ def change_figures(trials: Sequence[DetectionTrial], broken: Iterable[str], bots
 def replay_figures(results: Mapping[str, ReplayResult], suffix: str, seed: int) -> dict[str, Any]:
     """Retrains, CPU seconds, NDCG and regret of each policy against the policy that always retrains."""
     figures: dict[str, Any] = {}
-    for name, result in results.items():
+    for cost in policy_costs(results, seed):
         figures |= {
-            f"{name}_retrains{suffix}": result.retrains,
-            f"{name}_cpu_seconds{suffix}": round(result.retrain_seconds + result.watch_seconds, 2),
-            f"{name}_ndcg{suffix}": round(
-                float(np.concatenate([step.quality.ndcg for step in result.steps]).mean()), 6
-            ),
+            f"{cost.policy}_retrains{suffix}": cost.retrains,
+            f"{cost.policy}_cpu_seconds{suffix}": cost.cpu_seconds,
+            f"{cost.policy}_ndcg{suffix}": cost.ndcg,
         }
-        figures |= interval_figures(f"{name}_regret{suffix}", ndcg_loss(result, results["always"], seed))
+        figures |= interval_figures(f"{cost.policy}_regret{suffix}", cost.regret)
     return figures
 
 

@@ -1,73 +1,157 @@
-"""tierrec simulate: replay a year with simulated drift, and report detections, retrains and list quality."""
+"""tierrec simulate: replay a log under retraining policies, and report detections, retrains, list quality and cost."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import typer
 
+from flows.cli.common import project_layout
 from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
+    from monitoring.simulation.policy_costs import PolicyCost
     from monitoring.simulation.replay import Replay, ReplayResult
 
 _MONTH = 28.0
 _TRAINING_MONTHS = 5  # of the first model
 _MAX_REASON = 70
+_ALL = "all"
 
 app = typer.Typer()
 
 
-@app.command("simulate", epilog="Example: tierrec simulate --world synthetic --shift diffuse --share 0.4")
+@app.command("simulate", epilog="Example: tierrec simulate --policy all")
 def _simulate(
     world: Annotated[
-        Literal["complete_journey", "synthetic"], typer.Option(help="The Complete Journey, or a synthetic shop.")
-    ] = "complete_journey",
+        Literal["project", "synthetic"], typer.Option(help="The log of the last `tierrec run`, or a synthetic shop.")
+    ] = "project",
     shift: Annotated[
         str, typer.Option(help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots...")
-    ] = "interests",
+    ] = "none",
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of users affected by the shift.")] = 0.2,
     month: Annotated[int, typer.Option(min=1, help="Months of 28 days before the shift.")] = 7,
     policy: Annotated[
         str,
-        typer.Option(help="Retraining policy: ours, drift, psi_10, evidently, monthly, six_weeks, never, always..."),
+        typer.Option(
+            help="Retraining policy: ours, drift, psi_10, evidently, monthly, six_weeks, never, always... or all."
+        ),
     ] = "ours",
     every: Annotated[float, typer.Option(min=1, help="Days between two evaluations of the policy.")] = _MONTH,
     served: Annotated[bool, typer.Option(help="Compute lists at each retrain, not at each visit.")] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 7,
     json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.")] = None,
 ) -> None:
-    """Replay a year with a shift in it: evaluate a retraining policy month by month against a frozen model."""
+    """Replay the log month by month under a retraining policy, against a frozen model; a shift can be added to it.
+
+    --policy all compares the costs of all policies, and shows those on the project's log on the loop's page.
+    """
+    from monitoring.simulation.policies import POLICIES
+    from tierrec_core.base import artifacts
+
+    if policy not in (*POLICIES, _ALL):
+        raise SettingsError(f"--policy: {policy!r} is unknown; wanted one of {', '.join((*POLICIES, _ALL))}")
+    replay = _replay(world, shift, share, month * _MONTH, every, seed, fresh=not served)
+    report = _compare_all(replay) if policy == _ALL else _follow(replay, policy)
+    if json is not None:
+        artifacts.write_json(report, json)
+    if (policy, world, shift) == (_ALL, "project", "none"):
+        from flows.loop.loop_state import LoopState
+        from flows.loop.pages import write_history
+
+        layout = project_layout()
+        artifacts.write_json(report, layout.policies)
+        typer.echo(f"shown on {write_history(LoopState(layout))}")
+
+
+def _replay(
+    world: str, shift: str, share: float, shift_days: float, every: float, seed: int, *, fresh: bool
+) -> "Replay":
+    from monitoring.simulation.replay import Replay, ReplayClock
+    from monitoring.simulation.scenarios import apply_change
+    from monitoring.simulation.world import project_world, synthetic_world
+    from tierrec_core.settings import MonitorSettings, read_settings
+
+    if world == "project":
+        layout = project_layout()
+        settings = read_settings(layout.params)
+        before, monitor = project_world(layout, settings), settings.monitor
+    else:
+        before, monitor = synthetic_world(seed), MonitorSettings()
+    days = before.end - before.start
+    training = min(_TRAINING_MONTHS * _MONTH, np.floor(days / 2))
+    ticks = int((days - training) // every) - 1
+    if ticks < 1:
+        raise SettingsError(
+            f"--every: the log has {days - training:g} days after the {training:g} of the first model, too few for two "
+            f"steps of {every:g} days; set fewer days"
+        )
+    if shift != "none" and shift_days >= days:
+        raise SettingsError(f"--month: the log has {days:g} days, none after {shift_days:g}; set fewer months")
+    after = apply_change(before, shift, before.start + shift_days, share, seed)
+    return Replay(after, ReplayClock(before.start + training, every, ticks), monitor, seed, fresh)
+
+
+def _follow(replay: "Replay", policy: str) -> dict[str, Any]:
+    """Run one policy beside the frozen model, print each step, and return the report."""
     from rich.console import Console
 
     from monitoring.simulation.policies import POLICIES
-    from monitoring.simulation.replay import Replay, ReplayClock
-    from monitoring.simulation.scenarios import apply_change
-    from monitoring.simulation.world import complete_journey_world, synthetic_world
-    from tierrec_core.base import artifacts
-    from tierrec_core.settings import MonitorSettings
 
-    if policy not in POLICIES:
-        raise SettingsError(f"--policy: {policy!r} is unknown; wanted one of {', '.join(POLICIES)}")
-    before = synthetic_world(seed) if world == "synthetic" else complete_journey_world()
-    first = before.start + _TRAINING_MONTHS * _MONTH
-    ticks = int((before.end - first) // every) - 1
-    if ticks < 1:
-        raise SettingsError(
-            f"--every: the log has {before.end - first:g} days after its first {_TRAINING_MONTHS} months, too few for "
-            f"two steps of {every:g} days; set fewer days"
-        )
-    after = apply_change(before, shift, before.start + month * _MONTH, share, seed)
-    replay = Replay(after, ReplayClock(first, every, ticks), MonitorSettings(), seed, fresh=not served)
     retrained, frozen = replay.run(POLICIES[policy]), replay.run(POLICIES["never"])
     console, report = Console(), _report(replay, retrained, frozen, policy)
     what = f"from {report['change_start']} on, {report['change']}" if report["change"] else "no shift"
     console.print(f"{report['world']}: {what}", highlight=False)
     console.print(_table(report))
     console.print(_summary(report), highlight=False)
-    if json is not None:
-        artifacts.write_json(report, json)
+    return report
+
+
+def _compare_all(replay: "Replay") -> dict[str, Any]:
+    """Run all policies, print what each costs and loses, and return the report."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from monitoring.simulation.policies import POLICIES
+    from monitoring.simulation.policy_costs import efficient_policies, policy_costs
+    from tierrec_core.data.interactions import from_days
+
+    names = track(POLICIES, "policies", console=Console(stderr=True))
+    costs = policy_costs({name: replay.run(POLICIES[name]) for name in names}, replay.seed)
+    efficient = efficient_policies(costs)
+    Console().print(_cost_table(costs, efficient))
+    return {
+        "start": f"{from_days(replay.clock.start):%Y-%m-%d}",
+        "end": f"{from_days(replay.clock.ticks[-1] + replay.clock.step):%Y-%m-%d}",
+        "every": replay.clock.step,
+        "seed": replay.seed,
+        "policies": [asdict(cost) | {"efficient": cost.policy in efficient} for cost in costs],
+    }
+
+
+def _cost_table(costs: "Sequence[PolicyCost]", efficient: "Sequence[str]") -> "Table":
+    from rich.table import Table
+
+    table = Table(title="What each policy costs, and its regret against `always`")
+    for column in ("policy", "retrains", "CPU s", "NDCG@10", "regret", "95% interval", "frontier"):
+        table.add_column(column)
+    for cost in costs:
+        table.add_row(
+            cost.policy,
+            str(cost.retrains),
+            f"{cost.cpu_seconds:.1f}",
+            f"{cost.ndcg:.4f}",
+            f"{cost.regret.value:.4f}",
+            f"{cost.regret.low:.4f} to {cost.regret.high:.4f}",
+            "yes" if cost.policy in efficient else "",
+        )
+    return table
 
 
 def _report(replay: "Replay", retrained: "ReplayResult", frozen: "ReplayResult", policy: str) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def write_history(state: LoopState) -> Path:
     releases = [release.model_dump(mode="json") for release in list_releases(layout)]
     retrains = [retrain.model_dump() for retrain in state.retrains()]
     decisions = [_without_lost_page(decision, layout) for decision in state.decisions]
-    write_loop_page(decisions, gates, releases, page, retrains=retrains, serving=_serving(layout))
+    replay = artifacts.read_json(layout.policies) if layout.policies.exists() else None
+    write_loop_page(decisions, gates, releases, page, retrains=retrains, serving=_serving(layout), replay=replay)
     return page
 
 

@@ -16,6 +16,9 @@ from monitoring.report.effect_timeline import (
 from monitoring.report.html import render_template, write_page
 from monitoring.report.json_blocks import order_keys
 from monitoring.report.leaderboard_view import FigureWithInterval, task_order
+from monitoring.report.policy_chart import HEIGHT as POLICY_HEIGHT
+from monitoring.report.policy_chart import WIDTH as POLICY_WIDTH
+from monitoring.report.policy_chart import policy_points
 
 _MAX_FINDINGS = 12
 _MAX_CARDS = 20  # newest decisions in full; older ones are rows of a table
@@ -52,11 +55,13 @@ def write_loop_page(
     *,
     retrains: Sequence[Record] = (),
     serving: Record | None = None,
+    replay: Record | None = None,
 ) -> None:
     """Write the page. The same records give the same bytes, in any order.
 
     retrains: key, state and error of the retrains that decisions started
     serving: current champion, challenger (or None) and the challenger's share of users
+    replay: the policies that `tierrec simulate --policy all` compared on the project's log
     Links are relative to the page's folder.
     """
     newest_first = sorted(decisions, key=lambda decision: (decision["at"], decision["key"]), reverse=True)
@@ -79,6 +84,9 @@ def write_loop_page(
         releases=sorted(releases, key=lambda release: (release["at"], release["tag"]), reverse=True),
         outcomes={retrain["key"]: retrain for retrain in retrains},
         serving=serving,
+        replay=replay,
+        points=policy_points(replay["policies"]) if replay else [],
+        policy_size=(POLICY_WIDTH, POLICY_HEIGHT),
     )
     write_page(page, path)
 

@@ -19,7 +19,7 @@ from monitoring.drift import (
     evaluate_window,
     measure_window,
 )
-from monitoring.drift.canary import CanaryResult, run_canary
+from monitoring.drift.canary import CanaryResult, CanaryTask, run_canary
 from monitoring.drift.feed.feed_log import events_between
 from monitoring.simulation.world import TASK
 from tierrec_core.base.contracts import FloatArray, IntArray
@@ -104,6 +104,7 @@ class PolicyContext:
     settings: MonitorSettings
     seed: int
     online: OnlineMetrics | None = None
+    task: CanaryTask = TASK
 
     @cached_property
     def window(self) -> WindowMeasurement:
@@ -128,7 +129,7 @@ class PolicyContext:
 
     def canary(self) -> CanaryResult:
         """What a retrain would have gained in the last week."""
-        return run_canary(self.events, self.reference.cut, self.end, TASK, self.seed)
+        return run_canary(self.events, self.reference.cut, self.end, self.task, self.seed)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from monitoring.drift import DriftReference, OnlineMetrics
 from monitoring.simulation.policies import PolicyContext, PolicyDecision, RetrainPolicy
-from monitoring.simulation.world import TASK, ReplayRecommender, ReplayWorld
+from monitoring.simulation.world import ReplayRecommender, ReplayWorld
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_mean
 from tierrec_core.evaluation.metrics import Truth, per_user
@@ -75,7 +75,7 @@ class ReplayResult:
     @property
     def retrains(self) -> int:
         """Number of retrains."""
-        return sum(step.decision.retrain for step in self.steps)
+        return sum(bool(step.decision.retrain) for step in self.steps)
 
 
 @dataclass
@@ -138,7 +138,8 @@ class Replay:
             truth = self._truth(tick)
             past = self.world.log.before(tick if self.fresh else cut)
             lists = np.full((past.num_users, CUTOFF), -1, np.int64)
-            lists[truth.users] = self.model(cut).canary.lists(past, truth.users, CUTOFF)
+            exclude_seen = not self.world.task.repeats
+            lists[truth.users] = self.model(cut).canary.lists(past, truth.users, CUTOFF, exclude_seen=exclude_seen)
             seed = (self.seed, round(tick))
             self._qualities[cut, tick] = ListQuality(
                 truth.users,
@@ -155,13 +156,16 @@ class Replay:
     def _truth(self, tick: float) -> Truth:
         log = self.world.log
         following = log.where((log.day >= tick) & (log.day < tick + self.clock.step))
-        user, item = following.filter_events(*TASK.target).unique_pairs()
+        user, item = following.filter_events(*self.world.task.target).unique_pairs()
         return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
 
     def context(self, cut: float, tick: float) -> PolicyContext:
         """The policy's input at a tick when the model of that cut is in force; the log ends at the tick."""
-        events, online = self.world.between(-np.inf, tick), self._online(cut, tick)
-        return PolicyContext(events, self.world.items, self.reference(cut), tick, self.settings, self.seed, online)
+        world, online = self.world, self._online(cut, tick)
+        events = world.between(-np.inf, tick)
+        return PolicyContext(
+            events, world.items, self.reference(cut), tick, self.settings, self.seed, online, world.task
+        )
 
     def _online(self, cut: float, tick: float) -> OnlineMetrics | None:
         """The model's newest outcomes against its first, None before its second tick."""

@@ -1,7 +1,7 @@
 """A log to replay, and a recommender that is fitted in seconds, the canary's."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -11,23 +11,31 @@ import pandas as pd
 from monitoring.drift.canary import CanaryModel, CanaryTask
 from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.simulation.synthetic_drift import ChangedLog
-from tierrec_core.base.contracts import Event
+from tierrec_core.base import artifacts
+from tierrec_core.base.contracts import EVENTS, ITEMS, Event
+from tierrec_core.base.paths import Layout
 from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.settings import SyntheticSource, TierSettings
+from tierrec_core.settings import Settings, SyntheticSource, TierSettings
 from tierrec_core.sources import complete_journey, synthetic
 from tierrec_core.tiers import Tiering
 
-TASK = CanaryTask((Event.PURCHASE.value,), repeats=True, min_users_per_item=10)  # of models and canaries in a replay
+TASK = CanaryTask((Event.PURCHASE.value,), repeats=True, min_users_per_item=10)
+_MAX_USERS = 20_000  # of a project's log; a fit takes about a second
 
 
 @dataclass(frozen=True)
 class ReplayWorld:
-    """A complete log: EVENTS and ITEMS, and the change applied to it, None for the original log."""
+    """A complete log: EVENTS and ITEMS, and the change applied to it, None for the original log.
+
+    task, tiers: of all models and canaries
+    """
 
     name: str
     events: pd.DataFrame
     items: pd.DataFrame
     change: ChangedLog | None = None
+    task: CanaryTask = TASK
+    tiers: TierSettings = field(default_factory=TierSettings)
 
     def after(self, change: ChangedLog) -> Self:
         """The world after a change."""
@@ -52,6 +60,22 @@ class ReplayWorld:
         """EVENTS from day `start` to before day `end`."""
         day = to_days(self.events["timestamp"])
         return self.events[(day >= start) & (day < end)]
+
+
+def project_world(layout: Layout, settings: Settings) -> ReplayWorld:
+    """The log that a project's last run has read; of a large shop a sample of the users is drawn.
+
+    Raises ArtifactError when `tierrec run` has not finished here.
+    """
+    events = artifacts.read_frame(layout.prepared_events, EVENTS)
+    items = artifacts.read_frame(layout.production.items, ITEMS)
+    users = np.sort(events["user_id"].unique().astype(object))
+    if len(users) > _MAX_USERS:
+        drawn = np.random.default_rng(settings.seed).choice(users, _MAX_USERS, replace=False)
+        events = events[events["user_id"].isin(drawn)]
+    repeats = settings.tasks[settings.default_task].repeats
+    task = CanaryTask(settings.split.target, repeats, settings.split.min_users_per_item)
+    return ReplayWorld("the project's log", events, items, task=task, tiers=settings.tiers)
 
 
 def complete_journey_world() -> ReplayWorld:
@@ -85,8 +109,8 @@ class ReplayRecommender:
     def fit(cls, world: ReplayWorld, cut: float, seed: int) -> Self:
         """Fit to the log before the cut."""
         started = time.process_time()
-        canary = CanaryModel.fit(world.log, cut, TASK)
+        canary = CanaryModel.fit(world.log, cut, world.task)
         rows = pd.Index(world.items["item_id"].astype(object)).get_indexer(canary.history.items)
         items = world.items.take(rows).reset_index(drop=True)
-        tiering = Tiering.fit(canary.history, items, TierSettings(), seed)
+        tiering = Tiering.fit(canary.history, items, world.tiers, seed)
         return cls(cut, f"day {cut - world.start:.0f}", canary, tiering, time.process_time() - started)

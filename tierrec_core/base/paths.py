@@ -91,6 +91,7 @@ class Layout:
 
     # monitoring and state outside of DVC
     reference = _RelativePath("data/reference", "artefact: reference window for drift detection")
+    policies = _RelativePath("data/loop/policies.json", "retrain policies, as `tierrec simulate` compared them")
     loop = _RelativePath("data/loop", "the retraining loop's decisions, releases, gate reports and pages")
     training = _RelativePath("data/training", "training curves of deep models, MODEL/SNAPSHOT")
     tuning = _RelativePath("data/tuning", "trials and patches of hyperparameter searches")
