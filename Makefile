@@ -74,6 +74,7 @@ bench-drift: $(STAMP)  ## false alarms, power and cost of the drift verdict: ben
 	$(BIN)/python -m benchmarks.drift.gate_trials
 	$(BIN)/python -m benchmarks.drift.end_to_end
 	$(BIN)/python -m benchmarks.drift.feed_faults
+	$(BIN)/python -m benchmarks.drift.other_shifts
 	$(BIN)/python -m benchmarks.drift.benchmark
 
 bench-gpu: $(STAMP)  ## samples a second of the deep models on whatever device there is

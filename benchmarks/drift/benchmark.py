@@ -40,7 +40,7 @@ CUTS = (140, 168, 196, 224, 252, 280, 308)  # days of the real year, each with p
 REAL_CUTS = tuple(range(140, 337, 14))
 CHANGE_DAY = 196.0
 OTHER_POLICIES = tuple(name for name in POLICIES if name not in ("ours", "drift"))
-OTHER_COMMANDS = ("end_to_end_", "gate_", "feed_fault_")  # prefixes of the figures that other commands record
+OTHER_COMMANDS = ("end_to_end_", "gate_", "feed_fault_", "shift_")  # prefixes of the figures that other commands record
 _STEP = 14.0
 
 

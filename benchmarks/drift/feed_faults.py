@@ -9,18 +9,16 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from benchmarks.drift.benchmark import PAGE, REAL_CUTS, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, TrialWindows
 from benchmarks.drift.page import drift_page
+from benchmarks.drift.parallel import Job, run_jobs
 from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.drift.summary_stats import SHARES, rate_figures
 from monitoring.drift import FeedChecks, evaluate_window, find_faults, measure_window
@@ -130,15 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="two shops alone; nothing is recorded")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    with ProcessPoolExecutor(options.workers, get_context("spawn"), threadpool_limits, (1,)) as pool:
-        jobs = [pool.submit(shop_trials, number) for number in range(2 if options.quick else NUM_SHOPS)]
-        if not options.quick:
-            jobs += [pool.submit(placebo_trials, cut, number) for number in (0, 1) for cut in FAULT_CUTS]
-            jobs += [pool.submit(adjacent_trials, cut) for cut in REAL_CUTS]
-        trials = []
-        for number, job in enumerate(jobs, 1):
-            trials += job.result()
-            print(f"{number}/{len(jobs)}", flush=True)
+    jobs: list[Job] = [(shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
+    if not options.quick:
+        jobs += [(placebo_trials, (cut, number)) for number in (0, 1) for cut in FAULT_CUTS]
+        jobs += [(adjacent_trials, (cut,)) for cut in REAL_CUTS]
+    trials = run_jobs(jobs, options.workers)
     for trial in trials:
         if trial.what != FAULT and trial.kinds:
             print(f"FALSE ALARM {trial.world} {trial.what} {trial.part}: {trial.sentences[0]}")

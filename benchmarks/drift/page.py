@@ -30,6 +30,14 @@ _BEFORE_VALUE = (
     "The measured revision had no decision by value yet: its policy, `drift`, decided by the drift verdict alone. The "
     "present policy's retrains, CPU seconds and NDCG are not measured."
 )
+_OTHER_SHIFTS = (
+    ("light_found", "half of the light users shift, found in the first window"),
+    *(
+        (f"gradual_found_{look}", f"30% of all users shift over three windows, found by window {look}")
+        for look in (1, 2, 3)
+    ),
+    ("season_over_found", "a season of six weeks ends as the model is trained, found in the first window"),
+)
 WORLDS = (
     ("", "20% of the users move half of their favourite category to one other, on day 196"),
     ("_diffuse", "the same, but each to another category"),
@@ -60,6 +68,8 @@ def drift_page(figures: Mapping[str, Any]) -> str:
         _feed_faults(figures),
         "## Faults of the data, and other changes",
         _changes(figures),
+        "## Light users alone, gradual shifts, a season that ends",
+        _other_shifts(figures),
     ]
     page = "\n\n".join(part for part in parts if part) + "\n"
     if _has_decision_by_value(figures):
@@ -262,6 +272,16 @@ def _changes(figures: Mapping[str, Any]) -> str:
             verdicts = f"{figures[name]:.0%} drift, {figures[f'{change}_fault']:.0%} fault"
             rows.append((change.replace("_", " "), verdicts))
     return _table(("change", "verdict"), rows)
+
+
+def _other_shifts(figures: Mapping[str, Any]) -> str:
+    """What `python -m benchmarks.drift.other_shifts` found."""
+    rows = [
+        (what, figures[f"shift_{name}_trials"], _figure(figures, f"shift_{name}"))
+        for name, what in _OTHER_SHIFTS
+        if f"shift_{name}" in figures
+    ]
+    return _table(("change", "trials", "called drift"), rows) if rows else "Not measured yet."
 
 
 def _figure(figures: Mapping[str, Any], name: str, digits: int = 3) -> str:

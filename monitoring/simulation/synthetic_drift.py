@@ -94,11 +94,15 @@ def shift_interests(
     start: float,
     rng: np.random.Generator,
     kind: Kind = "concentrated",
+    among: pd.Index | None = None,
+    ramp_days: float = 0.0,
 ) -> ChangedLog:
     """Move half of the events in their favourite category to another one, for a share of the users.
 
     concentrated: all move to one category drawn from the 30 largest
     diffuse: each moves to the one of these with fewest of the user's events, which hardly changes overall shares
+    among: ids of the users of whom the share is drawn, None for all
+    ramp_days: each of them begins on a random day of so many
     Volume, spend and times are unchanged. Favourites are those before the day.
     Raises DataError when too few users can move.
     """
@@ -114,8 +118,10 @@ def shift_interests(
         tie_break = rng.random((len(counts), len(largest)))
         candidates = np.where(largest == favourite[:, None], np.inf, counts[:, largest] + tie_break)
         destination = largest[candidates.argmin(axis=1)]
-    movers = _pick_users(counts.sum(axis=1) > 0, destination != favourite, share, rng)
-    affected = ~past & movers[log.user] & (log.category == favourite[log.user])
+    known = (counts.sum(axis=1) > 0) & (True if among is None else log.users.isin(among))
+    movers = _pick_users(known, destination != favourite, share, rng)
+    begins = start + (ramp_days * rng.random(len(movers)) if ramp_days else np.zeros(len(movers)))
+    affected = (log.day >= begins[log.user]) & movers[log.user] & (log.category == favourite[log.user])
     affected &= rng.random(len(affected)) < 0.5
     what = f"{share:.0%} of the users move half of their favourite category" + (
         f" to {log.categories[destination[0]]!r}" if kind == "concentrated" else ", each to a different one"

@@ -58,6 +58,28 @@ def test_exactly_the_share_of_users_moves_half_of_the_favourite_and_nothing_else
     assert abs(changed.sum() - exposed.sum() / 2) < 4 * np.sqrt(exposed.sum()) / 2
 
 
+def test_the_share_is_drawn_among_the_given_users(world, start):
+    among = pd.Index(sorted(world.events["user_id"].unique())[:50], dtype=object)
+    options = {"share": 0.4, "start": start, "kind": "diffuse"}
+    shifted = synthetic_drift.shift_interests(world.events, world.items, rng=_rng(), among=among, **options)
+    assert len(shifted.users) == 20
+    assert set(shifted.users) <= set(among)
+
+
+def test_users_of_a_gradual_shift_begin_on_different_days(world, start):
+    options = {"share": 0.4, "start": start}
+    sudden, gradual = (
+        synthetic_drift.shift_interests(world.events, world.items, rng=_rng(), ramp_days=days, **options)
+        for days in (0.0, 60.0)
+    )
+    before, at_once, later = (_table(one) for one in (world, world.after(sudden), world.after(gradual)))
+    weeks = (before["day"] - start) // 7
+    moved = [(before["item_id"] != after["item_id"]).groupby(weeks).sum() for after in (at_once, later)]
+    assert moved[1].loc[0:3].sum() < moved[0].loc[0:3].sum() / 2
+    assert moved[1].loc[9:].sum() > 0.7 * moved[0].loc[9:].sum()
+    assert moved[0].loc[:-1].sum() == moved[1].loc[:-1].sum() == 0
+
+
 def test_concentrated_movers_all_move_to_one_category(world, start):
     shifted = synthetic_drift.shift_interests(world.events, world.items, share=0.2, start=start, rng=_rng())
     before, after = _table(world), _table(world.after(shifted))
