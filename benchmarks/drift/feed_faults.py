@@ -5,8 +5,6 @@ after shifts of interests, where each is a false alarm. Prints the figures and m
 --quick is a trial run that records nothing.
 """
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import pandas as pd
 from benchmarks.drift.benchmark import PAGE, REAL_CUTS, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, TrialWindows
 from benchmarks.drift.page import drift_page
-from benchmarks.drift.parallel import Job, run_jobs
+from benchmarks.drift.parallel import Job, parse_options, run_jobs
 from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.drift.summary_stats import SHARES, rate_figures
 from monitoring.drift import FeedChecks, evaluate_window, find_faults, measure_window
@@ -124,10 +122,7 @@ def feed_fault_figures(trials: Sequence[FeedTrial]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two shops alone; nothing is recorded")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args(arguments)
+    options = parse_options(__doc__, arguments, "two shops alone")
     jobs: list[Job] = [(shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
     if not options.quick:
         jobs += [(placebo_trials, (cut, number)) for number in (0, 1) for cut in FAULT_CUTS]

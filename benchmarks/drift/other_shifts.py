@@ -4,8 +4,6 @@ Measures in how many windows the drift verdict finds each, on placebo windows of
 Prints the figures and merges them into drift.json and drift.md. --quick is a trial run that records nothing.
 """
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 from benchmarks.drift.benchmark import CUTS, PAGE, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, DetectionTrial, TrialWindows
 from benchmarks.drift.page import drift_page
-from benchmarks.drift.parallel import Job, run_jobs
+from benchmarks.drift.parallel import Job, parse_options, run_jobs
 from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.drift.summary_stats import rate_figures
 from monitoring.simulation import synthetic_drift
@@ -81,10 +79,7 @@ def shift_figures(trials: Sequence[DetectionTrial]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two shops alone; nothing is recorded")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args(arguments)
+    options = parse_options(__doc__, arguments, "two shops alone")
     jobs: list[Job] = [(shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
     jobs += [] if options.quick else [(light_trials, (cut,)) for cut in CUTS]
     trials = run_jobs(jobs, options.workers)

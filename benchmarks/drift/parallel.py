@@ -1,6 +1,8 @@
-"""Runs the trials of a benchmark in processes."""
+"""Runs the trials of a benchmark in processes, as many as its command line says."""
 
-from collections.abc import Callable, Iterable
+import argparse
+import os
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from multiprocessing import get_context
@@ -9,6 +11,14 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 Job = tuple[Callable[..., list[Any]], tuple[Any, ...]]
+
+
+def parse_options(doc: str, arguments: Sequence[str] | None, quick: str) -> argparse.Namespace:
+    """The options --quick and --workers. doc: of the command; quick: what it then measures"""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}; nothing is recorded")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args(arguments)
 
 
 def run_jobs(jobs: Iterable[Job], workers: int) -> list[Any]:
