@@ -1,29 +1,28 @@
 """python -m benchmarks.drift.benchmark: false alarms, power, delay, fault checks and cost of the drift verdict.
 
 Compares it with other retrain policies on windows of the real year and of synthetic shops with known changes. Prints
-the figures and merges them into drift.json and drift.md in this folder. --quick is a trial run that records nothing;
---page rewrites drift.md from drift.json without measuring.
+the figures and merges them into drift.json and drift.md in this folder. An interrupted run of a clean revision goes on
+where it was. --quick is a trial run that records nothing; --page rewrites drift.md from drift.json without measuring.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from pydantic import TypeAdapter
 
 from benchmarks.drift import detection_trials, summary_stats
 from benchmarks.drift.detection_trials import DetectionTrial, TrialWindows
 from benchmarks.drift.frontier import frontier_figures
 from benchmarks.drift.page import drift_page
+from benchmarks.drift.parallel import Job, run_jobs
 from benchmarks.drift.results_file import merge_figures, read_figures
 from benchmarks.serving.report import revision
 from monitoring.simulation import faults, synthetic_drift
@@ -63,6 +62,7 @@ class Plan:
     cuts: tuple[int, ...] = CUTS
 
 
+RESULT: TypeAdapter[list[DetectionTrial] | dict[str, Any]] = TypeAdapter(list[DetectionTrial] | dict[str, Any])
 QUICK = Plan(1, 1, 1, 1, 4, 1, ("",), CUTS[2:4])
 
 
@@ -156,41 +156,30 @@ def _gain_figures(name: str, results: dict[str, ReplayResult], since: float) -> 
     return summary_stats.interval_figures(name, ndcg_loss(results["never"], results["ours"], SEED, since))
 
 
-def jobs(plan: Plan) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
-    """Name, function and arguments of each measurement, the longest first."""
-    yield from (("replay", replay_year, (suffix,)) for suffix in plan.worlds)
+def jobs(plan: Plan) -> Iterator[Job]:
+    """All measurements, the longest first."""
+    yield from (Job(f"replay{suffix}", replay_year, (suffix,)) for suffix in plan.worlds)
     yield from (
-        (f"placebo {number} at day {cut}", placebo, (cut, number, plan))
+        Job(f"placebo-{number}-day-{cut}", placebo, (cut, number, plan))
         for number in range(plan.placebos)
         for cut in plan.cuts
     )
-    yield from ((f"real day {cut}", unchanged_real, (cut,)) for cut in REAL_CUTS[:: 1 if plan != QUICK else 8])
-    yield from ((f"synthetic shop {number}", stationary, (number,)) for number in range(plan.stationary))
-    yield from ((f"season {number}", seasonal, (number,)) for number in range(plan.seasonal))
-    yield from ((f"missing kind {number}", missing_kind, (number,)) for number in range(plan.seasonal))
+    yield from (Job(f"real-day-{cut}", unchanged_real, (cut,)) for cut in REAL_CUTS[:: 1 if plan != QUICK else 8])
+    yield from (Job(f"synthetic-shop-{number}", stationary, (number,)) for number in range(plan.stationary))
+    yield from (Job(f"season-{number}", seasonal, (number,)) for number in range(plan.seasonal))
+    yield from (Job(f"missing-kind-{number}", missing_kind, (number,)) for number in range(plan.seasonal))
 
 
 def measure(plan: Plan, workers: int) -> tuple[list[DetectionTrial], dict[str, Any]]:
-    """Run all jobs in parallel; the results do not depend on the number of workers."""
-    todo, started = list(jobs(plan)), time.monotonic()
-    trials: list[list[DetectionTrial]] = [[] for _ in todo]
+    """Run all jobs in parallel; the results do not depend on the number of workers. Quick ones are not kept."""
     figures: dict[str, Any] = {}
-    with ProcessPoolExecutor(workers, get_context("spawn"), threadpool_limits, (1,)) as pool:
-        index_of = {pool.submit(job, *arguments): index for index, (_, job, arguments) in enumerate(todo)}
-        for num_done, future in enumerate(as_completed(index_of), 1):
-            index, result = index_of[future], future.result()
-            if isinstance(result, dict):
-                figures |= result
-            else:
-                trials[index] = result
-            _print_progress(num_done, len(todo), todo[index][0], trials[index], time.monotonic() - started)
-    return [trial for part in trials for trial in part], figures
-
-
-def _print_progress(done: int, total: int, name: str, trials: Sequence[DetectionTrial], seconds: float) -> None:
-    false = [trial for trial in trials if trial.what in summary_stats.UNCHANGED and trial.alarms["ours"]]
-    alarm = f"; FALSE ALARM {false[0].reasons[0]}" if false else ""
-    print(f"{done}/{total} {seconds:.0f} s: {name}{alarm}", flush=True)
+    trials: list[DetectionTrial] = []
+    for result in run_jobs(list(jobs(plan)), workers, RESULT, keep=plan != QUICK):
+        if isinstance(result, dict):
+            figures |= result
+        else:
+            trials += result
+    return trials, figures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,10 +8,12 @@ after shifts of interests, where each is a false alarm. Prints the figures and m
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from benchmarks.drift.benchmark import PAGE, REAL_CUTS, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, TrialWindows
@@ -42,6 +44,9 @@ class FeedTrial:
     kinds: tuple[str, ...]
     is_drift: bool
     sentences: tuple[str, ...]
+
+
+RESULT = TypeAdapter(list[FeedTrial])
 
 
 def shop_with_channels(number: int) -> ReplayWorld:
@@ -123,11 +128,15 @@ def feed_fault_figures(trials: Sequence[FeedTrial]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and record."""
     options = parse_options(__doc__, arguments, "two shops alone")
-    jobs: list[Job] = [(shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
+    jobs = [Job(f"feed-shop-{number}", shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
     if not options.quick:
-        jobs += [(placebo_trials, (cut, number)) for number in (0, 1) for cut in FAULT_CUTS]
-        jobs += [(adjacent_trials, (cut,)) for cut in REAL_CUTS]
-    trials = run_jobs(jobs, options.workers)
+        jobs += [
+            Job(f"feed-placebo-{number}-day-{cut}", placebo_trials, (cut, number))
+            for number in (0, 1)
+            for cut in FAULT_CUTS
+        ]
+        jobs += [Job(f"feed-day-{cut}", adjacent_trials, (cut,)) for cut in REAL_CUTS]
+    trials = list(chain.from_iterable(run_jobs(jobs, options.workers, RESULT, keep=not options.quick)))
     for trial in trials:
         if trial.what != FAULT and trial.kinds:
             print(f"FALSE ALARM {trial.world} {trial.what} {trial.part}: {trial.sentences[0]}")

@@ -6,9 +6,11 @@ Prints the figures and merges them into drift.json and drift.md. --quick is a tr
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from benchmarks.drift.benchmark import CUTS, PAGE, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, DetectionTrial, TrialWindows
@@ -22,6 +24,7 @@ from monitoring.simulation.world import synthetic_world
 NUM_SHOPS = 24
 LIGHT_SHARE = 0.5  # of the light users
 GRADUAL_SHARE, GRADUAL_WINDOWS = 0.3, 3  # of all users, who begin on random days of so many windows
+RESULT = TypeAdapter(list[DetectionTrial])
 _CUT = 224.0
 _LIGHT, _GRADUAL, _SEASON_OVER = "light users", "gradual", "season over"
 
@@ -80,9 +83,9 @@ def shift_figures(trials: Sequence[DetectionTrial]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and record."""
     options = parse_options(__doc__, arguments, "two shops alone")
-    jobs: list[Job] = [(shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
-    jobs += [] if options.quick else [(light_trials, (cut,)) for cut in CUTS]
-    trials = run_jobs(jobs, options.workers)
+    jobs = [Job(f"shift-shop-{number}", shop_trials, (number,)) for number in range(2 if options.quick else NUM_SHOPS)]
+    jobs += [] if options.quick else [Job(f"shift-day-{cut}", light_trials, (cut,)) for cut in CUTS]
+    trials = list(chain.from_iterable(run_jobs(jobs, options.workers, RESULT, keep=not options.quick)))
     for trial in trials:
         if not trial.alarms["ours"]:
             print(f"{trial.world} day {trial.cut:.0f}, {trial.what} {trial.part}: {trial.state}")
