@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from flows.cli.common import project_layout
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from monitoring.simulation.policy_costs import PolicyCost
     from monitoring.simulation.replay import Replay, ReplayResult
+    from tierrec_core.base.contracts import FloatArray
 
 _MONTH = 28.0
 _TRAINING_MONTHS = 5  # of the first model
@@ -31,10 +31,14 @@ def _simulate(
         Literal["project", "synthetic"], typer.Option(help="The log of the last `tierrec run`, or a synthetic shop.")
     ] = "project",
     shift: Annotated[
-        str, typer.Option(help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, bots...")
+        str,
+        typer.Option(help="none, interests, diffuse, new_category, season, collapse_heavy, missing_days, few_bots..."),
     ] = "none",
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of users affected by the shift.")] = 0.2,
-    month: Annotated[int, typer.Option(min=1, help="Months of 28 days before the shift.")] = 7,
+    month: Annotated[
+        int | None,
+        typer.Option(min=1, help="Months of 28 days before the shift (default: some after the first model)."),
+    ] = None,
     policy: Annotated[
         str,
         typer.Option(
@@ -44,7 +48,7 @@ def _simulate(
     every: Annotated[float, typer.Option(min=1, help="Days between two evaluations of the policy.")] = _MONTH,
     served: Annotated[bool, typer.Option(help="Compute lists at each retrain, not at each visit.")] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 7,
-    json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.")] = None,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the results to this file, too.")] = None,
 ) -> None:
     """Replay the log month by month under a retraining policy, against a frozen model; a shift can be added to it.
 
@@ -55,21 +59,31 @@ def _simulate(
 
     if policy not in (*POLICIES, _ALL):
         raise SettingsError(f"--policy: {policy!r} is unknown; wanted one of {', '.join((*POLICIES, _ALL))}")
-    replay = _replay(world, shift, share, month * _MONTH, every, seed, fresh=not served)
+    if json is not None and not json.absolute().parent.is_dir():
+        raise SettingsError(f"--json: {json}: its folder does not exist; make it first")
+    replay = _replay(world, shift, share, month and month * _MONTH, every, seed, fresh=not served)
     report = _compare_all(replay) if policy == _ALL else _follow(replay, policy)
+    if (policy, world, shift, served) == (_ALL, "project", "none", False):
+        _show(report)
     if json is not None:
         artifacts.write_json(report, json)
-    if (policy, world, shift) == (_ALL, "project", "none"):
-        from flows.loop.loop_state import LoopState
-        from flows.loop.pages import write_history
 
-        layout = project_layout()
+
+def _show(report: dict[str, Any]) -> None:
+    """Put a comparison on the loop's page."""
+    from flows.loop.loop_state import LoopState
+    from flows.loop.pages import write_history
+    from flows.project.lock import project_lock
+    from tierrec_core.base import artifacts
+
+    layout = project_layout()
+    with project_lock(layout.root, "tierrec simulate"):
         artifacts.write_json(report, layout.policies)
         typer.echo(f"shown on {write_history(LoopState(layout))}")
 
 
 def _replay(
-    world: str, shift: str, share: float, shift_days: float, every: float, seed: int, *, fresh: bool
+    world: str, shift: str, share: float, shift_days: float | None, every: float, seed: int, *, fresh: bool
 ) -> "Replay":
     from monitoring.simulation.replay import Replay, ReplayClock
     from monitoring.simulation.scenarios import apply_change
@@ -83,17 +97,21 @@ def _replay(
     else:
         before, monitor = synthetic_world(seed), MonitorSettings()
     days = before.end - before.start
-    training = min(_TRAINING_MONTHS * _MONTH, np.floor(days / 2))
+    training = min(_TRAINING_MONTHS * _MONTH, days // 2)
     ticks = int((days - training) // every) - 1
     if ticks < 1:
         raise SettingsError(
             f"--every: the log has {days - training:g} days after the {training:g} of the first model, too few for two "
             f"steps of {every:g} days; set fewer days"
         )
-    if shift != "none" and shift_days >= days:
-        raise SettingsError(f"--month: the log has {days:g} days, none after {shift_days:g}; set fewer months")
-    after = apply_change(before, shift, before.start + shift_days, share, seed)
-    return Replay(after, ReplayClock(before.start + training, every, ticks), monitor, seed, fresh)
+    clock = ReplayClock(before.start + training, every, ticks)
+    changed = clock.start + every * (ticks // 3) if shift_days is None else before.start + shift_days
+    if shift != "none" and not clock.start <= changed < clock.ticks[-1]:
+        raise SettingsError(
+            f"--month: the shift would be on day {changed - before.start:g} of the log, wanted one from {training:g}, "
+            f"when the first model is trained, to before {clock.ticks[-1] - before.start:g}, the last evaluation"
+        )
+    return Replay(apply_change(before, shift, changed, share, seed), clock, monitor, seed, fresh)
 
 
 def _follow(replay: "Replay", policy: str) -> dict[str, Any]:
@@ -119,26 +137,29 @@ def _compare_all(replay: "Replay") -> dict[str, Any]:
     from rich.progress import track
 
     from monitoring.simulation.policies import POLICIES
-    from monitoring.simulation.policy_costs import efficient_policies, policy_costs
+    from monitoring.simulation.policy_costs import PolicyComparison, policy_costs
     from tierrec_core.data.interactions import from_days
 
     names = track(POLICIES, "policies", console=Console(stderr=True))
     costs = policy_costs({name: replay.run(POLICIES[name]) for name in names}, replay.seed)
-    efficient = efficient_policies(costs)
-    Console().print(_cost_table(costs, efficient))
-    return {
-        "start": f"{from_days(replay.clock.start):%Y-%m-%d}",
-        "end": f"{from_days(replay.clock.ticks[-1] + replay.clock.step):%Y-%m-%d}",
-        "every": replay.clock.step,
-        "seed": replay.seed,
-        "policies": [asdict(cost) | {"efficient": cost.policy in efficient} for cost in costs],
-    }
+    Console().print(_cost_table(costs))
+    comparison = PolicyComparison(
+        log=replay.world.name,
+        start=f"{from_days(replay.clock.start):%Y-%m-%d}",
+        end=f"{from_days(replay.clock.ticks[-1] + replay.clock.step):%Y-%m-%d}",
+        every=replay.clock.step,
+        seed=replay.seed,
+        change=replay.world.change.what if replay.world.change else "",
+        fresh=replay.fresh,
+        policies=tuple(costs),
+    )
+    return asdict(comparison)
 
 
-def _cost_table(costs: "Sequence[PolicyCost]", efficient: "Sequence[str]") -> "Table":
+def _cost_table(costs: "Sequence[PolicyCost]") -> "Table":
     from rich.table import Table
 
-    table = Table(title="What each policy costs, and its regret against `always`")
+    table = Table(title="CPU seconds of checks and refits of a small model, and regret against `always`")
     for column in ("policy", "retrains", "CPU s", "NDCG@10", "regret", "95% interval", "frontier"):
         table.add_column(column)
     for cost in costs:
@@ -149,7 +170,7 @@ def _cost_table(costs: "Sequence[PolicyCost]", efficient: "Sequence[str]") -> "T
             f"{cost.ndcg:.4f}",
             f"{cost.regret.value:.4f}",
             f"{cost.regret.low:.4f} to {cost.regret.high:.4f}",
-            "yes" if cost.policy in efficient else "",
+            "yes" if cost.efficient else "",
         )
     return table
 
@@ -180,14 +201,19 @@ def _report(replay: "Replay", retrained: "ReplayResult", frozen: "ReplayResult",
                 "retrain": step.decision.retrain,
                 "reasons": list(step.decision.reasons),
                 "model": replay.model(step.cut).version,
-                "ndcg": float(step.quality.ndcg.mean()),
-                "ndcg_frozen": float(frozen_step.quality.ndcg.mean()),
+                "ndcg": _mean(step.quality.ndcg),
+                "ndcg_frozen": _mean(frozen_step.quality.ndcg),
                 "conversion": step.quality.outcomes.rate,
                 "users": len(step.quality.users),
             }
             for step, frozen_step in zip(retrained.steps, frozen.steps, strict=True)
         ],
     }
+
+
+def _mean(ndcg: "FloatArray") -> float | None:
+    """None without a user with a target event."""
+    return float(ndcg.mean()) if len(ndcg) else None
 
 
 def _table(report: dict[str, Any]) -> "Table":
@@ -203,8 +229,7 @@ def _table(report: dict[str, Any]) -> "Table":
             step["state"],
             "retrain" if step["retrain"] else "",
             _first_reason(step["reasons"]),
-            f"{step['ndcg_frozen']:.4f}",
-            f"{step['ndcg']:.4f}",
+            *("" if step[name] is None else f"{step[name]:.4f}" for name in ("ndcg_frozen", "ndcg")),
             f"{step['conversion']:.1%}",
             str(num_retrains),
         )

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from flows.loop.feedback import read_served_lists
 from flows.loop.loop_state import LoopState
 from flows.project.champion import Champion, pointer_path
@@ -17,6 +19,7 @@ from monitoring.report.evidently_workspace import add_snapshot
 from monitoring.report.loop_history import write_loop_page
 from monitoring.report.served_lists import ServedLists
 from monitoring.report.window_sample import sample_window
+from monitoring.simulation.policy_costs import PolicyComparison
 from services.releases.pointer import Pointer
 from tierrec_core.base import artifacts
 from tierrec_core.base.paths import Layout
@@ -67,9 +70,20 @@ def write_history(state: LoopState) -> Path:
     releases = [release.model_dump(mode="json") for release in list_releases(layout)]
     retrains = [retrain.model_dump() for retrain in state.retrains()]
     decisions = [_without_lost_page(decision, layout) for decision in state.decisions]
-    replay = artifacts.read_json(layout.policies) if layout.policies.exists() else None
-    write_loop_page(decisions, gates, releases, page, retrains=retrains, serving=_serving(layout), replay=replay)
+    replay, serving = _policy_comparison(layout), _serving(layout)
+    write_loop_page(decisions, gates, releases, page, retrains=retrains, serving=serving, replay=replay)
     return page
+
+
+def _policy_comparison(layout: Layout) -> PolicyComparison | None:
+    """The newest comparison of policies; None without one, or with one that cannot be read."""
+    try:
+        return TypeAdapter(PolicyComparison).validate_json(layout.policies.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        print(f"{layout.policies}: is left out of the loop's page; `tierrec simulate --policy all` writes it: {error}")
+        return None
 
 
 def _served_lists(

@@ -19,6 +19,7 @@ from monitoring.report.leaderboard_view import FigureWithInterval, task_order
 from monitoring.report.policy_chart import HEIGHT as POLICY_HEIGHT
 from monitoring.report.policy_chart import WIDTH as POLICY_WIDTH
 from monitoring.report.policy_chart import policy_points
+from monitoring.simulation.policy_costs import PolicyComparison
 
 _MAX_FINDINGS = 12
 _MAX_CARDS = 20  # newest decisions in full; older ones are rows of a table
@@ -55,7 +56,7 @@ def write_loop_page(
     *,
     retrains: Sequence[Record] = (),
     serving: Record | None = None,
-    replay: Record | None = None,
+    replay: PolicyComparison | None = None,
 ) -> None:
     """Write the page. The same records give the same bytes, in any order.
 
@@ -85,7 +86,7 @@ def write_loop_page(
         outcomes={retrain["key"]: retrain for retrain in retrains},
         serving=serving,
         replay=replay,
-        points=policy_points(replay["policies"]) if replay else [],
+        points=policy_points(replay.policies) if replay else [],
         policy_size=(POLICY_WIDTH, POLICY_HEIGHT),
     )
     write_page(page, path)

@@ -1,8 +1,9 @@
 """The retrain policies of a replay as points: CPU seconds to the right, regret upwards, as SVG coordinates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from monitoring.simulation.policy_costs import PolicyCost
 
 WIDTH, HEIGHT = 560, 240  # in SVG units
 _MARGIN = 16
@@ -19,17 +20,17 @@ class PolicyPoint:
     efficient: bool
 
 
-def policy_points(policies: Sequence[Mapping[str, Any]]) -> list[PolicyPoint]:
-    """A point for each of the policies, whose records have policy, cpu_seconds, regret.value and efficient."""
-    seconds = max((one["cpu_seconds"] for one in policies), default=0.0) or 1.0
-    regrets = [one["regret"]["value"] for one in policies]
-    low, reach = min([0.0, *regrets]), (max([0.0, *regrets]) - min([0.0, *regrets])) or 1.0
+def policy_points(costs: Sequence[PolicyCost]) -> list[PolicyPoint]:
+    """A point for each of the policies."""
+    seconds = max((cost.cpu_seconds for cost in costs), default=0.0) or 1.0
+    regrets = [0.0, *(cost.regret.value for cost in costs)]
+    low, reach = min(regrets), (max(regrets) - min(regrets)) or 1.0
     return [
         PolicyPoint(
-            one["policy"],
-            round(_MARGIN + (WIDTH - 2 * _MARGIN - _LABEL_WIDTH) * one["cpu_seconds"] / seconds, 1),
-            round(HEIGHT - _MARGIN - (HEIGHT - 2 * _MARGIN) * (one["regret"]["value"] - low) / reach, 1),
-            one["efficient"],
+            cost.policy,
+            round(_MARGIN + (WIDTH - 2 * _MARGIN - _LABEL_WIDTH) * cost.cpu_seconds / seconds, 1),
+            round(HEIGHT - _MARGIN - (HEIGHT - 2 * _MARGIN) * (cost.regret.value - low) / reach, 1),
+            cost.efficient,
         )
-        for one in policies
+        for cost in costs
     ]

@@ -1,7 +1,7 @@
 """Retrain policies: the platform's decision, drift alone, population stability index, Evidently's preset, calendars."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from monitoring.drift.feed.feed_log import events_between
 from monitoring.simulation.world import TASK
 from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import from_days
-from tierrec_core.settings import MonitorSettings
+from tierrec_core.settings import MonitorSettings, RetrainSettings
 
 _EMPTY_SHARE = 1e-4  # replaces the share of an empty category, as is usual for this index
 CATEGORIES = ("category", "event", "channel")
@@ -105,6 +105,7 @@ class PolicyContext:
     seed: int
     online: OnlineMetrics | None = None
     task: CanaryTask = TASK
+    retrain: RetrainSettings = field(default_factory=RetrainSettings)
 
     @cached_property
     def window(self) -> WindowMeasurement:
@@ -157,6 +158,7 @@ def drift_policy(context: PolicyContext, past: Sequence[PolicyDecision], *, cana
         model=f"day {context.reference.cut:.0f}",
         at=from_days(context.end).to_pydatetime(),
         canary=context.canary() if canary and verdict.state != "fault" else None,
+        retrain=context.retrain,
     )
     return PolicyDecision(context.end, decision.act == "retrain", verdict.state, decision.reasons, decision)
 
@@ -179,7 +181,7 @@ def evidently_policy(
 
 def calendar_policy(context: PolicyContext, _past: Sequence[PolicyDecision], *, days: float) -> PolicyDecision:
     """Retrain when the model in force is `days` old."""
-    return PolicyDecision(context.end, context.end - context.reference.cut >= days - 1e-9)
+    return PolicyDecision(context.end, bool(context.end - context.reference.cut >= days - 1e-9))
 
 
 POLICIES: Mapping[str, RetrainPolicy] = {

@@ -1,7 +1,7 @@
 """What each retrain policy costs and loses on the same replay: CPU seconds against regret."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,9 +13,11 @@ BEST = "always"  # the policy against which regret is measured
 
 @dataclass(frozen=True)
 class PolicyCost:
-    """One policy: its retrains, CPU seconds with its checks, and NDCG@10 per list.
+    """One policy: its retrains, and NDCG@10 per list.
 
+    cpu_seconds: of its checks, and of refits of the replay's model, which is cheaper than a project's models
     regret: NDCG@10 per user and tick below that of a retrain at every tick
+    efficient: no other policy is superior in regret or CPU seconds and at least equal in both
     """
 
     policy: str
@@ -23,11 +25,30 @@ class PolicyCost:
     cpu_seconds: float
     ndcg: float
     regret: ConfidenceInterval
+    efficient: bool = False
+
+
+@dataclass(frozen=True)
+class PolicyComparison:
+    """All policies on one replay of a log.
+
+    start, end: dates; every: days between decisions; change: what was added to the log, empty for nothing
+    fresh: whether lists were made from users' events up to each decision, else up to the last retrain
+    """
+
+    log: str
+    start: str
+    end: str
+    every: float
+    seed: int
+    change: str
+    fresh: bool
+    policies: tuple[PolicyCost, ...]
 
 
 def policy_costs(results: Mapping[str, ReplayResult], seed: int) -> list[PolicyCost]:
     """The costs of each policy's result, in their order. results: of one replay, with that of BEST."""
-    return [
+    costs = [
         PolicyCost(
             name,
             result.retrains,
@@ -37,13 +58,15 @@ def policy_costs(results: Mapping[str, ReplayResult], seed: int) -> list[PolicyC
         )
         for name, result in results.items()
     ]
+    efficient = efficient_policies(costs)
+    return [replace(cost, efficient=cost.policy in efficient) for cost in costs]
 
 
 def efficient_policies(costs: Iterable[PolicyCost]) -> list[str]:
-    """Names of the policies to which no other is superior in regret or CPU seconds and at least equal in both."""
-    best, names = np.inf, []
-    for cost in sorted(costs, key=lambda cost: (cost.cpu_seconds, cost.regret.value)):
-        if cost.regret.value < best:
-            best = cost.regret.value
-            names.append(cost.policy)
-    return names
+    """Names of the efficient ones, in their order."""
+    figures = {cost.policy: (cost.cpu_seconds, cost.regret.value) for cost in costs}
+    return [
+        policy
+        for policy, own in figures.items()
+        if not any(other != own and other[0] <= own[0] and other[1] <= own[1] for other in figures.values())
+    ]

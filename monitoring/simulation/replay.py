@@ -98,6 +98,7 @@ class Replay:
         """Run one policy over all ticks. The world does not react to the policy."""
         cut, decisions, steps = self.clock.start, list[PolicyDecision](), list[ReplayStep]()
         retrain_seconds = watch_seconds = 0.0
+        policy(self.context(cut, self.clock.ticks[0]), [])  # imports and caches are no costs of a policy
         for tick in self.clock.ticks:
             context = self.context(cut, tick)
             started = time.process_time()
@@ -135,7 +136,9 @@ class Replay:
     def quality(self, cut: float, tick: float) -> ListQuality:
         """Evaluate the model's lists from the tick to the next."""
         if (cut, tick) not in self._qualities:
-            truth = self._truth(tick)
+            if (truth := self._truth(tick)) is None:
+                nobody = SimulatedOutcomes(np.empty(0, np.int64), np.empty(0, bool))
+                return ListQuality(nobody.users, np.empty(0), nobody)
             past = self.world.log.before(tick if self.fresh else cut)
             lists = np.full((past.num_users, CUTOFF), -1, np.int64)
             exclude_seen = not self.world.task.repeats
@@ -153,18 +156,23 @@ class Replay:
         """Users with events before the first model, who are evaluated at every tick, [U]."""
         return np.diff(self.world.log.before(self.clock.start).offsets) > 0
 
-    def _truth(self, tick: float) -> Truth:
+    def _truth(self, tick: float) -> Truth | None:
+        """Items of the target until the next tick, new ones where the task has no repeats; None if there are none."""
         log = self.world.log
         following = log.where((log.day >= tick) & (log.day < tick + self.clock.step))
         user, item = following.filter_events(*self.world.task.target).unique_pairs()
-        return Truth.of(user[self._panel[user]], item[self._panel[user]], log.num_items)
+        wanted = self._panel[user]
+        if not self.world.task.repeats:
+            seen_user, seen_item = log.before(tick).unique_pairs()
+            wanted &= ~np.isin(user * log.num_items + item, seen_user * log.num_items + seen_item)
+        return Truth.of(user[wanted], item[wanted], log.num_items) if wanted.any() else None
 
     def context(self, cut: float, tick: float) -> PolicyContext:
         """The policy's input at a tick when the model of that cut is in force; the log ends at the tick."""
         world, online = self.world, self._online(cut, tick)
         events = world.between(-np.inf, tick)
         return PolicyContext(
-            events, world.items, self.reference(cut), tick, self.settings, self.seed, online, world.task
+            events, world.items, self.reference(cut), tick, self.settings, self.seed, online, world.task, world.retrain
         )
 
     def _online(self, cut: float, tick: float) -> OnlineMetrics | None:
@@ -173,6 +181,8 @@ class Replay:
         if last <= cut:
             return None
         first, newest = self.quality(cut, cut).outcomes, self.quality(cut, last).outcomes
+        if not np.intersect1d(first.users, newest.users).size:
+            return None
         return compare_outcomes(self.model(cut).version, first, newest)
 
 

@@ -1,6 +1,6 @@
 """Named changes of a world, as `tierrec simulate --shift` offers them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,6 @@ from monitoring.simulation.faults import FAULT_DAYS, FAULTS
 from monitoring.simulation.synthetic_drift import ChangedLog
 from monitoring.simulation.world import ReplayRecommender, ReplayWorld
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.settings import TierSettings
 
 _YEAR = 364.0
 
@@ -25,9 +24,16 @@ def apply_change(world: ReplayWorld, name: str, start: float, share: float, seed
     """
     if name == "none":
         return world
-    if name not in CHANGES:
-        raise SettingsError(f"--shift: {name!r} is unknown; known are none, {', '.join(CHANGES)}")
-    return world.after(CHANGES[name](world, start, share, seed))
+    changes = changes_of(world.tiers.names)
+    if name not in changes:
+        raise SettingsError(f"--shift: {name!r} is unknown; known are none, {', '.join(changes)}")
+    return world.after(changes[name](world, start, share, seed))
+
+
+def changes_of(tiers: Sequence[str]) -> Mapping[str, Change]:
+    """All changes by name, those of single tiers included."""
+    collapses = {f"collapse_{name}": partial(_collapse, tier=tier) for tier, name in enumerate(tiers)}
+    return _CHANGES | collapses
 
 
 def _of_share(
@@ -54,11 +60,10 @@ def _break(world: ReplayWorld, start: float, _share: float, seed: int, *, fault:
     return fault(period, np.random.default_rng(seed))
 
 
-CHANGES: Mapping[str, Change] = {
+_CHANGES: dict[str, Change] = {
     "interests": partial(_of_share, change=synthetic_drift.shift_interests),
     "diffuse": partial(_of_share, change=partial(synthetic_drift.shift_interests, kind="diffuse")),
     "new_category": partial(_of_share, change=synthetic_drift.add_category),
     "season": _season,
-    **{f"collapse_{name}": partial(_collapse, tier=tier) for tier, name in enumerate(TierSettings().names)},
     **{name: partial(_break, fault=fault) for name, fault in FAULTS.items()},
 }

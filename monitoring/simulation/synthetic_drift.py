@@ -123,7 +123,9 @@ def shift_interests(
     begins = start + (ramp_days * rng.random(len(movers)) if ramp_days else np.zeros(len(movers)))
     affected = (log.day >= begins[log.user]) & movers[log.user] & (log.category == favourite[log.user])
     affected &= rng.random(len(affected)) < 0.5
-    what = f"{share:.0%} of the users move half of their favourite category" + (
+    whom = "the users" if among is None else f"{len(among)} users"
+    pace = f" over {ramp_days:g} days" if ramp_days else ""
+    what = f"{share:.0%} of {whom} move half of their favourite category{pace}" + (
         f" to {log.categories[destination[0]]!r}" if kind == "concentrated" else ", each to a different one"
     )
     rows = log.sample_rows(destination[log.user[affected]], past, rng)

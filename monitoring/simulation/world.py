@@ -13,9 +13,11 @@ from monitoring.drift.feed.feed_log import is_interaction
 from monitoring.simulation.synthetic_drift import ChangedLog
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS, Event
+from tierrec_core.base.errors import EmptyDataError
 from tierrec_core.base.paths import Layout
-from tierrec_core.data.interactions import Interactions, to_days
-from tierrec_core.settings import Settings, SyntheticSource, TierSettings
+from tierrec_core.data.interactions import Interactions, from_days, to_days
+from tierrec_core.data.item_frame import align_items
+from tierrec_core.settings import RetrainSettings, Settings, SyntheticSource, TierSettings
 from tierrec_core.sources import complete_journey, synthetic
 from tierrec_core.tiers import Tiering
 
@@ -27,7 +29,7 @@ _MAX_USERS = 20_000  # of a project's log; a fit takes about a second
 class ReplayWorld:
     """A complete log: EVENTS and ITEMS, and the change applied to it, None for the original log.
 
-    task, tiers: of all models and canaries
+    task, tiers, retrain: of all models, canaries and decisions
     """
 
     name: str
@@ -36,6 +38,7 @@ class ReplayWorld:
     change: ChangedLog | None = None
     task: CanaryTask = TASK
     tiers: TierSettings = field(default_factory=TierSettings)
+    retrain: RetrainSettings = field(default_factory=RetrainSettings)
 
     def after(self, change: ChangedLog) -> Self:
         """The world after a change."""
@@ -65,17 +68,19 @@ class ReplayWorld:
 def project_world(layout: Layout, settings: Settings) -> ReplayWorld:
     """The log that a project's last run has read; of a large shop a sample of the users is drawn.
 
-    Raises ArtifactError when `tierrec run` has not finished here.
+    In a sample an item needs as much fewer users to be in a list. Raises ArtifactError when a file is missing.
     """
     events = artifacts.read_frame(layout.prepared_events, EVENTS)
-    items = artifacts.read_frame(layout.production.items, ITEMS)
+    items = artifacts.read_frame(layout.raw_items, ITEMS)
     users = np.sort(events["user_id"].unique().astype(object))
+    name, min_users = "the project's log", settings.split.min_users_per_item
     if len(users) > _MAX_USERS:
         drawn = np.random.default_rng(settings.seed).choice(users, _MAX_USERS, replace=False)
         events = events[events["user_id"].isin(drawn)]
-    repeats = settings.tasks[settings.default_task].repeats
-    task = CanaryTask(settings.split.target, repeats, settings.split.min_users_per_item)
-    return ReplayWorld("the project's log", events, items, task=task, tiers=settings.tiers)
+        name = f"{name}, {_MAX_USERS:,} of {len(users):,} users"
+        min_users = max(1, round(min_users * _MAX_USERS / len(users)))
+    task = CanaryTask(settings.split.target, settings.tasks[settings.default_task].repeats, min_users)
+    return ReplayWorld(name, events, items, task=task, tiers=settings.tiers, retrain=settings.retrain)
 
 
 def complete_journey_world() -> ReplayWorld:
@@ -110,7 +115,11 @@ class ReplayRecommender:
         """Fit to the log before the cut."""
         started = time.process_time()
         canary = CanaryModel.fit(world.log, cut, world.task)
-        rows = pd.Index(world.items["item_id"].astype(object)).get_indexer(canary.history.items)
-        items = world.items.take(rows).reset_index(drop=True)
+        if not canary.history.num_items:
+            raise EmptyDataError(
+                f"no item has {world.task.min_users_per_item} users before {from_days(cut):%Y-%m-%d}, when the first "
+                "model is trained; lower split.min_users_per_item, or wait for a longer log"
+            )
+        items = align_items(world.items, canary.history.items, "simulation")
         tiering = Tiering.fit(canary.history, items, world.tiers, seed)
         return cls(cut, f"day {cut - world.start:.0f}", canary, tiering, time.process_time() - started)

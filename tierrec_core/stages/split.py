@@ -4,11 +4,11 @@ The whole log is written, too: the models that are served are fitted to it as th
 """
 
 import numpy as np
-import pandas as pd
 
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS
 from tierrec_core.base.paths import Layout
+from tierrec_core.data.item_frame import align_items
 from tierrec_core.data.splits import SplitLog
 from tierrec_core.settings import Settings, TaskSettings
 
@@ -22,7 +22,7 @@ def run(layout: Layout, settings: Settings) -> None:
     items = artifacts.read_frame(layout.raw_items, ITEMS)
     for place, one in ((layout, log), (layout.production, whole)):
         artifacts.save(one, place.split)
-        artifacts.write_frame(_align(items, one.log.items), place.items)
+        artifacts.write_frame(align_items(items, one.log.items, "split"), place.items)
     print(f"{log.log.num_users} users, {log.log.num_items} items, {len(log.log)} events")
     for window in log.windows:
         user, _ = log.truth(window)
@@ -31,12 +31,3 @@ def run(layout: Layout, settings: Settings) -> None:
             f"{len(user)} pairs of {len(np.unique(user))} users"
         )
     print(f"production: {whole.log.num_users} users, {whole.log.num_items} items, {len(whole.log)} events")
-
-
-def _align(items: pd.DataFrame, catalogue: pd.Index) -> pd.DataFrame:
-    """Reorder ITEMS so that row i describes catalogue[i]; an item without a description has its id as title."""
-    described = items.drop_duplicates("item_id").set_index("item_id").reindex(catalogue.astype("string[pyarrow]"))
-    aligned = ITEMS.conform(described.rename_axis("item_id").reset_index(), "split")
-    aligned["category"] = aligned["category"].fillna("unknown")
-    aligned["title"] = aligned["title"].fillna(aligned["item_id"])
-    return aligned

@@ -8,7 +8,7 @@ from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.fault_period import FaultPeriod
 from monitoring.simulation.policies import POLICIES
 from monitoring.simulation.replay import Replay, ReplayClock, detection_delay
-from monitoring.simulation.scenarios import CHANGES, apply_change
+from monitoring.simulation.scenarios import apply_change, changes_of
 from monitoring.simulation.world import ReplayWorld, synthetic_world
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.settings import MonitorSettings
@@ -64,7 +64,7 @@ def test_the_same_trial_comes_out_the_same(world):
 
 def test_every_change_that_has_a_name_is_applied(world):
     start = world.start + 196
-    for name in CHANGES:
+    for name in changes_of(world.tiers.names):
         changed = apply_change(world, name, start, 0.2, 1)
         assert changed.change is not None
         assert changed.change.what

@@ -21,12 +21,11 @@ def test_on_the_frontier_no_other_policy_is_superior(figures: list[tuple[int, in
         PolicyCost(f"policy {row}", 1, float(seconds), 0.1, ConfidenceInterval(float(regret), 0.0, 0.0))
         for row, (seconds, regret) in enumerate(figures)
     ]
-    found = {figures[int(name.split()[1])] for name in efficient_policies(costs)}
-    assert found == {
-        (seconds, regret)
-        for seconds, regret in figures
-        if not any(s <= seconds and r <= regret and (s, r) != (seconds, regret) for s, r in figures)
-    }
+    assert efficient_policies(costs) == [
+        f"policy {row}"
+        for row, (seconds, regret) in enumerate(figures)
+        if not any(s <= seconds and r <= regret and (s < seconds or r < regret) for s, r in figures)
+    ]
 
 
 def test_the_costs_are_those_of_the_results() -> None:
