@@ -25,6 +25,11 @@ def _form(path: Path, source: FilesSource) -> TableFormat:
     return next((form for pattern, form in source.formats.items() if path.match(pattern)), source)
 
 
+def time_pattern(path: Path, source: FilesSource) -> str | None:
+    """The given strptime pattern of a file's times, else that of the source, if there is one."""
+    return _form(path, source).time_format or source.time_format
+
+
 def row_faults(frame: pd.DataFrame, path: Path, source: FilesSource) -> pd.Series:
     """What a row is that is no event, such as CUT_LINE, [N]; missing for all others."""
     faults = pd.Series(pd.NA, frame.index, "string").mask(repeats_names(frame), REPEATED_HEADER)

@@ -12,6 +12,7 @@ from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnErr
 from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
+from tierrec_core.sources.date_orders import date_formats
 from tierrec_core.sources.file_columns import (
     mostly,
     number_column,
@@ -19,6 +20,7 @@ from tierrec_core.sources.file_columns import (
     reject_most,
     require_column,
     row_faults,
+    time_pattern,
 )
 from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
@@ -197,28 +199,27 @@ def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> p
 def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
     """The events of each file with times in UTC; columns of one type have one format in all files, if that parses them.
 
-    All files together decide whether days or months come first.
+    Whether days or months come first is decided file by file.
     """
-    columns = {path: part["timestamp"] for path, part in parts.items()}
-    formats = {
-        dtype: _time_format(
-            pd.concat([column for column in columns.values() if column.dtype == dtype], ignore_index=True), source
-        )
-        for dtype in {column.dtype for column in columns.values()}
-    }
+    formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source)
     for path, part in parts.items():
-        times = _times(columns[path], formats[columns[path].dtype], source, path)
-        part = part.assign(timestamp=times)
+        part = part.assign(timestamp=_times(part["timestamp"], formats[path], source, path))
         if source.daily_sessions and "session_id" in part:
             day = local_days(part, source.timezone).dt.strftime("%Y-%m-%d ").astype("string")
             part["session_id"] = part["user_id"] + " " + day + part["session_id"]
         yield part
 
 
-def _time_format(values: pd.Series, source: FilesSource) -> TimeFormat:
-    if source.time_format is not None:
-        return given_time_format(source.time_format)
-    return detect_time_format(values, source.timestamp_unit)
+def _time_formats(columns: Mapping[Path, pd.Series], source: FilesSource) -> dict[Path, TimeFormat]:
+    given = {path: given_time_format(pattern) for path in columns if (pattern := time_pattern(path, source))}
+    found = dict[Path, TimeFormat]()
+    open_columns = {path: column for path, column in columns.items() if path not in given}
+    for dtype in {column.dtype for column in open_columns.values()}:
+        same = {path: column for path, column in open_columns.items() if column.dtype == dtype}
+        common = detect_time_format(pd.concat(same.values(), ignore_index=True), source.timestamp_unit)
+        own = date_formats(same, common) if common.unit is None else {}
+        found |= dict.fromkeys(same, common) | {path: time_format for path, (time_format, _) in own.items()}
+    return found | given
 
 
 def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path: Path) -> pd.Series:
@@ -227,7 +228,7 @@ def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path
     if time_format.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _reject_mixed(values.astype("string").dropna(), path, column)
     times = parse_times(values, time_format, source.timezone)
-    if source.time_format is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
+    if time_pattern(path, source) is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
         time_format, times = _own_times(values, time_format, times, source)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"

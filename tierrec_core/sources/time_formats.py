@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 
 import duckdb
@@ -118,7 +119,7 @@ def given_time_format(pattern: str) -> TimeFormat:
 
 def describe_order(values: pd.Series, time_format: TimeFormat) -> str:
     """What shows whether days, months or years come first, such as a share of rows; empty where nothing is in doubt."""
-    readings = _readings(time_format)
+    readings = date_readings(time_format)
     if not readings:
         return ""
     shares = plausible_shares(values.to_frame("c"), list(readings.values())).loc["c"].set_axis(list(readings))
@@ -146,7 +147,7 @@ def likeliest_format(values: pd.Series, formats: Sequence[TimeFormat], shares: F
     `24-02-20` and `24-02-21` are of two days and not of two years.
     """
     best = formats[int(shares.argmax())]
-    readings = _readings(best)
+    readings = date_readings(best)
     known = {order: float(shares[formats.index(one)]) for order, one in readings.items() if one in formats}
     last = max((order for order in known if order != "years"), key=known.__getitem__, default=None)
     if last is None or "years" not in known or abs(known["years"] - known[last]) > _SIMILAR_SHARE:
@@ -154,9 +155,25 @@ def likeliest_format(values: pd.Series, formats: Sequence[TimeFormat], shares: F
     return min(readings[last], readings["years"], key=lambda reading: _period(values, reading))
 
 
-def _readings(time_format: TimeFormat) -> dict[str, TimeFormat]:
+def date_readings(time_format: TimeFormat) -> dict[str, TimeFormat]:
     """The orders of days, months and years that dates of this format may have; none where it leaves no doubt."""
     return next((readings for readings in _READINGS if time_format in readings.values()), {})
+
+
+def pattern_of(text: str, reading: TimeFormat) -> str:
+    """The strptime pattern of a date whose days or months come first, with its time of day if it has a known one."""
+    days = (_DAYS_FIRST | _MONTHS_FIRST)[reading.name][0]
+    day = days + ("%Y" if re.search(r"\d{4}", text) else "%y")
+    clocks = (clock for clock in _CLOCKS + _HALF_DAYS if _is_written_as(text, day + clock))
+    return day + next(clocks, "")
+
+
+def _is_written_as(text: str, pattern: str) -> bool:
+    try:
+        datetime.strptime(text, pattern)
+    except ValueError:
+        return False
+    return True
 
 
 def _period(values: pd.Series, time_format: TimeFormat) -> float:

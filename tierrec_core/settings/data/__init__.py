@@ -79,6 +79,7 @@ class TableFormat(Params):
     escape: the character before a quotation mark that is text, if there is one, besides doubled marks
     decimal: mark of numbers in texts, where the other mark separates thousands
     explode: a column of lists of structs in Parquet or JSON, such as GA4's items; each struct becomes a row
+    time_format: strptime pattern of text timestamps, else detected
     """
 
     separator: str = Field(",", min_length=1)
@@ -87,6 +88,7 @@ class TableFormat(Params):
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
     explode: str | None = None
+    time_format: str | None = None
 
 
 class FilesSource(TableFormat, _AnySource):
@@ -94,8 +96,8 @@ class FilesSource(TableFormat, _AnySource):
 
     events maps event names in the files to the platform's; default_event is used when there is no event column.
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
-    time_format: strptime pattern of text timestamps, else detected; timezone: of those without an offset
-    formats: by path or glob, where a file is not written as separator, quote and encoding say
+    timezone: of timestamps without an offset
+    formats: by path or glob, where a file is not written as separator, quote, encoding and time_format say
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
@@ -116,7 +118,6 @@ class FilesSource(TableFormat, _AnySource):
     daily_sessions: bool = False
     exclude: dict[str, tuple[str, ...]] = Field(default={})
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "days"] = "auto"
-    time_format: str | None = None
     timezone: str = "UTC"
     items_path: str | None = None
     item_columns: ItemColumnMap = ItemColumnMap()

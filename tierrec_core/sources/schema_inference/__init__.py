@@ -129,7 +129,9 @@ def _other_names(logs: list[LogFile]) -> list[Guess]:
         replace(guess, place=f"{role} in {log.preview.path.name}")
         for log in logs[1:]
         for role, guess in log.roles.items()
-        if role not in logs[0].roles or guess.value != logs[0].roles[role].value
+        if role not in logs[0].roles
+        or guess.value != logs[0].roles[role].value
+        or (role == "timestamp" and log.time_format is not logs[0].time_format)
     ]
 
 

@@ -114,6 +114,8 @@ class Guess:
             return f"tasks.{rest}.horizon_days"
         if role == "event" and rest:
             return f"--event {shlex.quote(f'{rest}=NAME')}"
+        if rest.startswith("in ") and role == "timestamp":
+            return f"--time-format {shlex.quote(f'{rest[3:]}=PATTERN')}"
         if rest.startswith("in "):
             return f"source.columns.{role}"
         return _FLAGS.get(self.place) or _FLAGS.get(f"{role} ...") or f"source.columns.{role}"

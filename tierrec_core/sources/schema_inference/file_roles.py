@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
+from tierrec_core.sources.date_orders import date_formats
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
@@ -37,7 +39,10 @@ _FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
 
 
 class InferenceOverrides(Params):
-    """Settings given by the user, which replace inferred ones. events maps event names in the files."""
+    """Settings given by the user, which replace inferred ones.
+
+    events maps event names in the files; time_formats: patterns of single files, by path or name
+    """
 
     user_column: str | None = None
     item_column: str | None = None
@@ -50,6 +55,7 @@ class InferenceOverrides(Params):
     decimal: str | None = None
     explode: str | None = None
     time_format: str | None = None
+    time_formats: Mapping[str, str] = Field(default_factory=dict)
     timezone: str | None = None
     items_path: str | None = None
     users_path: str | None = None
@@ -58,10 +64,11 @@ class InferenceOverrides(Params):
     currency: str | None = None
     exclude: Mapping[str, tuple[str, ...]] | None = None
 
-    @property
-    def form(self) -> dict[str, str]:
-        """The given settings of TableFormat."""
+    def form(self, path: Path) -> dict[str, str]:
+        """The given settings of TableFormat for a file."""
         given = {name: getattr(self, name, None) for name in TableFormat.model_fields}
+        patterns = [pattern for name, pattern in self.time_formats.items() if path.match(name)]
+        given["time_format"] = next(iter(patterns), self.time_format)
         return {name: value for name, value in given.items() if value is not None}
 
     @property
@@ -115,9 +122,12 @@ class LogFile:
         """The same file with the format of all files' times, unless its own times have another one."""
         time = self.roles["timestamp"]
         shares = plausible_shares(self.preview.sample[[time.value]], [self.time_format, time_format]).to_numpy()[0]
-        if shares[0] > shares[1]:
-            return self
-        evidence = f"{time_format.name}; as in all files; {describe_content(self.preview, time.value)}"
+        return self if shares[0] > shares[1] else self.with_time_evidence(time_format, "as in all files")
+
+    def with_time_evidence(self, time_format: TimeFormat, reason: str) -> Self:
+        """The same file with the format of its times, and why it is that."""
+        time = self.roles["timestamp"]
+        evidence = f"{time_format.name}; {reason}; {describe_content(self.preview, time.value)}"
         return replace(
             self, time_format=time_format, roles=self.roles | {"timestamp": replace(time, evidence=evidence)}
         )
@@ -135,11 +145,28 @@ def find_logs(previews: list[FilePreview], given: InferenceOverrides) -> list[Lo
         raise MissingColumnError("\n".join(map(str, results)))
     logs = [logs[0], *(log.like(logs[0]) for log in logs[1:] if log.continues(logs[0]))]
     logs = logs if given.currency == "" else _with_currencies(logs)
-    times = [log.values("timestamp") for log in logs]
-    if len(logs) == 1 or given.time_format or len({values.dtype for values in times}) > 1:
+    return logs if given.time_format else _with_time_formats(logs)
+
+
+def _with_time_formats(logs: list[LogFile]) -> list[LogFile]:
+    """The logs with the format of all files' times, and each with its own order of days and months, as in ingest."""
+    times = {log.preview.path: log.values("timestamp") for log in logs if not log.preview.time_format}
+    if not times or len({values.dtype for values in times.values()}) > 1:
         return logs
-    time_format = detect_time_format(pd.concat(times, ignore_index=True))
-    return [log.with_time_format(time_format) for log in logs]
+    common = detect_time_format(pd.concat(times.values(), ignore_index=True))
+    logs = [log.with_time_format(common) if log.preview.path in times and len(logs) > 1 else log for log in logs]
+    own = date_formats(times, common) if common.unit is None else {}
+    return [
+        log.with_time_evidence(*own[path])
+        if (path := log.preview.path) in own and _is_news(log, own[path][0], logs)
+        else log
+        for log in logs
+    ]
+
+
+def _is_news(log: LogFile, own: TimeFormat, logs: list[LogFile]) -> bool:
+    """Whether the format is not the one that the evidence of a lone file is about."""
+    return len(logs) > 1 or own is not log.time_format
 
 
 def _with_currencies(logs: list[LogFile]) -> list[LogFile]:

@@ -53,12 +53,11 @@ class FilePreview:
     sample: pd.DataFrame
     num_rows: int
     nested: tuple[str, ...] = ()
-    time_format: str | None = None
     num_headers: int = 0
 
     @classmethod
-    def at(cls, path: Path, given: Mapping[str, str], time_format: str | None = None) -> Self:
-        """Read MAX_ROWS rows at most. given: settings of TableFormat; time_format: strptime pattern, if known.
+    def at(cls, path: Path, given: Mapping[str, str]) -> Self:
+        """Read MAX_ROWS rows at most. given: settings of TableFormat.
 
         Raises UnreadableFileError when there are none or they cannot be read.
         """
@@ -76,12 +75,17 @@ class FilePreview:
                 )
         nested = tuple(str(name) for name in sample if _is_nested(sample[name].dropna()))
         num_names = len(rows) - len(sample)
-        return cls(path, form, sample.drop(columns=list(nested)), num_rows - num_names, nested, time_format, num_names)
+        return cls(path, form, sample.drop(columns=list(nested)), num_rows - num_names, nested, num_names)
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns, in the order of the file."""
         return [str(name) for name in self.sample.columns]
+
+    @property
+    def time_format(self) -> str | None:
+        """The given strptime pattern of times, if there is one."""
+        return self.form.time_format
 
     @cached_property
     def time_formats(self) -> dict[str, TimeFormat]:

@@ -33,7 +33,7 @@ class InferredFiles:
         files = GivenFiles.of(paths)
         lookups = [Path(path) for path in (given.items_path, given.users_path) if path is not None]
         every = dict.fromkeys([*files.files, *lookups])
-        previews = [FilePreview.at(path, given.form, given.time_format) for path in every]
+        previews = [FilePreview.at(path, given.form(path)) for path in every]
         logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
         others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
         return cls(given, files, previews, logs, *find_tables(logs[0], others, given))
@@ -64,15 +64,15 @@ def source_settings(
     names: of events; exclude: see FilesSource, as the last words of the places of facts
     """
     logs, given = inputs.logs, inputs.given
-    log = logs[0]
+    log, form = logs[0], logs[0].preview.form.model_copy(update={"time_format": given.time_format})
     rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
     paths = [log.preview.path for log in logs], [table.preview.path for table in inputs.tables]
     block: dict[str, Any] = {
         "kind": "files",
         "feedback": True,
         "paths": inputs.files.log_patterns(*paths),
-        **log.preview.form.model_dump(),
-        "formats": _other_formats(log, [*logs, *inputs.tables]),
+        **form.model_dump(),
+        "formats": _other_formats(form, [*logs, *inputs.tables]),
         "columns": _log_columns(logs),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
         "default_event": "rating" if rated and not names else None,
@@ -81,7 +81,6 @@ def source_settings(
         "order_lines": log.has_order_lines or None,
         "exclude": {column: list(values) for column, values in exclude.items()},
         "timestamp_unit": log.time_format.unit if len({file.time_format.unit for file in logs}) == 1 else None,
-        "time_format": given.time_format,
         "timezone": given.timezone,
     }
     return _beyond_defaults(FilesSource, block | _table_settings(inputs))
@@ -108,14 +107,17 @@ def _log_columns(logs: list[LogFile]) -> dict[str, Any]:
     return _beyond_defaults(ColumnMap, {role: found[0] if len(found) == 1 else found for role, found in names.items()})
 
 
-def _other_formats(log: LogFile, files: Sequence[LogFile | LookupTable]) -> dict[str, dict[str, Any]]:
-    """The files that are not written as the log is."""
-    given = log.preview.form
+def _other_formats(common: TableFormat, files: Sequence[LogFile | LookupTable]) -> dict[str, dict[str, Any]]:
+    """The files that are not written as the common format says."""
+    typed = ("explode", "time_format")  # what is said of Parquet and JSON, too
     return {
         file.preview.path.as_posix(): _beyond_defaults(TableFormat, form.model_dump())
         for file in files
-        if (form := file.preview.form) != given
-        and (form.explode != given.explode or table_kind(file.preview.path) == "CSV")
+        if (form := file.preview.form) != common
+        and (
+            table_kind(file.preview.path) == "CSV"
+            or any(getattr(form, name) != getattr(common, name) for name in typed)
+        )
     }
 
 

@@ -1,0 +1,103 @@
+"""Files of dates such as 03/04/2024: each has its own order of days and months, or `init` and `ingest` ask for it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.base.errors import DataError
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+DAYS, MONTHS = "%d/%m/%Y", "%m/%d/%Y"
+
+
+def written(folder, name, dates, pattern, num_rows=240):
+    """A log of these days, each with as many rows as the others, sorted by time; the days of its rows."""
+    rng = np.random.default_rng(len(name))
+    days = pd.Series(np.sort(np.resize(pd.DatetimeIndex(dates), num_rows)))
+    columns = {"user_id": rng.integers(0, 40, num_rows), "item_id": rng.integers(100, 130, num_rows)}
+    pd.DataFrame(columns | {"date": days.dt.strftime(pattern)}).to_csv(folder / name, index=False)
+    return days.dt.tz_localize("UTC").tolist()
+
+
+def read(folder, names, **overrides):
+    """By file, the evidence for its times; and all moments that are read."""
+    proposal = propose_settings([folder / name for name in names], overrides)
+    shown = {guess.place: guess.evidence for guess in proposal.guesses if guess.place.startswith("timestamp")}
+    source = parse(FilesSource, proposal.patch["source"], "tests")
+    return shown, read_files(source, folder).events["timestamp"].tolist()
+
+
+JANUARY = pd.date_range("2024-01-03", "2024-01-25")
+FEBRUARY = {
+    "two days above 12": pd.date_range("2024-02-02", "2024-02-14"),
+    "none above 12": pd.date_range("2024-02-01", "2024-02-09"),
+}
+
+
+@pytest.mark.parametrize("orders", [(DAYS, MONTHS), (MONTHS, DAYS), (DAYS, DAYS), (MONTHS, MONTHS)])
+@pytest.mark.parametrize("february", FEBRUARY.values(), ids=FEBRUARY)
+def test_each_file_has_its_own_order(february, orders, tmp_path):
+    truth = written(tmp_path, "a.csv", JANUARY, orders[0]) + written(tmp_path, "b.csv", february, orders[1])
+    shown, times = read(tmp_path, ["b.csv", "a.csv"])
+    assert times == truth
+    first = {DAYS: "days first, as ", MONTHS: "months first, as "}
+    assert first[orders[1]] in shown["timestamp"]
+    assert first[orders[0]] in shown.get("timestamp in a.csv", shown["timestamp"])
+
+
+def test_a_lone_file_of_less_than_a_month_spans_its_days(tmp_path):
+    truth = written(tmp_path, "log.csv", FEBRUARY["none above 12"], MONTHS)
+    shown, times = read(tmp_path, ["log.csv"])
+    assert times == truth
+    assert "months first, as the rows span 9 days so, else 245" in shown["timestamp"]
+
+
+def test_the_first_of_each_month_is_no_run_of_days(tmp_path):
+    truth = written(tmp_path, "log.csv", pd.date_range("2023-02-01", "2024-01-01", freq="MS"), DAYS)
+    shown, times = read(tmp_path, ["log.csv"])
+    assert times == truth
+    assert "--time-format" in shown["timestamp"]
+
+
+def test_files_of_one_day_have_the_order_of_the_others(tmp_path):
+    names = [f"{day:%Y%m%d}.csv" for day in JANUARY]
+    truth = [
+        time for name, day in zip(names, JANUARY, strict=True) for time in written(tmp_path, name, [day], MONTHS, 20)
+    ]
+    assert read(tmp_path, names)[1] == truth
+
+
+def test_the_name_says_the_month_of_a_single_day(tmp_path):
+    truth = written(tmp_path, "2024-02.csv", ["2024-02-03"], MONTHS)
+    shown, times = read(tmp_path, ["2024-02.csv"])
+    assert times == truth
+    assert "the name 2024-02.csv has the month of 100% of rows so" in shown["timestamp"]
+
+
+DOUBTFUL = {
+    "a single day against its name": ((JANUARY, DAYS), (["2024-02-03"], MONTHS), "2024-02.csv"),
+    "nothing to see beside two orders": ((JANUARY, DAYS), (["2024-03-04"], DAYS), "x.csv"),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "name"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_what_stays_in_doubt_is_asked_for(first, second, name, tmp_path):
+    truth = written(tmp_path, "a.csv", *first) + written(tmp_path, "b.csv", FEBRUARY["none above 12"], MONTHS)
+    truth += written(tmp_path, name, *second)
+    names = ["a.csv", "b.csv", name]
+    with pytest.raises(
+        DataError, match=rf"{name}: '0\d/0\d/2024' may have the day or the month first.*\n--time-format '"
+    ):
+        read(tmp_path, names)
+    assert read(tmp_path, names, time_formats={name: second[1]})[1] == sorted(truth)
+
+
+def test_both_orders_in_one_file_are_refused(tmp_path):
+    written(tmp_path, "a.csv", JANUARY, DAYS)
+    written(tmp_path, "b.csv", JANUARY, MONTHS, num_rows=20)
+    log = pd.concat([pd.read_csv(tmp_path / name) for name in ("a.csv", "b.csv")])
+    log.to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(DataError, match=r"log\.csv: .*% of rows can only have days first and .*% .* months first"):
+        read(tmp_path, ["log.csv"])
