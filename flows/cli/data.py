@@ -43,6 +43,7 @@ def _init(
         bool | None, typer.Option("--unit-price/--line-total", help="Whether values are prices of one piece.")
     ] = None,
     currency: Annotated[str | None, typer.Option(help="Currency of the values that count; '' if there is one.")] = None,
+    minor_units: Annotated[list[str] | None, typer.Option(help="Column of values in cents; '' for none.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Rows to leave out, as COLUMN=VALUE; '' for none.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the settings and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Show them as JSON.")] = False,
@@ -77,6 +78,7 @@ def _init(
         "guests": guest,
         "unit_price": unit_price,
         "currency": currency,
+        "minor_units": None if minor_units is None else [name for name in minor_units if name],
         "exclude": None if exclude is None else _values_by_column(exclude),
     }
     overrides = {name: value for name, value in options.items() if value is not None}

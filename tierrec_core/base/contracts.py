@@ -32,6 +32,7 @@ class Event(StrEnum):
 EVENT_NAMES: tuple[str, ...] = tuple(Event)
 EVENT_CODES: Mapping[str, int] = {name: code for code, name in enumerate(EVENT_NAMES)}
 REPEATED_HEADER, CUT_LINE = "(repeated header)", "(cut line)"  # in place of an event, where a row is none
+RETURN = "return"  # in source.events: a purchase of as many pieces fewer
 GUEST = "(guest)"  # user_id of events without a known user
 
 

@@ -1,5 +1,6 @@
 """Rows and columns of the files of a source, with errors that name the file, the row and the key of params.yaml."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 from tierrec_core.base.contracts import CUT_LINE, REPEATED_HEADER
 from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings.data import FilesSource, TableFormat
-from tierrec_core.sources.file_head import is_cut
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.tables import read_table, repeats_names, table_kind
+from tierrec_core.sources.tables import ends_cut, read_table, repeats_names
+
+ANY_VALUE = "*"
+_ZEROS = r"[0\s:./T-]*|false|no"  # also as a date, 0000-00-00
 
 
 def read_source_table(path: Path, source: FilesSource, key: str) -> pd.DataFrame:
@@ -19,6 +22,15 @@ def read_source_table(path: Path, source: FilesSource, key: str) -> pd.DataFrame
         return read_table(path, _form(path, source))
     except DataError as error:
         raise type(error)(f"{error}; or correct {key}") from error
+
+
+def is_excluded(cells: pd.Series, values: Sequence[str]) -> pd.Series:
+    """Whether each cell is one of the values, in any case, [N]; ANY_VALUE is each but an empty one and zeros."""
+    texts = cells.astype("string").str.lower()
+    found = texts.isin([value.lower() for value in values])
+    if ANY_VALUE in values:
+        found |= texts.notna() & ~texts.fillna("").str.fullmatch(_ZEROS)
+    return found.fillna(False).astype(bool)
 
 
 def _form(path: Path, source: FilesSource) -> TableFormat:
@@ -33,7 +45,7 @@ def time_pattern(path: Path, source: FilesSource) -> str | None:
 def row_faults(frame: pd.DataFrame, path: Path, source: FilesSource) -> pd.Series:
     """What a row is that is no event, such as CUT_LINE, [N]; missing for all others."""
     faults = pd.Series(pd.NA, frame.index, "string").mask(repeats_names(frame), REPEATED_HEADER)
-    if table_kind(path) == "CSV" and is_cut(path, _form(path, source)):
+    if ends_cut(path, _form(path, source)):
         faults.iloc[-1] = CUT_LINE
     return faults
 

@@ -21,7 +21,24 @@ _MIN_LINES = 2
 MAX_ROW_BYTES = 1 << 24
 TOO_LONG = "a row has more than 16 MiB; leave its long cells out, or write a line end after each row"
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-_OTHERS = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
+_ARROW = (
+    'python -c "import pyarrow.{kind} as f, pyarrow.parquet as p; '
+    "p.write_table(f.read_table('FILE'), 'FILE.parquet')\""
+)
+_AVRO = (
+    'pip install fastavro; python -c "import fastavro, pandas; '
+    "pandas.DataFrame(fastavro.reader(open('FILE', 'rb'))).to_parquet('FILE.parquet')\""
+)
+_OTHERS = {
+    b"PK\x03\x04": ("a zip archive or an Excel workbook", "save its table as CSV or Parquet"),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save its table as CSV or Parquet"),
+    b"ARRO": ("a Feather file of Arrow", "convert it: " + _ARROW.format(kind="feather")),
+    b"FEA1": ("a Feather file of Arrow", "convert it: " + _ARROW.format(kind="feather")),
+    b"ORC": ("an ORC file", "convert it: " + _ARROW.format(kind="orc")),
+    b"Obj\x01": ("an Avro file", "convert it: " + _AVRO),
+    b"PAR1": ("a Parquet file", "give it a name that ends with .parquet"),
+    b"SQLi": ("a SQLite database", "export its tables as CSV"),
+}  # by their first bytes, what they are and what to do
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.+?)"?', re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -33,6 +50,7 @@ _MIN_DIGITS = 0.9
 class FileHead:
     """The first lines of a CSV file; num_skipped lines up to the header, and the rows after it, precede the rest.
 
+    above: the filled lines above the header, such as titles
     A byte order mark and a `sep=` line take precedence over the format.
     """
 
@@ -44,6 +62,7 @@ class FileHead:
     names: tuple[str, ...]
     num_skipped: int
     rows: tuple[tuple[str, ...], ...]
+    above: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path, form: TableFormat) -> Self:
@@ -57,10 +76,14 @@ class FileHead:
         if not rows:
             raise EmptyDataError(f"{path}: has no columns; name another file")
         width = Counter(filled_width(row) for _, row in rows).most_common(1)[0][0]
-        start = next((n for n, (_, row) in enumerate(rows) if not _is_preamble(row, width)), 0)
+        is_above = _is_narrow if separator == " " else _is_preamble
+        start = next((n for n, (_, row) in enumerate(rows) if not is_above(row, width)), 0)
         line, header = rows[start]
+        if start + 1 < len(rows) and _is_rule(rows[start + 1][1]):
+            line = rows.pop(start + 1)[0]
         body = tuple(row for _, row in rows[start + 1 :])
-        return cls(path, encoding, separator, form.quote, form.escape, _names(header), line, body)
+        above = tuple(separator.join(row) for _, row in rows[:start])
+        return cls(path, encoding, separator, form.quote, form.escape, _names(header), line, body, above)
 
     @cached_property
     def width(self) -> int:
@@ -139,12 +162,14 @@ class _Transcoder:
 
 
 def opened(path: Path) -> Any:
-    """The bytes of a file, decompressed. Raises UnreadableFileError for an archive or a workbook."""
+    """The bytes of a file, decompressed. Raises UnreadableFileError for an archive, a workbook or a binary format."""
     with path.open("rb") as stream:
         magic = stream.read(4)
-    for start, kind in _OTHERS.items():
-        if magic.startswith(start):
-            raise UnreadableFileError(f"{path}: is {kind}; save its table as CSV or Parquet")
+        stream.seek(max(0, path.stat().st_size - 4))
+        end = stream.read(4)
+    for start, (kind, remedy) in _OTHERS.items():
+        if magic.startswith(start) and (start != b"ORC" or b"ORC" in end):
+            raise UnreadableFileError(f"{path}: is {kind}; {remedy.replace('FILE', str(path))}")
     compression = next((name for start, name in _COMPRESSIONS.items() if magic.startswith(start)), None)
     source = pa.OSFile(str(path))
     return source if compression is None else pa.CompressedInputStream(source, compression)
@@ -224,6 +249,16 @@ def filled_width(row: Sequence[str]) -> int:
 def _is_preamble(row: Sequence[str], width: int) -> bool:
     """Whether the row is a comment or a title above the header."""
     return filled_width(row) <= width / 2 or (row[0].startswith("#") and filled_width(row) != width)
+
+
+def _is_narrow(row: Sequence[str], width: int) -> bool:
+    """Whether the row has another number of words than most, as a title above columns that blanks separate."""
+    return filled_width(row) != width
+
+
+def _is_rule(row: Sequence[str]) -> bool:
+    """Whether the row is a line below the names of columns."""
+    return all(re.fullmatch(r"[-=+_\s]*", cell) for cell in row) and any(len(cell.strip()) > 1 for cell in row)
 
 
 def _names(header: Sequence[str]) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.contracts import EVENT_NAMES, ITEMS
+from tierrec_core.base.contracts import EVENT_NAMES, ITEMS, RETURN, Event
 from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnError
 from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
 from tierrec_core.sources.date_orders import date_formats
 from tierrec_core.sources.file_columns import (
+    is_excluded,
     mostly,
     number_column,
     read_source_table,
@@ -25,8 +26,9 @@ from tierrec_core.sources.file_columns import (
 from tierrec_core.sources.frames import SourceFrames, name_guests
 from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
-from tierrec_core.sources.numbers import currency_codes
+from tierrec_core.sources.numbers import currency_codes, minor_unit_divisors
 from tierrec_core.sources.time_formats import (
+    OFFSET,
     PLAUSIBLE_TIMES,
     TimeFormat,
     detect_time_format,
@@ -34,15 +36,15 @@ from tierrec_core.sources.time_formats import (
     parse_times,
     with_time_of_day,
 )
+from tierrec_core.sources.time_zones import known_zone
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.timestamp")
 _IDS = ("user_id", "item_id", "session_id")
 _OF_ORDER = ("user_id", "timestamp", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
-_FAULT = "fault"
+_FAULT, _IN_CENTS = "fault", "in cents"
 _NO_SESSIONS = ("-1",)  # Amplitude's, of events outside of sessions
-_OFFSET = r"(?:[zZ]|UTC|GMT|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?)$"
 
 
 def read_files(source: FilesSource, root: Path, _seed: int = 0) -> SourceFrames:
@@ -116,6 +118,8 @@ def mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             columns[column] = reduce(pd.Series.combine_first, others, first)
         elif key in _REQUIRED:
             require_column(frame, " or ".join(names), path, key)
+    in_cents = any(name in frame and name in source.minor_units for name in source.columns.names("value"))
+    columns[_IN_CENTS] = pd.Series(in_cents, frame.index)
     faults = row_faults(frame, path, source)
     if "time_of_day" in columns:
         columns["timestamp"] = with_time_of_day(columns["timestamp"], columns["time_of_day"])
@@ -151,8 +155,7 @@ def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource, f
 def _without_excluded(events: pd.DataFrame, source: FilesSource) -> pd.DataFrame:
     for name, values in source.exclude.items():
         if (status := f"{_STATUS}{name}") in events:
-            is_excluded = events[status].astype("string").str.lower().isin([value.lower() for value in values])
-            events = events[~is_excluded].drop(columns=status)
+            events = events[~is_excluded(events[status], values)].drop(columns=status)
     return events
 
 
@@ -168,6 +171,9 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         if name in events:
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
+    if events.pop(_IN_CENTS).any() and "value" in events:
+        codes = currency_codes(events["currency"]) if "currency" in events else pd.Series(pd.NA, events.index, "string")
+        events["value"] = events["value"] / minor_unit_divisors(codes.fillna((source.currency or "").upper()))
     if source.currency and "value" in events and "currency" in events:
         currency = source.currency.upper()
         is_other = currency_codes(events["currency"]).fillna(currency) != currency
@@ -179,11 +185,23 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         events["event"] = source.default_event
     faults = events.get(_FAULT, pd.Series(pd.NA, events.index, "string"))
     events["event"] = _mapped_events(events["event"].mask(faults.notna()), source.events, path).fillna(faults)
-    return events[(events["event"] != "ignore").fillna(True)]
+    return _with_returns(events[(events["event"] != "ignore").fillna(True)])
+
+
+def _with_returns(events: pd.DataFrame) -> pd.DataFrame:
+    """The events, of which returns are purchases with a negative quantity and value."""
+    is_return = (events["event"] == RETURN).fillna(False)
+    if not is_return.any():
+        return events
+    amounts = [name for name in ("value", "quantity") if name in events]
+    signed = {name: events[name].mask(is_return, -events[name].abs()) for name in amounts}
+    quantity = signed.get("quantity", pd.Series(pd.NA, events.index, "Float64"))
+    signed["quantity"] = quantity.mask(is_return & quantity.isna(), -1.0)
+    return events.assign(**signed, event=events["event"].mask(is_return, Event.PURCHASE))
 
 
 def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> pd.Series:
-    known = (*EVENT_NAMES, "ignore")
+    known = (*EVENT_NAMES, RETURN, "ignore")
     texts = names.astype("string")
     mapped = texts.map({name: name for name in known} | dict(events)).astype("string")
     unknown = texts[texts.notna() & ~mapped.isin(known)]
@@ -191,7 +209,8 @@ def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> p
         value = unknown.iloc[0]
         raise DataError(
             f"{path}: event {value!r} ({int((unknown == value).sum())} rows) is not one of {', '.join(EVENT_NAMES)}\n"
-            f"map it in source.events, e.g. {{{value}: view}}, or to ignore to drop its rows"
+            f"map it in source.events, e.g. {{{value}: view}}, to return where it takes a "
+            "purchase back, or to ignore to drop its rows"
         )
     return pd.Series(mapped)
 
@@ -203,7 +222,7 @@ def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iter
     """
     formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source)
     for path, part in parts.items():
-        part = part.assign(timestamp=_times(part["timestamp"], formats[path], source, path))
+        part = part.assign(timestamp=_times(part["timestamp"], formats[path], source, path, part.get("timezone")))
         if source.daily_sessions and "session_id" in part:
             day = local_days(part, source.timezone).dt.strftime("%Y-%m-%d ").astype("string")
             part["session_id"] = part["user_id"] + " " + day + part["session_id"]
@@ -222,14 +241,17 @@ def _time_formats(columns: Mapping[Path, pd.Series], source: FilesSource) -> dic
     return found | given
 
 
-def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path: Path) -> pd.Series:
-    """Times in UTC; NaT, which the data gate rejects, where few cells cannot be parsed."""
+def _times(
+    values: pd.Series, time_format: TimeFormat, source: FilesSource, path: Path, zones: pd.Series | None
+) -> pd.Series:
+    """Times in UTC; NaT, which the data gate rejects, where few cells cannot be parsed. zones: of each time"""
+    _reject_unknown(zones, path, source)
     column = " or ".join(source.columns.names("timestamp"))
     if time_format.unit is None and not pd.api.types.is_datetime64_any_dtype(values):
         _reject_mixed(values.astype("string").dropna(), path, column)
-    times = parse_times(values, time_format, source.timezone)
+    times = parse_times(values, time_format, source.timezone, zones)
     if time_pattern(path, source) is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
-        time_format, times = _own_times(values, time_format, times, source)
+        time_format, times = _own_times(values, time_format, times, source, zones)
     remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
     reject_most(values, values.notna() & times.isna(), path, column, wanted)
@@ -237,11 +259,11 @@ def _times(values: pd.Series, time_format: TimeFormat, source: FilesSource, path
 
 
 def _own_times(
-    values: pd.Series, time_format: TimeFormat, times: pd.Series, source: FilesSource
+    values: pd.Series, time_format: TimeFormat, times: pd.Series, source: FilesSource, zones: pd.Series | None
 ) -> tuple[TimeFormat, pd.Series]:
     """The format that more rows of a file fit than that of all files, and its times; a given unit yields to another."""
     own_format = detect_time_format(values)
-    own = parse_times(values, own_format, source.timezone)
+    own = parse_times(values, own_format, source.timezone, zones)
     is_open = (
         source.timestamp_unit == "auto" or own_format.unit is not None or bool(times.isna().sum() > len(times) / 2)
     )
@@ -249,8 +271,18 @@ def _own_times(
     return (own_format, own) if is_open and is_better else (time_format, times)
 
 
+def _reject_unknown(zones: pd.Series | None, path: Path, source: FilesSource) -> None:
+    names: list[str] = [] if zones is None else zones.dropna().astype("string").unique().tolist()
+    if unknown := next((name for name in names if known_zone(name) is None), None):
+        column = " or ".join(source.columns.names("timezone"))
+        raise DataError(
+            f"{path}: column {column!r}: {unknown!r} is no known time zone; wanted one such as Europe/Berlin, CET or "
+            "+01:00; correct it or source.columns.timezone"
+        )
+
+
 def _reject_mixed(texts: pd.Series, path: Path, column: str) -> None:
-    offset = texts.str.contains(_OFFSET, regex=True)
+    offset = texts.str.contains(OFFSET, regex=True)
     if offset.any() and not offset.all():
         raise DataError(
             f"{path}: column {column!r} mixes times with an offset ({texts[offset].iloc[0]!r}) and without "
@@ -283,6 +315,8 @@ def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], source: FilesSo
     items["item_id"] = text_ids(items["item_id"])
     if "price" in items:
         price = number_column(items["price"], source, path, names["price"], "source.item_columns.price")
+        if names["price"] in source.minor_units:
+            price = price / minor_unit_divisors(pd.Series((source.currency or "").upper(), price.index))
         items["price"] = price.where(np.isfinite(price.to_numpy("float64", na_value=np.nan)))
     items = items.groupby("item_id", sort=False, as_index=False).first()
     category = items["category"].astype("string") if "category" in items else pd.NA

@@ -20,7 +20,7 @@ _LONG_INTEGER = re.compile(rb'"([^"\\]+)"\s*:\s*(-?\d{19,})(?=[\s,}])')
 
 
 def json_batches(path: Path, explode: str | None) -> Iterator[pa.RecordBatch]:
-    """The rows. A column with an integer of more than 64 bits, which would be rounded, is text.
+    """The rows but for a cut one at the end. A column with an integer of more than 64 bits is text.
 
     explode: see TableFormat; such a list is not the rows themselves
     """
@@ -29,15 +29,38 @@ def json_batches(path: Path, explode: str | None) -> Iterator[pa.RecordBatch]:
         rows = _rows_of(path, orjson.loads(_content(path, keys)), explode)
         yield from [pa.RecordBatch.from_struct_array(pa.array(rows))] if rows else []
         return
-    with pa.BufferReader(_content(path, keys)) if keys else opened(path) as stream:
+    cut = cut_line(path)
+    with pa.BufferReader(_content(path, keys, cut)) if keys or cut else opened(path) as stream:
         yield from json.read_json(stream, json.ReadOptions(block_size=MAX_ROW_BYTES)).to_batches()
+
+
+def cut_line(path: Path) -> bytes:
+    """The last of several lines of objects, where it has no end and is cut, as while it is written; else empty."""
+    if isinstance(opened(path), pa.CompressedInputStream):
+        return b""
+    with path.open("rb") as stream:
+        first = stream.readline(MAX_ROW_BYTES)
+        stream.seek(max(stream.tell(), path.stat().st_size - MAX_ROW_BYTES))
+        lines = stream.read().split(b"\n")
+    last = lines[-1]
+    if not last.strip() or not first.endswith(b"\n") or not _is_object(first) or _is_object(last):
+        return b""
+    return last
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line.removeprefix(codecs.BOM_UTF8)), dict)
+    except ValueError:
+        return False
 
 
 def json_schema(path: Path, explode: str | None) -> pa.Schema:
     """The columns and their types, in a file of lines those of its first rows."""
     if _is_document(path, explode):
         return next((batch.schema for batch in json_batches(path, explode)), pa.schema([]))
-    with opened(path) as stream:
+    cut = cut_line(path)
+    with pa.BufferReader(_content(path, set(), cut)) if cut else opened(path) as stream:
         return json.open_json(stream, json.ReadOptions(block_size=MAX_ROW_BYTES)).schema
 
 
@@ -81,10 +104,10 @@ def _row_lists(document: dict[str, Any], explode: str | None, prefix: str = "") 
     return lists
 
 
-def _content(path: Path, keys: set[bytes]) -> bytes:
-    """The bytes, with the integers of these keys as texts."""
+def _content(path: Path, keys: set[bytes], cut: bytes = b"") -> bytes:
+    """The bytes but for a cut line at their end, with the integers of these keys as texts."""
     with opened(path) as stream:
-        raw = bytes(stream.read()).removeprefix(codecs.BOM_UTF8)
+        raw = bytes(stream.read()).removesuffix(cut).removeprefix(codecs.BOM_UTF8)
     if not keys:
         return raw
     names = b"|".join(map(re.escape, sorted(keys)))

@@ -18,6 +18,8 @@ _NUMBERS = {
 }
 _NO_SIGN = re.compile(r"e[+-]?\d+|[\d.,'’()+−–—\s-]")
 _SIGNS = {"€": "EUR", "$": "USD", "US$": "USD", "£": "GBP", "¥": "JPY", "R$": "BRL", "ZŁ": "PLN", "KČ": "CZK"}
+_WHOLE_CODES = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"  # of currencies without cents
+_WHOLE_CURRENCIES = frozenset(_WHOLE_CODES.upper().split())
 _GROUPED = r"[1-9]\d{0,2}(\.\d{3})+"
 _MIN_GROUPED = 10
 _SAMPLE = 300
@@ -43,6 +45,11 @@ def currency_codes(cells: pd.Series) -> pd.Series:
     named = texts[texts.str.contains(r"[^\d.,\s-]", regex=True).fillna(False)].unique()
     signs = {text: _NO_SIGN.sub("", text).upper() for text in named if text not in MISSING_NUMBERS}
     return texts.map({text: _SIGNS.get(sign, sign) for text, sign in signs.items() if sign}).astype("string")
+
+
+def minor_unit_divisors(codes: pd.Series) -> pd.Series:
+    """By how much a number of minor units of each currency is divided, [N]: 1 where there are none, else 100."""
+    return pd.Series(np.where(codes.fillna("").isin(_WHOLE_CURRENCIES), 1.0, 100.0), codes.index)
 
 
 def detect_decimal(frame: pd.DataFrame) -> str:

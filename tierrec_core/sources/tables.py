@@ -2,10 +2,12 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,8 @@ from pyarrow import csv
 from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
-from tierrec_core.sources.file_head import MAX_ROW_BYTES, TOO_LONG, FileHead, filled_width, numbered
-from tierrec_core.sources.json_files import json_batches, json_schema
+from tierrec_core.sources.file_head import MAX_ROW_BYTES, TOO_LONG, FileHead, filled_width, is_cut, numbered
+from tierrec_core.sources.json_files import cut_line, json_batches, json_schema
 
 TableKind = Literal["Parquet", "JSON lines", "CSV"]
 SUFFIX_KINDS: dict[str, TableKind] = {
@@ -27,6 +29,7 @@ SUFFIX_KINDS: dict[str, TableKind] = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "CSV"),
 }  # by suffix
 _INDEX = "__index_level_"
+_PARTITION, _NO_PARTITION = re.compile(r"[^=]+=[^=]+"), "__HIVE_DEFAULT_PARTITION__"
 _BLOCK = 1000
 _SHOWN = 60
 _NULLS = ("", r"\N", "NULL", "null", "(null)", "None", "NaN", "nan")  # as databases and pandas write them
@@ -57,6 +60,12 @@ def read_table(path: Path, form: TableFormat, columns: Sequence[str] | None = No
     Raises UnreadableFileError, naming the line where there is one, and EmptyDataError.
     """
     return _frame(path, list(_batches(path, form, columns)))
+
+
+def ends_cut(path: Path, form: TableFormat) -> bool:
+    """Whether the last row, which is empty in JSON lines, is of a line that is cut, as while it is written."""
+    kind = table_kind(path)
+    return is_cut(path, form) if kind == "CSV" else kind == "JSON lines" and bool(cut_line(path))
 
 
 def repeats_names(frame: pd.DataFrame) -> BoolArray:
@@ -105,13 +114,16 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
         raise UnreadableFileError(f"{path}: is not a file")
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path}: the file is empty")
+    partitions, wanted = _partitions(path), columns
+    columns = None if partitions else columns
     try:
         if table_kind(path) == "CSV":
             raw = _csv_batches(FileHead.read(path, form), columns)
         else:
             raw = _typed_batches(path, form.explode, columns)
         for batch in raw:
-            yield pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
+            rows = pa.RecordBatch.from_arrays([_plain_cells(cells) for cells in batch.columns], batch.schema.names)
+            yield _with_partitions(rows, partitions, wanted)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         if "straddling" in reason:
@@ -122,12 +134,37 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
         raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; {remedy}") from error
 
 
+def is_partition(path: Path) -> bool:
+    """Whether a folder is called as a partition of Hive, such as date=2024-01-31."""
+    return path.is_dir() and _PARTITION.fullmatch(path.name) is not None
+
+
+def _partitions(path: Path) -> dict[str, str | None]:
+    """The columns of the partitions in which a file lies, and its value in each."""
+    folders = takewhile(is_partition, path.parents)
+    pairs = [folder.name.partition("=")[::2] for folder in reversed(list(folders))]
+    return {name: None if value == _NO_PARTITION else unquote(value) for name, value in pairs}
+
+
+def _with_partitions(
+    rows: pa.RecordBatch, partitions: Mapping[str, str | None], wanted: Sequence[str] | None
+) -> pa.RecordBatch:
+    """The rows, with the columns of the partitions that they have not, and of these the wanted ones."""
+    for name, value in partitions.items():
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.array([value] * len(rows), pa.string()))
+    return rows.select(list(wanted)) if partitions and wanted is not None else rows
+
+
 def _typed_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     explodes = explode is not None and explode in list_columns(path, explode)
     for batch in _raw_batches(path, explode, None if explodes else columns):
         rows = _flat(batch)
         rows = _flat(_exploded(rows, str(explode))) if explodes else rows
-        yield rows if columns is None else rows.select(list(columns))
+        rows = rows if columns is None else rows.select(list(columns))
+        yield rows
+    if table_kind(path) == "JSON lines" and cut_line(path):
+        yield pa.RecordBatch.from_pylist([{}], rows.schema)
 
 
 def _raw_batches(path: Path, explode: str | None, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
@@ -281,6 +318,11 @@ def _evened(text: str, head: FileHead) -> list[str | None]:
         raise UnreadableFileError(
             f"{head.path}: {head.place_of(text.splitlines()[0])}: {filled_width(cells)} cells, wanted {width} "
             f"({text[:_SHOWN]!r})\nquote the cells that contain {head.separator!r}, or correct source.separator"
+        )
+    if head.separator == " " and filled_width(cells) < width:
+        raise UnreadableFileError(
+            f"{head.path}: {head.place_of(text.splitlines()[0])}: {filled_width(cells)} cells, wanted {width} "
+            f"({text[:_SHOWN]!r})\nwith blanks between cells none may be empty; write the file with another separator"
         )
     padded: list[str | None] = [*cells[:width]]
     return padded + [None] * (width - len(padded))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
+from tierrec_core.sources.time_zones import ABBREVIATIONS, known_zone
 
 MAX_ROWS = 100_000
 _FEW_ROWS = 100  # enough to see which formats parse none
@@ -29,7 +30,11 @@ class TimeFormat:
     unit: str | None = None
 
 
-_SPACED = "replace(replace(raw, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
+_ZONES = "|".join(ABBREVIATIONS)
+_SUFFIX = rf"regexp_extract(raw, '\d ?({_ZONES})$', 1)"
+_WITHOUT_ZONE = rf"regexp_replace(raw, '(\d) ?({_ZONES}|\([^)]*\))$', '\1')"
+_BARE = rf"trim({_WITHOUT_ZONE}, '[]')"
+_SPACED = f"replace(replace({_BARE}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
 _HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
 _TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
 _RAW = "select {place} as place, left(cast({c} as varchar), 100) as raw from frame"  # longer ones are no times
@@ -86,6 +91,7 @@ TIME_FORMATS = (
         for mark in "-/"
     ),
     _dates("dates like 31/Dec/2024:13:00:00 +0000", ("%d/%b/%Y:%H:%M:%S %z",)),
+    _dates("dates like Tue Dec 31 2024 13:00:00 GMT+0000", ("%a %b %d %Y %H:%M:%S GMT%z",)),
     _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", ("%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S GMT")),
     _dates("dates like 20241231", ("%Y%m%d%H%M%S", *(f"%Y%m%d{clock}" for clock in _CLOCKS))),
     TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
@@ -97,14 +103,45 @@ _READINGS = [
 ]  # by separator
 _SIMILAR_SHARE = 0.05
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?([ \u00a0\u202f]?([AaPp]\.?[Mm]\.?|Uhr))?"
+_VALID_CLOCK = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?.*"
+_HOURS = (
+    (r"(?i)^(\d{1,2}) ?(?:h|uhr|hrs?)\.?$", r"\1:00"),
+    (r"(?i)^(\d{1,2}) ?h ?(\d\d)$", r"\1:\2"),
+    (r"(?i)^(\d{1,2}) ?([ap])\.?m\.?$", r"\1:00 \2m"),
+    (r"^(\d{1,2})\.(\d\d)$", r"\1:\2"),
+)
+OFFSET = rf"(?:[zZ]|GMT|{_ZONES}|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?(?: \([^)]*\))?\]?)$"
 _MIDNIGHT = r"[ T]0?0:00(:00(\.0+)?)?$"
 _FLAG = "--time-format overrides"
 
 
 def with_time_of_day(days: pd.Series, clocks: pd.Series) -> pd.Series:
     """Days and times of day of two columns as texts, [N]; a day beside a cell without a digit stays alone."""
-    texts, times = days.astype("string").str.replace(_MIDNIGHT, "", regex=True), clocks.astype("string")
+    texts, times = days.astype("string").str.replace(_MIDNIGHT, "", regex=True), _with_colons(clocks)
     return texts.str.cat(times.where(times.str.contains(r"\d").fillna(False)), sep=" ").fillna(texts)
+
+
+def _with_colons(clocks: pd.Series) -> pd.Series:
+    """Times of day such as 930, 0930, 093015, 9, 9h30 and 9 AM as 09:30, 09:30:15 and 9:00, [N]; others as they are.
+
+    Numbers are hours where none is above 23, else hours and minutes or, where one is above 2359, with seconds.
+    """
+    texts = clocks.astype("string").str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+    for pattern, colons in _HOURS:
+        texts = texts.str.replace(pattern, colons, regex=True)
+    is_number = texts.str.fullmatch(r"\d{1,6}").fillna(False).astype(bool)
+    if not is_number.any():
+        return texts
+    numbers = pd.to_numeric(texts[is_number])
+    padded = texts[is_number].str.len().max()
+    num_digits = 2 if numbers.max() < 24 and padded < 4 else 4 if numbers.max() < 2400 and padded < 5 else 6
+    parts = texts[is_number].str.zfill(num_digits).str.replace(r"(\d\d)(?=\d)", r"\1:", regex=True)
+    return texts.where(~is_number, parts + (":00" if num_digits == 2 else "")).reindex(texts.index)
+
+
+def is_number_clock(cells: pd.Series) -> pd.Series:
+    """Whether each cell is a time of day without a mark, such as 14, 930 or 093015, or with an h or a half, [N]."""
+    return is_clock(_with_colons(cells)) & _with_colons(cells).str.fullmatch(_VALID_CLOCK).fillna(False).astype(bool)
 
 
 def is_clock(cells: pd.Series) -> pd.Series:
@@ -209,12 +246,24 @@ def _thinned(values: pd.Series, num_rows: int) -> pd.DataFrame:
     return values.iloc[:: max(1, len(values) // num_rows)].to_frame("c")
 
 
-def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd.Series:
-    """Times in UTC, [N]; NaT where parsing fails. The timezone is that of times without an offset.
+def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str, zones: pd.Series | None = None) -> pd.Series:
+    """Times in UTC, [N]; NaT where parsing fails. The timezone is that of times without an offset or a zone.
 
     A time skipped by a clock change moves to the next hour; one that it repeats is the later one.
+    zones: the timezone of each time, [N], in a form that known_zone knows, or missing
     Raises SettingsError for an unknown timezone.
     """
+    times, suffixes = _parsed(values, time_format, timezone)
+    if zones is not None:
+        suffixes = suffixes.where(suffixes != "", zones.fillna(""))
+    for suffix in suffixes[suffixes != ""].unique():
+        rows = suffixes == suffix
+        times[rows] = _parsed(values[rows], time_format, known_zone(str(suffix)) or timezone)[0]
+    return times
+
+
+def _parsed(values: pd.Series, time_format: TimeFormat, timezone: str) -> tuple[pd.Series, pd.Series]:
+    """Times in UTC, and the abbreviation of a zone at the end of each text, "" where there is none, [N] each."""
     with _database().cursor() as connection:
         try:
             connection.execute(f"set TimeZone = '{timezone.replace(chr(39), '')}'")
@@ -222,8 +271,17 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str) -> pd
             raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
         connection.register("frame", values.to_frame("c"))
         cells = _RAW.format(place=0, c="c")
-        times = connection.execute(_CELLS.format(cells=cells, columns=f"{time_format.sql} as moment")).df()
-    return pd.Series(times["moment"].dt.tz_convert("UTC").array, values.index)
+        columns = f"{time_format.sql} as moment, coalesce({_SUFFIX}, '') as suffix"
+        found = connection.execute(_CELLS.format(cells=cells, columns=columns)).df()
+    times = pd.Series(found["moment"].dt.tz_convert("UTC").array, values.index)
+    return times, pd.Series(found["suffix"].array, values.index, dtype="string")
+
+
+def has_offsets(values: pd.Series) -> bool:
+    """Whether most filled cells are texts or times with an offset from UTC, or a zone."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return True
+    return bool(values.dropna().astype("string").str.contains(OFFSET, regex=True).mean() > 1 / 2)
 
 
 def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:

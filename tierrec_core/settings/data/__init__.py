@@ -40,7 +40,7 @@ class ColumnMap(Params):
     """Names of the log's columns in the files; None where there is no such column.
 
     Of several names, the first filled cell counts, for files that call a column differently.
-    time_of_day: beside a timestamp that has the day alone
+    time_of_day: beside a timestamp that has the day alone; timezone: of timestamps without an offset, in each row
     """
 
     user: ColumnNames = "user_id"
@@ -48,6 +48,7 @@ class ColumnMap(Params):
     event: ColumnNames | None = None
     timestamp: ColumnNames = "timestamp"
     time_of_day: ColumnNames | None = None
+    timezone: ColumnNames | None = None
     value: ColumnNames | None = None
     currency: ColumnNames | None = None
     quantity: ColumnNames | None = None
@@ -94,16 +95,19 @@ class TableFormat(Params):
 class FilesSource(TableFormat, _AnySource):
     """Files of CSV, JSON lines or Parquet with any column and event names.
 
-    events maps event names in the files to the platform's; default_event is used when there is no event column.
+    events maps event names in the files to the platform's, to `return` or to `ignore`; default_event is used when there
+        is no event column
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
     timezone: of timestamps without an offset
     formats: by path or glob, where a file is not written as separator, quote, encoding and time_format say
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
+    minor_units: columns of values and prices in cents, which are divided by 100, but in currencies that have none
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
         in exports of orders
     daily_sessions: whether the numbers of sessions start again each day, as those of receipts do
-    exclude: by column, values in any case whose rows are left out, such as Status: [cancelled, refunded]
+    exclude: by column, values in any case whose rows are left out, such as Status: [cancelled, refunded]; `*` is any
+        value but an empty one and zeros, as of cancelled_at
     """
 
     kind: Literal["files"] = "files"
@@ -114,6 +118,7 @@ class FilesSource(TableFormat, _AnySource):
     default_event: str = "purchase"
     unit_price: bool = False
     currency: str | None = None
+    minor_units: tuple[str, ...] = ()
     order_lines: bool = False
     daily_sessions: bool = False
     exclude: dict[str, tuple[str, ...]] = Field(default={})

@@ -3,27 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import pandas as pd
 
-from tierrec_core.base.contracts import EVENT_NAMES
-from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.file_head import FileHead
+from tierrec_core.sources.schema_inference.assumed_zones import assumed_zone
 from tierrec_core.sources.schema_inference.column_roles import Guess
 from tierrec_core.sources.schema_inference.default_settings import default_sections
-from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_event
+from tierrec_core.sources.schema_inference.event_kinds import event_meanings
+from tierrec_core.sources.schema_inference.exclusions import describe_exclusions, find_exclusions
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
+from tierrec_core.sources.schema_inference.minor_units import minor_units
 from tierrec_core.sources.schema_inference.oddities import find_oddities
-from tierrec_core.sources.schema_inference.order_lines import (
-    daily_sessions,
-    describe_exclusions,
-    find_exclusions,
-    main_currency,
-    unit_price,
-)
+from tierrec_core.sources.schema_inference.order_lines import daily_sessions, main_currency, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
 from tierrec_core.sources.tables import table_kind
@@ -54,7 +49,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     given = parse(InferenceOverrides, overrides, "overrides")
     inputs = InferredFiles.of(paths, given)
     logs, catalogue = inputs.logs, inputs.catalogue
-    names = _event_names(logs, given)
+    names = event_meanings(logs, given)
     first, previews = logs[0], [log.preview for log in logs]
     facts = [
         unit_price(first.preview, first.roles, given.unit_price),
@@ -64,7 +59,8 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     exclude = find_exclusions([(log.preview, log.roles) for log in logs])
     if given.exclude is not None:
         exclude = {name: dict.fromkeys(values, "given") for name, values in given.exclude.items()}
-    source = source_settings(inputs, names, exclude, facts)
+    minor = minor_units(logs, catalogue, given.minor_units)
+    source = source_settings(inputs, names, exclude, [guess.place.partition(" ")[2] for guess in minor], facts)
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]
     sections, horizons = default_sections(
@@ -74,7 +70,8 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
-    guesses += [guess for columns in roles for guess in columns.values()] + [fact for fact in facts if fact]
+    guesses += [guess for columns in roles for guess in columns.values()] + [fact for fact in facts if fact] + minor
+    guesses += [zone] if (zone := assumed_zone(logs, given.timezone)) else []
     guesses += [*describe_exclusions(previews, exclude), *_other_names(logs), *horizons]
     warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
@@ -85,29 +82,6 @@ def _unused(inputs: InferredFiles) -> list[str]:
     unused = [preview for preview in inputs.previews if not inputs.use(preview)]
     others = [f"{path}: is not used: {_NO_TABLE}" for path in inputs.files.others]
     return [f"{one.path}: is not used: {other_ids(one, inputs.logs[0]) or _NO_USE}" for one in unused] + others
-
-
-def _event_names(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
-    """The platform's name of each event name in the files, most frequent first."""
-    if not any("event" in log.roles for log in logs):
-        return {}
-    counts = pd.concat([log.values("event").astype("string") for log in logs]).value_counts()
-    names = {str(name): given.events.get(str(name)) or canonical_event(str(name)) for name in counts.index}
-    if unknown := [name for name, event in names.items() if event is None]:
-        listed = ", ".join(f"{name} ({counts[name]} rows)" for name in unknown)
-        column = next(log.roles["event"].value for log in logs if "event" in log.roles)
-        example = quote(unknown[0])
-        raise DataError(
-            f"{logs[0].preview.path}: column {column} has names of events that are not known: {listed}\n"
-            f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, or that its rows are "
-            f"to be dropped, as --event {example}={IGNORE}; --event-column names another column"
-        )
-    return {
-        name: Guess(
-            f"event {name}", str(event), f"{'given' if name in given.events else 'by name'}; {counts[name]} rows"
-        )
-        for name, event in names.items()
-    }
 
 
 def _events(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
@@ -143,4 +117,13 @@ def _format_guess(preview: FilePreview, use: str) -> Guess:
     nested = f"; not used, as nested: {', '.join(preview.nested)}" if preview.nested else ""
     value = ", ".join(f"{name} {value!r}" for name, value in form.items())
     size += f", such as {preview.foreign_text!r}" if preview.foreign_text else ""
+    size += _titles(preview)
     return Guess(f"file {preview.path.name}", value, f"{size}, {f'used as {use}' if use else 'not used'}{nested}")
+
+
+def _titles(preview: FilePreview) -> str:
+    """How many lines above the names of the columns are skipped; empty where there are none."""
+    above = FileHead.read(preview.path, preview.form).above if table_kind(preview.path) == "CSV" else ()
+    return (
+        f", {len(above)} lines above the names of the columns are skipped, such as {above[0][:40]!r}" if above else ""
+    )

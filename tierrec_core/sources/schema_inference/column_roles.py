@@ -7,7 +7,7 @@ Items have the most distinct values of all recurring columns.
 import re
 import shlex
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,8 @@ from tierrec_core.sources.schema_inference.event_names import (
     is_return,
     plain,
 )
-from tierrec_core.sources.schema_inference.preview import FilePreview, few_filled
-from tierrec_core.sources.time_formats import TimeFormat, describe_order, is_clock, parse_times, with_time_of_day
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.time_formats import TimeFormat, describe_order, parse_times
 
 _FLAGS = {
     "user": "--user-column",
@@ -33,6 +33,8 @@ _FLAGS = {
     "timestamp": "--time-column, --time-format",
     "unit_price": "--unit-price, --line-total",
     "value currency": "--currency",
+    "minor_units ...": "--minor-units COLUMN, '' for none",
+    "timezone": "--timezone",
     "daily_sessions": "source.daily_sessions",
     "exclude ...": "--exclude COLUMN=VALUE, '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",
@@ -86,16 +88,10 @@ _MAX_DISTINCT_SHARE = 0.5
 _MIN_DISTINCT = 10
 _MIN_BLANKS = 2
 _MIN_RETURNING = 0.1
-_LATER = re.compile(
+FOLLOWS_EVENT = re.compile(
     r"updat|modif|chang|ship|deliver|dispatch|cancel|refund|return|due|expir|versand|storn", re.IGNORECASE
 )
 _FEW_TIMES = 3
-_NO_CLOCK = re.compile(
-    r"durat|dauer|slot|open|clos|[oö]e?ffnung|watch|prep|lead|wait|spent|length|elapsed|runtime|playtime|lifetime|cooking|"
-    r"lauf|liefer|zustell|abhol|warte|fahr|arbeit|bereitung|koch|(back|gar|lade|lese|spiel|verweil)zeit",
-    re.IGNORECASE,
-)
-_COMPOUND = re.compile(r"(uhr)?zeit$|time$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -229,7 +225,7 @@ def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, T
 
     def fitness(column: str) -> tuple[bool, bool, float]:
         few = 1 if is_exact(scores[column]) else _FEW_TIMES
-        return preview.sample[column].nunique() > few, not _LATER.search(column), scores[column]
+        return preview.sample[column].nunique() > few, not FOLLOWS_EVENT.search(column), scores[column]
 
     best = max(scores, key=fitness, default=None)
     if best is None:
@@ -238,42 +234,6 @@ def find_time_column(preview: FilePreview, assigned: set[str]) -> tuple[Guess, T
     order = describe_order(preview.sample[best], time_format)
     evidence = f"{time_format.name}{order}; {describe_content(preview, best)}"
     return Guess("timestamp", best, evidence), time_format
-
-
-def find_time_of_day(
-    preview: FilePreview, time: Guess, time_format: TimeFormat, assigned: set[str]
-) -> tuple[Guess, FilePreview, TimeFormat] | None:
-    """The column of times of day beside one of days, the preview with both in the latter, and their format."""
-    scores = {name: _clock_score(name) for name in clock_columns(preview, time, time_format, assigned)}
-    clock = max(scores, key=scores.__getitem__, default=None)
-    if clock is None or not scores[clock]:
-        return None
-    moments = with_time_of_day(preview.sample[time.value], preview.sample[clock])
-    found = replace(preview, sample=moments.to_frame(time.value)).time_formats
-    if time.value not in found:
-        return None
-    evidence = f"times of day, read with {time.value}, such as {moments.dropna().iloc[0]!r}"
-    joined = replace(preview, sample=preview.sample.assign(**{time.value: moments}))
-    return Guess("time_of_day", clock, evidence), joined, found[time.value]
-
-
-def _clock_score(name: str) -> float:
-    """As name_score, of a time of day; in Belegzeit and saletime, zeit and time are words."""
-    return max(name_score(role, _COMPOUND.sub(r" \g<0>", name)) for role in ("timestamp", "time_of_day"))
-
-
-def clock_columns(preview: FilePreview, time: Guess, time_format: TimeFormat, assigned: set[str]) -> list[str]:
-    """Columns of times of day beside one of days alone, but those of durations and of what follows an event."""
-    days = few_filled(preview.sample[time.value])
-    if parse_times(days, time_format, "UTC").dt.time.nunique() > 1:
-        return []
-    return [
-        name
-        for name in preview.columns
-        if name not in assigned
-        and not (_LATER.search(name) or _NO_CLOCK.search(name))
-        and is_clock(few_filled(preview.sample[name])).mean() > 1 / 2
-    ]
 
 
 def find_event_column(preview: FilePreview, assigned: set[str], names: Collection[str]) -> Guess | None:

@@ -22,12 +22,12 @@ from tierrec_core.sources.schema_inference.column_roles import (
     find_event_column,
     find_item_column,
     find_time_column,
-    find_time_of_day,
     find_user_column,
     overlap,
 )
 from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, several_items
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.times_of_day import find_time_of_day
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
 
 _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_column", "event": "event_column"}
@@ -62,6 +62,7 @@ class InferenceOverrides(Params):
     guests: tuple[str, ...] = ()
     unit_price: bool | None = None
     currency: str | None = None
+    minor_units: tuple[str, ...] | None = None
     exclude: Mapping[str, tuple[str, ...]] | None = None
 
     def form(self, path: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tierrec_core.sources.schema_inference.text_encoding import detect_encoding
 from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, table_kind
 
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
-_MIN_SHARE = 0.9
+_MIN_SHARE, _MIN_ALIGNED, _MAX_LINES = 0.9, 0.8, 200
 _ESCAPED = re.compile(
     r'(?:^|[\s("\[])\\"\w|\d\\"(?:"| ?\w)', re.MULTILINE
 )  # not a folder's backslash at the end of a cell
@@ -68,7 +68,15 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
         form = form.model_copy(update={"escape": "\\"})
     if "separator" not in given:
         heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in _SEPARATORS]
-        form = form.model_copy(update={"separator": max(heads, key=_fit).separator})
+        best = max(heads, key=_fit)
+        if (len(best.names) == 1 or not _fit(best)[0]) and _is_aligned(read_head_text(path, form.encoding)[1]):
+            raise UnreadableFileError(
+                f"{path}: has columns of fixed width, aligned by blanks, and cells that are empty or have blanks; "
+                'wanted a separator between the cells\nwrite it again: python -c "import pandas; '
+                f"pandas.read_fwf('{path}', dtype=str).to_csv('{path}.csv', index=False)\", without titles above the "
+                "names of the columns; or say with --separator which separator it has"
+            )
+        form = form.model_copy(update={"separator": best.separator})
     return form
 
 
@@ -82,9 +90,19 @@ def _item_lists(path: Path) -> str | None:
     return next(with_item, None) or next((name for name in found if name.rpartition(".")[2] in ROW_KEYS), None)
 
 
+def _is_aligned(text: str) -> bool:
+    """Whether most lines have several gaps of more than one blank."""
+    lines = [line for line in text.splitlines()[:_MAX_LINES] if line.strip()]
+    aligned = [len(re.findall(r"\S {2,}(?=\S)", line)) > 1 for line in lines]
+    return sum(aligned) >= _MIN_ALIGNED * len(lines) > 0
+
+
 def _fit(head: FileHead) -> tuple[bool, int, float]:
     """How well a separator fits: most rows have as many cells as there are names, and these are many and no row."""
     num_fitting = sum(filled_width(row) <= len(head.names) <= len(row) for row in head.rows)
     share = num_fitting / max(len(head.rows), 1)
     named = head.num_skipped == 1 or not any(name.replace(".", "").isdigit() for name in head.names)
+    if head.separator == " ":  # an empty cell, or one with a blank, would move the others
+        words = all(re.search(r"[^\W\d_]", name) and not re.search(r"[,;|\t]", name) for name in head.names)
+        named, share = named and words, share if all(filled_width(row) == len(head.names) for row in head.rows) else 0.0
     return named and share >= _MIN_SHARE, len(head.names), share

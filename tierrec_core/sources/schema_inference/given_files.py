@@ -8,10 +8,11 @@ from typing import Self
 
 from tierrec_core.base.errors import DataError, UnreadableFileError
 from tierrec_core.sources.input_files.patterns import LOCK, match_files
-from tierrec_core.sources.tables import SUFFIX_KINDS
+from tierrec_core.sources.tables import SUFFIX_KINDS, is_partition
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
 _MAX_SHOWN = 5
+_MARK = "_SUCCESS"  # of Spark and Hive, beside the files of a partition
 _COMPRESSIONS = (".gz", ".zst", ".bz2")
 
 
@@ -24,20 +25,23 @@ class GivenFiles:
 
     @classmethod
     def of(cls, given: Sequence[Path]) -> Self:
-        """A folder counts as a glob for each kind of table in it. Raises UnreadableFileError."""
+        """A folder counts as a glob for each kind of table in it, and in its partitions. Raises UnreadableFileError."""
         patterns, others = list[str](), list[Path]()
         for path in given:
             if not path.is_dir():
                 patterns.append(path.as_posix())
                 continue
-            suffixes = {file: _suffix(file) for file in sorted(path.iterdir()) if _is_shown(file)}
+            folder = path / "**" if any(map(is_partition, path.iterdir())) else path
+            suffixes = {
+                file: _suffix(file) for file in sorted(path.glob("**/*" if folder != path else "*")) if _is_shown(file)
+            }
             if not any(suffixes.values()):
                 names = ", ".join(file.name for file in list(suffixes)[:_MAX_SHOWN]) or "nothing"
                 unpack = "; unpack the archive" if any(file.suffix.lower() in _ARCHIVES for file in suffixes) else ""
                 raise UnreadableFileError(
                     f"{path}: has no file of CSV, JSON lines or Parquet by their names, but {names}{unpack}"
                 )
-            patterns += [(path / f"*{suffix}").as_posix() for suffix in dict.fromkeys(suffixes.values()) if suffix]
+            patterns += [(folder / f"*{suffix}").as_posix() for suffix in dict.fromkeys(suffixes.values()) if suffix]
             others += [file for file, suffix in suffixes.items() if not suffix]
         return cls({pattern: _matches(pattern) for pattern in patterns}, tuple(others))
 
@@ -70,7 +74,7 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _is_shown(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith((".", LOCK))
+    return path.is_file() and not path.name.startswith((".", LOCK, _MARK))
 
 
 def _suffix(path: Path) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from tierrec_core.base.ids import text_ids
-from tierrec_core.sources.file_head import is_cut
+from tierrec_core.sources.file_columns import ANY_VALUE
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, clock_columns, is_user_name, name_score
+from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
 from tierrec_core.sources.schema_inference.event_names import is_charge
+from tierrec_core.sources.schema_inference.exclusions import doubtful_void_dates
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
-from tierrec_core.sources.schema_inference.order_lines import void_dates
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.text_encoding import other_readings
-from tierrec_core.sources.tables import table_kind
+from tierrec_core.sources.schema_inference.times_of_day import clock_columns
+from tierrec_core.sources.tables import ends_cut
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _MIN_GUEST_SHARE, _MIN_GUEST_RATIO, _MAX_GUESTS = 0.05, 5, 3
@@ -46,7 +47,7 @@ def _no_rows(preview: FilePreview) -> Iterator[str]:
     remedy = "which the run puts into quarantine with this reason"
     if preview.num_headers:
         yield f"{preview.path}: {preview.num_headers} rows have the names of the columns again, {remedy}"
-    if table_kind(preview.path) == "CSV" and is_cut(preview.path, preview.form):
+    if ends_cut(preview.path, preview.form):
         yield f"{preview.path}: the last line is cut, {remedy} until it is whole"
 
 
@@ -90,10 +91,10 @@ def _unread_clocks(log: LogFile) -> Iterator[str]:
 
 
 def _void_dates(log: LogFile) -> Iterator[str]:
-    for name, share in void_dates(log.preview, {guess.value for guess in log.roles.values()}).items():
+    for name, share in doubtful_void_dates(log.preview, {guess.value for guess in log.roles.values()}):
         yield (
             f"{log.preview.path}: {name} is filled in {share:.0%} of the rows, which may be orders that came to "
-            "nothing; they are kept; leave them out of the export, or add a status for source.exclude"
+            f"nothing; they are kept; --exclude '{name}={ANY_VALUE}' leaves them out"
         )
 
 

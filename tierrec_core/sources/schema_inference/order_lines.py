@@ -1,7 +1,7 @@
-"""Recognises exports of orders: cells that only an order's first line has, void orders, and what values are worth."""
+"""Recognises exports of orders: cells that only an order's first line has, returns, and what values are worth."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
-from tierrec_core.base.errors import DataError, MissingColumnError
+from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
-from tierrec_core.sources.schema_inference.event_names import charge_lines, is_kind_name, is_void, plain
+from tierrec_core.sources.schema_inference.event_names import words
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, parse_times
 
@@ -21,13 +21,11 @@ _MIN_CONTINUED = 5
 _MIN_ORDERS = 5
 _MAX_SHOWN, _MAX_TEXT = 4, 60
 _NUMBERED = re.compile(r"(.*?\D)[ _.-]?\d+")
+_PRICE = re.compile(
+    r"(?!gesamt|zeilen|summen)\w*preis|(unit)?price|prix|precio|prezzo|preco|cena|prijs|pris|unitcost|unitario"
+)
+_OF_LINE = {"total", "line", "row", "sum", "subtotal", "gesamt", "extended", "order"}
 _LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
-_MAX_STATUSES = 30
-_STATUS_NAMES = ("status", "state", "zustand", "zahlung")
-_AMOUNTS = ("quantity", "value")
-_VOID_ORDERS = "orders that came to nothing, by name"
-_LETTER = r"[^\W\d_]"
-_YES, _NO = {"true", "1", "yes", "y", "t", "ja"}, {"false", "0", "no", "n", "f", "nein"}
 
 
 def carry_down(preview: FilePreview) -> tuple[FilePreview, Guess | None, frozenset[str]]:
@@ -128,12 +126,21 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
     rows = rows.assign(value=logs["value"], unit=logs["value"] - logs["quantity"])
     groups = rows[rows.groupby("item")["quantity"].transform("nunique") > 1].groupby("item")
     if not len(groups):
-        return None
+        return _unit_price_by_name(roles["value"].value, rows["quantity"])
     spread = groups[["value", "unit"]].std(ddof=0).median()
     is_unit = bool(spread["value"] < spread["unit"])
     change = "is the same for any quantity" if is_unit else "changes with the quantity"
     evidence = f"{roles['value'].value} of an item {change}, seen on {len(groups)} items"
     return Guess("unit_price", str(is_unit).lower(), evidence)
+
+
+def _unit_price_by_name(column: str, quantities: pd.Series) -> Guess | None:
+    """Whether the value is called as the price of one piece is; None where that is not so, or all are of one piece."""
+    found = set(words(column))
+    is_price = any(map(_PRICE.fullmatch, found)) and not found & _OF_LINE
+    if not is_price or not (quantities > 1).any():
+        return None
+    return Guess("unit_price", "true", f"{column} is a price of one piece, by name; no item has several quantities")
 
 
 def daily_sessions(preview: FilePreview, roles: Mapping[str, Guess], time_format: TimeFormat) -> Guess | None:
@@ -174,68 +181,3 @@ def main_currency(path: Path, currencies: pd.Series, given: str | None) -> Guess
         f"{'given' if given else 'of nearly all values'}; {codes.sum() - codes[main]} values in others stay empty"
     )
     return Guess("value currency", main, evidence)
-
-
-def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> dict[str, dict[str, str]]:
-    """By column, the values of rows that are no purchases, each with the reason. logs: previews and roles"""
-    taken = {guess.value for _, roles in logs for guess in roles.values()}
-    found = dict[str, dict[str, str]]()
-    for preview, roles in logs:
-        columns = {name: _no_purchases(name, preview.sample[name]) for name in preview.columns if name not in taken}
-        for name, reasons in (*columns.items(), *_sum_lines(preview, roles).items()):
-            found[name] = found.get(name, {}) | reasons
-    return {name: dict(sorted(reasons.items())) for name, reasons in found.items() if reasons}
-
-
-def _no_purchases(name: str, cells: pd.Series) -> dict[str, str]:
-    """The values of a column of marks such as is_cancelled, of statuses or of kinds of lines, where others are left."""
-    is_status, is_mark = plain(name).endswith(_STATUS_NAMES), is_void(name)
-    if not (is_status or is_mark or is_kind_name(name)) or cells.nunique() > _MAX_STATUSES:
-        return {}
-    texts = cells.astype("string")
-    kinds = set(texts.dropna())
-    values = {kind.lower() for kind in kinds}
-    if is_mark and _NO & values and values <= _YES | _NO and not any(name_score(role, name) for role in _AMOUNTS):
-        return dict.fromkeys(values & _YES, _VOID_ORDERS)
-    left_out = list(filter(is_void, kinds)) if is_status else charge_lines(name, kinds)
-    reason = _VOID_ORDERS if is_status else "lines of no product, by name"
-    return {} if texts.isin(left_out).all() else {kind.lower(): reason for kind in left_out}
-
-
-def _sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:
-    """By column, the texts that lines without two of user, item and time have in it alone, such as Total."""
-    essential = [roles[role].value for role in ("user", "item", "timestamp")]
-    is_bare = preview.sample[essential].isna().sum(axis=1) > 1
-    others = {
-        guess.value for role, guess in roles.items() if role not in ("user", "item")
-    } | preview.time_formats.keys()
-    for name in preview.columns if is_bare.sum() > 1 and "event" not in roles else ():
-        texts = preview.sample[name].astype("string").str.lower()
-        bare = texts[is_bare]
-        is_text = name not in others and bare.str.contains(_LETTER).fillna(False).all()
-        if is_text and bare.nunique() <= len(bare) / 2 and not texts[~is_bare].isin(bare).any():
-            return {name: dict.fromkeys(bare, "sums, which have no item")}
-    return {}
-
-
-def void_dates(preview: FilePreview, taken: Collection[str]) -> dict[str, float]:
-    """The share of filled rows of each column of times at which orders came to nothing, such as Cancelled at."""
-    shares = {name: float(preview.sample[name].notna().mean()) for name in preview.time_formats if is_void(name)}
-    return {name: share for name, share in shares.items() if name not in taken and share < 1}
-
-
-def describe_exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Mapping[str, str]]) -> list[Guess]:
-    """What the rows that are left out have in each column, why, and the number of them in the samples.
-
-    exclude: by column, the reason of each value. Raises MissingColumnError for a column that no file has.
-    """
-    guesses = []
-    for name, reasons in exclude.items():
-        texts = [preview.sample[name].astype("string").str.lower() for preview in previews if name in preview.columns]
-        if not texts:
-            columns = ", ".join(previews[0].columns)
-            raise MissingColumnError(f"{previews[0].path}: --exclude {name} is not a column; wanted one of {columns}")
-        num_rows = sum(int(cells.isin([value.lower() for value in reasons]).sum()) for cells in texts)
-        evidence = f"{'; '.join(dict.fromkeys(reasons.values()))}; {num_rows} rows are left out"
-        guesses.append(Guess(f"exclude {name}", ", ".join(reasons), evidence))
-    return guesses

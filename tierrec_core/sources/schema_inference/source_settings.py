@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, TableFormat
+from tierrec_core.sources.schema_inference.assumed_zones import with_zone_column
 from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess
+from tierrec_core.sources.schema_inference.event_kinds import with_return_column
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile, find_logs
 from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables
@@ -35,6 +37,8 @@ class InferredFiles:
         every = dict.fromkeys([*files.files, *lookups])
         previews = [FilePreview.at(path, given.form(path)) for path in every]
         logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
+        logs = logs if given.event_column else list(map(with_return_column, logs))
+        logs = logs if given.timezone else list(map(with_zone_column, logs))
         others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
         return cls(given, files, previews, logs, *find_tables(logs[0], others, given))
 
@@ -57,11 +61,12 @@ def source_settings(
     inputs: InferredFiles,
     names: Mapping[str, Guess],
     exclude: Mapping[str, Collection[str]],
+    minor: Collection[str],
     facts: Sequence[Guess | None],
 ) -> dict[str, Any]:
     """The source block without the values that equal a default.
 
-    names: of events; exclude: see FilesSource, as the last words of the places of facts
+    names: of events; exclude and minor, the columns in cents, see FilesSource, as the last words of the places of facts
     """
     logs, given = inputs.logs, inputs.given
     log, form = logs[0], logs[0].preview.form.model_copy(update={"time_format": given.time_format})
@@ -78,6 +83,7 @@ def source_settings(
         "default_event": "rating" if rated and not names else None,
         "guests": list(given.guests),
         **{fact.place.split()[-1]: _BOOLEANS.get(fact.value, fact.value) for fact in facts if fact},
+        "minor_units": list(minor),
         "order_lines": log.has_order_lines or None,
         "exclude": {column: list(values) for column, values in exclude.items()},
         "timestamp_unit": log.time_format.unit if len({file.time_format.unit for file in logs}) == 1 else None,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tierrec_core.base.errors import DataError
+from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.numbers import detect_decimal
@@ -153,3 +153,71 @@ def test_the_decimal_mark_does_not_depend_on_the_order_of_rows():
     cells = pd.Series(["5"] * 400 + ["12,50"] * 600, dtype="string")
     for one in (cells, cells[::-1]):
         assert detect_decimal(one.to_frame("price")) == ","
+
+
+MINOR = {
+    "price_cents": "EUR",
+    "amountInCents": None,
+    "unit_amount": "usd",
+    "betrag_cent": "EUR",
+    "total_money.amount": "GBP",
+    "total_centavos": "BRL",
+}
+
+
+@pytest.mark.parametrize("name", MINOR)
+def test_values_in_cents_are_divided(name, tmp_path):
+    cents = [round(price * 100) for price in PRICES]
+    log = pd.read_csv(priced(tmp_path, cents, None if MINOR[name] is None else [MINOR[name]] * len(cents)))
+    log.rename(columns={"price": name}).to_csv(tmp_path / "log.csv", index=False)
+    shown = next(
+        guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses if guess.place == f"minor_units {name}"
+    )
+    assert (shown.value, shown.override) == ("divided by 100", "--minor-units COLUMN, '' for none")
+    source, values = values_of(tmp_path / "log.csv")
+    assert source.minor_units == (name,)
+    assert np.allclose(values, PRICES)
+    assert values_of(tmp_path / "log.csv", minor_units=[])[1] == cents
+
+
+UNDIVIDED = {
+    "a currency without cents": ("price_cents", [int(price) for price in PRICES], "JPY"),
+    "fractions": ("price_cents", PRICES, "EUR"),
+    "whole euros": ("price", [int(price) for price in PRICES], "EUR"),
+    "an amount of no provider": ("amount", [int(price) for price in PRICES], "EUR"),
+}
+
+
+@pytest.mark.parametrize(("name", "amounts", "code"), UNDIVIDED.values(), ids=UNDIVIDED)
+def test_other_values_are_not_divided(name, amounts, code, tmp_path):
+    log = pd.read_csv(priced(tmp_path, amounts, [code] * len(amounts))).rename(columns={"price": name})
+    log.to_csv(tmp_path / "log.csv", index=False)
+    source, values = values_of(tmp_path / "log.csv")
+    assert (source.minor_units, values) == ((), amounts)
+    if name == "amount":
+        source, values = values_of(tmp_path / "log.csv", minor_units=["amount"])
+        assert np.allclose(values, np.divide(amounts, 100))
+        with pytest.raises(
+            MissingColumnError, match="--minor-units paid is not a column of values or prices; wanted amount"
+        ):
+            values_of(tmp_path / "log.csv", minor_units=["paid"])
+
+
+def test_amounts_of_stripe_are_in_cents(tmp_path):
+    log = pd.read_csv(priced(tmp_path, [round(price * 100) for price in PRICES], ["usd"] * len(PRICES)))
+    log = log.rename(columns={"price": "amount"}).assign(id=[f"ch_{n}" for n in range(len(log))], object="charge")
+    log.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
+    source, values = values_of(tmp_path / "log.jsonl")
+    assert source.minor_units == ("amount",)
+    assert np.allclose(values, PRICES)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_unit"), [("price", True), ("Stückpreis", True), ("Gesamtpreis", False), ("amount", False)]
+)
+def test_where_no_item_has_several_quantities_the_name_says_what_a_value_is_worth(name, is_unit, tmp_path):
+    log = pd.read_csv(priced(tmp_path, PRICES)).rename(columns={"price": name}).assign(quantity=2)
+    log.to_csv(tmp_path / "log.csv", index=False)
+    shown = {guess.place: guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses}
+    assert ("unit_price" in shown) == is_unit
+    assert values_of(tmp_path / "log.csv")[1] == [price * (2 if is_unit else 1) for price in PRICES]

@@ -65,7 +65,7 @@ def pipes(folder):
     return {
         "separator": "|",
         "columns": {"user": "cust_no", "item": "sku", "timestamp": "event_time", "event": "action"},
-        "events": {"pv": "view", "fav": "favourite", "buy": "purchase", "refund": "ignore"},
+        "events": {"pv": "view", "fav": "favourite", "buy": "purchase", "refund": "return"},
     }
 
 

@@ -1,0 +1,125 @@
+"""What each kind of rows in a log is: an event of the platform, the return of a purchase, or none."""
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from shlex import quote
+
+import pandas as pd
+
+from tierrec_core.base.contracts import EVENT_NAMES, RETURN, Event
+from tierrec_core.base.errors import DataError
+from tierrec_core.sources.schema_inference.column_roles import Guess, describe_content
+from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_event, is_charge, is_void, plain, words
+from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
+
+_MAX_KINDS = 30
+_MIN_WITH_ITEM = 0.95
+_STATUS_NAMES = ("status", "state", "zustand", "zahlung")
+_YES, _NO = {"true", "1", "1.0", "yes", "y", "t", "ja"}, {"false", "0", "0.0", "no", "n", "f", "nein"}
+_RETURN_WORDS = re.compile(
+    r"return(s|ed)?|retour\w*|retur(en|ns?|nering)?|refund(s|ed)?|rue?ck(gabe|sendung|erstattung|nahme)\w*|gutschrift\w*|"
+    r"chargeback|erstattung|erstattet|remboursement|avoir|devolucion|devolucao|rimborso|reso|zwrot|reversal|vratka|vraceni"
+)
+_RETURN_CODES = {"crn", "cn", "rma", "ret", "rtn", "creditnote", "creditmemo", "salescreditmemo", "creditinvoice"}
+_SALES_TEXT = """sale sales sold invoice invoices inv si order orders purchase purchases payment charge capture
+    transaction tx rechnung rechnungen verkauf bestellung facture factura fattura fatura vente venta
+    vendita sprzedaz faktura verkoop prodej salg"""
+_SALES = frozenset(_SALES_TEXT.split())
+_LINES_TEXT = """line lines item items lineitem product products article artikel position goods merchandise"""
+_LINES = frozenset(_LINES_TEXT.split())
+_FILLERS_TEXT = """completed complete customer of the a note memo document event full goods"""
+_FILLERS = frozenset(_FILLERS_TEXT.split())
+
+
+def with_return_column(log: LogFile) -> LogFile:
+    """The log with the column whose kinds tell returns from sales as that of events, where it has no other."""
+    if "event" in log.roles and any(canonical_event(kind) for kind in _kinds(log.values("event"))):
+        return log
+    used = {guess.value for role, guess in log.roles.items() if role != "event"}
+    for name in (name for name in log.preview.columns if name not in used):
+        cells = log.preview.sample[name]
+        if 1 < cells.nunique() <= _MAX_KINDS and _tells_returns(name, _kinds(cells)):
+            guess = Guess("event", name, f"tells returns from sales; {describe_content(log.preview, name)}")
+            return replace(log, roles=log.roles | {"event": guess})
+    return log
+
+
+def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
+    """The platform's name of each event name in the files, most frequent first. Raises DataError for unknown ones."""
+    rows = [_event_rows(log) for log in logs if "event" in log.roles]
+    if not rows:
+        return {}
+    table = pd.concat(rows, ignore_index=True)
+    counts, with_item = table["event"].value_counts(), table.groupby("event")["has_item"].mean()
+    column = next(log.roles["event"].value for log in logs if "event" in log.roles)
+    kinds = [str(name) for name in counts.index]
+    inferred = {name: _meaning(name, column, kinds, float(with_item[name])) for name in kinds}
+    names = {name: given.events.get(name) or inferred[name] for name in kinds}
+    if unknown := [name for name, event in names.items() if event is None]:
+        listed = ", ".join(f"{name} ({counts[name]} rows)" for name in unknown)
+        example = quote(unknown[0])
+        raise DataError(
+            f"{logs[0].preview.path}: column {column} has names of events that are not known: {listed}\n"
+            f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, that it "
+            f"takes a purchase back, as --event {example}={RETURN}, or that its rows are to be dropped, as "
+            f"--event {example}={IGNORE}; "
+            "--event-column names another column"
+        )
+    return {
+        name: Guess(
+            f"event {name}", str(event), f"{'given' if name in given.events else 'by name'}; {counts[name]} rows"
+        )
+        for name, event in names.items()
+    }
+
+
+def _event_rows(log: LogFile) -> pd.DataFrame:
+    return pd.DataFrame({"event": log.values("event").astype("string"), "has_item": log.values("item").notna()})
+
+
+def _kinds(cells: pd.Series) -> list[str]:
+    return [str(kind) for kind in cells.dropna().astype("string").unique()]
+
+
+def _meaning(name: str, column: str, kinds: Collection[str], with_item: float) -> str | None:
+    """What a kind of rows is; None if that is not known. with_item: share of its rows that name an item"""
+    known = canonical_event(name)
+    if not _tells_returns(column, kinds):
+        is_undone = _is_return(name) and with_item >= _MIN_WITH_ITEM
+        return RETURN if is_undone and Event.PURCHASE in map(canonical_event, kinds) else known
+    if _is_marked(column, kinds):
+        return RETURN if name.lower() in _YES else Event.PURCHASE
+    if not with_item:
+        return IGNORE
+    return RETURN if _is_return(name) else Event.PURCHASE if _is_sale(name) else IGNORE
+
+
+def _tells_returns(column: str, kinds: Collection[str]) -> bool:
+    """Whether a column has kinds of returns and sales, charges and void orders alone; or says so by yes and no."""
+    if plain(column).endswith(_STATUS_NAMES):
+        return False
+    others = [kind for kind in kinds if not _is_return(kind)]
+    is_known = all(_is_sale(kind) or is_charge(kind) or is_void(kind) for kind in others)
+    return _is_marked(column, kinds) or (len(others) < len(kinds) and any(map(_is_sale, others)) and is_known)
+
+
+def _is_marked(column: str, kinds: Collection[str]) -> bool:
+    """Whether a column says with yes and no what is a return, such as is_return."""
+    values = {kind.lower() for kind in kinds}
+    found = {word for word in words(column) if word not in ("is", "was")}
+    is_flag = bool(values & _YES and values & _NO) and values <= _YES | _NO
+    return is_flag and _is_return(" ".join(found)) and not is_void(column)
+
+
+def _is_return(kind: str) -> bool:
+    """Whether a kind of rows takes a purchase back, by all of its words."""
+    found = set(words(kind))
+    rest = {word for word in found if not _RETURN_WORDS.fullmatch(word)}
+    return plain(kind) in _RETURN_CODES or (len(rest) < len(found) and rest <= _SALES | _LINES | _FILLERS)
+
+
+def _is_sale(kind: str) -> bool:
+    """Whether a kind of rows is that of a sale, or of a line of it, by all of its words."""
+    found = set(words(kind))
+    return bool(found) and found <= _SALES | _LINES | _FILLERS

@@ -1,0 +1,203 @@
+"""Finds the rows of a log that are no purchases: void and test orders, lines of no product, and sums."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from tierrec_core.base.errors import MissingColumnError
+from tierrec_core.sources.file_columns import ANY_VALUE, is_excluded
+from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
+from tierrec_core.sources.schema_inference.event_names import (
+    charge_lines,
+    is_charge,
+    is_deduction,
+    is_kind_name,
+    is_void,
+    plain,
+    words,
+)
+from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.product_parts import find_parts
+
+_MAX_STATUSES = 30
+_MIN_AGREEING, _MIN_LINES = 0.99, 5
+_MAX_VOID = 0.5
+_MAY_BE_STATUSES = ("session", "channel")
+_STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")
+_AMOUNTS = ("quantity", "value")
+_VOID_ORDERS = "orders that came to nothing, by name"
+_LETTER = r"[^\W\d_]"
+_YES, _NO = {"true", "1", "yes", "y", "t", "ja", "oui", "si", "j"}, {"false", "0", "no", "n", "f", "nein", "non"}
+_CROSS = {"x"}  # where the other cells are empty
+_VOID_DATE = re.compile(r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|delet\w*|gelosch\w*|geloesch\w*")
+_OF_VOIDING = re.compile(r"at|on|by|date|time|datum|zeit|zeitpunkt|am|reason|grund|timestamp")
+_NO_ORDERS = {"draft", "test", "testing", "sandbox", "entwurf", "brouillon", "borrador", "bozza", "trash", "spam"}
+_NO_ORDERS |= {"deleted", "geloscht", "geloescht", "testbestellung", "demo"}
+_LIVE_NAMES = {"livemode", "islive", "live"}
+_FULFILLED_TEXT = """
+    paid complete completed delivered shipped fulfilled processing succeeded successful settled captured live
+    production prod bezahlt abgeschlossen geliefert versendet versandt erledigt ausgeliefert paye payee expedie
+    expediee livre livree termine terminee pagado pagada enviado enviada entregado entregada completado
+    completada pago entregue concluido pagato pagata spedito consegnato completato evaso zaplacone oplacone
+    wyslane zrealizowane betaald verzonden geleverd afgerond voltooid betalt leveret sendt betald levererad
+    skickad zaplaceno odeslano doruceno dokonceno"""
+_FULFILLED = frozenset(_FULFILLED_TEXT.split())
+_PRODUCT_AMOUNTS = {"principal", "itemprice", "productcharges"}
+_OTHER_AMOUNTS = re.compile(r"tax|fees?|commission|shipping|promotion|itemfees|itemtax|withheld|giftwrap")
+
+
+def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> dict[str, dict[str, str]]:
+    """By column, the values of rows that are no purchases, each with the reason. logs: previews and roles
+
+    Raises DataError where an order has the same product twice, and none can be told from the other.
+    """
+    taken = {guess.value for _, roles in logs for role, guess in roles.items() if role not in _MAY_BE_STATUSES}
+    found = dict[str, dict[str, str]]()
+    for preview, roles in logs:
+        columns = {name: _no_purchases(name, preview.sample[name]) for name in preview.columns if name not in taken}
+        further = (_void_columns(preview, taken), _lines_without_item(preview, roles), find_parts(preview, roles))
+        groups = (columns, _sum_lines(preview, roles), *further)
+        for name, reasons in (pair for group in groups for pair in group.items()):
+            found[name] = reasons | found.get(name, {})
+    return {name: dict(sorted(reasons.items())) for name, reasons in found.items() if reasons}
+
+
+def _no_purchases(name: str, cells: pd.Series) -> dict[str, str]:
+    """The values of a column of marks such as is_cancelled, of statuses or of kinds of lines, where others are left."""
+    if not 0 < cells.nunique() <= _MAX_STATUSES:
+        return {}
+    texts = cells.astype("string")
+    kinds = set(texts.dropna())
+    if marked := _marked(name, texts):
+        return dict.fromkeys(marked, _VOID_ORDERS)
+    is_status = plain(name).endswith(_STATUS_NAMES) or _has_statuses(kinds)
+    left_out = list(filter(_is_no_order, kinds)) if is_status else []
+    reason = _VOID_ORDERS
+    if not left_out:
+        left_out, reason = charge_lines(name, kinds) or _other_amounts(kinds), "lines of no product, by name"
+    return {} if texts.isin(left_out).all() else {kind.lower(): reason for kind in left_out}
+
+
+def _marked(name: str, texts: pd.Series) -> set[str]:
+    """The values that say of a row that it is void or a test, in a column such as is_test or Storniert."""
+    values = set(texts.dropna().str.lower())
+    plain_values = {value.removesuffix(".0") for value in values}
+    yes = _YES | _CROSS if texts.isna().any() else _YES
+    if plain(name) in _LIVE_NAMES and _YES & plain_values and plain_values <= _YES | _NO:
+        return {value for value in values if value.removesuffix(".0") in _NO}
+    found = {word for word in words(name) if word not in ("is", "was", "order", "line")}
+    is_mark = is_void(name) or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
+    is_complete = bool(_NO & plain_values) or bool(texts.isna().any())
+    if (
+        not is_mark
+        or not is_complete
+        or not plain_values <= yes | _NO
+        or any(name_score(role, name) for role in _AMOUNTS)
+    ):
+        return set()
+    return {value for value in values if value.removesuffix(".0") in yes}
+
+
+def _is_no_order(kind: str) -> bool:
+    """Whether a status is of an order that came to nothing, or that is none."""
+    return is_void(kind) or not _NO_ORDERS.isdisjoint(words(kind))
+
+
+def _has_statuses(kinds: Collection[str]) -> bool:
+    """Whether some values are statuses of orders that were carried out, and some of others."""
+    return any(map(_is_no_order, kinds)) and any(set(words(kind)) & _FULFILLED for kind in kinds)
+
+
+def _other_amounts(kinds: Collection[str]) -> list[str]:
+    """The kinds of amounts beside that of the product, as in settlements of marketplaces."""
+    others = [kind for kind in kinds if plain(kind) not in _PRODUCT_AMOUNTS]
+    is_settlement = any(is_charge(kind) or _OTHER_AMOUNTS.search(kind.lower()) for kind in others)
+    return others if is_settlement and len(others) < len(kinds) else []
+
+
+def _void_columns(preview: FilePreview, taken: Collection[str]) -> dict[str, dict[str, str]]:
+    """Columns that are filled in void orders alone, such as cancelled_at and cancel_reason."""
+    shares = {
+        name: _filled(preview.sample[name]) for name in preview.columns if name not in taken and _is_of_void(name)
+    }
+    sparse = [name for name, share in shares.items() if 0 < share <= _MAX_VOID and not _is_flag(preview.sample[name])]
+    return {name: {ANY_VALUE: "filled where an order came to nothing, by name"} for name in sparse}
+
+
+def _is_of_void(name: str) -> bool:
+    """Whether a column is called as the time or reason of a cancellation is."""
+    found = words(name)
+    joined = len(found) == 1 and re.fullmatch(r"storno(datum|zeit|zeitpunkt|grund)", found[0])
+    return bool(joined) or (
+        any(map(_VOID_DATE.fullmatch, found)) and any(map(_OF_VOIDING.fullmatch, found)) and not is_deduction(name)
+    )
+
+
+def _filled(cells: pd.Series) -> float:
+    return float(is_excluded(cells, [ANY_VALUE]).mean())
+
+
+def _is_flag(cells: pd.Series) -> bool:
+    return set(cells.dropna().astype("string").str.lower()) <= _YES | _NO
+
+
+def _lines_without_item(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:
+    """By a column of kinds of lines, those kinds that never name an item, such as payments, where others always do."""
+    has_item = preview.sample[roles["item"].value].notna()
+    used = {guess.value for guess in roles.values()}
+    if has_item.all() or "event" in roles:
+        return {}
+    for name in sorted(preview.columns, key=lambda name: not is_kind_name(name)):
+        cells = preview.sample[name].astype("string").str.lower()
+        is_kinds = 1 < cells.nunique() <= _MAX_STATUSES and cells.dropna().str.contains(_LETTER).all()
+        if not is_kinds or name in used or name in preview.time_formats:
+            continue
+        shares = has_item.groupby(cells).mean()
+        bare = shares.index[shares == 0]
+        is_clear = len(bare) and shares.drop(bare).min() >= _MIN_AGREEING
+        if is_clear and cells[~has_item].isin(bare).mean() >= _MIN_AGREEING and cells.isin(bare).sum() >= _MIN_LINES:
+            return {name: dict.fromkeys(bare, "lines without an item")}
+    return {}
+
+
+def _sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:
+    """By column, the texts that lines without two of user, item and time have in it alone, such as Total."""
+    essential = [roles[role].value for role in ("user", "item", "timestamp")]
+    is_bare = preview.sample[essential].isna().sum(axis=1) > 1
+    others = {
+        guess.value for role, guess in roles.items() if role not in ("user", "item")
+    } | preview.time_formats.keys()
+    for name in preview.columns if is_bare.sum() > 1 and "event" not in roles else ():
+        texts = preview.sample[name].astype("string").str.lower()
+        bare = texts[is_bare]
+        is_text = name not in others and bare.str.contains(_LETTER).fillna(False).all()
+        if is_text and bare.nunique() <= len(bare) / 2 and not texts[~is_bare].isin(bare).any():
+            return {name: dict.fromkeys(bare, "sums, which have no item")}
+    return {}
+
+
+def doubtful_void_dates(preview: FilePreview, taken: Collection[str]) -> Iterator[tuple[str, float]]:
+    """Columns of times at which orders came to nothing, by name, that are kept, with the share of filled rows."""
+    left_out = _void_columns(preview, taken)
+    for name in preview.time_formats:
+        share = _filled(preview.sample[name])
+        if is_void(name) and name not in taken and name not in left_out and share < 1:
+            yield name, share
+
+
+def describe_exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Mapping[str, str]]) -> list[Guess]:
+    """What the rows that are left out have in each column, why, and the number of them in the samples.
+
+    exclude: by column, the reason of each value. Raises MissingColumnError for a column that no file has.
+    """
+    guesses = []
+    for name, reasons in exclude.items():
+        cells = [preview.sample[name] for preview in previews if name in preview.columns]
+        if not cells:
+            columns = ", ".join(previews[0].columns)
+            raise MissingColumnError(f"{previews[0].path}: --exclude {name} is not a column; wanted one of {columns}")
+        num_rows = sum(int(is_excluded(column, list(reasons)).sum()) for column in cells)
+        evidence = f"{'; '.join(dict.fromkeys(reasons.values()))}; {num_rows} rows are left out"
+        guesses.append(Guess(f"exclude {name}", ", ".join(reasons), evidence))
+    return guesses
