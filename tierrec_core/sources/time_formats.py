@@ -31,8 +31,8 @@ class TimeFormat:
 
 
 _ZONES = "|".join(ABBREVIATIONS)
-_SUFFIX = rf"regexp_extract(raw, '\d ?({_ZONES})$', 1)"
-_WITHOUT_ZONE = rf"regexp_replace(raw, '(\d) ?({_ZONES}|\([^)]*\))$', '\1')"
+_SUFFIX = rf"regexp_extract(raw, '[\dMm.] ?({_ZONES})$', 1)"
+_WITHOUT_ZONE = rf"regexp_replace(raw, '([\dMm.]) ?({_ZONES}|\([^)]*\))$', '\1')"
 _BARE = rf"trim({_WITHOUT_ZONE}, '[]')"
 _SPACED = f"replace(replace({_BARE}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
 _HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"

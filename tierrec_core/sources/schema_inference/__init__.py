@@ -122,8 +122,8 @@ def _format_guess(preview: FilePreview, use: str) -> Guess:
 
 
 def _titles(preview: FilePreview) -> str:
-    """How many lines above the names of the columns are skipped; empty where there are none."""
+    """How many lines above the column names are skipped; empty where there are none."""
     above = FileHead.read(preview.path, preview.form).above if table_kind(preview.path) == "CSV" else ()
-    return (
-        f", {len(above)} lines above the names of the columns are skipped, such as {above[0][:40]!r}" if above else ""
-    )
+    if not above:
+        return ""
+    return f", {len(above)} lines above the column names are skipped, such as {above[0][:40]!r}"

@@ -33,13 +33,10 @@ def assumed_zone(logs: Sequence[LogFile], given: str | None) -> Guess | None:
     example = f"times without an offset such as {str(first.values('timestamp').dropna().iloc[0])[:40]!r}"
     if given is not None:
         return Guess("timezone", given, f"given, for {example}")
-    unread = [
-        name for name in first.preview.columns if _is_zone_name(name) and first.preview.sample[name].notna().any()
-    ]
-    unknown = "".join(
-        f"; {name} is not read, as {_unknown(first.preview.sample[name])[:2]} are no zones" for name in unread
-    )
-    return Guess("timezone", "UTC", f"assumed for {example}{unknown}")
+    sample = first.preview.sample
+    unread = [name for name in first.preview.columns if _is_zone_name(name) and sample[name].notna().any()]
+    why = "".join(f"; {name} is not read, as it has {', '.join(_unknown(sample[name])[:2])!r}" for name in unread)
+    return Guess("timezone", "UTC", f"assumed for {example}{why}")
 
 
 def _is_zone_name(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from tierrec_core.sources.schema_inference.text_encoding import detect_encoding
 from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, table_kind
 
 _SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", ":", " ")
-_MIN_SHARE, _MIN_ALIGNED, _MAX_LINES = 0.9, 0.8, 200
+_MIN_SHARE, _MIN_ALIGNED, _MAX_LINES = 0.9, 10, 200
 _ESCAPED = re.compile(
     r'(?:^|[\s("\[])\\"\w|\d\\"(?:"| ?\w)', re.MULTILINE
 )  # not a folder's backslash at the end of a cell
@@ -91,10 +92,13 @@ def _item_lists(path: Path) -> str | None:
 
 
 def _is_aligned(text: str) -> bool:
-    """Whether most lines have several gaps of more than one blank."""
-    lines = [line for line in text.splitlines()[:_MAX_LINES] if line.strip()]
-    aligned = [len(re.findall(r"\S {2,}(?=\S)", line)) > 1 for line in lines]
-    return sum(aligned) >= _MIN_ALIGNED * len(lines) > 0
+    """Whether the last lines have blanks at the same places, and something behind them, as columns of fixed width."""
+    lines = [line for line in text.splitlines() if line.strip()][-_MAX_LINES:-1]
+    width = max(map(len, lines), default=0)
+    columns = list(zip(*(line.ljust(width) for line in lines), strict=True))
+    is_filled = [any(map(str.strip, column)) for column in columns]
+    num_starts = sum(not one and other for one, other in pairwise(is_filled))
+    return len(lines) >= _MIN_ALIGNED and num_starts > 1
 
 
 def _fit(head: FileHead) -> tuple[bool, int, float]:

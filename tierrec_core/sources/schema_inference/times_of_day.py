@@ -17,9 +17,9 @@ _NO_CLOCK = re.compile(
     re.IGNORECASE,
 )
 _CLOCK_WORD = re.compile(
-    r"hours?|hr|hh|hhmm|hhmmss|time|clock|uhrzeit|zeit|stunde|heure|hora|ora|tijd|uur|tid|godzina|czas|hod|cas"
+    r"hour|hr|hh|hhmm|hhmmss|time|clock|uhrzeit|zeit|stunde|heure|hora|ora|tijd|uur|tid|godzina|czas|hod|cas"
 )
-_NO_HOUR = re.compile(r"since|between|until|per|avg|mean|total|num|count|worked|days?|week|zone|stamp|times")
+_NO_HOUR = re.compile(r"since|between|until|per|avg|mean|total|num|count|worked|zone|stamp|times")
 _COMPOUND = re.compile(r"(uhr)?zeit$|time$", re.IGNORECASE)
 
 
