@@ -27,17 +27,21 @@ _MAY_BE_STATUSES = ("session", "channel")
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")
 _AMOUNTS = ("quantity", "value")
 _VOID_ORDERS = "orders that came to nothing, by name"
+_TOTALS = {"total", "subtotal", "grandtotal", "summe", "gesamt", "gesamtsumme", "zwischensumme", "transfer", "payout"}
+_MAX_CHARGES = 0.2
 _LETTER = r"[^\W\d_]"
 _YES, _NO = {"true", "1", "yes", "y", "t", "ja", "oui", "si", "j"}, {"false", "0", "no", "n", "f", "nein", "non"}
 _CROSS = {"x"}  # where the other cells are empty
-_VOID_DATE = re.compile(r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|delet\w*|gelosch\w*|geloesch\w*")
+_VOID_DATE = re.compile(
+    r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|returned|retourniert|delet\w*|gelo(e)?sch\w*"
+)
 _OF_VOIDING = re.compile(r"at|on|by|date|time|datum|zeit|zeitpunkt|am|reason|grund|timestamp")
 _NO_ORDERS = {"draft", "test", "testing", "sandbox", "entwurf", "brouillon", "borrador", "bozza", "trash", "spam"}
-_NO_ORDERS |= {"deleted", "geloscht", "geloescht", "testbestellung", "demo"}
-_LIVE_NAMES = {"livemode", "islive", "live"}
+_NO_ORDERS |= {"staging", "deleted", "geloscht", "geloescht", "testbestellung", "demo"}
+_LIVE_NAMES = {"livemode", "islive", "live", "isvalid", "valid"}
 _FULFILLED_TEXT = """
-    paid complete completed delivered shipped fulfilled processing succeeded successful settled captured live
-    production prod bezahlt abgeschlossen geliefert versendet versandt erledigt ausgeliefert paye payee expedie
+    paid complete completed delivered shipped fulfilled processing succeeded successful settled captured normal real
+    live production prod bezahlt abgeschlossen geliefert versendet versandt erledigt ausgeliefert paye payee expedie
     expediee livre livree termine terminee pagado pagada enviado enviada entregado entregada completado
     completada pago entregue concluido pagato pagata spedito consegnato completato evaso zaplacone oplacone
     wyslane zrealizowane betaald verzonden geleverd afgerond voltooid betalt leveret sendt betald levererad
@@ -56,7 +60,12 @@ def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> 
     found = dict[str, dict[str, str]]()
     for preview, roles in logs:
         columns = {name: _no_purchases(name, preview.sample[name]) for name in preview.columns if name not in taken}
-        further = (_void_columns(preview, taken), _lines_without_item(preview, roles), find_parts(preview, roles))
+        further = (
+            _void_columns(preview, taken),
+            _lines_without_item(preview, roles),
+            _charge_items(preview, roles),
+            find_parts(preview, roles),
+        )
         groups = (columns, _sum_lines(preview, roles), *further)
         for name, reasons in (pair for group in groups for pair in group.items()):
             found[name] = reasons | found.get(name, {})
@@ -159,6 +168,16 @@ def _lines_without_item(preview: FilePreview, roles: Mapping[str, Guess]) -> dic
         if is_clear and cells[~has_item].isin(bare).mean() >= _MIN_AGREEING and cells.isin(bare).sum() >= _MIN_LINES:
             return {name: dict.fromkeys(bare, "lines without an item")}
     return {}
+
+
+def _charge_items(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:
+    """The items that are called as postage, fees, transfers and totals are, among many others."""
+    item = roles["item"].value
+    texts = preview.sample[item].dropna().astype("string").str.lower().unique()
+    names = [str(text) for text in texts if not re.search(r"\d|gift", text)]
+    found = {*charge_lines("line type", names), *(name for name in names if plain(name) in _TOTALS)}
+    is_few = len(found) <= _MAX_CHARGES * len(texts)
+    return {item: dict.fromkeys(found, "items that are no products, by name")} if found and is_few else {}
 
 
 def _sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:

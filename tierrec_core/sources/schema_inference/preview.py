@@ -68,7 +68,12 @@ class FilePreview:
                 f"{error}; wanted a file of CSV, JSON lines or Parquet with column names and rows"
             ) from error
         sample = rows[~repeats_names(rows)].reset_index(drop=True)
-        for name in sample.columns:
+        for name in map(str, sample.columns):
+            if table_kind(path) == "CSV" and '{"' in name:
+                raise UnreadableFileError(
+                    f"{path}: the first line has {name[:_MAX_TEXT]!r}, wanted a line of column names; where rows "
+                    "are JSON, write the objects alone, one a line, to a file with a name that ends with .jsonl"
+                )
             if name.replace(".", "").isdigit():
                 raise UnreadableFileError(
                     f"{path}: the first line has {name!r}, wanted a line of column names; add one"

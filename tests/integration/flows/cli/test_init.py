@@ -168,3 +168,17 @@ def test_rows_of_orders_that_came_to_nothing_are_left_out_unless_a_flag_says_oth
     events = pd.read_parquet(ingested(tmp_path, ["log.csv", *flags]).raw_events)
     kept = truth[~np.isin(status, list(lost))].assign(event="purchase")
     pd.testing.assert_frame_equal(ordered(events), ordered(kept))
+
+
+def test_one_file_has_a_format_of_its_own_and_a_column_is_in_cents(truth, tmp_path):
+    """The files are of one day each, whose order nothing shows."""
+    log = truth.assign(amount=np.arange(ROWS) * 5 + 100)
+    for name, day, pattern in (("a.csv", "2024-03-01", "%d/%m/%Y"), ("b.csv", "2024-03-02", "%m/%d/%Y")):
+        log.assign(timestamp=pd.Timestamp(day).strftime(pattern)).to_csv(tmp_path / name, index=False)
+    flags = ["--time-format", "%d/%m/%Y", "--time-format", "b.csv=%m/%d/%Y", "--minor-units", "amount"]
+    events = pd.read_parquet(ingested(tmp_path, ["a.csv", "b.csv", *flags]).raw_events)
+    assert sorted(events["timestamp"].dt.strftime("%Y-%m-%d").unique()) == ["2024-03-01", "2024-03-02"]
+    assert np.isclose(events["value"].sum(), 2 * log["amount"].sum() / 100)
+    source = read_settings(tmp_path / "params.yaml").source
+    assert source.time_format == "%d/%m/%Y"
+    assert source.formats["b.csv"].time_format == "%m/%d/%Y"

@@ -147,6 +147,7 @@ VOID_COLUMNS = {
     "cancel_reason": "customer",
     "Stornodatum": "01.03.2024",
     "canceledOn": "1709287200",
+    "returned_at": "2024-03-09 08:00",
 }
 
 
@@ -174,6 +175,7 @@ MARKS = {
     "mode": ("live", "test"),
     "Stato": ("consegnato", "annullato"),
     "order_state": ("complete", "draft"),
+    "order_type": ("normal", "test"),
 }
 
 
@@ -221,3 +223,13 @@ def test_amounts_beside_that_of_the_product_are_left_out(tmp_path):
     assert source.exclude == {"amount-description": ("commission", "tax")}
     events = read_files(source, tmp_path).events
     assert key(events[["user_id", "item_id", "timestamp"]]) == key(frame[["user", "item", "time"]])
+
+
+def test_items_that_are_no_products_by_their_ids_are_left_out(tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    names = ["SHIPPING", "Subtotal", "handling fee", "Gift card 50", "Transfer"]
+    charges = written.drop_duplicates("Name").drop(columns="Lineitem name")
+    charges["Lineitem sku"] = np.resize(names, len(charges))
+    _, source = proposed(pd.concat([written.drop(columns="Lineitem name"), charges]), tmp_path)
+    assert source.exclude == {"Lineitem sku": ("handling fee", "shipping", "subtotal", "transfer")}
+    assert len(read_files(source, tmp_path).events) == len(frame) + NUM_ORDERS / len(names)
