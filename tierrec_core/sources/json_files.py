@@ -40,10 +40,11 @@ def cut_line(path: Path) -> bytes:
         return b""
     with path.open("rb") as stream:
         first = stream.readline(MAX_ROW_BYTES)
-        stream.seek(max(stream.tell(), path.stat().st_size - MAX_ROW_BYTES))
-        lines = stream.read().split(b"\n")
-    last = lines[-1]
-    if not last.strip() or not first.endswith(b"\n") or not _is_object(first) or _is_object(last):
+        start = max(stream.tell(), path.stat().st_size - MAX_ROW_BYTES)
+        stream.seek(start)
+        *others, last = stream.read().split(b"\n")
+    is_whole = others or start == len(first)  # else it is the end of a longer line
+    if not is_whole or not last.strip() or not first.endswith(b"\n") or not _is_object(first) or _is_object(last):
         return b""
     return last
 

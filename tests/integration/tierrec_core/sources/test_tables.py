@@ -83,7 +83,7 @@ def test_nulls_of_databases_are_missing_cells(null, tmp_path):
     patch = propose_settings([tmp_path / "log.csv"], {}).patch
     events = read_files(parse(FilesSource, patch["source"], "tests"), tmp_path).events
     assert events[["user_id", "item_id", "timestamp", "value", "quantity"]].isna().sum().tolist() == [1] * 5
-    assert (events["user_id"].nunique(), events["value"].sum()) == (7, 2.5 * NUM_ROWS)
+    assert (events["user_id"].nunique(), events["value"].sum()) == (7, 2.5 * 3 * NUM_ROWS)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
