@@ -12,7 +12,6 @@ from tierrec_core.base.errors import DataError, EmptyDataError, MissingColumnErr
 from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
-from tierrec_core.sources.date_orders import date_formats
 from tierrec_core.sources.file_columns import (
     is_excluded,
     mostly,
@@ -36,7 +35,8 @@ from tierrec_core.sources.time_formats import (
     parse_times,
     with_time_of_day,
 )
-from tierrec_core.sources.time_zones import known_zone
+from tierrec_core.sources.times.date_orders import date_formats
+from tierrec_core.sources.times.time_zones import known_zone
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.timestamp")

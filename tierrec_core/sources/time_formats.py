@@ -11,7 +11,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.sources.time_zones import ABBREVIATIONS, known_zone
+from tierrec_core.sources.times.time_zones import ABBREVIATIONS, known_zone
 
 MAX_ROWS = 100_000
 _FEW_ROWS = 100  # enough to see which formats parse none

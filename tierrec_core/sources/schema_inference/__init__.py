@@ -9,18 +9,18 @@ import pandas as pd
 
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.file_head import FileHead
-from tierrec_core.sources.schema_inference.assumed_zones import assumed_zone
 from tierrec_core.sources.schema_inference.column_roles import Guess
 from tierrec_core.sources.schema_inference.default_settings import default_sections
-from tierrec_core.sources.schema_inference.event_kinds import event_meanings
-from tierrec_core.sources.schema_inference.exclusions import describe_exclusions, find_exclusions
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
-from tierrec_core.sources.schema_inference.minor_units import minor_units
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import daily_sessions, main_currency, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.row_kinds.event_kinds import event_meanings
+from tierrec_core.sources.schema_inference.row_kinds.exclusions import describe_exclusions, find_exclusions
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
+from tierrec_core.sources.schema_inference.units.assumed_zones import assumed_zone
+from tierrec_core.sources.schema_inference.units.minor_units import minor_units
 from tierrec_core.sources.tables import table_kind
 
 __all__ = ["Guess", "Proposal", "propose_settings"]

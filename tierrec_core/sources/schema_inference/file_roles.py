@@ -12,7 +12,6 @@ from pydantic import Field
 
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
-from tierrec_core.sources.date_orders import date_formats
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import (
     Guess,
@@ -27,8 +26,9 @@ from tierrec_core.sources.schema_inference.column_roles import (
 )
 from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, several_items
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.schema_inference.times_of_day import find_time_of_day
+from tierrec_core.sources.schema_inference.units.times_of_day import find_time_of_day
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
+from tierrec_core.sources.times.date_orders import date_formats
 
 _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_column", "event": "event_column"}
 _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}

@@ -11,12 +11,12 @@ from tierrec_core.sources.file_columns import ANY_VALUE
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
 from tierrec_core.sources.schema_inference.event_names import is_charge
-from tierrec_core.sources.schema_inference.exclusions import doubtful_void_dates
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.row_kinds.exclusions import doubtful_void_dates
 from tierrec_core.sources.schema_inference.text_encoding import other_readings
-from tierrec_core.sources.schema_inference.times_of_day import clock_columns
+from tierrec_core.sources.schema_inference.units.times_of_day import clock_columns
 from tierrec_core.sources.tables import ends_cut
 
 _ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, TableFormat
-from tierrec_core.sources.schema_inference.assumed_zones import with_zone_column
 from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess
-from tierrec_core.sources.schema_inference.event_kinds import with_return_column
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile, find_logs
 from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.row_kinds.event_kinds import with_return_column
+from tierrec_core.sources.schema_inference.units.assumed_zones import with_zone_column
 from tierrec_core.sources.tables import table_kind
 
 _BOOLEANS = {"true": True, "false": False}

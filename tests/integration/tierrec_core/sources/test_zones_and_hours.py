@@ -8,7 +8,7 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
-from tierrec_core.sources.time_zones import known_zone
+from tierrec_core.sources.times.time_zones import known_zone
 
 NUM_ROWS = 300
 MOMENTS = pd.Series(pd.Timestamp("2024-01-05 09:51", tz="UTC") + pd.to_timedelta(np.arange(NUM_ROWS) * 13, unit="h"))

@@ -9,7 +9,7 @@ from tierrec_core.sources.schema_inference.column_roles import Guess, describe_c
 from tierrec_core.sources.schema_inference.event_names import plain
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.time_formats import has_offsets
-from tierrec_core.sources.time_zones import known_zone
+from tierrec_core.sources.times.time_zones import known_zone
 
 _NAMES = frozenset(("timezone", "tz", "zeitzone", "timezonename", "tzname", "zone", "utcoffset", "tzoffset", "tzid"))
 _MAX_ZONES = 60

@@ -18,7 +18,7 @@ from tierrec_core.sources.schema_inference.event_names import (
     words,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.schema_inference.product_parts import find_parts
+from tierrec_core.sources.schema_inference.row_kinds.product_parts import find_parts
 
 _MAX_STATUSES = 30
 _MIN_AGREEING, _MIN_LINES = 0.99, 5

@@ -1,0 +1,1 @@
+"""What numbers and times of a log mean: cents, hours of the day, and time zones."""

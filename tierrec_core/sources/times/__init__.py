@@ -1,0 +1,1 @@
+"""Time zones, and the order of days and months, of times in files."""
