@@ -122,7 +122,9 @@ def mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
     columns[_IN_CENTS] = pd.Series(in_cents, frame.index)
     faults = row_faults(frame, path, source)
     if "time_of_day" in columns:
-        columns["timestamp"] = with_time_of_day(columns["timestamp"], columns["time_of_day"])
+        columns["timestamp"] = with_time_of_day(
+            columns["timestamp"], columns["time_of_day"], time_pattern(path, source)
+        )
     mapped = pd.DataFrame(columns)
     if faults.notna().any():
         mapped = mapped.mask(faults.notna()).assign(**{_FAULT: faults})

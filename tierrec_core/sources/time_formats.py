@@ -115,9 +115,13 @@ _MIDNIGHT = r"[ T]0?0:00(:00(\.0+)?)?$"
 _FLAG = "--time-format overrides"
 
 
-def with_time_of_day(days: pd.Series, clocks: pd.Series) -> pd.Series:
-    """Days and times of day of two columns as texts, [N]; a day beside a cell without a digit stays alone."""
-    texts, times = days.astype("string").str.replace(_MIDNIGHT, "", regex=True), _with_colons(clocks)
+def with_time_of_day(days: pd.Series, clocks: pd.Series, pattern: str | None = None) -> pd.Series:
+    """Days and times of day of two columns as texts, [N]; a day beside a cell without a digit stays alone.
+
+    pattern: of both, if it is given; else times of day without a colon get one
+    """
+    texts = days.astype("string").str.replace(_MIDNIGHT, "", regex=True)
+    times = clocks.astype("string") if pattern else _with_colons(clocks)
     return texts.str.cat(times.where(times.str.contains(r"\d").fillna(False)), sep=" ").fillna(texts)
 
 

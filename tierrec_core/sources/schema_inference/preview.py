@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Self
 
@@ -123,7 +123,11 @@ class FilePreview:
     def extent(self, columns: Sequence[str], time_format: TimeFormat, share: float) -> LogExtent:
         """One pass over the column of times, or those of days and of times of day, of the whole file."""
         frame = read_table(self.path, self.form, columns)
-        times = parse_times(reduce(with_time_of_day, (frame[name] for name in columns)), time_format, "UTC")
+        times = parse_times(
+            reduce(partial(with_time_of_day, pattern=self.time_format), (frame[name] for name in columns)),
+            time_format,
+            "UTC",
+        )
         moments = times[times.between(*PLAUSIBLE_TIMES)].dt.floor("min").sort_values(ignore_index=True)
         cut = int(np.ceil(share * len(moments))) - 1
         return LogExtent(moments.iloc[0], moments.iloc[cut], moments.iloc[-1], len(moments))

@@ -31,7 +31,7 @@ def find_time_of_day(
     clock = max(scores, key=scores.__getitem__, default=None)
     if clock is None or not scores[clock]:
         return None
-    moments = with_time_of_day(preview.sample[time.value], preview.sample[clock])
+    moments = with_time_of_day(preview.sample[time.value], preview.sample[clock], preview.time_format)
     found = replace(preview, sample=moments.to_frame(time.value)).time_formats
     if time.value not in found:
         return None
