@@ -31,9 +31,13 @@ class TimeFormat:
 
 
 _ZONES = "|".join(ABBREVIATIONS)
-_SUFFIX = rf"regexp_extract(raw, '[\dMm.] ?({_ZONES})$', 1)"
+_ENDS_OPEN = "(right(raw, 1) between 'A' and 'Y' or right(raw, 1) in (')', ']') or right(raw, 2) in ('EZ', 'SZ'))"
+_SUFFIX = f"regexp_extract(raw, '[\\dMm.] ?({_ZONES})$', 1)"
+_ZONE = (
+    f"(case when {_ENDS_OPEN} then coalesce(list_position({list(ABBREVIATIONS)}, {_SUFFIX}), 0) else 0 end)::tinyint"
+)
 _WITHOUT_ZONE = rf"regexp_replace(raw, '([\dMm.]) ?({_ZONES}|\([^)]*\))$', '\1')"
-_BARE = rf"trim({_WITHOUT_ZONE}, '[]')"
+_BARE = f"case when {_ENDS_OPEN} then trim({_WITHOUT_ZONE}, '[]') else raw end"
 _SPACED = f"replace(replace({_BARE}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
 _HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
 _TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
@@ -257,17 +261,16 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str, zones
     zones: the timezone of each time, [N], in a form that known_zone knows, or missing
     Raises SettingsError for an unknown timezone.
     """
-    times, suffixes = _parsed(values, time_format, timezone)
-    if zones is not None:
-        suffixes = suffixes.where(suffixes != "", zones.fillna(""))
-    for suffix in suffixes[suffixes != ""].unique():
-        rows = suffixes == suffix
-        times[rows] = _parsed(values[rows], time_format, known_zone(str(suffix)) or timezone)[0]
+    times, abbreviated = _parsed(values, time_format, timezone)
+    names = abbreviated if zones is None else abbreviated.fillna(zones)
+    for name in names.dropna().unique():
+        rows = (names == name).fillna(False)
+        times[rows] = _parsed(values[rows], time_format, known_zone(str(name)) or timezone)[0]
     return times
 
 
 def _parsed(values: pd.Series, time_format: TimeFormat, timezone: str) -> tuple[pd.Series, pd.Series]:
-    """Times in UTC, and the abbreviation of a zone at the end of each text, "" where there is none, [N] each."""
+    """Times in UTC, and the abbreviation of a zone at the end of each text, missing where there is none, [N] each."""
     with _database().cursor() as connection:
         try:
             connection.execute(f"set TimeZone = '{timezone.replace(chr(39), '')}'")
@@ -275,10 +278,13 @@ def _parsed(values: pd.Series, time_format: TimeFormat, timezone: str) -> tuple[
             raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
         connection.register("frame", values.to_frame("c"))
         cells = _RAW.format(place=0, c="c")
-        columns = f"{time_format.sql} as moment, coalesce({_SUFFIX}, '') as suffix"
+        columns = f"{time_format.sql} as moment, {_ZONE} as zone"
         found = connection.execute(_CELLS.format(cells=cells, columns=columns)).df()
     times = pd.Series(found["moment"].dt.tz_convert("UTC").array, values.index)
-    return times, pd.Series(found["suffix"].array, values.index, dtype="string")
+    places = found["zone"].fillna(0).astype("int64").to_numpy()
+    if not places.any():
+        return times, pd.Series(pd.NA, values.index, dtype="string")
+    return times, pd.Series([None, *ABBREVIATIONS], dtype="string").take(places).set_axis(values.index)
 
 
 def has_offsets(values: pd.Series) -> bool:
