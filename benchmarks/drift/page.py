@@ -281,7 +281,10 @@ def _other_shifts(figures: Mapping[str, Any]) -> str:
         for name, what in _OTHER_SHIFTS
         if f"shift_{name}" in figures
     ]
-    return _table(("change", "trials", "called drift"), rows) if rows else "Not measured yet."
+    if not rows:
+        return "Not measured yet."
+    source = f"`python -m benchmarks.drift.other_shifts`, revision {figures['shift_revision']}, by the drift verdict."
+    return f"{source}\n\n{_table(('change', 'trials', 'called drift'), rows)}"
 
 
 def _figure(figures: Mapping[str, Any], name: str, digits: int = 3) -> str:
