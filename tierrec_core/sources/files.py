@@ -22,7 +22,7 @@ from tierrec_core.sources.file_columns import (
     row_faults,
     time_pattern,
 )
-from tierrec_core.sources.frames import SourceFrames, name_guests
+from tierrec_core.sources.frames import SourceFrames, event_of_file, name_guests
 from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.patterns import match_files
 from tierrec_core.sources.numbers import currency_codes, minor_unit_divisors
@@ -184,7 +184,9 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
     if source.unit_price and "value" in events and "quantity" in events:
         events["value"] = events["value"] * events["quantity"].fillna(1.0)
     if "event" not in events:
-        events["event"] = source.default_event
+        events["event"] = event_of_file(path, source.file_events, source.default_event)
+    elif "" in source.events:
+        events["event"] = events["event"].astype("string").fillna("")
     faults = events.get(_FAULT, pd.Series(pd.NA, events.index, "string"))
     events["event"] = _mapped_events(events["event"].mask(faults.notna()), source.events, path).fillna(faults)
     return _with_returns(events[(events["event"] != "ignore").fillna(True)])

@@ -1,7 +1,8 @@
 """The four frames that every source returns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import pandas as pd
@@ -14,6 +15,11 @@ from tierrec_core.sources.input_files.forgotten import ForgottenUsers
 def name_guests(user_ids: pd.Series, guests: Collection[str]) -> pd.Series:
     """The ids, with GUEST in place of those of guests; "" among these is a missing id."""
     return user_ids.mask(user_ids.fillna("").isin(list(map(normal_id, guests))), GUEST)
+
+
+def event_of_file(path: Path, file_events: Mapping[str, str], default_event: str) -> str:
+    """The event of the rows of a file without a column of events. file_events: see FilesSource"""
+    return next((event for pattern, event in file_events.items() if path.match(pattern)), default_event)
 
 
 @dataclass(frozen=True)

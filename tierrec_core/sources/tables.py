@@ -32,7 +32,9 @@ _INDEX = "__index_level_"
 _PARTITION, _NO_PARTITION = re.compile(r"[^=]+=[^=]+"), "__HIVE_DEFAULT_PARTITION__"
 _BLOCK = 1000
 _SHOWN = 60
-_NULLS = ("", r"\N", "NULL", "null", "(null)", "None", "NaN", "nan")  # as databases and pandas write them
+_NULL_WORDS = r"""- \N NULL null Null (null) <null> <NULL> <NA> None none NONE (none) NaN nan undefined #N/A #NULL! N/A
+    n/a n.a."""  # as databases, pandas, spreadsheets and web analytics write them
+_NULLS = ("", "(not set)", *_NULL_WORDS.split())
 ITEM_ID = re.compile(r"(item|product|article|variant)_?(id|nr|no|number)|sku|asin|isbn|ean|gtin", re.IGNORECASE)
 _TEXT = pd.StringDtype("pyarrow")
 _DTYPES = {

@@ -95,8 +95,9 @@ class TableFormat(Params):
 class FilesSource(TableFormat, _AnySource):
     """Files of CSV, JSON lines or Parquet with any column and event names.
 
-    events maps event names in the files to the platform's, to `return` or to `ignore`; default_event is used when there
-        is no event column
+    events maps event names in the files to the platform's, to `return` or to `ignore`, "" those of rows without one;
+        default_event is used when there is no event column
+    file_events: by path or glob, such as *views*, the event of files without an event column, before default_event
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
     timezone: of timestamps without an offset
     formats: by path or glob, where a file is not written as separator, quote, encoding and time_format say
@@ -116,6 +117,7 @@ class FilesSource(TableFormat, _AnySource):
     columns: ColumnMap = ColumnMap()
     events: dict[str, str] = Field(default={})
     default_event: str = "purchase"
+    file_events: dict[str, str] = Field(default={})
     unit_price: bool = False
     currency: str | None = None
     minor_units: tuple[str, ...] = ()

@@ -1,21 +1,26 @@
 """Proposes params.yaml for files of unknown schema, with the evidence for each guess."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import Event
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.file_head import FileHead
-from tierrec_core.sources.schema_inference.column_roles import Guess
+from tierrec_core.sources.frames import event_of_file
+from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.default_settings import default_sections
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import daily_sessions, main_currency, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.row_events import default_events
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import event_meanings
 from tierrec_core.sources.schema_inference.row_kinds.exclusions import describe_exclusions, find_exclusions
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
@@ -49,7 +54,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     given = parse(InferenceOverrides, overrides, "overrides")
     inputs = InferredFiles.of(paths, given)
     logs, catalogue = inputs.logs, inputs.catalogue
-    names = event_meanings(logs, given)
+    names, row_events = event_meanings(logs, given), default_events(logs, given.default_event)
     first, previews = logs[0], [log.preview for log in logs]
     facts = [
         unit_price(first.preview, first.roles, given.unit_price),
@@ -60,7 +65,8 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     if given.exclude is not None:
         exclude = {name: dict.fromkeys(values, "given") for name, values in given.exclude.items()}
     minor = minor_units(logs, catalogue, given.minor_units)
-    source = source_settings(inputs, names, exclude, [guess.place.partition(" ")[2] for guess in minor], facts)
+    cents = [guess.place.partition(" ")[2] for guess in minor]
+    source = source_settings(inputs, names, row_events, exclude, cents, facts)
     parse(FilesSource, source, "proposal")
     roles = [logs[0].roles, *(table.columns for table in inputs.tables), names]
     sections, horizons = default_sections(
@@ -70,10 +76,14 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         attributes=catalogue_attributes(catalogue, logs[0]),
     )
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
-    guesses += [guess for columns in roles for guess in columns.values()] + [fact for fact in facts if fact] + minor
+    guesses += [guess for columns in roles for guess in columns.values()]
+    guesses += [*row_events, *(fact for fact in facts if fact), *minor]
     guesses += [zone] if (zone := assumed_zone(logs, given.timezone)) else []
     guesses += [*describe_exclusions(previews, exclude), *_other_names(logs), *horizons]
-    warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given)
+    guesses += _unused_numbers(
+        logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys()
+    )
+    warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given, names)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
 
 
@@ -84,14 +94,22 @@ def _unused(inputs: InferredFiles) -> list[str]:
     return [f"{one.path}: is not used: {other_ids(one, inputs.logs[0]) or _NO_USE}" for one in unused] + others
 
 
+def _unused_numbers(log: LogFile, used: Collection[str]) -> list[Guess]:
+    """The columns of numbers that no setting reads."""
+    preview = log.preview
+    numbers = {name: parse_numbers(preview.sample[name].dropna(), preview.form.decimal)[0] for name in preview.columns}
+    unused = [name for name, found in numbers.items() if name not in used and len(found) and np.isfinite(found).all()]
+    return [Guess("unused", ", ".join(unused), "columns of numbers that no setting reads")] if unused else []
+
+
 def _events(logs: list[LogFile], names: Mapping[str, Guess], source: Mapping[str, Any]) -> pd.Series:
     """The event of each sampled row."""
-    default = source.get("default_event", "purchase")
+    default, by_file = source.get("default_event", Event.PURCHASE), source.get("file_events", {})
     ours = {name: guess.value for name, guess in names.items()}
     columns = [
-        log.values("event").astype("string").map(ours)
+        log.event_names.map(ours)
         if "event" in log.roles
-        else pd.Series(default, log.preview.sample.index)
+        else pd.Series(event_of_file(log.preview.path, by_file, default), log.preview.sample.index)
         for log in logs
     ]
     return pd.concat(columns, ignore_index=True)

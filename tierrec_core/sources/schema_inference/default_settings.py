@@ -8,7 +8,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import Event
 from tierrec_core.settings import MIN_TEST_USERS
-from tierrec_core.sources.schema_inference.column_roles import Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.preview import LogExtent
 from tierrec_core.sources.time_formats import parse_times

@@ -71,12 +71,16 @@ _SETS = {
     "tax": "tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion",
     "with": "incl including included inc excl excluding ex with without after before net gross inkl exkl netto brutto",
     "line": "line lines item items lineitem product products article artikel position positions zeile",
+    "beside flags": "is has was did num n no nr count counts number cnt total flag qty quantity anzahl nb nombre ilosc",
+    "no flags": "rating redeem ignore paid",
     "beside charges": """and for of per de di da und fur cost costs code total service sales order payment kosten port
     standard express free insurance protection""",
 }
 _RETURN = re.compile(r"return|retour|rue?ck(gabe|sendung)")
 _LINE_NAME = re.compile(r"line(item)?s?|position\w*|zeile\w*")
-_VOID, _IN_PART, _TAXES, _WITH, _LINES, _FILLERS = (frozenset(text.split()) for text in _SETS.values())
+_VOID, _IN_PART, _TAXES, _WITH, _LINES, _COUNTS, _NO_FLAGS, _FILLERS = (
+    frozenset(text.split()) for text in _SETS.values()
+)
 
 
 def canonical_event(name: str) -> str | None:
@@ -91,6 +95,29 @@ def canonical_event(name: str) -> str | None:
             return target if kinds <= {target, "add"} else IGNORE if kinds == {target, "view"} else None
     kinds -= {"add"}
     return kinds.pop() if len(kinds) == 1 and kinds <= _WORDS.keys() else None
+
+
+def event_word(name: str) -> tuple[str, str]:
+    """The one event that words of a name mean, or `ignore`, and its word; two empty texts for none or several.
+
+    A basket is an event only if it is added to: market_basket.csv has purchases.
+    """
+    found, parts = {}, words(name)
+    for word in parts:
+        kinds = [_kind(one) for one in (word, word.removesuffix("s"))]
+        event = next((kind for kind in kinds if kind in _WORDS or kind == IGNORE), _BY_NAME.get(kinds[1]))
+        if event and event != "add":
+            found[event] = word
+    if found.get("cart", "cart") not in ("cart", "carts") and "add" not in map(_kind, parts):
+        del found["cart"]
+    return found.popitem() if len(found) == 1 else ("", "")
+
+
+def flag_event(column: str) -> str:
+    """The event that a column of truth values or counts says to have happened, such as is_viewed; empty for others."""
+    event, word = event_word(column)
+    others = [other for other in words(column) if other != word and _kind(other) not in ("", "add")]
+    return event if event not in _NO_FLAGS and word not in _NO_FLAGS and set(others) <= _COUNTS else ""
 
 
 def words(name: str) -> list[str]:

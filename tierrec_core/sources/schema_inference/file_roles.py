@@ -10,20 +10,23 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from tierrec_core.base.contracts import Event
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import (
+from tierrec_core.sources.schema_inference.columns.ids import find_item_column, find_user_column
+from tierrec_core.sources.schema_inference.columns.names import is_rating_name
+from tierrec_core.sources.schema_inference.columns.packed import describe_packed, packed_cell
+from tierrec_core.sources.schema_inference.columns.roles import (
     Guess,
     describe_content,
     describe_unified,
     find_by_name,
     find_event_column,
-    find_item_column,
-    find_time_column,
-    find_user_column,
+    is_item_attribute,
     overlap,
 )
+from tierrec_core.sources.schema_inference.columns.times import find_time_column
 from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, several_items
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.units.times_of_day import find_time_of_day
@@ -34,6 +37,7 @@ _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_col
 _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}
 _ESSENTIAL = ("user", "item", "timestamp")
 _MIN_SHARED = 0.1
+_MAX_NO_EVENT = 0.05  # fewer rows without an event are faults, which the data gate reports
 _OF_LINE = ("item", "quantity", "value")
 _FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
 
@@ -49,6 +53,7 @@ class InferenceOverrides(Params):
     event_column: str | None = None
     time_column: str | None = None
     events: Mapping[str, str] = Field(default_factory=dict)
+    default_event: Event | None = None
     separator: str | None = None
     quote: str | None = None
     encoding: str | None = None
@@ -97,6 +102,12 @@ class LogFile:
         numbers, _ = parse_numbers(self.values("value"), self.preview.form.decimal)
         cells, rows = self.values(role), self.values("value").index[np.isfinite(numbers)]
         return currency_codes(cells[cells.index.isin(rows)])
+
+    @property
+    def event_names(self) -> pd.Series:
+        """The name of the event of each sampled row, "" where it is empty; none without a column of events."""
+        names = self.values("event").astype("string")
+        return names.fillna("") if names.isna().mean() > _MAX_NO_EVENT else names
 
     @property
     def time_columns(self) -> list[str]:
@@ -203,23 +214,37 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
     _infer_roles(preview, roles, carried, time_format, given.events)
     if given.currency == "" or "value" not in roles:
         roles.pop("currency", None)
+    if fault := _id_fault(preview, roles, given):
+        return f"{preview.path}: {fault}"
+    for role in ("user", "item"):
+        roles[role] = replace(roles[role], evidence=roles[role].evidence + describe_unified(preview, roles[role].value))
+    return LogFile(preview, roles, time_format, order is not None)
+
+
+def _id_fault(preview: FilePreview, roles: Mapping[str, Guess], given: InferenceOverrides) -> str:
+    """Why the file has no column of one user id and one item id in each row; empty if it has."""
     if "item" not in given.columns:
         assigned = {guess.value for guess in roles.values()}
         if found := several_items(preview, roles.get("item"), assigned):
-            return f"{preview.path}: {found}; wanted one row per item, with the same order, user and time on each"
+            return f"{found}; wanted one row per item, with the same order, user and time on each"
     for role in ("user", "item"):
         if role not in roles:
-            return _missing(preview, role, f"a column of {role} ids")
-        roles[role] = replace(roles[role], evidence=roles[role].evidence + describe_unified(preview, roles[role].value))
-    return LogFile(preview, roles, time_format, order is not None)
+            return _missing(preview, role, f"a column of {role} ids") + describe_packed(preview)
+        name = roles[role].value
+        if cell := packed_cell(preview.sample[name], joined=role not in given.columns):
+            return (
+                f"{name} has several values in a cell such as {cell!r}; wanted one {role} id in each row; write a row "
+                f"for each value, or name another column with {_FLAGS[role]}"
+            )
+    return ""
 
 
 def _time_role(preview: FilePreview, roles: Mapping[str, Guess]) -> tuple[Guess, TimeFormat] | str:
     """The column of times, the given one if there is one, and its format; or the reason why there is none."""
     if (time := roles.get("timestamp")) is None:
         found = find_time_column(preview, {guess.value for guess in roles.values()})
-        missing = _missing(preview, "timestamp", "a column of times") + "; --time-format says how they are written"
-        return found or missing
+        missing = _missing(preview, "timestamp", "a column of times")
+        return found or f"{preview.path}: {missing}; --time-format says how they are written"
     if (time_format := preview.time_formats.get(time.value)) is None:
         return (
             f"{preview.path}: {_FLAGS['timestamp']} {time.value}: {time.evidence}, which are not times; "
@@ -235,7 +260,7 @@ def _infer_roles(
     time_format: TimeFormat,
     events: Mapping[str, str],
 ) -> None:
-    """Add the other roles. carried: columns that have one value for all lines of an order"""
+    """Add the other roles. carried: columns that have one value for all lines of an order or all rows of an item"""
     assigned = {guess.value for guess in roles.values()}
 
     def infer(role: str, find: Callable[[], Guess | None]) -> None:
@@ -247,12 +272,19 @@ def _infer_roles(
     for role in ("user", "item", *_FURTHER):
         infer(role, partial(find_by_name, role, preview, assigned | (carried if role in _OF_LINE else frozenset())))
         if role == "session":
-            carried |= order_columns(preview, roles)
+            carried |= order_columns(preview, roles) | _ratings_of_items(preview, roles)
     infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
-    infer("item", lambda: find_item_column(preview, assigned))
+    if "user" in roles:
+        infer("item", lambda: find_item_column(preview, roles["user"].value, assigned))
+
+
+def _ratings_of_items(preview: FilePreview, roles: Mapping[str, Guess]) -> frozenset[str]:
+    """Columns of ratings that are one for each item, such as its average, and none of a user."""
+    ratings = filter(is_rating_name, preview.columns if "item" in roles else ())
+    return frozenset(name for name in ratings if is_item_attribute(preview, roles["item"].value, name))
 
 
 def _missing(preview: FilePreview, role: str, wanted: str) -> str:
     columns = ", ".join(preview.columns) + (f", and nested {', '.join(preview.nested)}" if preview.nested else "")
     remedy = ", or the list of rows with --explode" if preview.nested else ""
-    return f"{preview.path}: found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}{remedy}"
+    return f"found columns {columns}; wanted {wanted}; name it with {_FLAGS[role]}{remedy}"

@@ -8,24 +8,20 @@ import pandas as pd
 
 from tierrec_core.base.errors import DataError
 from tierrec_core.base.ids import text_ids
-from tierrec_core.sources.schema_inference.column_roles import (
-    Guess,
-    find_by_name,
-    is_exact,
-    is_item_attribute,
-    name_score,
-    overlap,
-)
+from tierrec_core.sources.schema_inference.columns.names import header_words, is_exact, name_score
+from tierrec_core.sources.schema_inference.columns.roles import Guess, find_by_name, is_item_attribute, overlap
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _ATTRIBUTES = ("title", "category", "brand", "price")
-_MIN_SHARED_IDS = 0.01
+_MIN_SHARED_IDS, _MIN_SHARED_UNNAMED = 0.01, 0.5
 _MIN_BARE = 0.5
 _SHORT_NUMBER = r"-?\d{1,4}"
 _MIN_UNIQUE, _MIN_UNIQUE_NUMBERS = 0.1, 0.9
 _PER_ATTRIBUTE = 0.1
 _MAX_ATTRIBUTES = 5
+_PAIR_NAMES = {"property", "attribute", "feature", "key", "characteristic", "field", "parameter", "merkmal"}
+_PAIR_VALUES = {"value", "values"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,15 @@ def find_tables(
         keys = {role: _key(preview, log, role) for role in ("item", "user")}
         role = forced.get(preview.path) or max(keys, key=lambda role: keys[role].score)
         shared = keys[role].shared
-        if shared < _MIN_SHARED_IDS:
+        if reason := _in_pairs(preview, keys[role].column):
+            if preview.path in forced:
+                raise DataError(f"{preview.path}: {reason}")
+            continue
+        is_bound = keys[role].is_named or preview.path in forced
+        is_few = shared < (_MIN_SHARED_IDS if is_bound else _MIN_SHARED_UNNAMED)
+        if is_few:
             _refuse_other_ids(preview, keys[role], log, role, forced=preview.path in forced)
-        if role in set(forced.values()) - {forced.get(preview.path)} or not (shared or preview.path in forced):
+        if role in set(forced.values()) - {forced.get(preview.path)} or (is_few and preview.path not in forced):
             continue
         table = _table(preview, role, keys[role], log)
         score = shared + _PER_ATTRIBUTE * len(table.columns)
@@ -65,11 +67,15 @@ def find_tables(
 
 @dataclass(frozen=True)
 class _Key:
-    """A column that may be the key of a table; shared is the share of the log's ids in it."""
+    """A column that may be the key of a table; shared is the share of the log's ids in it.
+
+    is_named: whether it is called as the log's column or as others of this role
+    """
 
     column: str
     shared: float
     score: float
+    is_named: bool
 
 
 def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
@@ -84,7 +90,8 @@ def _key(preview: FilePreview, log: LogFile, role: str) -> _Key:
     keys = []
     for column in likely or preview.columns:
         shared = overlap(preview.sample[column], log.values(role))
-        keys.append(_Key(column, shared, (names[column] + (column == own)) / 2 + shared))
+        named = names[column] + (column == own)
+        keys.append(_Key(column, shared, named / 2 + shared, named > 0))
     return max(keys, key=lambda key: key.score)
 
 
@@ -95,10 +102,26 @@ def _may_be_key(values: pd.Series, *, is_named: bool) -> bool:
     return filled.nunique() >= (_MIN_UNIQUE_NUMBERS if is_short and not is_named else _MIN_UNIQUE) * len(filled)
 
 
+def _in_pairs(preview: FilePreview, key: str) -> str:
+    """What shows that a table has a row for each attribute of an item, not for each item; empty if it has not."""
+    names = {name: frozenset(header_words(name)) for name in preview.columns if name != key}
+    attribute = next((name for name, found in names.items() if found & _PAIR_NAMES), None)
+    value = next((name for name, found in names.items() if found & _PAIR_VALUES and name != attribute), None)
+    cells = preview.sample[key].dropna()
+    if attribute is None or value is None or cells.nunique() > len(cells) / 2:
+        return ""
+    return (
+        f"has an attribute of {key} in each row, called {attribute}, with its {value}; wanted one row for each {key}, "
+        f"with a column for each attribute; pivot it"
+    )
+
+
 def other_ids(preview: FilePreview, log: LogFile) -> str:
-    """How the ids of a table that is named as one of items or users differ from the log's; empty for other files."""
+    """Why a file that is called as a table of items or users is not one of the log's; empty for other files."""
     for role in ("item", "user"):
         key = _key(preview, log, role)
+        if reason := _in_pairs(preview, key.column):
+            return reason
         if key.shared < _MIN_SHARED_IDS and is_exact(name_score(role, key.column)):
             return _examples(preview, key, log, role)
     return ""

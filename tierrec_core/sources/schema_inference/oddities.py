@@ -2,15 +2,16 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.file_columns import ANY_VALUE
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, is_user_name, name_score
-from tierrec_core.sources.schema_inference.event_names import is_charge
+from tierrec_core.sources.schema_inference.columns.names import is_rating_name, is_user_name, name_score
+from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.event_names import IGNORE, is_charge
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 from tierrec_core.sources.schema_inference.preview import FilePreview
@@ -25,8 +26,10 @@ _MAX_LOGGED_IN = 0.9
 _MAX_SHOWN, _MAX_TEXT = 5, 60
 
 
-def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceOverrides) -> Iterator[str]:
-    """A sentence on each oddity in the sampled rows, with the share of rows and what to do."""
+def find_oddities(
+    log: LogFile, catalogue: LookupTable | None, given: InferenceOverrides, names: Mapping[str, Guess]
+) -> Iterator[str]:
+    """A sentence on each oddity in the sampled rows, with the share of rows and what to do. names: of events"""
     if given.encoding is None:
         for preview in {table.preview.path: table.preview for table in (log, catalogue) if table}.values():
             yield from _doubtful_encoding(preview)
@@ -38,6 +41,8 @@ def find_oddities(log: LogFile, catalogue: LookupTable | None, given: InferenceO
     yield from _void_dates(log)
     yield from _unread_numbers(log)
     yield from _unused_columns(log)
+    yield from _zero_ratings(log)
+    yield from _without_items(log, names)
     yield from _other_identity(log)
     yield from _guests(log, given.guests)
     yield from _no_products(log, catalogue)
@@ -118,6 +123,29 @@ def _unused_columns(log: LogFile) -> Iterator[str]:
     for name in (name for name in log.preview.columns if name not in used):
         if name.endswith("_1") and name[:-2] in used:
             yield f"{log.preview.path}: two columns are called {name[:-2]}; the first is read; call them differently"
+
+
+def _zero_ratings(log: LogFile) -> Iterator[str]:
+    """Ratings of 0 beside higher ones, as Book-Crossing has for books that were not rated."""
+    name = log.roles["value"].value if "value" in log.roles else ""
+    numbers, _ = parse_numbers(log.values("value"), log.preview.form.decimal)
+    if is_rating_name(name) and (num := int((numbers == 0).sum())) and (numbers > 0).any():
+        yield (
+            f"{log.preview.path}: {num / len(numbers):.0%} of the rows have 0 in {name}, which may mean that there was "
+            f"no rating; they are read as ratings of 0; --exclude {shlex.quote(f'{name}=0')} leaves them out"
+        )
+
+
+def _without_items(log: LogFile, names: Mapping[str, Guess]) -> Iterator[str]:
+    """Events that are read, no row of which has an item."""
+    has_item = log.values("item").notna().groupby(log.event_names).any()
+    lacking = [name for name, guess in names.items() if guess.value != IGNORE and not has_item.get(name, True)]
+    if lacking:
+        yield (
+            f"{log.preview.path}: {log.roles['item'].value} is empty in all rows of {', '.join(lacking)}, which the "
+            f"run puts into quarantine; --item-column names another column, --event {shlex.quote(lacking[0])}={IGNORE} "
+            "drops them"
+        )
 
 
 def _other_identity(log: LogFile) -> Iterator[str]:

@@ -11,7 +11,8 @@ import pandas as pd
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, is_exact, name_score
+from tierrec_core.sources.schema_inference.columns.names import is_exact, name_score
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import words
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, parse_times

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tierrec_core.settings import ColumnMap, FilesSource, ItemColumnMap, Params, TableFormat
-from tierrec_core.sources.schema_inference.column_roles import RATING_NAMES, Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile, find_logs
 from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables
@@ -60,17 +60,18 @@ class InferredFiles:
 def source_settings(
     inputs: InferredFiles,
     names: Mapping[str, Guess],
+    row_events: Sequence[Guess],
     exclude: Mapping[str, Collection[str]],
     minor: Collection[str],
     facts: Sequence[Guess | None],
 ) -> dict[str, Any]:
     """The source block without the values that equal a default.
 
-    names: of events; exclude and minor, the columns in cents, see FilesSource, as the last words of the places of facts
+    names: of events; row_events: see default_events
+    exclude and minor, the columns in cents: see FilesSource, as the last words of the places of facts
     """
     logs, given = inputs.logs, inputs.given
     log, form = logs[0], logs[0].preview.form.model_copy(update={"time_format": given.time_format})
-    rated = "value" in log.roles and log.roles["value"].value.lower() in RATING_NAMES
     paths = [log.preview.path for log in logs], [table.preview.path for table in inputs.tables]
     block: dict[str, Any] = {
         "kind": "files",
@@ -80,7 +81,10 @@ def source_settings(
         "formats": _other_formats(form, [*logs, *inputs.tables]),
         "columns": _log_columns(logs),
         "events": {name: guess.value for name, guess in names.items()} | dict(given.events),
-        "default_event": "rating" if rated and not names else None,
+        "default_event": next((guess.value for guess in row_events if guess.place == "default_event"), None),
+        "file_events": {
+            guess.place.partition(" ")[2]: guess.value for guess in row_events if guess.place != "default_event"
+        },
         "guests": list(given.guests),
         **{fact.place.split()[-1]: _BOOLEANS.get(fact.value, fact.value) for fact in facts if fact},
         "minor_units": list(minor),

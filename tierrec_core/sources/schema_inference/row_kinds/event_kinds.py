@@ -9,7 +9,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES, RETURN, Event
 from tierrec_core.base.errors import DataError
-from tierrec_core.sources.schema_inference.column_roles import Guess, describe_content
+from tierrec_core.sources.schema_inference.columns.roles import NO_EVENT, Guess, describe_content
 from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_event, is_charge, is_void, plain, words
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 
@@ -57,8 +57,8 @@ def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, 
     inferred = {name: _meaning(name, column, kinds, float(with_item[name])) for name in kinds}
     names = {name: given.events.get(name) or inferred[name] for name in kinds}
     if unknown := [name for name, event in names.items() if event is None]:
-        listed = ", ".join(f"{name} ({counts[name]} rows)" for name in unknown)
-        example = quote(unknown[0])
+        listed = ", ".join(f"{name or NO_EVENT} ({counts[name]} rows)" for name in unknown)
+        example = quote(unknown[0]) if unknown[0] else ""
         raise DataError(
             f"{logs[0].preview.path}: column {column} has names of events that are not known: {listed}\n"
             f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, that it "
@@ -68,14 +68,16 @@ def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, 
         )
     return {
         name: Guess(
-            f"event {name}", str(event), f"{'given' if name in given.events else 'by name'}; {counts[name]} rows"
+            f"event {name or NO_EVENT}",
+            str(event),
+            f"{'given' if name in given.events else 'by name'}; {counts[name]} rows",
         )
         for name, event in names.items()
     }
 
 
 def _event_rows(log: LogFile) -> pd.DataFrame:
-    return pd.DataFrame({"event": log.values("event").astype("string"), "has_item": log.values("item").notna()})
+    return pd.DataFrame({"event": log.event_names, "has_item": log.values("item").notna()})
 
 
 def _kinds(cells: pd.Series) -> list[str]:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.file_columns import ANY_VALUE, is_excluded
-from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
+from tierrec_core.sources.schema_inference.columns.names import name_score
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import (
     charge_lines,
     is_charge,

@@ -10,7 +10,8 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.file_columns import ANY_VALUE, is_excluded
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.column_roles import Guess, name_score
+from tierrec_core.sources.schema_inference.columns.names import name_score
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import is_kind_name, words
 from tierrec_core.sources.schema_inference.preview import FilePreview
 

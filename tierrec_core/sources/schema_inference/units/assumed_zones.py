@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from tierrec_core.sources.schema_inference.column_roles import Guess, describe_content
+from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content
 from tierrec_core.sources.schema_inference.event_names import plain
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.time_formats import has_offsets

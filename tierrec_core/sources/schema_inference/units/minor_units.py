@@ -7,7 +7,7 @@ import pandas as pd
 
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.numbers import minor_unit_divisors
-from tierrec_core.sources.schema_inference.column_roles import Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import plain, words
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable

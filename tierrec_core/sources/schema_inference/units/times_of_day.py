@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from tierrec_core.sources.schema_inference.column_roles import FOLLOWS_EVENT, Guess, name_score
+from tierrec_core.sources.schema_inference.columns.names import name_score
+from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.columns.times import FOLLOWS_EVENT
 from tierrec_core.sources.schema_inference.event_names import words
 from tierrec_core.sources.schema_inference.preview import FilePreview, few_filled
 from tierrec_core.sources.time_formats import TimeFormat, is_clock, is_number_clock, parse_times, with_time_of_day

@@ -1,0 +1,154 @@
+"""What rows are that no column of events names, by files, ratings and flags; and rows whose event is empty."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.base.errors import DataError
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+NUM_ROWS = 400
+
+
+@pytest.fixture(scope="module")
+def log():
+    """Users, items and times of a log that says nothing else."""
+    rng = np.random.default_rng(6)
+    times = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(NUM_ROWS), unit="h")
+    return pd.DataFrame({"user": rng.integers(0, 40, NUM_ROWS), "item": rng.integers(0, 25, NUM_ROWS), "time": times})
+
+
+def proposed(folder, overrides=None, **files):
+    """What is proposed for the files, by their names, and the number of rows of each event that is read."""
+    for name, frame in files.items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    proposal = propose_settings([folder / f"{name}.csv" for name in files], overrides or {})
+    events = read_files(parse(FilesSource, proposal.patch["source"], "tests"), folder).events
+    return proposal, events["event"].value_counts(dropna=False).to_dict()
+
+
+def shown(proposal, place):
+    return next(guess for guess in proposal.guesses if guess.place == place)
+
+
+NAMES = {
+    "train-item-views": "view",
+    "clicks": "click",
+    "yoochoose-buys": "purchase",
+    "product_views": "view",
+    "add_to_cart": "cart",
+    "market_basket": "purchase",
+    "wishlist_items": "favourite",
+    "ps_order_detail": "purchase",
+    "Bestellungen": "purchase",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_a_file_says_what_its_rows_are(name, log, tmp_path):
+    proposal, counts = proposed(tmp_path, **{name: log})
+    assert counts == {NAMES[name]: NUM_ROWS}
+    guess = shown(proposal, "default_event")
+    assert (guess.value, guess.override) == (NAMES[name], "--default-event")
+
+
+def test_files_of_several_events_keep_each_its_own(log, tmp_path):
+    proposal, counts = proposed(tmp_path, **{"item-views": log, "purchases": log[:100]})
+    assert counts == {"view": NUM_ROWS, "purchase": 100}
+    assert shown(proposal, "file_events *purchases*").value == "purchase"
+    assert proposal.patch["split"]["target"] == ["purchase"]
+    _, counts = proposed(tmp_path, {"default_event": "click"}, **{"item-views": log, "purchases": log[:100]})
+    assert counts == {"click": NUM_ROWS + 100}
+
+
+def test_the_column_of_times_says_it_where_the_file_does_not(log, tmp_path):
+    _, counts = proposed(tmp_path, log=log.rename(columns={"time": "viewed_at"}))
+    assert counts == {"view": NUM_ROWS}
+
+
+def test_the_columns_of_ids_say_it_where_the_file_does_not(log, tmp_path):
+    _, counts = proposed(tmp_path, log=log.assign(impression_id=range(NUM_ROWS)))
+    assert counts == {"impression": NUM_ROWS}
+    _, counts = proposed(tmp_path, log=log.assign(basket_id=np.arange(NUM_ROWS) // 2, search_id="s", coupon_code="c"))
+    assert counts == {"purchase": NUM_ROWS}
+
+
+def test_names_that_contradict_are_asked_about(log, tmp_path):
+    with pytest.raises(
+        DataError, match=r"'order' is in .*, but 'clicks' is in the name clicks.csv.*\n.*--default-event"
+    ):
+        proposed(tmp_path, clicks=log.rename(columns={"time": "order_date"}))
+    with pytest.raises(DataError, match=r"'refunds' is in the name refunds.csv"):
+        proposed(tmp_path, refunds=log)
+
+
+def test_a_log_that_says_nothing_shows_that_purchases_are_assumed(log, tmp_path):
+    proposal, counts = proposed(tmp_path, log=log)
+    assert counts == {"purchase": NUM_ROWS}
+    assert "nothing says what the rows are" in shown(proposal, "default_event").evidence
+
+
+def test_ratings_are_no_purchases_and_zeros_are_told(log, tmp_path):
+    rated = log.assign(**{"Book-Rating": np.resize([0, 3, 10, 0], NUM_ROWS)})
+    proposal, counts = proposed(tmp_path, log=rated)
+    assert counts == {"rating": NUM_ROWS}
+    assert shown(proposal, "default_event").evidence.endswith("Book-Rating has ratings of 0 to 10")
+    assert any("50% of the rows have 0 in Book-Rating" in line for line in proposal.warnings)
+    _, counts = proposed(tmp_path, {"exclude": {"Book-Rating": ["0"]}}, log=rated)
+    assert counts == {"rating": NUM_ROWS // 2}
+
+
+def test_the_average_rating_of_an_item_is_no_rating_of_a_user(log, tmp_path):
+    proposal, counts = proposed(tmp_path, log=log.assign(rating=log["item"] % 5 + 1, price=9.5))
+    assert counts == {"purchase": NUM_ROWS}
+    assert proposal.patch["source"]["columns"]["value"] == "price"
+
+
+FLAGS = {
+    "flags": {"viewed": [1, 1, 1], "added_to_cart": [1, 0, 1], "bought": [0, 0, 1]},
+    "counts": {"impressions": [4, 1, 2, 1], "clicks": [1, 0, 0], "num_purchases": [0, 1, 0, 0, 0]},
+    "truth values": {"is_purchased": [True, False, False]},
+    "words": {"gekauft": ["ja", "nein", "nein"]},
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_flags_of_events_are_asked_for(flags, log, tmp_path):
+    flagged = log.assign(**{name: np.resize(values, NUM_ROWS) for name, values in flags.items()})
+    with pytest.raises(DataError, match=f"{', '.join(flags)} say what happened.*\n.*--default-event"):
+        proposed(tmp_path, log=flagged)
+    _, counts = proposed(tmp_path, {"default_event": "view"}, log=flagged)
+    assert counts == {"view": NUM_ROWS}
+
+
+@pytest.mark.parametrize("name", ["verified_purchase", "paid", "order_position", "page views of item"])
+def test_other_marks_are_no_flags_of_events(name, log, tmp_path):
+    values = log["item"] % 3 if "of item" in name else np.resize([0, 1], NUM_ROWS)
+    _, counts = proposed(tmp_path, log=log.assign(**{name: values}))
+    assert counts == {"purchase": NUM_ROWS}
+
+
+def test_rows_with_an_empty_event_are_asked_for(log, tmp_path):
+    sparse = log.assign(se_action=np.resize(["view", "add_to_basket", None, None], NUM_ROWS))
+    with pytest.raises(DataError, match=r"\(empty\) \(200 rows\)\n.*--event =ignore"):
+        proposed(tmp_path, log=sparse)
+    proposal, counts = proposed(tmp_path, {"events": {"": "ignore"}}, log=sparse)
+    assert counts == {"view": 100, "cart": 100}
+    guess = shown(proposal, "event (empty)")
+    assert (guess.value, guess.override) == ("ignore", "--event =NAME")
+    _, counts = proposed(tmp_path, {"events": {"": "impression"}}, log=sparse)
+    assert counts == {"view": 100, "cart": 100, "impression": 200}
+
+
+def test_a_full_column_of_events_goes_before_a_sparse_one(log, tmp_path):
+    kinds = np.resize(["view", "purchase"], NUM_ROWS)
+    sparse = log.assign(event_action=np.where(np.arange(NUM_ROWS) % 3, None, "view"), event_kind=kinds)
+    assert proposed(tmp_path, log=sparse)[0].patch["source"]["columns"]["event"] == "event_kind"
+
+
+def test_events_without_any_item_are_told(log, tmp_path):
+    kinds = np.resize(["view", "purchase"], NUM_ROWS)
+    proposal, _ = proposed(tmp_path, log=log.assign(event=kinds, item=log["item"].where(kinds == "purchase")))
+    assert any("item is empty in all rows of view" in line for line in proposal.warnings)

@@ -1,0 +1,101 @@
+"""What the rows of a file without a column of events are, by the names of the file and of its columns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tierrec_core.base.contracts import EVENT_NAMES, Event, FloatArray
+from tierrec_core.base.errors import DataError
+from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.schema_inference.columns.names import header_words, is_rating_name
+from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
+from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word, flag_event
+from tierrec_core.sources.schema_inference.file_roles import LogFile
+
+_TRUTH = dict.fromkeys(("true", "yes", "y", "t", "ja"), "1") | dict.fromkeys(("false", "no", "n", "f", "nein"), "0")
+_MAX_KINDS = 30
+_OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
+_BY_ORDER = ("session", "quantity", "value")
+
+
+def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
+    """The settings default_event and file_events of logs without a column of events; none where all have one.
+
+    Raises DataError where columns say by numbers or truth values what happened.
+    """
+    lacking = [log for log in logs if "event" not in log.roles]
+    if given is not None:
+        return [Guess("default_event", str(given), "given")] if lacking else []
+    for log in lacking:
+        _refuse_flags(log)
+    found = {log.preview.path: _row_event(log) for log in lacking}
+    if not found:
+        return []
+    event, evidence = next(iter(found.values()))
+    others = {_pattern(path): (other, why) for path, (other, why) in found.items() if other != event}
+    return [
+        Guess("default_event", event, f"no column of events; {evidence}"),
+        *(
+            Guess(f"file_events {pattern}", other, f"no column of events; {why}")
+            for pattern, (other, why) in others.items()
+        ),
+    ]
+
+
+def _row_event(log: LogFile) -> tuple[str, str]:
+    """The event of each row, and why. Raises DataError where the names of the file and its columns contradict."""
+    path = log.preview.path
+    if "value" in log.roles and is_rating_name(value := log.roles["value"].value):
+        numbers, _ = parse_numbers(log.values("value").dropna(), log.preview.form.decimal)
+        return str(Event.RATING), f"{value} has ratings of {np.nanmin(numbers):g} to {np.nanmax(numbers):g}"
+    named = {event: f"{word!r} is in the name {name}" for name, (event, word) in _event_words(log).items() if event}
+    if len(named) > 1 or IGNORE in named:
+        raise DataError(
+            f"{path}: there is no column of events, and {', but '.join(named.values())}; wanted one kind of events\n"
+            f"say with --default-event which of {', '.join(EVENT_NAMES)} the rows are, or leave the file out"
+        )
+    if named:
+        return named.popitem()
+    if columns := [log.roles[role].value for role in _BY_ORDER if role in log.roles]:
+        return str(Event.PURCHASE), f"{', '.join(columns)} are those of purchases"
+    return str(Event.PURCHASE), "nothing says what the rows are, which are taken as purchases"
+
+
+def _event_words(log: LogFile) -> dict[str, tuple[str, str]]:
+    """The events, with their words, in the names of the file and of its columns of times and filled ids."""
+    sample, time = log.preview.sample, log.roles["timestamp"].value
+    ids = [name for name in log.preview.columns if "id" in header_words(name) and sample[name].notna().all()]
+    columns = {name: found for name in (time, *ids) if (found := event_word(name))[0] not in _OF_OTHERS}
+    return columns | {log.preview.path.name: event_word(log.preview.path.stem)}
+
+
+def _pattern(path: Path) -> str:
+    """The files that are called so, such as *views*; the path itself where its name has no such word."""
+    _, word = event_word(path.stem)
+    return f"*{word}*" if word and word in path.name else path.as_posix()
+
+
+def _refuse_flags(log: LogFile) -> None:
+    events = {name: flag_event(name) for name in log.preview.columns}
+    counts = {name: _counts(log, name) for name, event in events.items() if event}
+    flags = [name for name, numbers in counts.items() if len(numbers)]
+    if any(counts[name].min() == 0 for name in flags):
+        example = ", ".join(f"{name} is {log.preview.sample[name].iloc[0]}" for name in flags)
+        kinds = " or ".join(dict.fromkeys(events[name] for name in flags))
+        raise DataError(
+            f"{log.preview.path}: {', '.join(flags)} say what happened, as in the first row, where {example}; wanted "
+            "a row per event, and a column with its name\nwrite a row for each of these cells that is not 0, with "
+            f"{kinds} in a further column, or say what all rows are with --default-event"
+        )
+
+
+def _counts(log: LogFile, name: str) -> FloatArray:
+    """The distinct counts or truth values of a column that has no role and differs among an item's rows; else none."""
+    preview, none = log.preview, np.zeros(0)
+    kinds = preview.sample[name].dropna().astype("string").str.lower().drop_duplicates()
+    if name in {guess.value for guess in log.roles.values()} or not 0 < len(kinds) <= _MAX_KINDS:
+        return none
+    counts = parse_numbers(kinds.replace(_TRUTH), preview.form.decimal)[0]
+    is_count = bool((counts >= 0).all() and (counts % 1 == 0).all())
+    return none if not is_count or is_item_attribute(preview, log.roles["item"].value, name) else counts
