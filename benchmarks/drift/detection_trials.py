@@ -4,18 +4,39 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.drift.placebo import reassign_baskets
 from monitoring.drift import DriftReference
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.fault_period import Fault, FaultPeriod
 from monitoring.simulation.policies import POLICIES, PolicyContext
+from monitoring.simulation.synthetic_drift import add_seconds, basket_codes
 from monitoring.simulation.world import ReplayRecommender, ReplayWorld
+from tierrec_core.data.interactions import to_days
 from tierrec_core.settings import MonitorSettings
 from tierrec_core.tiers import TIER_NAMES
 
 KINDS: tuple[synthetic_drift.Kind, ...] = ("concentrated", "diffuse")
 _HISTORY_DAYS = 120.0  # before the cut, from which changes take users' favourites
+
+
+def reassign_baskets(events: pd.DataFrame, *, start: float, width: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Reassign the baskets of the two windows of `width` days from day `start` on; other events stay.
+
+    A basket that changes window keeps its weekday and hour where the width is whole weeks. The windows are
+    exchangeable by construction, so that any detection is a false alarm.
+    """
+    day = to_days(events["timestamp"])
+    inside = np.flatnonzero((day >= start) & (day < start + 2 * width))
+    basket, owner = basket_codes(events.iloc[inside])
+    opens = np.full(len(owner), np.inf)
+    np.minimum.at(opens, basket, day[inside])
+    in_second = opens >= start + width
+    to_second = rng.random(len(owner)) < 0.5
+    shift = np.zeros(len(events))
+    shift[inside] = ((to_second.astype(float) - in_second) * width)[basket]
+    reassigned = events.assign(timestamp=add_seconds(events["timestamp"], 86_400 * shift))
+    return reassigned.sort_values("timestamp", kind="stable").reset_index(drop=True)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.drift.placebo import reassign_baskets
+from benchmarks.drift.detection_trials import reassign_baskets
 from monitoring.simulation.world import ReplayWorld, synthetic_world
 from tierrec_core.data.interactions import to_days
 
