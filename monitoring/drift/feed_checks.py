@@ -12,10 +12,10 @@ from monitoring.drift.feed.comparison import FeedSpan
 from monitoring.drift.feed.contracts import find_contract_faults
 from monitoring.drift.feed.fault import FeedFault, format_day
 from monitoring.drift.feed.feed_log import events_between
-from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.raw_stats import RawStats
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference
+from monitoring.drift.statistics.effect_limits import ALL
 from tierrec_core.base.contracts import IntArray
 from tierrec_core.settings import MonitorSettings
 from tierrec_core.settings.loop import FaultKind

@@ -17,14 +17,13 @@ from monitoring.drift.measurement.window_measurement import (
     log_spend,
     matching_tier_cuts,
 )
-from monitoring.drift.statistics.effect_limits import effect_threshold, scale_thresholds
+from monitoring.drift.statistics.effect_limits import ALL, effect_threshold, scale_thresholds
 from monitoring.drift.statistics.paired_tests import WindowPair, paired_comparisons
 from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.settings import MonitorSettings
 from tierrec_core.tiers import Tiering
 
-ALL = "all"
 _YEAR = 364.0  # whole weeks, so that weekdays align
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from monitoring.drift.feed.catalogue import CatalogueSnapshot
 from monitoring.drift.feed.feed_log import events_between
-from monitoring.drift.historical_windows import ALL, ComparisonGroups, HistoricalWindows, effect_thresholds
+from monitoring.drift.historical_windows import ComparisonGroups, HistoricalWindows, effect_thresholds
 from monitoring.drift.measurement.encoded_events import EncodedEvents
 from monitoring.drift.measurement.known_items import UNKNOWN
 from monitoring.drift.measurement.window_measurement import MeasurementContext, UserBaselines, WindowMeasurement
-from monitoring.drift.statistics.effect_limits import without_outliers
+from monitoring.drift.statistics.effect_limits import ALL, without_outliers
 from monitoring.drift.statistics.paired_tests import WindowPair
 from tierrec_core.base import artifacts
 from tierrec_core.base.contracts import EVENTS, ITEMS, FloatArray

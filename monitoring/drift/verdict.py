@@ -9,10 +9,9 @@ import numpy as np
 from monitoring.drift.feed.fault import FeedFault
 from monitoring.drift.feed_checks import FeedChecks, find_faults
 from monitoring.drift.finding import DriftFinding
-from monitoring.drift.historical_windows import ALL
 from monitoring.drift.measurement.window_measurement import WindowMeasurement
 from monitoring.drift.reference import DriftReference
-from monitoring.drift.statistics.effect_limits import BOUNDS
+from monitoring.drift.statistics.effect_limits import ALL, BOUNDS
 from monitoring.drift.statistics.paired_tests import PairedComparison, cohens_h, paired_comparisons
 from monitoring.drift.statistics.permutation import ComparisonFamily, benjamini_hochberg, family_weights, p_values
 from tierrec_core.base.contracts import FloatArray, IntArray

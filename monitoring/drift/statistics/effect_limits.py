@@ -6,6 +6,7 @@ import numpy as np
 
 from tierrec_core.base.contracts import FloatArray
 
+ALL = "all"  # the group of all users
 MIN_PAIRS = 4
 _PRIOR_PAIRS = 2.0
 _QUIET, _OUTLIER = 0.25, 3.0  # a quantile over pairs, and how far beyond it an effect is no usual change
@@ -48,16 +49,17 @@ def without_outliers(pairs: Sequence[Mapping[str, FloatArray]]) -> list[Mapping[
     """The pairs but those with an effect far beyond that of the quietest quarter, in their order; at least MIN_PAIRS.
 
     A drift between past windows lies in all pairs that overlap it, up to two thirds of them, and would raise the limits
-    until the next drift of its size is taken for usual.
+    until the next drift of its size is taken for usual. Effects among all users tell, also of a drift of one tier:
+    those of single tiers vary so much that most pairs have one which is far beyond its usual size.
     """
     if len(pairs) <= MIN_PAIRS:
         return list(pairs)
     score = np.zeros(len(pairs))
-    for key in pairs[0]:
+    for key in (key for key in pairs[0] if key.endswith(f"/{ALL}")):
         size = np.array([float(np.nan_to_num(np.abs(effects[key])).max(initial=0.0)) for effects in pairs])
         lower_bound, _ = BOUNDS[key.partition("/")[0]]
         score = np.maximum(score, size / max(float(np.quantile(size, _QUIET)), lower_bound))
-    limit = max(_OUTLIER * float(np.quantile(score, _QUIET)), float(np.sort(score)[MIN_PAIRS - 1]))
+    limit = max(_OUTLIER, float(np.sort(score)[MIN_PAIRS - 1]))
     return [effects for effects, value in zip(pairs, score, strict=True) if value <= limit]
 
 

@@ -1,8 +1,13 @@
 """Limits are learned from usual changes: a drift between past windows does not raise them."""
 
 import numpy as np
+import pytest
 
+from monitoring.drift import DriftReference
 from monitoring.drift.statistics.effect_limits import MIN_PAIRS, without_outliers
+from monitoring.simulation.synthetic_drift import SEASON_WEEKS, add_season
+from monitoring.simulation.world import ReplayRecommender, ReplayWorld, synthetic_world
+from tierrec_core.settings import MonitorSettings
 
 
 def pairs(sizes: list[float], seed: int = 0) -> list[dict[str, np.ndarray]]:
@@ -29,3 +34,19 @@ def test_a_few_pairs_are_kept_whatever_they_are() -> None:
 
 def test_without_pairs_nothing_is_kept() -> None:
     assert without_outliers([]) == []
+
+
+def largest_limit(world: ReplayWorld, cut: float) -> float:
+    """The largest limit of the shares of categories among all users, as of a day."""
+    model, past = ReplayRecommender.fit(world, cut, 1), world.between(-np.inf, cut)
+    history = model.canary.history
+    reference = DriftReference.build(past, world.items, cut, model.tiering, history, MonitorSettings())
+    return float(reference.thresholds["shares/all"].max())
+
+
+@pytest.mark.medium
+def test_a_season_that_began_between_past_windows_raises_no_limit() -> None:
+    world = synthetic_world(2017, num_users=400, num_items=150, days=225)
+    cut = world.start + 224
+    season = add_season(world.events, world.items, starts=(cut - 7 * SEASON_WEEKS,), rng=np.random.default_rng(1))
+    assert largest_limit(world.after(season), cut) < 1.5 * largest_limit(world, cut)
